@@ -1,0 +1,106 @@
+"""Every error the program raises on purpose, permanent or transient.
+
+The class decides whether trying again can help; nothing else in the program asks that question. A class's docstring
+is the message of an instance that was raised without one.
+"""
+
+from __future__ import annotations
+
+
+class TranscriptionError(Exception):
+    """Something went wrong in the transcription platform."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class PermanentError(TranscriptionError):
+    """The same input will fail again: somebody has to change something."""
+
+
+class TransientError(TranscriptionError):
+    """The same input may succeed later: a network, a service or a process was not available."""
+
+
+class InvalidRecordingId(PermanentError):
+    """A recording is known by a canonical lower-case UUID."""
+
+
+class InvalidSetting(PermanentError):
+    """A setting has a value that cannot be used."""
+
+
+class UnknownRecording(PermanentError):
+    """No source is known for this recording."""
+
+
+class SourceNotFound(PermanentError):
+    """The source of the recording does not exist."""
+
+
+class SourceRefused(PermanentError):
+    """The source is outside what the settings allow."""
+
+
+class SourceUnavailable(TransientError):
+    """The source of the recording did not answer."""
+
+
+class UnusableAudio(PermanentError):
+    """The source holds no audio that can be decoded."""
+
+
+class UnknownModel(PermanentError):
+    """The speech model is neither a known name nor a readable checkpoint."""
+
+
+class TimeLimitExceeded(PermanentError):
+    """The recording took longer than its limit allows."""
+
+
+class TranscriptionAborted(TranscriptionError):
+    """The transcription was asked to stop."""
+
+
+class OutOfMemory(PermanentError):
+    """The device ran out of memory, also on a smaller second try."""
+
+
+class DeviceBroken(TransientError):
+    """The device's context is unusable: this process has to end and be started again."""
+
+
+class ExecutorLost(PermanentError):
+    """Every executor that took this recording died while working on it."""
+
+
+class InvalidTranscript(PermanentError):
+    """The document is not a transcript in Amazon Transcribe's layout."""
+
+
+class InvalidVocabulary(PermanentError):
+    """The vocabulary cannot be read."""
+
+
+class InvalidWorklist(PermanentError):
+    """The worklist cannot be used."""
+
+
+class UnrelatedText(PermanentError):
+    """The corrected text has too little in common with the captions to be laid onto them."""
+
+
+class StoreUnavailable(TransientError):
+    """The object store did not answer."""
+
+
+class StoreRefused(PermanentError):
+    """The object store refused the request."""
+
+
+class DatabaseUnavailable(TransientError):
+    """The database did not answer."""
+
+
+class StackError(PermanentError):
+    """The stack could not be started."""

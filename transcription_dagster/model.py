@@ -1,0 +1,151 @@
+"""The values that cross the boundaries of the program: frozen, typed, free of any library."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from transcription_dagster.errors import InvalidRecordingId
+
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+
+#: Namespace of the UUIDv5 given to a recording whose file is not named by a UUID.
+RECORDING_NAMESPACE = uuid.NAMESPACE_URL
+
+
+def recording_id(text: str) -> str:
+    """Return `text` if it is a canonical lower-case UUID, as partition keys and folder names are.
+
+    Raises `InvalidRecordingId` for everything else, so that no other text reaches a path, URL or query.
+    """
+    if not isinstance(text, str) or not _CANONICAL_UUID.match(text):
+        raise InvalidRecordingId(f"{text!r} is not a canonical lower-case UUID, such as {uuid.UUID(int=0)}")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One spoken word as it is displayed, with the punctuation that follows it."""
+
+    text: str
+    #: Seconds from the start of the recording.
+    start: float
+    end: float
+    #: Probability that the word was said, 0 to 1.
+    confidence: float = 1.0
+    #: Written without a space before it, as "-five" in "twenty-five", or any word of a script without spaces.
+    glued: bool = False
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of speech as the model decoded it: words `first` up to, not including, `stop`."""
+
+    start: float
+    end: float
+    first: int
+    stop: int
+    average_log_probability: float | None = None
+    compression_ratio: float | None = None
+    no_speech_probability: float | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedSpeech:
+    """Text that the model claimed and that was left out, and why."""
+
+    start: float
+    end: float
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said in a recording, word by word."""
+
+    recording: str
+    words: tuple[Word, ...]
+    segments: tuple[Segment, ...] = ()
+    #: ISO 639-1 code, or BCP 47 where the source says more.
+    language: str = "en"
+    #: Length of the recording in seconds.
+    duration: float = 0.0
+    #: The model's name; empty when another service made the transcript.
+    model: str = ""
+    #: The decoding options that were really used.
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    removed: tuple[RemovedSpeech, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One caption: times in whole milliseconds, the lines shown, and the words they hold."""
+
+    start_ms: int
+    end_ms: int
+    lines: tuple[str, ...]
+    #: The transcript's words `first` up to, not including, `stop`; both 0 when the cue was read from a file.
+    first: int = 0
+    stop: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A vocabulary entry: how it is written, and how it may have been heard."""
+
+    text: str
+    variants: tuple[str, ...] = ()
+    category: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A replacement of the words `first` to `last`, both included, that echoes what it replaces."""
+
+    first: int
+    last: int
+    old: str
+    new: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechOptions:
+    """How a recording is decoded. Every field is a parameter of Whisper's `transcribe` by the same meaning."""
+
+    model: str
+    #: None: guessed from the speech itself.
+    language: str | None = None
+    initial_prompt: str | None = None
+    beam_size: int | None = None
+    #: Tried in turn while the result looks wrong.
+    temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    condition_on_previous_text: bool = True
+    #: Leave out text claimed where nobody speaks, and text that loops.
+    remove_invented_speech: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """The normalised audio of a recording (16 kHz mono FLAC in the store), and what it was made from."""
+
+    recording: str
+    uri: str
+    seconds: float
+    #: SHA-256 of the original file, hexadecimal.
+    source_sha256: str
+    source_bytes: int
+    codec: str
+    sample_rate: int
+    channels: int
+    #: Integrated level in dBFS (root mean square over the whole recording); None for digital silence.
+    loudness: float | None
+    flac_bytes: int

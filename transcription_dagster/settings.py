@@ -1,0 +1,114 @@
+"""Every setting of the program, read from the environment and `.env` in one place.
+
+All names carry the prefix `TRANSCRIPTION_`; the credentials of Anthropic and AWS keep the names that their own
+libraries read and are never held here.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from transcription_dagster.errors import InvalidSetting
+
+
+class Settings(BaseSettings):
+    """The program's settings; see each field for its variable's meaning and unit."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRANSCRIPTION_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    # --- where things are
+    home: Path = Field(
+        default_factory=lambda: Path.home() / ".transcription",
+        description="State of this installation; everything the program writes is below it.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="Postgres to use (postgresql://...); unset: an embedded one below the home."
+    )
+    store: str | None = Field(
+        default=None, description="URL of the folder that holds the results (file://, s3://); unset: home/store."
+    )
+
+    # --- speech
+    model: str = Field(default="medium", description="Whisper model by name, or the path of a checkpoint.")
+    language: str | None = Field(default=None, description="Language of all recordings; unset: guessed for each.")
+    beam_size: int | None = Field(default=None, ge=1, le=32, description="Beams; unset: greedy decoding.")
+    temperatures: tuple[float, ...] = Field(
+        default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), description="Tried in turn while a window looks wrong."
+    )
+    condition_on_previous_text: bool = Field(
+        default=True, description="Prime each window with the text before it; can make a loop go on."
+    )
+    remove_invented_speech: bool = Field(
+        default=True, description="Leave out text claimed where nobody speaks, and text that loops."
+    )
+    initial_prompt: str | None = Field(default=None, description="Text that primes the model for every recording.")
+    vocabulary: Path | None = Field(default=None, description="YAML or CSV file of terms for every recording.")
+
+    # --- the pool
+    gpus: str | None = Field(default=None, description="GPUs to use, such as 0,1; unset: all that are there.")
+    cpu_executors: int = Field(default=1, ge=1, description="Executors to start where there is no GPU.")
+    runs_per_gpu: int = Field(default=3, ge=1, description="GPU-tagged runs in flight for each executor alive.")
+    run_workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="Processes that execute runs; unset: runs_per_gpu for each executor, at most one a core.",
+    )
+    max_jobs_per_worker: int = Field(default=0, ge=0, description="Recycle a worker after so many jobs; 0: never.")
+    shutdown_seconds: float = Field(
+        default=600.0, gt=0, description="How long a worker may finish its job after it was asked to stop."
+    )
+    heartbeat_seconds: float = Field(default=2.0, gt=0, description="How often a worker says that it is alive.")
+    stale_seconds: float = Field(default=8.0, gt=0, description="A worker silent for so long counts as dead.")
+    time_limit_factor: float = Field(
+        default=20.0, gt=0, description="Limit on the wall time of a transcription, as a multiple of its length."
+    )
+    time_limit_floor_seconds: float = Field(default=300.0, gt=0, description="That limit is never below this.")
+    max_recording_hours: float = Field(default=24.0, gt=0, description="Longer recordings are refused.")
+
+    # --- the web server
+    host: str = Field(default="127.0.0.1", description="Address the web server binds to.")
+    port: int = Field(default=3000, ge=1, le=65535, description="Port of the web server.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def store_url(self) -> str:
+        """URL of the results' folder, without a slash at its end."""
+        return (self.store or (self.home / "store").as_uri()).rstrip("/")
+
+    @cached_property
+    def models_folder(self) -> Path:
+        """Folder that downloaded checkpoints are kept in."""
+        return self.home / "models"
+
+    @cached_property
+    def scratch_folder(self) -> Path:
+        """Folder for files that live as long as a step."""
+        return self.home / "scratch"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment; `overrides` win.
+
+    Raises `InvalidSetting` that names the variable and what was wrong with its value, never the value of a secret.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"TRANSCRIPTION_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise InvalidSetting("; ".join(lines)) from None
