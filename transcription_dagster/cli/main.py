@@ -1,0 +1,63 @@
+"""The console script: a group whose commands are imported only when they are called.
+
+Importing every command would load Dagster and boto3 before `transcription format` could print a line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from transcription_dagster import __version__
+from transcription_dagster.errors import TranscriptionError
+
+#: Where each command lives: the module below this package and the name of the click command in it.
+COMMANDS = {
+    "up": "up:up",
+    "batch": "batch:batch",
+    "demo": "demo:demo",
+    "status": "status:status",
+    "run-worker": "workers:run_worker",
+    "gpu-worker": "workers:gpu_worker",
+    "models": "models:models",
+    "transcribe": "transcribe:transcribe",
+    "format": "format:format_transcript",
+    "refine": "refine:refine",
+    "apply-corrections": "apply_corrections:apply_corrections",
+    "vocabulary": "vocabulary:vocabulary",
+    "database": "database:database",
+    "worklist": "worklist:worklist",
+    "search": "search:search",
+    "import": "import_transcript:import_transcript",
+    "forget": "forget:forget",
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that knows its commands by name and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        return getattr(importlib.import_module(f"transcription_dagster.cli.{module}"), attribute)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="transcription")
+def transcription() -> None:
+    """Transcribe recordings through Dagster, on executors that keep the model loaded."""
+
+
+def main() -> None:
+    """Run the console script; an error of the program ends it with one line and exit code 1."""
+    try:
+        transcription()
+    except TranscriptionError as error:
+        click.echo(f"transcription: {error}", err=True)
+        sys.exit(1)
