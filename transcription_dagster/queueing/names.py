@@ -1,0 +1,42 @@
+"""The queues, tasks, channels and run tags of the program, each with its meaning."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Whole Dagster runs, taken by run workers.
+RUNS_QUEUE: Final = "runs"
+#: Work for any GPU executor.
+GPU_QUEUE: Final = "gpu"
+
+#: Execute one Dagster run: `run_id`.
+EXECUTE_RUN_TASK: Final = "execute_run"
+#: Transcribe one recording: `key` of its row in `transcription_speech`.
+TRANSCRIBE_TASK: Final = "transcribe"
+#: Encode the texts of one recording: `key` of its row in `transcription_speech`.
+EMBED_TASK: Final = "embed"
+
+#: Told the key of a speech request whenever its row changes.
+SPEECH_CHANNEL: Final = "transcription_speech"
+
+#: On an op: this step needs a GPU. On a run: `any`, or the GPU (such as `1`) that the run is pinned to.
+GPU_TAG: Final = "transcription/gpu"
+#: On a run: the batch that asked for it.
+BATCH_TAG: Final = "transcription/batch"
+#: The value of `GPU_TAG` that leaves the choice to whichever executor is free first.
+ANY_GPU: Final = "any"
+
+
+def gpu_queue(device: str) -> str:
+    """Name of the queue for work that must go to `device` (`any`, or a GPU's index)."""
+    return GPU_QUEUE if device == ANY_GPU else f"{GPU_QUEUE}:{device}"
+
+
+def run_key(run_id: str) -> str:
+    """The queue's key of a Dagster run: the same run is never queued twice."""
+    return f"run:{run_id}"
+
+
+def speech_key(key: str) -> str:
+    """The queue's key of a speech request."""
+    return f"speech:{key}"

@@ -1,0 +1,72 @@
+"""The statements on `transcription_speech`, shared by those who ask and those who answer.
+
+An attempt that was begun and never ended belongs to an executor that died; the statements say so when the next one
+begins. All parameters are named; `now` is the database's clock, so that machines need not agree on the time.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Executors that may die over one request before it is given up.
+MAX_ATTEMPTS: Final = 3
+
+FIND: Final = """
+SELECT key, state, progress, attempts, result, error, error_class, queue,
+       extract(epoch FROM coalesce(started_at, now()) - created_at)::float8 AS waited_seconds,
+       extract(epoch FROM finished_at - started_at)::float8 AS gpu_seconds
+  FROM transcription_speech WHERE key = %(key)s
+"""
+
+#: Ask for work. A request that failed before is asked afresh; one that waits, is under way or is done stays as it is.
+ASK: Final = """
+INSERT INTO transcription_speech (key, task, recording, run_id, queue, request)
+VALUES (%(key)s, %(task)s, %(recording)s, %(run_id)s, %(queue)s, %(request)s)
+ON CONFLICT (key) DO UPDATE
+   SET state = 'queued', attempts = '[]', progress = 0, error = NULL, error_class = NULL, queue = excluded.queue,
+       request = excluded.request, created_at = now(), started_at = NULL, finished_at = NULL
+ WHERE transcription_speech.state = 'failed'
+RETURNING key
+"""
+
+#: Begin an attempt. No row: the request is done, withdrawn or unknown, and there is nothing to do.
+BEGIN: Final = """
+UPDATE transcription_speech SET
+   attempts = (SELECT coalesce(jsonb_agg(CASE WHEN a->>'ended' IS NULL
+                                              THEN a || '{"ended": "the executor was lost"}' ELSE a END), '[]')
+                 FROM jsonb_array_elements(attempts) a)
+              || jsonb_build_array(jsonb_build_object('executor', %(executor)s::text, 'started_at', now(),
+                                                      'ended', NULL)),
+   state = 'doing', progress = 0, started_at = now()
+ WHERE key = %(key)s AND state IN ('queued', 'doing')
+RETURNING request, attempts, recording, run_id
+"""
+
+#: End the attempt that is under way; `state` says what becomes of the request.
+END: Final = """
+UPDATE transcription_speech SET
+   attempts = jsonb_set(attempts, ARRAY[(jsonb_array_length(attempts) - 1)::text, 'ended'], to_jsonb(%(ended)s::text)),
+   state = %(state)s, result = %(result)s, error = %(error)s, error_class = %(error_class)s,
+   progress = CASE WHEN %(state)s = 'done' THEN 1 ELSE progress END,
+   finished_at = CASE WHEN %(state)s IN ('done', 'failed') THEN now() END
+ WHERE key = %(key)s AND state = 'doing'
+"""
+
+PROGRESS: Final = "UPDATE transcription_speech SET progress = %(progress)s WHERE key = %(key)s AND state = 'doing'"
+
+WITHDRAW: Final = """
+UPDATE transcription_speech
+   SET state = 'failed', error = 'withdrawn', error_class = 'TranscriptionAborted', finished_at = now()
+ WHERE key = %(key)s AND state IN ('queued', 'doing')
+"""
+
+OF_RUN: Final = "SELECT key FROM transcription_speech WHERE run_id = %(run_id)s AND state IN ('queued', 'doing')"
+
+LIVE_JOB: Final = """
+SELECT id FROM procrastinate_jobs WHERE queueing_lock = %(key)s AND status IN ('todo', 'doing') ORDER BY id DESC LIMIT 1
+"""
+
+NOTIFY: Final = "SELECT pg_notify('transcription_speech', %(key)s)"
+
+#: Results are kept for runs that start over; after a week nobody does.
+PRUNE: Final = "DELETE FROM transcription_speech WHERE finished_at < now() - interval '7 days'"
