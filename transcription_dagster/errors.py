@@ -102,5 +102,13 @@ class DatabaseUnavailable(TransientError):
     """The database did not answer."""
 
 
+class DatabaseRefused(PermanentError):
+    """The database refused the request."""
+
+
+class WrongDatabaseVersion(PermanentError):
+    """The database's tables are not the ones that this version of the program works with."""
+
+
 class StackError(PermanentError):
     """The stack could not be started."""

@@ -1,0 +1,106 @@
+"""How the program reaches its database: the pool, transactions, and whose version the tables have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from transcription_dagster.errors import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    InvalidSetting,
+    TranscriptionError,
+    WrongDatabaseVersion,
+)
+
+_SCHEMES = {"postgresql", "postgres", "postgresql+psycopg"}
+
+#: Key of the advisory lock that one upgrade at a time holds; any number that no other program picks.
+_UPGRADE_LOCK = 0x7261_6E73_6372_6962
+
+_CONNECT = {"connect_timeout": 10, "application_name": "transcription"}
+
+#: SQLSTATE classes and codes that pass by themselves: connection, transaction rollback, resources, operator
+#: intervention, system; a server that is read-only for a moment; a lock that was not free.
+#: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_TRANSIENT_STATES = ("08", "40", "53", "57", "58", "25006", "55P03")
+#: Undefined schema, table, column, function: the tables are not those of this program.
+_FOREIGN_TABLES = ("3F000", "42P01", "42703", "42883")
+
+
+def open_database(url: str) -> Engine:
+    """Return a pool of connections to the database at `url`; nothing is connected until it is used.
+
+    Raises `InvalidSetting` if `url` is no Postgres URL.
+    """
+    return create_engine(
+        _driver_url(url), pool_size=2, max_overflow=8, pool_pre_ping=True, pool_recycle=1800, connect_args=_CONNECT
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Run the block in one transaction, with the driver's errors turned into the program's.
+
+    Raises `DatabaseUnavailable`, `WrongDatabaseVersion` or `DatabaseRefused`; none carries values or the password.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise _translated(error, engine.url) from None
+
+
+def upgrade(url: str) -> None:
+    """Bring the tables to this program's version; does nothing when they are. Safe to run from two processes at once.
+
+    Raises `WrongDatabaseVersion` if the database is ahead of the program or its pgvector is too old.
+    """
+    from transcription_dagster.database import migrations
+
+    engine = create_engine(_driver_url(url), poolclass=NullPool, connect_args=_CONNECT)
+    with transaction(engine) as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+        migrations.run(connection)
+
+
+def check_version(engine: Engine) -> None:
+    """Raise `WrongDatabaseVersion`, saying what to do, unless the tables are exactly this program's."""
+    from transcription_dagster.database import migrations
+
+    with transaction(engine) as connection:
+        migrations.refuse_newer(connection)
+        revision = migrations.database_revision(connection)
+    if revision != migrations.program_revision():
+        raise WrongDatabaseVersion(
+            f"the database is at revision {revision or 'none'}, this program needs {migrations.program_revision()}: "
+            "run `transcription database upgrade`"
+        )
+
+
+def _driver_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError, NoSuchModuleError):
+        # The parser's own message may repeat a part of the URL, and with it the password.
+        raise InvalidSetting("TRANSCRIPTION_DATABASE_URL is not a URL such as postgresql://user@host/name") from None
+    if parsed.drivername not in _SCHEMES:
+        raise InvalidSetting(f"TRANSCRIPTION_DATABASE_URL has the scheme {parsed.drivername}, postgresql is needed")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _translated(error: DBAPIError, url: URL) -> TranscriptionError:
+    """The program's error for the driver's: its first line only, which never holds the statement's values."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+    if url.password:
+        reason = reason.replace(str(url.password), "***")
+    if error.connection_invalidated or not state or state.startswith(_TRANSIENT_STATES):
+        return DatabaseUnavailable(f"the database did not answer: {reason}")
+    if state in _FOREIGN_TABLES:
+        return WrongDatabaseVersion(f"the database is not up to date ({reason}): run `transcription database upgrade`")
+    return DatabaseRefused(f"the database refused the request: {reason}")

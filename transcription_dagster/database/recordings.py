@@ -1,0 +1,141 @@
+"""The recordings that the program knows: registered by whoever finds them, looked up by whoever works on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, any_, case, cast, delete, func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
+
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.tables import RecordingRow
+from transcription_dagster.model import Term, recording_id
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording as its source describes it; None and an empty vocabulary mean that the source does not say."""
+
+    uuid: str
+    #: URI of the audio.
+    source: str
+    title: str | None = None
+    language: str | None = None
+    #: The recording's own terms.
+    vocabulary: tuple[Term, ...] = ()
+    etag: str | None = None
+    #: Bytes.
+    size: int | None = None
+    modified: datetime | None = None
+
+
+def register(engine: Engine, recordings: Iterable[Recording]) -> None:
+    """Insert the recordings, or update those that are known; of two with one UUID the last counts.
+
+    What a new description leaves out is kept, except that a new source URI replaces all that was known of the old
+    one. A source whose etag changed loses the failure that belonged to its old content. Recordings that are described
+    as before are not touched.
+
+    Raises `InvalidRecordingId` for the first bad UUID, before anything is written.
+    """
+    described = {recording_id(recording.uuid): _values(recording) for recording in recordings}
+    if not described:
+        return
+    # In one order for everybody, so that two processes that register the same recordings cannot deadlock.
+    rows = [described[key] for key in sorted(described)]
+    with transaction(engine) as connection:
+        connection.execute(_UPSERT, rows)
+
+
+def find(engine: Engine, uuid: str) -> Recording | None:
+    """Return what is known of a recording, or None."""
+    statement = select(RecordingRow).where(RecordingRow.uuid == recording_id(uuid))
+    with transaction(engine) as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else from_row(row._mapping)
+
+
+def known(engine: Engine, uuids: Iterable[str]) -> dict[str, str | None]:
+    """Return the etag of each of `uuids` that is registered; the others are left out."""
+    wanted = cast([recording_id(uuid) for uuid in uuids], ARRAY(UUID(as_uuid=False)))
+    statement = select(RecordingRow.uuid, RecordingRow.etag).where(RecordingRow.uuid == any_(wanted))
+    with transaction(engine) as connection:
+        return {row.uuid: row.etag for row in connection.execute(statement)}
+
+
+def forget(engine: Engine, uuid: str) -> bool:
+    """Remove a recording with its transcript, chunks and insights; False if it was not known."""
+    with transaction(engine) as connection:
+        result = connection.execute(delete(RecordingRow).where(RecordingRow.uuid == recording_id(uuid)))
+    return result.rowcount > 0
+
+
+def record_failure(engine: Engine, uuid: str, error: str) -> None:
+    """Note that the recording failed, and why; does nothing for one that is not registered."""
+    _set_failure(engine, uuid, failed_at=func.now(), error=error.replace("\0", ""))
+
+
+def clear_failure(engine: Engine, uuid: str) -> None:
+    """Forget that the recording failed."""
+    _set_failure(engine, uuid, failed_at=None, error=None)
+
+
+def from_row(row: Mapping[Any, Any]) -> Recording:
+    """Return the recording in a row that has every column of `recordings`."""
+    return Recording(
+        uuid=row["uuid"],
+        source=row["source"],
+        title=row["title"],
+        language=row["language"],
+        vocabulary=tuple(Term(**{**term, "variants": tuple(term["variants"])}) for term in row["vocabulary"]),
+        etag=row["etag"],
+        size=row["size"],
+        modified=row["modified"],
+    )
+
+
+def _values(recording: Recording) -> dict[str, Any]:
+    values = {name: getattr(recording, name) for name in Recording.__dataclass_fields__}
+    return values | {"vocabulary": [asdict(term) for term in recording.vocabulary]}
+
+
+def _set_failure(engine: Engine, uuid: str, **values: Any) -> None:
+    statement = update(RecordingRow).where(RecordingRow.uuid == recording_id(uuid)).values(**values)
+    with transaction(engine) as connection:
+        connection.execute(statement)
+
+
+def _upsert() -> Any:
+    statement = insert(RecordingRow)
+    new = statement.excluded
+    same_source = RecordingRow.source == new.source
+    no_terms = cast([], RecordingRow.vocabulary.type)
+    merged = {
+        "source": new.source,
+        "title": func.coalesce(new.title, RecordingRow.title),
+        "language": func.coalesce(new.language, RecordingRow.language),
+        "vocabulary": case((new.vocabulary == no_terms, RecordingRow.vocabulary), else_=new.vocabulary),
+        **{
+            name: case((same_source, func.coalesce(new[name], RecordingRow.__table__.c[name])), else_=new[name])
+            for name in ("etag", "size", "modified")
+        },
+    }
+    columns = RecordingRow.__table__.c
+    changed = tuple_(*(columns[name] for name in merged)).is_distinct_from(tuple_(*merged.values()))
+    replaced = or_(~same_source, merged["etag"].is_distinct_from(RecordingRow.etag))
+    return statement.on_conflict_do_update(
+        index_elements=[RecordingRow.uuid],
+        set_={
+            **merged,
+            "failed_at": case((replaced, None), else_=RecordingRow.failed_at),
+            "error": case((replaced, None), else_=RecordingRow.error),
+            "updated_at": func.now(),
+        },
+        where=changed,
+    )
+
+
+_UPSERT = _upsert()

@@ -1,0 +1,157 @@
+"""The tables, in a schema of their own: Dagster and the queues keep theirs in `public`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import (
+    BigInteger,
+    Computed,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+SCHEMA = "transcription"
+
+
+class Base(DeclarativeBase):
+    """Every table of the program; names of constraints are fixed so that migrations can speak of them."""
+
+    metadata = MetaData(
+        schema=SCHEMA,
+        naming_convention={
+            "ix": "%(table_name)s_%(column_0_N_name)s",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "pk": "%(table_name)s_pkey",
+        },
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it once, at class creation
+        str: Text,
+        datetime: DateTime(timezone=True),
+        list[Any]: JSONB(none_as_null=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+    }
+
+
+class EmbeddingModelRow(Base):
+    """A model that made embeddings. Vectors of different models are never compared."""
+
+    __tablename__ = "embedding_models"
+    __table_args__ = (UniqueConstraint("name", "dimensions"),)
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    name: Mapped[str]
+    dimensions: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class RecordingRow(Base):
+    """A recording that the program knows, and where it comes from."""
+
+    __tablename__ = "recordings"
+
+    uuid: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    source: Mapped[str]
+    title: Mapped[str | None]
+    language: Mapped[str | None]
+    #: The recording's own terms: objects with text, variants, category, weight.
+    vocabulary: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'::jsonb"))
+    etag: Mapped[str | None]
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    modified: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: When the recording failed, for this version of its source; unset again by success or a changed source.
+    failed_at: Mapped[datetime | None] = mapped_column(index=True)
+    error: Mapped[str | None]
+    #: The model of this recording's chunks, also when nothing was said and there are none.
+    embedded_with: Mapped[int | None] = mapped_column(ForeignKey(EmbeddingModelRow.id))
+
+
+def _recording_key() -> Mapped[str]:
+    return mapped_column(Uuid(as_uuid=False), ForeignKey(RecordingRow.uuid, ondelete="CASCADE"), primary_key=True)
+
+
+class TranscriptRow(Base):
+    """What was published of a recording."""
+
+    __tablename__ = "transcripts"
+
+    recording: Mapped[str] = _recording_key()
+    text: Mapped[str]
+    refined_text: Mapped[str]
+    language: Mapped[str]
+    model: Mapped[str]
+    words: Mapped[int]
+    duration: Mapped[float]
+    #: Asset name -> the code version that made what is published.
+    versions: Mapped[dict[str, Any]]
+    #: File name -> SHA-256, hexadecimal.
+    sha256s: Mapped[dict[str, Any]]
+    published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class InsightsRow(Base):
+    """What an analyser found in a recording's text."""
+
+    __tablename__ = "insights"
+
+    recording: Mapped[str] = _recording_key()
+    analyser: Mapped[str]
+    document: Mapped[dict[str, Any]]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ChunkRow(Base):
+    """A stretch of a recording's text that search finds, with the times to jump to.
+
+    `embedding` has no dimensions of its own: each model has a partial HNSW index over its own rows (see
+    `embedding_models.py`). Language and date are copied from the recording, because a filter on another table would
+    keep the vector index from being scanned further until enough rows pass it.
+    """
+
+    __tablename__ = "transcript_chunks"
+    __table_args__ = (
+        UniqueConstraint("recording", "position"),
+        Index(None, "words", postgresql_using="gin"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    recording: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey(RecordingRow.uuid, ondelete="CASCADE"))
+    position: Mapped[int]
+    text: Mapped[str]
+    #: Seconds from the start of the recording.
+    start: Mapped[float]
+    end: Mapped[float]
+    language: Mapped[str] = mapped_column(index=True)
+    recorded_at: Mapped[datetime] = mapped_column(index=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey(EmbeddingModelRow.id))
+    embedding: Mapped[Any] = mapped_column(HALFVEC())
+    words: Mapped[Any] = mapped_column(
+        TSVECTOR, Computed(f"to_tsvector({SCHEMA}.search_configuration(language), text)", persisted=True)
+    )
+
+
+class TermRow(Base):
+    """A term of the vocabulary for every recording."""
+
+    __tablename__ = "vocabulary"
+
+    text: Mapped[str] = mapped_column(primary_key=True)
+    variants: Mapped[list[Any]]
+    category: Mapped[str]
+    weight: Mapped[float]

@@ -1,0 +1,95 @@
+"""A real Postgres for tests: one embedded server for the process, a template upgraded once, a clone for each test.
+
+A test folder gets the fixtures by importing them in its `conftest.py`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import Engine
+
+from transcription_dagster.database.connection import open_database, upgrade
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.postgres import embedded_postgres
+
+_TEMPLATE = "upgraded"
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def cloned_database() -> Iterator[str]:
+    """Give the URL of a fresh database that holds the program's tables; it is dropped afterwards."""
+    with _database(_template()) as url:
+        yield url
+
+
+@contextmanager
+def empty_database() -> Iterator[str]:
+    """Give the URL of a fresh database with nothing in it; it is dropped afterwards."""
+    with _database("template0") as url:
+        yield url
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    with cloned_database() as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = open_database(database_url)
+    yield engine
+    engine.dispose()
+
+
+@cache
+def _server() -> str:
+    """Start the server for as long as the process lives; return the URL of its first database."""
+    home = Path(tempfile.mkdtemp(prefix="transcription-postgres-"))
+    stack = ExitStack()
+    stack.callback(shutil.rmtree, home, ignore_errors=True)
+    url = stack.enter_context(embedded_postgres(Settings(home=home)))
+    atexit.register(stack.close)
+    with psycopg.connect(url, autocommit=True) as connection:
+        # Nothing here outlives the process, so nothing needs to reach the disk.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+    return url
+
+
+@cache
+def _template() -> str:
+    with psycopg.connect(_server(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
+    upgrade(_named(_TEMPLATE))
+    return _TEMPLATE
+
+
+@contextmanager
+def _database(template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+    with psycopg.connect(_server(), autocommit=True) as connection:
+        connection.execute(create)
+        try:
+            yield _named(name)
+        finally:
+            connection.execute(drop)
+
+
+def _named(database: str) -> str:
+    return urlunsplit(urlsplit(_server())._replace(path=f"/{database}"))
