@@ -78,6 +78,10 @@ class InvalidTranscript(PermanentError):
     """The document is not a transcript in Amazon Transcribe's layout."""
 
 
+class InvalidCaptions(PermanentError):
+    """The captions cannot be read as SRT or WebVTT."""
+
+
 class InvalidVocabulary(PermanentError):
     """The vocabulary cannot be read."""
 
