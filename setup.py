@@ -8,7 +8,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["transcription_dagster", "transcription_dagster.*"]),
     include_package_data=True,
-    package_data={"transcription_dagster": ["**/*.sql", "**/*.mako", "demo/**/*", "stack/*.conf"]},
+    package_data={"transcription_dagster": ["**/*.sql", "**/*.mako", "demo/**/*", "stack/*.yaml"]},
     install_requires=[
         "dagster==1.13.27",
         "dagster-webserver==1.13.27",

@@ -6,6 +6,8 @@ libraries read and are never held here.
 
 from __future__ import annotations
 
+import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -52,7 +54,12 @@ class Settings(BaseSettings):
     vocabulary: Path | None = Field(default=None, description="YAML or CSV file of terms for every recording.")
 
     # --- the pool
-    gpus: str | None = Field(default=None, description="GPUs to use, such as 0,1; unset: all that are there.")
+    gpus: str | None = Field(default=None, description="GPUs to use, such as 0,1, or none; unset: all that are there.")
+    cuda_visible_devices: str | None = Field(
+        default=None,
+        validation_alias="CUDA_VISIBLE_DEVICES",
+        description="CUDA's own selection of GPUs; `gpus` counts those it leaves.",
+    )
     cpu_executors: int = Field(default=1, ge=1, description="Executors to start where there is no GPU.")
     runs_per_gpu: int = Field(default=3, ge=1, description="GPU-tagged runs in flight for each executor alive.")
     run_workers: int | None = Field(
@@ -112,3 +119,17 @@ def load_settings(**overrides: object) -> Settings:
             for problem in error.errors(include_input=False, include_url=False)
         ]
         raise InvalidSetting("; ".join(lines)) from None
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment for a process that has to work with these very settings, wherever each of them came from."""
+    values = settings.model_dump(mode="json", include=settings.model_fields_set, exclude_none=True)
+    if settings.database_url is not None:
+        values["database_url"] = settings.database_url.get_secret_value()
+    own = {_variable(name): value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+    return {**os.environ, **own}
+
+
+def _variable(field: str) -> str:
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"TRANSCRIPTION_{field.upper()}"
