@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from transcription_dagster.errors import (
@@ -85,7 +85,7 @@ def check_version(engine: Engine) -> None:
 def _driver_url(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError, NoSuchModuleError):
+    except (ArgumentError, ValueError):
         # The parser's own message may repeat a part of the URL, and with it the password.
         raise InvalidSetting("TRANSCRIPTION_DATABASE_URL is not a URL such as postgresql://user@host/name") from None
     if parsed.drivername not in _SCHEMES:
@@ -99,7 +99,9 @@ def _translated(error: DBAPIError, url: URL) -> TranscriptionError:
     reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
     if url.password:
         reason = reason.replace(str(url.password), "***")
-    if error.connection_invalidated or not state or state.startswith(_TRANSIENT_STATES):
+    # An error that arose before or without the server, such as a refused connection, has no SQLSTATE.
+    disconnected = not state and isinstance(error, OperationalError | InterfaceError)
+    if disconnected or error.connection_invalidated or state.startswith(_TRANSIENT_STATES):
         return DatabaseUnavailable(f"the database did not answer: {reason}")
     if state in _FOREIGN_TABLES:
         return WrongDatabaseVersion(f"the database is not up to date ({reason}): run `transcription database upgrade`")

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import RecordingRow
+from transcription_dagster.database.vocabulary import term_from_json
 from transcription_dagster.model import Term, recording_id
 
 
@@ -41,7 +42,7 @@ def register(engine: Engine, recordings: Iterable[Recording]) -> None:
 
     Raises `InvalidRecordingId` for the first bad UUID, before anything is written.
     """
-    described = {recording_id(recording.uuid): _values(recording) for recording in recordings}
+    described = {recording_id(recording.uuid): asdict(recording) for recording in recordings}
     if not described:
         return
     # In one order for everybody, so that two processes that register the same recordings cannot deadlock.
@@ -90,16 +91,11 @@ def from_row(row: Mapping[Any, Any]) -> Recording:
         source=row["source"],
         title=row["title"],
         language=row["language"],
-        vocabulary=tuple(Term(**{**term, "variants": tuple(term["variants"])}) for term in row["vocabulary"]),
+        vocabulary=tuple(term_from_json(term) for term in row["vocabulary"]),
         etag=row["etag"],
         size=row["size"],
         modified=row["modified"],
     )
-
-
-def _values(recording: Recording) -> dict[str, Any]:
-    values = {name: getattr(recording, name) for name in Recording.__dataclass_fields__}
-    return values | {"vocabulary": [asdict(term) for term in recording.vocabulary]}
 
 
 def _set_failure(engine: Engine, uuid: str, **values: Any) -> None:

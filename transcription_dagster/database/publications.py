@@ -1,0 +1,88 @@
+"""What is published of a recording: its texts, how they were made, and what was found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.tables import Base, InsightsRow, RecordingRow, TranscriptRow
+from transcription_dagster.errors import UnknownRecording
+from transcription_dagster.model import recording_id
+
+
+@dataclass(frozen=True, slots=True)
+class Insights:
+    """What an analyser found; `document` is what stands in the recording's `insights.json`."""
+
+    analyser: str
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One recording as it is published."""
+
+    recording: str
+    text: str
+    refined_text: str
+    language: str
+    #: The speech model's name.
+    model: str
+    #: How many words the transcript has.
+    words: int
+    #: Length of the recording in seconds.
+    duration: float
+    #: Asset name -> the code version that made what is published.
+    versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: File name -> SHA-256, hexadecimal.
+    sha256s: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    insights: Insights | None = None
+
+
+def publish(engine: Engine, publication: Publication) -> None:
+    """Write the publication and clear the recording's failure, in one transaction.
+
+    Publishing the same again changes nothing, not even a time. Raises `UnknownRecording` if it is not registered.
+    """
+    recording = recording_id(publication.recording)
+    with transaction(engine) as connection:
+        # The lock orders two publications of one recording, and keeps it from being forgotten in between.
+        registered = select(RecordingRow.failed_at).where(RecordingRow.uuid == recording).with_for_update()
+        row = connection.execute(registered).one_or_none()
+        if row is None:
+            raise UnknownRecording(f"recording {recording} is not registered, so it cannot be published")
+        if row.failed_at is not None:
+            success = update(RecordingRow).where(RecordingRow.uuid == recording).values(failed_at=None, error=None)
+            connection.execute(success)
+        _write_transcript(connection, publication)
+        _write_insights(connection, recording, publication.insights)
+
+
+def _write_transcript(connection: Connection, publication: Publication) -> None:
+    names = ("text", "refined_text", "language", "model", "words", "duration")
+    values = {name: getattr(publication, name) for name in names}
+    values |= {"versions": dict(publication.versions), "sha256s": dict(publication.sha256s)}
+    _upsert(connection, TranscriptRow, publication.recording, values, touch="published_at")
+
+
+def _write_insights(connection: Connection, recording: str, insights: Insights | None) -> None:
+    if insights is None:
+        connection.execute(delete(InsightsRow).where(InsightsRow.recording == recording))
+        return
+    values = {"analyser": insights.analyser, "document": dict(insights.document)}
+    _upsert(connection, InsightsRow, recording, values, touch="updated_at")
+
+
+def _upsert(connection: Connection, table: type[Base], recording: str, values: dict[str, Any], *, touch: str) -> None:
+    """Write the recording's row of `table`; only if a value differs from what is there is `touch` set to now."""
+    statement = insert(table).values(recording=recording, **values)
+    present, new = table.__table__.c, statement.excluded
+    changed = tuple_(*(present[name] for name in values)).is_distinct_from(tuple_(*(new[name] for name in values)))
+    assignments = {name: new[name] for name in values} | {touch: func.now()}
+    connection.execute(statement.on_conflict_do_update(index_elements=["recording"], set_=assignments, where=changed))

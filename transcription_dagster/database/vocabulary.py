@@ -1,0 +1,39 @@
+"""The vocabulary for every recording, kept in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Engine, delete, insert, select
+
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.tables import TermRow
+from transcription_dagster.model import Term
+
+
+def terms(engine: Engine) -> tuple[Term, ...]:
+    """Return every term, in the order of their text."""
+    with transaction(engine) as connection:
+        rows = connection.execute(select(TermRow).order_by(TermRow.text)).mappings()
+        return tuple(term_from_json(row) for row in rows)
+
+
+def replace(engine: Engine, terms: Iterable[Term]) -> None:
+    """Make `terms` the whole vocabulary; of two with one text the last counts."""
+    rows = {term.text: asdict(term) for term in terms}
+    with transaction(engine) as connection:
+        connection.execute(delete(TermRow))
+        if rows:
+            connection.execute(insert(TermRow), list(rows.values()))
+
+
+def term_from_json(values: Mapping[Any, Any]) -> Term:
+    """Return the term that `dataclasses.asdict` made `values` of."""
+    return Term(
+        text=values["text"],
+        variants=tuple(values["variants"]),
+        category=values["category"],
+        weight=values["weight"],
+    )
