@@ -54,6 +54,10 @@ class UnknownModel(PermanentError):
     """The speech model is neither a known name nor a readable checkpoint."""
 
 
+class ModelUnavailable(TransientError):
+    """The speech model could not be downloaded."""
+
+
 class TimeLimitExceeded(PermanentError):
     """The recording took longer than its limit allows."""
 
@@ -112,6 +116,14 @@ class DatabaseRefused(PermanentError):
 
 class WrongDatabaseVersion(PermanentError):
     """The database's tables are not the ones that this version of the program works with."""
+
+
+class ServiceUnavailable(TransientError):
+    """An outside service did not answer."""
+
+
+class ServiceRefused(PermanentError):
+    """An outside service refused the request."""
 
 
 class StackError(PermanentError):

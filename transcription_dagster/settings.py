@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import os
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transcription_dagster.errors import InvalidSetting
 
@@ -83,12 +84,78 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address the web server binds to.")
     port: int = Field(default=3000, ge=1, le=65535, description="Port of the web server.")
 
+    # --- where recordings come from
+    source_directory: Path | None = Field(default=None, description="Folder that is watched for new recordings.")
+    source_s3: str | None = Field(
+        default=None, description="Bucket and prefix that are watched for new recordings (s3://bucket/prefix)."
+    )
+    source_sqs: str | None = Field(
+        default=None, description="URL of the SQS queue that S3 tells of new recordings (ObjectCreated events)."
+    )
+    source_folders: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
+        default=None, description="Folders, separated by colons, that recordings on disk have to lie in; unset: any."
+    )
+    source_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts, separated by commas, that recordings may be fetched from over https beside the IB's; "
+        "http://host:port for one without TLS.",
+    )
+    ib_url_template: str | None = Field(
+        default=None, description="URL of a recording in the media library (IB), with {uuid} in it."
+    )
+    ib_list_url: str | None = Field(default=None, description="URL of the media library's listing; unset: it has none.")
+    ib_token_variable: str = Field(
+        default="IB_TOKEN", description="Name of the environment variable that holds the media library's bearer token."
+    )
+    ib_allow_private: bool = Field(default=False, description="Let HTTP sources be at loopback and private addresses.")
+    max_source_gb: float = Field(default=20.0, gt=0, description="Larger sources are refused (10^9 bytes).")
+    source_stall_seconds: float = Field(default=60.0, gt=0, description="A source silent for so long is asked again.")
+    source_time_limit_seconds: float = Field(
+        default=14_400.0, gt=0, description="Limit on the wall time of fetching one source."
+    )
+    requests_per_tick: int = Field(default=50, ge=1, description="Runs that a sensor asks for at most in one tick.")
+    max_waiting_runs: int = Field(
+        default=200, ge=1, description="Sensors ask for nothing more while so many runs wait in the queue."
+    )
+
+    # --- embeddings and insights
+    embedder: str = Field(
+        default="all-MiniLM-L6-v2",
+        description="Embedding model: a sentence-transformers name or folder, or amazon.titan-embed-text-v2:0.",
+    )
+    insights: Literal["local", "comprehend"] = Field(
+        default="local", description="Who analyses the language: libraries in the process, or AWS Comprehend."
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("source_folders", mode="before")
+    @classmethod
+    def _split_folders(cls, value: object) -> object:
+        return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("source_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("ib_url_template")
+    @classmethod
+    def _names_a_recording(cls, value: str | None) -> str | None:
+        if value is not None and "{uuid}" not in value:
+            raise ValueError("the template has no {uuid} in it")
+        return value
+
+    @property
+    def ib_token(self) -> SecretStr | None:
+        """The media library's bearer token, read when it is asked for; None where its variable is not set."""
+        token = os.environ.get(self.ib_token_variable)
+        return SecretStr(token) if token else None
 
     @property
     def store_url(self) -> str:
