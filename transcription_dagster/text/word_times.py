@@ -1,0 +1,101 @@
+"""Times for words that have none, or have them wrong: every word ends before the next one starts."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
+
+from transcription_dagster.model import Word
+
+#: Usual pace of speech, for words whose time nobody measured: about 17 characters a second.
+SECONDS_PER_CHARACTER = 0.06
+
+Span = tuple[float, float]
+
+
+def mend_times(words: Sequence[Word]) -> list[Word]:
+    """Return the words with times that go forward and never overlap; sound ones keep theirs exactly."""
+    spans = settle_spans([(word.start, word.end) for word in words], [len(word.text) for word in words])
+    return [
+        word if (word.start, word.end) == span else replace(word, start=span[0], end=span[1])
+        for word, span in zip(words, spans, strict=True)
+    ]
+
+
+def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Sequence[int]) -> list[Span]:
+    """Give every word a start and an end in seconds.
+
+    `spans` holds what is known of each word, `lengths` its number of characters. The largest set of starts that go
+    forward is believed; a word outside it is placed between its neighbours, as is a word without a start, by its
+    share of the characters and at most at the usual pace of speech. An end past the next start is cut to it.
+    """
+    starts = [None if start is None else max(0.0, start) for start, _ in spans]
+    believed = _believable(starts)
+    placed: list[Span] = []
+    position = 0
+    for index in [*believed, len(spans)]:
+        if index > position:
+            left = placed[-1][1] if placed else None
+            right = starts[index] if index < len(spans) else None
+            placed += _fill(left, right, lengths[position:index])
+        if index < len(spans):
+            placed.append(_known(starts[index], spans[index][1], lengths[index]))  # type: ignore[arg-type]
+        position = index + 1
+    return _cut_overlaps(placed)
+
+
+def _believable(starts: Sequence[float | None]) -> list[int]:
+    """Indices of the longest non-decreasing subsequence of the known starts (patience sorting)."""
+    tops: list[float] = []
+    top_indices: list[int] = []
+    before: list[int] = [-1] * len(starts)
+    for index, start in enumerate(starts):
+        if start is None:
+            continue
+        pile = bisect_right(tops, start)
+        before[index] = top_indices[pile - 1] if pile else -1
+        if pile == len(tops):
+            tops.append(start)
+            top_indices.append(index)
+        else:
+            tops[pile] = start
+            top_indices[pile] = index
+    chain: list[int] = []
+    index = top_indices[-1] if top_indices else -1
+    while index >= 0:
+        chain.append(index)
+        index = before[index]
+    return chain[::-1]
+
+
+def _known(start: float, end: float | None, length: int) -> Span:
+    if end is None:
+        return start, round(start + length * SECONDS_PER_CHARACTER, 3)
+    return start, max(start, end)
+
+
+def _fill(left: float | None, right: float | None, lengths: Sequence[int]) -> list[Span]:
+    """Place words one after the other between `left` and `right`, of which either may be unknown."""
+    wanted = sum(lengths) * SECONDS_PER_CHARACTER
+    if left is None:
+        left = 0.0 if right is None else max(0.0, right - wanted)
+    room = wanted if right is None else min(wanted, max(0.0, right - left))
+    scale = room / sum(lengths) if sum(lengths) else 0.0
+    spans: list[Span] = []
+    done = 0
+    for length in lengths:
+        spans.append((round(left + done * scale, 3), round(left + (done + length) * scale, 3)))
+        done += length
+    return spans
+
+
+def _cut_overlaps(spans: list[Span]) -> list[Span]:
+    cut: list[Span] = []
+    limit = float("inf")
+    for start, end in reversed(spans):
+        # A placed word is rounded to the millisecond, so it may start a hair after its measured neighbour.
+        start = min(start, limit)
+        cut.append((start, min(end, limit)))
+        limit = start
+    return cut[::-1]
