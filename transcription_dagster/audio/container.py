@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import av.error
@@ -29,8 +29,6 @@ _FORMATS = (
     "matroska,webm,mp3,mov,mp4,m4a,3gp,3g2,mj2,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,ogg,oma,rm,sln,sox,tak,"
     "truehd,tta,voc,w64,wav,wv,xwma"
 )
-
-_log = logging.getLogger(__name__)
 
 
 class HashingReader:
@@ -106,7 +104,7 @@ class AudioTrack:
 
     def __init__(self, container: InputContainer) -> None:
         stream = container.streams.best("audio")
-        if stream is None or stream.type != "audio":
+        if not isinstance(stream, av.AudioStream):
             kinds = sorted({other.type for other in container.streams}) or ["nothing"]
             raise UnusableAudio(f"the source has no audio stream, only {', '.join(kinds)}")
         self._container = container
@@ -129,18 +127,12 @@ class AudioTrack:
 
     def samples(self) -> Iterator[np.ndarray]:
         """Yield what decodes as int16 arrays of shape (samples,), skipping what is damaged."""
-        resampler, setup = None, None
-        for frame in self._frames():
-            found = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if found != setup:
-                if resampler is not None:
-                    yield from _drain(resampler, None)
-                resampler, setup = self._resampler(frame), found
-            assert resampler is not None
-            # Only the number of samples places a frame: broken time stamps would make the resampler stretch it.
-            frame.pts = None
-            yield from _drain(resampler, frame)
-        if resampler is not None:
+        for _, frames in groupby(self._frames(), key=_setup):
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            for frame in frames:
+                # Only the number of samples places a frame: broken time stamps would make the resampler stretch it.
+                frame.pts = None
+                yield from _drain(resampler, frame)
             yield from _drain(resampler, None)
 
     def _frames(self) -> Iterator[av.AudioFrame]:
@@ -154,14 +146,17 @@ class AudioTrack:
             if packet is None:
                 return
             try:
-                yield from packet.decode()
+                # An audio stream's packets decode to nothing else.
+                yield from cast("list[av.AudioFrame]", packet.decode())
             except av.error.FFmpegError:
                 self.damaged += 1
 
-    def _resampler(self, frame: av.AudioFrame) -> av.AudioResampler:
-        if frame.sample_rate not in _PLAUSIBLE_RATES:
-            raise UnusableAudio(f"the source claims {frame.sample_rate} samples a second, which no recording has")
-        return av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+
+def _setup(frame: av.AudioFrame) -> tuple[str, str, int]:
+    """What a resampler is made for: a stream may change it on the way, where files were joined."""
+    if frame.sample_rate not in _PLAUSIBLE_RATES:
+        raise UnusableAudio(f"the source claims {frame.sample_rate} samples a second, which no recording has")
+    return frame.format.name, frame.layout.name, frame.sample_rate
 
 
 def _drain(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:

@@ -81,6 +81,12 @@ def read_blocks(path: Path, block_seconds: float) -> Iterator[np.ndarray]:
             yield block.astype(np.float32) / 32768.0
 
 
+def claimed_seconds(path: Path) -> float | None:
+    """Length of a recording as its header claims it, without decoding; exact for what `normalise` wrote."""
+    with open_source(path) as reader, open_container(reader) as container:
+        return AudioTrack(container).claimed_seconds
+
+
 class _Meter:
     """Measures the samples that pass, and stops a stream that is too long."""
 
