@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any, LiteralString, cast
 
 import procrastinate
 import psycopg
+from procrastinate.connector import Notify
 from procrastinate.exceptions import ConnectorException
+from procrastinate.schema import SchemaManager
 from psycopg.rows import DictRow, dict_row
+from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from transcription_dagster.errors import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
 
 #: Any constant: whoever holds it may create the queues' tables.
 _SCHEMA_LOCK = 7_215_004_311
@@ -33,11 +39,47 @@ def sync_app(url: str) -> procrastinate.App:
     )
 
 
+class PatientConnector(procrastinate.PsycopgConnector):
+    """Waits for a database that went away, where procrastinate's own worker would end.
+
+    Statements may be repeated after their answer was lost: the queue's functions refuse what no longer applies.
+    """
+
+    async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
+        await _patiently(super().execute_query_async)(query, **arguments)
+
+    async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
+        return await _patiently(super().execute_query_one_async)(query, **arguments)
+
+    async def execute_query_all_async(self, query: LiteralString, **arguments: Any) -> list[dict[str, Any]]:
+        return await _patiently(super().execute_query_all_async)(query, **arguments)
+
+    async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
+        await _patiently(super().listen_notify)(on_notification, channels)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error says that the database cannot be reached or takes no statements now, rather than refused one."""
+    cause = error.__cause__ if isinstance(error, ConnectorException) else error
+    # A pool that found no connection in time is an OperationalError too; a read-only moment is an InternalError.
+    return isinstance(cause, psycopg.OperationalError | psycopg.errors.ReadOnlySqlTransaction)
+
+
+#: A restart of Postgres or a fail-over takes seconds to minutes; work under way is worth waiting for.
+_patiently = retry(
+    retry=retry_if_exception(is_outage),
+    wait=wait_exponential_jitter(initial=0.2, max=5),
+    stop=stop_after_delay(1800),
+    before_sleep=before_sleep_log(logger, logging.WARNING),
+    reraise=True,
+)
+
+
 def worker_app(url: str) -> procrastinate.App:
     """The application for workers: tasks are registered on it, and it runs in an event loop."""
     return procrastinate.App(
-        connector=procrastinate.PsycopgConnector(
-            conninfo=url, min_size=1, max_size=4, timeout=60, kwargs={"connect_timeout": CONNECT_SECONDS}
+        connector=PatientConnector(
+            conninfo=url, min_size=1, max_size=4, timeout=10, kwargs={"connect_timeout": CONNECT_SECONDS}
         )
     )
 
@@ -55,7 +97,9 @@ def database_errors() -> Iterator[None]:
 def connect(url: str) -> psycopg.Connection[DictRow]:
     """Open a connection that commits each statement and gives rows as dictionaries."""
     with database_errors():
-        return psycopg.connect(url, autocommit=True, row_factory=dict_row, connect_timeout=CONNECT_SECONDS)
+        return psycopg.Connection[DictRow].connect(
+            url, autocommit=True, row_factory=dict_row, connect_timeout=CONNECT_SECONDS
+        )
 
 
 def apply_schema(url: str) -> None:
@@ -63,7 +107,7 @@ def apply_schema(url: str) -> None:
     with connect(url) as connection, connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
         if not _exists(connection, "procrastinate_jobs"):
-            _run_script(connection, procrastinate.schema.SchemaManager.get_schema())
+            _run_script(connection, SchemaManager.get_schema())
         script = resources.files("transcription_dagster.queueing").joinpath("schema.sql").read_text(encoding="utf-8")
         _run_script(connection, script)
 

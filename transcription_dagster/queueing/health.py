@@ -14,9 +14,7 @@ from transcription_dagster.queueing.names import run_key
 WorkerState = Literal["starting", "idle", "busy", "draining", "dead"]
 
 _WORKERS = """
-SELECT w.*, extract(epoch FROM now() - p.last_heartbeat)::float8 AS silence
-  FROM transcription_workers w LEFT JOIN procrastinate_workers p ON p.id = w.worker_id
- ORDER BY w.kind, w.name
+SELECT *, extract(epoch FROM now() - seen_at)::float8 AS silence FROM transcription_workers ORDER BY kind, name
 """
 
 _QUEUES = """
@@ -51,7 +49,6 @@ class WorkerStatus:
     jobs: int
     model_loads: int
     last_error: str | None
-    #: Infinite when the worker is registered no more.
     seconds_since_heartbeat: float
 
     @property
@@ -107,7 +104,6 @@ def find_run_job(connection: psycopg.Connection[DictRow], run_id: str, *, stale_
 
 
 def _worker(row: DictRow, stale_seconds: float) -> WorkerStatus:
-    silence = float("inf") if row["silence"] is None else row["silence"]
     return WorkerStatus(
         name=row["name"],
         kind=row["kind"],
@@ -115,11 +111,11 @@ def _worker(row: DictRow, stale_seconds: float) -> WorkerStatus:
         pid=row["pid"],
         device=row["device"],
         model=row["model"],
-        state="dead" if silence > stale_seconds else row["state"],
+        state="dead" if row["silence"] > stale_seconds else row["state"],
         recording=row["recording"],
         progress=row["progress"],
         jobs=row["jobs"],
         model_loads=row["model_loads"],
         last_error=row["last_error"],
-        seconds_since_heartbeat=silence,
+        seconds_since_heartbeat=row["silence"],
     )

@@ -1,6 +1,6 @@
 -- What the pool keeps beside procrastinate's own tables. Every statement can be repeated.
 
--- One row a worker slot: who works there and on what. Whether it is alive is said by the heartbeat of `worker_id`.
+-- One row a worker slot: who works there, on what, and when it was last heard of.
 CREATE TABLE IF NOT EXISTS transcription_workers (
     name text PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('gpu', 'run')),
@@ -15,7 +15,8 @@ CREATE TABLE IF NOT EXISTS transcription_workers (
     jobs integer NOT NULL DEFAULT 0,
     model_loads integer NOT NULL DEFAULT 0,
     last_error text,
-    started_at timestamptz NOT NULL DEFAULT now()
+    started_at timestamptz NOT NULL DEFAULT now(),
+    seen_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- One row a request to a GPU executor. `key` names the work, so that a run that starts over finds what was done.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import time
 from typing import Any, Protocol
 
 import procrastinate
+from procrastinate.exceptions import ConnectorException
+from procrastinate.utils import utcnow
 
 from transcription_dagster.errors import StackError
 
@@ -18,15 +22,15 @@ INSERT INTO transcription_workers AS w
 VALUES (%(name)s, %(kind)s, %(host)s, %(pid)s, %(worker_id)s, %(device)s, %(model)s, %(state)s, %(recording)s,
         %(progress)s, %(jobs)s, %(model_loads)s, %(last_error)s)
 ON CONFLICT (name) DO UPDATE SET (kind, host, pid, worker_id, device, model, state, recording, progress, jobs,
-                                  model_loads, last_error, started_at)
+                                  model_loads, last_error, started_at, seen_at)
   = (excluded.kind, excluded.host, excluded.pid, excluded.worker_id, excluded.device, excluded.model, excluded.state,
      excluded.recording, excluded.progress, excluded.jobs, excluded.model_loads, excluded.last_error,
-     CASE WHEN w.pid = excluded.pid THEN w.started_at ELSE now() END)
+     CASE WHEN w.pid = excluded.pid THEN w.started_at ELSE now() END, now())
 """
 
 _ALIVE = """
-SELECT w.host, w.pid FROM transcription_workers w JOIN procrastinate_workers p ON p.id = w.worker_id
- WHERE w.name = %(name)s AND p.last_heartbeat > now() - make_interval(secs => %(stale)s)
+SELECT host, pid FROM transcription_workers
+ WHERE name = %(name)s AND seen_at > now() - make_interval(secs => %(stale)s)
 """
 
 _LEFT_BEHIND = """
@@ -41,10 +45,7 @@ SELECT j.id FROM procrastinate_jobs j LEFT JOIN procrastinate_workers p ON p.id 
 
 #: Workers that died long ago are not shown any more.
 _FORGET = """
-DELETE FROM transcription_workers w
- WHERE NOT EXISTS (SELECT 1 FROM procrastinate_workers p
-                    WHERE p.id = w.worker_id AND p.last_heartbeat > now() - interval '10 minutes')
-   AND w.started_at < now() - interval '10 minutes'
+DELETE FROM transcription_workers WHERE seen_at < now() - interval '10 minutes'
 """
 
 
@@ -68,7 +69,7 @@ async def take(app: procrastinate.App, name: str, *, stale_seconds: float) -> No
     """Take the slot `name`. Raises `StackError` when a worker that is alive has it."""
     rows = await app.connector.execute_query_all_async(_ALIVE, name=name, stale=stale_seconds)
     for row in rows:
-        if row["host"] != _host() or _process_exists(row["pid"]):
+        if row["host"] != socket.gethostname() or _process_exists(row["pid"]):
             raise StackError(f"worker {name} runs already, as process {row['pid']} on {row['host']}; stop it first")
     await release_jobs(app, name)
     await app.connector.execute_query_async(_FORGET)
@@ -79,12 +80,12 @@ async def leave(app: procrastinate.App, name: str) -> None:
     await app.connector.execute_query_async("DELETE FROM transcription_workers WHERE name = %(name)s", name=name)
 
 
-async def publish(app: procrastinate.App, state: Describes, *, host: str, pid: int) -> None:
+async def publish(app: procrastinate.App, state: Describes) -> None:
     """Write the worker's row."""
     await app.connector.execute_query_async(
         _PUBLISH,
-        host=host,
-        pid=pid,
+        host=socket.gethostname(),
+        pid=os.getpid(),
         **{field: getattr(state, field) for field in Describes.__annotations__},
     )
 
@@ -93,6 +94,21 @@ async def release_jobs(app: procrastinate.App, name: str) -> None:
     """Give back at once what the slot's last process had taken: there is no need to wait for its heartbeat to age."""
     rows = await app.connector.execute_query_all_async(_LEFT_BEHIND, name=name)
     await _give_back(app, [row["id"] for row in rows])
+
+
+_TAKEN = "SELECT id FROM procrastinate_jobs WHERE worker_id = %(worker_id)s AND status = 'doing'"
+
+
+async def release_unknown(app: procrastinate.App, worker_id: int, known: set[int], suspected: set[int]) -> set[int]:
+    """Give back jobs that are marked as this worker's and that it knows nothing of.
+
+    An answer that was lost with a connection leaves such a job. Only what was `suspected` at the last look too is given
+    back, for a job may just have been taken; returns what to suspect at the next.
+    """
+    rows = await app.connector.execute_query_all_async(_TAKEN, worker_id=worker_id)
+    unknown = {row["id"] for row in rows} - known
+    await _give_back(app, sorted(unknown & suspected))
+    return unknown - suspected
 
 
 class DeathWatch:
@@ -122,22 +138,14 @@ class DeathWatch:
 async def _give_back(app: procrastinate.App, job_ids: list[int]) -> None:
     for job_id in job_ids:
         try:
-            await app.job_manager.retry_job_by_id_async(job_id, retry_at=procrastinate.utils.utcnow())
+            await app.job_manager.retry_job_by_id_async(job_id, retry_at=utcnow())
             logger.warning("gave job %d of a lost worker back to its queue", job_id, extra={"action": "rescue"})
-        except procrastinate.exceptions.ConnectorException as error:
+        except ConnectorException as error:
             # Somebody else was quicker, or the job ended meanwhile.
             logger.info("job %d needed no rescue: %s", job_id, error.__cause__)
 
 
-def _host() -> str:
-    import socket
-
-    return socket.gethostname()
-
-
 def _process_exists(pid: int) -> bool:
-    import os
-
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -11,6 +11,11 @@ from typing import Final
 #: Executors that may die over one request before it is given up.
 MAX_ATTEMPTS: Final = 3
 
+#: How an attempt ended whose executor died.
+LOST: Final = "the executor was lost"
+
+WAITING: Final = "SELECT request FROM transcription_speech WHERE key = %(key)s AND state IN ('queued', 'doing')"
+
 FIND: Final = """
 SELECT key, state, progress, attempts, result, error, error_class, queue,
        extract(epoch FROM coalesce(started_at, now()) - created_at)::float8 AS waited_seconds,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import random
-import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import procrastinate
-from procrastinate import exceptions, jobs
-from procrastinate.worker import Worker
+from procrastinate import jobs
+from procrastinate.exceptions import JobAborted
+from procrastinate.job_context import AbortReason
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
+from procrastinate.worker import Worker
 
 from transcription_dagster.queueing import slots
 from transcription_dagster.queueing.app import worker_app
@@ -24,11 +24,10 @@ from transcription_dagster.workers.lifecycle import MainThread, watch_stop_signa
 
 logger = logging.getLogger(__name__)
 
-#: Longest pause between attempts to reach a database that went away, in seconds.
-_LONGEST_PAUSE = 10.0
+Result = TypeVar("Result")
 
 
-class WorkInterrupted(Exception):  # noqa: N818  an order, not a fault
+class WorkInterrupted(Exception):
     """The worker stops before the work is done: the job goes back on its queue."""
 
 
@@ -36,7 +35,8 @@ class GoBackOnQueue(BaseRetryStrategy):
     """Interrupted work is done by whoever comes next; work that failed is not repeated by the queue."""
 
     def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> RetryDecision | None:
-        return RetryDecision() if isinstance(exception, WorkInterrupted) else None
+        # A job that a user aborted is not given back either way: the queue's own function sees to it.
+        return RetryDecision() if isinstance(exception, WorkInterrupted | asyncio.CancelledError) else None
 
 
 @dataclass
@@ -59,13 +59,17 @@ class WorkerState:
 class PoolWorker:
     """A worker process: `serve` blocks in the main thread until the worker was asked to stop and is done."""
 
-    def __init__(self, settings: Settings, url: str, state: WorkerState, queues: list[str], concurrency: int = 1) -> None:
+    def __init__(
+        self, settings: Settings, url: str, state: WorkerState, queues: list[str], concurrency: int = 1
+    ) -> None:
         self.settings = settings
         self.state = state
         self.main = MainThread()
         self.app = worker_app(url)
         self.draining = threading.Event()
         self.aborting = threading.Event()
+        #: Ids of the jobs that this process works on.
+        self.active: set[int] = set()
         self._queues = queues
         self._concurrency = concurrency
         self._worker: Worker | None = None
@@ -74,7 +78,18 @@ class PoolWorker:
 
     def task(self, name: str, function: Callable[..., Awaitable[None]]) -> None:
         """Register the coroutine function that does the jobs of task `name`; it is given the job's context first."""
-        self.app.task(name=name, pass_context=True, retry=GoBackOnQueue())(function)
+
+        async def do(context: procrastinate.JobContext, **arguments: str) -> None:
+            job_id = context.job.id or 0
+            self.active.add(job_id)
+            try:
+                await function(context, **arguments)
+            finally:
+                # Kept a little longer than the job: its status is written only after this returns.
+                asyncio.get_running_loop().call_later(2 * self.settings.heartbeat_seconds, self.active.discard, job_id)
+                self._job_done()
+
+        self.app.task(name=name, pass_context=True, retry=GoBackOnQueue())(do)
 
     def serve(self, *, prepare: Callable[[], None]) -> None:
         """Call `prepare` in the main thread, then take jobs until a stop signal; raises what ended it otherwise."""
@@ -115,21 +130,12 @@ class PoolWorker:
             publisher = asyncio.create_task(self._publish_state())
             try:
                 await asyncio.wrap_future(self.main.call(prepare))
-                pause = 0.2
-                while not self.draining.is_set():
-                    try:
-                        await self._take_jobs()
-                        pause = 0.2
-                    except exceptions.ConnectorException:
-                        logger.warning("the database went away; trying again in %.1f s", pause, exc_info=True)
-                        await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-                        pause = min(2 * pause, _LONGEST_PAUSE)
+                await self._take_jobs()
             finally:
                 publisher.cancel()
                 await slots.leave(self.app, self.state.name)
 
     async def _take_jobs(self) -> None:
-        """Run procrastinate's worker until it was asked to stop or lost its database."""
         self._worker = Worker(
             self.app,
             queues=self._queues,
@@ -141,46 +147,50 @@ class PoolWorker:
             stalled_worker_timeout=max(60.0, 4 * self.settings.stale_seconds),
             abort_job_polling_interval=self.settings.heartbeat_seconds,
         )
-        await slots.release_jobs(self.app, self.state.name)
         if self.draining.is_set():
             return
         self.state.state = "idle"
         await self._worker.run()
 
     async def _publish_state(self) -> None:
-        """Write what the worker says of itself, and give back the jobs of workers that died."""
+        """Write what the worker says of itself, and give back what lost workers had taken."""
         watch = slots.DeathWatch(self.app, self.settings.stale_seconds)
+        suspected: set[int] = set()
         while True:
-            try:
-                if self._worker is not None:
-                    self.state.worker_id = self._worker.worker_id
-                await slots.publish(self.app, self.state, host=socket.gethostname(), pid=os.getpid())
-                await watch.look()
-            except exceptions.ConnectorException:
-                logger.warning("could not write the worker's state; the database does not answer")
+            started = time.monotonic()
+            worker_id = self.state.worker_id = self._worker.worker_id if self._worker else None
+            await slots.publish(self.app, self.state)
+            if worker_id is not None:
+                suspected = await slots.release_unknown(self.app, worker_id, self.active, suspected)
+            if time.monotonic() - started > self.settings.stale_seconds:
                 watch.lost_sight()
+            await watch.look()
             await asyncio.sleep(self.settings.heartbeat_seconds)
 
-    async def in_main_thread(self, context: procrastinate.JobContext, function: Callable[[], Any], *, interrupt: bool) -> Any:
-        """Have `function` called in the main thread and wait for it, whatever happens.
+    async def in_main_thread(
+        self, context: procrastinate.JobContext, function: Callable[[], Result], *, stop: threading.Event | None = None
+    ) -> Result:
+        """Have `function` called in the main thread and wait for it, also when the job is aborted meanwhile.
 
-        When the job is aborted, `interrupt` says whether the main thread gets Dagster's interrupt; a function that
-        looks at `should_stop` by itself needs none. Raises `WorkInterrupted` if the worker is stopping.
+        An abort sets `stop`, for a function that looks at it; without one the main thread is interrupted as by Ctrl+C.
+        Raises `JobAborted` when a user aborted the job, `WorkInterrupted` when the worker is stopping.
         """
         future = asyncio.wrap_future(self.main.call(function))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            if interrupt:
+            if stop is None:
                 self.main.interrupt()
+            else:
+                stop.set()
             await asyncio.wait([future])
-            if not future.cancelled() and future.exception() is None:
+            if future.exception() is None:
                 return future.result()
-            if context.abort_reason() is procrastinate.job_context.AbortReason.USER_REQUEST:
-                raise exceptions.JobAborted from None
+            if context.abort_reason() is AbortReason.USER_REQUEST:
+                raise JobAborted from None
             raise WorkInterrupted from None
 
-    def job_done(self) -> None:
+    def _job_done(self) -> None:
         """Count a job; a worker that has done its share drains, and its supervisor starts it anew."""
         self.state.jobs += 1
         limit = self.settings.max_jobs_per_worker

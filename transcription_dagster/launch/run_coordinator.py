@@ -1,0 +1,103 @@
+"""Dagster's run queue with limits that follow the pool: as many GPU runs in flight as its executors can feed on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import Field, StringSource
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.run_coordinator.base import SubmitRunContext
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator, RunQueueConfig
+from dagster._core.storage.dagster_run import DagsterRun
+from dagster._serdes import ConfigurableClassData
+
+from transcription_dagster.errors import DatabaseUnavailable
+from transcription_dagster.queueing.health import PoolStatus, read_pool
+from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG
+from transcription_dagster.settings import load_settings
+
+logger = logging.getLogger(__name__)
+
+#: How often the daemon looks at the queue: the finest step its loop knows.
+DEQUEUE_SECONDS = 0.5
+
+#: GPUs that a run may be pinned to; a limit of zero holds runs that are pinned to one without an executor.
+_GPU_INDICES = tuple(str(index) for index in range(16))
+
+
+class GpuRunCoordinator(QueuedRunCoordinator):
+    """Tags runs that need a GPU, and lets out of the queue what run workers and executors that live now can take."""
+
+    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(inst_data=inst_data)
+        settings = load_settings()
+        self._url = postgres_url
+        self._runs_per_gpu = settings.runs_per_gpu
+        self._stale_seconds = settings.stale_seconds
+        self._last_said: str | None = None
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        return {"postgres_url": Field(StringSource, description="Database that holds the queues.")}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> GpuRunCoordinator:
+        return cls(postgres_url=config_value["postgres_url"], inst_data=inst_data)
+
+    @property
+    def dequeue_interval_seconds(self) -> float:  # type: ignore[override]  # Dagster declares whole seconds, and takes any number
+        return DEQUEUE_SECONDS
+
+    def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+        """Queue the run, tagged `transcription/gpu` if a step of its plan needs a GPU."""
+        run = context.dagster_run
+        if GPU_TAG not in run.tags and self._needs_gpu(run):
+            self._instance.add_run_tags(run.run_id, {GPU_TAG: ANY_GPU})
+            run = run.with_tags({**run.tags, GPU_TAG: ANY_GPU})
+            context = context._replace(dagster_run=run)
+        return super().submit_run(context)
+
+    def get_run_queue_config(self) -> RunQueueConfig:
+        """The limits for this moment; asked for at each look at the queue."""
+        try:
+            pool = read_pool(self._url, stale_seconds=self._stale_seconds)
+        except DatabaseUnavailable as error:
+            self._say(f"Cannot read the pool, so nothing is launched: {error}")
+            return queue_limits(PoolStatus((), {}), self._runs_per_gpu)
+        executors, workers = len(pool.alive("gpu")), len(pool.alive("run"))
+        self._say(f"{workers} run workers and {executors} executors are alive.")
+        return queue_limits(pool, self._runs_per_gpu)
+
+    def _needs_gpu(self, run: DagsterRun) -> bool:
+        if run.execution_plan_snapshot_id is None:
+            return False
+        plan = self._instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+        to_execute = set(plan.step_keys_to_execute)
+        return any(step.key in to_execute and GPU_TAG in step.tags for step in plan.steps)
+
+    def _say(self, message: str) -> None:
+        """Log what changed, not every look."""
+        if message != self._last_said:
+            logger.info(message)
+            self._last_said = message
+
+
+def queue_limits(pool: PoolStatus, runs_per_gpu: int) -> RunQueueConfig:
+    """The run queue's limits for a pool: a launched run has a worker, a GPU run an executor that will come to it.
+
+    Limits of zero keep runs in the queue: with no executor alive, GPU runs stay QUEUED and others go on.
+    """
+    executors = pool.alive("gpu")
+    there = [(worker.device or "").removeprefix("cuda:") for worker in executors]
+    pinned = [
+        {"key": GPU_TAG, "value": device, "limit": runs_per_gpu * there.count(device)}
+        for device in sorted({*there, *_GPU_INDICES})
+    ]
+    return RunQueueConfig(
+        max_concurrent_runs=len(pool.alive("run")),
+        tag_concurrency_limits=[{"key": GPU_TAG, "limit": runs_per_gpu * len(executors)}, *pinned],
+    )

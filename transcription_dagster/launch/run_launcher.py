@@ -1,0 +1,123 @@
+"""Dagster's run launcher for the pool: a launched run is a job on the queue `runs`, and no process is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import DagsterRunStatus, Field, StringSource
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.events import EngineEventData
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
+from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.storage.tags import PRIORITY_TAG
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from procrastinate.exceptions import AlreadyEnqueued
+
+from transcription_dagster.queueing.app import connect, database_errors, sync_app
+from transcription_dagster.queueing.health import RunJob, find_run_job
+from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_key
+from transcription_dagster.queueing.speech_client import withdraw_run
+from transcription_dagster.settings import load_settings
+
+
+class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
+    """Puts runs on the queue that run workers pull from, and answers for them from the queue's heartbeats."""
+
+    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._inst_data = inst_data
+        self._url = postgres_url
+        self._stale_seconds = load_settings().stale_seconds
+        super().__init__()
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        return self._inst_data
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        return {"postgres_url": Field(StringSource, description="Database that holds the queues.")}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> WorkerPoolRunLauncher:
+        return cls(postgres_url=config_value["postgres_url"], inst_data=inst_data)
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Queue the run. Its id is the job's key, so that launching it twice queues it once."""
+        run = context.dagster_run
+        key = run_key(run.run_id)
+        with database_errors(), sync_app(self._url).open() as app:
+            task = app.configure_task(
+                EXECUTE_RUN_TASK,
+                allow_unknown=True,
+                queue=RUNS_QUEUE,
+                queueing_lock=key,
+                lock=key,
+                priority=_priority(run),
+            )
+            try:
+                job_id = task.defer(run_id=run.run_id)
+            except AlreadyEnqueued:
+                return
+        self._instance.report_engine_event(
+            f"Queued for the run workers as job {job_id}.", run, EngineEventData({"job": job_id}), cls=self.__class__
+        )
+
+    def terminate(self, run_id: str) -> bool:
+        """Cancel the run wherever it is: waiting for a worker, at work, or waiting for a GPU."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceling(run)
+        with database_errors():
+            withdraw_run(self._url, run.root_run_id or run.run_id)
+            job = self._find(run_id)
+            with sync_app(self._url).open() as app:
+                at_work = job is not None and job.status == "doing" and not job.lost
+                if job is not None and job.status in ("todo", "doing"):
+                    app.job_manager.cancel_job_by_id(job.id, abort=True)
+        if not at_work:
+            self._instance.report_run_canceled(run)
+        return True
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Whether the run's worker lives, from its heartbeat. The run monitor fails a run on anything but RUNNING."""
+        return _health(run, self._find(run.run_id))
+
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        job = self._find(run.run_id)
+        if job is None:
+            return "The queue holds no job of this run."
+        return f"Job {job.id} is {job.status}" + (f" on {job.worker}." if job.worker else ".")
+
+    def _find(self, run_id: str) -> RunJob | None:
+        with database_errors(), connect(self._url) as connection:
+            return find_run_job(connection, run_id, stale_seconds=self._stale_seconds)
+
+
+def _health(run: DagsterRun, job: RunJob | None) -> CheckRunHealthResult:
+    if job is None:
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the queue holds no job of this run")
+    if job.lost:
+        return CheckRunHealthResult(
+            WorkerStatus.FAILED, f"worker {job.worker or '(gone)'} fell silent", run_worker_id=job.worker
+        )
+    if job.status in ("todo", "doing"):
+        # A job that was given back waits for a worker that will say what became of the run.
+        return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=job.worker)
+    if run.status is DagsterRunStatus.STARTED:
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"its job ended ({job.status}), but the run did not")
+    return CheckRunHealthResult(WorkerStatus.SUCCESS)
+
+
+def _priority(run: DagsterRun) -> int:
+    try:
+        return int(run.tags.get(PRIORITY_TAG, "0"))
+    except ValueError:
+        return 0

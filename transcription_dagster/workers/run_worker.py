@@ -1,0 +1,97 @@
+"""A run worker: executes whole Dagster runs, one at a time, in a process that imported the definitions once."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+
+import procrastinate
+from dagster import DagsterInstance, DagsterRunStatus
+from dagster._cli.api import _execute_run_command_body  # what Dagster's own launchers for other machines call
+from dagster._core.storage.dagster_run import DagsterRun
+
+from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE
+from transcription_dagster.queueing.speech_client import withdraw_run
+from transcription_dagster.settings import Settings
+from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState
+
+logger = logging.getLogger(__name__)
+
+#: Dagster's storage in this process: seconds a statement may take, and after which a connection is replaced.
+_STATEMENT_SECONDS = 60
+_CONNECTION_SECONDS = 3600
+
+#: Seconds that a finished run's status may take to reach a database that is coming back.
+_REPORT_SECONDS = 600
+
+
+class RunWorker:
+    """One slot of the pool for Dagster runs."""
+
+    def __init__(self, settings: Settings, url: str, slot: str) -> None:
+        self._url = url
+        self._instance: DagsterInstance | None = None
+        self.state = WorkerState(name=f"run-{slot}@{socket.gethostname()}", kind="run")
+        self.pool = PoolWorker(settings, url, self.state, [RUNS_QUEUE])
+        self.pool.task(EXECUTE_RUN_TASK, self._execute)
+
+    def serve(self) -> None:
+        """Import the definitions, then execute runs until a stop signal."""
+        self.pool.serve(prepare=self._load)
+
+    def _load(self) -> None:
+        import transcription_dagster.definitions  # noqa: F401  imported once, before the first run
+
+        self._instance = DagsterInstance.get()
+        # Without this dagster-postgres opens a connection for every event it writes.
+        self._instance.optimize_for_webserver(
+            statement_timeout=_STATEMENT_SECONDS * 1000, pool_recycle=_CONNECTION_SECONDS, max_overflow=4
+        )
+
+    async def _execute(self, context: procrastinate.JobContext, run_id: str) -> None:
+        self.state.recording = run_id
+        self.state.state = "draining" if self.pool.draining.is_set() else "busy"
+        try:
+            await self.pool.in_main_thread(context, lambda: self._run(run_id))
+        finally:
+            self.state.recording = None
+            self.state.state = "draining" if self.pool.draining.is_set() else "idle"
+
+    def _run(self, run_id: str) -> None:
+        assert self._instance is not None  # noqa: S101  set by `_load` before the first job
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return
+        if run.status is DagsterRunStatus.CANCELING:
+            self._instance.report_run_canceled(run, "The run was canceled before a worker could go on with it.")
+            withdraw_run(self._url, run.root_run_id or run.run_id)
+            return
+        if run.status is DagsterRunStatus.STARTED:
+            # Its worker died. The queue gave the job back, but steps that ran must not run again in the same run.
+            self._instance.report_run_failed(run, "The worker that executed this run was lost.")
+            return
+        _execute_run_command_body(run_id, self._instance, lambda _event: None, set_exit_code_on_failure=False)
+        self._see_it_finished(run)
+
+    def _see_it_finished(self, run: DagsterRun) -> None:
+        """A run that lost its database on the way could not say how it ended: say it when the database is back."""
+        assert self._instance is not None  # noqa: S101
+        deadline = time.monotonic() + _REPORT_SECONDS
+        pause = 0.2
+        while True:
+            try:
+                latest = self._instance.get_run_by_id(run.run_id)
+                if latest is None or latest.is_finished:
+                    return
+                if latest.status is DagsterRunStatus.CANCELING:
+                    self._instance.report_run_canceled(latest)
+                else:
+                    self._instance.report_run_failed(latest, "The run was interrupted before it could finish.")
+                return
+            except Exception:
+                if time.monotonic() > deadline:
+                    raise
+                logger.warning("could not store how run %s ended; trying again", run.run_id, exc_info=True)
+                time.sleep(pause)
+                pause = min(2 * pause, 10.0)
