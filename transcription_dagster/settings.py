@@ -10,12 +10,15 @@ import json
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transcription_dagster.errors import InvalidSetting
+
+#: What stands between the values of settings that are lists; the others are JSON.
+_SEPARATORS = {"source_folders": os.pathsep, "source_hosts": ","}
 
 
 class Settings(BaseSettings):
@@ -52,6 +55,10 @@ class Settings(BaseSettings):
     )
     initial_prompt: str | None = Field(default=None, description="Text that primes the model for every recording.")
     vocabulary: Path | None = Field(default=None, description="YAML or CSV file of terms for every recording.")
+
+    inference: Literal["pool", "process"] = Field(
+        default="process", description="Where steps transcribe: on the pool's executors, or in their own process."
+    )
 
     # --- the pool
     gpus: str | None = Field(default=None, description="GPUs to use, such as 0,1, or none; unset: all that are there.")
@@ -161,6 +168,12 @@ class Settings(BaseSettings):
         """URL of the results' folder, without a slash at its end."""
         return (self.store or (self.home / "store").as_uri()).rstrip("/")
 
+    def require_database_url(self) -> str:
+        """The database's URL, for processes that a stack starts and that cannot do without one."""
+        if self.database_url is None:
+            raise InvalidSetting("TRANSCRIPTION_DATABASE_URL is not set; `transcription up` sets it for what it starts")
+        return self.database_url.get_secret_value()
+
     @cached_property
     def models_folder(self) -> Path:
         """Folder that downloaded checkpoints are kept in."""
@@ -192,10 +205,15 @@ def child_environment(settings: Settings) -> dict[str, str]:
     values = settings.model_dump(mode="json", include=settings.model_fields_set, exclude_none=True)
     if settings.database_url is not None:
         values["database_url"] = settings.database_url.get_secret_value()
-    own = {_variable(name): value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
-    return {**os.environ, **own}
+    return {**os.environ, **{_variable(field): _as_text(field, value) for field, value in values.items()}}
 
 
 def _variable(field: str) -> str:
     alias = Settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else f"TRANSCRIPTION_{field.upper()}"
+
+
+def _as_text(field: str, value: Any) -> str:
+    if field in _SEPARATORS:
+        return _SEPARATORS[field].join(value)
+    return value if isinstance(value, str) else json.dumps(value)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import psycopg
@@ -56,9 +56,12 @@ class EmbeddedPostgres:
     #: System user to run as; None: the one who starts it.
     system_user: str | None
 
+    #: Ends the server without waiting for its clients, and loses nothing.
+    stop_signal: ClassVar[signal.Signals] = signal.SIGINT
+
     @property
     def command(self) -> tuple[str, ...]:
-        """Command that runs the server in the foreground until SIGINT, which ends it without waiting for clients."""
+        """Command that runs the server in the foreground."""
         options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
         return (str(self.programs / "postgres"), "-D", str(self.data), "-k", str(self.socket_folder), *options)
 
@@ -109,7 +112,7 @@ def embedded_postgres(settings: Settings) -> Iterator[str]:
         _wait_for_own(process, url, log)
         yield url
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(server.stop_signal)
         process.wait(_STOP_SECONDS)
 
 

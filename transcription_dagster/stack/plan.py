@@ -1,0 +1,93 @@
+"""What a stack is to consist of, decided before anything of it exists."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from transcription_dagster.errors import StackError
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.gpus import Gpu, find_gpus
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlan:
+    """The parts of a stack that somebody chose, or that follow from the machine."""
+
+    host: str
+    #: 0: whichever port is free when the stack starts.
+    port: int
+    #: The device of each executor: a GPU's index as `0`, or a CPU slot as `cpu:0`.
+    executors: tuple[str, ...]
+    run_workers: int
+    #: What the one who starts it should know.
+    notes: tuple[str, ...] = ()
+
+
+def plan(
+    settings: Settings,
+    *,
+    gpus: str | None = None,
+    run_workers: int | None = None,
+    cpu_executors: int | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    look_for_gpus: Callable[[str | None], Sequence[Gpu]] = find_gpus,
+) -> StackPlan:
+    """Decide what to start; an argument that is given comes before the setting of the same name.
+
+    Asking for CPU executors means to leave the GPUs alone, unless GPUs are asked for by the same call.
+    Raises `StackError` if a GPU is asked for that is not there.
+    """
+    asked = gpus if gpus is not None else "none" if cpu_executors is not None else settings.gpus
+    slots = settings.cpu_executors if cpu_executors is None else cpu_executors
+    executors, notes = _executors(asked, slots, lambda: look_for_gpus(settings.cuda_visible_devices))
+    host = settings.host if host is None else host
+    if host not in _LOOPBACK:
+        notes += (f"The UI on {host} has no login: whoever reaches it can start and end runs.",)
+    return StackPlan(
+        host=host,
+        port=settings.port if port is None else port,
+        executors=executors,
+        run_workers=run_workers or settings.run_workers or _default_run_workers(settings, len(executors)),
+        notes=notes,
+    )
+
+
+def _executors(
+    asked: str | None, slots: int, look: Callable[[], Sequence[Gpu]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the devices to run executors on, and what is to be said about the choice."""
+    if asked is None:
+        found = look()
+        if found:
+            return tuple(str(gpu.index) for gpu in found), ()
+        return _cpu_slots(slots), (f"No GPU was found: transcribing on the CPU, with {_count(slots, 'executor')}.",)
+    if asked.strip().lower() == "none":
+        return _cpu_slots(slots), ()
+    return _chosen(asked, look()), ()
+
+
+def _chosen(asked: str, found: Sequence[Gpu]) -> tuple[str, ...]:
+    there = {str(gpu.index): gpu for gpu in found}
+    chosen = tuple(dict.fromkeys(part.strip() for part in asked.split(",")))
+    missing = [part for part in chosen if part not in there]
+    if missing:
+        listing = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in found) or "none"
+        raise StackError(f"GPU {', '.join(map(repr, missing))} is not there; GPUs of this machine: {listing}")
+    return chosen
+
+
+def _cpu_slots(count: int) -> tuple[str, ...]:
+    return tuple(f"cpu:{slot}" for slot in range(count))
+
+
+def _default_run_workers(settings: Settings, executors: int) -> int:
+    return max(1, min(settings.runs_per_gpu * executors, os.cpu_count() or 1))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,112 @@
+"""The programs of a stack: the command of each, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.plan import StackPlan
+from transcription_dagster.stack.postgres import EmbeddedPostgres
+
+#: In the environment of everything that a stack starts: the home of the stack it belongs to.
+STACK_VARIABLE = "TRANSCRIPTION_STACK"
+
+#: Groups by the order of their start; they stop the other way round, each when the one after it has ended. Runs that
+#: are under way need the executors, and the UI stays to look at while they finish.
+POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON = (
+    "postgres",
+    "code-server",
+    "web-server",
+    "executors",
+    "run-workers",
+    "daemon",
+)
+ORDER = (POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON)
+
+#: A worker gives itself `shutdown_seconds`; this much later it is ended.
+_GRACE_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A long-lived process of the stack."""
+
+    name: str
+    group: str
+    command: tuple[str, ...]
+    stop_signal: str = "TERM"
+    #: Seconds after the stop signal until it is killed.
+    stop_seconds: int = 20
+    #: System user to run as; None: the one who starts the stack.
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StackFiles:
+    """Where a stack's programs find each other."""
+
+    dagster_home: Path
+    workspace: Path
+    code_socket: Path
+
+
+def programs(
+    plan: StackPlan, settings: Settings, files: StackFiles, postgres: EmbeddedPostgres | None
+) -> tuple[Program, ...]:
+    """Return what has to run for `plan`, in the order of starting; `postgres` is None where a server was given."""
+    return (
+        *([_postgres(postgres, settings)] if postgres else []),
+        *_dagster(plan, settings, files),
+        *_workers(plan, settings),
+    )
+
+
+def _postgres(postgres: EmbeddedPostgres, settings: Settings) -> Program:
+    # It needs none of the secrets in our environment, and runs as another user who could read them there.
+    clean = ("/usr/bin/env", "-i", f"PATH={os.defpath}", "LC_ALL=C", f"{STACK_VARIABLE}={settings.home}")
+    return Program(
+        POSTGRES,
+        POSTGRES,
+        (*clean, *postgres.command),
+        stop_signal=postgres.stop_signal.name.removeprefix("SIG"),
+        stop_seconds=60,
+        user=postgres.system_user,
+    )
+
+
+def _dagster(plan: StackPlan, settings: Settings, files: StackFiles) -> Iterator[Program]:
+    python = (sys.executable, "-m")
+    log_level = settings.log_level
+    workspace = ("--workspace", str(files.workspace))
+    yield Program(
+        CODE_SERVER,
+        CODE_SERVER,
+        (
+            *(*python, "dagster", "api", "grpc", "--module-name", "transcription_dagster.definitions"),
+            *("--location-name", "transcription_dagster", "--socket", str(files.code_socket)),
+            *("--use-python-environment-entry-point", "--log-level", log_level),
+        ),
+    )
+    yield Program(
+        WEB_SERVER,
+        WEB_SERVER,
+        (
+            *(*python, "dagster_webserver", "--host", plan.host, "--port", str(plan.port)),
+            *(*workspace, "--dagster-log-level", log_level),
+        ),
+    )
+    yield Program(DAEMON, DAEMON, (*python, "dagster._daemon", "run", *workspace, "--log-level", log_level))
+
+
+def _workers(plan: StackPlan, settings: Settings) -> Iterator[Program]:
+    command = (sys.executable, "-m", "transcription_dagster")
+    patience = round(settings.shutdown_seconds) + _GRACE_SECONDS
+    for device in plan.executors:
+        name = f"gpu-worker-{device.replace(':', '-')}"
+        yield Program(name, EXECUTORS, (*command, "gpu-worker", "--gpu", device), stop_seconds=patience)
+    for number in range(1, plan.run_workers + 1):
+        yield Program(f"run-worker-{number}", RUN_WORKERS, (*command, "run-worker"), stop_seconds=patience)
