@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import Field, StringSource
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator, RunQueueConfig
@@ -30,23 +29,23 @@ _GPU_INDICES = tuple(str(index) for index in range(16))
 class GpuRunCoordinator(QueuedRunCoordinator):
     """Tags runs that need a GPU, and lets out of the queue what run workers and executors that live now can take."""
 
-    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(inst_data=inst_data)
         settings = load_settings()
-        self._url = postgres_url
+        self._url = settings.require_database_url()
         self._runs_per_gpu = settings.runs_per_gpu
         self._stale_seconds = settings.stale_seconds
         self._last_said: str | None = None
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
-        return {"postgres_url": Field(StringSource, description="Database that holds the queues.")}
+        return {}
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> GpuRunCoordinator:
-        return cls(postgres_url=config_value["postgres_url"], inst_data=inst_data)
+        return cls(inst_data=inst_data)
 
     @property
     def dequeue_interval_seconds(self) -> float:  # type: ignore[override]  # Dagster declares whole seconds, and takes any number
@@ -55,9 +54,9 @@ class GpuRunCoordinator(QueuedRunCoordinator):
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Queue the run, tagged `transcription/gpu` if a step of its plan needs a GPU."""
         run = context.dagster_run
-        if GPU_TAG not in run.tags and self._needs_gpu(run):
+        if GPU_TAG not in (run.tags or {}) and self._needs_gpu(run):
             self._instance.add_run_tags(run.run_id, {GPU_TAG: ANY_GPU})
-            run = run.with_tags({**run.tags, GPU_TAG: ANY_GPU})
+            run = run.with_tags({**(run.tags or {}), GPU_TAG: ANY_GPU})
             context = context._replace(dagster_run=run)
         return super().submit_run(context)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import DagsterRunStatus, Field, StringSource
+from dagster import DagsterRunStatus
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.events import EngineEventData
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
@@ -24,10 +24,11 @@ from transcription_dagster.settings import load_settings
 class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
     """Puts runs on the queue that run workers pull from, and answers for them from the queue's heartbeats."""
 
-    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
-        self._url = postgres_url
-        self._stale_seconds = load_settings().stale_seconds
+        settings = load_settings()
+        self._url = settings.require_database_url()
+        self._stale_seconds = settings.stale_seconds
         super().__init__()
 
     @property
@@ -36,13 +37,13 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
-        return {"postgres_url": Field(StringSource, description="Database that holds the queues.")}
+        return {}
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> WorkerPoolRunLauncher:
-        return cls(postgres_url=config_value["postgres_url"], inst_data=inst_data)
+        return cls(inst_data=inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Queue the run. Its id is the job's key, so that launching it twice queues it once."""

@@ -44,15 +44,15 @@ class GpuExecutor:
     """One device, one model in memory, one inference at a time."""
 
     def __init__(self, settings: Settings, url: str, device: str) -> None:
-        index = device.removeprefix("cuda:") if device.startswith("cuda:") else device
+        # A CPU executor is `cpu:0`; to torch there is but one CPU.
+        torch_device = "cpu" if device.startswith("cpu") else device
+        index = device.removeprefix("cuda:")
         self._settings = settings
         self._engine = SpeechEngine(
-            device.split(":")[0] if device.startswith("cpu") else device,
-            threads=_threads(settings, device),
-            models_folder=settings.models_folder,
+            torch_device, threads=_threads(settings, device), models_folder=settings.models_folder
         )
         self._store = ObjectStore(settings.store_url)
-        self.state = WorkerState(name=f"gpu-{index}@{socket.gethostname()}", kind="gpu", device=device)
+        self.state = WorkerState(name=f"{_slot(device)}@{socket.gethostname()}", kind="gpu", device=device)
         self.pool = PoolWorker(settings, url, self.state, [gpu_queue(ANY_GPU), gpu_queue(index)], concurrency=2)
         self._gate = _Gate(self.pool)
         self.pool.task(TRANSCRIBE_TASK, self._transcribe)
@@ -237,6 +237,10 @@ async def _outcome(work: Any) -> Any:
         return await work
     except TranscriptionError as error:
         return error
+
+
+def _slot(device: str) -> str:
+    return device.replace("cuda:", "gpu-").replace(":", "-")
 
 
 def _threads(settings: Settings, device: str) -> int | None:

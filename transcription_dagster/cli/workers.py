@@ -1,0 +1,66 @@
+"""The commands that a supervisor runs: one process of the pool each."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+
+import click
+
+from transcription_dagster.errors import DeviceBroken
+from transcription_dagster.settings import Settings, load_settings
+
+_DEVICE = re.compile(r"\d{1,3}|cpu:\d{1,3}")
+
+#: Exit code of an executor whose device is lost; the supervisor starts another.
+_DEVICE_LOST = 70
+
+
+@click.command("run-worker")
+@click.option(
+    "--slot", default="1", show_default=True, help="Name of the slot on this machine, its own to each worker."
+)
+def run_worker(slot: str) -> None:
+    """Execute Dagster runs from the queue, one at a time, until stopped."""
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,40}", slot):
+        raise click.BadParameter("letters, digits and dashes", param_hint="--slot")
+    settings = load_settings()
+    _log(settings)
+    # The steps of a run worker's runs never load a model: they ask the executors.
+    os.environ["TRANSCRIPTION_INFERENCE"] = "pool"
+    os.environ.setdefault("DAGSTER_HOME", str(settings.home / "dagster"))
+    url = settings.require_database_url()
+
+    from transcription_dagster.workers.run_worker import RunWorker
+
+    RunWorker(settings, url, slot).serve()
+
+
+@click.command("gpu-worker")
+@click.option("--gpu", required=True, help="Index of the GPU, or cpu:N for an executor on the CPU.")
+def gpu_worker(gpu: str) -> None:
+    """Hold the model on one GPU and answer requests from the queue until stopped."""
+    if not _DEVICE.fullmatch(gpu):
+        raise click.BadParameter("an index such as 0, or cpu:0", param_hint="--gpu")
+    settings = load_settings()
+    _log(settings)
+    url = settings.require_database_url()
+    device = gpu if gpu.startswith("cpu") else f"cuda:{gpu}"
+
+    from transcription_dagster.workers.gpu_worker import GpuExecutor
+
+    try:
+        GpuExecutor(settings, url, device).serve()
+    except DeviceBroken as error:
+        click.echo(f"transcription: {error}", err=True)
+        raise SystemExit(_DEVICE_LOST) from None
+
+
+def _log(settings: Settings) -> None:
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    # Their info lines tell of every job and every look at the queue.
+    for chatty in ("procrastinate", "psycopg", "httpx", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,72 @@
+"""The recording as it came, made into the one form that everything after it reads."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import dagster as dg
+
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.clients.object_store import object_key
+from transcription_dagster.clients.sources.fetch import fetch
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.stored_values import AUDIO_FILE
+from transcription_dagster.model import Audio
+from transcription_dagster.settings import load_settings
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="ingest",
+    code_version="1",
+    kinds={"ffmpeg", "flac"},
+    description="The recording's sound as 16 kHz mono FLAC (`audio.flac`), with what its source was.",
+)
+def audio(
+    context: dg.AssetExecutionContext, catalogue: CatalogueResource, store: StoreResource
+) -> dg.MaterializeResult[Audio]:
+    settings = load_settings()
+    settings.scratch_folder.mkdir(parents=True, exist_ok=True)
+    recording = context.partition_key
+    with reported_failures(), tempfile.TemporaryDirectory(dir=settings.scratch_folder) as folder:
+        known = catalogue.recording(recording)
+        source = fetch(known.source, Path(folder) / "source", settings)
+        flac = Path(folder) / AUDIO_FILE
+        facts = normalise(source.path, flac, max_seconds=settings.max_recording_hours * 3600)
+        key = object_key(recording, AUDIO_FILE)
+        files = store.open()
+        files.put_file(key, flac)
+    for warning in facts.warnings:
+        context.log.warning(warning)
+    value = Audio(
+        recording=recording,
+        uri=files.uri(key),
+        seconds=facts.seconds,
+        source_sha256=facts.source_sha256,
+        source_bytes=facts.source_bytes,
+        codec=facts.codec,
+        sample_rate=facts.sample_rate,
+        channels=facts.channels,
+        loudness=facts.loudness,
+        flac_bytes=facts.flac_bytes,
+    )
+    return dg.MaterializeResult(
+        value=value,
+        metadata={
+            "audio_seconds": facts.seconds,
+            "codec": facts.codec,
+            "sample_rate": facts.sample_rate,
+            "channels": facts.channels,
+            "source_bytes": facts.source_bytes,
+            "source_sha256": facts.source_sha256,
+            "flac_bytes": facts.flac_bytes,
+            "title": known.title or "",
+            **({} if facts.loudness is None else {"loudness_dbfs": facts.loudness}),
+            **(
+                {"warnings": dg.MetadataValue.md("\n".join(f"- {w}" for w in facts.warnings))} if facts.warnings else {}
+            ),
+        },
+    )

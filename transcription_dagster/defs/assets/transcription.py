@@ -1,0 +1,110 @@
+"""What was said, word by word, from a GPU executor."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.previews import transcript_preview
+from transcription_dagster.defs.resources import CatalogueResource, WhisperResource
+from transcription_dagster.model import Audio, SpeechOptions, Transcript
+from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG
+from transcription_dagster.queueing.speech_client import SpeechAnswer
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.text.transcribe_json import read_transcript
+
+
+class TranscriptConfig(dg.Config):
+    """How this run transcribes; what is left out comes from the settings and the recording."""
+
+    model: str | None = None
+    language: str | None = None
+    initial_prompt: str | None = None
+    beam_size: int | None = None
+    temperatures: list[float] | None = None
+    condition_on_previous_text: bool | None = None
+
+
+def default_options(settings: Settings) -> SpeechOptions:
+    """The decoding options that the settings give."""
+    return SpeechOptions(
+        model=settings.model,
+        language=settings.language,
+        initial_prompt=settings.initial_prompt,
+        beam_size=settings.beam_size,
+        temperatures=settings.temperatures,
+        condition_on_previous_text=settings.condition_on_previous_text,
+        remove_invented_speech=settings.remove_invented_speech,
+    )
+
+
+def transcript_code_version(settings: Settings) -> str:
+    """Changes with the model and the decoding options, so that older transcripts show as stale."""
+    options = asdict(default_options(settings))
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
+    return f"1-{settings.model.rsplit('/', 1)[-1]}-{digest[:12]}"
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="transcription",
+    code_version=transcript_code_version(load_settings()),
+    kinds={"whisper", "json"},
+    op_tags={GPU_TAG: ANY_GPU},
+    description="What was said, word by word (`transcript.json`, Amazon Transcribe's layout), by Whisper on a GPU.",
+)
+def transcript(
+    context: dg.AssetExecutionContext,
+    config: TranscriptConfig,
+    audio: Audio,
+    catalogue: CatalogueResource,
+    whisper: WhisperResource,
+) -> dg.MaterializeResult[Transcript]:
+    with reported_failures():
+        options = _options(config, catalogue, context.partition_key)
+        answer = whisper.transcribe(context, audio, options)
+        value = read_transcript(answer.result["transcript"])
+    for removed in value.removed:
+        context.log.warning(f"Left out {removed.start:.1f} s to {removed.end:.1f} s: {removed.reason}.")
+    return dg.MaterializeResult(value=value, metadata=_metadata(audio, value, answer))
+
+
+def _options(config: TranscriptConfig, catalogue: CatalogueResource, uuid: str) -> SpeechOptions:
+    """The run's own options before the recording's, and those before the settings'."""
+    defaults = asdict(default_options(load_settings()))
+    recording = catalogue.recording(uuid)
+    if recording.language is not None:
+        defaults["language"] = recording.language
+    chosen = {name: value for name, value in config.model_dump().items() if value is not None}
+    merged: dict[str, Any] = {**defaults, **chosen}
+    merged["temperatures"] = tuple(merged["temperatures"])
+    return SpeechOptions(**merged)
+
+
+def _metadata(audio: Audio, value: Transcript, answer: SpeechAnswer) -> dict[str, Any]:
+    words = len(value.words)
+    confidence = sum(word.confidence for word in value.words) / words if words else None
+    return {
+        "preview": dg.MetadataValue.md(transcript_preview(value)),
+        "audio_seconds": audio.seconds,
+        "gpu_wait_seconds": answer.waited_seconds,
+        "gpu_seconds": answer.gpu_seconds,
+        "real_time_factor": answer.gpu_seconds / audio.seconds if audio.seconds else 0.0,
+        "words": words,
+        "segments": len(value.segments),
+        "language": value.language,
+        "model": value.model,
+        "device": answer.result["device"],
+        "executor": answer.result["executor"],
+        "attempts": len(answer.attempts),
+        "options": dg.MetadataValue.json(dict(value.options)),
+        "removed": len(value.removed),
+        **({} if confidence is None else {"mean_confidence": confidence}),
+        **({} if words else {"note": "No speech was found in this recording."}),
+    }

@@ -1,0 +1,28 @@
+"""Errors of the program as Dagster understands them: a permanent one fails the step, a transient one is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from transcription_dagster.errors import TranscriptionError, TransientError
+
+#: Tries of a step after its first, and the seconds before each; a service that is down for long fails the run, and its
+#: backfill or sensor asks again.
+_RETRIES = 3
+_RETRY_SECONDS = 5.0
+
+
+@contextmanager
+def reported_failures() -> Iterator[None]:
+    """Turn the program's errors into Dagster's, with the reason as the failure's description."""
+    try:
+        yield
+    except TransientError as error:
+        raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=_RETRY_SECONDS) from error
+    except TranscriptionError as error:
+        raise dg.Failure(
+            description=str(error), metadata={"error": type(error).__name__}, allow_retries=False
+        ) from error

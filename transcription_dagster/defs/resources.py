@@ -1,0 +1,129 @@
+"""What the assets use of the outside world. Settings are read when a step starts: no secret is in Dagster's config."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from transcription_dagster.clients.object_store import ObjectStore, object_key
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.recordings import Recording, find
+from transcription_dagster.defs.stored_values import AUDIO_FILE
+from transcription_dagster.errors import UnknownRecording
+from transcription_dagster.model import Audio, SpeechOptions
+from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG, gpu_queue
+from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient
+from transcription_dagster.queueing.transcription_request import TranscriptionRequest
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.text.transcribe_json import write_transcript
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from transcription_dagster.speech.engine import SpeechEngine
+
+
+class StoreResource(dg.ConfigurableResource):
+    """The folder of results that the settings name."""
+
+    def open(self) -> ObjectStore:
+        """The store; nothing is read before it is used."""
+        return ObjectStore(load_settings().store_url)
+
+
+class CatalogueResource(dg.ConfigurableResource):
+    """The database of recordings."""
+
+    @property
+    def engine(self) -> Engine:
+        """Connections to the database, shared by all steps of this process."""
+        return _engine(load_settings().require_database_url())
+
+    def recording(self, uuid: str) -> Recording:
+        """What is known of a recording. Raises `UnknownRecording`."""
+        recording = find(self.engine, uuid)
+        if recording is not None:
+            return recording
+        template = load_settings().ib_url_template
+        if template is not None:
+            return Recording(uuid, source=template.replace("{uuid}", uuid))
+        raise UnknownRecording(
+            f"recording {uuid} is not registered: name its source in a worklist, or configure a source that lists it"
+        )
+
+
+class WhisperResource(dg.ConfigurableResource):
+    """Transcribes recordings: on the pool's executors, or in this process where there is no pool."""
+
+    def transcribe(self, context: dg.AssetExecutionContext, audio: Audio, options: SpeechOptions) -> SpeechAnswer:
+        """Transcribe `audio`; the answer's result holds `transcript` (its document), `device` and `executor`.
+
+        Raises the program's errors. An interrupt of the run leaves the request to be found by its retry, unless the
+        run was canceled: then it is withdrawn.
+        """
+        settings = load_settings()
+        request = TranscriptionRequest(
+            recording=audio.recording,
+            audio_key=object_key(audio.recording, AUDIO_FILE),
+            audio_sha256=audio.source_sha256,
+            seconds=audio.seconds,
+            options=options,
+        )
+        if settings.inference == "process":
+            return _transcribe_here(settings, request)
+        return _ask_pool(settings, request, context)
+
+
+def _ask_pool(settings: Settings, request: TranscriptionRequest, context: dg.AssetExecutionContext) -> SpeechAnswer:
+    run = context.run
+    queued = request.for_queue(run_id=run.root_run_id or run.run_id, queue=gpu_queue(run.tags.get(GPU_TAG, ANY_GPU)))
+    client = SpeechClient(settings.require_database_url())
+    client.ask(queued)
+    return client.wait(queued, on_event=context.log.info)
+
+
+@lru_cache(maxsize=4)
+def _engine(url: str) -> Engine:
+    return open_database(url)
+
+
+#: One engine for all steps of this process, and one transcription at a time on it.
+_speech_lock = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _speech_engine(models_folder: Path) -> SpeechEngine:
+    import torch
+
+    from transcription_dagster.speech.engine import SpeechEngine
+
+    return SpeechEngine("cuda" if torch.cuda.is_available() else "cpu", models_folder=models_folder)
+
+
+def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> SpeechAnswer:
+    import tempfile
+    import time
+
+    with _speech_lock, tempfile.TemporaryDirectory() as folder:
+        engine = _speech_engine(settings.models_folder)
+        engine.load(request.options.model)
+        store = ObjectStore(settings.store_url)
+        path = store.local_path(request.audio_key)
+        if path is None:
+            path = Path(folder) / AUDIO_FILE
+            store.download(request.audio_key, path)
+        started = time.monotonic()
+        transcript = engine.transcribe(
+            engine.prepare(path),
+            request.options,
+            recording=request.recording,
+            on_progress=lambda _share: None,
+            should_stop=lambda: False,
+        )
+        seconds = time.monotonic() - started
+    result = {"transcript": write_transcript(transcript), "device": engine.device, "executor": "this process"}
+    return SpeechAnswer(result, waited_seconds=0.0, gpu_seconds=seconds, attempts=())
