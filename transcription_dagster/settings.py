@@ -86,6 +86,25 @@ class Settings(BaseSettings):
     time_limit_floor_seconds: float = Field(default=300.0, gt=0, description="That limit is never below this.")
     max_recording_hours: float = Field(default=24.0, gt=0, description="Longer recordings are refused.")
 
+    # --- refinement
+    refinement: Literal["off", "direct", "batch"] = Field(
+        default="direct",
+        description="How Claude refines: not at all (the vocabulary alone), at once, or in batches at half the price.",
+    )
+    claude_model: str = Field(default="claude-sonnet-5-5", description="Claude model, by its name in the API.")
+    claude_effort: Literal["low", "medium", "high", "xhigh", "max"] | None = Field(
+        default="medium", description="How much Claude may think; empty for a model that does not take an effort."
+    )
+    claude_parallel_windows: int = Field(
+        default=4, ge=1, le=64, description="Windows of one recording that Claude works on at the same time."
+    )
+    claude_max_dollars_per_recording: float = Field(
+        default=5.0, ge=0, description="A recording that would cost more is left unrefined."
+    )
+    claude_max_dollars_per_day: float = Field(
+        default=50.0, ge=0, description="Once refinement would cost more in a day, recordings are left unrefined."
+    )
+
     # --- the web server
     host: str = Field(default="127.0.0.1", description="Address the web server binds to.")
     port: int = Field(default=3000, ge=1, le=65535, description="Port of the web server.")
