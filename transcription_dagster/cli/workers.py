@@ -10,6 +10,7 @@ import click
 
 from transcription_dagster.errors import DeviceBroken
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.workers.lifecycle import block_stop_signals
 
 _DEVICE = re.compile(r"\d{1,3}|cpu:\d{1,3}")
 
@@ -23,6 +24,7 @@ _DEVICE_LOST = 70
 )
 def run_worker(slot: str) -> None:
     """Execute Dagster runs from the queue, one at a time, until stopped."""
+    block_stop_signals()
     if not re.fullmatch(r"[A-Za-z0-9-]{1,40}", slot):
         raise click.BadParameter("letters, digits and dashes", param_hint="--slot")
     settings = load_settings()
@@ -41,6 +43,7 @@ def run_worker(slot: str) -> None:
 @click.option("--gpu", required=True, help="Index of the GPU, or cpu:N for an executor on the CPU.")
 def gpu_worker(gpu: str) -> None:
     """Hold the model on one GPU and answer requests from the queue until stopped."""
+    block_stop_signals()
     if not _DEVICE.fullmatch(gpu):
         raise click.BadParameter("an index such as 0, or cpu:0", param_hint="--gpu")
     settings = load_settings()

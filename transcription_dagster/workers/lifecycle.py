@@ -23,13 +23,17 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _INTERRUPT_SIGNAL = signal.SIGUSR1
 
 
-def watch_stop_signals(*, on_first: Callable[[], None], on_second: Callable[[], None]) -> None:
-    """Call `on_first` and then `on_second` for the process's stop signals, from a thread of their own.
+def block_stop_signals() -> None:
+    """Keep the stop signals for `watch_stop_signals`, from the handlers that libraries install too.
 
-    Must be called in the main thread before any other thread starts: the signals are blocked in all of them, so that
-    handlers that libraries install meanwhile (Dagster maps SIGTERM to an interrupt of the run) never see them.
+    (Dagster maps SIGTERM to an interrupt of the run.) To be called before any thread starts, and libraries start some
+    when they are imported: one thread that does not block a signal is enough for it to end the process.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
+def watch_stop_signals(*, on_first: Callable[[], None], on_second: Callable[[], None]) -> None:
+    """Call `on_first` and then, each further time, `on_second` for the blocked stop signals, from a thread."""
 
     def watch() -> None:
         signal.sigwait(STOP_SIGNALS)

@@ -24,6 +24,9 @@ from transcription_dagster.workers.lifecycle import MainThread, watch_stop_signa
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between looks at a queue that told of nothing: a notification that comes while the worker looks is lost.
+_LOOK_SECONDS = 0.5
+
 Result = TypeVar("Result")
 
 
@@ -142,6 +145,7 @@ class PoolWorker:
             name=self.state.name,
             concurrency=self._concurrency,
             install_signal_handlers=False,
+            fetch_job_polling_interval=_LOOK_SECONDS,
             shutdown_graceful_timeout=self.settings.shutdown_seconds,
             update_heartbeat_interval=self.settings.heartbeat_seconds,
             stalled_worker_timeout=max(60.0, 4 * self.settings.stale_seconds),
