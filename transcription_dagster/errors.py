@@ -98,6 +98,22 @@ class UnrelatedText(PermanentError):
     """The corrected text has too little in common with the captions to be laid onto them."""
 
 
+class RefinementUnavailable(TransientError):
+    """Claude did not answer, or was overloaded."""
+
+
+class RefinementFailed(PermanentError):
+    """Claude gave no answer that could be used."""
+
+
+class SpendLimitReached(PermanentError):
+    """The account's spend limit is reached: nothing more is refined until somebody raises it."""
+
+
+class UnusableReply(PermanentError):
+    """One reply of Claude was refused, cut off, or not in the form that was asked for."""
+
+
 class StoreUnavailable(TransientError):
     """The object store did not answer."""
 

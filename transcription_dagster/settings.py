@@ -92,8 +92,8 @@ class Settings(BaseSettings):
         description="How Claude refines: not at all (the vocabulary alone), at once, or in batches at half the price.",
     )
     claude_model: str = Field(default="claude-sonnet-5-5", description="Claude model, by its name in the API.")
-    claude_effort: Literal["low", "medium", "high", "xhigh", "max"] | None = Field(
-        default="medium", description="How much Claude may think; empty for a model that does not take an effort."
+    claude_effort: Literal["default", "low", "medium", "high", "xhigh", "max"] = Field(
+        default="medium", description="How much Claude may think; default: as the model does by itself."
     )
     claude_parallel_windows: int = Field(
         default=4, ge=1, le=64, description="Windows of one recording that Claude works on at the same time."

@@ -1,0 +1,143 @@
+"""Vocabularies as people write them: YAML, CSV, and the lists inside a worklist."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from transcription_dagster.errors import InvalidVocabulary
+from transcription_dagster.model import Term
+
+_FIELDS = ("term", "variants", "category", "weight")
+#: Between the variants in one CSV cell.
+_VARIANT_SEPARATOR = "|"
+
+
+def read_vocabulary(path: Path) -> list[Term]:
+    """Read terms from a YAML file (.yaml, .yml) or a CSV file (.csv).
+
+    YAML is a list, also below a key `terms`, of terms or of mappings with `term` and, optional, `variants` (a text or
+    a list), `category` and `weight` (a number above 0). CSV has these names in its first line and `|` between
+    variants. Raises `InvalidVocabulary`, with the line where there is one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidVocabulary(f"{path} cannot be read: {error}") from error
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return _terms(_csv_entries(text, path.name))
+    if suffix in {".yaml", ".yml"}:
+        return _terms(_yaml_entries(text, path.name))
+    raise InvalidVocabulary(f"{path} is neither .yaml, .yml nor .csv")
+
+
+def parse_terms(entries: Sequence[object], where: str) -> list[Term]:
+    """Make terms of a recording's own vocabulary, as a worklist or the database holds it: texts or mappings.
+
+    Raises `InvalidVocabulary` that starts with `where` and the position of the entry.
+    """
+    return _terms((f"{where}, term {position}", entry) for position, entry in enumerate(entries, start=1))
+
+
+def _terms(entries: Iterable[tuple[str, object]]) -> list[Term]:
+    return [_term(where, entry) for where, entry in entries]
+
+
+def _term(where: str, entry: object) -> Term:
+    if isinstance(entry, str):
+        entry = {"term": entry}
+    if not isinstance(entry, Mapping):
+        raise InvalidVocabulary(f"{where}: expected a term, or a mapping with `term`")
+    unknown = [str(key) for key in entry if key not in _FIELDS]
+    if unknown:
+        raise InvalidVocabulary(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(_FIELDS)}")
+    return Term(
+        text=_text(where, "term", entry.get("term")),
+        variants=_variants(where, entry.get("variants")),
+        category=_text(where, "category", entry["category"]) if entry.get("category") else "",
+        weight=_weight(where, entry.get("weight")),
+    )
+
+
+def _text(where: str, field: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidVocabulary(f"{where}: `{field}` is missing or not a text")
+    text = " ".join(value.split())
+    if not text.isprintable():
+        raise InvalidVocabulary(f"{where}: `{field}` holds a control character")
+    return text
+
+
+def _variants(where: str, value: object) -> tuple[str, ...]:
+    if value is None or value == "":
+        return ()
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, Sequence):
+        raise InvalidVocabulary(f"{where}: `variants` is neither a text nor a list of texts")
+    return tuple(_text(where, "variants", variant) for variant in listed)
+
+
+def _weight(where: str, value: object) -> float:
+    if value is None or value == "":
+        return 1.0
+    try:
+        weight = float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
+        weight = math.nan
+    if not (math.isfinite(weight) and weight > 0):
+        raise InvalidVocabulary(f"{where}: `weight` {value!r} is not a number above 0")
+    return weight
+
+
+def _csv_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [field.strip().lower() for field in reader.fieldnames or ()]
+        if "term" not in header:
+            raise InvalidVocabulary(f"{name}, line 1: no column `term`; the first line names the columns")
+        reader.fieldnames = header
+        for row in reader:
+            where = f"{name}, line {reader.line_num}"
+            if None in row or None in row.values():
+                raise InvalidVocabulary(f"{where}: {len(header)} columns were expected")
+            cells = (variant.strip() for variant in row.pop("variants", "").split(_VARIANT_SEPARATOR))
+            yield where, {**row, "variants": [variant for variant in cells if variant]}
+    except csv.Error as error:
+        raise InvalidVocabulary(f"{name}, line {reader.line_num}: {error}") from error
+
+
+def _yaml_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
+    """Read the YAML nodes as they are written: to a schema the terms `NO` and `1984` were a boolean and a number."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise InvalidVocabulary(f"{name}{_line(getattr(error, 'problem_mark', None))}: {error}") from error
+    if isinstance(root, yaml.MappingNode):
+        root = next((value for key, value in root.value if key.value == "terms"), root)
+    if root is None:
+        return
+    if not isinstance(root, yaml.SequenceNode):
+        raise InvalidVocabulary(f"{name}{_line(root.start_mark)}: expected a list of terms, also below a key `terms`")
+    for node in root.value:
+        yield f"{name}{_line(node.start_mark)}", _plain(node, name, depth=0)
+
+
+def _plain(node: yaml.Node, name: str, depth: int) -> object:
+    if depth > len(("entry", "variants")):
+        raise InvalidVocabulary(f"{name}{_line(node.start_mark)}: nested too deeply")
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(child, name, depth + 1) for child in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return {str(key.value): _plain(value, name, depth + 1) for key, value in node.value}
+    is_null = node.tag == "tag:yaml.org,2002:null"
+    return None if is_null else node.value
+
+
+def _line(mark: yaml.Mark | None) -> str:
+    return f", line {mark.line + 1}" if mark else ""
