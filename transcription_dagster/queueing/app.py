@@ -68,7 +68,7 @@ def is_outage(error: BaseException) -> bool:
 #: A restart of Postgres or a fail-over takes seconds to minutes; work under way is worth waiting for.
 _patiently = retry(
     retry=retry_if_exception(is_outage),
-    wait=wait_exponential_jitter(initial=0.2, max=5),
+    wait=wait_exponential_jitter(multiplier=0.2, max=5),
     stop=stop_after_delay(1800),
     before_sleep=before_sleep_log(logger, logging.WARNING),
     reraise=True,

@@ -118,9 +118,11 @@ class DeathWatch:
     once it has itself been heard without a break for as long as it takes to be declared dead.
     """
 
-    def __init__(self, app: procrastinate.App, stale_seconds: float) -> None:
+    def __init__(self, app: procrastinate.App, *, stale_seconds: float, watch_seconds: float) -> None:
+        """A worker silent for `stale_seconds` is dead; nobody is judged in the first `watch_seconds`."""
         self._app = app
         self._stale_seconds = stale_seconds
+        self._watch_seconds = watch_seconds
         self._in_sight_since = time.monotonic()
 
     def lost_sight(self) -> None:
@@ -129,7 +131,7 @@ class DeathWatch:
 
     async def look(self) -> None:
         """Give orphaned jobs back to their queues."""
-        if time.monotonic() - self._in_sight_since < self._stale_seconds:
+        if time.monotonic() - self._in_sight_since < self._watch_seconds:
             return
         rows = await self._app.connector.execute_query_all_async(_ORPHANS, stale=self._stale_seconds)
         await _give_back(self._app, [row["id"] for row in rows])

@@ -28,7 +28,7 @@ _LOOK_SECONDS = 5.0
 #: Waiting for the database to come back, longer than a restart of Postgres or a fail-over takes.
 _patiently = retry(
     retry=retry_if_exception_type(DatabaseUnavailable),
-    wait=wait_exponential_jitter(initial=0.2, max=10),
+    wait=wait_exponential_jitter(multiplier=0.2, max=10),
     stop=stop_after_delay(600),
     reraise=True,
 )

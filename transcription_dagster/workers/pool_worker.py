@@ -158,7 +158,8 @@ class PoolWorker:
 
     async def _publish_state(self) -> None:
         """Write what the worker says of itself, and give back what lost workers had taken."""
-        watch = slots.DeathWatch(self.app, self.settings.stale_seconds)
+        stale = self.settings.stale_seconds
+        watch = slots.DeathWatch(self.app, stale_seconds=stale, watch_seconds=stale)
         suspected: set[int] = set()
         while True:
             started = time.monotonic()
@@ -166,7 +167,7 @@ class PoolWorker:
             await slots.publish(self.app, self.state)
             if worker_id is not None:
                 suspected = await slots.release_unknown(self.app, worker_id, self.active, suspected)
-            if time.monotonic() - started > self.settings.stale_seconds:
+            if time.monotonic() - started > stale:
                 watch.lost_sight()
             await watch.look()
             await asyncio.sleep(self.settings.heartbeat_seconds)
