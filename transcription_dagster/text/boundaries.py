@@ -87,6 +87,12 @@ def _token(text: str) -> _Token:
     )
 
 
+def closes_sentence(text: str) -> bool:
+    """Whether a word's own punctuation ends a sentence, whatever follows it."""
+    token = _token(text)
+    return token.sentence_mark or token.full_stop
+
+
 def ends_sentence(before: Word, after: Word | None) -> bool:
     """Whether a sentence ends between two neighbouring words; the last word of a text ends one."""
     if after is None:

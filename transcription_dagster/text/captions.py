@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import Cue, Word
 from transcription_dagster.text.boundaries import break_cost, ends_sentence
 from transcription_dagster.text.line_breaks import break_lines, display_width
@@ -50,6 +51,16 @@ class CaptionLimits:
     linger_seconds: float = 1.5
     #: No cue goes on over a silence this long.
     max_pause_seconds: float = 2.5
+
+    def __post_init__(self) -> None:
+        """Raise `InvalidSetting` for limits that no caption can keep."""
+        for name in ("max_lines", "max_line_characters", "characters_per_second", "frame_rate", "max_pause_seconds"):
+            if getattr(self, name) <= 0:
+                raise InvalidSetting(f"a caption's {name} has to be more than 0, not {getattr(self, name)}")
+        if not 0 < self.min_seconds <= self.max_seconds:
+            raise InvalidSetting(f"a caption cannot last {self.min_seconds} to {self.max_seconds} seconds")
+        if min(self.gap_frames, self.close_gap_seconds, self.linger_seconds) < 0:
+            raise InvalidSetting("a caption's gap and linger cannot be negative")
 
     @property
     def gap_ms(self) -> int:
