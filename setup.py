@@ -33,6 +33,7 @@ setup(
         "rich>=14",
         "httpx>=0.28",
         "filelock>=3.16",
+        "psutil>=6",
         "tenacity>=9",
         "pyyaml>=6",
         "numpy>=2",

@@ -7,10 +7,27 @@ from pathlib import Path
 
 import yaml
 
-from transcription_dagster.clients.atomic_files import write_atomically
+from transcription_dagster.clients.atomic_files import replacing
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.programs import StackFiles
+from transcription_dagster.stack.programs import CODE_LOCATION, StackFiles
 from transcription_dagster.stack.runtime import runtime_folder
 
-#: Name of the code location, as the UI shows it and requests for runs have to say it.
-CODE_LOCATION = "transcription_dagster"
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder that DAGSTER_HOME has to name for this installation."""
+    return settings.home / "dagster"
+
+
+def write_files(settings: Settings) -> StackFiles:
+    """Write what Dagster's processes read at their start; it replaces what an older version of the program wrote."""
+    folder = dagster_home(settings)
+    code_socket = runtime_folder(settings.home) / "code"
+    server = {"grpc_server": {"socket": str(code_socket), "location_name": CODE_LOCATION}}
+    _write(folder / "workspace.yaml", yaml.safe_dump({"load_from": [server]}))
+    _write(folder / "dagster.yaml", resources.files(__package__).joinpath("dagster.yaml").read_text(encoding="utf-8"))
+    return StackFiles(folder, folder / "workspace.yaml", code_socket)
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())

@@ -97,7 +97,7 @@ def embedded_postgres(settings: Settings) -> Iterator[str]:
     Raises `StackError` with the end of the server's log if it does not come up.
     """
     url = database_url(settings)
-    if _answers(url):
+    if answers(url):
         yield url
         return
     server = prepare(settings)
@@ -147,7 +147,8 @@ def _describe(url: str) -> str:
     return f"{parts.get('dbname', '')!r} on {parts.get('host', 'this machine')}"
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether the database takes a connection now."""
     try:
         psycopg.connect(url, connect_timeout=2).close()
     except psycopg.OperationalError:
@@ -157,7 +158,7 @@ def _answers(url: str) -> bool:
 
 def _wait_for_own(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + 60
-    while not _answers(url):
+    while not answers(url):
         if process.poll() is not None or time.monotonic() > deadline:
             raise StackError(f"the embedded Postgres did not start; the end of {log}:\n{_tail(log)}")
         time.sleep(0.05)

@@ -15,6 +15,9 @@ from transcription_dagster.stack.postgres import EmbeddedPostgres
 #: In the environment of everything that a stack starts: the home of the stack it belongs to.
 STACK_VARIABLE = "TRANSCRIPTION_STACK"
 
+#: Name of the code location, as the UI shows it and requests for runs have to say it.
+CODE_LOCATION = "transcription_dagster"
+
 #: Groups by the order of their start; they stop the other way round, each when the one after it has ended. Runs that
 #: are under way need the executors, and the UI stays to look at while they finish.
 POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON = (
@@ -26,6 +29,10 @@ POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON = (
     "daemon",
 )
 ORDER = (POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON)
+
+_GPU_WORKER, _RUN_WORKER = "gpu-worker", "run-worker"
+#: By these words in its command line a worker is known.
+WORKER_COMMANDS = frozenset({_GPU_WORKER, _RUN_WORKER})
 
 #: A worker gives itself `shutdown_seconds`; this much later it is ended.
 _GRACE_SECONDS = 15
@@ -87,7 +94,7 @@ def _dagster(plan: StackPlan, settings: Settings, files: StackFiles) -> Iterator
         CODE_SERVER,
         (
             *(*python, "dagster", "api", "grpc", "--module-name", "transcription_dagster.definitions"),
-            *("--location-name", "transcription_dagster", "--socket", str(files.code_socket)),
+            *("--location-name", CODE_LOCATION, "--socket", str(files.code_socket)),
             *("--use-python-environment-entry-point", "--log-level", log_level),
         ),
     )
@@ -106,7 +113,8 @@ def _workers(plan: StackPlan, settings: Settings) -> Iterator[Program]:
     command = (sys.executable, "-m", "transcription_dagster")
     patience = round(settings.shutdown_seconds) + _GRACE_SECONDS
     for device in plan.executors:
-        name = f"gpu-worker-{device.replace(':', '-')}"
-        yield Program(name, EXECUTORS, (*command, "gpu-worker", "--gpu", device), stop_seconds=patience)
+        name, arguments = f"{_GPU_WORKER}-{device.replace(':', '-')}", (_GPU_WORKER, "--gpu", device)
+        yield Program(name, EXECUTORS, (*command, *arguments), stop_seconds=patience)
     for number in range(1, plan.run_workers + 1):
-        yield Program(f"run-worker-{number}", RUN_WORKERS, (*command, "run-worker"), stop_seconds=patience)
+        name, arguments = f"{_RUN_WORKER}-{number}", (_RUN_WORKER, "--slot", str(number))
+        yield Program(name, RUN_WORKERS, (*command, *arguments), stop_seconds=patience)

@@ -1,0 +1,102 @@
+"""`transcription up`: the whole stack on this machine, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from types import FrameType
+
+import click
+
+from transcription_dagster.errors import StackError
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.stack.plan import StackPlan, plan
+from transcription_dagster.stack.stack import RunningStack, start
+from transcription_dagster.stack.supervisor import ProgramState
+
+_LOOK_SECONDS = 1.0
+
+
+@click.command()
+@click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1, or none; all that are there by default.")
+@click.option("--run-workers", type=click.IntRange(min=1), help="Processes that execute runs.")
+@click.option("--cpu-executors", type=click.IntRange(min=1), help="Executors on the CPU, instead of GPUs.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the UI; 0 takes any that is free.")
+@click.option("--host", help="Address that the UI is bound to.  [default: 127.0.0.1]")
+def up(
+    gpus: str | None, run_workers: int | None, cpu_executors: int | None, port: int | None, host: str | None
+) -> None:
+    """Start everything on this machine and keep it running until Ctrl+C.
+
+    The first Ctrl+C (or SIGTERM) lets the workers finish what they are doing; a second one ends them at once, and what
+    they were doing is done again after the next start.
+    """
+    settings = load_settings()
+    stack_plan = plan(settings, gpus=gpus, run_workers=run_workers, cpu_executors=cpu_executors, host=host, port=port)
+    _announce(stack_plan, settings)
+    signals = StopSignals()
+    stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0)
+    click.echo(f"Up: {stack.url}\nCtrl+C ends it, after the runs that are under way.")
+    try:
+        _follow(stack, signals)
+    finally:
+        if stack.alive():
+            click.echo("Stopping; the runs that are under way finish first. Ctrl+C again ends them at once.")
+        stack.stop(abort=lambda: signals.count > 1)
+    click.echo("Everything is stopped.")
+
+
+class StopSignals:
+    """Counts SIGINT and SIGTERM, from the moment it is made."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._received)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the first signal; whether it has come."""
+        return self._first.wait(seconds)
+
+    def _received(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        self._first.set()
+
+
+def changes(before: Mapping[str, ProgramState], after: Mapping[str, ProgramState]) -> list[str]:
+    """Say what happened to the programs of a stack between two looks at it."""
+    lines = []
+    for name, now in after.items():
+        then = before.get(name)
+        if then is None or (now.state, now.pid) == (then.state, then.pid):
+            continue
+        if now.failed:
+            lines.append(f"{name} ended ({now.description}); see {now.log}")
+        elif now.pid != then.pid:
+            lines.append(f"{name} was started again, as process {now.pid}")
+    return lines
+
+
+def _announce(stack_plan: StackPlan, settings: Settings) -> None:
+    for note in stack_plan.notes:
+        click.echo(note)
+    database = "an embedded Postgres" if settings.database_url is None else "the given database"
+    click.echo(
+        f"Starting {database}, the UI, {len(stack_plan.executors)} executors ({', '.join(stack_plan.executors)}) with "
+        f"the model {settings.model}, and {stack_plan.run_workers} run workers; home: {settings.home}"
+    )
+
+
+def _follow(stack: RunningStack, signals: StopSignals) -> None:
+    """Tell what happens to the programs until a signal comes. Raises `StackError` if the supervisor is gone."""
+    before = {program.name: program for program in stack.programs()}
+    while not signals.wait(_LOOK_SECONDS):
+        if not stack.alive():
+            raise StackError(f"the supervisor ended; see {stack.home / 'logs' / 'supervisord.log'}")
+        after = {program.name: program for program in stack.programs()}
+        for line in changes(before, after):
+            click.echo(f"{time.strftime('%H:%M:%S')} {line}")
+        before = after

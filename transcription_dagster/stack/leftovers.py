@@ -1,0 +1,49 @@
+"""Processes of a stack that outlived it, because their supervisor was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from transcription_dagster.stack.programs import STACK_VARIABLE
+
+#: Long enough for an executor to get rid of its model.
+_TERMINATE_SECONDS = 10.0
+
+
+def end_leftovers(home: Path) -> int:
+    """End every process that belongs to the stack of `home`; returns how many there were.
+
+    To be called when no supervisor runs: it would start anew what is ended here.
+    """
+    found = _members(home)
+    # Postgres ends its own processes, and theirs are the only ones that must not be signalled directly.
+    parents = [process for process in found if process.ppid() not in {other.pid for other in found}]
+    _signal(parents, force=False)
+    _, alive = psutil.wait_procs(found, timeout=_TERMINATE_SECONDS)
+    _signal(alive, force=True)
+    psutil.wait_procs(alive, timeout=_TERMINATE_SECONDS)
+    return len(found)
+
+
+def _members(home: Path) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _stack_of(process) == str(home)]
+
+
+def _stack_of(process: psutil.Process) -> str | None:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process.environ().get(STACK_VARIABLE)
+    except psutil.Error:  # gone meanwhile, or somebody else's
+        return None
+
+
+def _signal(processes: Iterable[psutil.Process], *, force: bool) -> None:
+    for process in processes:
+        try:
+            process.kill() if force else process.terminate()
+        except psutil.NoSuchProcess:
+            continue

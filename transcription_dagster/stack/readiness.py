@@ -1,0 +1,77 @@
+"""Whether the parts of a stack do their work yet."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from transcription_dagster.errors import DatabaseUnavailable, StackError
+from transcription_dagster.queueing.health import read_pool
+
+_QUERY = """
+query Readiness {
+  instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } }
+  workspaceOrError {
+    __typename
+    ... on Workspace { locationEntries { locationOrLoadError { __typename ... on PythonError { message } } } }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+def base_url(host: str, port: int) -> str:
+    """Return the address at which this machine reaches a web server bound to `host`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared with, not bound to
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def socket_answers(path: Path) -> bool:
+    """Whether a server listens on the Unix socket `path`."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def dagster_ready(url: str) -> bool:
+    """Whether Dagster's web server at `url` answers, has loaded the definitions, and every daemon is healthy.
+
+    Raises `StackError` if the definitions cannot be loaded.
+    """
+    try:
+        # A proxy from the environment has no business between two programs of one machine.
+        with httpx.Client(trust_env=False, timeout=30) as client:
+            if not client.get(f"{url}/server_info").is_success:
+                return False
+            answer = client.post(f"{url}/graphql", json={"query": _QUERY})
+    except httpx.HTTPError:
+        return False
+    return answer.is_success and _all_well(answer.json())
+
+
+def _all_well(answer: dict[str, Any]) -> bool:
+    if answer.get("errors"):
+        raise StackError(f"Dagster's web server cannot answer: {answer['errors'][0]['message']}")
+    workspace, daemons = answer["data"]["workspaceOrError"], answer["data"]["instance"]["daemonHealth"]
+    locations = [entry["locationOrLoadError"] for entry in workspace.get("locationEntries", [])]
+    for part in [workspace, *filter(None, locations)]:
+        if part["__typename"] == "PythonError":
+            raise StackError(f"the definitions cannot be loaded: {part['message'].strip()}")
+    healthy = all(daemon["healthy"] for daemon in daemons["allDaemonStatuses"] if daemon["required"])
+    return bool(locations) and all(locations) and healthy
+
+
+def workers_registered(database_url: str, pids: set[int], *, stale_seconds: float) -> bool:
+    """Whether the workers that run as the processes `pids` of this machine stand in the pool, alive."""
+    try:
+        pool = read_pool(database_url, stale_seconds=stale_seconds)
+    except DatabaseUnavailable:
+        return False
+    here = socket.gethostname()
+    return pids <= {worker.pid for worker in pool.workers if worker.host == here and worker.state != "dead"}

@@ -1,0 +1,40 @@
+"""Bring the database up to this program: its own tables, the queues' and Dagster's.
+
+`python -m transcription_dagster.stack.schema` does it for the database and DAGSTER_HOME of the environment. The stack
+runs it in a process of its own before any other program starts, because Dagster's processes would all try to create
+their tables at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import psycopg
+from dagster import DagsterInstance
+
+from transcription_dagster.database.connection import upgrade
+from transcription_dagster.errors import TranscriptionError
+from transcription_dagster.queueing.app import apply_schema, database_errors
+from transcription_dagster.settings import load_settings
+
+#: Any number that nobody else locks: two machines may bring the same database up to date at once.
+_LOCK = 0x7472_616E_7363_7267
+
+
+def upgrade_tables(url: str) -> None:
+    """Create or upgrade all tables; does nothing where they are up to date."""
+    with database_errors(), psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        upgrade(url)
+        apply_schema(url)
+        with DagsterInstance.get() as instance:
+            instance.upgrade()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        upgrade_tables(load_settings().require_database_url())
+    except TranscriptionError as error:
+        sys.exit(str(error))

@@ -1,0 +1,182 @@
+"""Start a stack, find the one that runs, and stop it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from transcription_dagster.clients.atomic_files import replacing
+from transcription_dagster.errors import StackError
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.leftovers import end_leftovers
+from transcription_dagster.stack.plan import StackPlan
+from transcription_dagster.stack.postgres import database_url, prepare, wait_until_ready
+from transcription_dagster.stack.programs import WORKER_COMMANDS
+from transcription_dagster.stack.readiness import base_url
+from transcription_dagster.stack.runtime import runtime_folder
+from transcription_dagster.stack.startup import Startup
+from transcription_dagster.stack.supervisor import ProgramState, Supervisor
+
+#: How long a database that was given may take to answer before it counts as not there.
+_DATABASE_SECONDS = 5.0
+#: How long aborted workers may take to give their work back.
+_ABORT_SECONDS = 15.0
+_LOOK_SECONDS = 0.1
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """A stack that was started, by this process or another one."""
+
+    home: Path
+    #: supervisord's process, and the time it was created: its number may be given to another one later.
+    pid: int
+    created: float
+    #: Address of the UI.
+    url: str
+    executors: tuple[str, ...]
+    run_workers: int
+
+    def alive(self) -> bool:
+        """Whether its supervisor runs."""
+        return self._process() is not None
+
+    def programs(self) -> tuple[ProgramState, ...]:
+        """The state of each of its programs. Raises `StackError` if the supervisor does not answer."""
+        return Supervisor(runtime_folder(self.home)).programs()
+
+    def stop(self, *, abort: Callable[[], bool] = _never) -> None:
+        """End it: the workers finish what is under way, then everything else ends, Postgres last.
+
+        As soon as `abort` says so, the workers give their work back instead. Returns when no process is left.
+        """
+        process = self._process()
+        if process is not None:
+            process.terminate()
+            while self.alive() and not abort():
+                time.sleep(_LOOK_SECONDS)
+            self._abort(process)
+        end_leftovers(self.home)
+        _state_file(self.home).unlink(missing_ok=True)
+
+    def _abort(self, supervisor: psutil.Process) -> None:
+        """Ask the workers a second time, then insist; the supervisor, which is stopping, then goes on."""
+        _signal_workers(supervisor, signal.SIGTERM)
+        deadline = time.monotonic() + _ABORT_SECONDS
+        while self.alive():
+            if time.monotonic() > deadline:
+                _signal_workers(supervisor, signal.SIGKILL)
+            time.sleep(_LOOK_SECONDS)
+
+    def _process(self) -> psutil.Process | None:
+        try:
+            process = psutil.Process(self.pid)
+            ended = process.status() == psutil.STATUS_ZOMBIE or process.create_time() != self.created
+        except psutil.NoSuchProcess:
+            return None
+        return None if ended else process
+
+
+def running(settings: Settings) -> RunningStack | None:
+    """Return the stack that runs on this home; None if there is none."""
+    try:
+        values = json.loads(_state_file(settings.home).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    stack = RunningStack(**{**values, "home": settings.home, "executors": tuple(values["executors"])})
+    return stack if stack.alive() else None
+
+
+def start(plan: StackPlan, settings: Settings, *, cancelled: Callable[[], bool] = _never) -> RunningStack:
+    """Start what `plan` says and return when all of it works; `cancelled` is asked meanwhile whether to give up.
+
+    Raises `StackError`, or `DatabaseUnavailable` for a database that was given, and then nothing is left running.
+    """
+    with _alone(settings.home):
+        present = running(settings)
+        if present is not None:
+            raise StackError(f"a stack of {settings.home} is up at {present.url}, under process {present.pid}")
+        end_leftovers(settings.home)
+        plan = replace(plan, port=claim_port(plan.host, plan.port))
+        url = database_url(settings)
+        if settings.database_url is not None:
+            wait_until_ready(url, _DATABASE_SECONDS)
+        postgres = prepare(settings) if settings.database_url is None else None
+        startup = Startup(plan, settings, url, postgres, cancelled)
+        try:
+            pid = startup.launch()
+            stack = _record(plan, settings, pid)
+            startup.bring_up()
+        except BaseException:
+            _tear_down(settings)
+            raise
+        return stack
+
+
+def claim_port(host: str, port: int) -> int:
+    """Return `port` if a server can have it on `host`, or any free one for 0. Raises `StackError` if it cannot."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # As servers do: connections that the last one closed must not keep the port for minutes.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return probe.getsockname()[1]
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StackError(f"port {port} on {host} is in use: choose another one with --port") from None
+        raise StackError(f"the web server cannot listen on {host}, port {port}: {error.strerror}") from None
+
+
+def _record(plan: StackPlan, settings: Settings, pid: int) -> RunningStack:
+    created = psutil.Process(pid).create_time()
+    stack = RunningStack(settings.home, pid, created, base_url(plan.host, plan.port), plan.executors, plan.run_workers)
+    with replacing(_state_file(settings.home)) as file:
+        file.write(json.dumps(asdict(stack), default=os.fspath).encode())
+    return stack
+
+
+def _tear_down(settings: Settings) -> None:
+    """End what a start that failed has left: nobody has work yet that would have to be finished."""
+    stack = running(settings)
+    if stack is not None:
+        stack.stop(abort=lambda: True)
+    end_leftovers(settings.home)
+
+
+def _state_file(home: Path) -> Path:
+    return home / "stack.json"
+
+
+def _signal_workers(supervisor: psutil.Process, number: signal.Signals) -> None:
+    try:
+        for program in supervisor.children():
+            if not WORKER_COMMANDS.isdisjoint(program.cmdline()):
+                program.send_signal(number)
+    except psutil.NoSuchProcess:  # the next look, if there is another, sees who is left
+        return
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with FileLock(home / "stack.lock", timeout=0):
+            yield
+    except Timeout:
+        raise StackError(f"another process is starting a stack on {home}") from None

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.errors import StackError
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.stack.gpus import Gpu
+from transcription_dagster.stack.plan import StackPlan, plan
+
+TWO = (Gpu(0, "GPU-a", "NVIDIA L4"), Gpu(1, "GPU-b", "NVIDIA H200"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(home=tmp_path, gpus=None, run_workers=None, cpu_executors=1, port=3000)
+
+
+def make(settings: Settings, there: Sequence[Gpu] = TWO, **choices: object) -> StackPlan:
+    return plan(settings, look_for_gpus=lambda visible: there, **choices)  # type: ignore[arg-type]
+
+
+def test_every_gpu_gets_an_executor(settings: Settings):
+    assert make(settings).executors == ("0", "1")
+    assert make(settings).notes == ()
+
+
+def test_gpus_can_be_chosen_and_each_is_taken_once(settings: Settings):
+    assert make(settings, gpus="1").executors == ("1",)
+    assert make(settings, gpus="1, 0,1").executors == ("1", "0")
+
+
+def test_the_setting_chooses_when_the_call_does_not(settings: Settings):
+    chosen = settings.model_copy(update={"gpus": "1"})
+    assert make(chosen).executors == ("1",)
+    assert make(chosen, gpus="0").executors == ("0",)
+
+
+@pytest.mark.parametrize("asked", ["2", "0,7", "x", "", "0;1", "-1", "01"])
+def test_a_gpu_that_is_not_there_is_refused_and_those_that_are_are_named(settings: Settings, asked: str):
+    with pytest.raises(StackError, match=r"is not there; GPUs of this machine: 0 \(NVIDIA L4\), 1 \(NVIDIA H200\)"):
+        make(settings, gpus=asked)
+
+
+def test_asking_for_a_gpu_of_a_machine_without_one_is_refused(settings: Settings):
+    with pytest.raises(StackError, match="GPU '0' is not there; GPUs of this machine: none"):
+        make(settings, there=(), gpus="0")
+
+
+def test_without_a_gpu_the_cpu_is_used_and_that_is_said(settings: Settings):
+    made = make(settings, there=())
+    assert made.executors == ("cpu:0",)
+    assert "No GPU was found" in made.notes[0]
+
+
+def test_cpu_executors_are_used_where_there_is_no_gpu(settings: Settings):
+    assert make(settings.model_copy(update={"cpu_executors": 3}), there=()).executors == ("cpu:0", "cpu:1", "cpu:2")
+
+
+def test_asking_for_cpu_executors_leaves_the_gpus_alone(settings: Settings):
+    assert make(settings, cpu_executors=2).executors == ("cpu:0", "cpu:1")
+    assert make(settings, gpus="none").executors == ("cpu:0",)
+
+
+def test_the_driver_is_not_asked_when_no_gpu_is_wanted(settings: Settings):
+    def broken(visible: str | None) -> Sequence[Gpu]:
+        raise StackError("nvidia-smi failed")
+
+    assert plan(settings, gpus="none", look_for_gpus=broken).executors == ("cpu:0",)
+    with pytest.raises(StackError):
+        plan(settings, look_for_gpus=broken)
+
+
+def test_cuda_visible_devices_is_handed_to_the_search(settings: Settings):
+    seen: list[str | None] = []
+
+    def look(visible: str | None) -> Sequence[Gpu]:
+        seen.append(visible)
+        return TWO
+
+    plan(settings.model_copy(update={"cuda_visible_devices": "1,0"}), look_for_gpus=look)
+    assert seen == ["1,0"]
+
+
+def test_run_workers_are_as_many_as_the_executors_can_feed_and_the_cores_carry(settings: Settings):
+    cores = os.cpu_count() or 1
+    assert make(settings, gpus="0").run_workers == min(3, cores)
+    assert make(settings.model_copy(update={"runs_per_gpu": 1}), gpus="0").run_workers == 1
+    assert make(settings.model_copy(update={"runs_per_gpu": 1000})).run_workers == cores
+
+
+def test_run_workers_can_be_set_and_asked_for(settings: Settings):
+    chosen = settings.model_copy(update={"run_workers": 7})
+    assert make(chosen).run_workers == 7
+    assert make(chosen, run_workers=9).run_workers == 9
+
+
+def test_a_ui_that_others_can_reach_is_warned_of(settings: Settings):
+    assert "no login" in make(settings, host="0.0.0.0").notes[0]
+    assert make(settings, host="::1").notes == ()
+
+
+def test_port_zero_is_kept_for_the_start(settings: Settings):
+    assert make(settings, port=0).port == 0
+    assert make(settings).port == 3000

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import psycopg
+import psycopg2
+import pytest
+from sqlalchemy import create_engine, text
+
+from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError
+from transcription_dagster.settings import load_settings
+from transcription_dagster.stack.postgres import (
+    answers,
+    database_url,
+    embedded_postgres,
+    prepare,
+    wait_until_ready,
+)
+from transcription_dagster.stack.runtime import runtime_folder
+
+SECRET = "planted-secret"
+
+
+def _postmaster(home: Path) -> psutil.Process:
+    return psutil.Process(int((home / "postgres" / "postmaster.pid").read_text().split()[0]))
+
+
+def test_every_driver_reaches_it_by_the_same_url(home: Path):
+    with embedded_postgres(load_settings(home=home)) as url:
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT current_database()").fetchone() == ("transcription",)
+        other = psycopg2.connect(url)
+        with other, other.cursor() as cursor:
+            cursor.execute("CREATE EXTENSION vector; SELECT '[1,2]'::vector::text")
+            assert cursor.fetchone() == ("[1,2]",)
+        other.close()
+        for driver in ("postgresql", "postgresql+psycopg"):
+            engine = create_engine(url.replace("postgresql", driver, 1))
+            with engine.connect() as connection:
+                assert connection.execute(text("SHOW fsync")).scalar() == "on"
+            engine.dispose()
+
+
+def test_it_keeps_its_data_and_ends_with_the_block(home: Path):
+    settings = load_settings(home=home)
+    with embedded_postgres(settings) as url, psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+    assert not answers(url)
+    with embedded_postgres(settings) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
+
+
+def test_one_that_runs_already_is_used_and_left_running(home: Path):
+    settings = load_settings(home=home)
+    with embedded_postgres(settings) as url:
+        before = _postmaster(home).pid
+        with embedded_postgres(settings) as same:
+            assert same == url
+        assert answers(url)
+        assert _postmaster(home).pid == before
+
+
+def test_it_listens_on_a_private_socket_and_on_no_network_address(home: Path):
+    with embedded_postgres(load_settings(home=home)) as url:
+        server = _postmaster(home)
+        listening = [c for c in server.net_connections(kind="inet") if c.status == psutil.CONN_LISTEN]
+        assert listening == []
+        folder = runtime_folder(home) / "pg"
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((home / "postgres").stat().st_mode) == 0o700
+        assert folder.stat().st_uid == server.uids().real
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_nobody_else_can_open_its_socket(home: Path):
+    nobody = pwd.getpwnam("nobody").pw_uid
+    attempt = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    with embedded_postgres(load_settings(home=home)):
+        address = runtime_folder(home) / "pg" / ".s.PGSQL.5432"
+        with socket.socket(socket.AF_UNIX) as own:
+            own.connect(str(address))
+        refused = subprocess.run(
+            ["/usr/bin/env", "python3", "-c", attempt, str(address)],
+            user=nobody,
+            env={"PATH": os.defpath},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "PermissionError" in refused.stderr
+
+
+def test_it_knows_no_secret_of_those_who_start_it(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    with embedded_postgres(load_settings(home=home)):
+        assert SECRET not in _postmaster(home).environ().values()
+
+
+def test_a_half_made_database_is_made_again(home: Path):
+    (home / "postgres.new").mkdir()
+    (home / "postgres.new" / "PG_VERSION").write_text("18\n")
+    with embedded_postgres(load_settings(home=home)) as url:
+        assert answers(url)
+
+
+def test_two_processes_prepare_it_once(home: Path):
+    script = (
+        "from transcription_dagster.settings import load_settings\n"
+        "from transcription_dagster.stack.postgres import prepare\n"
+        f"prepare(load_settings(home={str(home)!r}))"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert (home / "postgres" / "PG_VERSION").exists()
+    assert not (home / "postgres.new").exists()
+
+
+def test_data_of_another_version_is_refused(home: Path):
+    settings = load_settings(home=home)
+    prepare(settings)
+    (home / "postgres" / "PG_VERSION").write_text("16\n")
+    with pytest.raises(StackError, match=r"cannot be used: .*16"):
+        prepare(settings)
+
+
+def test_a_server_that_does_not_start_says_why(home: Path):
+    settings = load_settings(home=home)
+    prepare(settings)
+    (home / "postgres" / "global" / "pg_control").unlink()
+    with pytest.raises(StackError, match="pg_control"), embedded_postgres(settings):
+        pytest.fail("it started without its control file")
+
+
+def test_a_given_url_is_used_as_it_is(home: Path):
+    given = "postgresql://user:word@db.example:5433/speech?sslmode=require"
+    assert database_url(load_settings(home=home, database_url=given)) == given
+
+
+def test_asking_for_the_url_starts_nothing(home: Path):
+    url = database_url(load_settings(home=home))
+    assert url == f"postgresql://transcription@/transcription?host={home}/run/pg"
+    assert not (home / "postgres").exists()
+    assert not answers(url)
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password():
+    with pytest.raises(DatabaseUnavailable) as caught:
+        wait_until_ready(f"postgresql://user:{SECRET}@127.0.0.1:1/speech", 0.1)
+    assert "'speech' on 127.0.0.1 does not answer" in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("url", [f"http://user:{SECRET}@host/db", f"user:{SECRET}", f"postgresql://u:{SECRET}@[h/d"])
+def test_what_is_no_postgres_url_is_refused_without_quoting_it(url: str):
+    with pytest.raises(InvalidSetting) as caught:
+        wait_until_ready(url, 0.1)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
