@@ -1,7 +1,5 @@
 """The transcript in the forms that people read and players show. Pure functions of the transcript."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from transcription_dagster.defs.partitions import recordings

@@ -1,7 +1,5 @@
 """The recording as it came, made into the one form that everything after it reads."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What was said, word by word, from a GPU executor."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import asdict
