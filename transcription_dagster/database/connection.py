@@ -53,6 +53,8 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             yield connection
     except DBAPIError as error:
         raise _translated(error, engine.url) from None
+    except UnicodeEncodeError as error:
+        raise DatabaseRefused(f"the database holds no text such as {error.object[:80]!r}: {error.reason}") from None
 
 
 def upgrade(url: str) -> None:

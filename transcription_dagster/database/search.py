@@ -39,7 +39,7 @@ _FUSION_K = 60
 
 #: How many matches of the words are ranked. A query that more chunks than this contain says too little for their
 #: order to matter, and ranking hundreds of thousands of rows would take seconds.
-_RANKED_MATCHES = 2000
+_RANKED_MATCHES = 1000
 
 #: How many neighbours the index keeps in sight while it looks for the nearest; more finds more and takes longer.
 _VECTOR_EFFORT = 120
@@ -105,14 +105,16 @@ def search(
         return [Hit(*row) for row in connection.execute(_hits(_fused(lists, limit), queries))]
 
 
-#: Settings of this transaction only. Plans are made for the values at hand, for a partial index cannot be chosen and a
-#: filter's selectivity not be known in a plan for any value.
+#: Settings of this transaction only. Plans are made for the values at hand: a plan for any value can neither choose a
+#: partial index nor know what a filter leaves. There is an index for every condition, and one is always the better
+#: way: the planner, which does not count what it costs to look into a `tsvector`, sometimes prefers the whole table.
 _SCAN_SETTINGS = text(
     f"""
     SELECT set_config('hnsw.ef_search', :effort, true),
            set_config('hnsw.iterative_scan', 'relaxed_order', true),
            set_config('hnsw.max_scan_tuples', '{_MAX_SCANNED_ROWS}', true),
-           set_config('plan_cache_mode', 'force_custom_plan', true)
+           set_config('plan_cache_mode', 'force_custom_plan', true),
+           set_config('enable_seqscan', 'off', true)
     """
 )
 
@@ -120,9 +122,9 @@ _SCAN_SETTINGS = text(
 _LANGUAGES = text(
     """
     WITH RECURSIVE found(language) AS (
-        SELECT min(language) FROM transcription.transcript_chunks
+        SELECT min(language) FROM transcription_data.transcript_chunks
         UNION ALL
-        SELECT (SELECT min(language) FROM transcription.transcript_chunks WHERE language > found.language)
+        SELECT (SELECT min(language) FROM transcription_data.transcript_chunks WHERE language > found.language)
         FROM found WHERE found.language IS NOT NULL
     )
     SELECT language FROM found WHERE language IS NOT NULL

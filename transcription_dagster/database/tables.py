@@ -24,7 +24,9 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA = "transcription"
+#: Not `transcription`, which is the name of the usual user: a schema named like the user is searched before `public`,
+#: and Dagster and the queues would suddenly look for their tables here.
+SCHEMA = "transcription_data"
 
 
 class Base(DeclarativeBase):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, collate, delete, insert, select
 
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import TermRow
@@ -14,9 +14,10 @@ from transcription_dagster.model import Term
 
 
 def terms(engine: Engine) -> tuple[Term, ...]:
-    """Return every term, in the order of their text."""
+    """Return every term, in the order of their text's code points."""
+    statement = select(TermRow.__table__).order_by(collate(TermRow.text, "C"))
     with transaction(engine) as connection:
-        rows = connection.execute(select(TermRow).order_by(TermRow.text)).mappings()
+        rows = connection.execute(statement).mappings()
         return tuple(term_from_json(row) for row in rows)
 
 

@@ -1,14 +1,161 @@
-import uuid
+"""Recordings: registered, described again, failed, forgotten."""
 
-from transcription_dagster.database import recordings
-from transcription_dagster.database.recordings import Recording
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine, text
+
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.recordings import (
+    Recording,
+    clear_failure,
+    find,
+    forget,
+    known,
+    record_failure,
+    register,
+)
+from transcription_dagster.database.worklists import failed
+from transcription_dagster.errors import InvalidRecordingId
 from transcription_dagster.model import Term
 
 A, B = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
+FULL = Recording(
+    uuid=A,
+    source="s3://bucket/a.wav",
+    title="The 'quoted' title; DROP TABLE",
+    language="en",
+    vocabulary=(Term("Ålesund", ("Olsen", "All is sunned"), "place", 2.0), Term("ferry")),
+    etag="e1",
+    size=2**40,
+    modified=datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC),
+)
 
 
-def test_a_registered_recording_is_found_as_it_was_described(engine):
-    recording = Recording(A, "file:///a.wav", "Title", "en", (Term("Ålesund", ("Olsen",), "place", 2.0),), "e1", 10)
-    recordings.register(engine, [recording])
-    assert recordings.find(engine, A) == recording
-    assert recordings.find(engine, B) is None
+def row_version(engine: Engine, key: str) -> str:
+    """A value that changes with every write of the row, be it with the same values."""
+    with transaction(engine) as connection:
+        statement = text(
+            "SELECT xmin || ' ' || ctid || ' ' || updated_at FROM transcription_data.recordings WHERE uuid = :key"
+        )
+        return connection.execute(statement, {"key": key}).scalar_one()
+
+
+def test_a_registered_recording_is_found_as_it_was_described(engine: Engine) -> None:
+    register(engine, [FULL, Recording(B, "file:///b.wav")])
+    assert find(engine, A) == FULL
+    assert find(engine, B) == Recording(B, "file:///b.wav")
+
+
+def test_a_recording_that_nobody_registered_is_not_found(engine: Engine) -> None:
+    assert find(engine, A) is None
+
+
+def test_what_a_new_description_leaves_out_is_kept(engine: Engine) -> None:
+    register(engine, [FULL])
+    register(engine, [Recording(A, FULL.source)])
+    assert find(engine, A) == FULL
+
+
+def test_what_a_new_description_says_replaces_what_was_known(engine: Engine) -> None:
+    register(engine, [FULL])
+    changed = replace(FULL, title="New", language="de", vocabulary=(Term("x"),), etag="e2", size=5)
+    register(engine, [changed])
+    assert find(engine, A) == changed
+
+
+def test_a_new_source_leaves_nothing_of_the_old_ones_object(engine: Engine) -> None:
+    register(engine, [FULL])
+    register(engine, [Recording(A, "file:///other.wav")])
+    assert find(engine, A) == replace(FULL, source="file:///other.wav", etag=None, size=None, modified=None)
+
+
+def test_the_same_description_does_not_touch_the_row(engine: Engine) -> None:
+    register(engine, [FULL])
+    before = row_version(engine, A)
+    register(engine, [FULL])
+    register(engine, [Recording(A, FULL.source)])
+    assert row_version(engine, A) == before
+
+
+def test_of_two_descriptions_in_one_call_the_last_counts(engine: Engine) -> None:
+    register(engine, [FULL, replace(FULL, title="Last")])
+    found = find(engine, A)
+    assert found is not None
+    assert found.title == "Last"
+
+
+def test_a_bad_uuid_is_refused_before_anything_is_written(engine: Engine) -> None:
+    with pytest.raises(InvalidRecordingId):
+        register(engine, [FULL, Recording("../etc", "file:///b.wav")])
+    assert find(engine, A) is None
+
+
+def test_registering_nothing_needs_no_database() -> None:
+    from transcription_dagster.database.connection import open_database
+
+    register(open_database("postgresql://user@127.0.0.1:1/none"), [])
+
+
+def test_ten_thousand_recordings_are_registered_and_known(engine: Engine) -> None:
+    many = [
+        Recording(str(uuid.UUID(int=number)), f"s3://b/{number}.wav", etag=f"e{number}") for number in range(10_000)
+    ]
+    register(engine, many)
+    asked = [recording.uuid for recording in many[::2]] + [str(uuid.UUID(int=77_777))]
+    assert known(engine, asked) == {recording.uuid: recording.etag for recording in many[::2]}
+
+
+def test_two_who_register_the_same_recordings_in_opposite_orders_do_not_deadlock(engine: Engine) -> None:
+    many = [Recording(str(uuid.UUID(int=number)), "file:///x.wav") for number in range(2_000)]
+    orders = [many, list(reversed(many))] * 2
+    changed = [[replace(item, title=str(turn)) for item in order] for turn, order in enumerate(orders)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda order: register(engine, order), changed))
+    assert len(known(engine, [recording.uuid for recording in many])) == 2_000
+
+
+def test_known_names_the_etag_and_leaves_out_strangers(engine: Engine) -> None:
+    register(engine, [FULL, Recording(B, "file:///b.wav")])
+    assert known(engine, [A, B, str(uuid.UUID(int=3))]) == {A: "e1", B: None}
+    assert known(engine, []) == {}
+
+
+def test_forgetting_says_whether_there_was_something_to_forget(engine: Engine) -> None:
+    register(engine, [FULL])
+    assert forget(engine, A) is True
+    assert find(engine, A) is None
+    assert forget(engine, A) is False
+
+
+def test_a_failure_is_listed_until_it_is_cleared(engine: Engine) -> None:
+    register(engine, [FULL, Recording(B, "file:///b.wav")])
+    record_failure(engine, A, "no audio\0 stream")
+    assert failed(engine) == [FULL]
+    clear_failure(engine, A)
+    assert failed(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("described", "still_failed"),
+    [
+        (FULL, True),
+        (replace(FULL, title="Other title"), True),
+        (replace(FULL, etag=None), True),
+        (replace(FULL, etag="e2"), False),
+        (replace(FULL, source="file:///other.wav"), False),
+    ],
+)
+def test_a_failure_belongs_to_one_state_of_the_source(engine: Engine, described: Recording, still_failed: bool) -> None:
+    register(engine, [FULL])
+    record_failure(engine, A, "no audio stream")
+    register(engine, [described])
+    assert bool(failed(engine)) is still_failed
+
+
+def test_a_failure_of_a_recording_that_is_not_registered_is_no_error(engine: Engine) -> None:
+    record_failure(engine, B, "gone")
+    assert find(engine, B) is None

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 revision = "0001"
 down_revision = None
 
-SCHEMA = "transcription"
+SCHEMA = "transcription_data"
 
 #: ISO 639-1 code -> the text search configuration that comes with Postgres. The function below is immutable, so that
 #: a generated column may use it, and a column of type `regconfig`, which pg_upgrade refuses, is not needed.
@@ -154,6 +154,8 @@ def _create_chunks() -> None:
         sa.UniqueConstraint("recording", "position", name=f"{table}_recording_position_key"),
         schema=SCHEMA,
     )
+    # Rows stay whole: ranking reads thousands of `words`, each of which would lie elsewhere otherwise.
+    op.execute(f"ALTER TABLE {SCHEMA}.{table} SET (toast_tuple_target = 8160)")
     op.create_index(f"{table}_words", table, ["words"], postgresql_using="gin", schema=SCHEMA)
     op.create_index(f"{table}_language", table, ["language"], schema=SCHEMA)
     op.create_index(f"{table}_recorded_at", table, ["recorded_at"], schema=SCHEMA)

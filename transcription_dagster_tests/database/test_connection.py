@@ -1,0 +1,150 @@
+"""Opening a database, bringing it up to date, and what its failures become."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, text
+
+from transcription_dagster.database.connection import check_version, open_database, transaction, upgrade
+from transcription_dagster.database.migrations import VERSION_TABLE
+from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.database.tables import SCHEMA, Base
+from transcription_dagster.errors import DatabaseRefused, DatabaseUnavailable, InvalidSetting, WrongDatabaseVersion
+from transcription_dagster_tests.postgres import empty_database
+
+UUID = "00000000-0000-0000-0000-000000000001"
+RECORDING = Recording(UUID, "file:///a.wav")
+
+
+def execute(url: str, statement: str) -> list[tuple]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def set_revision(url: str, revision: str) -> None:
+    execute(url, f"UPDATE {SCHEMA}.{VERSION_TABLE} SET version_num = '{revision}'")
+
+
+def test_migrations_make_exactly_the_tables_that_the_queries_are_written_for(engine: Engine) -> None:
+    def is_ours(name: str | None, kind: str, parents: object) -> bool:
+        return name == SCHEMA if kind == "schema" else name != VERSION_TABLE
+
+    options = {"include_schemas": True, "include_name": is_ours, "compare_type": True, "compare_server_default": True}
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database_url: str) -> None:
+    before = execute(database_url, "SELECT oid, relname FROM pg_class ORDER BY oid")
+    upgrade(database_url)
+    assert execute(database_url, "SELECT oid, relname FROM pg_class ORDER BY oid") == before
+
+
+def test_processes_that_upgrade_at_once_do_not_collide() -> None:
+    with empty_database() as url, ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, [url] * 4))
+        check_version(open_database(url))
+
+
+def test_dagsters_own_revision_is_left_alone() -> None:
+    with empty_database() as url:
+        execute(url, "CREATE TABLE alembic_version AS SELECT 'dagster'::text AS version_num")
+        upgrade(url)
+        assert execute(url, "SELECT version_num FROM alembic_version") == [("dagster",)]
+
+
+def test_a_database_ahead_of_the_program_is_refused_and_left_as_it_is(database_url: str) -> None:
+    set_revision(database_url, "9999")
+    for action in (lambda: upgrade(database_url), lambda: check_version(open_database(database_url))):
+        with pytest.raises(WrongDatabaseVersion, match=r"revision 9999, .* upgrade the program"):
+            action()
+    assert execute(database_url, f"SELECT version_num FROM {SCHEMA}.{VERSION_TABLE}") == [("9999",)]
+
+
+def test_a_database_behind_the_program_says_how_to_upgrade_it() -> None:
+    with empty_database() as url:
+        engine = open_database(url)
+        with pytest.raises(WrongDatabaseVersion, match="revision none, .* `transcription database upgrade`"):
+            check_version(engine)
+        with pytest.raises(WrongDatabaseVersion, match="not up to date .* `transcription database upgrade`"):
+            find(engine, UUID)
+        engine.dispose()
+
+
+def test_a_pgvector_too_old_to_search_with_filters_is_refused() -> None:
+    with empty_database() as url:
+        execute(url, "CREATE EXTENSION vector")
+        execute(url, "UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'")
+        with pytest.raises(WrongDatabaseVersion, match=r"pgvector 0\.7\.4, and search needs 0\.8 or newer"):
+            upgrade(url)
+        assert execute(url, f"SELECT 1 FROM pg_namespace WHERE nspname = '{SCHEMA}'") == []
+
+
+def test_no_server_is_a_transient_error_without_the_password() -> None:
+    engine = open_database("postgresql://user:s3cret@127.0.0.1:1/transcription")
+    with pytest.raises(DatabaseUnavailable) as caught:
+        find(engine, UUID)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3cret",
+        "mysql://user:s3cret@host/name",
+        "postgresql+psycopg2://user:s3cret@host/name",
+        "postgresql://user:pass@s3cret:word@host:s3cret/name",
+        "",
+    ],
+)
+def test_what_is_no_postgres_url_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        open_database(url)
+    assert "TRANSCRIPTION_DATABASE_URL" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_each_usual_scheme_of_postgres_works(database_url: str, scheme: str) -> None:
+    engine = open_database(database_url.replace("postgresql", scheme, 1))
+    check_version(engine)
+    engine.dispose()
+
+
+def test_connections_that_the_server_closed_are_replaced(engine: Engine) -> None:
+    register(engine, [RECORDING])
+    with transaction(engine) as connection:
+        own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    execute(engine.url.render_as_string(False).replace("+psycopg", ""), f"SELECT pg_terminate_backend({own}, 5000)")
+    assert find(engine, UUID) == RECORDING
+
+
+def test_a_connection_lost_in_a_transaction_is_transient(engine: Engine) -> None:
+    with pytest.raises(DatabaseUnavailable), transaction(engine) as connection:
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+def test_a_server_that_is_read_only_for_now_is_transient(database_url: str) -> None:
+    engine = open_database(f"{database_url}&options=-c%20default_transaction_read_only%3Don")
+    with pytest.raises(DatabaseUnavailable, match="read-only"):
+        register(engine, [RECORDING])
+    engine.dispose()
+
+
+def test_data_that_postgres_cannot_hold_is_a_permanent_error(engine: Engine) -> None:
+    with pytest.raises(DatabaseRefused, match="NUL"):
+        register(engine, [Recording(UUID, "file:///a\0.wav")])
+    with pytest.raises(DatabaseRefused, match="surrogates"):
+        register(engine, [Recording(UUID, "file:///a\ud800.wav")])
+
+
+def test_an_error_never_repeats_the_values_of_a_statement(engine: Engine) -> None:
+    with pytest.raises(DatabaseRefused) as caught, transaction(engine) as connection:
+        connection.execute(text("SELECT CAST(:secret AS text)::integer * 0 / 0 FROM (SELECT 1) AS x"), {"secret": "1"})
+    assert "secret" not in str(caught.value)
