@@ -89,3 +89,35 @@ class MessageSender(Protocol):
         Raises `RefinementUnavailable`, `SpendLimitReached` or `RefinementFailed`.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of one request of a batch: a reply, or the reason why there is none."""
+
+    custom_id: str
+    reply: MessageReply | None
+    problem: str = ""
+    #: Whether the same request may succeed in another batch.
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """How far a batch is."""
+
+    ended: bool
+    #: Requests that are not finished, and those that ended in each way; all but the first are 0 until the batch ends.
+    processing: int
+    succeeded: int
+    errored: int
+    canceled: int
+    expired: int
+
+
+class BatchSender(Protocol):
+    """Whatever takes many requests at once and has their replies within a day."""
+
+    def submit(self, requests: Mapping[str, MessageRequest]) -> str:
+        """Hand in requests by custom id; returns the batch's id. Raises as `MessageSender.send` does."""
+        ...

@@ -51,9 +51,24 @@ def split_window(words: Sequence[Word], window: Window) -> list[Window]:
 def join_edits(proposals: Mapping[Window, Sequence[Edit]]) -> list[Edit]:
     """Return every window's edits, each place taken from the window in which it is most central.
 
-    A window knows least about the words at its edges. Windows that gave no answer do not count.
+    A window knows least about the words at its edges. Windows that gave no answer do not count, and an edit that its
+    window places outside itself stays: where it belongs, only its words can tell.
     """
-    return [edit for window in sorted(proposals) for edit in proposals[window] if _owner(edit, proposals) == window]
+    windows = sorted(proposals)
+    return [
+        edit for window in windows for edit in proposals[window] if _owns(window, (edit.first + edit.last) / 2, windows)
+    ]
+
+
+def join_places(places: Mapping[Window, Sequence[int]]) -> list[int]:
+    """Return the indices that every window names of its own words, each from the window where it is most central."""
+    windows = sorted(places)
+    return [
+        place
+        for window in windows
+        for place in places[window]
+        if window.first <= place < window.stop and _owns(window, place, windows)
+    ]
 
 
 def _stop(words: Sequence[Word], first: int, size: int) -> int:
@@ -65,13 +80,9 @@ def _stop(words: Sequence[Word], first: int, size: int) -> int:
     return next(ends, limit)
 
 
-def _owner(edit: Edit, proposals: Mapping[Window, Sequence[Edit]]) -> Window | None:
-    """The answered window whose edges are farthest from the edit; the earlier of two that are equal.
-
-    An edit whose indices lie outside every window belongs to the one that made it: validation will judge it.
-    """
-    centre = (edit.first + edit.last) / 2
-    around = [window for window in sorted(proposals) if window.first <= centre < window.stop]
-    if not around:
-        return next(window for window in sorted(proposals) if edit in proposals[window])
-    return max(around, key=lambda window: min(centre - window.first, window.stop - centre))
+def _owns(window: Window, place: float, windows: Sequence[Window]) -> bool:
+    """Tell whether no other window has `place` farther from its edges; the earlier one has it where two are equal."""
+    if not window.first <= place < window.stop:
+        return True
+    around = (other for other in windows if other.first <= place < other.stop)
+    return window == max(around, key=lambda other: min(place - other.first, other.stop - place))

@@ -1,0 +1,120 @@
+"""A transcript before it is shown to Claude, and what is made of the answers; the same for direct and batch mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from transcription_dagster.errors import RefinementFailed
+from transcription_dagster.messages import Price, Usage
+from transcription_dagster.model import Edit, Term, Transcript, Word
+from transcription_dagster.refinement.replies import Answer
+from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
+from transcription_dagster.text.anchors import Anchors, compose
+from transcription_dagster.text.corrections import correct_words
+from transcription_dagster.text.edits import validate_edits
+from transcription_dagster.text.paragraphs import join_paragraphs, paragraph_starts
+from transcription_dagster.text.vocabulary import correct_variants
+from transcription_dagster.text.windows import Window, join_edits, join_places, make_windows
+
+UNKNOWN_PRICE = "no price is known for {model}: its dollars are not counted and no budget was applied"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A transcript after the vocabulary's own corrections, cut into windows."""
+
+    transcript: Transcript
+    terms: tuple[Term, ...]
+    #: Anchored in the transcript's words.
+    vocabulary_edits: tuple[Edit, ...]
+    #: What Claude is shown, and what its edits are anchored in.
+    words: tuple[Word, ...]
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What came back for the windows of one recording; a window may have been asked about in halves."""
+
+    answered: Mapping[Window, Answer]
+    failures: tuple[WindowFailure, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+
+
+def prepare(transcript: Transcript, terms: Sequence[Term], settings: RefinementSettings) -> Prepared:
+    """Make the corrections that need nobody's judgement, and cut the words into windows."""
+    edits = tuple(correct_variants(transcript.words, terms))
+    words = tuple(correct_words(transcript.words, edits))
+    windows = make_windows(words, settings.window_words, settings.overlap_words)
+    return Prepared(transcript, tuple(terms), edits, words, tuple(windows))
+
+
+def unrefined(prepared: Prepared, status: Status, note: str) -> Refined:
+    """Return what the vocabulary alone makes of the transcript, marked with why Claude was not asked."""
+    return replace(_laid_out(prepared, prepared.vocabulary_edits, ()), status=status, note=note)
+
+
+def assemble(
+    prepared: Prepared,
+    answers: Answers,
+    settings: RefinementSettings,
+    price: Price | None,
+    *,
+    batch: bool = False,
+) -> Refined:
+    """Check the answers against the words, make the edits that fit, and account for everything.
+
+    Raises `RefinementFailed` if no window was answered.
+    """
+    failures = tuple(sorted(answers.failures, key=lambda failure: failure.first))
+    if failures and not answers.answered:
+        raise RefinementFailed(f"none of the {len(prepared.windows)} windows was answered: {failures[0].reason}")
+    proposals = join_edits({window: answer.edits for window, answer in answers.answered.items()})
+    language = prepared.transcript.language
+    valid = validate_edits(prepared.words, proposals, prepared.terms, settings.limits, language=language)
+    edits = compose(prepared.transcript.words, prepared.vocabulary_edits, valid.kept)
+    topics = join_places({window: answer.topics for window, answer in answers.answered.items()})
+    return replace(
+        _laid_out(prepared, edits, topics),
+        dropped=valid.dropped,
+        note=_note(prepared, failures, settings, price),
+        model=settings.model,
+        usage=answers.usage,
+        dollars=None if price is None else price.dollars(answers.usage, batch=batch),
+        windows=len(prepared.windows),
+        failures=failures,
+    )
+
+
+def _laid_out(prepared: Prepared, edits: Sequence[Edit], topics: Sequence[int]) -> Refined:
+    """The words after all edits, in paragraphs; `topics` count the words that Claude was shown."""
+    transcript = prepared.transcript
+    words = tuple(correct_words(transcript.words, edits))
+    shown, final = Anchors(transcript.words, prepared.vocabulary_edits), Anchors(transcript.words, edits)
+    places = (final.new_index(shown.old_span(topic, topic + 1)[0]) for topic in topics)
+    starts = paragraph_starts(words, {place for place in places if place is not None})
+    return Refined(
+        recording=transcript.recording,
+        text=join_paragraphs(words, starts),
+        words=words,
+        edits=tuple(edits),
+        dropped=(),
+        paragraphs=starts,
+        status=Status.REFINED,
+    )
+
+
+def _note(
+    prepared: Prepared, failures: Sequence[WindowFailure], settings: RefinementSettings, price: Price | None
+) -> str:
+    notes: list[str] = []
+    if not prepared.words:
+        notes.append("there are no words to refine")
+    if failures:
+        words = sum(failure.stop - failure.first for failure in failures)
+        reasons = "; ".join(dict.fromkeys(failure.reason for failure in failures))
+        notes.append(f"{words} of {len(prepared.words)} words are not refined: {reasons}")
+    if price is None:
+        notes.append(UNKNOWN_PRICE.format(model=settings.model))
+    return ". ".join(notes)
