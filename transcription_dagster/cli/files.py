@@ -31,7 +31,7 @@ def read_text(path: str, error: type[PermanentError]) -> str:
 def write_output(path: str | None, text: str) -> None:
     """Write the text to a file, which is replaced whole or not at all, or to standard output."""
     if path is None or path == "-":
-        click.get_binary_stream("stdout").write(text.encode())
+        click.echo(text.encode(), nl=False)
         return
     with click.open_file(path, "w", encoding="utf-8", atomic=True) as stream:
         stream.write(text)

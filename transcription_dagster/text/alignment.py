@@ -88,13 +88,13 @@ def align(old: Sequence[str], new: Sequence[str]) -> list[Block]:
         return folded[text]
 
     blocks: list[Block] = []
-    operations = Levenshtein.opcodes([number(text) for text in old], [number(text) for text in new])
-    for tag, old_first, old_stop, new_first, new_stop in operations:
-        same = tag == "equal"
+    for change in Levenshtein.opcodes([number(text) for text in old], [number(text) for text in new]):
+        same = change.tag == "equal"
+        old_first, new_first = change.src_start, change.dest_start
         if not same and blocks and not blocks[-1].same:
             last = blocks.pop()
             old_first, new_first = last.old_first, last.new_first
-        blocks.append(Block(same, old_first, old_stop, new_first, new_stop))
+        blocks.append(Block(same, old_first, change.src_end, new_first, change.dest_end))
     return blocks
 
 

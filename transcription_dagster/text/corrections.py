@@ -11,7 +11,7 @@ from transcription_dagster.errors import UnrelatedText
 from transcription_dagster.model import Cue, Edit, Word
 from transcription_dagster.text.alignment import Block, Token, align, counterparts, related_share, tokenize
 from transcription_dagster.text.boundaries import closes_sentence
-from transcription_dagster.text.captions import DASH, CaptionLimits
+from transcription_dagster.text.caption_limits import DASH, CaptionLimits
 from transcription_dagster.text.line_breaks import break_lines
 from transcription_dagster.text.plain import join_words
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from transcription_dagster.model import Cue, Segment, Word
 from transcription_dagster.text.alignment import Block, align, tokenize
-from transcription_dagster.text.captions import CaptionLimits
+from transcription_dagster.text.caption_limits import CaptionLimits
 from transcription_dagster.text.function_words import NUMBER_WORDS
 from transcription_dagster.text.line_breaks import display_width
 from transcription_dagster.text.spelling import fold

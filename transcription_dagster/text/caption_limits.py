@@ -1,0 +1,45 @@
+"""What a caption may be: the rules of the subtitling guides as numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from transcription_dagster.errors import InvalidSetting
+
+#: What marks a speaker's turn where two share a cue.
+DASH = "- "
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionLimits:
+    """What a caption may be. The defaults are Netflix's for adult programmes in English."""
+
+    max_lines: int = 2
+    #: Columns in a line; a wide (East Asian) character takes two.
+    max_line_characters: int = 42
+    min_seconds: float = 5 / 6
+    max_seconds: float = 7.0
+    characters_per_second: float = 20.0
+    gap_frames: int = 2
+    frame_rate: float = 24.0
+    #: A shorter gap between two cues is closed to `gap_frames`.
+    close_gap_seconds: float = 0.5
+    #: How long a cue may stay after its last word, where it would else be too short or too fast to read (BBC).
+    linger_seconds: float = 1.5
+    #: No cue goes on over a silence this long.
+    max_pause_seconds: float = 2.5
+
+    def __post_init__(self) -> None:
+        """Raise `InvalidSetting` for limits that no caption can keep."""
+        for name in ("max_lines", "max_line_characters", "characters_per_second", "frame_rate", "max_pause_seconds"):
+            if getattr(self, name) <= 0:
+                raise InvalidSetting(f"a caption's {name} has to be more than 0, not {getattr(self, name)}")
+        if not 0 < self.min_seconds <= self.max_seconds:
+            raise InvalidSetting(f"a caption cannot last {self.min_seconds} to {self.max_seconds} seconds")
+        if min(self.gap_frames, self.close_gap_seconds, self.linger_seconds) < 0:
+            raise InvalidSetting("a caption's gap and linger cannot be negative")
+
+    @property
+    def gap_ms(self) -> int:
+        return math.ceil(self.gap_frames * 1000 / self.frame_rate)
