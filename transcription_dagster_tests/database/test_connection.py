@@ -69,9 +69,9 @@ def test_a_database_ahead_of_the_program_is_refused_and_left_as_it_is(database_u
 def test_a_database_behind_the_program_says_how_to_upgrade_it() -> None:
     with empty_database() as url:
         engine = open_database(url)
-        with pytest.raises(WrongDatabaseVersion, match="revision none, .* `transcription database upgrade`"):
+        with pytest.raises(WrongDatabaseVersion, match=r"revision none, .* `transcription database upgrade`"):
             check_version(engine)
-        with pytest.raises(WrongDatabaseVersion, match="not up to date .* `transcription database upgrade`"):
+        with pytest.raises(WrongDatabaseVersion, match=r"not up to date .* `transcription database upgrade`"):
             find(engine, UUID)
         engine.dispose()
 
