@@ -91,12 +91,17 @@ def _announce(stack_plan: StackPlan, settings: Settings) -> None:
 
 
 def _follow(stack: RunningStack, signals: StopSignals) -> None:
-    """Tell what happens to the programs until a signal comes. Raises `StackError` if the supervisor is gone."""
+    """Tell what happens to the programs until a signal comes, here or at the supervisor.
+
+    Raises `StackError` if the supervisor is gone without having been asked to.
+    """
     before = {program.name: program for program in stack.programs()}
     while not signals.wait(_LOOK_SECONDS):
         if not stack.alive():
             raise StackError(f"the supervisor ended; see {stack.home / 'logs' / 'supervisord.log'}")
         after = {program.name: program for program in stack.programs()}
+        if not after:
+            return
         for line in changes(before, after):
             click.echo(f"{time.strftime('%H:%M:%S')} {line}")
         before = after

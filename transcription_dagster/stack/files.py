@@ -24,7 +24,10 @@ def write_files(settings: Settings) -> StackFiles:
     code_socket = runtime_folder(settings.home) / "code"
     server = {"grpc_server": {"socket": str(code_socket), "location_name": CODE_LOCATION}}
     _write(folder / "workspace.yaml", yaml.safe_dump({"load_from": [server]}))
-    _write(folder / "dagster.yaml", resources.files(__package__).joinpath("dagster.yaml").read_text(encoding="utf-8"))
+    _write(
+        folder / "dagster.yaml",
+        resources.files("transcription_dagster.stack").joinpath("dagster.yaml").read_text(encoding="utf-8"),
+    )
     return StackFiles(folder, folder / "workspace.yaml", code_socket)
 
 

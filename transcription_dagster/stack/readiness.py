@@ -67,11 +67,11 @@ def _all_well(answer: dict[str, Any]) -> bool:
     return bool(locations) and all(locations) and healthy
 
 
-def workers_registered(database_url: str, pids: set[int], *, stale_seconds: float) -> bool:
-    """Whether the workers that run as the processes `pids` of this machine stand in the pool, alive."""
+def worker_states(database_url: str, *, stale_seconds: float) -> dict[int, str]:
+    """Return what the living workers of this machine say of themselves, by process id; nothing without a database."""
     try:
         pool = read_pool(database_url, stale_seconds=stale_seconds)
     except DatabaseUnavailable:
-        return False
+        return {}
     here = socket.gethostname()
-    return pids <= {worker.pid for worker in pool.workers if worker.host == here and worker.state != "dead"}
+    return {worker.pid: worker.state for worker in pool.workers if worker.host == here and worker.state != "dead"}

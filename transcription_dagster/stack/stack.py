@@ -57,7 +57,7 @@ class RunningStack:
         return self._process() is not None
 
     def programs(self) -> tuple[ProgramState, ...]:
-        """The state of each of its programs. Raises `StackError` if the supervisor does not answer."""
+        """The state of each of its programs; none while it stops. Raises `StackError` if nobody answers."""
         return Supervisor(runtime_folder(self.home)).programs()
 
     def stop(self, *, abort: Callable[[], bool] = _never) -> None:
@@ -174,9 +174,15 @@ def _signal_workers(supervisor: psutil.Process, number: signal.Signals) -> None:
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        with FileLock(home / "stack.lock", timeout=0):
-            yield
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FileLock(home / "stack.lock", timeout=0)
+        lock.acquire()
     except Timeout:
         raise StackError(f"another process is starting a stack on {home}") from None
+    except OSError as error:
+        raise StackError(f"the home {home} cannot be used: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -28,11 +27,12 @@ from transcription_dagster.stack.programs import (
     StackFiles,
     programs,
 )
-from transcription_dagster.stack.readiness import base_url, dagster_ready, socket_answers, workers_registered
+from transcription_dagster.stack.readiness import base_url, dagster_ready, socket_answers, worker_states
 from transcription_dagster.stack.runtime import runtime_folder
 
 #: Limit for each step: a cold disk and a busy machine make the imports of Dagster and torch slow.
 _STEP_SECONDS = 180.0
+_MODEL_SECONDS = 30.0
 _LOG_LINES = 15
 
 
@@ -48,6 +48,8 @@ class Startup:
     cancelled: Callable[[], bool]
     files: StackFiles = field(init=False)
     control: supervisor.Supervisor = field(init=False)
+    #: How long each log was before, in bytes.
+    _old_logs: dict[Path, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.files = write_files(self.settings)
@@ -57,6 +59,7 @@ class Startup:
         """Start supervisord, with no program yet; returns its process id."""
         logs = self.settings.home / "logs"
         logs.mkdir(exist_ok=True)
+        self._old_logs = {log: log.stat().st_size for log in logs.glob("*.log")}
         parts = programs(self.plan, self.settings, self.files, self.postgres)
         text = supervisor.configuration(parts, folder=runtime_folder(self.settings.home), logs=logs)
         path = self.settings.home / "supervisord.conf"
@@ -80,7 +83,9 @@ class Startup:
         for group in (WEB_SERVER, DAEMON):
             self.control.start(group)
         self._await(lambda: dagster_ready(base_url(self.plan.host, self.plan.port)), "Dagster")
-        self._await(self._workers_registered, "the workers")
+        self._await(lambda: len(self._worker_states()) == self._workers, "the pool of workers")
+        # A model that cannot be loaded fails quickly; one that has to be fetched first is not waited for.
+        self._wait(lambda: "starting" not in self._worker_states(), _MODEL_SECONDS)
 
     def _environment(self) -> dict[str, str]:
         cpu_slots = sum(device.startswith("cpu:") for device in self.plan.executors)
@@ -113,35 +118,44 @@ class Startup:
             process.kill()
             process.wait()
         if process.returncode != 0:
-            raise StackError(f"the database could not be upgraded; the end of {log}:\n{tail(log)}")
+            raise StackError(f"the database could not be upgraded; the end of {log}:\n{tail(log, 0)}")
 
-    def _workers_registered(self) -> bool:
-        workers = [state for state in self.control.programs() if "-worker-" in state.name]
-        pids = {state.pid for state in workers if state.pid is not None}
-        return len(pids) == len(workers) and workers_registered(
-            self.database_url, pids, stale_seconds=self.settings.stale_seconds
-        )
+    @property
+    def _workers(self) -> int:
+        return len(self.plan.executors) + self.plan.run_workers
+
+    def _worker_states(self) -> list[str]:
+        """What the workers of this stack that stand in the pool say of themselves."""
+        pids = {state.pid for state in self.control.programs()}
+        states = worker_states(self.database_url, stale_seconds=self.settings.stale_seconds)
+        return [state for pid, state in states.items() if pid in pids]
 
     def _await(self, ready: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + _STEP_SECONDS
+        if not self._wait(ready, _STEP_SECONDS):
+            raise StackError(f"{what} did not come up within {_STEP_SECONDS:.0f} s; see {self.settings.home}/logs")
+
+    def _wait(self, ready: Callable[[], bool], seconds: float) -> bool:
+        """Whether `ready` came true in time. Raises `StackError` when a program ends or the start is cancelled."""
+        deadline = time.monotonic() + seconds
         while not ready():
             for state in self.control.programs():
                 if state.failed:
                     raise StackError(
                         f"{state.name} ended while starting ({state.description}); the end of {state.log}:\n"
-                        + tail(state.log)
+                        + tail(state.log, self._old_logs.get(state.log, 0))
                     )
             if self.cancelled():
                 raise StackError("stopped before everything was up")
             if time.monotonic() > deadline:
-                raise StackError(f"{what} did not come up within {_STEP_SECONDS:.0f} s; see {self.settings.home}/logs")
+                return False
             time.sleep(0.1)
+        return True
 
 
-def tail(log: Path) -> str:
-    """Return the last lines of a log; empty if there is none."""
+def tail(log: Path, offset: int) -> str:
+    """Return the last lines of a log from the byte `offset` on; empty if there is none."""
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = log.read_bytes()[offset:].decode(errors="replace")
     except FileNotFoundError:
         return ""
-    return os.linesep.join(lines[-_LOG_LINES:])
+    return "\n".join(text.splitlines()[-_LOG_LINES:])

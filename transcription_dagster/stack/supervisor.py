@@ -18,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from transcription_dagster.errors import StackError
 from transcription_dagster.stack.programs import ORDER, Program
@@ -141,10 +141,17 @@ class Supervisor:
         self._call("startProcessGroup", group, False)
 
     def programs(self) -> tuple[ProgramState, ...]:
-        """Return the state of every program. Raises `StackError` if supervisord does not answer."""
+        """Return the state of every program; none once supervisord was asked to stop.
+
+        Raises `StackError` if it does not answer.
+        """
         try:
             answer = self._call("getAllProcessInfo")
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == Faults.SHUTDOWN_STATE:
+                return ()
+            raise StackError(f"supervisord refuses to answer: {fault.faultString}") from fault
+        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
             raise StackError(f"supervisord does not answer: {error}") from error
         return tuple(_state(info) for info in answer)
 
