@@ -1,0 +1,89 @@
+"""What has to be right before a batch starts: its model, its worklist, and a source for each recording."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Engine
+
+from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.errors import InvalidWorklist, UnknownModel
+from transcription_dagster.worklists import Entry, Worklist
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What somebody asked for."""
+
+    worklist: Worklist
+    #: Those of its entries that are to be done now.
+    entries: tuple[Entry, ...]
+    #: Config of the asset `transcript`; empty: what the settings of the stack say.
+    speech: Mapping[str, Any] = field(default_factory=dict)
+    threads: int | None = None
+    keep_going: bool = False
+
+
+def left_to_do(worklist: Worklist, skip: int = 0) -> tuple[Entry, ...]:
+    """The entries behind the first `skip` that are not done, those that failed among them."""
+    return tuple(entry for entry in worklist.entries[skip:] if entry.status != "done")
+
+
+def checked_model(model: str) -> str:
+    """Return a model's name, or the absolute path of a checkpoint. Raises `UnknownModel`."""
+    path = Path(model).expanduser()
+    if os.sep not in model and path.suffix != ".pt":
+        # Importing Whisper takes seconds, which the path of a checkpoint need not wait for.
+        from transcription_dagster.speech.models import known_models
+
+        if model in known_models():
+            return model
+    if path.is_file():
+        return str(path.absolute())
+    raise UnknownModel(f"{model!r} is neither a checkpoint file nor a known model; see `transcription models list`")
+
+
+@contextmanager
+def alone_on(worklist: Path, home: Path) -> Iterator[None]:
+    """Keep other batches of this home away from the worklist. Raises `InvalidWorklist` if one is at work on it."""
+    locks = home / "locks"
+    locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = hashlib.sha256(os.fsencode(worklist)).hexdigest()
+    try:
+        with FileLock(locks / f"{name}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise InvalidWorklist(f"{worklist}: another batch is at work on it") from None
+
+
+def register_recordings(engine: Engine, batch: Batch, ib_url_template: str | None) -> None:
+    """Tell the database of the batch's recordings.
+
+    Raises `InvalidWorklist` with a line for each one whose source nobody knows, before anything is written.
+    """
+    recordings, problems = [], []
+    for entry in batch.entries:
+        source = entry.source or _known_source(engine, entry.uuid, ib_url_template)
+        if source is None:
+            problems.append(
+                f"{batch.worklist.path}: entry {entry.position}: has no `source`, and {entry.uuid} is not known"
+            )
+        else:
+            recordings.append(Recording(entry.uuid, source, entry.title, entry.language, entry.vocabulary))
+    if problems:
+        raise InvalidWorklist("\n".join(problems))
+    register(engine, recordings)
+
+
+def _known_source(engine: Engine, uuid: str, ib_url_template: str | None) -> str | None:
+    recording: Recording | None = find(engine, uuid)
+    if recording is not None:
+        return recording.source
+    return ib_url_template.replace("{uuid}", uuid) if ib_url_template else None

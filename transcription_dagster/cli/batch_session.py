@@ -1,0 +1,117 @@
+"""How a batch is carried out on a stack: the one that is up, or one that is started for it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+
+from transcription_dagster.cli.batch_display import LineDisplay, LiveDisplay
+from transcription_dagster.cli.batch_input import Batch, checked_model, register_recordings
+from transcription_dagster.cli.batch_patience import Surroundings
+from transcription_dagster.cli.batch_report import INTERRUPTED, Outcome
+from transcription_dagster.cli.batch_run import BatchRun, Orders
+from transcription_dagster.cli.batch_state import BatchState
+from transcription_dagster.cli.up import StopSignals
+from transcription_dagster.clients.dagster_graphql import DagsterClient
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.errors import StackError
+from transcription_dagster.queueing.health import read_pool
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.plan import plan
+from transcription_dagster.stack.postgres import database_url
+from transcription_dagster.stack.stack import RunningStack, running, start
+
+
+@contextmanager
+def stack_for(
+    settings: Settings, signals: StopSignals, *, gpus: str | None = None, cpu_executors: int | None = None
+) -> Iterator[RunningStack]:
+    """Give the stack that is up, or one of our own that is stopped at the end of the block.
+
+    Raises `StackError` if GPUs are asked for and the stack that is up works on others, or if none can be started, and
+    `UnknownModel` if the executors would have nothing to load.
+    """
+    present = running(settings)
+    if present is not None:
+        _refuse_other_gpus(present, gpus)
+        yield present
+        return
+    checked_model(settings.model)
+    # Whoever wants the UI at a certain place says so; a batch must not fail because something else is there.
+    port = settings.port if "port" in settings.model_fields_set else 0
+    stack_plan = plan(settings, gpus=gpus, cpu_executors=cpu_executors, port=port)
+    for note in stack_plan.notes:
+        click.echo(note)
+    click.echo(f"Starting a stack for this batch, with executors on {', '.join(stack_plan.executors)}.")
+    try:
+        stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0)
+    except StackError:
+        if not signals.count:
+            raise
+        click.echo("Stopped before anything was started.")
+        sys.exit(INTERRUPTED)
+    try:
+        yield stack
+    finally:
+        click.echo("Stopping the stack.")
+        stack.stop(abort=lambda: signals.count > 1)
+
+
+def run_batch(batch: Batch, stack: RunningStack, settings: Settings, signals: StopSignals) -> list[Outcome]:
+    """Carry a batch out on a stack; return what became of each of its recordings, in the worklist's order.
+
+    Raises `InvalidWorklist` before anything starts, and what `BatchRun.carry_out` raises.
+    """
+    url = database_url(settings)
+    engine = open_database(url)
+    register_recordings(engine, batch, settings.ib_url_template)
+    engine.dispose()
+    for entry in batch.entries:
+        batch.worklist.record_waiting(entry.uuid)
+    batch.worklist.save()
+    with ExitStack() as context:
+        console = Console()
+        entries = {entry.uuid: entry for entry in batch.entries}
+        live = LiveDisplay(console, entries) if console.is_terminal else None
+        around = Surroundings(
+            client=context.enter_context(DagsterClient(stack.url)),
+            read_pool=lambda: read_pool(url, stale_seconds=settings.stale_seconds),
+            check_stack=lambda: _check(stack),
+            stops=signals,
+            display=context.enter_context(live) if live else LineDisplay(console),
+        )
+        state = BatchState(entries, keep_going=batch.keep_going)
+        run = BatchRun(batch.worklist, batch.entries, state, _orders(batch, settings), around)
+        around.display.note(f"{len(entries)} recordings; the UI is at {stack.url}")
+        run.carry_out()
+    return [run.outcomes.get(entry.uuid, Outcome(entry, "waiting")) for entry in batch.entries]
+
+
+def _orders(batch: Batch, settings: Settings) -> Orders:
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", batch.worklist.path.stem)[:60]
+    return Orders(
+        batch=f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        config={"ops": {"transcript": {"config": dict(batch.speech)}}} if batch.speech else {},
+        threads=batch.threads,
+        runs_per_gpu=settings.runs_per_gpu,
+        shutdown_seconds=settings.shutdown_seconds,
+    )
+
+
+def _refuse_other_gpus(stack: RunningStack, gpus: str | None) -> None:
+    if gpus is not None and {part.strip() for part in gpus.split(",")} != set(stack.executors):
+        raise StackError(
+            f"the stack that is up at {stack.url} works on {', '.join(stack.executors)}: leave --gpus out, or stop it"
+        )
+
+
+def _check(stack: RunningStack) -> None:
+    if not stack.alive():
+        raise StackError(f"the stack ended; see {stack.home / 'logs'}")

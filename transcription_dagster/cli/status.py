@@ -1,0 +1,128 @@
+"""`transcription status`: who works on what, what waits, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from transcription_dagster.cli.status_report import Installation
+from transcription_dagster.clients.dagster_graphql import DagsterClient
+from transcription_dagster.errors import DatabaseRefused, TranscriptionError
+from transcription_dagster.queueing.app import schema_exists
+from transcription_dagster.queueing.health import PoolStatus, WorkerStatus, read_pool
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.stack.postgres import database_url
+from transcription_dagster.stack.stack import running
+
+Value = TypeVar("Value")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(as_json: bool) -> None:
+    """Show the executors, the run workers, the queues and the runs, and what is wrong if something is.
+
+    Exit codes: 0 all is well, 1 something is wrong.
+    """
+    found = look(load_settings())
+    problems = found.problems()
+    if as_json:
+        click.echo(json.dumps(as_document(found), indent=2))
+    else:
+        _show(Console(), found)
+    sys.exit(1 if problems else 0)
+
+
+def look(settings: Settings) -> Installation:
+    """Ask the supervisor, the database and the web server for their state; whoever does not answer is a complaint."""
+    complaints: list[str] = []
+
+    def ask(question: Callable[[], Value]) -> Value | None:
+        try:
+            return question()
+        except TranscriptionError as error:
+            complaints.append(str(error))
+            return None
+
+    stack = running(settings)
+    # The embedded database is a part of the stack: where there is none, there is nothing to ask.
+    pool = ask(lambda: _pool(settings)) if stack or settings.database_url else None
+    if stack is None:
+        return Installation(url=None, pool=pool, complaints=tuple(complaints))
+    with DagsterClient(stack.url) as client:
+        runs = ask(client.count_runs)
+        daemons = ask(client.daemons) if runs is not None else None
+    programs = ask(stack.programs)
+    return Installation(stack.url, programs or (), pool, runs, tuple(daemons or ()), tuple(complaints))
+
+
+def as_document(found: Installation) -> dict[str, Any]:
+    """The state as JSON's types."""
+    pool = found.pool or PoolStatus((), {})
+    return {
+        "url": found.url,
+        "healthy": not found.problems(),
+        "problems": found.problems(),
+        "executors": [_worker_document(worker) for worker in pool.workers if worker.kind == "gpu"],
+        "run_workers": [_worker_document(worker) for worker in pool.workers if worker.kind == "run"],
+        "queues": pool.queues,
+        "runs": found.runs,
+        "daemons": {daemon.type: daemon.healthy for daemon in found.daemons},
+        "programs": {program.name: program.state for program in found.programs},
+    }
+
+
+def _pool(settings: Settings) -> PoolStatus:
+    url = database_url(settings)
+    if not schema_exists(url):
+        raise DatabaseRefused("the database has no tables of this program yet: `transcription up` makes them")
+    return read_pool(url, stale_seconds=settings.stale_seconds)
+
+
+def _worker_document(worker: WorkerStatus) -> dict[str, Any]:
+    values = asdict(worker)
+    # JSON has no infinity.
+    if values["seconds_since_heartbeat"] == float("inf"):
+        values["seconds_since_heartbeat"] = None
+    return values
+
+
+def _show(console: Console, found: Installation) -> None:
+    console.print(f"UI: {found.url}" if found.url else "UI: none", highlight=False)
+    if found.pool is not None:
+        console.print(_workers(found.pool))
+        waiting = ", ".join(f"{name}: {count}" for name, count in sorted(found.pool.queues.items()))
+        console.print(f"Waiting on the queues: {waiting or 'nothing'}", highlight=False)
+    if found.runs is not None:
+        counts = ", ".join(f"{name.lower()}: {count}" for name, count in found.runs.items() if count)
+        console.print(f"Runs: {counts or 'none yet'}", highlight=False)
+    for problem in found.problems():
+        console.print(Text(problem, style="red"))
+
+
+def _workers(pool: PoolStatus) -> Table:
+    table = Table(header_style="bold")
+    for heading in ("Worker", "Device", "Model", "State", "On", "Done", "Model loads", "Last error"):
+        table.add_column(heading, overflow="fold")
+    for worker in pool.workers:
+        share = f" {worker.progress:.0%}" if worker.progress is not None else ""
+        cells = [
+            worker.name,
+            worker.device or "",
+            worker.model or "",
+            worker.state,
+            (worker.recording or "") + share,
+            str(worker.jobs),
+            str(worker.model_loads) if worker.kind == "gpu" else "",
+            worker.last_error or "",
+        ]
+        table.add_row(*(Text(cell) for cell in cells))
+    return table

@@ -1,0 +1,64 @@
+"""The state of an installation, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from transcription_dagster.clients.dagster_values import ACTIVE_STATUSES, WAITING_STATUSES, Daemon
+from transcription_dagster.queueing.health import PoolStatus
+from transcription_dagster.queueing.names import GPU_QUEUE, RUNS_QUEUE
+from transcription_dagster.stack.supervisor import ProgramState
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What could be learnt of an installation; None where it could not."""
+
+    #: Address of the UI; None: no stack is up on this home.
+    url: str | None
+    programs: tuple[ProgramState, ...] = ()
+    pool: PoolStatus | None = None
+    #: How many runs there are in each state.
+    runs: Mapping[str, int] | None = None
+    daemons: tuple[Daemon, ...] = ()
+    #: What went wrong while asking.
+    complaints: tuple[str, ...] = field(default=())
+
+    def problems(self) -> list[str]:
+        """What is wrong, in sentences that say what to do where that is known; empty: all is well."""
+        found = [] if self.url else ["No stack is up on this home: start it with `transcription up`."]
+        found += self.complaints
+        found += [
+            f"{program.name} does not run ({program.description}); see {program.log}"
+            for program in self.programs
+            if program.failed
+        ]
+        found += [
+            f"The daemon's {daemon.type.lower().replace('_', ' ')} is not healthy: "
+            + ("; ".join(daemon.errors) or "it has not been heard of lately")
+            for daemon in self.daemons
+            if not daemon.healthy
+        ]
+        return found + list(self._pool_problems())
+
+    def _pool_problems(self) -> Iterator[str]:
+        if self.pool is None:
+            return
+        for worker in self.pool.workers:
+            if worker.state == "dead":
+                silent = worker.seconds_since_heartbeat
+                since = f"for {silent:.0f} s" if silent != float("inf") else "since it was last registered"
+                yield f"{worker.name} (process {worker.pid} on {worker.host}) has been silent {since}."
+        runs = self.runs or {}
+        gpu_work = _waiting_on(self.pool, GPU_QUEUE) + sum(runs.get(status, 0) for status in WAITING_STATUSES)
+        if gpu_work and not self.pool.alive("gpu"):
+            yield f"No GPU executor is alive, and {gpu_work} runs and requests wait for one."
+        run_work = _waiting_on(self.pool, RUNS_QUEUE) + sum(runs.get(status, 0) for status in ACTIVE_STATUSES)
+        if run_work and not self.pool.alive("run"):
+            yield f"No run worker is alive, and {run_work} runs wait for one or were on one."
+
+
+def _waiting_on(pool: PoolStatus, queue: str) -> int:
+    """Jobs on a queue, and on those for one GPU each that belong to it."""
+    return sum(count for name, count in pool.queues.items() if name == queue or name.startswith(f"{queue}:"))

@@ -1,0 +1,248 @@
+"""Worklists: JSON files that say which recordings to transcribe, and that are told what became of each.
+
+A worklist is a list of objects with `uuid` and, optional, `source`, `title`, `language` and `vocabulary`. A batch adds
+`status`, `error`, `files` and `finished_at`. Whatever else an object holds is kept as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+from urllib.parse import unquote, urlsplit
+
+from transcription_dagster.clients.atomic_files import replacing
+from transcription_dagster.errors import InvalidRecordingId, InvalidVocabulary, InvalidWorklist
+from transcription_dagster.model import Term, recording_id
+from transcription_dagster.text.vocabulary_files import parse_terms
+
+Status = Literal["waiting", "done", "failed"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCHEMES = ("file", "s3", "https", "http")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recording of a worklist."""
+
+    #: Place in the list, from 1.
+    position: int
+    uuid: str
+    #: URI of the audio; None: the program has to know it.
+    source: str | None = None
+    title: str | None = None
+    language: str | None = None
+    vocabulary: tuple[Term, ...] = ()
+    status: Status = "waiting"
+
+
+class Worklist:
+    """A worklist file: what it asks for, and what is written back into it."""
+
+    def __init__(self, path: Path, objects: list[dict[str, Any]], entries: tuple[Entry, ...]) -> None:
+        self.path = path
+        self.entries = entries
+        self._objects = objects
+        self._by_uuid = {entry.uuid: objects[entry.position - 1] for entry in entries}
+
+    def record_waiting(self, uuid: str) -> None:
+        """Note that the recording is still to be done."""
+        self._record(uuid, "waiting")
+
+    def record_done(self, uuid: str, files: Sequence[str], finished_at: datetime) -> None:
+        """Note that the recording is done, and the URIs of its results."""
+        self._record(uuid, "done", files=list(files), finished_at=_timestamp(finished_at))
+
+    def record_failed(self, uuid: str, error: str, finished_at: datetime) -> None:
+        """Note that the recording failed, and why."""
+        self._record(uuid, "failed", error=error, finished_at=_timestamp(finished_at))
+
+    def save(self) -> None:
+        """Write the file anew, whole or not at all; its permissions stay. Raises `InvalidWorklist`."""
+        write(self.path, self._objects)
+
+    def _record(self, uuid: str, status: Status, **values: object) -> None:
+        target = self._by_uuid[uuid]
+        for name in ("error", "files", "finished_at"):
+            target.pop(name, None)
+        target.update(status=status, **values)
+
+
+def load(path: Path) -> Worklist:
+    """Read and check a worklist.
+
+    Raises `InvalidWorklist` with a line for each thing that is wrong, and where: the entry's place in the list from 1.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidWorklist(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise InvalidWorklist(f"{path}: cannot be read: {error.strerror}") from error
+    # A link is followed once, so that writing back replaces the file and not the link.
+    return parse(text, path.resolve())
+
+
+def parse(text: str, path: Path) -> Worklist:
+    """Check the text of the worklist `path`, whose folder relative paths in it start from. Raises as `load` does."""
+    try:
+        objects = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidWorklist(f"{path}: not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
+    except RecursionError:
+        raise InvalidWorklist(f"{path}: not a worklist: nested too deeply") from None
+    if not isinstance(objects, list):
+        raise InvalidWorklist(f"{path}: not a list of recordings, but {_kind(objects)}")
+    readers = [_EntryReader(position, item, path.parent) for position, item in enumerate(objects, start=1)]
+    entries = [reader.read() for reader in readers]
+    problems = [problem for reader in readers for problem in reader.problems]
+    problems += _repetitions(entries)
+    if problems:
+        raise InvalidWorklist("\n".join(f"{path}: {problem}" for problem in problems))
+    return Worklist(path, objects, tuple(entries))
+
+
+def write(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
+    """Write a worklist, whole or not at all. Raises `InvalidWorklist` if the folder or the disk does not take it."""
+    text = json.dumps(objects, indent=2, ensure_ascii=False) + "\n"
+    try:
+        with replacing(path) as file:
+            if path.exists():
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
+            # Half a surrogate pair cannot be UTF-8; as an escape it is JSON.
+            file.write(text.encode("utf-8", errors="backslashreplace"))
+    except OSError as error:
+        raise InvalidWorklist(f"{path}: cannot be written: {error.strerror}") from error
+
+
+class _EntryReader:
+    """Reads one object of the list and collects what is wrong with it."""
+
+    def __init__(self, position: int, item: object, folder: Path) -> None:
+        self.problems: list[str] = []
+        self._position = position
+        self._folder = folder
+        self._item = item if isinstance(item, dict) else {}
+        if not isinstance(item, dict):
+            self._problem(f"not an object, but {_kind(item)}")
+
+    def read(self) -> Entry:
+        """Return the entry; only worth anything if there are no problems."""
+        status = self._status()
+        return Entry(
+            position=self._position,
+            uuid=self._uuid(),
+            source=self._source(must_exist=status != "done"),
+            title=self._text("title"),
+            language=self._text("language"),
+            vocabulary=self._vocabulary(),
+            status=status,
+        )
+
+    def _problem(self, text: str) -> None:
+        self.problems.append(f"entry {self._position}: {text}")
+
+    def _uuid(self) -> str:
+        if not self._item:
+            return ""
+        if "uuid" not in self._item:
+            self._problem("has no `uuid`")
+            return ""
+        try:
+            return recording_id(self._item["uuid"])
+        except InvalidRecordingId as error:
+            self._problem(str(error))
+            return ""
+
+    def _text(self, name: str) -> str | None:
+        value = self._item.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value.strip():
+            self._problem(f"`{name}` is not a text, but {_kind(value)}")
+            return None
+        return value
+
+    def _status(self) -> Status:
+        value = self._item.get("status") or "waiting"
+        if value not in get_args(Status):
+            self._problem(f"`status` is {value!r}; it can be {', '.join(get_args(Status))}")
+            return "waiting"
+        return cast(Status, value)
+
+    def _vocabulary(self) -> tuple[Term, ...]:
+        value = self._item.get("vocabulary") or ()
+        if not isinstance(value, list | tuple):
+            self._problem(f"`vocabulary` is not a list of terms, but {_kind(value)}")
+            return ()
+        try:
+            return tuple(parse_terms(value, "`vocabulary`"))
+        except InvalidVocabulary as error:
+            self._problem(str(error))
+            return ()
+
+    def _source(self, *, must_exist: bool) -> str | None:
+        value = self._text("source")
+        if value is None:
+            return None
+        scheme = _SCHEME.match(value)
+        if scheme is None:
+            return self._file(Path(value), value, must_exist)
+        if scheme[1].lower() not in _SCHEMES:
+            self._problem(f"`source` {value!r}: unknown scheme; known are a path, {'://, '.join(_SCHEMES)}://")
+            return None
+        return self._url(value, must_exist)
+
+    def _url(self, value: str, must_exist: bool) -> str | None:
+        try:
+            url = urlsplit(value)
+        except ValueError as error:
+            self._problem(f"`source` is not a URL: {error}")
+            return None
+        if url.scheme == "file":
+            if url.netloc not in ("", "localhost"):
+                self._problem(f"`source` {value!r} names a file of another machine")
+                return None
+            return self._file(Path(unquote(url.path)), value, must_exist)
+        if url.username is not None or url.password is not None:
+            # Not repeated here: it would show the password.
+            self._problem("`source` holds a user name or password, and would be seen with them; leave them out")
+        elif not url.netloc or not url.path.strip("/"):
+            self._problem(f"`source` {value!r} names no {'object' if url.scheme == 's3' else 'file'}")
+        else:
+            return value
+        return None
+
+    def _file(self, path: Path, value: str, must_exist: bool) -> str | None:
+        path = Path(os.path.normpath(self._folder / path))
+        if must_exist and not path.is_file():
+            self._problem(f"`source` {value!r}: {path} {'is not a file' if path.exists() else 'does not exist'}")
+            return None
+        return path.as_uri()
+
+
+def _repetitions(entries: Sequence[Entry]) -> Iterator[str]:
+    """Say of each UUID that comes up again where it does, and where it came up first."""
+    first: dict[str, int] = {}
+    for entry in entries:
+        earlier = first.setdefault(entry.uuid, entry.position)
+        if entry.uuid and earlier != entry.position:
+            yield f"entry {entry.position}: {entry.uuid} is also entry {earlier}"
+
+
+def _kind(value: object) -> str:
+    """Say in JSON's words what a value is."""
+    if isinstance(value, str):
+        return "an empty text" if not value.strip() else "a text"
+    kinds = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+    return kinds.get(type(value), "null")
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
