@@ -105,6 +105,10 @@ class GpuExecutor:
                 except TranscriptionError as error:
                     self.state.last_error = f"{request.recording}: {error}"
                     await speech_server.fail(self.pool.app, key, error)
+                except Exception as error:
+                    # A fault of the program: whoever waits has to hear of it, and the log keeps where it happened.
+                    await speech_server.fail(self.pool.app, key, TranscriptionError(f"unexpected {error!r}"))
+                    raise
                 else:
                     await speech_server.answer(self.pool.app, key, result)
 
