@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,32 +14,15 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import obstore
-from obstore.exceptions import (
-    BaseError,
-    GenericError,
-    NotFoundError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-)
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore
 
 from transcription_dagster.clients.atomic_files import replacing
-from transcription_dagster.errors import (
-    InvalidSetting,
-    PermanentError,
-    SourceNotFound,
-    StoreRefused,
-    StoreUnavailable,
-    TransientError,
-)
+from transcription_dagster.clients.obstore_access import obstore_errors, open_remote
+from transcription_dagster.errors import InvalidSetting, PermanentError, SourceNotFound, StoreRefused
 from transcription_dagster.model import recording_id
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:\.[A-Za-z0-9][A-Za-z0-9_-]{0,31}){0,4}\Z")
 _PART_BYTES = 8 * 1024 * 1024
-#: 4xx answers are final, save the two that ask to come back later.
-_FINAL_STATUS = re.compile(r"status code: 4(?!08|29)\d\d")
-#: EACCES, ENOTDIR, EISDIR, EROFS: a folder that somebody has to put right.
-_FINAL_OS_ERROR = re.compile(r"os error (?:13|20|21|30)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,47 +115,15 @@ class ObjectStore:
 
     @cached_property
     def _store(self) -> Any:
-        if self._folder:
-            try:
-                return LocalStore(self._folder, mkdir=True)
-            except OSError as error:
-                raise StoreRefused(f"The store {self.url} cannot be opened: {error}") from error
+        if not self._folder:
+            return open_remote(self.url)
         try:
-            return from_url(self.url, **_options(self.url))
-        except (BaseError, ValueError) as error:
-            raise StoreRefused(f"The store {self.url} cannot be opened: {_reason(error)}") from error
+            return LocalStore(self._folder, mkdir=True)
+        except OSError as error:
+            raise StoreRefused(f"{self.url} cannot be opened: {error}") from error
 
-    @contextmanager
-    def _errors(self, action: str, subject: str) -> Iterator[None]:
-        try:
-            yield
-        except (BaseError, OSError, ValueError) as error:
-            raise _translated(error, f"Could not {action} {subject} in {self.url}") from error
-
-
-def _options(url: str) -> dict[str, Any]:
-    """How a remote store is reached. A part that does not arrive within a minute is asked for again."""
-    options: dict[str, Any] = {
-        "client_options": {
-            # Plain http is used only where the endpoint that the user names says so.
-            "allow_http": True,
-            "connect_timeout": timedelta(seconds=10),
-            "read_timeout": timedelta(seconds=60),
-            "timeout": timedelta(hours=12),
-        },
-        "retry_config": {"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
-    }
-    if url.startswith(("s3://", "s3a://")):
-        from obstore.auth.boto3 import Boto3CredentialProvider
-
-        try:
-            options["credential_provider"] = Boto3CredentialProvider()
-        except ValueError:
-            raise StoreRefused(
-                f"No AWS credentials were found for {url}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile "
-                "or a role, wherever boto3 looks for them"
-            ) from None
-    return options
+    def _errors(self, action: str, subject: str) -> AbstractContextManager[None]:
+        return obstore_errors(f"Could not {action} {subject} in {self.url}")
 
 
 def _checked(key: str) -> str:
@@ -192,24 +143,3 @@ def _is_key(key: str) -> bool:
 def _described(meta: Any) -> StoredObject:
     etag = meta["e_tag"]
     return StoredObject(meta["path"], meta["size"], etag.strip('"') if etag else None, meta["last_modified"])
-
-
-def _translated(error: Exception, action: str) -> PermanentError | TransientError:
-    reason = _reason(error)
-    message = f"{action}: {reason}"
-    if "NoSuchBucket" in reason:
-        return StoreRefused(f"{action}: the bucket does not exist")
-    if isinstance(error, (NotFoundError, FileNotFoundError)):
-        return SourceNotFound(f"{action}: it does not exist")
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError, ValueError)):
-        return StoreRefused(message)
-    if isinstance(error, GenericError) and (_FINAL_STATUS.search(reason) or _FINAL_OS_ERROR.search(reason)):
-        return StoreRefused(message)
-    return StoreUnavailable(message)
-
-
-def _reason(error: Exception) -> str:
-    """The error in a line, with S3's own code: without its XML and the dump of a Rust value that follow."""
-    line = str(error).partition("\n")[0].partition(": <?xml")[0]
-    code = re.search(r"<Code>(\w+)</Code>", str(error))
-    return f"{line} ({code[1]})" if code else line

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transcription_dagster.clients.object_store import ObjectStore, object_key
@@ -126,6 +126,7 @@ def test_a_key_that_is_not_a_recording_and_a_file_is_refused_everywhere(tmp_path
         store.download(key, tmp_path / "back")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_whatever_is_accepted_as_a_file_name_is_one_plain_path_segment(name: str) -> None:
     try:

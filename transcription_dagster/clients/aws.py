@@ -1,0 +1,117 @@
+"""How boto3 is used here: clients with bounded waits, and its errors in the program's own classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
+
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+from botocore.loaders import Loader, create_loader
+from botocore.session import get_session
+from botocore.utils import parse_timestamp
+
+from transcription_dagster.errors import PermanentError, ServiceRefused, ServiceUnavailable, TransientError
+
+_NO_RETRY_HELPS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+    ParamValidationError,
+)
+#: What AWS answers with status 400 though the same request may succeed later.
+_TRANSIENT_CODES = frozenset(
+    {
+        "InternalServerException",
+        "LimitExceededException",
+        "ModelNotReadyException",
+        "ModelTimeoutException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeTooSkewed",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_NOT_FOUND_CODES = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
+
+
+def aws_client(service: str, *, retries: Literal["standard", "adaptive"], read_seconds: float = 60.0) -> Any:
+    """A boto3 client with the credentials, region and endpoint that boto3 finds by itself.
+
+    `retries` is the SDK's own mode; `adaptive` also slows down where the service throttles. To be opened, too,
+    inside `aws_errors`: boto3 may find no region or profile.
+    """
+    import boto3
+
+    config = Config(
+        retries={"mode": retries, "total_max_attempts": 8 if retries == "adaptive" else 4},
+        connect_timeout=10,
+        read_timeout=read_seconds,
+    )
+    # A session of its own: the default one is shared by the process and is not safe between threads.
+    session = get_session()
+    session.register_component("data_loader", _loader())
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    return boto3.Session(botocore_session=session).client(service, config=config)
+
+
+@contextmanager
+def aws_errors(
+    action: str,
+    *,
+    refused: type[PermanentError] = ServiceRefused,
+    unavailable: type[TransientError] = ServiceUnavailable,
+    missing: type[PermanentError] | None = None,
+) -> Iterator[None]:
+    """Translate what boto3 raises in the block; messages begin with `action`. `missing` is for an absent object."""
+    try:
+        yield
+    except ClientError as error:
+        code = error_code(error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        message = f"{action}: {error.response.get('Error', {}).get('Message') or 'no reason given'} ({code})"
+        if missing and code in _NOT_FOUND_CODES:
+            raise missing(message) from error
+        if status >= 500 or status == 429 or code in _TRANSIENT_CODES:
+            raise unavailable(message) from error
+        raise refused(message) from error
+    except _NO_RETRY_HELPS as error:
+        raise refused(f"{action}: {error}") from error
+    except BotoCoreError as error:
+        raise unavailable(f"{action}: {error}") from error
+
+
+@cache
+def _loader() -> Loader:
+    """The descriptions of AWS's services: reading them anew takes most of the time of opening a client."""
+    return create_loader()
+
+
+def _timestamp(value: Any) -> datetime:
+    """botocore's own parser goes through dateutil, which takes more than half of the time of a long listing."""
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return parse_timestamp(value)
+
+
+def error_code(error: ClientError) -> str:
+    """AWS's own name of an error, such as `NoSuchKey`; a number where it has none."""
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,0 +1,93 @@
+"""How obstore is used here: remote stores with bounded waits, and its errors in the program's own classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from obstore.exceptions import (
+    BaseError,
+    GenericError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import from_url
+
+from transcription_dagster.errors import SourceNotFound, StoreRefused, StoreUnavailable
+
+#: 4xx answers are final, save the two that ask to come back later.
+_FINAL_STATUS = re.compile(r"status code: 4(?!08|29)\d\d")
+#: EACCES, ENOTDIR, EISDIR, EROFS: a folder that somebody has to put right.
+_FINAL_OS_ERROR = re.compile(r"os error (?:13|20|21|30)\)")
+
+
+def open_remote(url: str) -> Any:
+    """Open a bucket or a folder of one. Nothing is asked of it; a part that stalls for a minute is asked for again.
+
+    On S3 the credentials come from boto3's chain, and `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_S3` name another server.
+    Raises `StoreRefused` when nothing opens such a URL or boto3 finds no credentials.
+    """
+    options: dict[str, Any] = {
+        "client_options": {
+            # Plain http is used only where the endpoint that the user names says so.
+            "allow_http": True,
+            "connect_timeout": timedelta(seconds=10),
+            "read_timeout": timedelta(seconds=60),
+            "timeout": timedelta(hours=12),
+        },
+        "retry_config": {"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
+    }
+    if url.startswith(("s3://", "s3a://")):
+        options["credential_provider"] = _aws_credentials(url)
+    try:
+        return from_url(url, **options)
+    except (BaseError, ValueError) as error:
+        raise StoreRefused(f"{url} cannot be opened: {_reason(error)}") from error
+
+
+@contextmanager
+def obstore_errors(action: str) -> Iterator[None]:
+    """Translate what obstore raises in the block; messages begin with `action`.
+
+    Raises `SourceNotFound` for an absent object, `StoreRefused`, or `StoreUnavailable`.
+    """
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as error:
+        reason = _reason(error)
+        if "NoSuchBucket" in reason:
+            raise StoreRefused(f"{action}: the bucket does not exist") from error
+        if isinstance(error, (NotFoundError, FileNotFoundError)):
+            raise SourceNotFound(f"{action}: it does not exist") from error
+        if _is_final(error, reason):
+            raise StoreRefused(f"{action}: {reason}") from error
+        raise StoreUnavailable(f"{action}: {reason}") from error
+
+
+def _aws_credentials(url: str) -> Any:
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    try:
+        return Boto3CredentialProvider()
+    except ValueError:
+        raise StoreRefused(
+            f"No AWS credentials were found for {url}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile "
+            "or a role, wherever boto3 looks for them"
+        ) from None
+
+
+def _is_final(error: Exception, reason: str) -> bool:
+    if isinstance(error, GenericError):
+        return bool(_FINAL_STATUS.search(reason) or _FINAL_OS_ERROR.search(reason))
+    return isinstance(error, (PermissionDeniedError, UnauthenticatedError, ValueError))
+
+
+def _reason(error: Exception) -> str:
+    """The error in a line, with S3's own code: without its XML and the dump of a Rust value that follow."""
+    line = str(error).partition("\n")[0].partition(": <?xml")[0]
+    code = re.search(r"<Code>(\w+)</Code>", str(error))
+    return f"{line} ({code[1]})" if code else line

@@ -1,0 +1,100 @@
+"""Which hosts HTTP sources may reach, checked at the address that is really connected to."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Collection, Sequence
+from urllib.parse import urlsplit
+
+import httpx
+
+from transcription_dagster.errors import InvalidSetting, SourceRefused, SourceUnavailable
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def origin(url: str) -> str:
+    """The scheme, host and port of a URL or of a bare host, which means https: `https://media.example.org:443`.
+
+    Raises `InvalidSetting` where it is neither.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"https://{url}")
+        port = parts.port
+    except ValueError as error:
+        raise InvalidSetting(f"{url!r} is not a host or URL: {error}") from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+        raise InvalidSetting(f"{url!r} is not a host such as media.example.org or a URL such as https://host:8443")
+    return f"{parts.scheme}://{parts.hostname}:{port or _DEFAULT_PORTS[parts.scheme]}"
+
+
+def is_among(url: str, origins: Collection[str]) -> bool:
+    """Whether a URL from outside leads to one of these origins."""
+    try:
+        return origin(url) in origins
+    except InvalidSetting:
+        return False
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the public internet, also when it is wrapped in one of IPv6."""
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        inner = parsed.ipv4_mapped or parsed.sixtofour
+        if parsed in _NAT64:
+            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+        if inner:
+            return is_public(str(inner))
+    return parsed.is_global and not parsed.is_multicast
+
+
+class GuardedTransport(httpx.BaseTransport):
+    """Sends requests to allowed origins only, redirected ones too, and connects to the very address that it checked.
+
+    A name that is resolved once to be checked and once more to be connected to can give two answers.
+    """
+
+    def __init__(self, origins: Collection[str], allow_private: bool) -> None:
+        self._origins = frozenset(origins)
+        self._allow_private = allow_private
+        # A kept connection is known by its address alone, and would be used for another host at the same address.
+        self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises `SourceRefused` for a host or address that is not allowed, `SourceUnavailable` for an unknown name."""
+        if not is_among(str(request.url), self._origins):
+            raise SourceRefused(f"{request.url} is not on one of the hosts that recordings may be fetched from")
+        host = request.url.host
+        request.extensions = {**request.extensions, "sni_hostname": host}
+        addresses = self._addresses(host, request.url.port or _DEFAULT_PORTS[request.url.scheme])
+        for address in addresses[:-1]:
+            try:
+                return self._send(request, address)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        return self._send(request, addresses[-1])
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _send(self, request: httpx.Request, address: str) -> httpx.Response:
+        pinned = httpx.Request(
+            request.method,
+            request.url.copy_with(host=address),
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        return self._inner.handle_request(pinned)
+
+    def _addresses(self, host: str, port: int) -> Sequence[str]:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise SourceUnavailable(f"{host} has no address: {error}") from error
+        addresses = [str(entry[4][0]) for entry in found]
+        if not self._allow_private and not all(is_public(address) for address in addresses):
+            raise SourceRefused(f"{host} is at a private address; TRANSCRIPTION_IB_ALLOW_PRIVATE would allow it")
+        return addresses

@@ -1,0 +1,95 @@
+"""What every source of recordings has in common."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from time import monotonic
+from typing import Protocol
+
+from transcription_dagster.errors import InvalidRecordingId
+from transcription_dagster.model import RECORDING_NAMESPACE, recording_id
+
+#: Names of files that hold sound; anything else in a folder or bucket is none of ours.
+_MEDIA = re.compile(
+    r"\.(?:3gp|aac|ac3|aiff?|amr|au|avi|caf|flac|m4[abv]|mk[av]|mov|mp[234]|mpe?g|mxf|og[agv]|opus|wav|webm|wm[av])\Z",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceObject:
+    """One version of a recording's source."""
+
+    uuid: str
+    uri: str
+    #: Bytes; None where the source does not say.
+    size: int | None
+    #: Changes when the content changes.
+    etag: str
+    modified: datetime | None
+    #: What `Source.acknowledge` takes for it; empty where the source wants no acknowledgement.
+    receipt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a source."""
+
+    objects: tuple[SourceObject, ...]
+    #: Where the next page begins; None: at the beginning again.
+    cursor: str | None
+    #: Whether this page was the last.
+    exhausted: bool
+    #: A line for each thing that was left out, and why.
+    problems: tuple[str, ...] = ()
+    #: Receipts of messages that held no recording.
+    receipts: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """A place where recordings come from. Opening one does no I/O."""
+
+    @property
+    def name(self) -> str:
+        """A name for sensors and logs: letters, digits and underscores."""
+        ...
+
+    def list(self, cursor: str | None, limit: int) -> Listing:
+        """List up to about `limit` objects after `cursor`, or from the beginning.
+
+        Raises `SourceNotFound`, `SourceRefused` or `SourceUnavailable` when there is nothing to be listed from.
+        """
+        ...
+
+    def acknowledge(self, receipts: Sequence[str]) -> None:
+        """Say that the runs of these objects have been asked for, and that their messages may go."""
+        ...
+
+
+def pages(source: Source, cursor: str | None, page_size: int, seconds: float) -> Iterator[Listing]:
+    """List a source page by page until its end, or until `seconds` have passed; each page when it is asked for."""
+    deadline = monotonic() + seconds
+    while True:
+        page = source.list(cursor, page_size)
+        yield page
+        cursor = page.cursor
+        if page.exhausted or monotonic() >= deadline:
+            return
+
+
+def recording_of(uri: str, name: str) -> str:
+    """The recording's UUID: the file's own name where it is a UUID, in either case, else a UUIDv5 of its URI."""
+    try:
+        return recording_id(PurePosixPath(name).stem.lower())
+    except InvalidRecordingId:
+        return str(uuid.uuid5(RECORDING_NAMESPACE, uri))
+
+
+def is_media(name: str) -> bool:
+    """Whether a file's name says that it holds sound."""
+    return bool(_MEDIA.search(name))

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Settings of the test's own making, whatever the environment and a `.env` file say."""
+    monkeypatch.chdir(tmp_path)
+    return lambda **values: Settings(home=tmp_path / "home", **values)
