@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from transcription_dagster.clients.claude import Claude
 from transcription_dagster.clients.claude_errors import own_errors
 from transcription_dagster.clients.claude_messages import message_params, reply_of
+from transcription_dagster.errors import RefinementFailed, RefinementUnavailable
 from transcription_dagster.messages import BatchProgress, BatchResult, MessageRequest
 
 if TYPE_CHECKING:
-    from anthropic.types.messages import MessageBatchIndividualResponse
+    from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
 
 #: Errors of single requests that say nothing about the request itself.
 _RETRYABLE = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
@@ -31,7 +32,7 @@ class ClaudeBatches:
 
     def poll(self, batch_id: str) -> BatchProgress:
         """Return how far a batch is; raises `RefinementFailed` if there is none by that id."""
-        batch = own_errors(lambda: self._batches.retrieve(batch_id), self._claude.secrets)
+        batch = self._retrieve(batch_id)
         counts = batch.request_counts
         return BatchProgress(
             ended=batch.processing_status == "ended",
@@ -43,10 +44,21 @@ class ClaudeBatches:
         )
 
     def results(self, batch_id: str) -> Iterator[BatchResult]:
-        """Yield the results of a batch that has ended, in no order; raises `RefinementFailed` before that."""
+        """Yield the results of a batch that has ended, in no order.
+
+        Raises `RefinementUnavailable` before it has ended, and `RefinementFailed` a month later, when they are gone.
+        """
+        batch = self._retrieve(batch_id)
+        if batch.processing_status != "ended":
+            raise RefinementUnavailable(f"the batch {batch_id} has not ended")
+        if batch.results_url is None:
+            raise RefinementFailed(f"the results of the batch {batch_id} are no longer kept")
         lines = own_errors(lambda: self._batches.results(batch_id), self._claude.secrets)
         while (line := own_errors(lambda: next(lines, None), self._claude.secrets)) is not None:
             yield _result(line)
+
+    def _retrieve(self, batch_id: str) -> MessageBatch:
+        return own_errors(lambda: self._batches.retrieve(batch_id), self._claude.secrets)
 
 
 def _result(line: MessageBatchIndividualResponse) -> BatchResult:

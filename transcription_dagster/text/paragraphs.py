@@ -31,7 +31,7 @@ def paragraph_starts(words: Sequence[Word], topics: Collection[int] = ()) -> tup
 def join_paragraphs(words: Sequence[Word], starts: Sequence[int]) -> str:
     """Return the words as paragraphs with an empty line between them and a newline at the end; "" without words."""
     stops = [*starts[1:], len(words)]
-    text = "\n\n".join(join_words(words[first:stop]) for first, stop in zip(starts, stops, strict=True))
+    text = "\n\n".join(join_words(words[first:stop]) for first, stop in zip(starts, stops, strict=False))
     return f"{text}\n" if text else ""
 
 

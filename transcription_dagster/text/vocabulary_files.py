@@ -109,7 +109,7 @@ def _csv_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
             cells = (variant.strip() for variant in row.pop("variants", "").split(_VARIANT_SEPARATOR))
             yield where, {**row, "variants": [variant for variant in cells if variant]}
     except csv.Error as error:
-        raise InvalidVocabulary(f"{name}, line {reader.line_num}: {error}") from error
+        raise InvalidVocabulary(f"{name}, line {reader.reader.line_num}: {error}") from error
 
 
 def _yaml_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
@@ -117,7 +117,8 @@ def _yaml_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise InvalidVocabulary(f"{name}{_line(getattr(error, 'problem_mark', None))}: {error}") from error
+        line, problem = _line(getattr(error, "problem_mark", None)), getattr(error, "problem", None)
+        raise InvalidVocabulary(f"{name}{line}: {problem or 'not YAML'}") from error
     if isinstance(root, yaml.MappingNode):
         root = next((value for key, value in root.value if key.value == "terms"), root)
     if root is None:
