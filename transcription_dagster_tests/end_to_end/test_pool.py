@@ -1,0 +1,112 @@
+"""The main job through the real system: a backfill of 40 recordings on two executors that load the model once each."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from rapidfuzz.distance import Levenshtein
+
+from transcription_dagster_tests.system import DEMO, DEMO_RECORDINGS, System, running_system, wait_until
+
+pytestmark = pytest.mark.system
+
+ASSETS = ("audio", "transcript", "transcript_txt", "captions_srt", "captions_vtt")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("home"), executors=2, run_workers=2) as system:
+        yield system
+
+
+class ProcessWatch:
+    """Notes every Python process that the stack starts while it watches."""
+
+    def __init__(self, supervisor: int) -> None:
+        self._supervisor = psutil.Process(supervisor)
+        self._over = threading.Event()
+        self.before = self._look()
+        self.seen = set(self.before)
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> ProcessWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            self.seen |= self._look()
+
+    def _look(self) -> set[tuple[int, float]]:
+        found = set()
+        for process in self._supervisor.children(recursive=True):
+            try:
+                # Postgres has a process for each connection.
+                if "python" in process.name():
+                    found.add((process.pid, process.create_time()))
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+
+def test_a_backfill_of_forty_recordings_loads_the_model_twice_and_starts_no_process(system: System) -> None:
+    uuids = system.register(DEMO_RECORDINGS * 5)
+    with ProcessWatch(system.stack.pid) as watch:
+        system.backfill(uuids, ASSETS)
+        runs = system.finish(uuids, 240)
+    assert {run.status for run in runs} == {"SUCCESS"}
+    assert watch.seen == watch.before
+    executors = [worker for worker in system.pool().workers if worker.kind == "gpu"]
+    assert [worker.model_loads for worker in executors] == [1, 1]
+    wait_until(lambda: jobs_served(system) == 40, 10, "the executors report 40 jobs between them")
+    # Every run was tagged for the GPU by the coordinator; nobody asked for that.
+    assert all(run.tags.get("transcription/gpu") == "any" for run in runs)
+
+
+def test_the_pool_says_what_the_model_itself_says(system: System) -> None:
+    uuids = system.register(DEMO_RECORDINGS)
+    system.launch(uuids)
+    system.finish(uuids)
+    references = {entry["file"]: entry for entry in json.loads((DEMO / "recordings" / "references.json").read_text())}
+    errors = words = 0
+    for recording, path in zip(uuids, DEMO_RECORDINGS, strict=True):
+        meant = references[path.name]["text"].split()
+        errors += Levenshtein.distance(system.file(recording, "transcript.txt").read_text().split(), meant)
+        words += len(meant)
+    # What `model.transcribe` alone gets on these recordings: the pool adds no error of its own.
+    assert errors / words <= 0.0149
+
+
+def test_results_lie_in_the_store_under_their_names(system: System) -> None:
+    (recording,) = system.register(DEMO_RECORDINGS[:1])
+    system.launch([recording])
+    system.finish([recording])
+    files = sorted(path.name for path in system.file(recording, "").iterdir())
+    assert {"audio.flac", "transcript.json", "transcript.txt", "captions.srt", "captions.vtt"} <= set(files)
+    assert not [name for name in files if name.startswith(".")]
+
+
+def test_a_recording_that_cannot_be_processed_fails_with_its_reason_and_the_rest_go_on(
+    system: System, tmp_path: Path
+) -> None:
+    text = tmp_path / "notes.wav"
+    text.write_text("this is not audio")
+    bad, good, gone = system.register([text, DEMO_RECORDINGS[0], tmp_path / "missing.wav"])
+    runs = system.launch([bad, good, gone])
+    statuses = {run.partition: run.status for run in system.finish([bad, good, gone])}
+    assert statuses == {bad: "FAILURE", good: "SUCCESS", gone: "FAILURE"}
+    assert any("missing.wav" in line and "does not exist" in line for line in system.log_of(runs[gone]))
+    assert any("not" in line and "audio" in line for line in system.log_of(runs[bad]))
+
+
+def jobs_served(system: System) -> int:
+    return sum(worker.jobs for worker in system.pool().workers if worker.kind == "gpu")

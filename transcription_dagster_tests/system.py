@@ -1,0 +1,169 @@
+"""The whole system for tests: a real stack on a home of its own, driven over GraphQL as the UI drives it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+import transcription_dagster
+from transcription_dagster.clients.dagster_graphql import DagsterClient
+from transcription_dagster.clients.dagster_values import ENDED_STATUSES, JobLocation, Run, RunRequest
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.queueing.health import PoolStatus, WorkerStatus, read_pool
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.stack.plan import plan
+from transcription_dagster.stack.postgres import database_url
+from transcription_dagster.stack.stack import RunningStack, start
+
+DEMO = Path(transcription_dagster.__file__).parent / "demo"
+CHECKPOINT = DEMO / "bulletin.pt"
+DEMO_RECORDINGS = tuple(sorted(path for path in (DEMO / "recordings").iterdir() if path.suffix != ".json"))
+JOB = "transcribe_recordings"
+
+
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Return as soon as `condition` holds; fail the test with `what` if it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"after {seconds:.0f} s it was still not so: {what}")
+        time.sleep(0.1)
+
+
+@dataclass
+class System:
+    """A stack that is up, and what tests do with it."""
+
+    settings: Settings
+    stack: RunningStack
+    dagster: DagsterClient
+    url: str
+
+    def pool(self) -> PoolStatus:
+        return read_pool(self.url, stale_seconds=self.settings.stale_seconds)
+
+    def worker(self, name: str) -> WorkerStatus | None:
+        """The worker whose name begins with `name`."""
+        return next((worker for worker in self.pool().workers if worker.name.startswith(name)), None)
+
+    def process(self, name: str) -> psutil.Process:
+        """The process of the worker whose name begins with `name`."""
+        worker = self.worker(name)
+        assert worker is not None, f"there is no worker {name}"
+        return psutil.Process(worker.pid)
+
+    def register(self, sources: Sequence[Path | str], **details: str) -> list[str]:
+        """Register each source as a recording of its own, with a partition; returns their UUIDs."""
+        uuids = [str(uuid.uuid4()) for _ in sources]
+        recordings = [Recording(key, source=str(source), **details) for key, source in zip(uuids, sources, strict=True)]
+        engine = open_database(self.url)
+        register(engine, recordings)
+        engine.dispose()
+        self.dagster.add_partitions(self.job, "recordings", uuids)
+        return uuids
+
+    @property
+    def job(self) -> JobLocation:
+        return self.dagster.find_job(JOB)
+
+    def launch(self, uuids: Sequence[str], tags: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Ask for a run of each recording; returns the run ids by recording."""
+        return self.dagster.launch(self.job, [RunRequest(key, tags or {}, {}) for key in uuids])
+
+    def backfill(self, uuids: Sequence[str], assets: Sequence[str]) -> str:
+        """Launch a backfill as the UI's dialog does; returns its id."""
+        parameters = {"partitionNames": list(uuids), "assetSelection": [{"path": [asset]} for asset in assets]}
+        answer = self.graphql(
+            """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
+                 __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
+            p=parameters,
+        )["launchPartitionBackfill"]
+        assert answer["__typename"] == "LaunchBackfillSuccess", answer
+        return answer["backfillId"]
+
+    def graphql(self, query: str, **variables: object) -> dict:
+        response = httpx.post(
+            f"{self.stack.url}/graphql", json={"query": query, "variables": variables}, timeout=60, trust_env=False
+        ).json()
+        assert "errors" not in response, response["errors"]
+        return response["data"]
+
+    def runs_of(self, uuids: Sequence[str]) -> list[Run]:
+        """The newest run of each recording that has one."""
+        newest: dict[str, Run] = {}
+        for run in self.dagster.runs():
+            if run.partition in set(uuids):
+                newest.setdefault(run.partition, run)
+        return list(newest.values())
+
+    def finish(self, uuids: Sequence[str], seconds: float = 120) -> list[Run]:
+        """Wait until the newest run of every recording has ended; returns them."""
+
+        def ended() -> bool:
+            runs = self.runs_of(uuids)
+            return len(runs) == len(uuids) and all(run.status in ENDED_STATUSES for run in runs)
+
+        wait_until(ended, seconds, f"the runs of {len(uuids)} recordings have ended")
+        return self.runs_of(uuids)
+
+    def log_of(self, run_id: str) -> list[str]:
+        """The messages of a run's events."""
+        events = self.graphql(
+            """query($id: ID!) { logsForRun(runId: $id, limit: 2000) { ... on EventConnection { events {
+                 ... on MessageEvent { message } ... on ExecutionStepFailureEvent { error { message
+                   cause { message } } } } } } }""",
+            id=run_id,
+        )["logsForRun"]["events"]
+        failures = [event["error"] for event in events if event.get("error")]
+        causes = [failure["cause"]["message"] for failure in failures if failure.get("cause")]
+        return [event.get("message") or "" for event in events] + [f["message"] for f in failures] + causes
+
+    def file(self, recording: str, name: str) -> Path:
+        return self.settings.home / "store" / recording / name
+
+
+@contextmanager
+def running_system(home: Path, *, executors: int = 1, run_workers: int = 2, **settings: str) -> Iterator[System]:
+    """Bring up a stack on `home` with the shipped checkpoint on CPU executors; it is stopped in the end.
+
+    `settings` are settings by their names in lower case, as strings. What was logged stays in `home/logs`.
+    """
+    environment = {
+        "HOME": str(home),
+        "MODEL": str(CHECKPOINT),
+        "LANGUAGE": "en",
+        "TEMPERATURES": "[0.0]",
+        # As the checkpoint was measured; it was trained on too little to make good use of its own text.
+        "CONDITION_ON_PREVIOUS_TEXT": "false",
+        "CPU_EXECUTORS": str(executors),
+        **{name.upper(): value for name, value in settings.items()},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(f"TRANSCRIPTION_{name}", value)
+        loaded = load_settings()
+        stack = start(plan(loaded, cpu_executors=executors, run_workers=run_workers, port=0), loaded)
+        try:
+            with DagsterClient(stack.url) as client:
+                yield System(loaded, stack, client, database_url(loaded))
+        finally:
+            stack.stop(abort=lambda: True)
+
+
+def copies(folder: Path, recordings: Sequence[Path]) -> list[Path]:
+    """Copy recordings under fresh names, so that each counts as a file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = [folder / f"{number}{path.suffix}" for number, path in enumerate(recordings)]
+    for path, target in zip(recordings, targets, strict=True):
+        shutil.copyfile(path, target)
+    return targets
