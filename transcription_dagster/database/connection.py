@@ -70,18 +70,23 @@ def upgrade(url: str) -> None:
         migrations.run(connection)
 
 
-def check_version(engine: Engine) -> None:
-    """Raise `WrongDatabaseVersion`, saying what to do, unless the tables are exactly this program's."""
+def check_version(engine: Engine) -> str:
+    """Return the revision of the tables.
+
+    Raises `WrongDatabaseVersion`, saying what to do, unless it is exactly the one that this program works with.
+    """
     from transcription_dagster.database import migrations
 
     with transaction(engine) as connection:
         migrations.refuse_newer(connection)
         revision = migrations.database_revision(connection)
-    if revision != migrations.program_revision():
+    needed = migrations.program_revision()
+    if revision != needed:
         raise WrongDatabaseVersion(
-            f"the database is at revision {revision or 'none'}, this program needs {migrations.program_revision()}: "
+            f"the database is at revision {revision or 'none'}, this program needs {needed}: "
             "run `transcription database upgrade`"
         )
+    return needed
 
 
 def _driver_url(url: str) -> URL:

@@ -1,0 +1,40 @@
+"""How commands reach the database: the one that was given, or the embedded one, started if no stack runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from transcription_dagster.database.connection import check_version, open_database
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.postgres import embedded_postgres
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+@contextmanager
+def reachable_database(settings: Settings) -> Iterator[str]:
+    """Give the URL of a database that can be connected to during the block."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with embedded_postgres(settings) as url:
+        yield url
+
+
+@contextmanager
+def open_cli_database(settings: Settings) -> Iterator[Engine]:
+    """Give a pool of connections during the block. Raises `WrongDatabaseVersion` unless the tables are this program's.
+
+    Raises `DatabaseUnavailable` when a database that was given does not answer.
+    """
+    with reachable_database(settings) as url:
+        engine = open_database(url)
+        try:
+            check_version(engine)
+            yield engine
+        finally:
+            engine.dispose()

@@ -1,0 +1,59 @@
+"""`transcription database`: bring the tables up to date, and look at what they hold."""
+
+from __future__ import annotations
+
+import os
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from transcription_dagster.cli.connection import open_cli_database, reachable_database
+from transcription_dagster.database.connection import check_version, open_database
+from transcription_dagster.database.embedding_models import in_use, retire_unused
+from transcription_dagster.database.overview import overview
+from transcription_dagster.settings import load_settings
+
+
+@click.group()
+def database() -> None:
+    """The database: its version, and what it holds."""
+
+
+@database.command()
+def upgrade() -> None:
+    """Bring all tables up to this version of the program: its own, the queues' and Dagster's.
+
+    `transcription up` does the same. What is up to date stays as it is.
+    """
+    from transcription_dagster.stack.files import write_files
+    from transcription_dagster.stack.schema import upgrade_tables
+
+    settings = load_settings()
+    with reachable_database(settings) as url:
+        # Dagster finds its instance, and the instance its storage, through the environment alone.
+        os.environ["TRANSCRIPTION_DATABASE_URL"] = url
+        os.environ.setdefault("DAGSTER_HOME", str(write_files(settings).dagster_home))
+        upgrade_tables(url)
+        engine = open_database(url)
+        try:
+            for model in retire_unused(engine):
+                click.echo(f"Dropped the index of {model.name}, which no recording is embedded with any more.")
+            click.echo(f"The database is at revision {check_version(engine)}.")
+        finally:
+            engine.dispose()
+
+
+@database.command()
+def status() -> None:
+    """Show the database's revision and what it holds; exit code 1 if it has to be upgraded."""
+    settings = load_settings()
+    with open_cli_database(settings) as engine:
+        counts = overview(engine)
+        table = Table(show_header=False, box=None)
+        table.add_row("revision", f"{check_version(engine)}, up to date")
+        table.add_row("recordings", f"{counts.recordings:,}, {counts.published:,} published, {counts.failed:,} failed")
+        table.add_row("search", f"{counts.chunks:,} chunks of {counts.embedded:,} recordings")
+        for model, recordings in in_use(engine).items():
+            table.add_row("embedded with", f"{model.name}, {model.dimensions} dimensions: {recordings:,} recordings")
+        Console().print(table)

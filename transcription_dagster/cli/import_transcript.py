@@ -1,0 +1,50 @@
+"""`transcription import`: a transcript made elsewhere becomes a recording's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from transcription_dagster.cli.arguments import RECORDING
+from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.cli.files import INPUT, read_input
+from transcription_dagster.clients.object_store import ObjectStore, object_key
+from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.defs.stored_values import STORED_FORMS
+from transcription_dagster.model import Transcript
+from transcription_dagster.settings import load_settings
+from transcription_dagster.text.transcribe_json import read_transcript
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+@click.command("import")
+@click.argument("file", type=INPUT)
+@click.option("--uuid", type=RECORDING, required=True, help="UUID of the recording.")
+@click.option("--source", help="URI of its audio, where that can still be read.")
+def import_transcript(file: str, uuid: str, source: str | None) -> None:
+    """Take in FILE, a transcript made by Amazon Transcribe, as the transcript of a recording.
+
+    Everything that is made from a transcript then works on it, without transcribing again.
+    """
+    transcript = read_transcript(read_input(file), recording=uuid)
+    settings = load_settings()
+    with open_cli_database(settings) as engine:
+        uri = take_in(engine, ObjectStore(settings.store_url), transcript, source)
+    click.echo(f"{uri}: {len(transcript.words):,} words")
+
+
+def take_in(engine: Engine, store: ObjectStore, transcript: Transcript, source: str | None) -> str:
+    """Keep the transcript as its recording's own and register the recording; return where it is kept.
+
+    What is known of the recording stays known; of one that is new and whose audio is gone, the source is the
+    transcript itself.
+    """
+    form = STORED_FORMS["transcript"]
+    key = object_key(transcript.recording, form.file)
+    store.put_bytes(key, form.encode(transcript))
+    if source is not None or find(engine, transcript.recording) is None:
+        register(engine, [Recording(transcript.recording, source or store.uri(key), language=transcript.language)])
+    return store.uri(key)

@@ -1,0 +1,138 @@
+"""`transcription search`: where in which recording something was said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from transcription_dagster.cli.arguments import RECORDING
+from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.database.embedding_models import EmbeddingModel, in_use
+from transcription_dagster.database.search import MATCH_END, MATCH_START, Embedding, Hit
+from transcription_dagster.database.search import search as search_database
+from transcription_dagster.errors import TranscriptionError
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.stack.readiness import base_url
+from transcription_dagster.stack.stack import running
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+
+
+@click.command()
+@click.argument("text")
+@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
+@click.option("--language", help="Only recordings in this language, such as en.")
+@click.option("--since", type=_DATE, help="Only recordings made or changed at this time (UTC) or later.")
+@click.option("--until", type=_DATE, help="Only recordings made or changed before this time (UTC).")
+@click.option("--recording", type=RECORDING, help="Only this recording's UUID.")
+@click.option("--words-only", is_flag=True, help="Match words alone, without loading the embedding model.")
+@click.option("--json", "as_json", is_flag=True, help="Write a JSON list of the answers.")
+def search(
+    text: str,
+    limit: int,
+    language: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    recording: str | None,
+    words_only: bool,
+    as_json: bool,
+) -> None:
+    """Find where something was said, by its words and by its meaning.
+
+    TEXT may hold "quoted phrases", `or`, and -words that must not occur. Where the output is no terminal, ⟦ and ⟧ stand
+    about the words that matched.
+    """
+    settings = load_settings()
+    with open_cli_database(settings) as engine:
+        hits = search_database(
+            engine,
+            text,
+            None if words_only else _embedding(engine, settings, text),
+            limit=limit,
+            language=language,
+            since=since and since.replace(tzinfo=UTC),
+            until=until and until.replace(tzinfo=UTC),
+            recording=recording,
+        )
+    stack = running(settings)
+    links = [_link(stack.url if stack else base_url(settings.host, settings.port), hit) for hit in hits]
+    if as_json:
+        answers = [asdict(hit) | {"link": link} for hit, link in zip(hits, links, strict=True)]
+        click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
+    else:
+        _print(hits, links)
+
+
+def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | None:
+    """The meaning of the query, as the model that embeds recordings sees it.
+
+    None, which is said on standard error, if there is no such model or no recording was embedded with it.
+    """
+    from transcription_dagster.clients.embedder import open_embedder
+
+    try:
+        embedder = open_embedder(settings)
+        model = EmbeddingModel(embedder.model, embedder.dimensions)
+        if model in in_use(engine):
+            return Embedding(model, embedder.encode([text])[0])
+        reason = f"no recording is embedded with {model.name}"
+    except TranscriptionError as error:
+        reason = str(error)
+    click.echo(f"Searching by words alone: {reason}", err=True)
+    return None
+
+
+def _link(base: str, hit: Hit) -> str:
+    """The recording's page in Dagster's UI."""
+    return f"{base}/assets/publication?{urlencode({'view': 'partitions', 'partition': hit.recording})}"
+
+
+def _print(hits: Sequence[Hit], links: Sequence[str]) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    if not hits:
+        click.echo("Nothing was found.", err=True)
+    for number, (hit, link) in enumerate(zip(hits, links, strict=True), start=1):
+        heading = Text.assemble((f"{number}. {_printable(hit.title or hit.recording)}", "bold"), "  ")
+        heading.append(f"{clock(hit.start)} to {clock(hit.end)}", "cyan")
+        console.print(heading)
+        console.print(Text("   ").append_text(_snippet(hit.snippet, styled=console.is_terminal)))
+        console.print(Text(f"   {link}", "dim"))
+
+
+def _snippet(snippet: str, *, styled: bool) -> Text:
+    text = _printable(snippet)
+    if not styled:
+        return Text(text)
+    return Text.assemble(*_parts(text))
+
+
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """The pieces of a marked text, each with its style."""
+    before, *matches = text.split(MATCH_START)
+    yield before, ""
+    for piece in matches:
+        match, _, after = piece.partition(MATCH_END)
+        yield match, "bold yellow"
+        yield after, ""
+
+
+def clock(seconds: float) -> str:
+    """Return a time in a recording as `h:mm:ss`."""
+    minutes, second = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
+
+
+def _printable(text: str) -> str:
+    """The text without anything that a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)

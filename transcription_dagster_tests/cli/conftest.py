@@ -1,0 +1,20 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from transcription_dagster.cli.main import transcription
+from transcription_dagster_tests.postgres import database_url, engine
+
+__all__ = ["database_url", "engine", "on_database"]
+
+
+@pytest.fixture
+def on_database(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run a command of the program on a database and a home of the test's own, in the folder `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", database_url)
+    monkeypatch.setenv("TRANSCRIPTION_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TRANSCRIPTION_STORE", (tmp_path / "store").as_uri())
+    return lambda *arguments, **options: CliRunner().invoke(transcription, arguments, **options)

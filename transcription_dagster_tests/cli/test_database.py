@@ -1,0 +1,84 @@
+"""`transcription database`, on a given Postgres and on the embedded one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import Result
+from sqlalchemy import Engine
+
+from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.database.chunks import EmbeddedChunk, replace_chunks
+from transcription_dagster.database.embedding_models import EmbeddingModel
+from transcription_dagster.database.recordings import Recording, record_failure, register
+from transcription_dagster.errors import DatabaseUnavailable, WrongDatabaseVersion
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.postgres import answers, database_url
+from transcription_dagster_tests.postgres import empty_database
+
+Command = Callable[..., Result]
+A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+
+
+def tables(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        return {
+            f"{schema}.{name}" for schema, name in connection.execute("SELECT schemaname, tablename FROM pg_tables")
+        }
+
+
+def test_upgrade_makes_the_tables_of_the_program_the_queues_and_dagster(
+    on_database: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Set first, so that it is unset again after the test too.
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.delenv("DAGSTER_HOME")
+    with empty_database() as url:
+        monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
+        result = on_database("database", "upgrade")
+        assert result.exit_code == 0, result.output
+        assert "The database is at revision" in result.output
+        assert {"transcription_data.recordings", "public.procrastinate_jobs", "public.runs"} <= tables(url)
+
+
+def test_status_says_what_there_is(on_database: Command, engine: Engine) -> None:
+    register(engine, [Recording(A, "file:///a.wav"), Recording(B, "file:///b.wav")])
+    record_failure(engine, B, "no audio stream")
+    replace_chunks(engine, A, EmbeddingModel("tiny", 2), [EmbeddedChunk("a", 0.0, 1.0, [1.0, 0.0])])
+    result = on_database("database", "status")
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    assert "recordings 2, 0 published, 1 failed" in lines
+    assert "search 1 chunks of 1 recordings" in lines
+    assert "embedded with tiny, 2 dimensions: 1 recordings" in lines
+
+
+@pytest.mark.parametrize("command", [["database", "status"], ["search", "--words-only", "x"], ["worklist", "--failed"]])
+def test_every_command_refuses_a_database_that_is_ahead(
+    on_database: Command, database_url: str, command: list[str]
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE transcription_data.transcription_alembic_version SET version_num = '9999'")
+    result = on_database(*command)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, WrongDatabaseVersion)
+    assert "upgrade the program" in str(result.exception)
+
+
+def test_a_database_that_does_not_answer_is_an_error(on_database: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", "postgresql://user:s3cret@127.0.0.1:1/none")
+    result = on_database("database", "status")
+    assert isinstance(result.exception, DatabaseUnavailable)
+    assert "s3cret" not in f"{result.output}{result.exception}"
+
+
+def test_the_embedded_database_is_started_for_the_command_and_stopped_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRANSCRIPTION_DATABASE_URL", raising=False)
+    settings = Settings(home=tmp_path / "home")
+    with pytest.raises(WrongDatabaseVersion, match="transcription database upgrade"), open_cli_database(settings):
+        pytest.fail("a database without tables was opened")
+    assert (settings.home / "postgres" / "PG_VERSION").exists()
+    assert not answers(database_url(settings))

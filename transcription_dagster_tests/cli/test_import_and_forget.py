@@ -1,0 +1,126 @@
+"""Taking in a transcript that was made elsewhere, and retracting a recording."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from sqlalchemy import Engine
+
+from transcription_dagster.database.publications import Publication, publish
+from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.errors import InvalidTranscript
+from transcription_dagster.text.transcribe_json import read_transcript
+
+Command = Callable[..., Result]
+A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+AMAZON = {
+    "jobName": "harbour-news-17",
+    "accountId": "123456789012",
+    "status": "COMPLETED",
+    "results": {
+        "language_code": "en-US",
+        "transcripts": [{"transcript": "Ferry leaves."}],
+        "items": [
+            {"type": "pronunciation", "alternatives": [{"confidence": "0.9", "content": "Ferry"}],
+             "start_time": "0.1", "end_time": "0.5"},
+            {"type": "pronunciation", "alternatives": [{"confidence": "0.8", "content": "leaves"}],
+             "start_time": "0.5", "end_time": "0.9"},
+            {"type": "punctuation", "alternatives": [{"confidence": "0.0", "content": "."}]},
+        ],
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def amazon(tmp_path: Path) -> Path:
+    path = tmp_path / "amazon.json"
+    path.write_text(json.dumps(AMAZON))
+    return path
+
+
+def test_amazons_transcript_becomes_the_recordings_own(
+    on_database: Command, engine: Engine, amazon: Path, tmp_path: Path
+) -> None:
+    result = on_database("import", str(amazon), "--uuid", A)
+    assert result.exit_code == 0, result.output
+    assert "2 words" in result.output
+    # Read as the assets read it: without being told whose it is.
+    transcript = read_transcript((tmp_path / "store" / A / "transcript.json").read_bytes())
+    assert transcript.recording == A
+    assert [(word.text, word.start) for word in transcript.words] == [("Ferry", 0.1), ("leaves.", 0.5)]
+    recording = find(engine, A)
+    assert recording is not None
+    assert recording.source == (tmp_path / "store" / A / "transcript.json").as_uri()
+    assert recording.language == "en-US"
+
+
+def test_standard_input_is_read_for_a_dash(on_database: Command, tmp_path: Path) -> None:
+    assert on_database("import", "-", "--uuid", A, input=json.dumps(AMAZON)).exit_code == 0
+    assert (tmp_path / "store" / A / "transcript.json").exists()
+
+
+def test_what_is_known_of_the_recording_stays_known(on_database: Command, engine: Engine, amazon: Path) -> None:
+    known = Recording(A, "s3://bucket/a.wav", "Harbour news", "de", etag="e1")
+    register(engine, [known])
+    on_database("import", str(amazon), "--uuid", A)
+    assert find(engine, A) == known
+
+
+def test_the_source_of_the_audio_can_be_named(on_database: Command, engine: Engine, amazon: Path) -> None:
+    on_database("import", str(amazon), "--uuid", A, "--source", "s3://bucket/a.wav")
+    recording = find(engine, A)
+    assert recording is not None
+    assert recording.source == "s3://bucket/a.wav"
+
+
+def test_what_is_no_transcript_changes_nothing(on_database: Command, engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text('{"results": 1}')
+    result = on_database("import", "other.json", "--uuid", A)
+    assert isinstance(result.exception, InvalidTranscript)
+    assert find(engine, A) is None
+    assert not (tmp_path / "store" / A).exists()
+
+
+@pytest.mark.parametrize("uuid", ["", "not-a-uuid", "../../etc/passwd", A + "/x"])
+def test_only_a_uuid_names_a_recording(on_database: Command, amazon: Path, uuid: str) -> None:
+    assert on_database("import", str(amazon), "--uuid", uuid).exit_code == 2
+    assert on_database("forget", "-y", "--", uuid).exit_code == 2
+
+
+def test_forgetting_removes_rows_and_files_of_that_recording_alone(
+    on_database: Command, engine: Engine, amazon: Path, tmp_path: Path
+) -> None:
+    for uuid in (A, B):
+        on_database("import", str(amazon), "--uuid", uuid)
+        publish(engine, Publication(uuid, "a", "A.", "en", "medium", 1, 1.0))
+    result = on_database("forget", "-y", A)
+    assert (result.exit_code, result.stdout) == (0, f"Removed {A}: its rows and 1 files.\n")
+    assert find(engine, A) is None
+    assert list((tmp_path / "store").rglob("*.json")) == [tmp_path / "store" / B / "transcript.json"]
+    assert find(engine, B) is not None
+
+
+def test_what_an_interrupted_forget_left_is_removed_by_the_next(
+    on_database: Command, engine: Engine, amazon: Path, tmp_path: Path
+) -> None:
+    on_database("import", str(amazon), "--uuid", A)
+    from transcription_dagster.database.recordings import forget
+
+    forget(engine, A)
+    assert on_database("forget", "-y", A).stdout == f"Removed {A}: no rows and 1 files.\n"
+    assert not list((tmp_path / "store").rglob("*.json"))
+
+
+def test_forgetting_what_is_not_known_is_an_error(on_database: Command) -> None:
+    result = on_database("forget", "-y", A)
+    assert (result.exit_code, result.stderr) == (1, f"Nothing is kept of {A}.\n")
+
+
+def test_forgetting_asks_first(on_database: Command, engine: Engine, amazon: Path) -> None:
+    on_database("import", str(amazon), "--uuid", A)
+    assert on_database("forget", A, input="n\n").exit_code == 1
+    assert find(engine, A) is not None
+    assert on_database("forget", A, input="y\n").exit_code == 0
+    assert find(engine, A) is None

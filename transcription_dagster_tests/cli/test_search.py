@@ -1,0 +1,91 @@
+"""`transcription search`: what is shown of the answers."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import Result
+from sqlalchemy import Engine
+
+from transcription_dagster.cli.search import clock
+from transcription_dagster.database.chunks import EmbeddedChunk, replace_chunks
+from transcription_dagster.database.embedding_models import EmbeddingModel
+from transcription_dagster.database.recordings import Recording, register
+
+Command = Callable[..., Result]
+A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+MODEL = EmbeddingModel("tiny", 2)
+
+
+@pytest.fixture
+def library(engine: Engine) -> Engine:
+    day = datetime(2024, 1, 10, tzinfo=UTC)
+    register(engine, [Recording(A, "file:///a.wav", "Harbour [bold]news", "en", modified=day)])
+    register(engine, [Recording(B, "file:///b.wav", language="de")])
+    replace_chunks(engine, A, MODEL, [EmbeddedChunk("The ferry leaves\x1b[31m at nine.", 3725.4, 3730.0, [1.0, 0.0])])
+    replace_chunks(engine, B, MODEL, [EmbeddedChunk("Die Fähren fahren.", 0.0, 3.0, [0.0, 1.0])])
+    return engine
+
+
+def test_an_answer_shows_where_it_is_and_what_was_said(on_database: Command, library: Engine) -> None:
+    result = on_database("search", "--words-only", "when do ferries leave")
+    assert result.exit_code == 0
+    heading, snippet, link = result.stdout.splitlines()
+    assert heading == "1. Harbour [bold]news  1:02:05 to 1:02:10"
+    assert "⟦ferry⟧ ⟦leaves⟧" in snippet
+    assert link.strip() == f"http://127.0.0.1:3000/assets/publication?view=partitions&partition={A}"
+
+
+def test_nothing_that_a_terminal_obeys_comes_out_of_a_transcript(on_database: Command, library: Engine) -> None:
+    result = on_database("search", "--words-only", "ferry")
+    assert "\x1b" not in result.stdout
+
+
+def test_json_holds_every_answer_whole(on_database: Command, library: Engine) -> None:
+    (answer,) = json.loads(on_database("search", "--words-only", "--json", "ferry").stdout)
+    assert (answer["recording"], answer["title"], answer["start"], answer["end"]) == (
+        A, "Harbour [bold]news", 3725.4, 3730.0,
+    )  # fmt: skip
+    assert answer["text"] == "The ferry leaves\x1b[31m at nine."
+    assert "⟦ferry⟧" in answer["snippet"]
+    assert answer["link"].endswith(A)
+    assert answer["score"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ([], [A, B]),
+        (["--language", "de"], [B]),
+        (["--recording", A.upper()], [A]),
+        (["--since", "2024-01-11"], [B]),
+        (["--since", "2024-01-10"], [A, B]),
+        (["--until", "2024-01-10T00:00:01"], [A]),
+    ],
+)
+def test_filters_narrow_the_answers(
+    on_database: Command, library: Engine, options: list[str], found: list[str]
+) -> None:
+    result = on_database("search", "--words-only", "--json", "ferry or Fähre", *options)
+    assert sorted(answer["recording"] for answer in json.loads(result.stdout)) == found
+
+
+def test_finding_nothing_is_said_and_is_no_failure(on_database: Command, library: Engine) -> None:
+    result = on_database("search", "--words-only", "zeppelin")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Nothing was found.\n")
+    assert json.loads(on_database("search", "--words-only", "--json", "zeppelin").stdout) == []
+
+
+@pytest.mark.parametrize(
+    "options", [["--recording", "../etc"], ["--since", "yesterday"], ["--limit", "0"], ["--limit", "101"]]
+)
+def test_bad_options_are_usage_errors(on_database: Command, options: list[str]) -> None:
+    assert on_database("search", "ferry", *options).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.0, "0:00:00"), (59.99, "0:00:59"), (3600, "1:00:00"), (360_000, "100:00:00")]
+)
+def test_a_clock_counts_hours(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown

@@ -1,0 +1,63 @@
+"""`transcription worklist`: what it writes is what `batch` reads."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from sqlalchemy import Engine
+
+from transcription_dagster import worklists
+from transcription_dagster.database.chunks import replace_chunks
+from transcription_dagster.database.embedding_models import EmbeddingModel
+from transcription_dagster.database.publications import Publication, publish
+from transcription_dagster.database.recordings import Recording, record_failure, register
+from transcription_dagster.model import Term
+
+Command = Callable[..., Result]
+A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+TERMS = (Term("ferry"), Term("Ålesund", ("Olsen",), "place", 2.0))
+FULL = Recording(A, "s3://bucket/a.wav", "Harbour news", "en", TERMS, etag="e1")
+
+
+def test_the_usual_worklist_can_be_read_back_by_batch(on_database: Command, engine: Engine, tmp_path: Path) -> None:
+    register(engine, [FULL, Recording(B, "https://host/b.wav")])
+    result = on_database("worklist", "--without-embeddings")
+    assert result.exit_code == 0
+    assert "assets_without_embeddings.json: 2 recordings" in result.output
+    first, second = worklists.load(tmp_path / "assets_without_embeddings.json").entries
+    assert (first.uuid, first.source, first.title, first.language, first.vocabulary, first.status) == (
+        A, FULL.source, "Harbour news", "en", TERMS, "waiting",
+    )  # fmt: skip
+    assert (second.uuid, second.source, second.title, second.vocabulary) == (B, "https://host/b.wav", None, ())
+
+
+def test_what_is_not_known_of_a_recording_is_left_out(on_database: Command, engine: Engine, tmp_path: Path) -> None:
+    register(engine, [Recording(A, "s3://bucket/a.wav")])
+    on_database("worklist", "--missing", "-o", "list.json")
+    assert json.loads((tmp_path / "list.json").read_text()) == [{"uuid": A, "source": "s3://bucket/a.wav"}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("--failed", [A]), ("--missing", []), ("--without-embeddings", [A]), ("--stale", [B])]
+)
+def test_each_kind_lists_its_recordings(
+    on_database: Command, engine: Engine, tmp_path: Path, kind: str, expected: list[str]
+) -> None:
+    register(engine, [FULL, Recording(B, "https://host/b.wav")])
+    record_failure(engine, A, "no audio stream")
+    replace_chunks(engine, B, EmbeddingModel("tiny", 2), [])
+    publish(engine, Publication(B, "a", "A.", "en", "medium", 1, 1.0, {"transcript": "of an older model"}))
+    assert on_database("worklist", kind).exit_code == 0
+    path = tmp_path / f"assets_{kind.strip('-').replace('-', '_')}.json"
+    assert [entry["uuid"] for entry in json.loads(path.read_text())] == expected
+
+
+def test_an_empty_worklist_is_a_worklist(on_database: Command, tmp_path: Path) -> None:
+    assert on_database("worklist", "--failed").exit_code == 0
+    assert worklists.load(tmp_path / "assets_failed.json").entries == ()
+
+
+def test_the_kind_has_to_be_said(on_database: Command) -> None:
+    assert on_database("worklist").exit_code == 2
