@@ -59,6 +59,11 @@ class Source(Protocol):
         """A name for sensors and logs: letters, digits and underscores."""
         ...
 
+    @property
+    def page_size(self) -> int:
+        """How many objects it is best asked for at once."""
+        ...
+
     def list(self, cursor: str | None, limit: int) -> Listing:
         """List up to about `limit` objects after `cursor`, or from the beginning.
 
@@ -71,11 +76,11 @@ class Source(Protocol):
         ...
 
 
-def pages(source: Source, cursor: str | None, page_size: int, seconds: float) -> Iterator[Listing]:
+def pages(source: Source, cursor: str | None, seconds: float) -> Iterator[Listing]:
     """List a source page by page until its end, or until `seconds` have passed; each page when it is asked for."""
     deadline = monotonic() + seconds
     while True:
-        page = source.list(cursor, page_size)
+        page = source.list(cursor, source.page_size)
         yield page
         cursor = page.cursor
         if page.exhausted or monotonic() >= deadline:

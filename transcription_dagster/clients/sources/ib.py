@@ -43,6 +43,7 @@ class IbSource:
     """
 
     name = "ib"
+    page_size = 500
 
     def __init__(self, settings: Settings) -> None:
         """Raises `InvalidSetting` when the template or the listing's URL is not set."""

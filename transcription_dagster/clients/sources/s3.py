@@ -31,6 +31,7 @@ class S3Source:
     """
 
     name = "s3"
+    page_size = 1000
 
     def __init__(self, url: str) -> None:
         """Raises `SourceRefused` when `url` is not `s3://bucket` or `s3://bucket/prefix`."""

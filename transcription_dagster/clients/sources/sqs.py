@@ -27,6 +27,8 @@ class SqsSource:
     """
 
     name = "sqs"
+    #: What is received and finds no room is invisible for a while.
+    page_size = 10
 
     def __init__(self, queue_url: str) -> None:
         self._queue_url = queue_url

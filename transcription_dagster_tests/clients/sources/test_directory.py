@@ -24,8 +24,13 @@ def write(path: Path | bytes, age: float = 60.0, content: bytes = b"x") -> None:
     os.utime(path, (time.time() - age,) * 2)
 
 
+def paged(source: DirectorySource, size: int) -> DirectorySource:
+    source.page_size = size
+    return source
+
+
 def uris(folder: Path, page_size: int = 100) -> list[str]:
-    return [found.uri for page in pages(DirectorySource(folder), None, page_size, 60) for found in page.objects]
+    return [found.uri for page in pages(paged(DirectorySource(folder), page_size), None, 60) for found in page.objects]
 
 
 def test_media_files_are_found_in_folders_of_folders_in_order(tmp_path: Path) -> None:
@@ -137,6 +142,6 @@ def test_a_name_that_is_no_uuid_gives_one_of_the_uri() -> None:
 def test_listing_stops_when_its_time_is_up(tmp_path: Path) -> None:
     for name in "abc":
         write(tmp_path / f"{name}.mp3")
-    listed = list(pages(DirectorySource(tmp_path), None, 1, seconds=0))
+    listed = list(pages(paged(DirectorySource(tmp_path), 1), None, seconds=0))
     assert len(listed) == 1
     assert not listed[0].exhausted

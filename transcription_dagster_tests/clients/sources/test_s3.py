@@ -28,8 +28,13 @@ def bucket(aws: AwsServer):
     return put
 
 
+def paged(source: S3Source, size: int) -> S3Source:
+    source.page_size = size
+    return source
+
+
 def uris(url: str, page_size: int = 1000) -> list[str]:
-    return [found.uri for page in pages(S3Source(url), None, page_size, 60) for found in page.objects]
+    return [found.uri for page in pages(paged(S3Source(url), page_size), None, 60) for found in page.objects]
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 1000])
