@@ -13,8 +13,10 @@ from functools import lru_cache
 from transcription_dagster.model import Word
 from transcription_dagster.text.function_words import (
     ABBREVIATIONS,
+    CONJUNCTIONS,
     FUNCTION_WORDS,
     MONTHS,
+    NAME_LINKS,
     NUMBER_WORDS,
     TITLES,
     UNITS,
@@ -24,6 +26,7 @@ from transcription_dagster.text.function_words import (
 SENTENCE_END = 0.0
 LONG_PAUSE = 1.5
 CLAUSE_END = 3.0
+BEFORE_CONJUNCTION = 4.5
 PAUSE = 5.0
 BEFORE_FUNCTION_WORD = 6.0
 ANYWHERE = 9.0
@@ -125,8 +128,10 @@ def _plain_cost(before: _Token, after: _Token) -> float:
     """The cost between two words that no punctuation parts."""
     if _one_name(before, after) or _one_number(before, after):
         return INSIDE_NAME_OR_NUMBER
-    if before.function_word or before.number:
+    if before.function_word or before.number or (before.capitalised and after.core in NAME_LINKS):
         return AFTER_FUNCTION_WORD
+    if after.core in CONJUNCTIONS:
+        return BEFORE_CONJUNCTION
     return BEFORE_FUNCTION_WORD if after.function_word else ANYWHERE
 
 

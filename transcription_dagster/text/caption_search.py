@@ -18,7 +18,7 @@ from transcription_dagster.text.line_breaks import display_width
 _TOO_SHORT, _TOO_SHORT_BY = 90.0, 90.0
 _TOO_FAST, _TOO_FAST_BY = 0.5, 1.0
 #: The costs of a cue, on the scale of `boundaries`. Every cue costs something, or each word would have its own.
-_EACH_CUE = 7.0
+_EACH_CUE = 4.0
 _SECOND_LINE_BREAK = 0.4
 _SENTENCE_LEFT_OPEN = 5.0
 _DIALOGUE = 4.0

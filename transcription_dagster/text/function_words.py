@@ -38,3 +38,10 @@ FUNCTION_WORDS = _set(
     "im ich du er sie wir ihr le la les un une et ou mais que qui dans sur pour par avec sans ce cette el los las una",
     "uno y o pero en con sin por para se lo il gli e ma di da nel della um uma os não na het een van maar met voor op",
 )
+#: Those among them that begin a clause.
+CONJUNCTIONS = _set(
+    "and or but nor so yet because although though while when where which who whom whose that if unless until since",
+    "than whether und oder aber weil dass wenn et ou mais que qui y pero ma maar",
+)
+#: What stands inside names, as in "Bank of England".
+NAME_LINKS = _set("of de des du del della di da do van von der den la")

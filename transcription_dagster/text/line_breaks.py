@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,10 +12,11 @@ from transcription_dagster.model import Word
 from transcription_dagster.text.boundaries import break_cost
 from transcription_dagster.text.plain import join_words
 
-#: What a line that is a whole line's width shorter than another costs, against the costs of a break.
+#: What a line costs that is off the even width by the width of a whole line; it grows with the square, so that a
+#: good break may leave lines somewhat uneven, but no word alone.
 _IMBALANCE = 12.0
 #: A pyramid, with its longer line below, hides less of the picture (Netflix): what the reverse costs.
-_TOP_HEAVY = 2.0
+_TOP_HEAVY = 1.0
 #: What each character too wide costs: more than any break, so that only a word wider than the line exceeds it.
 _TOO_WIDE = 1000.0
 
@@ -51,7 +53,7 @@ def break_lines(words: Sequence[Word], max_lines: int, max_characters: int) -> t
         return (join_words(words),)
     layout = _Layout(words, offsets, spaces, max_characters)
     fewest = _lines_needed(layout, max_lines)
-    _, stops = layout.best(0, fewest)
+    _, stops = layout.best(0, fewest, even=total / fewest)
     starts = [0, *stops[:-1]]
     return tuple(join_words(words[start:stop]) for start, stop in zip(starts, stops, strict=True))
 
@@ -69,16 +71,15 @@ class _Layout:
     def width(self, start: int, stop: int) -> int:
         return self._offsets[stop] - self._offsets[start] - self._spaces[start]
 
-    def best(self, start: int, lines: int) -> tuple[float, list[int]]:
-        """The lowest cost of exactly `lines` lines (fewer if words are fewer) from `start` on, and their stops."""
-        even = self.width(start, self.count) / lines
+    def best(self, start: int, lines: int, even: float) -> tuple[float, list[int]]:
+        """The lowest cost of `lines` lines (fewer if words are fewer) from `start` on, `even` wide, and their stops."""
         if lines == 1 or self.count - start == 1:
             return self._line_cost(start, self.count, even), [self.count]
-        cheapest: tuple[float, list[int]] = (float("inf"), [])
+        cheapest: tuple[float, list[int]] = (math.inf, [])
         for stop in range(start + 1, self.count):
-            rest, stops = self.best(stop, lines - 1)
+            rest, stops = self.best(stop, lines - 1, even)
             cost = self._line_cost(start, stop, even) + self._breaks[stop - 1] + rest
-            if self.width(start, stop) > self.width(stop, self.count):
+            if self.width(start, stop) > self.width(stop, stops[0]):
                 cost += _TOP_HEAVY
             if cost < cheapest[0]:
                 cheapest = (cost, [stop, *stops])
@@ -86,7 +87,7 @@ class _Layout:
 
     def _line_cost(self, start: int, stop: int, even: float) -> float:
         width = self.width(start, stop)
-        return _TOO_WIDE * max(0, width - self.limit) + _IMBALANCE * abs(width - even) / self.limit
+        return _TOO_WIDE * max(0, width - self.limit) + _IMBALANCE * ((width - even) / self.limit) ** 2
 
 
 def _lines_needed(layout: _Layout, max_lines: int) -> int:

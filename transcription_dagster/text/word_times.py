@@ -11,6 +11,9 @@ from transcription_dagster.model import Word
 #: Usual pace of speech, for words whose time nobody measured: about 17 characters a second.
 SECONDS_PER_CHARACTER = 0.06
 
+#: No recording is this long: a later time is no time.
+_BEYOND = 3_600_000.0
+
 Span = tuple[float, float]
 
 
@@ -30,7 +33,7 @@ def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Se
     forward is believed; a word outside it is placed between its neighbours, as is a word without a start, by its
     share of the characters and at most at the usual pace of speech. An end past the next start is cut to it.
     """
-    starts = [None if start is None else max(0.0, start) for start, _ in spans]
+    starts = [_sensible(start) for start, _ in spans]
     believed = _believable(starts)
     placed: list[Span] = []
     position = 0
@@ -40,9 +43,14 @@ def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Se
             right = starts[index] if index < len(spans) else None
             placed += _fill(left, right, lengths[position:index])
         if index < len(spans):
-            placed.append(_known(starts[index], spans[index][1], lengths[index]))  # type: ignore[arg-type]
+            placed.append(_known(starts[index] or 0.0, _sensible(spans[index][1]), lengths[index]))
         position = index + 1
     return _cut_overlaps(placed)
+
+
+def _sensible(seconds: float | None) -> float | None:
+    """A time as it is, 0 for an earlier one, None for what is no time at all, such as infinity."""
+    return max(0.0, seconds) if seconds is not None and seconds < _BEYOND else None
 
 
 def _believable(starts: Sequence[float | None]) -> list[int]:
