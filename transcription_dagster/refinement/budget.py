@@ -10,23 +10,37 @@ from transcription_dagster.refinement.results import RefinementSettings
 
 #: UTF-8 bytes to a token: less than English has, and right for scripts of three bytes a character.
 _BYTES_PER_TOKEN = 3
+#: The API caches no prefix shorter than this (the highest of its models' minimums).
+_CACHEABLE_TOKENS = 4_096
 #: Tokens of an answer: for the form of it and some thinking, and for each byte shown (a tenth of the words edited).
 _ANSWER_TOKENS = 1_000
 _ANSWER_TOKENS_PER_BYTE = 0.2
 
 
 def estimate(requests: Sequence[MessageRequest], price: Price, *, batch: bool = False) -> float:
-    """Return the dollars that requests will cost at most in all likelihood; nothing in it counts on the cache."""
-    usage = sum((_expected(request) for request in requests), Usage())
+    """Return the dollars that requests will cost at most in all likelihood.
+
+    In a batch nothing is taken to come from the cache: what runs there at the same time writes it more than once.
+    """
+    usage = Usage()
+    for position, request in enumerate(requests):
+        usage += _prefix(request, cached=position > 0 and not batch) + _expected(request)
     return price.dollars(usage, batch=batch)
 
 
+def _prefix(request: MessageRequest, *, cached: bool) -> Usage:
+    tokens = sum(len(part.encode()) for part in request.system) // _BYTES_PER_TOKEN
+    if tokens < _CACHEABLE_TOKENS:
+        return Usage(input=tokens)
+    if cached:
+        return Usage(cache_read=tokens)
+    return Usage(cache_write_5m=tokens) if request.cache == "5m" else Usage(cache_write_1h=tokens)
+
+
 def _expected(request: MessageRequest) -> Usage:
-    prefix = sum(len(part.encode()) for part in request.system) // _BYTES_PER_TOKEN
     shown = len(request.user.encode())
     answer = min(_ANSWER_TOKENS + int(shown * _ANSWER_TOKENS_PER_BYTE), request.max_tokens)
-    written = Usage(cache_write_5m=prefix) if request.cache == "5m" else Usage(cache_write_1h=prefix)
-    return written + Usage(input=shown // _BYTES_PER_TOKEN, output=answer)
+    return Usage(input=shown // _BYTES_PER_TOKEN, output=answer)
 
 
 class Budget:

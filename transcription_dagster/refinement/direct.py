@@ -15,7 +15,8 @@ from transcription_dagster.refinement.replies import read_reply
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
 from transcription_dagster.text.windows import Window, split_window
 
-NO_KEY = "no credentials for Claude: only the vocabulary's variants are corrected"
+NO_CREDENTIALS = "no credentials for Claude: only the vocabulary's variants are corrected"
+SWITCHED_OFF = "refinement is switched off: only the vocabulary's variants are corrected"
 
 
 def refine(
@@ -26,17 +27,19 @@ def refine(
     *,
     price: Price | None = None,
     spent_today: float = 0.0,
+    without_client: str = NO_CREDENTIALS,
 ) -> Refined:
     """Correct a transcript by its vocabulary and then by Claude, whose edits are made only where they fit.
 
-    Without a `client`, or over budget, the vocabulary alone is applied and the status says so; `price` and
-    `spent_today`, in dollars, are what the budget counts with. Raises `RefinementUnavailable` if Claude cannot be
-    reached, `SpendLimitReached` if the account may spend no more, and `RefinementFailed` if the request is refused or
-    no window is answered.
+    Without a `client`, or over budget, the vocabulary alone is applied and the status says so; `without_client` is the
+    note that then tells why. `price` and `spent_today`, in dollars, are what the budget counts with.
+
+    Raises `RefinementUnavailable` if Claude cannot be reached, `SpendLimitReached` if the account may spend no more,
+    and `RefinementFailed` if the request is refused or no window is answered.
     """
     prepared = prepare(transcript, terms, settings)
     if client is None:
-        return unrefined(prepared, Status.VOCABULARY_ONLY, NO_KEY)
+        return unrefined(prepared, Status.VOCABULARY_ONLY, without_client)
     conversation = _Conversation(prepared, client, settings, Budget(settings, price, spent_today))
     if refusal := conversation.reserve(prepared.windows):
         return unrefined(prepared, Status.OVER_BUDGET, f"Claude was not asked: {refusal}")

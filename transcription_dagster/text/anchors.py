@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from transcription_dagster.model import Edit, Word
+from transcription_dagster.model import Edit, Transcript, Word
 from transcription_dagster.text.corrections import correct_words
 from transcription_dagster.text.plain import join_words
 
@@ -43,6 +43,13 @@ class Anchors:
             return index + (piece.new_stop - piece.stop if piece else 0)
         return piece.new_first if index == piece.first else None
 
+    def new_boundary(self, index: int) -> int:
+        """Return where the gap before the word at `index` is after the edits; one inside an edit moves behind it."""
+        piece = self._before(self._firsts, index)
+        if piece is None or index == piece.first:
+            return piece.new_first if piece else index
+        return max(index - piece.stop, 0) + piece.new_stop
+
     def old_span(self, first: int, stop: int) -> tuple[int, int]:
         """Return the words from before the edits that became the words `first` up to `stop`."""
         return self._old_edges(first)[0], self._old_edges(stop - 1)[1]
@@ -66,6 +73,17 @@ class Anchors:
     def _before(self, keys: Sequence[int], index: int) -> _Piece | None:
         position = bisect_right(keys, index)
         return self._pieces[position - 1] if position else None
+
+
+def corrected_transcript(transcript: Transcript, edits: Sequence[Edit]) -> Transcript:
+    """Return the transcript with the edits made; its segments keep their times, and the words that are left."""
+    anchors = Anchors(transcript.words, edits)
+    moved = (
+        replace(segment, first=anchors.new_boundary(segment.first), stop=anchors.new_boundary(segment.stop))
+        for segment in transcript.segments
+    )
+    segments = tuple(segment for segment in moved if segment.first < segment.stop)
+    return replace(transcript, words=tuple(correct_words(transcript.words, edits)), segments=segments)
 
 
 def compose(words: Sequence[Word], first_round: Sequence[Edit], second_round: Sequence[Edit]) -> list[Edit]:

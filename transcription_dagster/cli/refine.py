@@ -1,0 +1,76 @@
+"""`transcription refine`: a transcript corrected by its vocabulary and by Claude."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input, write_output
+from transcription_dagster.clients.claude import connect
+from transcription_dagster.clients.claude_prices import price_of
+from transcription_dagster.model import Transcript
+from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF
+from transcription_dagster.refinement.direct import refine as refine_transcript
+from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.text.anchors import corrected_transcript
+from transcription_dagster.text.captions import make_cues
+from transcription_dagster.text.corrections import correct_cues
+from transcription_dagster.text.subtitles import to_srt, to_vtt
+from transcription_dagster.text.transcribe_json import read_transcript, write_transcript
+from transcription_dagster.text.vocabulary import read_vocabulary
+
+_FORMATS: dict[str, Callable[[Transcript, Refined], str]] = {
+    "txt": lambda transcript, refined: refined.text,
+    "srt": lambda transcript, refined: to_srt(correct_cues(make_cues(transcript.words), refined.text)),
+    "vtt": lambda transcript, refined: to_vtt(correct_cues(make_cues(transcript.words), refined.text)),
+    "json": lambda transcript, refined: write_transcript(corrected_transcript(transcript, refined.edits)) + "\n",
+}
+
+
+@click.command()
+@click.argument("file", type=INPUT)
+@click.option(
+    "--vocabulary",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML or CSV file of terms; else that of the settings.",
+)
+@click.option("--to", "kind", type=click.Choice(list(_FORMATS)), help="Format; else the extension of -o, else txt.")
+@click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
+def refine(file: str, vocabulary: Path | None, kind: str | None, output: str | None) -> None:
+    """Correct the transcript FILE (- for standard input) by a vocabulary and by Claude.
+
+    FILE is a transcript.json of this program or of Amazon Transcribe. Claude needs ANTHROPIC_API_KEY; without it the
+    vocabulary alone is applied. What was done is said on standard error.
+    """
+    settings = load_settings()
+    source = vocabulary or settings.vocabulary
+    terms = read_vocabulary(source) if source else []
+    transcript = read_transcript(read_input(file), recording="")
+    refined = refine_transcript(
+        transcript,
+        terms,
+        None if settings.refinement == "off" else connect(),
+        RefinementSettings.of(settings),
+        price=price_of(settings.claude_model),
+        without_client=SWITCHED_OFF if settings.refinement == "off" else NO_CREDENTIALS,
+    )
+    chosen = kind or (extension(output) if extension(output) in _FORMATS else "txt")
+    write_output(output, _FORMATS[chosen](transcript, refined))
+    click.echo(_summary(refined, settings), err=True)
+
+
+def _summary(refined: Refined, settings: Settings) -> str:
+    kinds = Counter(edit.kind for edit in refined.edits)
+    made = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "none"
+    parts = [f"{refined.status}: {len(refined.edits)} edits ({made})"]
+    if refined.status is Status.REFINED:
+        parts.append(f"{len(refined.dropped)} dropped")
+        cost = "at an unknown price" if refined.dollars is None else f"for ${refined.dollars:.4f}"
+        parts.append(f"by {settings.claude_model} {cost}")
+    lines = [", ".join(parts), *([refined.note] if refined.note else [])]
+    lines += [f"dropped: {drop.edit.old!r} -> {drop.edit.new!r}: {drop.reason}" for drop in refined.dropped]
+    return "\n".join(lines)
