@@ -157,3 +157,28 @@ class TermRow(Base):
     variants: Mapped[list[Any]]
     category: Mapped[str]
     weight: Mapped[float]
+
+
+class SpendingRow(Base):
+    """What one refinement cost."""
+
+    __tablename__ = "spending"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    #: Kept when the recording is forgotten: the money is spent all the same.
+    recording: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    model: Mapped[str]
+    dollars: Mapped[float]
+    spent_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class ClaudeBatchRow(Base):
+    """A Message Batch that was handed in, until its results are collected."""
+
+    __tablename__ = "claude_batches"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    #: What collecting it needs (`refinement.batch.PendingBatch`).
+    state: Mapped[dict[str, Any]]
+    submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    collected_at: Mapped[datetime | None]
