@@ -16,7 +16,7 @@ setup(
         "openai-whisper>=20250625",
         "tiktoken>=0.9",
         "torch",
-        "silero-vad>=6.2",
+        "silero-vad>=6.2.3",
         "boto3>=1.40",
         "anthropic>=2.12,<3",
         "procrastinate>=3.10,<4",

@@ -6,13 +6,16 @@ Whisper computes the spectrogram of all the audio it is given before the first w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from transcription_dagster.audio.container import SAMPLE_RATE
 from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.speech.spans import Span
+from transcription_dagster.speech.voice_activity import find_speech
 
 #: How much is decoded at a time.
 _PIECE_SECONDS = 30.0
@@ -32,6 +35,8 @@ class Block:
     offset: float
     #: float32 of shape (samples,), 16 kHz mono in [-1, 1].
     samples: np.ndarray
+    #: Where somebody speaks, in seconds from the start of the block.
+    speech: tuple[Span, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -39,8 +44,19 @@ class Block:
 
 
 def blocks_of(path: Path, block_seconds: float) -> Iterator[Block]:
-    """Yield a recording in blocks of at most `block_seconds`; one that fits is a single block."""
-    return cut(read_blocks(path, _PIECE_SECONDS), block_seconds)
+    """Yield a recording in blocks of at most `block_seconds` with their speech; one that fits is a single block."""
+    for block in cut(read_blocks(path, _PIECE_SECONDS), block_seconds):
+        yield replace(block, speech=find_speech(block.samples))
+
+
+def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Yield `blocks`, each made in another thread while the one before it is worked on."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
+        block = next(blocks, None)
+        while block is not None:
+            following = reader.submit(next, blocks, None)
+            yield block
+            block = following.result()
 
 
 def cut(pieces: Iterable[np.ndarray], block_seconds: float) -> Iterator[Block]:

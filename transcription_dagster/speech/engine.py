@@ -1,4 +1,4 @@
-"""The speech engine: a model kept loaded, and recordings of any length through it."""
+"""The speech engine: models kept loaded on one device, and recordings of any length through them."""
 
 from __future__ import annotations
 
@@ -7,47 +7,50 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from whisper.model import Whisper
+from whisper.timing import dtw
 
 from transcription_dagster.audio.decode import claimed_seconds
-from transcription_dagster.errors import InvalidSetting, TranscriptionAborted
-from transcription_dagster.model import SpeechOptions, Transcript
-from transcription_dagster.speech.blocks import Block, blocks_of
+from transcription_dagster.errors import InvalidSetting
+from transcription_dagster.model import RemovedSpeech, SpeechOptions, Transcript
+from transcription_dagster.speech.blocks import Block, blocks_of, read_ahead
+from transcription_dagster.speech.device_errors import device_errors
+from transcription_dagster.speech.hearing import Hearing
+from transcription_dagster.speech.invented import without_inventions
+from transcription_dagster.speech.language import guess_language
 from transcription_dagster.speech.models import open_model
-from transcription_dagster.speech.results import Utterance, numbered, utterances
-from transcription_dagster.speech.windows import watched
+from transcription_dagster.speech.results import Utterance, numbered, shifted_removal, tail_of_text
 
-#: Longest stretch that Whisper is given at once; its spectrogram and Fourier transform need about 0.6 GB.
+#: Longest stretch that Whisper is given at once; its spectrogram and Fourier transform need about a gigabyte.
 BLOCK_SECONDS = 1200.0
 
 #: Whisper forgets its own text after a window that needed a temperature above this: the text is not to be trusted.
 _TRUSTED_TEMPERATURE = 0.5
 
-#: Characters of text that the next block is primed with; Whisper itself keeps the last 223 tokens.
-_CARRIED_CHARACTERS = 1000
+#: ISO 639-2's code for a language that nobody can tell.
+UNDETERMINED = "und"
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedAudio:
     """A recording whose first block is decoded, so that a GPU need not wait for it. Good for one transcription."""
 
-    path: Path
+    #: Length in seconds that the recording's header claims, for the share that is done.
+    seconds: float
     first: Block | None
     rest: Iterator[Block]
 
-    @property
     def blocks(self) -> Iterator[Block]:
-        return chain([self.first] if self.first is not None else [], self.rest)
+        return chain([] if self.first is None else [self.first], self.rest)
 
 
 class SpeechEngine:
     """Whisper on one device. Models stay loaded; one transcription at a time.
 
-    `device` is `cpu`, `cuda` or `cuda:N`; `threads` limits what the CPU work of this process uses. Raises
-    `InvalidSetting` when the device is not there.
+    `device` is `cpu`, `cuda` or `cuda:N`; `threads` limits what work on the CPU uses; recordings longer than
+    `block_seconds` are transcribed in blocks. Raises `InvalidSetting` when the device is not there.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class SpeechEngine:
         models_folder: Path,
         block_seconds: float = BLOCK_SECONDS,
     ) -> None:
-        self.device = _checked_device(device)
+        self.device = _checked(device)
         self.models_folder = models_folder
         #: Models loaded so far in this process.
         self.loads = 0
@@ -68,10 +71,17 @@ class SpeechEngine:
             torch.set_num_threads(threads)
 
     def load(self, model: str) -> None:
-        """Load a model by name or path, unless it is loaded. Raises `UnknownModel` or `ModelUnavailable`."""
-        if model not in self._models:
+        """Load a model by name or path, unless it is loaded.
+
+        Raises `UnknownModel`, `ModelUnavailable`, `OutOfMemory`, `DeviceBroken`.
+        """
+        if model in self._models:
+            return
+        with device_errors():
             self._models[model] = open_model(model, self.models_folder, self.device)
-            self.loads += 1
+            # Word times need a kernel that is compiled at its first use: seconds that no recording shall wait for.
+            dtw(torch.zeros((2, 3), device=self.device))
+        self.loads += 1
 
     def prepare(self, path: Path) -> PreparedAudio:
         """Decode the first block of a recording. May run in another thread than `transcribe`.
@@ -79,7 +89,7 @@ class SpeechEngine:
         Raises `SourceNotFound` or `UnusableAudio`.
         """
         blocks = blocks_of(path, self._block_seconds)
-        return PreparedAudio(path, next(blocks, None), blocks)
+        return PreparedAudio(claimed_seconds(path) or 0.0, next(blocks, None), blocks)
 
     def transcribe(
         self,
@@ -90,78 +100,73 @@ class SpeechEngine:
         on_progress: Callable[[float], None],
         should_stop: Callable[[], bool],
     ) -> Transcript:
-        """Transcribe a recording; `on_progress` gets the share done, 0 to 1, and `should_stop` is asked, every window.
+        """Transcribe a recording; every window `on_progress` gets the share done, 0 to 1, and `should_stop` is asked.
 
-        Up to one block the result is that of `model.transcribe` with the same options. Raises
-        `TranscriptionAborted`, `UnknownModel`, `ModelUnavailable`.
+        Up to one block, and unless something was invented, the words, times and probabilities are those of
+        `model.transcribe` with the same options, whose random numbers start at the seed 0.
+        Raises `TranscriptionAborted`, `OutOfMemory`, `DeviceBroken`, and what `load` raises.
         """
         self.load(options.model)
         model = self._models[options.model]
-        found: list[Utterance] = []
+        hearing = Hearing(model, options, seconds=audio.seconds, on_progress=on_progress, should_stop=should_stop)
         language = options.language
+        heard: list[Utterance] = []
+        removed: list[RemovedSpeech] = []
         seconds = 0.0
-        total = 0.0
-
-        def on_window(start: float) -> None:
-            if should_stop():
-                raise TranscriptionAborted
-            if total:
-                on_progress(min(1.0, (seconds + start) / total))
-
-        total = _length(audio)
-        # Above temperature 0 Whisper samples: the same recording shall give the same words again.
-        torch.manual_seed(0)
-        with watched(model, on_window):
-            for block in audio.blocks:
-                seconds = block.offset
-                result: dict[str, Any] = model.transcribe(
-                    block.samples, **self._decoding(options, language, _prompt(options, found))
-                )
-                language = result["language"]
-                found += utterances(result["segments"], block.offset)
-                seconds = block.offset + block.seconds
+        for block in read_ahead(audio.blocks()):
+            with device_errors():
+                language = language or guess_language(model, block.samples, block.speech)
+            prompt = _prompt(options, heard)
+            said, left_out = _listen(hearing, block, language, prompt, options.remove_invented_speech)
+            heard += [utterance.shifted(block.offset) for utterance in said]
+            removed += [shifted_removal(item, block.offset) for item in left_out]
+            seconds = block.offset + block.seconds
+            hearing.progressed(seconds)
         on_progress(1.0)
-        words, segments = numbered(found)
+        words, segments = numbered(heard)
+        used = hearing.options_used() | {"remove_invented_speech": options.remove_invented_speech}
         return Transcript(
             recording=recording,
             words=words,
             segments=segments,
-            language=language or "en",
+            language=language or UNDETERMINED,
             duration=seconds,
             model=options.model,
-            options=MappingProxyType(self._decoding(options, options.language, options.initial_prompt)),
+            options=MappingProxyType(used),
+            removed=tuple(removed),
         )
 
-    def _decoding(self, options: SpeechOptions, language: str | None, prompt: str | None) -> dict[str, Any]:
-        return {
-            "language": language,
-            "temperature": options.temperatures,
-            "beam_size": options.beam_size,
-            "initial_prompt": prompt,
-            "condition_on_previous_text": options.condition_on_previous_text,
-            "word_timestamps": True,
-            "fp16": self.device != "cpu",
-        }
+
+def _listen(
+    hearing: Hearing, block: Block, language: str | None, prompt: str | None, remove_inventions: bool
+) -> tuple[list[Utterance], list[RemovedSpeech]]:
+    """Return what was said in a block and what was left out, with times from the block's start."""
+    if not remove_inventions:
+        return hearing.hear(block, language=language, prompt=prompt), []
+    if not block.speech:
+        return [], []
+    return without_inventions(
+        hearing.hear(block, language=language, prompt=prompt),
+        block.speech,
+        block.seconds,
+        lambda clips: hearing.hear_again(block, clips, language=language),
+    )
 
 
-def _length(audio: PreparedAudio) -> float:
-    return claimed_seconds(audio.path) or 0.0
-
-
-def _prompt(options: SpeechOptions, found: list[Utterance]) -> str | None:
+def _prompt(options: SpeechOptions, heard: list[Utterance]) -> str | None:
     """Prime a block as Whisper primes a window: the first with the prompt, later ones with what was said before."""
-    if not found or not options.condition_on_previous_text or found[-1].temperature > _TRUSTED_TEMPERATURE:
+    if not heard or not options.condition_on_previous_text or heard[-1].temperature > _TRUSTED_TEMPERATURE:
         return options.initial_prompt
-    return " ".join(utterance.text for utterance in found[-40:])[-_CARRIED_CHARACTERS:]
+    return tail_of_text(heard)
 
 
-def _checked_device(device: str) -> str:
+def _checked(device: str) -> str:
+    kind, _, index = device.partition(":")
     if device == "cpu":
         return device
-    if not device.startswith("cuda"):
+    if kind != "cuda" or (index and not index.isdecimal()):
         raise InvalidSetting(f"{device!r} is not a device: cpu, cuda or cuda:N")
-    index = int(device.partition(":")[2] or 0)
     present = torch.cuda.device_count()
-    if index >= present:
-        raise InvalidSetting(f"there is no GPU {index}: {present} found")
-    return f"cuda:{index}"
+    if int(index or 0) >= present:
+        raise InvalidSetting(f"there is no GPU {index or 0}: this machine has {present or 'none'}")
+    return f"cuda:{index or 0}"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from transcription_dagster.model import Segment, Word
+from transcription_dagster.model import RemovedSpeech, Segment, Word
+
+#: No token is more than a word, except in scripts without spaces, where a word is a character of up to 4 tokens.
+_PROMPT_WORDS = 223
+
+#: Seconds between two columns of Whisper's spectrogram, the unit of its `seek`.
+SECONDS_PER_FRAME = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,27 +22,39 @@ class Utterance:
     start: float
     end: float
     words: tuple[Word, ...]
+    #: Where the window began that it was decoded from; several utterances share one.
+    window: float
     average_log_probability: float
     compression_ratio: float
     no_speech_probability: float
     temperature: float
 
-    @property
-    def text(self) -> str:
-        return joined(self.words)
+    def shifted(self, seconds: float) -> Utterance:
+        """Return it so much later; by 0 every time stays exactly what Whisper said."""
+        if seconds == 0:
+            return self
+        words = (replace(word, start=_sum(word.start, seconds), end=_sum(word.end, seconds)) for word in self.words)
+        return replace(
+            self,
+            start=_sum(self.start, seconds),
+            end=_sum(self.end, seconds),
+            window=_sum(self.window, seconds),
+            words=tuple(words),
+        )
 
 
-def utterances(segments: Iterable[Mapping[str, Any]], offset: float) -> list[Utterance]:
-    """Return Whisper's segments that hold words, their times moved by `offset` seconds."""
+def utterances(segments: Iterable[Mapping[str, Any]]) -> list[Utterance]:
+    """Return Whisper's segments that hold words."""
     found = []
     for segment in segments:
-        words = tuple(_word(word, offset) for word in segment["words"] if word["word"].strip())
+        words = tuple(_word(word) for word in segment["words"] if word["word"].strip())
         if words:
             found.append(
                 Utterance(
-                    start=_moved(segment["start"], offset),
-                    end=_moved(segment["end"], offset),
+                    start=float(segment["start"]),
+                    end=float(segment["end"]),
                     words=words,
+                    window=segment["seek"] * SECONDS_PER_FRAME,
                     average_log_probability=float(segment["avg_logprob"]),
                     compression_ratio=float(segment["compression_ratio"]),
                     no_speech_probability=float(segment["no_speech_prob"]),
@@ -46,19 +64,23 @@ def utterances(segments: Iterable[Mapping[str, Any]], offset: float) -> list[Utt
     return found
 
 
-def _word(word: Mapping[str, Any], offset: float) -> Word:
+def _word(word: Mapping[str, Any]) -> Word:
     return Word(
         text=word["word"].strip(),
-        start=_moved(word["start"], offset),
-        end=_moved(word["end"], offset),
+        start=float(word["start"]),
+        end=float(word["end"]),
         confidence=float(word["probability"]),
         glued=not word["word"][0].isspace(),
     )
 
 
-def _moved(seconds: float, offset: float) -> float:
-    """Move a time; one that stays where it is stays exactly what Whisper said."""
-    return round(float(seconds) + offset, 3) if offset else float(seconds)
+def _sum(first: float, second: float) -> float:
+    return round(first + second, 3)
+
+
+def shifted_removal(removed: RemovedSpeech, seconds: float) -> RemovedSpeech:
+    """Return removed text so much later."""
+    return replace(removed, start=_sum(removed.start, seconds), end=_sum(removed.end, seconds))
 
 
 def numbered(found: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segment, ...]]:
@@ -81,6 +103,12 @@ def numbered(found: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segmen
             )
         )
     return tuple(words), tuple(segments)
+
+
+def tail_of_text(heard: Sequence[Utterance]) -> str:
+    """Return the end of the text, at least what Whisper takes as a prompt: it keeps the last 223 tokens itself."""
+    words = [word for utterance in heard[-_PROMPT_WORDS:] for word in utterance.words]
+    return joined(words[-_PROMPT_WORDS:])
 
 
 def joined(words: Iterable[Word]) -> str:

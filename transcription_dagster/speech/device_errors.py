@@ -1,0 +1,46 @@
+"""What a failing device says, as errors of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from transcription_dagster.errors import DeviceBroken, OutOfMemory, TranscriptionError
+
+#: How the libraries under torch say that memory ran out without using torch's own class.
+_MEMORY_SIGNS = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "can't allocate memory",
+    "not enough memory",
+)
+
+#: After one of these every later call in the process fails too.
+_BROKEN_SIGNS = ("CUDA error", "device-side assert", "cuDNN error", "CUBLAS_STATUS_", "CUDNN_STATUS_", "CUDA driver")
+
+
+@contextmanager
+def device_errors() -> Iterator[None]:
+    """Raise torch's complaints about the device as `OutOfMemory` or `DeviceBroken`, everything else as it is."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        known = device_error(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+def device_error(error: RuntimeError | MemoryError) -> TranscriptionError | None:
+    """Return what an exception from torch means: `OutOfMemory`, `DeviceBroken`, or None if it is about neither."""
+    message = str(error)
+    line = (message.splitlines() or [type(error).__name__])[0]
+    ran_out = isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
+    if ran_out or any(sign in message for sign in _MEMORY_SIGNS):
+        return OutOfMemory(f"the device ran out of memory: {line}")
+    if any(sign in message for sign in _BROKEN_SIGNS):
+        return DeviceBroken(f"the device is unusable until this process is started again: {line}")
+    return None

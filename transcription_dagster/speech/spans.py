@@ -1,0 +1,35 @@
+"""Stretches of time, and what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of time in seconds."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+
+def common(span: Span, others: Sequence[Span]) -> tuple[Span, ...]:
+    """Return the parts of `span` that lie in `others`, which are apart and in order."""
+    parts = (Span(max(span.start, other.start), min(span.end, other.end)) for other in others)
+    return tuple(part for part in parts if part.seconds > 0)
+
+
+def merged(spans: Sequence[Span], gap: float) -> tuple[Span, ...]:
+    """Return ordered spans, those joined that are less than `gap` seconds apart."""
+    joined: list[Span] = []
+    for span in spans:
+        if joined and span.start - joined[-1].end < gap:
+            joined[-1] = Span(joined[-1].start, max(joined[-1].end, span.end))
+        else:
+            joined.append(span)
+    return tuple(joined)
