@@ -5,12 +5,12 @@ from __future__ import annotations
 import dagster as dg
 
 from transcription_dagster.defs import jobs
-from transcription_dagster.defs.assets import captions, ingest, transcription
+from transcription_dagster.defs.assets import captions, ingest, refinement, transcription
 from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource, WhisperResource
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([ingest, transcription, captions]),
+    assets=dg.load_assets_from_modules([ingest, transcription, captions, refinement]),
     jobs=[jobs.transcribe_recordings],
     resources={
         "io_manager": StoreIOManager(),

@@ -146,6 +146,9 @@ class Audio:
     codec: str
     sample_rate: int
     channels: int
-    #: Integrated level in dBFS (root mean square over the whole recording); None for digital silence.
+    #: Level in dBFS (root mean square over the whole recording); None for digital silence.
     loudness: float | None
     flac_bytes: int
+    flac_sha256: str
+    #: Level of each second, as (start, end, dBFS); silence is at the floor of 16-bit samples.
+    levels: tuple[tuple[float, float, float], ...] = ()

@@ -6,11 +6,9 @@ import dagster as dg
 
 from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.previews import text_preview
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.settings import load_settings
-
-#: Characters of a text file that its preview shows.
-_PREVIEW_CHARACTERS = 1200
 
 
 class StoreIOManager(dg.ConfigurableIOManager):
@@ -25,7 +23,7 @@ class StoreIOManager(dg.ConfigurableIOManager):
             store.put_bytes(key, data)
         context.add_output_metadata({"uri": dg.MetadataValue.url(store.uri(key)), "bytes": len(data)})
         if isinstance(obj, str):
-            context.add_output_metadata({"preview": dg.MetadataValue.md(_preview(obj))})
+            context.add_output_metadata({"preview": dg.MetadataValue.md(text_preview(obj))})
 
     def load_input(self, context: dg.InputContext) -> object:
         form = STORED_FORMS[context.asset_key.path[-1]]
@@ -35,10 +33,3 @@ class StoreIOManager(dg.ConfigurableIOManager):
 
 def _store() -> ObjectStore:
     return ObjectStore(load_settings().store_url)
-
-
-def _preview(text: str) -> str:
-    shown = text if len(text) <= _PREVIEW_CHARACTERS else text[:_PREVIEW_CHARACTERS] + "\n…"
-    # A longer fence than any in the text, so that what was said cannot end the preview.
-    fence = "`" * 8
-    return f"{fence}text\n{shown}\n{fence}"

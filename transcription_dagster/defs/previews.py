@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from transcription_dagster.model import Transcript, Word
 from transcription_dagster.text.plain import join_words
 
-#: Rows of a preview's table.
-_ROWS = 12
+#: Rows of a table that are shown.
+_ROWS = 20
 
 #: Words of one row where the transcript has no segments.
 _WORDS = 12
@@ -16,12 +16,28 @@ _WORDS = 12
 
 def transcript_preview(transcript: Transcript) -> str:
     """The transcript's beginning as a table of times and text."""
-    rows = [f"| {_clock(words[0].start)} | {_escaped(join_words(words))} |" for words in _stretches(transcript)[:_ROWS]]
-    if not rows:
-        return "*No speech.*"
-    more = len(_stretches(transcript)) - _ROWS
-    table = "\n".join(["| time | text |", "| --- | --- |", *rows])
-    return f"{table}\n\n*and {more} more*" if more > 0 else table
+    rows = [(_clock(words[0].start), join_words(words)) for words in _stretches(transcript)]
+    return table(("time", "text"), rows) if rows else "*No speech.*"
+
+
+def text_preview(text: str, *, characters: int = 1200) -> str:
+    """The beginning of a text as it is."""
+    shown = text if len(text) <= characters else f"{text[:characters]}\n…"
+    # A longer fence than any in the text, so that what was said cannot end the preview.
+    fence = "`" * max(3, 1 + max((len(run) for run in _backtick_runs(shown)), default=0))
+    return f"{fence}text\n{shown}\n{fence}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of its first rows; what stands in it is shown as it is, never as markup."""
+    lines = [_row(head), _row(["---"] * len(head)), *(_row(map(_escaped, row)) for row in rows[:_ROWS])]
+    if len(rows) > _ROWS:
+        lines.append(f"\n*and {len(rows) - _ROWS} more*")
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _stretches(transcript: Transcript) -> list[Sequence[Word]]:
@@ -39,5 +55,9 @@ def _clock(seconds: float) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is: what was said must not become markup, links or images."""
-    return "".join(f"\\{character}" if character in r"\`*_{}[]()<>#+-!|" else character for character in text)
+    line = " ".join(text.split())
+    return "".join(f"\\{character}" if character in r"\`*_{}[]()<>#+-!|~" else character for character in line)
+
+
+def _backtick_runs(text: str) -> list[str]:
+    return ["`" * len(run) for run in "".join(c if c == "`" else " " for c in text).split()]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
+import time
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,16 +13,18 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from transcription_dagster.clients.object_store import ObjectStore, object_key
+from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import Recording, find
 from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.errors import UnknownRecording
-from transcription_dagster.model import Audio, SpeechOptions
+from transcription_dagster.model import Audio, SpeechOptions, Term
 from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG, gpu_queue
 from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient
 from transcription_dagster.queueing.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.text.transcribe_json import write_transcript
+from transcription_dagster.text.vocabulary_files import read_vocabulary
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -54,6 +59,12 @@ class CatalogueResource(dg.ConfigurableResource):
         raise UnknownRecording(
             f"recording {uuid} is not registered: name its source in a worklist, or configure a source that lists it"
         )
+
+    def terms(self, uuid: str) -> tuple[Sequence[Term], Sequence[Term]]:
+        """The vocabulary for every recording, from the settings' file and the database, and the recording's own."""
+        path = load_settings().vocabulary
+        from_file = read_vocabulary(path) if path else []
+        return [*from_file, *vocabulary.terms(self.engine)], self.recording(uuid).vocabulary
 
 
 class WhisperResource(dg.ConfigurableResource):
@@ -105,9 +116,6 @@ def _speech_engine(models_folder: Path) -> SpeechEngine:
 
 
 def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> SpeechAnswer:
-    import tempfile
-    import time
-
     with _speech_lock, tempfile.TemporaryDirectory() as folder:
         engine = _speech_engine(settings.models_folder)
         engine.load(request.options.model)

@@ -25,16 +25,25 @@ def _text(file: str) -> StoredForm:
 
 
 def _audio_to_json(audio: Audio) -> bytes:
-    return json.dumps(asdict(audio), indent=1).encode()
+    return json.dumps(asdict(audio)).encode()
+
+
+def _audio_from_json(data: bytes) -> Audio:
+    content = json.loads(data)
+    content["levels"] = tuple(tuple(level) for level in content["levels"])
+    return Audio(**content)
 
 
 #: The audio itself, which `audio.json` describes.
 AUDIO_FILE = "audio.flac"
 
 STORED_FORMS: Mapping[str, StoredForm] = {
-    "audio": StoredForm("audio.json", _audio_to_json, lambda data: Audio(**json.loads(data))),
+    "audio": StoredForm("audio.json", _audio_to_json, _audio_from_json),
     "transcript": StoredForm("transcript.json", lambda value: write_transcript(value).encode(), read_transcript),
     "transcript_txt": _text("transcript.txt"),
     "captions_srt": _text("captions.srt"),
     "captions_vtt": _text("captions.vtt"),
+    "refined_txt": _text("refined.txt"),
+    "refined_srt": _text("refined.srt"),
+    "refined_vtt": _text("refined.vtt"),
 }

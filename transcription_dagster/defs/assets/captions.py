@@ -2,13 +2,15 @@
 
 import dagster as dg
 
+from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.model import Transcript
 from transcription_dagster.text.captions import make_cues
 from transcription_dagster.text.plain import to_text
+from transcription_dagster.text.quality import caption_findings
 from transcription_dagster.text.subtitles import to_srt, to_vtt
 
-#: Raised when the rules of text/captions.py change what is written, so that older captions show as stale.
+#: Raised when the rules for cutting captions change what is written, so that older captions show as stale.
 CAPTIONS_VERSION = "1"
 
 
@@ -29,9 +31,17 @@ def transcript_txt(transcript: Transcript) -> str:
     code_version=CAPTIONS_VERSION,
     kinds={"srt"},
     description="Captions as SubRip (`captions.srt`).",
+    check_specs=[
+        dg.AssetCheckSpec("well_formed", asset="captions_srt", description="Cues are whole and within limits.")
+    ],
 )
-def captions_srt(transcript: Transcript) -> str:
-    return to_srt(make_cues(transcript.words))
+def captions_srt(transcript: Transcript):
+    cues = make_cues(transcript.words)
+    return dg.MaterializeResult(
+        value=to_srt(cues),
+        metadata={"cues": len(cues)},
+        check_results=[check_result("well_formed", "captions_srt", caption_findings(cues))],
+    )
 
 
 @dg.asset(

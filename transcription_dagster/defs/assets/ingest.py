@@ -1,11 +1,13 @@
 """The recording as it came, made into the one form that everything after it reads."""
 
+import hashlib
 import tempfile
 from pathlib import Path
 
 import dagster as dg
 
 from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.levels import levels
 from transcription_dagster.clients.object_store import object_key
 from transcription_dagster.clients.sources.fetch import fetch
 from transcription_dagster.defs.failures import reported_failures
@@ -37,6 +39,9 @@ def audio(
         key = object_key(recording, AUDIO_FILE)
         files = store.open()
         files.put_file(key, flac)
+        with flac.open("rb") as file:
+            flac_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        loudness_by_second = levels(flac)
     for warning in facts.warnings:
         context.log.warning(warning)
     value = Audio(
@@ -50,6 +55,8 @@ def audio(
         channels=facts.channels,
         loudness=facts.loudness,
         flac_bytes=facts.flac_bytes,
+        flac_sha256=flac_sha256,
+        levels=loudness_by_second,
     )
     return dg.MaterializeResult(
         value=value,

@@ -7,15 +7,19 @@ from typing import Any
 
 import dagster as dg
 
+from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.previews import transcript_preview
+from transcription_dagster.defs.previews import table, transcript_preview
 from transcription_dagster.defs.resources import CatalogueResource, WhisperResource
 from transcription_dagster.model import Audio, SpeechOptions, Transcript
 from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG
 from transcription_dagster.queueing.speech_client import SpeechAnswer
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.speech.tokens import count_prompt_tokens
+from transcription_dagster.text.quality import loop_findings, silence_findings
 from transcription_dagster.text.transcribe_json import read_transcript
+from transcription_dagster.text.vocabulary import initial_prompt
 
 
 class TranscriptConfig(dg.Config):
@@ -56,6 +60,11 @@ def transcript_code_version(settings: Settings) -> str:
     kinds={"whisper", "json"},
     op_tags={GPU_TAG: ANY_GPU},
     description="What was said, word by word (`transcript.json`, Amazon Transcribe's layout), by Whisper on a GPU.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "plausible", asset="transcript", description="No phrase goes round in a loop, and nobody speaks in silence."
+        )
+    ],
 )
 def transcript(
     context: dg.AssetExecutionContext,
@@ -63,22 +72,30 @@ def transcript(
     audio: Audio,
     catalogue: CatalogueResource,
     whisper: WhisperResource,
-) -> dg.MaterializeResult[Transcript]:
+):
     with reported_failures():
         options = _options(config, catalogue, context.partition_key)
         answer = whisper.transcribe(context, audio, options)
         value = read_transcript(answer.result["transcript"])
     for removed in value.removed:
         context.log.warning(f"Left out {removed.start:.1f} s to {removed.end:.1f} s: {removed.reason}.")
-    return dg.MaterializeResult(value=value, metadata=_metadata(audio, value, answer))
+    findings = [*loop_findings(value.words, value.segments), *silence_findings(value.segments, audio.levels)]
+    return dg.MaterializeResult(
+        value=value,
+        metadata=_metadata(audio, value, answer),
+        check_results=[check_result("plausible", "transcript", findings)],
+    )
 
 
 def _options(config: TranscriptConfig, catalogue: CatalogueResource, uuid: str) -> SpeechOptions:
     """The run's own options before the recording's, and those before the settings'."""
     defaults = asdict(default_options(load_settings()))
-    recording = catalogue.recording(uuid)
-    if recording.language is not None:
-        defaults["language"] = recording.language
+    language = catalogue.recording(uuid).language
+    if language is not None:
+        defaults["language"] = language
+    if defaults["initial_prompt"] is None:
+        general, own = catalogue.terms(uuid)
+        defaults["initial_prompt"] = initial_prompt(general, own=own, count_tokens=count_prompt_tokens) or None
     chosen = {name: value for name, value in config.model_dump().items() if value is not None}
     merged: dict[str, Any] = {**defaults, **chosen}
     merged["temperatures"] = tuple(merged["temperatures"])
@@ -103,6 +120,12 @@ def _metadata(audio: Audio, value: Transcript, answer: SpeechAnswer) -> dict[str
         "attempts": len(answer.attempts),
         "options": dg.MetadataValue.json(dict(value.options)),
         "removed": len(value.removed),
+        **({"removed_list": dg.MetadataValue.md(_removed(value))} if value.removed else {}),
         **({} if confidence is None else {"mean_confidence": confidence}),
         **({} if words else {"note": "No speech was found in this recording."}),
     }
+
+
+def _removed(value: Transcript) -> str:
+    rows = [(f"{removed.start:.1f} to {removed.end:.1f}", removed.text, removed.reason) for removed in value.removed]
+    return table(("seconds", "text", "left out because"), rows)

@@ -1,0 +1,30 @@
+"""How loud a recording is, second by second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from transcription_dagster.audio.container import SAMPLE_RATE
+from transcription_dagster.audio.decode import read_blocks
+
+#: Root mean square of the smallest step of a 16-bit sample, in dBFS; digital silence counts as this.
+FLOOR_DBFS = -90.3
+
+_BLOCK_SECONDS = 60
+
+
+def levels(path: Path) -> tuple[tuple[float, float, float], ...]:
+    """The level of each second of normalised audio as (start, end, level), in seconds and dBFS (root mean square)."""
+    found: list[tuple[float, float, float]] = []
+    for block in read_blocks(path, _BLOCK_SECONDS):
+        start = found[-1][1] if found else 0.0
+        for offset in range(0, len(block), SAMPLE_RATE):
+            second = block[offset : offset + SAMPLE_RATE].astype(np.float64)
+            power = float(np.mean(second**2))
+            level = max(FLOOR_DBFS, 10 * np.log10(power)) if power > 0 else FLOOR_DBFS
+            end = start + len(second) / SAMPLE_RATE
+            found.append((start, end, round(float(level), 1)))
+            start = end
+    return tuple(found)

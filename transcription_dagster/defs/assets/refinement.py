@@ -1,0 +1,104 @@
+"""The text as it should have been written: corrected by the vocabulary and by Claude, and laid back onto the times."""
+
+import dagster as dg
+
+from transcription_dagster.clients.claude import connect
+from transcription_dagster.clients.claude_prices import price_of
+from transcription_dagster.database import spending
+from transcription_dagster.defs.check_results import check_result
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.refinement_metadata import refinement_metadata
+from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.model import Transcript
+from transcription_dagster.refinement.assembly import prepare, unrefined
+from transcription_dagster.refinement.direct import refine
+from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.text.captions import make_cues
+from transcription_dagster.text.corrections import correct_cues
+from transcription_dagster.text.plain import join_words
+from transcription_dagster.text.quality import caption_findings, faithfulness
+from transcription_dagster.text.subtitles import to_srt, to_vtt
+from transcription_dagster.text.vocabulary import merged
+
+#: Raised when the instructions or the rules for edits change, so that older refinements show as stale.
+REFINEMENT_VERSION = "1"
+
+
+def refinement_code_version(settings: Settings) -> str:
+    """Changes with who refines: the model, or nobody."""
+    asked = settings.refinement if settings.refinement == "off" else settings.claude_model
+    return f"{REFINEMENT_VERSION}-{asked}"
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="refinement",
+    code_version=refinement_code_version(load_settings()),
+    kinds={"claude", "text"},
+    description="The text with misheard words, names and punctuation put right (`refined.txt`): by the vocabulary, and "
+    "by edits of Claude's that were checked one by one.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "faithful", asset="refined_txt", description="Few words were changed, and the numbers are the same."
+        )
+    ],
+)
+def refined_txt(
+    context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource
+):
+    with reported_failures():
+        refined = _refined(transcript, catalogue, load_settings())
+    if refined.note:
+        context.log.info(refined.note)
+    findings = faithfulness(join_words(transcript.words), join_words(refined.words))
+    return dg.MaterializeResult(
+        value=refined.text,
+        metadata=refinement_metadata(transcript, refined),
+        check_results=[check_result("faithful", "refined_txt", findings)],
+    )
+
+
+def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Settings) -> Refined:
+    """Refine as the settings say; what it cost is entered into the day's spending."""
+    general, own = catalogue.terms(transcript.recording)
+    terms = merged(general, own)
+    how = RefinementSettings.of(settings)
+    if settings.refinement == "off":
+        return unrefined(prepare(transcript, terms, how), Status.VOCABULARY_ONLY, "refinement by Claude is off")
+    spent = spending.spent_today(catalogue.engine)
+    refined = refine(transcript, terms, connect(), how, price=price_of(how.model), spent_today=spent)
+    if refined.dollars:
+        spending.enter(catalogue.engine, refined.dollars, recording=transcript.recording, model=refined.model)
+    return refined
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="refinement",
+    code_version="1",
+    kinds={"srt"},
+    description="The captions with the refined text (`refined.srt`): every cue keeps its time.",
+    check_specs=[
+        dg.AssetCheckSpec("well_formed", asset="refined_srt", description="Cues are whole and within limits.")
+    ],
+)
+def refined_srt(transcript: Transcript, refined_txt: str):
+    cues = correct_cues(make_cues(transcript.words), refined_txt)
+    return dg.MaterializeResult(
+        value=to_srt(cues),
+        metadata={"cues": len(cues)},
+        check_results=[check_result("well_formed", "refined_srt", caption_findings(cues))],
+    )
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="refinement",
+    code_version="1",
+    kinds={"webvtt"},
+    description="The captions with the refined text (`refined.vtt`): every cue keeps its time.",
+)
+def refined_vtt(transcript: Transcript, refined_txt: str) -> str:
+    return to_vtt(correct_cues(make_cues(transcript.words), refined_txt))
