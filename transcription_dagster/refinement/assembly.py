@@ -13,7 +13,8 @@ from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster.text.anchors import Anchors, compose
 from transcription_dagster.text.corrections import correct_words
 from transcription_dagster.text.edits import validate_edits
-from transcription_dagster.text.paragraphs import join_paragraphs, paragraph_starts
+from transcription_dagster.text.paragraphs import paragraph_starts
+from transcription_dagster.text.plain import join_paragraphs
 from transcription_dagster.text.vocabulary import correct_variants
 from transcription_dagster.text.windows import Window, join_edits, join_places, make_windows
 

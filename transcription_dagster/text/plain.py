@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from transcription_dagster.model import Transcript, Word
-from transcription_dagster.text.boundaries import ends_sentence
-
-#: Seconds of silence after which a finished sentence ends its paragraph, and an unfinished one does.
-PARAGRAPH_PAUSE = 1.5
-INTERRUPTION_PAUSE = 4.0
-#: A paragraph longer than this many characters ends with its sentence.
-LONG_PARAGRAPH = 800
+from transcription_dagster.text.paragraphs import paragraph_starts
 
 
 def join_words(words: Sequence[Word]) -> str:
@@ -21,27 +15,17 @@ def join_words(words: Sequence[Word]) -> str:
     return words[0].text + "".join(word.text if word.glued else f" {word.text}" for word in words[1:])
 
 
-def to_text(source: Transcript | Sequence[Word]) -> str:
-    """The words as paragraphs with an empty line between them, unwrapped, with a newline at the end.
+def join_paragraphs(words: Sequence[Word], starts: Sequence[int]) -> str:
+    """The words as paragraphs, each unwrapped, with an empty line between them and a newline at the end.
 
-    A paragraph ends at a pause after a sentence, at a very long pause, where another speaker begins, or at the end of
-    a sentence once it is long. No words give an empty text.
+    `starts` holds the index of each paragraph's first word. No words give an empty text.
     """
+    stops = [*starts[1:], len(words)]
+    text = "\n\n".join(join_words(words[first:stop]) for first, stop in zip(starts, stops, strict=False))
+    return f"{text}\n" if text else ""
+
+
+def to_text(source: Transcript | Sequence[Word]) -> str:
+    """The words as paragraphs where their own pauses, sentences and speakers make them."""
     words = source.words if isinstance(source, Transcript) else source
-    paragraphs: list[str] = []
-    first = 0
-    characters = 0
-    for index, word in enumerate(words):
-        characters += len(word.text) + 1
-        following = words[index + 1] if index + 1 < len(words) else None
-        if following is None or _ends_paragraph(word, following, characters):
-            paragraphs.append(join_words(words[first : index + 1]))
-            first, characters = index + 1, 0
-    return "".join(f"{paragraph}\n" for paragraph in "\n\n".join(paragraphs).splitlines())
-
-
-def _ends_paragraph(word: Word, following: Word, characters: int) -> bool:
-    pause = following.start - word.end
-    if word.speaker != following.speaker or pause >= INTERRUPTION_PAUSE:
-        return True
-    return ends_sentence(word, following) and (pause >= PARAGRAPH_PAUSE or characters > LONG_PARAGRAPH)
+    return join_paragraphs(words, paragraph_starts(words))

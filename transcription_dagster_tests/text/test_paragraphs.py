@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from transcription_dagster.model import Word
-from transcription_dagster.text.paragraphs import join_paragraphs, paragraph_starts
+from transcription_dagster.text.paragraphs import paragraph_starts
 from transcription_dagster_tests.transcripts import spoken
 
 LONG = "Word " + " ".join(["word"] * 49) + "."
@@ -17,17 +17,15 @@ def later(words: tuple[Word, ...], first: int, seconds: float) -> list[Word]:
 
 def test_no_words_make_no_paragraph() -> None:
     assert paragraph_starts([]) == ()
-    assert join_paragraphs([], ()) == ""
 
 
 def test_a_topic_begins_a_paragraph_only_where_a_sentence_begins() -> None:
     assert paragraph_starts(spoken("One two. Three four."), {1, 2, 3}) == (0, 2)
 
 
-def test_a_pause_after_a_sentence_ends_a_paragraph_that_is_long_enough() -> None:
-    assert paragraph_starts(later(spoken(f"{LONG} Next one."), 50, 2.0)) == (0, 50)
-    assert paragraph_starts(later(spoken(f"{LONG} Next one."), 20, 2.0)) == (0,)
-    assert paragraph_starts(later(spoken("Short. Next one."), 1, 2.0)) == (0,)
+def test_a_pause_ends_a_paragraph_only_after_a_sentence() -> None:
+    assert paragraph_starts(later(spoken("One two. Three four."), 2, 2.0)) == (0, 2)
+    assert paragraph_starts(later(spoken("One two. Three four."), 1, 2.0)) == (0,)
 
 
 def test_a_very_long_pause_and_another_speaker_always_do() -> None:
@@ -41,7 +39,3 @@ def test_a_paragraph_ends_once_it_is_long() -> None:
     starts = paragraph_starts(words)
     assert len(starts) > 1
     assert all(start % 50 == 0 for start in starts)
-
-
-def test_paragraphs_are_joined_with_an_empty_line() -> None:
-    assert join_paragraphs(spoken("One. Two. Three."), (0, 1)) == "One.\n\nTwo. Three.\n"

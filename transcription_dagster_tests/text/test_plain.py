@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from transcription_dagster.model import Transcript, Word
-from transcription_dagster.text.plain import join_words, to_text
+from transcription_dagster.text.plain import join_paragraphs, join_words, to_text
 from transcription_dagster_tests.text.speech import say, spoken_words
 
 
@@ -44,3 +44,9 @@ def test_a_long_paragraph_ends_with_its_sentence() -> None:
 @given(spoken_words(speakers=True))
 def test_the_text_holds_every_word_in_order(words: list[Word]) -> None:
     assert to_text(words).split() == [word.text for word in words]
+
+
+def test_paragraphs_begin_where_they_are_told_to() -> None:
+    words = say("One. Two. Three.")
+    assert join_paragraphs(words, (0, 1)) == "One.\n\nTwo. Three.\n"
+    assert join_paragraphs([], ()) == ""
