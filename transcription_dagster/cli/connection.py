@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from transcription_dagster.database.connection import check_version, open_database
+from transcription_dagster.database.connection import Engine, check_version, open_database
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 
 @contextmanager

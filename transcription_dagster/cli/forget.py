@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +10,8 @@ from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.database import recordings
+from transcription_dagster.database.connection import Engine
 from transcription_dagster.settings import load_settings
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 
 @click.command()

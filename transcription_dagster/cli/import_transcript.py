@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.files import INPUT, read_input
 from transcription_dagster.clients.object_store import ObjectStore, object_key
+from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import load_settings
 from transcription_dagster.text.transcribe_json import read_transcript
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 
 @click.command("import")

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import click
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.embedding_models import EmbeddingModel, in_use
 from transcription_dagster.database.search import MATCH_END, MATCH_START, Embedding, Hit
 from transcription_dagster.database.search import search as search_database
@@ -22,9 +22,6 @@ from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.readiness import base_url
 from transcription_dagster.stack.stack import running
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.database import worklists
+from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.model import Term
 from transcription_dagster.settings import load_settings
 from transcription_dagster.worklists import write
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 
 @click.command()

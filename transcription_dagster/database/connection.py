@@ -17,6 +17,9 @@ from transcription_dagster.errors import (
     WrongDatabaseVersion,
 )
 
+#: `Engine` for those outside this folder, who hold one and know nothing else of SQLAlchemy.
+__all__ = ["Engine", "check_version", "open_database", "transaction", "upgrade"]
+
 _SCHEMES = {"postgresql", "postgres", "postgresql+psycopg"}
 
 #: Key of the advisory lock that one upgrade at a time holds; any number that no other program picks.

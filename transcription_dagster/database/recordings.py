@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, any_, case, cast, delete, func, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
+from sqlalchemy.dialects.postgresql import ARRAY, UUID, Insert, insert
 
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import RecordingRow
@@ -104,7 +104,7 @@ def _set_failure(engine: Engine, uuid: str, **values: Any) -> None:
         connection.execute(statement)
 
 
-def _upsert() -> Any:
+def _upsert() -> Insert:
     statement = insert(RecordingRow)
     new = statement.excluded
     same_source = RecordingRow.source == new.source

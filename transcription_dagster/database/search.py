@@ -133,9 +133,9 @@ _LANGUAGES = text(
 
 
 def _languages(connection: Connection, wanted: str | None) -> list[str]:
-    """The languages there are chunks in: all, or `wanted` and its regional variants."""
+    """The languages there are chunks in: all, or `wanted` and its regional variants, in any case."""
     present = connection.execute(_LANGUAGES).scalars()
-    return [code for code in present if wanted is None or code == wanted or code.startswith(f"{wanted}-")]
+    return [code for code in present if wanted is None or f"{code}-".lower().startswith(f"{wanted}-".lower())]
 
 
 def _filters(

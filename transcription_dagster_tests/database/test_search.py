@@ -119,7 +119,9 @@ def test_no_more_hits_than_asked_for(library: Engine) -> None:
     [
         ({"language": "en"}, {FERRY, WEATHER}),
         ({"language": "en-GB"}, {WEATHER}),
+        ({"language": "EN-gb"}, {WEATHER}),
         ({"language": "fr"}, set()),
+        ({"language": "e"}, set()),
         ({"language": "e%"}, set()),
         ({"since": datetime(2024, 1, 10, tzinfo=UTC)}, {WEATHER, GERMAN}),
         ({"until": datetime(2024, 1, 10, tzinfo=UTC)}, {FERRY}),

@@ -1,4 +1,8 @@
-"""Alembic, run from inside the program: which revision a database has, and how it gets to the program's own."""
+"""Alembic, run from inside the program: which revision a database has, and how it gets to the program's own.
+
+A migration is a file in `versions`, numbered on from the last one. It changes the tables to what `tables.py` says, and
+a test compares the two.
+"""
 
 from __future__ import annotations
 
