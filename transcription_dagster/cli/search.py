@@ -78,12 +78,15 @@ def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | Non
     """
     from transcription_dagster.clients.embedder import open_embedder
 
+    used = in_use(engine)
     try:
         embedder = open_embedder(settings)
-        model = EmbeddingModel(embedder.model, embedder.dimensions)
-        if model in in_use(engine):
-            return Embedding(model, embedder.encode([text])[0])
-        reason = f"no recording is embedded with {model.name}"
+        # The name first, for to tell its dimensions a model has to be loaded.
+        if any(model.name == embedder.model for model in used):
+            model = EmbeddingModel(embedder.model, embedder.dimensions)
+            if model in used:
+                return Embedding(model, embedder.encode([text])[0])
+        reason = f"no recording is embedded with {embedder.model}"
     except TranscriptionError as error:
         reason = str(error)
     click.echo(f"Searching by words alone: {reason}", err=True)

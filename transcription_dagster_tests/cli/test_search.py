@@ -9,13 +9,31 @@ from click.testing import Result
 from sqlalchemy import Engine
 
 from transcription_dagster.cli.search import clock
+from transcription_dagster.clients import embedder
 from transcription_dagster.database.chunks import EmbeddedChunk, replace_chunks
 from transcription_dagster.database.embedding_models import EmbeddingModel
 from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.errors import ServiceUnavailable, TranscriptionError
 
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
 MODEL = EmbeddingModel("tiny", 2)
+
+
+class TinyEmbedder:
+    """Knows one direction, that of the first recording, and fails where it was told to."""
+
+    model = MODEL.name
+    dimensions = MODEL.dimensions
+
+    def __init__(self, model: str = MODEL.name, problem: TranscriptionError | None = None) -> None:
+        self.model = model
+        self._problem = problem
+
+    def encode(self, texts: list[str]) -> list[list[float]]:
+        if self._problem:
+            raise self._problem
+        return [[1.0, 0.0] for _ in texts]
 
 
 @pytest.fixture
@@ -35,6 +53,31 @@ def test_an_answer_shows_where_it_is_and_what_was_said(on_database: Command, lib
     assert heading == "1. Harbour [bold]news  1:02:05 to 1:02:10"
     assert "⟦ferry⟧ ⟦leaves⟧" in snippet
     assert link.strip() == f"http://127.0.0.1:3000/assets/publication?view=partitions&partition={A}"
+
+
+def test_meaning_finds_what_shares_no_word(
+    on_database: Command, library: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedder, "open_embedder", lambda settings: TinyEmbedder())
+    result = on_database("search", "--json", "boat timetable")
+    assert [answer["recording"] for answer in json.loads(result.stdout)] == [A, B]
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("tiny", "reason"),
+    [
+        (TinyEmbedder(model="other"), "no recording is embedded with other"),
+        (TinyEmbedder(problem=ServiceUnavailable("Bedrock is away")), "Bedrock is away"),
+    ],
+)
+def test_without_a_vector_the_words_decide_and_it_is_said(
+    on_database: Command, library: Engine, monkeypatch: pytest.MonkeyPatch, tiny: TinyEmbedder, reason: str
+) -> None:
+    monkeypatch.setattr(embedder, "open_embedder", lambda settings: tiny)
+    result = on_database("search", "--json", "ferry")
+    assert [answer["recording"] for answer in json.loads(result.stdout)] == [A]
+    assert result.stderr == f"Searching by words alone: {reason}\n"
 
 
 def test_nothing_that_a_terminal_obeys_comes_out_of_a_transcript(on_database: Command, library: Engine) -> None:
