@@ -24,6 +24,8 @@ from botocore.utils import parse_timestamp
 
 from transcription_dagster.errors import PermanentError, ServiceRefused, ServiceUnavailable, TransientError
 
+#: Throttling may last; an endpoint that is not there does not come back so soon.
+_ATTEMPTS = {"standard": 4, "adaptive": 8}
 _NO_RETRY_HELPS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -61,7 +63,7 @@ def aws_client(service: str, *, retries: Literal["standard", "adaptive"], read_s
     import boto3
 
     config = Config(
-        retries={"mode": retries, "total_max_attempts": 8 if retries == "adaptive" else 4},
+        retries={"mode": retries, "total_max_attempts": _ATTEMPTS[retries]},
         connect_timeout=10,
         read_timeout=read_seconds,
     )
