@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transcription_dagster.errors import InvalidSetting
+from transcription_dagster.model import SpeechOptions
 
 #: What stands between the values of settings that are lists; the others are JSON.
 _SEPARATORS = {"source_folders": os.pathsep, "source_hosts": ","}
@@ -192,6 +193,18 @@ class Settings(BaseSettings):
         if self.database_url is None:
             raise InvalidSetting("TRANSCRIPTION_DATABASE_URL is not set; `transcription up` sets it for what it starts")
         return self.database_url.get_secret_value()
+
+    def speech_options(self) -> SpeechOptions:
+        """The decoding options of a recording that asks for nothing else."""
+        return SpeechOptions(
+            model=self.model,
+            language=self.language,
+            initial_prompt=self.initial_prompt,
+            beam_size=self.beam_size,
+            temperatures=self.temperatures,
+            condition_on_previous_text=self.condition_on_previous_text,
+            remove_invented_speech=self.remove_invented_speech,
+        )
 
     @cached_property
     def models_folder(self) -> Path:

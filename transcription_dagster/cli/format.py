@@ -13,7 +13,8 @@ from transcription_dagster.text.plain import to_text
 from transcription_dagster.text.subtitles import to_srt, to_vtt
 from transcription_dagster.text.transcribe_json import read_transcript, write_transcript
 
-_FORMATS: dict[str, Callable[[Transcript, CaptionLimits], str]] = {
+#: Writers of a transcript, by the extension of what they write.
+FORMATS: dict[str, Callable[[Transcript, CaptionLimits], str]] = {
     "srt": lambda transcript, limits: to_srt(make_cues(transcript.words, limits)),
     "vtt": lambda transcript, limits: to_vtt(make_cues(transcript.words, limits)),
     "txt": lambda transcript, _: to_text(transcript),
@@ -23,7 +24,7 @@ _FORMATS: dict[str, Callable[[Transcript, CaptionLimits], str]] = {
 
 @click.command("format")
 @click.argument("file", type=INPUT)
-@click.option("--to", "kind", type=click.Choice(list(_FORMATS)), help="Format; else the extension of -o, else srt.")
+@click.option("--to", "kind", type=click.Choice(list(FORMATS)), help="Format; else the extension of -o, else srt.")
 @click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
 @click.option("--lines", type=click.IntRange(1, 4), default=2, show_default=True, help="Lines in a caption.")
 @click.option("--line-length", type=click.IntRange(10, 200), default=42, show_default=True, help="Columns in a line.")
@@ -54,5 +55,5 @@ def format_transcript(
     limits = CaptionLimits(
         max_lines=lines, max_line_characters=line_length, frame_rate=frame_rate, characters_per_second=reading_speed
     )
-    chosen = kind or (extension(output) if extension(output) in _FORMATS else "srt")
-    write_output(output, _FORMATS[chosen](transcript, limits))
+    chosen = kind or (extension(output) if extension(output) in FORMATS else "srt")
+    write_output(output, FORMATS[chosen](transcript, limits))

@@ -33,22 +33,9 @@ class TranscriptConfig(dg.Config):
     condition_on_previous_text: bool | None = None
 
 
-def default_options(settings: Settings) -> SpeechOptions:
-    """The decoding options that the settings give."""
-    return SpeechOptions(
-        model=settings.model,
-        language=settings.language,
-        initial_prompt=settings.initial_prompt,
-        beam_size=settings.beam_size,
-        temperatures=settings.temperatures,
-        condition_on_previous_text=settings.condition_on_previous_text,
-        remove_invented_speech=settings.remove_invented_speech,
-    )
-
-
 def transcript_code_version(settings: Settings) -> str:
     """Changes with the model and the decoding options, so that older transcripts show as stale."""
-    options = asdict(default_options(settings))
+    options = asdict(settings.speech_options())
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
     return f"1-{settings.model.rsplit('/', 1)[-1]}-{digest[:12]}"
 
@@ -89,7 +76,7 @@ def transcript(
 
 def _options(config: TranscriptConfig, catalogue: CatalogueResource, uuid: str) -> SpeechOptions:
     """The run's own options before the recording's, and those before the settings'."""
-    defaults = asdict(default_options(load_settings()))
+    defaults = asdict(load_settings().speech_options())
     language = catalogue.recording(uuid).language
     if language is not None:
         defaults["language"] = language
