@@ -184,7 +184,8 @@ class _EntryReader:
         try:
             return tuple(parse_terms(value, "`vocabulary`"))
         except InvalidVocabulary as error:
-            self._problem(str(error))
+            # It quotes keys as they are, and a problem is one line.
+            self._problem(" ".join(str(error).split()))
             return ()
 
     def _source(self, *, must_exist: bool) -> str | None:
@@ -222,7 +223,8 @@ class _EntryReader:
     def _file(self, path: Path, value: str, must_exist: bool) -> str | None:
         path = Path(os.path.normpath(self._folder / path))
         if must_exist and not path.is_file():
-            self._problem(f"`source` {value!r}: {path} {'is not a file' if path.exists() else 'does not exist'}")
+            what = "is not a file" if path.exists() else "does not exist"
+            self._problem(f"`source` {value!r}: {os.fspath(path)!r} {what}")
             return None
         return path.as_uri()
 

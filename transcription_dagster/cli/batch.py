@@ -20,6 +20,7 @@ from transcription_dagster.settings import load_settings
 from transcription_dagster.worklists import load
 
 _WRONG_INPUT = 2
+_FILE_WIDTH = 120
 
 
 @click.command()
@@ -57,7 +58,11 @@ def batch(worklist: Path, threads: int | None, model: str | None, yes: bool, ski
 
 def report(outcomes: Sequence[Outcome], signals: StopSignals, command: str) -> None:
     """Show what became of a batch; exits unless all of it is done."""
-    Console().print(table(outcomes))
+    console = Console()
+    if not console.is_terminal:
+        # A file has no width of its own, and the default one breaks UUIDs.
+        console = Console(width=_FILE_WIDTH)
+    console.print(table(outcomes))
     lines, code = summary(outcomes, stopped=signals.count > 0, command=command)
     for line in lines:
         click.echo(line)

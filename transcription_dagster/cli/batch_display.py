@@ -91,7 +91,7 @@ def describe_outcome(outcome: Outcome) -> Text:
     if outcome.error is not None:
         return Text.assemble(("failed", "red"), f" {name(outcome.entry)}: {outcome.error}")
     words, seconds = outcome.figure("words") or 0, outcome.figure("gpu_seconds") or 0.0
-    figures = f"{clock(outcome.audio_seconds)} of audio, {words:.0f} words, {seconds:.1f} s on the GPU"
+    figures = f"{clock(outcome.audio_seconds)} of audio, {words:.0f} words, {seconds:.1f} s of inference"
     return Text.assemble((outcome.status, "green"), f" {name(outcome.entry)}: {figures}")
 
 
@@ -104,14 +104,15 @@ def picture(executors: Sequence[WorkerStatus], progress: Progress, entries: Mapp
             _bar(executor.progress or 0.0) if executor.state == "busy" else Text(executor.state, style="dim"),
             Text(_activity(executor, entries), no_wrap=True, overflow="ellipsis"),
         )
-    if not executors:
-        rows.add_row(Text("No executor is alive; what was asked for waits.", style="yellow"))
     finished = (progress.done + progress.failed) / progress.total if progress.total else 1.0
-    return Group(rows, _bar(finished, width=60), Text(progress.describe()))
+    rows.add_row(Text("all", style="bold"), _bar(finished), Text(progress.describe()))
+    if executors:
+        return rows
+    return Group(Text("No executor is alive; what was asked for waits.", style="yellow"), rows)
 
 
-def _bar(share: float, width: int = 24) -> ProgressBar:
-    return ProgressBar(total=1.0, completed=min(1.0, share), width=width)
+def _bar(share: float) -> ProgressBar:
+    return ProgressBar(total=1.0, completed=min(1.0, share), width=24)
 
 
 def _activity(executor: WorkerStatus, entries: Mapping[str, Entry]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from transcription_dagster.cli.batch_display import Display
 from transcription_dagster.cli.batch_state import BatchState
@@ -13,22 +12,10 @@ from transcription_dagster.clients.dagster_graphql import DagsterClient
 from transcription_dagster.errors import TransientError
 from transcription_dagster.queueing.health import PoolStatus
 
-#: Seconds between two looks at Dagster.
-_LOOK_SECONDS = 1.0
 #: A database that restarts, or a web server that does, is back sooner.
 _PATIENCE_SECONDS = 300.0
 #: How long runs that were told to end may take.
 _ABORT_SECONDS = 30.0
-
-
-class Stops(Protocol):
-    """How often the batch was asked to stop."""
-
-    count: int
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the first time; whether it has come."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +27,10 @@ class Surroundings:
     read_pool: Callable[[], PoolStatus]
     #: Raises if the stack is gone for good.
     check_stack: Callable[[], None]
-    stops: Stops
+    #: How often somebody asked the batch to stop.
+    stop_requests: Callable[[], int]
+    #: Waits for so many seconds, or less when the first request to stop comes.
+    pause: Callable[[float], object]
     display: Display
 
 
@@ -52,9 +42,11 @@ class Silence:
         self._since: float | None = None
 
     def ended(self) -> None:
+        """It answers."""
         self._since = None
 
     def goes_on(self, error: TransientError) -> None:
+        """It does not answer; raises `error` when that has lasted too long, and what `check_stack` raises."""
         self._around.check_stack()
         if self._since is None:
             self._since = time.monotonic()
@@ -81,22 +73,16 @@ class Stopping:
     def given_up(self) -> bool:
         """Whether nothing is waited for any more."""
         aborted_long_ago = self._aborted_at is not None and time.monotonic() - self._aborted_at > _ABORT_SECONDS
-        return aborted_long_ago or self._around.stops.count > 2
+        return aborted_long_ago or self._around.stop_requests() > 2
 
     def listen(self, state: BatchState) -> None:
-        now = time.monotonic()
-        if self._around.stops.count > 0 and self._asked_at is None:
+        """Look whether anybody asked, and tell `state`."""
+        now, requests = time.monotonic(), self._around.stop_requests()
+        if requests > 0 and self._asked_at is None:
             self._asked_at = now
             state.stop()
             self._around.display.note("Nothing new starts; what runs finishes. Ctrl+C again ends it at once.")
         overdue = self._asked_at is not None and now - self._asked_at > self._shutdown_seconds
-        if (overdue or self._around.stops.count > 1) and self._aborted_at is None:
+        if (overdue or requests > 1) and self._aborted_at is None:
             self._aborted_at = now
             self._around.display.note("Ending the runs that are under way; their recordings stay waiting.")
-
-    def pause(self) -> None:
-        # Once it has been asked, waiting for the request to stop would return at once.
-        if self._asked_at is None:
-            self._around.stops.wait(_LOOK_SECONDS)
-        else:
-            time.sleep(_LOOK_SECONDS)

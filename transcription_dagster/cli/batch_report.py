@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -95,17 +96,17 @@ def name(entry: Entry) -> str:
 def table(outcomes: Sequence[Outcome]) -> Table:
     """Return the table that a batch ends with: a row for each recording, or, of very many, for each that failed."""
     listed = outcomes if len(outcomes) <= _LONGEST_TABLE else [one for one in outcomes if one.status == "failed"]
-    result = Table(show_footer=True, header_style="bold")
-    result.add_column("Recording", _totals(outcomes), overflow="fold")
-    result.add_column("Status")
+    result = Table(box=SIMPLE_HEAD, show_footer=True, header_style="bold", pad_edge=False)
+    result.add_column("Recording", _totals(outcomes), overflow="fold", min_width=36)
+    result.add_column("Status", no_wrap=True)
     for heading, total in (
         ("Audio", clock(_sum(outcomes, "audio_seconds"))),
         ("Words", f"{_sum(outcomes, 'words'):.0f}"),
         ("Confidence", ""),
-        ("On the GPU", f"{_sum(outcomes, 'gpu_seconds'):.1f} s"),
-        ("Real-time factor", _ratio(_sum(outcomes, "gpu_seconds"), _sum(outcomes, "audio_seconds"))),
+        ("Inference", f"{_sum(outcomes, 'gpu_seconds'):.1f} s"),
+        ("RTF", _ratio(_sum(outcomes, "gpu_seconds"), _sum(outcomes, "audio_seconds"))),
     ):
-        result.add_column(heading, total, justify="right")
+        result.add_column(heading, total, justify="right", no_wrap=True)
     for outcome in listed:
         result.add_row(*_row(outcome))
     return result

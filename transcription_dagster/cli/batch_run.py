@@ -25,6 +25,8 @@ from transcription_dagster.worklists import Entry, Worklist
 JOB: Final = "transcribe_recordings"
 PARTITIONS: Final = "recordings"
 
+#: Seconds between two looks at Dagster.
+_LOOK_SECONDS = 1.0
 #: Runs asked for in one request.
 _BULK = 20
 
@@ -81,7 +83,7 @@ class BatchRun:
             else:
                 self._silence.ended()
             if not self._state.over:
-                self._stopping.pause()
+                self._around.pause(_LOOK_SECONDS)
 
     def progress(self) -> Progress:
         """How far the batch is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -84,7 +85,8 @@ def run_batch(batch: Batch, stack: RunningStack, settings: Settings, signals: St
             client=context.enter_context(DagsterClient(stack.url)),
             read_pool=lambda: read_pool(url, stale_seconds=settings.stale_seconds),
             check_stack=lambda: _check(stack),
-            stops=signals,
+            stop_requests=lambda: signals.count,
+            pause=lambda seconds: _pause(signals, seconds),
             display=context.enter_context(live) if live else LineDisplay(console),
         )
         state = BatchState(entries, keep_going=batch.keep_going)
@@ -115,3 +117,11 @@ def _refuse_other_gpus(stack: RunningStack, gpus: str | None) -> None:
 def _check(stack: RunningStack) -> None:
     if not stack.alive():
         raise StackError(f"the stack ended; see {stack.home / 'logs'}")
+
+
+def _pause(signals: StopSignals, seconds: float) -> None:
+    # Once a signal has come, waiting for the first one would return at once.
+    if signals.count:
+        time.sleep(seconds)
+    else:
+        signals.wait(seconds)

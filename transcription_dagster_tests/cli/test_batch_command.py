@@ -1,0 +1,71 @@
+"""The command line of `batch`, as far as it goes before a stack is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from transcription_dagster.cli.batch import batch
+
+ONE = "919f49d0-ef35-5e93-b564-e948b9d75f83"
+
+
+@pytest.fixture
+def worklist(tmp_path: Path) -> Path:
+    return tmp_path / "worklist.json"
+
+
+def call(worklist: Path, *options: str) -> Result:
+    environment = {"TRANSCRIPTION_HOME": str(worklist.parent / "home")}
+    return CliRunner().invoke(batch, [str(worklist), *options], env=environment)
+
+
+def test_a_worklist_with_problems_is_refused_with_a_line_for_each_before_anything_starts(worklist: Path) -> None:
+    worklist.write_text(json.dumps([{"uuid": "x"}, {"uuid": ONE, "source": "gone.wav"}]))
+    result = call(worklist)
+    assert result.exit_code == 2
+    first, second = result.stderr.splitlines()
+    assert first.startswith(f"transcription: {worklist}: entry 1: 'x' is not a canonical")
+    assert second.startswith(f"transcription: {worklist}: entry 2: `source` 'gone.wav'")
+    assert not (worklist.parent / "home").exists()
+
+
+def test_a_worklist_that_is_not_there_is_refused(worklist: Path) -> None:
+    assert call(worklist).exit_code == 2
+
+
+@pytest.mark.parametrize("entries", [[], [{"uuid": ONE, "status": "done"}]])
+def test_where_nothing_is_left_that_is_said_and_all_is_well(worklist: Path, entries: list[object]) -> None:
+    worklist.write_text(json.dumps(entries))
+    result = call(worklist)
+    assert (result.exit_code, result.output) == (0, f"{worklist}: nothing is left to do\n")
+
+
+def test_entries_that_are_skipped_are_not_left(worklist: Path) -> None:
+    worklist.write_text(json.dumps([{"uuid": ONE}]))
+    assert call(worklist, "--skip", "1").exit_code == 0
+
+
+def test_a_model_that_does_not_exist_is_refused_at_once(worklist: Path) -> None:
+    worklist.write_text(json.dumps([{"uuid": ONE}]))
+    result = call(worklist, "-m", "enormous")
+    assert result.exit_code == 2
+    assert "'enormous' is neither a checkpoint file nor a known model" in result.stderr
+    assert not (worklist.parent / "home").exists()
+
+
+@pytest.mark.parametrize("options", [("-t", "0"), ("--skip", "-1"), ("--what",)])
+def test_an_option_that_cannot_be_is_refused(worklist: Path, options: tuple[str, ...]) -> None:
+    worklist.write_text("[]")
+    assert call(worklist, *options).exit_code == 2
+
+
+def test_the_command_starts_without_dagster_and_torch() -> None:
+    modules = "import sys, transcription_dagster.cli.batch; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", modules], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"dagster", "torch", "whisper", "transformers"} & set(loaded)

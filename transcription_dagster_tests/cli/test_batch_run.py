@@ -1,0 +1,318 @@
+"""A batch from its first run to its last, against a web server that answers as Dagster does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.cli.batch_patience import Surroundings
+from transcription_dagster.cli.batch_report import Outcome, Progress
+from transcription_dagster.cli.batch_run import BatchRun, Orders
+from transcription_dagster.cli.batch_state import BatchState
+from transcription_dagster.clients.dagster_graphql import DagsterClient
+from transcription_dagster.errors import DatabaseUnavailable, ServiceRefused, StackError
+from transcription_dagster.queueing.health import PoolStatus, WorkerStatus
+from transcription_dagster.worklists import load
+from transcription_dagster_tests.clients.web_server import Reply
+from transcription_dagster_tests.fake_dagster import (
+    FakeDagster,
+    fake_dagster,
+    json_reply,
+    materialization,
+    step_failure,
+)
+
+CONFIG = {"ops": {"transcript": {"config": {"model": "tiny"}}}}
+
+
+@dataclass
+class Recorder:
+    """A display that remembers what it was shown, and does something in between."""
+
+    finish: list[Outcome] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    progress: list[Progress] = field(default_factory=list)
+
+    def update(self, executors: Sequence[WorkerStatus], progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def finished(self, outcome: Outcome) -> None:
+        self.finish.append(outcome)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Lab:
+    """A batch of recordings whose web server, pool and user a test controls."""
+
+    def __init__(self, folder: Path, dagster: FakeDagster, client: DagsterClient) -> None:
+        self.dagster = dagster
+        self.display = Recorder()
+        self.path = folder / "worklist.json"
+        self.requests = 0
+        #: The user asks so often to stop after so many looks.
+        self.stop_after: dict[int, int] = {}
+        self.looks = 0
+        self.executors = 1
+        self.stack_lives = True
+        self.database_answers = True
+        self._client = client
+
+    def run(
+        self, count: int = 3, *, threads: int | None = 2, keep_going: bool = False, shutdown_seconds: float = 60
+    ) -> BatchRun:
+        self.uuids = [uuid(number) for number in range(count)]
+        self.path.write_text(json.dumps([{"uuid": key} for key in self.uuids]))
+        worklist = load(self.path)
+        around = Surroundings(
+            self._client, self._read_pool, self._check, lambda: self.requests, self._pause, self.display
+        )
+        orders = Orders("batch-1", CONFIG, threads, runs_per_gpu=3, shutdown_seconds=shutdown_seconds)
+        state = BatchState(self.uuids, keep_going=keep_going)
+        batch = BatchRun(worklist, worklist.entries, state, orders, around)
+        batch.carry_out()
+        return batch
+
+    @property
+    def statuses(self) -> list[str | None]:
+        """What the worklist says of each recording."""
+        return [entry.get("status") for entry in self.written]
+
+    @property
+    def written(self) -> list[dict]:
+        return json.loads(self.path.read_text())
+
+    def _read_pool(self) -> PoolStatus:
+        if not self.database_answers:
+            raise DatabaseUnavailable("the database did not answer")
+        return PoolStatus(tuple(executor(f"cpu:{number}") for number in range(self.executors)), {})
+
+    def _check(self) -> None:
+        if not self.stack_lives:
+            raise StackError("the stack ended")
+
+    def _pause(self, _seconds: float) -> None:
+        self.looks += 1
+        assert self.looks < 100, "the batch does not end"
+        self.requests += self.stop_after.get(self.looks, 0)
+
+
+def uuid(number: int) -> str:
+    return f"00000000-0000-0000-0000-{number:012}"
+
+
+def executor(device: str) -> WorkerStatus:
+    return WorkerStatus(device, "gpu", "host", 1, device, "tiny", "idle", None, None, 0, 1, None, 0.1)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with fake_dagster() as dagster, DagsterClient(dagster.url) as client:
+        yield Lab(tmp_path, dagster, client)
+
+
+def test_a_batch_makes_every_recording_and_notes_the_results(lab: Lab) -> None:
+    lab.dagster.materializations = [materialization("transcript", uri="file:///s/t.json", words=7, audio_seconds=60)]
+    batch = lab.run(5)
+    assert lab.statuses == ["done"] * 5
+    assert lab.written[0]["files"] == ["file:///s/t.json"]
+    assert [outcome.figure("words") for outcome in batch.outcomes.values()] == [7] * 5
+    assert lab.dagster.partitions == lab.uuids
+    assert {tuple(sorted(run.tags.items()))[1] for run in lab.dagster.runs.values()} == {
+        ("transcription/batch", "batch-1")
+    }
+    assert all(run.config == CONFIG for run in lab.dagster.runs.values())
+    last = lab.display.progress[-1]
+    assert (last.done, last.waiting, last.in_flight, last.audio_seconds) == (5, 0, 0, 300)
+
+
+@pytest.mark.parametrize(
+    ("count", "threads", "executors", "peak"), [(5, 2, 4, 2), (8, None, 2, 6), (2, None, 0, 1), (25, 50, 1, 25)]
+)
+def test_no_more_are_in_flight_than_asked_for_or_than_the_executors_take(
+    lab: Lab, count: int, threads: int | None, executors: int, peak: int
+) -> None:
+    lab.executors = executors
+    lab.run(count, threads=threads)
+    assert lab.dagster.peak == peak
+    assert lab.statuses == ["done"] * count
+
+
+def test_the_worklist_is_written_as_results_arrive(lab: Lab) -> None:
+    seen: list[list[str | None]] = []
+    lab.dagster.interfere = lambda operation, _: seen.append(lab.statuses) if operation == "LaunchRuns" else None
+    lab.run(3, threads=1)
+    assert seen == [[None, None, None], ["done", None, None], ["done", "done", None]]
+
+
+def test_the_first_failure_stops_the_batch_and_what_runs_finishes(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(1): "FAILURE"}
+    lab.dagster.events = [step_failure("audio", "ValueError: no audio stream")]
+    lab.run(6, threads=3)
+    assert lab.statuses == ["done", "failed", "done", None, None, None]
+    assert lab.written[1]["error"] == "audio: ValueError: no audio stream"
+    assert len(lab.dagster.runs) == 3
+
+
+def test_with_yes_the_rest_is_done(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "FAILURE", uuid(3): "FAILURE"}
+    lab.run(6, keep_going=True)
+    assert lab.statuses == ["failed", "done", "done", "failed", "done", "done"]
+
+
+def test_what_waits_in_dagsters_queue_is_taken_back_after_a_failure(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "FAILURE", uuid(2): "QUEUED"}
+    lab.run(3, threads=3)
+    assert lab.statuses == ["failed", "done", None]
+    (run,) = lab.dagster.runs_of(uuid(2))
+    assert run.status == "CANCELED"
+
+
+def test_a_run_that_somebody_terminates_or_deletes_is_told_as_that(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "CANCELED"}
+
+    def delete(operation: str, _variables: object) -> None:
+        for run in lab.dagster.runs_of(uuid(1)) if operation == "Runs" else ():
+            del lab.dagster.runs[run.id]
+
+    lab.dagster.interfere = delete
+    lab.run(2)
+    assert [entry["error"] for entry in lab.written] == ["its run was terminated", "its run was deleted"]
+
+
+def test_a_run_that_dagster_retries_is_followed_to_its_end(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "STARTED"}
+
+    def lose_worker(operation: str, _variables: object) -> None:
+        runs = lab.dagster.runs_of(uuid(0))
+        if operation == "Runs" and len(runs) == 1 and runs[0].status == "STARTED":
+            lab.dagster.fates.clear()
+            retry = lab.dagster.add_run(uuid(0), runs[0].tags)
+            runs[0].tags |= {"dagster/will_retry": "true", "dagster/auto_retry_run_id": retry.id}
+            runs[0].end("FAILURE")
+
+    lab.dagster.interfere = lose_worker
+    lab.run(1)
+    assert lab.statuses == ["done"]
+
+
+def test_runs_that_a_killed_batch_left_behind_are_watched_and_not_repeated(lab: Lab) -> None:
+    left = lab.dagster.add_run(uuid(1), {"transcription/batch": "earlier"}, CONFIG)
+    lab.run(3)
+    assert lab.statuses == ["done"] * 3
+    assert lab.dagster.runs_of(uuid(1)) == [left]
+
+
+def test_runs_that_do_other_work_are_not_taken_for_ours(lab: Lab) -> None:
+    lab.dagster.add_run(uuid(0), {}, {"ops": {"transcript": {"config": {"model": "large-v3"}}}})
+    lab.run(1)
+    assert [run.config for run in lab.dagster.runs_of(uuid(0))][1:] == [CONFIG]
+
+
+def test_runs_that_were_made_though_the_answer_got_lost_are_found(lab: Lab) -> None:
+    lost: list[str] = []
+
+    def lose(operation: str, variables: dict) -> Reply | None:
+        if operation == "LaunchRuns" and not lost:
+            lost.extend(lab.dagster.make(params).id for params in variables["runs"])
+            return Reply(502, {}, b"Bad gateway")
+        return None
+
+    lab.dagster.interfere = lose
+    lab.run(3)
+    assert lab.statuses == ["done"] * 3
+    assert [len(lab.dagster.runs_of(key)) for key in lab.uuids] == [1, 1, 1]
+    assert lab.display.notes == ["Dagster's web server did not answer: JSONDecodeError; waiting for it"]
+
+
+def test_runs_that_dagster_could_not_make_are_asked_for_again(lab: Lab) -> None:
+    refused: list[str] = []
+
+    def refuse_one(operation: str, variables: dict) -> Reply | None:
+        if operation != "LaunchRuns" or refused:
+            return None
+        made = lab.dagster.make(variables["runs"][0])
+        refused.append(uuid(1))
+        results = [{"__typename": "LaunchRunSuccess", "run": {"runId": made.id}}, {"__typename": "PythonError"}]
+        launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
+        return json_reply({"data": {"launchMultipleRuns": launch}}, 500)
+
+    lab.dagster.interfere = refuse_one
+    lab.run(2)
+    assert lab.statuses == ["done"] * 2
+    assert len(lab.dagster.runs) == 2
+
+
+def test_an_outcome_that_could_not_be_read_is_read_later(lab: Lab) -> None:
+    failures = iter([Reply(500, {}, b"")])
+    lab.dagster.interfere = lambda operation, _: next(failures, None) if operation == "Materializations" else None
+    lab.run(2)
+    assert lab.statuses == ["done"] * 2
+    assert [outcome.status for outcome in lab.display.finish] == ["done"] * 2
+
+
+def test_a_database_that_is_away_for_a_while_is_waited_for(lab: Lab) -> None:
+    lab.database_answers = False
+    pause = lab._pause
+
+    def come_back(seconds: float) -> None:
+        pause(seconds)
+        lab.database_answers = lab.looks > 3
+
+    lab._pause = come_back  # type: ignore[method-assign]
+    lab.run(1)
+    assert lab.statuses == ["done"]
+    assert lab.display.notes == ["the database did not answer; waiting for it"]
+
+
+def test_a_stack_that_is_gone_ends_the_batch(lab: Lab) -> None:
+    lab.database_answers = lab.stack_lives = False
+    with pytest.raises(StackError, match="the stack ended"):
+        lab.run(1)
+
+
+def test_runs_that_dagster_will_never_make_end_the_batch(lab: Lab) -> None:
+    results = [{"__typename": "PipelineNotFoundError", "message": "no such job"}]
+    launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
+    answer = json_reply({"data": {"launchMultipleRuns": launch}})
+    lab.dagster.interfere = lambda operation, _: answer if operation == "LaunchRuns" else None
+    with pytest.raises(ServiceRefused, match="no such job"):
+        lab.run(1)
+
+
+def test_asked_to_stop_it_lets_finish_what_runs_and_takes_back_what_waits(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(1): "QUEUED"}
+    lab.stop_after = {1: 1}
+    lab.run(5, threads=2)
+    assert lab.statuses == ["done", None, None, None, None]
+    assert len(lab.dagster.runs) == 2
+    assert lab.display.notes == ["Nothing new starts; what runs finishes. Ctrl+C again ends it at once."]
+
+
+def test_asked_twice_it_ends_what_runs_and_leaves_it_waiting(lab: Lab) -> None:
+    lab.dagster.fates = dict.fromkeys([uuid(0), uuid(1)], "STARTED")
+    lab.stop_after = {2: 1, 4: 1}
+    batch = lab.run(3, threads=2)
+    assert lab.statuses == [None, None, None]
+    assert {run.status for run in lab.dagster.runs.values()} == {"CANCELED"}
+    assert batch.outcomes == {}
+
+
+def test_what_takes_too_long_after_the_first_request_is_ended(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "STARTED"}
+    lab.stop_after = {2: 1}
+    lab.run(1, shutdown_seconds=0)
+    assert [run.status for run in lab.dagster.runs.values()] == ["CANCELED"]
+
+
+def test_asked_three_times_it_waits_for_nothing(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "STARTED"}
+    lab.dagster.interfere = lambda operation, _: Reply(500, {}, b"") if operation == "TerminateRuns" else None
+    lab.stop_after = {2: 1, 3: 1, 5: 1}
+    lab.run(1)
+    assert lab.looks == 5

@@ -1,0 +1,113 @@
+"""What `status` finds wrong, and that it finds nothing where nothing is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transcription_dagster.cli.status import as_document, look
+from transcription_dagster.cli.status_report import Installation
+from transcription_dagster.clients.dagster_values import Daemon
+from transcription_dagster.queueing.health import PoolStatus, WorkerStatus
+from transcription_dagster.settings import load_settings
+from transcription_dagster.stack.supervisor import ProgramState
+from transcription_dagster_tests.cli.test_batch_report import executor
+
+
+def run_worker(**values: Any) -> WorkerStatus:
+    return executor(**{"name": "run-1", "kind": "run", "device": None, "model": None, **values})
+
+
+def program(state: str) -> ProgramState:
+    return ProgramState("daemon", state, None, "exited too quickly", Path("/h/logs/daemon.log"))
+
+
+def installation(**values: Any) -> Installation:
+    given = {
+        "url": "http://127.0.0.1:3000",
+        "programs": (program("RUNNING"),),
+        "pool": PoolStatus((executor(), run_worker()), {"gpu": 4, "runs": 2}),
+        "runs": {"QUEUED": 9, "STARTED": 2},
+        "daemons": (Daemon("SENSOR", True),),
+        **values,
+    }
+    return Installation(**given)
+
+
+def test_nothing_is_wrong_with_an_installation_that_works() -> None:
+    assert installation().problems() == []
+
+
+def test_nothing_is_wrong_while_executors_load_their_model_and_nothing_waits() -> None:
+    pool = PoolStatus((executor(state="starting"), run_worker(state="idle")), {})
+    assert installation(pool=pool, runs={}).problems() == []
+
+
+DEAD = {"state": "dead", "seconds_since_heartbeat": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"url": None}, ["No stack is up on this home: start it with `transcription up`."]),
+        ({"complaints": ("the database did not answer",)}, ["the database did not answer"]),
+        ({"programs": (program("FATAL"),)}, ["daemon does not run (exited too quickly); see /h/logs/daemon.log"]),
+        (
+            {"daemons": (Daemon("QUEUED_RUN_COORDINATOR", False),)},
+            ["The daemon's queued run coordinator is not healthy: it has not been heard of lately"],
+        ),
+        ({"daemons": (Daemon("SENSOR", False, ("E: x",)),)}, ["The daemon's sensor is not healthy: E: x"]),
+        (
+            {"pool": PoolStatus((run_worker(),), {"gpu:1": 1})},
+            ["No GPU executor is alive, and 10 runs and requests wait for one."],
+        ),
+        (
+            {"pool": PoolStatus((executor(),), {"runs": 1})},
+            ["No run worker is alive, and 3 runs wait for one or were on one."],
+        ),
+        (
+            {"pool": PoolStatus((executor(), executor(name="gpu-1", **DEAD), run_worker()), {})},
+            ["gpu-1 (process 1 on h) has been silent for 30 s."],
+        ),
+        (
+            {
+                "pool": PoolStatus((executor(**{**DEAD, "seconds_since_heartbeat": float("inf")}), run_worker()), {}),
+                "runs": {},
+            },
+            ["gpu-0 (process 1 on h) has been silent since it was last registered."],
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(values: dict[str, Any], said: list[str]) -> None:
+    assert installation(**values).problems() == said
+
+
+def test_an_empty_pool_is_no_problem_as_long_as_nothing_waits_for_it() -> None:
+    assert installation(pool=PoolStatus((), {}), runs={"SUCCESS": 9}).problems() == []
+
+
+def test_the_document_is_json_whatever_the_state() -> None:
+    lost = executor(state="dead", seconds_since_heartbeat=float("inf"))
+    for state in (installation(), installation(pool=PoolStatus((lost,), {})), Installation(url=None)):
+        document = json.loads(json.dumps(as_document(state), allow_nan=False))
+        assert document["healthy"] == (not state.problems())
+    assert as_document(installation())["executors"][0]["device"] == "cuda:0"
+    assert [worker["name"] for worker in as_document(installation())["run_workers"]] == ["run-1"]
+
+
+def test_a_home_without_a_stack_is_said_to_have_none(tmp_path: Path) -> None:
+    found = look(load_settings(home=tmp_path))
+    assert found.problems() == ["No stack is up on this home: start it with `transcription up`."]
+
+
+def test_a_database_without_our_tables_and_one_that_is_not_there_are_told_apart(
+    tmp_path: Path, database_url: str
+) -> None:
+    empty = look(load_settings(home=tmp_path, database_url=database_url))
+    assert any("has no tables of this program yet" in problem for problem in empty.problems())
+    gone = look(load_settings(home=tmp_path, database_url="postgresql://nobody:pw@127.0.0.1:9/none"))
+    assert any("the database did not answer" in problem for problem in gone.problems())
+    assert not any("pw@" in problem for problem in gone.problems())
