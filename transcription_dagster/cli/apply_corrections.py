@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_text, write_output
-from transcription_dagster.errors import InvalidCaptions, UnrelatedText
 from transcription_dagster.text.corrections import correct_cues
 from transcription_dagster.text.subtitles import read_srt, read_vtt, to_srt, to_vtt
 
@@ -25,8 +24,8 @@ def apply_corrections(captions: str, corrected: str, kind: str | None, output: s
     """
     if captions == corrected == "-":
         raise click.UsageError("only one of CAPTIONS and CORRECTED can be standard input")
-    text = read_text(captions, InvalidCaptions)
+    text = read_text(captions)
     given = "vtt" if text.startswith("WEBVTT") else "srt"
-    cues = correct_cues(_READERS[given](text), read_text(corrected, UnrelatedText))
+    cues = correct_cues(_READERS[given](text), read_text(corrected))
     chosen = kind or (extension(output) if extension(output) in _WRITERS else given)
     write_output(output, _WRITERS[chosen](cues))

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from transcription_dagster.errors import PermanentError
-
 #: An argument that is an existing file, or `-` for standard input.
 INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
 #: An option that is a file to write.
@@ -20,12 +18,13 @@ def read_input(path: str) -> bytes:
         return stream.read()
 
 
-def read_text(path: str, error: type[PermanentError]) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark. Raises `error` for anything else."""
+def read_text(path: str) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark; anything else is bad usage."""
     try:
         return read_input(path).decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise error(f"{_name(path)} is not a text in UTF-8: byte {problem.start} is not") from None
+        name = "standard input" if path == "-" else path
+        raise click.UsageError(f"{name} is not a text in UTF-8: byte {problem.start} is not") from None
 
 
 def write_output(path: str | None, text: str) -> None:
@@ -40,7 +39,3 @@ def write_output(path: str | None, text: str) -> None:
 def extension(path: str | None) -> str:
     """The extension of a path, in lower case and without its dot."""
     return Path(path or "").suffix.lower().lstrip(".")
-
-
-def _name(path: str) -> str:
-    return "standard input" if path == "-" else path

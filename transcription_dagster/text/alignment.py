@@ -107,8 +107,8 @@ def related_share(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block
     for block in blocks:
         before, after = old[block.old_first : block.old_stop], new[block.new_first : block.new_stop]
         if block.same or fuzz.ratio(_joined(before), _joined(after)) >= _CORRECTION:
-            related += min(_letters(before), _letters(after))
-    return related / total
+            related += max(_letters(before), _letters(after))
+    return min(1.0, related / total)
 
 
 def _joined(words: Sequence[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 
@@ -20,7 +22,7 @@ def test_any_times_go_forward_without_overlap(words: list[Word]) -> None:
     mended = mend_times(words)
     assert [word.text for word in mended] == [word.text for word in words]
     assert all(0 <= word.start <= word.end for word in mended)
-    assert all(before.end <= after.start for before, after in zip(mended, mended[1:], strict=False))
+    assert all(before.end <= after.start for before, after in pairwise(mended))
 
 
 def test_one_wild_time_does_not_move_the_words_after_it() -> None:
