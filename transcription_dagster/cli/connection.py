@@ -7,14 +7,22 @@ from contextlib import contextmanager
 
 from transcription_dagster.database.connection import Engine, check_version, open_database
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.postgres import embedded_postgres
+from transcription_dagster.stack.postgres import embedded_postgres, wait_until_ready
+
+#: How long a database that was given may take to answer.
+_SECONDS = 5.0
 
 
 @contextmanager
 def reachable_database(settings: Settings) -> Iterator[str]:
-    """Give the URL of a database that can be connected to during the block."""
+    """Give the URL of a database that answers, for the length of the block.
+
+    Raises `InvalidSetting` or `DatabaseUnavailable` when one was given that is no Postgres or does not answer.
+    """
     if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
+        url = settings.database_url.get_secret_value()
+        wait_until_ready(url, _SECONDS)
+        yield url
         return
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with embedded_postgres(settings) as url:
@@ -23,9 +31,9 @@ def reachable_database(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def open_cli_database(settings: Settings) -> Iterator[Engine]:
-    """Give a pool of connections during the block. Raises `WrongDatabaseVersion` unless the tables are this program's.
+    """Give a pool of connections for the length of the block.
 
-    Raises `DatabaseUnavailable` when a database that was given does not answer.
+    Raises `WrongDatabaseVersion` unless the tables are this program's, and what `reachable_database` raises.
     """
     with reachable_database(settings) as url:
         engine = open_database(url)

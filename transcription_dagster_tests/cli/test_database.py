@@ -8,11 +8,12 @@ import pytest
 from click.testing import Result
 from sqlalchemy import Engine
 
+from transcription_dagster.cli import connection
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.database.chunks import EmbeddedChunk, replace_chunks
 from transcription_dagster.database.embedding_models import EmbeddingModel
 from transcription_dagster.database.recordings import Recording, record_failure, register
-from transcription_dagster.errors import DatabaseUnavailable, WrongDatabaseVersion
+from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, TranscriptionError, WrongDatabaseVersion
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import answers, database_url
 from transcription_dagster_tests.postgres import empty_database
@@ -66,10 +67,25 @@ def test_every_command_refuses_a_database_that_is_ahead(
     assert "upgrade the program" in str(result.exception)
 
 
-def test_a_database_that_does_not_answer_is_an_error(on_database: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", "postgresql://user:s3cret@127.0.0.1:1/none")
-    result = on_database("database", "status")
-    assert isinstance(result.exception, DatabaseUnavailable)
+@pytest.mark.parametrize("command", ["status", "upgrade"])
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("postgresql://user:s3cret@127.0.0.1:1/none", DatabaseUnavailable),
+        ("mysql://user:s3cret@127.0.0.1:1/none", InvalidSetting),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_an_error_without_the_password(
+    on_database: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    url: str,
+    error: type[TranscriptionError],
+) -> None:
+    monkeypatch.setattr(connection, "_SECONDS", 0.0)
+    monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
+    result = on_database("database", command)
+    assert isinstance(result.exception, error)
     assert "s3cret" not in f"{result.output}{result.exception}"
 
 
