@@ -90,6 +90,8 @@ def open_container(reader: HashingReader) -> Iterator[InputContainer]:
             buffer_size=1 << 18,
             metadata_errors="replace",
         )
+    except av.error.ArgumentError as error:
+        raise UnusableAudio("the source is of a format that holds no recording, or is not accepted") from error
     except (av.error.FFmpegError, ValueError) as error:
         raise UnusableAudio(f"the source is not audio or video that can be read ({_reason(error)})") from error
     with container:
@@ -162,6 +164,8 @@ def _setup(frame: av.AudioFrame) -> tuple[str, str, int]:
 def _drain(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
     try:
         resampled = resampler.resample(frame)
+    except av.error.ArgumentError as error:
+        raise UnusableAudio("the source is of a format that holds no recording, or is not accepted") from error
     except (av.error.FFmpegError, ValueError) as error:
         raise UnusableAudio(f"the audio cannot be mixed to one channel ({_reason(error)})") from error
     for part in resampled:

@@ -19,7 +19,7 @@ from transcription_dagster.speech.blocks import Block, blocks_of, read_ahead
 from transcription_dagster.speech.device_errors import device_errors
 from transcription_dagster.speech.hearing import Hearing
 from transcription_dagster.speech.invented import without_inventions
-from transcription_dagster.speech.language import guess_language
+from transcription_dagster.speech.language import guess_language, language_code
 from transcription_dagster.speech.models import open_model
 from transcription_dagster.speech.results import Utterance, numbered, shifted_removal, tail_of_text
 
@@ -104,12 +104,13 @@ class SpeechEngine:
 
         Up to one block, and unless something was invented, the words, times and probabilities are those of
         `model.transcribe` with the same options, whose random numbers start at the seed 0.
-        Raises `TranscriptionAborted`, `OutOfMemory`, `DeviceBroken`, and what `load` raises.
+        Raises `TranscriptionAborted`, `OutOfMemory`, `DeviceBroken`, `InvalidSetting` for a language that the model
+        does not know, and what `load` raises.
         """
         self.load(options.model)
         model = self._models[options.model]
         hearing = Hearing(model, options, seconds=audio.seconds, on_progress=on_progress, should_stop=should_stop)
-        language = options.language
+        language = language_code(options.language, model)
         heard: list[Utterance] = []
         removed: list[RemovedSpeech] = []
         seconds = 0.0
@@ -124,7 +125,10 @@ class SpeechEngine:
             hearing.progressed(seconds)
         on_progress(1.0)
         words, segments = numbered(heard)
-        used = hearing.options_used() | {"remove_invented_speech": options.remove_invented_speech}
+        used = hearing.options_used() | {
+            "language": options.language,
+            "remove_invented_speech": options.remove_invented_speech,
+        }
         return Transcript(
             recording=recording,
             words=words,

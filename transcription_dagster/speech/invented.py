@@ -14,8 +14,9 @@ from itertools import groupby
 
 from transcription_dagster.model import RemovedSpeech, Word
 from transcription_dagster.speech.loops import repeated_words
-from transcription_dagster.speech.results import Utterance, joined
+from transcription_dagster.speech.results import Utterance
 from transcription_dagster.speech.spans import Span, common, merged
+from transcription_dagster.text.plain import join_words
 
 NOBODY_SPEAKS = "nobody speaks here"
 LOOPS = "the text repeats itself"
@@ -141,7 +142,7 @@ def _lost(runs: Iterable[tuple[str, list[Word]]], second: Sequence[Utterance]) -
 
 
 def _removed(words: Sequence[Word], reason: str) -> RemovedSpeech:
-    return RemovedSpeech(start=words[0].start, end=words[-1].end, text=joined(words), reason=reason)
+    return RemovedSpeech(start=words[0].start, end=words[-1].end, text=join_words(words), reason=reason)
 
 
 def _words(heard: Iterable[Utterance]) -> list[Word]:

@@ -1,4 +1,4 @@
-"""Guessing which language is spoken, from windows in which somebody speaks.
+"""Which language is spoken: the one that was said, or a guess from windows in which somebody speaks.
 
 Whisper guesses from the first 30 s, which may be silence, music or a ring tone.
 """
@@ -11,14 +11,32 @@ import numpy as np
 import torch
 from whisper.audio import N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
 from whisper.model import Whisper
+from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
 from transcription_dagster.audio.container import SAMPLE_RATE
+from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.speech.spans import Span, common
 
 _WINDOW_SECONDS = N_SAMPLES / SAMPLE_RATE
 
 #: More windows cost time and seldom change the answer; one may be a quotation or a song.
 _MOST_WINDOWS = 3
+
+
+def language_code(language: str | None, model: Whisper) -> str | None:
+    """Return Whisper's code of a language given by code (en, en-GB) or name; None stays None.
+
+    Raises `InvalidSetting` if Whisper, or this model, does not know it.
+    """
+    if language is None:
+        return None
+    name = language.lower()
+    code = TO_LANGUAGE_CODE.get(name, name.replace("_", "-").partition("-")[0])
+    if code not in LANGUAGES:
+        raise InvalidSetting(f"{language!r} is not a language that Whisper knows")
+    if code != "en" and not model.is_multilingual:
+        raise InvalidSetting(f"the model knows English only, not {LANGUAGES[code].title()}")
+    return code
 
 
 def guess_language(model: Whisper, samples: np.ndarray, speech: Sequence[Span]) -> str | None:

@@ -13,6 +13,19 @@ from filelock import FileLock
 from whisper.model import ModelDimensions, Whisper
 
 from transcription_dagster.errors import ModelUnavailable, UnknownModel
+from transcription_dagster.speech.device_errors import device_error
+
+#: What torch raises for a file that is none of its own: its unpickler runs into whatever the bytes mean.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def known_models() -> tuple[str, ...]:
@@ -63,7 +76,9 @@ def open_model(model: str, folder: Path, device: str) -> Whisper:
         content = torch.load(file, map_location="cpu", weights_only=True)
         network = Whisper(ModelDimensions(**content["dims"]))
         network.load_state_dict(content["model_state_dict"])
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except _UNREADABLE as error:
+        if isinstance(error, RuntimeError) and device_error(error) is not None:
+            raise
         raise UnknownModel(f"{file} is not a Whisper checkpoint: {_first_line(error)}") from error
     if model in known_models():
         network.set_alignment_heads(whisper._ALIGNMENT_HEADS[model])

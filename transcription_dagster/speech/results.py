@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from transcription_dagster.model import RemovedSpeech, Segment, Word
+from transcription_dagster.text.plain import join_words
 
 #: No token is more than a word, except in scripts without spaces, where a word is a character of up to 4 tokens.
 _PROMPT_WORDS = 223
@@ -108,9 +109,4 @@ def numbered(found: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segmen
 def tail_of_text(heard: Sequence[Utterance]) -> str:
     """Return the end of the text, at least what Whisper takes as a prompt: it keeps the last 223 tokens itself."""
     words = [word for utterance in heard[-_PROMPT_WORDS:] for word in utterance.words]
-    return joined(words[-_PROMPT_WORDS:])
-
-
-def joined(words: Iterable[Word]) -> str:
-    """Return words as text, glued where they are."""
-    return "".join(word.text if word.glued else f" {word.text}" for word in words).strip()
+    return join_words(words[-_PROMPT_WORDS:])
