@@ -39,6 +39,7 @@ setup(
         "pyyaml>=6",
         "numpy>=2",
         "rapidfuzz>=3.13",
+        "typing-extensions>=4.12",
         "yake>=0.6",
         "vaderSentiment>=3.3",
     ],

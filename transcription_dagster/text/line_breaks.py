@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
-from collections.abc import Sequence
-from functools import lru_cache
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import accumulate, pairwise
 
 from transcription_dagster.model import Word
 from transcription_dagster.text.boundaries import break_cost
@@ -43,57 +42,55 @@ def break_lines(words: Sequence[Word], max_lines: int, max_characters: int) -> t
     """
     if not words:
         return ()
-    widths = [display_width(word.text) for word in words]
-    spaces = [0 if word.glued else 1 for word in words]
-    offsets = [0]
-    for width, space in zip(widths, spaces, strict=True):
-        offsets.append(offsets[-1] + width + space)
-    total = offsets[-1] - spaces[0]
-    if total <= max_characters or max_lines == 1 or len(words) == 1:
-        return (join_words(words),)
-    layout = _Layout(words, offsets, spaces, max_characters)
-    fewest = _lines_needed(layout, max_lines)
-    _, stops = layout.best(0, fewest, even=total / fewest)
-    starts = [0, *stops[:-1]]
-    return tuple(join_words(words[start:stop]) for start, stop in zip(starts, stops, strict=True))
+    layout = _Layout(words, max_characters)
+    stops = layout.best_stops(min(max_lines, layout.fewest_lines()))
+    return tuple(join_words(words[start:stop]) for start, stop in pairwise([0, *stops]))
 
 
 class _Layout:
-    """The costs of lines over a few words, remembered while the best set of them is looked for."""
+    """The search for the best lines over a few words."""
 
-    def __init__(self, words: Sequence[Word], offsets: list[int], spaces: list[int], limit: int) -> None:
-        self.count = len(words)
-        self._offsets = offsets
-        self._spaces = spaces
-        self.limit = limit
-        self._breaks = [break_cost(before, after) for before, after in pairwise(words)]
+    def __init__(self, words: Sequence[Word], limit: int) -> None:
+        self._words = words
+        self._limit = limit
+        self._spaces = [0 if word.glued else 1 for word in words]
+        widths = (display_width(word.text) + space for word, space in zip(words, self._spaces, strict=True))
+        self._offsets = [0, *accumulate(widths)]
 
-    def width(self, start: int, stop: int) -> int:
+    def fewest_lines(self) -> int:
+        """The number of lines that a greedy filling takes: it takes the fewest."""
+        lines, start = 1, 0
+        for stop in range(1, len(self._words) + 1):
+            if stop - start > 1 and self._width(start, stop) > self._limit:
+                lines, start = lines + 1, stop - 1
+        return lines
+
+    def best_stops(self, lines: int) -> list[int]:
+        """Where each of so many lines stops, at the lowest cost; fewer lines if there are fewer words."""
+        count = len(self._words)
+        if lines == 1:
+            return [count]
+        breaks = [break_cost(before, after) for before, after in pairwise(self._words)]
+        even = self._width(0, count) / lines
+
+        @cache
+        def best(start: int, left: int) -> tuple[float, tuple[int, ...]]:
+            if left == 1 or count - start == 1:
+                return self._line_cost(start, count, even), (count,)
+            return min(beginnings(start, left))
+
+        def beginnings(start: int, left: int) -> Iterator[tuple[float, tuple[int, ...]]]:
+            for stop in range(start + 1, count):
+                rest, stops = best(stop, left - 1)
+                cost = self._line_cost(start, stop, even) + breaks[stop - 1] + rest
+                top_heavy = self._width(start, stop) > self._width(stop, stops[0])
+                yield cost + _TOP_HEAVY * top_heavy, (stop, *stops)
+
+        return list(best(0, lines)[1])
+
+    def _width(self, start: int, stop: int) -> int:
         return self._offsets[stop] - self._offsets[start] - self._spaces[start]
 
-    def best(self, start: int, lines: int, even: float) -> tuple[float, list[int]]:
-        """The lowest cost of `lines` lines (fewer if words are fewer) from `start` on, `even` wide, and their stops."""
-        if lines == 1 or self.count - start == 1:
-            return self._line_cost(start, self.count, even), [self.count]
-        cheapest: tuple[float, list[int]] = (math.inf, [])
-        for stop in range(start + 1, self.count):
-            rest, stops = self.best(stop, lines - 1, even)
-            cost = self._line_cost(start, stop, even) + self._breaks[stop - 1] + rest
-            if self.width(start, stop) > self.width(stop, stops[0]):
-                cost += _TOP_HEAVY
-            if cost < cheapest[0]:
-                cheapest = (cost, [stop, *stops])
-        return cheapest
-
     def _line_cost(self, start: int, stop: int, even: float) -> float:
-        width = self.width(start, stop)
-        return _TOO_WIDE * max(0, width - self.limit) + _IMBALANCE * ((width - even) / self.limit) ** 2
-
-
-def _lines_needed(layout: _Layout, max_lines: int) -> int:
-    """The number of lines that a greedy filling takes, which is the fewest, at most `max_lines`."""
-    lines, start = 1, 0
-    for stop in range(1, layout.count + 1):
-        if stop - start > 1 and layout.width(start, stop) > layout.limit:
-            lines, start = lines + 1, stop - 1
-    return min(lines, max_lines)
+        width = self._width(start, stop)
+        return _TOO_WIDE * max(0, width - self._limit) + _IMBALANCE * ((width - even) / self._limit) ** 2

@@ -13,7 +13,10 @@ from transcription_dagster.errors import InvalidCaptions, UnrelatedText
 SRT = (
     "1\n00:00:00,123 --> 00:00:02,456\nthe fairy to north\nhaven leaves\n\n2\n00:00:03,000 --> 00:00:04,001\nat nine\n"
 )
-VTT = "WEBVTT\n\n00:00:00.123 --> 00:00:02.456\nthe fairy to north\nhaven leaves\n\n00:00:03.000 --> 00:00:04.001\nat nine\n"
+VTT = (
+    "WEBVTT\n\n00:00:00.123 --> 00:00:02.456\nthe fairy to north\nhaven leaves\n"
+    "\n00:00:03.000 --> 00:00:04.001\nat nine\n"
+)
 CORRECTED = "The ferry to North Haven leaves\nat nine & thirty.\n"
 SRT_CORRECTED = (
     "1\n00:00:00,123 --> 00:00:02,456\nThe ferry to North Haven leaves\n\n"
