@@ -18,8 +18,8 @@ STACK_VARIABLE = "TRANSCRIPTION_STACK"
 #: Name of the code location, as the UI shows it and requests for runs have to say it.
 CODE_LOCATION = "transcription_dagster"
 
-#: Groups by the order of their start; they stop the other way round, each when the one after it has ended. Runs that
-#: are under way need the executors, and the UI stays to look at while they finish.
+#: The groups; they stop in the reverse of `ORDER`, each when the one after it has ended. Runs that are under way need
+#: the executors, and the UI stays to look at while they finish.
 POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON = (
     "postgres",
     "code-server",
@@ -64,7 +64,7 @@ class StackFiles:
 def programs(
     plan: StackPlan, settings: Settings, files: StackFiles, postgres: EmbeddedPostgres | None
 ) -> tuple[Program, ...]:
-    """Return what has to run for `plan`, in the order of starting; `postgres` is None where a server was given."""
+    """Return what has to run for `plan`; `postgres` is None where a server was given."""
     return (
         *([_postgres(postgres, settings)] if postgres else []),
         *_dagster(plan, settings, files),

@@ -120,7 +120,7 @@ def start(plan: StackPlan, settings: Settings, *, cancelled: Callable[[], bool] 
         startup = Startup(plan, settings, url, postgres, cancelled)
         try:
             pid = startup.launch()
-            stack = _record(plan, settings, pid)
+            stack = record(plan, settings.home, pid)
             startup.bring_up()
         except BaseException:
             _tear_down(settings)
@@ -143,10 +143,12 @@ def claim_port(host: str, port: int) -> int:
         raise StackError(f"the web server cannot listen on {host}, port {port}: {error.strerror}") from None
 
 
-def _record(plan: StackPlan, settings: Settings, pid: int) -> RunningStack:
+def record(plan: StackPlan, home: Path, pid: int) -> RunningStack:
+    """Write down that supervisord runs as `pid`, for other processes to find."""
     created = psutil.Process(pid).create_time()
-    stack = RunningStack(settings.home, pid, created, base_url(plan.host, plan.port), plan.executors, plan.run_workers)
-    with replacing(_state_file(settings.home)) as file:
+    url = base_url(plan.host, plan.port)
+    stack = RunningStack(home, pid, created, url, plan.executors, plan.run_workers)
+    with replacing(_state_file(home)) as file:
         file.write(json.dumps(asdict(stack), default=os.fspath).encode())
     return stack
 

@@ -50,6 +50,8 @@ class Startup:
     control: supervisor.Supervisor = field(init=False)
     #: How long each log was before, in bytes.
     _old_logs: dict[Path, int] = field(init=False, default_factory=dict)
+    #: The first process of each program.
+    _pids: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.files = write_files(self.settings)
@@ -139,7 +141,7 @@ class Startup:
         deadline = time.monotonic() + seconds
         while not ready():
             for state in self.control.programs():
-                if state.failed:
+                if state.failed or self._was_restarted(state):
                     raise StackError(
                         f"{state.name} ended while starting ({state.description}); the end of {state.log}:\n"
                         + tail(state.log, self._old_logs.get(state.log, 0))
@@ -150,6 +152,10 @@ class Startup:
                 return False
             time.sleep(0.1)
         return True
+
+    def _was_restarted(self, state: supervisor.ProgramState) -> bool:
+        """Whether the program ended and was started again between two looks at it."""
+        return state.pid is not None and self._pids.setdefault(state.name, state.pid) != state.pid
 
 
 def tail(log: Path, offset: int) -> str:

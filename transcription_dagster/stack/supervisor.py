@@ -30,8 +30,9 @@ _DEFAULTS = {
     # `up` starts them in their order; supervisord only keeps them running.
     "autostart": "false",
     "autorestart": "true",
-    # One that ends within this time counts as failed and is tried again after a growing pause.
-    "startsecs": "5",
+    # One that ends within this time counts as failed and is tried again after a growing pause: longer than an executor
+    # on a busy machine takes to find out that it cannot load its model.
+    "startsecs": "20",
     "startretries": "1000",
     "killasgroup": "true",
     "redirect_stderr": "true",
@@ -137,8 +138,10 @@ class Supervisor:
             return None
 
     def start(self, group: str) -> None:
-        """Start the programs of a group, without waiting for them."""
-        self._call("startProcessGroup", group, False)
+        """Start the programs of a group, without waiting for them. Raises `StackError` if one cannot be run."""
+        for answer in self._call("startProcessGroup", group, False):
+            if answer["status"] != Faults.SUCCESS:
+                raise StackError(f"{answer['name']} cannot be started: {answer['description']}")
 
     def programs(self) -> tuple[ProgramState, ...]:
         """Return the state of every program; none once supervisord was asked to stop.

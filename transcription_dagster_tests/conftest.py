@@ -12,7 +12,7 @@ from transcription_dagster.stack.leftovers import end_leftovers
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A home outside pytest's folders: those are closed to the user that Postgres runs as when we are root."""
+    """A home outside of pytest's folders: those are closed to the user that Postgres runs as when we are root."""
     folder = Path(tempfile.mkdtemp(prefix="transcription-test-"))
     yield folder
     end_leftovers(folder)

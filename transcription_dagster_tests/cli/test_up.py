@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from transcription_dagster.cli.up import StopSignals, changes, up
+from transcription_dagster.settings import load_settings
+from transcription_dagster.stack.leftovers import end_leftovers
+from transcription_dagster.stack.stack import RunningStack, running
+from transcription_dagster.stack.supervisor import ProgramState
+from transcription_dagster_tests.stack.small_stack import children, still_running, until
+
+CHECKPOINT = Path(__file__).parents[2] / "transcription_dagster" / "demo" / "bulletin.pt"
+SECRET = "planted-secret-7c1f"
+WORKER = ProgramState("run-worker-1", "RUNNING", 10, "pid 10, uptime 0:00:09", Path("/logs/run-worker-1.log"))
+
+
+def _changes(now: ProgramState) -> list[str]:
+    return changes({WORKER.name: WORKER}, {now.name: now})
+
+
+def test_a_stack_in_which_nothing_happens_is_not_talked_about():
+    assert _changes(WORKER) == []
+    assert _changes(replace(WORKER, description="pid 10, uptime 0:00:10")) == []
+
+
+def test_a_restart_is_told():
+    assert _changes(replace(WORKER, pid=11)) == ["run-worker-1 was started again, as process 11"]
+
+
+def test_the_end_of_a_program_is_told_with_its_reason_and_its_log():
+    ended = replace(WORKER, state="BACKOFF", pid=None, description="Exited too quickly")
+    assert _changes(ended) == ["run-worker-1 ended (Exited too quickly); see /logs/run-worker-1.log"]
+    assert changes({ended.name: ended}, {ended.name: ended}) == []
+
+
+def test_the_return_of_a_program_is_told():
+    ended = replace(WORKER, state="BACKOFF", pid=None)
+    assert changes({ended.name: ended}, {WORKER.name: WORKER}) == ["run-worker-1 was started again, as process 10"]
+
+
+def test_stop_signals_are_counted():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        signals = StopSignals()
+        assert not signals.wait(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.wait(10)
+        assert signals.count == 1
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.count == 2
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("arguments", [["--run-workers", "0"], ["--port", "70000"], ["--cpu-executors", "many"], ["x"]])
+def test_bad_usage_is_exit_code_2(arguments: list[str]):
+    assert CliRunner().invoke(up, arguments).exit_code == 2
+
+
+class Up:
+    """`transcription up` in a process of its own."""
+
+    def __init__(self, home: Path, *arguments: str, **variables: str) -> None:
+        self.output = home / "up.out"
+        self.home = home
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "transcription_dagster", "up", "--gpus", "none", *arguments],
+                env={
+                    **os.environ,
+                    "TRANSCRIPTION_HOME": str(home),
+                    "TRANSCRIPTION_MODEL": str(CHECKPOINT),
+                    **variables,
+                },
+                stdout=output,
+                stderr=output,
+            )
+
+    def is_up(self) -> bool:
+        assert self.process.poll() is None, self.said()
+        return "\nUp: " in self.said()
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    @property
+    def stack(self) -> RunningStack:
+        stack = running(load_settings(home=self.home))
+        assert stack is not None
+        return stack
+
+    def ends_with(self, code: int) -> None:
+        assert self.process.wait(120) == code, self.said()
+
+
+@pytest.fixture
+def started_up(home: Path) -> Iterator[Up]:
+    started = Up(home, "--port", "0", "--run-workers", "1", ANTHROPIC_API_KEY=SECRET)
+    until(started.is_up, 240)
+    yield started
+    if started.process.poll() is None:
+        started.process.terminate()
+        started.process.wait(120)
+
+
+@pytest.mark.system
+def test_up_serves_the_ui_and_ends_cleanly(started_up: Up):
+    stack = started_up.stack
+    assert stack.url in started_up.said()
+    assert httpx.get(f"{stack.url}/server_info", trust_env=False).is_success
+    listening = [
+        connection.laddr.ip
+        for process in children(stack)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
+
+    everything = [psutil.Process(stack.pid), *children(stack)]
+    commands = [part for process in everything for part in process.cmdline()]
+    assert not [part for part in commands if SECRET in part]
+
+    os.kill(next(child.pid for child in children(stack) if "gpu-worker" in child.cmdline()), signal.SIGKILL)
+    until(lambda: "gpu-worker-cpu-0 was started again" in started_up.said())
+
+    started_up.process.send_signal(signal.SIGINT)
+    started_up.ends_with(0)
+    assert "Everything is stopped." in started_up.said()
+    assert not still_running(everything)
+    assert end_leftovers(started_up.home) == 0
+    kept = [path for path in started_up.home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    assert kept == []
+
+
+@pytest.mark.system
+def test_up_ends_in_order_when_its_supervisor_is_asked_to_stop(started_up: Up):
+    os.kill(started_up.stack.pid, signal.SIGTERM)
+    started_up.ends_with(0)
+
+
+@pytest.mark.system
+def test_up_says_so_when_its_supervisor_is_killed_and_leaves_nothing_running(started_up: Up):
+    everything = children(started_up.stack)
+    os.kill(started_up.stack.pid, signal.SIGKILL)
+    started_up.ends_with(1)
+    assert "the supervisor ended" in started_up.said()
+    assert not still_running(everything)
+
+
+def _refused(home: Path, *arguments: str, **variables: str) -> str:
+    attempt = Up(home, *arguments, **variables)
+    attempt.ends_with(1)
+    assert running(load_settings(home=home)) is None
+    assert end_leftovers(home) == 0
+    return attempt.said()
+
+
+def test_a_port_in_use_is_refused(home: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert re.search(rf"^transcription: port {port} on .* is in use", _refused(home, "--port", port), re.MULTILINE)
+
+
+def test_a_gpu_that_is_not_there_is_refused(home: Path):
+    assert _refused(home, "--gpus", "77").startswith("transcription: GPU '77' is not there; GPUs of this machine:")
+
+
+def test_a_database_that_does_not_answer_is_refused_without_its_password(home: Path):
+    said = _refused(home, "--port", "0", TRANSCRIPTION_DATABASE_URL=f"postgresql://user:{SECRET}@127.0.0.1:1/speech")
+    assert "the database 'speech' on 127.0.0.1 does not answer" in said
+    assert SECRET not in said
+
+
+@pytest.mark.system
+def test_an_unknown_model_is_refused(home: Path):
+    said = _refused(home, "--port", "0", "--run-workers", "1", TRANSCRIPTION_MODEL="larg")
+    assert "gpu-worker-cpu-0 ended while starting" in said
+    assert "'larg' is neither a checkpoint file nor a known model" in said

@@ -1,0 +1,80 @@
+"""Stacks of a few scripts under a real supervisord: what can be shown with them needs no Dagster."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import psutil
+
+from transcription_dagster.stack.plan import StackPlan
+from transcription_dagster.stack.programs import STACK_VARIABLE, Program
+from transcription_dagster.stack.runtime import runtime_folder
+from transcription_dagster.stack.stack import RunningStack, record
+from transcription_dagster.stack.supervisor import Supervisor, configuration, launch
+
+SLEEPER = Program("daemon", "daemon", (sys.executable, "-c", "import time; time.sleep(1000)"))
+
+#: Writes a line when it is ready and at each signal; ends at signal number `argv[3]`.
+_SCRIPT = """
+import signal, sys
+name, journal, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def write(what):
+    with open(journal, "a") as file:
+        file.write(f"{name} {what}\\n")
+count = 0
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+write("ready")
+while count < last:
+    signal.sigwait({signal.SIGTERM})
+    count += 1
+    write(f"signal {count}")
+write("end")
+"""
+
+
+def worker(home: Path, group: str, command: str, *, signals: int = 1) -> Program:
+    """A program that notes what happens to it and ends at stop signal number `signals`."""
+    script = home / "worker.py"
+    script.write_text(_SCRIPT)
+    return Program(f"{command}-1", group, (sys.executable, str(script), command, str(home / "journal"), str(signals)))
+
+
+def journal(home: Path) -> list[str]:
+    path = home / "journal"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def begin(home: Path, *programs: Program, started: tuple[str, ...] | None = None) -> RunningStack:
+    """Start a supervisord over `programs`, and of those the groups `started`; all of them by default."""
+    folder, logs = runtime_folder(home), home / "logs"
+    logs.mkdir()
+    file = home / "supervisord.conf"
+    file.write_text(configuration(programs, folder=folder, logs=logs))
+    launch(file, {**os.environ, STACK_VARIABLE: str(home)})
+    control = Supervisor(folder)
+    pid = control.pid()
+    assert pid is not None
+    for group in dict.fromkeys(program.group for program in programs) if started is None else started:
+        control.start(group)
+    return record(StackPlan("127.0.0.1", 3000, (), 0), home, pid)
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for `condition`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def children(stack: RunningStack) -> list[psutil.Process]:
+    return psutil.Process(stack.pid).children(recursive=True)
+
+
+def still_running(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that do something yet; one that only nobody asked about does not."""
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
