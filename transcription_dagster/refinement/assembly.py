@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from transcription_dagster.errors import RefinementFailed
-from transcription_dagster.messages import Price, Usage
+from transcription_dagster.messages import MessageRequest, Price, Usage
 from transcription_dagster.model import Edit, Term, Transcript, Word
+from transcription_dagster.refinement.prompt import make_request
 from transcription_dagster.refinement.replies import Answer
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
 from transcription_dagster.text.anchors import Anchors, compose
@@ -15,7 +17,7 @@ from transcription_dagster.text.corrections import correct_words
 from transcription_dagster.text.edits import validate_edits
 from transcription_dagster.text.paragraphs import paragraph_starts
 from transcription_dagster.text.plain import join_paragraphs
-from transcription_dagster.text.vocabulary import correct_variants
+from transcription_dagster.text.vocabulary import correct_variants, merged
 from transcription_dagster.text.windows import Window, join_edits, join_places, make_windows
 
 UNKNOWN_PRICE = "no price is known for {model}: its dollars are not counted and no budget was applied"
@@ -26,12 +28,26 @@ class Prepared:
     """A transcript after the vocabulary's own corrections, cut into windows."""
 
     transcript: Transcript
-    terms: tuple[Term, ...]
+    #: The terms of every recording, and those of this one.
+    shared: tuple[Term, ...]
+    own: tuple[Term, ...]
     #: Anchored in the transcript's words.
     vocabulary_edits: tuple[Edit, ...]
     #: What Claude is shown, and what its edits are anchored in.
     words: tuple[Word, ...]
     windows: tuple[Window, ...]
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """All terms; where two are spelled alike, the recording's own."""
+        return merged(self.shared, self.own)
+
+    def request(
+        self, window: Window, settings: RefinementSettings, *, cache: Literal["5m", "1h"] = "5m"
+    ) -> MessageRequest:
+        """Ask about one window."""
+        language = self.transcript.language
+        return make_request(self.words, window, self.shared, language, settings, own=self.own, cache=cache)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +59,14 @@ class Answers:
     usage: Usage = field(default_factory=Usage)
 
 
-def prepare(transcript: Transcript, terms: Sequence[Term], settings: RefinementSettings) -> Prepared:
+def prepare(
+    transcript: Transcript, terms: Sequence[Term], settings: RefinementSettings, *, own: Sequence[Term] = ()
+) -> Prepared:
     """Make the corrections that need nobody's judgement, and cut the words into windows."""
-    edits = tuple(correct_variants(transcript.words, terms))
+    edits = tuple(correct_variants(transcript.words, merged(terms, own)))
     words = tuple(correct_words(transcript.words, edits))
     windows = make_windows(words, settings.window_words, settings.overlap_words)
-    return Prepared(transcript, tuple(terms), edits, words, tuple(windows))
+    return Prepared(transcript, tuple(terms), tuple(own), edits, words, tuple(windows))
 
 
 def unrefined(prepared: Prepared, status: Status, note: str) -> Refined:

@@ -11,14 +11,13 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, UnusableReply
 from transcription_dagster.messages import BatchResult, BatchSender, MessageRequest, Price, Usage
 from transcription_dagster.model import Term, Transcript, Word, recording_id
 from transcription_dagster.refinement.assembly import Answers, Prepared, assemble, prepare, unrefined
 from transcription_dagster.refinement.budget import Budget, estimate
-from transcription_dagster.refinement.prompt import make_request
 from transcription_dagster.refinement.replies import Answer, read_reply
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
 from transcription_dagster.text.windows import Window
@@ -69,6 +68,7 @@ def plan(
     terms: Sequence[Term],
     settings: RefinementSettings,
     *,
+    own: Sequence[Term] = (),
     price: Price | None = None,
     spent_today: float = 0.0,
 ) -> Plan | Refined:
@@ -77,11 +77,9 @@ def plan(
     That is the case over budget, and without words. Raises `InvalidRecordingId`.
     """
     recording = recording_id(transcript.recording)
-    prepared = prepare(transcript, terms, settings)
+    prepared = prepare(transcript, terms, settings, own=own)
     requests = {
-        f"{recording}_{window.first}_{window.stop}": make_request(
-            prepared.words, window, terms, transcript.language, settings, cache="1h"
-        )
+        f"{recording}_{window.first}_{window.stop}": prepared.request(window, settings, cache="1h")
         for window in prepared.windows
     }
     if not requests:
@@ -126,6 +124,7 @@ def collect(
     pending: PendingBatch,
     settings: RefinementSettings,
     *,
+    own: Sequence[Term] = (),
     price: Price | None = None,
 ) -> Refined:
     """Make of one recording's results what direct refinement makes of its replies.
@@ -134,7 +133,7 @@ def collect(
     transcript or its vocabulary is no longer the one that was handed in, or if no answer can be used, and
     `RefinementUnavailable` if none came and another batch may bring it.
     """
-    prepared = prepare(transcript, terms, settings)
+    prepared = prepare(transcript, terms, settings, own=own)
     digest, count = pending.recordings.get(transcript.recording, ("", 0))
     if digest != digest_of(prepared.words):
         raise RefinementFailed("the transcript or its vocabulary has changed since it was handed in: refine it again")
@@ -189,6 +188,4 @@ def _answers(results: Iterable[BatchResult]) -> Answers:
 def _as_handed_in(prepared: Prepared, answers: Answers) -> Prepared:
     """The windows are those that were handed in, whatever size the settings would cut today."""
     windows = [*answers.answered, *(Window(failure.first, failure.stop) for failure in answers.failures)]
-    return Prepared(
-        prepared.transcript, prepared.terms, prepared.vocabulary_edits, prepared.words, tuple(sorted(windows))
-    )
+    return replace(prepared, windows=tuple(sorted(windows)))

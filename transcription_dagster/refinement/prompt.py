@@ -34,7 +34,7 @@ An edit replaces the words from index `first` to index `last`, both included:
 - `old` repeats these words exactly as they are shown, with their punctuation.
 - `new` is what should stand there instead, with its punctuation. It is never longer than it has to be.
 - `kind` is one of:
-  - vocabulary: a misheard term of the vocabulary below. `new` contains the term as the vocabulary writes it.
+  - vocabulary: a misheard term of the vocabulary, below or beside the words. `new` contains it as it is written there.
   - punctuation: only punctuation, or words written together or apart.
   - casing: only capitals and small letters, and punctuation with them.
   - mishearing: a word that makes no sense here and sounds like the one that does. Not a better word: the spoken one.
@@ -84,14 +84,19 @@ def make_request(
     language: str,
     settings: RefinementSettings,
     *,
+    own: Sequence[Term] = (),
     cache: Literal["5m", "1h"] = "5m",
 ) -> MessageRequest:
-    """Ask about one window of `words`. Requests with the same terms share their system prompt to the byte."""
+    """Ask about one window of `words`.
+
+    Requests with the same `terms` share their system prompt to the byte, and so the cache, across recordings; the
+    recording's `own` terms stand beside its words.
+    """
     listed = glossary(terms) or "(none)"
     return MessageRequest(
         model=settings.model,
         system=(INSTRUCTIONS, f"The vocabulary:\n{listed}\n"),
-        user=_shown(words, window, language),
+        user=_shown(words, window, language, own),
         schema=SCHEMA,
         max_tokens=settings.max_tokens,
         effort=settings.effort,
@@ -99,14 +104,16 @@ def make_request(
     )
 
 
-def _shown(words: Sequence[Word], window: Window, language: str) -> str:
+def _shown(words: Sequence[Word], window: Window, language: str, own: Sequence[Term]) -> str:
     lines = [
         f"[{first}] {join_words(words[first : min(first + _INDEX_EVERY, window.stop)])}"
         for first in range(window.first, window.stop, _INDEX_EVERY)
     ]
     doubtful = [str(index) for index in range(window.first, window.stop) if words[index].confidence < _DOUBTFUL]
-    parts = [
-        f"Language: {language}",
+    parts = [f"Language: {language}"]
+    if own:
+        parts.append(f"The vocabulary of this recording, beside the other:\n{glossary(own)}")
+    parts += [
         f"Words {window.first} to {window.stop - 1} of a recording of {len(words)} words:",
         f"<transcript>\n{' '.join(lines)}\n</transcript>",
     ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -273,6 +275,37 @@ def test_windows_run_in_parallel_up_to_the_bound_after_the_first_has_filled_the_
     text = " ".join(f"word{number}" for number in range(20 + 18 * 6))
     assert refined(claude, text, settings=settings).windows == 7
     assert state["most"] == bound
+
+
+def test_after_a_spend_limit_no_further_window_is_sent(server: MessagesServer, claude: Claude) -> None:
+    """The second window is still being answered when the third meets the limit."""
+    released = threading.Event()
+    numbers = itertools.count()
+
+    def answer(body: dict[str, Any]) -> Reply:
+        number = next(numbers)
+        if number == 2:
+            threading.Timer(0.5, released.set).start()
+            return error(429, "rate_limit_error", code="enforced_spend_limit_reached")
+        return replace(edits(), wait_for=released if number else None)
+
+    server.answer = answer
+    settings = RefinementSettings("claude-test", window_words=20, overlap_words=2, parallel_windows=2)
+    with pytest.raises(SpendLimitReached):
+        refined(claude, " ".join(["word"] * 700), settings=settings)
+    assert len(server.requests) <= 4
+
+
+def test_a_recordings_own_terms_leave_the_cached_prefix_alone(server: MessagesServer, claude: Claude) -> None:
+    server.answer = lambda body: edits((2, 2, "okular", "Ocular", "vocabulary"))
+    talk = transcript("We like okular and grifana and hue geen.")
+    plain = refine(talk, TERMS, claude, SETTINGS)
+    own = refine(talk, TERMS, claude, SETTINGS, own=[Term("Ocular"), Term("Huygens", ("hue geen",))])
+    assert "okular" in plain.text
+    assert own.text == "We like Ocular and grifana and Huygens.\n"
+    before, after = server.requests
+    assert before["system"] == after["system"]
+    assert "- Ocular\n" in after["messages"][0]["content"]
 
 
 def test_a_failed_window_costs_only_its_own_words(server: MessagesServer, claude: Claude) -> None:
