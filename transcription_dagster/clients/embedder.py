@@ -71,7 +71,7 @@ class SentenceTransformerEmbedder:
             raise InvalidSetting(f"{self.model} does not say how many dimensions its vectors have")
         return dimensions
 
-    @cached_property
+    @property
     def max_tokens(self) -> int:
         own_marks = len(self._tokenizer.encode("").ids)
         limit = json.loads((self._folder / "sentence_bert_config.json").read_text("utf-8"))["max_seq_length"]

@@ -1,0 +1,54 @@
+"""Long texts in pieces that a service takes: cut at sentence ends, with the place of each in the whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_SENTENCE_END = re.compile(r"(?:[.!?…][\"'”’»)\]]*\s+|[。！？｡؟।]+[」』”’]*\s*|\s*\n\s*)")
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a text that begins at the character `start`."""
+
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
+
+
+def cut(text: str, max_bytes: int) -> Sequence[Piece]:
+    """Cut a text into pieces of at most `max_bytes` bytes of UTF-8, which together are the whole text.
+
+    A piece ends with the last sentence that ends in it, or else with the last word, or where no more fits.
+    `max_bytes` is at least 4, the longest character.
+    """
+    pieces: list[Piece] = []
+    start = 0
+    while start < len(text):
+        fitting = text[start : start + max_bytes].encode()[:max_bytes].decode(errors="ignore")
+        if start + len(fitting) < len(text):
+            fitting = fitting[: _last_end(fitting)]
+        pieces.append(Piece(fitting, start))
+        start += len(fitting)
+    return pieces
+
+
+def sentences(text: str) -> Sequence[str]:
+    """The sentences of a text, without the space around them."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    parts = (text[first:last].strip() for first, last in zip([0, *ends], [*ends, len(text)], strict=True))
+    return [part for part in parts if part]
+
+
+def _last_end(text: str) -> int:
+    for boundary in (_SENTENCE_END, _SPACE):
+        ends = [match.end() for match in boundary.finditer(text)]
+        if ends:
+            return ends[-1]
+    return len(text)
