@@ -14,7 +14,7 @@ from rich.console import Console
 from transcription_dagster.cli.batch_input import Batch, alone_on, checked_model, left_to_do
 from transcription_dagster.cli.batch_report import Outcome, summary, table
 from transcription_dagster.cli.batch_session import run_batch, stack_for
-from transcription_dagster.cli.up import StopSignals
+from transcription_dagster.cli.stop_signals import StopSignals
 from transcription_dagster.errors import InvalidSetting, InvalidWorklist, UnknownModel
 from transcription_dagster.settings import load_settings
 from transcription_dagster.worklists import load

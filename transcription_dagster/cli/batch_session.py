@@ -19,7 +19,7 @@ from transcription_dagster.cli.batch_patience import Surroundings
 from transcription_dagster.cli.batch_report import INTERRUPTED, Outcome
 from transcription_dagster.cli.batch_run import BatchRun, Orders
 from transcription_dagster.cli.batch_state import BatchState
-from transcription_dagster.cli.up import StopSignals
+from transcription_dagster.cli.stop_signals import StopSignals
 from transcription_dagster.clients.dagster_graphql import DagsterClient
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError

@@ -13,7 +13,7 @@ from transcription_dagster.cli.batch import report
 from transcription_dagster.cli.batch_input import Batch, alone_on, left_to_do
 from transcription_dagster.cli.batch_report import Outcome
 from transcription_dagster.cli.batch_session import run_batch, stack_for
-from transcription_dagster.cli.up import StopSignals
+from transcription_dagster.cli.stop_signals import StopSignals
 from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.worklists import Worklist, load, write

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Mapping
-from types import FrameType
 
 import click
 
+from transcription_dagster.cli.stop_signals import StopSignals
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.plan import StackPlan, plan
@@ -46,24 +44,6 @@ def up(
             click.echo("Stopping; the runs that are under way finish first. Ctrl+C again ends them at once.")
         stack.stop(abort=lambda: signals.count > 1)
     click.echo("Everything is stopped.")
-
-
-class StopSignals:
-    """Counts SIGINT and SIGTERM, from the moment it is made."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._first = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._received)
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the first signal; whether it has come."""
-        return self._first.wait(seconds)
-
-    def _received(self, _number: int, _frame: FrameType | None) -> None:
-        self.count += 1
-        self._first.set()
 
 
 def changes(before: Mapping[str, ProgramState], after: Mapping[str, ProgramState]) -> list[str]:

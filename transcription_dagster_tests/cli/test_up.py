@@ -15,7 +15,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from transcription_dagster.cli.up import StopSignals, changes, up
+from transcription_dagster.cli.up import changes, up
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.leftovers import end_leftovers
 from transcription_dagster.stack.stack import RunningStack, running
@@ -49,21 +49,6 @@ def test_the_end_of_a_program_is_told_with_its_reason_and_its_log():
 def test_the_return_of_a_program_is_told():
     ended = replace(WORKER, state="BACKOFF", pid=None)
     assert changes({ended.name: ended}, {WORKER.name: WORKER}) == ["run-worker-1 was started again, as process 10"]
-
-
-def test_stop_signals_are_counted():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        signals = StopSignals()
-        assert not signals.wait(0)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert signals.wait(10)
-        assert signals.count == 1
-        os.kill(os.getpid(), signal.SIGINT)
-        assert signals.count == 2
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("arguments", [["--run-workers", "0"], ["--port", "70000"], ["--cpu-executors", "many"], ["x"]])
