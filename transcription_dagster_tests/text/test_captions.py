@@ -178,7 +178,9 @@ def test_a_silence_ends_a_cue() -> None:
 
 
 def test_a_short_answer_joins_its_neighbour_rather_than_flash() -> None:
-    cues = make_cues(say("Is the bridge open again? No. The bridge stays closed.", pace=20))
+    sentence = "apple cherry melon orange quince raisin banana tomato carrot onion pepper garlic."
+    cues = make_cues(say(f"{sentence} No. {sentence}", pace=18))
+    assert ["No."] not in [list(cue.lines) for cue in cues]
     assert all(cue.end_ms - cue.start_ms >= 833 for cue in cues)
 
 
@@ -237,6 +239,12 @@ def test_long_turns_do_not() -> None:
         *say("It stays closed until Monday morning.", start=3.0, speaker="spk_1"),
     ]
     assert shown(words) == ["Is the bridge over the river open again?", "It stays closed until Monday morning."]
+
+
+def test_turns_share_a_cue_only_if_they_fit_with_their_dashes() -> None:
+    for length, together in [(40, True), (41, False)]:
+        words = [Word("a" * length, 0.0, 0.3, speaker="spk_0"), Word("b" * length, 0.3, 0.6, speaker="spk_1")]
+        assert (len(make_cues(words)) == 1) is together
 
 
 def test_one_line_leaves_no_room_for_two_speakers() -> None:
