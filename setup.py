@@ -35,6 +35,7 @@ setup(
         "httpx>=0.28",
         "filelock>=3.16",
         "psutil>=6",
+        "python-dotenv>=1",
         "tenacity>=9",
         "pyyaml>=6",
         "numpy>=2",

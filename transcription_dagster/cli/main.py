@@ -9,6 +9,7 @@ import importlib
 import sys
 
 import click
+from dotenv import load_dotenv
 
 from transcription_dagster import __version__
 from transcription_dagster.errors import TranscriptionError
@@ -56,6 +57,8 @@ def transcription() -> None:
 
 def main() -> None:
     """Run the console script; an error of the program ends it with one line and exit code 1."""
+    # The libraries of Anthropic and AWS find their credentials in the environment, and know no `.env`.
+    load_dotenv(".env")
     try:
         transcription()
     except TranscriptionError as error:

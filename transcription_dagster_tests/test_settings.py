@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.errors import InvalidSetting
+from transcription_dagster.settings import Settings, child_environment, load_settings
+
+SECRET = "planted-secret"
+
+EVERY_KIND: dict[str, object] = {
+    "home": Path("/srv/a folder"),
+    "database_url": f"postgresql://user:{SECRET}@host/db",
+    "language": "de",
+    "beam_size": 5,
+    "temperatures": (0.0, 0.4),
+    "condition_on_previous_text": False,
+    "initial_prompt": 'Say "hello", 100 %',
+    "vocabulary": Path("terms.yaml"),
+    "gpus": "0,1",
+    "shutdown_seconds": 12.5,
+    "port": 4000,
+    "source_folders": (Path("/a"), Path("/b c")),
+    "source_hosts": ("one.example", "http://two.example:8000"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting in the environment, and no `.env`."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"TRANSCRIPTION_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("field", EVERY_KIND)
+def test_a_child_process_works_with_the_same_setting(field: str, monkeypatch: pytest.MonkeyPatch):
+    settings = load_settings(**{field: EVERY_KIND[field]})
+    for name, value in child_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings
+
+
+def test_a_child_process_is_not_told_of_defaults():
+    assert not [name for name in child_environment(load_settings()) if name.startswith("TRANSCRIPTION_")]
+
+
+def test_cudas_own_selection_keeps_its_name():
+    settings = load_settings(CUDA_VISIBLE_DEVICES="2,3")
+    assert settings.cuda_visible_devices == "2,3"
+    assert child_environment(settings)["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+
+def test_a_bad_value_is_named_by_its_variable():
+    with pytest.raises(InvalidSetting, match=r"^TRANSCRIPTION_PORT: "):
+        load_settings(port=70000)
+
+
+def test_an_error_does_not_quote_values():
+    with pytest.raises(InvalidSetting) as caught:
+        load_settings(database_url=[SECRET], port=SECRET)
+    assert SECRET not in str(caught.value)
+
+
+def test_the_console_script_reads_the_env_file_for_other_libraries_too(tmp_path: Path):
+    (tmp_path / ".env").write_text("ANTHROPIC_API_KEY=from-the-file\nIB_TOKEN=from-the-file\n")
+    script = (
+        "import os, sys\nfrom transcription_dagster.cli.main import main\nsys.argv = ['transcription', '--version']\n"
+        "try:\n    main()\nfinally:\n    print(os.environ['ANTHROPIC_API_KEY'], os.environ['IB_TOKEN'])"
+    )
+    environment = {**os.environ, "IB_TOKEN": "from-the-environment"}
+    environment.pop("ANTHROPIC_API_KEY", None)
+    printed = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert printed.stdout.splitlines()[-1] == "from-the-file from-the-environment"
