@@ -104,6 +104,10 @@ class PoolWorker:
         if self._failure is not None:
             raise self._failure
 
+    def show(self, state: Literal["idle", "busy"]) -> None:
+        """Say what the worker does now; one that is draining goes on saying so."""
+        self.state.state = "draining" if self.draining.is_set() else state
+
     def drain(self) -> None:
         """Take no new job; end when the present ones are done."""
         logger.info("asked to stop: finishing what is under way", extra={"action": "drain"})
@@ -153,7 +157,7 @@ class PoolWorker:
         )
         if self.draining.is_set():
             return
-        self.state.state = "idle"
+        self.show("idle")
         await self._worker.run()
 
     async def _publish_state(self) -> None:

@@ -51,12 +51,12 @@ class RunWorker:
 
     async def _execute(self, context: procrastinate.JobContext, run_id: str) -> None:
         self.state.recording = run_id
-        self.state.state = "draining" if self.pool.draining.is_set() else "busy"
+        self.pool.show("busy")
         try:
             await self.pool.in_main_thread(context, lambda: self._run(run_id))
         finally:
             self.state.recording = None
-            self.state.state = "draining" if self.pool.draining.is_set() else "idle"
+            self.pool.show("idle")
 
     def _run(self, run_id: str) -> None:
         assert self._instance is not None  # noqa: S101  set by `_load` before the first job

@@ -1,0 +1,79 @@
+"""When an executor takes its next job: early enough to have its audio decoded, too late to sit on it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import procrastinate
+from procrastinate.jobs import Job
+from procrastinate.manager import JobManager
+
+from transcription_dagster.workers.pool_worker import PoolWorker
+
+#: The next job is taken when the present one has at most so many seconds to go: enough to fetch and decode its audio
+#: meanwhile, so little that an executor that is free sooner would rarely have begun it.
+LOOK_AHEAD_SECONDS = 3.0
+
+_LOOK_SECONDS = 0.05
+
+
+class Gate:
+    """Knows how far the job on the device is; its progress is what the worker says of itself."""
+
+    def __init__(self, pool: PoolWorker) -> None:
+        self._pool = pool
+        self._started: float | None = None
+        #: Jobs that were taken and have not ended.
+        self.jobs = 0
+
+    def began(self, recording: str) -> None:
+        """A job is on the device now."""
+        self._started = time.monotonic()
+        self._pool.state.recording, self._pool.state.progress = recording, 0.0
+        self._pool.show("busy")
+
+    def progressed(self, share: float) -> None:
+        """So much of it is done, 0 to 1; called at each window of audio, in the main thread."""
+        self._pool.state.progress = share
+
+    def ended(self) -> None:
+        """The device is free."""
+        self._started = None
+        self._pool.state.recording = self._pool.state.progress = None
+        self._pool.show("idle")
+
+    @property
+    def closed_for_good(self) -> bool:
+        """Whether no job will be taken any more."""
+        return self._pool.draining.is_set()
+
+    @property
+    def open(self) -> bool:
+        """Whether another job may be taken now."""
+        if self.jobs == 0:
+            return True
+        share = self._pool.state.progress
+        if self._started is None or not share:
+            return False
+        elapsed = time.monotonic() - self._started
+        return elapsed / share - elapsed <= LOOK_AHEAD_SECONDS
+
+
+class GatedJobManager(JobManager):
+    """Fetches a job only when the gate is open."""
+
+    def __init__(self, app: procrastinate.App, gate: Gate) -> None:
+        super().__init__(app.connector)
+        self._gate = gate
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+        while not self._gate.open:
+            if self._gate.closed_for_good:
+                return None
+            await asyncio.sleep(_LOOK_SECONDS)
+        job = await super().fetch_job(queues, worker_id)
+        if job is not None:
+            self._gate.jobs += 1
+        return job

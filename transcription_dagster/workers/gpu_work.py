@@ -1,0 +1,119 @@
+"""What a GPU executor can be asked for: to transcribe a recording, or to encode its text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from transcription_dagster.clients.embedder import Embedder, open_embedder
+from transcription_dagster.clients.object_store import ObjectStore
+from transcription_dagster.errors import TimeLimitExceeded, TranscriptionAborted
+from transcription_dagster.queueing.embedding_request import EmbeddingRequest
+from transcription_dagster.queueing.transcription_request import TranscriptionRequest
+from transcription_dagster.settings import Settings
+from transcription_dagster.speech.engine import PreparedAudio, SpeechEngine
+from transcription_dagster.text.chunks import Chunk, make_chunks
+from transcription_dagster.text.transcribe_json import write_transcript
+
+#: Tokens that neighbouring chunks share, so that a thought at a chunk's end is whole in one of them.
+_CHUNK_OVERLAP = 32
+
+
+class Work(Protocol):
+    """One kind of request."""
+
+    def prepare(self, content: Mapping[str, Any], folder: Path) -> Any:
+        """Do all that needs no device; called in a thread, while the device may be busy. `folder` is for files."""
+        ...
+
+    def do(self, prepared: Any, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]) -> Any:
+        """Do the rest, in the main thread, and return the answer as JSON values.
+
+        Raises the program's errors; `TranscriptionAborted` after `should_stop` said so.
+        """
+        ...
+
+
+class TranscriptionWork:
+    """Speech to words, by the engine that holds the model."""
+
+    def __init__(self, settings: Settings, engine: SpeechEngine) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._store = ObjectStore(settings.store_url)
+
+    def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[TranscriptionRequest, PreparedAudio]:
+        request = TranscriptionRequest.from_json(content)
+        path = self._store.local_path(request.audio_key)
+        if path is None:
+            path = folder / "audio.flac"
+            self._store.download(request.audio_key, path)
+        return request, self._engine.prepare(path)
+
+    def do(
+        self,
+        prepared: tuple[TranscriptionRequest, PreparedAudio],
+        *,
+        on_progress: Callable[[float], None],
+        should_stop: Callable[[], bool],
+    ) -> dict[str, Any]:
+        request, audio = prepared
+        limit = request.time_limit(
+            factor=self._settings.time_limit_factor, floor_seconds=self._settings.time_limit_floor_seconds
+        )
+        deadline = time.monotonic() + limit
+        try:
+            transcript = self._engine.transcribe(
+                audio,
+                request.options,
+                recording=request.recording,
+                on_progress=on_progress,
+                should_stop=lambda: should_stop() or time.monotonic() > deadline,
+            )
+        except TranscriptionAborted:
+            if should_stop():
+                raise
+            raise TimeLimitExceeded(
+                f"stopped after {limit:.0f} s, the limit for {request.seconds:.0f} s of audio; raise "
+                "TRANSCRIPTION_TIME_LIMIT_FACTOR if this device is really that slow"
+            ) from None
+        return {"transcript": write_transcript(transcript)}
+
+
+class EmbeddingWork:
+    """Text to vectors, by an embedding model that is loaded at the first request and kept."""
+
+    def __init__(self, settings: Settings, device: str) -> None:
+        self._settings = settings
+        self._device = device
+
+    @cached_property
+    def _embedder(self) -> Embedder:
+        return open_embedder(self._settings, self._device)
+
+    def prepare(self, content: Mapping[str, Any], folder: Path) -> EmbeddingRequest:
+        return EmbeddingRequest.from_json(content)
+
+    def do(
+        self, prepared: EmbeddingRequest, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
+    ) -> dict[str, Any]:
+        return embed(self._embedder, prepared)
+
+
+def embed(embedder: Embedder, request: EmbeddingRequest) -> dict[str, Any]:
+    """Cut the captions into chunks that the model can read whole, and encode them."""
+    overlap = min(_CHUNK_OVERLAP, embedder.max_tokens // 4)
+    chunks = make_chunks(request.cues, embedder.count_tokens, embedder.max_tokens, overlap)
+    vectors = embedder.encode([chunk.text for chunk in chunks]) if chunks else []
+    return {
+        "model": embedder.model,
+        "dimensions": embedder.dimensions,
+        "chunks": [_described(chunk, vector) for chunk, vector in zip(chunks, vectors, strict=True)],
+    }
+
+
+def _described(chunk: Chunk, vector: list[float]) -> dict[str, Any]:
+    return {"text": chunk.text, "start": chunk.start, "end": chunk.end, "embedding": vector}
