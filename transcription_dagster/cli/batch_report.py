@@ -121,7 +121,7 @@ def summary(outcomes: Sequence[Outcome], *, stopped: bool, command: str) -> tupl
         lines += [f"Stopped at the first failure; {waiting} more are waiting. To go on past failures:"]
         lines += [f"  {command} --yes"]
     elif failed or waiting:
-        lines += [f"{len(failed) + waiting} recordings are not done. To try only them:", f"  {command}"]
+        lines += [f"{len(failed) + waiting} not done. To try only what is left:", f"  {command}"]
     interrupted = bool(waiting and stopped)
     return lines, INTERRUPTED if interrupted else int(bool(failed or waiting))
 

@@ -91,7 +91,7 @@ def run_batch(batch: Batch, stack: RunningStack, settings: Settings, signals: St
         )
         state = BatchState(entries, keep_going=batch.keep_going)
         run = BatchRun(batch.worklist, batch.entries, state, _orders(batch, settings), around)
-        around.display.note(f"{len(entries)} recordings; the UI is at {stack.url}")
+        around.display.note(f"To do: {len(entries)}; the UI is at {stack.url}")
         run.carry_out()
     return [run.outcomes.get(entry.uuid, Outcome(entry, "waiting")) for entry in batch.entries]
 

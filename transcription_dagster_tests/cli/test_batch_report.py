@@ -85,11 +85,11 @@ def test_of_very_many_recordings_only_the_failed_ones_are_listed() -> None:
     [
         (["done", "done"], False, 0, ""),
         (["done", "done"], True, 0, ""),
-        (["done", "failed"], False, 1, "1 recordings are not done."),
+        (["done", "failed"], False, 1, "1 not done."),
         (["failed", "waiting", "waiting"], False, 1, "2 more are waiting. To go on past failures:\n  go --yes"),
-        (["done", "waiting"], True, 130, "1 recordings are not done. To try only them:\n  go"),
-        (["failed", "waiting"], True, 130, "2 recordings are not done."),
-        (["failed"], True, 1, "1 recordings are not done."),
+        (["done", "waiting"], True, 130, "1 not done. To try only what is left:\n  go"),
+        (["failed", "waiting"], True, 130, "2 not done."),
+        (["failed"], True, 1, "1 not done."),
     ],
 )
 def test_the_end_says_how_to_go_on_and_what_the_shell_is_told(

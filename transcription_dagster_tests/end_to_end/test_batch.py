@@ -1,0 +1,161 @@
+"""`transcription batch` from the command line, on a stack that is up: failures, Ctrl+C, and going on afterwards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+import wave
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.queueing.health import WorkerStatus
+from transcription_dagster_tests.system import DEMO, System, running_system, wait_until
+
+pytestmark = pytest.mark.system
+
+#: Of 7, 11 and 16 seconds; the first two are WAV files.
+SHORT = [
+    DEMO / "recordings" / name
+    for name in (
+        "919f49d0-ef35-5e93-b564-e948b9d75f83.wav",
+        "22e9ddef-0e5c-56e6-8122-596ecde5d7ad.wav",
+        "6f74d231-6a86-56f5-a780-096bdcd03833.mp4",
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("home"), executors=1, run_workers=2) as system:
+        yield system
+
+
+class Worklist:
+    """A worklist file of recordings under fresh UUIDs."""
+
+    def __init__(self, folder: Path, sources: Sequence[Path]) -> None:
+        self.path = folder / "worklist.json"
+        self.uuids = [str(uuid.uuid4()) for _ in sources]
+        entries = [{"uuid": key, "source": str(path)} for key, path in zip(self.uuids, sources, strict=True)]
+        self.path.write_text(json.dumps(entries))
+
+    @property
+    def entries(self) -> list[dict]:
+        return json.loads(self.path.read_text())
+
+    @property
+    def statuses(self) -> list[str]:
+        return [entry["status"] for entry in self.entries]
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "transcription_dagster", "batch", str(self.path), *options]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, *options: str) -> tuple[int, str]:
+        """Call `batch` and wait for its end; returns its exit code and what it printed."""
+        process = self.start(*options)
+        output, _ = process.communicate(timeout=200)
+        return process.returncode, output
+
+
+def unreadable(folder: Path) -> Path:
+    path = folder / "broken.wav"
+    path.write_text("no sound in here")
+    return path
+
+
+def long_recording(folder: Path) -> Path:
+    """A recording that takes a minute or more: a short one said fifty times."""
+    path = folder / "long.wav"
+    with wave.open(str(SHORT[0])) as source:
+        parameters, frames = source.getparams(), source.readframes(source.getnframes())
+    with wave.open(str(path), "wb") as target:
+        target.setparams(parameters)
+        for _ in range(50):
+            target.writeframes(frames)
+    return path
+
+
+def test_with_yes_everything_is_tried_and_the_reason_of_a_failure_is_written_down(
+    system: System, tmp_path: Path
+) -> None:
+    worklist = Worklist(tmp_path, [SHORT[0], unreadable(tmp_path), *SHORT[1:]])
+    code, output = worklist.run("--yes")
+    assert (code, worklist.statuses) == (1, ["done", "failed", "done", "done"]), output
+    assert worklist.entries[1]["error"].startswith("audio: ")
+    assert worklist.entries[1]["error"] in output
+    assert any(uri.endswith("/transcript.txt") for uri in worklist.entries[0]["files"])
+    assert "3 done, 1 failed, 0 waiting" in output
+
+
+def test_the_first_failure_stops_it_and_the_next_call_does_only_what_is_left(system: System, tmp_path: Path) -> None:
+    broken = unreadable(tmp_path)
+    worklist = Worklist(tmp_path, [SHORT[0], broken, SHORT[1]])
+    code, output = worklist.run("-t", "1")
+    assert (code, worklist.statuses) == (1, ["done", "failed", "waiting"]), output
+    assert "To go on past failures" in output
+    shutil.copyfile(SHORT[2], broken)
+    code, output = worklist.run("-t", "2")
+    assert (code, worklist.statuses) == (0, ["done", "done", "done"]), output
+    runs = [run for run in system.dagster.runs() if run.partition in worklist.uuids]
+    assert sorted(worklist.uuids.index(run.partition) for run in runs if run.partition) == [0, 1, 1, 2]
+    assert len({run.tags["transcription/batch"] for run in runs}) == 2
+
+
+def test_ctrl_c_lets_finish_what_runs_and_the_next_call_goes_on(system: System, tmp_path: Path) -> None:
+    worklist = Worklist(tmp_path, SHORT * 2)
+    process = worklist.start("-t", "1")
+    assert process.stdout is not None
+    wait_until(lambda: worklist.entries[0].get("status") == "done", 60, "the first recording is done")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 130, output
+    done = worklist.statuses.count("done")
+    assert worklist.statuses == ["done"] * done + ["waiting"] * (6 - done)
+    assert 1 <= done < 6
+    code, output = worklist.run()
+    assert (code, worklist.statuses) == (0, ["done"] * 6), output
+    assert len([run for run in system.dagster.runs() if run.partition in worklist.uuids]) == 6
+
+
+def test_a_second_ctrl_c_ends_what_runs_and_the_executor_keeps_its_model(system: System, tmp_path: Path) -> None:
+    worklist = Worklist(tmp_path, [long_recording(tmp_path), SHORT[0]])
+    process = worklist.start()
+    wait_until(lambda: busy_with(system, worklist.uuids[0]), 60, "the executor is on the long recording")
+    before = executor(system)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert worklist.statuses[0] == "waiting"
+    (run,) = [run for run in system.dagster.runs() if run.partition == worklist.uuids[0]]
+    assert run.status == "CANCELED"
+    wait_until(lambda: not busy_with(system, worklist.uuids[0]), 30, "the executor is free again")
+    after = executor(system)
+    assert (after.pid, after.model_loads) == (before.pid, before.model_loads)
+
+
+def test_status_finds_nothing_wrong_and_says_what_the_executor_did(system: System) -> None:
+    command = [sys.executable, "-m", "transcription_dagster", "status"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert system.stack.url in shown.stdout
+    document = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    assert (document["healthy"], document["problems"]) == (True, [])
+    assert [(one["model_loads"], one["device"]) for one in document["executors"]] == [(1, "cpu:0")]
+    assert document["runs"]["SUCCESS"] >= 1
+
+
+def executor(system: System) -> WorkerStatus:
+    (found,) = (worker for worker in system.pool().workers if worker.kind == "gpu")
+    return found
+
+
+def busy_with(system: System, recording: str) -> bool:
+    return executor(system).recording == recording
