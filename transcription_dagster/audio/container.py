@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -14,6 +13,8 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 
+from transcription_dagster.audio.riff import HEAD
+from transcription_dagster.audio.timeline import Timeline
 from transcription_dagster.errors import SourceNotFound, UnusableAudio
 
 #: Samples a second of everything behind this door; Whisper and the voice detector both take it.
@@ -41,6 +42,9 @@ class HashingReader:
         self._file = file
         self._sha256 = hashlib.sha256()
         self._hashed = 0
+        #: The first bytes of the file.
+        self.head = file.read(HEAD)
+        file.seek(0)
 
     def read(self, size: int = -1) -> bytes:
         position = self._file.tell()
@@ -117,6 +121,8 @@ class AudioTrack:
         self.channels: int = context.channels
         #: Packets that the decoder refused.
         self.damaged = 0
+        #: Length of each silence that stands for sound that was lost on the way.
+        self.holes: list[float] = []
         #: Why reading stopped before the end of the file, if it did.
         self.cut_short: str | None = None
 
@@ -128,14 +134,19 @@ class AudioTrack:
         return None if self._container.duration is None else self._container.duration / av.time_base
 
     def samples(self) -> Iterator[np.ndarray]:
-        """Yield what decodes as int16 arrays of shape (samples,), skipping what is damaged."""
-        for _, frames in groupby(self._frames(), key=_setup):
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-            for frame in frames:
-                # Only the number of samples places a frame: broken time stamps would make the resampler stretch it.
-                frame.pts = None
-                yield from _drain(resampler, frame)
-            yield from _drain(resampler, None)
+        """Yield what decodes as int16 arrays of shape (samples,), with silence where sound is missing."""
+        start = self._container.start_time
+        timeline = Timeline(None if start is None else start / av.time_base)
+        mixer = _Mixer()
+        for frame in self._frames():
+            hole = timeline.hole_before(frame.time, mixer.seconds)
+            if hole:
+                if mixer.seconds:
+                    self.holes.append(hole)
+                yield from mixer.flush()
+                yield mixer.silence(hole)
+            yield from mixer.mix(frame)
+        yield from mixer.flush()
 
     def _frames(self) -> Iterator[av.AudioFrame]:
         packets = self._container.demux(self._stream)
@@ -154,21 +165,46 @@ class AudioTrack:
                 self.damaged += 1
 
 
-def _setup(frame: av.AudioFrame) -> tuple[str, str, int]:
-    """What a resampler is made for: a stream may change it on the way, where files were joined."""
-    if frame.sample_rate not in _PLAUSIBLE_RATES:
-        raise UnusableAudio(f"the source claims {frame.sample_rate} samples a second, which no recording has")
-    return frame.format.name, frame.layout.name, frame.sample_rate
+class _Mixer:
+    """Mixes frames to one channel at `SAMPLE_RATE`, whatever each of them is: joined files change on the way."""
+
+    def __init__(self) -> None:
+        #: Length of what went in.
+        self.seconds = 0.0
+        self._resampler: av.AudioResampler | None = None
+        self._made_for: tuple[str, str, int] | None = None
+
+    def mix(self, frame: av.AudioFrame) -> Iterator[np.ndarray]:
+        if frame.sample_rate not in _PLAUSIBLE_RATES:
+            raise UnusableAudio(f"the source claims {frame.sample_rate} samples a second, which no recording has")
+        setup = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if setup != self._made_for:
+            yield from self.flush()
+        if self._resampler is None:
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            self._made_for = setup
+        self.seconds += frame.samples / frame.sample_rate
+        # Where the frame belongs is settled; by a broken time stamp the resampler would stretch it.
+        frame.pts = None
+        yield from _resampled(self._resampler, frame)
+
+    def silence(self, seconds: float) -> np.ndarray:
+        self.seconds += seconds
+        return np.zeros(round(seconds * SAMPLE_RATE), np.int16)
+
+    def flush(self) -> Iterator[np.ndarray]:
+        """Give out what the resampler still holds."""
+        if self._resampler is not None:
+            yield from _resampled(self._resampler, None)
+        self._resampler = None
 
 
-def _drain(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
     try:
-        resampled = resampler.resample(frame)
-    except av.error.ArgumentError as error:
-        raise UnusableAudio("the source is of a format that holds no recording, or is not accepted") from error
+        parts = resampler.resample(frame)
     except (av.error.FFmpegError, ValueError) as error:
         raise UnusableAudio(f"the audio cannot be mixed to one channel ({_reason(error)})") from error
-    for part in resampled:
+    for part in parts:
         yield part.to_ndarray().reshape(-1)
 
 

@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from transcription_dagster.audio.container import SAMPLE_RATE, AudioTrack, open_container, open_source
+from transcription_dagster.audio.riff import missing_bytes
 from transcription_dagster.errors import UnusableAudio
 
 #: A header is believed to this share of its claim; encoders pad and trim.
@@ -66,7 +67,7 @@ def normalise(source: Path, target: Path, *, max_seconds: float) -> AudioFacts:
             source_sha256=sha256,
             source_bytes=size,
             flac_bytes=partial.stat().st_size,
-            warnings=tuple(_warnings(track, claimed, meter.seconds)),
+            warnings=tuple(_warnings(track, claimed, meter.seconds, missing_bytes(reader.head, size))),
         )
 
 
@@ -156,10 +157,15 @@ def _written_atomically(target: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _warnings(track: AudioTrack, claimed: float | None, seconds: float) -> Iterator[str]:
+def _warnings(track: AudioTrack, claimed: float | None, seconds: float, missing: int) -> Iterator[str]:
+    """Say what was wrong with a source of `seconds` whose header `claimed` a length and which lacks bytes."""
     if track.cut_short is not None:
         yield f"the source breaks off after {seconds:.1f} s ({track.cut_short})"
+    elif missing:
+        yield f"the source is truncated: {missing} bytes are missing at its end"
     elif claimed is not None and claimed - seconds > max(_CLAIM_TOLERANCE_SECONDS, claimed * _CLAIM_TOLERANCE):
         yield f"the source claims {claimed:.1f} s, but only {seconds:.1f} s could be decoded"
     if track.damaged:
         yield f"{track.damaged} damaged packets were skipped"
+    if track.holes:
+        yield f"sound is missing in {len(track.holes)} places; {sum(track.holes):.1f} s of silence stand for it"

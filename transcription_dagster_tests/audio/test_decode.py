@@ -1,0 +1,278 @@
+"""What becomes of recordings, good and bad, on their way to 16 kHz mono FLAC."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from transcription_dagster.audio.decode import AudioFacts, claimed_seconds, normalise, read_blocks
+from transcription_dagster.errors import SourceNotFound, UnusableAudio
+from transcription_dagster_tests import corpus
+
+DAY = 86_400
+
+
+def decode(source: Path, max_seconds: float = DAY) -> tuple[AudioFacts, np.ndarray]:
+    target = source.parent / "out" / "audio.flac"
+    facts = normalise(source, target, max_seconds=max_seconds)
+    assert [file.name for file in target.parent.iterdir()] == ["audio.flac"]
+    return facts, np.concatenate(list(read_blocks(target, 5)))
+
+
+def pitch(samples: np.ndarray) -> float:
+    """The strongest frequency in hertz."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(samples.size)))
+    return float(np.argmax(spectrum)) * corpus.RATE / samples.size
+
+
+def level(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(samples.astype(np.float64)))))
+
+
+@pytest.mark.parametrize("form", corpus.FORMATS)
+def test_every_format_comes_out_at_its_length_and_pitch(tmp_path, form):
+    source = corpus.write_media(tmp_path / "source", corpus.tone(3, corpus.FORMATS[form][2]), form=form)
+    facts, samples = decode(source)
+    assert facts.sample_rate == corpus.FORMATS[form][2]
+    assert facts.channels == 1
+    assert facts.seconds == samples.size / corpus.RATE == pytest.approx(3, abs=0.1)
+    assert pitch(samples) == pytest.approx(440, abs=1)
+    assert facts.loudness == pytest.approx(20 * math.log10(0.3 / math.sqrt(2)), abs=0.5)
+    assert facts.warnings == ()
+
+
+@pytest.mark.parametrize("form", ["wav", "m4a", "ogg", "mkv"])
+def test_the_original_is_hashed_whole_in_whatever_order_the_container_is_read(tmp_path, form):
+    source = corpus.write_media(tmp_path / "source", corpus.tone(3, corpus.FORMATS[form][2]), form=form)
+    with source.open("ab") as file:
+        file.write(b"behind the last frame" * 50_000)
+    facts, _ = decode(source)
+    assert facts.source_sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert facts.source_bytes == source.stat().st_size
+    assert facts.flac_bytes == (tmp_path / "out" / "audio.flac").stat().st_size
+
+
+def test_the_result_is_16_bit_mono_flac_that_knows_its_length(tmp_path):
+    decode(corpus.write_wav(tmp_path / "a.wav", corpus.tone(2.5, 48_000), 48_000))
+    with av.open(str(tmp_path / "out" / "audio.flac")) as container:
+        stream = container.streams.audio[0]
+        assert (container.format.name, stream.codec_context.name) == ("flac", "flac")
+        assert (stream.codec_context.sample_rate, stream.codec_context.layout.name) == (16_000, "mono")
+        assert stream.codec_context.format.name == "s16"
+    assert claimed_seconds(tmp_path / "out" / "audio.flac") == pytest.approx(2.5)
+
+
+def test_normalising_what_is_normal_changes_no_sample(tmp_path):
+    sound = corpus.noise(2)
+    _, samples = decode(corpus.write_wav(tmp_path / "a.wav", sound))
+    assert np.array_equal(np.round(samples * 32768), (np.clip(sound, -1, 1) * 32767).astype(np.int16))
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 96_000, 192_000])
+def test_sample_rates_from_telephone_to_studio(tmp_path, rate):
+    facts, samples = decode(corpus.write_wav(tmp_path / "a.wav", corpus.tone(2, rate), rate))
+    assert facts.sample_rate == rate
+    assert facts.seconds == pytest.approx(2, abs=0.01)
+    assert pitch(samples) == pytest.approx(440, abs=1)
+
+
+def test_what_lies_above_8_khz_does_not_fold_into_speech(tmp_path):
+    _, samples = decode(corpus.write_wav(tmp_path / "a.wav", corpus.tone(2, 48_000, hertz=11_000), 48_000))
+    assert level(samples[1600:-1600]) < 0.3 * 10 ** (-40 / 20)
+
+
+@pytest.mark.parametrize(("layout", "channels"), [("mono", 1), ("stereo", 2), ("quad", 4), ("5.1", 6), ("7.1", 8)])
+@pytest.mark.parametrize("speaking", ["first", "all"])
+def test_channels_are_mixed_without_clipping_or_losing_one(tmp_path, layout, channels, speaking):
+    sound = np.zeros((corpus.RATE * 2, channels), np.float32)
+    sound[:, : 1 if speaking == "first" else channels] = corpus.tone(2, level=0.9)[:, None]
+    source = corpus.write_media(tmp_path / "a", sound, form="mkv", layout=layout, rate=corpus.RATE)
+    facts, samples = decode(source)
+    assert facts.channels == channels
+    assert pitch(samples) == pytest.approx(440, abs=1)
+    assert 0.05 < np.abs(samples).max() <= 0.95
+
+
+def test_sound_that_starts_after_the_picture_keeps_its_place(tmp_path):
+    source = corpus.write_media(
+        tmp_path / "late", corpus.tone(3, 48_000), form="mkv", picture_seconds=5, sound_starts=2
+    )
+    facts, samples = decode(source)
+    assert facts.seconds == pytest.approx(5, abs=0.1)
+    assert level(samples[: 2 * corpus.RATE - 2000]) == 0
+    assert level(samples[2 * corpus.RATE + 2000 :]) == pytest.approx(0.3 / math.sqrt(2), abs=0.01)
+
+
+def test_joined_files_that_change_on_the_way(tmp_path):
+    first = corpus.write_media(tmp_path / "a", corpus.tone(2, 44_100), form="ts")
+    second = corpus.write_media(
+        tmp_path / "b", np.repeat(corpus.tone(2, 48_000)[:, None], 2, 1), form="ts", layout="stereo", rate=48_000
+    )
+    joined = tmp_path / "joined"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    facts, samples = decode(joined)
+    assert facts.seconds == pytest.approx(4, abs=0.2)
+    assert pitch(samples) == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize("form", corpus.FORMATS)
+def test_the_content_decides_not_the_name(tmp_path, form):
+    facts, _ = decode(corpus.wrong_extension(tmp_path, form))
+    assert facts.seconds == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize("name", corpus.AWKWARD_NAMES)
+def test_awkward_names_are_only_names(tmp_path, name):
+    facts, _ = decode(corpus.awkward_name(tmp_path, name))
+    assert facts.seconds == 1
+
+
+def test_one_sample_is_a_recording(tmp_path):
+    facts, samples = decode(corpus.one_sample(tmp_path))
+    assert samples.size == 1
+    assert facts.seconds == 1 / corpus.RATE
+
+
+def test_digital_silence_has_no_loudness(tmp_path):
+    facts, samples = decode(corpus.silent(tmp_path, 3))
+    assert facts.loudness is None
+    assert facts.seconds == 3
+    assert not samples.any()
+
+
+# --- damage
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.77, 0.95, 0.999])
+@pytest.mark.parametrize("form", corpus.FORMATS)
+def test_of_a_truncated_recording_what_arrived_is_kept(tmp_path, form, share):
+    source = corpus.truncated(tmp_path, form, share)
+    try:
+        facts, samples = decode(source)
+    except UnusableAudio:
+        # MP4 has its index at the end, and the first hundredth may hold no whole frame.
+        assert form in ("m4a", "mp4") or share <= 0.1
+        assert not (tmp_path / "out" / "audio.flac").exists()
+    else:
+        # Coded frames and containers' clusters break off at their own sizes.
+        assert 10 * share - 1 <= facts.seconds <= 10 * share + 0.6
+        assert facts.seconds < 5 or pitch(samples) == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize("form", ["wav", "aiff", "flac", "mkv", "mp3"])
+def test_a_truncated_recording_whose_header_knew_better_is_reported(tmp_path, form):
+    facts, _ = decode(corpus.truncated(tmp_path, form, 0.5))
+    assert any("truncated" in warning or "claims 10.0 s" in warning for warning in facts.warnings)
+
+
+def test_a_wav_that_was_written_as_a_stream_is_not_called_truncated(tmp_path):
+    facts, samples = decode(corpus.claims_hours(tmp_path, hours=100))
+    assert facts.seconds == pytest.approx(5, abs=0.01)
+    assert pitch(samples) == pytest.approx(440, abs=1)
+    assert facts.warnings == ()
+
+
+def test_a_header_that_claims_too_much_is_not_believed(tmp_path):
+    facts, _ = decode(corpus.claims_hours(tmp_path, hours=10))
+    assert facts.seconds == pytest.approx(5, abs=0.01)
+    assert "truncated" in facts.warnings[0]
+
+
+@pytest.mark.parametrize("form", corpus.FORMATS)
+def test_damage_in_the_middle_moves_nothing_behind_it(tmp_path, form):
+    facts, samples = decode(corpus.damaged(tmp_path, form))
+    assert facts.seconds == pytest.approx(10, abs=1.2 if form in ("mp3", "flac") else 0.2)
+    assert pitch(samples[: 4 * corpus.RATE]) == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize("form", ["mp3", "flac", "mkv", "ogg", "webm", "m4a", "ts"])
+def test_damage_is_reported(tmp_path, form):
+    facts, _ = decode(corpus.damaged(tmp_path, form))
+    assert any("damaged packets" in warning or "sound is missing" in warning for warning in facts.warnings)
+
+
+# --- refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("empty", "empty"),
+        ("text", "not audio or video"),
+        ("web page", "not audio or video"),
+        ("playlist", "not audio or video"),
+        ("concat script", "not audio or video|not accepted"),
+        ("random bytes", "no audio could be decoded|not audio or video|not accepted"),
+        ("video without audio", "no audio stream, only video"),
+        ("header only", "no audio could be decoded"),
+        ("still picture", "not accepted|not audio or video"),
+        ("gigahertz", "2000000000 samples a second|not audio or video|no audio"),
+    ],
+)
+def test_a_source_without_audio_is_refused_with_the_reason(tmp_path, kind, says):
+    source = corpus.UNUSABLE[kind](tmp_path)
+    with pytest.raises(UnusableAudio, match=says):
+        normalise(source, tmp_path / "out" / "audio.flac", max_seconds=DAY)
+    assert list(tmp_path.glob("out/*")) == []
+
+
+@pytest.mark.parametrize("form", corpus.FORMATS)
+def test_random_bytes_behind_a_true_header_are_refused_or_bounded(tmp_path, form):
+    source = corpus.random_behind_header(tmp_path, form)
+    try:
+        facts, _ = decode(source, max_seconds=600)
+    except UnusableAudio:
+        assert list(tmp_path.glob("out/*")) == []
+    else:
+        assert facts.seconds <= 600
+
+
+def test_a_decompression_bomb_is_stopped_at_the_limit(tmp_path):
+    source = corpus.bomb(tmp_path, hours=5)
+    assert source.stat().st_size < 1_000_000
+    with pytest.raises(UnusableAudio, match=r"longer than the limit of 0\.5 hours"):
+        normalise(source, tmp_path / "out" / "audio.flac", max_seconds=1800)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_recording_as_long_as_the_limit_is_not_over_it(tmp_path):
+    facts, _ = decode(corpus.write_wav(tmp_path / "a.wav", corpus.tone(2)), max_seconds=2)
+    assert facts.seconds == 2
+
+
+def test_a_source_that_is_not_there(tmp_path):
+    with pytest.raises(SourceNotFound, match="nowhere"):
+        normalise(tmp_path / "nowhere", tmp_path / "out" / "audio.flac", max_seconds=DAY)
+
+
+def test_a_folder_is_not_a_source(tmp_path):
+    with pytest.raises(UnusableAudio, match="not a file"):
+        normalise(tmp_path, tmp_path / "out" / "audio.flac", max_seconds=DAY)
+
+
+def test_a_failure_leaves_the_older_result_alone(tmp_path):
+    decode(corpus.write_wav(tmp_path / "a.wav", corpus.tone(1)))
+    before = (tmp_path / "out" / "audio.flac").read_bytes()
+    with pytest.raises(UnusableAudio):
+        normalise(corpus.header_only(tmp_path), tmp_path / "out" / "audio.flac", max_seconds=DAY)
+    assert (tmp_path / "out" / "audio.flac").read_bytes() == before
+
+
+# --- blocks
+
+
+@pytest.mark.parametrize("block_seconds", [0.00001, 0.5, 1.7, 4, 100])
+def test_blocks_have_one_size_and_join_to_the_whole(tmp_path, block_seconds):
+    sound = corpus.noise(0.01 if block_seconds < 0.1 else 4)
+    source = corpus.write_wav(tmp_path / "a.wav", sound)
+    blocks = list(read_blocks(source, block_seconds))
+    size = max(1, round(block_seconds * corpus.RATE))
+    assert all(block.size == size for block in blocks[:-1])
+    assert 0 < blocks[-1].size <= size
+    assert all(block.dtype == np.float32 for block in blocks)
+    assert np.abs(np.concatenate(blocks) - sound).max() < 1e-4

@@ -1,0 +1,292 @@
+"""Recordings as they go wrong, made on the spot: each function writes one into a folder and returns its path."""
+
+from __future__ import annotations
+
+import random
+import struct
+import wave
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+RATE = 16_000
+
+#: Container, codec and sample rate of recordings that people have, by extension.
+FORMATS = {
+    "wav": ("wav", "pcm_s16le", 44_100),
+    "mp3": ("mp3", "libmp3lame", 44_100),
+    "flac": ("flac", "flac", 44_100),
+    "m4a": ("ipod", "aac", 44_100),
+    "ogg": ("ogg", "libopus", 48_000),
+    "webm": ("webm", "libopus", 48_000),
+    "mp4": ("mp4", "aac", 48_000),
+    "mkv": ("matroska", "flac", 48_000),
+    "aiff": ("aiff", "pcm_s16be", 44_100),
+    "ts": ("mpegts", "mp2", 44_100),
+}
+
+
+def tone(seconds: float, rate: int = RATE, hertz: float = 440.0, level: float = 0.3) -> np.ndarray:
+    """A sine as float32 of shape (samples,)."""
+    return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def noise(seconds: float, rate: int = RATE, level: float = 0.1, seed: int = 1) -> np.ndarray:
+    """White noise as float32 of shape (samples,)."""
+    return (level * np.random.default_rng(seed).standard_normal(round(seconds * rate))).astype(np.float32)
+
+
+def melody(seconds: float, rate: int = RATE, level: float = 0.3, seed: int = 0) -> np.ndarray:
+    """Plucked notes with overtones as float32 of shape (samples,): music to a speech model."""
+    random_numbers = np.random.default_rng(seed)
+    notes: list[np.ndarray] = []
+    while sum(note.size for note in notes) < seconds * rate:
+        length = random_numbers.choice([0.25, 0.5])
+        hertz = 440 * 2 ** (random_numbers.integers(-12, 12) / 12)
+        t = np.arange(round(length * rate)) / rate
+        attack = np.minimum(1, t / 0.02) * np.exp(-3 * t)
+        notes.append(attack * sum(np.sin(2 * np.pi * hertz * n * t) / n for n in (1, 2, 3, 4)))
+    sound = np.concatenate(notes)[: round(seconds * rate)]
+    return (level * sound / np.abs(sound).max()).astype(np.float32)
+
+
+def write_wav(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
+    """Write float samples of shape (samples,) or (samples, channels) as 16-bit WAV."""
+    data = (np.clip(samples, -1, 1) * 32767).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1 if data.ndim == 1 else data.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(data.tobytes())
+    return path
+
+
+def write_media(
+    path: Path,
+    samples: np.ndarray,
+    *,
+    form: str,
+    layout: str = "mono",
+    rate: int | None = None,
+    picture_seconds: float = 0,
+    sound_starts: float = 0,
+) -> Path:
+    """Write float samples of shape (samples,) or (samples, channels) in one of `FORMATS`, whatever `path` is called.
+
+    `sound_starts` puts the sound so many seconds after the start of the picture.
+    """
+    container_format, codec, codec_rate = FORMATS[form]
+    rate = rate or codec_rate
+    data = samples[:, None] if samples.ndim == 1 else samples
+    with av.open(str(path), "w", format=container_format) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.codec_context.layout = layout
+        picture = _picture_stream(container) if picture_seconds else None
+        if picture is not None:
+            for packet in _pictures(picture, picture_seconds):
+                container.mux(packet)
+        resampler = av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=rate)
+        for start in range(0, len(data), rate):
+            part = np.ascontiguousarray(data[start : start + rate], dtype=np.float32).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(part, format="flt", layout=layout)
+            frame.sample_rate = rate
+            frame.pts = start + round(sound_starts * rate)
+            frame.time_base = Fraction(1, rate)
+            for converted in resampler.resample(frame):
+                container.mux(stream.encode(converted))
+        container.mux(stream.encode(None))
+    return path
+
+
+def _picture_stream(container: av.container.OutputContainer) -> av.VideoStream:
+    stream = container.add_stream("mpeg4", rate=10)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+    return stream
+
+
+def _pictures(stream: av.VideoStream, seconds: float) -> Iterator[av.Packet]:
+    for number in range(round(seconds * 10)):
+        frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number % 256, np.uint8), format="rgb24")
+        frame.pts = number
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+# --- nothing to hear
+
+
+def empty(folder: Path) -> Path:
+    path = folder / "empty.wav"
+    path.touch()
+    return path
+
+
+def text_file(folder: Path) -> Path:
+    path = folder / "text.mp3"
+    path.write_text("This is not a recording.\n" * 1000)
+    return path
+
+
+def web_page(folder: Path) -> Path:
+    path = folder / "page.mp4"
+    path.write_text("<!doctype html><html><body>" + "<p>Sign in to continue.</p>" * 500 + "</body></html>")
+    return path
+
+
+def playlist(folder: Path) -> Path:
+    """A playlist that names another file: a program that opened it would read what it was not given."""
+    victim = write_wav(folder / "private.wav", tone(1))
+    path = folder / "playlist.wav"
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{victim.as_uri()}\n#EXT-X-ENDLIST\n")
+    return path
+
+
+def concat_script(folder: Path) -> Path:
+    victim = write_wav(folder / "private.wav", tone(1))
+    path = folder / "script.wav"
+    path.write_text(f"ffconcat version 1.0\nfile '{victim}'\n")
+    return path
+
+
+def random_bytes(folder: Path) -> Path:
+    path = folder / "random.mp3"
+    path.write_bytes(random.Random(1).randbytes(200_000))
+    return path
+
+
+def random_behind_header(folder: Path, form: str) -> Path:
+    """A true header, then noise that is no audio."""
+    path = write_media(folder / f"random-behind.{form}", tone(5, FORMATS[form][2]), form=form)
+    content = path.read_bytes()
+    head = content[:64]
+    path.write_bytes(head + random.Random(2).randbytes(len(content) - len(head)))
+    return path
+
+
+def video_without_audio(folder: Path) -> Path:
+    path = folder / "silent-film.mp4"
+    with av.open(str(path), "w") as container:
+        stream = _picture_stream(container)
+        for packet in _pictures(stream, 2):
+            container.mux(packet)
+    return path
+
+
+def header_only(folder: Path) -> Path:
+    path = write_wav(folder / "header-only.wav", tone(1))
+    path.write_bytes(path.read_bytes()[:44])
+    return path
+
+
+def still_picture(folder: Path) -> Path:
+    path = folder / "cover.mp3"
+    with av.open(str(path), "w", format="image2pipe") as container:
+        stream = container.add_stream("png")
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def gigahertz(folder: Path) -> Path:
+    """A header whose sample rate no resampler should be made for."""
+    path = write_wav(folder / "gigahertz.wav", tone(1))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, 24, 2_000_000_000)
+    path.write_bytes(content)
+    return path
+
+
+#: Sources without anything that can be heard.
+UNUSABLE: dict[str, Callable[[Path], Path]] = {
+    "empty": empty,
+    "text": text_file,
+    "web page": web_page,
+    "playlist": playlist,
+    "concat script": concat_script,
+    "random bytes": random_bytes,
+    "video without audio": video_without_audio,
+    "header only": header_only,
+    "still picture": still_picture,
+    "gigahertz": gigahertz,
+}
+
+
+# --- something to hear
+
+
+def truncated(folder: Path, form: str, share: float) -> Path:
+    """Ten seconds of a tone, of which the first `share` of the bytes arrived."""
+    path = write_media(folder / f"truncated-{share}.{form}", tone(10, FORMATS[form][2]), form=form)
+    content = path.read_bytes()
+    path.write_bytes(content[: round(len(content) * share)])
+    return path
+
+
+def damaged(folder: Path, form: str) -> Path:
+    """Ten seconds of a tone, with a tenth of the bytes in the middle replaced."""
+    path = write_media(folder / f"damaged.{form}", tone(10, FORMATS[form][2]), form=form)
+    content = path.read_bytes()
+    start, length = len(content) // 2, len(content) // 10
+    path.write_bytes(content[:start] + random.Random(3).randbytes(length) + content[start + length :])
+    return path
+
+
+def wrong_extension(folder: Path, form: str) -> Path:
+    return write_media(folder / f"{form}-inside.txt", tone(3, FORMATS[form][2]), form=form)
+
+
+def one_sample(folder: Path) -> Path:
+    return write_wav(folder / "one-sample.wav", np.array([0.5], np.float32))
+
+
+def silent(folder: Path, seconds: float = 20) -> Path:
+    return write_wav(folder / "silent.wav", np.zeros(round(seconds * RATE), np.float32))
+
+
+def claims_hours(folder: Path, hours: float = 100) -> Path:
+    """Five seconds behind a WAV header that claims hours."""
+    path = write_wav(folder / "claims-hours.wav", tone(5, 8_000), 8_000)
+    content = bytearray(path.read_bytes())
+    claimed = min(2**32 - 100, round(hours * 3600 * 8_000 * 2))
+    struct.pack_into("<I", content, 4, claimed + 36)
+    struct.pack_into("<I", content, 40, claimed)
+    path.write_bytes(content)
+    return path
+
+
+def bomb(folder: Path, hours: float) -> Path:
+    """Hours of silence in a few kilobytes: FLAC keeps a silent block of 65,535 samples in some 15 bytes."""
+    path = folder / "bomb.flac"
+    with av.open(str(path), "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=8_000, options={"frame_size": "65535"})
+        stream.codec_context.layout = "mono"
+        stream.codec_context.format = "s16"
+        minute = np.zeros((1, 8_000 * 60), np.int16)
+        for _ in range(round(hours * 60)):
+            frame = av.AudioFrame.from_ndarray(minute, format="s16", layout="mono")
+            frame.sample_rate = 8_000
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+AWKWARD_NAMES = (
+    "with spaces.wav",
+    'it\'s "quoted".wav',
+    "two\nlines.wav",
+    "..wav",
+    "-rf.wav",
+    "http:host.wav",
+    "concat:a|b.wav",
+    "%d.wav",
+    "naïve 日本語 🎙.wav",
+)
+
+
+def awkward_name(folder: Path, name: str) -> Path:
+    return write_wav(folder / name, tone(1))
