@@ -147,7 +147,8 @@ class Settings(BaseSettings):
     # --- embeddings and insights
     embedder: str = Field(
         default="all-MiniLM-L6-v2",
-        description="Embedding model: a sentence-transformers name or folder, or amazon.titan-embed-text-v2:0.",
+        description="Embedding model: a sentence-transformers name or folder, or amazon.titan-embed-text-v2:0; "
+        "none: recordings are not indexed for search.",
     )
     insights: Literal["local", "comprehend"] = Field(
         default="local", description="Who analyses the language: libraries in the process, or AWS Comprehend."

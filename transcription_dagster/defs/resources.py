@@ -16,11 +16,11 @@ from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import Recording, find
+from transcription_dagster.defs.pool import ask_pool
 from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.errors import UnknownRecording
 from transcription_dagster.model import Audio, SpeechOptions, Term
-from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG, gpu_queue
-from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient
+from transcription_dagster.queueing.speech_client import SpeechAnswer
 from transcription_dagster.queueing.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.text.transcribe_json import write_transcript
@@ -73,8 +73,7 @@ class WhisperResource(dg.ConfigurableResource):
     def transcribe(self, context: dg.AssetExecutionContext, audio: Audio, options: SpeechOptions) -> SpeechAnswer:
         """Transcribe `audio`; the answer's result holds `transcript` (its document), `device` and `executor`.
 
-        Raises the program's errors. An interrupt of the run leaves the request to be found by its retry, unless the
-        run was canceled: then it is withdrawn.
+        Raises the program's errors.
         """
         settings = load_settings()
         request = TranscriptionRequest(
@@ -86,15 +85,7 @@ class WhisperResource(dg.ConfigurableResource):
         )
         if settings.inference == "process":
             return _transcribe_here(settings, request)
-        return _ask_pool(settings, request, context)
-
-
-def _ask_pool(settings: Settings, request: TranscriptionRequest, context: dg.AssetExecutionContext) -> SpeechAnswer:
-    run = context.run
-    queued = request.for_queue(run_id=run.root_run_id or run.run_id, queue=gpu_queue(run.tags.get(GPU_TAG, ANY_GPU)))
-    client = SpeechClient(settings.require_database_url())
-    client.ask(queued)
-    return client.wait(queued, on_event=context.log.info)
+        return ask_pool(context, request.for_queue)
 
 
 @lru_cache(maxsize=4)

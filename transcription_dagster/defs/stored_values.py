@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from transcription_dagster.clients.insights import Insights
 from transcription_dagster.model import Audio
 from transcription_dagster.text.transcribe_json import read_transcript, write_transcript
 
@@ -34,6 +35,10 @@ def _audio_from_json(data: bytes) -> Audio:
     return Audio(**content)
 
 
+def _insights_to_json(insights: Insights) -> bytes:
+    return json.dumps(insights.to_json(), indent=1, ensure_ascii=False).encode()
+
+
 #: The audio itself, which `audio.json` describes.
 AUDIO_FILE = "audio.flac"
 
@@ -46,4 +51,5 @@ STORED_FORMS: Mapping[str, StoredForm] = {
     "refined_txt": _text("refined.txt"),
     "refined_srt": _text("refined.srt"),
     "refined_vtt": _text("refined.vtt"),
+    "insights": StoredForm("insights.json", _insights_to_json, lambda data: Insights.from_json(json.loads(data))),
 }

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from transcription_dagster.clients.embedded_chunks import embed
 from transcription_dagster.clients.embedder import Embedder, open_embedder
 from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.errors import TimeLimitExceeded, TranscriptionAborted
@@ -15,11 +16,7 @@ from transcription_dagster.queueing.embedding_request import EmbeddingRequest
 from transcription_dagster.queueing.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings
 from transcription_dagster.speech.engine import PreparedAudio, SpeechEngine
-from transcription_dagster.text.chunks import Chunk, make_chunks
 from transcription_dagster.text.transcribe_json import write_transcript
-
-#: Tokens that neighbouring chunks share, so that a thought at a chunk's end is whole in one of them.
-_CHUNK_OVERLAP = 32
 
 
 class Work(Protocol):
@@ -100,20 +97,4 @@ class EmbeddingWork:
     def do(
         self, prepared: EmbeddingRequest, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
     ) -> dict[str, Any]:
-        return embed(self._embedder, prepared)
-
-
-def embed(embedder: Embedder, request: EmbeddingRequest) -> dict[str, Any]:
-    """Cut the captions into chunks that the model can read whole, and encode them."""
-    overlap = min(_CHUNK_OVERLAP, embedder.max_tokens // 4)
-    chunks = make_chunks(request.cues, embedder.count_tokens, embedder.max_tokens, overlap)
-    vectors = embedder.encode([chunk.text for chunk in chunks]) if chunks else []
-    return {
-        "model": embedder.model,
-        "dimensions": embedder.dimensions,
-        "chunks": [_described(chunk, vector) for chunk, vector in zip(chunks, vectors, strict=True)],
-    }
-
-
-def _described(chunk: Chunk, vector: list[float]) -> dict[str, Any]:
-    return {"text": chunk.text, "start": chunk.start, "end": chunk.end, "embedding": vector}
+        return embed(self._embedder, prepared.cues)

@@ -11,16 +11,14 @@ from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.refinement_metadata import refinement_metadata
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.model import Transcript
-from transcription_dagster.refinement.assembly import prepare, unrefined
-from transcription_dagster.refinement.direct import refine
-from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster.refinement.direct import SWITCHED_OFF, refine
+from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.text.captions import make_cues
 from transcription_dagster.text.corrections import correct_cues
 from transcription_dagster.text.plain import join_words
 from transcription_dagster.text.quality import caption_findings, faithfulness
 from transcription_dagster.text.subtitles import to_srt, to_vtt
-from transcription_dagster.text.vocabulary import merged
 
 #: Raised when the instructions or the rules for edits change, so that older refinements show as stale.
 REFINEMENT_VERSION = "1"
@@ -45,9 +43,7 @@ def refinement_code_version(settings: Settings) -> str:
         )
     ],
 )
-def refined_txt(
-    context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource
-):
+def refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource):
     with reported_failures():
         refined = _refined(transcript, catalogue, load_settings())
     if refined.note:
@@ -63,12 +59,11 @@ def refined_txt(
 def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Settings) -> Refined:
     """Refine as the settings say; what it cost is entered into the day's spending."""
     general, own = catalogue.terms(transcript.recording)
-    terms = merged(general, own)
     how = RefinementSettings.of(settings)
     if settings.refinement == "off":
-        return unrefined(prepare(transcript, terms, how), Status.VOCABULARY_ONLY, "refinement by Claude is off")
+        return refine(transcript, general, None, how, own=own, without_client=SWITCHED_OFF)
     spent = spending.spent_today(catalogue.engine)
-    refined = refine(transcript, terms, connect(), how, price=price_of(how.model), spent_today=spent)
+    refined = refine(transcript, general, connect(), how, own=own, price=price_of(how.model), spent_today=spent)
     if refined.dollars:
         spending.enter(catalogue.engine, refined.dollars, recording=transcript.recording, model=refined.model)
     return refined

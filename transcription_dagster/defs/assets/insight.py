@@ -1,0 +1,79 @@
+"""What can be found by meaning, and what the language tells."""
+
+import dagster as dg
+
+from transcription_dagster.clients.insights import Insights, open_analyser
+from transcription_dagster.database.chunks import EmbeddedChunk, replace_chunks
+from transcription_dagster.database.embedding_models import EmbeddingModel
+from transcription_dagster.defs.check_results import check_result
+from transcription_dagster.defs.embedding import EmbedderResource
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.insight_metadata import insight_metadata
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.model import Transcript
+from transcription_dagster.queueing.embedding_request import EmbeddingRequest
+from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG
+from transcription_dagster.settings import load_settings
+from transcription_dagster.text.captions import make_cues
+from transcription_dagster.text.corrections import correct_cues
+from transcription_dagster.text.quality import Finding, Severity
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="insight",
+    code_version=f"1-{load_settings().embedder.rsplit('/', 1)[-1]}",
+    kinds={"postgres", "sentencetransformers"},
+    op_tags={GPU_TAG: ANY_GPU},
+    description="The refined text in chunks of a few cues, each with its time and the vector of its meaning.",
+    check_specs=[
+        dg.AssetCheckSpec("complete", asset="embeddings", description="Everything that was said can be searched for.")
+    ],
+)
+def embeddings(
+    context: dg.AssetExecutionContext,
+    transcript: Transcript,
+    refined_txt: str,
+    catalogue: CatalogueResource,
+    embedder: EmbedderResource,
+):
+    name = load_settings().embedder
+    if name == "none":
+        return dg.MaterializeResult(
+            metadata={"chunks": 0, "note": "Not indexed: TRANSCRIPTION_EMBEDDER is none."},
+            check_results=[check_result("complete", "embeddings", [])],
+        )
+    cues = tuple(correct_cues(make_cues(transcript.words), refined_txt))
+    request = EmbeddingRequest(transcript.recording, name, cues)
+    with reported_failures():
+        answer = embedder.embed(context, request)
+        found = answer.result
+        chunks = [EmbeddedChunk(**chunk) for chunk in found["chunks"]]
+        model = EmbeddingModel(found["model"], found["dimensions"])
+        replace_chunks(catalogue.engine, transcript.recording, model, chunks, language=transcript.language)
+    missing = bool(cues) and not chunks
+    findings = [Finding("missing", 1, "there are captions and no chunks", Severity.ERROR)] if missing else []
+    return dg.MaterializeResult(
+        metadata={
+            "chunks": len(chunks),
+            "model": model.name,
+            "dimensions": model.dimensions,
+            "gpu_wait_seconds": answer.waited_seconds,
+            "gpu_seconds": answer.gpu_seconds,
+        },
+        check_results=[check_result("complete", "embeddings", findings)],
+    )
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="insight",
+    code_version=f"1-{load_settings().insights}",
+    kinds={"python"} if load_settings().insights == "local" else {"aws"},
+    description="Languages, entities, key phrases and sentiment of the refined text (`insights.json`).",
+)
+def insights(transcript: Transcript, refined_txt: str) -> dg.MaterializeResult[Insights]:
+    with reported_failures():
+        found = open_analyser(load_settings()).analyse(refined_txt, transcript.language)
+    return dg.MaterializeResult(value=found, metadata=insight_metadata(found))

@@ -1,0 +1,61 @@
+"""A recording published: a row in Postgres and an index of its files, in one piece."""
+
+import dagster as dg
+
+from transcription_dagster.clients.insights import Insights
+from transcription_dagster.clients.object_store import object_key
+from transcription_dagster.database import publications
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.manifest import MANIFEST_FILE, make_manifest
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.versions import code_versions
+from transcription_dagster.model import Transcript
+from transcription_dagster.text.plain import join_words
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="publication",
+    code_version="1",
+    kinds={"postgres", "json"},
+    deps=["transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt", "embeddings"],
+    description="The recording's row in Postgres, and `recording.json`: its files with their sizes and hashes.",
+)
+def publication(
+    context: dg.AssetExecutionContext,
+    transcript: Transcript,
+    refined_txt: str,
+    insights: Insights,
+    catalogue: CatalogueResource,
+    store: StoreResource,
+) -> dg.MaterializeResult:
+    recording = context.partition_key
+    with reported_failures():
+        files = store.open()
+        manifest = make_manifest(files, recording, catalogue.recording(recording), transcript)
+        publications.publish(
+            catalogue.engine,
+            publications.Publication(
+                recording=recording,
+                text=join_words(transcript.words),
+                refined_text=refined_txt,
+                language=transcript.language,
+                model=transcript.model,
+                words=len(transcript.words),
+                duration=transcript.duration,
+                versions=code_versions(context),
+                sha256s=manifest.sha256s,
+                insights=publications.Insights(insights.analyser, insights.to_json()),
+            ),
+        )
+        key = object_key(recording, MANIFEST_FILE)
+        files.put_bytes(key, manifest.document)
+    return dg.MaterializeResult(
+        metadata={
+            "uri": dg.MetadataValue.url(files.uri(key)),
+            "files": len(manifest.sha256s),
+            "bytes": manifest.total_bytes,
+            "words": len(transcript.words),
+        }
+    )

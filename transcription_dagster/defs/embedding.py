@@ -1,0 +1,33 @@
+"""The resource that turns text into vectors: on the pool's executors, or in this process where there is no pool."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+import dagster as dg
+
+from transcription_dagster.clients.embedded_chunks import embed
+from transcription_dagster.clients.embedder import Embedder, open_embedder
+from transcription_dagster.defs.pool import ask_pool
+from transcription_dagster.queueing.embedding_request import EmbeddingRequest
+from transcription_dagster.queueing.speech_client import SpeechAnswer
+from transcription_dagster.settings import load_settings
+
+
+class EmbedderResource(dg.ConfigurableResource):
+    """Cuts a recording's captions into chunks and encodes them."""
+
+    def embed(self, context: dg.AssetExecutionContext, request: EmbeddingRequest) -> SpeechAnswer:
+        """Encode; the answer's result holds `model`, `dimensions` and `chunks` (text, start, end, embedding)."""
+        settings = load_settings()
+        if settings.inference == "pool":
+            return ask_pool(context, request.for_queue)
+        started = time.monotonic()
+        result = embed(_embedder(request.model), request.cues)
+        return SpeechAnswer(result, waited_seconds=0.0, gpu_seconds=time.monotonic() - started, attempts=())
+
+
+@lru_cache(maxsize=1)
+def _embedder(_model: str) -> Embedder:
+    return open_embedder(load_settings())

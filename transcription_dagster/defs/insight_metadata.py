@@ -1,0 +1,26 @@
+"""What the Dagster UI shows of insights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from transcription_dagster.clients.insights import Insights
+from transcription_dagster.defs.previews import table
+
+
+def insight_metadata(found: Insights) -> dict[str, Any]:
+    """Who looked, how much was found, and the first of it."""
+    phrases = [(phrase.text, f"{phrase.score:.2f}") for phrase in found.key_phrases]
+    entities = [(entity.text, entity.type, f"{entity.score:.2f}") for entity in found.entities]
+    return {
+        "analyser": found.analyser,
+        "key_phrases": len(found.key_phrases),
+        "entities": len(found.entities),
+        **({"language": found.languages[0].code} if found.languages else {}),
+        **({"sentiment": found.sentiment.label} if found.sentiment else {}),
+        **({"phrases": dg.MetadataValue.md(table(("phrase", "score"), phrases))} if phrases else {}),
+        **({"names": dg.MetadataValue.md(table(("entity", "type", "score"), entities))} if entities else {}),
+        **({"notes": " ".join(found.notes)} if found.notes else {}),
+    }

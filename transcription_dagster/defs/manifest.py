@@ -1,0 +1,58 @@
+"""`recording.json`: what is kept of a recording, file by file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from transcription_dagster.clients.object_store import ObjectStore, object_key
+from transcription_dagster.database.recordings import Recording
+from transcription_dagster.defs.stored_values import AUDIO_FILE, STORED_FORMS
+from transcription_dagster.model import Audio, Transcript
+
+MANIFEST_FILE = "recording.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The index of a recording's files."""
+
+    document: bytes
+    #: File name -> SHA-256, hexadecimal.
+    sha256s: Mapping[str, str]
+    total_bytes: int
+
+
+def make_manifest(store: ObjectStore, recording: str, known: Recording, transcript: Transcript) -> Manifest:
+    """Index the files that the store holds of a recording. The same files make the same bytes."""
+    files = {}
+    names = {form.file for form in STORED_FORMS.values()} | {AUDIO_FILE}
+    for stored in sorted(store.list(recording), key=lambda each: each.key):
+        name = stored.key.split("/", 1)[1]
+        if name in names and name != AUDIO_FILE:
+            files[name] = _described(store.get_bytes(stored.key))
+    if (form := STORED_FORMS["audio"]).file in files:
+        # Hashed when it was written: it is large, and may lie far away.
+        audio: Audio = form.decode(store.get_bytes(object_key(recording, form.file)))
+        files[AUDIO_FILE] = {"bytes": audio.flac_bytes, "sha256": audio.flac_sha256}
+    content = {
+        "uuid": recording,
+        "title": known.title,
+        "source": known.source,
+        "language": transcript.language,
+        "model": transcript.model,
+        "seconds": transcript.duration,
+        "words": len(transcript.words),
+        "files": files,
+    }
+    return Manifest(
+        document=json.dumps(content, indent=1, ensure_ascii=False).encode(),
+        sha256s={name: str(each["sha256"]) for name, each in files.items()},
+        total_bytes=sum(int(each["bytes"]) for each in files.values()),
+    )
+
+
+def _described(data: bytes) -> dict[str, int | str]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

@@ -1,0 +1,30 @@
+"""Asking the pool's executors from a step."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import dagster as dg
+
+from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG, gpu_queue
+from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient, SpeechRequest
+from transcription_dagster.settings import load_settings
+
+
+class Queued(Protocol):
+    """Makes of a request what is put on a queue."""
+
+    def __call__(self, *, run_id: str, queue: str) -> SpeechRequest: ...
+
+
+def ask_pool(context: dg.AssetExecutionContext, request: Queued) -> SpeechAnswer:
+    """Ask an executor, the run's own if it is pinned to one, and wait for the answer.
+
+    Raises the program's errors. An interrupt of the run leaves the request for the run's retry to find; whoever cancels
+    the run withdraws it.
+    """
+    run = context.run
+    queued = request(run_id=run.root_run_id or run.run_id, queue=gpu_queue(run.tags.get(GPU_TAG, ANY_GPU)))
+    client = SpeechClient(load_settings().require_database_url())
+    client.ask(queued)
+    return client.wait(queued, on_event=context.log.info)
