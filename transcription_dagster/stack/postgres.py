@@ -36,7 +36,7 @@ _OPTIONS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     # Each run worker holds a few pooled connections, and so do the web server and the daemon's threads.
-    "max_connections": "200",
+    "max_connections": "500",
     "shared_buffers": "256MB",
     # Parallel queries share memory through /dev/shm, which containers keep too small for the build of an index.
     "max_parallel_workers": "0",

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.leftovers import end_leftovers
 from transcription_dagster.stack.plan import StackPlan
-from transcription_dagster.stack.postgres import database_url, prepare, wait_until_ready
+from transcription_dagster.stack.postgres import answers, database_url, prepare, wait_until_ready
 from transcription_dagster.stack.programs import WORKER_COMMANDS
 from transcription_dagster.stack.readiness import base_url
 from transcription_dagster.stack.runtime import runtime_folder
@@ -33,6 +33,8 @@ _DATABASE_SECONDS = 5.0
 #: How long aborted workers may take to give their work back.
 _ABORT_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
+#: A process's time of creation is counted from the boot, whose time shifts with corrections of the clock.
+_CLOCK_SECONDS = 2.0
 
 
 def _never() -> bool:
@@ -86,10 +88,10 @@ class RunningStack:
     def _process(self) -> psutil.Process | None:
         try:
             process = psutil.Process(self.pid)
-            ended = process.status() == psutil.STATUS_ZOMBIE or process.create_time() != self.created
+            same = abs(process.create_time() - self.created) < _CLOCK_SECONDS
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
-        return None if ended else process
 
 
 def running(settings: Settings) -> RunningStack | None:
@@ -110,12 +112,17 @@ def start(plan: StackPlan, settings: Settings, *, cancelled: Callable[[], bool] 
     with _alone(settings.home):
         present = running(settings)
         if present is not None:
-            raise StackError(f"a stack of {settings.home} is up at {present.url}, under process {present.pid}")
+            raise StackError(
+                f"a stack of {settings.home} is up at {present.url}, under process {present.pid}; "
+                f"`kill {present.pid}` ends it as Ctrl+C does"
+            )
         end_leftovers(settings.home)
         plan = replace(plan, port=claim_port(plan.host, plan.port))
         url = database_url(settings)
         if settings.database_url is not None:
             wait_until_ready(url, _DATABASE_SECONDS)
+        elif answers(url):
+            raise StackError(f"another command uses the embedded database of {settings.home}; wait until it has ended")
         postgres = prepare(settings) if settings.database_url is None else None
         startup = Startup(plan, settings, url, postgres, cancelled)
         try:
@@ -166,12 +173,13 @@ def _state_file(home: Path) -> Path:
 
 
 def _signal_workers(supervisor: psutil.Process, number: signal.Signals) -> None:
-    try:
-        for program in supervisor.children():
+    programs: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        programs = supervisor.children()
+    for program in programs:
+        with suppress(psutil.NoSuchProcess):
             if not WORKER_COMMANDS.isdisjoint(program.cmdline()):
                 program.send_signal(number)
-    except psutil.NoSuchProcess:  # the next look, if there is another, sees who is left
-        return
 
 
 @contextmanager

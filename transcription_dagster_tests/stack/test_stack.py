@@ -15,6 +15,7 @@ from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.leftovers import end_leftovers
 from transcription_dagster.stack.plan import StackPlan
+from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster.stack.programs import Program
 from transcription_dagster.stack.stack import claim_port, running, start
 from transcription_dagster_tests.stack.small_stack import (
@@ -62,7 +63,7 @@ def test_what_dies_is_started_again(home: Path):
     first = stack.programs()[0].pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    until(lambda: [child.pid for child in children(stack) if child.cmdline()[0] == sys.executable] not in ([], [first]))
+    until(lambda: [child.pid for child in still_running(children(stack))] not in ([], [first]))
     stack.stop()
 
 
@@ -126,7 +127,7 @@ def test_the_stack_of_another_home_is_left_alone(home: Path, tmp_path: Path):
 
 def test_a_second_stack_on_the_same_home_is_refused(home: Path):
     stack = begin(home, SLEEPER)
-    with pytest.raises(StackError, match=rf"is up at http://127\.0\.0\.1:3000, under process {stack.pid}"):
+    with pytest.raises(StackError, match=rf"is up at http://127\.0\.0\.1:3000, .*`kill {stack.pid}` ends it"):
         start(PLAN, load_settings(home=home))
     assert stack.alive()
     stack.stop()
@@ -135,6 +136,15 @@ def test_a_second_stack_on_the_same_home_is_refused(home: Path):
 def test_two_starts_at_once_are_refused(home: Path):
     with FileLock(home / "stack.lock"), pytest.raises(StackError, match="another process is starting a stack"):
         start(PLAN, load_settings(home=home))
+
+
+def test_a_start_is_refused_while_a_command_uses_the_embedded_database(home: Path):
+    settings = load_settings(home=home)
+    with (
+        embedded_postgres(settings),
+        pytest.raises(StackError, match="another command uses the embedded database"),
+    ):
+        start(PLAN, settings)
 
 
 def test_a_home_that_cannot_be_made_is_refused(tmp_path: Path):
