@@ -1,0 +1,52 @@
+# `make demo` is the place to begin; ARGS goes to the program, as in `make demo ARGS=--keep-up`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: demo up test lint format bench constraints clean
+
+demo: $(VENV)/.installed
+	$(BIN)/transcription demo $(ARGS)
+
+up: $(VENV)/.installed
+	$(BIN)/transcription up $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive transcription_dagster
+	@# What is published about our dependencies changes without us, and not everybody can reach it: it is shown.
+	-$(BIN)/pip-audit --progress-spinner off --skip-editable 2>&1 | tail -n 20
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev
+	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
+
+# After a change of setup.py: install it, test it, and pin what was tested.
+constraints: $(VENV)/.installed-dev
+	{ grep '^#' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
+	mv constraints.new constraints.txt
+	touch $(VENV)/.installed $(VENV)/.installed-dev
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps make a second call install nothing.
+$(VENV)/.installed: setup.py constraints.txt | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embeddings-offline]'
+	touch $@
+
+$(VENV)/.installed-dev: setup.py constraints.txt | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,embeddings-offline]'
+	touch $@ $(VENV)/.installed
