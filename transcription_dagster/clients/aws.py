@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
@@ -20,7 +19,6 @@ from botocore.exceptions import (
 )
 from botocore.loaders import Loader, create_loader
 from botocore.session import get_session
-from botocore.utils import parse_timestamp
 
 from transcription_dagster.errors import PermanentError, ServiceRefused, ServiceUnavailable, TransientError
 
@@ -70,7 +68,6 @@ def aws_client(service: str, *, retries: Literal["standard", "adaptive"], read_s
     # A session of its own: the default one is shared by the process and is not safe between threads.
     session = get_session()
     session.register_component("data_loader", _loader())
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     return boto3.Session(botocore_session=session).client(service, config=config)
 
 
@@ -104,14 +101,6 @@ def aws_errors(
 def _loader() -> Loader:
     """The descriptions of AWS's services: reading them anew takes most of the time of opening a client."""
     return create_loader()
-
-
-def _timestamp(value: Any) -> datetime:
-    """botocore's own parser goes through dateutil, which takes more than half of the time of a long listing."""
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return parse_timestamp(value)
 
 
 def error_code(error: ClientError) -> str:

@@ -25,8 +25,8 @@ _FINAL_STATUS = re.compile(r"status code: 4(?!08|29)\d\d")
 _FINAL_OS_ERROR = re.compile(r"os error (?:13|20|21|30)\)")
 
 
-def open_remote(url: str) -> Any:
-    """Open a bucket or a folder of one. Nothing is asked of it; a part that stalls for a minute is asked for again.
+def open_remote(url: str, retries: int = 5) -> Any:
+    """Open a bucket or a folder of one. Nothing is asked of it; a request that fails or stalls is made again.
 
     On S3 the credentials come from boto3's chain, and `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_S3` name another server.
     Raises `StoreRefused` when nothing opens such a URL or boto3 finds no credentials.
@@ -39,7 +39,7 @@ def open_remote(url: str) -> Any:
             "read_timeout": timedelta(seconds=60),
             "timeout": timedelta(hours=12),
         },
-        "retry_config": {"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
+        "retry_config": {"max_retries": retries, "retry_timeout": timedelta(seconds=60)},
     }
     if url.startswith(("s3://", "s3a://")):
         options["credential_provider"] = _aws_credentials(url)

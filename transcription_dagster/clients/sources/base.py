@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
 from time import monotonic
 from typing import Protocol
 
@@ -90,7 +90,7 @@ def pages(source: Source, cursor: str | None, seconds: float) -> Iterator[Listin
 def recording_of(uri: str, name: str) -> str:
     """The recording's UUID: the file's own name where it is a UUID, in either case, else a UUIDv5 of its URI."""
     try:
-        return recording_id(PurePosixPath(name).stem.lower())
+        return recording_id(posixpath.splitext(posixpath.basename(name))[0].lower())
     except InvalidRecordingId:
         return str(uuid.uuid5(RECORDING_NAMESPACE, uri))
 

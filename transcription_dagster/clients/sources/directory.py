@@ -27,7 +27,7 @@ class DirectorySource:
 
     name = "directory"
     #: Each page reads the names of its whole folder.
-    page_size = 20_000
+    page_size = 50_000
 
     def __init__(self, folder: Path) -> None:
         self._folder = os.fsencode(folder.absolute())

@@ -91,13 +91,14 @@ def test_strange_keys_are_listed_as_they_are_and_fetched(bucket, tmp_path: Path,
 def test_a_key_with_a_newline_is_listed_and_fetched(
     aws: AwsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    listing = b"""<ListBucketResult><IsTruncated>false</IsTruncated><EncodingType>url</EncodingType><Contents>
-        <Key>in/new%0Aline.mp3</Key><LastModified>2026-11-23T10:00:00.000Z</LastModified><ETag>"e"</ETag><Size>1</Size>
+    listing = """<ListBucketResult><IsTruncated>false</IsTruncated><EncodingType>{}</EncodingType><Contents>
+        <Key>in/new{}line.mp3</Key><LastModified>2026-11-23T10:00:00.000Z</LastModified><ETag>"e"</ETag><Size>1</Size>
         </Contents></ListBucketResult>"""
 
     def answer(request: Request) -> Reply:
         if "list-type" in request.path:
-            return Reply(headers={"Content-Type": "application/xml"}, body=listing)
+            encoding = ("url", "%0A") if "encoding-type=url" in request.path else ("", "&#10;")
+            return Reply(headers={"Content-Type": "application/xml"}, body=listing.format(*encoding).encode())
         return s3_answer(b"audio") if request.path == "/recordings/in/new%0Aline.mp3" else Reply(404)
 
     with web_server(answer) as server:
