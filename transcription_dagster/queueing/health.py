@@ -9,6 +9,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from transcription_dagster.queueing.app import connect, database_errors
+from transcription_dagster.queueing.liveness import is_lost
 from transcription_dagster.queueing.names import run_key
 
 WorkerState = Literal["starting", "idle", "busy", "draining", "dead"]
@@ -22,7 +23,8 @@ SELECT queue_name, count(*) AS waiting FROM procrastinate_jobs WHERE status = 't
 """
 
 _RUN_JOB = """
-SELECT j.id, j.status::text AS status, w.name AS worker, extract(epoch FROM now() - p.last_heartbeat)::float8 AS silence
+SELECT j.id, j.status::text AS status, w.name AS worker, w.host, w.pid,
+       extract(epoch FROM now() - p.last_heartbeat)::float8 AS silence
   FROM procrastinate_jobs j
   LEFT JOIN procrastinate_workers p ON p.id = j.worker_id
   LEFT JOIN transcription_workers w ON w.worker_id = j.worker_id
@@ -77,7 +79,7 @@ class RunJob:
     #: procrastinate's status: todo, doing, succeeded, failed, cancelled, aborted.
     status: str
     worker: str | None
-    #: Whether the worker that took it has been silent too long.
+    #: Whether the worker that took it is dead.
     lost: bool
 
 
@@ -99,7 +101,7 @@ def find_run_job(connection: psycopg.Connection[DictRow], run_id: str, *, stale_
     row = connection.execute(_RUN_JOB, (run_key(run_id),)).fetchone()
     if row is None:
         return None
-    lost = row["status"] == "doing" and (row["silence"] is None or row["silence"] > stale_seconds)
+    lost = row["status"] == "doing" and is_lost(row["host"], row["pid"], row["silence"], stale_seconds=stale_seconds)
     return RunJob(row["id"], row["status"], row["worker"], lost)
 
 

@@ -13,6 +13,7 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.utils import utcnow
 
 from transcription_dagster.errors import StackError
+from transcription_dagster.queueing.liveness import is_lost, process_exists
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +39,12 @@ SELECT j.id FROM procrastinate_jobs j JOIN transcription_workers w ON w.worker_i
  WHERE w.name = %(name)s AND j.status = 'doing'
 """
 
-_ORPHANS = """
-SELECT j.id FROM procrastinate_jobs j LEFT JOIN procrastinate_workers p ON p.id = j.worker_id
- WHERE j.status = 'doing' AND (p.id IS NULL OR p.last_heartbeat < now() - make_interval(secs => %(stale)s))
+_TAKEN_BY_OTHERS = """
+SELECT j.id, w.host, w.pid, extract(epoch FROM now() - p.last_heartbeat)::float8 AS silence
+  FROM procrastinate_jobs j
+  LEFT JOIN procrastinate_workers p ON p.id = j.worker_id
+  LEFT JOIN transcription_workers w ON w.worker_id = j.worker_id
+ WHERE j.status = 'doing'
 """
 
 #: Workers that died long ago are not shown any more.
@@ -69,7 +73,7 @@ async def take(app: procrastinate.App, name: str, *, stale_seconds: float) -> No
     """Take the slot `name`. Raises `StackError` when a worker that is alive has it."""
     rows = await app.connector.execute_query_all_async(_ALIVE, name=name, stale=stale_seconds)
     for row in rows:
-        if row["host"] != socket.gethostname() or _process_exists(row["pid"]):
+        if row["host"] != socket.gethostname() or process_exists(row["pid"]):
             raise StackError(f"worker {name} runs already, as process {row['pid']} on {row['host']}; stop it first")
     await release_jobs(app, name)
     await app.connector.execute_query_async(_FORGET)
@@ -133,8 +137,12 @@ class DeathWatch:
         """Give orphaned jobs back to their queues."""
         if time.monotonic() - self._in_sight_since < self._watch_seconds:
             return
-        rows = await self._app.connector.execute_query_all_async(_ORPHANS, stale=self._stale_seconds)
-        await _give_back(self._app, [row["id"] for row in rows])
+        rows = await self._app.connector.execute_query_all_async(_TAKEN_BY_OTHERS)
+        orphans = [row["id"] for row in rows if self._is_orphan(row)]
+        await _give_back(self._app, orphans)
+
+    def _is_orphan(self, row: dict[str, Any]) -> bool:
+        return is_lost(row["host"], row["pid"], row["silence"], stale_seconds=self._stale_seconds)
 
 
 async def _give_back(app: procrastinate.App, job_ids: list[int]) -> None:
@@ -145,13 +153,3 @@ async def _give_back(app: procrastinate.App, job_ids: list[int]) -> None:
         except ConnectorException as error:
             # Somebody else was quicker, or the job ended meanwhile.
             logger.info("job %d needed no rescue: %s", job_id, error.__cause__)
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

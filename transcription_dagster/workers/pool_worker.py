@@ -162,19 +162,21 @@ class PoolWorker:
 
     async def _publish_state(self) -> None:
         """Write what the worker says of itself, and give back what lost workers had taken."""
-        stale = self.settings.stale_seconds
+        stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
         watch = slots.DeathWatch(self.app, stale_seconds=stale, watch_seconds=stale)
         suspected: set[int] = set()
+        last = time.monotonic()
         while True:
-            started = time.monotonic()
             worker_id = self.state.worker_id = self._worker.worker_id if self._worker else None
             await slots.publish(self.app, self.state)
             if worker_id is not None:
                 suspected = await slots.release_unknown(self.app, worker_id, self.active, suspected)
-            if time.monotonic() - started > stale:
+            now = time.monotonic()
+            if now - last > 2 * beat:
                 watch.lost_sight()
+            last = now
             await watch.look()
-            await asyncio.sleep(self.settings.heartbeat_seconds)
+            await asyncio.sleep(beat)
 
     async def in_main_thread(
         self, context: procrastinate.JobContext, function: Callable[[], Result], *, stop: threading.Event | None = None

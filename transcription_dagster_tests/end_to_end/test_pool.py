@@ -9,9 +9,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
+import whisper
 from rapidfuzz.distance import Levenshtein
 
-from transcription_dagster_tests.system import DEMO, DEMO_RECORDINGS, System, running_system, wait_until
+from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.text.transcribe_json import read_transcript
+from transcription_dagster_tests.system import CHECKPOINT, DEMO, DEMO_RECORDINGS, System, running_system, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -72,18 +76,30 @@ def test_a_backfill_of_forty_recordings_loads_the_model_twice_and_starts_no_proc
     assert all(run.tags.get("transcription/gpu") == "any" for run in runs)
 
 
-def test_the_pool_says_what_the_model_itself_says(system: System) -> None:
+def test_the_pool_says_exactly_what_the_model_itself_says(system: System) -> None:
     uuids = system.register(DEMO_RECORDINGS)
     system.launch(uuids)
     system.finish(uuids)
     references = {entry["file"]: entry for entry in json.loads((DEMO / "recordings" / "references.json").read_text())}
+    model = whisper.load_model(str(CHECKPOINT))
+    torch.set_num_threads(1)
     errors = words = 0
     for recording, path in zip(uuids, DEMO_RECORDINGS, strict=True):
+        (samples,) = read_blocks(system.file(recording, "audio.flac"), 600)
+        expected = model.transcribe(
+            samples, temperature=0.0, language="en", condition_on_previous_text=False, word_timestamps=True, fp16=False
+        )
+        transcript = read_transcript(system.file(recording, "transcript.json").read_bytes())
+        assert [(word.text, word.start, word.end) for word in transcript.words] == [
+            (word["word"].strip(), round(word["start"], 2), round(word["end"], 2))
+            for segment in expected["segments"]
+            for word in segment["words"]
+        ]
         meant = references[path.name]["text"].split()
         errors += Levenshtein.distance(system.file(recording, "transcript.txt").read_text().split(), meant)
         words += len(meant)
-    # What `model.transcribe` alone gets on these recordings: the pool adds no error of its own.
-    assert errors / words <= 0.0149
+    # The checkpoint's own rate: 0.015 to 0.02, by how the machine rounds.
+    assert errors / words < 0.025
 
 
 def test_results_lie_in_the_store_under_their_names(system: System) -> None:

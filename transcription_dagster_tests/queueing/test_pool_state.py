@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from typing import Any
 
 import procrastinate
@@ -13,6 +14,7 @@ from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.queueing import slots
 from transcription_dagster.queueing.app import apply_schema, connect, schema_exists, sync_app, worker_app
 from transcription_dagster.queueing.health import find_run_job, read_pool
+from transcription_dagster.queueing.liveness import is_lost
 from transcription_dagster.queueing.names import RUNS_QUEUE, run_key
 from transcription_dagster.workers.pool_worker import WorkerState
 
@@ -74,6 +76,19 @@ def test_the_jobs_of_a_silent_worker_are_given_back_and_those_of_a_living_one_ar
 
     in_loop(queues, look)
     assert (job_status(queues, "r1"), job_status(queues, "r2")) == ("todo", "doing")
+
+
+def test_a_process_that_is_there_is_not_lost_however_starved_until_it_hangs() -> None:
+    here, nobody = socket.gethostname(), 2**22 - 1
+    assert not is_lost(here, os.getpid(), 30.0, stale_seconds=8)
+    assert is_lost(here, os.getpid(), 61.0, stale_seconds=8)
+    assert is_lost(here, nobody, 0.1, stale_seconds=8)
+
+
+def test_a_worker_of_another_machine_is_lost_after_its_silence() -> None:
+    assert not is_lost("elsewhere", os.getpid(), 7.0, stale_seconds=8)
+    assert is_lost("elsewhere", os.getpid(), 9.0, stale_seconds=8)
+    assert is_lost(None, None, None, stale_seconds=8)
 
 
 def test_a_job_that_no_answer_told_of_is_given_back_at_the_second_look(queues: str) -> None:
