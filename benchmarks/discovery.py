@@ -27,7 +27,7 @@ from transcription_dagster.clients.sources.directory import DirectorySource
 from transcription_dagster.clients.sources.s3 import S3Source
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import open_database, upgrade
-from transcription_dagster.defs.discovery import State, discover
+from transcription_dagster.defs.discovery import State, discover, settled, unsettled
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
 
@@ -84,7 +84,8 @@ def tick(source: Source, state: State, database: str) -> tuple[State, float, int
     """What the sensor does, save for telling Dagster; returns the seconds it took and the runs it asked for."""
     started = time.perf_counter()
     engine = open_database(database)
-    recordings.register(engine, (recordings.Recording(key, "s3://b/k", etag=etag) for key, etag in state.asked.items()))
+    etags = settled(state.asked, recordings.known(engine, state.asked))
+    recordings.register(engine, (recordings.Recording(key, "s3://b/k", etag=etag) for key, etag in etags.items()))
     found = discover(
         pages(source, state.cursor, seconds=30),
         state.cursor,
@@ -92,6 +93,8 @@ def tick(source: Source, state: State, database: str) -> tuple[State, float, int
         in_flight=(),
         room=ROOM,
     )
+    sources = [request.source for request in found.requests]
+    recordings.register(engine, (recordings.Recording(o.uuid, "s3://b/k", etag=unsettled(o.etag)) for o in sources))
     engine.dispose()
     return found.state, time.perf_counter() - started, len(found.requests)
 

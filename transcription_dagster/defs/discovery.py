@@ -2,13 +2,14 @@
 
 A tick goes in this order, so that a crash between any two steps loses nothing and asks for nothing twice:
 
-1. what the last tick asked for (`State.asked`) is recorded as known, and its messages (`State.receipts`) are
-   acknowledged: that its state was stored means that its runs were asked for;
-2. `discover` says which runs to ask for; their sources are registered, but not yet their etags;
+1. what the last tick asked for and the database still holds as unsettled (`settled`) is registered with its etag, and
+   the last tick's messages (`State.receipts`) are acknowledged: that its state was stored means that its runs were
+   asked for;
+2. `discover` says which runs to ask for; their sources are registered with the `unsettled` form of their etags;
 3. the requests are returned to Dagster together with the new `State`.
 
-A crash before 3 leaves the old state and the old etags, so the same runs are asked for again under the same run keys,
-and Dagster passes over those that it has seen.
+A crash before 3 leaves the old state and unsettled etags, so the same runs are asked for again under the same run
+keys, and Dagster passes over those that it has seen.
 """
 
 from __future__ import annotations
@@ -71,6 +72,19 @@ class Discovery:
 def room_for(waiting_runs: int, *, requests_per_tick: int, max_waiting_runs: int) -> int:
     """How many runs may be asked for now, so that never more than `max_waiting_runs` wait."""
     return max(0, min(requests_per_tick, max_waiting_runs - waiting_runs))
+
+
+def unsettled(etag: str) -> str:
+    """What stands for an etag between the tick that asks for its run and the next one: the etag of no source."""
+    return f"?{etag}"
+
+
+def settled(asked: Mapping[str, str], known: Mapping[str, str | None]) -> Mapping[str, str]:
+    """The etags to be registered, by recording, of what the last tick asked for.
+
+    Where the etag that is known is another one, a tick that died has already asked for a later version.
+    """
+    return {uuid: etag for uuid, etag in asked.items() if known.get(uuid) == unsettled(etag)}
 
 
 def run_key(source: SourceObject) -> str:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transcription_dagster.clients.sources.base import Listing, SourceObject
-from transcription_dagster.defs.discovery import Discovery, State, discover, room_for, run_key
+from transcription_dagster.defs.discovery import Discovery, State, discover, room_for, run_key, settled, unsettled
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -153,6 +153,12 @@ def test_the_state_survives_as_text() -> None:
     assert State.from_text(None) == State.from_text("") == State()
 
 
+def test_only_what_was_not_asked_for_anew_since_is_settled() -> None:
+    asked = {"one": "a", "two": "a", "three": "a", "four": ""}
+    known = {"one": unsettled("a"), "two": unsettled("b"), "three": "a", "four": unsettled("")}
+    assert settled(asked, known) == {"one": "a", "four": ""}
+
+
 class World:
     """A source, a queue of runs and a sensor that may die at any step of its tick."""
 
@@ -180,13 +186,13 @@ class World:
         return {key: self.known[key] for key in uuids if key in self.known}
 
     def tick(self, room: int, dies_after: Callable[[str], bool] = lambda step: False) -> int:
-        self.known.update(self.stored.asked)
+        self.known.update(settled(self.stored.asked, self.known))
         if dies_after("confirm"):
             return 0
         found = discover(self.pages(self.stored.cursor), self.stored.cursor, self.lookup, self.unfinished, room)
         assert len(found.requests) <= room
         for request in found.requests:
-            self.known.setdefault(request.source.uuid, None)
+            self.known[request.source.uuid] = unsettled(request.source.etag)
         if dies_after("register"):
             return 0
         for request in found.requests:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,28 @@ def test_a_broken_download_is_taken_up_where_it_broke_off(server: WebServer, get
     assert get() == AUDIO
     assert server.requests[1].headers["range"] == "bytes=1500000-"
     assert server.requests[1].headers["if-range"] == ETAG
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_however_often_it_breaks_off_the_file_arrives_whole(
+    server: WebServer, get: Callable[..., bytes], seed: int
+) -> None:
+    source = random.Random(seed)
+
+    def answer(request: Request) -> Reply:
+        reply = ranged(AUDIO, ETAG, request)
+        sent = source.choice([source.randrange(1, len(reply.body)), len(reply.body)])
+        return replace(reply, body=reply.body[:sent], announced=len(reply.body))
+
+    server.answer = answer
+    assert get() == AUDIO
+
+
+def test_a_server_that_cannot_resume_sends_all_of_it_again(server: WebServer, get: Callable[..., bytes]) -> None:
+    half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_500_000], announced=len(AUDIO))
+    server.answer = first_then(half, whole)
+    assert get() == AUDIO
+    assert len(server.requests) == 2
 
 
 def test_a_file_that_changed_meanwhile_is_fetched_anew(server: WebServer, get: Callable[..., bytes]) -> None:

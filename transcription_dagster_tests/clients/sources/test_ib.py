@@ -129,3 +129,8 @@ def test_only_a_uuid_gets_into_the_template() -> None:
 def test_without_a_listing_there_is_nothing_to_list(settings: Callable[..., Settings]) -> None:
     with pytest.raises(InvalidSetting):
         IbSource(settings(ib_url_template="https://h/{uuid}"))
+
+
+def test_a_template_names_the_recording(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(ValueError, match=r"no \{uuid\} in it"):
+        settings(ib_url_template="https://h/recordings")

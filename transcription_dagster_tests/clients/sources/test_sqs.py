@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from transcription_dagster.clients.sources.sqs import SqsSource
 from transcription_dagster.errors import SourceRefused, SourceUnavailable
 from transcription_dagster_tests.clients.sources.test_s3_events import body, record
+from transcription_dagster_tests.clients.web_server import Reply, web_server
 from transcription_dagster_tests.s3_server import AwsServer
 
 ONE = "00000000-0000-4000-8000-000000000001"
@@ -113,6 +115,17 @@ def test_a_receipt_that_is_out_of_date_is_no_failure(queue: Queue, source: SqsSo
     (found,) = source.list(None, 10).objects
     source.acknowledge([found.receipt])
     source.acknowledge([found.receipt])
+
+
+def test_a_message_that_the_service_fails_to_delete_is_a_failure_of_the_tick(
+    queue: Queue, source: SqsSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = {"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False}]}
+    reply = Reply(headers={"Content-Type": "application/x-amz-json-1.0"}, body=json.dumps(failed).encode())
+    with web_server(lambda request: reply) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        with pytest.raises(SourceUnavailable, match=r"1 messages of .* were not deleted: .*InternalError"):
+            source.acknowledge(["receipt"])
 
 
 def test_a_queue_that_is_not_there_is_refused_and_named(aws: AwsServer) -> None:
