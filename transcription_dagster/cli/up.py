@@ -65,8 +65,8 @@ def _announce(stack_plan: StackPlan, settings: Settings) -> None:
         click.echo(note)
     database = "an embedded Postgres" if settings.database_url is None else "the given database"
     click.echo(
-        f"Starting {database}, the UI, {len(stack_plan.executors)} executors ({', '.join(stack_plan.executors)}) with "
-        f"the model {settings.model}, and {stack_plan.run_workers} run workers; home: {settings.home}"
+        f"Starting {database}, the UI, executors on {', '.join(stack_plan.executors)} with the model {settings.model}; "
+        f"run workers: {stack_plan.run_workers}; home: {settings.home}"
     )
 
 

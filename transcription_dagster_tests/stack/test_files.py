@@ -6,6 +6,7 @@ import dagster
 import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from transcription_dagster.settings import load_settings
@@ -22,6 +23,7 @@ def test_the_files_are_what_dagster_reads(home: Path):
     assert config["run_coordinator"]["class"] == "GpuRunCoordinator"
     assert config["run_launcher"]["class"] == "WorkerPoolRunLauncher"
     (origin,) = WorkspaceFileTarget([str(files.workspace)]).create_origins()
+    assert isinstance(origin, GrpcServerCodeLocationOrigin)
     assert (origin.location_name, origin.socket) == ("transcription_dagster", str(files.code_socket))
 
 
