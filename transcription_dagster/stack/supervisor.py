@@ -100,7 +100,8 @@ def _program_section(program: Program, logs: Path) -> dict[str, str]:
         "command": _value(shlex.join(program.command)),
         "stopsignal": program.stop_signal,
         "stopwaitsecs": str(program.stop_seconds),
-        "stdout_logfile": _value(logs / f"{program.name}.log"),
+        # supervisor expands this one twice.
+        "stdout_logfile": _value(logs / f"{program.name}.log").replace("%", "%%"),
         **({"user": program.user} if program.user else {}),
         **_DEFAULTS,
     }

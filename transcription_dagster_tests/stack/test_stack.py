@@ -30,6 +30,7 @@ from transcription_dagster_tests.stack.small_stack import (
     until,
     worker,
 )
+from transcription_dagster_tests.system import CHECKPOINT
 
 PLAN = StackPlan(host="127.0.0.1", port=0, executors=("cpu:0",), run_workers=1)
 
