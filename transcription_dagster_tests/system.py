@@ -16,6 +16,7 @@ import pytest
 
 import transcription_dagster
 from transcription_dagster.clients.dagster_graphql import DagsterClient
+from transcription_dagster.clients.dagster_queries import LAUNCH_RUNS
 from transcription_dagster.clients.dagster_values import ENDED_STATUSES, JobLocation, Run, RunRequest
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import Recording, register
@@ -80,6 +81,25 @@ class System:
         """Ask for a run of each recording; returns the run ids by recording."""
         return self.dagster.launch(self.job, [RunRequest(key, tags or {}, {}) for key in uuids])
 
+    def launch_assets(self, uuids: Sequence[str], assets: Sequence[str]) -> list[str]:
+        """Ask for a run of some assets of each recording, as the UI's Materialize button does; returns the run ids."""
+        where = self.job
+        selector = {
+            **where.repository_selector,
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": [a]} for a in assets],
+        }
+        requests = [
+            {
+                "selector": selector,
+                "runConfigData": {},
+                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": key}]},
+            }
+            for key in uuids
+        ]
+        answer = self.graphql(LAUNCH_RUNS, runs=requests)["launchMultipleRuns"]["launchMultipleRunsResult"]
+        return [result["run"]["runId"] for result in answer]
+
     def backfill(self, uuids: Sequence[str], assets: Sequence[str]) -> str:
         """Launch a backfill as the UI's dialog does; returns its id."""
         parameters = {"partitionNames": list(uuids), "assetSelection": [{"path": [asset]} for asset in assets]}
@@ -132,25 +152,30 @@ class System:
         return self.settings.home / "store" / recording / name
 
 
+def environment_of(home: Path, executors: int, **settings: str) -> dict[str, str]:
+    """The variables of a system with the shipped checkpoint on CPU executors; `settings` as for `running_system`."""
+    values = {
+        "home": str(home),
+        "model": str(CHECKPOINT),
+        "language": "en",
+        "temperatures": "[0.0]",
+        # As the checkpoint was measured; it was trained on too little to make good use of its own text.
+        "condition_on_previous_text": "false",
+        "cpu_executors": str(executors),
+        **settings,
+    }
+    return {f"TRANSCRIPTION_{name.upper()}": value for name, value in values.items()}
+
+
 @contextmanager
 def running_system(home: Path, *, executors: int = 1, run_workers: int = 2, **settings: str) -> Iterator[System]:
     """Bring up a stack on `home` with the shipped checkpoint on CPU executors; it is stopped in the end.
 
     `settings` are settings by their names in lower case, as strings. What was logged stays in `home/logs`.
     """
-    environment = {
-        "HOME": str(home),
-        "MODEL": str(CHECKPOINT),
-        "LANGUAGE": "en",
-        "TEMPERATURES": "[0.0]",
-        # As the checkpoint was measured; it was trained on too little to make good use of its own text.
-        "CONDITION_ON_PREVIOUS_TEXT": "false",
-        "CPU_EXECUTORS": str(executors),
-        **{name.upper(): value for name, value in settings.items()},
-    }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(f"TRANSCRIPTION_{name}", value)
+        for name, value in environment_of(home, executors, **settings).items():
+            patch.setenv(name, value)
         loaded = load_settings()
         stack = start(plan(loaded, cpu_executors=executors, run_workers=run_workers, port=0), loaded)
         try:
