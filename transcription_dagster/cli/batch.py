@@ -26,7 +26,10 @@ _FILE_WIDTH = 120
 @click.command()
 @click.argument("worklist", type=click.Path(path_type=Path))
 @click.option(
-    "-t", "--threads", type=click.IntRange(min=1), help="Recordings in flight; as many as the executors take."
+    "-t",
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Recordings in flight at once.  [default: what keeps the executors busy]",
 )
 @click.option("-m", "--model", help="Whisper model by name, or the path of a checkpoint.")
 @click.option("-y", "--yes", is_flag=True, help="Go on when a recording fails.")

@@ -27,6 +27,8 @@ PARTITIONS: Final = "recordings"
 
 #: Seconds between two looks at Dagster.
 _LOOK_SECONDS = 1.0
+#: Twice what the executors take is asked for, so that Dagster's queue is never empty between two looks.
+_AHEAD = 2
 #: Runs asked for in one request.
 _BULK = 20
 
@@ -41,7 +43,7 @@ class Orders:
     batch: str
     #: Run config of the job.
     config: Mapping[str, Any]
-    #: Recordings in flight at once; None: what the executors that are alive can take.
+    #: Recordings in flight at once; None: what keeps the executors that are alive busy.
     threads: int | None
     runs_per_gpu: int
     #: Seconds that runs under way may take once the batch was asked to stop.
@@ -101,7 +103,7 @@ class BatchRun:
         job = self._find_job()
         if self._state.stopping:
             self._withdraw()
-        self._submit(job, self._orders.threads or max(1, self._orders.runs_per_gpu * len(pool.alive("gpu"))))
+        self._submit(job, self._orders.threads or max(1, self._orders.runs_per_gpu * len(pool.alive("gpu")) * _AHEAD))
         self._collect()
         self._around.display.update([one for one in pool.workers if one.kind == "gpu"], self.progress())
 

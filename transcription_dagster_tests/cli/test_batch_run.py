@@ -132,7 +132,7 @@ def test_a_batch_makes_every_recording_and_notes_the_results(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "threads", "executors", "peak"), [(5, 2, 4, 2), (8, None, 2, 6), (2, None, 0, 1), (25, 50, 1, 25)]
+    ("count", "threads", "executors", "peak"), [(5, 2, 4, 2), (14, None, 2, 12), (2, None, 0, 1), (25, 50, 1, 25)]
 )
 def test_no_more_are_in_flight_than_asked_for_or_than_the_executors_take(
     lab: Lab, count: int, threads: int | None, executors: int, peak: int
