@@ -69,6 +69,8 @@ class RunningStack:
         """
         process = self._process()
         if process is not None:
+            while _is_starting_a_program(process):
+                time.sleep(_LOOK_SECONDS)
             process.terminate()
             while self.alive() and not abort():
                 time.sleep(_LOOK_SECONDS)
@@ -172,14 +174,26 @@ def _state_file(home: Path) -> Path:
     return home / "stack.json"
 
 
+def _is_starting_a_program(supervisor: psutil.Process) -> bool:
+    """Whether one of its children has not become its program yet: a stop signal would be lost on it."""
+    for child in _children(supervisor):
+        with suppress(psutil.NoSuchProcess):
+            if child.cmdline() == supervisor.cmdline():
+                return True
+    return False
+
+
 def _signal_workers(supervisor: psutil.Process, number: signal.Signals) -> None:
-    programs: list[psutil.Process] = []
-    with suppress(psutil.NoSuchProcess):
-        programs = supervisor.children()
-    for program in programs:
+    for program in _children(supervisor):
         with suppress(psutil.NoSuchProcess):
             if not WORKER_COMMANDS.isdisjoint(program.cmdline()):
                 program.send_signal(number)
+
+
+def _children(supervisor: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return supervisor.children()
+    return []
 
 
 @contextmanager
