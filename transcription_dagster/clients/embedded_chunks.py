@@ -9,18 +9,19 @@ from transcription_dagster.clients.embedder import Embedder
 from transcription_dagster.model import Cue
 from transcription_dagster.text.chunks import make_chunks
 
+#: About half a minute of speech: a model could read more at once, but an answer is a time to jump to.
+_TOKENS = 96
 #: Tokens that neighbouring chunks share, so that a thought at a chunk's end is whole in one of them.
-_OVERLAP = 32
+_OVERLAP = 16
 
 
 def embed(embedder: Embedder, cues: Sequence[Cue]) -> dict[str, Any]:
-    """Cut the captions into chunks that the model can read whole, and encode them.
+    """Cut the captions into chunks of about half a minute, and encode them.
 
     Returns JSON values: `model`, `dimensions`, and `chunks`, each with `text`, `start`, `end` (seconds) and
     `embedding`.
     """
-    overlap = min(_OVERLAP, embedder.max_tokens // 4)
-    chunks = make_chunks(cues, embedder.count_tokens, embedder.max_tokens, overlap)
+    chunks = make_chunks(cues, embedder.count_tokens, min(_TOKENS, embedder.max_tokens), _OVERLAP)
     vectors = embedder.encode([chunk.text for chunk in chunks]) if chunks else []
     return {
         "model": embedder.model,

@@ -61,7 +61,7 @@ def audio(
     return dg.MaterializeResult(
         value=value,
         metadata={
-            "audio_seconds": facts.seconds,
+            "audio_seconds": round(facts.seconds, 3),
             "codec": facts.codec,
             "sample_rate": facts.sample_rate,
             "channels": facts.channels,
@@ -69,7 +69,7 @@ def audio(
             "source_sha256": facts.source_sha256,
             "flac_bytes": facts.flac_bytes,
             "title": known.title or "",
-            **({} if facts.loudness is None else {"loudness_dbfs": facts.loudness}),
+            **({} if facts.loudness is None else {"loudness_dbfs": round(facts.loudness, 1)}),
             **(
                 {"warnings": dg.MetadataValue.md("\n".join(f"- {w}" for w in facts.warnings))} if facts.warnings else {}
             ),

@@ -94,10 +94,10 @@ def _metadata(audio: Audio, value: Transcript, answer: SpeechAnswer) -> dict[str
     confidence = sum(word.confidence for word in value.words) / words if words else None
     return {
         "preview": dg.MetadataValue.md(transcript_preview(value)),
-        "audio_seconds": audio.seconds,
-        "gpu_wait_seconds": answer.waited_seconds,
-        "gpu_seconds": answer.gpu_seconds,
-        "real_time_factor": answer.gpu_seconds / audio.seconds if audio.seconds else 0.0,
+        "audio_seconds": round(audio.seconds, 3),
+        "gpu_wait_seconds": round(answer.waited_seconds, 3),
+        "gpu_seconds": round(answer.gpu_seconds, 3),
+        "real_time_factor": round(answer.gpu_seconds / audio.seconds, 4) if audio.seconds else 0.0,
         "words": words,
         "segments": len(value.segments),
         "language": value.language,
@@ -108,7 +108,7 @@ def _metadata(audio: Audio, value: Transcript, answer: SpeechAnswer) -> dict[str
         "options": dg.MetadataValue.json(dict(value.options)),
         "removed": len(value.removed),
         **({"removed_list": dg.MetadataValue.md(_removed(value))} if value.removed else {}),
-        **({} if confidence is None else {"mean_confidence": confidence}),
+        **({} if confidence is None else {"mean_confidence": round(confidence, 3)}),
         **({} if words else {"note": "No speech was found in this recording."}),
     }
 
