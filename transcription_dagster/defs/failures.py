@@ -9,10 +9,10 @@ import dagster as dg
 
 from transcription_dagster.errors import TranscriptionError, TransientError
 
-#: Tries of a step after its first, and the seconds before each; a service that is down for long fails the run, and its
-#: backfill or sensor asks again.
-_RETRIES = 3
-_RETRY_SECONDS = 5.0
+#: Tries of a step after its first, and the seconds before each: together longer than a database takes to restart. A
+#: service that is down for longer fails the run, and its backfill or sensor asks again.
+_RETRIES = 6
+_RETRY_SECONDS = 10.0
 
 
 @contextmanager

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 import dagster as dg
 
+from transcription_dagster.errors import TranscriptionAborted
 from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG, gpu_queue
 from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient, SpeechRequest
 from transcription_dagster.settings import load_settings
+
+#: Longer than the interrupt of a canceled run may take.
+_INTERRUPT_SECONDS = 30.0
 
 
 class Queued(Protocol):
@@ -27,4 +32,9 @@ def ask_pool(context: dg.AssetExecutionContext, request: Queued) -> SpeechAnswer
     queued = request(run_id=run.root_run_id or run.run_id, queue=gpu_queue(run.tags.get(GPU_TAG, ANY_GPU)))
     client = SpeechClient(load_settings().require_database_url())
     client.ask(queued)
-    return client.wait(queued, on_event=context.log.info)
+    try:
+        return client.wait(queued, on_event=context.log.info)
+    except TranscriptionAborted:
+        # Somebody cancels the run, and its interrupt is on the way: a step that failed first would fail the run.
+        time.sleep(_INTERRUPT_SECONDS)
+        raise

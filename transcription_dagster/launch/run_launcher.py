@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +14,22 @@ from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from procrastinate.exceptions import AlreadyEnqueued
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from transcription_dagster.errors import DatabaseUnavailable
 from transcription_dagster.queueing.app import connect, database_errors, sync_app
 from transcription_dagster.queueing.health import RunJob, find_run_job
 from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_key
 from transcription_dagster.queueing.speech_client import withdraw_run
 from transcription_dagster.settings import load_settings
+
+#: An error of a launch fails the run for good, so a database that restarts is waited for.
+_patiently = retry(
+    retry=retry_if_exception_type(DatabaseUnavailable),
+    wait=wait_exponential_jitter(multiplier=0.2, max=5),
+    stop=stop_after_delay(120),
+    reraise=True,
+)
 
 
 class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
@@ -29,6 +40,8 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
         settings = load_settings()
         self._url = settings.require_database_url()
         self._stale_seconds = settings.stale_seconds
+        #: Since when the worker of a run has looked dead, by run id.
+        self._suspects: dict[str, float] = {}
         super().__init__()
 
     @property
@@ -48,6 +61,17 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
     def launch_run(self, context: LaunchRunContext) -> None:
         """Queue the run. Its id is the job's key, so that launching it twice queues it once."""
         run = context.dagster_run
+        job_id = self._queue(run)
+        if job_id is not None:
+            self._instance.report_engine_event(
+                f"Queued for the run workers as job {job_id}.",
+                run,
+                EngineEventData({"job": job_id}),
+                cls=self.__class__,
+            )
+
+    @_patiently
+    def _queue(self, run: DagsterRun) -> int | None:
         key = run_key(run.run_id)
         with database_errors(), sync_app(self._url).open() as app:
             task = app.configure_task(
@@ -59,12 +83,9 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
                 priority=_priority(run),
             )
             try:
-                job_id = task.defer(run_id=run.run_id)
+                return task.defer(run_id=run.run_id)
             except AlreadyEnqueued:
-                return
-        self._instance.report_engine_event(
-            f"Queued for the run workers as job {job_id}.", run, EngineEventData({"job": job_id}), cls=self.__class__
-        )
+                return None
 
     def terminate(self, run_id: str) -> bool:
         """Cancel the run wherever it is: waiting for a worker, at work, or waiting for a GPU."""
@@ -72,24 +93,38 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
         if run is None or run.is_finished:
             return False
         self._instance.report_run_canceling(run)
-        with database_errors():
-            withdraw_run(self._url, run.root_run_id or run.run_id)
-            job = self._find(run_id)
-            with sync_app(self._url).open() as app:
-                at_work = job is not None and job.status == "doing" and not job.lost
-                if job is not None and job.status in ("todo", "doing"):
-                    app.job_manager.cancel_job_by_id(job.id, abort=True)
-        if not at_work:
+        if not self._cancel(run):
             self._instance.report_run_canceled(run)
         return True
+
+    @_patiently
+    def _cancel(self, run: DagsterRun) -> bool:
+        """Take back the run's job and what it asked of the executors; whether a worker will say that the run ended."""
+        with database_errors():
+            job = self._find(run.run_id)
+            if job is not None and job.status in ("todo", "doing"):
+                # Before its requests: a step that heard of their end first would fail, and the run with it.
+                with sync_app(self._url).open() as app:
+                    app.job_manager.cancel_job_by_id(job.id, abort=True)
+            withdraw_run(self._url, run.root_run_id or run.run_id)
+        return job is not None and job.status == "doing" and not job.lost
 
     @property
     def supports_check_run_worker_health(self) -> bool:
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's worker lives, from its heartbeat. The run monitor fails a run on anything but RUNNING."""
-        return _health(run, self._find(run.run_id))
+        """Whether the run's worker lives, from its heartbeat. The run monitor fails a run on anything but RUNNING.
+
+        After a time without the database every worker looks dead for a moment: one counts as lost when it has looked
+        so for a while.
+        """
+        job = self._find(run.run_id)
+        if job is None or not job.lost:
+            self._suspects.pop(run.run_id, None)
+        elif time.monotonic() - self._suspects.setdefault(run.run_id, time.monotonic()) < self._stale_seconds:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, f"worker {job.worker or '(gone)'} may be lost")
+        return _health(run, job)
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
         job = self._find(run.run_id)

@@ -26,6 +26,10 @@ _SCHEMA_LOCK = 7_215_004_311
 #: Seconds that opening a connection may take.
 CONNECT_SECONDS = 5
 
+#: Seconds for which a worker's pool looks for a connection before it starts afresh. Left alone, a pool doubles its
+#: pauses, and a worker would still be silent when others count it as dead long after the database came back.
+_POOL_SECONDS = 2
+
 
 def sync_app(url: str) -> procrastinate.App:
     """The application for code without an event loop: it only puts jobs on queues.
@@ -60,7 +64,7 @@ class PatientConnector(procrastinate.PsycopgConnector):
 
 def is_outage(error: BaseException) -> bool:
     """Whether an error says that the database cannot be reached or takes no statements now, rather than refused one."""
-    cause = error.__cause__ if isinstance(error, ConnectorException) else error
+    cause = _cause(error)
     # A pool that found no connection in time is an OperationalError too; a read-only moment is an InternalError.
     return isinstance(cause, psycopg.OperationalError | psycopg.errors.ReadOnlySqlTransaction)
 
@@ -68,7 +72,7 @@ def is_outage(error: BaseException) -> bool:
 #: A restart of Postgres or a fail-over takes seconds to minutes; work under way is worth waiting for.
 _patiently = retry(
     retry=retry_if_exception(is_outage),
-    wait=wait_exponential_jitter(multiplier=0.2, max=5),
+    wait=wait_exponential_jitter(multiplier=0.2, max=2),
     stop=stop_after_delay(1800),
     before_sleep=before_sleep_log(logger, logging.WARNING),
     reraise=True,
@@ -79,19 +83,29 @@ def worker_app(url: str) -> procrastinate.App:
     """The application for workers: tasks are registered on it, and it runs in an event loop."""
     return procrastinate.App(
         connector=PatientConnector(
-            conninfo=url, min_size=1, max_size=4, timeout=10, kwargs={"connect_timeout": CONNECT_SECONDS}
+            conninfo=url,
+            min_size=1,
+            max_size=4,
+            timeout=_POOL_SECONDS + 1,
+            reconnect_timeout=_POOL_SECONDS,
+            kwargs={"connect_timeout": CONNECT_SECONDS},
         )
     )
 
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Turn the driver's connection errors into `DatabaseUnavailable`, which never shows the URL."""
+    """Turn the errors of an outage into `DatabaseUnavailable`, which never shows the URL."""
     try:
         yield
-    except (psycopg.OperationalError, ConnectorException) as error:
-        cause = error.__cause__ if isinstance(error, ConnectorException) else error
-        raise DatabaseUnavailable(f"the database did not answer: {type(cause or error).__name__}") from error
+    except (psycopg.Error, ConnectorException) as error:
+        if not is_outage(error):
+            raise
+        raise DatabaseUnavailable(f"the database did not answer: {type(_cause(error)).__name__}") from error
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ if isinstance(error, ConnectorException) else error
 
 
 def connect(url: str) -> psycopg.Connection[DictRow]:

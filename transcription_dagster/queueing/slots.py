@@ -119,11 +119,14 @@ class DeathWatch:
     """Gives back the jobs of workers that fell silent.
 
     After a time without the database everybody has been silent, the living too; so a watcher judges others only
-    once it has itself been heard without a break for as long as it takes to be declared dead.
+    once it has itself been heard without a break for a while.
     """
 
     def __init__(self, app: procrastinate.App, *, stale_seconds: float, watch_seconds: float) -> None:
-        """A worker silent for `stale_seconds` is dead; nobody is judged in the first `watch_seconds`."""
+        """A worker silent for `stale_seconds` is dead; nobody is judged in the first `watch_seconds` of sight.
+
+        `watch_seconds` is longer than a living worker takes to be heard again once the database is back.
+        """
         self._app = app
         self._stale_seconds = stale_seconds
         self._watch_seconds = watch_seconds

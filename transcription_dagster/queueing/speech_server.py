@@ -13,6 +13,8 @@ from psycopg.types.json import Jsonb
 from transcription_dagster.errors import ExecutorLost, TranscriptionError
 from transcription_dagster.queueing import speech_table
 
+_FATAL = (speech_table.LOST, speech_table.BROKE)
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -21,6 +23,8 @@ class Attempt:
     key: str
     recording: str
     request: Mapping[str, Any]
+    #: Executors that this request has cost so far.
+    lost: int
 
 
 async def waiting_request(app: procrastinate.App, key: str) -> Mapping[str, Any] | None:
@@ -34,18 +38,18 @@ async def waiting_request(app: procrastinate.App, key: str) -> Mapping[str, Any]
 async def begin(app: procrastinate.App, key: str, *, executor: str) -> Attempt | None:
     """Begin an attempt; None when there is nothing to do any more.
 
-    A request whose executors died `MAX_ATTEMPTS` times is failed here instead, with the history of its attempts.
+    A request that cost `MAX_ATTEMPTS` executors is failed here instead, with the history of its attempts.
     """
     try:
         row = await app.connector.execute_query_one_async(speech_table.BEGIN, key=key, executor=executor)
     except NoResult:
         return None
-    lost = [attempt for attempt in row["attempts"] if attempt["ended"] == speech_table.LOST]
+    lost = [attempt for attempt in row["attempts"] if (attempt["ended"] or "").startswith(_FATAL)]
     if len(lost) >= speech_table.MAX_ATTEMPTS:
-        history = "; ".join(f"{attempt['executor']} at {attempt['started_at']}" for attempt in lost)
-        await fail(app, key, ExecutorLost(f"{len(lost)} executors died while they worked on this recording: {history}"))
+        history = "; ".join(f"{one['executor']} at {one['started_at']}: {one['ended']}" for one in lost)
+        await fail(app, key, ExecutorLost(f"{len(lost)} executors were lost over this recording: {history}"))
         return None
-    return Attempt(key, row["recording"], row["request"])
+    return Attempt(key, row["recording"], row["request"], len(lost))
 
 
 async def answer(app: procrastinate.App, key: str, result: Mapping[str, Any]) -> None:
@@ -61,6 +65,11 @@ async def fail(app: procrastinate.App, key: str, error: TranscriptionError) -> N
 async def give_back(app: procrastinate.App, key: str, *, reason: str) -> None:
     """End the attempt without a result: another executor will begin one."""
     await _end(app, key, state="queued", ended=reason)
+
+
+async def device_broke(app: procrastinate.App, key: str, error: TranscriptionError) -> None:
+    """End the attempt, which made the device unusable: another executor will begin one, unless it was the last."""
+    await give_back(app, key, reason=f"{speech_table.BROKE}: {error}")
 
 
 async def report_progress(app: procrastinate.App, key: str, progress: float) -> None:

@@ -13,6 +13,8 @@ MAX_ATTEMPTS: Final = 3
 
 #: How an attempt ended whose executor died.
 LOST: Final = "the executor was lost"
+#: How an attempt ended, to begin with, that left the device unusable.
+BROKE: Final = "the device broke"
 
 WAITING: Final = "SELECT request FROM transcription_speech WHERE key = %(key)s AND state IN ('queued', 'doing')"
 

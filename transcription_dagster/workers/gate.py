@@ -25,12 +25,13 @@ class Gate:
     def __init__(self, pool: PoolWorker) -> None:
         self._pool = pool
         self._started: float | None = None
+        self._alone = False
         #: Jobs that were taken and have not ended.
         self.jobs = 0
 
-    def began(self, recording: str) -> None:
-        """A job is on the device now."""
-        self._started = time.monotonic()
+    def began(self, recording: str, *, alone: bool = False) -> None:
+        """A job is on the device now; `alone`: nothing else is to be taken before it has ended."""
+        self._started, self._alone = time.monotonic(), alone
         self._pool.state.recording, self._pool.state.progress = recording, 0.0
         self._pool.show("busy")
 
@@ -55,7 +56,7 @@ class Gate:
         if self.jobs == 0:
             return True
         share = self._pool.state.progress
-        if self._started is None or not share:
+        if self._started is None or self._alone or not share:
             return False
         elapsed = time.monotonic() - self._started
         return elapsed / share - elapsed <= LOOK_AHEAD_SECONDS

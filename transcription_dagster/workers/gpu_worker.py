@@ -8,7 +8,7 @@ import os
 import socket
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -76,27 +76,34 @@ class GpuExecutor:
         if content is None:
             return
         with tempfile.TemporaryDirectory(dir=_scratch(self._settings)) as folder:
-            prepared = await _outcome(asyncio.to_thread(work.prepare, content, Path(folder)))
+            # With nobody on the device the preparation is a part of the attempt: it too may cost the executor.
+            ahead = await _outcome(self._prepare(work, content, folder)) if self._device_lock.locked() else None
             async with self._device_lock, self._attempt(key) as attempt:
                 if attempt is None:
                     return
-                if isinstance(prepared, Exception):
-                    raise prepared
+                if isinstance(ahead, Exception):
+                    raise ahead
+                prepared = ahead or await self._prepare(work, content, folder)
                 result = await self._on_device(context, attempt, work, prepared)
                 await speech_server.answer(self.pool.app, key, result)
+
+    async def _prepare(self, work: Work, content: Mapping[str, Any], folder: str) -> Any:
+        return await asyncio.to_thread(work.prepare, content, Path(folder))
 
     @asynccontextmanager
     async def _attempt(self, key: str) -> AsyncIterator[speech_server.Attempt | None]:
         """Begin an attempt, and see to it that whoever waits hears how it ended, whatever happens."""
         app = self.pool.app
+        if self._broken is not None:
+            raise WorkInterrupted
         attempt = await speech_server.begin(app, key, executor=self.state.name)
         try:
             yield attempt
-        except WorkInterrupted:
+        except (WorkInterrupted, asyncio.CancelledError):
             await speech_server.give_back(app, key, reason="the executor was stopped")
             raise
         except DeviceBroken as error:
-            await speech_server.give_back(app, key, reason=str(error))
+            await speech_server.device_broke(app, key, error)
             self._give_up(error)
             raise WorkInterrupted from error
         except JobAborted:
@@ -116,7 +123,8 @@ class GpuExecutor:
         """Do the work in the main thread; progress is written meanwhile."""
         stop = threading.Event()
         reporter = asyncio.create_task(self._report(attempt.key))
-        self._gate.began(attempt.recording)
+        # One that has cost an executor gets this one to itself, so that no other recording is lost with it again.
+        self._gate.began(attempt.recording, alone=attempt.lost > 0)
         try:
             result = await self.pool.in_main_thread(context, lambda: self._do(work, prepared, stop), stop=stop)
         finally:

@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 #: Seconds between looks at a queue that told of nothing: a notification that comes while the worker looks is lost.
 _LOOK_SECONDS = 0.5
 
+#: Workers that fell silent are struck off the queue's list after so long. Their jobs are rescued much sooner; one that
+#: lives, and was cut off from the database for a while, must not lose its place.
+_FORGET_SECONDS = 86_400.0
+
 Result = TypeVar("Result")
 
 
@@ -135,11 +139,14 @@ class PoolWorker:
         async with self.app.open_async():
             await slots.take(self.app, self.state.name, stale_seconds=self.settings.stale_seconds)
             publisher = asyncio.create_task(self._publish_state())
+            publisher.add_done_callback(self._publisher_ended)
             try:
                 await asyncio.wrap_future(self.main.call(prepare))
                 await self._take_jobs()
             finally:
                 publisher.cancel()
+                # Its last word must not come after the row is gone.
+                await asyncio.wait([publisher])
                 await slots.leave(self.app, self.state.name)
 
     async def _take_jobs(self) -> None:
@@ -152,7 +159,7 @@ class PoolWorker:
             fetch_job_polling_interval=_LOOK_SECONDS,
             shutdown_graceful_timeout=self.settings.shutdown_seconds,
             update_heartbeat_interval=self.settings.heartbeat_seconds,
-            stalled_worker_timeout=max(60.0, 4 * self.settings.stale_seconds),
+            stalled_worker_timeout=_FORGET_SECONDS,
             abort_job_polling_interval=self.settings.heartbeat_seconds,
         )
         if self.draining.is_set():
@@ -163,7 +170,7 @@ class PoolWorker:
     async def _publish_state(self) -> None:
         """Write what the worker says of itself, and give back what lost workers had taken."""
         stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
-        watch = slots.DeathWatch(self.app, stale_seconds=stale, watch_seconds=stale)
+        watch = slots.DeathWatch(self.app, stale_seconds=stale, watch_seconds=1.5 * stale)
         suspected: set[int] = set()
         last = time.monotonic()
         while True:
@@ -177,6 +184,12 @@ class PoolWorker:
             last = now
             await watch.look()
             await asyncio.sleep(beat)
+
+    def _publisher_ended(self, publisher: asyncio.Task[None]) -> None:
+        """A worker that cannot say that it lives would be taken for dead: it ends instead."""
+        if not publisher.cancelled() and publisher.exception() is not None:
+            self._failure = publisher.exception()
+            self.drain()
 
     async def in_main_thread(
         self, context: procrastinate.JobContext, function: Callable[[], Result], *, stop: threading.Event | None = None

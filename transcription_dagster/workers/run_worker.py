@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import socket
-import time
 
 import procrastinate
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._cli.api import _execute_run_command_body  # what Dagster's own launchers for other machines call
 from dagster._core.storage.dagster_run import DagsterRun
+from dagster._utils.interrupts import capture_interrupts
 
 from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE
 from transcription_dagster.queueing.speech_client import withdraw_run
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState
 
-logger = logging.getLogger(__name__)
-
 #: Dagster's storage in this process: seconds a statement may take, and after which a connection is replaced.
 _STATEMENT_SECONDS = 60
 _CONNECTION_SECONDS = 3600
-
-#: Seconds that a finished run's status may take to reach a database that is coming back.
-_REPORT_SECONDS = 600
 
 
 class RunWorker:
@@ -71,27 +65,18 @@ class RunWorker:
             # Its worker died. The queue gave the job back, but steps that ran must not run again in the same run.
             self._instance.report_run_failed(run, "The worker that executed this run was lost.")
             return
-        _execute_run_command_body(run_id, self._instance, lambda _event: None, set_exit_code_on_failure=False)
-        self._see_it_finished(run)
+        # An interrupt that comes before Dagster listens for it is kept, and raised as soon as it does.
+        with capture_interrupts():
+            _execute_run_command_body(run_id, self._instance, lambda _event: None, set_exit_code_on_failure=False)
+            self._see_it_finished(run)
 
     def _see_it_finished(self, run: DagsterRun) -> None:
-        """A run that lost its database on the way could not say how it ended: say it when the database is back."""
+        """A run that was interrupted at a bad moment may not have said how it ended."""
         assert self._instance is not None  # noqa: S101
-        deadline = time.monotonic() + _REPORT_SECONDS
-        pause = 0.2
-        while True:
-            try:
-                latest = self._instance.get_run_by_id(run.run_id)
-                if latest is None or latest.is_finished:
-                    return
-                if latest.status is DagsterRunStatus.CANCELING:
-                    self._instance.report_run_canceled(latest)
-                else:
-                    self._instance.report_run_failed(latest, "The run was interrupted before it could finish.")
-                return
-            except Exception:
-                if time.monotonic() > deadline:
-                    raise
-                logger.warning("could not store how run %s ended; trying again", run.run_id, exc_info=True)
-                time.sleep(pause)
-                pause = min(2 * pause, 10.0)
+        latest = self._instance.get_run_by_id(run.run_id)
+        if latest is None or latest.is_finished:
+            return
+        if latest.status is DagsterRunStatus.CANCELING:
+            self._instance.report_run_canceled(latest)
+        else:
+            self._instance.report_run_failed(latest, "The run was interrupted before it could finish.")

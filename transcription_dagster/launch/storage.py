@@ -1,0 +1,115 @@
+"""Dagster's storage in Postgres, with the patience to wait for a database that is away.
+
+dagster-postgres tries a new connection for about ten seconds and repeats no statement: a run whose event cannot be
+stored fails as if its step had failed, and is not tried again. Here every call waits and is repeated. A call whose
+answer alone was lost may so be done twice; the worst of that is an event that stands in a log twice.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg2
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.config import PostgresStorageConfig
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
+from dagster_postgres.schedule_storage import PostgresScheduleStorage
+from dagster_postgres.utils import DagsterPostgresException, pg_url_from_config
+from psycopg2.errors import QueryCanceled, ReadOnlySqlTransaction
+from tenacity import (
+    RetryCallState,
+    before_sleep_log,
+    retry,
+    retry_if_exception,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
+
+from transcription_dagster.errors import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
+
+Storage = TypeVar("Storage", bound=type)
+
+#: A restart of Postgres or a fail-over takes seconds to minutes; a run under way is worth waiting for.
+_PATIENCE_SECONDS = 1800
+
+_OUTAGES = (psycopg2.OperationalError, psycopg2.InterfaceError, ReadOnlySqlTransaction)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error of Dagster's storage says that the database cannot be reached or takes no statements now."""
+    failed = error.__cause__ if isinstance(error, DagsterPostgresException) else error
+    reason = getattr(failed, "orig", None)
+    if isinstance(reason, QueryCanceled):  # a statement that took too long
+        return False
+    return isinstance(reason, _OUTAGES) or getattr(failed, "connection_invalidated", False)
+
+
+def _give_up(state: RetryCallState) -> None:
+    # Another class than the driver's: the patience of a method that called this one is over too.
+    error = state.outcome.exception() if state.outcome else None
+    raise DatabaseUnavailable(f"Dagster's storage did not answer for {_PATIENCE_SECONDS} s") from error
+
+
+_patiently = retry(
+    retry=retry_if_exception(is_outage),
+    wait=wait_exponential_jitter(multiplier=0.2, max=5),
+    stop=stop_after_delay(_PATIENCE_SECONDS),
+    before_sleep=before_sleep_log(logger, logging.WARNING),
+    retry_error_callback=_give_up,
+)
+
+
+def _patient(storage: Storage) -> Storage:
+    """Give every public method of a storage's class patience."""
+    for name in dir(storage):
+        method: Callable[..., Any] = inspect.getattr_static(storage, name)
+        if not name.startswith("_") and inspect.isfunction(method) and not _is_generator(method):
+            setattr(storage, name, _patiently(method))
+    return storage
+
+
+def _is_generator(function: Callable[..., Any]) -> bool:
+    """Also of a context manager: its block cannot be repeated."""
+    return inspect.isgeneratorfunction(inspect.unwrap(function))
+
+
+@_patient
+class PatientRunStorage(PostgresRunStorage):
+    """Dagster's runs."""
+
+
+@_patient
+class PatientEventLogStorage(PostgresEventLogStorage):
+    """Dagster's events."""
+
+
+@_patient
+class PatientScheduleStorage(PostgresScheduleStorage):
+    """Dagster's sensors and schedules."""
+
+
+class PatientPostgresStorage(DagsterPostgresStorage):
+    """All of Dagster's storage; `dagster.yaml` names it."""
+
+    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self.postgres_url = postgres_url
+        self.should_autocreate_tables = True
+        self._inst_data = inst_data
+        self._run_storage = PatientRunStorage(postgres_url)
+        self._event_log_storage = PatientEventLogStorage(postgres_url)
+        self._schedule_storage = PatientScheduleStorage(postgres_url)
+        DagsterStorage.__init__(self)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: PostgresStorageConfig
+    ) -> PatientPostgresStorage:
+        return cls(pg_url_from_config(config_value), inst_data)

@@ -1,0 +1,123 @@
+"""Workers that are killed in the middle of their work: nothing is lost, and nothing is done twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster_tests.faults import (
+    attempts_at,
+    busy_executor,
+    busy_run_worker,
+    kill,
+    killing_whoever_works_on,
+    long_recording,
+    requests_of,
+    unfinished_jobs,
+)
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
+
+pytestmark = pytest.mark.system
+
+LOST = "the executor was lost"
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("home"), executors=2, run_workers=3) as system:
+        yield system
+
+
+def test_the_recording_of_a_killed_executor_is_soon_on_another_and_its_run_succeeds(
+    system: System, tmp_path: Path
+) -> None:
+    (recording,) = system.register([long_recording(tmp_path)])
+    run_id = system.launch([recording])[recording]
+    victim = busy_executor(system, recording)
+    process, struck = kill(victim), time.monotonic()
+    wait_until(lambda: len(attempts_at(system, recording)) == 2, 15, "somebody else has begun on the recording")
+    assert time.monotonic() - struck < 15
+    (run,) = system.finish([recording])
+    assert (run.id, run.status) == (run_id, "SUCCESS")
+    assert attempts_at(system, recording) == [LOST, "done"]
+    assert any(f"Attempt 1 on {victim.name}: {LOST}." in line for line in system.log_of(run_id))
+
+    def back() -> bool:
+        return any(
+            worker.name == victim.name and worker.pid != process.pid and worker.model_loads == 1
+            for worker in system.pool().alive("gpu")
+        )
+
+    wait_until(back, 60, "the supervisor has brought the executor back, with its model")
+
+
+def test_a_recording_that_costs_three_executors_fails_with_their_history_and_the_rest_go_on(
+    system: System, tmp_path: Path
+) -> None:
+    deadly, *others = system.register([long_recording(tmp_path, times=100), *DEMO_RECORDINGS[:4]])
+    with killing_whoever_works_on(system, deadly) as killed:
+        run_id = system.launch([deadly])[deadly]
+        busy_executor(system, deadly)
+        system.launch(others)
+        statuses = {run.partition: run.status for run in system.finish([deadly, *others], 200)}
+    assert statuses == {deadly: "FAILURE"} | dict.fromkeys(others, "SUCCESS")
+    assert len(killed) == 3
+    reason = next(
+        line for line in system.log_of(run_id) if line.startswith("3 executors were lost over this recording")
+    )
+    assert all(f"{name} at " in reason for name in killed)
+    # The others may have shared an executor with it once, never again and again.
+    assert all(attempts_at(system, other).count(LOST) <= 1 for other in others)
+
+
+def test_the_run_of_a_killed_run_worker_starts_over_from_its_failed_step_and_its_transcription_is_done_once(
+    system: System, tmp_path: Path
+) -> None:
+    (recording,) = system.register([long_recording(tmp_path)])
+    first = system.launch([recording])[recording]
+    busy_executor(system, recording)
+    kill(busy_run_worker(system, first))
+    wait_until(lambda: len(runs_of(system, recording)) == 2, 60, "the run is tried again")
+    (run,) = system.finish([recording])
+    assert run.status == "SUCCESS"
+    assert system.dagster.runs(ids=[first])[0].status == "FAILURE"
+    assert attempts_at(system, recording) == ["done"]
+    # What was finished before is not done again.
+    assert "audio" in steps_of(system, first)
+    assert "audio" not in steps_of(system, run.id)
+
+
+def test_materializing_again_transcribes_again(system: System) -> None:
+    (recording,) = system.register(DEMO_RECORDINGS[:1])
+    for count in (1, 2):
+        system.launch([recording])
+        assert [run.status for run in system.finish([recording])] == ["SUCCESS"]
+        assert attempts_at(system, recording) == ["done"] * count
+
+
+def test_nothing_is_left_over(system: System) -> None:
+    wait_until(lambda: not unfinished_jobs(system), 10, "no job is left on a queue")
+    assert {request["state"] for request in requests_of(system, all_recordings(system))} == {"done", "failed"}
+    wait_until(lambda: len(system.pool().alive("gpu")) == 2, 60, "both executors are back")
+    assert len(system.pool().alive("run")) == 3
+
+
+def runs_of(system: System, recording: str) -> list[str]:
+    return [run.id for run in system.dagster.runs() if run.partition == recording]
+
+
+def all_recordings(system: System) -> list[str]:
+    return [run.partition for run in system.dagster.runs() if run.partition]
+
+
+def steps_of(system: System, run_id: str) -> list[str]:
+    """Steps that began in the run."""
+    events = system.graphql(
+        """query($id: ID!) { logsForRun(runId: $id, limit: 2000) { ... on EventConnection { events {
+             ... on ExecutionStepStartEvent { stepKey } } } } }""",
+        id=run_id,
+    )["logsForRun"]["events"]
+    return [event["stepKey"] for event in events if event.get("stepKey")]

@@ -1,0 +1,128 @@
+"""What goes wrong in tests of the whole system: processes are killed, Postgres is away, recordings take their time."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import wave
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from transcription_dagster.queueing.app import connect
+from transcription_dagster.queueing.health import WorkerStatus
+from transcription_dagster.stack.postgres import answers
+from transcription_dagster.stack.programs import POSTGRES
+from transcription_dagster.stack.runtime import runtime_folder
+from transcription_dagster.stack.supervisor import Supervisor
+from transcription_dagster_tests.system import DEMO, System, wait_until
+
+#: Eleven seconds of speech; the test recordings are made of it.
+_SPEECH = DEMO / "recordings" / "22e9ddef-0e5c-56e6-8122-596ecde5d7ad.wav"
+
+
+def long_recording(folder: Path, *, times: int = 30, name: str = "long") -> Path:
+    """A recording that says the same eleven seconds `times` over: long enough to strike while it is transcribed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.wav"
+    with wave.open(str(_SPEECH)) as source:
+        parameters, frames = source.getparams(), source.readframes(source.getnframes())
+    with wave.open(str(path), "wb") as target:
+        target.setparams(parameters)
+        for _ in range(times):
+            target.writeframes(frames)
+    return path
+
+
+def busy_executor(system: System, recording: str, seconds: float = 60) -> WorkerStatus:
+    """Wait until an executor is in the middle of `recording`; returns it."""
+
+    def in_the_middle() -> bool:
+        return any(worker.recording == recording and worker.progress for worker in system.pool().alive("gpu"))
+
+    wait_until(in_the_middle, seconds, f"an executor is in the middle of {recording}")
+    return next(worker for worker in system.pool().workers if worker.recording == recording and worker.kind == "gpu")
+
+
+def busy_run_worker(system: System, run_id: str, seconds: float = 60) -> WorkerStatus:
+    """Wait until a run worker executes the run; returns it."""
+
+    def taken() -> bool:
+        return any(worker.recording == run_id for worker in system.pool().alive("run"))
+
+    wait_until(taken, seconds, f"a run worker has taken {run_id}")
+    return next(worker for worker in system.pool().workers if worker.recording == run_id)
+
+
+def kill(worker: WorkerStatus) -> psutil.Process:
+    """End a worker's process as the kernel does when memory is short."""
+    process = psutil.Process(worker.pid)
+    process.send_signal(signal.SIGKILL)
+    return process
+
+
+@contextmanager
+def killing_whoever_works_on(system: System, recording: str) -> Iterator[list[str]]:
+    """Kill every executor that works on `recording`, again and again; gives the names of the killed."""
+    killed: list[str] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        pids: set[int] = set()
+        while not over.wait(0.1):
+            for worker in system.pool().workers:
+                if worker.recording == recording and worker.kind == "gpu" and worker.pid not in pids:
+                    pids.add(worker.pid)
+                    killed.append(worker.name)
+                    kill(worker)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+def requests_of(system: System, recordings: Sequence[str]) -> list[dict[str, Any]]:
+    """What was asked of the executors to transcribe these recordings, the oldest first."""
+    with connect(system.url) as connection:
+        return list(
+            connection.execute(
+                "SELECT * FROM transcription_speech WHERE recording = ANY(%s) AND task = 'transcribe'"
+                " ORDER BY created_at",
+                (list(recordings),),
+            )
+        )
+
+
+def attempts_at(system: System, recording: str) -> list[str | None]:
+    """How each attempt at transcribing the recording ended, over all requests; None: it has not."""
+    return [attempt["ended"] for request in requests_of(system, [recording]) for attempt in request["attempts"]]
+
+
+def unfinished_jobs(system: System) -> list[dict[str, Any]]:
+    """Jobs that wait or are under way on any queue."""
+    with connect(system.url) as connection:
+        return list(
+            connection.execute(
+                "SELECT queue_name, task_name, status::text, args FROM procrastinate_jobs"
+                " WHERE status IN ('todo', 'doing')"
+            )
+        )
+
+
+@contextmanager
+def postgres_away(system: System) -> Iterator[None]:
+    """Stop the embedded Postgres through the supervisor, as an administrator does, and start it in the end."""
+    control = Supervisor(runtime_folder(system.settings.home))
+    control._call("stopProcessGroup", POSTGRES, True)
+    try:
+        yield
+    finally:
+        control.start(POSTGRES)
+        wait_until(lambda: answers(system.url), 60, "Postgres is back")
