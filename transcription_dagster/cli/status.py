@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 import click
@@ -117,7 +118,7 @@ def _workers(pool: PoolStatus) -> Table:
         cells = [
             worker.name,
             worker.device or "",
-            worker.model or "",
+            PurePath(worker.model or "").name,
             worker.state,
             (worker.recording or "") + share,
             str(worker.jobs),
