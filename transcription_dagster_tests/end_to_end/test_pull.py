@@ -1,0 +1,69 @@
+"""Executors pull: the one that is free first takes the next recording."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.clients.object_store import ObjectStore, object_key
+from transcription_dagster.model import SpeechOptions
+from transcription_dagster.queueing.app import apply_schema
+from transcription_dagster.queueing.health import read_pool
+from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient
+from transcription_dagster.queueing.transcription_request import TranscriptionRequest
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, environment_of, wait_until
+
+pytestmark = pytest.mark.system
+
+RECORDING = "00000000-0000-4000-8000-000000000000"
+SHORT = next(path for path in DEMO_RECORDINGS if path.name.startswith("919f49d0"))
+STOCK = ("transcription_dagster", "gpu-worker", "--gpu", "cpu:0")
+SLOW = ("transcription_dagster_tests.slow_executor", "cpu:1")
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Settings, str]]:
+    """A stock executor and a slow one on an empty queue; no Dagster."""
+    for name, value in environment_of(tmp_path, executors=2).items():
+        monkeypatch.setenv(name, value)
+    with empty_database() as url, ExitStack() as stack:
+        monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
+        apply_schema(url)
+        for command in (STOCK, SLOW):
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-m", *command]))
+            stack.callback(process.terminate)
+        settings = load_settings()
+        wait_until(lambda: len(read_pool(url, stale_seconds=8).alive("gpu")) == 2, 90, "both executors are alive")
+        yield settings, url
+
+
+def test_the_fast_executor_does_more_than_the_slow_one(pool: tuple[Settings, str], tmp_path: Path) -> None:
+    settings, url = pool
+    flac = tmp_path / "audio.flac"
+    facts = normalise(SHORT, flac, max_seconds=60)
+    key = object_key(RECORDING, "audio.flac")
+    ObjectStore(settings.store_url).put_file(key, flac)
+    options = SpeechOptions(str(CHECKPOINT), language="en", temperatures=(0.0,))
+    request = TranscriptionRequest(RECORDING, key, facts.source_sha256, facts.seconds, options)
+    client = SpeechClient(url)
+    asked = [request.for_queue(run_id=f"run-{number}", queue="gpu") for number in range(16)]
+    for each in asked:
+        client.ask(each)
+    answers = [client.wait(each, on_event=lambda _line: None) for each in asked]
+    served = Counter(str(answer.result["executor"]).split("@")[0] for answer in answers)
+    assert served["cpu-0"] + served["cpu-1"] == 16
+    assert served["cpu-0"] >= 2 * served["cpu-1"] > 0
+    assert len({said(answer) for answer in answers}) == 1
+
+
+def said(answer: SpeechAnswer) -> str:
+    return str(answer.result["transcript"])

@@ -1,0 +1,33 @@
+"""A GPU executor like any other, on a slow device: `python -m transcription_dagster_tests.slow_executor cpu:1`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from transcription_dagster.settings import load_settings
+from transcription_dagster.workers.gpu_work import TranscriptionWork
+from transcription_dagster.workers.lifecycle import block_stop_signals
+
+#: What every recording costs more here than on a fast device.
+EXTRA_SECONDS = 1.5
+
+
+class SlowWork(TranscriptionWork):
+    def do(
+        self, prepared: Any, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
+    ) -> Mapping[str, Any]:
+        result = super().do(prepared, on_progress=lambda _share: None, should_stop=should_stop)
+        time.sleep(EXTRA_SECONDS)
+        return result
+
+
+if __name__ == "__main__":
+    block_stop_signals()
+    from transcription_dagster.workers import gpu_worker
+
+    gpu_worker.TranscriptionWork = SlowWork  # type: ignore[misc]
+    settings = load_settings()
+    gpu_worker.GpuExecutor(settings, settings.require_database_url(), sys.argv[1]).serve()
