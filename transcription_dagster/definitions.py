@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
-from transcription_dagster.defs import jobs
-from transcription_dagster.defs.assets import captions, ingest, insight, publication, refinement, transcription
+from transcription_dagster.defs.all_assets import all_assets
 from transcription_dagster.defs.embedding import EmbedderResource
 from transcription_dagster.defs.io_manager import StoreIOManager
+from transcription_dagster.defs.jobs import jobs
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource, WhisperResource
+from transcription_dagster.defs.sensors import sensors
+from transcription_dagster.settings import load_settings
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([ingest, transcription, captions, refinement, insight, publication]),
-    jobs=[jobs.transcribe_recordings],
+    assets=all_assets(load_settings()),
+    jobs=jobs(load_settings()),
+    sensors=sensors(load_settings()),
     resources={
         "io_manager": StoreIOManager(),
         "store": StoreResource(),

@@ -115,6 +115,14 @@ class BatchProgress:
     expired: int
 
 
+@dataclass(frozen=True, slots=True)
+class HandedIn:
+    """A batch that was handed in, as the API lists it."""
+
+    id: str
+    requests: int
+
+
 class BatchSender(Protocol):
     """Whatever takes many requests at once and has their replies within a day."""
 

@@ -99,6 +99,12 @@ class Settings(BaseSettings):
     claude_parallel_windows: int = Field(
         default=4, ge=1, le=64, description="Windows of one recording that Claude works on at the same time."
     )
+    claude_batch_recordings: int = Field(
+        default=20, ge=1, description="So many recordings waiting are handed in as a batch at once."
+    )
+    claude_batch_minutes: float = Field(
+        default=15.0, ge=0, description="A recording that waited for so long is handed in with what there is."
+    )
     claude_max_dollars_per_recording: float = Field(
         default=5.0, ge=0, description="A recording that would cost more is left unrefined."
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from transcription_dagster.clients.claude import Claude
 from transcription_dagster.clients.claude_errors import own_errors
 from transcription_dagster.clients.claude_messages import message_params, reply_of
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable
-from transcription_dagster.messages import BatchProgress, BatchResult, MessageRequest
+from transcription_dagster.messages import BatchProgress, BatchResult, HandedIn, MessageRequest
 
 if TYPE_CHECKING:
     from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
@@ -56,6 +57,16 @@ class ClaudeBatches:
         lines = own_errors(lambda: self._batches.results(batch_id), self._claude.secrets)
         while (line := own_errors(lambda: next(lines, None), self._claude.secrets)) is not None:
             yield _result(line)
+
+    def recent(self, since: datetime) -> Iterator[HandedIn]:
+        """Yield what was handed in since a moment by whoever uses the account's workspace, newest first."""
+        batches = own_errors(lambda: iter(self._batches.list(limit=100)), self._claude.secrets)
+        while (batch := own_errors(lambda: next(batches, None), self._claude.secrets)) is not None:
+            if batch.created_at < since:
+                return
+            counts = batch.request_counts
+            requests = counts.processing + counts.succeeded + counts.errored + counts.canceled + counts.expired
+            yield HandedIn(batch.id, requests)
 
     def _retrieve(self, batch_id: str) -> MessageBatch:
         return own_errors(lambda: self._batches.retrieve(batch_id), self._claude.secrets)

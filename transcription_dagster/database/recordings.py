@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, any_, case, cast, delete, func, or_, select, tuple_, update
+from sqlalchemy import Engine, any_, bindparam, case, cast, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, Insert, insert
 
 from transcription_dagster.database.connection import transaction
@@ -65,6 +65,19 @@ def known(engine: Engine, uuids: Iterable[str]) -> dict[str, str | None]:
     statement = select(RecordingRow.uuid, RecordingRow.etag).where(RecordingRow.uuid == any_(wanted))
     with transaction(engine) as connection:
         return {row.uuid: row.etag for row in connection.execute(statement)}
+
+
+def record_etags(engine: Engine, etags: Mapping[str, str]) -> None:
+    """Note the versions of sources that runs were asked for; those that are not registered are left out.
+
+    Unlike `register`, it keeps a failure: the run that was asked for may have failed by now.
+    """
+    if not etags:
+        return
+    rows = [{"key": recording_id(uuid), "new_etag": etag} for uuid, etag in sorted(etags.items())]
+    statement = update(RecordingRow.__table__).where(RecordingRow.__table__.c.uuid == bindparam("key"))
+    with transaction(engine) as connection:
+        connection.execute(statement.values(etag=bindparam("new_etag")), rows)
 
 
 def forget(engine: Engine, uuid: str) -> bool:

@@ -176,9 +176,39 @@ class ClaudeBatchRow(Base):
     """A Message Batch that was handed in, until its results are collected."""
 
     __tablename__ = "claude_batches"
+    __table_args__ = (
+        # One at a time is handed in: what is found afterwards is then certainly of that one.
+        Index("claude_batches_handing_in", "handing_in", unique=True, postgresql_where=sql("handing_in")),
+    )
 
+    #: The API's; while it is being handed in, one of our own.
     id: Mapped[str] = mapped_column(primary_key=True)
     #: What collecting it needs (`refinement.batch.PendingBatch`).
     state: Mapped[dict[str, Any]]
     submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
     collected_at: Mapped[datetime | None]
+    #: Whether it is not known yet that the API has it.
+    handing_in: Mapped[bool] = mapped_column(server_default=sql("false"))
+
+
+class RefinementRequestRow(Base):
+    """A recording that is to be refined in a Message Batch: waiting, handed in, or answered."""
+
+    __tablename__ = "refinement_requests"
+
+    recording: Mapped[str] = _recording_key()
+    #: Of all that is asked, to know the same question again.
+    fingerprint: Mapped[str]
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: How often it was handed in and came back unanswered.
+    attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
+    #: The batch that it is in, or was answered by.
+    batch: Mapped[str | None] = mapped_column(ForeignKey(ClaudeBatchRow.id, onupdate="CASCADE"), index=True)
+    #: Set where nobody is asked: the refinement's status and the note that tells why.
+    status: Mapped[str | None]
+    note: Mapped[str | None]
+    #: The batch's results for this recording.
+    answers: Mapped[list[Any] | None]
+    answered_at: Mapped[datetime | None]
+    #: Whether the run that uses the answers was asked for.
+    run_requested: Mapped[bool] = mapped_column(server_default=sql("false"))

@@ -23,6 +23,8 @@ SPEECH_CHANNEL: Final = "transcription_speech"
 GPU_TAG: Final = "transcription/gpu"
 #: On a run: the batch that asked for it.
 BATCH_TAG: Final = "transcription/batch"
+#: On a run: the source whose sensor asked for it.
+SOURCE_TAG: Final = "transcription/source"
 #: The value of `GPU_TAG` that leaves the choice to whichever executor is free first.
 ANY_GPU: Final = "any"
 

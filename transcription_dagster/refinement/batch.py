@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, UnusableReply
-from transcription_dagster.messages import BatchResult, BatchSender, MessageRequest, Price, Usage
+from transcription_dagster.messages import BatchResult, BatchSender, MessageReply, MessageRequest, Price, Usage
 from transcription_dagster.model import Term, Transcript, Word, recording_id
 from transcription_dagster.refinement.assembly import Answers, Prepared, assemble, prepare, unrefined
 from transcription_dagster.refinement.budget import Budget, estimate
@@ -51,16 +53,20 @@ class PendingBatch:
     #: What it is expected to cost at most; None when no price is known.
     dollars: float | None
 
-    def to_json(self) -> str:
-        """Return the batch as one line of JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+    @property
+    def requests(self) -> int:
+        """How many requests it holds."""
+        return sum(count for _, count in self.recordings.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the batch as JSON has it."""
+        return json.loads(json.dumps(asdict(self)))
 
     @classmethod
-    def from_json(cls, text: str) -> PendingBatch:
-        """Read what `to_json` wrote."""
-        document = json.loads(text)
+    def from_json(cls, document: Mapping[str, Any]) -> PendingBatch:
+        """Read what `to_json` returned."""
         recordings = {recording: (digest, count) for recording, (digest, count) in document["recordings"].items()}
-        return cls(**document | {"recordings": recordings})
+        return cls(**{**document, "recordings": recordings})
 
 
 def plan(
@@ -91,21 +97,31 @@ def plan(
     return Plan(recording, requests, digest_of(prepared.words), dollars)
 
 
-def submit(plans: Iterable[Plan], sender: BatchSender) -> Iterator[PendingBatch]:
+def submit(
+    plans: Iterable[Plan], sender: BatchSender, *, announce: Callable[[PendingBatch], None] = lambda _batch: None
+) -> Iterator[PendingBatch]:
     """Hand in the plans in as few batches as the API's limits allow; yields each once it is handed in.
 
-    Whoever keeps what is yielded before asking for the next loses none if the process dies in between. Raises as the
-    sender does.
+    Each is announced before that, under an id that is not the API's. Whoever keeps what is announced, and what is
+    yielded before asking for the next, loses none if the process dies in between. Raises as the sender does.
     """
     for group in _groups(plans):
         requests = {name: request for each in group for name, request in each.requests.items()}
         costs = [each.dollars for each in group]
-        yield PendingBatch(
-            id=sender.submit(requests),
+        announced = PendingBatch(
+            id=f"announced-{uuid.uuid4()}",
             model=next(iter(requests.values())).model,
             recordings={each.recording: (each.digest, len(each.requests)) for each in group},
             dollars=None if None in costs else sum(cost for cost in costs if cost is not None),
         )
+        announce(announced)
+        yield replace(announced, id=sender.submit(requests))
+
+
+def fingerprint(requests: Mapping[str, MessageRequest]) -> str:
+    """Return what tells these requests from any others."""
+    content = {name: asdict(request) for name, request in requests.items()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def by_recording(results: Iterable[BatchResult]) -> dict[str, list[BatchResult]]:
@@ -144,6 +160,24 @@ def collect(
         raise RefinementUnavailable(f"the batch brought no answer: {answers.failures[0].reason}")
     settled = RefinementSettings(pending.model, settings.effort, limits=settings.limits)
     return assemble(_as_handed_in(prepared, answers), answers, settled, price, batch=True)
+
+
+def results_to_json(results: Iterable[BatchResult]) -> list[Any]:
+    """Return results as JSON has them, without the character that Postgres takes in no text."""
+    documents = [asdict(result) for result in results]
+    for document in documents:
+        if document["reply"] is not None:
+            document["reply"]["text"] = document["reply"]["text"].replace("\0", "")
+    return documents
+
+
+def results_from_json(documents: Iterable[Mapping[str, Any]]) -> list[BatchResult]:
+    """Read what `results_to_json` returned."""
+    return [BatchResult(**{**document, "reply": _reply(document["reply"])}) for document in documents]
+
+
+def _reply(document: Mapping[str, Any] | None) -> MessageReply | None:
+    return None if document is None else MessageReply(**{**document, "usage": Usage(**document["usage"])})
 
 
 def digest_of(words: Sequence[Word]) -> str:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.model import Transcript
@@ -18,6 +19,7 @@ CAPTIONS_VERSION = "1"
     partitions_def=recordings,
     group_name="captions",
     code_version="1",
+    automation_condition=REFRESH,
     kinds={"text"},
     description="The transcript as plain text in paragraphs (`transcript.txt`).",
 )
@@ -29,6 +31,7 @@ def transcript_txt(transcript: Transcript) -> str:
     partitions_def=recordings,
     group_name="captions",
     code_version=CAPTIONS_VERSION,
+    automation_condition=REFRESH,
     kinds={"srt"},
     description="Captions as SubRip (`captions.srt`).",
     check_specs=[
@@ -48,6 +51,7 @@ def captions_srt(transcript: Transcript):
     partitions_def=recordings,
     group_name="captions",
     code_version=CAPTIONS_VERSION,
+    automation_condition=REFRESH,
     kinds={"webvtt"},
     description="Captions as WebVTT (`captions.vtt`).",
 )

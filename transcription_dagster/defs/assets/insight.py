@@ -5,6 +5,7 @@ import dagster as dg
 from transcription_dagster.clients.insights import Insights, open_analyser
 from transcription_dagster.database.chunks import EmbeddedChunk, replace_chunks
 from transcription_dagster.database.embedding_models import EmbeddingModel
+from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.embedding import EmbedderResource
 from transcription_dagster.defs.failures import reported_failures
@@ -24,6 +25,7 @@ from transcription_dagster.text.quality import Finding, Severity
     partitions_def=recordings,
     group_name="insight",
     code_version=f"1-{load_settings().embedder.rsplit('/', 1)[-1]}",
+    automation_condition=REFRESH,
     kinds={"postgres", "sentencetransformers"},
     op_tags={GPU_TAG: ANY_GPU},
     description="The refined text in chunks of a few cues, each with its time and the vector of its meaning.",
@@ -70,6 +72,7 @@ def embeddings(
     partitions_def=recordings,
     group_name="insight",
     code_version=f"1-{load_settings().insights}",
+    automation_condition=REFRESH,
     kinds={"python"} if load_settings().insights == "local" else {"aws"},
     description="Languages, entities, key phrases and sentiment of the refined text (`insights.json`).",
 )

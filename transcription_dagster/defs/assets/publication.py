@@ -5,6 +5,7 @@ import dagster as dg
 from transcription_dagster.clients.insights import Insights
 from transcription_dagster.clients.object_store import object_key
 from transcription_dagster.database import publications
+from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.manifest import MANIFEST_FILE, make_manifest
 from transcription_dagster.defs.partitions import recordings
@@ -18,6 +19,7 @@ from transcription_dagster.text.plain import join_words
     partitions_def=recordings,
     group_name="publication",
     code_version="1",
+    automation_condition=REFRESH,
     kinds={"postgres", "json"},
     deps=["transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt", "embeddings"],
     description="The recording's row in Postgres, and `recording.json`: its files with their sizes and hashes.",

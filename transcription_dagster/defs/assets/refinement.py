@@ -5,9 +5,11 @@ import dagster as dg
 from transcription_dagster.clients.claude import connect
 from transcription_dagster.clients.claude_prices import price_of
 from transcription_dagster.database import spending
+from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.refinement_batches import refined_by_batch
 from transcription_dagster.defs.refinement_metadata import refinement_metadata
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.model import Transcript
@@ -23,6 +25,8 @@ from transcription_dagster.text.subtitles import to_srt, to_vtt
 #: Raised when the instructions or the rules for edits change, so that older refinements show as stale.
 REFINEMENT_VERSION = "1"
 
+IN_BATCHES = load_settings().refinement == "batch"
+
 
 def refinement_code_version(settings: Settings) -> str:
     """Changes with who refines: the model, or nobody."""
@@ -34,6 +38,9 @@ def refinement_code_version(settings: Settings) -> str:
     partitions_def=recordings,
     group_name="refinement",
     code_version=refinement_code_version(load_settings()),
+    # In batches, what is stale is asked for again, and the answers bring the run.
+    automation_condition=None if IN_BATCHES else REFRESH,
+    deps=["refinement_request"] if IN_BATCHES else [],
     kinds={"claude", "text"},
     description="The text with misheard words, names and punctuation put right (`refined.txt`): by the vocabulary, and "
     "by edits of Claude's that were checked one by one.",
@@ -57,9 +64,11 @@ def refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, catal
 
 
 def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Settings) -> Refined:
-    """Refine as the settings say; what it cost is entered into the day's spending."""
+    """Refine as the settings say; what it cost is entered into the day's spending, by the exchange for batches."""
     general, own = catalogue.terms(transcript.recording)
     how = RefinementSettings.of(settings)
+    if settings.refinement == "batch":
+        return refined_by_batch(catalogue.engine, (transcript, general, own), how)
     if settings.refinement == "off":
         return refine(transcript, general, None, how, own=own, without_client=SWITCHED_OFF)
     spent = spending.spent_today(catalogue.engine)
@@ -73,6 +82,7 @@ def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Set
     partitions_def=recordings,
     group_name="refinement",
     code_version="1",
+    automation_condition=REFRESH,
     kinds={"srt"},
     description="The captions with the refined text (`refined.srt`): every cue keeps its time.",
     check_specs=[
@@ -92,6 +102,7 @@ def refined_srt(transcript: Transcript, refined_txt: str):
     partitions_def=recordings,
     group_name="refinement",
     code_version="1",
+    automation_condition=REFRESH,
     kinds={"webvtt"},
     description="The captions with the refined text (`refined.vtt`): every cue keeps its time.",
 )

@@ -1,0 +1,44 @@
+"""The question to Claude about a recording, where it answers in batches."""
+
+import dagster as dg
+
+from transcription_dagster.clients.claude import connect
+from transcription_dagster.database import refinement_requests
+from transcription_dagster.defs.assets.refinement import refinement_code_version
+from transcription_dagster.defs.automation import REFRESH
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.refinement_batches import ask
+from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.model import Transcript
+from transcription_dagster.refinement.batch import Plan
+from transcription_dagster.refinement.direct import NO_CREDENTIALS
+from transcription_dagster.refinement.results import RefinementSettings, Status
+from transcription_dagster.settings import load_settings
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="refinement",
+    code_version=refinement_code_version(load_settings()),
+    automation_condition=REFRESH,
+    kinds={"claude"},
+    description="What Claude is asked about the recording, waiting for the next Message Batch. When the batch has "
+    "answered, a sensor asks for the refined text and what is made from it.",
+)
+def refinement_request(
+    context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource
+) -> dg.MaterializeResult:
+    recording = context.partition_key
+    with reported_failures():
+        if connect() is None:
+            refinement_requests.refuse(
+                catalogue.engine, recording, "", status=Status.VOCABULARY_ONLY, note=NO_CREDENTIALS
+            )
+            return dg.MaterializeResult(metadata={"requests": 0, "note": NO_CREDENTIALS})
+        material = (transcript, *catalogue.terms(recording))
+        asked = ask(catalogue.engine, material, RefinementSettings.of(load_settings()))
+    if isinstance(asked, Plan):
+        dollars = {} if asked.dollars is None else {"expected_dollars": asked.dollars}
+        return dg.MaterializeResult(metadata={"requests": len(asked.requests), **dollars})
+    return dg.MaterializeResult(metadata={"requests": 0, "note": asked.note})

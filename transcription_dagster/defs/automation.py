@@ -1,0 +1,28 @@
+"""When an asset is made anew by itself: because its code changed, or because one that it is made from is made anew."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+#: Of an asset that is cheap to make from a transcript. A recording that was never made this far is left alone, and
+#: so is one that is being made.
+REFRESH = (
+    (
+        dg.AutomationCondition.code_version_changed().since_last_handled()
+        | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
+    )
+    & ~dg.AutomationCondition.missing()
+    & ~dg.AutomationCondition.in_progress()
+).with_label("its code, or something that it is made from, is refreshed")
+
+refresh_stale = dg.AutomationConditionSensorDefinition(
+    "refresh_stale",
+    target=dg.AssetSelection.all(),
+    # New recordings go first.
+    run_tags={"dagster/priority": "-1"},
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Makes captions, refined texts, embeddings, insights and publications anew when a new version of the "
+    "program, or another model, makes them differently; no recording is transcribed again. It is off by default, "
+    "because refining a whole archive again costs money: switch it on before such a change, which it then notices. "
+    "Without it, stale assets can be backfilled by hand.",
+)

@@ -1,0 +1,89 @@
+"""Sensors that ask for a run on each new or changed recording of a source."""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from transcription_dagster.clients.sources.base import Source, pages
+from transcription_dagster.clients.sources.fetch import open_sources
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.recordings import Recording, known, record_etags, register
+from transcription_dagster.defs.discovery import Discovery, Request, State, discover, settled, unsettled
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.queue_state import recordings_in_flight, room
+from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.errors import TransientError
+from transcription_dagster.queueing.names import SOURCE_TAG
+from transcription_dagster.settings import Settings, load_settings
+
+#: Dagster ends a tick after 60; what follows the listing takes a few.
+_LISTING_SECONDS = 30.0
+_INTERVAL_SECONDS = 30
+_DESCRIPTION = (
+    "Asks for a run of `transcribe_recordings` on each recording that is new or has changed there, once, and for no "
+    "more while many runs wait. A recording that failed is asked for again when its source changes."
+)
+
+
+def new_recordings(settings: Settings) -> Sequence[dg.SensorDefinition]:
+    """A sensor for each source that the settings name; none by default."""
+    return [_sensor(source) for source in open_sources(settings)]
+
+
+def _sensor(source: Source) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"new_recordings_{source.name}",
+        job_name="transcribe_recordings",
+        minimum_interval_seconds=_INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=_DESCRIPTION,
+    )
+    def look(context: dg.SensorEvaluationContext, catalogue: CatalogueResource) -> dg.SensorResult | dg.SkipReason:
+        try:
+            return _tick(context, source, catalogue.engine)
+        except TransientError as error:
+            # The cursor stays as it is: the next tick does the whole of it again.
+            return dg.SkipReason(f"Nothing could be looked for: {error}")
+
+    return look
+
+
+def _tick(context: dg.SensorEvaluationContext, source: Source, engine: Engine) -> dg.SensorResult:
+    """The steps of `discovery`, in its order."""
+    state = State.from_text(context.cursor)
+    record_etags(engine, settled(state.asked, known(engine, state.asked)))
+    if state.receipts:
+        source.acknowledge(state.receipts)
+    free = room(context.instance, load_settings())
+    found = discover(
+        pages(source, state.cursor, _LISTING_SECONDS),
+        state.cursor,
+        lambda uuids: known(engine, uuids),
+        recordings_in_flight(context.instance) if free else (),
+        free,
+    )
+    for problem in found.problems:
+        context.log.warning(problem)
+    register(engine, [_described(request) for request in found.requests])
+    return _result(found, {SOURCE_TAG: source.name})
+
+
+def _described(request: Request) -> Recording:
+    source = request.source
+    etag = unsettled(source.etag)
+    return Recording(source.uuid, source.uri, etag=etag, size=source.size, modified=source.modified)
+
+
+def _result(found: Discovery, tags: Mapping[str, str]) -> dg.SensorResult:
+    cursor = found.state.to_text()
+    uuids = [request.source.uuid for request in found.requests]
+    if not uuids:
+        return dg.SensorResult(skip_reason=found.summary, cursor=cursor)
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=request.run_key, partition_key=request.source.uuid, tags=tags)
+            for request in found.requests
+        ],
+        dynamic_partitions_requests=[recordings.build_add_request(uuids)],
+        cursor=cursor,
+    )

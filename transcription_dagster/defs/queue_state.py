@@ -1,0 +1,22 @@
+"""What Dagster's queue holds, for sensors that must not flood it."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from transcription_dagster.clients.dagster_values import ENDED_STATUSES, PARTITION_TAG, WAITING_STATUSES
+from transcription_dagster.defs.discovery import room_for
+from transcription_dagster.settings import Settings
+
+
+def room(instance: dg.DagsterInstance, settings: Settings) -> int:
+    """How many runs a sensor may ask for now."""
+    waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus(each) for each in WAITING_STATUSES]))
+    return room_for(waiting, requests_per_tick=settings.requests_per_tick, max_waiting_runs=settings.max_waiting_runs)
+
+
+def recordings_in_flight(instance: dg.DagsterInstance) -> set[str]:
+    """The recordings with a run, of any job, that has not ended."""
+    statuses = [status for status in dg.DagsterRunStatus if status.value not in ENDED_STATUSES]
+    runs = instance.get_runs(dg.RunsFilter(statuses=statuses))
+    return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags}

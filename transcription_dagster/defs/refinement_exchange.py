@@ -1,0 +1,43 @@
+"""The job that hands in what waits for a Message Batch and takes in what has been answered."""
+
+import dagster as dg
+
+from transcription_dagster.clients.claude import connect
+from transcription_dagster.clients.claude_batches import ClaudeBatches
+from transcription_dagster.clients.object_store import object_key
+from transcription_dagster.database.claude_batches import exchange_lock
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.refinement_batches import Material, hand_in, take_in
+from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.stored_values import STORED_FORMS
+from transcription_dagster.errors import RefinementFailed
+from transcription_dagster.refinement.results import RefinementSettings
+from transcription_dagster.settings import load_settings
+
+
+@dg.op(description="Hand in what waits for a Message Batch, and take in what has been answered.")
+def exchange(context: dg.OpExecutionContext, catalogue: CatalogueResource, store: StoreResource) -> None:
+    form = STORED_FORMS["transcript"]
+
+    def material(recording: str) -> Material:
+        transcript = form.decode(store.open().get_bytes(object_key(recording, form.file)))
+        return transcript, *catalogue.terms(recording)
+
+    with reported_failures(), exchange_lock(catalogue.engine) as is_alone:
+        if not is_alone:
+            context.log.info("Another run does this already.")
+            return
+        # Trying again by itself, the SDK could hand the same in twice; the step's own retry looks first.
+        claude = connect(retries=0)
+        if claude is None:
+            raise RefinementFailed("there are no credentials for Claude")
+        batches = ClaudeBatches(claude)
+        for batch in take_in(catalogue.engine, batches):
+            context.log.info(f"Took in the batch {batch.id} with {len(batch.recordings)} recordings.")
+        for batch in hand_in(catalogue.engine, batches, material, RefinementSettings.of(load_settings())):
+            context.log.info(f"Handed in the batch {batch.id} with {len(batch.recordings)} recordings.")
+
+
+@dg.job(description="Hand in what waits for a Message Batch, and take in what has been answered.")
+def exchange_refinements() -> None:
+    exchange()

@@ -1,0 +1,93 @@
+"""The sensor that keeps Message Batches going: starts the exchange, and the runs that use what was answered."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from transcription_dagster.clients.claude import connect
+from transcription_dagster.clients.claude_batches import ClaudeBatches
+from transcription_dagster.clients.dagster_values import ENDED_STATUSES
+from transcription_dagster.database import claude_batches, refinement_requests
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.refinement_requests import Queue
+from transcription_dagster.defs.jobs import exchange_refinements, refine_again
+from transcription_dagster.defs.queue_state import room
+from transcription_dagster.defs.refinement_batches import has_ended
+from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.errors import RefinementUnavailable, TransientError
+from transcription_dagster.settings import Settings, load_settings
+
+_INTERVAL_SECONDS = 60
+#: A tick may ask about a few batches, and Dagster ends it after 60.
+_POLL_SECONDS = 10.0
+#: An exchange that failed is not tried again before.
+_PAUSE_AFTER_FAILURE = timedelta(minutes=10)
+
+
+@dg.sensor(
+    jobs=[refine_again, exchange_refinements],
+    minimum_interval_seconds=_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Hands in the recordings that wait for a Message Batch once enough of them do or one has waited long "
+    "enough, and asks for a run of `refine_again` on each recording that was answered.",
+)
+def refinement_batches(
+    context: dg.SensorEvaluationContext, catalogue: CatalogueResource
+) -> dg.SensorResult | dg.SkipReason:
+    try:
+        return _tick(context, catalogue.engine, load_settings())
+    except TransientError as error:
+        return dg.SkipReason(f"Nothing could be looked for: {error}")
+
+
+def is_due(queue: Queue, settings: Settings) -> bool:
+    """Whether what waits is to be handed in now."""
+    waited_long = queue.oldest_seconds >= settings.claude_batch_minutes * 60
+    return queue.recordings >= settings.claude_batch_recordings or (queue.recordings > 0 and waited_long)
+
+
+def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
+    # That the cursor was stored means that the last tick's runs were asked for.
+    refinement_requests.record_runs(engine, _from_cursor(context.cursor))
+    answered = refinement_requests.to_use(engine, room(context.instance, settings))
+    requests = [
+        dg.RunRequest(run_key=f"{recording}:{when.isoformat()}", job_name=refine_again.name, partition_key=recording)
+        for recording, when in answered.items()
+    ]
+    if _may_exchange(context.instance) and _has_to_exchange(context, engine, settings):
+        requests.append(dg.RunRequest(job_name=exchange_refinements.name))
+    cursor = json.dumps({recording: when.isoformat() for recording, when in answered.items()})
+    if not requests:
+        return dg.SensorResult(skip_reason="Nothing is due to be handed in, and nothing was answered.", cursor=cursor)
+    return dg.SensorResult(run_requests=requests, cursor=cursor)
+
+
+def _from_cursor(cursor: str | None) -> Mapping[str, datetime]:
+    return {recording: datetime.fromisoformat(when) for recording, when in json.loads(cursor or "{}").items()}
+
+
+def _may_exchange(instance: dg.DagsterInstance) -> bool:
+    """Not while the job runs, nor soon after it failed."""
+    newest = instance.get_run_records(dg.RunsFilter(job_name=exchange_refinements.name), limit=1)
+    if not newest:
+        return True
+    status, ended = newest[0].dagster_run.status, newest[0].end_time
+    if status.value not in ENDED_STATUSES:
+        return False
+    failed_at = datetime.fromtimestamp(ended, UTC) if ended and status is dg.DagsterRunStatus.FAILURE else None
+    return failed_at is None or datetime.now(UTC) - failed_at >= _PAUSE_AFTER_FAILURE
+
+
+def _has_to_exchange(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> bool:
+    if is_due(refinement_requests.queue(engine), settings) or claude_batches.announced(engine) is not None:
+        return True
+    if not claude_batches.pending(engine):
+        return False
+    claude = connect(retries=0, timeout=_POLL_SECONDS)
+    try:
+        return claude is not None and has_ended(engine, ClaudeBatches(claude))
+    except RefinementUnavailable as error:
+        context.log.warning(f"Could not ask how far the batches are: {error}")
+        return False

@@ -1,0 +1,19 @@
+"""The sensors that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from transcription_dagster.defs.automation import refresh_stale
+from transcription_dagster.defs.failed_recordings import failed_recordings
+from transcription_dagster.defs.new_recordings import new_recordings
+from transcription_dagster.defs.refinement_sensor import refinement_batches
+from transcription_dagster.settings import Settings
+
+
+def sensors(settings: Settings) -> Sequence[dg.SensorDefinition]:
+    """The sensors that there are with these settings: none for new recordings before a source is configured."""
+    in_batches = [refinement_batches] if settings.refinement == "batch" else []
+    return [*new_recordings(settings), failed_recordings, refresh_stale, *in_batches]

@@ -1,0 +1,88 @@
+"""What a new code version asks for, on a graph whose assets carry the conditions of the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+import pytest
+
+from transcription_dagster.definitions import defs
+from transcription_dagster.defs.automation import refresh_stale
+
+RECORDING = "00000000-0000-0000-0000-000000000001"
+FRESH = "00000000-0000-0000-0000-000000000002"
+
+CAPTIONS = {"captions_srt", "captions_vtt", "publication"}
+REFINED = {"refined_txt", "refined_srt", "refined_vtt", "embeddings", "insights", "publication"}
+
+
+def with_versions(versions: Mapping[str, str]) -> dg.Definitions:
+    """The program's assets, some of them with another code version."""
+    specs = [
+        spec.replace_attributes(code_version=versions.get(spec.key.to_user_string(), spec.code_version))
+        for spec in defs.resolve_all_asset_specs()
+    ]
+
+    def asset(spec: dg.AssetSpec) -> dg.AssetsDefinition:
+        @dg.multi_asset(name=spec.key.to_python_identifier(), specs=[spec])
+        def made() -> None: ...
+
+        return made
+
+    return dg.Definitions([asset(spec) for spec in specs])
+
+
+class Automation:
+    """The automation, from one version of the program to the next."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._cursor = None
+
+    def asked(self, **versions: str) -> set[tuple[str, str]]:
+        """Look with these code versions; return the assets that are asked for, with their recordings."""
+        result = dg.evaluate_automation_conditions(with_versions(versions), self._instance, cursor=self._cursor)
+        self._cursor = result.cursor
+        return {
+            (found.key.to_user_string(), partition)
+            for found in result.results
+            for partition in found.true_subset.expensively_compute_partition_keys()
+        }
+
+
+@pytest.fixture
+def automation(instance: dg.DagsterInstance) -> Automation:
+    """One that has seen a recording of which everything was made, and one of which nothing was."""
+    instance.add_dynamic_partitions("recordings", [RECORDING, FRESH])
+    for spec in defs.resolve_all_asset_specs():
+        instance.report_runless_asset_event(dg.AssetMaterialization(spec.key, partition=RECORDING))
+    automation = Automation(instance)
+    assert automation.asked() == set()
+    return automation
+
+
+def test_nothing_is_asked_for_while_nothing_changes(automation: Automation) -> None:
+    assert automation.asked() == set()
+
+
+def test_new_captions_bring_captions_and_publication_and_no_transcript(automation: Automation) -> None:
+    asked = automation.asked(captions_srt="next", captions_vtt="next")
+    assert asked == {(asset, RECORDING) for asset in CAPTIONS}
+    assert automation.asked(captions_srt="next", captions_vtt="next") == set()
+
+
+def test_a_new_refinement_brings_all_that_is_made_from_it(automation: Automation) -> None:
+    assert automation.asked(refined_txt="next") == {(asset, RECORDING) for asset in REFINED}
+
+
+def test_a_new_embedding_model_brings_embeddings_and_publication(automation: Automation) -> None:
+    assert {asset for asset, _ in automation.asked(embeddings="next")} == {"embeddings", "publication"}
+
+
+def test_a_new_transcription_brings_nothing(automation: Automation) -> None:
+    assert automation.asked(transcript="next", audio="next") == set()
+
+
+def test_it_is_off_until_somebody_wants_it() -> None:
+    assert refresh_stale.default_status is dg.DefaultSensorStatus.STOPPED
