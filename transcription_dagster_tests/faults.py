@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import signal
 import threading
-import wave
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
+from transcription_dagster.audio.decode import read_blocks
 from transcription_dagster.queueing.app import connect
 from transcription_dagster.queueing.health import WorkerStatus
 from transcription_dagster.stack.postgres import answers
 from transcription_dagster.stack.programs import POSTGRES
 from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.supervisor import Supervisor
-from transcription_dagster_tests.system import DEMO, System, wait_until
-
-#: Eleven seconds of speech; the test recordings are made of it.
-_SPEECH = DEMO / "recordings" / "22e9ddef-0e5c-56e6-8122-596ecde5d7ad.wav"
+from transcription_dagster_tests.corpus import RATE, write_wav
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
 
-def long_recording(folder: Path, *, times: int = 30, name: str = "long") -> Path:
-    """A recording that says the same eleven seconds `times` over: long enough to strike while it is transcribed."""
+def long_recording(folder: Path, *, seconds: int = 90) -> Path:
+    """A recording that is long enough to strike while it is transcribed: the demo's, one after the other.
+
+    One and the same said again and again would count as a loop, and be heard again and again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.wav"
-    with wave.open(str(_SPEECH)) as source:
-        parameters, frames = source.getparams(), source.readframes(source.getnframes())
-    with wave.open(str(path), "wb") as target:
-        target.setparams(parameters)
-        for _ in range(times):
-            target.writeframes(frames)
-    return path
+    return write_wav(folder / f"{seconds}.wav", np.resize(_speech(), seconds * RATE))
+
+
+@cache
+def _speech() -> np.ndarray:
+    return np.concatenate([block for path in DEMO_RECORDINGS for block in read_blocks(path, 600)])
 
 
 def busy_executor(system: System, recording: str, seconds: float = 60) -> WorkerStatus:

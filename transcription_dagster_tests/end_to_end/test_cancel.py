@@ -1,0 +1,114 @@
+"""Runs that somebody terminates, as the UI does it, wherever they are: they end CANCELED and their workers stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster_tests.faults import (
+    attempts_at,
+    busy_executor,
+    busy_run_worker,
+    long_recording,
+    requests_of,
+    unfinished_jobs,
+)
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
+
+pytestmark = pytest.mark.system
+
+#: What an operator waits for without wondering, on a machine that is busy.
+SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("home"), executors=1, run_workers=2) as system:
+        yield system
+
+
+@contextmanager
+def same_processes(system: System) -> Iterator[None]:
+    """See to it that every worker is afterwards the process that it was before, and has loaded no model again."""
+    before = {(worker.name, worker.pid, worker.model_loads) for worker in system.pool().workers}
+    yield
+    assert {(worker.name, worker.pid, worker.model_loads) for worker in system.pool().workers} == before
+
+
+def terminate(system: System, *run_ids: str) -> None:
+    system.dagster.terminate(run_ids)
+    wait_until(
+        lambda: {run.status for run in system.dagster.runs(ids=run_ids)} == {"CANCELED"}, SECONDS, "they are CANCELED"
+    )
+
+
+def test_a_run_is_canceled_in_the_middle_of_its_transcription_and_the_executor_takes_the_next(
+    system: System, tmp_path: Path
+) -> None:
+    (recording,) = system.register([long_recording(tmp_path, seconds=400)])
+    run_id = system.launch([recording])[recording]
+    executor = busy_executor(system, recording)
+    with same_processes(system):
+        terminate(system, run_id)
+        wait_until(
+            lambda: all(worker.recording is None for worker in system.pool().workers), SECONDS, "everybody is free"
+        )
+        (following,) = system.register(DEMO_RECORDINGS[:1])
+        system.launch([following])
+        assert [run.status for run in system.finish([following])] == ["SUCCESS"]
+    (request,) = requests_of(system, [following])
+    assert request["result"]["executor"] == executor.name
+    assert not system.file(recording, "transcript.json").exists()
+
+
+def test_runs_are_canceled_that_wait_for_an_executor_for_a_run_worker_and_in_the_queue(
+    system: System, tmp_path: Path
+) -> None:
+    recordings = system.register([long_recording(tmp_path, seconds=400)] + [DEMO_RECORDINGS[0]] * 4)
+    at_work, *waiting = recordings
+    runs = system.launch([at_work])
+    busy_executor(system, at_work)
+    with same_processes(system):
+        runs |= system.launch(waiting)
+        # One run worker is left: one run waits for the executor, the others for the worker.
+        wait_until(
+            lambda: [request["state"] for request in requests_of(system, waiting)] == ["queued"],
+            60,
+            "a run waits for the executor",
+        )
+        terminate(system, *(runs[recording] for recording in waiting))
+        assert [attempts_at(system, recording) for recording in waiting] == [[]] * 4
+        assert [run.status for run in system.dagster.runs(ids=[runs[at_work]])] == ["STARTED"]
+        terminate(system, runs[at_work])
+    wait_until(lambda: not unfinished_jobs(system), SECONDS, "no job is left")
+
+
+def test_a_run_is_canceled_in_a_step_after_its_transcription(system: System, tmp_path: Path) -> None:
+    # Its text is long enough for the steps after it to take their time.
+    (recording,) = system.register([long_recording(tmp_path, seconds=60)])
+    run_id = system.launch([recording])[recording]
+    busy_run_worker(system, run_id)
+    with same_processes(system):
+        wait_until(lambda: attempts_at(system, recording) == ["done"], 120, "the transcription is done")
+        terminate(system, run_id)
+        wait_until(lambda: not unfinished_jobs(system), SECONDS, "no job is left")
+
+
+def test_canceling_a_backfill_cancels_its_runs(system: System, tmp_path: Path) -> None:
+    recordings = system.register([long_recording(tmp_path, seconds=400)] * 3)
+    with same_processes(system):
+        backfill = system.backfill(recordings, ["audio", "transcript"])
+        wait_until(lambda: len(system.runs_of(recordings)) == 3, 90, "the backfill has asked for its runs")
+        wait_until(lambda: any(worker.recording in recordings for worker in system.pool().workers), 60, "one is heard")
+        system.graphql(
+            """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename } }""", id=backfill
+        )
+        # The daemon looks at backfills every thirty seconds.
+        assert {run.status for run in system.finish(recordings, 90)} == {"CANCELED"}
+        wait_until(lambda: not unfinished_jobs(system), SECONDS, "no job is left")
+        wait_until(
+            lambda: all(worker.recording is None for worker in system.pool().workers), SECONDS, "everybody is free"
+        )
