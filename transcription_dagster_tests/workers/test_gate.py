@@ -1,0 +1,70 @@
+"""When an executor takes its next job."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from transcription_dagster.workers import gate as gate_module
+from transcription_dagster.workers.gate import LOOK_AHEAD_SECONDS, Gate
+from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, as the gate sees it."""
+    now = [100.0]
+    monkeypatch.setattr(gate_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+@pytest.fixture
+def gate() -> Gate:
+    pool: Any = SimpleNamespace(
+        state=WorkerState("gpu-0@here", "gpu"), draining=threading.Event(), show=lambda _state: None
+    )
+    return Gate(cast(PoolWorker, pool))
+
+
+def after(gate: Gate, clock: list[float], *, seconds: float, share: float) -> bool:
+    """Whether the gate is open when `share` of the job on the device is done after `seconds`."""
+    gate.progressed(share)
+    clock[0] = 100.0 + seconds
+    return gate.open
+
+
+def test_an_executor_with_nothing_to_do_takes_a_job(gate: Gate) -> None:
+    assert gate.open
+
+
+def test_a_job_that_was_taken_and_is_not_on_the_device_yet_is_enough(gate: Gate) -> None:
+    gate.jobs = 1
+    assert not gate.open
+
+
+def test_the_next_job_is_taken_shortly_before_the_present_one_ends(gate: Gate, clock: list[float]) -> None:
+    gate.jobs = 1
+    gate.began("a-recording")
+    assert not gate.open
+    # A hundred seconds in all.
+    assert not after(gate, clock, seconds=50, share=0.5)
+    assert not after(gate, clock, seconds=100 - LOOK_AHEAD_SECONDS - 1, share=(100 - LOOK_AHEAD_SECONDS - 1) / 100)
+    assert after(gate, clock, seconds=100 - LOOK_AHEAD_SECONDS + 1, share=(100 - LOOK_AHEAD_SECONDS + 1) / 100)
+
+
+def test_a_job_that_has_to_be_alone_has_no_neighbour_before_it_ends(gate: Gate, clock: list[float]) -> None:
+    gate.jobs = 1
+    gate.began("a-recording", alone=True)
+    assert not after(gate, clock, seconds=99, share=0.99)
+    gate.ended()
+    gate.jobs = 0
+    assert gate.open
+
+
+def test_a_worker_that_drains_never_takes_another(gate: Gate) -> None:
+    assert not gate.closed_for_good
+    cast(Any, gate)._pool.draining.set()
+    assert gate.closed_for_good
