@@ -12,8 +12,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -109,7 +111,12 @@ class MessagesServer:
         ids = [request["custom_id"] for request in requests]
         if len(set(ids)) < len(ids) or not all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", each) for each in ids):
             return error(400, "invalid_request_error", text="custom_id")
-        batch = {"id": f"msgbatch_{len(self.batches) + 1}", "requests": list(requests), "ended": False}
+        batch = {
+            "id": f"msgbatch_{len(self.batches) + 1}",
+            "requests": list(requests),
+            "ended": False,
+            "created_at": datetime.now(UTC),
+        }
         self.batches[batch["id"]] = batch
         return Reply(body=self._described(batch))
 
@@ -118,6 +125,11 @@ class MessagesServer:
 
     def described_batch(self, batch_id: str) -> Reply:
         return Reply(body=self._described(self.batches[batch_id]))
+
+    def listed_batches(self) -> Reply:
+        """All batches as one page, newest first."""
+        newest_first = [self._described(batch) for batch in reversed(self.batches.values())]
+        return Reply(body={"data": newest_first, "has_more": False, "first_id": None, "last_id": None})
 
     def batch_results(self, batch_id: str) -> Reply:
         """The results, not in the order of the requests."""
@@ -145,9 +157,9 @@ class MessagesServer:
             "type": "message_batch",
             "processing_status": "ended" if batch["ended"] else "in_progress",
             "request_counts": counts,
-            "created_at": "2026-01-01T00:00:00Z",
-            "expires_at": "2026-01-02T00:00:00Z",
-            "ended_at": "2026-01-01T01:00:00Z" if batch["ended"] else None,
+            "created_at": batch["created_at"].isoformat(),
+            "expires_at": (batch["created_at"] + timedelta(days=1)).isoformat(),
+            "ended_at": batch["created_at"].isoformat() if batch["ended"] else None,
             "results_url": f"{self.url}/v1/messages/batches/{batch['id']}/results" if batch["ended"] else None,
         }
 
@@ -202,6 +214,9 @@ def _handler(state: MessagesServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             if not self._authorised():
+                return
+            if urlsplit(self.path).path == "/v1/messages/batches":
+                self._send(state.listed_batches())
                 return
             _, _, rest = self.path.partition("/v1/messages/batches/")
             batch_id, _, results = rest.partition("/")

@@ -8,6 +8,7 @@ import click
 
 from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import Engine
@@ -25,12 +26,17 @@ def forget(uuid: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Remove the transcript, captions and all other results of {uuid}?", abort=True)
     settings = load_settings()
-    with open_cli_database(settings) as engine:
+    with open_cli_database(settings) as engine, open_instance(settings) as instance:
+        from transcription_dagster.defs.partition_events import remove_partition
+
         known, files = remove(engine, ObjectStore(settings.store_url), uuid)
-    if not known and not files:
+        # Last, so that a recording that is still there is one that can be seen and forgotten.
+        partition = remove_partition(instance, uuid)
+    if not known and not files and not partition:
         click.echo(f"Nothing is kept of {uuid}.", err=True)
         sys.exit(1)
-    click.echo(f"Removed {uuid}: {'its rows' if known else 'no rows'} and {files} files.")
+    rows = "its rows" if known else "no rows"
+    click.echo(f"Removed {uuid}: {rows}, {files} files and {'its partition' if partition else 'no partition'}.")
 
 
 def remove(engine: Engine, store: ObjectStore, uuid: str) -> tuple[bool, int]:

@@ -1,0 +1,29 @@
+"""How commands reach the Dagster instance of this installation without a stack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.files import dagster_home, write_files
+from transcription_dagster.stack.postgres import database_url
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
+    """Give the instance for the length of the block; the database has to answer."""
+    # Importing it takes a second, which most commands need not wait for.
+    from dagster import DagsterInstance
+
+    write_files(settings)
+    # `dagster.yaml` takes the database from there.
+    os.environ.setdefault("TRANSCRIPTION_DATABASE_URL", database_url(settings))
+    os.environ.setdefault("DAGSTER_HOME", str(dagster_home(settings)))
+    with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+        yield instance

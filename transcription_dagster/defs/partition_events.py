@@ -1,0 +1,37 @@
+"""What Dagster is told of a recording by others than its own runs."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.model import Transcript
+
+_PARTITIONS = recordings.name or ""
+
+
+def report_transcript(instance: dg.DagsterInstance, transcript: Transcript, uri: str, imported_from: str) -> None:
+    """Add the recording's partition and report that its transcript is there, so that what follows can be made."""
+    instance.add_dynamic_partitions(_PARTITIONS, [transcript.recording])
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset_key="transcript",
+            partition=transcript.recording,
+            description="Imported; not transcribed here.",
+            metadata={
+                "words": len(transcript.words),
+                "imported_from": imported_from,
+                "uri": dg.MetadataValue.url(uri),
+                "language": transcript.language,
+                "audio_seconds": transcript.duration,
+            },
+        )
+    )
+
+
+def remove_partition(instance: dg.DagsterInstance, recording: str) -> bool:
+    """Remove a recording's partition; False if there was none."""
+    if not instance.has_dynamic_partition(_PARTITIONS, recording):
+        return False
+    instance.delete_dynamic_partition(_PARTITIONS, recording)
+    return True
