@@ -60,7 +60,7 @@ def test_a_recording_that_costs_three_executors_fails_with_their_history_and_the
     deadly, *others = system.register([long_recording(tmp_path, seconds=400), *DEMO_RECORDINGS[:4]])
     with killing_whoever_works_on(system, deadly) as killed:
         run_id = system.launch([deadly])[deadly]
-        busy_executor(system, deadly)
+        wait_until(lambda: killed, 60, "an executor was killed")
         system.launch(others)
         statuses = {run.partition: run.status for run in system.finish([deadly, *others], 200)}
     assert statuses == {deadly: "FAILURE"} | dict.fromkeys(others, "SUCCESS")
