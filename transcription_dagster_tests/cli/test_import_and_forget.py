@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from dagster import AssetKey, AssetSpec, materialize
+from dagster import AssetKey, AssetSpec, DagsterInstance, materialize
 from sqlalchemy import Engine
 
 from transcription_dagster.cli.instance import open_instance
@@ -62,7 +62,7 @@ def test_amazons_transcript_becomes_the_recordings_own(
     assert recording.language == "en-US"
 
 
-def test_dagster_knows_the_transcript_so_that_captions_can_be_made(on_database: Command, amazon: Path) -> None:
+def test_dagster_knows_the_transcript(on_database: Command, amazon: Path) -> None:
     on_database("import", str(amazon), "--uuid", A)
     with open_instance(load_settings()) as instance:
         assert instance.get_dynamic_partitions("recordings") == [A]
@@ -70,15 +70,16 @@ def test_dagster_knows_the_transcript_so_that_captions_can_be_made(on_database: 
         [record] = instance.fetch_materializations(AssetKey("transcript"), limit=2).records
         metadata = record.asset_materialization.metadata if record.asset_materialization else {}
         assert (metadata["words"].value, metadata["imported_from"].value) == (2, str(amazon))
-        imported = AssetSpec("transcript", partitions_def=recordings)
-        made = materialize(
-            [captions_srt, imported],
-            partition_key=A,
-            instance=instance,
-            resources={"io_manager": StoreIOManager()},
-            selection=[captions_srt],
-        )
-        assert made.success
+
+
+def test_captions_are_made_from_it_without_transcribing(on_database: Command, amazon: Path, tmp_path: Path) -> None:
+    on_database("import", str(amazon), "--uuid", A)
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("recordings", [A])
+        assets = [captions_srt, AssetSpec("transcript", partitions_def=recordings)]
+        resources = {"io_manager": StoreIOManager()}
+        materialize(assets, partition_key=A, instance=instance, resources=resources, selection=[captions_srt])
+    assert "Ferry leaves." in (tmp_path / "store" / A / "captions.srt").read_text()
 
 
 def test_forgetting_removes_the_partition(on_database: Command, amazon: Path) -> None:

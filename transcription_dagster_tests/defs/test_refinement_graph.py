@@ -1,0 +1,177 @@
+"""Batch mode in Dagster: the assets, the job and the sensor, on a local server that speaks the Messages API."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine
+
+from transcription_dagster.clients.object_store import ObjectStore
+from transcription_dagster.database import refinement_requests
+from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.database.refinement_requests import Queue
+from transcription_dagster.defs.assets.refinement import refined_txt
+from transcription_dagster.defs.assets.refinement_request import refinement_request
+from transcription_dagster.defs.io_manager import StoreIOManager
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.refinement_exchange import exchange_refinements
+from transcription_dagster.defs.refinement_sensor import is_due, refinement_batches
+from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.settings import load_settings
+from transcription_dagster.text.transcribe_json import write_transcript
+from transcription_dagster_tests.messages_server import MessagesServer, edits, error
+from transcription_dagster_tests.transcripts import transcript
+
+RECORDING = "00000000-0000-0000-0000-000000000001"
+GRAPH = """
+import json
+from dagster import AssetKey
+from transcription_dagster.definitions import defs
+repository = defs.get_repository_def()
+parents = repository.asset_graph.get(AssetKey("refined_txt")).parent_keys
+print(json.dumps({
+    "jobs": {job.name: sorted(job.graph.node_dict) for job in repository.get_all_jobs()},
+    "sensors": [sensor.name for sensor in repository.sensor_defs],
+    "deps": sorted(key.to_user_string() for key in parents),
+}))
+"""
+
+
+@pytest.fixture
+def resources(
+    at_home: Path, engine: Engine, server: MessagesServer, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, object]:
+    monkeypatch.setenv("TRANSCRIPTION_REFINEMENT", "batch")
+    monkeypatch.setenv("TRANSCRIPTION_CLAUDE_BATCH_RECORDINGS", "1")
+    server.answer = lambda body: edits((0, 0, "Grifana", "Grafana", "mishearing"))
+    register(engine, [Recording(RECORDING, "/a.wav")])
+    instance.add_dynamic_partitions("recordings", [RECORDING])
+    text = write_transcript(transcript("Grifana is here.", recording=RECORDING))
+    ObjectStore(load_settings().store_url).put_bytes(f"{RECORDING}/transcript.json", text.encode())
+    return {"catalogue": CatalogueResource(), "store": StoreResource(), "io_manager": StoreIOManager()}
+
+
+class Stage:
+    """One recording with a transcript, and Dagster's parts that refine it."""
+
+    def __init__(self, instance: dg.DagsterInstance, resources: dict[str, object]) -> None:
+        self._instance = instance
+        self._resources = resources
+        self._cursor: str | None = None
+
+    def make(self, asset: dg.AssetsDefinition) -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            [asset, dg.AssetSpec("transcript", partitions_def=recordings)],
+            partition_key=RECORDING,
+            instance=self._instance,
+            resources=self._resources,
+            selection=[asset],
+            raise_on_error=False,
+        )
+
+    def exchange(self) -> dg.ExecuteInProcessResult:
+        names = ("catalogue", "store")
+        resources = {name: self._resources[name] for name in names}
+        return exchange_refinements.execute_in_process(
+            instance=self._instance, resources=resources, raise_on_error=False
+        )
+
+    def asked(self) -> list[tuple[str | None, str | None]]:
+        """The jobs and partitions that a tick of the sensor asks for."""
+        context = dg.build_sensor_context(
+            instance=self._instance, cursor=self._cursor, resources={"catalogue": self._resources["catalogue"]}
+        )
+        result = refinement_batches(context)
+        assert isinstance(result, dg.SensorResult)
+        self._cursor = result.cursor
+        return [(request.job_name, request.partition_key) for request in result.run_requests or ()]
+
+
+@pytest.fixture
+def stage(instance: dg.DagsterInstance, resources: dict[str, object]) -> Stage:
+    return Stage(instance, resources)
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    [found] = result.asset_materializations_for_node(asset)
+    return {name: value.value for name, value in found.metadata.items()}
+
+
+def test_from_the_request_to_the_refined_text(stage: Stage, server: MessagesServer, at_home: Path) -> None:
+    assert stage.asked() == []
+    asked = metadata(stage.make(refinement_request), "refinement_request")
+    assert asked["requests"] == 1
+    assert asked["expected_dollars"] > 0  # type: ignore[operator]
+    assert stage.asked() == [("exchange_refinements", None)]
+    assert stage.exchange().success
+    assert stage.asked() == []
+    server.end_batch("msgbatch_1")
+    assert stage.asked() == [("exchange_refinements", None)]
+    assert stage.exchange().success
+    assert stage.asked() == [("refine_again", RECORDING)]
+    assert stage.asked() == []
+    made = metadata(stage.make(refined_txt), "refined_txt")
+    assert made["refinement"] == "refined"
+    assert (at_home / RECORDING / "refined.txt").read_text() == "Grafana is here.\n"
+
+
+def test_before_the_answer_the_refined_text_fails_with_a_clear_reason(stage: Stage) -> None:
+    stage.make(refinement_request)
+    result = stage.make(refined_txt)
+    assert not result.success
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None
+    assert "no Message Batch has answered yet" in (data.description or "")
+
+
+def test_an_exchange_that_failed_is_not_repeated_at_once(stage: Stage, server: MessagesServer) -> None:
+    stage.make(refinement_request)
+    server.create_batch = lambda requests: error(429, "rate_limit_error", code="enforced_spend_limit_reached")
+    assert not stage.exchange().success
+    assert stage.asked() == []
+
+
+def test_without_credentials_the_vocabulary_alone_is_applied(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    stage.make(refinement_request)
+    assert stage.asked() == [("refine_again", RECORDING)]
+    assert metadata(stage.make(refined_txt), "refined_txt")["refinement"] == "vocabulary-only"
+
+
+def test_an_api_that_does_not_answer_keeps_no_answered_recording_back(
+    stage: Stage, engine: Engine, server: MessagesServer
+) -> None:
+    stage.make(refinement_request)
+    stage.exchange()
+    refinement_requests.refuse(engine, RECORDING, "", status="vocabulary-only", note="")
+    server.described_batch = lambda batch_id: error(529, "overloaded_error")
+    assert stage.asked() == [("refine_again", RECORDING)]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "due"),
+    [((0, 0.0), False), ((1, 60.0), False), ((20, 0.0), True), ((1, 900.0), True), ((0, 900.0), False)],
+)
+def test_a_batch_is_due_when_enough_waits_or_one_has_waited_long(waiting: tuple[int, float], due: bool) -> None:
+    assert is_due(Queue(*waiting), load_settings(claude_batch_recordings=20, claude_batch_minutes=15)) is due
+
+
+def test_the_graph_ends_at_the_question_and_begins_again_at_the_answer(tmp_path: Path) -> None:
+    environment = {**os.environ, "TRANSCRIPTION_REFINEMENT": "batch"}
+    result = subprocess.run(
+        [sys.executable, "-c", GRAPH], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    graph = json.loads(result.stdout)
+    assert graph["jobs"]["transcribe_recordings"] == [
+        "audio", "captions_srt", "captions_vtt", "refinement_request", "transcript", "transcript_txt",
+    ]  # fmt: skip
+    assert graph["jobs"]["request_refinement"] == ["refinement_request"]
+    assert "refinement_request" not in graph["jobs"]["refine_again"]
+    assert {"exchange_refinements", "refine_again"} <= set(graph["jobs"])
+    assert "refinement_batches" in graph["sensors"]
+    assert graph["deps"] == ["refinement_request", "transcript"]
