@@ -22,14 +22,7 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.utils import DagsterPostgresException, pg_url_from_config
 from psycopg2.errors import QueryCanceled, ReadOnlySqlTransaction
-from tenacity import (
-    RetryCallState,
-    before_sleep_log,
-    retry,
-    retry_if_exception,
-    stop_after_delay,
-    wait_exponential_jitter,
-)
+from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from transcription_dagster.errors import DatabaseUnavailable
 
@@ -52,6 +45,12 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(reason, _OUTAGES) or getattr(failed, "connection_invalidated", False)
 
 
+def _say(state: RetryCallState) -> None:
+    # Not the error: the driver's repeats the statement with all its values.
+    name = getattr(state.fn, "__name__", "a call")
+    logger.warning("the database does not answer Dagster's storage; %s waits for it", name)
+
+
 def _give_up(state: RetryCallState) -> None:
     # Another class than the driver's: the patience of a method that called this one is over too.
     error = state.outcome.exception() if state.outcome else None
@@ -62,7 +61,7 @@ _patiently = retry(
     retry=retry_if_exception(is_outage),
     wait=wait_exponential_jitter(multiplier=0.2, max=5),
     stop=stop_after_delay(_PATIENCE_SECONDS),
-    before_sleep=before_sleep_log(logger, logging.WARNING),
+    before_sleep=_say,
     retry_error_callback=_give_up,
 )
 

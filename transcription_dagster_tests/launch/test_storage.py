@@ -1,0 +1,69 @@
+"""Dagster's storage while Postgres is away, on a server of its own that is stopped and started."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg2
+import pytest
+import sqlalchemy
+
+from transcription_dagster.launch.storage import PatientPostgresStorage, is_outage
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.postgres import embedded_postgres
+from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.system import wait_until
+
+
+def test_a_call_waits_until_postgres_is_back(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(home=home)
+    with ExitStack() as server, ThreadPoolExecutor() as threads:
+        storage = PatientPostgresStorage(server.enter_context(embedded_postgres(settings)))
+        # As run workers hold it: with a connection that will be broken.
+        storage.run_storage.optimize_for_webserver(statement_timeout=10_000, pool_recycle=3600, max_overflow=1)
+        assert storage.run_storage.get_runs() == []
+        server.close()
+        with caplog.at_level(logging.WARNING):
+            waiting = threads.submit(storage.run_storage.get_runs)
+            wait_until(lambda: caplog.records, 30, "it has noticed")
+        assert not waiting.done()
+        with embedded_postgres(settings):
+            assert waiting.result(60) == []
+        storage.run_storage.dispose()
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[sqlalchemy.Connection]:
+    with empty_database() as url:
+        engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            yield connection
+        engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("setting", "statement", "outage"),
+    [
+        ("default_transaction_read_only = on", "CREATE TABLE a (b int)", True),
+        ("statement_timeout = 1", "SELECT pg_sleep(10)", False),
+        ("statement_timeout = 0", "SELECT 1 / 0", False),
+        ("statement_timeout = 0", "SELECT * FROM nowhere", False),
+    ],
+)
+def test_what_a_server_refuses_is_no_outage_but_that_it_takes_no_writes_is_one(
+    connection: sqlalchemy.Connection, setting: str, statement: str, outage: bool
+) -> None:
+    connection.execute(sqlalchemy.text(f"SET {setting}"))
+    with pytest.raises(sqlalchemy.exc.DBAPIError) as caught:
+        connection.execute(sqlalchemy.text(statement))
+    assert is_outage(caught.value) is outage
+
+
+def test_a_connection_that_is_refused_or_was_cut_is_an_outage() -> None:
+    for error in (psycopg2.OperationalError("refused"), psycopg2.InterfaceError("connection already closed")):
+        assert is_outage(sqlalchemy.exc.DBAPIError("SELECT 1", {}, error))
+    assert not is_outage(ValueError("no database's fault"))
