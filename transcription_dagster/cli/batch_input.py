@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Engine
 
+from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
 from transcription_dagster.worklists import Entry, Worklist

@@ -14,7 +14,7 @@ import dagster as dg
 
 from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.database import vocabulary
-from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.connection import Engine, open_database
 from transcription_dagster.database.recordings import Recording, find
 from transcription_dagster.defs.pool import ask_pool
 from transcription_dagster.defs.stored_values import AUDIO_FILE
@@ -27,8 +27,6 @@ from transcription_dagster.text.transcribe_json import write_transcript
 from transcription_dagster.text.vocabulary_files import read_vocabulary
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from transcription_dagster.speech.engine import SpeechEngine
 
 

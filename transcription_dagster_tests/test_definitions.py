@@ -1,0 +1,129 @@
+"""The graph as Dagster shows it, and what it costs to import it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from transcription_dagster.definitions import defs
+
+#: Asset: group, what it is made from, checks, and whether a new code version may refresh it.
+GRAPH = """
+audio: ingest
+captions_srt: captions, from transcript, checks well_formed, refreshed
+captions_vtt: captions, from transcript, refreshed
+embeddings: insight, from refined_txt transcript, checks complete, refreshed
+insights: insight, from refined_txt transcript, refreshed
+publication: publication, from captions_srt captions_vtt embeddings insights refined_srt refined_txt refined_vtt \
+transcript transcript_txt, refreshed
+refined_srt: refinement, from refined_txt transcript, checks well_formed, refreshed
+refined_txt: refinement, from transcript, checks faithful, refreshed
+refined_vtt: refinement, from refined_txt transcript, refreshed
+transcript: transcription, from audio, checks plausible
+transcript_txt: captions, from transcript, refreshed
+"""
+REFINED = ["embeddings", "insights", "publication", "refined_srt", "refined_txt", "refined_vtt"]
+
+#: Libraries that take seconds to import, and memory in every process.
+HEAVY = ("torch", "whisper", "transformers", "sentence_transformers", "anthropic", "boto3", "silero_vad")
+
+#: Imports the definitions while every connection to anything is an error.
+IMPORT = f"""
+import socket, sys
+def refuse(*_, **__):
+    raise AssertionError("a connection was opened")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+import psycopg
+psycopg.Connection.connect = refuse
+from transcription_dagster.definitions import defs
+defs.get_repository_def()
+print(" ".join(sorted(set({HEAVY!r}) & set(sys.modules))))
+"""
+
+
+def repository() -> dg.RepositoryDefinition:
+    return defs.get_repository_def()
+
+
+def line(key: dg.AssetKey) -> str:
+    node = repository().asset_graph.get(key)
+    parents = " ".join(sorted(parent.to_user_string() for parent in node.parent_keys))
+    checks = " ".join(sorted(check.name for check in node.check_keys))
+    parts = [node.group_name]
+    parts += [f"from {parents}"] if parents else []
+    parts += [f"checks {checks}"] if checks else []
+    parts += ["refreshed"] if node.automation_condition else []
+    return f"{key.to_user_string()}: {', '.join(parts)}"
+
+
+def test_the_graph_is_the_one_that_is_documented() -> None:
+    keys = repository().asset_graph.get_all_asset_keys()
+    assert "\n".join(sorted(map(line, keys))) == GRAPH.strip()
+
+
+def test_every_asset_says_what_it_is_and_which_code_made_it() -> None:
+    for key in repository().asset_graph.get_all_asset_keys():
+        node = repository().asset_graph.get(key)
+        assert node.description, key
+        assert node.code_version, key
+        assert node.kinds, key
+        assert node.partitions_def is not None
+        assert node.partitions_def.name == "recordings"  # type: ignore[attr-defined]
+
+
+def test_the_jobs_hold_what_they_promise() -> None:
+    jobs = {job.name: sorted(job.graph.node_dict) for job in repository().get_all_jobs()}
+    every = sorted(key.to_user_string() for key in repository().asset_graph.get_all_asset_keys())
+    assert jobs == {
+        "__ASSET_JOB": every,
+        "transcribe_recordings": every,
+        "refine_again": REFINED,
+        "reindex": ["embeddings", "publication"],
+    }
+
+
+@pytest.mark.parametrize("job", ["transcribe_recordings", "refine_again", "reindex"])
+def test_every_job_can_be_backfilled(job: str) -> None:
+    found = defs.resolve_job_def(job)
+    assert found.partitions_def == defs.resolve_assets_def("audio").partitions_def
+    assert found.description
+
+
+def test_without_a_source_only_failures_are_watched() -> None:
+    status = {sensor.name: sensor.default_status for sensor in repository().sensor_defs}
+    assert status == {
+        "failed_recordings": dg.DefaultSensorStatus.RUNNING,
+        "refresh_stale": dg.DefaultSensorStatus.STOPPED,
+    }
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {
+            "REFINEMENT": "batch",
+            "SOURCE_DIRECTORY": "/srv/incoming",
+            "SOURCE_S3": "s3://bucket/prefix",
+            "SOURCE_SQS": "https://sqs.eu-west-1.amazonaws.com/123456789012/recordings",
+            "IB_URL_TEMPLATE": "https://ib.example.org/{uuid}",
+            "IB_LIST_URL": "https://ib.example.org/list",
+        },
+    ],
+    ids=["by default", "with everything"],
+)
+def test_importing_the_definitions_loads_nothing_heavy_and_connects_to_nothing(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    environment = os.environ | {f"TRANSCRIPTION_{name}": value for name, value in settings.items()}
+    environment["TRANSCRIPTION_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
+    result = subprocess.run(
+        [sys.executable, "-c", IMPORT], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == ""

@@ -1,0 +1,113 @@
+"""The layers of the program: what may import what. An import for type checkers alone counts like any other."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import transcription_dagster
+
+PACKAGE = Path(transcription_dagster.__file__).parent
+NAME = PACKAGE.name
+
+#: From the lowest to the highest; parts of one level do not import each other.
+LEVELS = (
+    {"errors", "__init__"},
+    {"model", "messages"},
+    {"settings", "text"},
+    {"audio", "clients", "database", "refinement"},
+    {"speech", "worklists", "queueing"},
+    {"defs"},
+    {"definitions"},
+    # Above the definitions, because a run worker imports them once, before its first run.
+    {"launch", "workers"},
+    {"stack"},
+    {"cli"},
+    {"__main__"},
+)
+RANKS = {part: rank for rank, parts in enumerate(LEVELS) for part in parts}
+
+#: Libraries that only some parts know.
+CONFINED = {
+    "dagster": {"defs", "definitions", "launch", "workers", "stack", "cli"},
+    "procrastinate": {"queueing", "launch", "workers"},
+    "sqlalchemy": {"database"},
+    "alembic": {"database"},
+    "pgvector": {"database"},
+    "torch": {"speech", "defs", "cli"},
+    "whisper": {"speech"},
+    "anthropic": {"clients"},
+    "boto3": {"clients"},
+    "click": {"cli", "__main__"},
+}
+
+
+def part_of(path: Path) -> str:
+    """The folder below the package, or the module itself, that a file belongs to."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything that is imported, wherever the import stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"line {node.lineno}: a relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def imports_upwards(part: str, source: str) -> list[str]:
+    """The imports in the source of a part that its level does not allow."""
+    wrong = []
+    for line, name in imported(ast.parse(source)):
+        package, _, rest = name.partition(".")
+        target = rest.split(".")[0]
+        if package == NAME and target in RANKS and target != part and RANKS[target] >= RANKS[part]:
+            wrong.append(f"{line}: {name}")
+    return wrong
+
+
+def libraries_out_of_place(part: str, source: str, confined: Mapping[str, set[str]] = CONFINED) -> list[str]:
+    """The imports in the source of a part of libraries that others are there for."""
+    names = imported(ast.parse(source))
+    return [f"{line}: {name}" for line, name in names if part not in confined.get(name.split(".")[0], {part})]
+
+
+def sources() -> list[tuple[Path, str]]:
+    return [(path, path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+def test_every_part_has_a_level() -> None:
+    assert {part_of(path) for path, _ in sources()} <= set(RANKS)
+
+
+def test_a_level_imports_only_from_levels_below_it() -> None:
+    wrong = {str(path.relative_to(PACKAGE)): imports_upwards(part_of(path), text) for path, text in sources()}
+    assert {path: imports for path, imports in wrong.items() if imports} == {}
+
+
+def test_libraries_stay_where_they_belong() -> None:
+    wrong = {str(path.relative_to(PACKAGE)): libraries_out_of_place(part_of(path), text) for path, text in sources()}
+    assert {path: imports for path, imports in wrong.items() if imports} == {}
+
+
+def test_imports_upwards_are_seen_wherever_they_stand() -> None:
+    source = """
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from transcription_dagster.defs.jobs import jobs
+def later():
+    import transcription_dagster.cli.main
+    from transcription_dagster import definitions
+"""
+    assert imports_upwards("clients", source) == [
+        "4: transcription_dagster.defs.jobs.jobs",
+        "6: transcription_dagster.cli.main",
+        "7: transcription_dagster.definitions",
+    ]
+    assert imports_upwards("clients", "from transcription_dagster.database import tables") != []
+    assert imports_upwards("clients", "from transcription_dagster.clients import claude") == []
+    assert libraries_out_of_place("text", "import torch.nn") == ["1: torch.nn"]
