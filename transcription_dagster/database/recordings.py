@@ -75,9 +75,9 @@ def record_etags(engine: Engine, etags: Mapping[str, str]) -> None:
     if not etags:
         return
     rows = [{"key": recording_id(uuid), "new_etag": etag} for uuid, etag in sorted(etags.items())]
-    statement = update(RecordingRow.__table__).where(RecordingRow.__table__.c.uuid == bindparam("key"))
+    statement = update(RecordingRow).where(RecordingRow.uuid == bindparam("key")).values(etag=bindparam("new_etag"))
     with transaction(engine) as connection:
-        connection.execute(statement.values(etag=bindparam("new_etag")), rows)
+        connection.execute(statement, rows)
 
 
 def forget(engine: Engine, uuid: str) -> bool:

@@ -8,7 +8,8 @@ import dagster as dg
 #: so is one that is being made.
 REFRESH = (
     (
-        dg.AutomationCondition.code_version_changed().since_last_handled()
+        # Dagster declares the first for assets alone and the second for checks too, and takes them together.
+        dg.AutomationCondition.code_version_changed().since_last_handled()  # type: ignore[attr-defined]
         | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
     )
     & ~dg.AutomationCondition.missing()

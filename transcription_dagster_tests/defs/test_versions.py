@@ -1,0 +1,33 @@
+"""Which code made an asset of a recording: not the one that would make it now."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.versions import version_made
+
+RECORDING, OTHER = (f"00000000-0000-0000-0000-00000000000{number}" for number in (1, 2))
+TRANSCRIPT = dg.AssetKey("transcript")
+
+
+def make(instance: dg.DagsterInstance, recording: str, version: str) -> None:
+    @dg.asset(partitions_def=recordings, code_version=version)
+    def transcript() -> None: ...
+
+    dg.materialize([transcript], partition_key=recording, instance=instance)
+
+
+def test_each_recording_has_the_version_that_made_it_last(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("recordings", [RECORDING, OTHER])
+    make(instance, RECORDING, "medium")
+    make(instance, OTHER, "large")
+    assert version_made(instance, TRANSCRIPT, RECORDING) == "medium"
+    make(instance, RECORDING, "large")
+    assert version_made(instance, TRANSCRIPT, RECORDING) == "large"
+
+
+def test_what_no_run_made_has_none(instance: dg.DagsterInstance) -> None:
+    assert version_made(instance, TRANSCRIPT, RECORDING) is None
+    instance.report_runless_asset_event(dg.AssetMaterialization(TRANSCRIPT, partition=RECORDING))
+    assert version_made(instance, TRANSCRIPT, RECORDING) is None
