@@ -1,0 +1,103 @@
+"""Postgres goes away in the middle of a batch, takes no writes, or has no connection to spare: all is done once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from transcription_dagster.stack.postgres import answers
+from transcription_dagster_tests.faults import (
+    attempts_at,
+    busy_executor,
+    long_recording,
+    postgres_away,
+    unfinished_jobs,
+)
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
+
+pytestmark = pytest.mark.system
+
+#: As long as an administrator's restart takes, and longer than the silence after which a worker counts as dead.
+AWAY_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("home"), executors=2, run_workers=3) as system:
+        yield system
+
+
+def all_done_once(system: System, recordings: list[str]) -> None:
+    """Every recording has one run, which succeeded, and was transcribed once, by workers that lived through it all."""
+    assert [run.status for run in system.finish(recordings, 150)] == ["SUCCESS"] * len(recordings)
+    assert [attempts_at(system, recording) for recording in recordings] == [["done"]] * len(recordings)
+    runs = [run for run in system.dagster.runs() if run.partition in recordings]
+    assert len(runs) == len(recordings)
+    wait_until(lambda: not unfinished_jobs(system), 15, "no job is left")
+
+
+def workers(system: System) -> set[tuple[str, int]]:
+    return {(worker.name, worker.pid) for worker in system.pool().workers}
+
+
+def test_a_batch_goes_on_when_postgres_comes_back(system: System, tmp_path: Path) -> None:
+    before = workers(system)
+    recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:7]])
+    system.launch(recordings)
+    busy_executor(system, recordings[0])
+    with postgres_away(system):
+        assert not answers(system.url)
+        time.sleep(AWAY_SECONDS)
+    all_done_once(system, recordings)
+    assert workers(system) == before
+
+
+def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(system: System, tmp_path: Path) -> None:
+    before = workers(system)
+    recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:3]])
+    system.launch(recordings)
+    busy_executor(system, recordings[0])
+    with psycopg.connect(system.url, autocommit=True) as connection:
+        # A new connection takes the setting at its start; those that are there are told of it.
+        connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        connection.execute("SELECT pg_reload_conf()")
+        wait_until(lambda: read_only(system), 10, "the server takes no writes")
+        time.sleep(AWAY_SECONDS / 2)
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        connection.execute("SELECT pg_reload_conf()")
+    all_done_once(system, recordings)
+    assert workers(system) == before
+
+
+def test_a_server_without_a_free_connection_is_waited_for(system: System, tmp_path: Path) -> None:
+    before = workers(system)
+    recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:3]])
+    system.launch(recordings)
+    busy_executor(system, recordings[0])
+    with ExitStack() as taken:
+        take_every_connection(system, taken)
+        assert not answers(system.url)
+        time.sleep(AWAY_SECONDS / 2)
+    all_done_once(system, recordings)
+    assert workers(system) == before
+
+
+def read_only(system: System) -> bool:
+    with psycopg.connect(system.url) as connection:
+        row = connection.execute("SHOW transaction_read_only").fetchone()
+        return row == ("on",)
+
+
+def take_every_connection(system: System, taken: ExitStack) -> None:
+    """Leave the server none, not even those that are kept for administrators; ours is a superuser's."""
+    while True:
+        try:
+            taken.enter_context(psycopg.connect(system.url))
+        except psycopg.OperationalError:
+            return
