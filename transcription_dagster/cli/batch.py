@@ -9,18 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from transcription_dagster.cli.batch_input import Batch, alone_on, checked_model, left_to_do
 from transcription_dagster.cli.batch_report import Outcome, summary, table
 from transcription_dagster.cli.batch_session import run_batch, stack_for
 from transcription_dagster.cli.stop_signals import StopSignals
+from transcription_dagster.cli.terminal import open_console
 from transcription_dagster.errors import InvalidSetting, InvalidWorklist, UnknownModel
 from transcription_dagster.settings import load_settings
 from transcription_dagster.worklists import load
 
 _WRONG_INPUT = 2
-_FILE_WIDTH = 120
 
 
 @click.command()
@@ -56,21 +55,16 @@ def batch(worklist: Path, threads: int | None, model: str | None, yes: bool, ski
         signals = StopSignals()
         with alone_on(work.path, settings.home), stack_for(settings, signals, gpus=gpus) as stack:
             outcomes = run_batch(job, stack, settings, signals)
-    report(outcomes, signals, shlex.join(["transcription", *sys.argv[1:]]))
+    sys.exit(report(outcomes, signals, shlex.join(["transcription", *sys.argv[1:]])))
 
 
-def report(outcomes: Sequence[Outcome], signals: StopSignals, command: str) -> None:
-    """Show what became of a batch; exits unless all of it is done."""
-    console = Console()
-    if not console.is_terminal:
-        # A file has no width of its own, and the default one breaks UUIDs.
-        console = Console(width=_FILE_WIDTH)
-    console.print(table(outcomes))
+def report(outcomes: Sequence[Outcome], signals: StopSignals, command: str) -> int:
+    """Show what became of a batch, and how to go on; returns the exit code."""
+    open_console().print(table(outcomes))
     lines, code = summary(outcomes, stopped=signals.count > 0, command=command)
     for line in lines:
         click.echo(line)
-    if code:
-        sys.exit(code)
+    return code
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -42,12 +43,13 @@ def demo(keep_up: bool) -> None:
     batch = Batch(worklist, left_to_do(worklist), _SPEECH, keep_going=True)
     with alone_on(worklist.path, settings.home), stack_for(settings, signals, cpu_executors=_EXECUTORS) as stack:
         outcomes = run_batch(batch, stack, settings, signals)
+        code = report(outcomes, signals, "transcription demo")
         _show_results(outcomes, settings, worklist)
         if keep_up and not signals.count:
-            click.echo(f"The UI is at {stack.url}; Ctrl+C ends it.")
+            click.echo(f"\nThe UI is at {stack.url} until Ctrl+C.")
             while stack.alive() and not signals.wait(1.0):
                 pass
-    report(outcomes, signals, "transcription demo")
+    sys.exit(code)
 
 
 def _worklist(home: Path) -> Worklist:

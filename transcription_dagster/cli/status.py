@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transcription_dagster.cli.status_report import Installation
+from transcription_dagster.cli.terminal import open_console
 from transcription_dagster.clients.dagster_graphql import DagsterClient
 from transcription_dagster.errors import DatabaseRefused, TranscriptionError
 from transcription_dagster.queueing.app import schema_exists
@@ -38,7 +39,7 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(as_document(found), indent=2))
     else:
-        _show(Console(), found)
+        _show(open_console(), found)
     sys.exit(1 if problems else 0)
 
 

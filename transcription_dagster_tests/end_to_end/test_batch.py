@@ -112,9 +112,9 @@ def test_ctrl_c_lets_finish_what_runs_and_the_next_call_goes_on(system: System, 
     worklist = Worklist(tmp_path, SHORT * 2)
     process = worklist.start("-t", "1")
     assert process.stdout is not None
-    wait_until(lambda: worklist.entries[0].get("status") == "done", 60, "the first recording is done")
+    wait_until(lambda: worklist.entries[0].get("status") == "done", 150, "the first recording is done")
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=100)
+    output, _ = process.communicate(timeout=150)
     assert process.returncode == 130, output
     done = worklist.statuses.count("done")
     assert worklist.statuses == ["done"] * done + ["waiting"] * (6 - done)
@@ -127,11 +127,11 @@ def test_ctrl_c_lets_finish_what_runs_and_the_next_call_goes_on(system: System, 
 def test_a_second_ctrl_c_ends_what_runs_and_the_executor_keeps_its_model(system: System, tmp_path: Path) -> None:
     worklist = Worklist(tmp_path, [long_recording(tmp_path), SHORT[0]])
     process = worklist.start()
-    wait_until(lambda: busy_with(system, worklist.uuids[0]), 60, "the executor is on the long recording")
+    wait_until(lambda: busy_with(system, worklist.uuids[0]), 150, "the executor is on the long recording")
     before = executor(system)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=150)
     assert process.returncode == 130, output
     assert worklist.statuses[0] == "waiting"
     (run,) = [run for run in system.dagster.runs() if run.partition == worklist.uuids[0]]

@@ -6,29 +6,42 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from transcription_dagster.settings import load_settings
+from transcription_dagster.stack.stack import running
 from transcription_dagster_tests.system import DEMO, DEMO_RECORDINGS
 
 pytestmark = pytest.mark.system
 
 
-def test_the_demo_transcribes_eight_recordings_on_two_executors_and_ends(tmp_path: Path) -> None:
-    environment = {**os.environ, "TRANSCRIPTION_HOME": str(tmp_path / "home")}
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home for one test; a stack that is still up on it afterwards is ended."""
+    yield tmp_path / "home"
+    left = running(load_settings(home=tmp_path / "home"))
+    if left is not None:
+        left.stop(abort=lambda: True)
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_transcribes_eight_recordings_on_two_executors_and_ends(home: Path) -> None:
+    environment = {**os.environ, "TRANSCRIPTION_HOME": str(home)}
     command = [sys.executable, "-m", "transcription_dagster", "demo"]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=540, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    entries = json.loads((tmp_path / "home" / "demo" / "worklist.json").read_text())
+    entries = json.loads((home / "demo" / "worklist.json").read_text())
     assert [entry["status"] for entry in entries] == ["done"] * len(DEMO_RECORDINGS)
-    store = tmp_path / "home" / "store"
+    store = home / "store"
     words = (store / entries[0]["uuid"] / "transcript.txt").read_text().split()
     assert " ".join(words) in " ".join(finished.stdout.split())
     assert words[0] == said_first(entries[0]["uuid"])
     assert f"{store.as_uri()}/" in finished.stdout
-    assert not [process for process in psutil.process_iter() if belongs_to(process, tmp_path)]
+    assert not [process for process in psutil.process_iter() if belongs_to(process, home)]
 
 
 def said_first(recording: str) -> str:
