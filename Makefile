@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo up test lint format bench constraints clean
+.PHONY: demo up test chaos lint format bench constraints clean
 
 demo: $(VENV)/.installed
 	$(BIN)/transcription demo $(ARGS)
@@ -14,6 +14,10 @@ up: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest $(ARGS)
+
+# Kills workers, stops Postgres and terminates runs while 60 recordings are done; some minutes. ARGS as --seed 2.
+chaos: $(VENV)/.installed-dev
+	$(BIN)/python -m transcription_dagster_tests.chaos $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

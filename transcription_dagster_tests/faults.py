@@ -23,6 +23,9 @@ from transcription_dagster.stack.supervisor import Supervisor
 from transcription_dagster_tests.corpus import RATE, write_wav
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
+#: Settings of systems whose recordings are not searched: the model that embeds them takes longer than they do.
+NO_EMBEDDINGS = {"embedder": "none"}
+
 
 def long_recording(folder: Path, *, seconds: int = 90) -> Path:
     """A recording that is long enough to strike while it is transcribed: the demo's, one after the other.

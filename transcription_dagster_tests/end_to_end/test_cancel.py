@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster_tests.faults import (
+    NO_EMBEDDINGS,
     attempts_at,
     busy_executor,
     busy_run_worker,
@@ -26,7 +27,7 @@ SECONDS = 20
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running_system(tmp_path_factory.mktemp("home"), executors=1, run_workers=2) as system:
+    with running_system(tmp_path_factory.mktemp("home"), executors=1, run_workers=2, **NO_EMBEDDINGS) as system:
         yield system
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster_tests.faults import (
+    NO_EMBEDDINGS,
     attempts_at,
     busy_executor,
     busy_run_worker,
@@ -27,7 +28,7 @@ LOST = "the executor was lost"
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running_system(tmp_path_factory.mktemp("home"), executors=2, run_workers=3) as system:
+    with running_system(tmp_path_factory.mktemp("home"), executors=2, run_workers=3, **NO_EMBEDDINGS) as system:
         yield system
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from transcription_dagster.stack.postgres import answers
 from transcription_dagster_tests.faults import (
+    NO_EMBEDDINGS,
     attempts_at,
     busy_executor,
     long_recording,
@@ -28,7 +29,7 @@ AWAY_SECONDS = 20
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running_system(tmp_path_factory.mktemp("home"), executors=2, run_workers=3) as system:
+    with running_system(tmp_path_factory.mktemp("home"), executors=2, run_workers=3, **NO_EMBEDDINGS) as system:
         yield system
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from transcription_dagster.queueing.health import WorkerStatus
 from transcription_dagster_tests.faults import (
+    NO_EMBEDDINGS,
     attempts_at,
     busy_executor,
     busy_run_worker,
@@ -22,13 +23,13 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_
 
 pytestmark = pytest.mark.system
 
-JOBS = 8
+JOBS = 6
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("home")
-    with running_system(home, executors=1, run_workers=2, max_jobs_per_worker=str(JOBS)) as system:
+    with running_system(home, executors=1, run_workers=2, max_jobs_per_worker=str(JOBS), **NO_EMBEDDINGS) as system:
         yield system
 
 
