@@ -54,7 +54,7 @@ def without_inventions(
     doubts_again = _doubts(again, silent)
     second = _pruned(again, doubts_again)
     kept = [utterance for utterance in heard if not _within(utterance.window, windows)]
-    removed = _lost(_doubtful_runs(heard, doubts), second) + [
+    removed = _lost(_doubtful_runs(heard, doubts), again) + [
         _removed(run, reason) for reason, run in _doubtful_runs(again, doubts_again)
     ]
     return _by_start(kept + second), sorted(removed, key=lambda item: item.start)
@@ -91,7 +91,7 @@ def _doubts(heard: Sequence[Utterance], silent: Sequence[Span]) -> Doubts:
 def _windows_to_hear_again(heard: Sequence[Utterance], doubts: Doubts, seconds: float) -> tuple[Span, ...]:
     """Return the stretches that Whisper decoded wrongly: from a bad window to the next that it got words from."""
     starts = sorted({utterance.window for utterance in heard})
-    ends = dict(zip(starts, [*starts[1:], seconds], strict=True))
+    ends = dict(zip(starts, [*starts[1:], seconds], strict=False))
     owners = [utterance.window for utterance in heard for _ in utterance.words]
     bad = {owners[index] for index in doubts}
     bad |= {utterance.window for utterance in heard if utterance.compression_ratio > _LOOPING_COMPRESSION}
@@ -120,16 +120,16 @@ def _doubtful_runs(heard: Sequence[Utterance], doubts: Doubts) -> list[tuple[str
     return [(reason, [word for *_, word in run]) for (reason, _), run in runs if reason is not None]
 
 
-def _lost(runs: Iterable[tuple[str, list[Word]]], second: Sequence[Utterance]) -> list[RemovedSpeech]:
+def _lost(runs: Iterable[tuple[str, list[Word]]], again: Sequence[Utterance]) -> list[RemovedSpeech]:
     """Return what of the doubtful words the second hearing did not bring back near the same place.
 
     A word that was said but drawn out over the silence after it comes back in its place; it was never left out.
     """
-    again = _words(second)
+    words = _words(again)
     lost = []
     for reason, run in runs:
         near = Span(run[0].start - 1, run[-1].end + 1)
-        found = Counter(word.text for word in again if word.start < near.end and word.end > near.start)
+        found = Counter(word.text for word in words if word.start < near.end and word.end > near.start)
         missing = []
         for word in run:
             if found[word.text] > 0:
