@@ -76,7 +76,7 @@ class GpuRunCoordinator(QueuedRunCoordinator):
             return False
         plan = self._instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
         to_execute = set(plan.step_keys_to_execute)
-        return any(step.key in to_execute and GPU_TAG in step.tags for step in plan.steps)
+        return any(step.key in to_execute and GPU_TAG in (step.tags or {}) for step in plan.steps)
 
     def _say(self, message: str) -> None:
         """Log what changed, not every look."""

@@ -10,8 +10,9 @@ from typing import Any
 
 import procrastinate
 import pytest
+from psycopg import sql
 
-from transcription_dagster.errors import ExecutorLost, TranscriptionAborted, TransientError, UnusableAudio
+from transcription_dagster.errors import DeviceBroken, ExecutorLost, TranscriptionAborted, TransientError, UnusableAudio
 from transcription_dagster.queueing import speech_server
 from transcription_dagster.queueing.app import connect, worker_app
 from transcription_dagster.queueing.names import GPU_QUEUE, TRANSCRIBE_TASK
@@ -117,6 +118,23 @@ def test_the_third_executor_to_die_ends_the_request_with_the_history_of_its_atte
         client.wait(a_request(), on_event=print)
 
 
+def test_a_device_that_was_broken_counts_as_an_executor_that_died(queues: str) -> None:
+    client = SpeechClient(queues)
+    client.ask(a_request())
+
+    async def break_three(app: procrastinate.App) -> Any:
+        for number in range(3):
+            attempt = await speech_server.begin(app, "one", executor=f"gpu-{number}")
+            assert attempt is not None
+            assert attempt.lost == number
+            await speech_server.device_broke(app, "one", DeviceBroken("a CUDA assertion"))
+        return await speech_server.begin(app, "one", executor="gpu-3")
+
+    assert on_executor(queues, break_three) is None
+    with pytest.raises(ExecutorLost, match=r"3 executors were lost .*gpu-0 .*the device broke: a CUDA assertion"):
+        client.wait(a_request(), on_event=print)
+
+
 def test_an_executor_that_was_stopped_does_not_count_as_one_that_died(queues: str) -> None:
     SpeechClient(queues).ask(a_request())
 
@@ -151,6 +169,31 @@ def test_withdrawing_a_run_takes_its_requests_off_the_queue(queues: str) -> None
         return await speech_server.begin(app, "one", executor="gpu-0")
 
     assert on_executor(queues, begin) is None
+
+
+def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(queues: str) -> None:
+    client = SpeechClient(queues)
+    read_only(queues, "on")
+    with ThreadPoolExecutor() as threads:
+        asking = threads.submit(client.ask, a_request())
+        with pytest.raises(TimeoutError):
+            asking.result(0.5)
+        assert jobs(queues) == []
+        read_only(queues, "off")
+        asking.result(30)
+    assert len(jobs(queues)) == 1
+
+
+def read_only(url: str, value: str) -> None:
+    """Let the database take no writes on the connections that are opened from now on."""
+    with connect(url) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        name = connection.info.dbname
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}").format(
+                sql.Identifier(name), sql.Literal(value)
+            )
+        )
 
 
 def test_the_key_is_the_same_for_the_same_work_and_for_no_other() -> None:

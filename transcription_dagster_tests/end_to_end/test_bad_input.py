@@ -1,0 +1,184 @@
+"""Recordings as they go wrong, names that try to leave their folder, and secrets that must not show: one batch of all.
+
+The database is one that is given with a password in its URL.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+import psycopg
+import pytest
+from psycopg import sql
+
+from transcription_dagster.clients.dagster_values import Run
+from transcription_dagster_tests import corpus
+from transcription_dagster_tests.faults import NO_EMBEDDINGS, unfinished_jobs
+from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system
+
+pytestmark = pytest.mark.system
+
+#: Each is looked for everywhere in the end.
+SECRETS = {
+    "ANTHROPIC_API_KEY": "sk-ant-planted-4c1d7e",
+    "AWS_SECRET_ACCESS_KEY": "planted-aws-9b2f60",
+    "AWS_ACCESS_KEY_ID": "AKIAPLANTED77A1",
+    "IB_TOKEN": "planted-bearer-58e3c2",
+}
+PASSWORD = "planted-password-d0a91f"
+
+#: Sources that are worth something although something is wrong with them.
+USABLE: dict[str, Callable[[Path], Path]] = {
+    "truncated wav": lambda folder: corpus.truncated(folder, "wav", 0.5),
+    "truncated mp3": lambda folder: corpus.truncated(folder, "mp3", 0.9),
+    "truncated ogg": lambda folder: corpus.truncated(folder, "ogg", 0.5),
+    "damaged mp3": lambda folder: corpus.damaged(folder, "mp3"),
+    "mp4 that is called txt": lambda folder: corpus.wrong_extension(folder, "mp4"),
+    "a single sample": corpus.one_sample,
+    "silence": lambda folder: corpus.silent(folder, seconds=5),
+    "a header that claims a hundred hours": corpus.claims_hours,
+    "8 kHz": lambda folder: corpus.write_wav(folder / "8k.wav", corpus.tone(2, 8_000), 8_000),
+    "192 kHz": lambda folder: corpus.write_wav(folder / "192k.wav", corpus.tone(2, 192_000), 192_000),
+    **{repr(name): lambda folder, name=name: corpus.awkward_name(folder, name) for name in corpus.AWKWARD_NAMES[:5]},
+}
+
+#: An hour of silence, where half an hour is allowed.
+BOMB = {"an hour in a few kilobytes": lambda folder: corpus.bomb(folder, 1.0)}
+
+ESCAPES = ("../../escaped", "..", "/etc/passwd", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a0eebc99 ; rm -rf .")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Everything that was launched, done."""
+
+    system: System
+    sources: Path
+    #: The runs by what was given to them.
+    unusable: dict[str, Run]
+    usable: dict[str, Run]
+    good: Sequence[Run]
+    escapes: dict[str, Run]
+    workers_before: set[tuple[str, int]]
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
+    home, sources = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("sources")
+    with empty_database() as url, pytest.MonkeyPatch.context() as patch:
+        for name, value in SECRETS.items():
+            patch.setenv(name, value)
+        settings = NO_EMBEDDINGS | {"refinement": "off", "max_recording_hours": "0.5"}
+        with running_system(home, executors=1, run_workers=2, database_url=with_password(url), **settings) as system:
+            yield carry_out(system, sources)
+
+
+def with_password(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:{PASSWORD}@{parts.netloc.rpartition('@')[2]}"))
+
+
+def carry_out(system: System, sources: Path) -> Batch:
+    unusable, usable = make(corpus.UNUSABLE | BOMB, sources / "unusable"), make(USABLE, sources / "usable")
+    before = {(worker.name, worker.pid) for worker in system.pool().workers}
+    uuids = system.register([*unusable.values(), *usable.values(), *DEMO_RECORDINGS[:2]])
+    system.dagster.add_partitions(system.job, "recordings", ESCAPES)
+    launched = [*uuids, *ESCAPES]
+    system.launch(launched)
+    runs = {run.partition: run for run in system.finish(launched, 250)}
+    named = iter(runs[key] for key in launched)
+    return Batch(
+        system=system,
+        sources=sources,
+        unusable={name: next(named) for name in unusable},
+        usable={name: next(named) for name in usable},
+        good=[next(named) for _ in range(2)],
+        escapes={name: next(named) for name in ESCAPES},
+        workers_before=before,
+    )
+
+
+def make(makers: dict[str, Callable[[Path], Path]], sources: Path) -> dict[str, Path]:
+    made = {}
+    for number, (name, maker) in enumerate(makers.items()):
+        folder = sources / str(number)
+        folder.mkdir(parents=True)
+        made[name] = maker(folder)
+    return made
+
+
+def test_what_holds_no_sound_fails_with_its_reason(batch: Batch) -> None:
+    assert {name: run.status for name, run in batch.unusable.items()} == dict.fromkeys(batch.unusable, "FAILURE")
+    for name, run in batch.unusable.items():
+        reason = batch.system.dagster.failure(run.id)
+        assert reason.startswith("audio: "), (name, reason)
+        assert "Traceback" not in reason
+
+
+def test_what_holds_some_sound_is_transcribed(batch: Batch) -> None:
+    failed = {
+        name: batch.system.dagster.failure(run.id) for name, run in batch.usable.items() if run.status != "SUCCESS"
+    }
+    assert failed == {}
+    assert [run.status for run in batch.good] == ["SUCCESS", "SUCCESS"]
+
+
+def test_a_partition_that_is_no_uuid_is_refused_before_anything_is_touched(batch: Batch) -> None:
+    for name, run in batch.escapes.items():
+        assert run.status == "FAILURE"
+        assert "canonical lower-case UUID" in " ".join(batch.system.log_of(run.id)), name
+
+
+def test_no_worker_died_of_it_and_nothing_is_left_over(batch: Batch) -> None:
+    assert {(worker.name, worker.pid) for worker in batch.system.pool().workers} == batch.workers_before
+    assert unfinished_jobs(batch.system) == []
+
+
+def test_nothing_is_written_outside_of_the_recordings_folders(batch: Batch) -> None:
+    store = batch.system.settings.home / "store"
+    keys = {run.partition for runs in (batch.unusable, batch.usable) for run in runs.values()}
+    keys |= {run.partition for run in batch.good}
+    assert {path.name for path in store.iterdir()} <= keys
+    assert not list(batch.system.settings.scratch_folder.iterdir())
+    # One source in a folder of its own, but for the scripts, which name a second file.
+    assert {len(list(folder.iterdir())) for folder in batch.sources.glob("*/*")} == {1, 2}
+    assert not list(batch.system.settings.home.parent.rglob("escaped*"))
+
+
+def test_a_planted_secret_is_found_nowhere(batch: Batch) -> None:
+    recording = (batch.good[0].partition or "").encode()
+    secrets = [secret.encode() for secret in (*SECRETS.values(), PASSWORD)]
+    shown, found = set(), []
+    for place, content in everything(batch.system):
+        if recording in content:
+            shown.add(place)
+        found += [place] if any(secret in content for secret in secrets) else []
+    # What is no secret is found: in the log of the workers, among Dagster's events and in our tables.
+    assert {"event_logs", "transcripts"} <= shown
+    assert any(place.endswith(".log") for place in shown)
+    assert found == []
+
+
+def everything(system: System) -> Iterator[tuple[str, bytes]]:
+    """All that a run leaves behind or shows, by where it is: files, rows, command lines."""
+    for path in system.settings.home.rglob("*"):
+        if path.is_file():
+            yield str(path), path.read_bytes()
+    for process in psutil.Process(system.stack.pid).children(recursive=True):
+        yield f"command line of {process.pid}", " ".join(process.cmdline()).encode()
+    with psycopg.connect(system.url) as connection:
+        tables = connection.execute(
+            "SELECT table_schema, table_name FROM information_schema.tables"
+            " WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_type = 'BASE TABLE'"
+        ).fetchall()
+        for schema, table in tables:
+            rows = connection.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(schema, table)))
+            yield table, "\n".join(row[0] for row in rows).encode()
+        for (body,) in connection.execute("SELECT snapshot_body FROM snapshots"):
+            yield "snapshots", zlib.decompress(body)
