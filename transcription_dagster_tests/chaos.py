@@ -55,8 +55,8 @@ class Plan:
 
 
 SHORT = Plan(
-    seed=1, recordings=16, executor_kills=2, run_worker_kills=2, daemon_kills=0, postgres_stops=1, terminations=2,
-    pause=4.0, away=6.0, patience=240.0,
+    seed=1, recordings=12, executor_kills=2, run_worker_kills=2, daemon_kills=0, postgres_stops=1, terminations=2,
+    pause=4.0, away=6.0, patience=420.0,
 )  # fmt: skip
 LONG = Plan(
     seed=1, recordings=60, executor_kills=8, run_worker_kills=6, daemon_kills=2, postgres_stops=3, terminations=4
@@ -208,7 +208,7 @@ def carry_out(system: System, plan: Plan, folder: Path, say: Callable[[str], Non
     """Launch the plan's recordings, strike, and wait; returns the recordings and what became of them."""
     started = time.monotonic()
     short = [DEMO_RECORDINGS[number % len(DEMO_RECORDINGS)] for number in range(plan.recordings - plan.recordings // 5)]
-    long = [long_recording(folder, seconds=60)] * (plan.recordings - len(short))
+    long = [long_recording(folder, seconds=120)] * (plan.recordings - len(short))
     recordings = system.register([*short, *long])
     driver = Driver(system, plan, recordings, say)
     order = list(recordings)

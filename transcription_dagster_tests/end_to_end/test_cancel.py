@@ -49,7 +49,7 @@ def terminate(system: System, *run_ids: str) -> None:
 def test_a_run_is_canceled_in_the_middle_of_its_transcription_and_the_executor_takes_the_next(
     system: System, tmp_path: Path
 ) -> None:
-    (recording,) = system.register([long_recording(tmp_path, seconds=400)])
+    (recording,) = system.register([long_recording(tmp_path, seconds=900)])
     run_id = system.launch([recording])[recording]
     executor = busy_executor(system, recording)
     with same_processes(system):
@@ -68,7 +68,7 @@ def test_a_run_is_canceled_in_the_middle_of_its_transcription_and_the_executor_t
 def test_runs_are_canceled_that_wait_for_an_executor_for_a_run_worker_and_in_the_queue(
     system: System, tmp_path: Path
 ) -> None:
-    recordings = system.register([long_recording(tmp_path, seconds=400)] + [DEMO_RECORDINGS[0]] * 4)
+    recordings = system.register([long_recording(tmp_path, seconds=900)] + [DEMO_RECORDINGS[0]] * 4)
     at_work, *waiting = recordings
     runs = system.launch([at_work])
     busy_executor(system, at_work)
@@ -89,7 +89,7 @@ def test_runs_are_canceled_that_wait_for_an_executor_for_a_run_worker_and_in_the
 
 def test_a_run_is_canceled_in_a_step_after_its_transcription(system: System, tmp_path: Path) -> None:
     # Its text is long enough for the steps after it to take their time.
-    (recording,) = system.register([long_recording(tmp_path, seconds=60)])
+    (recording,) = system.register([long_recording(tmp_path, seconds=240)])
     run_id = system.launch([recording])[recording]
     busy_run_worker(system, run_id)
     with same_processes(system):
@@ -99,7 +99,7 @@ def test_a_run_is_canceled_in_a_step_after_its_transcription(system: System, tmp
 
 
 def test_canceling_a_backfill_cancels_its_runs(system: System, tmp_path: Path) -> None:
-    recordings = system.register([long_recording(tmp_path, seconds=400)] * 3)
+    recordings = system.register([long_recording(tmp_path, seconds=900)] * 3)
     with same_processes(system):
         backfill = system.backfill(recordings, ["audio", "transcript"])
         wait_until(lambda: len(system.runs_of(recordings)) == 3, 90, "the backfill has asked for its runs")
