@@ -25,8 +25,9 @@ LOOPS = "the text repeats itself"
 _LONG_SILENCE_SECONDS = 2.0
 #: Word times may be off by so much at the edge of a silence.
 _EDGE_SECONDS = 0.5
-#: Less speech than this, far from any other, is a click or a note that the detector fell for.
+#: Less speech than this, with a pause on either side, is a click or a note that the detector fell for.
 _LEAST_SPEECH_SECONDS = 0.4
+_PAUSE_SECONDS = 1.0
 #: How much sound around speech is heard with it.
 _PADDING_SECONDS = 0.3
 #: Whisper's own limit, above which it takes a text for a loop; then even its highest temperature did not help.
@@ -62,10 +63,11 @@ def without_inventions(
 
 def speech_regions(speech: Sequence[Span]) -> tuple[Span, ...]:
     """Return the stretches in which people speak, pauses included, without what is too short to be speech."""
-    regions = merged(speech, _LONG_SILENCE_SECONDS)
-    return tuple(
-        region for region in regions if sum(span.seconds for span in common(region, speech)) >= _LEAST_SPEECH_SECONDS
-    )
+    phrases = merged(speech, _PAUSE_SECONDS)
+    spoken = [
+        phrase for phrase in phrases if sum(span.seconds for span in common(phrase, speech)) >= _LEAST_SPEECH_SECONDS
+    ]
+    return merged(spoken, _LONG_SILENCE_SECONDS)
 
 
 def silences(regions: Sequence[Span], seconds: float) -> tuple[Span, ...]:

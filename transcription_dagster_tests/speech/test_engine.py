@@ -11,7 +11,7 @@ from transcription_dagster.errors import InvalidSetting, TranscriptionAborted, U
 from transcription_dagster.speech.engine import SpeechEngine
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.speech.conftest import BULLETIN
-from transcription_dagster_tests.speech.helpers import sound, text_of, transcribe, word_errors
+from transcription_dagster_tests.speech.helpers import text_of, transcribe, word_errors
 
 FORMATS = ["wav", "mp3", "flac", "ogg", "m4a", "mp4", "late", "webm"]
 
@@ -107,39 +107,29 @@ def test_the_transcript_says_what_was_used(engine, recordings):
 # --- long recordings
 
 
-@pytest.fixture(scope="module")
-def long_recording(recordings, tmp_path_factory):
-    """Two and a half minutes: text and file."""
-    parts = [recordings[name] for name in ("flac", "m4a", "mp4")]
-    parts += [recordings["mp3"], recordings["late"], recordings["wav"]]
-    path = sound(tmp_path_factory.mktemp("long"), *(part.samples for part in parts))
-    return " ".join(part.text for part in parts), path
-
-
-@pytest.mark.parametrize("conditioned", [True, False])
-def test_a_long_recording_is_heard_in_blocks_with_the_times_of_the_whole(engine, long_recording, conditioned):
-    text, path = long_recording
-    small = SpeechEngine(threads=1, models_folder=engine.models_folder, block_seconds=40)
+@pytest.mark.parametrize(("name", "block_seconds"), [("m4a", 25), ("ogg", 40)])
+def test_a_long_recording_is_heard_in_blocks_with_the_times_of_the_whole(engine, recordings, name, block_seconds):
+    recording = recordings[name]
+    small = SpeechEngine(threads=1, models_folder=engine.models_folder, block_seconds=block_seconds)
     shares: list[float] = []
-    transcript = transcribe(small, path, condition_on_previous_text=conditioned, on_progress=shares.append)
-    whole = transcribe(engine, path, condition_on_previous_text=conditioned)
-    assert word_errors(text, text_of(transcript)) <= word_errors(text, text_of(whole)) + 6
-    assert transcript.duration == whole.duration
-    starts = [word.start for word in transcript.words]
-    assert starts == sorted(starts)
-    assert starts[-1] > transcript.duration - 3
+    transcript = transcribe(small, recording.flac, condition_on_previous_text=False, on_progress=shares.append)
+    whole = transcribe(engine, recording.flac, condition_on_previous_text=False)
+    assert word_errors(text_of(whole), text_of(transcript)) <= 3
+    for word, expected in zip(transcript.words, whole.words, strict=False):
+        assert word.start == pytest.approx(expected.start, abs=1.2)
+    assert transcript.duration == pytest.approx(whole.duration)
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    assert len({share for share in shares if 0 < share < 1}) >= 4
+    assert len({share for share in shares if 0 < share < 1}) >= 2
 
 
-def test_every_block_but_the_first_is_primed_with_the_text_before_it(engine, long_recording):
-    _, path = long_recording
-    small = SpeechEngine(threads=1, models_folder=engine.models_folder, block_seconds=40)
-    primed = transcribe(small, path, initial_prompt="Hello")
-    unprimed = transcribe(small, path, initial_prompt="Hello", condition_on_previous_text=False)
-    assert primed.words[0] == unprimed.words[0]
-    assert [word.confidence for word in primed.words] != [word.confidence for word in unprimed.words]
+def test_every_block_but_the_first_is_primed_with_the_text_before_it(engine, recordings):
+    small = SpeechEngine(threads=1, models_folder=engine.models_folder, block_seconds=25)
+    path = recordings["flac"].flac
+    primed, unprimed = (transcribe(small, path, condition_on_previous_text=choice) for choice in (True, False))
+    assert primed.segments[0] == unprimed.segments[0]
+    assert text_of(primed) == text_of(unprimed)
+    assert primed.segments[-1].average_log_probability != unprimed.segments[-1].average_log_probability
 
 
 # --- progress and stopping
