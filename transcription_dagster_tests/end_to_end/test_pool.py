@@ -14,6 +14,9 @@ import whisper
 from rapidfuzz.distance import Levenshtein
 
 from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.clients.sources.directory import file_etag
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.recordings import known
 from transcription_dagster.text.transcribe_json import read_transcript
 from transcription_dagster_tests.system import CHECKPOINT, DEMO, DEMO_RECORDINGS, System, running_system, wait_until
 
@@ -109,6 +112,17 @@ def test_results_lie_in_the_store_under_their_names(system: System) -> None:
     files = sorted(path.name for path in system.file(recording, "").iterdir())
     assert {"audio.flac", "transcript.json", "transcript.txt", "captions.srt", "captions.vtt"} <= set(files)
     assert not [name for name in files if name.startswith(".")]
+
+
+def test_the_version_that_was_transcribed_is_noted_so_that_no_sensor_asks_for_it_again(system: System) -> None:
+    (recording,) = system.register(DEMO_RECORDINGS[:1])
+    system.launch([recording])
+    system.finish([recording])
+    engine = open_database(system.url)
+    try:
+        assert known(engine, [recording]) == {recording: file_etag(DEMO_RECORDINGS[0].stat())}
+    finally:
+        engine.dispose()
 
 
 def test_a_recording_that_cannot_be_processed_fails_with_its_reason_and_the_rest_go_on(

@@ -10,6 +10,7 @@ from transcription_dagster.audio.decode import normalise
 from transcription_dagster.audio.levels import levels
 from transcription_dagster.clients.object_store import object_key
 from transcription_dagster.clients.sources.fetch import fetch
+from transcription_dagster.database.recordings import record_etags
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
@@ -34,6 +35,9 @@ def audio(
     with reported_failures(), tempfile.TemporaryDirectory(dir=settings.scratch_folder) as folder:
         known = catalogue.recording(recording)
         source = fetch(known.source, Path(folder) / "source", settings)
+        if known.etag is None and source.etag:
+            # Whoever named the recording did not say which version: a sensor must not take this one for a new one.
+            record_etags(catalogue.engine, {recording: source.etag})
         flac = Path(folder) / AUDIO_FILE
         facts = normalise(source.path, flac, max_seconds=settings.max_recording_hours * 3600)
         key = object_key(recording, AUDIO_FILE)
