@@ -166,6 +166,6 @@ def _warnings(track: AudioTrack, claimed: float | None, seconds: float, missing:
     elif claimed is not None and claimed - seconds > max(_CLAIM_TOLERANCE_SECONDS, claimed * _CLAIM_TOLERANCE):
         yield f"the source claims {claimed:.1f} s, but only {seconds:.1f} s could be decoded"
     if track.damaged:
-        yield f"{track.damaged} damaged packets were skipped"
+        yield f"damaged packets were skipped: {track.damaged}"
     if track.holes:
-        yield f"sound is missing in {len(track.holes)} places; {sum(track.holes):.1f} s of silence stand for it"
+        yield f"silence stands for {sum(track.holes):.1f} s of sound that is missing (holes: {len(track.holes)})"
