@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import Any
 
 import dagster as dg
@@ -37,7 +38,7 @@ def transcript_code_version(settings: Settings) -> str:
     """Changes with the model and the decoding options, so that older transcripts show as stale."""
     options = asdict(settings.speech_options())
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
-    return f"1-{settings.model.rsplit('/', 1)[-1]}-{digest[:12]}"
+    return f"1-{PurePath(settings.model).name}-{digest[:12]}"
 
 
 @dg.asset(
@@ -101,7 +102,7 @@ def _metadata(audio: Audio, value: Transcript, answer: SpeechAnswer) -> dict[str
         "words": words,
         "segments": len(value.segments),
         "language": value.language,
-        "model": value.model,
+        "model": PurePath(value.model).name,
         "device": answer.result["device"],
         "executor": answer.result["executor"],
         "attempts": len(answer.attempts),
