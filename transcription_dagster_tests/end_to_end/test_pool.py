@@ -65,11 +65,12 @@ class ProcessWatch:
         return found
 
 
+@pytest.mark.timeout(600)
 def test_a_backfill_of_forty_recordings_loads_the_model_twice_and_starts_no_process(system: System) -> None:
     uuids = system.register(DEMO_RECORDINGS * 5)
     with ProcessWatch(system.stack.pid) as watch:
         system.backfill(uuids, ASSETS)
-        runs = system.finish(uuids, 240)
+        runs = system.finish(uuids, 500)
     assert {run.status for run in runs} == {"SUCCESS"}
     assert watch.seen == watch.before
     executors = [worker for worker in system.pool().workers if worker.kind == "gpu"]
