@@ -56,7 +56,8 @@ def ended_well(system: System, worker: WorkerStatus) -> None:
     wait_until(renewed, 90, f"another process has taken the slot of {worker.name}")
     program = {"gpu": "gpu-worker-cpu-0"}.get(worker.kind, f"run-worker-{worker.name.split('@')[0].split('-')[1]}")
     log = (system.settings.home / "logs" / "supervisord.log").read_text()
-    assert re.findall(rf"exited: {program} \((.*)\)", log)[-1] == "exit status 0; expected"
+    # Whether it was expected is a matter of how long the process had run, not of how it ended.
+    assert re.findall(rf"exited: {program} \((exit status \d+|terminated by \w+)", log)[-1] == "exit status 0"
 
 
 def test_an_executor_that_is_asked_to_stop_finishes_its_recording(system: System, tmp_path: Path) -> None:
