@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import takewhile
 from typing import Any, TypeVar
 
 import psycopg2
+from dagster import DagsterEventType, EventLogEntry, RunsFilter
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.config import PostgresStorageConfig
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
@@ -88,6 +91,28 @@ class PatientRunStorage(PostgresRunStorage):
 @_patient
 class PatientEventLogStorage(PostgresEventLogStorage):
     """Dagster's events."""
+
+    def get_logs_for_all_runs_by_log_id(
+        self,
+        after_cursor: int = -1,
+        dagster_event_type: DagsterEventType | set[DagsterEventType] | None = None,
+        limit: int | None = None,
+    ) -> Mapping[int, EventLogEntry]:
+        """Return what the daemon has not seen yet, up to the first failure of a run that does not count as failed yet.
+
+        Dagster stores the event of a failure first and the run's new status after it; with a database that goes away in
+        between, long after it. Its daemon looks at an event once, and passes over the failure of a run that has not
+        failed: the run would never be tried again.
+        """
+        events = super().get_logs_for_all_runs_by_log_id(after_cursor, dagster_event_type, limit)
+        failed = [event.run_id for event in events.values() if event.dagster_event_type == DagsterEventType.RUN_FAILURE]
+        if not failed:
+            return events
+        under_way = {
+            record.dagster_run.run_id
+            for record in self._instance.get_run_records(RunsFilter(run_ids=failed, statuses=NOT_FINISHED_STATUSES))
+        }
+        return dict(takewhile(lambda item: item[1].run_id not in under_way, events.items()))
 
 
 @_patient

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg2
 import pytest
 import sqlalchemy
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
+from dagster._core.events import JobFailureData
 
 from transcription_dagster.launch.storage import PatientPostgresStorage, is_outage
 from transcription_dagster.settings import Settings
@@ -67,3 +71,43 @@ def test_a_connection_that_is_refused_or_was_cut_is_an_outage() -> None:
     for error in (psycopg2.OperationalError("refused"), psycopg2.InterfaceError("connection already closed")):
         assert is_outage(sqlalchemy.exc.DBAPIError("SELECT 1", {}, error))
     assert not is_outage(ValueError("no database's fault"))
+
+
+def test_the_daemon_sees_a_failure_only_when_the_run_counts_as_failed(instance: DagsterInstance) -> None:
+    slow, quick = (
+        instance.add_run(DagsterRun(job_name="transcribe_recordings", status=DagsterRunStatus.STARTED))
+        for _ in range(2)
+    )
+
+    def seen() -> list[str]:
+        """Runs whose failure the daemon takes up, in order."""
+        events = instance.event_log_storage.get_logs_for_all_runs_by_log_id(
+            dagster_event_type={DagsterEventType.RUN_FAILURE}
+        )
+        return [event.run_id for event in events.values()]
+
+    # The database is away between the two writes of the first run, and back for those of the second.
+    failure = store_failure(instance, slow)
+    instance.handle_new_event(failure_of(quick))
+    assert seen() == []
+    instance.run_storage.handle_run_event(slow.run_id, failure, datetime.now(UTC))
+    assert seen() == [slow.run_id, quick.run_id]
+
+
+def failure_of(run: DagsterRun) -> EventLogEntry:
+    event = DagsterEvent(
+        event_type_value=DagsterEventType.RUN_FAILURE.value,
+        job_name=run.job_name,
+        event_specific_data=JobFailureData(error=None, failure_reason=None, first_step_failure_event=None),
+    )
+    return EventLogEntry(
+        error_info=None, level=logging.ERROR, user_message="", run_id=run.run_id, timestamp=time.time(),
+        dagster_event=event,
+    )  # fmt: skip
+
+
+def store_failure(instance: DagsterInstance, run: DagsterRun) -> DagsterEvent:
+    """Do the first of the two writes that Dagster makes when a run fails."""
+    entry = failure_of(run)
+    instance.event_log_storage.store_event(entry)
+    return entry.get_dagster_event()
