@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, text
 
-from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.connection import open_database, transaction
 from transcription_dagster.database.recordings import (
     Recording,
     clear_failure,
@@ -19,7 +19,7 @@ from transcription_dagster.database.recordings import (
     register,
 )
 from transcription_dagster.database.worklists import failed
-from transcription_dagster.errors import InvalidRecordingId
+from transcription_dagster.errors import DatabaseUnavailable, InvalidRecordingId
 from transcription_dagster.model import Term
 
 A, B = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
@@ -95,9 +95,10 @@ def test_a_bad_uuid_is_refused_before_anything_is_written(engine: Engine) -> Non
 
 
 def test_registering_nothing_needs_no_database() -> None:
-    from transcription_dagster.database.connection import open_database
-
-    register(open_database("postgresql://user@127.0.0.1:1/none"), [])
+    nowhere = open_database("postgresql://user@127.0.0.1:1/none")
+    register(nowhere, [])
+    with pytest.raises(DatabaseUnavailable):
+        register(nowhere, [FULL])
 
 
 def test_ten_thousand_recordings_are_registered_and_known(engine: Engine) -> None:
