@@ -45,9 +45,7 @@ def text_of(transcript: Transcript) -> str:
 
 def word_errors(reference: str, heard: str) -> int:
     """The edit distance in words, whatever their case and punctuation."""
-    wanted, found = (
-        ["".join(filter(str.isalnum, word)).lower() for word in text.split()] for text in (reference, heard)
-    )
+    wanted, found = ([_plain(word) for word in text.split()] for text in (reference, heard))
     row = list(range(len(found) + 1))
     for number, word in enumerate(wanted, start=1):
         previous, row = row, [number]
