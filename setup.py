@@ -14,6 +14,7 @@ setup(
         "dagster-webserver==1.13.27",
         "dagster-postgres==0.29.27",
         "openai-whisper>=20250625",
+        "numba>=0.61",
         "tiktoken>=0.9",
         "torch",
         "silero-vad>=6.2.3",

@@ -4,10 +4,12 @@
 
 (a) the pool: a stack that is up, its executors with the model loaded;
 (b) Dagster's default launcher: a process for every run, which loads the model itself;
-(c) a plain loop over `model.transcribe`, the model loaded, in as many processes as (a) has executors.
+(c) a plain loop over `model.transcribe`, the model loaded, in as many processes as (a) has executors;
+(d) the same loop after `numba.set_num_threads(1)`, as (a) and (b) do it: Whisper's word alignment starts threads for
+    next to nothing, and those of processes that share the cores wait for one another.
 
-All three read the same files, cut off at the captions, with the same decoding options, two at a time. (a) and (c) are
-warm when the clock starts: a model was loaded and has decoded something. (b) cannot be.
+All read the same files, cut off at the captions, with the same decoding options, two at a time. (a), (c) and (d) are warm
+when the clock starts: a model was loaded and has decoded something. (b) cannot be.
 """
 
 from __future__ import annotations
@@ -82,17 +84,19 @@ def main() -> None:
         for kind, (path, _) in kinds.items():
             seconds["launcher", kind] = through_dagster(system, path, arguments.launcher)
     for kind, (path, count) in kinds.items():
-        seconds["loop", kind] = in_a_loop(path, count)
+        seconds["loop", kind] = in_a_loop(path, count, one_thread=False)
+        seconds["one thread", kind] = in_a_loop(path, count, one_thread=True)
     report(seconds, kinds)
 
 
 def report(seconds: dict[tuple[str, str], float], kinds: dict[str, tuple[Path, int]]) -> None:
     table = Table(title=f"Seconds per recording, {PROCESSES} processes, {os.cpu_count()} cores")
-    for column in ("recordings of", "(a) pool", "(b) default launcher", "(c) plain loop", "(a) / (c)", "(b) / (a)"):
+    ratios = ("(a) / (c)", "(a) / (d)", "(b) / (a)")
+    for column in ("recordings of", "(a) pool", "(b) launcher", "(c) loop", "(d) loop, 1 thread", *ratios):
         table.add_column(column, justify="right")
     for kind in kinds:
-        pool_seconds, launcher, loop = (seconds[way, kind] for way in ("pool", "launcher", "loop"))
-        row = (pool_seconds, launcher, loop, pool_seconds / loop, launcher / pool_seconds)
+        pool_seconds, launcher, loop, one = (seconds[way, kind] for way in ("pool", "launcher", "loop", "one thread"))
+        row = (pool_seconds, launcher, loop, one, pool_seconds / loop, pool_seconds / one, launcher / pool_seconds)
         table.add_row(kind, *(f"{value:.2f}" for value in row))
     Console().print(table)
 
@@ -159,12 +163,12 @@ def through_dagster(system: System, path: Path, count: int) -> float:
     return (max(run.ended_at or 0.0 for run in runs) - started) / count
 
 
-def in_a_loop(path: Path, count: int) -> float:
+def in_a_loop(path: Path, count: int, *, one_thread: bool) -> float:
     """Transcribe in processes that were warmed up; seconds per recording, from the start of all to the last end."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(PROCESSES + 1)
     shares = [count // PROCESSES + (number < count % PROCESSES) for number in range(PROCESSES)]
-    workers = [context.Process(target=loop, args=(path, share, barrier)) for share in shares]
+    workers = [context.Process(target=loop, args=(path, share, barrier, one_thread)) for share in shares]
     for worker in workers:
         worker.start()
     barrier.wait()
@@ -174,13 +178,16 @@ def in_a_loop(path: Path, count: int) -> float:
     return (time.perf_counter() - started) / count
 
 
-def loop(path: Path, count: int, barrier: Barrier) -> None:
+def loop(path: Path, count: int, barrier: Barrier, one_thread: bool) -> None:
+    import numba
     import torch
     import whisper
 
     from transcription_dagster.audio.decode import normalise, read_blocks
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // PROCESSES))
+    if one_thread:
+        numba.set_num_threads(1)
     model = whisper.load_model(str(CHECKPOINT))
 
     def transcribe(source: Path) -> None:

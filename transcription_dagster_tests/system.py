@@ -32,13 +32,13 @@ DEMO_RECORDINGS = tuple(sorted(path for path in (DEMO / "recordings").iterdir() 
 JOB = "transcribe_recordings"
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+def wait_until(condition: Callable[[], object], seconds: float, what: str, *, every: float = 0.1) -> None:
     """Return as soon as `condition` holds; fail the test with `what` if it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(f"after {seconds:.0f} s it was still not so: {what}")
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 @dataclass
@@ -133,7 +133,8 @@ class System:
             runs = self.runs_of(uuids)
             return len(runs) == len(uuids) and all(run.status in ENDED_STATUSES for run in runs)
 
-        wait_until(ended, seconds, f"the runs of {len(uuids)} recordings have ended")
+        # The web server works for every look, on the cores that the runs are done with.
+        wait_until(ended, seconds, f"the runs of {len(uuids)} recordings have ended", every=0.5)
         return self.runs_of(uuids)
 
     def log_of(self, run_id: str) -> list[str]:

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
+import numba
 import torch
 from whisper.model import Whisper
 from whisper.timing import dtw
@@ -75,6 +76,9 @@ class SpeechEngine:
 
         Raises `UnknownModel`, `ModelUnavailable`, `OutOfMemory`, `DeviceBroken`.
         """
+        # For this thread. The word alignment is too small for threads to help, and where processes share the cores they
+        # wait for one another for several times the work.
+        numba.set_num_threads(1)
         if model in self._models:
             return
         with device_errors():
