@@ -58,6 +58,7 @@ setup(
             "pyright>=1.1.400",
             "pytest>=8.4",
             "pytest-timeout>=2.4",
+            "pytest-xdist>=3.8",
             "ruff>=0.12",
             "bandit>=1.8",
             "pip-audit>=2.9",

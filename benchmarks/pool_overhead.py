@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,8 @@ ASSETS = ("audio", "transcript", "transcript_txt", "captions_srt", "captions_vtt
 SHORT = next(path for path in DEMO_RECORDINGS if path.name.startswith("919f49d0"))
 LONG = next(path for path in DEMO_RECORDINGS if path.name.startswith("2c63eda2"))
 
+LEGEND = "(a) pool, (b) default launcher, (c) plain loop, (d) plain loop on one thread each"
+
 DEFAULT_LAUNCHER = """
 storage:
   postgres:
@@ -90,9 +93,9 @@ def main() -> None:
 
 
 def report(seconds: dict[tuple[str, str], float], kinds: dict[str, tuple[Path, int]]) -> None:
-    table = Table(title=f"Seconds per recording, {PROCESSES} processes, {os.cpu_count()} cores")
+    table = Table(title=f"Seconds per recording, {PROCESSES} processes, {os.cpu_count()} cores", caption=LEGEND)
     ratios = ("(a) / (c)", "(a) / (d)", "(b) / (a)")
-    for column in ("recordings of", "(a) pool", "(b) launcher", "(c) loop", "(d) loop, 1 thread", *ratios):
+    for column in ("audio", "(a)", "(b)", "(c)", "(d)", *ratios):
         table.add_column(column, justify="right")
     for kind in kinds:
         pool_seconds, launcher, loop, one = (seconds[way, kind] for way in ("pool", "launcher", "loop", "one thread"))
@@ -137,7 +140,8 @@ def default_launcher() -> Iterator[System]:
             process = stack.enter_context(
                 subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             )
-            stack.callback(process.terminate)
+            # As Ctrl+C: on SIGTERM it leaves its code server behind.
+            stack.callback(process.send_signal, signal.SIGINT)
         client = stack.enter_context(DagsterClient(base_url("127.0.0.1", port)))
         running = RunningStack(home, os.getpid(), 0.0, base_url("127.0.0.1", port), (), 0)
         system = System(load_settings(), running, client, url)
