@@ -10,6 +10,7 @@ import pytest
 from transcription_dagster.stack.leftovers import end_leftovers
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let processes share the tests: the tests of a file stay together, and only one of the processes runs stacks.
 
