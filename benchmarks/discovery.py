@@ -84,12 +84,12 @@ def tick(source: Source, state: State, database: str) -> tuple[State, float, int
     """What the sensor does, save for telling Dagster; returns the seconds it took and the runs it asked for."""
     started = time.perf_counter()
     engine = open_database(database)
-    etags = settled(state.asked, recordings.known(engine, state.asked))
-    recordings.register(engine, (recordings.Recording(key, "s3://b/k", etag=etag) for key, etag in etags.items()))
+    recordings.record_etags(engine, settled(state.asked, recordings.known(engine, state.asked)))
     found = discover(
         pages(source, state.cursor, seconds=30),
         state.cursor,
         lambda uuids: recordings.known(engine, uuids),
+        lambda uuids: recordings.forgotten(engine, uuids),
         in_flight=(),
         room=ROOM,
     )

@@ -8,8 +8,8 @@
 (d) the same loop after `numba.set_num_threads(1)`, as (a) and (b) do it: Whisper's word alignment starts threads for
     next to nothing, and those of processes that share the cores wait for one another.
 
-All read the same files, cut off at the captions, with the same decoding options, two at a time. (a), (c) and (d) are warm
-when the clock starts: a model was loaded and has decoded something. (b) cannot be.
+All read the same files, cut off at the captions, with the same decoding options, two at a time. (a), (c) and (d) are
+warm when the clock starts: a model was loaded and has decoded something. (b) cannot be.
 """
 
 from __future__ import annotations

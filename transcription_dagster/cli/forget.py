@@ -21,7 +21,8 @@ from transcription_dagster.settings import load_settings
 def forget(uuid: str, yes: bool) -> None:
     """Remove all that is kept of a recording: what is published, its files, and what search knows.
 
-    Its source stays where it is. Exit code 1 if nothing was kept.
+    Its source stays where it is, and no sensor takes it in again; a worklist or `import` that names it does. Exit code
+    1 if nothing was kept.
     """
     if not yes:
         click.confirm(f"Remove the transcript, captions and all other results of {uuid}?", abort=True)

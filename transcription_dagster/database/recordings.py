@@ -11,7 +11,7 @@ from sqlalchemy import Engine, any_, bindparam, case, cast, delete, func, or_, s
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, Insert, insert
 
 from transcription_dagster.database.connection import transaction
-from transcription_dagster.database.tables import RecordingRow
+from transcription_dagster.database.tables import ForgottenRow, RecordingRow
 from transcription_dagster.database.vocabulary import term_from_json
 from transcription_dagster.model import Term, recording_id
 
@@ -38,7 +38,7 @@ def register(engine: Engine, recordings: Iterable[Recording]) -> None:
 
     What a new description leaves out is kept, except that a new source URI replaces all that was known of the old
     one. A source whose etag changed loses the failure that belonged to its old content. Recordings that are described
-    as before are not touched.
+    as before are not touched. A recording that was forgotten is one like any other again.
 
     Raises `InvalidRecordingId` for the first bad UUID, before anything is written.
     """
@@ -49,6 +49,7 @@ def register(engine: Engine, recordings: Iterable[Recording]) -> None:
     rows = [described[key] for key in sorted(described)]
     with transaction(engine) as connection:
         connection.execute(_UPSERT, rows)
+        connection.execute(delete(ForgottenRow).where(ForgottenRow.uuid == any_(_uuids(described))))
 
 
 def find(engine: Engine, uuid: str) -> Recording | None:
@@ -61,10 +62,16 @@ def find(engine: Engine, uuid: str) -> Recording | None:
 
 def known(engine: Engine, uuids: Iterable[str]) -> dict[str, str | None]:
     """Return the etag of each of `uuids` that is registered; the others are left out."""
-    wanted = cast([recording_id(uuid) for uuid in uuids], ARRAY(UUID(as_uuid=False)))
-    statement = select(RecordingRow.uuid, RecordingRow.etag).where(RecordingRow.uuid == any_(wanted))
+    statement = select(RecordingRow.uuid, RecordingRow.etag).where(RecordingRow.uuid == any_(_uuids(uuids)))
     with transaction(engine) as connection:
         return {row.uuid: row.etag for row in connection.execute(statement)}
+
+
+def forgotten(engine: Engine, uuids: Iterable[str]) -> set[str]:
+    """Return those of `uuids` that were retracted."""
+    statement = select(ForgottenRow.uuid).where(ForgottenRow.uuid == any_(_uuids(uuids)))
+    with transaction(engine) as connection:
+        return set(connection.scalars(statement))
 
 
 def record_etags(engine: Engine, etags: Mapping[str, str]) -> None:
@@ -81,9 +88,14 @@ def record_etags(engine: Engine, etags: Mapping[str, str]) -> None:
 
 
 def forget(engine: Engine, uuid: str) -> bool:
-    """Remove a recording with its transcript, chunks and insights; False if it was not known."""
+    """Remove a recording with its transcript, chunks and insights; False if it was not known.
+
+    That it was retracted stays known, until somebody registers it again.
+    """
+    key = recording_id(uuid)
     with transaction(engine) as connection:
-        result = connection.execute(delete(RecordingRow).where(RecordingRow.uuid == recording_id(uuid)))
+        result = connection.execute(delete(RecordingRow).where(RecordingRow.uuid == key))
+        connection.execute(insert(ForgottenRow).values(uuid=key).on_conflict_do_nothing())
     return result.rowcount > 0
 
 
@@ -109,6 +121,10 @@ def from_row(row: Mapping[Any, Any]) -> Recording:
         size=row["size"],
         modified=row["modified"],
     )
+
+
+def _uuids(uuids: Iterable[str]) -> Any:
+    return cast([recording_id(uuid) for uuid in uuids], ARRAY(UUID(as_uuid=False)))
 
 
 def _set_failure(engine: Engine, uuid: str, **values: Any) -> None:

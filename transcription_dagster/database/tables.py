@@ -84,6 +84,15 @@ class RecordingRow(Base):
     embedded_with: Mapped[int | None] = mapped_column(ForeignKey(EmbeddingModelRow.id))
 
 
+class ForgottenRow(Base):
+    """A recording that was retracted; its source may still be there."""
+
+    __tablename__ = "forgotten_recordings"
+
+    uuid: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    forgotten_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 def _recording_key() -> Mapped[str]:
     return mapped_column(Uuid(as_uuid=False), ForeignKey(RecordingRow.uuid, ondelete="CASCADE"), primary_key=True)
 

@@ -100,14 +100,16 @@ def discover(
     pages: Iterable[Listing],
     cursor: str | None,
     known: Callable[[Collection[str]], Mapping[str, str | None]],
+    forgotten: Callable[[Collection[str]], Collection[str]],
     in_flight: Collection[str],
     room: int,
 ) -> Discovery:
     """Choose at most `room` runs from the pages that follow `cursor`, reading no more pages than that takes.
 
     `known` gives, for each of some recordings that were ever asked for, the etag at that time: an object that still
-    has it is never asked for again, whether its run succeeded, failed or goes on. `in_flight` holds the recordings
-    with a run that has not ended. Where there is no room for all of a page, the next tick begins with that page.
+    has it is never asked for again, whether its run succeeded, failed or goes on. `forgotten` gives those of some
+    recordings that were retracted: a sensor does not bring them back. `in_flight` holds the recordings with a run that
+    has not ended. Where there is no room for all of a page, the next tick begins with that page.
     """
     if room <= 0:
         return Discovery((), State(cursor), (), 0, "Enough runs are waiting; nothing was looked for.")
@@ -117,7 +119,7 @@ def discover(
     deferred = seen = 0
     busy = set(in_flight)
     for page in pages:
-        choice = _choose(page, known, busy, room - len(requests))
+        choice = _choose(page, known, forgotten, busy, room - len(requests))
         requests += choice.requests
         busy.update(request.source.uuid for request in choice.requests)
         receipts += choice.receipts
@@ -148,12 +150,15 @@ class _Choice:
 def _choose(
     page: Listing,
     known: Callable[[Collection[str]], Mapping[str, str | None]],
+    forgotten: Callable[[Collection[str]], Collection[str]],
     busy: Collection[str],
     room: int,
 ) -> _Choice:
     newest, problems = _one_per_recording(page.objects)
     etags = known([found.uuid for found in newest])
     changed = [found for found in newest if found.uuid not in etags or etags[found.uuid] != found.etag]
+    retracted = forgotten([found.uuid for found in changed]) if changed else ()
+    changed = [found for found in changed if found.uuid not in retracted]
     deferred = [found for found in changed if found.uuid in busy]
     ready = [found for found in changed if found.uuid not in busy]
     left = {found.receipt for found in (*deferred, *ready[room:])}

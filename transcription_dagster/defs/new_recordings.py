@@ -7,7 +7,7 @@ import dagster as dg
 from transcription_dagster.clients.sources.base import Source, pages
 from transcription_dagster.clients.sources.fetch import open_sources
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.recordings import Recording, known, record_etags, register
+from transcription_dagster.database.recordings import Recording, forgotten, known, record_etags, register
 from transcription_dagster.defs.discovery import Discovery, Request, State, discover, settled, unsettled
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.queue_state import recordings_in_flight, room
@@ -59,6 +59,7 @@ def _tick(context: dg.SensorEvaluationContext, source: Source, engine: Engine) -
         pages(source, state.cursor, _LISTING_SECONDS),
         state.cursor,
         lambda uuids: known(engine, uuids),
+        lambda uuids: forgotten(engine, uuids),
         recordings_in_flight(context.instance) if free else (),
         free,
     )

@@ -14,6 +14,7 @@ from transcription_dagster.database.recordings import (
     clear_failure,
     find,
     forget,
+    forgotten,
     known,
     record_failure,
     register,
@@ -130,6 +131,18 @@ def test_forgetting_says_whether_there_was_something_to_forget(engine: Engine) -
     assert forget(engine, A) is True
     assert find(engine, A) is None
     assert forget(engine, A) is False
+
+
+def test_what_was_forgotten_stays_so_until_it_is_registered_again(engine: Engine) -> None:
+    register(engine, [FULL])
+    assert forgotten(engine, [A, B]) == set()
+    for _ in range(2):
+        forget(engine, A)
+    assert forgotten(engine, [A, B]) == {A}
+    register(engine, [Recording(B, "file:///b.wav")])
+    assert forgotten(engine, [A, B]) == {A}
+    register(engine, [FULL])
+    assert forgotten(engine, [A, B]) == set()
 
 
 def test_a_failure_is_listed_until_it_is_cleared(engine: Engine) -> None:

@@ -35,13 +35,14 @@ def run(
     *pages: Listing,
     cursor: str | None = None,
     known: Mapping[str, str | None] | None = None,
+    forgotten: Collection[str] = (),
     in_flight: Collection[str] = (),
     room: int = 100,
 ) -> Discovery:
     def lookup(uuids: Collection[str]) -> Mapping[str, str | None]:
         return {key: etag for key, etag in (known or {}).items() if key in uuids}
 
-    return discover(iter(pages), cursor, lookup, in_flight, room)
+    return discover(iter(pages), cursor, lookup, lambda uuids: {*uuids} & {*forgotten}, in_flight, room)
 
 
 def requested(found: Discovery) -> list[str]:
@@ -92,7 +93,7 @@ def test_no_page_is_read_beyond_the_room() -> None:
         yield listing(source(1), cursor="second")
         raise AssertionError("a second page was read")
 
-    found = discover(pages(), None, lambda uuids: {}, (), 1)
+    found = discover(pages(), None, lambda uuids: {}, lambda uuids: (), (), 1)
     assert requested(found) == ids(1)
     assert found.state.cursor == "second"
 
@@ -102,7 +103,7 @@ def test_without_room_nothing_is_read_and_nothing_moves() -> None:
         raise AssertionError("a page was read")
         yield
 
-    found = discover(pages(), "here", lambda uuids: {}, (), 0)
+    found = discover(pages(), "here", lambda uuids: {}, lambda uuids: (), (), 0)
     assert found.requests == ()
     assert found.state == State("here")
     assert found.summary == "Enough runs are waiting; nothing was looked for."
@@ -147,6 +148,12 @@ def test_a_run_key_is_of_the_recording_and_the_version() -> None:
     assert run_key(replace(source(1), modified=None)).startswith(ids(1)[0] + ":")
 
 
+def test_what_was_retracted_is_passed_over_and_its_message_is_done_with() -> None:
+    found = run(listing(source(1, receipt="r1"), source(2, receipt="r2")), forgotten=ids(1), room=1)
+    assert requested(found) == ids(2)
+    assert set(found.state.receipts) == {"r1", "r2"}
+
+
 def test_the_state_survives_as_text() -> None:
     state = State("cursor", {"u": "e"}, ("r",))
     assert State.from_text(state.to_text()) == state
@@ -189,7 +196,9 @@ class World:
         self.known.update(settled(self.stored.asked, self.known))
         if dies_after("confirm"):
             return 0
-        found = discover(self.pages(self.stored.cursor), self.stored.cursor, self.lookup, self.unfinished, room)
+        found = discover(
+            self.pages(self.stored.cursor), self.stored.cursor, self.lookup, lambda uuids: (), self.unfinished, room
+        )
         assert len(found.requests) <= room
         for request in found.requests:
             self.known[request.source.uuid] = unsettled(request.source.etag)

@@ -75,6 +75,20 @@ def start_run(instance: dg.DagsterInstance, recording: str, status: dg.DagsterRu
     instance.create_run_for_job(JOB, tags={"dagster/partition": recording}, status=status)
 
 
+def test_a_forgotten_recording_is_not_brought_back_by_its_source(
+    folder: Path, sensor: Sensor, instance: dg.DagsterInstance, engine: Engine
+) -> None:
+    put(folder, IDS[1])
+    assert sensor.asked() == [IDS[1]]
+    recordings.forget(engine, IDS[1])
+    instance.delete_dynamic_partition("recordings", IDS[1])
+    put(folder, IDS[1], "another sound")
+    put(folder, IDS[2])
+    assert sensor.asked() == [IDS[2]]
+    assert recordings.find(engine, IDS[1]) is None
+    assert instance.get_dynamic_partitions("recordings") == [IDS[2]]
+
+
 def test_there_is_no_sensor_without_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRANSCRIPTION_SOURCE_DIRECTORY", raising=False)
     assert new_recordings(load_settings()) == []
