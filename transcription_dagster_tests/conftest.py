@@ -6,20 +6,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from transcription_dagster.stack.leftovers import end_leftovers
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let processes share the tests: the tests of a file stay together, and only one of the processes runs stacks.
+class OneForTheStacks(LoadScopeScheduling):
+    """Keeps the tests of a file in one process, and all that start whole stacks: two at a time are too much."""
 
-    Stacks come first, for they take longest.
-    """
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "stacks" if "end_to_end" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return OneForTheStacks(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the stacks first: when processes share the tests, they take longest."""
     items.sort(key=lambda item: item.get_closest_marker("system") is None)
-    for item in items:
-        group = "system" if item.get_closest_marker("system") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -16,10 +15,8 @@ from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.leftovers import end_leftovers
 from transcription_dagster.stack.plan import StackPlan
-from transcription_dagster.stack.postgres import answers, embedded_postgres
+from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster.stack.programs import Program
-from transcription_dagster.stack.readiness import worker_states
-from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.stack import claim_port, running, start
 from transcription_dagster_tests.stack.small_stack import (
     SLEEPER,
@@ -30,7 +27,6 @@ from transcription_dagster_tests.stack.small_stack import (
     until,
     worker,
 )
-from transcription_dagster_tests.system import CHECKPOINT
 
 PLAN = StackPlan(host="127.0.0.1", port=0, executors=("cpu:0",), run_workers=1)
 
@@ -201,18 +197,3 @@ def test_a_free_port_is_found():
 def test_a_host_that_is_not_ours_is_refused(host: str):
     with pytest.raises(StackError, match="cannot listen on"):
         claim_port(host, 0)
-
-
-@pytest.mark.system
-def test_a_given_server_is_used_also_from_a_home_with_an_awkward_name(home: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TRANSCRIPTION_MODEL", str(CHECKPOINT))
-    awkward = home / "a long name with 100 % 'quotes' that is too long for the address of a socket"
-    with embedded_postgres(load_settings(home=home)) as url:
-        stack = start(PLAN, load_settings(home=awkward, database_url=url))
-        try:
-            assert "postgres" not in {program.name for program in stack.programs()}
-            assert len(worker_states(url, stale_seconds=60)) == 2
-        finally:
-            stack.stop()
-            shutil.rmtree(runtime_folder(awkward))
-        assert answers(url)
