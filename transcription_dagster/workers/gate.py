@@ -25,13 +25,17 @@ class Gate:
     def __init__(self, pool: PoolWorker) -> None:
         self._pool = pool
         self._started: float | None = None
+        self._expected: float | None = None
         self._alone = False
         #: Jobs that were taken and have not ended.
         self.jobs = 0
 
-    def began(self, recording: str, *, alone: bool = False) -> None:
-        """A job is on the device now; `alone`: nothing else is to be taken before it has ended."""
-        self._started, self._alone = time.monotonic(), alone
+    def began(self, recording: str, *, expected_seconds: float | None = None, alone: bool = False) -> None:
+        """A job is on the device now, for `expected_seconds` if that can be told.
+
+        `alone`: nothing else is to be taken before it has ended.
+        """
+        self._started, self._expected, self._alone = time.monotonic(), expected_seconds, alone
         self._pool.state.recording, self._pool.state.progress = recording, 0.0
         self._pool.show("busy")
 
@@ -55,11 +59,13 @@ class Gate:
         """Whether another job may be taken now."""
         if self.jobs == 0:
             return True
-        share = self._pool.state.progress
-        if self._started is None or self._alone or not share:
+        if self._started is None or self._alone:
             return False
         elapsed = time.monotonic() - self._started
-        return elapsed / share - elapsed <= LOOK_AHEAD_SECONDS
+        # A recording of one window tells nothing of its progress before it is done.
+        share = self._pool.state.progress
+        seconds = elapsed / share if share else self._expected
+        return seconds is not None and seconds - elapsed <= LOOK_AHEAD_SECONDS
 
 
 class GatedJobManager(JobManager):

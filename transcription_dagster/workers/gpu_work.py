@@ -33,6 +33,10 @@ class Work(Protocol):
         """
         ...
 
+    def expected_seconds(self, prepared: Any) -> float | None:
+        """How long `do` will take, by how long it took last time; None before the first time."""
+        ...
+
 
 class TranscriptionWork:
     """Speech to words, by the engine that holds the model."""
@@ -41,6 +45,8 @@ class TranscriptionWork:
         self._settings = settings
         self._engine = engine
         self._store = ObjectStore(settings.store_url)
+        #: Real-time factor of the last transcription.
+        self._pace: float | None = None
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[TranscriptionRequest, PreparedAudio]:
         request = TranscriptionRequest.from_json(content)
@@ -61,7 +67,8 @@ class TranscriptionWork:
         limit = request.time_limit(
             factor=self._settings.time_limit_factor, floor_seconds=self._settings.time_limit_floor_seconds
         )
-        deadline = time.monotonic() + limit
+        started = time.monotonic()
+        deadline = started + limit
         try:
             transcript = self._engine.transcribe(
                 audio,
@@ -77,7 +84,12 @@ class TranscriptionWork:
                 f"stopped after {limit:.0f} s, the limit for {request.seconds:.0f} s of audio; raise "
                 "TRANSCRIPTION_TIME_LIMIT_FACTOR if this device is really that slow"
             ) from None
+        if request.seconds:
+            self._pace = (time.monotonic() - started) / request.seconds
         return {"transcript": write_transcript(transcript)}
+
+    def expected_seconds(self, prepared: tuple[TranscriptionRequest, PreparedAudio]) -> float | None:
+        return None if self._pace is None else self._pace * prepared[0].seconds
 
 
 class EmbeddingWork:
@@ -86,6 +98,8 @@ class EmbeddingWork:
     def __init__(self, settings: Settings, device: str) -> None:
         self._settings = settings
         self._device = device
+        #: Seconds that the last text took for each of its cues.
+        self._pace: float | None = None
 
     @cached_property
     def _embedder(self) -> Embedder:
@@ -97,4 +111,11 @@ class EmbeddingWork:
     def do(
         self, prepared: EmbeddingRequest, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
     ) -> dict[str, Any]:
-        return embed(self._embedder, prepared.cues)
+        embedder, started = self._embedder, time.monotonic()
+        answer = embed(embedder, prepared.cues)
+        if prepared.cues:
+            self._pace = (time.monotonic() - started) / len(prepared.cues)
+        return answer
+
+    def expected_seconds(self, prepared: EmbeddingRequest) -> float | None:
+        return None if self._pace is None else self._pace * len(prepared.cues)

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +78,18 @@ class GpuExecutor:
         with tempfile.TemporaryDirectory(dir=_scratch(self._settings)) as folder:
             # With nobody on the device the preparation is a part of the attempt: it too may cost the executor.
             ahead = await _outcome(self._prepare(work, content, folder)) if self._device_lock.locked() else None
-            async with self._device_lock, self._attempt(key) as attempt:
-                if attempt is None:
-                    return
-                if isinstance(ahead, Exception):
-                    raise ahead
-                prepared = ahead or await self._prepare(work, content, folder)
-                result = await self._on_device(context, attempt, work, prepared)
-                await speech_server.answer(self.pool.app, key, result)
+            async with AsyncExitStack() as device:
+                await device.enter_async_context(self._device_lock)
+                async with self._attempt(key) as attempt:
+                    if attempt is None:
+                        return
+                    if isinstance(ahead, Exception):
+                        raise ahead
+                    prepared = ahead or await self._prepare(work, content, folder)
+                    result = await self._on_device(context, attempt, work, prepared)
+                    # The next recording does not wait until this one's words are written.
+                    await device.aclose()
+                    await speech_server.answer(self.pool.app, key, result)
 
     async def _prepare(self, work: Work, content: Mapping[str, Any], folder: str) -> Any:
         return await asyncio.to_thread(work.prepare, content, Path(folder))
@@ -124,7 +128,7 @@ class GpuExecutor:
         stop = threading.Event()
         reporter = asyncio.create_task(self._report(attempt.key))
         # One that has cost an executor gets this one to itself, so that no other recording is lost with it again.
-        self._gate.began(attempt.recording, alone=attempt.lost > 0)
+        self._gate.began(attempt.recording, expected_seconds=work.expected_seconds(prepared), alone=attempt.lost > 0)
         try:
             result = await self.pool.in_main_thread(context, lambda: self._do(work, prepared, stop), stop=stop)
         finally:

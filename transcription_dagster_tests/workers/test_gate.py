@@ -55,10 +55,22 @@ def test_the_next_job_is_taken_shortly_before_the_present_one_ends(gate: Gate, c
     assert after(gate, clock, seconds=100 - LOOK_AHEAD_SECONDS + 1, share=(100 - LOOK_AHEAD_SECONDS + 1) / 100)
 
 
+def test_a_job_that_will_be_short_lets_the_next_be_taken_before_it_tells_of_its_progress(
+    gate: Gate, clock: list[float]
+) -> None:
+    gate.jobs = 1
+    gate.began("a-recording", expected_seconds=10)
+    assert not after(gate, clock, seconds=10 - LOOK_AHEAD_SECONDS - 1, share=0)
+    assert after(gate, clock, seconds=10 - LOOK_AHEAD_SECONDS + 1, share=0)
+    # What it tells of itself counts for more.
+    assert not after(gate, clock, seconds=10, share=0.1)
+
+
 def test_a_job_that_has_to_be_alone_has_no_neighbour_before_it_ends(gate: Gate, clock: list[float]) -> None:
     gate.jobs = 1
-    gate.began("a-recording", alone=True)
+    gate.began("a-recording", expected_seconds=100, alone=True)
     assert not after(gate, clock, seconds=99, share=0.99)
+    assert not after(gate, clock, seconds=99, share=0)
     gate.ended()
     gate.jobs = 0
     assert gate.open

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from transcription_dagster.errors import TimeLimitExceeded, TranscriptionAborted
+from transcription_dagster.model import Transcript
 from transcription_dagster.queueing.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.gpu_work import TranscriptionWork
+from transcription_dagster_tests.transcripts import transcript
 
 
 class EndlessEngine:
@@ -21,6 +24,13 @@ class EndlessEngine:
         while not should_stop():
             pass
         raise TranscriptionAborted
+
+
+class QuickEngine:
+    """Says the same of every recording."""
+
+    def transcribe(self, *_: object, **__: object) -> Transcript:
+        return transcript("Ferry leaves.")
 
 
 @pytest.fixture
@@ -51,6 +61,16 @@ def test_a_transcription_is_stopped_at_its_limit_with_what_to_do(work: Transcrip
 def test_one_that_somebody_stops_is_no_matter_of_the_limit(work: TranscriptionWork) -> None:
     with pytest.raises(TranscriptionAborted):
         work.do((REQUEST, cast(Any, None)), on_progress=ignore_progress, should_stop=lambda: True)
+
+
+def test_what_a_recording_will_take_is_learnt_from_the_last(tmp_path: Path) -> None:
+    work = TranscriptionWork(Settings(home=tmp_path), cast(Any, QuickEngine()))
+    short, long = ((replace(REQUEST, seconds=seconds), cast(Any, None)) for seconds in (10.0, 30.0))
+    assert work.expected_seconds(long) is None
+    work.do(short, on_progress=ignore_progress, should_stop=lambda: False)
+    expected = work.expected_seconds(short)
+    assert expected
+    assert work.expected_seconds(long) == pytest.approx(3 * expected)
 
 
 def test_the_limit_grows_with_the_recording_and_has_a_floor() -> None:
