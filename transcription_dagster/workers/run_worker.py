@@ -10,6 +10,7 @@ from dagster._cli.api import _execute_run_command_body  # what Dagster's own lau
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._utils.interrupts import capture_interrupts
 
+from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE
 from transcription_dagster.queueing.speech_client import withdraw_run
 from transcription_dagster.settings import Settings
@@ -31,12 +32,18 @@ class RunWorker:
         self.pool.task(EXECUTE_RUN_TASK, self._execute)
 
     def serve(self) -> None:
-        """Import the definitions, then execute runs until a stop signal."""
+        """Import the definitions, then execute runs until a stop signal.
+
+        Raises `WrongDatabaseVersion` when the tables are another version's: its runs would fail one by one.
+        """
         self.pool.serve(prepare=self._load)
 
     def _load(self) -> None:
         import transcription_dagster.definitions  # noqa: F401  imported once, before the first run
 
+        engine = open_database(self._url)
+        check_version(engine)
+        engine.dispose()
         self._instance = DagsterInstance.get()
         # Without this dagster-postgres opens a connection for every event it writes.
         self._instance.optimize_for_webserver(

@@ -1,0 +1,24 @@
+"""A run worker that cannot do its work says so and ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.queueing.app import apply_schema
+from transcription_dagster_tests.postgres import empty_database
+
+
+def test_on_the_tables_of_another_version_it_does_not_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with empty_database() as url:
+        apply_schema(url)
+        monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
+        monkeypatch.setenv("TRANSCRIPTION_HOME", str(tmp_path))
+        command = [sys.executable, "-m", "transcription_dagster", "run-worker"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert "this program needs" in ended.stderr.splitlines()[-1]
+    assert "run `transcription database upgrade`" in ended.stderr.splitlines()[-1]
