@@ -11,7 +11,7 @@ from transcription_dagster_tests.faults import NO_EMBEDDINGS
 from transcription_dagster_tests.system import running_system
 
 
-@pytest.mark.chaos
+@pytest.mark.system
 @pytest.mark.timeout(600)
 def test_every_recording_is_published_once_whatever_is_killed_meanwhile(tmp_path: Path) -> None:
     with running_system(tmp_path / "home", executors=EXECUTORS, run_workers=RUN_WORKERS, **NO_EMBEDDINGS) as system:
