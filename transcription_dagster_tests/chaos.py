@@ -75,8 +75,8 @@ class Outcome:
     attempts: Counter[str] = field(default_factory=Counter)
     #: Recordings that were transcribed to the end more than once.
     repeated: list[str] = field(default_factory=list)
-    #: Recordings without a successful run, and how their newest one ended.
-    unsuccessful: dict[str, str] = field(default_factory=dict)
+    #: Recordings without a successful run: how their newest one ended, and what its log says of it.
+    unsuccessful: dict[str, list[str]] = field(default_factory=dict)
     retries: int = 0
     seconds: float = 0.0
 
@@ -189,9 +189,15 @@ class Driver:
         runs = self._system.dagster.runs()
         self.outcome.retries = sum("dagster/parent_run_id" in run.tags for run in runs)
         successful = {run.partition for run in runs if run.status == "SUCCESS"}
+        newest = {run.partition: run for run in reversed(runs)}
         self.outcome.unsuccessful = {
-            run.partition or "": run.status for run in reversed(runs) if run.partition not in successful
+            recording or "": [run.status, *self._reasons(run.id)]
+            for recording, run in newest.items()
+            if recording not in successful
         }
+
+    def _reasons(self, run_id: str) -> list[str]:
+        return [line for line in self._system.log_of(run_id) if "fail" in line.lower() or "lost" in line]
 
     def _is_quiet(self) -> bool:
         runs = self._system.dagster.runs()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from transcription_dagster_tests.faults import (
-    NO_EMBEDDINGS,
     attempts_at,
     busy_executor,
     busy_run_worker,
@@ -19,17 +17,11 @@ from transcription_dagster_tests.faults import (
     requests_of,
     unfinished_jobs,
 )
-from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
 pytestmark = pytest.mark.system
 
 LOST = "the executor was lost"
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running_system(tmp_path_factory.mktemp("home"), executors=2, run_workers=3, **NO_EMBEDDINGS) as system:
-        yield system
 
 
 def test_the_recording_of_a_killed_executor_is_soon_on_another_and_its_run_succeeds(

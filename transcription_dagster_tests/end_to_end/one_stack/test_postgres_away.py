@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,25 +11,18 @@ import pytest
 
 from transcription_dagster.stack.postgres import answers
 from transcription_dagster_tests.faults import (
-    NO_EMBEDDINGS,
     attempts_at,
     busy_executor,
     long_recording,
     postgres_away,
     unfinished_jobs,
 )
-from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
 pytestmark = pytest.mark.system
 
 #: As long as an administrator's restart takes, and longer than the silence after which a worker counts as dead.
 AWAY_SECONDS = 20
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running_system(tmp_path_factory.mktemp("home"), executors=2, run_workers=3, **NO_EMBEDDINGS) as system:
-        yield system
 
 
 def all_done_once(system: System, recordings: list[str]) -> None:
