@@ -27,7 +27,9 @@ refined_vtt: refinement, from refined_txt transcript, refreshed
 transcript: transcription, from audio, checks plausible
 transcript_txt: captions, from transcript, refreshed
 """
-REFINED = ["embeddings", "insights", "publication", "refined_srt", "refined_txt", "refined_vtt"]
+#: A check that is a step of its own.
+CHECK = "refined_txt_faithful"
+REFINED = ["embeddings", "insights", "publication", "refined_srt", "refined_txt", CHECK, "refined_vtt"]
 
 #: Libraries that take seconds to import, and memory in every process.
 HEAVY = ("torch", "whisper", "transformers", "sentence_transformers", "anthropic", "boto3", "silero_vad")
@@ -78,7 +80,7 @@ def test_every_asset_says_what_it_is_and_which_code_made_it() -> None:
 
 def test_the_jobs_hold_what_they_promise() -> None:
     jobs = {job.name: sorted(job.graph.node_dict) for job in repository().get_all_jobs()}
-    every = sorted(key.to_user_string() for key in repository().asset_graph.get_all_asset_keys())
+    every = sorted([CHECK, *(key.to_user_string() for key in repository().asset_graph.get_all_asset_keys())])
     assert jobs == {
         "__ASSET_JOB": every,
         "transcribe_recordings": every,

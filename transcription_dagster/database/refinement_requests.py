@@ -93,6 +93,13 @@ def waiting(engine: Engine) -> list[tuple[str, str]]:
         return [(recording, fingerprint) for recording, fingerprint in connection.execute(statement)]
 
 
+def is_under_way(engine: Engine, recording: str) -> bool:
+    """Whether a recording waits to be handed in, or for its answer."""
+    statement = select(_row.recording).where(_row.recording == recording_id(recording), _row.answered_at.is_(None))
+    with transaction(engine) as connection:
+        return connection.execute(statement).first() is not None
+
+
 def answered(engine: Engine, recording: str) -> Answered | None:
     """Return what came of a recording's request, or None if there is none or it is not answered."""
     columns = (_row.batch, _row.answers, _row.status, _row.note)

@@ -23,3 +23,8 @@ def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     in_batches = [refinement_request] if settings.refinement == "batch" else []
     modules = [ingest, transcription, captions, *in_batches, refinement, insight, publication]
     return [each for each in dg.load_assets_from_modules(modules) if isinstance(each, dg.AssetsDefinition)]
+
+
+def all_checks() -> Sequence[dg.AssetChecksDefinition]:
+    """The checks that are no part of the asset they check."""
+    return dg.load_asset_checks_from_modules([refinement])

@@ -127,17 +127,17 @@ def has_ended(engine: Engine, sender: ClaudeBatches) -> bool:
     return False
 
 
-def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings) -> Refined:
-    """Return what came of a recording's request.
+def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings) -> Refined | None:
+    """Return what came of a recording's request, or None while it is not answered.
 
-    Raises `RefinementFailed` if it is not answered yet, or if the answers cannot be used; it can then be asked again.
+    Raises `RefinementFailed` if nothing was asked, or if the answers cannot be used; it can then be asked again.
     """
     transcript, general, own = material
     found = refinement_requests.answered(engine, transcript.recording)
     if found is None:
-        raise RefinementFailed(
-            "no Message Batch has answered yet: it is refined by itself when one has (request_refinement asks for one)"
-        )
+        if refinement_requests.is_under_way(engine, transcript.recording):
+            return None
+        raise RefinementFailed("Claude was not asked about this recording: request_refinement asks")
     if found.status is not None:
         return unrefined(prepare(transcript, general, how, own=own), Status(found.status), found.note or "")
     state = claude_batches.find(engine, found.batch or "")

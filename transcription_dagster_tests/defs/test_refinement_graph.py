@@ -14,7 +14,7 @@ from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.database import refinement_requests
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.refinement_requests import Queue
-from transcription_dagster.defs.assets.refinement import refined_txt
+from transcription_dagster.defs.assets.refinement import faithful, refined_srt, refined_txt
 from transcription_dagster.defs.assets.refinement_request import refinement_request
 from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.partitions import recordings
@@ -58,19 +58,26 @@ def resources(
 class Stage:
     """One recording with a transcript, and Dagster's parts that refine it."""
 
-    def __init__(self, instance: dg.DagsterInstance, resources: dict[str, object]) -> None:
+    def __init__(self, instance: dg.DagsterInstance, resources: dict[str, object], server: MessagesServer) -> None:
+        self.server = server
         self._instance = instance
         self._resources = resources
         self._cursor: str | None = None
 
-    def make(self, asset: dg.AssetsDefinition) -> dg.ExecuteInProcessResult:
-        return dg.materialize(
-            [asset, dg.AssetSpec("transcript", partitions_def=recordings)],
-            partition_key=RECORDING,
-            instance=self._instance,
+    def make(self, *assets: dg.AssetsDefinition) -> dg.ExecuteInProcessResult:
+        """Make the assets, and carry out the checks, in one run."""
+        definitions = dg.Definitions(
+            assets=[
+                dg.AssetSpec("transcript", partitions_def=recordings),
+                *(each for each in assets if not isinstance(each, dg.AssetChecksDefinition)),
+            ],
+            asset_checks=[each for each in assets if isinstance(each, dg.AssetChecksDefinition)],
+            jobs=[dg.define_asset_job("these", selection=dg.AssetSelection.assets(*assets))],
             resources=self._resources,
-            selection=[asset],
-            raise_on_error=False,
+            executor=dg.in_process_executor,
+        )
+        return definitions.resolve_job_def("these").execute_in_process(
+            instance=self._instance, partition_key=RECORDING, raise_on_error=False
         )
 
     def exchange(self) -> dg.ExecuteInProcessResult:
@@ -92,13 +99,17 @@ class Stage:
 
 
 @pytest.fixture
-def stage(instance: dg.DagsterInstance, resources: dict[str, object]) -> Stage:
-    return Stage(instance, resources)
+def stage(instance: dg.DagsterInstance, resources: dict[str, object], server: MessagesServer) -> Stage:
+    return Stage(instance, resources, server)
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
     [found] = result.asset_materializations_for_node(asset)
     return {name: value.value for name, value in found.metadata.items()}
+
+
+def made_in(result: dg.ExecuteInProcessResult) -> list[str]:
+    return [event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key]
 
 
 def test_from_the_request_to_the_refined_text(stage: Stage, server: MessagesServer, at_home: Path) -> None:
@@ -119,14 +130,27 @@ def test_from_the_request_to_the_refined_text(stage: Stage, server: MessagesServ
     assert (at_home / RECORDING / "refined.txt").read_text() == "Grafana is here.\n"
 
 
-def test_before_the_answer_the_refined_text_fails_with_a_clear_reason(stage: Stage) -> None:
-    stage.make(refinement_request)
+def test_without_a_question_the_refined_text_fails_with_a_clear_reason(stage: Stage) -> None:
     result = stage.make(refined_txt)
     assert not result.success
     [failure] = [event for event in result.all_events if event.is_step_failure]
     data = failure.step_failure_data.user_failure_data
     assert data is not None
-    assert "no Message Batch has answered yet" in (data.description or "")
+    assert "request_refinement asks" in (data.description or "")
+
+
+def test_what_is_made_from_the_refined_text_waits_for_the_answer(stage: Stage) -> None:
+    stage.make(refinement_request)
+    too_early = stage.make(refined_txt, faithful, refined_srt)
+    assert too_early.success
+    assert made_in(too_early) == []
+    stage.exchange()
+    stage.server.end_batch("msgbatch_1")
+    stage.exchange()
+    assert stage.asked() == [("refine_again", RECORDING)]
+    later = stage.make(refined_txt, faithful, refined_srt)
+    assert made_in(later) == ["refined_txt", "refined_srt"]
+    assert {check.check_name for check in later.get_asset_check_evaluations()} == {"faithful", "well_formed"}
 
 
 def test_an_exchange_that_failed_is_not_repeated_at_once(stage: Stage, server: MessagesServer) -> None:

@@ -38,33 +38,41 @@ def refinement_code_version(settings: Settings) -> str:
     partitions_def=recordings,
     group_name="refinement",
     code_version=refinement_code_version(load_settings()),
+    # In batches there is no text until Claude has answered, and nothing fails for that.
+    output_required=False,
     # In batches, what is stale is asked for again, and the answers bring the run.
     automation_condition=None if IN_BATCHES else REFRESH,
     deps=["refinement_request"] if IN_BATCHES else [],
     kinds={"claude", "text"},
     description="The text with misheard words, names and punctuation put right (`refined.txt`): by the vocabulary, and "
     "by edits of Claude's that were checked one by one.",
-    check_specs=[
-        dg.AssetCheckSpec(
-            "faithful", asset="refined_txt", description="Few words were changed, and the numbers are the same."
-        )
-    ],
 )
 def refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource):
     with reported_failures():
         refined = _refined(transcript, catalogue, load_settings())
+    if refined is None:
+        context.log.warning("Claude has not answered yet: when it has, a run makes this and what follows from it.")
+        return
     if refined.note:
         context.log.info(refined.note)
-    findings = faithfulness(join_words(transcript.words), join_words(refined.words))
-    return dg.MaterializeResult(
-        value=refined.text,
-        metadata=refinement_metadata(transcript, refined),
-        check_results=[check_result("faithful", "refined_txt", findings)],
-    )
+    yield dg.MaterializeResult(value=refined.text, metadata=refinement_metadata(transcript, refined))
 
 
-def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Settings) -> Refined:
-    """Refine as the settings say; what it cost is entered into the day's spending, by the exchange for batches."""
+# A check of its own, not part of the asset: it can be made again without asking Claude, and left out with the text.
+@dg.asset_check(
+    asset=refined_txt,
+    additional_ins={"transcript": dg.AssetIn("transcript")},
+    description="Few words were changed, and the numbers are the same.",
+)
+def faithful(refined_txt: str, transcript: Transcript) -> dg.AssetCheckResult:
+    return check_result("faithful", "refined_txt", faithfulness(join_words(transcript.words), refined_txt))
+
+
+def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Settings) -> Refined | None:
+    """Refine as the settings say; what it cost is entered into the day's spending, by the exchange for batches.
+
+    None while Claude is still to answer in a batch.
+    """
     general, own = catalogue.terms(transcript.recording)
     how = RefinementSettings.of(settings)
     if settings.refinement == "batch":
