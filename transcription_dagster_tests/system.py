@@ -141,8 +141,9 @@ class System:
         """The messages of a run's events."""
         events = self.graphql(
             """query($id: ID!) { logsForRun(runId: $id, limit: 2000) { ... on EventConnection { events {
-                 ... on MessageEvent { message } ... on ExecutionStepFailureEvent { error { message
-                   cause { message } } } } } } }""",
+                 ... on MessageEvent { message }
+                 ... on ExecutionStepFailureEvent { error { message cause { message } } }
+                 ... on EngineEvent { error { message cause { message } } } } } } }""",
             id=run_id,
         )["logsForRun"]["events"]
         failures = [event["error"] for event in events if event.get("error")]

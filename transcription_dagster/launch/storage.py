@@ -25,6 +25,7 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.utils import DagsterPostgresException, pg_url_from_config
 from psycopg2.errors import QueryCanceled, ReadOnlySqlTransaction
+from sqlalchemy import Connection
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from transcription_dagster.errors import DatabaseUnavailable
@@ -91,6 +92,16 @@ class PatientRunStorage(PostgresRunStorage):
 @_patient
 class PatientEventLogStorage(PostgresEventLogStorage):
     """Dagster's events."""
+
+    def __init__(self, postgres_url: str) -> None:
+        self._asset_columns: set[str] = set()
+        super().__init__(postgres_url)
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        # Dagster reads them from the catalogue with every event of an asset, though they do not change under it.
+        if column_name not in self._asset_columns and super()._has_asset_key_col_on_connection(conn, column_name):
+            self._asset_columns.add(column_name)
+        return column_name in self._asset_columns
 
     def get_logs_for_all_runs_by_log_id(
         self,

@@ -11,6 +11,7 @@ from dagster._core.storage.dagster_run import DagsterRun
 from dagster._utils.interrupts import capture_interrupts
 
 from transcription_dagster.database.connection import check_version, open_database
+from transcription_dagster.launch.lost_runs import close_lost_run
 from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE
 from transcription_dagster.queueing.speech_client import withdraw_run
 from transcription_dagster.settings import Settings
@@ -70,7 +71,7 @@ class RunWorker:
             return
         if run.status is DagsterRunStatus.STARTED:
             # Its worker died. The queue gave the job back, but steps that ran must not run again in the same run.
-            self._instance.report_run_failed(run, "The worker that executed this run was lost.")
+            close_lost_run(self._instance, run)
             return
         # An interrupt that comes before Dagster listens for it is kept, and raised as soon as it does.
         with capture_interrupts():
