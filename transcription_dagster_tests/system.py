@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 import uuid
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -28,7 +30,11 @@ from transcription_dagster.stack.stack import RunningStack, start
 
 DEMO = Path(transcription_dagster.__file__).parent / "demo"
 CHECKPOINT = DEMO / "bulletin.pt"
-DEMO_RECORDINGS = tuple(sorted(path for path in (DEMO / "recordings").iterdir() if path.suffix != ".json"))
+REFERENCES: Sequence[dict[str, Any]] = json.loads((DEMO / "recordings" / "references.json").read_text())
+#: The shortest first: of 7 to 65 seconds.
+DEMO_RECORDINGS = tuple(
+    DEMO / "recordings" / reference["file"] for reference in sorted(REFERENCES, key=lambda each: each["seconds"])
+)
 JOB = "transcribe_recordings"
 
 

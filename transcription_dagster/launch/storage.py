@@ -88,6 +88,15 @@ def _is_generator(function: Callable[..., Any]) -> bool:
 class PatientRunStorage(PostgresRunStorage):
     """Dagster's runs."""
 
+    def __init__(self, postgres_url: str) -> None:
+        self._has_run_times = False
+        super().__init__(postgres_url)
+
+    def has_run_stats_index_cols(self) -> bool:
+        # Dagster reads the columns from the catalogue at every look at a run, though they do not change under it.
+        self._has_run_times = self._has_run_times or super().has_run_stats_index_cols()
+        return self._has_run_times
+
 
 @_patient
 class PatientEventLogStorage(PostgresEventLogStorage):
@@ -98,7 +107,7 @@ class PatientEventLogStorage(PostgresEventLogStorage):
         super().__init__(postgres_url)
 
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
-        # Dagster reads them from the catalogue with every event of an asset, though they do not change under it.
+        # These are read with every event of an asset.
         if column_name not in self._asset_columns and super()._has_asset_key_col_on_connection(conn, column_name):
             self._asset_columns.add(column_name)
         return column_name in self._asset_columns

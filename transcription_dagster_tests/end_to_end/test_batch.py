@@ -15,24 +15,18 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster.queueing.health import WorkerStatus
-from transcription_dagster_tests.system import DEMO, System, running_system, wait_until
+from transcription_dagster_tests.faults import NO_EMBEDDINGS
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
 
 pytestmark = pytest.mark.system
 
-#: Of 7, 11 and 16 seconds; the first two are WAV files.
-SHORT = [
-    DEMO / "recordings" / name
-    for name in (
-        "919f49d0-ef35-5e93-b564-e948b9d75f83.wav",
-        "22e9ddef-0e5c-56e6-8122-596ecde5d7ad.wav",
-        "6f74d231-6a86-56f5-a780-096bdcd03833.mp4",
-    )
-]
+#: The first two are WAV files.
+SHORT = DEMO_RECORDINGS[:3]
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running_system(tmp_path_factory.mktemp("home"), executors=1, run_workers=2) as system:
+    with running_system(tmp_path_factory.mktemp("home"), executors=1, run_workers=2, **NO_EMBEDDINGS) as system:
         yield system
 
 

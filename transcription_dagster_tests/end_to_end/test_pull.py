@@ -25,7 +25,6 @@ from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, envi
 pytestmark = pytest.mark.system
 
 RECORDING = "00000000-0000-4000-8000-000000000000"
-SHORT = next(path for path in DEMO_RECORDINGS if path.name.startswith("919f49d0"))
 STOCK = ("transcription_dagster", "gpu-worker", "--gpu", "cpu:0")
 SLOW = ("transcription_dagster_tests.slow_executor", "cpu:1")
 
@@ -49,7 +48,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sett
 def test_the_fast_executor_does_more_than_the_slow_one(pool: tuple[Settings, str], tmp_path: Path) -> None:
     settings, url = pool
     flac = tmp_path / "audio.flac"
-    facts = normalise(SHORT, flac, max_seconds=60)
+    facts = normalise(DEMO_RECORDINGS[0], flac, max_seconds=60)
     key = object_key(RECORDING, "audio.flac")
     ObjectStore(settings.store_url).put_file(key, flac)
     options = SpeechOptions(str(CHECKPOINT), language="en", temperatures=(0.0,))

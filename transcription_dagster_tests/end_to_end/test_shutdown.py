@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster.stack.stack import running
+from transcription_dagster_tests.faults import NO_EMBEDDINGS
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, copies, running_system, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 @contextmanager
 def _stopped_while_busy(home: Path, uuids: list[str], *, abort: Callable[[], bool]) -> Iterator[System]:
     """A system that is given `uuids`, if any, and stopped as soon as an executor works on one of them."""
-    with running_system(home) as system:
+    with running_system(home, **NO_EMBEDDINGS) as system:
         if not uuids:
             uuids += system.register(copies(home / "recordings", DEMO_RECORDINGS[:5]))
             system.launch(uuids)
@@ -30,7 +31,7 @@ def _stopped_while_busy(home: Path, uuids: list[str], *, abort: Callable[[], boo
 
 
 def _statuses(home: Path, uuids: list[str]) -> list[str]:
-    with running_system(home) as system:
+    with running_system(home, **NO_EMBEDDINGS) as system:
         return [run.status for run in system.finish(uuids, 240)]
 
 

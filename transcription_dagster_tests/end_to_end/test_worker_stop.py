@@ -106,7 +106,7 @@ def test_the_run_of_a_run_worker_that_is_asked_twice_is_done_by_another_and_not_
 
 def test_workers_are_renewed_between_jobs_and_nothing_is_lost_by_it(system: System) -> None:
     before = {worker.pid for worker in system.pool().workers}
-    recordings = system.register([DEMO_RECORDINGS[2]] * 2 * JOBS)
+    recordings = system.register([DEMO_RECORDINGS[1]] * 2 * JOBS)
     system.launch(recordings)
     assert {run.status for run in system.finish(recordings, 240)} == {"SUCCESS"}
     assert {tuple(attempts_at(system, recording)) for recording in recordings} == {("done",)}
