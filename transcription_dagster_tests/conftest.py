@@ -11,22 +11,33 @@ from xdist.scheduler import LoadScopeScheduling
 
 from transcription_dagster.stack.leftovers import end_leftovers
 
+#: Tests of whole stacks that are kept for the process that has done all the small tests.
+LAST = ("end_to_end/test_demo.py", "end_to_end/test_s3.py", "end_to_end/test_up.py")
 
-class OneForTheStacks(LoadScopeScheduling):
-    """Keeps the tests of a file in one process, and all that start whole stacks: two at a time are too much."""
+
+class StacksTogether(LoadScopeScheduling):
+    """Keeps the tests of a file in one process, and those of whole stacks: more than two at a time are too much."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
+        if file.endswith(LAST):
+            return "the last stacks"
         return "stacks" if "end_to_end" in file else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    return OneForTheStacks(config, log)
+    return StacksTogether(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the stacks first: when processes share the tests, they take longest."""
-    items.sort(key=lambda item: item.get_closest_marker("system") is None)
+    """Put the stacks first, since they take longest, but for the last."""
+
+    def place(item: pytest.Item) -> int:
+        if item.nodeid.split("::")[0].endswith(LAST):
+            return 2
+        return 0 if item.get_closest_marker("system") else 1
+
+    items.sort(key=place)
 
 
 @pytest.fixture
