@@ -25,7 +25,6 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.utils import DagsterPostgresException, pg_url_from_config
 from psycopg2.errors import QueryCanceled, ReadOnlySqlTransaction
-from sqlalchemy import Connection
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from transcription_dagster.errors import DatabaseUnavailable
@@ -106,7 +105,7 @@ class PatientEventLogStorage(PostgresEventLogStorage):
         self._asset_columns: set[str] = set()
         super().__init__(postgres_url)
 
-    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+    def _has_asset_key_col_on_connection(self, conn: Any, column_name: str) -> bool:
         # These are read with every event of an asset.
         if column_name not in self._asset_columns and super()._has_asset_key_col_on_connection(conn, column_name):
             self._asset_columns.add(column_name)

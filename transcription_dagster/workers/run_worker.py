@@ -11,10 +11,10 @@ from dagster._core.storage.dagster_run import DagsterRun
 from dagster._utils.interrupts import capture_interrupts
 
 from transcription_dagster.database.connection import check_version, open_database
-from transcription_dagster.launch.lost_runs import close_lost_run
 from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE
 from transcription_dagster.queueing.speech_client import withdraw_run
 from transcription_dagster.settings import Settings
+from transcription_dagster.workers.lost_runs import close_lost_run
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState
 
 #: Dagster's storage in this process: seconds a statement may take, and after which a connection is replaced.

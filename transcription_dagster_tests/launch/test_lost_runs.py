@@ -14,9 +14,9 @@ import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, EventLogEntry
 from dagster._core.execution.api import execute_run
 
-from transcription_dagster.launch.lost_runs import close_lost_run
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.files import dagster_home
+from transcription_dagster.workers.lost_runs import close_lost_run
 
 
 @dg.op
