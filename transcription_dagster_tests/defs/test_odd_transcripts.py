@@ -42,7 +42,7 @@ ODD = {
     "from right to left, with emoji": transcript("שלום עולם 👋🏽 מה שלומך היום", language="he"),
     "a word that fills a line": transcript("Donau" + "dampf" * 12 + " fährt", language="de"),
     "without spaces": Transcript(RECORDING, signs("私は昨日新しい本を買いました"), language="ja", duration=4.0),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
