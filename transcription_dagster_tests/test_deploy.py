@@ -1,0 +1,33 @@
+"""The units for systemd call the program as it is."""
+
+from __future__ import annotations
+
+import configparser
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from transcription_dagster.cli.main import transcription
+from transcription_dagster.settings import load_settings
+
+UNITS = sorted((Path(__file__).parents[1] / "deploy").glob("*.service"))
+
+
+def read(unit: Path) -> configparser.SectionProxy:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(unit)
+    return parser["Service"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_calls_a_command_that_there_is_and_gives_it_the_time_to_finish(unit: Path) -> None:
+    service = read(unit)
+    program, name, *arguments = shlex.split(service["ExecStart"].replace("%i", "0"))
+    assert program == "transcription"
+    command = transcription.get_command(click.Context(transcription), name)
+    assert command is not None
+    command.make_context(name, arguments)
+    assert float(service["TimeoutStopSec"]) > load_settings().shutdown_seconds
