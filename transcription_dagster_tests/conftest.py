@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 from transcription_dagster.stack.leftovers import end_leftovers
 
 #: Tests of whole stacks that are kept for the process that has done all the small tests.
-LAST = ("end_to_end/test_demo.py", "end_to_end/test_s3.py", "end_to_end/test_up.py")
+LAST = tuple(f"end_to_end/test_{name}.py" for name in ("demo", "pool", "s3", "up"))
 
 
 class StacksTogether(LoadScopeScheduling):

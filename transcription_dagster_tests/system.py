@@ -19,7 +19,14 @@ import pytest
 import transcription_dagster
 from transcription_dagster.clients.dagster_graphql import DagsterClient
 from transcription_dagster.clients.dagster_queries import LAUNCH_RUNS
-from transcription_dagster.clients.dagster_values import ENDED_STATUSES, JobLocation, Run, RunRequest
+from transcription_dagster.clients.dagster_values import (
+    ACTIVE_STATUSES,
+    ENDED_STATUSES,
+    WAITING_STATUSES,
+    JobLocation,
+    Run,
+    RunRequest,
+)
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.queueing.health import PoolStatus, WorkerStatus, read_pool
@@ -36,9 +43,10 @@ DEMO_RECORDINGS = tuple(
     DEMO / "recordings" / reference["file"] for reference in sorted(REFERENCES, key=lambda each: each["seconds"])
 )
 JOB = "transcribe_recordings"
+UNDER_WAY = (*WAITING_STATUSES, *ACTIVE_STATUSES)
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str, *, every: float = 0.1) -> None:
+def wait_until(condition: Callable[[], object], seconds: float, what: str, *, every: float = 0.2) -> None:
     """Return as soon as `condition` holds; fail the test with `what` if it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -136,10 +144,12 @@ class System:
         """Wait until the newest run of every recording has ended; returns them."""
 
         def ended() -> bool:
+            # The web server works for every look, on the cores that the runs are done with.
+            if any(run.partition in uuids for run in self.dagster.runs(statuses=UNDER_WAY)):
+                return False
             runs = self.runs_of(uuids)
             return len(runs) == len(uuids) and all(run.status in ENDED_STATUSES for run in runs)
 
-        # The web server works for every look, on the cores that the runs are done with.
         wait_until(ended, seconds, f"the runs of {len(uuids)} recordings have ended", every=0.5)
         return self.runs_of(uuids)
 

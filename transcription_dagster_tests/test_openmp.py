@@ -1,0 +1,20 @@
+"""PyTorch's threads sleep while they wait, unless whoever operates the machine says otherwise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+#: Prints what OpenMP reads when PyTorch is loaded; libgomp says so itself.
+LOAD = "import transcription_dagster.speech.engine"
+
+
+@pytest.mark.parametrize(("given", "read"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])
+def test_waiting_threads_sleep_unless_told_otherwise(given: dict[str, str], read: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_DISPLAY_ENV": "true", **given}
+    shown = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True, check=True)
+    assert f"OMP_WAIT_POLICY = '{read}'" in shown.stderr
