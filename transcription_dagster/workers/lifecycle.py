@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import FrameType
@@ -21,6 +22,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 #: Sent to the main thread alone, to interrupt the run that it executes.
 _INTERRUPT_SIGNAL = signal.SIGUSR1
+_INSIST_SECONDS = 0.1
 
 
 def block_stop_signals() -> None:
@@ -51,6 +53,8 @@ class MainThread:
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._busy = False
+        #: Whether the last interrupt has arrived. No `Event`: a handler must not wait for a lock.
+        self._heard = True
         self._ident = threading.main_thread().ident or 0
         signal.signal(_INTERRUPT_SIGNAL, self._interrupted)
 
@@ -62,7 +66,15 @@ class MainThread:
 
     def interrupt(self) -> None:
         """Deliver to the function under way what Ctrl+C would: whichever handler is installed for SIGINT is called."""
-        signal.pthread_kill(self._ident, _INTERRUPT_SIGNAL)
+        self._heard = False
+        threading.Thread(target=self._insist, name="interrupt", daemon=True).start()
+
+    def _insist(self) -> None:
+        # A signal that comes in the instant before the main thread begins to wait for something does not wake it, and
+        # Python would call the handler when that wait is over.
+        while not self._heard:
+            signal.pthread_kill(self._ident, _INTERRUPT_SIGNAL)
+            time.sleep(_INSIST_SECONDS)
 
     def close(self) -> None:
         """Let `serve` return when all that was queued is done."""
@@ -78,6 +90,9 @@ class MainThread:
                 self._busy = False
 
     def _interrupted(self, _signal: int, frame: FrameType | None) -> None:
+        if self._heard:
+            return
+        self._heard = True
         handler = signal.getsignal(signal.SIGINT)
         # Between two calls there is nothing to interrupt, and the default handler would end the process.
         if self._busy and callable(handler) and handler is not signal.default_int_handler:

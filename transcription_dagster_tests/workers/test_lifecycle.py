@@ -103,6 +103,43 @@ def test_an_interrupt_reaches_the_function_under_way_through_the_handler_that_it
     assert process.wait(30) == 0
 
 
+def test_an_interrupt_that_comes_too_early_to_wake_a_wait_is_repeated_until_it_is_heard_and_heard_once() -> None:
+    process = start(
+        """
+        import signal, threading, time
+        from transcription_dagster.workers.lifecycle import MainThread
+        main = MainThread()
+        begun = threading.Event()
+        sent, heard = [], []
+        send = signal.pthread_kill
+        def lose_two(*arguments):
+            sent.append(arguments)
+            if len(sent) > 2:
+                send(*arguments)
+                send(*arguments)
+        signal.pthread_kill = lose_two
+        def work():
+            signal.signal(signal.SIGINT, lambda *_: heard.append(True))
+            begun.set()
+            while not heard:
+                time.sleep(0.01)
+            time.sleep(0.5)
+            return heard
+        def others():
+            future = main.call(work)
+            begun.wait()
+            main.interrupt()
+            print(future.result())
+            main.close()
+        threading.Thread(target=others).start()
+        print("ready")
+        main.serve()
+        """
+    )
+    assert line(process) == "[True]"
+    assert process.wait(30) == 0
+
+
 def test_an_interrupt_while_nothing_is_done_does_not_end_the_process() -> None:
     process = start(
         """
