@@ -35,7 +35,12 @@ def transcript_txt(transcript: Transcript) -> str:
     kinds={"srt"},
     description="Captions as SubRip (`captions.srt`).",
     check_specs=[
-        dg.AssetCheckSpec("well_formed", asset="captions_srt", description="Cues are whole and within limits.")
+        dg.AssetCheckSpec(
+            "well_formed",
+            asset="captions_srt",
+            partitions_def=recordings,
+            description="Cues are whole and within limits.",
+        )
     ],
 )
 def captions_srt(transcript: Transcript):

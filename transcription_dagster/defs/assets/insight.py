@@ -30,7 +30,12 @@ from transcription_dagster.text.quality import Finding, Severity
     op_tags={GPU_TAG: ANY_GPU},
     description="The refined text in chunks of a few cues, each with its time and the vector of its meaning.",
     check_specs=[
-        dg.AssetCheckSpec("complete", asset="embeddings", description="Everything that was said can be searched for.")
+        dg.AssetCheckSpec(
+            "complete",
+            asset="embeddings",
+            partitions_def=recordings,
+            description="Everything that was said can be searched for.",
+        )
     ],
 )
 def embeddings(

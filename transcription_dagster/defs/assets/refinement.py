@@ -61,6 +61,7 @@ def refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, catal
 # A check of its own, not part of the asset: it can be made again without asking Claude, and left out with the text.
 @dg.asset_check(
     asset=refined_txt,
+    partitions_def=recordings,
     additional_ins={"transcript": dg.AssetIn("transcript")},
     description="Few words were changed, and the numbers are the same.",
 )
@@ -94,7 +95,12 @@ def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Set
     kinds={"srt"},
     description="The captions with the refined text (`refined.srt`): every cue keeps its time.",
     check_specs=[
-        dg.AssetCheckSpec("well_formed", asset="refined_srt", description="Cues are whole and within limits.")
+        dg.AssetCheckSpec(
+            "well_formed",
+            asset="refined_srt",
+            partitions_def=recordings,
+            description="Cues are whole and within limits.",
+        )
     ],
 )
 def refined_srt(transcript: Transcript, refined_txt: str):

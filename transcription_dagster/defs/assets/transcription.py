@@ -50,7 +50,10 @@ def transcript_code_version(settings: Settings) -> str:
     description="What was said, word by word (`transcript.json`, Amazon Transcribe's layout), by Whisper on a GPU.",
     check_specs=[
         dg.AssetCheckSpec(
-            "plausible", asset="transcript", description="No phrase goes round in a loop, and nobody speaks in silence."
+            "plausible",
+            asset="transcript",
+            partitions_def=recordings,
+            description="No phrase goes round in a loop, and nobody speaks in silence.",
         )
     ],
 )
