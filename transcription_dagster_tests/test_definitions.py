@@ -96,6 +96,12 @@ def test_every_job_can_be_backfilled(job: str) -> None:
     assert found.description
 
 
+def test_every_check_is_kept_for_each_recording() -> None:
+    graph = repository().asset_graph
+    partitions = [graph.get(key).partitions_def for key in graph.asset_check_keys]
+    assert partitions == [graph.get(dg.AssetKey("audio")).partitions_def] * 5
+
+
 def test_without_a_source_only_failures_are_watched() -> None:
     status = {sensor.name: sensor.default_status for sensor in repository().sensor_defs}
     assert status == {
