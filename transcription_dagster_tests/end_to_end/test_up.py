@@ -133,8 +133,10 @@ def test_up_serves_the_ui_and_ends_cleanly(started_up: Up):
 
 @pytest.mark.system
 def test_up_ends_in_order_when_its_supervisor_is_asked_to_stop(started_up: Up):
+    everything = children(started_up.stack)
     os.kill(started_up.stack.pid, signal.SIGTERM)
     started_up.ends_with(0)
+    assert not still_running(everything)
 
 
 @pytest.mark.system

@@ -89,6 +89,7 @@ def test_a_run_is_canceled_in_a_step_after_its_transcription(system: System, tmp
         wait_until(lambda: attempts_at(system, recording) == ["done"], 120, "the transcription is done")
         terminate(system, run_id)
         wait_until(lambda: not unfinished_jobs(system), SECONDS, "no job is left")
+    assert not system.file(recording, "recording.json").exists()
 
 
 def test_canceling_a_backfill_cancels_its_runs(system: System, tmp_path: Path) -> None:
