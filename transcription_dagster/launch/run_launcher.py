@@ -17,7 +17,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from transcription_dagster.errors import DatabaseUnavailable
-from transcription_dagster.queueing.app import connect, database_errors, sync_app
+from transcription_dagster.queueing.app import connect, database_errors, jobs
 from transcription_dagster.queueing.health import RunJob, find_run_job
 from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_key
 from transcription_dagster.queueing.speech_client import withdraw_run
@@ -73,14 +73,15 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
     @_patiently
     def _queue(self, run: DagsterRun) -> int | None:
         key = run_key(run.run_id)
-        with database_errors(), sync_app(self._url).open() as app:
-            task = app.configure_task(
+        with database_errors(), connect(self._url) as connection:
+            task = jobs.configure_task(
                 EXECUTE_RUN_TASK,
                 allow_unknown=True,
                 queue=RUNS_QUEUE,
                 queueing_lock=key,
                 lock=key,
                 priority=_priority(run),
+                connection=connection,
             )
             try:
                 return task.defer(run_id=run.run_id)
@@ -104,8 +105,8 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
             job = self._find(run.run_id)
             if job is not None and job.status in ("todo", "doing"):
                 # Before its requests: a step that heard of their end first would fail, and the run with it.
-                with sync_app(self._url).open() as app:
-                    app.job_manager.cancel_job_by_id(job.id, abort=True)
+                with connect(self._url) as connection:
+                    jobs.job_manager.cancel_job_by_id(job.id, abort=True, connection=connection)
             withdraw_run(self._url, run.root_run_id or run.run_id)
         return job is not None and job.status == "doing" and not job.lost
 

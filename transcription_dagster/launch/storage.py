@@ -1,17 +1,23 @@
-"""Dagster's storage in Postgres, with the patience to wait for a database that is away.
+"""Dagster's storage in Postgres, with the patience to wait for a database that is away, and for daily use at scale.
 
 dagster-postgres tries a new connection for about ten seconds and repeats no statement: a run whose event cannot be
 stored fails as if its step had failed, and is not tried again. Here every call waits and is repeated. A call whose
 answer alone was lost may so be done twice; the worst of that is an event that stands in a log twice.
+
+It also opens a connection for each statement, and asks the catalogue for its own tables before many of them: for a
+short recording a good part of all that Postgres does. Here a process keeps its connections and remembers its tables.
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
+import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import takewhile
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 from dagster import DagsterEventType, EventLogEntry, RunsFilter
@@ -23,7 +29,7 @@ from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
-from dagster_postgres.utils import DagsterPostgresException, pg_url_from_config
+from dagster_postgres.utils import DagsterPostgresException, create_pg_engine, pg_url_from_config
 from psycopg2.errors import QueryCanceled, ReadOnlySqlTransaction
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
@@ -35,6 +41,13 @@ Storage = TypeVar("Storage", bound=type)
 
 #: A restart of Postgres or a fail-over takes seconds to minutes; a run under way is worth waiting for.
 _PATIENCE_SECONDS = 1800
+
+#: Connections that a process keeps, of those it has opened, and for how long.
+_KEPT_CONNECTIONS = 4
+_CONNECTION_SECONDS = 3600
+
+#: For so long a partition that was seen to exist is taken to exist still.
+_PARTITION_SECONDS = 5.0
 
 _OUTAGES = (psycopg2.OperationalError, psycopg2.InterfaceError, ReadOnlySqlTransaction)
 
@@ -83,8 +96,40 @@ def _is_generator(function: Callable[..., Any]) -> bool:
     return inspect.isgeneratorfunction(inspect.unwrap(function))
 
 
+@cache
+def _connections(postgres_url: str, statement_timeout: int = 0) -> Any:
+    """An engine for all of this process's instances of Dagster; milliseconds that a statement may take, or 0."""
+    options = parse_qs(urlsplit(postgres_url).query).get("options", [])
+    if statement_timeout:
+        options.append(f"-c statement_timeout={statement_timeout}")
+    # As many at a time as there are threads that ask, as without a pool.
+    return create_pg_engine(
+        postgres_url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=_KEPT_CONNECTIONS,
+        max_overflow=-1,
+        pool_recycle=_CONNECTION_SECONDS,
+        connect_args={"options": " ".join(options)},
+    )
+
+
+class _Connected:
+    """A part of Dagster's storage that shares the connections of its process."""
+
+    postgres_url: str
+    _engine: Any
+
+    def __init__(self, postgres_url: str) -> None:
+        super().__init__(postgres_url)  # type: ignore[call-arg]  # of the part of dagster-postgres beside this class
+        self._engine = _connections(postgres_url)
+
+    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
+        """Limit the time of a statement to so many milliseconds; the connections are kept in any case."""
+        self._engine = _connections(self.postgres_url, statement_timeout)
+
+
 @_patient
-class PatientRunStorage(PostgresRunStorage):
+class PatientRunStorage(_Connected, PostgresRunStorage):
     """Dagster's runs."""
 
     def __init__(self, postgres_url: str) -> None:
@@ -98,12 +143,36 @@ class PatientRunStorage(PostgresRunStorage):
 
 
 @_patient
-class PatientEventLogStorage(PostgresEventLogStorage):
+class PatientEventLogStorage(_Connected, PostgresEventLogStorage):
     """Dagster's events."""
 
     def __init__(self, postgres_url: str) -> None:
+        self._tables: set[str] = set()
         self._asset_columns: set[str] = set()
+        #: The partition that was last seen to exist, and when.
+        self._partition: tuple[str, str] | None = None
+        self._partition_seen_at = 0.0
         super().__init__(postgres_url)
+
+    def has_table(self, table_name: str) -> bool:
+        # Tables are asked for before each look at a partition or a limit, and do not go away.
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        # A run asks for its own some thirty times in a second.
+        asked, now = (partitions_def_name, partition_key), time.monotonic()
+        if asked == self._partition and now - self._partition_seen_at < _PARTITION_SECONDS:
+            return True
+        there = super().has_dynamic_partition(partitions_def_name, partition_key)
+        if there:
+            self._partition, self._partition_seen_at = asked, now
+        return there
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        super().delete_dynamic_partition(partitions_def_name, partition_key)
+        self._partition = None
 
     def _has_asset_key_col_on_connection(self, conn: Any, column_name: str) -> bool:
         # These are read with every event of an asset.
@@ -135,7 +204,7 @@ class PatientEventLogStorage(PostgresEventLogStorage):
 
 
 @_patient
-class PatientScheduleStorage(PostgresScheduleStorage):
+class PatientScheduleStorage(_Connected, PostgresScheduleStorage):
     """Dagster's sensors and schedules."""
 
 

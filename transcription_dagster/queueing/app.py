@@ -31,16 +31,8 @@ CONNECT_SECONDS = 5
 _POOL_SECONDS = 2
 
 
-def sync_app(url: str) -> procrastinate.App:
-    """The application for code without an event loop: it only puts jobs on queues.
-
-    Use it as `with sync_app(url).open() as app`.
-    """
-    return procrastinate.App(
-        connector=procrastinate.SyncPsycopgConnector(
-            conninfo=url, min_size=0, max_size=2, max_idle=60, kwargs={"connect_timeout": CONNECT_SECONDS}
-        )
-    )
+#: The application for code without an event loop. It has no connections of its own: every call is given one.
+jobs = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
 class PatientConnector(procrastinate.PsycopgConnector):

@@ -17,7 +17,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_expo
 from transcription_dagster import errors
 from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError, TransientError
 from transcription_dagster.queueing import speech_table
-from transcription_dagster.queueing.app import connect, database_errors, sync_app
+from transcription_dagster.queueing.app import connect, database_errors, jobs
 from transcription_dagster.queueing.names import SPEECH_CHANNEL, speech_key
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class SpeechClient:
     def withdraw(self, key: str) -> None:
         """Take a request back: off the queue, or aborted at its next window."""
         with database_errors(), connect(self._url) as connection:
-            withdraw(connection, self._url, key)
+            withdraw(connection, key)
 
     @_patiently
     def _wait_for_database(self) -> None:
@@ -130,23 +130,21 @@ class SpeechClient:
         name = speech_key(request.key)
         if connection.execute(speech_table.LIVE_JOB, {"key": name}).fetchone():
             return
-        with sync_app(self._url).open() as app:
-            task = app.configure_task(
-                request.task, allow_unknown=True, queue=request.queue, lock=name, queueing_lock=name
-            )
-            try:
-                task.defer(key=request.key)
-            except AlreadyEnqueued:
-                logger.debug("speech request %s was queued by another", request.key)
+        task = jobs.configure_task(
+            request.task, allow_unknown=True, queue=request.queue, lock=name, queueing_lock=name, connection=connection
+        )
+        try:
+            task.defer(key=request.key)
+        except AlreadyEnqueued:
+            logger.debug("speech request %s was queued by another", request.key)
 
 
-def withdraw(connection: psycopg.Connection[Any], url: str, key: str) -> None:
+def withdraw(connection: psycopg.Connection[Any], key: str) -> None:
     """Mark the request as withdrawn and abort its job, wherever it is."""
     connection.execute(speech_table.WITHDRAW, {"key": key})
     job = connection.execute(speech_table.LIVE_JOB, {"key": speech_key(key)}).fetchone()
     if job:
-        with sync_app(url).open() as app:
-            app.job_manager.cancel_job_by_id(job["id"], abort=True)
+        jobs.job_manager.cancel_job_by_id(job["id"], abort=True, connection=connection)
 
 
 def withdraw_run(url: str, run_id: str) -> int:
@@ -154,7 +152,7 @@ def withdraw_run(url: str, run_id: str) -> int:
     with database_errors(), connect(url) as connection:
         keys = [row["key"] for row in connection.execute(speech_table.OF_RUN, {"run_id": run_id})]
         for key in keys:
-            withdraw(connection, url, key)
+            withdraw(connection, key)
     return len(keys)
 
 

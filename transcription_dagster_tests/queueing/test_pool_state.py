@@ -12,7 +12,7 @@ import pytest
 
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.queueing import slots
-from transcription_dagster.queueing.app import apply_schema, connect, schema_exists, sync_app, worker_app
+from transcription_dagster.queueing.app import apply_schema, connect, jobs, schema_exists, worker_app
 from transcription_dagster.queueing.health import find_run_job, read_pool
 from transcription_dagster.queueing.liveness import is_lost
 from transcription_dagster.queueing.names import RUNS_QUEUE, run_key
@@ -166,8 +166,11 @@ def silence(url: str, name: str, *, seconds: float) -> None:
 
 
 def queue_run(url: str, run_id: str) -> None:
-    with sync_app(url).open() as app:
-        app.configure_task("execute_run", allow_unknown=True, queue=RUNS_QUEUE, queueing_lock=run_key(run_id)).defer()
+    with connect(url) as connection:
+        task = jobs.configure_task(
+            "execute_run", allow_unknown=True, queue=RUNS_QUEUE, queueing_lock=run_key(run_id), connection=connection
+        )
+        task.defer()
 
 
 def job_status(url: str, run_id: str) -> str | None:
