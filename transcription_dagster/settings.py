@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -229,6 +230,26 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises `InvalidSetting` that names the variable and what was wrong with its value, never the value of a secret.
     """
+    return _read(overrides) if overrides else _as_before(tuple(os.environ.items()), _state_of_env_file())
+
+
+@lru_cache(maxsize=1)
+def _as_before(_environment: tuple[tuple[str, str], ...], _env_file: tuple[str, int, int] | None) -> Settings:
+    # A step asks for them several times, and reading them anew takes as long as two of its statements.
+    return _read({})
+
+
+def _state_of_env_file() -> tuple[str, int, int] | None:
+    """What changes when `.env` is another file than it was; None where there is none."""
+    path = Path(".env").absolute()
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return str(path), state.st_mtime_ns, state.st_size
+
+
+def _read(overrides: Mapping[str, object]) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:

@@ -78,3 +78,15 @@ def test_the_console_script_reads_the_env_file_for_other_libraries_too(tmp_path:
         [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert printed.stdout.splitlines()[-1] == "from-the-file from-the-environment"
+
+
+def test_settings_are_read_again_when_the_environment_or_the_file_changes(monkeypatch: pytest.MonkeyPatch):
+    assert load_settings() is load_settings()
+    monkeypatch.setenv("TRANSCRIPTION_LANGUAGE", "de")
+    assert load_settings().language == "de"
+    monkeypatch.delenv("TRANSCRIPTION_LANGUAGE")
+    assert load_settings().language is None
+    Path(".env").write_text("TRANSCRIPTION_LANGUAGE=fr\n")
+    assert load_settings().language == "fr"
+    Path(".env").write_text("TRANSCRIPTION_LANGUAGE=cym\n")
+    assert load_settings().language == "cym"
