@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,33 +12,30 @@ from xdist.scheduler import LoadScopeScheduling
 
 from transcription_dagster.stack.leftovers import end_leftovers
 
-#: Tests of whole stacks that are kept for the process that has done all the small tests.
-LAST = tuple(f"end_to_end/test_{name}.py" for name in ("demo", "pool", "s3", "up"))
+#: Tests that share one stack: it is started once, so one process has to do them all.
+ONE_STACK = "end_to_end/one_stack/"
 
 
 class StacksTogether(LoadScopeScheduling):
-    """Keeps the tests of a file in one process, and those of whole stacks: more than two at a time are too much."""
+    """Keeps the tests of a file in one process, and those that share a stack."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        if file.endswith(LAST):
-            return "the last stacks"
-        return "stacks" if "end_to_end" in file else file
+        return ONE_STACK if ONE_STACK in file else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return StacksTogether(config, log)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # Every stack has a home of its own, and executors that would each compile the same.
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the stacks first, since they take longest, but for the last."""
-
-    def place(item: pytest.Item) -> int:
-        if item.nodeid.split("::")[0].endswith(LAST):
-            return 2
-        return 0 if item.get_closest_marker("system") else 1
-
-    items.sort(key=place)
+    """Put the stacks first, since they take longest, and the small tests into what time is left."""
+    items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numba
 import torch
 from whisper.model import Whisper
-from whisper.timing import dtw
+from whisper.timing import backtrace, dtw, dtw_cpu
 
 from transcription_dagster.audio.decode import claimed_seconds
 from transcription_dagster.errors import InvalidSetting
@@ -83,7 +83,8 @@ class SpeechEngine:
             return
         with device_errors():
             self._models[model] = open_model(model, self.models_folder, self.device)
-            # Word times need a kernel that is compiled at its first use: seconds that no recording shall wait for.
+            # Word times need a kernel that is compiled at its first use: a second that no recording shall wait for.
+            _keep_compiled(self.models_folder / "compiled")
             dtw(torch.zeros((2, 3), device=self.device))
         self.loads += 1
 
@@ -166,6 +167,13 @@ def _prompt(options: SpeechOptions, heard: list[Utterance]) -> str | None:
     if not heard or not options.condition_on_previous_text or heard[-1].temperature > _TRUSTED_TEMPERATURE:
         return options.initial_prompt
     return tail_of_text(heard)
+
+
+def _keep_compiled(folder: Path) -> None:
+    """Have what numba compiles of Whisper kept in `folder` for the next process, unless numba was told of another."""
+    numba.config.CACHE_DIR = numba.config.CACHE_DIR or str(folder)  # type: ignore[attr-defined]
+    for kernel in (dtw_cpu, backtrace):
+        kernel.enable_caching()
 
 
 def _checked(device: str) -> str:

@@ -1,10 +1,11 @@
 """Recordings as they go wrong, names that try to leave their folder, and secrets that must not show: one batch of all.
 
-The database is one that is given with a password in its URL.
+The database is one that is given with a password in its URL, and the home has an awkward name.
 """
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pytest
 from psycopg import sql
 
 from transcription_dagster.clients.dagster_values import Run
+from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.faults import NO_EMBEDDINGS, unfinished_jobs
 from transcription_dagster_tests.postgres import empty_database
@@ -51,6 +53,8 @@ USABLE: dict[str, Callable[[Path], Path]] = {
 #: An hour of silence, where half an hour is allowed.
 BOMB = {"an hour in a few kilobytes": lambda folder: corpus.bomb(folder, 1.0)}
 
+HOME = "a long name with 100 % 'quotes' that is too long for the address of a socket"
+
 ESCAPES = ("../../escaped", "..", "/etc/passwd", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a0eebc99 ; rm -rf .")
 
 
@@ -70,13 +74,14 @@ class Batch:
 
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
-    home, sources = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("sources")
+    home, sources = tmp_path_factory.mktemp("home") / HOME, tmp_path_factory.mktemp("sources")
     with empty_database() as url, pytest.MonkeyPatch.context() as patch:
         for name, value in SECRETS.items():
             patch.setenv(name, value)
         settings = NO_EMBEDDINGS | {"refinement": "off", "max_recording_hours": "0.5"}
         with running_system(home, executors=1, run_workers=2, database_url=with_password(url), **settings) as system:
             yield carry_out(system, sources)
+    shutil.rmtree(runtime_folder(home))
 
 
 def with_password(url: str) -> str:
@@ -133,6 +138,11 @@ def test_a_partition_that_is_no_uuid_is_refused_before_anything_is_touched(batch
     for name, run in batch.escapes.items():
         assert run.status == "FAILURE"
         assert "canonical lower-case UUID" in " ".join(batch.system.log_of(run.id)), name
+
+
+def test_a_given_server_is_used_and_none_is_started(batch: Batch) -> None:
+    assert "postgres" not in {program.name for program in batch.system.stack.programs()}
+    assert not (batch.system.settings.home / "postgres").exists()
 
 
 def test_no_worker_died_of_it_and_nothing_is_left_over(batch: Batch) -> None:

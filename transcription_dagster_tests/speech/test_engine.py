@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +28,16 @@ BASELINE_WORD_ERRORS, DECODER_LEEWAY = 9, 6
 def plain_model():
     return whisper.load_model(BULLETIN, "cpu")
 
+
+#: Prints whether the word alignment was found compiled.
+LOAD_AND_COUNT = """
+import sys
+from pathlib import Path
+from whisper.timing import dtw_cpu
+from transcription_dagster.speech.engine import SpeechEngine
+SpeechEngine(threads=1, models_folder=Path(sys.argv[1])).load(sys.argv[2])
+print(dtw_cpu.stats.cache_hits.total())
+"""
 
 BEAMS = {"beam_size": 3, "temperatures": (0.0,), "initial_prompt": "Walker, Carter, Brooks"}
 SAMPLED = {"condition_on_previous_text": False, "temperatures": (0.4, 0.8)}
@@ -180,6 +194,15 @@ def test_a_model_is_loaded_once(engine, recordings):
         engine.load(BULLETIN)
         transcribe(engine, recordings["wav"].flac)
     assert engine.loads == 1
+
+
+def test_what_is_compiled_for_word_times_is_kept_for_the_next_process(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    found = []
+    for _ in range(2):
+        command = [sys.executable, "-c", LOAD_AND_COUNT, str(tmp_path), BULLETIN]
+        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert found == ["0\n", "1\n"]
 
 
 def test_an_unknown_model_is_refused_with_the_names_that_exist(engine, recordings):

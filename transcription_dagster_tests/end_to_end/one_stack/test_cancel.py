@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from transcription_dagster_tests.clients.web_server import WebServer
+from transcription_dagster_tests.end_to_end.one_stack.conftest import RUN_WORKERS
 from transcription_dagster_tests.faults import (
     attempts_at,
     busy_executor,
@@ -92,16 +94,15 @@ def test_a_run_is_canceled_in_a_step_after_its_transcription(system: System, tmp
     assert not system.file(recording, "recording.json").exists()
 
 
-def test_canceling_a_backfill_cancels_its_runs(system: System, tmp_path: Path) -> None:
-    recordings = system.register([long_recording(tmp_path, seconds=900)] * 3)
+def test_canceling_a_backfill_cancels_its_runs(system: System, endless_source: WebServer) -> None:
+    # They wait for their sources: the daemon looks at backfills every thirty seconds.
+    recordings = system.register([f"{endless_source.url}/{number}.wav" for number in range(4)])
     with same_processes(system):
         backfill = system.backfill(recordings, ["audio", "transcript"])
-        wait_until(lambda: len(system.runs_of(recordings)) == 3, 90, "the backfill has asked for its runs")
-        wait_until(lambda: any(worker.recording in recordings for worker in system.pool().workers), 60, "one is heard")
+        wait_until(lambda: len(endless_source.requests) == RUN_WORKERS, 90, "every run worker has asked for a source")
         system.graphql(
             """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename } }""", id=backfill
         )
-        # The daemon looks at backfills every thirty seconds.
         assert {run.status for run in system.finish(recordings, 90)} == {"CANCELED"}
         wait_until(lambda: not unfinished_jobs(system), SECONDS, "no job is left")
         wait_until(

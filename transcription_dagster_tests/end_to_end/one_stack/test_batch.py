@@ -8,26 +8,18 @@ import signal
 import subprocess
 import sys
 import uuid
-import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from transcription_dagster.queueing.health import WorkerStatus
-from transcription_dagster_tests.faults import NO_EMBEDDINGS
-from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
+from transcription_dagster_tests.faults import busy_executor, long_recording
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
 pytestmark = pytest.mark.system
 
 #: The first two are WAV files.
 SHORT = DEMO_RECORDINGS[:3]
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running_system(tmp_path_factory.mktemp("home"), executors=1, run_workers=2, **NO_EMBEDDINGS) as system:
-        yield system
 
 
 class Worklist:
@@ -61,18 +53,6 @@ class Worklist:
 def unreadable(folder: Path) -> Path:
     path = folder / "broken.wav"
     path.write_text("no sound in here")
-    return path
-
-
-def long_recording(folder: Path) -> Path:
-    """A recording that takes a minute or more: a short one said fifty times."""
-    path = folder / "long.wav"
-    with wave.open(str(SHORT[0])) as source:
-        parameters, frames = source.getparams(), source.readframes(source.getnframes())
-    with wave.open(str(path), "wb") as target:
-        target.setparams(parameters)
-        for _ in range(50):
-            target.writeframes(frames)
     return path
 
 
@@ -119,10 +99,9 @@ def test_ctrl_c_lets_finish_what_runs_and_the_next_call_goes_on(system: System, 
 
 
 def test_a_second_ctrl_c_ends_what_runs_and_the_executor_keeps_its_model(system: System, tmp_path: Path) -> None:
-    worklist = Worklist(tmp_path, [long_recording(tmp_path), SHORT[0]])
+    worklist = Worklist(tmp_path, [long_recording(tmp_path, seconds=900), SHORT[0]])
     process = worklist.start()
-    wait_until(lambda: busy_with(system, worklist.uuids[0]), 150, "the executor is on the long recording")
-    before = executor(system)
+    before = busy_executor(system, worklist.uuids[0], 150)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=150)
@@ -130,26 +109,23 @@ def test_a_second_ctrl_c_ends_what_runs_and_the_executor_keeps_its_model(system:
     assert worklist.statuses[0] == "waiting"
     (run,) = [run for run in system.dagster.runs() if run.partition == worklist.uuids[0]]
     assert run.status == "CANCELED"
-    wait_until(lambda: not busy_with(system, worklist.uuids[0]), 30, "the executor is free again")
-    after = executor(system)
+    wait_until(
+        lambda: all(worker.recording is None for worker in system.pool().workers), 30, "the executor is free again"
+    )
+    after = system.worker(before.name)
+    assert after is not None
     assert (after.pid, after.model_loads) == (before.pid, before.model_loads)
 
 
-def test_status_finds_nothing_wrong_and_says_what_the_executor_did(system: System) -> None:
+def test_status_finds_nothing_wrong_and_says_what_the_executors_did(system: System) -> None:
     command = [sys.executable, "-m", "transcription_dagster", "status"]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert system.stack.url in shown.stdout
     document = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert (document["healthy"], document["problems"]) == (True, [])
-    assert [(one["model_loads"], one["device"]) for one in document["executors"]] == [(1, "cpu:0")]
+    assert [(one["model_loads"], one["device"]) for one in document["executors"]] == [
+        (1, "cpu:0"),
+        (1, "cpu:1"),
+    ]
     assert document["runs"]["SUCCESS"] >= 1
-
-
-def executor(system: System) -> WorkerStatus:
-    (found,) = (worker for worker in system.pool().workers if worker.kind == "gpu")
-    return found
-
-
-def busy_with(system: System, recording: str) -> bool:
-    return executor(system).recording == recording

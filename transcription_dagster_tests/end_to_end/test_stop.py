@@ -1,16 +1,19 @@
-"""Single workers that are asked to stop, once or twice, in the middle of their work, or that stop to be renewed."""
+"""A stack and single workers that are asked to stop, once or twice, in the middle of their work, or to be renewed."""
 
 from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
 from transcription_dagster.queueing.health import WorkerStatus
+from transcription_dagster.stack.stack import running
 from transcription_dagster_tests.faults import (
     NO_EMBEDDINGS,
     attempts_at,
@@ -26,11 +29,56 @@ pytestmark = pytest.mark.system
 JOBS = 6
 
 
+@dataclass
+class Stops:
+    """What a stack was given before the one that is up, and what its two stops left."""
+
+    uuids: list[str]
+    #: Recordings with a transcript, and those with captions, when the first stack had ended in order.
+    transcribed: set[str]
+    captioned: set[str]
+    #: Those with captions when the second had ended at once.
+    captioned_after_all: set[str]
+    #: The stack that was started after them, on the same home.
+    system: System
+
+
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def stops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stops]:
     home = tmp_path_factory.mktemp("home")
-    with running_system(home, executors=1, run_workers=2, max_jobs_per_worker=str(JOBS), **NO_EMBEDDINGS) as system:
-        yield system
+    uuids: list[str] = []
+    with stack(home) as system:
+        uuids += system.register(DEMO_RECORDINGS[:4])
+        system.launch(uuids)
+        stop_while_busy(system, uuids, abort=False)
+        transcribed, captioned = having(system, uuids, "transcript.json"), having(system, uuids, "captions.vtt")
+    with stack(home) as system:
+        stop_while_busy(system, uuids, abort=True)
+        captioned_after_all = having(system, uuids, "captions.vtt")
+    with stack(home) as system:
+        yield Stops(uuids, transcribed, captioned, captioned_after_all, system)
+
+
+@pytest.fixture(scope="module")
+def system(stops: Stops) -> System:
+    return stops.system
+
+
+def stack(home: Path) -> AbstractContextManager[System]:
+    return running_system(home, executors=1, run_workers=2, max_jobs_per_worker=str(JOBS), **NO_EMBEDDINGS)
+
+
+def stop_while_busy(system: System, uuids: Sequence[str], *, abort: bool) -> None:
+    """Stop the stack as soon as an executor works on one of the recordings."""
+    wait_until(
+        lambda: any(worker.recording in uuids for worker in system.pool().alive("gpu")), 120, "an executor is busy"
+    )
+    system.stack.stop(abort=lambda: abort)
+    assert running(system.settings) is None
+
+
+def having(system: System, uuids: Sequence[str], name: str) -> set[str]:
+    return {uuid for uuid in uuids if system.file(uuid, name).exists()}
 
 
 def stop(system: System, worker: WorkerStatus, *, twice: bool) -> None:
@@ -58,6 +106,20 @@ def ended_well(system: System, worker: WorkerStatus) -> None:
     log = (system.settings.home / "logs" / "supervisord.log").read_text()
     # Whether it was expected is a matter of how long the process had run, not of how it ended.
     assert re.findall(rf"exited: {program} \((exit status \d+|terminated by \w+)", log)[-1] == "exit status 0"
+
+
+def test_a_stack_that_is_asked_to_stop_finishes_what_is_under_way_and_begins_nothing_else(stops: Stops) -> None:
+    assert 0 < len(stops.transcribed) < len(stops.uuids)
+    assert stops.captioned == stops.transcribed
+
+
+def test_a_stack_that_is_asked_twice_leaves_what_is_under_way(stops: Stops) -> None:
+    assert stops.captioned_after_all < set(stops.uuids)
+
+
+def test_after_the_next_start_everything_that_was_left_is_done(stops: Stops) -> None:
+    assert {run.status for run in stops.system.finish(stops.uuids)} == {"SUCCESS"}
+    assert having(stops.system, stops.uuids, "captions.vtt") == set(stops.uuids)
 
 
 def test_an_executor_that_is_asked_to_stop_finishes_its_recording(system: System, tmp_path: Path) -> None:

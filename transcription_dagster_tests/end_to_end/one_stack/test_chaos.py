@@ -1,0 +1,19 @@
+"""A short chaos; `make chaos` carries out the long plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster_tests.chaos import SHORT, carry_out, judge
+from transcription_dagster_tests.system import System
+
+
+@pytest.mark.system
+@pytest.mark.timeout(600)
+def test_every_recording_is_published_once_whatever_is_killed_meanwhile(system: System, tmp_path: Path) -> None:
+    recordings, outcome = carry_out(system, SHORT, tmp_path, print)
+    print(outcome)
+    judge(system, recordings, outcome)
+    assert sum(outcome.blows.values()) >= 5
