@@ -220,7 +220,7 @@ def carry_out(system: System, plan: Plan, folder: Path, say: Callable[[str], Non
     """Launch the plan's recordings, strike, and wait; returns the recordings and what became of them."""
     started = time.monotonic()
     short = [DEMO_RECORDINGS[number % len(DEMO_RECORDINGS)] for number in range(plan.recordings - plan.recordings // 5)]
-    long = [long_recording(folder, seconds=120)] * (plan.recordings - len(short))
+    long = [long_recording(folder)] * (plan.recordings - len(short))
     recordings = system.register([*short, *long])
     driver = Driver(system, plan, recordings, say)
     order = list(recordings)

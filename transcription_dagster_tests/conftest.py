@@ -15,17 +15,25 @@ from transcription_dagster.stack.leftovers import end_leftovers
 #: Tests that share one stack: it is started once, so one process has to do them all.
 ONE_STACK = "end_to_end/one_stack/"
 
+#: Tests of whole stacks for whichever process has nothing else to do in the end.
+LAST = "end_to_end/test_up.py"
 
-class StacksTogether(LoadScopeScheduling):
-    """Keeps the tests of a file in one process, and those that share a stack."""
+
+class TwoStacksAtATime(LoadScopeScheduling):
+    """Keeps the tests of a file in one process, those that share a stack, and those that have one for themselves.
+
+    With three processes two have stacks, which wait a good deal, and the third does the small tests meanwhile.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        return ONE_STACK if ONE_STACK in file else file
+        if ONE_STACK in file:
+            return ONE_STACK
+        return "stacks" if "end_to_end/" in file and not file.endswith(LAST) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    return StacksTogether(config, log)
+    return TwoStacksAtATime(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,8 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the stacks first, since they take longest, and the small tests into what time is left."""
-    items.sort(key=lambda item: item.get_closest_marker("system") is None)
+    """Put the stacks first, since they take longest, but for the last."""
+
+    def place(item: pytest.Item) -> int:
+        if item.nodeid.split("::")[0].endswith(LAST):
+            return 2
+        return 0 if item.get_closest_marker("system") else 1
+
+    items.sort(key=place)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_unt
 NO_EMBEDDINGS = {"embedder": "none"}
 
 
-def long_recording(folder: Path, *, seconds: int = 240) -> Path:
+def long_recording(folder: Path, *, seconds: int = 120) -> Path:
     """A recording that is long enough to strike while it is transcribed: the demo's, one after the other.
 
     One and the same said again and again would count as a loop, and be heard again and again.

@@ -50,7 +50,7 @@ def stops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stops]:
     uuids: list[str] = []
     with stack(home) as system:
         # A short one is done before anybody has seen the executor busy with it.
-        uuids += system.register([*[long_recording(tmp_path_factory.mktemp("long"), seconds=150)] * 3, SHORT])
+        uuids += system.register([*[long_recording(tmp_path_factory.mktemp("long"))] * 3, SHORT])
         system.launch(uuids)
         stop_while_busy(system, uuids, abort=False)
         transcribed, captioned = having(system, uuids, "transcript.json"), having(system, uuids, "captions.vtt")

@@ -61,7 +61,7 @@ class ProcessWatch:
 
 @dataclass(frozen=True)
 class Backfill:
-    """What was done: the demo's recordings first, then the shorter of them again and again."""
+    """What was done: the demo's recordings first, then the shortest of them again and again."""
 
     uuids: list[str]
     runs: list[Run]
@@ -71,7 +71,7 @@ class Backfill:
 
 @pytest.fixture(scope="module")
 def backfill(system: System) -> Backfill:
-    uuids = system.register([*DEMO_RECORDINGS, *DEMO_RECORDINGS[:4] * 8])
+    uuids = system.register([*DEMO_RECORDINGS, *DEMO_RECORDINGS[:2] * 16])
     jobs_before = jobs_served(system)
     with ProcessWatch(system.stack.pid) as watch:
         system.backfill(uuids, ASSETS)
