@@ -182,7 +182,7 @@ class Driver:
 
     def settle(self) -> None:
         """Wait until every run has ended, the retries too, and note what came of the recordings."""
-        wait_until(self._is_quiet, self._plan.patience, "all runs have ended and no job is left")
+        wait_until(self._is_quiet, self._plan.patience, "all runs have ended and no job is left", every=1.0)
         with connect(self._system.url) as connection:
             rows = connection.execute("SELECT recording::text FROM transcription_data.transcripts")
             self.outcome.published = Counter(row["recording"] for row in rows if row["recording"] in self._recordings)
@@ -206,6 +206,8 @@ class Driver:
         return [line for line in self._system.log_of(run_id) if "fail" in line.lower() or "lost" in line]
 
     def _is_quiet(self) -> bool:
+        if self._system.dagster.runs(statuses=[*WAITING_STATUSES, *ACTIVE_STATUSES]):
+            return False
         runs = self._system.dagster.runs()
         newest = {run.partition: run for run in reversed(runs)}
         waiting = [run for run in newest.values() if self._will_go_on(run.status, run.tags)]

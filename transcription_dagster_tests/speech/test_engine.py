@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,14 +20,16 @@ from transcription_dagster_tests.speech.helpers import text_of, transcribe, word
 
 FORMATS = ["wav", "mp3", "flac", "ogg", "m4a", "mp4", "late", "webm"]
 
-#: What `model.transcribe` alone gets wrong on these recordings, in words of 604, and what a different decoder of the
-#: noisy Opus recording may add: at its edge between two sentences one sample decides.
-BASELINE_WORD_ERRORS, DECODER_LEEWAY = 9, 6
 
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plain_model():
     return whisper.load_model(BULLETIN, "cpu")
+
+
+@pytest.fixture(scope="module")
+def heard(engine, recordings):
+    """What is heard in a demo recording with the options that nobody chose, each once."""
+    return cache(lambda name: transcribe(engine, recordings[name].flac))
 
 
 #: Prints whether the word alignment was found compiled.
@@ -48,9 +51,9 @@ SAMPLED = {"condition_on_previous_text": False, "temperatures": (0.4, 0.8)}
     [*((name, {}) for name in FORMATS), ("late", BEAMS), ("flac", SAMPLED)],
     ids=[*FORMATS, "beams", "sampled"],
 )
-def test_words_times_and_probabilities_are_exactly_whispers(engine, plain_model, recordings, name, options):
+def test_words_times_and_probabilities_are_exactly_whispers(engine, plain_model, recordings, heard, name, options):
     recording = recordings[name]
-    transcript = transcribe(engine, recording.flac, **options)
+    transcript = transcribe(engine, recording.flac, **options) if options else heard(name)
     parameters = dict(options)
     if "temperatures" in parameters:
         parameters["temperature"] = parameters.pop("temperatures")
@@ -68,20 +71,10 @@ def test_words_times_and_probabilities_are_exactly_whispers(engine, plain_model,
     assert text_of(transcript) == plain["text"].strip()
 
 
-def test_the_word_error_rate_is_the_checkpoints_own(engine, recordings):
-    options = {"temperatures": (0.0,), "condition_on_previous_text": False, "language": "en"}
-    errors = {
-        name: word_errors(recording.text, text_of(transcribe(engine, recording.flac, **options)))
-        for name, recording in recordings.items()
-    }
-    assert sum(errors.values()) <= BASELINE_WORD_ERRORS + DECODER_LEEWAY, errors
-    assert errors.pop("webm") <= 10
-    assert sum(errors.values()) <= 4
-
-
 @pytest.mark.parametrize("name", FORMATS)
-def test_removing_invented_speech_changes_nothing_in_a_clean_recording(engine, recordings, name):
-    cautious = transcribe(engine, recordings[name].flac, remove_invented_speech=True)
+def test_removing_invented_speech_changes_nothing_in_a_clean_recording(engine, recordings, heard, name):
+    cautious = heard(name)
+    assert cautious.options["remove_invented_speech"]
     trusting = transcribe(engine, recordings[name].flac, remove_invented_speech=False)
     assert (cautious.words, cautious.segments, cautious.removed) == (trusting.words, trusting.segments, ())
 
@@ -91,8 +84,8 @@ def test_the_same_recording_gives_the_same_words_again(engine, recordings):
     assert first == second
 
 
-def test_segments_point_at_all_words_in_order(engine, recordings):
-    transcript = transcribe(engine, recordings["ogg"].flac)
+def test_segments_point_at_all_words_in_order(heard):
+    transcript = heard("ogg")
     places = [place for segment in transcript.segments for place in range(segment.first, segment.stop)]
     assert places == list(range(len(transcript.words)))
     for segment in transcript.segments:

@@ -52,7 +52,7 @@ def test_a_run_is_canceled_in_the_middle_of_its_transcription_and_the_executor_t
         wait_until(
             lambda: all(worker.recording is None for worker in system.pool().workers), SECONDS, "everybody is free"
         )
-        following = system.register(DEMO_RECORDINGS[:6])
+        following = system.register(DEMO_RECORDINGS[:3])
         system.launch(following)
         assert {run.status for run in system.finish(following)} == {"SUCCESS"}
     assert executor.name in {request["result"]["executor"] for request in requests_of(system, following)}

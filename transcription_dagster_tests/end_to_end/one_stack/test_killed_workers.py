@@ -97,7 +97,7 @@ def test_nothing_is_left_over(system: System) -> None:
 
 
 def runs_of(system: System, recording: str) -> list[str]:
-    return [run.id for run in system.dagster.runs() if run.partition == recording]
+    return [run.id for run in system.dagster.runs(tags={"dagster/partition": recording})]
 
 
 def all_recordings(system: System) -> list[str]:

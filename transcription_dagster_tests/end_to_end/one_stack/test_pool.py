@@ -22,6 +22,9 @@ from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, REFE
 
 pytestmark = pytest.mark.system
 
+#: Much less than a Python process takes to start.
+_LOOK_SECONDS = 0.2
+
 ASSETS = ("audio", "transcript", "transcript_txt", "captions_srt", "captions_vtt")
 
 
@@ -44,7 +47,7 @@ class ProcessWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(0.05):
+        while not self._over.wait(_LOOK_SECONDS):
             self.seen |= self._look()
 
     def _look(self) -> set[tuple[int, float]]:
@@ -98,7 +101,8 @@ def test_the_pool_says_exactly_what_the_model_itself_says(system: System, backfi
     references = {reference["file"]: reference for reference in REFERENCES}
     model = whisper.load_model(str(CHECKPOINT))
     torch.set_num_threads(1)
-    errors = words = 0
+    errors: dict[str, int] = {}
+    words = 0
     for recording, path in zip(backfill.uuids, DEMO_RECORDINGS, strict=False):
         (samples,) = read_blocks(system.file(recording, "audio.flac"), 600)
         expected = model.transcribe(
@@ -111,10 +115,14 @@ def test_the_pool_says_exactly_what_the_model_itself_says(system: System, backfi
             for word in segment["words"]
         ]
         meant = references[path.name]["text"].split()
-        errors += Levenshtein.distance(system.file(recording, "transcript.txt").read_text().split(), meant)
+        said = system.file(recording, "transcript.txt").read_text().split()
+        errors[path.suffix] = errors.get(path.suffix, 0) + Levenshtein.distance(said, meant)
         words += len(meant)
-    # The checkpoint's own rate: 0.015 to 0.02, by how the machine rounds.
-    assert errors / words < 0.025
+    # The checkpoint's own rate: 0.015 to 0.02, by how the machine rounds. Most are in the noisy Opus recording, where
+    # at an edge between two sentences one sample decides.
+    assert sum(errors.values()) / words < 0.025, errors
+    assert errors.pop(".webm") <= 10
+    assert sum(errors.values()) <= 4, errors
 
 
 def test_results_lie_in_the_store_under_their_names(system: System) -> None:
