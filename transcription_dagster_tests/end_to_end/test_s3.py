@@ -10,6 +10,7 @@ import pytest
 
 from transcription_dagster.clients.sources.base import recording_of
 from transcription_dagster.text.transcribe_json import read_transcript
+from transcription_dagster_tests.faults import NO_EMBEDDINGS
 from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
 
@@ -35,7 +36,7 @@ def system(aws: AwsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         Bucket="archive", NotificationConfiguration={"QueueConfigurations": [target]}
     )
     home = tmp_path_factory.mktemp("home")
-    with running_system(home, source_sqs=queue, store="s3://results/transcripts") as system:
+    with running_system(home, source_sqs=queue, store="s3://results/transcripts", **NO_EMBEDDINGS) as system:
         yield system
 
 

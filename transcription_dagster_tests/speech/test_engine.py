@@ -18,7 +18,8 @@ from transcription_dagster_tests import corpus
 from transcription_dagster_tests.speech.conftest import BULLETIN
 from transcription_dagster_tests.speech.helpers import text_of, transcribe, word_errors
 
-FORMATS = ["wav", "mp3", "flac", "ogg", "m4a", "mp4", "late", "webm"]
+#: Demo recordings by their format: a short one, one that begins with silence, one of several windows, a noisy one.
+NAMES = ["wav", "late", "ogg", "webm"]
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +49,8 @@ SAMPLED = {"condition_on_previous_text": False, "temperatures": (0.4, 0.8)}
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [*((name, {}) for name in FORMATS), ("late", BEAMS), ("flac", SAMPLED)],
-    ids=[*FORMATS, "beams", "sampled"],
+    [*((name, {}) for name in NAMES), ("late", BEAMS), ("flac", SAMPLED)],
+    ids=[*NAMES, "beams", "sampled"],
 )
 def test_words_times_and_probabilities_are_exactly_whispers(engine, plain_model, recordings, heard, name, options):
     recording = recordings[name]
@@ -71,7 +72,7 @@ def test_words_times_and_probabilities_are_exactly_whispers(engine, plain_model,
     assert text_of(transcript) == plain["text"].strip()
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", NAMES)
 def test_removing_invented_speech_changes_nothing_in_a_clean_recording(engine, recordings, heard, name):
     cautious = heard(name)
     assert cautious.options["remove_invented_speech"]

@@ -52,7 +52,7 @@ def test_a_batch_goes_on_when_postgres_comes_back(system: System, tmp_path: Path
 
 def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(system: System, tmp_path: Path) -> None:
     before = workers(system)
-    recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:3]])
+    recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:2]])
     system.launch(recordings)
     busy_executor(system, recordings[0])
     with psycopg.connect(system.url, autocommit=True) as connection:
@@ -70,7 +70,7 @@ def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(system: System
 
 def test_a_server_without_a_free_connection_is_waited_for(system: System, tmp_path: Path) -> None:
     before = workers(system)
-    recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:3]])
+    recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:2]])
     system.launch(recordings)
     busy_executor(system, recordings[0])
     with ExitStack() as taken:
