@@ -15,25 +15,25 @@ from transcription_dagster.stack.leftovers import end_leftovers
 #: Tests that share one stack: it is started once, so one process has to do them all.
 ONE_STACK = "end_to_end/one_stack/"
 
-#: Tests of whole stacks for whichever process has nothing else to do in the end.
-LAST = "end_to_end/test_up.py"
+#: Tests of stacks for the process that does the small tests afterwards.
+THIRD = "end_to_end/test_up.py"
 
 
-class TwoStacksAtATime(LoadScopeScheduling):
-    """Keeps the tests of a file in one process, those that share a stack, and those that have one for themselves.
+class FewStacksAtATime(LoadScopeScheduling):
+    """Keeps the tests of a file in one process, those that share a stack, and most of those that have their own.
 
-    With three processes two have stacks, which wait a good deal, and the third does the small tests meanwhile.
+    With three processes two have stacks to the end, which wait a good deal, and the third does the small tests.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
         if ONE_STACK in file:
             return ONE_STACK
-        return "stacks" if "end_to_end/" in file and not file.endswith(LAST) else file
+        return "stacks" if "end_to_end/" in file and not file.endswith(THIRD) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    return TwoStacksAtATime(config, log)
+    return FewStacksAtATime(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,14 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the stacks first, since they take longest, but for the last."""
-
-    def place(item: pytest.Item) -> int:
-        if item.nodeid.split("::")[0].endswith(LAST):
-            return 2
-        return 0 if item.get_closest_marker("system") else 1
-
-    items.sort(key=place)
+    """Put the stacks first, since they take longest, and let the small tests fill the time that is left."""
+    items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_an_executor_that_is_asked_to_stop_finishes_its_recording(system: System
 
 
 def test_an_executor_that_is_asked_twice_gives_its_recording_back(system: System, tmp_path: Path) -> None:
-    (recording,) = system.register([long_recording(tmp_path, seconds=360)])
+    (recording,) = system.register([long_recording(tmp_path, seconds=240)])
     system.launch([recording])
     executor = busy_executor(system, recording)
     stop(system, executor, twice=True)
