@@ -32,7 +32,7 @@ RANKS = {part: rank for rank, parts in enumerate(LEVELS) for part in parts}
 CONFINED = {
     "dagster": {"defs", "definitions", "launch", "workers", "stack", "cli"},
     "procrastinate": {"queueing", "launch", "workers"},
-    "sqlalchemy": {"database"},
+    "sqlalchemy": {"database", "launch"},
     "alembic": {"database"},
     "pgvector": {"database"},
     "torch": {"speech", "defs", "cli"},

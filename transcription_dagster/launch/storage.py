@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import takewhile
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 from dagster import DagsterEventType, EventLogEntry, RunsFilter
@@ -29,8 +28,14 @@ from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
-from dagster_postgres.utils import DagsterPostgresException, create_pg_engine, pg_url_from_config
+from dagster_postgres.utils import (
+    DagsterPostgresException,
+    create_pg_engine,
+    pg_url_from_config,
+    set_pg_statement_timeout,
+)
 from psycopg2.errors import QueryCanceled, ReadOnlySqlTransaction
+from sqlalchemy import Engine, event
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from transcription_dagster.errors import DatabaseUnavailable
@@ -97,27 +102,26 @@ def _is_generator(function: Callable[..., Any]) -> bool:
 
 
 @cache
-def _connections(postgres_url: str, statement_timeout: int = 0) -> Any:
-    """An engine for all of this process's instances of Dagster; milliseconds that a statement may take, or 0."""
-    options = parse_qs(urlsplit(postgres_url).query).get("options", [])
-    if statement_timeout:
-        options.append(f"-c statement_timeout={statement_timeout}")
-    # As many at a time as there are threads that ask, as without a pool.
-    return create_pg_engine(
+def _connections(postgres_url: str, statement_timeout: int | None = None) -> Engine:
+    """An engine for all of this process's instances of Dagster; milliseconds that a statement may take."""
+    engine = create_pg_engine(
         postgres_url,
         isolation_level="AUTOCOMMIT",
         pool_size=_KEPT_CONNECTIONS,
+        # As many at a time as there are threads that ask, as without a pool.
         max_overflow=-1,
         pool_recycle=_CONNECTION_SECONDS,
-        connect_args={"options": " ".join(options)},
     )
+    if statement_timeout is not None:
+        event.listen(engine, "connect", lambda connection, _: set_pg_statement_timeout(connection, statement_timeout))
+    return engine
 
 
 class _Connected:
     """A part of Dagster's storage that shares the connections of its process."""
 
     postgres_url: str
-    _engine: Any
+    _engine: Engine
 
     def __init__(self, postgres_url: str) -> None:
         super().__init__(postgres_url)  # type: ignore[call-arg]  # of the part of dagster-postgres beside this class

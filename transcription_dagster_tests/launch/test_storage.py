@@ -94,6 +94,48 @@ def test_the_daemon_sees_a_failure_only_when_the_run_counts_as_failed(instance: 
     assert seen() == [slow.run_id, quick.run_id]
 
 
+def test_connections_are_kept_from_call_to_call_and_from_instance_to_instance(
+    instance: DagsterInstance, database: str
+) -> None:
+    def processes() -> set[int]:
+        with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return {pid for (pid,) in cursor.fetchall()}
+
+    def use(used: DagsterInstance) -> None:
+        used.get_runs()
+        used.has_dynamic_partition("recordings", "nobody")
+        used.all_instigator_state()
+
+    use(instance)
+    before = processes()
+    assert before
+    use(instance)
+    with DagsterInstance.from_ref(instance.get_ref()) as another:
+        use(another)
+    assert processes() == before
+
+
+def test_the_time_of_a_statement_is_limited_where_that_is_asked_for(instance: DagsterInstance) -> None:
+    instance.optimize_for_webserver(statement_timeout=50, pool_recycle=3600, max_overflow=20)
+    with (
+        instance.event_log_storage.index_connection() as connection,
+        pytest.raises(sqlalchemy.exc.OperationalError, match="statement timeout"),
+    ):
+        connection.execute(sqlalchemy.text("SELECT pg_sleep(10)"))
+
+
+def test_a_partition_that_was_seen_and_is_deleted_is_gone(instance: DagsterInstance) -> None:
+    assert not instance.has_dynamic_partition("recordings", "somebody")
+    instance.add_dynamic_partitions("recordings", ["somebody", "another"])
+    assert instance.has_dynamic_partition("recordings", "somebody")
+    instance.delete_dynamic_partition("recordings", "somebody")
+    assert not instance.has_dynamic_partition("recordings", "somebody")
+    assert instance.has_dynamic_partition("recordings", "another")
+
+
 def failure_of(run: DagsterRun) -> EventLogEntry:
     event = DagsterEvent(
         event_type_value=DagsterEventType.RUN_FAILURE.value,
