@@ -241,8 +241,8 @@ def _as_before(_environment: tuple[tuple[str, str], ...], _env_file: tuple[str, 
 
 def _state_of_env_file() -> tuple[str, int, int] | None:
     """What changes when `.env` is another file than it was; None where there is none."""
-    path = Path(".env").absolute()
     try:
+        path = Path(".env").absolute()
         state = path.stat()
     except FileNotFoundError:
         return None

@@ -17,9 +17,8 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.workers.lost_runs import close_lost_run
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState
 
-#: Dagster's storage in this process: seconds a statement may take, and after which a connection is replaced.
+#: How long a statement of Dagster's storage may take in this process; a run waits for each.
 _STATEMENT_SECONDS = 60
-_CONNECTION_SECONDS = 3600
 
 
 class RunWorker:
@@ -46,10 +45,8 @@ class RunWorker:
         check_version(engine)
         engine.dispose()
         self._instance = DagsterInstance.get()
-        # Without this dagster-postgres opens a connection for every event it writes.
-        self._instance.optimize_for_webserver(
-            statement_timeout=_STATEMENT_SECONDS * 1000, pool_recycle=_CONNECTION_SECONDS, max_overflow=4
-        )
+        # Our storage keeps its connections anyhow, and takes of this the time limit alone.
+        self._instance.optimize_for_webserver(_STATEMENT_SECONDS * 1000, pool_recycle=3600, max_overflow=4)
 
     async def _execute(self, context: procrastinate.JobContext, run_id: str) -> None:
         self.state.recording = run_id
