@@ -7,14 +7,16 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+import psycopg
 import pytest
+from psycopg.rows import DictRow
 
 import transcription_dagster
 from transcription_dagster.clients.dagster_graphql import DagsterClient
@@ -29,7 +31,8 @@ from transcription_dagster.clients.dagster_values import (
 )
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.queueing.health import PoolStatus, WorkerStatus, read_pool
+from transcription_dagster.queueing.app import connect
+from transcription_dagster.queueing.health import PoolStatus, WorkerStatus, pool_status
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.plan import plan
 from transcription_dagster.stack.postgres import database_url
@@ -63,9 +66,21 @@ class System:
     stack: RunningStack
     dagster: DagsterClient
     url: str
+    #: Kept from one look at the pool to the next, for tests look several times in a second.
+    _connection: psycopg.Connection[DictRow] | None = None
 
     def pool(self) -> PoolStatus:
-        return read_pool(self.url, stale_seconds=self.settings.stale_seconds)
+        if self._connection is not None:
+            try:
+                return pool_status(self._connection, stale_seconds=self.settings.stale_seconds)
+            except psycopg.OperationalError:
+                self._connection.close()
+        self._connection = connect(self.url)
+        return pool_status(self._connection, stale_seconds=self.settings.stale_seconds)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
 
     def worker(self, name: str) -> WorkerStatus | None:
         """The worker whose name begins with `name`."""
@@ -197,8 +212,8 @@ def running_system(home: Path, *, executors: int = 1, run_workers: int = 2, **se
         loaded = load_settings()
         stack = start(plan(loaded, cpu_executors=executors, run_workers=run_workers, port=0), loaded)
         try:
-            with DagsterClient(stack.url) as client:
-                yield System(loaded, stack, client, database_url(loaded))
+            with DagsterClient(stack.url) as client, closing(System(loaded, stack, client, database_url(loaded))) as up:
+                yield up
         finally:
             stack.stop(abort=lambda: True)
 

@@ -26,7 +26,7 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_
 
 pytestmark = pytest.mark.system
 
-JOBS = 6
+JOBS = 5
 SHORT = DEMO_RECORDINGS[0]
 
 
