@@ -42,8 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the stacks first, since they take longest, and let the small tests fill the time that is left."""
-    items.sort(key=lambda item: item.get_closest_marker("system") is None)
+    """Put the stacks first, since they take longest, then what waits for processes; small tests fill what is left."""
+    items.sort(key=lambda item: (item.get_closest_marker("system") is None, "/stack/" not in item.nodeid))
 
 
 @pytest.fixture
