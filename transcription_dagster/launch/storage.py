@@ -60,7 +60,8 @@ _OUTAGES = (psycopg2.OperationalError, psycopg2.InterfaceError, ReadOnlySqlTrans
 def is_outage(error: BaseException) -> bool:
     """Whether an error of Dagster's storage says that the database cannot be reached or takes no statements now."""
     failed = error.__cause__ if isinstance(error, DagsterPostgresException) else error
-    reason = getattr(failed, "orig", None)
+    # What fails outside of a statement, such as a change of the isolation level, comes as the driver's own error.
+    reason = getattr(failed, "orig", failed)
     if isinstance(reason, QueryCanceled):  # a statement that took too long
         return False
     return isinstance(reason, _OUTAGES) or getattr(failed, "connection_invalidated", False)

@@ -70,6 +70,7 @@ def test_what_a_server_refuses_is_no_outage_but_that_it_takes_no_writes_is_one(
 def test_a_connection_that_is_refused_or_was_cut_is_an_outage() -> None:
     for error in (psycopg2.OperationalError("refused"), psycopg2.InterfaceError("connection already closed")):
         assert is_outage(sqlalchemy.exc.DBAPIError("SELECT 1", {}, error))
+        assert is_outage(error)
     assert not is_outage(ValueError("no database's fault"))
 
 
