@@ -230,11 +230,11 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises `InvalidSetting` that names the variable and what was wrong with its value, never the value of a secret.
     """
-    return _read(overrides) if overrides else _as_before(tuple(os.environ.items()), _state_of_env_file())
+    return _read(overrides) if overrides else _remembered(tuple(os.environ.items()), _state_of_env_file())
 
 
 @lru_cache(maxsize=1)
-def _as_before(_environment: tuple[tuple[str, str], ...], _env_file: tuple[str, int, int] | None) -> Settings:
+def _remembered(_environment: tuple[tuple[str, str], ...], _env_file: tuple[str, int, int] | None) -> Settings:
     # A step asks for them several times, and reading them anew takes as long as two of its statements.
     return _read({})
 

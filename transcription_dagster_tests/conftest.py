@@ -32,6 +32,7 @@ class FewStacksAtATime(LoadScopeScheduling):
         return "stacks" if "end_to_end/" in file and not file.endswith(THIRD) else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return FewStacksAtATime(config, log)
 

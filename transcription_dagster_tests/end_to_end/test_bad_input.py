@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -22,6 +21,7 @@ from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.faults import NO_EMBEDDINGS, unfinished_jobs
 from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.processes import below, of_each
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system
 
 pytestmark = pytest.mark.system
@@ -180,8 +180,8 @@ def everything(system: System) -> Iterator[tuple[str, bytes]]:
     for path in system.settings.home.rglob("*"):
         if path.is_file():
             yield str(path), path.read_bytes()
-    for process in psutil.Process(system.stack.pid).children(recursive=True):
-        yield f"command line of {process.pid}", " ".join(process.cmdline()).encode()
+    for pid, command in of_each(below(system.stack.pid), lambda process: (process.pid, process.cmdline())):
+        yield f"command line of {pid}", " ".join(command).encode()
     with psycopg.connect(system.url) as connection:
         tables = connection.execute(
             "SELECT table_schema, table_name FROM information_schema.tables"

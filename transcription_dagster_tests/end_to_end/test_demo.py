@@ -14,6 +14,7 @@ import pytest
 
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.stack import running
+from transcription_dagster_tests.processes import of_each
 from transcription_dagster_tests.system import DEMO, DEMO_RECORDINGS
 
 pytestmark = pytest.mark.system
@@ -41,16 +42,10 @@ def test_the_demo_transcribes_eight_recordings_on_two_executors_and_ends(home: P
     assert " ".join(words) in " ".join(finished.stdout.split())
     assert words[0] == said_first(entries[0]["uuid"])
     assert f"{store.as_uri()}/" in finished.stdout
-    assert not [process for process in psutil.process_iter() if belongs_to(process, home)]
+    commands = of_each(psutil.process_iter(), lambda process: process.cmdline())
+    assert not [command for command in commands if any(str(home) in part for part in command)]
 
 
 def said_first(recording: str) -> str:
     references = json.loads((DEMO / "recordings" / "references.json").read_text())
     return next(entry["text"].split()[0] for entry in references if entry["uuid"] == recording)
-
-
-def belongs_to(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return any(str(folder) in part for part in process.cmdline())
-    except psutil.NoSuchProcess:
-        return False

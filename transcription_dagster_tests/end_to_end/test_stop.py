@@ -83,6 +83,24 @@ def having(system: System, uuids: Sequence[str], name: str) -> set[str]:
     return {uuid for uuid in uuids if system.file(uuid, name).exists()}
 
 
+@dataclass(frozen=True)
+class AtWork:
+    """A recording that is being transcribed, and who is on it."""
+
+    recording: str
+    run_id: str
+    executor: WorkerStatus
+    run_worker: WorkerStatus
+
+
+def at_work(system: System, folder: Path, *, seconds: int = 120) -> AtWork:
+    """Launch the run of a recording of `seconds`, and wait until an executor is in the middle of it."""
+    (recording,) = system.register([long_recording(folder, seconds=seconds)])
+    run_id = system.launch([recording])[recording]
+    run_worker = busy_run_worker(system, run_id)
+    return AtWork(recording, run_id, busy_executor(system, recording), run_worker)
+
+
 def stop(system: System, worker: WorkerStatus, *, twice: bool) -> None:
     process = psutil.Process(worker.pid)
     process.send_signal(signal.SIGTERM)
@@ -125,47 +143,39 @@ def test_after_the_next_start_everything_that_was_left_is_done(stops: Stops) -> 
 
 
 def test_an_executor_that_is_asked_to_stop_finishes_its_recording(system: System, tmp_path: Path) -> None:
-    (recording,) = system.register([long_recording(tmp_path)])
-    system.launch([recording])
-    executor = busy_executor(system, recording)
-    stop(system, executor, twice=False)
-    wait_until(lambda: attempts_at(system, recording) == ["done"], 90, "the recording is finished")
-    ended_well(system, executor)
-    assert [run.status for run in system.finish([recording])] == ["SUCCESS"]
+    work = at_work(system, tmp_path)
+    stop(system, work.executor, twice=False)
+    wait_until(lambda: attempts_at(system, work.recording) == ["done"], 90, "the recording is finished")
+    ended_well(system, work.executor)
+    assert [run.status for run in system.finish([work.recording])] == ["SUCCESS"]
 
 
 def test_an_executor_that_is_asked_twice_gives_its_recording_back(system: System, tmp_path: Path) -> None:
-    (recording,) = system.register([long_recording(tmp_path, seconds=240)])
-    system.launch([recording])
-    executor = busy_executor(system, recording)
-    stop(system, executor, twice=True)
-    ended_well(system, executor)
-    assert [run.status for run in system.finish([recording])] == ["SUCCESS"]
-    assert attempts_at(system, recording) == ["the executor was stopped", "done"]
+    work = at_work(system, tmp_path, seconds=240)
+    stop(system, work.executor, twice=True)
+    ended_well(system, work.executor)
+    assert [run.status for run in system.finish([work.recording])] == ["SUCCESS"]
+    assert attempts_at(system, work.recording) == ["the executor was stopped", "done"]
 
 
 def test_a_run_worker_that_is_asked_to_stop_finishes_its_run(system: System, tmp_path: Path) -> None:
-    (recording,) = system.register([long_recording(tmp_path)])
-    run_id = system.launch([recording])[recording]
-    worker = busy_run_worker(system, run_id)
-    busy_executor(system, recording)
-    stop(system, worker, twice=False)
-    ended_well(system, worker)
-    assert [(run.id, run.status) for run in system.finish([recording])] == [(run_id, "SUCCESS")]
+    work = at_work(system, tmp_path)
+    stop(system, work.run_worker, twice=False)
+    ended_well(system, work.run_worker)
+    assert [(run.id, run.status) for run in system.finish([work.recording])] == [(work.run_id, "SUCCESS")]
 
 
 def test_the_run_of_a_run_worker_that_is_asked_twice_is_done_by_another_and_not_transcribed_again(
     system: System, tmp_path: Path
 ) -> None:
-    (recording,) = system.register([long_recording(tmp_path)])
-    run_id = system.launch([recording])[recording]
-    worker = busy_run_worker(system, run_id)
-    busy_executor(system, recording)
-    stop(system, worker, twice=True)
-    ended_well(system, worker)
-    wait_until(lambda: [run.id for run in system.runs_of([recording])] != [run_id], 60, "the run is tried again")
-    assert [run.status for run in system.finish([recording])] == ["SUCCESS"]
-    assert attempts_at(system, recording) == ["done"]
+    work = at_work(system, tmp_path)
+    stop(system, work.run_worker, twice=True)
+    ended_well(system, work.run_worker)
+    wait_until(
+        lambda: [run.id for run in system.runs_of([work.recording])] != [work.run_id], 60, "the run is tried again"
+    )
+    assert [run.status for run in system.finish([work.recording])] == ["SUCCESS"]
+    assert attempts_at(system, work.recording) == ["done"]
 
 
 def test_workers_are_renewed_between_jobs_and_nothing_is_lost_by_it(system: System) -> None:

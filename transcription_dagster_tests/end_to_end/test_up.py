@@ -20,7 +20,8 @@ from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.leftovers import end_leftovers
 from transcription_dagster.stack.stack import RunningStack, running
 from transcription_dagster.stack.supervisor import ProgramState
-from transcription_dagster_tests.stack.small_stack import children, still_running, until
+from transcription_dagster_tests.processes import addresses, below, of_each, running_yet
+from transcription_dagster_tests.stack.small_stack import until
 
 CHECKPOINT = Path(__file__).parents[2] / "transcription_dagster" / "demo" / "bulletin.pt"
 SECRET = "planted-secret-7c1f"
@@ -107,25 +108,19 @@ def test_up_serves_the_ui_and_ends_cleanly(started_up: Up):
     stack = started_up.stack
     assert stack.url in started_up.said()
     assert httpx.get(f"{stack.url}/server_info", trust_env=False).is_success
-    listening = [
-        connection.laddr.ip
-        for process in children(stack)
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert set(listening) == {"127.0.0.1"}
+    everything = [psutil.Process(stack.pid), *below(stack.pid)]
+    assert addresses(everything) == {"127.0.0.1"}
 
-    everything = [psutil.Process(stack.pid), *children(stack)]
-    commands = [part for process in everything for part in process.cmdline()]
-    assert not [part for part in commands if SECRET in part]
+    commands = dict(of_each(everything, lambda process: (process.pid, process.cmdline())))
+    assert not [pid for pid, command in commands.items() if any(SECRET in part for part in command)]
 
-    os.kill(next(child.pid for child in children(stack) if "gpu-worker" in child.cmdline()), signal.SIGKILL)
+    os.kill(next(pid for pid, command in commands.items() if "gpu-worker" in command), signal.SIGKILL)
     until(lambda: "gpu-worker-cpu-0 was started again" in started_up.said())
 
     started_up.process.send_signal(signal.SIGINT)
     started_up.ends_with(0)
     assert "Everything is stopped." in started_up.said()
-    assert not still_running(everything)
+    assert not running_yet(everything)
     assert end_leftovers(started_up.home) == 0
     kept = [path for path in started_up.home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     assert kept == []
@@ -133,19 +128,19 @@ def test_up_serves_the_ui_and_ends_cleanly(started_up: Up):
 
 @pytest.mark.system
 def test_up_ends_in_order_when_its_supervisor_is_asked_to_stop(started_up: Up):
-    everything = children(started_up.stack)
+    everything = below(started_up.stack.pid)
     os.kill(started_up.stack.pid, signal.SIGTERM)
     started_up.ends_with(0)
-    assert not still_running(everything)
+    assert not running_yet(everything)
 
 
 @pytest.mark.system
 def test_up_says_so_when_its_supervisor_is_killed_and_leaves_nothing_running(started_up: Up):
-    everything = children(started_up.stack)
+    everything = below(started_up.stack.pid)
     os.kill(started_up.stack.pid, signal.SIGKILL)
     started_up.ends_with(1)
     assert "the supervisor ended" in started_up.said()
-    assert not still_running(everything)
+    assert not running_yet(everything)
 
 
 def _refused(home: Path, *arguments: str, **variables: str) -> str:

@@ -13,8 +13,17 @@ from pathlib import Path
 import psycopg2
 import pytest
 import sqlalchemy
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
-from dagster._core.events import JobFailureData
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    EventLogEntry,
+)
+from dagster._core.events import JobFailureData, StepMaterializationData
 
 from transcription_dagster.launch.storage import PatientPostgresStorage, is_outage
 from transcription_dagster.settings import Settings
@@ -119,6 +128,30 @@ def test_connections_are_kept_from_call_to_call_and_from_instance_to_instance(
     assert processes() == before
 
 
+def test_a_kept_connection_that_was_cut_is_replaced_also_where_a_transaction_begins_with_it(
+    instance: DagsterInstance, database: str
+) -> None:
+    run = instance.add_run(DagsterRun(job_name="transcribe_recordings"))
+    materialization = DagsterEvent(
+        event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+        job_name=run.job_name,
+        event_specific_data=StepMaterializationData(AssetMaterialization("transcript")),
+    )
+    entry = entry_of(run, materialization)
+    # A connection that has been through one is told at the next how isolated it is to be, before any statement;
+    # each of those kept has been through one after so many.
+    for _ in range(10):
+        instance.event_log_storage.store_asset_event(entry, 1)
+    with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert cursor.fetchall()
+    instance.event_log_storage.store_asset_event(entry, 1)
+    assert instance.has_asset_key(AssetKey("transcript"))
+
+
 def test_the_time_of_a_statement_is_limited_where_that_is_asked_for(instance: DagsterInstance) -> None:
     instance.optimize_for_webserver(statement_timeout=50, pool_recycle=3600, max_overflow=20)
     with (
@@ -143,8 +176,12 @@ def failure_of(run: DagsterRun) -> EventLogEntry:
         job_name=run.job_name,
         event_specific_data=JobFailureData(error=None, failure_reason=None, first_step_failure_event=None),
     )
+    return entry_of(run, event)
+
+
+def entry_of(run: DagsterRun, event: DagsterEvent) -> EventLogEntry:
     return EventLogEntry(
-        error_info=None, level=logging.ERROR, user_message="", run_id=run.run_id, timestamp=time.time(),
+        error_info=None, level=logging.INFO, user_message="", run_id=run.run_id, timestamp=time.time(),
         dagster_event=event,
     )  # fmt: skip
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-
-import psutil
 
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.programs import STACK_VARIABLE, Program
@@ -69,12 +67,3 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
-
-
-def children(stack: RunningStack) -> list[psutil.Process]:
-    return psutil.Process(stack.pid).children(recursive=True)
-
-
-def still_running(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Those that do something yet; one that only nobody asked about does not."""
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]

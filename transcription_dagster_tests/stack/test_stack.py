@@ -18,15 +18,8 @@ from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster.stack.programs import Program
 from transcription_dagster.stack.stack import claim_port, running, start
-from transcription_dagster_tests.stack.small_stack import (
-    SLEEPER,
-    begin,
-    children,
-    journal,
-    still_running,
-    until,
-    worker,
-)
+from transcription_dagster_tests.processes import below, running_yet
+from transcription_dagster_tests.stack.small_stack import SLEEPER, begin, journal, until, worker
 
 PLAN = StackPlan(host="127.0.0.1", port=0, executors=("cpu:0",), run_workers=1)
 
@@ -63,7 +56,7 @@ def test_what_dies_is_started_again(home: Path):
     first = stack.programs()[0].pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    until(lambda: [child.pid for child in still_running(children(stack))] not in ([], [first]))
+    until(lambda: [child.pid for child in running_yet(below(stack.pid))] not in ([], [first]))
     stack.stop()
 
 
@@ -101,27 +94,27 @@ def test_nothing_is_left_after_a_stop(home: Path):
     child = f"subprocess.Popen([{sys.executable!r}, '-c', 'import time; time.sleep(1000)'])"
     parent = f"import subprocess, time; {child}; time.sleep(1000)"
     stack = begin(home, Program("daemon", "daemon", (sys.executable, "-c", parent)))
-    until(lambda: len(children(stack)) == 2)
-    processes = children(stack)
+    until(lambda: len(below(stack.pid)) == 2)
+    processes = below(stack.pid)
     stack.stop()
-    assert not still_running(processes)
+    assert not running_yet(processes)
 
 
 def test_what_a_killed_supervisor_left_is_ended(home: Path):
     stack = begin(home, SLEEPER)
-    until(lambda: len(children(stack)) == 1)
-    orphans = children(stack)
+    until(lambda: len(below(stack.pid)) == 1)
+    orphans = below(stack.pid)
     psutil.Process(stack.pid).kill()
     until(lambda: not stack.alive())
     assert end_leftovers(home) == 1
-    assert not still_running(orphans)
+    assert not running_yet(orphans)
 
 
 def test_the_stack_of_another_home_is_left_alone(home: Path, tmp_path: Path):
     stack = begin(home, SLEEPER)
-    until(lambda: len(children(stack)) == 1)
+    until(lambda: len(below(stack.pid)) == 1)
     assert end_leftovers(tmp_path) == 0
-    assert len(children(stack)) == 1
+    assert len(below(stack.pid)) == 1
     stack.stop()
 
 

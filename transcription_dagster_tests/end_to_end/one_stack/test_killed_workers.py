@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from transcription_dagster_tests.end_to_end.one_stack.conftest import EXECUTORS, RUN_WORKERS
 from transcription_dagster_tests.faults import (
     attempts_at,
     busy_executor,
@@ -92,8 +93,8 @@ def test_materializing_again_transcribes_again(system: System) -> None:
 def test_nothing_is_left_over(system: System) -> None:
     wait_until(lambda: not unfinished_jobs(system), 10, "no job is left on a queue")
     assert {request["state"] for request in requests_of(system, all_recordings(system))} == {"done", "failed"}
-    wait_until(lambda: len(system.pool().alive("gpu")) == 2, 60, "both executors are back")
-    assert len(system.pool().alive("run")) == 3
+    wait_until(lambda: len(system.pool().alive("gpu")) == EXECUTORS, 60, "both executors are back")
+    assert len(system.pool().alive("run")) == RUN_WORKERS
 
 
 def runs_of(system: System, recording: str) -> list[str]:

@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 import whisper
@@ -18,6 +17,7 @@ from transcription_dagster.clients.sources.directory import file_etag
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import known
 from transcription_dagster.text.transcribe_json import read_transcript
+from transcription_dagster_tests.processes import below, of_each
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, REFERENCES, System, wait_until
 
 pytestmark = pytest.mark.system
@@ -32,7 +32,7 @@ class ProcessWatch:
     """Notes every Python process that the stack starts while it watches."""
 
     def __init__(self, supervisor: int) -> None:
-        self._supervisor = psutil.Process(supervisor)
+        self._supervisor = supervisor
         self._over = threading.Event()
         self.before = self._look()
         self.seen = set(self.before)
@@ -51,15 +51,9 @@ class ProcessWatch:
             self.seen |= self._look()
 
     def _look(self) -> set[tuple[int, float]]:
-        found = set()
-        for process in self._supervisor.children(recursive=True):
-            try:
-                # Postgres has a process for each connection.
-                if "python" in process.name():
-                    found.add((process.pid, process.create_time()))
-            except psutil.NoSuchProcess:
-                continue
-        return found
+        found = of_each(below(self._supervisor), lambda process: (process.name(), (process.pid, process.create_time())))
+        # Postgres has a process for each connection.
+        return {identity for name, identity in found if "python" in name}
 
 
 @dataclass(frozen=True)
