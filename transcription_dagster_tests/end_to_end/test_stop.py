@@ -30,51 +30,48 @@ JOBS = 5
 SHORT = DEMO_RECORDINGS[0]
 
 
-@dataclass
-class Stops:
-    """What a stack was given before the one that is up, and what its two stops left."""
-
-    uuids: list[str]
-    #: Recordings with a transcript, and those with captions, when the first stack had ended in order.
-    transcribed: set[str]
-    captioned: set[str]
-    #: Those with captions when the second had ended at once.
-    captioned_after_all: set[str]
-    #: The stack that was started after them, on the same home.
-    system: System
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
-def stops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stops]:
-    home = tmp_path_factory.mktemp("home")
-    uuids: list[str] = []
-    with stack(home, run_workers=1) as system:
-        # A short one is done before anybody has seen the executor busy with it.
-        uuids += system.register([long_recording(tmp_path_factory.mktemp("long"))] * 2)
-        system.launch(uuids)
-        stop_while_busy(system, uuids, abort=False)
-        transcribed, captioned = having(system, uuids, "transcript.json"), having(system, uuids, "captions.vtt")
-    with stack(home, run_workers=1) as system:
-        stop_while_busy(system, uuids, abort=True)
-        captioned_after_all = having(system, uuids, "captions.vtt")
+def system(home: Path) -> Iterator[System]:
     with stack(home, run_workers=2) as system:
-        yield Stops(uuids, transcribed, captioned, captioned_after_all, system)
+        yield system
 
 
 @pytest.fixture(scope="module")
-def system(stops: Stops) -> System:
-    return stops.system
+def left(system: System, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Recordings that were under way when the first stack was asked twice to stop."""
+    recordings = two_at_work(system, tmp_path_factory.mktemp("left"))
+    stop_stack(system, abort=True)
+    return recordings
+
+
+@pytest.fixture(scope="module")
+def next_system(home: Path, left: list[str]) -> Iterator[System]:
+    """The stack that was started after that on the same home; it executes one run at a time."""
+    with stack(home, run_workers=1) as system:
+        yield system
 
 
 def stack(home: Path, *, run_workers: int) -> AbstractContextManager[System]:
     return running_system(home, executors=1, run_workers=run_workers, max_jobs_per_worker=str(JOBS), **NO_EMBEDDINGS)
 
 
-def stop_while_busy(system: System, uuids: Sequence[str], *, abort: bool) -> None:
-    """Stop the stack as soon as an executor works on one of the recordings."""
+def two_at_work(system: System, folder: Path) -> list[str]:
+    """Launch the runs of two recordings, and wait until an executor is in the middle of one of them."""
+    # A short one is done before anybody has seen the executor busy with it.
+    recordings = system.register([long_recording(folder)] * 2)
+    system.launch(recordings)
     wait_until(
-        lambda: any(worker.recording in uuids for worker in system.pool().alive("gpu")), 120, "an executor is busy"
+        lambda: any(worker.recording in recordings for worker in system.pool().alive("gpu")), 120, "an executor is busy"
     )
+    return recordings
+
+
+def stop_stack(system: System, *, abort: bool) -> None:
     system.stack.stop(abort=lambda: abort)
     assert running(system.settings) is None
 
@@ -128,20 +125,6 @@ def ended_well(system: System, worker: WorkerStatus) -> None:
     assert re.findall(rf"exited: {program} \((exit status \d+|terminated by \w+)", log)[-1] == "exit status 0"
 
 
-def test_a_stack_that_is_asked_to_stop_finishes_what_is_under_way_and_begins_nothing_else(stops: Stops) -> None:
-    assert len(stops.transcribed) == 1
-    assert stops.captioned == stops.transcribed
-
-
-def test_a_stack_that_is_asked_twice_leaves_what_is_under_way(stops: Stops) -> None:
-    assert stops.captioned_after_all == stops.captioned
-
-
-def test_after_the_next_start_everything_that_was_left_is_done(stops: Stops) -> None:
-    assert {run.status for run in stops.system.finish(stops.uuids)} == {"SUCCESS"}
-    assert having(stops.system, stops.uuids, "captions.vtt") == set(stops.uuids)
-
-
 def test_an_executor_that_is_asked_to_stop_finishes_its_recording(system: System, tmp_path: Path) -> None:
     work = at_work(system, tmp_path)
     stop(system, work.executor, twice=False)
@@ -189,3 +172,22 @@ def test_workers_are_renewed_between_jobs_and_nothing_is_lost_by_it(system: Syst
     after = system.pool().workers
     assert not before & {worker.pid for worker in after}
     assert all(worker.jobs <= JOBS and worker.model_loads <= 1 for worker in after)
+
+
+def test_a_stack_that_is_asked_twice_leaves_what_is_under_way(system: System, left: list[str]) -> None:
+    assert having(system, left, "transcript.json") == set()
+
+
+def test_after_the_next_start_everything_that_was_left_is_done(next_system: System, left: list[str]) -> None:
+    assert {run.status for run in next_system.finish(left)} == {"SUCCESS"}
+    assert having(next_system, left, "captions.vtt") == set(left)
+
+
+def test_a_stack_that_is_asked_to_stop_finishes_what_is_under_way_and_begins_nothing_else(
+    next_system: System, tmp_path: Path
+) -> None:
+    recordings = two_at_work(next_system, tmp_path)
+    stop_stack(next_system, abort=False)
+    transcribed = having(next_system, recordings, "transcript.json")
+    assert len(transcribed) == 1
+    assert having(next_system, recordings, "captions.vtt") == transcribed
