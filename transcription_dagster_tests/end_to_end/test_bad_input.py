@@ -5,9 +5,11 @@ The database is one that is given with a password in its URL, and the home has a
 
 from __future__ import annotations
 
+import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -177,9 +179,12 @@ def test_a_planted_secret_is_found_nowhere(batch: Batch) -> None:
 
 def everything(system: System) -> Iterator[tuple[str, bytes]]:
     """All that a run leaves behind or shows, by where it is: files, rows, command lines."""
-    for path in system.settings.home.rglob("*"):
-        if path.is_file():
-            yield str(path), path.read_bytes()
+    for folder, _, names in os.walk(system.settings.home):
+        for path in map(Path(folder).joinpath, names):
+            # The stack is up: a file may go meanwhile, and a socket is none.
+            with suppress(FileNotFoundError):
+                if path.is_file():
+                    yield str(path), path.read_bytes()
     for pid, command in of_each(below(system.stack.pid), lambda process: (process.pid, process.cmdline())):
         yield f"command line of {pid}", " ".join(command).encode()
     with psycopg.connect(system.url) as connection:
