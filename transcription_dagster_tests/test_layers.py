@@ -31,7 +31,7 @@ RANKS = {part: rank for rank, parts in enumerate(LEVELS) for part in parts}
 #: Libraries that only some parts know.
 CONFINED = {
     "dagster": {"defs", "definitions", "launch", "workers", "stack", "cli"},
-    "procrastinate": {"queueing", "launch", "workers"},
+    "procrastinate": {"database", "queueing", "launch", "workers"},
     "sqlalchemy": {"database", "launch"},
     "alembic": {"database"},
     "pgvector": {"database"},

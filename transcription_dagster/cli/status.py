@@ -17,8 +17,8 @@ from rich.text import Text
 from transcription_dagster.cli.status_report import Installation
 from transcription_dagster.cli.terminal import open_console
 from transcription_dagster.clients.dagster_graphql import DagsterClient
-from transcription_dagster.errors import DatabaseRefused, TranscriptionError
-from transcription_dagster.queueing.app import schema_exists
+from transcription_dagster.database.connection import check_version, open_database
+from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.queueing.health import PoolStatus, WorkerStatus, read_pool
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.postgres import database_url
@@ -84,8 +84,11 @@ def as_document(found: Installation) -> dict[str, Any]:
 
 def _pool(settings: Settings) -> PoolStatus:
     url = database_url(settings)
-    if not schema_exists(url):
-        raise DatabaseRefused("the database has no tables of this program yet: `transcription up` makes them")
+    engine = open_database(url)
+    try:
+        check_version(engine)
+    finally:
+        engine.dispose()
     return read_pool(url, stale_seconds=settings.stale_seconds)
 
 

@@ -61,9 +61,12 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def upgrade(url: str) -> None:
-    """Bring the tables to this program's version; does nothing when they are. Safe to run from two processes at once.
+    """Bring the program's tables and procrastinate's to this program's version; does nothing when they are.
 
-    Raises `WrongDatabaseVersion` if the database is ahead of the program or its pgvector is too old.
+    Safe to run from several processes at once: one upgrades, the others wait for it.
+
+    Raises `WrongDatabaseVersion` if the database is ahead of the program or its pgvector is too old. An upgrade is
+    done as a whole or not at all.
     """
     from transcription_dagster.database import migrations
 
@@ -78,16 +81,22 @@ def check_version(engine: Engine) -> str:
 
     Raises `WrongDatabaseVersion`, saying what to do, unless it is exactly the one that this program works with.
     """
-    from transcription_dagster.database import migrations
+    from transcription_dagster.database import migrations, procrastinate_schema
 
     with transaction(engine) as connection:
         migrations.refuse_newer(connection)
+        procrastinate_schema.refuse_newer(connection)
         revision = migrations.database_revision(connection)
+        missing = procrastinate_schema.missing(connection)
     needed = migrations.program_revision()
     if revision != needed:
         raise WrongDatabaseVersion(
             f"the database is at revision {revision or 'none'}, this program needs {needed}: "
             "run `transcription database upgrade`"
+        )
+    if missing:
+        raise WrongDatabaseVersion(
+            f"the database's queues lack procrastinate's migration {missing[0]}: run `transcription database upgrade`"
         )
     return needed
 

@@ -1,27 +1,22 @@
-"""The procrastinate application and the schema of the queues."""
+"""The procrastinate application, and how the queues' tables are reached."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib import resources
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import procrastinate
 import psycopg
 from procrastinate.connector import Notify
 from procrastinate.exceptions import ConnectorException
-from procrastinate.schema import SchemaManager
 from psycopg.rows import DictRow, dict_row
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from transcription_dagster.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
-
-#: Any constant: whoever holds it may create the queues' tables.
-_SCHEMA_LOCK = 7_215_004_311
 
 #: Seconds that opening a connection may take.
 CONNECT_SECONDS = 5
@@ -106,29 +101,3 @@ def connect(url: str) -> psycopg.Connection[DictRow]:
         return psycopg.Connection[DictRow].connect(
             url, autocommit=True, row_factory=dict_row, connect_timeout=CONNECT_SECONDS
         )
-
-
-def apply_schema(url: str) -> None:
-    """Create the queues' tables where they are missing. Safe to call from several processes at once."""
-    with connect(url) as connection, connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
-        if not _exists(connection, "procrastinate_jobs"):
-            _run_script(connection, SchemaManager.get_schema())
-        script = resources.files("transcription_dagster.queueing").joinpath("schema.sql").read_text(encoding="utf-8")
-        _run_script(connection, script)
-
-
-def schema_exists(url: str) -> bool:
-    """Whether `apply_schema` has been called on this database."""
-    with connect(url) as connection:
-        return _exists(connection, "transcription_speech")
-
-
-def _exists(connection: psycopg.Connection[Any], table: str) -> bool:
-    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL AS there", (table,)).fetchone()
-    return bool(row and row["there"])
-
-
-def _run_script(connection: psycopg.Connection[Any], script: str) -> None:
-    # Scripts come from packages, not from outside; without parameters psycopg runs several statements at once.
-    connection.execute(cast(LiteralString, script))

@@ -15,7 +15,7 @@ from dagster import DagsterInstance
 
 from transcription_dagster.database.connection import upgrade
 from transcription_dagster.errors import TranscriptionError
-from transcription_dagster.queueing.app import apply_schema, database_errors
+from transcription_dagster.queueing.app import database_errors
 from transcription_dagster.settings import load_settings
 
 #: Any number that nobody else locks: two machines may bring the same database up to date at once.
@@ -27,7 +27,6 @@ def upgrade_tables(url: str) -> None:
     with database_errors(), psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         upgrade(url)
-        apply_schema(url)
         with DagsterInstance.get() as instance:
             instance.upgrade()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -115,7 +116,8 @@ class Startup:
                 start_new_session=True,
             )
         try:
-            self._await(lambda: process.poll() is not None, "the upgrade of the database")
+            # Large tables take as long as they take; an upgrade that is killed begins anew at the next start.
+            self._wait(lambda: process.poll() is not None, math.inf)
         finally:
             process.kill()
             process.wait()

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster.queueing.app import apply_schema
-from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.postgres import released_database
 
 
 def test_on_the_tables_of_another_version_it_does_not_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with empty_database() as url:
-        apply_schema(url)
+    with released_database() as url:
         monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
         monkeypatch.setenv("TRANSCRIPTION_HOME", str(tmp_path))
         command = [sys.executable, "-m", "transcription_dagster", "run-worker"]

@@ -15,6 +15,7 @@ from transcription_dagster.queueing.health import PoolStatus, WorkerStatus
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.supervisor import ProgramState
 from transcription_dagster_tests.cli.test_batch_report import executor
+from transcription_dagster_tests.postgres import empty_database
 
 
 def run_worker(**values: Any) -> WorkerStatus:
@@ -103,11 +104,10 @@ def test_a_home_without_a_stack_is_said_to_have_none(tmp_path: Path) -> None:
     assert found.problems() == ["No stack is up on this home: start it with `transcription up`."]
 
 
-def test_a_database_without_our_tables_and_one_that_is_not_there_are_told_apart(
-    tmp_path: Path, database_url: str
-) -> None:
-    empty = look(load_settings(home=tmp_path, database_url=database_url))
-    assert any("has no tables of this program yet" in problem for problem in empty.problems())
+def test_a_database_without_our_tables_and_one_that_is_not_there_are_told_apart(tmp_path: Path) -> None:
+    with empty_database() as url:
+        empty = look(load_settings(home=tmp_path, database_url=url))
+    assert any("run `transcription database upgrade`" in problem for problem in empty.problems())
     gone = look(load_settings(home=tmp_path, database_url="postgresql://nobody:pw@127.0.0.1:9/none"))
     assert any("the database did not answer" in problem for problem in gone.problems())
     assert not any("pw@" in problem for problem in gone.problems())

@@ -14,12 +14,11 @@ import pytest
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.model import SpeechOptions
-from transcription_dagster.queueing.app import apply_schema
 from transcription_dagster.queueing.health import read_pool
 from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient
 from transcription_dagster.queueing.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, environment_of, wait_until
 
 pytestmark = pytest.mark.system
@@ -34,9 +33,8 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sett
     """A stock executor and a slow one on an empty queue; no Dagster."""
     for name, value in environment_of(tmp_path, executors=2).items():
         monkeypatch.setenv(name, value)
-    with empty_database() as url, ExitStack() as stack:
+    with cloned_database() as url, ExitStack() as stack:
         monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
-        apply_schema(url)
         for command in (STOCK, SLOW):
             process = stack.enter_context(subprocess.Popen([sys.executable, "-m", *command]))
             stack.callback(process.terminate)

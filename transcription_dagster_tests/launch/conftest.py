@@ -6,16 +6,14 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance
 
-from transcription_dagster.queueing.app import apply_schema
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.files import dagster_home, write_files
-from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.postgres import cloned_database
 
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
-    with empty_database() as url:
-        apply_schema(url)
+    with cloned_database() as url:
         yield url
 
 

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from transcription_dagster.queueing.app import apply_schema
-from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.postgres import cloned_database
 
 
 @pytest.fixture
 def queues() -> Iterator[str]:
     """URL of a fresh database with the queues' tables."""
-    with empty_database() as url:
-        apply_schema(url)
+    with cloned_database() as url:
         yield url

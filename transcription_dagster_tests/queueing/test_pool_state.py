@@ -12,18 +12,11 @@ import pytest
 
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.queueing import slots
-from transcription_dagster.queueing.app import apply_schema, connect, jobs, schema_exists, worker_app
+from transcription_dagster.queueing.app import connect, jobs, worker_app
 from transcription_dagster.queueing.health import find_run_job, read_pool
 from transcription_dagster.queueing.liveness import is_lost
 from transcription_dagster.queueing.names import RUNS_QUEUE, run_key
 from transcription_dagster.workers.pool_worker import WorkerState
-
-
-def test_the_schema_can_be_applied_again_and_keeps_what_is_there(queues: str) -> None:
-    queue_run(queues, "r1")
-    apply_schema(queues)
-    assert schema_exists(queues)
-    assert read_pool(queues, stale_seconds=8).queues == {RUNS_QUEUE: 1}
 
 
 def test_a_worker_is_alive_while_it_is_heard_and_dead_when_it_falls_silent(queues: str) -> None:

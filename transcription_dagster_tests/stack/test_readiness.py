@@ -13,9 +13,8 @@ import psycopg
 import pytest
 
 from transcription_dagster.errors import StackError
-from transcription_dagster.queueing.app import apply_schema
 from transcription_dagster.stack.readiness import base_url, dagster_ready, socket_answers, worker_states
-from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.postgres import cloned_database
 
 LOADED = {"__typename": "RepositoryLocation"}
 BROKEN = {"__typename": "PythonError", "message": "ImportError: no such module\n"}
@@ -131,8 +130,7 @@ def test_a_socket_answers_while_somebody_listens(home: Path):
 
 
 def test_the_living_workers_of_this_machine_are_told_by_process():
-    with empty_database() as url:
-        apply_schema(url)
+    with cloned_database() as url:
         with psycopg.connect(url) as connection:
             _register(connection, "gpu", socket.gethostname(), os.getpid(), "starting", seconds_ago=0)
             _register(connection, "dead", socket.gethostname(), 1, "idle", seconds_ago=60)

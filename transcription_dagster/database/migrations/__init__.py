@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from transcription_dagster.database import procrastinate_schema
 from transcription_dagster.database.tables import SCHEMA
 from transcription_dagster.errors import WrongDatabaseVersion
 
@@ -55,6 +56,7 @@ def run(connection: Connection) -> None:
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
     _refuse_old_pgvector(connection)
+    procrastinate_schema.upgrade(connection)
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

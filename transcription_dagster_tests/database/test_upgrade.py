@@ -1,0 +1,166 @@
+"""An upgrade of a database that an older version made, and of procrastinate's tables by its own migrations."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from procrastinate.schema import SchemaManager
+from sqlalchemy import Engine, insert
+from sqlalchemy.schema import CreateSchema
+
+from transcription_dagster.database.connection import check_version, open_database, upgrade
+from transcription_dagster.database.procrastinate_schema import APPLIED
+from transcription_dagster.database.tables import SCHEMA
+from transcription_dagster.errors import WrongDatabaseVersion
+from transcription_dagster_tests.postgres import empty_database, released_database
+
+MIGRATIONS = sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
+
+#: Everything that statements can tell of the tables in `public`: columns, constraints, indexes, functions, enum values.
+#: Columns are ordered by name, because one that was added later comes last.
+DESCRIPTION = """
+SELECT 'column', table_name || '.' || column_name, data_type || is_nullable || coalesce(column_default, '')
+  FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT 'constraint', conname, pg_get_constraintdef(oid) FROM pg_constraint
+ WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT 'enum', enumtypid::regtype::text, enumlabel FROM pg_enum
+UNION ALL SELECT 'function', p.oid::regprocedure::text, regexp_replace(p.prosrc, '\\s+', ' ', 'g') FROM pg_proc p
+ WHERE p.proname LIKE 'procrastinate%'
+ORDER BY 1, 2, 3
+"""
+
+
+def described(url: str) -> list[tuple[str, str, str]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(DESCRIPTION).fetchall()
+
+
+def execute(url: str, statement: str) -> list[tuple]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement)  # type: ignore[arg-type]  # fixed texts and files of procrastinate
+        return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    engine = open_database(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def check(url: str) -> None:
+    with opened(url) as engine:
+        check_version(engine)
+
+
+def test_an_upgraded_database_has_the_tables_of_a_fresh_one(database_url: str) -> None:
+    with released_database() as url:
+        upgrade(url)
+        check(url)
+        assert described(url) == described(database_url)
+
+
+def test_an_upgrade_keeps_the_rows_of_the_queues() -> None:
+    with released_database() as url:
+        execute(
+            url,
+            "INSERT INTO transcription_speech (key, task, recording, run_id, queue, request, state, result)"
+            " VALUES ('k', 'transcribe', 'r', 'run', 'gpu', '{}', 'done', '{\"text\": \"hello\"}')",
+        )
+        execute(url, "INSERT INTO procrastinate_jobs (task_name, queue_name) VALUES ('execute_run', 'runs')")
+        upgrade(url)
+        assert execute(url, "SELECT result->>'text' FROM transcription_speech") == [("hello",)]
+        assert execute(url, "SELECT task_name, status::text FROM procrastinate_jobs") == [("execute_run", "todo")]
+
+
+def test_until_it_is_upgraded_a_released_database_is_refused() -> None:
+    with released_database() as url, pytest.raises(WrongDatabaseVersion, match=r"0004, .* `transcription database up"):
+        check(url)
+
+
+def test_processes_that_upgrade_a_released_database_at_once_do_not_collide() -> None:
+    program = "import sys; from transcription_dagster.database.connection import upgrade; upgrade(sys.argv[1])"
+    with released_database() as url:
+        processes = [
+            subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE, text=True) for _ in range(2)
+        ]
+        assert [(process.communicate()[1], process.returncode) for process in processes] == [("", 0)] * 2
+        check(url)
+
+
+def test_procrastinates_missing_migrations_are_applied(database_url: str) -> None:
+    """Tables of procrastinate 3.0, made by its own files, become those that it makes today."""
+    old = [path for path in MIGRATIONS if path.name < "03.01"]
+    with empty_database() as url:
+        for path in old:
+            execute(url, path.read_text())
+        record(url, [path.name for path in old])
+        upgrade(url)
+        check(url)
+        assert described(url) == described(database_url)
+
+
+def test_a_newer_procrastinate_applies_what_it_brings(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_one_more(tmp_path, monkeypatch, "ALTER TABLE procrastinate_jobs ADD COLUMN later text DEFAULT '100%s';")
+    with pytest.raises(WrongDatabaseVersion, match=r"lack .* 99\.00.* `transcription database upgrade`"):
+        check(database_url)
+    upgrade(database_url)
+    check(database_url)
+    assert execute(database_url, "SELECT later FROM procrastinate_jobs") == []
+    monkeypatch.undo()
+    for action in (check, upgrade):
+        with pytest.raises(WrongDatabaseVersion, match=r"99\.00.*procrastinate 3\.10\.0.*: upgrade the program"):
+            action(database_url)
+
+
+def test_an_upgrade_that_fails_half_way_leaves_the_database_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with released_database() as url:
+        before = described(url)
+        with_one_more(tmp_path, monkeypatch, "ALTER TABLE procrastinate_jobs ADD COLUMN later text; SELECT 1 / 0;")
+        with pytest.raises(Exception, match="division by zero"):
+            upgrade(url)
+        assert described(url) == before
+        monkeypatch.undo()
+        upgrade(url)
+        check(url)
+
+
+def test_tables_of_an_older_procrastinate_that_this_program_did_not_make_are_refused() -> None:
+    with empty_database() as url:
+        for path in MIGRATIONS:
+            if path.name < "03.01":
+                execute(url, path.read_text())
+        before = described(url)
+        with pytest.raises(WrongDatabaseVersion, match="not made by this program"):
+            upgrade(url)
+        assert described(url) == before
+
+
+def with_one_more(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """As if a procrastinate were installed that brings one more migration."""
+    migrations = folder / "migrations"
+    shutil.copytree(SchemaManager.get_migrations_path(), migrations)
+    (migrations / "99.00.00_01_pre_later.sql").write_text(script)
+    monkeypatch.setattr(SchemaManager, "get_migrations_path", staticmethod(lambda: str(migrations)))
+
+
+def record(url: str, names: list[str]) -> None:
+    with opened(url) as engine, engine.begin() as connection:
+        connection.execute(CreateSchema(SCHEMA))
+        APPLIED.create(connection)
+        connection.execute(insert(APPLIED), [{"name": name} for name in names])
