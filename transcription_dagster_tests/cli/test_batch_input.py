@@ -33,7 +33,7 @@ def test_what_is_done_is_left_out_and_what_failed_is_not(tmp_path: Path) -> None
     assert left_to_do(worklist.worklist, 9) == ()
 
 
-def test_a_model_is_a_known_name_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_a_known_name_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.pt").write_bytes(b"")
     (tmp_path / "plain").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
@@ -41,12 +41,15 @@ def test_a_model_is_a_known_name_or_a_file(tmp_path: Path, monkeypatch: pytest.M
     assert checked_model("large-v3-turbo") == "large-v3-turbo"
     assert checked_model("own.pt") == checked_model("./own.pt") == str(tmp_path / "own.pt")
     assert checked_model("plain") == str(tmp_path / "plain")
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "config.json").write_bytes(b"")
+    assert checked_model("tuned") == str(tmp_path / "tuned")
 
 
 @pytest.mark.parametrize("model", ["huge", "missing.pt", "/missing/own.pt", ".", ""])
 def test_any_other_model_is_refused(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnknownModel, match="neither a checkpoint file nor a known model"):
+    with pytest.raises(UnknownModel, match="neither the path of a model file nor a known model"):
         checked_model(model)
 
 

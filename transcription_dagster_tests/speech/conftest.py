@@ -13,6 +13,9 @@ from transcription_dagster.speech.engine import SpeechEngine
 DEMO = Path(__file__).parents[2] / "transcription_dagster" / "demo"
 BULLETIN = str(DEMO / "bulletin.pt")
 
+#: Recordings in natural voices, with their words and times.
+VOICES = Path(__file__).parent / "voices"
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -45,3 +48,23 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> SpeechEngine:
     engine = SpeechEngine(threads=1, models_folder=tmp_path_factory.mktemp("models"))
     engine.load(BULLETIN)
     return engine
+
+
+@pytest.fixture(scope="session")
+def base_engine(tmp_path_factory: pytest.TempPathFactory) -> SpeechEngine:
+    """An engine that holds the real Whisper `base`, from the packages of the extra `offline-models`."""
+    engine = SpeechEngine(threads=1, models_folder=tmp_path_factory.mktemp("real-models"))
+    engine.load("base")
+    return engine
+
+
+@pytest.fixture(scope="session")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
+    """The recordings in natural voices by their titles."""
+    folder = tmp_path_factory.mktemp("voices")
+    found: dict[str, Recording] = {}
+    for entry in json.loads((VOICES / "references.json").read_text(encoding="utf-8")):
+        flac = folder / f"{entry['uuid']}.flac"
+        normalise(VOICES / entry["file"], flac, max_seconds=600)
+        found[entry["title"]] = Recording(flac, np.concatenate([*read_blocks(flac, 60)]), entry["text"])
+    return found

@@ -23,7 +23,7 @@ def transcribe(
     should_stop: Callable[[], bool] = lambda: False,
     **options: object,
 ) -> Transcript:
-    """Transcribe a file with the bulletin model."""
+    """Transcribe a file, with the bulletin model unless `model` says otherwise."""
     return engine.transcribe(
         engine.prepare(path),
         SpeechOptions(**{"model": BULLETIN, **options}),  # type: ignore[arg-type]

@@ -162,7 +162,12 @@ def test_a_torch_file_of_something_else_is_refused(tmp_path, content):
         open_model(str(tmp_path / "other.pt"), tmp_path, "cpu")
 
 
-@pytest.mark.parametrize("name", ["", "nothing-like-it", "../medium", "/no/such/file.pt", "/tmp"])
-def test_what_is_neither_name_nor_file_is_refused_with_the_names(tmp_path, name):
+@pytest.mark.parametrize("name", ["", "nothing-like-it", "../medium", "/no/such/file.pt"])
+def test_what_is_neither_name_nor_path_is_refused_with_the_names(tmp_path, name):
     with pytest.raises(UnknownModel, match=r"known models are .*medium"):
         checkpoint(name, tmp_path)
+
+
+def test_a_folder_that_holds_no_model_is_refused_with_what_it_lacks(tmp_path):
+    with pytest.raises(UnknownModel, match=r"neither model\.bin .* nor config\.json"):
+        checkpoint(str(tmp_path), tmp_path)

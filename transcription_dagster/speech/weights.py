@@ -1,0 +1,112 @@
+"""One state dict for Whisper, whatever layout it was read from, and the network made of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+from whisper.model import ModelDimensions, Whisper
+
+#: Vocabulary sizes that Whisper's tokenizers serve: English only, multilingual, and multilingual with Cantonese.
+_VOCABULARIES = (51864, 51865, 51866)
+
+_BLOCK = re.compile(r"(encoder|decoder)\.blocks\.(\d+)\.")
+
+#: A layer of the decoder and one of its heads, whose cross-attention follows the speech.
+Head = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model by the names that openai-whisper gives its tensors."""
+
+    dims: ModelDimensions
+    tensors: Mapping[str, Tensor]
+    #: None: not known; Whisper then takes all heads of the last half of the decoder's layers.
+    alignment_heads: Sequence[Head] | None = None
+
+
+def measured_dims(tensors: Mapping[str, Tensor], audio_heads: int, text_heads: int) -> ModelDimensions:
+    """Return a model's dimensions from its tensors; heads leave no trace in their shapes. Raises `ValueError`."""
+    state, mels, _ = _shape(tensors, "encoder.conv1.weight", 3)
+    contexts, _ = _shape(tensors, "encoder.positional_embedding", 2)
+    words, text_state = _shape(tensors, "decoder.token_embedding.weight", 2)
+    text_contexts, _ = _shape(tensors, "decoder.positional_embedding", 2)
+    return ModelDimensions(
+        n_mels=mels,
+        n_audio_ctx=contexts,
+        n_audio_state=state,
+        n_audio_head=audio_heads,
+        n_audio_layer=_layers(tensors, "encoder"),
+        n_vocab=words,
+        n_text_ctx=text_contexts,
+        n_text_state=text_state,
+        n_text_head=text_heads,
+        n_text_layer=_layers(tensors, "decoder"),
+    )
+
+
+def network(weights: Weights) -> Whisper:
+    """Build the network, on the CPU, in single precision.
+
+    The dimensions are compared with the tensors first, so that no file makes the program reserve more memory than the
+    file itself holds. Raises `ValueError` that names what does not fit.
+    """
+    dims = weights.dims
+    measured = asdict(measured_dims(weights.tensors, dims.n_audio_head, dims.n_text_head))
+    for name, value in asdict(dims).items():
+        if value != measured[name]:
+            raise ValueError(f"{name} is said to be {value!r}, but the tensors make it {measured[name]}")
+    if dims.n_vocab not in _VOCABULARIES:
+        raise ValueError(f"a vocabulary of {dims.n_vocab} tokens is not one of Whisper's {_VOCABULARIES}")
+    for state, heads in ((dims.n_audio_state, dims.n_audio_head), (dims.n_text_state, dims.n_text_head)):
+        if type(heads) is not int or heads < 1 or state % heads:
+            raise ValueError(f"{heads!r} heads do not divide a width of {state}")
+    built = Whisper(dims)
+    _check_shapes(built.state_dict(), weights.tensors)
+    built.load_state_dict(dict(weights.tensors))
+    if weights.alignment_heads is not None:
+        _set_alignment_heads(built, weights.alignment_heads)
+    return built
+
+
+def _check_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    if missing := sorted(expected.keys() - found.keys()):
+        raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
+    if unknown := sorted(found.keys() - expected.keys()):
+        raise ValueError(f"{len(unknown)} tensors are not Whisper's, the first is {unknown[0]}")
+    for name, tensor in expected.items():
+        if found[name].shape != tensor.shape:
+            raise ValueError(f"{name} has the shape {tuple(found[name].shape)}, not {tuple(tensor.shape)}")
+
+
+def _set_alignment_heads(built: Whisper, heads: Sequence[Head]) -> None:
+    """Say which heads of the decoder follow the speech, as `Whisper.set_alignment_heads` does from its own table."""
+    dims = built.dims
+    chosen = torch.zeros((dims.n_text_layer, dims.n_text_head), dtype=torch.bool)
+    for layer, head in heads:
+        if not (0 <= layer < dims.n_text_layer and 0 <= head < dims.n_text_head):
+            raise ValueError(f"the alignment head {head} of layer {layer} does not exist")
+        chosen[layer, head] = True
+    if not chosen.any():
+        raise ValueError("the list of alignment heads is empty")
+    built.register_buffer("alignment_heads", chosen.to_sparse(), persistent=False)
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str, rank: int) -> tuple[int, ...]:
+    if name not in tensors:
+        raise ValueError(f"it has no {name}")
+    shape = tuple(tensors[name].shape)
+    if len(shape) != rank:
+        raise ValueError(f"{name} has the shape {shape}, not {rank} dimensions")
+    return shape
+
+
+def _layers(tensors: Mapping[str, Tensor], part: str) -> int:
+    numbers = {int(match[2]) for name in tensors if (match := _BLOCK.match(name)) and match[1] == part}
+    if numbers != set(range(len(numbers))) or not numbers:
+        raise ValueError(f"the layers of the {part} are not numbered from 0 without a gap")
+    return len(numbers)
