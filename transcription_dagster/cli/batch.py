@@ -14,7 +14,7 @@ from transcription_dagster.cli.batch_input import Batch, alone_on, checked_model
 from transcription_dagster.cli.batch_report import Outcome, summary, table
 from transcription_dagster.cli.batch_session import run_batch, stack_for
 from transcription_dagster.cli.stop_signals import StopSignals
-from transcription_dagster.cli.terminal import open_console
+from transcription_dagster.cli.terminal import open_console, printable
 from transcription_dagster.errors import InvalidSetting, InvalidWorklist, UnknownModel
 from transcription_dagster.settings import load_settings
 from transcription_dagster.worklists import load
@@ -74,5 +74,5 @@ def wrong_input() -> Iterator[None]:
         yield
     except (InvalidWorklist, InvalidSetting, UnknownModel) as error:
         for line in str(error).splitlines():
-            click.echo(f"transcription: {line}", err=True)
+            click.echo(f"transcription: {printable(line)}", err=True)
         sys.exit(_WRONG_INPUT)

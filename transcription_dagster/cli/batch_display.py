@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transcription_dagster.cli.batch_report import Outcome, Progress, clock, name
+from transcription_dagster.cli.terminal import printable
 from transcription_dagster.queueing.health import WorkerStatus
 from transcription_dagster.worklists import Entry
 
@@ -53,7 +54,7 @@ class LineDisplay:
         self._say(describe_outcome(outcome))
 
     def note(self, text: str) -> None:
-        self._say(Text(text))
+        self._say(Text(printable(text)))
 
     def _say(self, text: Text) -> None:
         self._said = time.monotonic()
@@ -83,13 +84,13 @@ class LiveDisplay:
         self._live.console.print(describe_outcome(outcome))
 
     def note(self, text: str) -> None:
-        self._live.console.print(Text(text))
+        self._live.console.print(Text(printable(text)))
 
 
 def describe_outcome(outcome: Outcome) -> Text:
     """One line about a recording that finished."""
     if outcome.error is not None:
-        return Text.assemble(("failed", "red"), f" {name(outcome.entry)}: {outcome.error}")
+        return Text.assemble(("failed", "red"), f" {name(outcome.entry)}: {printable(outcome.error)}")
     words, seconds = outcome.figure("words") or 0, outcome.figure("gpu_seconds") or 0.0
     figures = f"{clock(outcome.audio_seconds)} of audio, {words:.0f} words, {seconds:.1f} s of inference"
     return Text.assemble((outcome.status, "green"), f" {name(outcome.entry)}: {figures}")
@@ -117,6 +118,6 @@ def _bar(share: float) -> ProgressBar:
 
 def _activity(executor: WorkerStatus, entries: Mapping[str, Entry]) -> str:
     if executor.recording is None:
-        return executor.last_error or ""
+        return printable(executor.last_error or "")
     entry = entries.get(executor.recording)
     return name(entry) if entry else executor.recording

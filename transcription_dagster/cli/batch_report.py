@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from transcription_dagster.cli.terminal import printable
 from transcription_dagster.clients.dagster_values import Results
 from transcription_dagster.worklists import Entry, Status
 
@@ -90,7 +91,7 @@ def clock(seconds: float) -> str:
 
 def name(entry: Entry) -> str:
     """How a recording is called on the screen."""
-    return f"{entry.uuid} {entry.title}" if entry.title else entry.uuid
+    return f"{entry.uuid} {printable(entry.title)}" if entry.title else entry.uuid
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
@@ -116,7 +117,7 @@ def summary(outcomes: Sequence[Outcome], *, stopped: bool, command: str) -> tupl
     """Return what is to be said at the end of a batch, and its exit code; `stopped`: somebody asked it to stop."""
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     waiting = sum(outcome.status == "waiting" for outcome in outcomes)
-    lines = [f"failed {outcome.entry.uuid}: {outcome.error}" for outcome in failed]
+    lines = [f"failed {outcome.entry.uuid}: {printable(outcome.error or '')}" for outcome in failed]
     if waiting and not stopped:
         lines += [f"Stopped at the first failure; {waiting} more are waiting. To go on past failures:"]
         lines += [f"  {command} --yes"]

@@ -12,6 +12,7 @@ import click
 from dotenv import load_dotenv
 
 from transcription_dagster import __version__
+from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.errors import TranscriptionError
 
 #: Where each command lives: the module below this package and the name of the click command in it.
@@ -62,5 +63,5 @@ def main() -> None:
     try:
         transcription()
     except TranscriptionError as error:
-        click.echo(f"transcription: {error}", err=True)
+        click.echo(f"transcription: {printable_lines(str(error))}", err=True)
         sys.exit(1)

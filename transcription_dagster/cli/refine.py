@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input, write_output
+from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.clients.claude import connect
 from transcription_dagster.clients.claude_prices import price_of
 from transcription_dagster.model import Transcript
@@ -60,7 +61,7 @@ def refine(file: str, vocabulary: Path | None, kind: str | None, output: str | N
     )
     chosen = kind or (extension(output) if extension(output) in _FORMATS else "txt")
     write_output(output, _FORMATS[chosen](transcript, refined))
-    click.echo(_summary(refined, settings), err=True)
+    click.echo(printable_lines(_summary(refined, settings)), err=True)
 
 
 def _summary(refined: Refined, settings: Settings) -> str:

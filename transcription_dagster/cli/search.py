@@ -14,6 +14,7 @@ from rich.text import Text
 
 from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.cli.terminal import printable
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.embedding_models import EmbeddingModel, in_use
 from transcription_dagster.database.search import MATCH_END, MATCH_START, Embedding, Hit
@@ -89,7 +90,7 @@ def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | Non
         reason = f"no recording is embedded with {embedder.model}"
     except TranscriptionError as error:
         reason = str(error)
-    click.echo(f"Searching by words alone: {reason}", err=True)
+    click.echo(f"Searching by words alone: {printable(reason)}", err=True)
     return None
 
 
@@ -103,7 +104,7 @@ def _print(hits: Sequence[Hit], links: Sequence[str]) -> None:
     if not hits:
         click.echo("Nothing was found.", err=True)
     for number, (hit, link) in enumerate(zip(hits, links, strict=True), start=1):
-        heading = Text.assemble((f"{number}. {_printable(hit.title or hit.recording)}", "bold"), "  ")
+        heading = Text.assemble((f"{number}. {printable(hit.title or hit.recording)}", "bold"), "  ")
         heading.append(f"{clock(hit.start)} to {clock(hit.end)}", "cyan")
         console.print(heading)
         console.print(Text("   ").append_text(_snippet(hit.snippet, styled=console.is_terminal)))
@@ -111,7 +112,7 @@ def _print(hits: Sequence[Hit], links: Sequence[str]) -> None:
 
 
 def _snippet(snippet: str, *, styled: bool) -> Text:
-    text = _printable(snippet)
+    text = printable(snippet)
     if not styled:
         return Text(text)
     return Text.assemble(*_parts(text))
@@ -131,8 +132,3 @@ def clock(seconds: float) -> str:
     """Return a time in a recording as `h:mm:ss`."""
     minutes, second = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
-
-
-def _printable(text: str) -> str:
-    """The text without anything that a terminal would obey."""
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transcription_dagster.cli.status_report import Installation
-from transcription_dagster.cli.terminal import open_console
+from transcription_dagster.cli.terminal import open_console, printable, printable_lines
 from transcription_dagster.clients.dagster_graphql import DagsterClient
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.errors import TranscriptionError
@@ -110,7 +110,7 @@ def _show(console: Console, found: Installation) -> None:
         counts = ", ".join(f"{name.lower()}: {count}" for name, count in found.runs.items() if count)
         console.print(f"Runs: {counts or 'none yet'}", highlight=False)
     for problem in found.problems():
-        console.print(Text(problem, style="red"))
+        console.print(Text(printable_lines(problem), style="red"))
 
 
 def _workers(pool: PoolStatus) -> Table:
@@ -129,5 +129,5 @@ def _workers(pool: PoolStatus) -> Table:
             str(worker.model_loads) if worker.kind == "gpu" else "",
             worker.last_error or "",
         ]
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     return table

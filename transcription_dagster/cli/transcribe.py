@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, write_output
 from transcription_dagster.cli.format import FORMATS
+from transcription_dagster.cli.terminal import printable
 from transcription_dagster.errors import InvalidRecordingId
 from transcription_dagster.model import Transcript, recording_id
 from transcription_dagster.settings import Settings, load_settings
@@ -57,7 +58,7 @@ def transcribe(
             should_stop=lambda: False,
         )
     for warning in [*facts.warnings, *_notes(transcript)]:
-        click.echo(f"transcription: {warning}", err=True)
+        click.echo(f"transcription: {printable(warning)}", err=True)
     chosen = kind or (extension(output) if extension(output) in FORMATS else "txt")
     write_output(output, FORMATS[chosen](transcript, CaptionLimits()))
 

@@ -8,6 +8,7 @@ import re
 
 import click
 
+from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.errors import DeviceBroken
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.workers.lifecycle import block_stop_signals
@@ -56,7 +57,7 @@ def gpu_worker(gpu: str) -> None:
     try:
         GpuExecutor(settings, url, device).serve()
     except DeviceBroken as error:
-        click.echo(f"transcription: {error}", err=True)
+        click.echo(f"transcription: {printable_lines(str(error))}", err=True)
         raise SystemExit(_DEVICE_LOST) from None
 
 

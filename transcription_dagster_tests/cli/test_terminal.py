@@ -1,0 +1,73 @@
+"""What comes from outside reaches the terminal as text, never as a command to it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from transcription_dagster.cli.batch_display import LineDisplay, picture
+from transcription_dagster.cli.batch_report import Outcome, Progress, summary, table
+from transcription_dagster.cli.main import main
+from transcription_dagster.cli.terminal import printable, printable_lines
+from transcription_dagster.queueing.health import WorkerStatus
+from transcription_dagster.worklists import Entry
+
+#: Sets the window's title, clears the screen and rings; C1's CSI does without ESC; U+202E reverses what follows.
+HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b31m \u202eevil\rover"
+UUID = "919f49d0-ef35-5e93-b564-e948b9d75f83"
+FAILED = Outcome(Entry(1, UUID, title=HOSTILE), "failed", error=HOSTILE)
+PROGRESS = Progress(total=1, done=0, failed=1, in_flight=0, audio_seconds=0.0, elapsed=1.0)
+
+
+def shown(show: object) -> str:
+    output = io.StringIO()
+    Console(file=output, force_terminal=False, width=200).print(show)
+    return output.getvalue()
+
+
+def is_clean(text: str) -> bool:
+    return all(character.isprintable() for character in text.replace("\n", ""))
+
+
+def test_a_text_keeps_everything_that_can_be_seen() -> None:
+    assert printable("Łódź 東京 \u200d! \x1b[31mred") == "Łódź 東京  !  [31mred"
+    assert printable_lines("one\x1b\ntwo") == "one \ntwo"
+
+
+def test_the_table_and_the_summary_of_a_batch_are_clean() -> None:
+    lines, _ = summary([FAILED], stopped=False, command="transcription batch list.json")
+    assert all(is_clean(line) for line in lines)
+    assert is_clean(shown(table([FAILED])))
+
+
+def test_what_a_batch_shows_while_it_runs_is_clean() -> None:
+    output = io.StringIO()
+    display = LineDisplay(Console(file=output, width=200))
+    display.finished(FAILED)
+    display.note(HOSTILE)
+    assert "evil" in output.getvalue()
+    assert is_clean(output.getvalue())
+    executor = WorkerStatus(
+        "gpu-0@a", "gpu", "a", 1, "cpu:0", "tiny", "idle", None, None, 0, 1, HOSTILE, seconds_since_heartbeat=0.0
+    )
+    assert is_clean(shown(picture([executor], PROGRESS, {})))
+
+
+def test_the_error_that_a_command_ends_with_is_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    captions = tmp_path / "captions.srt"
+    captions.write_text(f"{HOSTILE}\n")
+    corrected = tmp_path / "corrected.txt"
+    corrected.write_text("Nothing.")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["transcription", "apply-corrections", str(captions), str(corrected)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert "owned" in (said := capsys.readouterr().err)
+    assert is_clean(said)
