@@ -13,7 +13,7 @@ up: $(VENV)/.installed
 	$(BIN)/transcription up $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest --numprocesses 3 --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --numprocesses 3 $(ARGS)
 
 # Kills workers, stops Postgres and terminates runs while 60 recordings are done; some minutes. ARGS as --seed 2.
 chaos: $(VENV)/.installed-dev

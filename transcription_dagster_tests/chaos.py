@@ -8,6 +8,7 @@ costs three executors is given up on purpose.
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from transcription_dagster_tests.faults import (
     requests_of,
     unfinished_jobs,
 )
+from transcription_dagster_tests.isolation import isolate
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
 
 EXECUTORS, RUN_WORKERS = 3, 4
@@ -267,6 +269,7 @@ def alive(system: System) -> tuple[int, int]:
 @click.option("--recordings", default=LONG.recordings, show_default=True)
 def main(seed: int, recordings: int) -> None:
     """Carry out the long plan and print what was done and what came of it."""
+    os.chdir(isolate())
     plan = Plan(**{**LONG.__dict__, "seed": seed, "recordings": recordings})
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         folder = Path(name)

@@ -7,44 +7,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
-from transcription_dagster.stack.leftovers import end_leftovers
+from transcription_dagster_tests.isolation import isolate
 
-#: Tests that share one stack: it is started once, so one process has to do them all.
-ONE_STACK = "end_to_end/one_stack/"
+#: Before anything of the program is imported, here or in the conftest of a folder.
+HOME = isolate()
 
-#: Tests of stacks for the process that does the small tests afterwards.
-THIRD = "end_to_end/test_up.py"
-
-
-class FewStacksAtATime(LoadScopeScheduling):
-    """Keeps the tests of a file in one process, those that share a stack, and most of those that have their own.
-
-    With three processes two have stacks to the end, which wait a good deal, and the third does the small tests.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        if ONE_STACK in file:
-            return ONE_STACK
-        return "stacks" if "end_to_end/" in file and not file.endswith(THIRD) else file
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    return FewStacksAtATime(config, log)
+from transcription_dagster.stack.leftovers import end_leftovers  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Every stack has a home of its own, and executors that would each compile the same.
     if config.pluginmanager.hasplugin("cacheprovider"):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
+    # The caller's `.env` is in the folder that pytest was started in. What distributes the tests runs none, and its
+    # workers read the paths of its arguments from there.
+    distributes = config.getoption("dist") != "no" and config.getoption("tx")
+    if not distributes:
+        os.chdir(HOME)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the stacks first, since they take longest, then what waits for processes; small tests fill what is left."""
+    """Put the tests that take longest first, so that small ones fill what is left: the stacks, then their parts.
+
+    xdist gives out groups before single tests (`xdist_group`), and otherwise keeps this order.
+    """
     items.sort(key=lambda item: (item.get_closest_marker("system") is None, "/stack/" not in item.nodeid))
 
 

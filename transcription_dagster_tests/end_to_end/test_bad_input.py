@@ -26,7 +26,7 @@ from transcription_dagster_tests.postgres import empty_database
 from transcription_dagster_tests.processes import below, of_each
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
 
 #: Each is looked for everywhere in the end.
 SECRETS = {

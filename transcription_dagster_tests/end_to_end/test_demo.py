@@ -17,7 +17,7 @@ from transcription_dagster.stack.stack import running
 from transcription_dagster_tests.processes import of_each
 from transcription_dagster_tests.system import DEMO, DEMO_RECORDINGS
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
 
 
 @pytest.fixture

@@ -18,14 +18,15 @@ from transcription_dagster.queueing.health import read_pool
 from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient
 from transcription_dagster.queueing.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster_tests import slow_executor
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, environment_of, wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
 
 RECORDING = "00000000-0000-4000-8000-000000000000"
-STOCK = ("transcription_dagster", "gpu-worker", "--gpu", "cpu:0")
-SLOW = ("transcription_dagster_tests.slow_executor", "cpu:1")
+STOCK = ("-m", "transcription_dagster", "gpu-worker", "--gpu", "cpu:0")
+SLOW = (slow_executor.__file__, "cpu:1")
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sett
     with cloned_database() as url, ExitStack() as stack:
         monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
         for command in (STOCK, SLOW):
-            process = stack.enter_context(subprocess.Popen([sys.executable, "-m", *command]))
+            process = stack.enter_context(subprocess.Popen([sys.executable, *command]))
             stack.callback(process.terminate)
         settings = load_settings()
         wait_until(lambda: len(read_pool(url, stale_seconds=8).alive("gpu")) == 2, 90, "both executors are alive")

@@ -14,7 +14,7 @@ from transcription_dagster_tests.faults import NO_EMBEDDINGS
 from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
 
 #: As S3 tells of them: the space and the letters beyond ASCII are encoded in the event.
 FOLDER = "incoming/été 2026"

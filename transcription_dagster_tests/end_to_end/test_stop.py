@@ -24,7 +24,7 @@ from transcription_dagster_tests.faults import (
 )
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
 
 JOBS = 5
 SHORT = DEMO_RECORDINGS[0]

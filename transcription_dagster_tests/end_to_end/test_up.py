@@ -24,6 +24,8 @@ from transcription_dagster_tests.processes import addresses, below, of_each, run
 from transcription_dagster_tests.stack.small_stack import until
 
 CHECKPOINT = Path(__file__).parents[2] / "transcription_dagster" / "demo" / "bulletin.pt"
+pytestmark = pytest.mark.xdist_group("up")
+
 SECRET = "planted-secret-7c1f"
 WORKER = ProgramState("run-worker-1", "RUNNING", 10, "pid 10, uptime 0:00:09", Path("/logs/run-worker-1.log"))
 

@@ -16,7 +16,7 @@ import pytest
 from transcription_dagster_tests.faults import busy_executor, long_recording
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
 #: The first two are WAV files.
 SHORT = DEMO_RECORDINGS[:3]

@@ -20,7 +20,7 @@ from transcription_dagster_tests.faults import (
 )
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
 #: What an operator waits for without wondering, on a machine that is busy.
 SECONDS = 20

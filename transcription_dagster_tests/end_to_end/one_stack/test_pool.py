@@ -21,7 +21,7 @@ from transcription_dagster_tests.faults import requests_of
 from transcription_dagster_tests.processes import below, of_each
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, REFERENCES, System, wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
 #: Much less than a Python process takes to start.
 _LOOK_SECONDS = 0.2

@@ -19,7 +19,7 @@ from transcription_dagster_tests.faults import (
 )
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
 #: As long as an administrator's restart takes, and longer than the silence after which a worker counts as dead.
 AWAY_SECONDS = 20

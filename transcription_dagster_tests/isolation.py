@@ -1,0 +1,45 @@
+"""Keep the caller's environment out of a test process, and the test process out of the caller's data.
+
+With the caller's `TRANSCRIPTION_STORE` or `.env` in force, tests would write their results among real ones.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+#: Where the caller keeps test data that the project does not ship, as in `TRANSCRIPTION_TEST_SPEECH`.
+TEST_DATA = "TRANSCRIPTION_TEST_"
+
+#: Settings, credentials and Postgres' own defaults.
+_CLEARED = ("TRANSCRIPTION_", "ANTHROPIC_", "AWS_", "DAGSTER_", "PG", "HF_")
+_CLEARED_WORDS = {"IB_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+
+
+def without_the_callers(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what a test process may keep of `environment`; relative paths of test data become absolute."""
+    kept = {}
+    for name, value in environment.items():
+        if name.startswith(TEST_DATA):
+            kept[name] = os.path.abspath(value) if Path(value).exists() else value
+        elif not name.startswith(_CLEARED) and name.upper() not in _CLEARED_WORDS:
+            kept[name] = value
+    return kept
+
+
+def isolate() -> Path:
+    """Clear the environment of this process, and of those it starts; return the empty folder that is its home now.
+
+    The program's state, the profiles of AWS and Anthropic, and the caches of libraries are below the home directory.
+    """
+    home = Path(tempfile.mkdtemp(prefix="transcription-tests-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    environment = without_the_callers(os.environ)
+    os.environ.clear()
+    # Without it, a test that has no credentials asks the machine for its role, and waits for the answer.
+    os.environ.update({**environment, "HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"})
+    return home
