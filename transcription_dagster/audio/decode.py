@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import av
 import numpy as np
 
-from transcription_dagster.audio.container import SAMPLE_RATE, AudioTrack, open_container, open_source
+from transcription_dagster.audio.container import AudioTrack, HashingReader, open_container, open_source
+from transcription_dagster.audio.formats import Opening, openings
+from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.audio.riff import missing_bytes
+from transcription_dagster.audio.tracks import TrackChoice, track_choices
 from transcription_dagster.errors import UnusableAudio
 
 #: A header is believed to this share of its claim; encoders pad and trim.
@@ -27,7 +31,7 @@ class AudioFacts:
     """What a source was found to be while it was decoded."""
 
     codec: str
-    #: Samples a second of the source.
+    #: Samples per second of the source.
     sample_rate: int
     channels: int
     #: Length of what really decoded.
@@ -38,36 +42,39 @@ class AudioFacts:
     source_sha256: str
     source_bytes: int
     flac_bytes: int
+    #: Which of several audio tracks was used, and why; empty where there is one.
+    track: str = ""
     #: What was wrong with the source although it could be used, one sentence each.
     warnings: tuple[str, ...] = ()
 
 
-def normalise(source: Path, target: Path, *, max_seconds: float) -> AudioFacts:
+def normalise(
+    source: Path, target: Path, *, max_seconds: float, name: str = "", language: str | None = None
+) -> AudioFacts:
     """Decode anything PyAV reads to 16 kHz mono 16-bit FLAC at `target`, in bounded memory.
 
+    `name` is what the source was called where it came from, if `source` is not: formats without a header are told by
+    it. Of several audio tracks the one in `language` is preferred, and one that decodes to one that does not.
     The target appears whole or not at all. Of a damaged source what decodes is kept, and a warning says so.
     Raises `SourceNotFound`, or `UnusableAudio` if the source is empty, not media, without audio, without anything
     that decodes, or longer than `max_seconds`.
     """
     with open_source(source) as reader, _written_atomically(target) as partial:
-        with open_container(reader) as container:
-            track = AudioTrack(container)
-            claimed = track.claimed_seconds
-            meter = _Meter(max_seconds)
-            _write_flac(partial, meter.watch(_in_blocks(track.samples(), SAMPLE_RATE)))
-        if meter.samples == 0:
-            raise UnusableAudio(f"no audio could be decoded from the source's {track.codec} stream")
+        decoded = _decode_best(reader, name or source.name, language, partial, max_seconds)
         sha256, size = reader.finish()
+        track = decoded.tracks[0]
+        missing = missing_bytes(reader.head, size)
         return AudioFacts(
             codec=track.codec,
             sample_rate=track.sample_rate,
-            channels=track.channels,
-            seconds=meter.seconds,
-            loudness=meter.loudness,
+            channels=sum(each.channels for each in decoded.tracks),
+            seconds=decoded.meter.seconds,
+            loudness=decoded.meter.loudness,
             source_sha256=sha256,
             source_bytes=size,
             flac_bytes=partial.stat().st_size,
-            warnings=tuple(_warnings(track, claimed, meter.seconds, missing_bytes(reader.head, size))),
+            track=decoded.choice.note,
+            warnings=(*decoded.notes, *_warnings(decoded.tracks, decoded.claimed, decoded.meter.seconds, missing)),
         )
 
 
@@ -77,15 +84,109 @@ def read_blocks(path: Path, block_seconds: float) -> Iterator[np.ndarray]:
     The last block holds the rest. Raises what `normalise` raises.
     """
     size = max(1, round(block_seconds * SAMPLE_RATE))
-    with open_source(path) as reader, open_container(reader) as container:
-        for block in _in_blocks(AudioTrack(container).samples(), size):
+    with open_source(path) as reader, open_container(reader, Opening()) as container:
+        choice = track_choices(container, None)[0]
+        for block in _in_blocks(AudioTrack(container, choice.indexes[0]).samples(), size):
             yield block.astype(np.float32) / 32768.0
 
 
 def claimed_seconds(path: Path) -> float | None:
     """Length of a recording as its header claims it, without decoding; exact for what `normalise` wrote."""
-    with open_source(path) as reader, open_container(reader) as container:
-        return AudioTrack(container).claimed_seconds
+    with open_source(path) as reader, open_container(reader, Opening()) as container:
+        return AudioTrack(container, track_choices(container, None)[0].indexes[0]).claimed_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """What became of one way to read a source."""
+
+    tracks: tuple[AudioTrack, ...]
+    choice: TrackChoice
+    meter: _Meter
+    claimed: float | None
+    notes: tuple[str, ...]
+
+    @property
+    def mostly_damaged(self) -> bool:
+        return any(track.damaged > track.decoded for track in self.tracks)
+
+
+def _decode_best(reader: HashingReader, name: str, language: str | None, target: Path, max_seconds: float) -> _Decoded:
+    """Write the first way to read the source that gives sound; raises `UnusableAudio` when none does."""
+    failures: list[UnusableAudio] = []
+    for opening in openings(name, reader.beginning()):
+        skipped = f"the first {opening.offset} bytes of the source are not audio and were skipped"
+        notes = (skipped,) if opening.offset else ()
+        try:
+            return _decode_opening(reader, opening, language, target, max_seconds, notes)
+        except TooLong:
+            raise
+        except UnusableAudio as error:
+            failures.append(error)
+    raise failures[0]
+
+
+def _decode_opening(
+    reader: HashingReader,
+    opening: Opening,
+    language: str | None,
+    target: Path,
+    max_seconds: float,
+    notes: tuple[str, ...],
+) -> _Decoded:
+    """Write the best tracks of one opening that have sound; mostly damaged ones only where there are no others."""
+    with open_container(reader, opening) as container:
+        choices = track_choices(container, language)
+    damaged: TrackChoice | None = None
+    codecs: set[str] = set()
+    for choice in choices:
+        decoded = _decode_choice(reader, opening, choice, target, max_seconds, notes)
+        if decoded.meter.samples and not decoded.mostly_damaged:
+            return decoded
+        if decoded.meter.samples:
+            damaged = damaged or choice
+        codecs |= {track.codec for track in decoded.tracks}
+        notes = (*notes, f"passed over, because most of it cannot be decoded: {choice.note}")
+    if damaged is None:
+        raise UnusableAudio(f"no audio could be decoded from the source's {' and '.join(sorted(codecs))} stream")
+    return _decode_choice(reader, opening, damaged, target, max_seconds, notes[: -len(choices)])
+
+
+def _decode_choice(
+    reader: HashingReader,
+    opening: Opening,
+    choice: TrackChoice,
+    target: Path,
+    max_seconds: float,
+    notes: tuple[str, ...],
+) -> _Decoded:
+    meter = _Meter(max_seconds)
+    with ExitStack() as stack:
+        tracks = []
+        for index in choice.indexes:
+            # Each track is read on its own: they need not lie side by side in the file.
+            file = reader if not tracks else stack.enter_context(reader.again())
+            tracks.append(AudioTrack(stack.enter_context(open_container(file, opening)), index))
+        claimed = max((track.claimed_seconds for track in tracks if track.claimed_seconds), default=None)
+        blocks = [_in_blocks(track.samples(), SAMPLE_RATE) for track in tracks]
+        _write_flac(target, meter.watch(_mixed(blocks)))
+    return _Decoded(tuple(tracks), choice, meter, claimed, notes)
+
+
+def _mixed(tracks: Sequence[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+    """Mix tracks that are cut into blocks of one size; a track that ends early is silent from there on."""
+    if len(tracks) == 1:
+        yield from tracks[0]
+        return
+    for blocks in zip_longest(*tracks, fillvalue=np.zeros(0, np.int16)):
+        total = np.zeros(max(block.size for block in blocks), np.int32)
+        for block in blocks:
+            total[: block.size] += block
+        yield (total // len(tracks)).astype(np.int16)
+
+
+class TooLong(UnusableAudio):
+    """The recording is longer than the limit."""
 
 
 class _Meter:
@@ -100,7 +201,7 @@ class _Meter:
         for block in blocks:
             self.samples += block.size
             if self.seconds > self._max_seconds:
-                raise UnusableAudio(f"the recording is longer than the limit of {self._max_seconds / 3600:g} hours")
+                raise TooLong(f"the recording is longer than the limit of {self._max_seconds / 3600:g} hours")
             self._squares += float(np.square(block, dtype=np.float64).sum())
             yield block
 
@@ -157,15 +258,23 @@ def _written_atomically(target: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _warnings(track: AudioTrack, claimed: float | None, seconds: float, missing: int) -> Iterator[str]:
+def _warnings(tracks: Sequence[AudioTrack], claimed: float | None, seconds: float, missing: int) -> Iterator[str]:
     """Say what was wrong with a source of `seconds` whose header `claimed` a length and which lacks bytes."""
-    if track.cut_short is not None:
-        yield f"the source breaks off after {seconds:.1f} s ({track.cut_short})"
+    cut_short = next((track.cut_short for track in tracks if track.cut_short is not None), None)
+    if cut_short is not None:
+        yield f"the source breaks off after {seconds:.1f} s ({cut_short})"
     elif missing:
         yield f"the source is truncated: {missing} bytes are missing at its end"
     elif claimed is not None and claimed - seconds > max(_CLAIM_TOLERANCE_SECONDS, claimed * _CLAIM_TOLERANCE):
         yield f"the source claims {claimed:.1f} s, but only {seconds:.1f} s could be decoded"
-    if track.damaged:
-        yield f"damaged packets were skipped: {track.damaged}"
-    if track.holes:
-        yield f"silence stands for {sum(track.holes):.1f} s of sound that is missing (holes: {len(track.holes)})"
+    if damaged := sum(track.damaged for track in tracks):
+        yield f"damaged packets were skipped: {damaged}"
+    if holes := [hole for track in tracks for hole in track.holes]:
+        yield f"silence stands for {sum(holes):.1f} s of sound that is missing (holes: {len(holes)})"
+    if overlap := sum(track.overlapping_seconds for track in tracks):
+        yield f"{overlap:.1f} s of sound were cut where the source's time stamps overlap"
+    if opposite := sum(track.opposite_phase_seconds for track in tracks):
+        yield (
+            f"the two channels are in opposite phase for {opposite:.1f} s and cancel each other when mixed; "
+            "their difference was used there"
+        )

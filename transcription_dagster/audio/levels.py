@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transcription_dagster.audio.container import SAMPLE_RATE
 from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.audio.mixing import SAMPLE_RATE
 
 #: Root mean square of the smallest step of a 16-bit sample, in dBFS; digital silence counts as this.
 FLOOR_DBFS = -90.3

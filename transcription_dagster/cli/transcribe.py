@@ -48,7 +48,9 @@ def transcribe(
         engine = _engine(settings, device)
         engine.load(options.model)
         progress.update(task, description="decoding")
-        facts = normalise(source, flac, max_seconds=settings.max_recording_hours * 3600)
+        facts = normalise(
+            source, flac, max_seconds=settings.max_recording_hours * 3600, name=file, language=options.language
+        )
         progress.update(task, description="transcribing", total=1.0)
         transcript = engine.transcribe(
             engine.prepare(flac),
@@ -57,7 +59,7 @@ def transcribe(
             on_progress=lambda share: progress.update(task, completed=share),
             should_stop=lambda: False,
         )
-    for warning in [*facts.warnings, *_notes(transcript)]:
+    for warning in [*filter(None, [facts.track]), *facts.warnings, *_notes(transcript)]:
         click.echo(f"transcription: {printable(warning)}", err=True)
     chosen = kind or (extension(output) if extension(output) in FORMATS else "txt")
     write_output(output, FORMATS[chosen](transcript, CaptionLimits()))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transcription_dagster.audio.container import SAMPLE_RATE
 from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.speech.spans import Span
 from transcription_dagster.speech.voice_activity import find_speech
 

@@ -13,7 +13,7 @@ from whisper.audio import N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
 from whisper.model import Whisper
 from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
-from transcription_dagster.audio.container import SAMPLE_RATE
+from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.speech.spans import Span, common
 

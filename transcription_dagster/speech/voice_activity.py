@@ -11,7 +11,7 @@ import torch
 from silero_vad import load_silero_vad
 from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
-from transcription_dagster.audio.container import SAMPLE_RATE
+from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.speech.spans import Span
 
 #: Samples that the detector takes at once; fixed by its network.

@@ -108,6 +108,36 @@ def test_sound_that_starts_after_the_picture_keeps_its_place(tmp_path):
     assert level(samples[2 * corpus.RATE + 2000 :]) == pytest.approx(0.3 / math.sqrt(2), abs=0.01)
 
 
+@pytest.mark.parametrize("gap", [3.0, 700.0])
+def test_a_pause_of_the_recorder_stays_a_pause(tmp_path, gap):
+    source = corpus.write_stamped(tmp_path / "paused", [(0, corpus.tone(5)), (5 + gap, corpus.tone(5))])
+    facts, samples = decode(source)
+    assert facts.seconds == pytest.approx(10 + gap, abs=1 / 24)
+    assert level(samples[round((5.1) * corpus.RATE) : round((4.9 + gap) * corpus.RATE)]) == 0
+    assert level(samples[round((5 + gap + 1 / 24) * corpus.RATE) :]) == pytest.approx(0.3 / math.sqrt(2), abs=0.01)
+    assert any("silence stands for" in warning for warning in facts.warnings)
+
+
+def test_stamps_that_overlap_keep_the_recording_on_its_clock(tmp_path):
+    pieces = [(number * 0.061, corpus.tone(0.064)) for number in range(1_000)]
+    facts, _ = decode(corpus.write_stamped(tmp_path / "overlapping", pieces))
+    assert facts.seconds == pytest.approx(61, abs=1 / 24)
+    assert any("time stamps overlap" in warning for warning in facts.warnings)
+
+
+def test_channels_in_opposite_phase_do_not_cancel(tmp_path):
+    sound = corpus.tone(3)
+    source = corpus.write_wav(tmp_path / "a.wav", np.stack([sound, -sound], 1))
+    facts, samples = decode(source)
+    assert level(samples) == pytest.approx(0.3 / math.sqrt(2), abs=0.01)
+    assert any("opposite phase" in warning for warning in facts.warnings)
+
+
+def test_two_different_channels_are_not_taken_for_opposite_ones(tmp_path):
+    source = corpus.write_wav(tmp_path / "a.wav", np.stack([corpus.noise(3, seed=1), corpus.noise(3, seed=2)], 1))
+    assert decode(source)[0].warnings == ()
+
+
 def test_joined_files_that_change_on_the_way(tmp_path):
     first = corpus.write_media(tmp_path / "a", corpus.tone(2, 44_100), form="ts")
     second = corpus.write_media(
@@ -196,6 +226,36 @@ def test_damage_is_reported(tmp_path, form):
     assert any("damaged packets" in warning or "silence stands for" in warning for warning in facts.warnings)
 
 
+@pytest.mark.parametrize("form", ["mp3", "wav", "flac", "ogg", "mp4", "mkv"])
+@pytest.mark.parametrize("kind", ["random", "zeros", "http"])
+def test_garbage_before_the_recording_is_skipped(tmp_path, form, kind):
+    garbage = {
+        "random": np.random.default_rng(3).bytes(100_000),
+        "zeros": bytes(300_000),
+        "http": b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n",
+    }[kind]
+    source = corpus.write_media(tmp_path / "source", corpus.tone(3, corpus.FORMATS[form][2]), form=form)
+    source.write_bytes(garbage + source.read_bytes())
+    facts, samples = decode(source)
+    assert facts.seconds == pytest.approx(3, abs=0.15)
+    assert pitch(samples) == pytest.approx(440, abs=1)
+    assert facts.source_sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("extension", "codec", "rate"), [("g722", "g722", 16_000), ("tco", "g723_1", 8_000)])
+def test_a_format_without_header_is_told_by_its_name(tmp_path, extension, codec, rate):
+    source = corpus.write_headerless(tmp_path / "source", corpus.tone(3, rate), codec, rate)
+    facts = normalise(source, tmp_path / "out.flac", max_seconds=60, name=f"https://host/call.{extension}")
+    assert facts.seconds == pytest.approx(3, abs=0.1)
+    assert facts.codec == codec
+
+
+@pytest.mark.parametrize("codec", ["qcelp", "evrc"])
+def test_dictation_formats_are_accepted(tmp_path, codec):
+    facts, _ = decode(corpus.qcp(tmp_path, codec, seconds=3))
+    assert (facts.codec, facts.seconds) == (codec, pytest.approx(3, abs=0.05))
+
+
 # --- refused
 
 
@@ -211,7 +271,7 @@ def test_damage_is_reported(tmp_path, form):
         ("video without audio", "no audio stream, only video"),
         ("header only", "no audio could be decoded"),
         ("still picture", "not accepted|not audio or video"),
-        ("gigahertz", "2000000000 samples a second|not audio or video|no audio"),
+        ("gigahertz", "2000000000 samples per second|not audio or video|no audio"),
     ],
 )
 def test_a_source_without_audio_is_refused_with_the_reason(tmp_path, kind, says):

@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dagster as dg
 
@@ -22,7 +23,7 @@ from transcription_dagster.settings import load_settings
 @dg.asset(
     partitions_def=recordings,
     group_name="ingest",
-    code_version="1",
+    code_version="2",
     kinds={"ffmpeg", "flac"},
     description="The recording's sound as 16 kHz mono FLAC (`audio.flac`), with what its source was.",
 )
@@ -39,7 +40,13 @@ def audio(
             # Whoever named the recording did not say which version: a sensor must not take this one for a new one.
             record_etags(catalogue.engine, {recording: source.etag})
         flac = Path(folder) / AUDIO_FILE
-        facts = normalise(source.path, flac, max_seconds=settings.max_recording_hours * 3600)
+        facts = normalise(
+            source.path,
+            flac,
+            max_seconds=settings.max_recording_hours * 3600,
+            name=urlsplit(known.source).path,
+            language=known.language or settings.language,
+        )
         key = object_key(recording, AUDIO_FILE)
         files = store.open()
         files.put_file(key, flac)
@@ -73,6 +80,7 @@ def audio(
             "source_sha256": facts.source_sha256,
             "flac_bytes": facts.flac_bytes,
             "title": known.title or "",
+            **({"track": facts.track} if facts.track else {}),
             **({} if facts.loudness is None else {"loudness_dbfs": round(facts.loudness, 1)}),
             **(
                 {"warnings": dg.MetadataValue.md("\n".join(f"- {w}" for w in facts.warnings))} if facts.warnings else {}

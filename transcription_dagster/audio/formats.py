@@ -1,0 +1,158 @@
+"""Which media formats are accepted, and where in a file one begins."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+#: Demuxers that may look at a source. FFmpeg also knows playlists and image sequences, which name other files and
+#: URLs to open, and text, which it would render: none of them is on the list.
+_ACCEPTED = (
+    "aac ac3 act aiff amr amrnb amrwb ape asf au avi bit caf dsf dss dts dtshd eac3 flac flv gsm iff ilbc kux live_flv "
+    "loas matroska webm mp3 mov mp4 m4a 3gp 3g2 mj2 mpc mpc8 mpeg mpegts mxf nistsphere nut ogg oma qcp rm sln sox tak "
+    "truehd tta voc vqf w64 wav wsaud wv xwma"
+)
+
+#: Formats without a header: only the name tells them, so it is believed once the content says nothing.
+_HEADERLESS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    ".722": ("g722", {}),
+    ".al": ("alaw", {"sample_rate": "8000"}),
+    ".alaw": ("alaw", {"sample_rate": "8000"}),
+    ".g722": ("g722", {}),
+    ".g723": ("g723_1", {}),
+    ".g723_1": ("g723_1", {}),
+    ".g729": ("g729", {}),
+    ".gsm": ("gsm", {}),
+    ".rco": ("g723_1", {}),
+    ".sln": ("sln", {}),
+    ".sln16": ("sln", {"sample_rate": "16000"}),
+    ".tco": ("g723_1", {}),
+    ".ul": ("mulaw", {"sample_rate": "8000"}),
+    ".ulaw": ("mulaw", {"sample_rate": "8000"}),
+}
+
+#: How far into a file the beginning of a recording is looked for.
+SEARCHED_BYTES = 1 << 20
+
+#: Demuxers whose claimed length FFmpeg only derives from the stamps, so that it confirms nothing about them.
+STAMPED_LENGTHS = frozenset({"mpegts", "mpeg", "flv", "live_flv", "kux"})
+
+_MOST_BEGINNINGS = 6
+
+_SIGNATURES = re.compile(
+    rb"(?P<wav>RIFF....WAVE)|(?P<flac>fLaC\x00\x00\x00\x22)|(?P<ogg>OggS\x00\x02)|(?P<mp3>ID3[\x02-\x04]\x00)"
+    rb"|(?P<matroska>\x1a\x45\xdf\xa3)|(?P<mov>....ftyp)|(?P<aiff>FORM....AIF[FC])|(?P<amr>#!AMR)|(?P<caf>caff\x00\x01)"
+    rb"|(?P<asf>\x30\x26\xb2\x75\x8e\x66\xcf\x11)|(?P<sync>\xff[\xe2-\xff])",
+    re.DOTALL,
+)
+
+#: Frames in a row that make a stream; two syncs at the right distance turn up in noise.
+_FRAMES_OF_A_STREAM = 4
+
+#: Bit rates in kbit/s by (MPEG-1?, layer), ISO/IEC 11172-3 and 13818-3.
+_BIT_RATES = {
+    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_SAMPLE_RATES = (44_100, 48_000, 32_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A way to open a file as media."""
+
+    #: Bytes to skip.
+    offset: int = 0
+    #: FFmpeg's name of the demuxer; None: the content decides.
+    format: str | None = None
+    #: Options for the demuxer.
+    options: Mapping[str, str] = field(default_factory=dict)
+    #: Demuxers that may not take the file.
+    refused: frozenset[str] = frozenset()
+
+    @property
+    def demuxer_options(self) -> dict[str, str]:
+        """Return the options for FFmpeg, the lists of what it may open among them."""
+        accepted = [name for name in _ACCEPTED.split() if name not in self.refused]
+        if self.format is not None:
+            accepted.append(self.format)
+        return {"format_whitelist": ",".join(accepted), "protocol_whitelist": "none", **self.options}
+
+
+def openings(name: str, beginning: bytes) -> Iterator[Opening]:
+    """Yield the ways to open a file, likeliest first.
+
+    `name` is what the file was called where it came from, and `beginning` its first `SEARCHED_BYTES`: a download may
+    carry a web server's headers, or a broken recorder's garbage, in front of the sound.
+    """
+    begin_later = list(_beginnings(beginning))
+    frames_later = any(kind in _STREAMS for _, kind in begin_later) and _stream_at(beginning, 0) is None
+    # FFmpeg would find a frame or two in the garbage before a stream of frames, and decode them to noise.
+    yield Opening(refused=frozenset(_STREAMS) if frames_later and not beginning.startswith(b"ID3") else frozenset())
+    headerless = _HEADERLESS.get(posixpath.splitext(name)[1].lower())
+    if headerless:
+        yield Opening(format=headerless[0], options=headerless[1])
+    for offset, format_name in begin_later:
+        yield Opening(offset, format_name)
+
+
+def _beginnings(data: bytes) -> Iterator[tuple[int, str]]:
+    """Yield where in `data` a recording may begin behind something else, and its format."""
+    found = 0
+    position = 1
+    while found < _MOST_BEGINNINGS and (match := _SIGNATURES.search(data, position)):
+        kind = match.lastgroup
+        position = match.start() + 1
+        if kind == "sync":
+            kind = _stream_at(data, match.start())
+        if kind:
+            found += 1
+            yield match.start(), kind
+
+
+def _stream_at(data: bytes, offset: int) -> str | None:
+    """Return `mp3` or `aac` if frames of it follow each other from `offset` on."""
+    for kind, length_of in _STREAMS.items():
+        position = offset
+        for _ in range(_FRAMES_OF_A_STREAM):
+            size = length_of(data[position : position + 7])
+            if size is None:
+                break
+            position += size
+        else:
+            return kind
+    return None
+
+
+def _mpeg_frame_bytes(header: bytes) -> int | None:
+    """Return the length of the MPEG audio frame with this header; None if it is none."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
+    bit_rate, rate = header[2] >> 4, header[2] >> 2 & 3
+    if version == 1 or layer == 4 or bit_rate in (0, 15) or rate == 3:
+        return None
+    bits = _BIT_RATES[version == 3, layer][bit_rate - 1] * 1000
+    sample_rate = _SAMPLE_RATES[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    padding = header[2] >> 1 & 1
+    if layer == 1:
+        return (12 * bits // sample_rate + padding) * 4
+    return (144 if layer == 2 or version == 3 else 72) * bits // sample_rate + padding
+
+
+def _adts_frame_bytes(header: bytes) -> int | None:
+    """Return the length of the ADTS frame with this header; None if it is none."""
+    if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
+        return None
+    size = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
+    return size if size > 7 else None
+
+
+#: Formats that are nothing but frames in a row, and how long a frame is by its header.
+_STREAMS = {"mp3": _mpeg_frame_bytes, "aac": _adts_frame_bytes}

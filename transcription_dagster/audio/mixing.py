@@ -1,0 +1,110 @@
+"""Mix sound of any rate, format and number of channels to 16 kHz mono."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import av
+import numpy as np
+
+from transcription_dagster.audio.media_errors import media_errors
+
+#: Samples per second of everything behind this door; Whisper and the voice detector both take it.
+SAMPLE_RATE = 16_000
+
+#: The two channels cancel each other when their difference has this many times the power of their sum (13 dB): a
+#: microphone that was wired the wrong way round. Sound from two places never comes near it.
+_OPPOSITE_POWER_RATIO = 20.0
+#: They agree again when the sum has this many times the power of the difference.
+_AGREEING_POWER_RATIO = 2.0
+#: Seconds after which half of what was measured is forgotten.
+_MEMORY_SECONDS = 0.5
+
+#: Longest silence made at once, so that a gap of hours takes no memory.
+_SILENCE_PIECE_SECONDS = 60
+
+
+class Mixer:
+    """Mixes frames to one channel at `SAMPLE_RATE`, whatever each of them is: joined files change on the way."""
+
+    def __init__(self) -> None:
+        #: Seconds in which the difference of two channels was taken because their sum cancelled.
+        self.opposite_phase_seconds = 0.0
+        self._resampler: av.AudioResampler | None = None
+        self._made_for: tuple[str, str, int] | None = None
+        self._phase = _Phase()
+        #: Samples of the output still to be cut.
+        self._cut = 0
+
+    def mix(self, frame: av.AudioFrame) -> Iterator[np.ndarray]:
+        """Yield what the frame adds, as int16 arrays of shape (samples,). Raises `UnusableAudio`."""
+        with media_errors("holds audio of an unknown kind"):
+            setup = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if setup != self._made_for:
+            yield from self.flush()
+        resampler = self._resampler
+        if resampler is None:
+            layout = "stereo" if frame.layout.nb_channels == 2 else "mono"
+            resampler = self._resampler = av.AudioResampler(format="s16", layout=layout, rate=SAMPLE_RATE)
+            self._made_for = setup
+        # Where the frame belongs is settled; by a broken time stamp the resampler would stretch it.
+        frame.pts = None
+        yield from self._resampled(resampler, frame)
+
+    def silence(self, seconds: float) -> Iterator[np.ndarray]:
+        """Yield a silence, after what the resampler still holds."""
+        yield from self.flush()
+        left = round(seconds * SAMPLE_RATE)
+        while left > 0:
+            size = min(left, _SILENCE_PIECE_SECONDS * SAMPLE_RATE)
+            yield np.zeros(size, np.int16)
+            left -= size
+
+    def cut(self, seconds: float) -> None:
+        """Leave out the next `seconds` of sound."""
+        self._cut += round(seconds * SAMPLE_RATE)
+
+    def flush(self) -> Iterator[np.ndarray]:
+        """Yield what the resampler still holds."""
+        if self._resampler is not None:
+            yield from self._resampled(self._resampler, None)
+        self._resampler = None
+
+    def _resampled(self, resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+        with media_errors("holds audio that cannot be mixed to one channel"):
+            parts = resampler.resample(frame)
+        for part in parts:
+            mono = self._to_mono(part)
+            dropped = min(self._cut, mono.size)
+            self._cut -= dropped
+            if dropped < mono.size:
+                yield mono[dropped:]
+
+    def _to_mono(self, part: av.AudioFrame) -> np.ndarray:
+        samples = part.to_ndarray().reshape(-1)
+        if part.layout.nb_channels == 1:
+            return samples
+        left, right = samples[0::2].astype(np.int32), samples[1::2].astype(np.int32)
+        if self._phase.is_opposite(left, right):
+            self.opposite_phase_seconds += left.size / SAMPLE_RATE
+            right = -right
+        return ((left + right) // 2).astype(np.int16)
+
+
+class _Phase:
+    """Tells whether two channels cancel each other, by the power of their sum and difference in the last moments."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._difference = 0.0
+        self._opposite = False
+
+    def is_opposite(self, left: np.ndarray, right: np.ndarray) -> bool:
+        forget = 0.5 ** (left.size / (_MEMORY_SECONDS * SAMPLE_RATE))
+        self._sum = self._sum * forget + float(np.square(left + right, dtype=np.float64).sum())
+        self._difference = self._difference * forget + float(np.square(left - right, dtype=np.float64).sum())
+        if self._difference > _OPPOSITE_POWER_RATIO * self._sum:
+            self._opposite = True
+        elif self._sum > _AGREEING_POWER_RATIO * self._difference:
+            self._opposite = False
+        return self._opposite

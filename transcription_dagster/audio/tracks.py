@@ -1,0 +1,116 @@
+"""Choose, among the audio tracks of a container, the ones that hold the recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from langcodes import Language
+from langcodes.tag_parser import LanguageTagError
+
+from transcription_dagster.errors import UnusableAudio
+
+#: Tracks that accompany another one: a director's comments, a description for the blind.
+_SECONDARY = (
+    Disposition.comment
+    | Disposition.hearing_impaired
+    | Disposition.visual_impaired
+    | Disposition.descriptions
+    | Disposition.karaoke
+    | Disposition.non_diegetic
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackChoice:
+    """The tracks that are transcribed, by their index in the container; several are mixed."""
+
+    indexes: tuple[int, ...]
+    #: What was chosen and why, for people; empty where the container has one audio track only.
+    note: str = ""
+
+
+def track_choices(container: InputContainer, language: str | None) -> Sequence[TrackChoice]:
+    """Return the choices of tracks to try, best first; a later one is for when those before it do not decode.
+
+    Tracks in `language` (any spelling of BCP 47 or ISO 639) come first. Several mono tracks of one kind are the
+    channels of one recording, as broadcast recorders write them, and are mixed.
+    Raises `UnusableAudio` when no track has a decoder.
+    """
+    tracks = [track for track in container.streams.audio if _has_decoder(track)]
+    if not tracks:
+        raise UnusableAudio(_why_none(container))
+    best = container.streams.best("audio")
+    ranked = sorted(tracks, key=lambda track: (*_rank(track, language), track is not best, track.index))
+    total = len(container.streams.audio)
+    if total == 1:
+        return [TrackChoice((ranked[0].index,))]
+    choices = [TrackChoice((track.index,), _note(track, total, language)) for track in ranked]
+    channels = _channels_of_one_recording(tracks)
+    if channels:
+        names = f"audio tracks 1 to {total} are mixed: they are mono and of one kind, as the channels of one recording"
+        choices.insert(0, TrackChoice(tuple(track.index for track in channels), names))
+    return choices
+
+
+def _has_decoder(track: av.AudioStream) -> bool:
+    # PyAV leaves the context out where FFmpeg has no decoder.
+    return getattr(track, "codec_context", None) is not None
+
+
+def _why_none(container: InputContainer) -> str:
+    if container.streams.audio:
+        return "the source's audio is in a codec that cannot be decoded"
+    kinds = sorted({stream.type or "unknown" for stream in container.streams}) or ["nothing"]
+    return f"the source has no audio stream, only {', '.join(kinds)}"
+
+
+def _rank(track: av.AudioStream, language: str | None) -> tuple[bool, bool, bool]:
+    secondary = bool(track.disposition & _SECONDARY)
+    return not _speaks(track, language), secondary, not track.disposition & Disposition.default
+
+
+def _speaks(track: av.AudioStream, language: str | None) -> bool:
+    spoken = _language(track)
+    return language is not None and spoken is not None and spoken == _base(language)
+
+
+def _language(track: av.AudioStream) -> str | None:
+    tag = track.metadata.get("language", "")
+    return _base(tag) if tag and tag not in ("und", "mul", "zxx", "mis") else None
+
+
+def _base(tag: str) -> str | None:
+    """Return the language of a tag without script and region, in its shortest code: `eng` and `en-GB` are `en`."""
+    try:
+        return Language.get(tag.replace("_", "-")).language
+    except LanguageTagError:
+        return None
+
+
+def _channels_of_one_recording(tracks: Sequence[av.AudioStream]) -> Sequence[av.AudioStream]:
+    """Return the tracks if all are mono, of one codec and rate, and none is marked as another version."""
+    kinds = {
+        (track.codec_context.name, track.codec_context.sample_rate, track.codec_context.channels) for track in tracks
+    }
+    languages = {_language(track) for track in tracks}
+    if len(tracks) < 2 or len(kinds) != 1 or len(languages) != 1 or any(t.disposition & _SECONDARY for t in tracks):
+        return ()
+    return tracks if next(iter(kinds))[2] == 1 else ()
+
+
+def _note(track: av.AudioStream, total: int, language: str | None) -> str:
+    audio = track.container.streams.audio
+    others = ", ".join(_description(other, number) for number, other in enumerate(audio, 1) if other is not track)
+    number = [stream.index for stream in audio].index(track.index) + 1
+    why = ", which is in the recording's language" if _speaks(track, language) else ""
+    return f"of {total} audio tracks the source's {_description(track, number)} is used{why}; the others are {others}"
+
+
+def _description(track: av.AudioStream, number: int) -> str:
+    codec = track.codec_context.name if _has_decoder(track) else "no decoder"
+    details = filter(None, [track.metadata.get("title", ""), _language(track), codec])
+    return f"track {number} ({', '.join(details)})"
