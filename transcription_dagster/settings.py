@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transcription_dagster.errors import InvalidSetting
+from transcription_dagster.languages import whisper_language
 from transcription_dagster.model import SpeechOptions
 
 #: What stands between the values of settings that are lists; the others are JSON.
@@ -44,7 +45,9 @@ class Settings(BaseSettings):
 
     # --- speech
     model: str = Field(default="medium", description="Whisper model by name, or the path of a checkpoint or folder.")
-    language: str | None = Field(default=None, description="Language of all recordings; unset: guessed for each.")
+    language: str | None = Field(
+        default=None, description="Language of all recordings, by code or name; unset or auto: detected in each."
+    )
     beam_size: int | None = Field(default=None, ge=1, le=32, description="Beams; unset: greedy decoding.")
     temperatures: tuple[float, ...] = Field(
         default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), description="Tried in turn while a window looks wrong."
@@ -167,6 +170,14 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("language")
+    @classmethod
+    def _known_language(cls, value: str | None) -> str | None:
+        try:
+            return whisper_language(value)
+        except InvalidSetting as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("source_folders", mode="before")
     @classmethod

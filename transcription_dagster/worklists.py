@@ -17,7 +17,8 @@ from typing import Any, Literal, cast, get_args
 from urllib.parse import unquote, urlsplit
 
 from transcription_dagster.clients.atomic_files import replacing
-from transcription_dagster.errors import InvalidRecordingId, InvalidVocabulary, InvalidWorklist
+from transcription_dagster.errors import InvalidRecordingId, InvalidSetting, InvalidVocabulary, InvalidWorklist
+from transcription_dagster.languages import whisper_language
 from transcription_dagster.model import Term, recording_id
 from transcription_dagster.text.vocabulary_files import parse_terms
 
@@ -140,7 +141,7 @@ class _EntryReader:
             uuid=self._uuid(),
             source=self._source(must_exist=status != "done"),
             title=self._text("title"),
-            language=self._text("language"),
+            language=self._language(),
             vocabulary=self._vocabulary(),
             status=status,
         )
@@ -168,6 +169,13 @@ class _EntryReader:
             self._problem(f"`{name}` is not a text, but {_kind(value)}")
             return None
         return value
+
+    def _language(self) -> str | None:
+        try:
+            return whisper_language(self._text("language"))
+        except InvalidSetting as error:
+            self._problem(f"`language`: {error}")
+            return None
 
     def _status(self) -> Status:
         value = self._item.get("status") or "waiting"

@@ -14,7 +14,7 @@ NAME = PACKAGE.name
 #: From the lowest to the highest; parts of one level do not import each other.
 LEVELS = (
     {"errors", "__init__"},
-    {"model", "messages"},
+    {"model", "messages", "languages"},
     {"settings", "text"},
     {"audio", "clients", "database", "refinement"},
     {"speech", "worklists", "queueing"},

@@ -89,4 +89,4 @@ def test_settings_are_read_again_when_the_environment_or_the_file_changes(monkey
     Path(".env").write_text("TRANSCRIPTION_LANGUAGE=fr\n")
     assert load_settings().language == "fr"
     Path(".env").write_text("TRANSCRIPTION_LANGUAGE=cym\n")
-    assert load_settings().language == "cym"
+    assert load_settings().language == "cy"

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import av
 from av.container import InputContainer
 from av.stream import Disposition
-from langcodes import Language
-from langcodes.tag_parser import LanguageTagError
 
 from transcription_dagster.errors import UnusableAudio
+from transcription_dagster.languages import base_language
 
 #: Tracks that accompany another one: a director's comments, a description for the blind.
 _SECONDARY = (
@@ -75,20 +74,12 @@ def _rank(track: av.AudioStream, language: str | None) -> tuple[bool, bool, bool
 
 def _speaks(track: av.AudioStream, language: str | None) -> bool:
     spoken = _language(track)
-    return language is not None and spoken is not None and spoken == _base(language)
+    return language is not None and spoken is not None and spoken == base_language(language)
 
 
 def _language(track: av.AudioStream) -> str | None:
     tag = track.metadata.get("language", "")
-    return _base(tag) if tag and tag not in ("und", "mul", "zxx", "mis") else None
-
-
-def _base(tag: str) -> str | None:
-    """Return the language of a tag without script and region, in its shortest code: `eng` and `en-GB` are `en`."""
-    try:
-        return Language.get(tag.replace("_", "-")).language
-    except LanguageTagError:
-        return None
+    return base_language(tag) if tag and tag not in ("und", "mul", "zxx", "mis") else None
 
 
 def _channels_of_one_recording(tracks: Sequence[av.AudioStream]) -> Sequence[av.AudioStream]:

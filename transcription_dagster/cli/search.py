@@ -20,6 +20,7 @@ from transcription_dagster.database.embedding_models import EmbeddingModel, in_u
 from transcription_dagster.database.search import MATCH_END, MATCH_START, Embedding, Hit
 from transcription_dagster.database.search import search as search_database
 from transcription_dagster.errors import TranscriptionError
+from transcription_dagster.languages import whisper_language
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.readiness import base_url
 from transcription_dagster.stack.stack import running
@@ -58,7 +59,7 @@ def search(
             text,
             None if words_only else _embedding(engine, settings, text),
             limit=limit,
-            language=language,
+            language=whisper_language(language),
             since=since and since.replace(tzinfo=UTC),
             until=until and until.replace(tzinfo=UTC),
             recording=recording,

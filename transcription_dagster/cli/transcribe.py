@@ -19,6 +19,7 @@ from transcription_dagster.cli.files import INPUT, OUTPUT, extension, write_outp
 from transcription_dagster.cli.format import FORMATS
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.errors import InvalidRecordingId
+from transcription_dagster.languages import whisper_language
 from transcription_dagster.model import Transcript, recording_id
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.text.captions import CaptionLimits
@@ -40,7 +41,7 @@ def transcribe(
     """Transcribe FILE, any audio or video (- for standard input), without Dagster."""
     settings = load_settings()
     defaults = settings.speech_options()
-    options = replace(defaults, model=model or defaults.model, language=language or defaults.language)
+    options = replace(defaults, model=model or defaults.model, language=whisper_language(language) or defaults.language)
     with tempfile.TemporaryDirectory(prefix="transcription-") as folder, _progress() as progress:
         source = _source(file, Path(folder))
         flac = Path(folder) / "audio.flac"

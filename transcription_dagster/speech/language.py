@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from whisper.audio import N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
 from whisper.model import Whisper
-from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.errors import InvalidSetting
+from transcription_dagster.languages import WHISPER_LANGUAGES, whisper_language
 from transcription_dagster.speech.spans import Span, common
 
 _WINDOW_SECONDS = N_SAMPLES / SAMPLE_RATE
@@ -24,18 +24,13 @@ _MOST_WINDOWS = 3
 
 
 def language_code(language: str | None, model: Whisper) -> str | None:
-    """Return Whisper's code of a language given by code (en, en-GB) or name; None stays None.
+    """Return Whisper's code of a language; None where it is to be detected.
 
     Raises `InvalidSetting` if Whisper, or this model, does not know it.
     """
-    if language is None:
-        return None
-    name = language.lower()
-    code = TO_LANGUAGE_CODE.get(name, name.replace("_", "-").partition("-")[0])
-    if code not in LANGUAGES:
-        raise InvalidSetting(f"{language!r} is not a language that Whisper knows")
-    if code != "en" and not model.is_multilingual:
-        raise InvalidSetting(f"the model knows English only, not {LANGUAGES[code].title()}")
+    code = whisper_language(language)
+    if code is not None and code != "en" and not model.is_multilingual:
+        raise InvalidSetting(f"the model knows English only, not {WHISPER_LANGUAGES[code].title()}")
     return code
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,13 @@ from typing import Protocol
 from transcription_dagster.errors import InvalidRecordingId
 from transcription_dagster.model import RECORDING_NAMESPACE, recording_id
 
-#: Names of files that hold sound; anything else in a folder or bucket is none of ours.
-_MEDIA = re.compile(
-    r"\.(?:3gp|aac|ac3|aiff?|amr|au|avi|caf|flac|m4[abv]|mk[av]|mov|mp[234]|mpe?g|mxf|og[agv]|opus|wav|webm|wm[av])\Z",
-    re.IGNORECASE,
+#: Extensions of files that hold sound; a file with any other name in a folder or bucket is ignored.
+_MEDIA = (
+    "3g2 3gp 3gp2 3gpp 3gpp2 722 aa3 aac ac3 act adts aif aifc aiff al alaw amr ape asf au avi awb bwf caf divx dsf "
+    "dss dts ec3 eac3 f4a f4b f4v flac flv g722 g723 g723_1 g729 gsm m2a m2t m2ts m2v m4a m4b m4r m4v mj2 mka mkv "
+    "mov mp+ mp1 mp2 mp3 mp4 mpa mpc mpe mpeg mpg mpga mts mxf nist nut oga ogg ogm ogv ogx oma opus qcp qt ra rco "
+    "rf64 rm rmvb sln sln16 snd sox sph spx tak tco thd ts tta ul ulaw vob voc vqf w64 wav wave weba webm wma wmv "
+    "wv xwma"
 )
 
 
@@ -97,4 +99,4 @@ def recording_of(uri: str, name: str) -> str:
 
 def is_media(name: str) -> bool:
     """Whether a file's name says that it holds sound."""
-    return bool(_MEDIA.search(name))
+    return posixpath.splitext(name)[1].removeprefix(".").lower() in _MEDIA.split()

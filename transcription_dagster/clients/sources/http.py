@@ -22,6 +22,9 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
 _DIGESTS = {"sha-256": "sha256", "sha-512": "sha512"}
 _TRY_AGAIN = frozenset({408, 425, 429})
 
+#: A server that asks for more than this is not waited for by anything; the number only has to be one.
+_LONGEST_WAIT_SECONDS = 30 * 86_400.0
+
 
 class WebClient:
     """Asks the hosts that the settings allow; the media library gets its token, and nobody else does."""
@@ -144,13 +147,16 @@ def _digest(response: httpx.Response) -> tuple[str, str] | None:
 
 
 def _retry_after(header: str | None) -> float | None:
-    """Seconds to wait, from a number of them or a date; None where the header is neither (RFC 9110, 10.2.3)."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
+    """Return the seconds to wait, from a number of them or a date; None where the header is neither.
+
+    RFC 9110, 10.2.3; a date comes in any of the three forms of 5.6.7, and is in UTC whether it says so or not.
+    """
+    text = (header or "").strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text), _LONGEST_WAIT_SECONDS)
     try:
-        moment = parsedate_to_datetime(header)
+        moment = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), _LONGEST_WAIT_SECONDS)

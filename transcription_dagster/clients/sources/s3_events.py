@@ -1,12 +1,14 @@
-"""What S3 writes into a queue about its objects.
+"""What S3, EventBridge and compatible stores write into a queue about new objects.
 
-The layout: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+The layouts: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html and
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,22 +35,39 @@ class ObjectCreated:
 
 
 def created_objects(body: str) -> Sequence[ObjectCreated]:
-    """The `ObjectCreated` events in a message; none for S3's test event and for events of other kinds.
+    """Return what a message says was written; nothing for test events and for events of other kinds.
 
-    Raises `ForeignMessage` that says what is wrong with anything else.
+    Understood are S3's own notifications, those of compatible stores (MinIO, Ceph), EventBridge's `Object Created`,
+    and each of them wrapped by an SNS topic. Raises `ForeignMessage`, which says what is wrong, for anything else.
     """
+    message = _unwrapped(_json_object(body))
+    if message.get("Event") == "s3:TestEvent":
+        return ()
+    if message.get("source") == "aws.s3" and isinstance(message.get("detail"), dict):
+        return (_created_on_event_bridge(message),) if message.get("detail-type") == "Object Created" else ()
+    records = message.get("Records")
+    if not isinstance(records, list):
+        raise ForeignMessage(f"no Records in it: {body[:80]!r}")
+    return tuple(_created(record) for record in records if _is_creation(record))
+
+
+def _json_object(body: str) -> dict[str, Any]:
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):
         raise ForeignMessage(f"not JSON: {body[:80]!r}") from None
     if not isinstance(message, dict):
         raise ForeignMessage(f"not a JSON object: {body[:80]!r}")
-    if message.get("Event") == "s3:TestEvent":
-        return ()
-    records = message.get("Records")
-    if not isinstance(records, list):
-        raise ForeignMessage(f"no Records in it: {body[:80]!r}")
-    return tuple(_created(record) for record in records if _is_creation(record))
+    return message
+
+
+def _unwrapped(message: dict[str, Any]) -> dict[str, Any]:
+    """Return what an SNS topic was told; the message itself where no topic wrapped it."""
+    if "TopicArn" not in message and message.get("Type") != "Notification":
+        return message
+    if message.get("Type") != "Notification" or not isinstance(message.get("Message"), str):
+        raise ForeignMessage(f"not a notification of the SNS topic, but {str(message.get('Type'))[:80]!r}")
+    return _json_object(message["Message"])
 
 
 def latest(events: Iterable[ObjectCreated]) -> Sequence[ObjectCreated]:
@@ -67,24 +86,42 @@ def _is_after(sequencer: str, other: str) -> bool:
 
 
 def _is_creation(record: Any) -> bool:
-    if not isinstance(record, dict) or record.get("eventSource") != "aws:s3":
+    # `aws:s3`, `minio:s3`, `ceph:s3`: every compatible store puts its own name before the colon.
+    if not isinstance(record, dict) or not str(record.get("eventSource", "")).endswith(":s3"):
         raise ForeignMessage(f"a record that is not of S3: {str(record)[:80]!r}")
-    return str(record.get("eventName", "")).startswith("ObjectCreated:")
+    return str(record.get("eventName", "")).removeprefix("s3:").startswith("ObjectCreated:")
 
 
 def _created(record: dict[str, Any]) -> ObjectCreated:
-    try:
+    with _incomplete(record):
         found = record["s3"]["object"]
-        event = ObjectCreated(
-            bucket=str(record["s3"]["bucket"]["name"]),
-            # The key is encoded as a form is: a space stands as a plus.
-            key=unquote_plus(found["key"], errors="strict"),
-            size=int(found.get("size", 0)),
-            etag=str(found["eTag"]),
-            modified=datetime.fromisoformat(record["eventTime"]),
-            sequencer=str(found.get("sequencer", "")),
-        )
-        event.key.encode()
+        # The key is encoded as a form is: a space stands as a plus.
+        key = unquote_plus(found["key"], errors="strict")
+        return _object_created(record["s3"], key, found.get("eTag") or found["etag"], record["eventTime"])
+
+
+def _created_on_event_bridge(message: dict[str, Any]) -> ObjectCreated:
+    with _incomplete(message):
+        found = message["detail"]["object"]
+        # Unlike S3's own notifications, EventBridge does not encode the key.
+        return _object_created(message["detail"], found["key"], found["etag"], message["time"])
+
+
+def _object_created(place: dict[str, Any], key: str, etag: Any, time: str) -> ObjectCreated:
+    key.encode()
+    return ObjectCreated(
+        bucket=str(place["bucket"]["name"]),
+        key=key,
+        size=int(place["object"].get("size", 0)),
+        etag=str(etag),
+        modified=datetime.fromisoformat(time),
+        sequencer=str(place["object"].get("sequencer", "")),
+    )
+
+
+@contextmanager
+def _incomplete(record: dict[str, Any]) -> Iterator[None]:
+    try:
+        yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ForeignMessage(f"an incomplete record ({error!r}): {str(record)[:80]!r}") from error
-    return event

@@ -154,7 +154,33 @@ def test_retry_after_is_obeyed(server: WebServer, get: Callable[..., bytes]) -> 
     assert get() == AUDIO
 
 
-@pytest.mark.parametrize("after", ["86400", "Fri, 31 Dec 2100 23:59:59 GMT"])
+@pytest.mark.parametrize(
+    "after",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Wed, 21 Oct 2015 07:28:00 -0000",
+        "Wed, 21 Oct 2015 07:28:00",
+        " 0 ",
+    ],
+)
+def test_a_past_date_in_any_form_is_no_wait(server: WebServer, get: Callable[..., bytes], after: str) -> None:
+    server.answer = first_then(Reply(429, {"Retry-After": after}), whole)
+    assert get() == AUDIO
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "86400",
+        "9" * 400,
+        "Fri, 31 Dec 2100 23:59:59 GMT",
+        "Fri, 31 Dec 2100 23:59:59 -0000",
+        "Friday, 31-Dec-60 23:59:59 GMT",
+        "Fri Dec 31 23:59:59 2100",
+    ],
+)
 def test_a_retry_after_longer_than_a_step_should_wait_is_left_to_a_retry_of_the_run(
     server: WebServer, get: Callable[..., bytes], after: str
 ) -> None:
@@ -164,7 +190,7 @@ def test_a_retry_after_longer_than_a_step_should_wait_is_left_to_a_retry_of_the_
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("after", ["soon", "-1", "Fri"])
+@pytest.mark.parametrize("after", ["soon", "-1", "Fri", "1.5", "\u0663", "31 Dec 99999 00:00:00 GMT"])
 def test_a_retry_after_that_is_none_is_passed_over(server: WebServer, get: Callable[..., bytes], after: str) -> None:
     server.answer = first_then(Reply(503, {"Retry-After": after}), whole)
     assert get() == AUDIO

@@ -42,6 +42,43 @@ def test_a_message_may_hold_many_records_and_other_kinds() -> None:
     assert [event.key for event in found] == ["a", "c"]
 
 
+def by_sns(message: str, kind: str = "Notification") -> str:
+    return json.dumps({"Type": kind, "TopicArn": "arn:aws:sns:us-east-1:1:topic", "Message": message, "Signature": "s"})
+
+
+def by_event_bridge(key: str = "in/a b.mp3", kind: str = "Object Created") -> str:
+    detail = {"bucket": {"name": "recordings"}, "object": {"key": key, "size": 9, "etag": "e", "sequencer": "0055"}}
+    message = {"version": "0", "source": "aws.s3", "detail-type": kind, "time": "2026-11-23T10:00:00Z"}
+    return json.dumps({**message, "detail": {"version": "0", **detail, "reason": "PutObject"}})
+
+
+def test_events_come_through_an_sns_topic() -> None:
+    assert created_objects(by_sns(body(record("a"), record("b")))) == created_objects(body(record("a"), record("b")))
+    assert created_objects(by_sns('{"Service":"Amazon S3","Event":"s3:TestEvent"}')) == ()
+    assert created_objects(by_sns(by_event_bridge())) == created_objects(by_event_bridge())
+
+
+def test_event_bridge_tells_of_objects_with_plain_keys() -> None:
+    (event,) = created_objects(by_event_bridge("in/a+b%20c.mp3"))
+    assert (event.bucket, event.key, event.size, event.etag) == ("recordings", "in/a+b%20c.mp3", 9, "e")
+    assert event.modified == datetime(2026, 11, 23, 10, tzinfo=UTC)
+    assert created_objects(by_event_bridge(kind="Object Deleted")) == ()
+
+
+@pytest.mark.parametrize("source", ["minio:s3", "ceph:s3"])
+def test_compatible_stores_tell_of_objects_too(source: str) -> None:
+    made = {**record("in%2Fa+b.mp3", "s3:ObjectCreated:Put"), "eventSource": source}
+    gone = {**record("c", "s3:ObjectRemoved:Delete"), "eventSource": source}
+    message = json.dumps({"EventName": "s3:ObjectCreated:Put", "Key": "recordings/in/a b.mp3", "Records": [made, gone]})
+    assert [event.key for event in created_objects(message)] == ["in/a b.mp3"]
+
+
+@pytest.mark.parametrize("kind", ["SubscriptionConfirmation", "UnsubscribeConfirmation"])
+def test_what_a_topic_says_of_itself_is_no_event(kind: str) -> None:
+    with pytest.raises(ForeignMessage, match=kind):
+        created_objects(by_sns("You have chosen to subscribe", kind))
+
+
 @pytest.mark.parametrize(
     ("encoded", "key"),
     [

@@ -1,0 +1,167 @@
+"""The languages that Whisper knows, under every name that people give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from langcodes import Language
+from langcodes.tag_parser import LanguageTagError
+
+from transcription_dagster.errors import InvalidSetting
+
+#: English names by Whisper's codes (whisper/tokenizer.py); a test compares them with the installed release.
+WHISPER_LANGUAGES: Mapping[str, str] = {
+    "en": "english",
+    "zh": "chinese",
+    "de": "german",
+    "es": "spanish",
+    "ru": "russian",
+    "ko": "korean",
+    "fr": "french",
+    "ja": "japanese",
+    "pt": "portuguese",
+    "tr": "turkish",
+    "pl": "polish",
+    "ca": "catalan",
+    "nl": "dutch",
+    "ar": "arabic",
+    "sv": "swedish",
+    "it": "italian",
+    "id": "indonesian",
+    "hi": "hindi",
+    "fi": "finnish",
+    "vi": "vietnamese",
+    "he": "hebrew",
+    "uk": "ukrainian",
+    "el": "greek",
+    "ms": "malay",
+    "cs": "czech",
+    "ro": "romanian",
+    "da": "danish",
+    "hu": "hungarian",
+    "ta": "tamil",
+    "no": "norwegian",
+    "th": "thai",
+    "ur": "urdu",
+    "hr": "croatian",
+    "bg": "bulgarian",
+    "lt": "lithuanian",
+    "la": "latin",
+    "mi": "maori",
+    "ml": "malayalam",
+    "cy": "welsh",
+    "sk": "slovak",
+    "te": "telugu",
+    "fa": "persian",
+    "lv": "latvian",
+    "bn": "bengali",
+    "sr": "serbian",
+    "az": "azerbaijani",
+    "sl": "slovenian",
+    "kn": "kannada",
+    "et": "estonian",
+    "mk": "macedonian",
+    "br": "breton",
+    "eu": "basque",
+    "is": "icelandic",
+    "hy": "armenian",
+    "ne": "nepali",
+    "mn": "mongolian",
+    "bs": "bosnian",
+    "kk": "kazakh",
+    "sq": "albanian",
+    "sw": "swahili",
+    "gl": "galician",
+    "mr": "marathi",
+    "pa": "punjabi",
+    "si": "sinhala",
+    "km": "khmer",
+    "sn": "shona",
+    "yo": "yoruba",
+    "so": "somali",
+    "af": "afrikaans",
+    "oc": "occitan",
+    "ka": "georgian",
+    "be": "belarusian",
+    "tg": "tajik",
+    "sd": "sindhi",
+    "gu": "gujarati",
+    "am": "amharic",
+    "yi": "yiddish",
+    "lo": "lao",
+    "uz": "uzbek",
+    "fo": "faroese",
+    "ht": "haitian creole",
+    "ps": "pashto",
+    "tk": "turkmen",
+    "nn": "nynorsk",
+    "mt": "maltese",
+    "sa": "sanskrit",
+    "lb": "luxembourgish",
+    "my": "myanmar",
+    "bo": "tibetan",
+    "tl": "tagalog",
+    "mg": "malagasy",
+    "as": "assamese",
+    "tt": "tatar",
+    "haw": "hawaiian",
+    "ln": "lingala",
+    "ha": "hausa",
+    "ba": "bashkir",
+    "jw": "javanese",
+    "su": "sundanese",
+    "yue": "cantonese",
+}
+
+#: Further names that Whisper accepts.
+_ALIASES: Mapping[str, str] = {
+    "burmese": "my",
+    "valencian": "ca",
+    "flemish": "nl",
+    "haitian": "ht",
+    "letzeburgesch": "lb",
+    "pushto": "ps",
+    "panjabi": "pa",
+    "moldavian": "ro",
+    "moldovan": "ro",
+    "sinhalese": "si",
+    "castilian": "es",
+    "mandarin": "zh",
+}
+
+#: Codes that Whisper has of its own, by the standard ones that langcodes arrives at.
+_WHISPER_CODES: Mapping[str, str] = {"jv": "jw", "nb": "no", "fil": "tl", "cmn": "zh"}
+
+_BY_NAME = {name: code for code, name in WHISPER_LANGUAGES.items()} | dict(_ALIASES)
+
+
+def whisper_language(language: str | None) -> str | None:
+    """Return Whisper's code of a language given by name, BCP 47 tag or ISO 639 code, in any case.
+
+    `english`, `EN`, `eng` and `en-GB` are `en`. None and `auto` are None: the language is detected.
+    Raises `InvalidSetting` for anything that Whisper does not know.
+    """
+    name = "auto" if language is None else language.strip().lower()
+    if name == "auto":
+        return None
+    code = _BY_NAME.get(name) or _code_of_tag(name)
+    if code not in WHISPER_LANGUAGES:
+        raise InvalidSetting(
+            f"{language!r} is not a language that Whisper knows; give a code such as en, de or pt-BR, or auto"
+        )
+    return code
+
+
+def base_language(tag: str) -> str | None:
+    """Return the language of a BCP 47 tag or ISO 639 code in its shortest code; None if it is neither."""
+    try:
+        return Language.get(tag.strip().replace("_", "-")).language
+    except LanguageTagError:
+        return None
+
+
+def _code_of_tag(tag: str) -> str | None:
+    if tag in WHISPER_LANGUAGES:
+        return tag
+    language = base_language(tag)
+    return None if language is None else _WHISPER_CODES.get(language, language)
