@@ -10,11 +10,17 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["transcription_dagster", "transcription_dagster.*"]),
     include_package_data=True,
-    package_data={"transcription_dagster": ["**/*.mako", "demo/**/*", "stack/*.yaml"]},
+    package_data={"transcription_dagster": ["**/*.mako", "demo/**/*", "stack/*.yaml", "web/templates/*.html"]},
     install_requires=[
         "dagster==1.13.27",
         "dagster-webserver==1.13.27",
         "dagster-postgres==0.29.27",
+        # The web application: Dagster's own, and a signer of cookies.
+        "starlette>=1",
+        "uvicorn>=0.30",
+        "jinja2>=3.1",
+        "graphql-core>=3.2",
+        "itsdangerous>=2.2",
         "openai-whisper>=20250625",
         "numba>=0.61",
         "tiktoken>=0.9",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from transcription_dagster.languages import whisper_language
 from transcription_dagster.model import SpeechOptions
 
 #: What stands between the values of settings that are lists; the others are JSON.
-_SEPARATORS = {"source_folders": os.pathsep, "source_hosts": ","}
+_SEPARATORS = {"source_folders": os.pathsep, "source_hosts": ",", "ui_hosts": ","}
 
 
 class Settings(BaseSettings):
@@ -119,6 +120,19 @@ class Settings(BaseSettings):
     # --- the web server
     host: str = Field(default="127.0.0.1", description="Address the web server binds to.")
     port: int = Field(default=3000, ge=1, le=65535, description="Port of the web server.")
+    ui_password: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="Password of the web server; required where it is bound to other addresses than loopback.",
+    )
+    ui_trust_proxy: bool = Field(
+        default=False, description="A proxy in front of the web server asks for a login, and nobody gets past it."
+    )
+    ui_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names, separated by commas, by which browsers reach the web server beside its address; "
+        "name:port for a proxy on a port of its own.",
+    )
 
     # --- where recordings come from
     source_directory: Path | None = Field(default=None, description="Folder that is watched for new recordings.")
@@ -184,10 +198,18 @@ class Settings(BaseSettings):
     def _split_folders(cls, value: object) -> object:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("source_hosts", mode="before")
+    @field_validator("source_hosts", "ui_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("ui_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", name, re.ASCII):
+                raise ValueError(f"{name!r} is not of the form name or name:port")
+        return value
 
     @field_validator("ib_url_template")
     @classmethod
@@ -274,8 +296,7 @@ def _read(overrides: Mapping[str, object]) -> Settings:
 def child_environment(settings: Settings) -> dict[str, str]:
     """The environment for a process that has to work with these very settings, wherever each of them came from."""
     values = settings.model_dump(mode="json", include=settings.model_fields_set, exclude_none=True)
-    if settings.database_url is not None:
-        values["database_url"] = settings.database_url.get_secret_value()
+    values |= {field: secret.get_secret_value() for field, secret in settings if isinstance(secret, SecretStr)}
     return {**os.environ, **{_variable(field): _as_text(field, value) for field, value in values.items()}}
 
 

@@ -212,7 +212,10 @@ def running_system(home: Path, *, executors: int = 1, run_workers: int = 2, **se
         loaded = load_settings()
         stack = start(plan(loaded, cpu_executors=executors, run_workers=run_workers, port=0), loaded)
         try:
-            with DagsterClient(stack.url) as client, closing(System(loaded, stack, client, database_url(loaded))) as up:
+            with (
+                DagsterClient(stack.url, loaded.ui_password) as client,
+                closing(System(loaded, stack, client, database_url(loaded))) as up,
+            ):
                 yield up
         finally:
             stack.stop(abort=lambda: True)

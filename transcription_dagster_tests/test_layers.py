@@ -21,7 +21,7 @@ LEVELS = (
     {"defs"},
     {"definitions"},
     # Above the definitions, because a run worker imports them once, before its first run.
-    {"launch", "workers"},
+    {"launch", "workers", "web"},
     {"stack"},
     {"cli"},
     {"__main__"},
@@ -30,7 +30,7 @@ RANKS = {part: rank for rank, parts in enumerate(LEVELS) for part in parts}
 
 #: Libraries that only some parts know.
 CONFINED = {
-    "dagster": {"defs", "definitions", "launch", "workers", "stack", "cli"},
+    "dagster": {"defs", "definitions", "launch", "workers", "web", "stack", "cli"},
     "procrastinate": {"database", "queueing", "launch", "workers"},
     "sqlalchemy": {"database", "launch"},
     "alembic": {"database"},
@@ -39,6 +39,7 @@ CONFINED = {
     "whisper": {"speech"},
     "anthropic": {"clients"},
     "boto3": {"clients"},
+    "starlette": {"web"},
     "click": {"cli", "__main__"},
 }
 

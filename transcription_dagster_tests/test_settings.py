@@ -24,6 +24,8 @@ EVERY_KIND: dict[str, object] = {
     "gpus": "0,1",
     "shutdown_seconds": 12.5,
     "port": 4000,
+    "ui_password": SECRET,
+    "ui_hosts": ("speech.example.org", "other.example.org:8443", "[::1]:3000"),
     "source_folders": (Path("/a"), Path("/b c")),
     "source_hosts": ("one.example", "http://two.example:8000"),
 }
@@ -58,6 +60,18 @@ def test_cudas_own_selection_keeps_its_name():
 def test_a_bad_value_is_named_by_its_variable():
     with pytest.raises(InvalidSetting, match=r"^TRANSCRIPTION_PORT: "):
         load_settings(port=70000)
+
+
+@pytest.mark.parametrize("name", ["https://speech.example.org", "a/b", "a b", "user@a", "a:port", "*.example.org"])
+def test_a_name_of_the_ui_is_a_name_and_no_url(name: str):
+    with pytest.raises(InvalidSetting, match=r"^TRANSCRIPTION_UI_HOSTS: .* is not of the form name or name:port"):
+        load_settings(ui_hosts=name)
+
+
+def test_an_empty_password_is_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRANSCRIPTION_UI_PASSWORD", "")
+    with pytest.raises(InvalidSetting, match=r"^TRANSCRIPTION_UI_PASSWORD: "):
+        load_settings()
 
 
 def test_an_error_does_not_quote_values():

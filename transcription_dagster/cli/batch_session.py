@@ -82,7 +82,7 @@ def run_batch(batch: Batch, stack: RunningStack, settings: Settings, signals: St
         entries = {entry.uuid: entry for entry in batch.entries}
         live = LiveDisplay(console, entries) if console.is_terminal else None
         around = Surroundings(
-            client=context.enter_context(DagsterClient(stack.url)),
+            client=context.enter_context(DagsterClient(stack.url, settings.ui_password)),
             read_pool=lambda: read_pool(url, stale_seconds=settings.stale_seconds),
             check_stack=lambda: _check(stack),
             stop_requests=lambda: signals.count,

@@ -59,7 +59,7 @@ def look(settings: Settings) -> Installation:
     pool = ask(lambda: _pool(settings)) if stack or settings.database_url else None
     if stack is None:
         return Installation(url=None, pool=pool, complaints=tuple(complaints))
-    with DagsterClient(stack.url) as client:
+    with DagsterClient(stack.url, settings.ui_password) as client:
         runs = ask(client.count_runs)
         daemons = ask(client.daemons) if runs is not None else None
     programs = ask(stack.programs)

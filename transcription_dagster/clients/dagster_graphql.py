@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from transcription_dagster.clients import dagster_queries as queries
 from transcription_dagster.clients.dagster_values import (
@@ -34,6 +35,8 @@ from transcription_dagster.errors import ServiceRefused, ServiceUnavailable
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 #: Rows that Dagster is asked for at once.
 _PAGE = 500
+#: What the application in front of Dagster answers instead of passing a request on.
+_REFUSED = (401, 403, 429)
 #: What `launchMultipleRuns` answers for a run when something was unavailable; the rest is about the request itself.
 _PASSING = ("PythonError", "RunConflict")
 
@@ -45,8 +48,9 @@ class DagsterClient:
     `ServiceRefused` when it answers that the request makes no sense.
     """
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=_TIMEOUT, trust_env=False)
+    def __init__(self, url: str, password: SecretStr | None = None) -> None:
+        authentication = basic_authentication(password)
+        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=_TIMEOUT, trust_env=False, auth=authentication)
 
     def __enter__(self) -> DagsterClient:
         return self
@@ -164,9 +168,12 @@ class DagsterClient:
     def _ask(self, query: str, **variables: object) -> dict[str, Any]:
         try:
             # The status is 500 also for an answer in which one of many results is an error.
-            answer = self._http.post("/graphql", json={"query": query, "variables": variables}).json()
+            response = self._http.post("/graphql", json={"query": query, "variables": variables})
+            answer = response.json()
         except (httpx.TransportError, ValueError) as error:
             raise ServiceUnavailable(f"Dagster's web server did not answer: {type(error).__name__}") from error
+        if response.status_code in _REFUSED and isinstance(answer, dict):
+            raise ServiceRefused(f"the web server refuses us: {first_line(str(answer.get('error', answer)))}")
         if not isinstance(answer, dict):
             raise ServiceUnavailable("what answers is not Dagster's web server")
         errors = answer.get("errors")
@@ -175,6 +182,11 @@ class DagsterClient:
         if errors:
             raise ServiceUnavailable(f"Dagster's web server failed: {first_line(errors[0]['message'])}")
         return answer["data"]
+
+
+def basic_authentication(password: SecretStr | None) -> httpx.BasicAuth | None:
+    """How a program shows the UI's password; the user name is a formality."""
+    return httpx.BasicAuth("transcription", password.get_secret_value()) if password else None
 
 
 def _execution(where: JobLocation, request: RunRequest) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,6 @@ from dataclasses import dataclass
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.gpus import Gpu, find_gpus
-
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +39,14 @@ def plan(
     """Decide what to start; an argument that is given comes before the setting of the same name.
 
     Asking for CPU executors means to leave the GPUs alone, unless GPUs are asked for by the same call.
-    Raises `StackError` if a GPU is asked for that is not there.
+    Raises `StackError` if a GPU is asked for that is not there, or if anybody on the network could use the UI.
     """
     asked = gpus if gpus is not None else "none" if cpu_executors is not None else settings.gpus
     slots = settings.cpu_executors if cpu_executors is None else cpu_executors
     executors, notes = _executors(asked, slots, lambda: look_for_gpus(settings.cuda_visible_devices))
     host = settings.host if host is None else host
-    if host not in _LOOPBACK:
-        notes += (f"The UI on {host} has no login: whoever reaches it can start and end runs.",)
+    if not _is_loopback(host) and settings.ui_password is None:
+        notes += (_note_without_login(host, settings),)
     return StackPlan(
         host=host,
         port=settings.port if port is None else port,
@@ -55,6 +54,22 @@ def plan(
         run_workers=run_workers or settings.run_workers or _default_run_workers(settings, len(executors)),
         notes=notes,
     )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _note_without_login(host: str, settings: Settings) -> str:
+    if not settings.ui_trust_proxy:
+        raise StackError(
+            f"everybody who reaches {host} could use the UI: set TRANSCRIPTION_UI_PASSWORD, or "
+            "TRANSCRIPTION_UI_TRUST_PROXY=true if a proxy in front of it asks for a login"
+        )
+    return f"The UI on {host} asks for no password: nobody but the proxy in front of it must reach it."
 
 
 def _executors(

@@ -102,8 +102,8 @@ def _dagster(plan: StackPlan, settings: Settings, files: StackFiles) -> Iterator
         WEB_SERVER,
         WEB_SERVER,
         (
-            *(*python, "dagster_webserver", "--host", plan.host, "--port", str(plan.port)),
-            *(*workspace, "--dagster-log-level", log_level),
+            *(*python, "transcription_dagster.web.server", "--host", plan.host, "--port", str(plan.port)),
+            *(*workspace, "--log-level", log_level),
         ),
     )
     yield Program(DAEMON, DAEMON, (*python, "dagster._daemon", "run", *workspace, "--log-level", log_level))

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
+from transcription_dagster.clients.dagster_graphql import basic_authentication
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.queueing.health import read_pool
 
@@ -39,15 +41,15 @@ def socket_answers(path: Path) -> bool:
     return True
 
 
-def dagster_ready(url: str) -> bool:
-    """Whether Dagster's web server at `url` answers, has loaded the definitions, and every daemon is healthy.
+def dagster_ready(url: str, password: SecretStr | None = None) -> bool:
+    """Whether the web server at `url` answers, has loaded the definitions, and every daemon is healthy.
 
     Raises `StackError` if the definitions cannot be loaded.
     """
     try:
         # A proxy from the environment has no business between two programs of one machine.
-        with httpx.Client(trust_env=False, timeout=30) as client:
-            if not client.get(f"{url}/server_info").is_success:
+        with httpx.Client(trust_env=False, timeout=30, auth=basic_authentication(password)) as client:
+            if not client.get(f"{url}/health").is_success:
                 return False
             answer = client.post(f"{url}/graphql", json={"query": _QUERY})
     except httpx.HTTPError:

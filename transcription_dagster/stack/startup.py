@@ -85,7 +85,8 @@ class Startup:
         self._await(lambda: socket_answers(self.files.code_socket), "the code server")
         for group in (WEB_SERVER, DAEMON):
             self.control.start(group)
-        self._await(lambda: dagster_ready(base_url(self.plan.host, self.plan.port)), "Dagster")
+        url, password = base_url(self.plan.host, self.plan.port), self.settings.ui_password
+        self._await(lambda: dagster_ready(url, password), "Dagster")
         self._await(lambda: len(self._worker_states()) == self._workers, "the pool of workers")
         # A model that cannot be loaded fails quickly; one that has to be fetched first is not waited for.
         self._wait(lambda: "starting" not in self._worker_states(), _MODEL_SECONDS)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings, load_settings
@@ -98,9 +99,18 @@ def test_run_workers_can_be_set_and_asked_for(settings: Settings):
     assert make(chosen, run_workers=9).run_workers == 9
 
 
-def test_a_ui_that_others_can_reach_is_warned_of(settings: Settings):
-    assert "no login" in make(settings, host="0.0.0.0").notes[0]
-    assert make(settings, host="::1").notes == ()
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "server.example.org"])
+def test_a_ui_that_others_can_reach_needs_a_login(settings: Settings, host: str):
+    with pytest.raises(StackError, match=rf"everybody who reaches {host} could use the UI: set TRANSCRIPTION_UI_PASS"):
+        make(settings, host=host)
+    assert make(settings.model_copy(update={"ui_password": SecretStr("secret")}), host=host).notes == ()
+    (note,) = make(settings.model_copy(update={"ui_trust_proxy": True}), host=host).notes
+    assert "nobody but the proxy" in note
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_a_ui_that_only_this_machine_reaches_needs_none(settings: Settings, host: str):
+    assert make(settings, host=host).notes == ()
 
 
 def test_port_zero_is_kept_for_the_start(settings: Settings):

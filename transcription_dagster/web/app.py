@@ -1,0 +1,39 @@
+"""The application: the pages of this program, and Dagster's UI for every other path."""
+
+from __future__ import annotations
+
+from dagster._core.workspace.context import WorkspaceProcessContext
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Mount, Route
+
+from transcription_dagster.settings import Settings
+from transcription_dagster.web.access import Password, Sessions
+from transcription_dagster.web.dagster_ui import DagsterUi
+from transcription_dagster.web.guard import Guard, SecurityHeaders
+from transcription_dagster.web.login import Login, Wall
+from transcription_dagster.web.own_names import OwnNames
+
+HEALTH = "/health"
+
+
+def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: str, port: int) -> Starlette:
+    """Make the application for a server bound to `host` and `port`, which asks for a password if one is set."""
+    routes: list[BaseRoute] = [Route(HEALTH, _health, methods=["GET"])]
+    middleware = [
+        Middleware(SecurityHeaders),
+        Middleware(Guard, names=OwnNames.of_server(host, settings.ui_hosts)),
+    ]
+    if settings.ui_password is not None:
+        login = Login(Password(settings.ui_password.get_secret_value()), Sessions(), f"transcription-{port}")
+        routes += login.routes()
+        middleware.append(Middleware(Wall, login=login, open_paths=frozenset({HEALTH})))
+    routes.append(Mount("", app=DagsterUi(context).create_asgi_app()))
+    return Starlette(routes=routes, middleware=middleware)
+
+
+async def _health(_request: Request) -> JSONResponse:
+    """Say that the server answers, to whatever watches it: it shows no password and learns nothing."""
+    return JSONResponse({"status": "ok"})

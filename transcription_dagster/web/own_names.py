@@ -1,0 +1,77 @@
+"""The names under which browsers reach this server, and which other sites' requests are told from its own by."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNames:
+    """What the `Host` and `Origin` of a request to this server may say.
+
+    A page of another site can have its own name resolve to our address (DNS rebinding), but its requests go on saying
+    that name in `Host`. An address in `Host` cannot be rebound.
+    """
+
+    hosts: frozenset[str]
+    #: Whether any IP address will do: the server is bound to all interfaces.
+    any_address: bool
+    #: Names, with a port where it is not the scheme's own, of proxies that put another `Host` into what they pass on.
+    proxies: frozenset[str]
+
+    @classmethod
+    def of_server(cls, bound_to: str, extra: Iterable[str] = ()) -> OwnNames:
+        """The names of a server bound to `bound_to`; `extra` are those that its operator added, as `name[:port]`."""
+        everywhere = bound_to in _EVERY_INTERFACE
+        added = [name.lower() for name in extra]
+        hosts = {"localhost", bound_to.lower(), *([socket.gethostname().lower()] if everywhere else [])}
+        return cls(
+            hosts=frozenset(hosts | {host for name in added if (host := _split(f"//{name}").hostname)}),
+            any_address=everywhere,
+            proxies=frozenset(added),
+        )
+
+    def is_own_host(self, host: str) -> bool:
+        """Whether a request with this `Host` header was meant for this server."""
+        try:
+            name = _split(f"//{host}").hostname
+        except ValueError:
+            return False
+        return name is not None and (name in self.hosts or self._is_own_address(name))
+
+    def is_own_origin(self, origin: str, *, host: str, scheme: str) -> bool:
+        """Whether the `Origin` of a request that came with `host`, over `scheme`, is a page of this server."""
+        try:
+            page, here = _split(origin), _split(f"//{host}")
+            default = _DEFAULT_PORTS[page.scheme]
+            page_port, own_port = page.port or default, here.port or default
+        except (ValueError, KeyError):
+            return False
+        # A proxy may speak TLS for us; what came over TLS never belongs to a page that did not.
+        if page.hostname is None or (scheme in ("https", "wss") and page.scheme != "https"):
+            return False
+        written = page.hostname if page_port == default else f"{page.hostname}:{page_port}"
+        return (page.hostname, page_port) == (here.hostname, own_port) or written in self.proxies
+
+    def _is_own_address(self, name: str) -> bool:
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return self.any_address or address.is_loopback
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL of nothing but a host and a port; raises `ValueError` for any other."""
+    parts = urlsplit(url)
+    if parts.path or parts.query or parts.fragment or "@" in parts.netloc or not url.isprintable() or " " in url:
+        raise ValueError("more than a host and a port")
+    _ = parts.port
+    return parts

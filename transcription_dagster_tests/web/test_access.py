@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from itsdangerous import TimestampSigner
+
+from transcription_dagster.web.access import (
+    SESSION_SECONDS,
+    TRIES,
+    TRIES_PER_ADDRESS,
+    WINDOW_SECONDS,
+    Password,
+    Sessions,
+    Verdict,
+)
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def password(clock: Clock) -> Password:
+    return Password("grün-42", clock)
+
+
+def test_only_the_password_is_right(password: Password):
+    assert password.check("grün-42", "10.0.0.1") is Verdict.RIGHT
+    for wrong in ("", "grün-4", "grün-42 ", "GRÜN-42", "\udcff"):
+        assert password.check(wrong, "10.0.0.1") is Verdict.WRONG
+
+
+def test_after_too_many_wrong_ones_an_address_is_not_listened_to_until_some_are_old(password: Password, clock: Clock):
+    for clock.now in range(TRIES_PER_ADDRESS):
+        assert password.check("x", "10.0.0.1") is Verdict.WRONG
+    assert password.check("grün-42", "10.0.0.1") is Verdict.TOO_MANY
+    assert password.check("grün-42", "10.0.0.2") is Verdict.RIGHT
+    clock.now = WINDOW_SECONDS
+    assert password.check("grün-42", "10.0.0.1") is Verdict.RIGHT
+
+
+def test_all_addresses_of_one_network_count_as_one(password: Password):
+    for number in range(TRIES_PER_ADDRESS):
+        password.check("x", f"2001:db8::{number:x}")
+    assert password.check("grün-42", "2001:db8::ffff:1") is Verdict.TOO_MANY
+    assert password.check("grün-42", "2001:db8:0:1::1") is Verdict.RIGHT
+
+
+def test_many_addresses_together_are_stopped_too(password: Password):
+    for number in range(TRIES):
+        assert password.check("x", f"10.0.{number // 200}.{number % 200}") is Verdict.WRONG
+    assert password.check("grün-42", "10.9.9.9") is Verdict.TOO_MANY
+
+
+def test_a_session_holds_until_it_is_ended():
+    sessions = Sessions()
+    first, second = sessions.begin(), sessions.begin()
+    assert first != second
+    sessions.end(first)
+    assert not sessions.holds(first)
+    assert sessions.holds(second)
+
+
+def test_a_session_does_not_hold_for_ever(monkeypatch: pytest.MonkeyPatch):
+    sessions = Sessions()
+    token = sessions.begin()
+    now = TimestampSigner("x").get_timestamp()
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _signer: now + SESSION_SECONDS - 5)
+    assert sessions.holds(token)
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _signer: now + SESSION_SECONDS + 5)
+    assert not sessions.holds(token)
+
+
+def test_a_token_that_was_not_made_here_is_good_for_nothing():
+    sessions = Sessions()
+    token = sessions.begin()
+    for forged in ("", "x", token[:-1], f"x{token}", Sessions().begin(), TimestampSigner("guess").sign("a").decode()):
+        assert not sessions.holds(forged)
+        sessions.end(forged)
+    assert sessions.holds(token)
