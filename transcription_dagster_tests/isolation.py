@@ -17,7 +17,7 @@ TEST_DATA = "TRANSCRIPTION_TEST_"
 
 #: Settings, credentials and Postgres' own defaults.
 _CLEARED = ("TRANSCRIPTION_", "ANTHROPIC_", "AWS_", "DAGSTER_", "PG", "HF_")
-_CLEARED_WORDS = {"IB_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+_CLEARED_WORDS = {"IB_TOKEN", "PYTHONPATH", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 
 
 def without_the_callers(environment: Mapping[str, str]) -> dict[str, str]:
@@ -40,6 +40,10 @@ def isolate() -> Path:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     environment = without_the_callers(os.environ)
     os.environ.clear()
+    os.environ.update(environment)
+    os.environ["HOME"] = str(home)
+    # Tests start processes that import from them, in whatever folder.
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     # Without it, a test that has no credentials asks the machine for its role, and waits for the answer.
-    os.environ.update({**environment, "HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"})
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     return home
