@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
 from transcription_dagster.errors import InvalidRecordingId, InvalidTranscript
 from transcription_dagster.model import Segment, Transcript, Word, recording_id
 from transcription_dagster.text.boundaries import is_unspaced
+from transcription_dagster.text.call_analytics import why_no_transcript
+from transcription_dagster.text.channels import order_by_turns
 from transcription_dagster.text.plain import join_words
 from transcription_dagster.text.transcribe_layout import (
     Alternative,
     AudioSegment,
+    Channel,
     Document,
     Item,
     Results,
@@ -40,9 +44,8 @@ def read_transcript(document: str | bytes, *, recording: str | None = None) -> T
     Raises `InvalidTranscript` that names the place, and `InvalidRecordingId` for a bad `recording`.
     """
     content = parse_document(document)
-    status = content.get("status", "COMPLETED")
-    if status != "COMPLETED":
-        raise InvalidTranscript(f"status: the transcription is {status[:40]!r}, not COMPLETED")
+    if reason := why_no_transcript(content):
+        raise InvalidTranscript(reason)
     name = _recording(content.get("jobName", ""), recording)
     words, item_words = _words(content)
     whisper = content.get("whisper")
@@ -121,9 +124,15 @@ def _language(results: Results) -> str:
 
 
 def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
-    """The words, and the number of the word that each item belongs to."""
-    texts, spoken, item_words = _texts(content["results"]["items"])
+    """Return the words, and the number of the word that each item belongs to."""
+    channels = _items_by_channel(content["results"])
+    texts, spoken, item_words = _texts([item for items in channels for item in items])
     times = [(item.get("start_time"), item.get("end_time")) for item in spoken]
+    if len(channels) > 1:
+        order, times = _by_turns(texts, spoken, times)
+        texts, spoken = [texts[number] for number in order], [spoken[number] for number in order]
+        places = {number: place for place, number in enumerate(order)}
+        item_words = {item: places[number] for item, number in item_words.items()}
     spans = settle_spans(times, [len(text) for text in texts])
     glued = _glued(texts, content)
     speakers = _speakers(spoken, content["results"].get("speaker_labels"))
@@ -132,6 +141,42 @@ def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
         for number, (text, (start, end), item, speaker) in enumerate(zip(texts, spans, spoken, speakers, strict=True))
     )
     return words, item_words
+
+
+def _items_by_channel(results: Results) -> list[list[Item]]:
+    """Return the items of each channel in their order; all of them as one where the document knows no channels."""
+    items = results.get("items") or []
+    if not any(item.get("channel_label") for item in items):
+        # Older documents repeat the items by channel, and only there say which channel a word is on.
+        channels = (results.get("channel_labels") or {}).get("channels") or []
+        listed = [[_on_channel(item, channel) for item in channel.get("items", [])] for channel in channels]
+        if "items" not in results and not channels:
+            raise InvalidTranscript("results.items: Field required")
+        return [found for found in listed if found] or [items]
+    by_channel: dict[str | None, list[Item]] = {}
+    label = None
+    for item in items:
+        # A mark without a label follows the word before it.
+        label = item.get("channel_label") or label
+        by_channel.setdefault(label, []).append(item)
+    return list(by_channel.values())
+
+
+def _on_channel(item: Item, channel: Channel) -> Item:
+    return {**item, "channel_label": channel["channel_label"]}
+
+
+def _by_turns(
+    texts: Sequence[str], spoken: Sequence[Item], times: Sequence[tuple[float | None, float | None]]
+) -> tuple[list[int], list[tuple[float | None, float | None]]]:
+    """Return the order of a transcript for words that come channel by channel, and their times in that order."""
+    labels = [item.get("channel_label") or "" for item in spoken]
+    spans: list[tuple[float, float]] = []
+    for _, numbers in groupby(range(len(texts)), key=labels.__getitem__):
+        channel = list(numbers)
+        spans += settle_spans([times[number] for number in channel], [len(texts[number]) for number in channel])
+    order, ordered = order_by_turns(texts, spans, labels)
+    return order, [*ordered]
 
 
 def _texts(items: Sequence[Item]) -> tuple[list[str], list[Item], dict[int, int]]:
@@ -181,10 +226,13 @@ def _speakers(spoken: Sequence[Item], labels: SpeakerLabels | None) -> list[str 
     for turn in labels.get("segments", []) if labels else []:
         by_start |= {item.get("start_time"): item["speaker_label"] for item in turn.get("items", [])}
     by_start.pop(None, None)
-    return [
-        item.get("speaker_label") or item.get("channel_label") or by_start.get(item.get("start_time"))
-        for item in spoken
-    ]
+    return [_speaker(item, by_start.get(item.get("start_time"))) for item in spoken]
+
+
+def _speaker(item: Item, listed: str | None) -> str | None:
+    channel, speaker = item.get("channel_label"), item.get("speaker_label") or listed
+    # Speakers are numbered on each channel anew: spk_0 of one is not spk_0 of the other.
+    return f"{channel}/{speaker}" if channel and speaker else channel or speaker
 
 
 def _confidence(item: Item) -> float:

@@ -7,6 +7,7 @@ recording has hundreds of thousands of items, and objects of these would cost th
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, NotRequired
 
 from pydantic import Field, PlainSerializer, TypeAdapter, ValidationError
@@ -14,6 +15,7 @@ from typing_extensions import TypedDict
 
 from transcription_dagster.errors import InvalidTranscript
 from transcription_dagster.model import RemovedSpeech, Segment
+from transcription_dagster.text.call_analytics import as_transcript_document, is_call_analytics, why_no_transcript
 
 #: Seconds: a string in Amazon's layout, to the millisecond.
 Seconds = Annotated[
@@ -71,6 +73,19 @@ class SpeakerLabels(TypedDict):
     segments: NotRequired[list[SpeakerSegment]]
 
 
+class Channel(TypedDict):
+    """What was said on one channel, in its own order."""
+
+    channel_label: str
+    items: NotRequired[list[Item]]
+
+
+class ChannelLabels(TypedDict):
+    """What was said on each channel; in older documents the only place that says which word is on which."""
+
+    channels: NotRequired[list[Channel]]
+
+
 class SpokenLanguage(TypedDict):
     """One of the languages that were spoken."""
 
@@ -87,8 +102,9 @@ class Results(TypedDict):
     """What was said."""
 
     transcripts: NotRequired[list[Text]]
-    items: list[Item]
+    items: NotRequired[list[Item]]
     audio_segments: NotRequired[list[AudioSegment] | None]
+    channel_labels: NotRequired[ChannelLabels | None]
     speaker_labels: NotRequired[SpeakerLabels | None]
     language_code: NotRequired[str | None]
     language_codes: NotRequired[list[SpokenLanguage] | None]
@@ -120,15 +136,41 @@ _DOCUMENT = TypeAdapter(Document)
 
 
 def parse_document(document: str | bytes) -> Document:
-    """Check a document and return what is known of it. Raises `InvalidTranscript` that names the first bad place."""
+    """Check a document and return what is known of it; a Call Analytics job's output becomes a plain transcript's.
+
+    Raises `InvalidTranscript` that names the first bad place, or says why the job has no transcript.
+    """
     raw = document.encode("utf-8", "replace") if isinstance(document, str) else document
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
     try:
-        return _DOCUMENT.validate_json(raw.removeprefix(b"\xef\xbb\xbf"))
+        try:
+            return _DOCUMENT.validate_json(raw)
+        except ValidationError:
+            other = _other_document(raw)
+            if other is None:
+                raise
+            return _DOCUMENT.validate_python(other)
     except ValidationError as error:
         first, *rest = error.errors(include_url=False, include_input=False, include_context=False)
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
         more = f" (and {len(rest)} more)" if rest else ""
         raise InvalidTranscript(f"{place or 'document'}: {first['msg']}{more}") from None
+
+
+def _other_document(raw: bytes) -> dict[str, Any] | None:
+    """Return a Call Analytics job's output as a plain transcript; None for what is no document of Amazon's."""
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if reason := why_no_transcript(content):
+        raise InvalidTranscript(reason)
+    if not is_call_analytics(content):
+        return None
+    try:
+        return as_transcript_document(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidTranscript(f"Transcript: a broken Call Analytics document ({error!r})") from error
 
 
 def render_document(document: Document) -> str:

@@ -324,7 +324,7 @@ def broken(change: dict[str, Any]) -> str:
         (broken({"alternatives": []}), r"results\.items\[1\]\.alternatives: "),
         (broken({"alternatives": [{"content": 7}]}), r"results\.items\[1\]\.alternatives\[0\]\.content: "),
         (broken({"type": "music"}), r"results\.items\[1\]\.type: 'music'"),
-        ('{"status": "FAILED", "results": {"items": []}}', "status: .*FAILED"),
+        ('{"status": "FAILED", "results": {"items": []}}', "the transcription job .*FAILED"),
         ('{"results": {"items": []}, "whisper": {}}', r"whisper\.model: Field required \(and 6 more\)"),
     ],
 )

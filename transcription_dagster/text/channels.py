@@ -1,0 +1,89 @@
+"""Words of several channels in one order: by turns, also where people talk at the same time.
+
+Sorted by time alone, two people who talk at once would be shuffled word by word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+Span = tuple[float, float]
+
+#: A pause this long ends a turn, even if the same person goes on.
+_TURN_PAUSE_SECONDS = 0.7
+_SENTENCE_ENDS = ".?!…。？！؟।"
+_CLOSING = "\"'”’»)]」』"
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Words that belong together, by their numbers, and their time in seconds."""
+
+    words: range
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return max(self.end - self.start, 0.001)
+
+
+def order_by_turns(
+    texts: Sequence[str], spans: Sequence[Span], channels: Sequence[str]
+) -> tuple[list[int], list[Span]]:
+    """Return the numbers of the words in the order of a transcript, and the time of each, in that order.
+
+    The words come channel by channel; within one, `spans` go forward. A sentence stays whole. Where turns overlap so
+    that their words cannot all keep their times in order, each turn gets a share of their common time by its length.
+    """
+    turns = sorted(_turns(texts, spans, channels), key=lambda turn: turn.start)
+    order: list[int] = []
+    ordered: list[Span] = []
+    for cluster in _clusters(turns):
+        order += [number for turn in cluster for number in turn.words]
+        ordered += _times(cluster, spans)
+    return order, ordered
+
+
+def _turns(texts: Sequence[str], spans: Sequence[Span], channels: Sequence[str]) -> Iterator[_Turn]:
+    first = 0
+    for number in range(1, len(texts) + 1):
+        if (
+            number == len(texts)
+            or channels[number] != channels[number - 1]
+            or spans[number][0] - spans[number - 1][1] >= _TURN_PAUSE_SECONDS
+            or texts[number - 1].rstrip(_CLOSING).endswith(tuple(_SENTENCE_ENDS))
+        ):
+            yield _Turn(range(first, number), spans[first][0], max(end for _, end in spans[first:number]))
+            first = number
+
+
+def _clusters(turns: Sequence[_Turn]) -> Iterator[list[_Turn]]:
+    """Group turns, sorted by start, that overlap in time."""
+    cluster: list[_Turn] = []
+    end = 0.0
+    for turn in turns:
+        if cluster and turn.start >= end:
+            yield cluster
+            cluster = []
+        cluster.append(turn)
+        end = max(end, turn.end)
+    if cluster:
+        yield cluster
+
+
+def _times(cluster: Sequence[_Turn], spans: Sequence[Span]) -> list[Span]:
+    measured = [spans[number] for turn in cluster for number in turn.words]
+    starts = [start for start, _ in measured]
+    if starts == sorted(starts):
+        return measured
+    begin, end = cluster[0].start, max(turn.end for turn in cluster)
+    scale = (end - begin) / sum(turn.seconds for turn in cluster)
+    placed: list[Span] = []
+    for turn in cluster:
+        for number in turn.words:
+            start, stop = ((time - turn.start) * scale for time in spans[number])
+            placed.append((round(begin + start, 3), round(begin + stop, 3)))
+        begin += turn.seconds * scale
+    return placed
