@@ -258,11 +258,26 @@ class Settings(BaseSettings):
         return self.home / "scratch"
 
 
+#: The settings of a worker process, which are not its environment's alone.
+_handed_down: Settings | None = None
+
+
+def hand_down(settings: Settings) -> None:
+    """Make these the settings that `load_settings` returns in this process from now on.
+
+    A worker calls it once, before it imports the definitions: what it works by comes from the database too.
+    """
+    global _handed_down
+    _handed_down = settings
+
+
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings from the environment; `overrides` win.
+    """Read the settings from the environment; `overrides` win. A worker's are those that it was handed down.
 
     Raises `InvalidSetting` that names the variable and what was wrong with its value, never the value of a secret.
     """
+    if _handed_down is not None and not overrides:
+        return _handed_down
     return _read(overrides) if overrides else _remembered(tuple(os.environ.items()), _state_of_env_file())
 
 
@@ -297,10 +312,11 @@ def child_environment(settings: Settings) -> dict[str, str]:
     """The environment for a process that has to work with these very settings, wherever each of them came from."""
     values = settings.model_dump(mode="json", include=settings.model_fields_set, exclude_none=True)
     values |= {field: secret.get_secret_value() for field, secret in settings if isinstance(secret, SecretStr)}
-    return {**os.environ, **{_variable(field): _as_text(field, value) for field, value in values.items()}}
+    return {**os.environ, **{variable_name(field): _as_text(field, value) for field, value in values.items()}}
 
 
-def _variable(field: str) -> str:
+def variable_name(field: str) -> str:
+    """Return the name of the environment variable that sets a field."""
     alias = Settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else f"TRANSCRIPTION_{field.upper()}"
 

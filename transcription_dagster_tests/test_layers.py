@@ -17,7 +17,7 @@ LEVELS = (
     {"model", "messages", "languages"},
     {"settings", "text"},
     {"audio", "clients", "database", "refinement"},
-    {"speech", "worklists", "queueing"},
+    {"shared_settings", "speech", "worklists", "queueing"},
     {"defs"},
     {"definitions"},
     # Above the definitions, because a run worker imports them once, before its first run.

@@ -9,6 +9,7 @@ import pytest
 
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.settings import Settings, child_environment, load_settings
+from transcription_dagster.shared_settings import SCOPES, Scope
 
 SECRET = "planted-secret"
 
@@ -55,6 +56,15 @@ def test_cudas_own_selection_keeps_its_name():
     settings = load_settings(CUDA_VISIBLE_DEVICES="2,3")
     assert settings.cuda_visible_devices == "2,3"
     assert child_environment(settings)["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+
+def test_every_setting_is_classified():
+    assert set(SCOPES) == set(Settings.model_fields), "enter a new setting into the lists of shared_settings.py"
+
+
+def test_what_can_hold_a_secret_is_classified_as_one():
+    secret = {name for name, field in Settings.model_fields.items() if "SecretStr" in repr(field.annotation)}
+    assert secret == {name for name, scope in SCOPES.items() if scope is Scope.SECRET}
 
 
 def test_a_bad_value_is_named_by_its_variable():

@@ -6,13 +6,16 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
+from transcription_dagster import shared_settings
 from transcription_dagster.cli.batch_display import LineDisplay, LiveDisplay
 from transcription_dagster.cli.batch_input import Batch, checked_model, register_recordings
 from transcription_dagster.cli.batch_patience import Surroundings
@@ -100,11 +103,19 @@ def _orders(batch: Batch, settings: Settings) -> Orders:
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", batch.worklist.path.stem)[:60]
     return Orders(
         batch=f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
-        config={"ops": {"transcript": {"config": dict(batch.speech)}}} if batch.speech else {},
+        config={"ops": {"transcript": {"config": _for_every_machine(batch.speech, settings)}}} if batch.speech else {},
         threads=batch.threads,
         runs_per_gpu=settings.runs_per_gpu,
         shutdown_seconds=settings.shutdown_seconds,
     )
+
+
+def _for_every_machine(speech: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """The config with a checkpoint known by its content: an executor elsewhere does not have it at this path."""
+    model = speech.get("model")
+    if model is None or not Path(model).is_absolute():
+        return dict(speech)
+    return {**speech, "model": shared_settings.share_file(Path(model), settings)}
 
 
 def _refuse_other_gpus(stack: RunningStack, gpus: str | None) -> None:

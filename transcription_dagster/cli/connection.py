@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import Engine, check_version, open_database
 from transcription_dagster.settings import Settings
+from transcription_dagster.shared_settings import adopt
 from transcription_dagster.stack.postgres import embedded_postgres, wait_until_ready
 
 #: How long a database that was given may take to answer.
@@ -27,6 +29,15 @@ def reachable_database(settings: Settings) -> Iterator[str]:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with embedded_postgres(settings) as url:
         yield url
+
+
+def shared(settings: Settings, engine: Engine) -> Settings:
+    """Return the settings with those in force for all that machines share; as they are before the first `up`.
+
+    For commands that look at results: what a machine sets itself does not change how they were made.
+    """
+    stored = settings_documents.current(engine)
+    return settings if stored is None else adopt(settings, stored)
 
 
 @contextmanager

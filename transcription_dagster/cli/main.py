@@ -30,6 +30,7 @@ COMMANDS = {
     "apply-corrections": "apply_corrections:apply_corrections",
     "vocabulary": "vocabulary:vocabulary",
     "database": "database:database",
+    "settings": "settings:settings",
     "worklist": "worklist:worklist",
     "search": "search:search",
     "import": "import_transcript:import_transcript",

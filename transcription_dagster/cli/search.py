@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from transcription_dagster.cli.arguments import RECORDING
-from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.cli.connection import open_cli_database, shared
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.embedding_models import EmbeddingModel, in_use
@@ -54,6 +54,7 @@ def search(
     """
     settings = load_settings()
     with open_cli_database(settings) as engine:
+        settings = shared(settings, engine)
         hits = search_database(
             engine,
             text,

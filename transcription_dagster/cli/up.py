@@ -7,10 +7,13 @@ from collections.abc import Mapping
 
 import click
 
+from transcription_dagster import shared_settings
 from transcription_dagster.cli.stop_signals import StopSignals
+from transcription_dagster.cli.terminal import printable
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.plan import StackPlan, plan
+from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import RunningStack, start
 from transcription_dagster.stack.supervisor import ProgramState
 
@@ -36,6 +39,7 @@ def up(
     _announce(stack_plan, settings)
     signals = StopSignals()
     stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0)
+    _tell_settings(settings)
     click.echo(f"Up: {stack.url}\nCtrl+C ends it, after the runs that are under way.")
     try:
         _follow(stack, signals)
@@ -44,6 +48,12 @@ def up(
             click.echo("Stopping; the runs that are under way finish first. Ctrl+C again ends them at once.")
         stack.stop(abort=lambda: signals.count > 1)
     click.echo("Everything is stopped.")
+
+
+def _tell_settings(settings: Settings) -> None:
+    stored = shared_settings.in_force(settings, database_url(settings))
+    if stored is not None:
+        click.echo(f"Settings: {printable(shared_settings.described(stored))}")
 
 
 def changes(before: Mapping[str, ProgramState], after: Mapping[str, ProgramState]) -> list[str]:

@@ -10,7 +10,9 @@ import click
 
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.errors import DeviceBroken
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.settings import Settings, hand_down, load_settings
+from transcription_dagster.shared_settings import worker_settings
+from transcription_dagster.stack.programs import STACK_VARIABLE
 from transcription_dagster.workers.lifecycle import block_stop_signals
 
 _DEVICE = re.compile(r"\d{1,3}|cpu:\d{1,3}")
@@ -30,14 +32,16 @@ def run_worker(slot: str) -> None:
         raise click.BadParameter("letters, digits and dashes", param_hint="--slot")
     settings = load_settings()
     _log(settings)
-    # The steps of a run worker's runs never load a model: they ask the executors.
-    os.environ["TRANSCRIPTION_INFERENCE"] = "pool"
     os.environ.setdefault("DAGSTER_HOME", str(settings.home / "dagster"))
     url = settings.require_database_url()
+    adopted, stored = worker_settings(settings, url, in_stack=STACK_VARIABLE in os.environ, has_credentials=_has_claude)
+    # The steps of a run worker's runs never load a model: they ask the executors.
+    settings = adopted.model_copy(update={"inference": "pool"})
+    hand_down(settings)
 
     from transcription_dagster.workers.run_worker import RunWorker
 
-    RunWorker(settings, url, slot).serve()
+    RunWorker(settings, url, slot, stored).serve()
 
 
 @click.command("gpu-worker")
@@ -50,15 +54,23 @@ def gpu_worker(gpu: str) -> None:
     settings = load_settings()
     _log(settings)
     url = settings.require_database_url()
+    settings, stored = worker_settings(settings, url, in_stack=STACK_VARIABLE in os.environ, has_credentials=None)
     device = gpu if gpu.startswith("cpu") else f"cuda:{gpu}"
 
     from transcription_dagster.workers.gpu_worker import GpuExecutor
 
     try:
-        GpuExecutor(settings, url, device).serve()
+        GpuExecutor(settings, url, device, stored.version).serve()
     except DeviceBroken as error:
         click.echo(f"transcription: {printable_lines(str(error))}", err=True)
         raise SystemExit(_DEVICE_LOST) from None
+
+
+def _has_claude() -> bool:
+    """Whether the SDK finds credentials for Claude; importing it takes a second."""
+    from transcription_dagster.clients.claude import connect
+
+    return connect() is not None
 
 
 def _log(settings: Settings) -> None:

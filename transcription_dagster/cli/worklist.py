@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.cli.connection import open_cli_database, shared
 from transcription_dagster.database import worklists
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.model import Term
-from transcription_dagster.settings import load_settings
+from transcription_dagster.settings import hand_down, load_settings
 from transcription_dagster.worklists import write
 
 
@@ -55,6 +55,8 @@ def _term(term: Term) -> str | dict[str, Any]:
 
 
 def _stale(engine: Engine) -> Sequence[Recording]:
+    # The versions to compare with are those that the workers' settings make.
+    hand_down(shared(load_settings(), engine))
     # Importing the definitions takes seconds, which the other kinds need not wait for.
     from transcription_dagster.definitions import defs
 

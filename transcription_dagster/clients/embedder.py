@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from transcription_dagster.clients.aws import aws_client, aws_errors
 from transcription_dagster.clients.embedding_weights import model_folder, verify_minilm
+from transcription_dagster.clients.shared_files import local_path
 from transcription_dagster.errors import InvalidSetting, ServiceRefused
 from transcription_dagster.settings import Settings
 
@@ -62,7 +63,8 @@ class SentenceTransformerEmbedder:
     def __init__(self, settings: Settings, device: str = "cpu") -> None:
         self.model = settings.embedder
         self._device = device
-        self._folder = model_folder(settings.embedder, settings.models_folder / "embedding")
+        name = local_path(settings.embedder, settings.home, settings.store_url)
+        self._folder = model_folder(name, settings.models_folder / "embedding")
 
     @property
     def dimensions(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Computed,
     DateTime,
     ForeignKey,
@@ -221,3 +222,36 @@ class RefinementRequestRow(Base):
     answered_at: Mapped[datetime | None]
     #: Whether the run that uses the answers was asked for.
     run_requested: Mapped[bool] = mapped_column(server_default=sql("false"))
+
+
+class SettingsRow(Base):
+    """One version of the settings that all machines share; the newest is in force."""
+
+    __tablename__ = "settings"
+
+    version: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    #: SHA-256 of the document, hexadecimal.
+    digest: Mapped[str]
+    document: Mapped[dict[str, Any]]
+    #: Version of the program that wrote it.
+    program: Mapped[str]
+    pushed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    pushed_by: Mapped[str]
+    host: Mapped[str]
+
+
+class DaemonRow(Base):
+    """The stack whose daemon works on this database: at most one row, true while the daemon holds its lock."""
+
+    __tablename__ = "daemon"
+
+    singleton: Mapped[bool] = mapped_column(CheckConstraint("singleton"), primary_key=True, server_default=sql("true"))
+    #: Random, of the process that holds the lock.
+    token: Mapped[str]
+    #: The server's process for the session that holds the lock.
+    backend_pid: Mapped[int]
+    host: Mapped[str]
+    pid: Mapped[int]
+    #: Address of the stack's web server.
+    url: Mapped[str]
+    since: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from transcription_dagster.clients.object_store import ObjectStore, object_key
+from transcription_dagster.clients.shared_files import local_path
 from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import Engine, open_database
 from transcription_dagster.database.recordings import Recording, find
@@ -107,7 +109,8 @@ def _speech_engine(models_folder: Path) -> SpeechEngine:
 def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> SpeechAnswer:
     with _speech_lock, tempfile.TemporaryDirectory() as folder:
         engine = _speech_engine(settings.models_folder)
-        engine.load(request.options.model)
+        model = local_path(request.options.model, settings.home, settings.store_url)
+        engine.load(model)
         store = ObjectStore(settings.store_url)
         path = store.local_path(request.audio_key)
         if path is None:
@@ -116,11 +119,12 @@ def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> Speec
         started = time.monotonic()
         transcript = engine.transcribe(
             engine.prepare(path),
-            request.options,
+            replace(request.options, model=model),
             recording=request.recording,
             on_progress=lambda _share: None,
             should_stop=lambda: False,
         )
         seconds = time.monotonic() - started
+    transcript = replace(transcript, model=request.options.model)
     result = {"transcript": write_transcript(transcript), "device": engine.device, "executor": "this process"}
     return SpeechAnswer(result, waited_seconds=0.0, gpu_seconds=seconds, attempts=())

@@ -25,6 +25,8 @@ GPU_TAG: Final = "transcription/gpu"
 BATCH_TAG: Final = "transcription/batch"
 #: On a run: the source whose sensor asked for it.
 SOURCE_TAG: Final = "transcription/source"
+#: On a run: the version and digest of the shared settings that it was executed by.
+SETTINGS_TAG: Final = "transcription/settings"
 #: The value of `GPU_TAG` that leaves the choice to whichever executor is free first.
 ANY_GPU: Final = "any"
 

@@ -93,7 +93,14 @@ def _dagster(plan: StackPlan, settings: Settings, files: StackFiles) -> Iterator
         CODE_SERVER,
         CODE_SERVER,
         (
-            *(*python, "dagster", "api", "grpc", "--module-name", "transcription_dagster.definitions"),
+            *(
+                *python,
+                "transcription_dagster.stack.code_server",
+                "api",
+                "grpc",
+                "--module-name",
+                "transcription_dagster.definitions",
+            ),
             *("--location-name", CODE_LOCATION, "--socket", str(files.code_socket)),
             *("--use-python-environment-entry-point", "--log-level", log_level),
         ),

@@ -10,7 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from transcription_dagster import shared_settings
 from transcription_dagster.clients.atomic_files import replacing
+from transcription_dagster.clients.claude import connect
+from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings, child_environment
 from transcription_dagster.stack import supervisor
@@ -80,6 +83,7 @@ class Startup:
             self.control.start(POSTGRES)
             self._await(lambda: answers(self.database_url), "the embedded Postgres")
         self._upgrade_tables()
+        self._push_settings()
         for group in (CODE_SERVER, EXECUTORS, RUN_WORKERS):
             self.control.start(group)
         self._await(lambda: socket_answers(self.files.code_socket), "the code server")
@@ -124,6 +128,14 @@ class Startup:
             process.wait()
         if process.returncode != 0:
             raise StackError(f"the database could not be upgraded; the end of {log}:\n{tail(log, 0)}")
+
+    def _push_settings(self) -> None:
+        """Put the settings of this start in force, for the workers of every machine."""
+        engine = open_database(self.database_url)
+        try:
+            shared_settings.push(self.settings, engine, has_credentials=connect() is not None)
+        finally:
+            engine.dispose()
 
     @property
     def _workers(self) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from transcription_dagster.clients.embedded_chunks import embed
 from transcription_dagster.clients.embedder import Embedder, open_embedder
 from transcription_dagster.clients.object_store import ObjectStore
+from transcription_dagster.clients.shared_files import local_path
 from transcription_dagster.errors import TimeLimitExceeded, TranscriptionAborted
 from transcription_dagster.queueing.embedding_request import EmbeddingRequest
 from transcription_dagster.queueing.transcription_request import TranscriptionRequest
@@ -54,6 +55,7 @@ class TranscriptionWork:
         if path is None:
             path = folder / "audio.flac"
             self._store.download(request.audio_key, path)
+        self._model_path(request)
         return request, self._engine.prepare(path)
 
     def do(
@@ -72,7 +74,7 @@ class TranscriptionWork:
         try:
             transcript = self._engine.transcribe(
                 audio,
-                request.options,
+                replace(request.options, model=self._model_path(request)),
                 recording=request.recording,
                 on_progress=on_progress,
                 should_stop=lambda: should_stop() or time.monotonic() > deadline,
@@ -86,24 +88,27 @@ class TranscriptionWork:
             ) from None
         if request.seconds:
             self._pace = (time.monotonic() - started) / request.seconds
+        # Where this machine keeps the model is no matter of the transcript's.
+        transcript = replace(transcript, model=request.options.model)
         return {"transcript": write_transcript(transcript)}
+
+    def _model_path(self, request: TranscriptionRequest) -> str:
+        """What the engine can load: a checkpoint that the machine lacks is fetched from the store."""
+        return local_path(request.options.model, self._settings.home, self._settings.store_url)
 
     def expected_seconds(self, prepared: tuple[TranscriptionRequest, PreparedAudio]) -> float | None:
         return None if self._pace is None else self._pace * prepared[0].seconds
 
 
 class EmbeddingWork:
-    """Text to vectors, by an embedding model that is loaded at the first request and kept."""
+    """Text to vectors, by the embedding model that the request names; the last one is kept loaded."""
 
     def __init__(self, settings: Settings, device: str) -> None:
         self._settings = settings
         self._device = device
+        self._embedder: Embedder | None = None
         #: Seconds that the last text took for each of its cues.
         self._pace: float | None = None
-
-    @cached_property
-    def _embedder(self) -> Embedder:
-        return open_embedder(self._settings, self._device)
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> EmbeddingRequest:
         return EmbeddingRequest.from_json(content)
@@ -111,8 +116,10 @@ class EmbeddingWork:
     def do(
         self, prepared: EmbeddingRequest, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
     ) -> dict[str, Any]:
-        embedder, started = self._embedder, time.monotonic()
-        answer = embed(embedder, prepared.cues)
+        if self._embedder is None or self._embedder.model != prepared.model:
+            self._embedder = open_embedder(self._settings.model_copy(update={"embedder": prepared.model}), self._device)
+        started = time.monotonic()
+        answer = embed(self._embedder, prepared.cues)
         if prepared.cues:
             self._pace = (time.monotonic() - started) / len(prepared.cues)
         return answer

@@ -16,6 +16,7 @@ from typing import Any
 import procrastinate
 from procrastinate.exceptions import JobAborted
 
+from transcription_dagster.clients.shared_files import local_path
 from transcription_dagster.errors import DeviceBroken, TranscriptionAborted, TranscriptionError
 from transcription_dagster.queueing import speech_server
 from transcription_dagster.queueing.names import ANY_GPU, EMBED_TASK, TRANSCRIBE_TASK, gpu_queue
@@ -24,6 +25,7 @@ from transcription_dagster.speech.engine import SpeechEngine
 from transcription_dagster.workers.gate import Gate, GatedJobManager
 from transcription_dagster.workers.gpu_work import EmbeddingWork, TranscriptionWork, Work
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState, WorkInterrupted
+from transcription_dagster.workers.settings_watch import SettingsWatch
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,8 @@ _REPORT_SECONDS = 1.0
 class GpuExecutor:
     """One device (`cuda:0`, `cpu:0`), one model in memory, one inference at a time."""
 
-    def __init__(self, settings: Settings, url: str, device: str) -> None:
+    def __init__(self, settings: Settings, url: str, device: str, settings_version: int | None = None) -> None:
+        """`settings_version` is the one that `settings` were read at; None: they never change."""
         # A CPU executor is `cpu:0`; to torch there is but one CPU.
         torch_device = "cpu" if device.startswith("cpu") else device
         self._settings = settings
@@ -48,17 +51,20 @@ class GpuExecutor:
         self.pool.app.job_manager = GatedJobManager(self.pool.app, self._gate)
         self._device_lock = asyncio.Lock()
         self._broken: DeviceBroken | None = None
+        self._watch = None if settings_version is None else SettingsWatch(url, settings_version, self.pool)
         self._register(TRANSCRIBE_TASK, TranscriptionWork(settings, self._engine))
         self._register(EMBED_TASK, EmbeddingWork(settings, torch_device))
 
     def serve(self) -> None:
         """Load the model, then answer requests until a stop signal. Raises `DeviceBroken` when the device is lost."""
+        if self._watch is not None:
+            self._watch.start()
         self.pool.serve(prepare=self._load)
         if self._broken is not None:
             raise self._broken
 
     def _load(self) -> None:
-        self._engine.load(self._settings.model)
+        self._engine.load(local_path(self._settings.model, self._settings.home, self._settings.store_url))
         self.state.model = self._settings.model
         self.state.model_loads = self._engine.loads
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import procrastinate
@@ -11,11 +12,13 @@ from dagster._core.storage.dagster_run import DagsterRun
 from dagster._utils.interrupts import capture_interrupts
 
 from transcription_dagster.database.connection import check_version, open_database
-from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE
+from transcription_dagster.database.settings_documents import StoredSettings
+from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE, SETTINGS_TAG
 from transcription_dagster.queueing.speech_client import withdraw_run
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.lost_runs import close_lost_run
-from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState
+from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState, WorkInterrupted
+from transcription_dagster.workers.settings_watch import SettingsWatch
 
 #: How long a statement of Dagster's storage may take in this process; a run waits for each.
 _STATEMENT_SECONDS = 60
@@ -24,18 +27,21 @@ _STATEMENT_SECONDS = 60
 class RunWorker:
     """One slot of the pool for Dagster runs."""
 
-    def __init__(self, settings: Settings, url: str, slot: str) -> None:
+    def __init__(self, settings: Settings, url: str, slot: str, stored: StoredSettings) -> None:
         self._url = url
         self._instance: DagsterInstance | None = None
         self.state = WorkerState(name=f"run-{slot}@{socket.gethostname()}", kind="run")
         self.pool = PoolWorker(settings, url, self.state, [RUNS_QUEUE])
         self.pool.task(EXECUTE_RUN_TASK, self._execute)
+        self._settings_tag = {SETTINGS_TAG: f"{stored.version}-{stored.digest[:12]}"}
+        self._watch = SettingsWatch(url, stored.version, self.pool)
 
     def serve(self) -> None:
         """Import the definitions, then execute runs until a stop signal.
 
         Raises `WrongDatabaseVersion` when the tables are another version's: its runs would fail one by one.
         """
+        self._watch.start()
         self.pool.serve(prepare=self._load)
 
     def _load(self) -> None:
@@ -49,6 +55,9 @@ class RunWorker:
         self._instance.optimize_for_webserver(_STATEMENT_SECONDS * 1000, pool_recycle=3600, max_overflow=4)
 
     async def _execute(self, context: procrastinate.JobContext, run_id: str) -> None:
+        # No run begins by settings that are not in force any more: another worker takes it, or this one's successor.
+        if await asyncio.to_thread(self._watch.outdated):
+            raise WorkInterrupted
         self.state.recording = run_id
         self.pool.show("busy")
         try:
@@ -70,6 +79,7 @@ class RunWorker:
             # Its worker died. The queue gave the job back, but steps that ran must not run again in the same run.
             close_lost_run(self._instance, run)
             return
+        self._instance.add_run_tags(run_id, self._settings_tag)
         # An interrupt that comes before Dagster listens for it is kept, and raised as soon as it does.
         with capture_interrupts():
             _execute_run_command_body(run_id, self._instance, lambda _event: None, set_exit_code_on_failure=False)

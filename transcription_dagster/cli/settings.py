@@ -1,0 +1,94 @@
+"""`transcription settings`: the settings that all machines share, as the database holds them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from transcription_dagster import shared_settings
+from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.cli.terminal import printable
+from transcription_dagster.clients.claude import connect
+from transcription_dagster.database import settings_documents
+from transcription_dagster.database.settings_documents import StoredSettings
+from transcription_dagster.errors import InvalidSetting
+from transcription_dagster.settings import Settings, load_settings
+
+
+@click.group()
+def settings() -> None:
+    """The settings that decide results: one document in the database, the same for every machine."""
+
+
+@settings.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the version and the whole document.")
+def show(as_json: bool) -> None:
+    """Show the settings in force, and who wrote them when."""
+    with open_cli_database(load_settings()) as engine:
+        stored = _in_force(settings_documents.current(engine))
+    if as_json:
+        values = {"version": stored.version, "digest": stored.digest, "program": stored.program, "host": stored.host}
+        who = {"pushed_by": stored.pushed_by, "pushed_at": stored.pushed_at.isoformat()}
+        click.echo(json.dumps({**values, **who, "settings": stored.document}, indent=2, ensure_ascii=False))
+        return
+    click.echo(printable(shared_settings.described(stored)))
+    for name in stored.document:
+        click.echo(printable(f"{shared_settings.document_variable(name)}={_value(stored.document, name)}"))
+
+
+@settings.command()
+def diff() -> None:
+    """Compare this machine's settings with those in force.
+
+    Exit codes: 0 they are the same, 1 they differ.
+    """
+    own = load_settings()
+    with open_cli_database(own) as engine:
+        stored = _in_force(settings_documents.current(engine))
+    found = shared_settings.differences(_document(own), stored.document)
+    for difference in found:
+        click.echo(printable(str(difference)))
+    if not found:
+        click.echo(f"No difference to {printable(shared_settings.described(stored))}.")
+    sys.exit(1 if found else 0)
+
+
+@settings.command()
+def push() -> None:
+    """Put this machine's settings in force for every machine.
+
+    Workers finish the run or request at hand, then start anew with them.
+    """
+    own = load_settings()
+    with open_cli_database(own) as engine:
+        before = shared_settings.push(own, engine, has_credentials=connect() is not None)
+        stored = _in_force(settings_documents.current(engine))
+    for line in changes(before, stored):
+        click.echo(printable(line))
+
+
+def changes(before: StoredSettings | None, now: StoredSettings) -> list[str]:
+    """Say what a push changed."""
+    if before is not None and before.digest == now.digest:
+        return [f"Settings: {shared_settings.described(now)}, unchanged."]
+    found = shared_settings.differences(now.document, before.document) if before else []
+    lines = [f"  {found.variable}: {found.there} -> {found.here}" for found in found]
+    return [f"Settings: {shared_settings.described(now)}.", *lines]
+
+
+def _document(own: Settings) -> dict[str, Any]:
+    return shared_settings.document_of(own, has_credentials=connect() is not None)
+
+
+def _value(document: Mapping[str, Any], name: str) -> str:
+    return shared_settings.shown(name, document[name])
+
+
+def _in_force(stored: StoredSettings | None) -> StoredSettings:
+    if stored is None:
+        raise InvalidSetting("the database holds no settings yet: `transcription up` or `settings push` writes them")
+    return stored

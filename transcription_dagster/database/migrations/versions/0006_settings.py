@@ -1,0 +1,52 @@
+"""The settings that all machines share, and the one stack that runs Dagster's daemon.
+
+Revision ID: 0006
+Revises: 0005
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+from transcription_dagster.database.tables import SCHEMA
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+_NOW = {"server_default": sa.func.now(), "nullable": False}
+
+
+def upgrade() -> None:
+    op.create_table(
+        "settings",
+        sa.Column("version", sa.Integer(), sa.Identity(), primary_key=True),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("document", JSONB(none_as_null=True), nullable=False),
+        sa.Column("program", sa.Text(), nullable=False),
+        sa.Column("pushed_at", sa.DateTime(timezone=True), **_NOW),
+        sa.Column("pushed_by", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        schema=SCHEMA,
+    )
+    op.create_table(
+        "daemon",
+        sa.Column(
+            "singleton", sa.Boolean(), sa.CheckConstraint("singleton"), primary_key=True, server_default=sa.true()
+        ),
+        sa.Column("token", sa.Text(), nullable=False),
+        sa.Column("backend_pid", sa.Integer(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), **_NOW),
+        schema=SCHEMA,
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("daemon", schema=SCHEMA)
+    op.drop_table("settings", schema=SCHEMA)

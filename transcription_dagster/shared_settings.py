@@ -1,0 +1,295 @@
+"""The settings that decide results: one document in the database, the same for every machine.
+
+`transcription up` and `transcription settings push` write it, from their own environment. Every worker reads it when
+it starts, takes from it what its own environment leaves open, and refuses to start where the two contradict each other.
+When the document changes, workers finish the run or request at hand and start anew: none works by two documents.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import re
+import socket
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from transcription_dagster import __version__
+from transcription_dagster.clients import shared_files
+from transcription_dagster.clients.atomic_files import replacing
+from transcription_dagster.database import settings_documents
+from transcription_dagster.database.connection import Engine, check_version, open_database
+from transcription_dagster.database.settings_documents import StoredSettings
+from transcription_dagster.errors import InvalidSetting, UnknownModel
+from transcription_dagster.settings import Settings, variable_name
+from transcription_dagster.text.vocabulary_files import read_vocabulary
+
+#: In the document beside the settings: whether refinement has credentials for Claude.
+CREDENTIALS = "ANTHROPIC_API_KEY"
+_SET, _UNSET = "set", "not set"
+_LONGEST_SHOWN = 70
+
+
+class Scope(StrEnum):
+    """Who decides a setting."""
+
+    #: It decides results, or who counts as alive: the database's document.
+    SHARED = "shared"
+    #: Each machine for itself: where its files are, what it starts, how long it waits; or the one that runs the daemon.
+    MACHINE = "machine"
+    #: Each machine for itself, and its value is never shown.
+    SECRET = "secret"  # noqa: S105  a name
+
+
+_SHARED = """
+store
+model language beam_size temperatures condition_on_previous_text remove_invented_speech initial_prompt vocabulary
+refinement claude_model claude_effort claude_parallel_windows claude_batch_recordings claude_batch_minutes
+claude_max_dollars_per_recording claude_max_dollars_per_day
+embedder insights
+source_folders source_hosts ib_url_template ib_allow_private max_source_gb max_recording_hours
+heartbeat_seconds stale_seconds
+"""
+_MACHINE = """
+home inference gpus cuda_visible_devices cpu_executors runs_per_gpu run_workers max_jobs_per_worker shutdown_seconds
+time_limit_factor time_limit_floor_seconds host port
+source_directory source_s3 source_sqs ib_list_url ib_token_variable source_stall_seconds source_time_limit_seconds
+requests_per_tick max_waiting_runs log_level
+"""
+_SECRET = "database_url"  # noqa: S105  a name
+
+#: The scope of every setting. A new setting has to be entered above: a test compares with `Settings`.
+SCOPES: Mapping[str, Scope] = {
+    **dict.fromkeys(_SHARED.split(), Scope.SHARED),
+    **dict.fromkeys(_MACHINE.split(), Scope.MACHINE),
+    **dict.fromkeys(_SECRET.split(), Scope.SECRET),
+}
+SHARED = tuple(name for name, scope in SCOPES.items() if scope is Scope.SHARED)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting with two values, each as it may be shown."""
+
+    #: The environment variable's name.
+    variable: str
+    here: str
+    there: str
+
+    def __str__(self) -> str:
+        return f"{self.variable}: {self.here} here, {self.there} in the database"
+
+
+def document_of(settings: Settings, *, has_credentials: bool) -> dict[str, Any]:
+    """Return the document that these settings make: JSON values by the settings' names.
+
+    A vocabulary is in it with its content, a checkpoint or a folder of weights with its SHA-256. `has_credentials`
+    says whether this machine has some for Claude. Raises `InvalidSetting`, `InvalidVocabulary` or `UnknownModel` for
+    a file that cannot be used.
+    """
+    document = _values(settings, SHARED)
+    if settings.refinement != "off":
+        document[CREDENTIALS] = _SET if has_credentials else _UNSET
+    return document
+
+
+def _values(settings: Settings, names: Collection[str]) -> dict[str, Any]:
+    """The values of some settings as they stand in a document."""
+    document: dict[str, Any] = settings.model_dump(mode="json", include=set(names))
+    if "store" in names:
+        document["store"] = settings.store_url
+    if "vocabulary" in names and settings.vocabulary is not None:
+        document["vocabulary"] = _vocabulary(settings.vocabulary)
+    for name, path in _named_files(settings).items():
+        if name in names:
+            document[name] = str(shared_files.identify(path))
+    return document
+
+
+def digest_of(document: Mapping[str, Any]) -> str:
+    """Return the document's SHA-256, hexadecimal."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[Difference]:
+    """Compare two documents."""
+    names = dict.fromkeys([*here, *there])
+    return [
+        Difference(document_variable(name), shown(name, here.get(name)), shown(name, there.get(name)))
+        for name in names
+        if here.get(name) != there.get(name)
+    ]
+
+
+def shown(name: str, value: Any) -> str:
+    """Return a value of a document as people read it, in one short line and without passwords in URLs."""
+    if value is None or value in ("", []):
+        return _UNSET
+    if name == "vocabulary":
+        return f"{value['name']} (SHA-256 {hashlib.sha256(value['text'].encode()).hexdigest()[:12]})"
+    if isinstance(value, str) and (file := shared_files.parse(value)):
+        return f"{file.name} (SHA-256 {file.digest[:12]})"
+    text = value if isinstance(value, str) else json.dumps(value)
+    text = re.sub(r"://[^/?#@]*@", "://***@", text)
+    text = re.sub(r"(://[^?\s]*\?)\S*", r"\1***", text)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}… ({len(text):,} characters)"
+
+
+def push(settings: Settings, engine: Engine, *, has_credentials: bool) -> StoredSettings | None:
+    """Put this environment's settings in force for every machine; return those that they replaced.
+
+    Files that they name are kept below the home, and in the store if the database is one that others may reach too.
+    Raises what `document_of` raises, `StoreUnavailable` and `StoreRefused`.
+    """
+    document = document_of(settings, has_credentials=has_credentials)
+    for path in _named_files(settings).values():
+        share_file(path, settings)
+    return settings_documents.push(
+        engine,
+        document,
+        digest=digest_of(document),
+        program=__version__,
+        pushed_by=_user(),
+        host=socket.gethostname(),
+    )
+
+
+def share_file(path: Path, settings: Settings) -> str:
+    """Make a file or folder known to the workers of this machine, and of the others if there may be any.
+
+    Return the reference that stands for it. Raises `InvalidSetting`, `StoreUnavailable` or `StoreRefused`.
+    """
+    file = shared_files.identify(path)
+    shared_files.keep(file, path, settings.home)
+    if settings.database_url is not None:  # the embedded database is for this machine alone
+        shared_files.publish(file, path, settings.store_url)
+    return str(file)
+
+
+def contradictions(
+    settings: Settings, given: Collection[str], stored: StoredSettings, *, has_credentials: Callable[[], bool] | None
+) -> list[Difference]:
+    """Return the settings among `given` that the document has otherwise.
+
+    `has_credentials` says whether there are credentials for Claude; None where nothing is ever refined.
+    """
+    here = _values(settings, [name for name in SHARED if name in given])
+    if has_credentials is not None and CREDENTIALS in stored.document:
+        here[CREDENTIALS] = _SET if has_credentials() else _UNSET
+    return differences(here, {name: stored.document.get(name) for name in here})
+
+
+def adopt(settings: Settings, stored: StoredSettings) -> Settings:
+    """Return the settings with the document's values for all that is shared; a vocabulary is written below the home.
+
+    Raises `InvalidSetting` if this program cannot read the document.
+    """
+    document = {name: value for name, value in stored.document.items() if name in SHARED}
+    vocabulary = document.pop("vocabulary", None)
+    if vocabulary is not None:
+        document["vocabulary"] = _written(vocabulary, settings.home)
+    try:
+        shared = Settings(_env_file=None, **document)  # type: ignore[call-arg]  # pydantic-settings' own argument
+    except ValueError:
+        raise InvalidSetting(
+            f"the settings in the database (version {stored.version}, by program {stored.program}) cannot be read by "
+            f"this program, {__version__}: install the same version on every machine"
+        ) from None
+    values = {name: getattr(shared, name) for name in SHARED if name in document}
+    return settings.model_copy(update={"vocabulary": None, **values})
+
+
+def in_force(settings: Settings, url: str) -> StoredSettings | None:
+    """Read the document in force. Raises `WrongDatabaseVersion` or `DatabaseUnavailable`."""
+    engine = open_database(url)
+    try:
+        check_version(engine)
+        return settings_documents.current(engine)
+    finally:
+        engine.dispose()
+
+
+def worker_settings(
+    settings: Settings, url: str, *, in_stack: bool, has_credentials: Callable[[], bool] | None
+) -> tuple[Settings, StoredSettings]:
+    """Return the settings that a worker of this machine works by, and the version that they are of.
+
+    What a stack starts has the environment of the `up` that wrote a document, perhaps an older one: it is not compared
+    (`in_stack`), but for the credentials. Raises `InvalidSetting` if there is no document, or if this machine's
+    environment contradicts it; the message lists all differences.
+    """
+    stored = in_force(settings, url)
+    if stored is None:
+        raise InvalidSetting(
+            "the database holds no settings yet: start `transcription up` on one machine, or run "
+            "`transcription settings push` where they are right"
+        )
+    given = () if in_stack else settings.model_fields_set
+    found = contradictions(settings, given, stored, has_credentials=has_credentials)
+    if found:
+        raise InvalidSetting(_refusal(found, stored))
+    return adopt(settings, stored), stored
+
+
+def described(stored: StoredSettings) -> str:
+    """Say which version of the settings this is, and where it came from."""
+    return (
+        f"version {stored.version} ({stored.digest[:12]}), by {stored.pushed_by} on {stored.host} "
+        f"at {stored.pushed_at:%Y-%m-%d %H:%M:%S %Z}"
+    )
+
+
+def _refusal(found: Iterable[Difference], stored: StoredSettings) -> str:
+    lines = [f"this machine's settings contradict the database's, {described(stored)}:"]
+    lines += [f"  {difference}" for difference in found]
+    lines += ["take them out here, or make them everyone's with `transcription settings push`"]
+    return "\n".join(lines)
+
+
+def document_variable(name: str) -> str:
+    """Return the environment variable that a value of a document comes from."""
+    return variable_name(name) if name in Settings.model_fields else name
+
+
+def _named_files(settings: Settings) -> dict[str, Path]:
+    """The settings whose value is the path of a model, with that path; names of known models are none."""
+    found = {}
+    is_path = "/" in settings.model or settings.model.endswith(".pt")
+    if is_path and shared_files.parse(settings.model) is None:
+        found["model"] = _existing(settings.model)
+    if Path(settings.embedder).is_absolute():
+        found["embedder"] = _existing(settings.embedder)
+    return found
+
+
+def _existing(path: str) -> Path:
+    found = Path(path).expanduser().absolute()
+    if not found.exists():
+        raise UnknownModel(f"{found} does not exist")
+    return found
+
+
+def _vocabulary(path: Path) -> dict[str, str]:
+    read_vocabulary(path)  # so that a mistake in it is told here, and not by every run
+    return {"name": path.name, "text": path.read_text(encoding="utf-8-sig")}
+
+
+def _written(vocabulary: Mapping[str, str], home: Path) -> str:
+    """Keep a vocabulary's content below the home, in a folder named by it."""
+    text, suffix = vocabulary["text"].encode(), Path(vocabulary["name"]).suffix.lower()
+    path = home / "shared" / hashlib.sha256(text).hexdigest() / f"vocabulary{suffix}"
+    if not path.exists():
+        with replacing(path) as file:
+            file.write(text)
+    return str(path)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id that no name belongs to, as in some containers
+        return "unknown"

@@ -1,0 +1,61 @@
+"""A worker's look at the settings in the database: when they change, it makes room for a process that works by them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Protocol
+
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.settings_documents import current_version
+from transcription_dagster.errors import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
+
+#: A run asks before it begins, so this only decides how soon an idle worker starts anew.
+_LOOK_SECONDS = 5.0
+
+
+class Drains(Protocol):
+    """What the watch asks of a worker."""
+
+    @property
+    def draining(self) -> threading.Event: ...
+
+    def drain(self) -> None: ...
+
+
+class SettingsWatch:
+    """Compares the version of the settings that a worker started with to the one in force."""
+
+    def __init__(self, url: str, version: int, worker: Drains) -> None:
+        self._engine = open_database(url)
+        self._version = version
+        self._worker = worker
+
+    def start(self) -> None:
+        """Look now and then in a thread of its own, until the worker drains for whatever reason."""
+        threading.Thread(target=self._look, name="settings", daemon=True).start()
+
+    def outdated(self) -> bool:
+        """Whether other settings are in force; the worker then drains. Raises `DatabaseUnavailable`."""
+        version = current_version(self._engine)
+        if version == self._version:
+            return False
+        if not self._worker.draining.is_set():
+            logger.info(
+                "the settings are at version %s, this process works by %d: ending it, its supervisor starts another",
+                version,
+                self._version,
+                extra={"action": "settings"},
+            )
+            self._worker.drain()
+        return True
+
+    def _look(self) -> None:
+        while not self._worker.draining.wait(_LOOK_SECONDS):
+            try:
+                self.outdated()
+            except DatabaseUnavailable:
+                continue
+        self._engine.dispose()

@@ -1,0 +1,239 @@
+"""The settings that all machines share: what is in the document, and when a machine may not work by it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from transcription_dagster.clients import shared_files
+from transcription_dagster.clients.shared_files import SharedFile, identify, local_copy, local_path
+from transcription_dagster.database import settings_documents
+from transcription_dagster.errors import InvalidSetting, InvalidVocabulary, ModelUnavailable, UnknownModel
+from transcription_dagster.settings import Settings
+from transcription_dagster.shared_settings import (
+    CREDENTIALS,
+    SHARED,
+    adopt,
+    differences,
+    digest_of,
+    document_of,
+    push,
+    shown,
+    worker_settings,
+)
+from transcription_dagster.text.vocabulary_files import read_vocabulary
+from transcription_dagster_tests.postgres import database_url, engine
+
+__all__ = ["database_url", "engine"]
+
+SECRET = "planted-secret"
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"TRANSCRIPTION_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def machine(folder: Path, **values: object) -> Settings:
+    """The settings of a machine with a home of its own."""
+    return Settings(home=folder, **values)  # type: ignore[arg-type]
+
+
+def as_worker(settings: Settings, url: str, *, in_stack: bool = False, has_credentials: bool | None = None) -> Settings:
+    ask = None if has_credentials is None else lambda: has_credentials
+    return worker_settings(settings, url, in_stack=in_stack, has_credentials=ask)[0]
+
+
+def test_a_document_holds_what_is_shared_and_no_more(tmp_path: Path) -> None:
+    own = machine(tmp_path, database_url=SecretStr(f"postgresql://u:{SECRET}@h/d"), port=4000)
+    document = document_of(own, has_credentials=True)
+    assert set(document) == {*SHARED, CREDENTIALS}
+    assert SECRET not in json.dumps(document)
+
+
+def test_the_same_settings_have_the_same_digest_on_every_machine(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder, name in ((first, "here.pt"), (second, "here.pt")):
+        folder.mkdir()
+        (folder / name).write_bytes(b"weights")
+        (folder / "terms.yaml").write_text("- Grafana\n")
+    store = "s3://bucket/results"
+    documents = [
+        document_of(
+            machine(folder, model=str(folder / "here.pt"), vocabulary=folder / "terms.yaml", store=store),
+            has_credentials=False,
+        )
+        for folder in (first, second)
+    ]
+    assert digest_of(documents[0]) == digest_of(documents[1])
+    (second / "here.pt").write_bytes(b"other weights")
+    changed = document_of(machine(second, model=str(second / "here.pt"), store=store), has_credentials=False)
+    assert {found.variable for found in differences(changed, documents[0])} == {
+        "TRANSCRIPTION_MODEL",
+        "TRANSCRIPTION_VOCABULARY",
+    }
+
+
+def test_a_vocabulary_with_a_mistake_is_refused_before_it_is_everyones(tmp_path: Path) -> None:
+    (tmp_path / "terms.yaml").write_text("- {weight: 1}\n")
+    with pytest.raises(InvalidVocabulary):
+        document_of(machine(tmp_path, vocabulary=tmp_path / "terms.yaml"), has_credentials=False)
+
+
+def test_a_machine_with_nothing_of_its_own_works_by_the_document(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.pt").write_bytes(b"weights")
+    (tmp_path / "terms.csv").write_text("term\nGrafana\n")
+    main = machine(
+        tmp_path / "main",
+        database_url=SecretStr(database_url),
+        model=str(tmp_path / "own.pt"),
+        vocabulary=tmp_path / "terms.csv",
+        store=(tmp_path / "store").as_uri(),
+        temperatures=(0.0,),
+        source_hosts=("media.example.org",),
+        insights="comprehend",
+        cpu_executors=7,
+    )
+    assert push(main, engine, has_credentials=False) is None
+    other = as_worker(machine(tmp_path / "other", database_url=SecretStr(database_url)), database_url)
+    for name in set(SHARED) - {"model", "vocabulary"}:
+        assert getattr(other, name) == getattr(main, name), name
+    assert other.cpu_executors == 1
+    assert other.home == tmp_path / "other"
+    assert other.vocabulary is not None
+    assert read_vocabulary(other.vocabulary) == read_vocabulary(tmp_path / "terms.csv")
+    fetched = local_path(other.model, other.home, other.store_url)
+    assert Path(fetched).is_relative_to(other.home)
+    assert Path(fetched).name == "own.pt"
+    assert Path(fetched).read_bytes() == b"weights"
+
+
+def test_a_contradiction_is_refused_with_all_that_differs_and_no_secret(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    push(machine(tmp_path / "main", model="large-v3", language="de"), engine, has_credentials=False)
+    template = f"https://user:{SECRET}@ib.example.org/{{uuid}}?token={SECRET}"
+    other = machine(
+        tmp_path / "other",
+        database_url=SecretStr(database_url),
+        model="medium",
+        language="de",
+        ib_url_template=template,
+    )
+    with pytest.raises(InvalidSetting) as refused:
+        as_worker(other, database_url)
+    said = str(refused.value)
+    assert "TRANSCRIPTION_MODEL: medium here, large-v3 in the database" in said
+    assert "TRANSCRIPTION_IB_URL_TEMPLATE: https://***@ib.example.org/{uuid}?*** here, not set in the database" in said
+    assert "LANGUAGE" not in said
+    assert SECRET not in said
+    assert "version 1 (" in said
+
+
+def test_what_a_stack_started_follows_the_document_whatever_its_environment_says(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    push(machine(tmp_path, model="large-v3"), engine, has_credentials=False)
+    assert as_worker(machine(tmp_path, model="medium"), database_url, in_stack=True).model == "large-v3"
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("in_stack", [True, False])
+def test_who_refines_has_credentials_for_claude_exactly_if_the_others_do(
+    engine: Engine, database_url: str, tmp_path: Path, there: bool, in_stack: bool
+) -> None:
+    push(machine(tmp_path, refinement="direct"), engine, has_credentials=there)
+    other = machine(tmp_path / "other")
+    as_worker(other, database_url, in_stack=in_stack, has_credentials=there)
+    with pytest.raises(InvalidSetting, match=r"ANTHROPIC_API_KEY: (not set|set) here, (set|not set) in the database"):
+        as_worker(other, database_url, in_stack=in_stack, has_credentials=not there)
+
+
+def test_credentials_do_not_matter_to_who_never_refines(engine: Engine, database_url: str, tmp_path: Path) -> None:
+    push(machine(tmp_path, refinement="direct"), engine, has_credentials=True)
+    as_worker(machine(tmp_path), database_url, has_credentials=None)
+    push(machine(tmp_path, refinement="off"), engine, has_credentials=True)
+    as_worker(machine(tmp_path), database_url, has_credentials=False)
+
+
+def test_without_a_document_nobody_works(database_url: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="holds no settings yet"):
+        as_worker(machine(tmp_path), database_url)
+
+
+def test_a_push_makes_a_version_only_if_something_changed(engine: Engine, tmp_path: Path) -> None:
+    push(machine(tmp_path), engine, has_credentials=False)
+    same = push(machine(tmp_path), engine, has_credentials=False)
+    before = push(machine(tmp_path, language="de"), engine, has_credentials=False)
+    now = settings_documents.current(engine)
+    assert same is not None
+    assert before is not None
+    assert now is not None
+    assert (same.version, before.version) == (1, 1)
+    assert now.version == settings_documents.current_version(engine) == before.version + 1
+    assert now.document["language"] == "de"
+    assert now.host
+    assert now.pushed_by
+
+
+def test_a_document_of_a_program_that_knows_more_is_read_and_one_that_makes_no_sense_is_not(
+    engine: Engine, tmp_path: Path
+) -> None:
+    document = document_of(machine(tmp_path, language="de"), has_credentials=False)
+    settings_documents.push(engine, document | {"later": 1}, digest="a", program="9", pushed_by="u", host="h")
+    stored = settings_documents.current(engine)
+    assert stored is not None
+    assert adopt(machine(tmp_path), stored).language == "de"
+    settings_documents.push(engine, document | {"beam_size": "many"}, digest="b", program="9", pushed_by="u", host="h")
+    stored = settings_documents.current(engine)
+    assert stored is not None
+    with pytest.raises(InvalidSetting, match="install the same version on every machine"):
+        adopt(machine(tmp_path), stored)
+
+
+def test_a_long_text_is_shown_in_short() -> None:
+    assert shown("initial_prompt", "a" * 1000) == f"{'a' * 70}… (1,000 characters)"
+    assert shown("language", None) == "not set"
+
+
+def test_a_folder_travels_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "parts" / "weights").write_bytes(b"w" * 1000)
+    file = identify(folder)
+    store = (tmp_path / "store").as_uri()
+    shared_files.publish(file, folder, store)
+    there = local_copy(file, tmp_path / "other", store)
+    assert identify(there) == file
+    assert (there / "parts" / "weights").read_bytes() == b"w" * 1000
+    assert not [left for left in there.parent.iterdir() if left.name not in ("model", ".lock")]
+
+
+def test_a_file_that_was_changed_since_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "own.pt"
+    path.write_bytes(b"weights")
+    file = identify(path)
+    shared_files.keep(file, path, tmp_path / "home")
+    path.write_bytes(b"other")
+    with pytest.raises(UnknownModel, match=r"own\.pt is not the own\.pt that the settings mean"):
+        local_copy(file, tmp_path / "home", (tmp_path / "store").as_uri())
+
+
+def test_content_that_nobody_has_is_said_to_be_missing(tmp_path: Path) -> None:
+    file = SharedFile("0" * 64, "own.pt")
+    with pytest.raises(ModelUnavailable, match=r"own\.pt is neither on this machine nor in the store"):
+        local_copy(file, tmp_path / "home", (tmp_path / "store").as_uri())
+
+
+@pytest.mark.parametrize("value", ["medium", "sha256:12/own.pt", f"sha256:{'0' * 64}/../x", f"sha256:{'0' * 64}/a/b"])
+def test_only_a_reference_is_one(value: str) -> None:
+    assert shared_files.parse(value) is None
