@@ -13,7 +13,7 @@ from transcription_dagster.database import worklists
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.model import Term
-from transcription_dagster.settings import hand_down, load_settings
+from transcription_dagster.settings import load_settings
 from transcription_dagster.worklists import write
 
 
@@ -55,13 +55,11 @@ def _term(term: Term) -> str | dict[str, Any]:
 
 
 def _stale(engine: Engine) -> Sequence[Recording]:
-    # The versions to compare with are those that the workers' settings make.
-    hand_down(shared(load_settings(), engine))
-    # Importing the definitions takes seconds, which the other kinds need not wait for.
-    from transcription_dagster.definitions import defs
+    # Importing the assets takes seconds, which the other kinds need not wait for.
+    from transcription_dagster.defs.all_assets import code_versions
 
-    specs = defs.resolve_all_asset_specs()
-    versions = {spec.key.to_user_string(): spec.code_version for spec in specs if spec.code_version}
+    # The versions to compare with are those that the workers' settings make.
+    versions = dict(code_versions(shared(load_settings(), engine)))
     # The publication lists the versions of what it was made from.
     versions.pop("publication", None)
     return worklists.stale(engine, versions)

@@ -1,8 +1,9 @@
-"""The assets that there are."""
+"""Collect all assets and checks for `Definitions`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import dagster as dg
 
@@ -17,14 +18,42 @@ from transcription_dagster.defs.assets import (
 )
 from transcription_dagster.settings import Settings
 
+#: Code versions that depend on the settings; the others stand with their assets.
+_CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
+    "transcript": transcription.transcript_code_version,
+    "refinement_request": refinement.refinement_code_version,
+    "refined_txt": refinement.refinement_code_version,
+    "embeddings": insight.embeddings_code_version,
+    "insights": insight.insights_code_version,
+}
+
 
 def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
-    """The assets that there are with these settings."""
+    """Return the assets as they are with these settings."""
     in_batches = [refinement_request] if settings.refinement == "batch" else []
     modules = [ingest, transcription, captions, *in_batches, refinement, insight, publication]
-    return [each for each in dg.load_assets_from_modules(modules) if isinstance(each, dg.AssetsDefinition)]
+    assets = [each for each in dg.load_assets_from_modules(modules) if isinstance(each, dg.AssetsDefinition)]
+    if in_batches:
+        refined = refinement.refined_txt.key
+        assets = [*(each for each in assets if each.key != refined), refinement.refined_text(in_batches=True)]
+    return [each.map_asset_specs(partial(_with_settings, settings)) for each in assets]
+
+
+def code_versions(settings: Settings) -> Mapping[str, str]:
+    """Return the code version of each asset that has one, with these settings."""
+    specs = [spec for asset in all_assets(settings) for spec in asset.specs]
+    return {spec.key.to_user_string(): spec.code_version for spec in specs if spec.code_version}
 
 
 def all_checks() -> Sequence[dg.AssetChecksDefinition]:
-    """The checks that are no part of the asset they check."""
+    """Return the checks that are not part of the asset they check."""
     return dg.load_asset_checks_from_modules([refinement])
+
+
+def _with_settings(settings: Settings, spec: dg.AssetSpec) -> dg.AssetSpec:
+    name = spec.key.to_user_string()
+    if name in _CODE_VERSIONS:
+        spec = spec.replace_attributes(code_version=_CODE_VERSIONS[name](settings))
+    if name == "insights":
+        return spec.replace_attributes(kinds={"python" if settings.insights == "local" else "aws"})
+    return spec

@@ -15,16 +15,25 @@ from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.model import Transcript
 from transcription_dagster.queueing.embedding_request import EmbeddingRequest
 from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG
-from transcription_dagster.settings import load_settings
+from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.text.captions import make_cues
 from transcription_dagster.text.corrections import correct_cues
 from transcription_dagster.text.quality import Finding, Severity
 
 
+def embeddings_code_version(settings: Settings) -> str:
+    """Changes with the embedding model, whose vectors cannot be compared with another's."""
+    return f"1-{settings.embedder.rsplit('/', 1)[-1]}"
+
+
+def insights_code_version(settings: Settings) -> str:
+    """Changes with the analyser."""
+    return f"1-{settings.insights}"
+
+
 @dg.asset(
     partitions_def=recordings,
     group_name="insight",
-    code_version=f"1-{load_settings().embedder.rsplit('/', 1)[-1]}",
     automation_condition=REFRESH,
     kinds={"postgres", "sentencetransformers"},
     op_tags={GPU_TAG: ANY_GPU},
@@ -76,9 +85,7 @@ def embeddings(
 @dg.asset(
     partitions_def=recordings,
     group_name="insight",
-    code_version=f"1-{load_settings().insights}",
     automation_condition=REFRESH,
-    kinds={"python"} if load_settings().insights == "local" else {"aws"},
     description="Languages, entities, key phrases and sentiment of the refined text (`insights.json`).",
 )
 def insights(transcript: Transcript, refined_txt: str) -> dg.MaterializeResult[Insights]:

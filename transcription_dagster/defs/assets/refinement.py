@@ -25,8 +25,6 @@ from transcription_dagster.text.subtitles import to_srt, to_vtt
 #: Raised when the instructions or the rules for edits change, so that older refinements show as stale.
 REFINEMENT_VERSION = "1"
 
-IN_BATCHES = load_settings().refinement == "batch"
-
 
 def refinement_code_version(settings: Settings) -> str:
     """Changes with who refines: the model, or nobody."""
@@ -34,20 +32,7 @@ def refinement_code_version(settings: Settings) -> str:
     return f"{REFINEMENT_VERSION}-{asked}"
 
 
-@dg.asset(
-    partitions_def=recordings,
-    group_name="refinement",
-    code_version=refinement_code_version(load_settings()),
-    # In batches there is no text until Claude has answered, and nothing fails for that.
-    output_required=False,
-    # In batches, what is stale is asked for again, and the answers bring the run.
-    automation_condition=None if IN_BATCHES else REFRESH,
-    deps=["refinement_request"] if IN_BATCHES else [],
-    kinds={"claude", "text"},
-    description="The text with misheard words, names and punctuation put right (`refined.txt`): by the vocabulary, and "
-    "by edits of Claude's that were checked one by one.",
-)
-def refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource):
+def _refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource):
     with reported_failures():
         refined = _refined(transcript, catalogue, load_settings())
     if refined is None:
@@ -56,6 +41,26 @@ def refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, catal
     if refined.note:
         context.log.info(refined.note)
     yield dg.MaterializeResult(value=refined.text, metadata=refinement_metadata(transcript, refined))
+
+
+def refined_text(*, in_batches: bool) -> dg.AssetsDefinition:
+    """Return the asset `refined_txt`; where Claude answers in batches, it follows the question to Claude."""
+    return dg.asset(
+        name="refined_txt",
+        partitions_def=recordings,
+        group_name="refinement",
+        # In batches there is no text until Claude has answered, and nothing fails for that.
+        output_required=False,
+        # In batches, what is stale is asked for again, and the answers bring the run.
+        automation_condition=None if in_batches else REFRESH,
+        deps=["refinement_request"] if in_batches else [],
+        kinds={"claude", "text"},
+        description="The text with misheard words, names and punctuation put right (`refined.txt`): by the vocabulary, "
+        "and by edits of Claude's that were checked one by one.",
+    )(_refined_txt)
+
+
+refined_txt = refined_text(in_batches=False)
 
 
 # A check of its own, not part of the asset: it can be made again without asking Claude, and left out with the text.

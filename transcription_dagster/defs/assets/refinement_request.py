@@ -4,7 +4,6 @@ import dagster as dg
 
 from transcription_dagster.clients.claude import connect
 from transcription_dagster.database import refinement_requests
-from transcription_dagster.defs.assets.refinement import refinement_code_version
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
@@ -20,7 +19,6 @@ from transcription_dagster.settings import load_settings
 @dg.asset(
     partitions_def=recordings,
     group_name="refinement",
-    code_version=refinement_code_version(load_settings()),
     automation_condition=REFRESH,
     kinds={"claude"},
     description="What Claude is asked about the recording, waiting for the next Message Batch. When the batch has "

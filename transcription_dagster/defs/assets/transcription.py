@@ -44,7 +44,6 @@ def transcript_code_version(settings: Settings) -> str:
 @dg.asset(
     partitions_def=recordings,
     group_name="transcription",
-    code_version=transcript_code_version(load_settings()),
     kinds={"whisper", "json"},
     op_tags={GPU_TAG: ANY_GPU},
     description="What was said, word by word (`transcript.json`, Amazon Transcribe's layout), by Whisper on a GPU.",
