@@ -36,7 +36,8 @@ def show(as_json: bool) -> None:
         click.echo(json.dumps({**values, **who, "settings": stored.document}, indent=2, ensure_ascii=False))
         return
     click.echo(printable(shared_settings.described(stored)))
-    for name in stored.document:
+    # The database does not keep the order of a document.
+    for name in [*shared_settings.SHARED, *sorted(set(stored.document) - set(shared_settings.SHARED))]:
         click.echo(printable(f"{shared_settings.document_variable(name)}={_value(stored.document, name)}"))
 
 
@@ -85,7 +86,7 @@ def _document(own: Settings) -> dict[str, Any]:
 
 
 def _value(document: Mapping[str, Any], name: str) -> str:
-    return shared_settings.shown(name, document[name])
+    return shared_settings.shown(name, document.get(name))
 
 
 def _in_force(stored: StoredSettings | None) -> StoredSettings:

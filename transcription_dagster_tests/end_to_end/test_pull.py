@@ -13,11 +13,13 @@ import pytest
 
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.clients.object_store import ObjectStore, object_key
+from transcription_dagster.database.connection import open_database
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.queueing.health import read_pool
 from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient
 from transcription_dagster.queueing.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.shared_settings import push
 from transcription_dagster_tests import slow_executor
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, environment_of, wait_until
@@ -36,6 +38,9 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sett
         monkeypatch.setenv(name, value)
     with cloned_database() as url, ExitStack() as stack:
         monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
+        engine = open_database(url)
+        push(load_settings(), engine, has_credentials=False)
+        engine.dispose()
         for command in (STOCK, SLOW):
             process = stack.enter_context(subprocess.Popen([sys.executable, *command]))
             stack.callback(process.terminate)
