@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from sqlalchemy import (
 from transcription_dagster.database import embedding_models
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.embedding_models import EmbeddingModel
+from transcription_dagster.database.search_words import is_unspaced, snippet_of, web_query
 from transcription_dagster.database.tables import SCHEMA, ChunkRow, RecordingRow
 from transcription_dagster.model import recording_id
 
@@ -102,7 +103,11 @@ def search(
         if embedding and model_id is not None:
             lists.append(_by_meaning(embedding, model_id, filters, depth))
         connection.execute(_SCAN_SETTINGS, {"effort": str(min(max(depth, _VECTOR_EFFORT), _LARGEST_EFFORT))})
-        return [Hit(*row) for row in connection.execute(_hits(_fused(lists, limit), queries))]
+        hits = [Hit(*row) for row in connection.execute(_hits(_fused(lists, limit), queries))]
+    return [
+        replace(hit, snippet=snippet_of(hit.text, query, MATCH_START, MATCH_END)) if is_unspaced(hit.text) else hit
+        for hit in hits
+    ]
 
 
 #: Settings of this transaction only. Plans are made for the values at hand: a plan for any value can neither choose a
@@ -154,9 +159,9 @@ def _filters(
 
 
 def _queries(query: str, languages: Sequence[str]) -> dict[str, ColumnElement[Any]]:
-    """The query stemmed for each language, as its chunks are."""
+    """Return the query stemmed for each language, as its chunks are."""
     configuration = getattr(func, SCHEMA).search_configuration
-    return {code: func.websearch_to_tsquery(configuration(code), query) for code in languages}
+    return {code: func.websearch_to_tsquery(configuration(code), web_query(query)) for code in languages}
 
 
 def _by_words(queries: dict[str, ColumnElement[Any]], filters: list[ColumnElement[bool]], depth: int) -> Select[Any]:

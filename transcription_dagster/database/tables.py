@@ -154,7 +154,11 @@ class ChunkRow(Base):
     model_id: Mapped[int] = mapped_column(ForeignKey(EmbeddingModelRow.id))
     embedding: Mapped[Any] = mapped_column(HALFVEC())
     words: Mapped[Any] = mapped_column(
-        TSVECTOR, Computed(f"to_tsvector({SCHEMA}.search_configuration(language), text)", persisted=True)
+        TSVECTOR,
+        Computed(
+            f"to_tsvector({SCHEMA}.search_configuration(language), {SCHEMA}.separated(normalize(text, NFKC)))",
+            persisted=True,
+        ),
     )
 
 

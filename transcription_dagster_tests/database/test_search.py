@@ -1,5 +1,6 @@
 """Chunks and the search over them, in a real Postgres with pgvector."""
 
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -228,3 +229,68 @@ def test_a_forgotten_recording_is_found_no_more(own_library: Engine) -> None:
 
 def test_an_empty_library_answers_with_nothing(engine: Engine) -> None:
     assert search(engine, "ferry", Embedding(MODEL, NORTH)) == []
+
+
+#: What was said in languages that write words without spaces, or with particles on them.
+UNSPACED = {
+    "ja": "東京タワーへ行きました。ﾒｰﾙをください。",
+    "zh": "我们明天去北京图书馆看书。",
+    "th": "พรุ่งนี้เราจะไปห้องสมุดแห่งชาติ",
+    "ko": "내일 국립도서관에서 만나요.",
+    "km": "ខ្ញុំទៅបណ្ណាល័យជាតិ",
+}
+
+
+@pytest.fixture(scope="module")
+def unspaced() -> Iterator[Engine]:
+    with cloned_database() as url:
+        engine = open_database(url)
+        for number, (language, said) in enumerate(UNSPACED.items(), 1):
+            key = str(uuid.UUID(int=number))
+            register(engine, [recording(key, language, number)])
+            replace_chunks(engine, key, MODEL, [EmbeddedChunk(said, 0.0, 4.0, NORTH)])
+        yield engine
+        engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("query", "language"),
+    [
+        ("東京", "ja"),
+        ("東京タワー", "ja"),
+        ("東京ﾀﾜｰ", "ja"),
+        ("メール", "ja"),
+        ("タワー 東京", "ja"),
+        ("图书馆", "zh"),
+        ("北京 -东京", "zh"),
+        ('"北京图书馆"', "zh"),
+        ("ห้องสมุด", "th"),
+        ("도서관", "ko"),
+        ("국립도서관", "ko"),
+        ("បណ្ណាល័យ", "km"),
+    ],
+)
+def test_words_are_found_in_scripts_without_spaces(unspaced: Engine, query: str, language: str) -> None:
+    (hit,) = search(unspaced, query)
+    assert hit.text == UNSPACED[language]
+    assert MATCH_START in hit.snippet
+    shown = hit.snippet.replace(MATCH_START, "").replace(MATCH_END, "")
+    assert shown == unicodedata.normalize("NFKC", UNSPACED[language])
+
+
+@pytest.mark.parametrize("query", ["京東", "京都", "东京图书馆", "北京 -图书馆", "สมุดห้อง", "관서도"])
+def test_letters_in_another_order_are_another_word(unspaced: Engine, query: str) -> None:
+    assert search(unspaced, query) == []
+
+
+def test_the_snippet_of_a_long_text_is_about_the_match(engine: Engine) -> None:
+    register(engine, [recording(FERRY, "zh", 1)])
+    replace_chunks(engine, FERRY, MODEL, [EmbeddedChunk("天" * 300 + "图书馆" + "地" * 300, 0.0, 4.0, NORTH)])
+    (hit,) = search(engine, "图书馆")
+    assert f"天天{MATCH_START}图书馆{MATCH_END}地地" in hit.snippet
+    assert len(hit.snippet) < 100
+
+
+def test_a_match_of_several_letters_is_marked_as_one(unspaced: Engine) -> None:
+    (hit,) = search(unspaced, "东京 or 图书馆")
+    assert hit.snippet == f"我们明天去北京{MATCH_START}图书馆{MATCH_END}看书。"

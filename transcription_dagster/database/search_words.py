@@ -1,0 +1,70 @@
+"""Words of a query and of a snippet in scripts that put no space between them.
+
+The database indexes every letter of such a script as a word of its own (`transcription_data.separated`), so a query
+asks for its letters one after the other.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: About as much as Postgres shows of other texts.
+_SNIPPET_LETTERS = 80
+
+_QUERY_WORD = re.compile(r'(-?)(?:"([^"]+)"?|([^\s"]+))')
+
+#: Runs of Thai, Lao, Tibetan, Burmese, Khmer, Chinese, Japanese and Korean: the letters that `separated` separates.
+_UNSPACED_RUN = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u312f\u3130-\u318f\u3190-\u9fff\ua960-\ua97f"
+    "\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff]+"
+)
+
+
+def web_query(query: str) -> str:
+    """Return a query for `websearch_to_tsquery` in which each run of unspaced letters is a phrase of its letters."""
+    parts = unicodedata.normalize("NFKC", query).split('"')
+    # Every other part stands in quotation marks, and is a phrase already.
+    return '"'.join(_UNSPACED_RUN.sub(_spaced if number % 2 else _phrase, part) for number, part in enumerate(parts))
+
+
+def is_unspaced(text: str) -> bool:
+    """Return whether a text holds letters that are words of their own to the index."""
+    return bool(_UNSPACED_RUN.search(text))
+
+
+def snippet_of(text: str, query: str, match_start: str, match_end: str) -> str:
+    """Return the part of an unspaced text around the first of the query's words, each of them between the marks.
+
+    Postgres' own snippets count and mark letters here as words, also where they do not stand together.
+    """
+    text = unicodedata.normalize("NFKC", text)
+    matches = list(_words_of(query).finditer(text))
+    middle = (matches[0].start() + matches[0].end()) // 2 if matches else 0
+    first = max(0, min(middle - _SNIPPET_LETTERS // 2, len(text) - _SNIPPET_LETTERS))
+    last = first + _SNIPPET_LETTERS
+    pieces: list[str] = []
+    position = first
+    for match in matches:
+        if match.start() >= first and match.end() <= last:
+            pieces += [text[position : match.start()], match_start, match[0], match_end]
+            position = match.end()
+    return "".join([*pieces, text[position:last]])
+
+
+def _words_of(query: str) -> re.Pattern[str]:
+    """Return a pattern for the words that a query asks for, phrases as a whole."""
+    wanted: list[str] = []
+    for minus, phrase, word in _QUERY_WORD.findall(unicodedata.normalize("NFKC", query)):
+        if not minus and word.lower() != "or":
+            wanted += [phrase or word]
+    pattern = "|".join(re.escape(word) for word in sorted(wanted, key=len, reverse=True)) or "(?!)"
+    return re.compile(pattern, re.IGNORECASE)
+
+
+def _phrase(run: re.Match[str]) -> str:
+    return f'"{" ".join(run[0])}"'
+
+
+def _spaced(run: re.Match[str]) -> str:
+    return f" {' '.join(run[0])} "
