@@ -4,7 +4,7 @@ Postgres takes a run of letters for one word, so that nothing shorter than a who
 Korean has spaces, but hangs its particles on the words.
 
 Revision ID: 0009
-Revises: 0005
+Revises: 0006
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from transcription_dagster.database.tables import SCHEMA
 
 revision = "0009"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
