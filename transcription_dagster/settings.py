@@ -92,6 +92,13 @@ class Settings(BaseSettings):
     time_limit_floor_seconds: float = Field(default=300.0, gt=0, description="That limit is never below this.")
     max_recording_hours: float = Field(default=24.0, gt=0, description="Longer recordings are refused.")
 
+    run_history_days: float | None = Field(
+        default=None,
+        ge=1,
+        description="Remove the details of Dagster's runs that ended so many days ago, every night; the state of all "
+        "assets stays. Unset: all is kept.",
+    )
+
     # --- refinement
     refinement: Literal["off", "direct", "batch"] = Field(
         default="direct",

@@ -37,7 +37,7 @@ _LONGEST_SHOWN = 70
 class Scope(StrEnum):
     """Who decides a setting."""
 
-    #: It decides results, or who counts as alive: the database's document.
+    #: It decides results, who counts as alive, or what is kept: the database's document.
     SHARED = "shared"
     #: Each machine for itself: where its files are, what it starts, how long it waits; or the one that runs the daemon.
     MACHINE = "machine"
@@ -52,7 +52,7 @@ refinement claude_model claude_effort claude_parallel_windows claude_batch_recor
 claude_max_dollars_per_recording claude_max_dollars_per_day
 embedder insights
 source_folders source_hosts ib_url_template ib_allow_private max_source_gb max_recording_hours
-heartbeat_seconds stale_seconds
+heartbeat_seconds stale_seconds run_history_days
 """
 _MACHINE = """
 home inference gpus cuda_visible_devices cpu_executors runs_per_gpu run_workers max_jobs_per_worker shutdown_seconds

@@ -31,6 +31,7 @@ COMMANDS = {
     "vocabulary": "vocabulary:vocabulary",
     "database": "database:database",
     "settings": "settings:settings",
+    "prune": "prune:prune",
     "worklist": "worklist:worklist",
     "search": "search:search",
     "import": "import_transcript:import_transcript",

@@ -9,12 +9,20 @@ RUNS_QUEUE: Final = "runs"
 #: Work for any GPU executor.
 GPU_QUEUE: Final = "gpu"
 
+#: What keeps the queues and Dagster's history from growing, taken by run workers.
+HOUSEKEEPING_QUEUE: Final = "housekeeping"
+
 #: Execute one Dagster run: `run_id`.
 EXECUTE_RUN_TASK: Final = "execute_run"
 #: Transcribe one recording: `key` of its row in `transcription_speech`.
 TRANSCRIBE_TASK: Final = "transcribe"
 #: Encode the texts of one recording: `key` of its row in `transcription_speech`.
 EMBED_TASK: Final = "embed"
+
+#: Delete what the queues have kept long enough.
+PRUNE_QUEUES_TASK: Final = "prune_queues"
+#: Remove Dagster's old history, where a setting says so.
+PRUNE_HISTORY_TASK: Final = "prune_history"
 
 #: Told the key of a speech request whenever its row changes.
 SPEECH_CHANNEL: Final = "transcription_speech"

@@ -156,6 +156,12 @@ def withdraw_run(url: str, run_id: str) -> int:
     return len(keys)
 
 
+def release_answers(url: str, run_id: str) -> None:
+    """Drop what executors answered to a run that succeeded; a later run that asks for the same has it done again."""
+    with database_errors(), connect(url) as connection:
+        connection.execute(speech_table.RELEASE, {"run_id": run_id})
+
+
 def _notified(connection: psycopg.Connection[Any], key: str) -> bool:
     """Wait for a notification about `key`; False when none came in time."""
     return any(notice.payload == key for notice in connection.notifies(timeout=_LOOK_SECONDS, stop_after=1))
@@ -170,7 +176,9 @@ def _say_attempts(attempts: list[dict[str, Any]], said: int, on_event: Callable[
 
 
 def _answer(row: Mapping[str, Any]) -> SpeechAnswer:
-    return SpeechAnswer(row["result"] or {}, row["waited_seconds"], row["gpu_seconds"] or 0.0, tuple(row["attempts"]))
+    if row["result"] is None:
+        raise TransientError("the answer was released when another run with it succeeded; run the step again")
+    return SpeechAnswer(row["result"], row["waited_seconds"], row["gpu_seconds"] or 0.0, tuple(row["attempts"]))
 
 
 def _error(row: Mapping[str, Any]) -> TranscriptionError:

@@ -77,11 +77,6 @@ async def report_progress(app: procrastinate.App, key: str, progress: float) -> 
     await app.connector.execute_query_async(speech_table.PROGRESS, key=key, progress=progress)
 
 
-async def prune(app: procrastinate.App) -> None:
-    """Delete results that no run will come back for."""
-    await app.connector.execute_query_async(speech_table.PRUNE)
-
-
 async def _end(
     app: procrastinate.App,
     key: str,

@@ -25,14 +25,16 @@ SELECT key, state, progress, attempts, result, error, error_class, queue,
   FROM transcription_speech WHERE key = %(key)s
 """
 
-#: Ask for work. A request that failed before is asked afresh; one that waits, is under way or is done stays as it is.
+#: Ask for work. A request that failed, or whose answer was released, is asked afresh; one that waits, is under way or
+#: is done stays as it is.
 ASK: Final = """
 INSERT INTO transcription_speech (key, task, recording, run_id, queue, request)
 VALUES (%(key)s, %(task)s, %(recording)s, %(run_id)s, %(queue)s, %(request)s)
 ON CONFLICT (key) DO UPDATE
    SET state = 'queued', attempts = '[]', progress = 0, error = NULL, error_class = NULL, queue = excluded.queue,
        request = excluded.request, created_at = now(), started_at = NULL, finished_at = NULL
- WHERE transcription_speech.state = 'failed'
+ WHERE transcription_speech.state = 'failed' OR (transcription_speech.state = 'done'
+                                                 AND transcription_speech.result IS NULL)
 RETURNING key
 """
 
@@ -75,5 +77,14 @@ SELECT id FROM procrastinate_jobs WHERE queueing_lock = %(key)s AND status IN ('
 
 NOTIFY: Final = "SELECT pg_notify('transcription_speech', %(key)s)"
 
-#: Results are kept for runs that start over; after a week nobody does.
-PRUNE: Final = "DELETE FROM transcription_speech WHERE finished_at < now() - interval '7 days'"
+#: The run succeeded: nothing comes back for its answers, which are by far the largest values. How the attempts went
+#: stays on record.
+RELEASE: Final = """
+UPDATE transcription_speech SET result = NULL, request = '{}'
+ WHERE run_id = %(run_id)s AND state = 'done' AND result IS NOT NULL
+"""
+
+#: Days for which a run that failed can be started over without work being done twice.
+ANSWER_DAYS: Final = 7
+
+PRUNE: Final = "DELETE FROM transcription_speech WHERE finished_at < now() - make_interval(days => %(days)s)"

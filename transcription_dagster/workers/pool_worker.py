@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import procrastinate
 from procrastinate import jobs
 from procrastinate.exceptions import JobAborted
 from procrastinate.job_context import AbortReason
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
+from procrastinate.tasks import Task
 from procrastinate.worker import Worker
 
 from transcription_dagster.queueing import slots
@@ -83,7 +84,7 @@ class PoolWorker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: BaseException | None = None
 
-    def task(self, name: str, function: Callable[..., Awaitable[None]]) -> None:
+    def task(self, name: str, function: Callable[..., Awaitable[None]]) -> Task[..., Any, ...]:
         """Register the coroutine function that does the jobs of task `name`; it is given the job's context first."""
 
         async def do(context: procrastinate.JobContext, **arguments: str) -> None:
@@ -96,7 +97,7 @@ class PoolWorker:
                 asyncio.get_running_loop().call_later(2 * self.settings.heartbeat_seconds, self.active.discard, job_id)
                 self._job_done()
 
-        self.app.task(name=name, pass_context=True, retry=GoBackOnQueue())(do)
+        return self.app.task(name=name, pass_context=True, retry=GoBackOnQueue())(do)
 
     def serve(self, *, prepare: Callable[[], None]) -> None:
         """Call `prepare` in the main thread, then take jobs until a stop signal; raises what ended it otherwise."""

@@ -13,9 +13,10 @@ from dagster._utils.interrupts import capture_interrupts
 
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.database.settings_documents import StoredSettings
-from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE, SETTINGS_TAG
-from transcription_dagster.queueing.speech_client import withdraw_run
+from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, HOUSEKEEPING_QUEUE, RUNS_QUEUE, SETTINGS_TAG
+from transcription_dagster.queueing.speech_client import release_answers, withdraw_run
 from transcription_dagster.settings import Settings
+from transcription_dagster.workers.housekeeping import register_housekeeping
 from transcription_dagster.workers.lost_runs import close_lost_run
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState, WorkInterrupted
 from transcription_dagster.workers.settings_watch import SettingsWatch
@@ -31,10 +32,11 @@ class RunWorker:
         self._url = url
         self._instance: DagsterInstance | None = None
         self.state = WorkerState(name=f"run-{slot}@{socket.gethostname()}", kind="run")
-        self.pool = PoolWorker(settings, url, self.state, [RUNS_QUEUE])
+        self.pool = PoolWorker(settings, url, self.state, [RUNS_QUEUE, HOUSEKEEPING_QUEUE])
         self.pool.task(EXECUTE_RUN_TASK, self._execute)
         self._settings_tag = {SETTINGS_TAG: f"{stored.version}-{stored.digest[:12]}"}
         self._watch = SettingsWatch(url, stored.version, self.pool)
+        register_housekeeping(self.pool, settings, url)
 
     def serve(self) -> None:
         """Import the definitions, then execute runs until a stop signal.
@@ -89,7 +91,11 @@ class RunWorker:
         """A run that was interrupted at a bad moment may not have said how it ended."""
         assert self._instance is not None  # noqa: S101
         latest = self._instance.get_run_by_id(run.run_id)
-        if latest is None or latest.is_finished:
+        if latest is None:
+            return
+        if latest.is_success:
+            release_answers(self._url, latest.root_run_id or latest.run_id)
+        if latest.is_finished:
             return
         if latest.status is DagsterRunStatus.CANCELING:
             self._instance.report_run_canceled(latest)

@@ -16,7 +16,13 @@ from transcription_dagster.errors import DeviceBroken, ExecutorLost, Transcripti
 from transcription_dagster.queueing import speech_server
 from transcription_dagster.queueing.app import connect, worker_app
 from transcription_dagster.queueing.names import GPU_QUEUE, TRANSCRIBE_TASK
-from transcription_dagster.queueing.speech_client import SpeechClient, SpeechRequest, request_key, withdraw_run
+from transcription_dagster.queueing.speech_client import (
+    SpeechClient,
+    SpeechRequest,
+    release_answers,
+    request_key,
+    withdraw_run,
+)
 
 
 def a_request(key: str = "one", run_id: str = "run-1") -> SpeechRequest:
@@ -75,6 +81,25 @@ def test_a_finished_request_is_answered_from_the_database_and_queues_nothing(que
     client.ask(a_request())
     assert jobs(queues) == []
     assert client.wait(a_request(), on_event=print).result == {"n": 1}
+
+
+def test_the_answers_of_a_run_that_succeeded_are_released_and_asked_for_anew_by_the_next(queues: str) -> None:
+    client = SpeechClient(queues)
+    for key, run_id in (("one", "run-1"), ("two", "run-2")):
+        client.ask(a_request(key, run_id))
+        on_executor(queues, finish(key, {"n": 1}))
+    release_answers(queues, "run-1")
+    with connect(queues) as connection:
+        rows = connection.execute("SELECT result, request, attempts FROM transcription_speech ORDER BY key").fetchall()
+        connection.execute("DELETE FROM procrastinate_jobs")
+    assert [(row["result"], row["request"]) for row in rows] == [(None, {}), ({"n": 1}, {"of": "two"})]
+    assert [len(row["attempts"]) for row in rows] == [1, 1]
+    with pytest.raises(TransientError, match="released"):
+        client.wait(a_request(), on_event=print)
+    client.ask(a_request())
+    assert [job["args"] for job in jobs(queues)] == [{"key": "one"}]
+    on_executor(queues, finish("one", {"n": 2}))
+    assert client.wait(a_request(), on_event=print).result == {"n": 2}
 
 
 def test_a_failure_is_raised_as_the_class_that_the_executor_reported(queues: str) -> None:

@@ -1,0 +1,44 @@
+"""`transcription prune`: remove what Dagster has logged of old runs."""
+
+from __future__ import annotations
+
+import click
+
+from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.database.run_history import History, old_history, remove_old_history
+from transcription_dagster.settings import load_settings
+
+
+@click.command()
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=1),
+    metavar="DAYS",
+    help="Runs that ended so many days ago.  [default: TRANSCRIPTION_RUN_HISTORY_DAYS]",
+)
+@click.option("-y", "--yes", is_flag=True, help="Remove it; without this, only say what would be removed.")
+def prune(older_than: float | None, yes: bool) -> None:
+    """Remove the details of Dagster's old runs from the database, or say what would be removed.
+
+    Results stay, and so does the state of every asset that the UI shows: the latest materialization of each recording,
+    how its run ended, and the outcomes of its checks. Runs whose results were all made anew by later ones go
+    altogether. Runs of a backfill that is under way stay as they are.
+    """
+    settings = load_settings()
+    days = older_than if older_than is not None else settings.run_history_days
+    if days is None:
+        raise click.UsageError("say how old: --older-than DAYS, or set TRANSCRIPTION_RUN_HISTORY_DAYS")
+    with open_cli_database(settings) as engine:
+        if yes:
+            click.echo(_sentence("Removed", remove_old_history(engine, days=days), days))
+        else:
+            click.echo(_sentence("Would remove", old_history(engine, days=days), days))
+            click.echo("Nothing was removed: add --yes to do it.")
+
+
+def _sentence(verb: str, history: History, days: float) -> str:
+    return (
+        f"{verb} {history.events:,} events ({history.bytes / 1e6:,.1f} MB) of runs that ended more than {days:g} days "
+        f"ago: {history.replaced_runs:,} runs altogether, which later ones have replaced, and the details of "
+        f"{history.shortened_runs:,} others."
+    )

@@ -1,0 +1,66 @@
+"""What keeps the database from growing: done by the run workers, one of them at a time, between two runs.
+
+Both tasks are periodic tasks of procrastinate, which queues each once for every time it is due, whatever the number of
+workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import procrastinate
+
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.run_history import remove_old_history
+from transcription_dagster.queueing import speech_table
+from transcription_dagster.queueing.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK
+from transcription_dagster.settings import Settings
+from transcription_dagster.workers.pool_worker import PoolWorker
+
+logger = logging.getLogger(__name__)
+
+#: The minutes are arbitrary, so that not everything on a machine happens on the hour.
+_HOURLY = "7 * * * *"
+_DAILY = "37 3 * * *"
+
+#: Hours for which an ended job can still be looked at. Nothing depends on it: what became of a run or of a request is
+#: in Dagster's tables and in `transcription_speech`.
+_JOB_HOURS = 24
+
+
+def register_housekeeping(pool: PoolWorker, settings: Settings, url: str) -> None:
+    """Have the worker do its share: the queues every hour, Dagster's history every night if a setting limits it."""
+
+    async def queues(_context: procrastinate.JobContext, timestamp: int) -> None:
+        await prune_queues(pool.app)
+
+    async def history(_context: procrastinate.JobContext, timestamp: int) -> None:
+        days = settings.run_history_days
+        if days is not None:
+            await asyncio.to_thread(_prune_history, url, days, pool.draining.is_set)
+
+    _every(pool, _HOURLY, PRUNE_QUEUES_TASK, queues)
+    _every(pool, _DAILY, PRUNE_HISTORY_TASK, history)
+
+
+async def prune_queues(app: procrastinate.App) -> None:
+    """Delete answers that were kept long enough, and jobs that ended."""
+    await app.connector.execute_query_async(speech_table.PRUNE, days=speech_table.ANSWER_DAYS)
+    await app.job_manager.delete_old_jobs(_JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True)
+
+
+def _every(pool: PoolWorker, cron: str, name: str, function: Callable[..., Awaitable[None]]) -> None:
+    task = pool.task(name, function)
+    # The locks: one waits, and one is at work.
+    pool.app.periodic(cron=cron, queue=HOUSEKEEPING_QUEUE, lock=name, queueing_lock=name)(task)
+
+
+def _prune_history(url: str, days: float, should_stop: Callable[[], bool]) -> None:
+    engine = open_database(url)
+    try:
+        removed = remove_old_history(engine, days=days, should_stop=should_stop)
+    finally:
+        engine.dispose()
+    logger.info("removed %s of runs that ended more than %g days ago", removed, days, extra={"action": "prune"})
