@@ -68,6 +68,7 @@ setup(
             "srt>=3.5",
             "webvtt-py>=0.5",
             "pysubs2>=1.8",
+            "playwright>=1.55",
             "moto[server,s3,sqs]>=5.1",
             "pyright>=1.1.400",
             "pytest>=8.4",

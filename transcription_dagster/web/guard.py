@@ -24,7 +24,6 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 #: Pages and answers hold what people said; scripts and styles do not, and are worth keeping.
 _PRIVATE_TYPES = ("text/html", "application/json")
