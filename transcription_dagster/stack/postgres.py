@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import time
 import warnings
@@ -27,6 +26,7 @@ from psycopg import conninfo
 
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError
 from transcription_dagster.settings import Settings
+from transcription_dagster.stack.passage import allow_passage
 from transcription_dagster.stack.runtime import runtime_folder
 
 #: Name of the database and of its superuser.
@@ -206,7 +206,7 @@ def _initialise(data: Path, socket_folder: Path) -> None:
 
 
 def _hand_over(server: EmbeddedPostgres) -> None:
-    """Close the server's folders to others; as root, give them to its own user and let that user walk to them."""
+    """Close the server's folders to others; as root, give them to its own user and let that user alone walk to them."""
     for folder in (server.data, server.socket_folder):
         folder.chmod(0o700)
     if server.system_user is None:
@@ -214,16 +214,8 @@ def _hand_over(server: EmbeddedPostgres) -> None:
     user = pwd.getpwnam(server.system_user)
     for folder in (server.data, server.socket_folder):
         os.chown(folder, user.pw_uid, user.pw_gid)
-        _allow_passage(folder)
-    _allow_passage(server.programs / "postgres")
-
-
-def _allow_passage(path: Path) -> None:
-    """Let other users walk through the folders above `path`, which does not let them list or read what is there."""
-    for folder in path.parents:
-        mode = stat.S_IMODE(folder.stat().st_mode)
-        if not mode & stat.S_IXOTH:
-            folder.chmod(mode | stat.S_IXOTH)
+        allow_passage(folder, user.pw_uid)
+    allow_passage(server.programs / "postgres", user.pw_uid)
 
 
 def _identity(system_user: str | None) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""Let one system user walk through a folder that is closed to others, and let nobody else in.
+
+Permission bits know the owner, a group and everybody; a POSIX access control list names one user. It is read and
+written as Linux keeps it, so that no package has to be installed: `struct posix_acl_xattr_entry`, acl(5).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from transcription_dagster.errors import StackError
+
+_ATTRIBUTE = "system.posix_acl_access"
+_VERSION = struct.pack("<I", 2)
+_ENTRY = struct.Struct("<HHI")
+_NOT_NAMED = 0xFFFFFFFF
+_OWNER, _USER, _OWNING_GROUP, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_WALK = 1
+
+
+class Entry(NamedTuple):
+    """What one kind of user may do: read 4, write 2, walk through 1."""
+
+    tag: int
+    rights: int
+    id: int = _NOT_NAMED
+
+
+def allow_passage(path: Path, user: int) -> None:
+    """Let the user with the id `user` walk through every folder above `path`, without listing or reading any.
+
+    Raises `StackError` where a file system keeps no access control lists.
+    """
+    for folder in path.parents:
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & stat.S_IXOTH:
+            continue
+        present = _read(folder, mode)
+        wanted = with_passage(present, user)
+        if wanted != present:
+            _write(folder, wanted)
+
+
+def with_passage(entries: Sequence[Entry], user: int) -> list[Entry]:
+    """Add the right of `user` to walk through; what everybody else may do stays as it is."""
+    # The mask limits all but the owner and others. It has to let the walker through, but nobody it held back before.
+    mask = next((entry.rights for entry in entries if entry.tag == _MASK), 7)
+    masked = (_USER, _OWNING_GROUP, _GROUP)
+    kept = [entry._replace(rights=entry.rights & mask) if entry.tag in masked else entry for entry in entries]
+    had = next((entry.rights for entry in kept if (entry.tag, entry.id) == (_USER, user)), 0)
+    kept = [entry for entry in kept if entry.tag != _MASK and (entry.tag, entry.id) != (_USER, user)]
+    kept.append(Entry(_USER, had | _WALK, user))
+    limit = 0
+    for entry in kept:
+        limit |= entry.rights if entry.tag in masked else 0
+    return sorted([*kept, Entry(_MASK, limit)], key=lambda entry: (entry.tag, entry.id))
+
+
+def _read(folder: Path, mode: int) -> list[Entry]:
+    try:
+        value = os.getxattr(folder, _ATTRIBUTE)
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+            raise
+        return [Entry(_OWNER, mode >> 6), Entry(_OWNING_GROUP, mode >> 3 & 7), Entry(_OTHER, mode & 7)]
+    return [Entry(*values) for values in _ENTRY.iter_unpack(value[len(_VERSION) :])]
+
+
+def _write(folder: Path, entries: Sequence[Entry]) -> None:
+    value = _VERSION + b"".join(_ENTRY.pack(*entry) for entry in entries)
+    try:
+        os.setxattr(folder, _ATTRIBUTE, value)
+    except OSError as error:
+        raise StackError(
+            f"Postgres does not run as root, and its user cannot get to its files through {folder}, which is closed "
+            f"to others and cannot be opened to one user alone ({error.strerror}): run as another user, set "
+            "TRANSCRIPTION_HOME to a folder that others may pass through to, or set TRANSCRIPTION_DATABASE_URL"
+        ) from error

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from transcription_dagster.errors import StackError
+from transcription_dagster.settings import load_settings
+from transcription_dagster.stack.passage import Entry, allow_passage, with_passage
+from transcription_dagster.stack.postgres import embedded_postgres
+from transcription_dagster_tests.stack.test_postgres import SECRET
+
+OWNER, USER, OWNING_GROUP, GROUP, MASK, OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+@pytest.fixture
+def private() -> Iterator[Path]:
+    """A folder that is closed to others, in one that is not, with a file in it that only the folder protects."""
+    with tempfile.TemporaryDirectory(prefix="transcription-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o700)
+        secret = folder / ".env"
+        secret.write_text(SECRET)
+        secret.chmod(0o644)
+        yield folder
+
+
+def can(user: str, *command: str | Path) -> bool:
+    """Whether a command works for a user of the system."""
+    number = pwd.getpwnam(user).pw_uid
+    done = subprocess.run(
+        command, user=number, group=number, extra_groups=[], cwd="/", capture_output=True, check=False
+    )
+    return done.returncode == 0
+
+
+@as_root
+def test_postgres_gets_through_a_private_folder_and_nobody_else_does(private: Path):
+    home = private / "deeper" / "home"
+    for _ in range(2):
+        with embedded_postgres(load_settings(home=home)) as url, psycopg.connect(url) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    for folder in (private, home, home / "run"):
+        assert stat.S_IMODE(folder.stat().st_mode) & stat.S_IRWXO == 0
+        assert not can("pgserver", "ls", folder)
+    assert can("pgserver", "stat", home)
+    assert not can("nobody", "stat", home)
+    assert not can("nobody", "cat", private / ".env")
+
+
+@as_root
+def test_one_that_was_made_while_its_folder_was_open_works_when_it_is_closed(private: Path):
+    private.chmod(0o711)
+    settings = load_settings(home=private / "home")
+    with embedded_postgres(settings) as url, psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+    private.chmod(0o700)
+    with embedded_postgres(settings) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
+    assert not can("nobody", "cat", private / ".env")
+
+
+@as_root
+def test_a_folder_that_others_may_pass_through_is_left_as_it_is(private: Path):
+    private.chmod(0o711)
+    allow_passage(private / "x", pwd.getpwnam("nobody").pw_uid)
+    assert os.listxattr(private) == []
+
+
+@as_root
+def test_where_there_are_no_lists_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, private: Path):
+    def refuse(*_arguments: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    # As a file system without them answers; none can be mounted here.
+    monkeypatch.setattr(os, "setxattr", refuse)
+    with pytest.raises(StackError, match=rf"through {private}, .*not supported.*set TRANSCRIPTION_HOME"):
+        allow_passage(private / "x", 12345)
+
+
+def test_what_others_may_do_stays_as_it_was():
+    plain = [Entry(OWNER, 7), Entry(OWNING_GROUP, 4), Entry(OTHER, 0)]
+    made = [Entry(OWNER, 7), Entry(USER, 1, 99), Entry(OWNING_GROUP, 4), Entry(MASK, 5), Entry(OTHER, 0)]
+    assert with_passage(plain, 99) == made
+    assert with_passage(made, 99) == made
+
+
+def test_what_a_mask_held_back_does_not_come_through():
+    held = [
+        *(Entry(OWNER, 7), Entry(USER, 7, 50), Entry(USER, 6, 99), Entry(OWNING_GROUP, 5)),
+        *(Entry(GROUP, 1, 60), Entry(MASK, 4), Entry(OTHER, 0)),
+    ]
+    assert with_passage(held, 99) == [
+        *(Entry(OWNER, 7), Entry(USER, 4, 50), Entry(USER, 5, 99), Entry(OWNING_GROUP, 4)),
+        *(Entry(GROUP, 0, 60), Entry(MASK, 5), Entry(OTHER, 0)),
+    ]
