@@ -11,12 +11,16 @@ from itertools import accumulate
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
+from transcription_dagster.text.alignment_parts import Part, cut, evenly
 from transcription_dagster.text.boundaries import is_unspaced
 from transcription_dagster.text.spelling import fold
 
 #: Letters in common, in percent, from which on one wording counts as a correction of another. Unrelated English
 #: sentences have some 45.
 _CORRECTION = 60.0
+
+#: Words of a changed stretch that are compared at once.
+_COMPARED_WORDS = 2_000
 
 #: Marks and closing punctuation stay with the character before them, opening punctuation with the one after it.
 _CHARACTER = re.compile(r"[「『（【〈《“‘(\[]*[^\W_](?:[^\w\s「『（【〈《“‘(\[]|[\u0e30-\u0e4e\u0eb0-\u0ece])*|\S")
@@ -76,8 +80,8 @@ def _parts(chunk: str) -> Iterator[str]:
 def align(old: Sequence[str], new: Sequence[str]) -> list[Block]:
     """Align two wordings by the fewest words changed (Levenshtein), case and punctuation aside.
 
-    The blocks cover both in order; blocks that are the same and blocks that changed alternate. 100,000 words against
-    100,000 take about a second and little memory (bit-parallel, divide and conquer).
+    The blocks cover both in order; blocks that are the same and blocks that changed alternate. Long texts are aligned
+    part by part (`alignment_parts.cut`), because the search is a single native call that no other thread runs beside.
     """
     numbers: dict[str, int] = {}
     folded: dict[str, int] = {}
@@ -87,14 +91,17 @@ def align(old: Sequence[str], new: Sequence[str]) -> list[Block]:
             folded[text] = numbers.setdefault(fold(text) or text, len(numbers))
         return folded[text]
 
+    old_numbers, new_numbers = [number(text) for text in old], [number(text) for text in new]
     blocks: list[Block] = []
-    for change in Levenshtein.opcodes([number(text) for text in old], [number(text) for text in new]):
-        same = change.tag == "equal"
-        old_first, new_first = change.src_start, change.dest_start
-        if not same and blocks and not blocks[-1].same:
-            last = blocks.pop()
-            old_first, new_first = last.old_first, last.new_first
-        blocks.append(Block(same, old_first, change.src_end, new_first, change.dest_end))
+    for part in cut(old_numbers, new_numbers):
+        for change in Levenshtein.opcodes(old_numbers[part.old_slice], new_numbers[part.new_slice]):
+            same = change.tag == "equal"
+            old_first, new_first = part.old_first + change.src_start, part.new_first + change.dest_start
+            if blocks and same == blocks[-1].same:
+                last = blocks.pop()
+                old_first, new_first = last.old_first, last.new_first
+            old_stop, new_stop = part.old_first + change.src_end, part.new_first + change.dest_end
+            blocks.append(Block(same, old_first, old_stop, new_first, new_stop))
     return blocks
 
 
@@ -105,9 +112,12 @@ def related_share(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block
         return 1.0
     related = 0
     for block in blocks:
-        before, after = old[block.old_first : block.old_stop], new[block.new_first : block.new_stop]
-        if block.same or fuzz.ratio(_joined(before), _joined(after)) >= _CORRECTION:
-            related += max(_letters(before), _letters(after))
+        # What became something else over thousands of words is compared by stretches: one is short enough for one call.
+        whole = Part(block.old_first, block.old_stop, block.new_first, block.new_stop)
+        for part in [whole] if block.same else evenly(whole, _COMPARED_WORDS):
+            before, after = old[part.old_slice], new[part.new_slice]
+            if block.same or fuzz.ratio(_joined(before), _joined(after)) >= _CORRECTION:
+                related += max(_letters(before), _letters(after))
     return min(1.0, related / total)
 
 

@@ -24,6 +24,9 @@ _SENTENCE_LEFT_OPEN = 5.0
 _DIALOGUE = 4.0
 _PAUSE_INSIDE_PER_SECOND = 14.0
 
+#: Words whose possible cues are judged in one step: some megabytes, and no step holds the interpreter for long.
+_WORDS_AT_ONCE = 4_096
+
 
 class _Measures:
     """The words as arrays, so that all possible cues of a long text can be judged at once."""
@@ -94,36 +97,47 @@ def best_stops(words: Sequence[Word], limits: CaptionLimits) -> list[int]:
     """Where each cue stops, in the set of cues that costs least: dynamic programming over all that the limits allow.
 
     `words` is not empty, and their times go forward. The number of possible cues grows with the words times those
-    that fit one cue; all costs are computed at once, so that 100,000 words take less than a second.
+    that fit one cue. Their costs are computed for thousands of words at a time: fast, and in little memory.
     """
     measures = _Measures(words, limits)
     line_stops = measures.line_stops()
-    stops = measures.cue_stops(line_stops)
-    lengths = stops - np.arange(measures.count)
-    begins = np.concatenate([[0], np.cumsum(lengths)])
-    first = np.repeat(np.arange(measures.count), lengths)
-    stop = np.arange(begins[-1]) - begins[first] + first + 1
-    costs = _cue_costs(measures, line_stops, first, stop).tolist()
-    edges = begins.tolist()
+    lengths = measures.cue_stops(line_stops) - np.arange(measures.count)
+    line_breaks = _RangeMinimum(measures.breaks, longest=int(np.max(line_stops[:-1] - np.arange(measures.count))) + 1)
     total = [0.0] + [math.inf] * measures.count
     origin = [0] * (measures.count + 1)
-    for begin in range(measures.count):
-        base = total[begin]
-        for end, cost in enumerate(costs[edges[begin] : edges[begin + 1]], start=begin + 1):
-            if base + cost < total[end]:
-                total[end] = base + cost
-                origin[end] = begin
+    for begin in range(0, measures.count, _WORDS_AT_ONCE):
+        few = lengths[begin : begin + _WORDS_AT_ONCE]
+        edges = np.concatenate([[0], np.cumsum(few)])
+        first = np.repeat(np.arange(begin, begin + len(few)), few)
+        stop = np.arange(edges[-1]) - edges[first - begin] + first + 1
+        costs = _cue_costs(measures, line_stops, line_breaks, first, stop)
+        _extend(total, origin, begin, edges.tolist(), costs.tolist())
     path = [measures.count]
     while origin[path[-1]]:
         path.append(origin[path[-1]])
     return path[::-1]
 
 
-def _cue_costs(measures: _Measures, line_stops: np.ndarray, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+def _extend(total: list[float], origin: list[int], begin: int, edges: Sequence[int], costs: Sequence[float]) -> None:
+    """Carry the cheapest way to every word on by the cues that begin with the words from `begin` on.
+
+    `costs[edges[k]:edges[k + 1]]` are those of the cues that begin with word `begin + k`, the shortest first.
+    """
+    for word, (edge, next_edge) in enumerate(pairwise(edges), start=begin):
+        base = total[word]
+        for end, cost in enumerate(costs[edge:next_edge], start=word + 1):
+            if base + cost < total[end]:
+                total[end] = base + cost
+                origin[end] = word
+
+
+def _cue_costs(
+    measures: _Measures, line_stops: np.ndarray, line_breaks: _RangeMinimum, first: np.ndarray, stop: np.ndarray
+) -> np.ndarray:
     """What each possible cue, words `first` up to `stop`, costs."""
     cost = _EACH_CUE + measures.breaks[stop]
     cost += _time_costs(measures, first, stop)
-    cost += _line_costs(measures, line_stops, first, stop)
+    cost += _line_costs(measures, line_stops, line_breaks, first, stop)
     inside = measures.pauses[stop] - measures.pauses[first + 1]
     cost += _PAUSE_INSIDE_PER_SECOND * inside
     open_sentence = (measures.sentence_before[stop] > first) & (measures.sentence_before[stop] < stop)
@@ -145,14 +159,16 @@ def _time_costs(measures: _Measures, first: np.ndarray, stop: np.ndarray) -> np.
     return too_short + (excess > 0) * width * (_TOO_FAST + _TOO_FAST_BY * excess)
 
 
-def _line_costs(measures: _Measures, line_stops: np.ndarray, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+def _line_costs(
+    measures: _Measures, line_stops: np.ndarray, line_breaks: _RangeMinimum, first: np.ndarray, stop: np.ndarray
+) -> np.ndarray:
     """What the break inside a cue costs that needs two lines, or that two speakers share."""
     limit = measures.limits.max_line_characters
     costs = np.zeros(len(first))
     # Where a line that ends before `stop` may begin at the earliest: the inverse of `line_stops`.
     earliest = np.searchsorted(line_stops[:-1], stop, side="left")
     two = (stop > line_stops[first]) & (earliest <= line_stops[first])
-    costs[two] = _SECOND_LINE_BREAK * _range_minimum(measures.breaks, earliest[two], line_stops[first[two]] + 1)
+    costs[two] = _SECOND_LINE_BREAK * line_breaks.of(earliest[two], line_stops[first[two]] + 1)
     shared = measures.turns[stop] > measures.turns[first + 1]
     middle = measures.next_turn[first[shared]]
     fits = np.maximum(measures.width(first[shared], middle), measures.width(middle, stop[shared])) <= limit - len(DASH)
@@ -161,14 +177,18 @@ def _line_costs(measures: _Measures, line_stops: np.ndarray, first: np.ndarray, 
     return costs
 
 
-def _range_minimum(values: np.ndarray, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """The smallest of `values[first:stop]` for many ranges at once: two overlapping powers of two cover each."""
-    if not len(first):
-        return np.zeros(0)
-    level = np.frexp((stop - first).astype(float))[1] - 1
-    table = [values]
-    for step in range(level.max()):
-        half = 1 << step
-        table.append(np.minimum(table[-1], np.append(table[-1][half:], np.full(half, np.inf))[: len(values)]))
-    stacked = np.stack(table)
-    return np.minimum(stacked[level, first], stacked[level, stop - (1 << level)])
+class _RangeMinimum:
+    """The smallest of some values in many ranges at once: two overlapping powers of two cover each range."""
+
+    def __init__(self, values: np.ndarray, *, longest: int) -> None:
+        """No range is longer than `longest`."""
+        table = [values]
+        for step in range(longest.bit_length() - 1):
+            half = 1 << step
+            table.append(np.minimum(table[-1], np.append(table[-1][half:], np.full(half, np.inf))[: len(values)]))
+        self._table = np.stack(table)
+
+    def of(self, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        """The smallest of `values[first:stop]`."""
+        level = np.frexp((stop - first).astype(float))[1] - 1
+        return np.minimum(self._table[level, first], self._table[level, stop - (1 << level)])

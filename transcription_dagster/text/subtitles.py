@@ -15,6 +15,8 @@ from transcription_dagster.model import Cue
 
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+#: Longer numbers are no time, and Python refuses to read those of thousands of digits.
+_HOUR_DIGITS = 6
 _TAG = re.compile(r"</?[a-z0-9][^<>]*>", re.IGNORECASE)
 
 
@@ -78,6 +80,8 @@ def _read(text: str, *, srt: bool) -> Iterator[Cue]:
     _refuse_text_without_timing(lines, timings[0][0] if timings else len(lines), srt=srt)
     for place, (number, match) in enumerate(timings):
         stop = timings[place + 1][0] if place + 1 < len(timings) else len(lines)
+        if any(len(hours or "") > _HOUR_DIGITS for hours in (match[1], match[5])):
+            raise InvalidCaptions(f"line {number + 1}: the time of cue {place + 1} has too many digits")
         start_ms, end_ms = _milliseconds(match.groups()[:4]), _milliseconds(match.groups()[4:])
         if end_ms < start_ms:
             raise InvalidCaptions(f"line {number + 1}: cue {place + 1} ends before it starts")

@@ -29,7 +29,9 @@ from transcription_dagster.text.transcribe_layout import (
 )
 from transcription_dagster.text.word_times import settle_spans
 
-_TRAILING_PUNCTUATION = re.compile(r"""(?<=\S)[.,;:!?…。、，．！？；：؟،؛۔।॥\]})"”»」』）】〉》]['’.,;:!?…"”»\]})]*$""")
+#: Marks that end what is said, and what may follow them.
+_MARKS = frozenset(""".,;:!?…。、，．！？；：؟،؛۔।॥]})"”»」』）】〉》""")
+_AFTER_MARKS = """'’.,;:!?…"”»]})"""
 _OPENING_PUNCTUATION = frozenset("¿¡([{“‘«„‚「『（【〈《")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]+")
 #: Languages that put no space between words.
@@ -279,10 +281,13 @@ def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:
 
 def _split_punctuation(text: str) -> tuple[str, str]:
     """A word's text as what is said and the punctuation marks after it; all of it, if nothing in it can be said."""
-    marks = _TRAILING_PUNCTUATION.search(text)
-    if marks is None or not any(character.isalnum() for character in text):
+    if not any(character.isalnum() for character in text):
         return text, ""
-    return text[: marks.start()], marks.group()
+    # From the end: a pattern that is searched from the start would try every mark of a long row of them.
+    earliest = max(1, len(text.rstrip(_AFTER_MARKS)) - 1)
+    places = range(earliest, len(text))
+    cut = next((place for place in places if text[place] in _MARKS and not text[place - 1].isspace()), len(text))
+    return text[:cut], text[cut:]
 
 
 def _frozen(value: Any) -> Any:

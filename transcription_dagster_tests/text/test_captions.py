@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import Cue, Word
+from transcription_dagster.text import caption_search
 from transcription_dagster.text.captions import CaptionLimits, make_cues
 from transcription_dagster.text.line_breaks import display_width
 from transcription_dagster.text.plain import join_words
@@ -266,3 +268,30 @@ def test_two_frames_are_never_rounded_down() -> None:
 def test_limits_that_no_caption_can_keep_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidSetting, match="caption"):
         replace(LIMITS, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_long_text_is_cut_into_the_same_cues_in_whatever_steps_it_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [
+        Word(f"word{number % 7}" + ("." if number % 13 == 12 else ""), number * 0.3, number * 0.3 + 0.25, 0.9)
+        for number in range(500)
+    ]
+    whole = make_cues(words)
+    for step in (1, 7, 499):
+        monkeypatch.setattr(caption_search, "_WORDS_AT_ONCE", step)
+        assert make_cues(words) == whole
+
+
+def test_memory_grows_by_the_words_and_not_by_all_the_cues_that_they_could_make() -> None:
+    """A day of Chinese has 350,000 characters, and each begins some thirty possible cues: they took 1.1 GB at once."""
+    words = [
+        Word(chr(0x4E00 + number % 3000) + ("。" if number % 17 == 16 else ""), number / 4, number / 4 + 0.2, 0.9, True)
+        for number in range(20_000)
+    ]
+    tracemalloc.start()
+    try:
+        make_cues(words)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # At this rate a day takes 350 MB.
+    assert peak / len(words) < 1_000

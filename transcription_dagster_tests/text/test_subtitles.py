@@ -180,3 +180,9 @@ def test_vtt_without_its_header_is_refused(text: str) -> None:
 def test_the_shape_of_captions_is_kept_in_both_formats() -> None:
     cues = make_cues(say("- five < 3 & counting --> done. [2] Ünïcödé 😀 שלום."))
     assert [cue.lines for cue in read_vtt(to_vtt(cues))] == [cue.lines for cue in cues]
+
+
+@pytest.mark.parametrize("hours", ["9" * 7, "9" * 5_000])
+def test_hours_of_too_many_digits_are_refused(hours: str) -> None:
+    with pytest.raises(InvalidCaptions, match="line 2: the time of cue 1 has too many digits"):
+        read_srt(f"1\n00:00:01,000 --> {hours}:00:02,000\nhello\n")

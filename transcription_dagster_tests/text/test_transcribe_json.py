@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from transcription_dagster.errors import InvalidRecordingId, InvalidTranscript
 from transcription_dagster.model import RemovedSpeech, Segment, Transcript, Word
+from transcription_dagster.text import transcribe_json
 from transcription_dagster.text.plain import join_words
 from transcription_dagster.text.transcribe_json import read_transcript, write_transcript
 from transcription_dagster_tests.text.speech import any_text, say, spoken_words
@@ -343,3 +345,17 @@ def test_segments_have_to_be_among_the_words() -> None:
 def test_a_byte_order_mark_is_no_part_of_the_document() -> None:
     document = write_transcript(Transcript(RECORDING, ()))
     assert read_transcript(b"\xef\xbb\xbf" + document.encode()) == read_transcript(document)
+
+
+@given(st.text(alphabet="a1 é.,。)]'’\"”¿", max_size=12))
+def test_the_marks_at_the_end_of_a_word_are_those_that_a_search_from_its_start_finds(text: str) -> None:
+    pattern = r"""(?<=\S)[.,;:!?…。、，．！？；：؟،؛۔।॥\]})"”»」』）】〉》]['’.,;:!?…"”»\]})]*$"""
+    marks = re.search(pattern, text)
+    found = (text[: marks.start()], marks.group()) if marks else (text, "")
+    expected = found if any(character.isalnum() for character in text) else (text, "")
+    assert transcribe_json._split_punctuation(text) == expected
+
+
+def test_a_long_row_of_marks_before_a_letter_is_written_without_trying_each() -> None:
+    word = "." * 1_000_000 + "a"
+    assert transcribe_json._split_punctuation(word) == (word, "")
