@@ -22,12 +22,15 @@ from transcription_dagster.cli.batch_patience import Surroundings
 from transcription_dagster.cli.batch_report import INTERRUPTED, Outcome
 from transcription_dagster.cli.batch_run import BatchRun, Orders
 from transcription_dagster.cli.batch_state import BatchState
+from transcription_dagster.cli.connection import shared
 from transcription_dagster.cli.stop_signals import StopSignals
+from transcription_dagster.cli.terminal import printable
 from transcription_dagster.clients.dagster_graphql import DagsterClient
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.queueing.health import read_pool
 from transcription_dagster.settings import Settings
+from transcription_dagster.stack.joined import JoinedStack, joined
 from transcription_dagster.stack.plan import plan
 from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import RunningStack, running, start
@@ -36,16 +39,23 @@ from transcription_dagster.stack.stack import RunningStack, running, start
 @contextmanager
 def stack_for(
     settings: Settings, signals: StopSignals, *, gpus: str | None = None, cpu_executors: int | None = None
-) -> Iterator[RunningStack]:
-    """Give the stack that is up, or one of our own that is stopped at the end of the block.
+) -> Iterator[RunningStack | JoinedStack]:
+    """Give the stack that is up, on this machine or another, or one of our own that is stopped at the end of the block.
 
     Raises `StackError` if GPUs are asked for and the stack that is up works on others, or if none can be started, and
     `UnknownModel` if the executors would have nothing to load.
     """
     present = running(settings)
-    if present is not None:
+    if present is not None and present.url:
         _refuse_other_gpus(present, gpus)
         yield present
+        return
+    elsewhere = joined(settings)
+    if elsewhere is not None:
+        if gpus is not None:
+            raise StackError(f"the stack that is up at {elsewhere.url} has GPUs of its own: leave --gpus out")
+        click.echo(f"Using the stack of this database, on {printable(elsewhere.host)}: {printable(elsewhere.url)}")
+        yield elsewhere
         return
     checked_model(settings.model)
     # Whoever wants the UI at a certain place says so; a batch must not fail because something else is there.
@@ -68,14 +78,16 @@ def stack_for(
         stack.stop(abort=lambda: signals.count > 1)
 
 
-def run_batch(batch: Batch, stack: RunningStack, settings: Settings, signals: StopSignals) -> list[Outcome]:
+def run_batch(
+    batch: Batch, stack: RunningStack | JoinedStack, settings: Settings, signals: StopSignals
+) -> list[Outcome]:
     """Carry a batch out on a stack; return what became of each of its recordings, in the worklist's order.
 
     Raises `InvalidWorklist` before anything starts, and what `BatchRun.carry_out` raises.
     """
     url = database_url(settings)
     engine = open_database(url)
-    register_recordings(engine, batch, settings.ib_url_template)
+    register_recordings(engine, batch, shared(settings, engine).ib_url_template)
     engine.dispose()
     for entry in batch.entries:
         batch.worklist.record_waiting(entry.uuid)
@@ -125,8 +137,9 @@ def _refuse_other_gpus(stack: RunningStack, gpus: str | None) -> None:
         )
 
 
-def _check(stack: RunningStack) -> None:
-    if not stack.alive():
+def _check(stack: RunningStack | JoinedStack) -> None:
+    # One elsewhere may be starting anew: it is waited for like a web server that does not answer.
+    if isinstance(stack, RunningStack) and not stack.alive():
         raise StackError(f"the stack ended; see {stack.home / 'logs'}")
 
 

@@ -22,8 +22,8 @@ from transcription_dagster.database.search import search as search_database
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.languages import whisper_language
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.readiness import base_url
-from transcription_dagster.stack.stack import running
 
 _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
@@ -65,8 +65,8 @@ def search(
             until=until and until.replace(tzinfo=UTC),
             recording=recording,
         )
-    stack = running(settings)
-    links = [_link(stack.url if stack else base_url(settings.host, settings.port), hit) for hit in hits]
+    base = ui_address(settings) or base_url(settings.host, settings.port)
+    links = [_link(base, hit) for hit in hits]
     if as_json:
         answers = [asdict(hit) | {"link": link} for hit, link in zip(hits, links, strict=True)]
         click.echo(json.dumps(answers, indent=2, ensure_ascii=False))

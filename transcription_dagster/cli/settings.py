@@ -12,7 +12,7 @@ import click
 from transcription_dagster import shared_settings
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.terminal import printable
-from transcription_dagster.clients.claude import connect
+from transcription_dagster.clients.claude import has_credentials
 from transcription_dagster.database import settings_documents
 from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.errors import InvalidSetting
@@ -66,7 +66,7 @@ def push() -> None:
     """
     own = load_settings()
     with open_cli_database(own) as engine:
-        before = shared_settings.push(own, engine, has_credentials=connect() is not None)
+        before = shared_settings.push(own, engine, has_credentials=has_credentials())
         stored = _in_force(settings_documents.current(engine))
     for line in changes(before, stored):
         click.echo(printable(line))
@@ -82,7 +82,7 @@ def changes(before: StoredSettings | None, now: StoredSettings) -> list[str]:
 
 
 def _document(own: Settings) -> dict[str, Any]:
-    return shared_settings.document_of(own, has_credentials=connect() is not None)
+    return shared_settings.document_of(own, has_credentials=has_credentials())
 
 
 def _value(document: Mapping[str, Any], name: str) -> str:

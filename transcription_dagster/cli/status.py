@@ -21,6 +21,7 @@ from transcription_dagster.database.connection import check_version, open_databa
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.queueing.health import PoolStatus, WorkerStatus, read_pool
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import running
 
@@ -57,13 +58,14 @@ def look(settings: Settings) -> Installation:
     stack = running(settings)
     # The embedded database is a part of the stack: where there is none, there is nothing to ask.
     pool = ask(lambda: _pool(settings)) if stack or settings.database_url else None
-    if stack is None:
-        return Installation(url=None, pool=pool, complaints=tuple(complaints))
-    with DagsterClient(stack.url, settings.ui_password) as client:
+    programs = ask(stack.programs) if stack else None
+    url = ask(lambda: ui_address(settings))
+    if url is None:
+        return Installation(None, programs or (), pool, complaints=tuple(complaints))
+    with DagsterClient(url, settings.ui_password) as client:
         runs = ask(client.count_runs)
         daemons = ask(client.daemons) if runs is not None else None
-    programs = ask(stack.programs)
-    return Installation(stack.url, programs or (), pool, runs, tuple(daemons or ()), tuple(complaints))
+    return Installation(url, programs or (), pool, runs, tuple(daemons or ()), tuple(complaints))
 
 
 def as_document(found: Installation) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from transcription_dagster.stack.supervisor import ProgramState
 class Installation:
     """What could be learnt of an installation; None where it could not."""
 
-    #: Address of the UI; None: no stack is up on this home.
+    #: Address of the UI; None: no stack is up, on this home or on its database.
     url: str | None
     programs: tuple[ProgramState, ...] = ()
     pool: PoolStatus | None = None
@@ -27,7 +27,7 @@ class Installation:
 
     def problems(self) -> list[str]:
         """What is wrong, in sentences that say what to do where that is known; empty: all is well."""
-        found = [] if self.url else ["No stack is up on this home: start it with `transcription up`."]
+        found = [] if self.url else ["No stack is up: start it with `transcription up`."]
         found += self.complaints
         found += [
             f"{program.name} does not run ({program.description}); see {program.log}"

@@ -12,8 +12,10 @@ from transcription_dagster.cli.stop_signals import StopSignals
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.plan import StackPlan, plan
 from transcription_dagster.stack.postgres import database_url
+from transcription_dagster.stack.settings_news import SettingsNews
 from transcription_dagster.stack.stack import RunningStack, start
 from transcription_dagster.stack.supervisor import ProgramState
 
@@ -26,8 +28,16 @@ _LOOK_SECONDS = 1.0
 @click.option("--cpu-executors", type=click.IntRange(min=1), help="Executors on the CPU, instead of GPUs.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the UI; 0 takes any that is free.")
 @click.option("--host", help="Address that the UI is bound to.  [default: 127.0.0.1]")
+@click.option(
+    "--workers-only", is_flag=True, help="Only this machine's workers, for the stack that is up on the same database."
+)
 def up(
-    gpus: str | None, run_workers: int | None, cpu_executors: int | None, port: int | None, host: str | None
+    gpus: str | None,
+    run_workers: int | None,
+    cpu_executors: int | None,
+    port: int | None,
+    host: str | None,
+    workers_only: bool,
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl+C.
 
@@ -35,14 +45,26 @@ def up(
     they were doing is done again after the next start.
     """
     settings = load_settings()
-    stack_plan = plan(settings, gpus=gpus, run_workers=run_workers, cpu_executors=cpu_executors, host=host, port=port)
+    if workers_only and settings.database_url is None:
+        raise click.UsageError("--workers-only needs TRANSCRIPTION_DATABASE_URL: the database of the stack to join.")
+    stack_plan = plan(
+        settings,
+        gpus=gpus,
+        run_workers=run_workers,
+        cpu_executors=cpu_executors,
+        host=host,
+        port=port,
+        workers_only=workers_only,
+    )
     _announce(stack_plan, settings)
     signals = StopSignals()
     stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0)
-    _tell_settings(settings)
-    click.echo(f"Up: {stack.url}\nCtrl+C ends it, after the runs that are under way.")
     try:
-        _follow(stack, signals)
+        news = SettingsNews(database_url(settings))
+        _tell_settings(settings)
+        click.echo(f"Up: {ui_address(settings) or 'waiting for a stack to work for'}")
+        click.echo("Ctrl+C ends it, after the runs that are under way.")
+        _follow(stack, signals, news)
     finally:
         if stack.alive():
             click.echo("Stopping; the runs that are under way finish first. Ctrl+C again ends them at once.")
@@ -74,13 +96,15 @@ def _announce(stack_plan: StackPlan, settings: Settings) -> None:
     for note in stack_plan.notes:
         click.echo(note)
     database = "an embedded Postgres" if settings.database_url is None else "the given database"
+    services = "" if stack_plan.workers_only else f"{database}, the UI, "
+    model = "" if stack_plan.workers_only else f" with the model {settings.model}"
     click.echo(
-        f"Starting {database}, the UI, executors on {', '.join(stack_plan.executors)} with the model {settings.model}; "
+        f"Starting {services}executors on {', '.join(stack_plan.executors)}{model}; "
         f"run workers: {stack_plan.run_workers}; home: {settings.home}"
     )
 
 
-def _follow(stack: RunningStack, signals: StopSignals) -> None:
+def _follow(stack: RunningStack, signals: StopSignals, news: SettingsNews) -> None:
     """Tell what happens to the programs until a signal comes, here or at the supervisor.
 
     Raises `StackError` if the supervisor is gone without having been asked to.
@@ -92,6 +116,10 @@ def _follow(stack: RunningStack, signals: StopSignals) -> None:
         after = {program.name: program for program in stack.programs()}
         if not after:
             return
+        new = news.look()
+        if new is not None and stack.url:
+            click.echo(f"New settings, {printable(shared_settings.described(new))}: starting the daemon anew for them.")
+            stack.restart_definitions()
         for line in changes(before, after):
             click.echo(f"{time.strftime('%H:%M:%S')} {line}")
         before = after

@@ -9,6 +9,7 @@ import re
 import click
 
 from transcription_dagster.cli.terminal import printable_lines
+from transcription_dagster.clients.claude import has_credentials
 from transcription_dagster.errors import DeviceBroken
 from transcription_dagster.settings import Settings, hand_down, load_settings
 from transcription_dagster.shared_settings import worker_settings
@@ -34,7 +35,9 @@ def run_worker(slot: str) -> None:
     _log(settings)
     os.environ.setdefault("DAGSTER_HOME", str(settings.home / "dagster"))
     url = settings.require_database_url()
-    adopted, stored = worker_settings(settings, url, in_stack=STACK_VARIABLE in os.environ, has_credentials=_has_claude)
+    adopted, stored = worker_settings(
+        settings, url, in_stack=STACK_VARIABLE in os.environ, has_credentials=has_credentials
+    )
     # The steps of a run worker's runs never load a model: they ask the executors.
     settings = adopted.model_copy(update={"inference": "pool"})
     hand_down(settings)
@@ -64,13 +67,6 @@ def gpu_worker(gpu: str) -> None:
     except DeviceBroken as error:
         click.echo(f"transcription: {printable_lines(str(error))}", err=True)
         raise SystemExit(_DEVICE_LOST) from None
-
-
-def _has_claude() -> bool:
-    """Whether the SDK finds credentials for Claude; importing it takes a second."""
-    from transcription_dagster.clients.claude import connect
-
-    return connect() is not None
 
 
 def _log(settings: Settings) -> None:

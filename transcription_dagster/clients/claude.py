@@ -36,6 +36,11 @@ class Claude:
         return own_errors(lambda: reply_of(self.sdk.messages.create(**message_params(request))), self.secrets)
 
 
+def has_credentials() -> bool:
+    """Whether the SDK finds credentials for Claude."""
+    return connect() is not None
+
+
 def connect(*, retries: int = RETRIES, timeout: float = TIMEOUT_SECONDS) -> Claude | None:
     """Return a connection with the credentials that the SDK finds (`ANTHROPIC_API_KEY` first); None without any.
 

@@ -25,7 +25,7 @@ _SCHEMES = {"postgresql", "postgres", "postgresql+psycopg"}
 #: Key of the advisory lock that one upgrade at a time holds; any number that no other program picks.
 _UPGRADE_LOCK = 0x7261_6E73_6372_6962
 
-_CONNECT = {"connect_timeout": 10, "application_name": "transcription"}
+CONNECT_ARGUMENTS = {"connect_timeout": 10, "application_name": "transcription"}
 
 #: SQLSTATE classes and codes that pass by themselves: connection, transaction rollback, resources, operator
 #: intervention, system; a server that is read-only for a moment; a lock that was not free.
@@ -41,7 +41,12 @@ def open_database(url: str) -> Engine:
     Raises `InvalidSetting` if `url` is no Postgres URL.
     """
     return create_engine(
-        _driver_url(url), pool_size=2, max_overflow=8, pool_pre_ping=True, pool_recycle=1800, connect_args=_CONNECT
+        driver_url(url),
+        pool_size=2,
+        max_overflow=8,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args=CONNECT_ARGUMENTS,
     )
 
 
@@ -55,7 +60,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except DBAPIError as error:
-        raise _translated(error, engine.url) from None
+        raise translated(error, engine.url) from None
     except UnicodeEncodeError as error:
         raise DatabaseRefused(f"the database holds no text such as {error.object[:80]!r}: {error.reason}") from None
 
@@ -70,7 +75,7 @@ def upgrade(url: str) -> None:
     """
     from transcription_dagster.database import migrations
 
-    engine = create_engine(_driver_url(url), poolclass=NullPool, connect_args=_CONNECT)
+    engine = create_engine(driver_url(url), poolclass=NullPool, connect_args=CONNECT_ARGUMENTS)
     with transaction(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
         migrations.run(connection)
@@ -101,7 +106,7 @@ def check_version(engine: Engine) -> str:
     return needed
 
 
-def _driver_url(url: str) -> URL:
+def driver_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -112,7 +117,7 @@ def _driver_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
-def _translated(error: DBAPIError, url: URL) -> TranscriptionError:
+def translated(error: DBAPIError, url: URL) -> TranscriptionError:
     """The program's error for the driver's: its first line only, which never holds the statement's values."""
     state = getattr(error.orig, "sqlstate", None) or ""
     reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]

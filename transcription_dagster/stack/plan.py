@@ -24,6 +24,8 @@ class StackPlan:
     run_workers: int
     #: What the one who starts it should know.
     notes: tuple[str, ...] = ()
+    #: Executors and run workers alone, for the stack that is up on the same database.
+    workers_only: bool = False
 
 
 def plan(
@@ -34,6 +36,7 @@ def plan(
     cpu_executors: int | None = None,
     host: str | None = None,
     port: int | None = None,
+    workers_only: bool = False,
     look_for_gpus: Callable[[str | None], Sequence[Gpu]] = find_gpus,
 ) -> StackPlan:
     """Decide what to start; an argument that is given comes before the setting of the same name.
@@ -45,7 +48,7 @@ def plan(
     slots = settings.cpu_executors if cpu_executors is None else cpu_executors
     executors, notes = _executors(asked, slots, lambda: look_for_gpus(settings.cuda_visible_devices))
     host = settings.host if host is None else host
-    if not _is_loopback(host) and settings.ui_password is None:
+    if not workers_only and not _is_loopback(host) and settings.ui_password is None:
         notes += (_note_without_login(host, settings),)
     return StackPlan(
         host=host,
@@ -53,6 +56,7 @@ def plan(
         executors=executors,
         run_workers=run_workers or settings.run_workers or _default_run_workers(settings, len(executors)),
         notes=notes,
+        workers_only=workers_only,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import EmbeddedPostgres
+from transcription_dagster.stack.readiness import advertised_url
 
 #: In the environment of everything that a stack starts: the home of the stack it belongs to.
 STACK_VARIABLE = "TRANSCRIPTION_STACK"
@@ -65,6 +66,8 @@ def programs(
     plan: StackPlan, settings: Settings, files: StackFiles, postgres: EmbeddedPostgres | None
 ) -> tuple[Program, ...]:
     """Return what has to run for `plan`; `postgres` is None where a server was given."""
+    if plan.workers_only:
+        return tuple(_workers(plan, settings))
     return (
         *([_postgres(postgres, settings)] if postgres else []),
         *_dagster(plan, settings, files),
@@ -93,14 +96,8 @@ def _dagster(plan: StackPlan, settings: Settings, files: StackFiles) -> Iterator
         CODE_SERVER,
         CODE_SERVER,
         (
-            *(
-                *python,
-                "transcription_dagster.stack.code_server",
-                "api",
-                "grpc",
-                "--module-name",
-                "transcription_dagster.definitions",
-            ),
+            *(*python, "transcription_dagster.stack.code_server", "api", "grpc"),
+            *("--module-name", "transcription_dagster.definitions"),
             *("--location-name", CODE_LOCATION, "--socket", str(files.code_socket)),
             *("--use-python-environment-entry-point", "--log-level", log_level),
         ),
@@ -113,7 +110,14 @@ def _dagster(plan: StackPlan, settings: Settings, files: StackFiles) -> Iterator
             *(*workspace, "--log-level", log_level),
         ),
     )
-    yield Program(DAEMON, DAEMON, (*python, "dagster._daemon", "run", *workspace, "--log-level", log_level))
+    yield Program(
+        DAEMON,
+        DAEMON,
+        (
+            *(*python, "transcription_dagster.stack.daemon", advertised_url(plan.host, plan.port)),
+            *("run", *workspace, "--log-level", log_level),
+        ),
+    )
 
 
 def _workers(plan: StackPlan, settings: Settings) -> Iterator[Program]:

@@ -31,6 +31,12 @@ def base_url(host: str, port: int) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
+def advertised_url(host: str, port: int) -> str:
+    """Return the address to give to other machines: the machine's name where the server is bound to all addresses."""
+    everywhere = host in ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
+    return base_url(socket.gethostname() if everywhere else host, port)
+
+
 def socket_answers(path: Path) -> bool:
     """Whether a server listens on the Unix socket `path`."""
     with socket.socket(socket.AF_UNIX) as client:

@@ -20,9 +20,10 @@ from transcription_dagster.clients.atomic_files import replacing
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.leftovers import end_leftovers
+from transcription_dagster.stack.one_stack import join_as_workers, refuse_second
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import answers, database_url, prepare, wait_until_ready
-from transcription_dagster.stack.programs import WORKER_COMMANDS
+from transcription_dagster.stack.programs import CODE_SERVER, DAEMON, WORKER_COMMANDS
 from transcription_dagster.stack.readiness import base_url
 from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.startup import Startup
@@ -49,7 +50,7 @@ class RunningStack:
     #: supervisord's process, and the time it was created: its number may be given to another one later.
     pid: int
     created: float
-    #: Address of the UI.
+    #: Address of the UI; empty: its workers belong to a stack elsewhere, which has one.
     url: str
     executors: tuple[str, ...]
     run_workers: int
@@ -61,6 +62,12 @@ class RunningStack:
     def programs(self) -> tuple[ProgramState, ...]:
         """The state of each of its programs; none while it stops. Raises `StackError` if nobody answers."""
         return Supervisor(runtime_folder(self.home)).programs()
+
+    def restart_definitions(self) -> None:
+        """Start anew what has loaded the definitions and is no worker: the workers see to that themselves."""
+        control = Supervisor(runtime_folder(self.home))
+        for group in (DAEMON, CODE_SERVER):
+            control.restart(group)
 
     def stop(self, *, abort: Callable[[], bool] = _never) -> None:
         """End it: the workers finish what is under way, then everything else ends, Postgres last.
@@ -114,15 +121,18 @@ def start(plan: StackPlan, settings: Settings, *, cancelled: Callable[[], bool] 
     with _alone(settings.home):
         present = running(settings)
         if present is not None:
+            where = f" at {present.url}" if present.url else ""
             raise StackError(
-                f"a stack of {settings.home} is up at {present.url}, under process {present.pid}; "
+                f"a stack of {settings.home} is up{where}, under process {present.pid}; "
                 f"`kill {present.pid}` ends it as Ctrl+C does"
             )
         end_leftovers(settings.home)
-        plan = replace(plan, port=claim_port(plan.host, plan.port))
         url = database_url(settings)
+        if not plan.workers_only:
+            plan = replace(plan, port=claim_port(plan.host, plan.port))
         if settings.database_url is not None:
             wait_until_ready(url, _DATABASE_SECONDS)
+            join_as_workers(settings, url) if plan.workers_only else refuse_second(url)
         elif answers(url):
             raise StackError(f"another command uses the embedded database of {settings.home}; wait until it has ended")
         postgres = prepare(settings) if settings.database_url is None else None
@@ -155,7 +165,7 @@ def claim_port(host: str, port: int) -> int:
 def record(plan: StackPlan, home: Path, pid: int) -> RunningStack:
     """Write down that supervisord runs as `pid`, for other processes to find."""
     created = psutil.Process(pid).create_time()
-    url = base_url(plan.host, plan.port)
+    url = "" if plan.workers_only else base_url(plan.host, plan.port)
     stack = RunningStack(home, pid, created, url, plan.executors, plan.run_workers)
     with replacing(_state_file(home)) as file:
         file.write(json.dumps(asdict(stack), default=os.fspath).encode())

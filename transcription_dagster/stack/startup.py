@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transcription_dagster import shared_settings
 from transcription_dagster.clients.atomic_files import replacing
-from transcription_dagster.clients.claude import connect
+from transcription_dagster.clients.claude import has_credentials
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings, child_environment
@@ -79,21 +79,29 @@ class Startup:
 
     def bring_up(self) -> None:
         """Start the programs and return when all of them work. Raises `StackError` that says which one does not."""
-        if self.postgres is not None:
-            self.control.start(POSTGRES)
-            self._await(lambda: answers(self.database_url), "the embedded Postgres")
-        self._upgrade_tables()
-        self._push_settings()
-        for group in (CODE_SERVER, EXECUTORS, RUN_WORKERS):
-            self.control.start(group)
-        self._await(lambda: socket_answers(self.files.code_socket), "the code server")
-        for group in (WEB_SERVER, DAEMON):
-            self.control.start(group)
-        url, password = base_url(self.plan.host, self.plan.port), self.settings.ui_password
-        self._await(lambda: dagster_ready(url, password), "Dagster")
+        if self.plan.workers_only:
+            self._start(EXECUTORS, RUN_WORKERS)
+        else:
+            self._bring_up_database()
+            self._start(CODE_SERVER, EXECUTORS, RUN_WORKERS)
+            self._await(lambda: socket_answers(self.files.code_socket), "the code server")
+            self._start(WEB_SERVER, DAEMON)
+            url, password = base_url(self.plan.host, self.plan.port), self.settings.ui_password
+            self._await(lambda: dagster_ready(url, password), "Dagster")
         self._await(lambda: len(self._worker_states()) == self._workers, "the pool of workers")
         # A model that cannot be loaded fails quickly; one that has to be fetched first is not waited for.
         self._wait(lambda: "starting" not in self._worker_states(), _MODEL_SECONDS)
+
+    def _bring_up_database(self) -> None:
+        if self.postgres is not None:
+            self._start(POSTGRES)
+            self._await(lambda: answers(self.database_url), "the embedded Postgres")
+        self._upgrade_tables()
+        self._push_settings()
+
+    def _start(self, *groups: str) -> None:
+        for group in groups:
+            self.control.start(group)
 
     def _environment(self) -> dict[str, str]:
         cpu_slots = sum(device.startswith("cpu:") for device in self.plan.executors)
@@ -133,7 +141,7 @@ class Startup:
         """Put the settings of this start in force, for the workers of every machine."""
         engine = open_database(self.database_url)
         try:
-            shared_settings.push(self.settings, engine, has_credentials=connect() is not None)
+            shared_settings.push(self.settings, engine, has_credentials=has_credentials())
         finally:
             engine.dispose()
 

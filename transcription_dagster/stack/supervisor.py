@@ -144,6 +144,11 @@ class Supervisor:
             if answer["status"] != Faults.SUCCESS:
                 raise StackError(f"{answer['name']} cannot be started: {answer['description']}")
 
+    def restart(self, group: str) -> None:
+        """Stop the programs of a group and start them again. Raises `StackError` if one cannot be run."""
+        self._call("stopProcessGroup", group, True)
+        self.start(group)
+
     def programs(self) -> tuple[ProgramState, ...]:
         """Return the state of every program; none once supervisord was asked to stop.
 

@@ -1,0 +1,64 @@
+"""A stack of another machine, or of another home, that works on the database of this one's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import httpx
+
+from transcription_dagster.errors import StackError
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.one_stack import holder
+from transcription_dagster.stack.stack import running
+
+_ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedStack:
+    """A stack elsewhere, that this machine gives work to."""
+
+    #: Address of its UI.
+    url: str
+    host: str
+    database_url: str
+
+    def alive(self) -> bool:
+        """Whether its daemon, or that of a stack that follows it, runs. Raises `DatabaseUnavailable`."""
+        return holder(self.database_url) is not None
+
+
+def joined(settings: Settings) -> JoinedStack | None:
+    """Return the stack of the database that the settings name; None for the embedded one, or if none is up.
+
+    Raises `StackError` if this machine does not reach its UI, and `DatabaseUnavailable`.
+    """
+    if settings.database_url is None:
+        return None
+    url = settings.database_url.get_secret_value()
+    found = holder(url)
+    if found is None:
+        return None
+    try:
+        with httpx.Client(trust_env=False, timeout=_ANSWER_SECONDS) as client:
+            client.get(f"{found.url}/health").raise_for_status()
+    except httpx.HTTPError:
+        raise StackError(
+            f"the stack of this database is up on {found.host}, and its UI at {found.url} does not answer here: run "
+            "the command there, or start that stack with a --host that this machine reaches"
+        ) from None
+    return JoinedStack(found.url, found.host, url)
+
+
+def ui_address(settings: Settings) -> str | None:
+    """Return where the UI of this installation is, on this machine or another; None if no stack is up.
+
+    Raises `DatabaseUnavailable` if that is for a database to say that does not answer.
+    """
+    own = running(settings)
+    if own is not None and own.url:
+        return own.url
+    if settings.database_url is None:
+        return None
+    found = holder(settings.database_url.get_secret_value())
+    return found.url if found else None

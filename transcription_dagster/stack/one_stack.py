@@ -1,0 +1,43 @@
+"""One stack with a daemon for each database: where it is, and who may start beside it."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from transcription_dagster.clients.claude import has_credentials
+from transcription_dagster.database import daemon_lock
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.daemon_lock import DaemonHolder
+from transcription_dagster.errors import StackError
+from transcription_dagster.settings import Settings
+from transcription_dagster.shared_settings import worker_settings
+
+#: How long a daemon of this machine that was ended may take to lose its lock.
+_GONE_SECONDS = 5.0
+
+
+def holder(database_url: str) -> DaemonHolder | None:
+    """Return where the daemon of a database runs; None if none does. Raises `DatabaseUnavailable`."""
+    engine = open_database(database_url)
+    try:
+        return daemon_lock.holder(engine)
+    finally:
+        engine.dispose()
+
+
+def refuse_second(database_url: str) -> None:
+    """Raise `StackError`, with its address, if a stack works on the database already."""
+    deadline = time.monotonic() + _GONE_SECONDS
+    while (found := holder(database_url)) is not None:
+        if found.host != socket.gethostname() or time.monotonic() > deadline:
+            raise StackError(
+                f"a stack is up on this database, on {found.host} with the UI at {found.url}: a database has one. Use "
+                "that one, stop it, or add this machine's workers to it with `transcription up --workers-only`"
+            )
+        time.sleep(0.2)
+
+
+def join_as_workers(settings: Settings, database_url: str) -> None:
+    """Raise `InvalidSetting`, with all that differs, if this machine's workers would work by other settings."""
+    worker_settings(settings, database_url, in_stack=False, has_credentials=has_credentials)

@@ -1,0 +1,35 @@
+"""News of the shared settings for a stack that runs: what it must start anew when they change."""
+
+from __future__ import annotations
+
+import time
+
+from transcription_dagster.database import settings_documents
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.settings_documents import StoredSettings
+from transcription_dagster.errors import DatabaseUnavailable
+
+_LOOK_SECONDS = 5.0
+
+
+class SettingsNews:
+    """Looks now and then whether other settings are in force than at the last look."""
+
+    def __init__(self, database_url: str) -> None:
+        self._engine = open_database(database_url)
+        self._version = settings_documents.current_version(self._engine)
+        self._looked = time.monotonic()
+
+    def look(self) -> StoredSettings | None:
+        """Return the settings in force if they are new; None if not, or while the database does not answer."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return None
+        self._looked = time.monotonic()
+        try:
+            stored = settings_documents.current(self._engine)
+        except DatabaseUnavailable:
+            return None
+        if stored is None or stored.version == self._version:
+            return None
+        self._version = stored.version
+        return stored
