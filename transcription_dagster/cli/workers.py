@@ -13,6 +13,7 @@ from transcription_dagster.clients.claude import has_credentials
 from transcription_dagster.errors import DeviceBroken
 from transcription_dagster.settings import Settings, hand_down, load_settings
 from transcription_dagster.shared_settings import worker_settings
+from transcription_dagster.stack.files import write_files
 from transcription_dagster.stack.programs import STACK_VARIABLE
 from transcription_dagster.workers.lifecycle import block_stop_signals
 
@@ -33,7 +34,8 @@ def run_worker(slot: str) -> None:
         raise click.BadParameter("letters, digits and dashes", param_hint="--slot")
     settings = load_settings()
     _log(settings)
-    os.environ.setdefault("DAGSTER_HOME", str(settings.home / "dagster"))
+    # Dagster takes its storage from there, and the database from the environment alone.
+    os.environ["DAGSTER_HOME"] = str(write_files(settings).dagster_home)
     url = settings.require_database_url()
     adopted, stored = worker_settings(
         settings, url, in_stack=STACK_VARIABLE in os.environ, has_credentials=has_credentials

@@ -53,7 +53,7 @@ DEAD = {"state": "dead", "seconds_since_heartbeat": 30.0}
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"url": None}, ["No stack is up on this home: start it with `transcription up`."]),
+        ({"url": None}, ["No stack is up: start it with `transcription up`."]),
         ({"complaints": ("the database did not answer",)}, ["the database did not answer"]),
         ({"programs": (program("FATAL"),)}, ["daemon does not run (exited too quickly); see /h/logs/daemon.log"]),
         (
@@ -101,7 +101,7 @@ def test_the_document_is_json_whatever_the_state() -> None:
 
 def test_a_home_without_a_stack_is_said_to_have_none(tmp_path: Path) -> None:
     found = look(load_settings(home=tmp_path))
-    assert found.problems() == ["No stack is up on this home: start it with `transcription up`."]
+    assert found.problems() == ["No stack is up: start it with `transcription up`."]
 
 
 def test_a_database_without_our_tables_and_one_that_is_not_there_are_told_apart(tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""One daemon for each database: the lock of a session, and who has it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import psycopg
+from sqlalchemy import Engine
+
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.daemon_lock import DaemonLock, holder
+from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.stack.small_stack import until
+
+HOLD = """
+import sys, time
+from transcription_dagster.database.daemon_lock import DaemonLock
+lock = DaemonLock(sys.argv[1], web_url="http://elsewhere:3000")
+print(lock.take(), flush=True)
+time.sleep(1000)
+"""
+
+
+def end_sessions(url: str) -> None:
+    """Break every connection to the database but this one, as a restart of the server does."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_it_says_who_has_it_and_lets_nobody_else_have_it(engine: Engine, database_url: str) -> None:
+    assert holder(engine) is None
+    first, second = (DaemonLock(database_url, web_url=f"http://{name}:3000") for name in ("first", "second"))
+    assert first.take()
+    assert not second.take()
+    found = holder(engine)
+    assert found is not None
+    assert (found.url, found.host, found.pid) == ("http://first:3000", socket.gethostname(), os.getpid())
+    first.release()
+    assert holder(engine) is None
+    assert second.take()
+    assert holder(engine) is not None
+    second.release()
+
+
+def test_a_database_without_tables_has_no_daemon() -> None:
+    with empty_database() as url:
+        engine = open_database(url)
+        assert holder(engine) is None
+        engine.dispose()
+
+
+def test_it_goes_with_the_process_that_is_killed(engine: Engine, database_url: str) -> None:
+    command = [sys.executable, "-c", HOLD, database_url]
+    lock = DaemonLock(database_url, web_url="http://here:3000")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        assert not lock.take()
+        process.kill()
+    until(lock.take)
+    lock.release()
+
+
+def test_a_broken_connection_is_made_anew(engine: Engine, database_url: str) -> None:
+    lock = DaemonLock(database_url, web_url="http://here:3000")
+    assert lock.take()
+    assert lock.held()
+    end_sessions(database_url)
+    assert not lock.held()
+    assert lock.take()
+    assert lock.held()
+    lock.release()
+
+
+def test_a_session_of_its_own_that_lingers_on_the_server_does_not_keep_it_out(database_url: str) -> None:
+    lock = DaemonLock(database_url, web_url="http://here:3000")
+    assert lock.take()
+    ghost = lock._connection
+    # Its network failed: the server has not noticed, and the session is there with the lock.
+    lock._connection = None
+    until(lock.take)
+    assert lock.held()
+    lock.release()
+    assert ghost is not None
+    ghost.invalidate()
+    ghost.close()
+
+
+def test_one_that_is_lost_to_another_is_not_taken_back(engine: Engine, database_url: str) -> None:
+    first, second = (DaemonLock(database_url, web_url=f"http://{name}:3000") for name in ("first", "second"))
+    assert first.take()
+    end_sessions(database_url)
+    assert second.take()
+    assert not first.held()
+    assert not first.take()
+    found = holder(engine)
+    assert found is not None
+    assert found.url == "http://second:3000"
+    second.release()

@@ -1,0 +1,162 @@
+"""Two homes on one database: one stack, one daemon, and the same settings for every worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.database import daemon_lock, settings_documents
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.queueing.names import SETTINGS_TAG
+from transcription_dagster_tests.faults import NO_EMBEDDINGS
+from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
+
+CODE_VERSION = '{ assetNodes(assetKeys: [{path: ["transcript"]}]) { codeVersion } }'
+
+
+@pytest.fixture(scope="module")
+def main(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The stack of the first home, on a database that others reach too."""
+    folder = tmp_path_factory.mktemp("main")
+    store = (tmp_path_factory.mktemp("store")).as_uri()
+    with (
+        empty_database() as url,
+        running_system(
+            folder, executors=1, run_workers=1, database_url=url, store=store, refinement="off", **NO_EMBEDDINGS
+        ) as system,
+    ):
+        yield system
+
+
+class SecondHome:
+    """A machine that knows the database and nothing else."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("TRANSCRIPTION_")}
+        self._environment = {**clean, "TRANSCRIPTION_HOME": str(folder), "TRANSCRIPTION_DATABASE_URL": url}
+
+    def command(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the program to its end."""
+        return subprocess.run(
+            self._program(arguments),
+            env=self._with(settings),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+    @contextmanager
+    def worker(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a worker; it is ended with the block, if it has not ended before."""
+        with subprocess.Popen(self._program(arguments), env=self._environment, cwd=self.folder, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+
+    def _program(self, arguments: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "transcription_dagster", *arguments]
+
+    def _with(self, settings: Mapping[str, str]) -> dict[str, str]:
+        return {**self._environment, **{f"TRANSCRIPTION_{name.upper()}": value for name, value in settings.items()}}
+
+
+@pytest.fixture
+def second(main: System, tmp_path: Path) -> SecondHome:
+    return SecondHome(tmp_path, main.url)
+
+
+def settings_version(system: System) -> int:
+    engine = open_database(system.url)
+    version = settings_documents.current_version(engine)
+    engine.dispose()
+    assert version is not None
+    return version
+
+
+def test_a_second_stack_is_refused_with_the_address_of_the_first(main: System, second: SecondHome) -> None:
+    engine = open_database(main.url)
+    found = daemon_lock.holder(engine)
+    engine.dispose()
+    assert found is not None
+    assert found.url == main.stack.url
+    refused = second.command("up", "--gpus", "none", "--port", "0")
+    assert refused.returncode == 1
+    assert f"the UI at {main.stack.url}" in refused.stderr
+    assert main.stack.alive()
+    assert not (second.folder / "stack.json").exists()
+
+
+@pytest.mark.parametrize("worker", [("gpu-worker", "--gpu", "cpu:5"), ("run-worker", "--slot", "second")])
+def test_a_worker_whose_own_settings_contradict_says_which_and_does_not_start(
+    main: System, second: SecondHome, worker: tuple[str, ...]
+) -> None:
+    refused = second.command(*worker, model="large-v3", language="en", insights="comprehend")
+    assert refused.returncode == 1
+    assert "TRANSCRIPTION_MODEL: large-v3 here, bulletin.pt (SHA-256" in refused.stderr
+    assert "TRANSCRIPTION_INSIGHTS: comprehend here, local in the database" in refused.stderr
+    assert "TRANSCRIPTION_LANGUAGE" not in refused.stderr
+
+
+def test_a_batch_uses_the_stack_that_is_there(main: System, second: SecondHome) -> None:
+    uuid = "00000000-0000-4000-8000-0000000000aa"
+    worklist = second.folder / "list.json"
+    worklist.write_text(json.dumps([{"uuid": uuid, "source": str(DEMO_RECORDINGS[0])}]))
+    done = second.command("batch", str(worklist))
+    assert done.returncode == 0, done.stderr
+    assert f"Using the stack of this database, on {os.uname().nodename}: {main.stack.url}" in done.stdout
+    assert json.loads(worklist.read_text())[0]["status"] == "done"
+    assert not (second.folder / "stack.json").exists()
+    shown = second.command("status", "--json")
+    assert json.loads(shown.stdout)["url"] == main.stack.url
+
+
+def test_workers_follow_new_settings_and_no_run_is_executed_by_old_ones(main: System, second: SecondHome) -> None:
+    version = settings_version(main)
+    with (
+        second.worker("gpu-worker", "--gpu", "cpu:5") as executor,
+        second.worker("run-worker", "--slot", "second") as run_worker,
+    ):
+        wait_until(lambda: len(main.pool().alive("gpu")) == len(main.pool().alive("run")) == 2, 120, "they have joined")
+        before = {worker.name: worker.pid for worker in main.pool().workers}
+        [own_executor] = (name for name in before if name.startswith("cpu-0@"))
+        exported = json.loads(second.command("settings", "show", "--json").stdout)["settings"]
+        assert exported["model"].endswith("/bulletin.pt")
+
+        pushed = second.command("settings", "push", **same_settings(main), initial_prompt="A bulletin.")
+        assert pushed.returncode == 0, pushed.stderr
+        assert "TRANSCRIPTION_INITIAL_PROMPT: not set -> A bulletin." in pushed.stdout
+        assert settings_version(main) == version + 1
+        run_id = main.launch(main.register(DEMO_RECORDINGS[:1]))
+        assert executor.wait(60) == run_worker.wait(60) == 0
+
+    [run] = main.finish(list(run_id))
+    assert run.status == "SUCCESS", main.log_of(run.id)
+    tag = main.graphql("query($id: ID!) { runOrError(runId: $id) { ... on Run { tags { key value } } } }", id=run.id)
+    tags = {each["key"]: each["value"] for each in tag["runOrError"]["tags"]}
+    assert tags[SETTINGS_TAG].startswith(f"{version + 1}-")
+    [own_now] = (worker for worker in main.pool().workers if worker.name == own_executor)
+    assert own_now.pid != before[own_executor]
+
+    stale = main.graphql(CODE_VERSION)["assetNodes"][0]["codeVersion"]
+    main.stack.restart_definitions()
+    wait_until(lambda: main.graphql(CODE_VERSION)["assetNodes"][0]["codeVersion"] != stale, 60, "the UI knows")
+
+
+def same_settings(system: System) -> dict[str, str]:
+    """What the first home has set itself of what all share, as its environment says it."""
+    names = ("model", "language", "temperatures", "condition_on_previous_text", "store", "refinement", "embedder")
+    return {name: os.environ[f"TRANSCRIPTION_{name.upper()}"] for name in names}
