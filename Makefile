@@ -4,13 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo up test chaos lint format bench constraints clean
+.PHONY: demo up check test chaos lint style format bench constraints clean
 
 demo: $(VENV)/.installed
 	$(BIN)/transcription demo $(ARGS)
 
 up: $(VENV)/.installed
 	$(BIN)/transcription up $(ARGS)
+
+# While working: style, types, and the tests that start no stack and run no model.
+check: style
+	$(BIN)/pytest --numprocesses 2 -m "not system and not slow" $(ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest --numprocesses 3 $(ARGS)
@@ -19,10 +23,12 @@ test: $(VENV)/.installed-dev
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m transcription_dagster_tests.chaos $(ARGS)
 
-lint: $(VENV)/.installed-dev
+style: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+lint: style
 	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive transcription_dagster
 	@# What is published about our dependencies changes without us, and not everybody can reach it: it is shown.
 	-$(BIN)/pip-audit --progress-spinner off --skip-editable 2>&1 | tail -n 20

@@ -36,6 +36,7 @@ def test_results_go_where_no_caller_looks():
     assert {"here", "child"} <= written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_the_callers_environment_and_env_file_are_not_touched(processes: str, tmp_path: Path):
     caller = tmp_path / "caller"

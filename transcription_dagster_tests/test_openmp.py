@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 #: Prints what OpenMP reads when PyTorch is loaded; libgomp says so itself.
 LOAD = "import transcription_dagster.speech.engine"
 

@@ -16,6 +16,8 @@ from transcription_dagster.text.transcribe_json import read_transcript
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.speech.conftest import BULLETIN, DEMO
 
+pytestmark = pytest.mark.slow
+
 UUID = "919f49d0-ef35-5e93-b564-e948b9d75f83"
 RECORDING = DEMO / "recordings" / f"{UUID}.wav"
 TEXT = "Call five three one four for help. This is the end of the report. Thank you for listening."

@@ -16,6 +16,8 @@ from transcription_dagster.settings import Settings
 from transcription_dagster_tests.clients.web_server import Reply, Request, web_server
 from transcription_dagster_tests.s3_server import AwsServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> Embedder:

@@ -24,7 +24,7 @@ from transcription_dagster_tests.processes import addresses, below, of_each, run
 from transcription_dagster_tests.stack.small_stack import until
 
 CHECKPOINT = Path(__file__).parents[2] / "transcription_dagster" / "demo" / "bulletin.pt"
-pytestmark = pytest.mark.xdist_group("up")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
 
 SECRET = "planted-secret-7c1f"
 WORKER = ProgramState("run-worker-1", "RUNNING", 10, "pid 10, uptime 0:00:09", Path("/logs/run-worker-1.log"))
@@ -97,7 +97,8 @@ class Up:
 
 @pytest.fixture
 def started_up(home: Path) -> Iterator[Up]:
-    started = Up(home, "--port", "0", "--run-workers", "1", ANTHROPIC_API_KEY=SECRET)
+    secrets = {"ANTHROPIC_API_KEY": SECRET, "TRANSCRIPTION_UI_PASSWORD": SECRET}
+    started = Up(home, "--port", "0", "--run-workers", "1", **secrets)
     until(started.is_up, 240)
     yield started
     if started.process.poll() is None:
@@ -109,7 +110,10 @@ def started_up(home: Path) -> Iterator[Up]:
 def test_up_serves_the_ui_and_ends_cleanly(started_up: Up):
     stack = started_up.stack
     assert stack.url in started_up.said()
-    assert httpx.get(f"{stack.url}/server_info", trust_env=False).is_success
+    with httpx.Client(base_url=stack.url, trust_env=False) as client:
+        assert client.get("/health").is_success
+        assert client.get("/server_info").status_code == 401
+        assert client.get("/server_info", auth=("anybody", SECRET)).is_success
     everything = [psutil.Process(stack.pid), *below(stack.pid)]
     assert addresses(everything) == {"127.0.0.1"}
 

@@ -23,6 +23,8 @@ from transcription_dagster_tests.messages_server import MessagesServer, Reply, e
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS
 from transcription_dagster_tests.transcripts import transcript
 
+pytestmark = pytest.mark.slow
+
 SENTENCES = (
     "Brooks and Quillfeather walked from the bridge to the library.",
     "Call seven two one nine for help.",

@@ -11,6 +11,8 @@ from transcription_dagster.speech.models import checkpoint, downloaded_models
 from transcription_dagster.speech.offline_models import installed_parts, join_parts
 from transcription_dagster_tests.speech.helpers import text_of, transcribe, word_errors
 
+pytestmark = pytest.mark.slow
+
 
 def test_base_is_put_together_from_its_packages_once(base_engine):
     folder = base_engine.models_folder

@@ -19,6 +19,8 @@ from transcription_dagster_tests import corpus
 from transcription_dagster_tests.speech.conftest import BULLETIN
 from transcription_dagster_tests.speech.helpers import text_of, transcribe, word_errors
 
+pytestmark = pytest.mark.slow
+
 #: Demo recordings by their format: a short one, one that begins with silence, one of several windows, a noisy one.
 NAMES = ["wav", "late", "ogg", "webm"]
 

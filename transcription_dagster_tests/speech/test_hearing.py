@@ -18,6 +18,8 @@ from transcription_dagster.speech.spans import Span
 from transcription_dagster.text.plain import join_words
 from transcription_dagster_tests.speech.conftest import BULLETIN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model():

@@ -21,6 +21,8 @@ from transcription_dagster_tests import corpus
 from transcription_dagster_tests.speech import helpers
 from transcription_dagster_tests.speech.helpers import said, sound, text_of, word_errors
 
+pytestmark = pytest.mark.slow
+
 NOBODY: list[Span] = []
 
 #: With a short ladder: music is heard anew at each temperature, since nothing that is made of it looks right.

@@ -13,6 +13,8 @@ from transcription_dagster.speech.voice_activity import find_speech, speech_prob
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.speech.conftest import DEMO
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["wav", "flac", "webm", "late"])
 def test_sentences_are_found_to_a_fifth_of_a_second(recordings, name):

@@ -17,6 +17,8 @@ from transcription_dagster.stack.passage import Entry, allow_passage, with_passa
 from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster_tests.stack.test_postgres import SECRET
 
+pytestmark = pytest.mark.slow
+
 OWNER, USER, OWNING_GROUP, GROUP, MASK, OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 

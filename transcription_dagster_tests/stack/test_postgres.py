@@ -26,6 +26,8 @@ from transcription_dagster.stack.postgres import (
 from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster_tests.processes import addresses
 
+pytestmark = pytest.mark.slow
+
 SECRET = "planted-secret"
 
 

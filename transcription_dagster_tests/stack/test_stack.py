@@ -21,6 +21,8 @@ from transcription_dagster.stack.stack import claim_port, running, start
 from transcription_dagster_tests.processes import below, running_yet
 from transcription_dagster_tests.stack.small_stack import SLEEPER, begin, journal, until, worker
 
+pytestmark = pytest.mark.slow
+
 PLAN = StackPlan(host="127.0.0.1", port=0, executors=("cpu:0",), run_workers=1)
 
 
