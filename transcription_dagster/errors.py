@@ -94,6 +94,10 @@ class InvalidWorklist(PermanentError):
     """The worklist cannot be used."""
 
 
+class WorklistNotSaved(PermanentError):
+    """The worklist cannot be written."""
+
+
 class UnrelatedText(PermanentError):
     """The corrected text has too little in common with the captions to be laid onto them."""
 

@@ -1,28 +1,48 @@
-"""Worklists: JSON files that say which recordings to transcribe, and that are told what became of each.
+"""Worklists: JSON files that name recordings and what to do with them, and that hold the result of each.
 
-A worklist is a list of objects with `uuid` and, optional, `source`, `title`, `language` and `vocabulary`. A batch adds
-`status`, `error`, `files` and `finished_at`. Whatever else an object holds is kept as it is.
+A worklist is a list of objects with `uuid` and, optional, `job`, `source`, `title`, `language` and `vocabulary`. A
+batch adds `status`, `error`, `files` and `finished_at`. Whatever else an object holds is kept as it is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, Protocol, cast, get_args
 from urllib.parse import unquote, urlsplit
 
 from transcription_dagster.clients.atomic_files import replacing
-from transcription_dagster.errors import InvalidRecordingId, InvalidSetting, InvalidVocabulary, InvalidWorklist
+from transcription_dagster.errors import (
+    InvalidRecordingId,
+    InvalidSetting,
+    InvalidVocabulary,
+    InvalidWorklist,
+    WorklistNotSaved,
+)
 from transcription_dagster.languages import whisper_language
 from transcription_dagster.model import Term, recording_id
 from transcription_dagster.text.vocabulary_files import parse_terms
 
 Status = Literal["waiting", "done", "failed"]
+
+#: What an entry may name as its job, and the name of that job in Dagster.
+JOBS: Mapping[str, str] = {
+    "transcribe": "transcribe_recordings",
+    "refine": "refine",
+    "captions": "captions",
+    "rebuild": "rebuild",
+    "reindex": "reindex",
+    "publish": "publish",
+}
+
+#: What a batch writes into an entry beside its status.
+_RESULT = ("error", "files", "finished_at")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCHEMES = ("file", "s3", "https", "http")
@@ -41,16 +61,46 @@ class Entry:
     language: str | None = None
     vocabulary: tuple[Term, ...] = ()
     status: Status = "waiting"
+    #: A key of `JOBS`; None: `transcribe`, or `refine` for a recording whose transcript was imported.
+    job: str | None = None
+
+    @property
+    def may_transcribe(self) -> bool:
+        """Whether its job may need the recording's audio."""
+        return self.job in (None, "transcribe")
+
+
+class Results(Protocol):
+    """Takes what became of the recordings of a worklist."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def entries(self) -> tuple[Entry, ...]: ...
+    def record_waiting(self, uuid: str) -> None: ...
+    def record_done(self, uuid: str, files: Sequence[str], finished_at: datetime) -> None: ...
+    def record_failed(self, uuid: str, error: str, finished_at: datetime) -> None: ...
+    def save(self) -> None: ...
 
 
 class Worklist:
-    """A worklist file: what it asks for, and what is written back into it."""
+    """A worklist file: what it asks for, and what is written back into it.
 
-    def __init__(self, path: Path, objects: list[dict[str, Any]], entries: tuple[Entry, ...]) -> None:
+    The file may be edited meanwhile. Saving writes what the file holds by then, with the results of this batch in it.
+    """
+
+    def __init__(
+        self, path: Path, objects: list[dict[str, Any]], entries: tuple[Entry, ...], content: bytes = b""
+    ) -> None:
         self.path = path
         self.entries = entries
+        #: Results that the file does not hold yet, by recording.
+        self.unsaved: dict[str, dict[str, Any]] = {}
+        #: How many entries were added to the file since it was loaded.
+        self.added = 0
         self._objects = objects
-        self._by_uuid = {entry.uuid: objects[entry.position - 1] for entry in entries}
+        self._loaded = {entry.uuid for entry in entries}
+        self._digest = _digest(content)
 
     def record_waiting(self, uuid: str) -> None:
         """Note that the recording is still to be done."""
@@ -64,15 +114,58 @@ class Worklist:
         """Note that the recording failed, and why."""
         self._record(uuid, "failed", error=error, finished_at=_timestamp(finished_at))
 
+    def take_over(self, results: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take results that an earlier batch could not save, by recording; those of other recordings are left out."""
+        self.unsaved |= {uuid: dict(result) for uuid, result in results.items() if uuid in self._loaded}
+        statuses = {uuid: result.get("status") for uuid, result in self.unsaved.items()}
+        self.entries = tuple(replace(entry, status=statuses.get(entry.uuid) or entry.status) for entry in self.entries)
+
     def save(self) -> None:
-        """Write the file anew, whole or not at all; its permissions stay. Raises `InvalidWorklist`."""
-        write(self.path, self._objects)
+        """Write the file anew, whole or not at all; its permissions stay.
+
+        Edits made since it was read are kept: entries that were changed, added or removed. Only what is said of the
+        recordings in `unsaved` is replaced. Raises `WorklistNotSaved`, or `InvalidWorklist` if it is none any more.
+        """
+        while True:
+            content = self._present()
+            if content is not None and _digest(content) != self._digest:
+                self._objects = _objects(_decoded(content, self.path), self.path)
+            self._apply()
+            written = self._written(content)
+            if written is not None:
+                break
+        self._digest = _digest(written)
+        self.unsaved.clear()
+        self.added = len({each.get("uuid") for each in self._objects if isinstance(each, dict)} - self._loaded)
 
     def _record(self, uuid: str, status: Status, **values: object) -> None:
-        target = self._by_uuid[uuid]
-        for name in ("error", "files", "finished_at"):
-            target.pop(name, None)
-        target.update(status=status, **values)
+        self.unsaved[uuid] = {"status": status, **values}
+
+    def _apply(self) -> None:
+        for each in self._objects:
+            result = self.unsaved.get(each.get("uuid", "")) if isinstance(each, dict) else None
+            if result is not None:
+                for name in _RESULT:
+                    each.pop(name, None)
+                each.update(result)
+
+    def _present(self) -> bytes | None:
+        """What the file holds now; None if it is gone."""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise WorklistNotSaved(f"{self.path}: cannot be read again: {error.strerror}") from error
+
+    def _written(self, present: bytes | None) -> bytes | None:
+        """Write the objects; None, and nothing is written, if the file changed since it was `present`."""
+        content = _encoded(self._objects)
+        try:
+            _replace(self.path, content, lambda: self._present() == present)
+        except _Changed:
+            return None
+        return content
 
 
 def load(path: Path) -> Worklist:
@@ -81,17 +174,36 @@ def load(path: Path) -> Worklist:
     Raises `InvalidWorklist` with a line for each thing that is wrong, and where: the entry's place in the list from 1.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidWorklist(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+        content = path.read_bytes()
     except OSError as error:
         raise InvalidWorklist(f"{path}: cannot be read: {error.strerror}") from error
     # A link is followed once, so that writing back replaces the file and not the link.
-    return parse(text, path.resolve())
+    return parse(_decoded(content, path), path.resolve(), content)
 
 
-def parse(text: str, path: Path) -> Worklist:
-    """Check the text of the worklist `path`, whose folder relative paths in it start from. Raises as `load` does."""
+def parse(text: str, path: Path, content: bytes = b"") -> Worklist:
+    """Check the text of the worklist `path`, whose folder relative paths in it start from. Raises as `load` does.
+
+    `content` is what the file holds, to notice later that it was edited.
+    """
+    objects = _objects(text, path)
+    readers = [_EntryReader(position, item, path.parent) for position, item in enumerate(objects, start=1)]
+    entries = [reader.read() for reader in readers]
+    problems = [problem for reader in readers for problem in reader.problems]
+    problems += _repetitions(entries)
+    if problems:
+        raise InvalidWorklist("\n".join(f"{path}: {problem}" for problem in problems))
+    return Worklist(path, objects, tuple(entries), content)
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidWorklist(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def _objects(text: str, path: Path) -> list[Any]:
     try:
         objects = json.loads(text)
     except json.JSONDecodeError as error:
@@ -100,26 +212,38 @@ def parse(text: str, path: Path) -> Worklist:
         raise InvalidWorklist(f"{path}: not a worklist: nested too deeply") from None
     if not isinstance(objects, list):
         raise InvalidWorklist(f"{path}: not a list of recordings, but {_kind(objects)}")
-    readers = [_EntryReader(position, item, path.parent) for position, item in enumerate(objects, start=1)]
-    entries = [reader.read() for reader in readers]
-    problems = [problem for reader in readers for problem in reader.problems]
-    problems += _repetitions(entries)
-    if problems:
-        raise InvalidWorklist("\n".join(f"{path}: {problem}" for problem in problems))
-    return Worklist(path, objects, tuple(entries))
+    return objects
 
 
 def write(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
-    """Write a worklist, whole or not at all. Raises `InvalidWorklist` if the folder or the disk does not take it."""
+    """Write a worklist, whole or not at all. Raises `WorklistNotSaved` if the folder or the disk does not take it."""
+    _replace(path, _encoded(objects), lambda: True)
+
+
+class _Changed(Exception):
+    """The file is not the one that was read."""
+
+
+def _encoded(objects: Sequence[Mapping[str, Any]]) -> bytes:
     text = json.dumps(objects, indent=2, ensure_ascii=False) + "\n"
+    # Half a surrogate pair cannot be UTF-8; as an escape it is JSON.
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def _replace(path: Path, content: bytes, is_unchanged: Callable[[], bool]) -> None:
     try:
         with replacing(path) as file:
             if path.exists():
                 os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
-            # Half a surrogate pair cannot be UTF-8; as an escape it is JSON.
-            file.write(text.encode("utf-8", errors="backslashreplace"))
+            file.write(content)
+            if not is_unchanged():
+                raise _Changed
     except OSError as error:
-        raise InvalidWorklist(f"{path}: cannot be written: {error.strerror}") from error
+        raise WorklistNotSaved(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 class _EntryReader:
@@ -135,15 +259,16 @@ class _EntryReader:
 
     def read(self) -> Entry:
         """Return the entry; only worth anything if there are no problems."""
-        status = self._status()
+        status, job = self._status(), self._job()
         return Entry(
             position=self._position,
             uuid=self._uuid(),
-            source=self._source(must_exist=status != "done"),
+            source=self._source(must_exist=status != "done" and job in (None, "transcribe")),
             title=self._text("title"),
             language=self._language(),
             vocabulary=self._vocabulary(),
             status=status,
+            job=job,
         )
 
     def _problem(self, text: str) -> None:
@@ -183,6 +308,13 @@ class _EntryReader:
             self._problem(f"`status` is {value!r}; it can be {', '.join(get_args(Status))}")
             return "waiting"
         return cast(Status, value)
+
+    def _job(self) -> str | None:
+        value = self._item.get("job")
+        if value is not None and (not isinstance(value, str) or value not in JOBS):
+            self._problem(f"`job` is {value!r}; it can be {', '.join(JOBS)}")
+            return None
+        return value
 
     def _vocabulary(self) -> tuple[Term, ...]:
         value = self._item.get("vocabulary") or ()

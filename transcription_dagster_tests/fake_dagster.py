@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from transcription_dagster.worklists import JOBS
 from transcription_dagster_tests.clients.web_server import Reply, Request, web_server
 
 LOCATION = {"repositoryName": "__repository__", "repositoryLocationName": "here"}
@@ -24,6 +25,7 @@ class FakeRun:
     tags: dict[str, str]
     config: dict[str, Any]
     status: str = "QUEUED"
+    job: str = ""
     ended_at: float | None = None
     #: How it will end; a status that is no end keeps it where it is.
     fate: str = "SUCCESS"
@@ -64,6 +66,8 @@ class FakeDagster:
     #: The events of failed runs.
     events: list[dict[str, Any]] = field(default_factory=list)
     materializations: list[dict[str, Any]] = field(default_factory=list)
+    #: Recordings whose transcript was imported.
+    imported: set[str] = field(default_factory=set)
     #: The most runs that were in flight at a time.
     peak: int = 0
     #: Called with each operation before it is answered; what it returns is sent instead.
@@ -80,12 +84,17 @@ class FakeDagster:
         return [run for run in self.runs.values() if run.partition == partition]
 
     def add_run(
-        self, partition: str, tags: dict[str, str] | None = None, config: dict[str, Any] | None = None
+        self,
+        partition: str,
+        tags: dict[str, str] | None = None,
+        config: dict[str, Any] | None = None,
+        job: str = "transcribe_recordings",
     ) -> FakeRun:
         """Make a run as somebody else would."""
         run = FakeRun(
             f"run-{len(self.runs) + 1}", partition, {**(tags or {}), "dagster/partition": partition}, config or {}
         )
+        run.job = job
         run.fate = self.fates.get(partition, "SUCCESS")
         self.runs[run.id] = run
         self.peak = max(self.peak, sum(one.ended_at is None for one in self.runs.values()))
@@ -94,10 +103,11 @@ class FakeDagster:
     def make(self, params: dict[str, Any]) -> FakeRun:
         """Make the run that a launch asks for."""
         tags = {tag["key"]: tag["value"] for tag in params["executionMetadata"]["tags"]}
-        return self.add_run(tags["dagster/partition"], tags, params["runConfigData"])
+        return self.add_run(tags["dagster/partition"], tags, params["runConfigData"], params["selector"]["jobName"])
 
     def _Jobs(self) -> dict[str, Any]:
-        node = {"name": "__repository__", "location": {"name": "here"}, "jobs": [{"name": "transcribe_recordings"}]}
+        jobs = [{"name": name} for name in JOBS.values()]
+        node = {"name": "__repository__", "location": {"name": "here"}, "jobs": jobs}
         return {
             "repositoriesOrError": {"__typename": "RepositoryConnection", "nodes": [node]},
             "workspaceOrError": {"__typename": "Workspace", "locationEntries": []},
@@ -115,7 +125,7 @@ class FakeDagster:
         return results
 
     def _LaunchRuns(self, runs: list[dict[str, Any]]) -> dict[str, Any]:
-        assert all(params["selector"] == {**LOCATION, "jobName": "transcribe_recordings"} for params in runs)
+        assert all({**params["selector"], "jobName": ""} == {**LOCATION, "jobName": ""} for params in runs)
         results = [{"__typename": "LaunchRunSuccess", "run": {"runId": self.make(params).id}} for params in runs]
         return {"launchMultipleRuns": {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}}
 
@@ -126,6 +136,7 @@ class FakeDagster:
             for run in reversed(self.runs.values())
             if run.id in filter.get("runIds", self.runs)
             and run.status in filter.get("statuses", [run.status])
+            and run.job == filter.get("pipelineName", run.job)
             and tags.items() <= run.tags.items()
         ]
         for run in found if "runIds" in filter else []:
@@ -133,6 +144,10 @@ class FakeDagster:
         documents = [run.document() for run in found]
         start = next((index + 1 for index, one in enumerate(documents) if one["runId"] == cursor), 0)
         return {"runsOrError": {"__typename": "Runs", "results": documents[start : start + limit]}}
+
+    def _Transcripts(self, partitions: list[str]) -> dict[str, Any]:
+        latest = [{"partition": key, "runId": ""} if key in self.imported else None for key in partitions]
+        return {"assetNodeOrError": {"__typename": "AssetNode", "latestMaterializationByPartition": latest}}
 
     def _TerminateRuns(self, ids: list[str]) -> dict[str, Any]:
         results = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,10 @@ import dagster as dg
 import pytest
 
 from transcription_dagster.definitions import defs
+from transcription_dagster.defs.all_assets import all_assets
+from transcription_dagster.defs.jobs import smallest_job
+from transcription_dagster.settings import load_settings
+from transcription_dagster.worklists import JOBS
 
 #: Asset: group, what it is made from, checks, and whether a new code version may refresh it.
 GRAPH = """
@@ -29,7 +34,17 @@ transcript_txt: captions, from transcript, refreshed
 """
 #: A check that is a step of its own.
 CHECK = "refined_txt_faithful"
-REFINED = ["embeddings", "insights", "publication", "refined_srt", "refined_txt", CHECK, "refined_vtt"]
+FROM_CUES = ["captions_srt", "captions_vtt", "embeddings", "refined_srt", "refined_vtt"]
+CAPTIONS = ["captions_srt", "captions_vtt", "embeddings", "publication", "refined_srt", "refined_vtt"]
+
+#: Prints the code version of each asset, with a version of the caption rules raised.
+VERSIONS = """
+import json
+from transcription_dagster.defs import versions
+{raised}
+from transcription_dagster.definitions import defs
+print(json.dumps({{spec.key.to_user_string(): spec.code_version for spec in defs.resolve_all_asset_specs()}}))
+"""
 
 #: Libraries that take seconds to import, and memory in every process.
 HEAVY = ("torch", "whisper", "transformers", "sentence_transformers", "anthropic", "boto3", "silero_vad")
@@ -81,15 +96,66 @@ def test_every_asset_says_what_it_is_and_which_code_made_it() -> None:
 def test_the_jobs_hold_what_they_promise() -> None:
     jobs = {job.name: sorted(job.graph.node_dict) for job in repository().get_all_jobs()}
     every = sorted([CHECK, *(key.to_user_string() for key in repository().asset_graph.get_all_asset_keys())])
+    made_from_transcript = [name for name in every if name not in ("audio", "transcript")]
     assert jobs == {
         "__ASSET_JOB": every,
         "transcribe_recordings": every,
-        "refine_again": REFINED,
+        "refine": made_from_transcript,
+        "rebuild": [name for name in made_from_transcript if name not in ("refined_txt", CHECK)],
+        "captions": [*CAPTIONS, "transcript_txt"],
         "reindex": ["embeddings", "publication"],
+        "publish": ["publication"],
     }
 
 
-@pytest.mark.parametrize("job", ["transcribe_recordings", "refine_again", "reindex"])
+def test_worklists_know_every_job_of_recordings() -> None:
+    assert set(JOBS.values()) == {job.name for job in repository().get_all_jobs()} - {"__ASSET_JOB"}
+
+
+@pytest.mark.parametrize(
+    ("outdated", "job"),
+    [
+        ([], "publish"),
+        (["embeddings"], "reindex"),
+        (["transcript_txt"], "captions"),
+        (["captions_srt", "refined_vtt", "embeddings"], "captions"),
+        (["insights"], "rebuild"),
+        (["insights", "captions_vtt"], "rebuild"),
+        (["refined_txt"], "refine"),
+        (["audio", "embeddings"], "transcribe"),
+    ],
+)
+def test_the_cheapest_job_that_covers_what_is_outdated_is_chosen(outdated: list[str], job: str) -> None:
+    settings = load_settings(refinement="direct")
+    assert smallest_job(outdated, settings, all_assets(settings)) == job
+
+
+def test_what_is_made_from_the_cue_rules_becomes_stale_together() -> None:
+    versions = {}
+    for raised in ("versions.CUES_VERSION = 'next'", "versions.CORRECTED_CUES_VERSION = 'next'", "pass"):
+        program = VERSIONS.format(raised=raised)
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        versions[raised] = json.loads(result.stdout)
+    present = versions.pop("pass")
+    changed = [sorted(name for name in present if found[name] != present[name]) for found in versions.values()]
+    assert changed == [FROM_CUES, [name for name in FROM_CUES if not name.startswith("captions")]]
+
+
+def test_every_asset_that_cuts_cues_carries_the_version_of_their_rules() -> None:
+    cutting = {
+        key.to_user_string()
+        for key in repository().asset_graph.materializable_asset_keys
+        if "make_cues" in names_in(defs.resolve_assets_def(key))
+    }
+    assert sorted(cutting) == FROM_CUES
+
+
+def names_in(asset: dg.AssetsDefinition) -> tuple[str, ...]:
+    """The global names that an asset's function uses."""
+    return asset.op.compute_fn.decorated_fn.__code__.co_names  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("job", sorted(JOBS.values()))
 def test_every_job_can_be_backfilled(job: str) -> None:
     found = defs.resolve_job_def(job)
     assert found.partitions_def == defs.resolve_assets_def("audio").partitions_def

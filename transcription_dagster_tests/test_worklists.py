@@ -14,12 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transcription_dagster.errors import InvalidWorklist
+from transcription_dagster import worklists
+from transcription_dagster.errors import InvalidWorklist, WorklistNotSaved
 from transcription_dagster.model import Term
 from transcription_dagster.worklists import Worklist, load, parse, write
 
 ONE = "919f49d0-ef35-5e93-b564-e948b9d75f83"
 TWO = "fb4024f4-a2d2-5e85-bbe5-f84f01e07dc0"
+THREE = "1ecda57a-ca74-504e-a10d-5f46e86c70ea"
 NOW = datetime(2026, 11, 23, 7, 30, 1, 999_999, tzinfo=timezone(timedelta(hours=2)))
 
 
@@ -131,6 +133,11 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
+        (
+            {"job": "transcode"},
+            "`job` is 'transcode'; it can be transcribe, refine, captions, rebuild, reindex, publish",
+        ),
+        ({"job": ["captions"]}, "`job` is ['captions']; it can be transcribe"),
         ({"title": 5}, "`title` is not a text, but a number"),
         ({"title": " "}, "`title` is not a text, but an empty text"),
         ({"language": ["en"]}, "`language` is not a text, but a list"),
@@ -163,6 +170,11 @@ def test_a_file_that_is_not_there_is_named_with_the_place_where_it_was_looked_fo
         f"entry 1: `source` 'c.wav': '{folder / 'c.wav'}' does not exist",
         f"entry 2: `source` 'recordings': '{folder / 'recordings'}' is not a file",
     ]
+
+
+@pytest.mark.parametrize("job", ["refine", "captions", "rebuild", "reindex", "publish"])
+def test_what_is_not_transcribed_needs_no_source(folder: Path, job: str) -> None:
+    assert only(folder, source="c.wav", job=job).job == job
 
 
 def test_what_is_done_needs_its_source_no_more(folder: Path) -> None:
@@ -219,6 +231,73 @@ def test_saving_replaces_the_file_at_once_and_keeps_its_permissions(folder: Path
     assert sorted(os.listdir(folder)) == ["a.wav", "b c#?.mp3", "recordings", "worklist.json"]
 
 
+def test_edits_made_meanwhile_survive_and_results_go_where_they_belong(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE}, {"uuid": TWO, "title": "Old"}])
+    worklist = load(path)
+    stamp = path.stat()
+    path.write_text(json.dumps([{"uuid": THREE, "source": "later.wav"}, {"uuid": TWO, "title": "New"}, {"uuid": ONE}]))
+    # The time of change says nothing: an editor may keep it.
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    worklist.record_failed(TWO, "why", NOW)
+    worklist.save()
+    three, two, one = json.loads(path.read_text())
+    assert three == {"uuid": THREE, "source": "later.wav"}
+    assert (two["title"], two["status"], two["error"]) == ("New", "failed", "why")
+    assert one == {"uuid": ONE}
+    assert worklist.added == 1
+
+
+def test_a_status_that_is_set_back_after_it_was_saved_stays(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE}, {"uuid": TWO}])
+    worklist = load(path)
+    worklist.record_failed(ONE, "why", NOW)
+    worklist.save()
+    path.write_text(json.dumps([{"uuid": ONE, "status": "waiting"}, {"uuid": TWO}]))
+    worklist.record_done(TWO, [], NOW)
+    worklist.save()
+    assert [entry["status"] for entry in json.loads(path.read_text())] == ["waiting", "done"]
+
+
+def test_an_entry_that_is_removed_meanwhile_stays_removed(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE}, {"uuid": TWO}])
+    worklist = load(path)
+    path.write_text(json.dumps([{"uuid": TWO}]))
+    worklist.record_done(ONE, [], NOW)
+    worklist.save()
+    assert json.loads(path.read_text()) == [{"uuid": TWO}]
+
+
+def test_a_file_that_is_half_edited_is_left_alone_and_no_result_is_lost(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE}])
+    worklist = load(path)
+    worklist.record_done(ONE, [], NOW)
+    path.write_text('[{"uuid": ')
+    with pytest.raises(InvalidWorklist, match="not JSON"):
+        worklist.save()
+    assert path.read_text() == '[{"uuid": '
+    path.write_text(json.dumps([{"uuid": ONE, "title": "Whole"}]))
+    worklist.save()
+    assert json.loads(path.read_text())[0]["status"] == "done"
+
+
+def test_a_file_that_is_edited_while_it_is_written_is_merged_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(folder, [{"uuid": ONE}])
+    worklist = load(path)
+    worklist.record_done(ONE, [], NOW)
+    edits = [[{"uuid": ONE, "title": "Edited"}]]
+    real = worklists.replacing
+
+    def edited_meanwhile(target: Path) -> Any:
+        if edits:
+            target.write_text(json.dumps(edits.pop()))
+        return real(target)
+
+    monkeypatch.setattr(worklists, "replacing", edited_meanwhile)
+    worklist.save()
+    (entry,) = json.loads(path.read_text())
+    assert (entry["title"], entry["status"]) == ("Edited", "done")
+
+
 def test_a_link_to_a_worklist_stays_a_link(folder: Path) -> None:
     path = saved(folder, [{"uuid": ONE, "source": "a.wav"}])
     (folder / "elsewhere").mkdir()
@@ -233,7 +312,7 @@ def test_a_link_to_a_worklist_stays_a_link(folder: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_told(folder: Path) -> None:
     worklist = Worklist(folder / "a.wav" / "worklist.json", [], ())
-    with pytest.raises(InvalidWorklist, match="cannot be written"):
+    with pytest.raises(WorklistNotSaved, match="cannot be"):
         worklist.save()
 
 

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
 from transcription_dagster.speech.layouts import is_model_path
-from transcription_dagster.worklists import Entry, Worklist
+from transcription_dagster.worklists import Entry, Results
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What somebody asked for."""
 
-    worklist: Worklist
+    worklist: Results
     #: Those of its entries that are to be done now.
     entries: tuple[Entry, ...]
     #: Config of the asset `transcript`; empty: what the settings of the stack say.
     speech: Mapping[str, Any] = field(default_factory=dict)
+    #: How many executors may work on it; None: all.
     threads: int | None = None
     keep_going: bool = False
 
 
-def left_to_do(worklist: Worklist, skip: int = 0) -> tuple[Entry, ...]:
+def left_to_do(worklist: Results, skip: int = 0) -> tuple[Entry, ...]:
     """The entries behind the first `skip` that are not done, those that failed among them."""
     return tuple(entry for entry in worklist.entries[skip:] if entry.status != "done")
 
@@ -51,19 +48,6 @@ def checked_model(model: str) -> str:
     raise UnknownModel(f"{model!r} is neither the path of a model nor a known model; see `transcription models list`")
 
 
-@contextmanager
-def alone_on(worklist: Path, home: Path) -> Iterator[None]:
-    """Keep other batches of this home away from the worklist. Raises `InvalidWorklist` if one is at work on it."""
-    locks = home / "locks"
-    locks.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = hashlib.sha256(os.fsencode(worklist)).hexdigest()
-    try:
-        with FileLock(locks / f"{name}.lock", timeout=0):
-            yield
-    except Timeout:
-        raise InvalidWorklist(f"{worklist}: another batch is at work on it") from None
-
-
 def register_recordings(engine: Engine, batch: Batch, ib_url_template: str | None) -> None:
     """Tell the database of the batch's recordings.
 
@@ -71,7 +55,14 @@ def register_recordings(engine: Engine, batch: Batch, ib_url_template: str | Non
     """
     recordings, problems = [], []
     for entry in batch.entries:
-        source = entry.source or _known_source(engine, entry.uuid, ib_url_template)
+        if not entry.may_transcribe and find(engine, entry.uuid) is None:
+            problems.append(
+                f"{batch.worklist.path}: entry {entry.position}: {entry.uuid} is not known, so it has no transcript "
+                f"for the job `{entry.job}`"
+            )
+            continue
+        source = entry.source if entry.may_transcribe else None
+        source = source or _known_source(engine, entry.uuid, ib_url_template)
         if source is None:
             problems.append(
                 f"{batch.worklist.path}: entry {entry.position}: has no `source`, and {entry.uuid} is not known"

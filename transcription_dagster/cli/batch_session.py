@@ -38,9 +38,16 @@ from transcription_dagster.stack.stack import RunningStack, running, start
 
 @contextmanager
 def stack_for(
-    settings: Settings, signals: StopSignals, *, gpus: str | None = None, cpu_executors: int | None = None
+    settings: Settings,
+    signals: StopSignals,
+    *,
+    gpus: str | None = None,
+    cpu_executors: int | None = None,
+    executors: int | None = None,
 ) -> Iterator[RunningStack | JoinedStack]:
     """Give the stack that is up, on this machine or another, or one of our own that is stopped at the end of the block.
+
+    `executors` is how many a stack of our own has.
 
     Raises `StackError` if GPUs are asked for and the stack that is up works on others, or if none can be started, and
     `UnknownModel` if the executors would have nothing to load.
@@ -60,7 +67,7 @@ def stack_for(
     checked_model(settings.model)
     # Whoever wants the UI at a certain place says so; a batch must not fail because something else is there.
     port = settings.port if "port" in settings.model_fields_set else 0
-    stack_plan = plan(settings, gpus=gpus, cpu_executors=cpu_executors, port=port)
+    stack_plan = plan(settings, gpus=gpus, cpu_executors=cpu_executors, executors=executors, port=port)
     for note in stack_plan.notes:
         click.echo(note)
     click.echo(f"Starting a stack for this batch, with executors on {', '.join(stack_plan.executors)}.")

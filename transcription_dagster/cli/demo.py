@@ -11,7 +11,8 @@ from typing import Final
 import click
 
 from transcription_dagster.cli.batch import report
-from transcription_dagster.cli.batch_input import Batch, alone_on, left_to_do
+from transcription_dagster.cli.batch_input import Batch, left_to_do
+from transcription_dagster.cli.batch_lock import alone_on
 from transcription_dagster.cli.batch_report import Outcome
 from transcription_dagster.cli.batch_session import run_batch, stack_for
 from transcription_dagster.cli.stop_signals import StopSignals
@@ -41,7 +42,7 @@ def demo(keep_up: bool) -> None:
     worklist = _worklist(settings.home)
     signals = StopSignals()
     batch = Batch(worklist, left_to_do(worklist), _SPEECH, keep_going=True)
-    with alone_on(worklist.path, settings.home), stack_for(settings, signals, cpu_executors=_EXECUTORS) as stack:
+    with alone_on(worklist.path), stack_for(settings, signals, cpu_executors=_EXECUTORS) as stack:
         outcomes = run_batch(batch, stack, settings, signals)
         code = report(outcomes, signals, "transcription demo")
         _show_results(outcomes, settings, worklist)

@@ -1,19 +1,22 @@
-"""`transcription worklist`: the recordings that still need something, in the form that `batch` reads."""
+"""`transcription worklist`: the recordings that need work and the cheapest job for each, in the form `batch` reads."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from transcription_dagster.cli.connection import open_cli_database, shared
+from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.database import worklists
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.model import Term
-from transcription_dagster.settings import load_settings
+from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.worklists import write
 
 
@@ -26,20 +29,28 @@ from transcription_dagster.worklists import write
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: assets_KIND.json, as in --KIND]"
 )
 def worklist(kind: str | None, output: Path | None) -> None:
-    """Write a worklist of the recordings that need something, for `transcription batch`."""
+    """Write a worklist of the recordings that need something, for `transcription batch`.
+
+    Each entry names the cheapest job that mends the recording. One without a job has to be transcribed; an imported
+    transcript is never transcribed over.
+    """
     if kind is None:
         raise click.UsageError("Say which recordings: --without-embeddings, --failed, --stale or --missing.")
-    with open_cli_database(load_settings()) as engine:
-        recordings = _QUERIES[kind](engine)
+    settings = load_settings()
+    with open_cli_database(settings) as engine:
+        entries = _with_jobs(_FINDERS[kind](engine), shared(settings, engine))
     path = output or Path(f"assets_{kind}.json")
-    write(path, [entry(recording) for recording in recordings])
-    click.echo(f"{path}: {len(recordings):,} recordings")
+    write(path, entries)
+    jobs = Counter(one.get("job", "transcribe") for one in entries)
+    listing = ", ".join(f"{count:,} {job}" for job, count in jobs.most_common())
+    click.echo(f"{path}: {len(entries):,} recordings" + (f" ({listing})" if listing else ""))
 
 
-def entry(recording: Recording) -> dict[str, Any]:
+def entry(recording: Recording, job: str | None = None) -> dict[str, Any]:
     """Return the recording as an object of a worklist, without what is not known of it."""
     values = {
         "uuid": recording.uuid,
+        "job": job,
         "source": recording.source,
         "title": recording.title,
         "language": recording.language,
@@ -54,7 +65,43 @@ def _term(term: Term) -> str | dict[str, Any]:
     return {"term": term.text, "variants": term.variants, "category": term.category, "weight": term.weight}
 
 
-def _stale(engine: Engine) -> Sequence[Recording]:
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """A recording, and what is known to be wrong with it beside assets that are missing."""
+
+    recording: Recording
+    outdated: frozenset[str] = frozenset()
+    failed: bool = False
+
+
+def _with_jobs(needs: Sequence[_Need], settings: Settings) -> list[dict[str, Any]]:
+    if not needs:
+        return []
+    # Importing Dagster and the definitions takes seconds.
+    from transcription_dagster.defs.mending import Mending
+
+    with open_instance(settings) as instance:
+        mending = Mending(instance, settings)
+    return [
+        entry(need.recording, mending.job(need.recording.uuid, need.outdated, failed=need.failed)) for need in needs
+    ]
+
+
+def _without_embeddings(engine: Engine) -> Sequence[_Need]:
+    failed = {recording.uuid for recording in worklists.failed(engine)}
+    found = worklists.without_embeddings(engine)
+    return [_Need(one, frozenset({"embeddings"}), failed=one.uuid in failed) for one in found]
+
+
+def _failed(engine: Engine) -> Sequence[_Need]:
+    return [_Need(one, failed=True) for one in worklists.failed(engine)]
+
+
+def _missing(engine: Engine) -> Sequence[_Need]:
+    return [_Need(one) for one in worklists.missing(engine)]
+
+
+def _stale(engine: Engine) -> Sequence[_Need]:
     # Importing the assets takes seconds, which the other kinds need not wait for.
     from transcription_dagster.defs.all_assets import code_versions
 
@@ -62,12 +109,12 @@ def _stale(engine: Engine) -> Sequence[Recording]:
     versions = dict(code_versions(shared(load_settings(), engine)))
     # The publication lists the versions of what it was made from.
     versions.pop("publication", None)
-    return worklists.stale(engine, versions)
+    return [_Need(one, outdated) for one, outdated in worklists.stale(engine, versions)]
 
 
-_QUERIES: dict[str, Callable[[Engine], Sequence[Recording]]] = {
-    "without_embeddings": worklists.without_embeddings,
-    "failed": worklists.failed,
+_FINDERS: dict[str, Callable[[Engine], Sequence[_Need]]] = {
+    "without_embeddings": _without_embeddings,
+    "failed": _failed,
     "stale": _stale,
-    "missing": worklists.missing,
+    "missing": _missing,
 }

@@ -120,6 +120,15 @@ class DagsterClient:
                 return found
             cursor = page[-1].id
 
+    def imported_transcripts(self, uuids: Sequence[str]) -> set[str]:
+        """Return those of the recordings whose latest transcript no run made, such as an imported one."""
+        imported = set()
+        for start in range(0, len(uuids), _PAGE):
+            answer = self._ask(queries.TRANSCRIPTS, partitions=list(uuids[start : start + _PAGE]))
+            latest = _known(answer["assetNodeOrError"], "AssetNode")["latestMaterializationByPartition"]
+            imported |= {event["partition"] for event in latest if event and not event["runId"]}
+        return imported
+
     def terminate(self, ids: Sequence[str]) -> None:
         """Ask for runs to end; those that are over already are left alone."""
         if ids:

@@ -64,6 +64,17 @@ query Runs($filter: RunsFilter!, $limit: Int, $cursor: String) {
 }
 """
 
+#: Without a run, a materialization was reported by a program or a person.
+TRANSCRIPTS: Final = """
+query Transcripts($partitions: [String!]!) {
+  assetNodeOrError(assetKey: { path: ["transcript"] }) {
+    __typename
+    ... on AssetNode { latestMaterializationByPartition(partitions: $partitions) { partition runId } }
+    ... on AssetNotFoundError { message }
+  }
+}
+"""
+
 TERMINATE_RUNS: Final = """
 mutation TerminateRuns($ids: [String!]!) {
   terminateRuns(runIds: $ids) {

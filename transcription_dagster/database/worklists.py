@@ -1,4 +1,4 @@
-"""Which recordings still need something done to them, in the order in which they were registered."""
+"""The recordings that still need work, in the order in which they were registered."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from sqlalchemy import ColumnElement, Engine, exists, select
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.recordings import Recording, from_row
 from transcription_dagster.database.tables import RecordingRow, TranscriptRow
+
+#: Stands for the version of an asset that no run made, such as an imported transcript. It is never out of date.
+IMPORTED = "imported"
 
 
 def without_embeddings(engine: Engine) -> list[Recording]:
@@ -27,14 +30,26 @@ def missing(engine: Engine) -> list[Recording]:
     return _recordings(engine, ~published & RecordingRow.failed_at.is_(None))
 
 
-def stale(engine: Engine, versions: Mapping[str, str]) -> list[Recording]:
-    """Return the published recordings that were made by another version of an asset than the one in `versions`.
+def stale(engine: Engine, versions: Mapping[str, str]) -> list[tuple[Recording, frozenset[str]]]:
+    """Return the published recordings that another version of an asset made than the one in `versions`.
 
-    `versions` maps an asset's name to its present code version.
+    With each come the names of those assets. `versions` maps an asset's name to its present code version.
     """
     current = TranscriptRow.versions.contains(dict(versions))
-    outdated = exists().where(TranscriptRow.recording == RecordingRow.uuid, ~current)
-    return _recordings(engine, outdated)
+    statement = (
+        select(RecordingRow.__table__, TranscriptRow.versions)
+        .join(TranscriptRow, TranscriptRow.recording == RecordingRow.uuid)
+        .where(~current)
+        .order_by(RecordingRow.created_at, RecordingRow.uuid)
+    )
+    with transaction(engine) as connection:
+        rows = connection.execute(statement).mappings().all()
+    found = ((from_row(row), _outdated(row["versions"], versions)) for row in rows)
+    return [(recording, assets) for recording, assets in found if assets]
+
+
+def _outdated(published: Mapping[str, str], present: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(name for name, version in present.items() if published.get(name) not in (version, IMPORTED))
 
 
 def _recordings(engine: Engine, condition: ColumnElement[bool]) -> list[Recording]:

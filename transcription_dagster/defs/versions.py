@@ -1,25 +1,40 @@
-"""The code versions that made a recording's assets, as they are published with it."""
+"""The code versions of assets: those that several assets share, and those that made what is published."""
 
 from __future__ import annotations
 
 import dagster as dg
 
+from transcription_dagster.database.worklists import IMPORTED
+
+#: Raise it when the rules for cutting captions change what `make_cues` returns. Every asset made from cues carries it,
+#: so all of them become stale together: the captions, the refined captions, and the chunks that search finds.
+CUES_VERSION = "2"
+
+#: Raise it when the rules for laying a corrected text onto cues change what `correct_cues` returns.
+CORRECTED_CUES_VERSION = "1"
+
 #: On a materialization: the version of the code that made it.
 _CODE_VERSION_TAG = "dagster/code_version"
+
+
+def from_cues(own: str) -> str:
+    """The code version of an asset made from cues, whose own code has the version `own`."""
+    return f"{own}-cues-{CUES_VERSION}"
+
+
+def from_corrected_cues(own: str) -> str:
+    """The code version of an asset made from cues that carry the refined text."""
+    return f"{from_cues(own)}-corrected-{CORRECTED_CUES_VERSION}"
 
 
 def code_versions(context: dg.AssetExecutionContext) -> dict[str, str]:
     """Asset name -> code version that made the recording's, of every asset but the publication itself.
 
-    What came otherwise than from a run, such as an imported transcript, counts as made by the present version.
+    What no run made, such as an imported transcript, has the version `IMPORTED`: no new code makes it stale.
     """
     graph = context.repository_def.asset_graph
-    present = {key: graph.get(key).code_version for key in graph.materializable_asset_keys if key != context.asset_key}
-    return {
-        key.path[-1]: version_made(context.instance, key, context.partition_key) or version
-        for key, version in present.items()
-        if version
-    }
+    keys = [key for key in graph.materializable_asset_keys if key != context.asset_key and graph.get(key).code_version]
+    return {key.path[-1]: version_made(context.instance, key, context.partition_key) or IMPORTED for key in keys}
 
 
 def version_made(instance: dg.DagsterInstance, asset: dg.AssetKey, recording: str) -> str | None:

@@ -34,6 +34,7 @@ def plan(
     gpus: str | None = None,
     run_workers: int | None = None,
     cpu_executors: int | None = None,
+    executors: int | None = None,
     host: str | None = None,
     port: int | None = None,
     workers_only: bool = False,
@@ -45,16 +46,18 @@ def plan(
     Raises `StackError` if a GPU is asked for that is not there, or if anybody on the network could use the UI.
     """
     asked = gpus if gpus is not None else "none" if cpu_executors is not None else settings.gpus
-    slots = settings.cpu_executors if cpu_executors is None else cpu_executors
-    executors, notes = _executors(asked, slots, lambda: look_for_gpus(settings.cuda_visible_devices))
+    slots = executors or (settings.cpu_executors if cpu_executors is None else cpu_executors)
+    devices, notes = _executors(asked, slots, lambda: look_for_gpus(settings.cuda_visible_devices))
+    if executors is not None:
+        devices = _first(devices, executors)
     host = settings.host if host is None else host
     if not workers_only and not _is_loopback(host) and settings.ui_password is None:
         notes += (_note_without_login(host, settings),)
     return StackPlan(
         host=host,
         port=settings.port if port is None else port,
-        executors=executors,
-        run_workers=run_workers or settings.run_workers or _default_run_workers(settings, len(executors)),
+        executors=devices,
+        run_workers=run_workers or settings.run_workers or _default_run_workers(settings, len(devices)),
         notes=notes,
         workers_only=workers_only,
     )
@@ -98,6 +101,12 @@ def _chosen(asked: str, found: Sequence[Gpu]) -> tuple[str, ...]:
         listing = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in found) or "none"
         raise StackError(f"GPU {', '.join(map(repr, missing))} is not there; GPUs of this machine: {listing}")
     return chosen
+
+
+def _first(devices: tuple[str, ...], count: int) -> tuple[str, ...]:
+    if count > len(devices):
+        raise StackError(f"{_count(count, 'executor')} need as many GPUs; to be used are {', '.join(devices)}")
+    return devices[:count]
 
 
 def _cpu_slots(count: int) -> tuple[str, ...]:

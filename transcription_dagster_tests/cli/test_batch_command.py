@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from transcription_dagster.cli.batch import batch
+from transcription_dagster.cli.batch_lock import alone_on
 
 ONE = "919f49d0-ef35-5e93-b564-e948b9d75f83"
 
@@ -33,6 +34,31 @@ def test_a_worklist_with_problems_is_refused_with_a_line_for_each_before_anythin
     assert first.startswith(f"transcription: {worklist}: entry 1: 'x' is not a canonical")
     assert second.startswith(f"transcription: {worklist}: entry 2: `source` 'gone.wav'")
     assert not (worklist.parent / "home").exists()
+
+
+def test_without_a_name_the_usual_worklist_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    missing = CliRunner().invoke(batch)
+    assert missing.exit_code == 2
+    assert missing.stderr.splitlines() == [
+        "transcription: assets_without_embeddings.json: cannot be read: No such file or directory; "
+        "`transcription worklist --without-embeddings` writes it"
+    ]
+    (tmp_path / "assets_without_embeddings.json").write_text("[]")
+    assert CliRunner().invoke(batch).output == "assets_without_embeddings.json: nothing is left to do\n"
+
+
+def test_a_worklist_that_another_batch_works_on_is_refused(worklist: Path) -> None:
+    worklist.write_text("[]")
+    with alone_on(worklist):
+        result = call(worklist)
+    assert (result.exit_code, "another batch is at work on it" in result.stderr) == (2, True)
+
+
+def test_a_folder_that_cannot_be_written_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = call(tmp_path / "file" / "worklist.json")
+    assert (result.exit_code, "cannot be written" in result.stderr) == (3, True)
 
 
 def test_a_worklist_that_is_not_there_is_refused(worklist: Path) -> None:

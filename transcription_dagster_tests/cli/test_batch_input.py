@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from transcription_dagster.cli.batch_input import Batch, alone_on, checked_model, left_to_do, register_recordings
+from transcription_dagster.cli.batch_input import Batch, checked_model, left_to_do, register_recordings
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
 from transcription_dagster.model import Term
@@ -53,14 +53,12 @@ def test_any_other_model_is_refused(model: str, tmp_path: Path, monkeypatch: pyt
         checked_model(model)
 
 
-def test_one_batch_at_a_time_works_on_a_worklist(tmp_path: Path) -> None:
-    with alone_on(tmp_path / "a.json", tmp_path):
-        with alone_on(tmp_path / "b.json", tmp_path):
-            pass
-        with pytest.raises(InvalidWorklist, match="another batch"), alone_on(tmp_path / "a.json", tmp_path):
-            pass
-    with alone_on(tmp_path / "a.json", tmp_path):
-        pass
+def test_what_needs_a_transcript_has_to_be_known_and_its_source_stays_as_it_is(engine: Engine, tmp_path: Path) -> None:
+    register(engine, [Recording(ONE, "s3://b/one.wav")])
+    register_recordings(engine, batch(tmp_path, {"uuid": ONE, "job": "captions", "source": "moved.wav"}), None)
+    assert find(engine, ONE) == Recording(ONE, "s3://b/one.wav")
+    with pytest.raises(InvalidWorklist, match=f"entry 1: {TWO} is not known, so it has no transcript for the job"):
+        register_recordings(engine, batch(tmp_path, {"uuid": TWO, "job": "reindex", "source": "s3://b/two.wav"}), None)
 
 
 def test_recordings_are_registered_as_the_worklist_describes_them(engine: Engine, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -64,15 +65,26 @@ class Lab:
         self._client = client
 
     def run(
-        self, count: int = 3, *, threads: int | None = 2, keep_going: bool = False, shutdown_seconds: float = 60
+        self,
+        count: int = 3,
+        *,
+        threads: int | None = None,
+        runs_per_gpu: int = 1,
+        keep_going: bool = False,
+        shutdown_seconds: float = 60,
+        jobs: Mapping[int, str] = MappingProxyType({}),
     ) -> BatchRun:
+        """Carry out a batch of `count` recordings; `jobs` names the jobs of some. Twice `runs_per_gpu` are in flight
+        for each executor.
+        """
         self.uuids = [uuid(number) for number in range(count)]
-        self.path.write_text(json.dumps([{"uuid": key} for key in self.uuids]))
+        entries = [{"uuid": key, "job": jobs.get(number)} for number, key in enumerate(self.uuids)]
+        self.path.write_text(json.dumps(entries))
         worklist = load(self.path)
         around = Surroundings(
             self._client, self._read_pool, self._check, lambda: self.requests, self._pause, self.display
         )
-        orders = Orders("batch-1", CONFIG, threads, runs_per_gpu=3, shutdown_seconds=shutdown_seconds)
+        orders = Orders("batch-1", CONFIG, threads, runs_per_gpu=runs_per_gpu, shutdown_seconds=shutdown_seconds)
         state = BatchState(self.uuids, keep_going=keep_going)
         batch = BatchRun(worklist, worklist.entries, state, orders, around)
         batch.carry_out()
@@ -132,31 +144,79 @@ def test_a_batch_makes_every_recording_and_notes_the_results(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "threads", "executors", "peak"), [(5, 2, 4, 2), (14, None, 2, 12), (2, None, 0, 1), (25, 50, 1, 25)]
+    ("count", "threads", "executors", "peak"),
+    [(14, None, 2, 12), (2, None, 0, 1), (14, 1, 1, 6), (14, 2, 2, 12), (14, 5, 2, 12), (14, 1, 4, 6), (26, 3, 4, 18)],
 )
-def test_no_more_are_in_flight_than_asked_for_or_than_the_executors_take(
+def test_as_many_runs_are_in_flight_as_keep_the_executors_busy_that_may_be_used(
     lab: Lab, count: int, threads: int | None, executors: int, peak: int
 ) -> None:
     lab.executors = executors
-    lab.run(count, threads=threads)
+    lab.run(count, threads=threads, runs_per_gpu=3)
     assert lab.dagster.peak == peak
     assert lab.statuses == ["done"] * count
+
+
+@pytest.mark.parametrize(("threads", "executors"), [(None, 3), (3, 3), (4, 3)])
+def test_any_executor_takes_a_run_while_all_may_be_used(lab: Lab, threads: int | None, executors: int) -> None:
+    lab.executors = executors
+    lab.run(6, threads=threads)
+    assert pins(lab) == {None}
+
+
+@pytest.mark.parametrize(("threads", "used"), [(1, {"cpu:0"}), (2, {"cpu:0", "cpu:1"})])
+def test_runs_are_pinned_to_the_executors_that_may_be_used(lab: Lab, threads: int, used: set[str]) -> None:
+    lab.executors = 3
+    lab.run(12, threads=threads, runs_per_gpu=2)
+    assert pins(lab) == used
+
+
+def pins(lab: Lab) -> set[str | None]:
+    return {run.tags.get("transcription/gpu") for run in lab.dagster.runs.values()}
 
 
 def test_the_worklist_is_written_as_results_arrive(lab: Lab) -> None:
     seen: list[list[str | None]] = []
     lab.dagster.interfere = lambda operation, _: seen.append(lab.statuses) if operation == "LaunchRuns" else None
-    lab.run(3, threads=1)
-    assert seen == [[None, None, None], ["done", None, None], ["done", "done", None]]
+    lab.run(4)
+    assert seen == [[None] * 4, ["done", "done", None, None]]
+
+
+def test_each_recording_gets_the_run_of_its_job_and_only_a_transcription_the_models_config(lab: Lab) -> None:
+    lab.run(6, runs_per_gpu=3, jobs=dict(enumerate(["captions", "reindex", "publish", "transcribe", "refine"])))
+    assert lab.statuses == ["done"] * 6
+    made = {run.partition: (run.job, run.config) for run in lab.dagster.runs.values()}
+    assert [made[key] for key in lab.uuids] == [
+        ("captions", {}),
+        ("reindex", {}),
+        ("publish", {}),
+        ("transcribe_recordings", CONFIG),
+        ("refine", {}),
+        ("transcribe_recordings", CONFIG),
+    ]
+
+
+def test_an_imported_transcript_is_transcribed_over_only_where_its_entry_says_so(lab: Lab) -> None:
+    lab.dagster.imported = {uuid(0), uuid(1)}
+    lab.run(3, runs_per_gpu=3, jobs={1: "transcribe"})
+    jobs = {run.partition: run.job for run in lab.dagster.runs.values()}
+    assert [jobs[key] for key in lab.uuids] == ["refine", "transcribe_recordings", "transcribe_recordings"]
+
+
+def test_a_run_under_way_of_another_job_is_not_taken_for_ours(lab: Lab) -> None:
+    lab.dagster.add_run(uuid(0), job="captions")
+    same = lab.dagster.add_run(uuid(1), job="captions")
+    lab.run(2, jobs={0: "refine", 1: "captions"})
+    assert [run.job for run in lab.dagster.runs_of(uuid(0))] == ["captions", "refine"]
+    assert lab.dagster.runs_of(uuid(1)) == [same]
 
 
 def test_the_first_failure_stops_the_batch_and_what_runs_finishes(lab: Lab) -> None:
     lab.dagster.fates = {uuid(1): "FAILURE"}
     lab.dagster.events = [step_failure("audio", "ValueError: no audio stream")]
-    lab.run(6, threads=3)
-    assert lab.statuses == ["done", "failed", "done", None, None, None]
+    lab.run(6, runs_per_gpu=2)
+    assert lab.statuses == ["done", "failed", "done", "done", None, None]
     assert lab.written[1]["error"] == "audio: ValueError: no audio stream"
-    assert len(lab.dagster.runs) == 3
+    assert len(lab.dagster.runs) == 4
 
 
 def test_with_yes_the_rest_is_done(lab: Lab) -> None:
@@ -167,7 +227,7 @@ def test_with_yes_the_rest_is_done(lab: Lab) -> None:
 
 def test_what_waits_in_dagsters_queue_is_taken_back_after_a_failure(lab: Lab) -> None:
     lab.dagster.fates = {uuid(0): "FAILURE", uuid(2): "QUEUED"}
-    lab.run(3, threads=3)
+    lab.run(3, runs_per_gpu=2)
     assert lab.statuses == ["failed", "done", None]
     (run,) = lab.dagster.runs_of(uuid(2))
     assert run.status == "CANCELED"
@@ -288,7 +348,7 @@ def test_runs_that_dagster_will_never_make_end_the_batch(lab: Lab) -> None:
 def test_asked_to_stop_it_lets_finish_what_runs_and_takes_back_what_waits(lab: Lab) -> None:
     lab.dagster.fates = {uuid(1): "QUEUED"}
     lab.stop_after = {1: 1}
-    lab.run(5, threads=2)
+    lab.run(5)
     assert lab.statuses == ["done", None, None, None, None]
     assert len(lab.dagster.runs) == 2
     assert lab.display.notes == ["Nothing new starts; what runs finishes. Ctrl+C again ends it at once."]
@@ -297,7 +357,7 @@ def test_asked_to_stop_it_lets_finish_what_runs_and_takes_back_what_waits(lab: L
 def test_asked_twice_it_ends_what_runs_and_leaves_it_waiting(lab: Lab) -> None:
     lab.dagster.fates = dict.fromkeys([uuid(0), uuid(1)], "STARTED")
     lab.stop_after = {2: 1, 4: 1}
-    batch = lab.run(3, threads=2)
+    batch = lab.run(3)
     assert lab.statuses == [None, None, None]
     assert {run.status for run in lab.dagster.runs.values()} == {"CANCELED"}
     assert batch.outcomes == {}

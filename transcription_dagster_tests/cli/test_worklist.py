@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from dagster import AssetMaterialization
 from sqlalchemy import Engine
 
 from transcription_dagster import worklists
+from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.database.chunks import replace_chunks
 from transcription_dagster.database.embedding_models import EmbeddingModel
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, record_failure, register
+from transcription_dagster.defs.all_assets import code_versions
 from transcription_dagster.model import Term
+from transcription_dagster.settings import load_settings
 
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
@@ -52,6 +56,31 @@ def test_each_kind_lists_its_recordings(
     assert on_database("worklist", kind).exit_code == 0
     path = tmp_path / f"assets_{kind.strip('-').replace('-', '_')}.json"
     assert [entry["uuid"] for entry in json.loads(path.read_text())] == expected
+
+
+def test_stale_captions_are_cut_again_and_nothing_is_transcribed(
+    on_database: Command, engine: Engine, tmp_path: Path
+) -> None:
+    register(engine, [FULL])
+    versions = code_versions(load_settings())
+    with open_instance(load_settings()) as instance:
+        instance.add_dynamic_partitions("recordings", [A])
+        for asset in versions:
+            instance.report_runless_asset_event(AssetMaterialization(asset, partition=A))
+    publish(engine, Publication(A, "a", "A.", "en", "medium", 1, 1.0, {**versions, "captions_srt": "old"}))
+    result = on_database("worklist", "--stale", "-o", "list.json")
+    assert result.exit_code == 0
+    assert "list.json: 1 recordings (1 captions)" in result.output
+    (entry,) = worklists.load(tmp_path / "list.json").entries
+    assert entry.job == "captions"
+
+
+def test_an_imported_transcript_is_never_stale(on_database: Command, engine: Engine, tmp_path: Path) -> None:
+    register(engine, [FULL])
+    versions = {**code_versions(load_settings()), "audio": "imported", "transcript": "imported"}
+    publish(engine, Publication(A, "a", "A.", "en", "", 1, 1.0, versions))
+    assert on_database("worklist", "--stale", "-o", "list.json").exit_code == 0
+    assert worklists.load(tmp_path / "list.json").entries == ()
 
 
 def test_an_empty_worklist_is_a_worklist(on_database: Command, tmp_path: Path) -> None:

@@ -59,13 +59,14 @@ def test_the_missing_are_neither_published_nor_failed(catalogue: Engine) -> None
     ],
 )
 def test_the_stale_were_made_by_another_version(catalogue: Engine, present: dict, expected: set[str]) -> None:
-    assert uuids(stale(catalogue, present)) == expected
+    assert {recording.uuid for recording, _ in stale(catalogue, present)} == expected
 
 
 def test_published_again_by_the_new_version_it_is_stale_no_more(catalogue: Engine) -> None:
     newer = VERSIONS | {"captions_srt": "2"}
     publish(catalogue, publication(DONE, newer))
-    assert uuids(stale(catalogue, newer)) == {SILENT}
+    [(recording, assets)] = stale(catalogue, newer)
+    assert (recording.uuid, assets) == (SILENT, {"captions_srt"})
 
 
 def test_a_worklist_holds_what_batch_needs_to_know(engine: Engine) -> None:

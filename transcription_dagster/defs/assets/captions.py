@@ -5,14 +5,12 @@ import dagster as dg
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.versions import from_cues
 from transcription_dagster.model import Transcript
 from transcription_dagster.text.captions import make_cues
 from transcription_dagster.text.plain import to_text
 from transcription_dagster.text.quality import caption_findings
 from transcription_dagster.text.subtitles import to_srt, to_vtt
-
-#: Raised when the rules for cutting captions change what is written, so that older captions show as stale.
-CAPTIONS_VERSION = "1"
 
 
 @dg.asset(
@@ -30,7 +28,7 @@ def transcript_txt(transcript: Transcript) -> str:
 @dg.asset(
     partitions_def=recordings,
     group_name="captions",
-    code_version=CAPTIONS_VERSION,
+    code_version=from_cues("1"),
     automation_condition=REFRESH,
     kinds={"srt"},
     description="Captions as SubRip (`captions.srt`).",
@@ -55,7 +53,7 @@ def captions_srt(transcript: Transcript):
 @dg.asset(
     partitions_def=recordings,
     group_name="captions",
-    code_version=CAPTIONS_VERSION,
+    code_version=from_cues("1"),
     automation_condition=REFRESH,
     kinds={"webvtt"},
     description="Captions as WebVTT (`captions.vtt`).",

@@ -12,6 +12,7 @@ from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.insight_metadata import insight_metadata
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.versions import from_corrected_cues
 from transcription_dagster.model import Transcript
 from transcription_dagster.queueing.embedding_request import EmbeddingRequest
 from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG
@@ -23,7 +24,7 @@ from transcription_dagster.text.quality import Finding, Severity
 
 def embeddings_code_version(settings: Settings) -> str:
     """Changes with the embedding model, whose vectors cannot be compared with another's."""
-    return f"1-{settings.embedder.rsplit('/', 1)[-1]}"
+    return from_corrected_cues(f"1-{settings.embedder.rsplit('/', 1)[-1]}")
 
 
 def insights_code_version(settings: Settings) -> str:

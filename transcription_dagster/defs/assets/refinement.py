@@ -12,6 +12,7 @@ from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.refinement_batches import refined_by_batch
 from transcription_dagster.defs.refinement_metadata import refinement_metadata
 from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.versions import from_corrected_cues
 from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.direct import SWITCHED_OFF, refine
 from transcription_dagster.refinement.results import Refined, RefinementSettings
@@ -95,7 +96,7 @@ def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Set
 @dg.asset(
     partitions_def=recordings,
     group_name="refinement",
-    code_version="1",
+    code_version=from_corrected_cues("1"),
     automation_condition=REFRESH,
     kinds={"srt"},
     description="The captions with the refined text (`refined.srt`): every cue keeps its time.",
@@ -120,7 +121,7 @@ def refined_srt(transcript: Transcript, refined_txt: str):
 @dg.asset(
     partitions_def=recordings,
     group_name="refinement",
-    code_version="1",
+    code_version=from_corrected_cues("1"),
     automation_condition=REFRESH,
     kinds={"webvtt"},
     description="The captions with the refined text (`refined.vtt`): every cue keeps its time.",

@@ -1,0 +1,79 @@
+"""The cheapest job that mends a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+import pytest
+
+from transcription_dagster.defs.all_assets import code_versions
+from transcription_dagster.defs.mending import Mending
+from transcription_dagster.settings import load_settings
+
+RECORDING = "00000000-0000-0000-0000-000000000001"
+NOTHING: frozenset[str] = frozenset()
+TRANSCRIBED = frozenset({"audio", "transcript"})
+IMPORTED = frozenset({"transcript"})
+ALL_ELSE = frozenset(code_versions(load_settings(refinement="direct"))) - TRANSCRIBED
+
+
+def job(
+    instance: dg.DagsterInstance, made: Iterable[str], outdated: Iterable[str] = (), *, failed: bool = False,
+    refinement: str = "direct",
+) -> str | None:  # fmt: skip
+    """The job for a recording that has the assets `made`."""
+    instance.add_dynamic_partitions("recordings", [RECORDING])
+    for asset in made:
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=RECORDING))
+    return Mending(instance, load_settings(refinement=refinement)).job(RECORDING, set(outdated), failed=failed)
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (NOTHING, None),
+        ({"audio"}, None),
+        (IMPORTED, "refine"),
+        (TRANSCRIBED, "refine"),
+        (IMPORTED | ALL_ELSE - {"insights"}, "rebuild"),
+        (TRANSCRIBED | ALL_ELSE - {"captions_vtt", "publication"}, "captions"),
+        (TRANSCRIBED | ALL_ELSE - {"embeddings", "publication"}, "reindex"),
+        (IMPORTED | ALL_ELSE, "publish"),
+    ],
+)
+def test_what_is_missing_is_made_and_nothing_is_transcribed_that_was(
+    instance: dg.DagsterInstance, made: frozenset[str], expected: str | None
+) -> None:
+    assert job(instance, made) == expected
+
+
+@pytest.mark.parametrize(
+    ("made", "outdated", "expected"),
+    [
+        (TRANSCRIBED, {"captions_srt"}, "captions"),
+        (TRANSCRIBED, {"embeddings"}, "reindex"),
+        (TRANSCRIBED, {"insights", "embeddings"}, "rebuild"),
+        (TRANSCRIBED, {"refined_txt", "refined_srt"}, "refine"),
+        (TRANSCRIBED, {"transcript", "captions_srt"}, None),
+        (IMPORTED, {"captions_srt"}, "captions"),
+        # Published by a version of the program that did not tell imported transcripts apart.
+        (IMPORTED, {"transcript", "audio"}, "publish"),
+    ],
+)
+def test_what_is_stale_is_made_anew(
+    instance: dg.DagsterInstance, made: frozenset[str], outdated: set[str], expected: str | None
+) -> None:
+    assert job(instance, made | ALL_ELSE, outdated) == expected
+
+
+@pytest.mark.parametrize(("made", "expected"), [(TRANSCRIBED, None), (IMPORTED, "refine")])
+def test_what_failed_is_tried_from_the_audio_on_unless_its_transcript_was_imported(
+    instance: dg.DagsterInstance, made: frozenset[str], expected: str | None
+) -> None:
+    assert job(instance, made | ALL_ELSE, failed=True) == expected
+
+
+def test_where_claude_answers_in_batches_a_stale_refinement_is_asked_for_again(instance: dg.DagsterInstance) -> None:
+    assert job(instance, TRANSCRIBED | ALL_ELSE, {"refined_txt"}, refinement="batch") == "refine"
+    assert job(instance, (), {"captions_vtt"}, refinement="batch") == "captions"
