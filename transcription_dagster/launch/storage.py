@@ -13,16 +13,16 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
 from typing import Any, TypeVar
 
 import psycopg2
-from dagster import DagsterEventType, EventLogEntry, RunsFilter
+from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, EventLogEntry, RunsFilter
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.config import PostgresStorageConfig
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, JobBucket, TagBucket
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
@@ -35,10 +35,11 @@ from dagster_postgres.utils import (
     set_pg_statement_timeout,
 )
 from psycopg2.errors import QueryCanceled, ReadOnlySqlTransaction
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from transcription_dagster.errors import DatabaseUnavailable
+from transcription_dagster.launch.run_queue import FRONT, WAITING
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +146,25 @@ class PatientRunStorage(_Connected, PostgresRunStorage):
         # Dagster reads the columns from the catalogue at every look at a run, though they do not change under it.
         self._has_run_times = self._has_run_times or super().has_run_stats_index_cols()
         return self._has_run_times
+
+    def get_runs(
+        self,
+        filters: RunsFilter | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+        bucket_by: JobBucket | TagBucket | None = None,
+        ascending: bool = False,
+    ) -> Sequence[DagsterRun]:
+        """Return runs; of those that wait, in order and page by page, only the ones that could be launched now.
+
+        That is how the daemon asks, at every look at the queue, and nobody else: lists in the UI begin with the newest.
+        """
+        if filters == WAITING and ascending and limit is not None:
+            front = [row["run_id"] for row in self.fetchall(text(FRONT))]
+            if not front:
+                return []
+            filters = RunsFilter(run_ids=front, statuses=[DagsterRunStatus.QUEUED])
+        return super().get_runs(filters, cursor, limit, bucket_by, ascending)
 
 
 @_patient

@@ -15,6 +15,7 @@ from dagster import DagsterInstance
 
 from transcription_dagster.database.connection import upgrade
 from transcription_dagster.errors import TranscriptionError
+from transcription_dagster.launch.run_queue import index_run_queue
 from transcription_dagster.queueing.app import database_errors
 from transcription_dagster.settings import load_settings
 
@@ -29,6 +30,7 @@ def upgrade_tables(url: str) -> None:
         upgrade(url)
         with DagsterInstance.get() as instance:
             instance.upgrade()
+        index_run_queue(url)
 
 
 if __name__ == "__main__":
