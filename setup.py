@@ -53,6 +53,9 @@ setup(
         "rapidfuzz>=3.13",
         "typing-extensions>=4.12",
         "yake>=0.6",
+        "charset-normalizer>=3.4",
+        "regex>=2025.9",
+        "wordfreq>=3.1",
         "vaderSentiment>=3.3",
     ],
     extras_require={

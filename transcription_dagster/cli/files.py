@@ -1,10 +1,13 @@
-"""Reading and writing of the filters: a path or `-`, UTF-8 whatever the terminal says."""
+"""Reading and writing of the filters: a path or `-`, whatever encoding the terminal has."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+
+from transcription_dagster.errors import InvalidCaptions
+from transcription_dagster.text.encodings import EncodedText, decode
 
 #: An argument that is an existing file, or `-` for standard input.
 INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
@@ -18,22 +21,26 @@ def read_input(path: str) -> bytes:
         return stream.read()
 
 
-def read_text(path: str) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark; anything else is bad usage."""
+def read_encoded(path: str, encoding: str | None = None) -> EncodedText:
+    """The text of a file in the encoding given, or the one it shows, which is told where it had to be concluded."""
+    name = "standard input" if path == "-" else path
     try:
-        return read_input(path).decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        name = "standard input" if path == "-" else path
-        raise click.UsageError(f"{name} is not a text in UTF-8: byte {problem.start} is not") from None
+        content = decode(read_input(path), encoding)
+    except InvalidCaptions as error:
+        raise InvalidCaptions(f"{name}: {error}") from None
+    if content.guessed:
+        click.echo(f"{name} is not UTF-8: read as {content.encoding} (--encoding names another)", err=True)
+    return content
 
 
-def write_output(path: str | None, text: str) -> None:
-    """Write the text to a file, which is replaced whole or not at all, or to standard output."""
+def write_output(path: str | None, content: str | bytes) -> None:
+    """Write the content to a file, which is replaced whole or not at all, or to standard output; a text in UTF-8."""
+    data = content.encode() if isinstance(content, str) else content
     if path is None or path == "-":
-        click.echo(text.encode(), nl=False)
+        click.echo(data, nl=False)
         return
-    with click.open_file(path, "w", encoding="utf-8", atomic=True) as stream:
-        stream.write(text)
+    with click.open_file(path, "wb", atomic=True) as stream:
+        stream.write(data)
 
 
 def extension(path: str | None) -> str:

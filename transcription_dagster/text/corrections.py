@@ -100,18 +100,26 @@ def correct_cues(cues: Sequence[Cue], corrected_text: str, limits: CaptionLimits
     limits = limits or CaptionLimits()
     slots, old = _slots(cues)
     new = tokenize(_undashed(corrected_text) if any(slot.dashed for slot in slots) else corrected_text)
-    before, after = [token.text for _, token in old], [token.text for token in new]
-    blocks = align(before, after)
-    share = related_share(before, after, blocks)
+    said: list[list[Token]] = [[] for _ in slots]
+    places = places_of([token.text for _, token in old], [token.text for token in new])
+    for token, place in zip(new, places, strict=True):
+        said[old[place][0]].append(token)
+    return _rebuilt(cues, slots, old, said, limits)
+
+
+def places_of(old: Sequence[str], new: Sequence[str]) -> list[int]:
+    """For each word of a corrected text, the index of the old word whose place it takes; it never goes backward.
+
+    Raises `UnrelatedText` if the two wordings have too little in common.
+    """
+    blocks = align(old, new)
+    share = related_share(old, new, blocks)
     if share < _LEAST_RELATED:
         raise UnrelatedText(
             f"the corrected text shares only {share:.0%} of its letters with the captions: "
             f"it does not seem to belong to them"
         )
-    said: list[list[Token]] = [[] for _ in slots]
-    for token, place in zip(new, _places(before, after, blocks), strict=True):
-        said[old[place][0]].append(token)
-    return _rebuilt(cues, slots, old, said, limits)
+    return list(_places(old, new, blocks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,7 @@ def _places(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block]) -> 
         before, after = old[block.old_first : block.old_stop], new[block.new_first : block.new_stop]
         if before:
             yield from (block.old_first + number for number in counterparts(before, after))
-        elif block.old_first and not (block.old_first < len(old) and closes_sentence(old[block.old_first - 1])):
+        elif block.old_first and not (block.old_first < len(old) and closes_sentence(new[block.new_first - 1])):
             yield from repeat(block.old_first - 1, len(after))
         else:
             yield from repeat(block.old_first, len(after))

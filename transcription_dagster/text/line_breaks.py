@@ -40,11 +40,16 @@ def break_lines(words: Sequence[Word], max_lines: int, max_characters: int) -> t
     Every word is whole and in exactly one line. A word wider than a line has a line of its own that is too wide; if
     the words do not fit `max_lines`, the lines are too wide, never too many.
     """
-    if not words:
-        return ()
-    layout = _Layout(words, max_characters)
-    stops = layout.best_stops(min(max_lines, layout.fewest_lines()))
+    stops = line_stops(words, max_lines, max_characters)
     return tuple(join_words(words[start:stop]) for start, stop in pairwise([0, *stops]))
+
+
+def line_stops(words: Sequence[Word], max_lines: int, max_characters: int) -> list[int]:
+    """Where each line stops that `break_lines` makes of the words."""
+    if not words:
+        return []
+    layout = _Layout(words, max_characters)
+    return layout.best_stops(min(max_lines, layout.fewest_lines()))
 
 
 class _Layout:

@@ -1,0 +1,198 @@
+"""SRT and WebVTT files as people have them, read without losing a byte.
+
+The libraries that read subtitles (pysubs2, srt, webvtt-py) keep cues, not files: identifiers, notes, styles, settings
+and line endings are gone when they write. Here the file stays its own lines, and a cue is a range of them, so that
+what nobody corrects is written back as it was. What cannot be read is refused with its line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from transcription_dagster.errors import InvalidCaptions
+
+CaptionKind = Literal["srt", "vtt"]
+
+_TIME = r"(?:([0-9]{1,5}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,3}))?"
+_TIMING = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+#: Minutes, seconds and a fraction, or hours too, with the faults that people make in them: spaces, signs, semicolons.
+_TIME_LIKE = r"-?\s*\d+(?:\s*[:;]\s*-?\s*\d+){1,3}(?:\s*[.,;]\s*-?\s*\d+)"
+_TIMING_LIKE = re.compile(rf"{_TIME_LIKE}\s*\S{{0,3}}\s*{_TIME_LIKE}(?:\s.*)?")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+_VTT_BLOCKS = ("NOTE", "STYLE", "REGION")
+_HEADER_FIELD = re.compile(r"[A-Za-z][\w-]*\s*[:=]")
+
+
+@dataclass(frozen=True, slots=True)
+class FileCue:
+    """A cue as a range of the file's lines: its block begins at `head`, its text is `first` up to `stop`."""
+
+    start_ms: int
+    end_ms: int
+    head: int
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionFile:
+    """The lines of a file with their endings, which joined are the file, and the cues among them."""
+
+    kind: CaptionKind
+    lines: tuple[str, ...]
+    cues: tuple[FileCue, ...]
+
+
+def caption_kind(text: str) -> CaptionKind | None:
+    """Which captions a text is, by its first lines: the header of WebVTT, or something like a timing; else None."""
+    lines = [bare for line in _LINE.findall(text[:10_000]) if (bare := _bare(line))][:2]
+    if lines and re.match(r"WEBVTT(?:\s|\Z)", lines[0]):
+        return "vtt"
+    timed = any(_TIMING.fullmatch(line) or _TIMING_LIKE.fullmatch(line) or "-->" in line for line in lines)
+    return "srt" if timed else None
+
+
+def parse_srt(text: str) -> CaptionFile:
+    """Read SRT: counters may be missing or wrong, times may have a dot or no fraction, cues may hold empty lines.
+
+    Raises `InvalidCaptions`, with the line, for text without a timing, a timing that cannot be read, and a cue that
+    ends before it starts.
+    """
+    return _Reader(text, "srt").parse()
+
+
+def parse_vtt(text: str) -> CaptionFile:
+    """Read WebVTT. Raises `InvalidCaptions` if the header is missing, and as `parse_srt` does."""
+    if not re.match(r"\ufeff?WEBVTT(?:[ \t\r\n]|\Z)", text):
+        raise InvalidCaptions("line 1: the captions do not begin with WEBVTT, as WebVTT has to")
+    return _Reader(text, "vtt").parse()
+
+
+def _bare(line: str) -> str:
+    return line.strip().removeprefix("\ufeff").strip()
+
+
+class _Reader:
+    """One reading of a file."""
+
+    def __init__(self, text: str, kind: CaptionKind) -> None:
+        self._kind: CaptionKind = kind
+        self._lines = tuple(_LINE.findall(text))
+        self._bare = [_bare(line) for line in self._lines]
+
+    def parse(self) -> CaptionFile:
+        timings = [(number, match) for number, line in enumerate(self._bare) if (match := _TIMING.fullmatch(line))]
+        heads = list(self._heads([number for number, _ in timings]))
+        cues = []
+        for place, (number, match) in enumerate(timings):
+            limit = heads[place + 1] if place + 1 < len(heads) else len(self._lines)
+            start_ms, end_ms = _milliseconds(match.groups()[:4]), _milliseconds(match.groups()[4:])
+            if end_ms < start_ms:
+                raise InvalidCaptions(f"line {number + 1}: cue {place + 1} ends before it starts")
+            cues.append(FileCue(start_ms, end_ms, heads[place], number + 1, self._text_stop(number + 1, limit)))
+        self._check(cues)
+        return CaptionFile(self._kind, self._lines, tuple(cues))
+
+    def _heads(self, timings: Sequence[int]) -> Iterator[int]:
+        """Where the block of each timing begins: at its counter or identifier, if it has one."""
+        before, counter = -1, 0
+        for number in timings:
+            above = number - 1
+            named = above > before and bool(self._bare[above])
+            apart = above - 1 <= before or not self._bare[above - 1]
+            if named and self._kind == "srt":
+                found = _counter(self._bare[above])
+                named = found is not None and (apart or found == counter + 1)
+                counter = found if named and found is not None else counter
+            elif named:
+                named = apart and above > 0
+            yield above if named else number
+            before = number
+
+    def _text_stop(self, first: int, limit: int) -> int:
+        """Where a cue's text stops: in WebVTT at the first empty line, in SRT before the next block."""
+        if self._kind == "vtt":
+            return next((row for row in range(first, limit) if not self._lines[row].rstrip("\r\n")), limit)
+        while limit > first and not self._bare[limit - 1]:
+            limit -= 1
+        return limit
+
+    def _check(self, cues: Sequence[FileCue]) -> None:
+        """Refuse what stands outside of cues without a meaning, and what inside them was meant as a timing."""
+        before = 0
+        for cue in cues:
+            self._check_between(before, cue.head, started=before > 0)
+            self._check_text(cue)
+            before = cue.stop
+        self._check_between(before, len(self._lines), started=before > 0)
+
+    def _check_text(self, cue: FileCue) -> None:
+        counter = _counter(self._bare[cue.head])
+        for row in range(cue.first, cue.stop):
+            line, above = self._bare[row], self._bare[row - 1]
+            in_place_of_timing = row > cue.first and (not above or _counter(above) is not None)
+            if "-->" in line or (in_place_of_timing and _TIMING_LIKE.fullmatch(line)):
+                raise self._no_timing(row)
+            starts_block = row > cue.first and not above and row + 1 < cue.stop and bool(self._bare[row + 1])
+            if starts_block and counter is not None and _counter(line) == counter + 1:
+                raise self._no_timing(row + 1)
+
+    def _check_between(self, first: int, stop: int, *, started: bool) -> None:
+        row = first
+        if self._kind == "vtt" and not started:
+            while row < stop and self._bare[row]:
+                row += 1
+        while row < stop:
+            block = row
+            while row < stop and self._bare[row]:
+                row += 1
+            self._check_block(block, row, started=started)
+            row += 1
+
+    def _check_block(self, first: int, stop: int, *, started: bool) -> None:
+        rows = range(first, stop)
+        for row in rows:
+            if "-->" in self._bare[row] or _TIMING_LIKE.fullmatch(self._bare[row]):
+                raise self._no_timing(row)
+        if not rows or (self._kind == "srt" and all(_counter(self._bare[row]) is not None for row in rows)):
+            return
+        opening = self._bare[first]
+        if self._kind == "vtt" and opening.split()[0] in _VTT_BLOCKS:
+            return
+        if self._kind == "vtt" and not started and all(_HEADER_FIELD.match(self._bare[row]) for row in rows):
+            return
+        place = "has no timing" if started else "stands before any timing"
+        raise InvalidCaptions(f"line {first + 1}: {opening[:60]!r} {place} (00:00:01,000 --> 00:00:02,500)")
+
+    def _no_timing(self, row: int) -> InvalidCaptions:
+        line = self._bare[row]
+        fault = _timing_fault(line)
+        return InvalidCaptions(
+            f"line {row + 1}: {line[:60]!r} cannot be read as a timing: {fault}; "
+            f"write it like 00:00:01,000 --> 00:00:02,500"
+        )
+
+
+def _timing_fault(line: str) -> str:
+    if re.search(r"(?:\A|[:.,;>\s])-\s*\d", line):
+        return "a time is negative"
+    if "-->" not in line:
+        return "the arrow between the times has to be -->"
+    if re.search(r"\d\s+[:.,;]|[:.,;]\s+\d", line):
+        return "there are spaces inside a time"
+    if re.search(r"[0-9]{6,}:", line):
+        return "there are too many hours"
+    return "a time has the wrong form"
+
+
+def _counter(line: str) -> int | None:
+    return int(line) if line.isdecimal() and len(line) <= 9 else None
+
+
+def _milliseconds(groups: Sequence[str | None]) -> int:
+    hours, minutes, seconds, fraction = groups
+    whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
+    return whole * 1000 + int((fraction or "0").ljust(3, "0"))
