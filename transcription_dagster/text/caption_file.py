@@ -16,7 +16,7 @@ from transcription_dagster.errors import InvalidCaptions
 
 CaptionKind = Literal["srt", "vtt"]
 
-_TIME = r"(?:([0-9]{1,5}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,3}))?"
+_TIME = r"(?:([0-9]{1,6}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,3}))?"
 _TIMING = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
 #: Minutes, seconds and a fraction, or hours too, with the faults that people make in them: spaces, signs, semicolons.
 _TIME_LIKE = r"-?\s*\d+(?:\s*[:;]\s*-?\s*\d+){1,3}(?:\s*[.,;]\s*-?\s*\d+)"
@@ -183,7 +183,7 @@ def _timing_fault(line: str) -> str:
         return "the arrow between the times has to be -->"
     if re.search(r"\d\s+[:.,;]|[:.,;]\s+\d", line):
         return "there are spaces inside a time"
-    if re.search(r"[0-9]{6,}:", line):
+    if re.search(r"[0-9]{7,}:", line):
         return "there are too many hours"
     return "a time has the wrong form"
 
