@@ -12,15 +12,14 @@ from functools import lru_cache
 
 from transcription_dagster.model import Word
 from transcription_dagster.text.function_words import (
-    ABBREVIATIONS,
     CONJUNCTIONS,
     FUNCTION_WORDS,
-    MONTHS,
     NAME_LINKS,
     NUMBER_WORDS,
     TITLES,
     UNITS,
 )
+from transcription_dagster.text.languages import MONTH_NAMES, abbreviates, abbreviation, never_apart
 
 #: Costs of a break, cheapest first. Only their order and rough distance matter.
 SENTENCE_END = 0.0
@@ -33,6 +32,8 @@ ANYWHERE = 9.0
 AFTER_FUNCTION_WORD = 15.0
 INSIDE_NAME_OR_NUMBER = 32.0
 INSIDE_WORD = 80.0
+#: Where a script or language forbids it: dearer than anything but a line that is too wide.
+FORBIDDEN = 400.0
 
 #: Seconds of silence that count as a pause, and as a pause as good as a full stop.
 PAUSE_SECONDS = 0.35
@@ -54,6 +55,7 @@ class _Token:
 
     core: str
     full_stop: bool
+    stop: bool
     sentence_mark: bool
     clause_mark: bool
     capitalised: bool
@@ -75,10 +77,10 @@ def _token(text: str) -> _Token:
     low = core.lower()
     bare = text.rstrip(_CLOSERS)
     mark = bare[-1:]
-    abbreviation = mark == "." and (low in ABBREVIATIONS or (len(core) == 1 and core.isalpha() and low != "i"))
     return _Token(
         core=low,
-        full_stop=mark in (".", "…") and not abbreviation,
+        full_stop=mark == "…" or (mark == "." and not abbreviation(low)),
+        stop=mark == ".",
         sentence_mark=mark != "" and mark in _SENTENCE_MARKS,
         clause_mark=mark != "" and mark in _CLAUSE_MARKS,
         capitalised=core[:1].isupper(),
@@ -101,18 +103,27 @@ def ends_sentence(before: Word, after: Word | None) -> bool:
     if after is None:
         return True
     token = _token(before.text)
+    if never_apart(before.text, after.text):
+        return False
     if token.sentence_mark:
         return True
-    return token.full_stop and not _token(after.text).lower_start and not _inside_word(before, after)
+    follows = _token(after.text)
+    if not token.full_stop or (token.stop and abbreviates(token.core, follows.core)):
+        return False
+    return not follows.lower_start and not _inside_word(before, after)
 
 
 def break_cost(before: Word, after: Word) -> float:
     """What it costs to end a line or a cue between two neighbouring words: 0 at the end of a sentence, and upwards."""
+    if never_apart(before.text, after.text):
+        return FORBIDDEN
     if _inside_word(before, after):
         return INSIDE_WORD
     if ends_sentence(before, after):
         return SENTENCE_END
     token = _token(before.text)
+    if token.stop and abbreviates(token.core, _token(after.text).core):
+        return INSIDE_NAME_OR_NUMBER
     cost = CLAUSE_END if token.clause_mark or token.full_stop else _plain_cost(token, _token(after.text))
     pause = after.start - before.end
     if pause >= LONG_PAUSE_SECONDS:
@@ -143,5 +154,5 @@ def _one_name(before: _Token, after: _Token) -> bool:
 
 def _one_number(before: _Token, after: _Token) -> bool:
     if before.number:
-        return after.number or after.core in UNITS or after.core in MONTHS
-    return after.number and before.core in MONTHS
+        return after.number or after.core in UNITS or after.core in MONTH_NAMES
+    return after.number and before.core in MONTH_NAMES

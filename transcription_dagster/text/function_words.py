@@ -3,45 +3,42 @@
 from __future__ import annotations
 
 
-def _set(*texts: str) -> frozenset[str]:
+def word_set(*texts: str) -> frozenset[str]:
+    """The words of some texts."""
     return frozenset(word for text in texts for word in text.split())
 
 
-#: Written with a full stop that ends no sentence.
-ABBREVIATIONS = _set(
-    "mr mrs ms dr prof st sen gov gen col capt lt sgt rev hon jr sr vs etc fig vol approx dept est inc ltd co corp",
-    "jan feb mar apr jun jul aug sep sept oct nov dec e.g i.e a.m p.m u.s u.k bzw ca usw mme mlle sra",
-)
 #: Part of the name that follows.
-TITLES = _set("mr mrs ms dr prof st sen gov gen col capt lt sgt rev president professor doctor sir lady")
-NUMBER_WORDS = _set(
+TITLES = word_set("mr mrs ms dr prof st sen gov gen col capt lt sgt rev president professor doctor sir lady")
+NUMBER_WORDS = word_set(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen",
     "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion",
     "trillion dozen point",
 )
 #: Part of the number before them.
-UNITS = _set(
+UNITS = word_set(
     "percent per cent degrees hours minutes seconds days weeks months years dollars euros pounds cents kilometres",
     "kilometers metres meters miles feet inches kilos kilograms grams tons litres liters watts hertz volts am pm a.m",
     "p.m km m cm mm kg mg h ms hz khz mhz ghz kb mb gb tb",
 )
-MONTHS = _set("january february march april may june july august september october november december")
+MONTHS = word_set("january february march april may june july august september october november december")
 #: What leans on the word that follows: articles, prepositions, conjunctions, possessives, auxiliaries, pronouns.
 #: One set for the languages of Western Europe: the few false friends among them cost a slightly worse line.
-FUNCTION_WORDS = _set(
+FUNCTION_WORDS = word_set(
     "a an the this that these those my your his her its our their some any no every each and or but nor so yet",
     "because although though while when where which who whom whose if unless until since as than whether of in on at",
     "to for from by with without within into onto over under above below between among through during before after",
     "about against around behind beyond near off out toward towards upon is are was were be been being am have has",
     "had do does did will would shall should can could may might must i you he she it we they not very more most",
     "der die das den dem des ein eine einen einem einer und oder aber weil dass wenn als von mit nach bei aus für auf",
-    "im ich du er sie wir ihr le la les un une et ou mais que qui dans sur pour par avec sans ce cette el los las una",
-    "uno y o pero en con sin por para se lo il gli e ma di da nel della um uma os não na het een van maar met voor op",
+    "im ich du er sie wir ihr le la les un une au aux du à et ou mais que qui dans sur pour par avec sans ce",
+    "cette el los las una uno y o pero en con sin por para se lo il gli e ma di da nel della um uma os não na het",
+    "een van maar met voor op",
 )
 #: Those among them that begin a clause.
-CONJUNCTIONS = _set(
+CONJUNCTIONS = word_set(
     "and or but nor so yet because although though while when where which who whom whose that if unless until since",
     "than whether und oder aber weil dass wenn et ou mais que qui y pero ma maar",
 )
 #: What stands inside names, as in "Bank of England".
-NAME_LINKS = _set("of de des du del della di da do van von der den la")
+NAME_LINKS = word_set("of de des du del della di da do van von der den la")

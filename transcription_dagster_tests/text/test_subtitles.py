@@ -185,5 +185,5 @@ def test_the_shape_of_captions_is_kept_in_both_formats() -> None:
 
 @pytest.mark.parametrize("hours", ["9" * 7, "9" * 5_000])
 def test_hours_of_too_many_digits_are_refused(hours: str) -> None:
-    with pytest.raises(InvalidCaptions, match="line 2: .*there are too many hours"):
+    with pytest.raises(InvalidCaptions, match=r"line 2: .*there are too many hours"):
         read_srt(f"1\n00:00:01,000 --> {hours}:00:02,000\nhello\n")
