@@ -34,6 +34,19 @@ def test_gpus_can_be_chosen_and_each_is_taken_once(settings: Settings):
     assert make(settings, gpus="1, 0,1").executors == ("1", "0")
 
 
+def test_so_many_executors_take_the_first_of_the_gpus_or_share_the_cpu(settings: Settings):
+    assert make(settings, executors=1).executors == ("0",)
+    assert make(settings, executors=1, gpus="1,0").executors == ("1",)
+    assert make(settings, executors=1).run_workers == min(3, os.cpu_count() or 1)
+    assert make(settings, there=(), executors=3).executors == ("cpu:0", "cpu:1", "cpu:2")
+    assert make(settings, gpus="none", executors=2).executors == ("cpu:0", "cpu:1")
+
+
+def test_more_executors_than_gpus_are_refused(settings: Settings):
+    with pytest.raises(StackError, match="2 executors need as many GPUs; to be used are 1"):
+        make(settings, gpus="1", executors=2)
+
+
 def test_the_setting_chooses_when_the_call_does_not(settings: Settings):
     chosen = settings.model_copy(update={"gpus": "1"})
     assert make(chosen).executors == ("1",)
