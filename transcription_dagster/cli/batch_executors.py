@@ -30,6 +30,8 @@ class ExecutorShare:
         self._in_flight: dict[str, str] = {}
         self._missing_since: dict[str, float] = {}
         self._alive = 0
+        self._has_to_choose = False
+        self._taken_back: set[str] = set()
 
     def look(self, pool: PoolStatus, now: float) -> list[str]:
         """Take in who is there at `now` (seconds on a clock that never steps); return the runs to take back.
@@ -39,18 +41,29 @@ class ExecutorShare:
         """
         self._alive = len(pool.alive("gpu"))
         known = sum(worker.kind == "gpu" for worker in pool.workers)
+        self._has_to_choose = self._executors is not None and known > self._executors
         alive = Counter(_pin(worker.device or "") for worker in pool.alive("gpu"))
         gone = self._gone({*self._chosen, *self._in_flight.values()} - {ANY_GPU, *alive}, now)
-        if self._executors is None or known <= self._executors:
-            self._chosen = {}
-        else:
+        if self._executors is not None and self._has_to_choose:
             kept = {device: alive.get(device, count) for device, count in self._chosen.items() if device not in gone}
-            self._chosen = _choose(alive, kept, self._executors)
-        return [run for run, device in self._in_flight.items() if device in gone]
+            chosen = _choose(alive, kept, self._executors)
+            if not chosen and self._chosen:
+                # No other device will do: what was chosen is waited for.
+                return []
+            if not chosen and alive:
+                raise StackError(_too_many(self._executors, min(alive.values())))
+            self._chosen = chosen
+        else:
+            self._chosen = {}
+        stranded = [run for run, device in self._in_flight.items() if device in gone and run not in self._taken_back]
+        self._taken_back.update(stranded)
+        return stranded
 
     @property
     def limit(self) -> int:
         """How many runs to have in flight."""
+        if self._has_to_choose and not self._chosen:
+            return 0
         executors = sum(self._chosen.values()) or self._alive
         return max(1, self._runs_per_gpu * executors * _AHEAD)
 
@@ -82,12 +95,14 @@ def _choose(alive: Mapping[str, int], kept: Mapping[str, int], executors: int) -
     for device, count in sorted(alive.items(), key=lambda item: (item[1], item[0])):
         if device not in chosen and sum(chosen.values()) + count <= executors:
             chosen[device] = count
-    if alive and not chosen:
-        raise StackError(
-            f"--threads {executors}: each device has at least {min(alive.values())} executors, on several machines, "
-            "and a run cannot be pinned to one of them; leave --threads out, or name more"
-        )
     return chosen
+
+
+def _too_many(executors: int, fewest: int) -> str:
+    return (
+        f"--threads {executors}: each device has at least {fewest} executors, on several machines, and a run cannot be "
+        "pinned to one of them; leave --threads out, or name more"
+    )
 
 
 def _pin(device: str) -> str:

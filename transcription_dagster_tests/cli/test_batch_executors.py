@@ -58,7 +58,23 @@ def test_an_executor_that_starts_again_keeps_its_runs_and_one_that_stays_away_lo
     assert share.look(pool("cuda:0", "cuda:1"), 65) == []
     assert share.look(away, 70) == []
     assert share.look(away, 131) == ["a"]
+    assert share.look(away, 132) == []
     assert pins(share, 1) == ["1"]
+
+
+def test_where_no_other_device_will_do_the_chosen_one_is_waited_for() -> None:
+    share = ExecutorShare(1, runs_per_gpu=3)
+    share.look(pool("cuda:0", "cuda:1", "cuda:1"), 0)
+    share.in_flight({"a": "0"})
+    away = pool("cuda:0", "cuda:1", "cuda:1", cuda_0="dead")
+    assert [share.look(away, now) for now in (1, 100, 200)] == [[], [], []]
+    assert pins(share, 1) == ["0"]
+
+
+def test_nothing_is_asked_for_while_no_executor_can_be_chosen() -> None:
+    share = ExecutorShare(1, runs_per_gpu=3)
+    share.look(pool("cuda:0", "cuda:1", cuda_0="starting", cuda_1="starting"), 0)
+    assert share.limit == 0
 
 
 def test_a_gpu_that_restarts_does_not_open_the_others_to_the_batch() -> None:

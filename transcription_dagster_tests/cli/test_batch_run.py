@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import pytest
 
+from transcription_dagster.cli import batch_executors
 from transcription_dagster.cli.batch_patience import Surroundings
 from transcription_dagster.cli.batch_report import Outcome, Progress
 from transcription_dagster.cli.batch_run import BatchRun, Orders
@@ -60,6 +61,8 @@ class Lab:
         self.stop_after: dict[int, int] = {}
         self.looks = 0
         self.executors = 1
+        #: Devices whose executor has died.
+        self.dead: set[str] = set()
         self.stack_lives = True
         self.database_answers = True
         self._client = client
@@ -102,7 +105,8 @@ class Lab:
     def _read_pool(self) -> PoolStatus:
         if not self.database_answers:
             raise DatabaseUnavailable("the database did not answer")
-        return PoolStatus(tuple(executor(f"cpu:{number}") for number in range(self.executors)), {})
+        devices = [f"cpu:{number}" for number in range(self.executors)]
+        return PoolStatus(tuple(executor(device, dead=device in self.dead) for device in devices), {})
 
     def _check(self) -> None:
         if not self.stack_lives:
@@ -118,8 +122,9 @@ def uuid(number: int) -> str:
     return f"00000000-0000-0000-0000-{number:012}"
 
 
-def executor(device: str) -> WorkerStatus:
-    return WorkerStatus(device, "gpu", "host", 1, device, "tiny", "idle", None, None, 0, 1, None, 0.1)
+def executor(device: str, *, dead: bool = False) -> WorkerStatus:
+    state = "dead" if dead else "idle"
+    return WorkerStatus(device, "gpu", "host", 1, device, "tiny", state, None, None, 0, 1, None, 0.1)
 
 
 @pytest.fixture
@@ -168,6 +173,29 @@ def test_runs_are_pinned_to_the_executors_that_may_be_used(lab: Lab, threads: in
     lab.executors = 3
     lab.run(12, threads=threads, runs_per_gpu=2)
     assert pins(lab) == used
+
+
+def test_runs_of_an_executor_that_stays_away_are_done_by_another(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_executors, "_GONE_SECONDS", 0.0)
+    lab.executors = 2
+    lab.dagster.fates = {uuid(0): "STARTED"}
+
+    pause = lab._pause
+
+    def lose_one(seconds: float) -> None:
+        pause(seconds)
+        if lab.looks > 3:
+            lab.dead = {"cpu:0"}
+            lab.dagster.fates.clear()
+
+    lab._pause = lose_one  # type: ignore[method-assign]
+    lab.run(1, threads=1)
+    assert lab.statuses == ["done"]
+    runs = lab.dagster.runs_of(uuid(0))
+    assert [(run.status, run.tags["transcription/gpu"]) for run in runs] == [
+        ("CANCELED", "cpu:0"),
+        ("SUCCESS", "cpu:1"),
+    ]
 
 
 def pins(lab: Lab) -> set[str | None]:
