@@ -78,6 +78,22 @@ class ExecutorLost(PermanentError):
     """Every executor that took this recording died while working on it."""
 
 
+class WorkerUnfit(TransientError):
+    """This worker cannot do its work here: it cannot use its scratch folder, its disk or its model."""
+
+
+class WorkTaken(TransientError):
+    """This work was given to another worker while this one was silent."""
+
+
+class UnknownRun(PermanentError):
+    """The run is not in this worker's Dagster storage."""
+
+
+class InvalidGpu(PermanentError):
+    """The run names a GPU that no executor has."""
+
+
 class InvalidTranscript(PermanentError):
     """The document is not a transcript in Amazon Transcribe's layout."""
 

@@ -44,6 +44,10 @@ class Settings(BaseSettings):
         default=None, description="URL of the folder that holds the results (file://, s3://); unset: home/store."
     )
 
+    scratch: Path | None = Field(
+        default=None, description="Folder for files that live as long as a step, on a local disk; unset: home/scratch."
+    )
+
     # --- speech
     model: str = Field(default="medium", description="Whisper model by name, or the path of a checkpoint or folder.")
     language: str | None = Field(
@@ -187,10 +191,10 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("home")
+    @field_validator("home", "scratch")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().absolute()
 
     @field_validator("language")
     @classmethod
@@ -261,8 +265,8 @@ class Settings(BaseSettings):
 
     @cached_property
     def scratch_folder(self) -> Path:
-        """Folder for files that live as long as a step."""
-        return self.home / "scratch"
+        """Folder for files that live as long as a step; each worker has one of its own below it."""
+        return self.scratch or self.home / "scratch"
 
 
 #: The settings of a worker process, which are not its environment's alone.

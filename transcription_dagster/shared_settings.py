@@ -55,7 +55,8 @@ source_folders source_hosts ib_url_template ib_allow_private max_source_gb max_r
 heartbeat_seconds stale_seconds run_history_days
 """
 _MACHINE = """
-home inference gpus cuda_visible_devices cpu_executors runs_per_gpu run_workers max_jobs_per_worker shutdown_seconds
+home scratch inference
+gpus cuda_visible_devices cpu_executors runs_per_gpu run_workers max_jobs_per_worker shutdown_seconds
 time_limit_factor time_limit_floor_seconds host port ui_trust_proxy ui_hosts
 source_directory source_s3 source_sqs ib_list_url ib_token_variable source_stall_seconds source_time_limit_seconds
 requests_per_tick max_waiting_runs log_level

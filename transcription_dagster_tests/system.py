@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from transcription_dagster.clients.dagster_values import (
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.queueing.app import connect
-from transcription_dagster.queueing.health import PoolStatus, WorkerStatus, pool_status
+from transcription_dagster.queueing.health import PoolReader, PoolStatus, WorkerStatus
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.plan import plan
 from transcription_dagster.stack.postgres import database_url
@@ -68,15 +68,21 @@ class System:
     url: str
     #: Kept from one look at the pool to the next, for tests look several times in a second.
     _connection: psycopg.Connection[DictRow] | None = None
+    #: It knows a worker as dead that it has seen silent for a while.
+    _pool: PoolReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
+        self._pool = PoolReader(stale_seconds=stale, beat_seconds=beat)
 
     def pool(self) -> PoolStatus:
         if self._connection is not None:
             try:
-                return pool_status(self._connection, stale_seconds=self.settings.stale_seconds)
+                return self._pool.look(self._connection)
             except psycopg.OperationalError:
                 self._connection.close()
         self._connection = connect(self.url)
-        return pool_status(self._connection, stale_seconds=self.settings.stale_seconds)
+        return self._pool.look(self._connection)
 
     def close(self) -> None:
         if self._connection is not None:

@@ -33,7 +33,7 @@ def upgrade() -> None:
     with reachable_database(settings) as url:
         # Dagster finds its instance, and the instance its storage, through the environment alone.
         os.environ["TRANSCRIPTION_DATABASE_URL"] = url
-        os.environ.setdefault("DAGSTER_HOME", str(write_files(settings).dagster_home))
+        os.environ["DAGSTER_HOME"] = str(write_files(settings).dagster_home)
         upgrade_tables(url)
         engine = open_database(url)
         try:

@@ -24,6 +24,6 @@ def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
     write_files(settings)
     # `dagster.yaml` takes the database from there.
     os.environ.setdefault("TRANSCRIPTION_DATABASE_URL", database_url(settings))
-    os.environ.setdefault("DAGSTER_HOME", str(dagster_home(settings)))
+    os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
     with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
         yield instance

@@ -19,7 +19,7 @@ from transcription_dagster.cli.terminal import open_console, printable, printabl
 from transcription_dagster.clients.dagster_graphql import DagsterClient
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.errors import TranscriptionError
-from transcription_dagster.queueing.health import PoolStatus, WorkerStatus, read_pool
+from transcription_dagster.queueing.health import PoolReader, PoolStatus, WorkerStatus
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.postgres import database_url
@@ -91,7 +91,7 @@ def _pool(settings: Settings) -> PoolStatus:
         check_version(engine)
     finally:
         engine.dispose()
-    return read_pool(url, stale_seconds=settings.stale_seconds)
+    return PoolReader(stale_seconds=settings.stale_seconds, beat_seconds=settings.heartbeat_seconds).settle(url)
 
 
 def _worker_document(worker: WorkerStatus) -> dict[str, Any]:

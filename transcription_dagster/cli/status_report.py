@@ -46,10 +46,13 @@ class Installation:
         if self.pool is None:
             return
         for worker in self.pool.workers:
-            if worker.state == "dead":
+            if worker.state in ("dead", "silent"):
+                why = f"; the last it said: {worker.last_error}" if worker.last_error else ""
                 silent = worker.seconds_since_heartbeat
                 since = f"for {silent:.0f} s" if silent != float("inf") else "since it was last registered"
-                yield f"{worker.name} (process {worker.pid} on {worker.host}) has been silent {since}."
+                yield f"{worker.name} (process {worker.pid} on {worker.host}) has been silent {since}{why}."
+            if worker.state == "unfit":
+                yield f"{worker.name} (on {worker.host}) cannot work, and tries again: {worker.last_error}."
         runs = self.runs or {}
         gpu_work = _waiting_on(self.pool, GPU_QUEUE) + sum(runs.get(status, 0) for status in WAITING_STATUSES)
         if gpu_work and not self.pool.alive("gpu"):

@@ -10,11 +10,11 @@ import click
 
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.clients.claude import has_credentials
-from transcription_dagster.errors import DeviceBroken
+from transcription_dagster.errors import DeviceBroken, StackError
 from transcription_dagster.settings import Settings, hand_down, load_settings
 from transcription_dagster.shared_settings import worker_settings
 from transcription_dagster.stack.files import write_files
-from transcription_dagster.stack.programs import STACK_VARIABLE
+from transcription_dagster.stack.programs import STACK_VARIABLE, StackFiles
 from transcription_dagster.workers.lifecycle import block_stop_signals
 
 _DEVICE = re.compile(r"\d{1,3}|cpu:\d{1,3}")
@@ -34,19 +34,21 @@ def run_worker(slot: str) -> None:
         raise click.BadParameter("letters, digits and dashes", param_hint="--slot")
     settings = load_settings()
     _log(settings)
-    # Dagster takes its storage from there, and the database from the environment alone.
-    os.environ["DAGSTER_HOME"] = str(write_files(settings).dagster_home)
     url = settings.require_database_url()
     adopted, stored = worker_settings(
         settings, url, in_stack=STACK_VARIABLE in os.environ, has_credentials=has_credentials
     )
+    # Dagster takes its storage from there, and the database from the environment alone.
+    os.environ["DAGSTER_HOME"] = str(_dagster_files(adopted).dagster_home)
+    os.environ["TRANSCRIPTION_DATABASE_URL"] = url
     # The steps of a run worker's runs never load a model: they ask the executors.
     settings = adopted.model_copy(update={"inference": "pool"})
-    hand_down(settings)
 
     from transcription_dagster.workers.run_worker import RunWorker
 
-    RunWorker(settings, url, slot, stored).serve()
+    worker = RunWorker(settings, url, slot, stored)
+    hand_down(settings.model_copy(update={"scratch": worker.pool.scratch}))
+    worker.serve()
 
 
 @click.command("gpu-worker")
@@ -69,6 +71,13 @@ def gpu_worker(gpu: str) -> None:
     except DeviceBroken as error:
         click.echo(f"transcription: {printable_lines(str(error))}", err=True)
         raise SystemExit(_DEVICE_LOST) from None
+
+
+def _dagster_files(settings: Settings) -> StackFiles:
+    try:
+        return write_files(settings)
+    except OSError as error:
+        raise StackError(f"the home {settings.home} cannot be used: {error.strerror}") from None
 
 
 def _log(settings: Settings) -> None:

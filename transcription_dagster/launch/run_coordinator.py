@@ -10,10 +10,12 @@ from dagster._config.config_schema import UserConfigSchema
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator, RunQueueConfig
 from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClassData
 
-from transcription_dagster.errors import DatabaseUnavailable
-from transcription_dagster.queueing.health import PoolStatus, read_pool
+from transcription_dagster.errors import DatabaseUnavailable, InvalidGpu
+from transcription_dagster.queueing.devices import CPU_EXECUTORS, GPUS, checked_pin, pinned_device
+from transcription_dagster.queueing.health import PoolReader, PoolStatus
 from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG
 from transcription_dagster.settings import load_settings
 
@@ -21,9 +23,6 @@ logger = logging.getLogger(__name__)
 
 #: How often the daemon looks at the queue: the finest step its loop knows.
 DEQUEUE_SECONDS = 0.5
-
-#: GPUs that a run may be pinned to; a limit of zero holds runs that are pinned to one without an executor.
-_GPU_INDICES = tuple(str(index) for index in range(16))
 
 
 class GpuRunCoordinator(QueuedRunCoordinator):
@@ -34,7 +33,7 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         settings = load_settings()
         self._url = settings.require_database_url()
         self._runs_per_gpu = settings.runs_per_gpu
-        self._stale_seconds = settings.stale_seconds
+        self._pool = PoolReader(stale_seconds=settings.stale_seconds, beat_seconds=settings.heartbeat_seconds)
         self._last_said: str | None = None
 
     @classmethod
@@ -52,18 +51,37 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         return DEQUEUE_SECONDS
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        """Queue the run, tagged `transcription/gpu` if a step of its plan needs a GPU."""
+        """Queue the run, tagged `transcription/gpu` if a step of its plan needs a GPU.
+
+        Raises `InvalidGpu` for a run that is pinned to a GPU that no executor has.
+        """
         run = context.dagster_run
-        if GPU_TAG not in (run.tags or {}) and self._needs_gpu(run):
-            self._instance.add_run_tags(run.run_id, {GPU_TAG: ANY_GPU})
-            run = run.with_tags({**(run.tags or {}), GPU_TAG: ANY_GPU})
-            context = context._replace(dagster_run=run)
+        asked = (run.tags or {}).get(GPU_TAG)
+        tag = asked
+        if asked is not None:
+            tag = self._checked_pin(run.run_id, asked)
+        elif self._needs_gpu(run):
+            tag = ANY_GPU
+        if tag is not None and tag != asked:
+            self._instance.add_run_tags(run.run_id, {GPU_TAG: tag})
+            context = context._replace(dagster_run=run.with_tags({**(run.tags or {}), GPU_TAG: tag}))
         return super().submit_run(context)
+
+    def _checked_pin(self, run_id: str, asked: str) -> str:
+        # Also what executors ran on until lately: one may be restarting.
+        workers = self._pool.read(self._url).workers
+        devices = {pinned_device(worker.device) for worker in workers if worker.kind == "gpu" and worker.device}
+        try:
+            return checked_pin(asked, devices)
+        except InvalidGpu:
+            # Dagster reports the run failed, and would start it over to be refused again.
+            self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
+            raise
 
     def get_run_queue_config(self) -> RunQueueConfig:
         """The limits for this moment; asked for at each look at the queue."""
         try:
-            pool = read_pool(self._url, stale_seconds=self._stale_seconds)
+            pool = self._pool.read(self._url)
         except DatabaseUnavailable as error:
             self._say(f"Cannot read the pool, so nothing is launched: {error}")
             return queue_limits(PoolStatus((), {}), self._runs_per_gpu)
@@ -91,10 +109,11 @@ def queue_limits(pool: PoolStatus, runs_per_gpu: int) -> RunQueueConfig:
     Limits of zero keep runs in the queue: with no executor alive, GPU runs stay QUEUED and others go on.
     """
     executors = pool.alive("gpu")
-    there = [(worker.device or "").removeprefix("cuda:") for worker in executors]
+    there = [pinned_device(worker.device or "") for worker in executors]
+    # A limit of zero holds the runs that are pinned to a device whose executor is away.
     pinned = [
         {"key": GPU_TAG, "value": device, "limit": runs_per_gpu * there.count(device)}
-        for device in sorted({*there, *_GPU_INDICES})
+        for device in sorted({*there, *GPUS, *CPU_EXECUTORS})
     ]
     return RunQueueConfig(
         max_concurrent_runs=len(pool.alive("run")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +15,16 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from procrastinate.exceptions import AlreadyEnqueued
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from transcription_dagster.defs.run_groups import withdraw_requests
 from transcription_dagster.errors import DatabaseUnavailable
 from transcription_dagster.queueing.app import connect, database_errors, jobs
 from transcription_dagster.queueing.health import RunJob, find_run_job
+from transcription_dagster.queueing.liveness import Judge
 from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_key
-from transcription_dagster.queueing.speech_client import withdraw_run
 from transcription_dagster.settings import load_settings
+
+#: Seconds between the run monitor's looks at a run, as `dagster.yaml` says.
+_MONITOR_SECONDS = 5.0
 
 #: An error of a launch fails the run for good, so a database that restarts is waited for.
 _patiently = retry(
@@ -39,9 +42,11 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
         self._inst_data = inst_data
         settings = load_settings()
         self._url = settings.require_database_url()
-        self._stale_seconds = settings.stale_seconds
-        #: Since when the worker of a run has looked dead, by run id.
-        self._suspects: dict[str, float] = {}
+        self._judge = Judge(
+            stale_seconds=settings.stale_seconds,
+            beat_seconds=settings.heartbeat_seconds,
+            look_seconds=_MONITOR_SECONDS,
+        )
         super().__init__()
 
     @property
@@ -89,7 +94,10 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
                 return None
 
     def terminate(self, run_id: str) -> bool:
-        """Cancel the run wherever it is: waiting for a worker, at work, or waiting for a GPU."""
+        """Cancel the run wherever it is: waiting for a worker, at work, or waiting for a GPU.
+
+        A run that is at work ends when its worker says so. If that worker is dead, the run monitor ends the run.
+        """
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
@@ -100,32 +108,25 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
 
     @_patiently
     def _cancel(self, run: DagsterRun) -> bool:
-        """Take back the run's job and what it asked of the executors; whether a worker will say that the run ended."""
+        """Take back the run's job and what it asked of the executors; whether its worker will say that it ended."""
         with database_errors():
             job = self._find(run.run_id)
             if job is not None and job.status in ("todo", "doing"):
                 # Before its requests: a step that heard of their end first would fail, and the run with it.
                 with connect(self._url) as connection:
                     jobs.job_manager.cancel_job_by_id(job.id, abort=True, connection=connection)
-            withdraw_run(self._url, run.root_run_id or run.run_id)
-        return job is not None and job.status == "doing" and not job.lost
+            withdraw_requests(self._instance, self._url, run)
+        return job is not None and job.status == "doing"
 
     @property
     def supports_check_run_worker_health(self) -> bool:
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's worker lives, from its heartbeat. The run monitor fails a run on anything but RUNNING.
-
-        After a time without the database every worker looks dead for a moment: one counts as lost when it has looked
-        so for a while.
-        """
+        """Whether the run's worker lives. The run monitor fails a run on anything but RUNNING."""
         job = self._find(run.run_id)
-        if job is None or not job.lost:
-            self._suspects.pop(run.run_id, None)
-        elif time.monotonic() - self._suspects.setdefault(run.run_id, time.monotonic()) < self._stale_seconds:
-            return CheckRunHealthResult(WorkerStatus.RUNNING, f"worker {job.worker or '(gone)'} may be lost")
-        return _health(run, job)
+        dead = job is not None and job.sign is not None and bool(self._judge.look([job.sign]))
+        return _health(run, job, dead=dead)
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
         job = self._find(run.run_id)
@@ -135,13 +136,13 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
 
     def _find(self, run_id: str) -> RunJob | None:
         with database_errors(), connect(self._url) as connection:
-            return find_run_job(connection, run_id, stale_seconds=self._stale_seconds)
+            return find_run_job(connection, run_id)
 
 
-def _health(run: DagsterRun, job: RunJob | None) -> CheckRunHealthResult:
+def _health(run: DagsterRun, job: RunJob | None, *, dead: bool) -> CheckRunHealthResult:
     if job is None:
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the queue holds no job of this run")
-    if job.lost:
+    if dead:
         return CheckRunHealthResult(
             WorkerStatus.FAILED, f"worker {job.worker or '(gone)'} fell silent", run_worker_id=job.worker
         )

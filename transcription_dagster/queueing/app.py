@@ -37,27 +37,29 @@ class PatientConnector(procrastinate.PsycopgConnector):
     """
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
-        await _patiently(super().execute_query_async)(query, **arguments)
+        await patiently(super().execute_query_async)(query, **arguments)
 
     async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
-        return await _patiently(super().execute_query_one_async)(query, **arguments)
+        return await patiently(super().execute_query_one_async)(query, **arguments)
 
     async def execute_query_all_async(self, query: LiteralString, **arguments: Any) -> list[dict[str, Any]]:
-        return await _patiently(super().execute_query_all_async)(query, **arguments)
+        return await patiently(super().execute_query_all_async)(query, **arguments)
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
-        await _patiently(super().listen_notify)(on_notification, channels)
+        await patiently(super().listen_notify)(on_notification, channels)
 
 
 def is_outage(error: BaseException) -> bool:
     """Whether an error says that the database cannot be reached or takes no statements now, rather than refused one."""
+    if isinstance(error, DatabaseUnavailable):
+        return True
     cause = _cause(error)
     # A pool that found no connection in time is an OperationalError too; a read-only moment is an InternalError.
     return isinstance(cause, psycopg.OperationalError | psycopg.errors.ReadOnlySqlTransaction)
 
 
 #: A restart of Postgres or a fail-over takes seconds to minutes; work under way is worth waiting for.
-_patiently = retry(
+patiently = retry(
     retry=retry_if_exception(is_outage),
     wait=wait_exponential_jitter(multiplier=0.2, max=2),
     stop=stop_after_delay(1800),

@@ -104,7 +104,10 @@ class SpeechClient:
                         row = connection.execute(speech_table.FIND, {"key": request.key}).fetchone()
                         if row is None:
                             raise TransientError("the speech request is gone from the database; run the step again")
-                        said = _say_attempts(row["attempts"], said, on_event)
+                        lines = _history(row["attempts"])
+                        for line in lines[said:]:
+                            on_event(line)
+                        said = len(lines)
                         if row["state"] == "done":
                             return _answer(row)
                         if row["state"] == "failed":
@@ -148,7 +151,7 @@ def withdraw(connection: psycopg.Connection[Any], key: str) -> None:
 
 
 def withdraw_run(url: str, run_id: str) -> int:
-    """Withdraw every request of a run; returns how many there were."""
+    """Withdraw every request of a run and of those that started over from it; returns how many there were."""
     with database_errors(), connect(url) as connection:
         keys = [row["key"] for row in connection.execute(speech_table.OF_RUN, {"run_id": run_id})]
         for key in keys:
@@ -167,12 +170,16 @@ def _notified(connection: psycopg.Connection[Any], key: str) -> bool:
     return any(notice.payload == key for notice in connection.notifies(timeout=_LOOK_SECONDS, stop_after=1))
 
 
-def _say_attempts(attempts: list[dict[str, Any]], said: int, on_event: Callable[[str], None]) -> int:
-    for number, attempt in enumerate(attempts[said:], start=said + 1):
-        if number > 1:
-            on_event(f"Attempt {number - 1} on {attempts[number - 2]['executor']}: {attempts[number - 2]['ended']}.")
-        on_event(f"Attempt {number} begins on {attempt['executor']}.")
-    return max(said, len(attempts))
+def _history(attempts: list[dict[str, Any]]) -> list[str]:
+    """What is worth a line of the run's log; only lines at the end are added later."""
+    lines = []
+    for number, attempt in enumerate(attempts, start=1):
+        lines.append(f"Attempt {number} begins on {attempt['executor']}.")
+        ended = attempt["ended"]
+        # The last one's end, good or bad, is the step's.
+        if ended and ended != "done" and not ended.startswith("failed: "):
+            lines.append(f"Attempt {number} on {attempt['executor']}: {ended}.")
+    return lines
 
 
 def _answer(row: Mapping[str, Any]) -> SpeechAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,15 @@ import procrastinate
 from procrastinate.exceptions import NoResult
 from psycopg.types.json import Jsonb
 
-from transcription_dagster.errors import ExecutorLost, TranscriptionError
+from transcription_dagster.errors import DeviceBroken, ExecutorLost, TranscriptionError, WorkerUnfit
 from transcription_dagster.queueing import speech_table
+from transcription_dagster.queueing.leases import Lease
 
-_FATAL = (speech_table.LOST, speech_table.BROKE)
+logger = logging.getLogger(__name__)
+
+#: How attempts end that cost their executor, and how those that say nothing against the recording.
+_LOST = (speech_table.LOST, speech_table.BROKE)
+_FUTILE = (*_LOST, speech_table.UNFIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,8 @@ class Attempt:
     """One executor's attempt at a request."""
 
     key: str
+    #: The taking of the job that it is made under: what it reports counts only while nobody else has begun.
+    lease: Lease
     recording: str
     request: Mapping[str, Any]
     #: Executors that this request has cost so far.
@@ -35,59 +43,89 @@ async def waiting_request(app: procrastinate.App, key: str) -> Mapping[str, Any]
         return None
 
 
-async def begin(app: procrastinate.App, key: str, *, executor: str) -> Attempt | None:
-    """Begin an attempt; None when there is nothing to do any more.
+async def begin(app: procrastinate.App, key: str, lease: Lease, *, executor: str) -> Attempt | None:
+    """Begin an attempt; None when there is nothing to do any more, or the job was taken away.
 
-    A request that cost `MAX_ATTEMPTS` executors is failed here instead, with the history of its attempts.
+    A request that `MAX_ATTEMPTS` executors gave no answer to is failed here instead, with the history of its attempts.
     """
     try:
-        row = await app.connector.execute_query_one_async(speech_table.BEGIN, key=key, executor=executor)
+        row = await app.connector.execute_query_one_async(
+            speech_table.BEGIN, key=key, executor=executor, lease=str(lease), **lease.parameters()
+        )
     except NoResult:
         return None
-    lost = [attempt for attempt in row["attempts"] if (attempt["ended"] or "").startswith(_FATAL)]
-    if len(lost) >= speech_table.MAX_ATTEMPTS:
-        history = "; ".join(f"{one['executor']} at {one['started_at']}: {one['ended']}" for one in lost)
-        await fail(app, key, ExecutorLost(f"{len(lost)} executors were lost over this recording: {history}"))
+    futile = [attempt for attempt in row["attempts"] if (attempt["ended"] or "").startswith(_FUTILE)]
+    lost = [attempt for attempt in futile if attempt["ended"].startswith(_LOST)]
+    attempt = Attempt(key, lease, row["recording"], row["request"], len(lost))
+    if len(futile) >= speech_table.MAX_ATTEMPTS:
+        history = "; ".join(f"{one['executor']} at {one['started_at']}: {one['ended']}" for one in futile)
+        if lost:
+            await fail(app, attempt, ExecutorLost(f"{len(futile)} executors were lost over this recording: {history}"))
+        else:
+            await fail(app, attempt, WorkerUnfit(f"{len(futile)} attempts failed before the work began: {history}"))
         return None
-    return Attempt(key, row["recording"], row["request"], len(lost))
+    return attempt
 
 
-async def answer(app: procrastinate.App, key: str, result: Mapping[str, Any]) -> None:
-    """Store the result and tell whoever waits."""
-    await _end(app, key, state="done", ended="done", result=Jsonb(dict(result)))
+async def answer(app: procrastinate.App, attempt: Attempt, result: Mapping[str, Any]) -> bool:
+    """Store the result and tell whoever waits; False when the attempt does not count any more."""
+    return await _end(app, attempt, state="done", ended="done", result=Jsonb(dict(result)))
 
 
-async def fail(app: procrastinate.App, key: str, error: TranscriptionError) -> None:
+async def fail(app: procrastinate.App, attempt: Attempt, error: TranscriptionError) -> None:
     """Store why the request failed and tell whoever waits."""
-    await _end(app, key, state="failed", ended=f"failed: {error}", error=str(error), error_class=type(error).__name__)
+    ended, name = f"failed: {error}", type(error).__name__
+    await _end(app, attempt, state="failed", ended=ended, error=str(error), error_class=name)
 
 
-async def give_back(app: procrastinate.App, key: str, *, reason: str) -> None:
+async def give_back(app: procrastinate.App, attempt: Attempt, *, reason: str) -> None:
     """End the attempt without a result: another executor will begin one."""
-    await _end(app, key, state="queued", ended=reason)
+    await _end(app, attempt, state="queued", ended=reason)
 
 
-async def device_broke(app: procrastinate.App, key: str, error: TranscriptionError) -> None:
+async def device_broke(app: procrastinate.App, attempt: Attempt, error: DeviceBroken) -> None:
     """End the attempt, which made the device unusable: another executor will begin one, unless it was the last."""
-    await give_back(app, key, reason=f"{speech_table.BROKE}: {error}")
+    await give_back(app, attempt, reason=f"{speech_table.BROKE}: {error}")
 
 
-async def report_progress(app: procrastinate.App, key: str, progress: float) -> None:
+async def executor_unfit(app: procrastinate.App, attempt: Attempt, error: WorkerUnfit) -> None:
+    """End the attempt, which this executor cannot carry out: another will begin one, unless it was the last."""
+    await give_back(app, attempt, reason=f"{speech_table.UNFIT}: {error}")
+
+
+async def report_progress(app: procrastinate.App, attempt: Attempt, progress: float) -> None:
     """Write how far the attempt is, 0 to 1."""
-    await app.connector.execute_query_async(speech_table.PROGRESS, key=key, progress=progress)
+    await app.connector.execute_query_async(
+        speech_table.PROGRESS, key=attempt.key, lease=str(attempt.lease), progress=progress
+    )
 
 
 async def _end(
     app: procrastinate.App,
-    key: str,
+    attempt: Attempt,
     *,
     state: str,
     ended: str,
     result: Jsonb | None = None,
     error: str | None = None,
     error_class: str | None = None,
-) -> None:
-    await app.connector.execute_query_async(
-        speech_table.END, key=key, state=state, ended=ended, result=result, error=error, error_class=error_class
+) -> bool:
+    rows = await app.connector.execute_query_all_async(
+        speech_table.END,
+        key=attempt.key,
+        lease=str(attempt.lease),
+        state=state,
+        ended=ended,
+        result=result,
+        error=error,
+        error_class=error_class,
     )
-    await app.connector.execute_query_async(speech_table.NOTIFY, key=key)
+    if not rows:
+        logger.warning(
+            "the request of %s was withdrawn or taken from this executor: what came of it is not reported",
+            attempt.recording,
+            extra={"action": "fenced"},
+        )
+    # Also then, for the answer of a statement that is repeated may have been lost.
+    await app.connector.execute_query_async(speech_table.NOTIFY, key=attempt.key)
+    return bool(rows)

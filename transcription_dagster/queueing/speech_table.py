@@ -1,12 +1,15 @@
 """The statements on `transcription_speech`, shared by those who ask and those who answer.
 
 An attempt that was begun and never ended belongs to an executor that died; the statements say so when the next one
-begins. All parameters are named; `now` is the database's clock, so that machines need not agree on the time.
+begins. An attempt is made under the lease of its job: one whose lease is void begins nothing, and what it reports is
+refused. All parameters are named; `now` is the database's clock, so that machines need not agree on the time.
 """
 
 from __future__ import annotations
 
 from typing import Final
+
+from transcription_dagster.queueing.leases import MINE
 
 #: Executors that may die over one request before it is given up.
 MAX_ATTEMPTS: Final = 3
@@ -15,6 +18,8 @@ MAX_ATTEMPTS: Final = 3
 LOST: Final = "the executor was lost"
 #: How an attempt ended, to begin with, that left the device unusable.
 BROKE: Final = "the device broke"
+#: How an attempt ended, to begin with, whose executor could not work where it is.
+UNFIT: Final = "the executor cannot work"
 
 WAITING: Final = "SELECT request FROM transcription_speech WHERE key = %(key)s AND state IN ('queued', 'doing')"
 
@@ -32,36 +37,44 @@ INSERT INTO transcription_speech (key, task, recording, run_id, queue, request)
 VALUES (%(key)s, %(task)s, %(recording)s, %(run_id)s, %(queue)s, %(request)s)
 ON CONFLICT (key) DO UPDATE
    SET state = 'queued', attempts = '[]', progress = 0, error = NULL, error_class = NULL, queue = excluded.queue,
-       request = excluded.request, created_at = now(), started_at = NULL, finished_at = NULL
+       request = excluded.request, created_at = now(), started_at = NULL, finished_at = NULL, lease = NULL
  WHERE transcription_speech.state = 'failed' OR (transcription_speech.state = 'done'
                                                  AND transcription_speech.result IS NULL)
 RETURNING key
 """
 
-#: Begin an attempt. No row: the request is done, withdrawn or unknown, and there is nothing to do.
-BEGIN: Final = """
+#: Begin an attempt. No row: the request is done, withdrawn or unknown, or the job is another's; there is nothing to do.
+#: The job is locked, so that it cannot go to another executor in the middle of this.
+BEGIN: Final = (
+    MINE  # noqa: S608  constants
+    + """
 UPDATE transcription_speech SET
    attempts = (SELECT coalesce(jsonb_agg(CASE WHEN a->>'ended' IS NULL
                                               THEN a || '{"ended": "the executor was lost"}' ELSE a END), '[]')
                  FROM jsonb_array_elements(attempts) a)
               || jsonb_build_array(jsonb_build_object('executor', %(executor)s::text, 'started_at', now(),
                                                       'ended', NULL)),
-   state = 'doing', progress = 0, started_at = now()
- WHERE key = %(key)s AND state IN ('queued', 'doing')
+   state = 'doing', progress = 0, started_at = now(), lease = %(lease)s
+ WHERE key = %(key)s AND state IN ('queued', 'doing') AND EXISTS (SELECT 1 FROM mine)
 RETURNING request, attempts, recording, run_id
 """
+)
 
-#: End the attempt that is under way; `state` says what becomes of the request.
+#: End the attempt that is under way; `state` says what becomes of the request. No row: it is not this lease's.
 END: Final = """
 UPDATE transcription_speech SET
    attempts = jsonb_set(attempts, ARRAY[(jsonb_array_length(attempts) - 1)::text, 'ended'], to_jsonb(%(ended)s::text)),
    state = %(state)s, result = %(result)s, error = %(error)s, error_class = %(error_class)s,
    progress = CASE WHEN %(state)s = 'done' THEN 1 ELSE progress END,
-   finished_at = CASE WHEN %(state)s IN ('done', 'failed') THEN now() END
- WHERE key = %(key)s AND state = 'doing'
+   finished_at = CASE WHEN %(state)s IN ('done', 'failed') THEN now() END, lease = NULL
+ WHERE key = %(key)s AND state = 'doing' AND lease = %(lease)s
+RETURNING key
 """
 
-PROGRESS: Final = "UPDATE transcription_speech SET progress = %(progress)s WHERE key = %(key)s AND state = 'doing'"
+PROGRESS: Final = """
+UPDATE transcription_speech SET progress = %(progress)s
+ WHERE key = %(key)s AND state = 'doing' AND lease = %(lease)s
+"""
 
 WITHDRAW: Final = """
 UPDATE transcription_speech

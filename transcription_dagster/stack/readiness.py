@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from transcription_dagster.clients.dagster_graphql import basic_authentication
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.queueing.health import read_pool
+from transcription_dagster.queueing.liveness import this_place
 
 _QUERY = """
 query Readiness {
@@ -81,5 +82,5 @@ def worker_states(database_url: str, *, stale_seconds: float) -> dict[int, str]:
         pool = read_pool(database_url, stale_seconds=stale_seconds)
     except DatabaseUnavailable:
         return {}
-    here = socket.gethostname()
-    return {worker.pid: worker.state for worker in pool.workers if worker.host == here and worker.state != "dead"}
+    here = this_place()
+    return {worker.pid: worker.state for worker in pool.workers if worker.place == here and worker.state != "silent"}

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Iterable
-
-import procrastinate
-from procrastinate.jobs import Job
-from procrastinate.manager import JobManager
 
 from transcription_dagster.workers.pool_worker import PoolWorker
 
 #: The next job is taken when the present one has at most so many seconds to go: enough to fetch and decode its audio
 #: meanwhile, so little that an executor that is free sooner would rarely have begun it.
 LOOK_AHEAD_SECONDS = 3.0
-
-_LOOK_SECONDS = 0.05
 
 
 class Gate:
@@ -27,8 +19,6 @@ class Gate:
         self._started: float | None = None
         self._expected: float | None = None
         self._alone = False
-        #: Jobs that were taken and have not ended.
-        self.jobs = 0
 
     def began(self, recording: str, *, expected_seconds: float | None = None, alone: bool = False) -> None:
         """A job is on the device now, for `expected_seconds` if that can be told.
@@ -50,14 +40,9 @@ class Gate:
         self._pool.show("idle")
 
     @property
-    def closed_for_good(self) -> bool:
-        """Whether no job will be taken any more."""
-        return self._pool.draining.is_set()
-
-    @property
     def open(self) -> bool:
         """Whether another job may be taken now."""
-        if self.jobs == 0:
+        if not self._pool.hands:
             return True
         if self._started is None or self._alone:
             return False
@@ -66,21 +51,3 @@ class Gate:
         share = self._pool.state.progress
         seconds = elapsed / share if share else self._expected
         return seconds is not None and seconds - elapsed <= LOOK_AHEAD_SECONDS
-
-
-class GatedJobManager(JobManager):
-    """Fetches a job only when the gate is open."""
-
-    def __init__(self, app: procrastinate.App, gate: Gate) -> None:
-        super().__init__(app.connector)
-        self._gate = gate
-
-    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
-        while not self._gate.open:
-            if self._gate.closed_for_good:
-                return None
-            await asyncio.sleep(_LOOK_SECONDS)
-        job = await super().fetch_job(queues, worker_id)
-        if job is not None:
-            self._gate.jobs += 1
-        return job

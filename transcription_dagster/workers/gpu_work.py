@@ -12,7 +12,7 @@ from transcription_dagster.clients.embedded_chunks import embed
 from transcription_dagster.clients.embedder import Embedder, open_embedder
 from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.clients.shared_files import local_path
-from transcription_dagster.errors import TimeLimitExceeded, TranscriptionAborted
+from transcription_dagster.errors import ModelUnavailable, TimeLimitExceeded, TranscriptionAborted, WorkerUnfit
 from transcription_dagster.queueing.embedding_request import EmbeddingRequest
 from transcription_dagster.queueing.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings
@@ -30,7 +30,8 @@ class Work(Protocol):
     def do(self, prepared: Any, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]) -> Any:
         """Do the rest, in the main thread, and return the answer as JSON values.
 
-        Raises the program's errors; `TranscriptionAborted` after `should_stop` said so.
+        Raises the program's errors; `TranscriptionAborted` after `should_stop` said so, `WorkerUnfit` when another
+        executor may succeed.
         """
         ...
 
@@ -86,6 +87,9 @@ class TranscriptionWork:
                 f"stopped after {limit:.0f} s, the limit for {request.seconds:.0f} s of audio; raise "
                 "TRANSCRIPTION_TIME_LIMIT_FACTOR if this device is really that slow"
             ) from None
+        except ModelUnavailable as error:
+            # Another machine may have the model already.
+            raise WorkerUnfit(str(error)) from error
         if request.seconds:
             self._pace = (time.monotonic() - started) / request.seconds
         # Where this machine keeps the model is no matter of the transcript's.

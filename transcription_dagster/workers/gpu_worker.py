@@ -6,23 +6,29 @@ import asyncio
 import logging
 import os
 import socket
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Any
 
 import procrastinate
 from procrastinate.exceptions import JobAborted
 
+from transcription_dagster.clients.scratch import machine_errors, new_folder
 from transcription_dagster.clients.shared_files import local_path
-from transcription_dagster.errors import DeviceBroken, TranscriptionAborted, TranscriptionError
+from transcription_dagster.errors import (
+    DeviceBroken,
+    ModelUnavailable,
+    TranscriptionAborted,
+    TranscriptionError,
+    WorkerUnfit,
+)
 from transcription_dagster.queueing import speech_server
+from transcription_dagster.queueing.devices import pinned_device
 from transcription_dagster.queueing.names import ANY_GPU, EMBED_TASK, TRANSCRIBE_TASK, gpu_queue
 from transcription_dagster.settings import Settings
 from transcription_dagster.speech.engine import SpeechEngine
-from transcription_dagster.workers.gate import Gate, GatedJobManager
+from transcription_dagster.workers.gate import Gate
 from transcription_dagster.workers.gpu_work import EmbeddingWork, TranscriptionWork, Work
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState, WorkInterrupted
 from transcription_dagster.workers.settings_watch import SettingsWatch
@@ -45,10 +51,10 @@ class GpuExecutor:
             torch_device, threads=_threads(settings, device), models_folder=settings.models_folder
         )
         self.state = WorkerState(name=f"{_slot(device)}@{socket.gethostname()}", kind="gpu", device=device)
-        queues = [gpu_queue(ANY_GPU), gpu_queue(device.removeprefix("cuda:"))]
+        queues = [gpu_queue(ANY_GPU), gpu_queue(pinned_device(device))]
         self.pool = PoolWorker(settings, url, self.state, queues, concurrency=2)
         self._gate = Gate(self.pool)
-        self.pool.app.job_manager = GatedJobManager(self.pool.app, self._gate)
+        self.pool.may_take = lambda: self._gate.open
         self._device_lock = asyncio.Lock()
         self._broken: DeviceBroken | None = None
         self._watch = None if settings_version is None else SettingsWatch(url, settings_version, self.pool)
@@ -64,16 +70,17 @@ class GpuExecutor:
             raise self._broken
 
     def _load(self) -> None:
-        self._engine.load(local_path(self._settings.model, self._settings.home, self._settings.store_url))
+        try:
+            with machine_errors():
+                self._engine.load(local_path(self._settings.model, self._settings.home, self._settings.store_url))
+        except ModelUnavailable as error:
+            raise WorkerUnfit(str(error)) from error
         self.state.model = self._settings.model
         self.state.model_loads = self._engine.loads
 
     def _register(self, task: str, work: Work) -> None:
         async def answer(context: procrastinate.JobContext, key: str) -> None:
-            try:
-                await self._answer(context, key, work)
-            finally:
-                self._gate.jobs -= 1
+            await self._answer(context, key, work)
 
         self.pool.task(task, answer)
 
@@ -81,50 +88,65 @@ class GpuExecutor:
         content = await speech_server.waiting_request(self.pool.app, key)
         if content is None:
             return
-        with tempfile.TemporaryDirectory(dir=_scratch(self._settings)) as folder:
+        with ExitStack() as files:
             # With nobody on the device the preparation is a part of the attempt: it too may cost the executor.
-            ahead = await _outcome(self._prepare(work, content, folder)) if self._device_lock.locked() else None
+            ahead = await _outcome(self._prepare(work, content, files)) if self._device_lock.locked() else None
             async with AsyncExitStack() as device:
                 await device.enter_async_context(self._device_lock)
-                async with self._attempt(key) as attempt:
+                async with self._attempt(context, key) as attempt:
                     if attempt is None:
                         return
                     if isinstance(ahead, Exception):
                         raise ahead
-                    prepared = ahead or await self._prepare(work, content, folder)
+                    prepared = ahead or await self._prepare(work, content, files)
                     result = await self._on_device(context, attempt, work, prepared)
                     # The next recording does not wait until this one's words are written.
                     await device.aclose()
-                    await speech_server.answer(self.pool.app, key, result)
+                    await speech_server.answer(self.pool.app, attempt, result)
 
-    async def _prepare(self, work: Work, content: Mapping[str, Any], folder: str) -> Any:
-        return await asyncio.to_thread(work.prepare, content, Path(folder))
+    async def _prepare(self, work: Work, content: Mapping[str, Any], files: ExitStack) -> Any:
+        """Prepare the work in a folder that lives as long as `files`. Raises `WorkerUnfit` where this machine fails."""
+
+        def prepare() -> Any:
+            with machine_errors():
+                return work.prepare(content, files.enter_context(new_folder(self.pool.scratch)))
+
+        return await asyncio.to_thread(prepare)
 
     @asynccontextmanager
-    async def _attempt(self, key: str) -> AsyncIterator[speech_server.Attempt | None]:
+    async def _attempt(
+        self, context: procrastinate.JobContext, key: str
+    ) -> AsyncIterator[speech_server.Attempt | None]:
         """Begin an attempt, and see to it that whoever waits hears how it ended, whatever happens."""
         app = self.pool.app
-        if self._broken is not None:
+        if self._broken is not None or not self.pool.fit:
             raise WorkInterrupted
-        attempt = await speech_server.begin(app, key, executor=self.state.name)
+        attempt = await speech_server.begin(app, key, self.pool.holding(context).lease, executor=self.state.name)
+        if attempt is None:
+            yield None
+            return
         try:
             yield attempt
         except (WorkInterrupted, asyncio.CancelledError):
-            await speech_server.give_back(app, key, reason="the executor was stopped")
+            await speech_server.give_back(app, attempt, reason="the executor was stopped")
             raise
         except DeviceBroken as error:
-            await speech_server.device_broke(app, key, error)
+            await speech_server.device_broke(app, attempt, error)
             self._give_up(error)
             raise WorkInterrupted from error
+        except WorkerUnfit as error:
+            await speech_server.executor_unfit(app, attempt, error)
+            self.pool.unfit(error)
+            raise WorkInterrupted from error
         except JobAborted:
-            await speech_server.fail(app, key, TranscriptionAborted())
+            await speech_server.fail(app, attempt, TranscriptionAborted())
             raise
         except TranscriptionError as error:
-            self.state.last_error = f"{attempt.recording if attempt else key}: {error}"
-            await speech_server.fail(app, key, error)
+            self.state.last_error = f"{attempt.recording}: {error}"
+            await speech_server.fail(app, attempt, error)
         except Exception as error:
             # A fault of the program: the log keeps where it happened.
-            await speech_server.fail(app, key, TranscriptionError(f"the executor met an unexpected {error!r}"))
+            await speech_server.fail(app, attempt, TranscriptionError(f"the executor met an unexpected {error!r}"))
             raise
 
     async def _on_device(
@@ -132,7 +154,7 @@ class GpuExecutor:
     ) -> dict[str, Any]:
         """Do the work in the main thread; progress is written meanwhile."""
         stop = threading.Event()
-        reporter = asyncio.create_task(self._report(attempt.key))
+        reporter = asyncio.create_task(self._report(attempt))
         # One that has cost an executor gets this one to itself, so that no other recording is lost with it again.
         self._gate.began(attempt.recording, expected_seconds=work.expected_seconds(prepared), alone=attempt.lost > 0)
         try:
@@ -147,16 +169,17 @@ class GpuExecutor:
             return stop.is_set() or self.pool.aborting.is_set()
 
         try:
-            return work.do(prepared, on_progress=self._gate.progressed, should_stop=should_stop)
+            with machine_errors():
+                return work.do(prepared, on_progress=self._gate.progressed, should_stop=should_stop)
         except TranscriptionAborted:
             raise WorkInterrupted from None
         finally:
             self.state.model_loads = self._engine.loads
 
-    async def _report(self, key: str) -> None:
+    async def _report(self, attempt: speech_server.Attempt) -> None:
         while True:
             await asyncio.sleep(_REPORT_SECONDS)
-            await speech_server.report_progress(self.pool.app, key, self.state.progress or 0.0)
+            await speech_server.report_progress(self.pool.app, attempt, self.state.progress or 0.0)
 
     def _give_up(self, error: DeviceBroken) -> None:
         logger.error("the device is unusable: ending this process, its supervisor starts another: %s", error)
@@ -181,8 +204,3 @@ def _threads(settings: Settings, device: str) -> int | None:
     if not device.startswith("cpu"):
         return None
     return max(1, (os.cpu_count() or 1) // settings.cpu_executors)
-
-
-def _scratch(settings: Settings) -> Path:
-    settings.scratch_folder.mkdir(parents=True, exist_ok=True)
-    return settings.scratch_folder

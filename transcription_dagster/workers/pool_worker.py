@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import procrastinate
 from procrastinate import jobs
-from procrastinate.exceptions import JobAborted
+from procrastinate.exceptions import ConnectorException, JobAborted
 from procrastinate.job_context import AbortReason
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.tasks import Task
 from procrastinate.worker import Worker
 
+from transcription_dagster.clients import scratch
+from transcription_dagster.errors import StackError, WorkerUnfit
 from transcription_dagster.queueing import slots
 from transcription_dagster.queueing.app import worker_app
+from transcription_dagster.queueing.leases import Hands, Holding, LeasingJobManager
+from transcription_dagster.queueing.liveness import Identity
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.lifecycle import MainThread, watch_stop_signals
 
@@ -31,6 +35,12 @@ _LOOK_SECONDS = 0.5
 #: Workers that fell silent are struck off the queue's list after so long. Their jobs are rescued much sooner; one that
 #: lives, and was cut off from the database for a while, must not lose its place.
 _FORGET_SECONDS = 86_400.0
+
+#: Seconds between tries of a worker that cannot work.
+_RETRY_SECONDS = 5.0
+
+#: Seconds that a worker which ends over an error may take to write which.
+_LAST_WORD_SECONDS = 5.0
 
 Result = TypeVar("Result")
 
@@ -55,13 +65,14 @@ class WorkerState:
     kind: Literal["gpu", "run"]
     device: str | None = None
     model: str | None = None
-    state: Literal["starting", "idle", "busy", "draining"] = "starting"
+    state: Literal["starting", "idle", "busy", "draining", "unfit"] = "starting"
     recording: str | None = None
     progress: float | None = None
     jobs: int = 0
     model_loads: int = 0
     last_error: str | None = None
     worker_id: int | None = field(default=None, repr=False)
+    identity: Identity = field(default_factory=Identity.of_this_process, repr=False)
 
 
 class PoolWorker:
@@ -72,12 +83,22 @@ class PoolWorker:
     ) -> None:
         self.settings = settings
         self.state = state
+        #: This slot's own; what is in it does not outlive the process.
+        self.scratch = settings.scratch_folder / state.name
         self.main = MainThread()
         self.app = worker_app(url)
         self.draining = threading.Event()
         self.aborting = threading.Event()
-        #: Ids of the jobs that this process works on.
-        self.active: set[int] = set()
+        #: The jobs that this process has taken.
+        self.hands = Hands()
+        #: Whether another job may be taken now, as far as the work itself says.
+        self.may_take: Callable[[], bool] = lambda: True
+        self.app.job_manager = LeasingJobManager(
+            self.app, self.hands, may_take=lambda: self._fit and self.may_take(), is_over=self.draining.is_set
+        )
+        self._fit = True
+        #: Tries whether the worker can work; called in the main thread until it no longer raises `WorkerUnfit`.
+        self._prepare: Callable[[], None] = self.try_scratch
         self._queues = queues
         self._concurrency = concurrency
         self._worker: Worker | None = None
@@ -88,30 +109,79 @@ class PoolWorker:
         """Register the coroutine function that does the jobs of task `name`; it is given the job's context first."""
 
         async def do(context: procrastinate.JobContext, **arguments: str) -> None:
-            job_id = context.job.id or 0
-            self.active.add(job_id)
+            self.holding(context).task = asyncio.current_task()
             try:
                 await function(context, **arguments)
             finally:
-                # Kept a little longer than the job: its status is written only after this returns.
-                asyncio.get_running_loop().call_later(2 * self.settings.heartbeat_seconds, self.active.discard, job_id)
                 self._job_done()
 
         return self.app.task(name=name, pass_context=True, retry=GoBackOnQueue())(do)
 
+    def holding(self, context: procrastinate.JobContext) -> Holding:
+        """What this process knows of a job that it has. Raises `WorkInterrupted` if it was given back already."""
+        holding = self.hands.holdings.get(context.job.id or 0)
+        if holding is None:
+            raise WorkInterrupted
+        return holding
+
     def serve(self, *, prepare: Callable[[], None]) -> None:
-        """Call `prepare` in the main thread, then take jobs until a stop signal; raises what ended it otherwise."""
+        """Call `prepare` in the main thread, then take jobs until a stop signal; raises what ended it otherwise.
+
+        A worker whose scratch folder cannot be used, or whose `prepare` raises `WorkerUnfit`, says so and tries again.
+        """
+
+        def prepare_all() -> None:
+            self.try_scratch()
+            prepare()
+
+        self._prepare = prepare_all
         watch_stop_signals(on_first=self.drain, on_second=self.abort)
-        loop_thread = threading.Thread(target=self._run_loop, args=(prepare,), name="pool", daemon=True)
+        loop_thread = threading.Thread(target=self._run_loop, name="pool", daemon=True)
         loop_thread.start()
         self.main.serve()
         loop_thread.join()
         if self._failure is not None:
             raise self._failure
 
+    def try_scratch(self) -> None:
+        """Raise `WorkerUnfit` if the scratch folder cannot be used."""
+        scratch.try_out(self.scratch)
+
+    @property
+    def fit(self) -> bool:
+        """Whether this machine lets the worker work."""
+        return self._fit
+
     def show(self, state: Literal["idle", "busy"]) -> None:
-        """Say what the worker does now; one that is draining goes on saying so."""
-        self.state.state = "draining" if self.draining.is_set() else state
+        """Say what the worker does now; one that is draining or unfit goes on saying so."""
+        if self.draining.is_set():
+            self.state.state = "draining"
+        else:
+            self.state.state = state if self._fit else "unfit"
+
+    def unfit(self, error: WorkerUnfit) -> None:
+        """Take no new job until the worker can work again; to be called in the event loop."""
+        logger.error("cannot work, and takes no jobs until it can: %s", error, extra={"action": "unfit"})
+        self.state.last_error = str(error)
+        if self._fit:
+            self._fit = False
+            self.show("idle")
+            recovery = asyncio.get_running_loop().create_task(self._recover())
+            recovery.add_done_callback(self._side_task_ended)
+
+    async def _recover(self) -> None:
+        """Wait until the worker can work."""
+        while not self.draining.is_set():
+            await asyncio.sleep(_RETRY_SECONDS)
+            try:
+                await asyncio.wrap_future(self.main.call(self._prepare))
+            except WorkerUnfit as error:
+                self.state.last_error = str(error)
+            else:
+                logger.info("can work again", extra={"action": "fit"})
+                self._fit, self.state.last_error = True, None
+                self.show("idle")
+                return
 
     def drain(self) -> None:
         """Take no new job; end when the present ones are done."""
@@ -127,28 +197,54 @@ class PoolWorker:
         self.aborting.set()
         self.main.interrupt()
 
-    def _run_loop(self, prepare: Callable[[], None]) -> None:
+    def _run_loop(self) -> None:
         try:
-            asyncio.run(self._live(prepare))
+            asyncio.run(self._live())
         except BaseException as error:  # noqa: BLE001  raised again in the main thread
             self._failure = error
         finally:
             self.main.close()
 
-    async def _live(self, prepare: Callable[[], None]) -> None:
+    async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
+        stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
         async with self.app.open_async():
-            await slots.take(self.app, self.state.name, stale_seconds=self.settings.stale_seconds)
+            await slots.take(self.app, self.state, stale_seconds=stale, beat_seconds=beat)
             publisher = asyncio.create_task(self._publish_state())
-            publisher.add_done_callback(self._publisher_ended)
+            publisher.add_done_callback(self._side_task_ended)
             try:
-                await asyncio.wrap_future(self.main.call(prepare))
+                await self._start()
                 await self._take_jobs()
-            finally:
+            except Exception as error:
+                publisher.cancel()
+                await asyncio.wait([publisher])
+                await self._say_why(error)
+                raise
+            else:
                 publisher.cancel()
                 # Its last word must not come after the row is gone.
                 await asyncio.wait([publisher])
-                await slots.leave(self.app, self.state.name)
+                await slots.leave(self.app, self.state)
+
+    async def _say_why(self, error: Exception) -> None:
+        """Leave the row, for others to see why there is no worker."""
+        self.state.last_error = str(error)
+        try:
+            async with asyncio.timeout(_LAST_WORD_SECONDS):
+                await slots.publish(self.app, self.state)
+        except (TimeoutError, ConnectorException) as failure:
+            logger.warning("could not write why this worker ends: %r", failure)
+
+    async def _start(self) -> None:
+        """Empty the scratch folder and prepare, again and again while this machine does not let the worker work."""
+        try:
+            # What a process left that was killed can be as large as a source.
+            await asyncio.to_thread(shutil.rmtree, self.scratch, ignore_errors=True)
+            await asyncio.wrap_future(self.main.call(self._prepare))
+        except WorkerUnfit as error:
+            logger.error("cannot work, and tries again: %s", error, extra={"action": "unfit"})
+            self.state.last_error, self.state.state = str(error), "unfit"
+            await self._recover()
 
     async def _take_jobs(self) -> None:
         self._worker = Worker(
@@ -169,27 +265,38 @@ class PoolWorker:
         await self._worker.run()
 
     async def _publish_state(self) -> None:
-        """Write what the worker says of itself, and give back what lost workers had taken."""
+        """Write what the worker says of itself, see what is still its own, and give back what dead workers had."""
         stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
-        watch = slots.DeathWatch(self.app, stale_seconds=stale, watch_seconds=1.5 * stale)
-        suspected: set[int] = set()
-        last = time.monotonic()
+        watch = slots.DeathWatch(self.app, stale_seconds=stale, beat_seconds=beat)
         while True:
             worker_id = self.state.worker_id = self._worker.worker_id if self._worker else None
-            await slots.publish(self.app, self.state)
+            if not await slots.publish(self.app, self.state):
+                self._stop_work(list(self.hands.holdings.values()))
+                raise StackError(
+                    f"another process is worker {self.state.name} now: this one was silent for too long, "
+                    "or two were started in one slot"
+                )
             if worker_id is not None:
-                suspected = await slots.release_unknown(self.app, worker_id, self.active, suspected)
-            now = time.monotonic()
-            if now - last > 2 * beat:
-                watch.lost_sight()
-            last = now
-            await watch.look()
+                self._stop_work(await self.hands.reconcile(self.app, worker_id))
+            await watch.look(worker_id)
             await asyncio.sleep(beat)
 
-    def _publisher_ended(self, publisher: asyncio.Task[None]) -> None:
+    def _stop_work(self, taken: list[Holding]) -> None:
+        """Stop working on jobs that others have now."""
+        for holding in taken:
+            logger.warning(
+                "job %d was given to another worker: stopping the work on it",
+                holding.lease.job_id,
+                extra={"action": "fenced"},
+            )
+            holding.lost = True
+            if holding.task is not None:
+                holding.task.cancel()
+
+    def _side_task_ended(self, task: asyncio.Task[None]) -> None:
         """A worker that cannot say that it lives would be taken for dead: it ends instead."""
-        if not publisher.cancelled() and publisher.exception() is not None:
-            self._failure = publisher.exception()
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
             self.drain()
 
     async def in_main_thread(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 
 import procrastinate
@@ -10,16 +11,23 @@ from dagster import DagsterInstance, DagsterRunStatus
 from dagster._cli.api import _execute_run_command_body  # what Dagster's own launchers for other machines call
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._utils.interrupts import capture_interrupts
+from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
 
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.database.settings_documents import StoredSettings
+from transcription_dagster.defs.run_groups import withdraw_requests
+from transcription_dagster.errors import InvalidSetting, UnknownRun, WorkerUnfit, WorkTaken
 from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, HOUSEKEEPING_QUEUE, RUNS_QUEUE, SETTINGS_TAG
-from transcription_dagster.queueing.speech_client import release_answers, withdraw_run
+from transcription_dagster.queueing.speech_client import release_answers
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.housekeeping import register_housekeeping
 from transcription_dagster.workers.lost_runs import close_lost_run
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState, WorkInterrupted
+from transcription_dagster.workers.run_fence import RunFence
 from transcription_dagster.workers.settings_watch import SettingsWatch
+
+logger = logging.getLogger(__name__)
 
 #: How long a statement of Dagster's storage may take in this process; a run waits for each.
 _STATEMENT_SECONDS = 60
@@ -37,45 +45,77 @@ class RunWorker:
         self._settings_tag = {SETTINGS_TAG: f"{stored.version}-{stored.digest[:12]}"}
         self._watch = SettingsWatch(url, stored.version, self.pool)
         register_housekeeping(self.pool, settings, url)
+        self._fence = RunFence(url, trusted_seconds=1.5 * settings.heartbeat_seconds)
 
     def serve(self) -> None:
         """Import the definitions, then execute runs until a stop signal.
 
-        Raises `WrongDatabaseVersion` when the tables are another version's: its runs would fail one by one.
+        Raises `WrongDatabaseVersion` when the tables are another version's: its runs would fail one by one; and
+        `InvalidSetting` when Dagster keeps its runs elsewhere than in the pool's database.
         """
         self._watch.start()
         self.pool.serve(prepare=self._load)
 
     def _load(self) -> None:
+        if self._instance is not None:
+            return
         import transcription_dagster.definitions  # noqa: F401  imported once, before the first run
 
         engine = open_database(self._url)
         check_version(engine)
         engine.dispose()
-        self._instance = DagsterInstance.get()
+        instance = DagsterInstance.get()
+        _refuse_other_storage(instance, self._url)
         # Our storage keeps its connections anyhow, and takes of this the time limit alone.
-        self._instance.optimize_for_webserver(_STATEMENT_SECONDS * 1000, pool_recycle=3600, max_overflow=4)
+        instance.optimize_for_webserver(_STATEMENT_SECONDS * 1000, pool_recycle=3600, max_overflow=4)
+        self._fence.guard(instance)
+        self._instance = instance
 
     async def _execute(self, context: procrastinate.JobContext, run_id: str) -> None:
+        self._fence.watch(run_id, self.pool.holding(context))
         # No run begins by settings that are not in force any more: another worker takes it, or this one's successor.
         if await asyncio.to_thread(self._watch.outdated):
             raise WorkInterrupted
+        await self._try_out(context, run_id)
         self.state.recording = run_id
         self.pool.show("busy")
         try:
             await self.pool.in_main_thread(context, lambda: self._run(run_id))
+        except WorkTaken as error:
+            logger.warning("%s: the work on it was stopped", error, extra={"action": "fenced"})
+        except UnknownRun as error:
+            self.state.last_error = str(error)
+            raise
         finally:
             self.state.recording = None
             self.pool.show("idle")
 
+    async def _try_out(self, context: procrastinate.JobContext, run_id: str) -> None:
+        """Give the run back, and take no other, if its files could not be written here: it would fail."""
+        try:
+            await asyncio.to_thread(self.pool.try_scratch)
+        except WorkerUnfit as error:
+            said = f"Worker {self.state.name} cannot work, and gives the run back: {error}"
+            self.pool.unfit(error)
+            await self.pool.in_main_thread(context, lambda: self._report(run_id, said))
+            raise WorkInterrupted from error
+
+    def _report(self, run_id: str, said: str) -> None:
+        assert self._instance is not None  # noqa: S101  set by `_load` before the first job
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            self._instance.report_engine_event(said, run)
+
     def _run(self, run_id: str) -> None:
         assert self._instance is not None  # noqa: S101  set by `_load` before the first job
         run = self._instance.get_run_by_id(run_id)
-        if run is None or run.is_finished:
+        if run is None:
+            raise UnknownRun(f"the run {run_id} is not in Dagster's storage: it was deleted after it was queued")
+        if run.is_finished:
             return
         if run.status is DagsterRunStatus.CANCELING:
             self._instance.report_run_canceled(run, "The run was canceled before a worker could go on with it.")
-            withdraw_run(self._url, run.root_run_id or run.run_id)
+            withdraw_requests(self._instance, self._url, run)
             return
         if run.status is DagsterRunStatus.STARTED:
             # Its worker died. The queue gave the job back, but steps that ran must not run again in the same run.
@@ -85,6 +125,7 @@ class RunWorker:
         # An interrupt that comes before Dagster listens for it is kept, and raised as soon as it does.
         with capture_interrupts():
             _execute_run_command_body(run_id, self._instance, lambda _event: None, set_exit_code_on_failure=False)
+            self._fence.check()
             self._see_it_finished(run)
 
     def _see_it_finished(self, run: DagsterRun) -> None:
@@ -101,3 +142,21 @@ class RunWorker:
             self._instance.report_run_canceled(latest)
         else:
             self._instance.report_run_failed(latest, "The run was interrupted before it could finish.")
+
+
+def _refuse_other_storage(instance: DagsterInstance, url: str) -> None:
+    """Raise `InvalidSetting` unless the instance keeps its runs and events in the database at `url`.
+
+    A worker with runs of its own would know none of the pool's.
+    """
+    runs, events = instance.run_storage, instance.event_log_storage
+    if not isinstance(runs, PostgresRunStorage) or not isinstance(events, PostgresEventLogStorage):
+        kept = type(runs).__name__
+    elif {runs.postgres_url, events.postgres_url} != {url}:
+        kept = "another database"
+    else:
+        return
+    raise InvalidSetting(
+        f"Dagster's storage is {kept} instead of the database of TRANSCRIPTION_DATABASE_URL: DAGSTER_HOME has to be "
+        "unset, or the folder `dagster` below TRANSCRIPTION_HOME with the dagster.yaml that this program writes"
+    )

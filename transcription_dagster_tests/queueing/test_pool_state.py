@@ -4,29 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
+from dataclasses import replace
 from typing import Any
 
 import procrastinate
+import psycopg
 import pytest
 
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.queueing import slots
 from transcription_dagster.queueing.app import connect, jobs, worker_app
-from transcription_dagster.queueing.health import find_run_job, read_pool
-from transcription_dagster.queueing.liveness import is_lost
+from transcription_dagster.queueing.health import PoolReader, find_run_job, read_pool
+from transcription_dagster.queueing.leases import Hands, LeasingJobManager
+from transcription_dagster.queueing.liveness import Identity
 from transcription_dagster.queueing.names import RUNS_QUEUE, run_key
 from transcription_dagster.workers.pool_worker import WorkerState
 
+#: Seconds in these tests, whose workers do not beat by themselves.
+STALE, BEAT = 1.2, 0.3
 
-def test_a_worker_is_alive_while_it_is_heard_and_dead_when_it_falls_silent(queues: str) -> None:
+ELSEWHERE = replace(Identity.of_this_process(), host="elsewhere", place="another machine", pid=1)
+#: No process has this number.
+GONE = replace(Identity.of_this_process(), pid=2**22 - 1)
+
+
+def test_a_worker_is_alive_while_it_is_heard(queues: str) -> None:
     publish(queues, WorkerState("gpu-0@here", "gpu", device="cuda:0", state="idle"))
     (worker,) = read_pool(queues, stale_seconds=8).alive("gpu")
     assert (worker.name, worker.device, worker.state) == ("gpu-0@here", "cuda:0", "idle")
-    silence(queues, "gpu-0@here", seconds=9)
-    pool = read_pool(queues, stale_seconds=8)
+
+
+def test_a_worker_that_falls_silent_takes_no_work_and_is_dead_for_whoever_looks_for_long_enough(queues: str) -> None:
+    publish(queues, WorkerState("gpu-0@far", "gpu", state="idle", identity=ELSEWHERE))
+    step_clock(queues, seconds=STALE + 1)
+    pool = read_pool(queues, stale_seconds=STALE)
     assert pool.alive("gpu") == ()
-    assert pool.workers[0].state == "dead"
+    assert pool.workers[0].state == "silent"
+    assert reader().settle(queues).workers[0].state == "dead"
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_makes_nobody_dead(queues: str, hours: int) -> None:
+    state = WorkerState("gpu-0@far", "gpu", state="idle", identity=ELSEWHERE)
+    publish(queues, state)
+    known = reader()
+    known.read(queues)
+    publish(queues, state)
+    assert known.read(queues).workers[0].state == "idle"
+    step_clock(queues, seconds=hours * 3600)
+    # Who has heard it himself goes on; who comes new waits for its next beat.
+    assert known.read(queues).workers[0].state == "idle"
+    new = reader()
+    assert new.read(queues).workers[0].state == "silent"
+    publish(queues, state)
+    assert new.read(queues).workers[0].state == "idle"
 
 
 @pytest.mark.parametrize("state", ["starting", "draining"])
@@ -36,106 +67,181 @@ def test_a_worker_that_takes_no_work_does_not_count(queues: str, state: Any) -> 
 
 
 def test_a_slot_is_refused_while_a_living_worker_has_it(queues: str) -> None:
-    publish(queues, WorkerState("run-1@here", "run", state="idle"))
+    state = WorkerState("run-1@here", "run", state="idle")
+
+    async def take_while_it_beats(app: procrastinate.App) -> None:
+        await slots.publish(app, state)
+        beating = asyncio.create_task(beat(app, state))
+        try:
+            await slots.take(app, WorkerState("run-1@here", "run"), stale_seconds=8, beat_seconds=BEAT)
+        finally:
+            beating.cancel()
+
     with pytest.raises(StackError, match=rf"run-1@here runs already, as process {os.getpid()}"):
-        in_loop(queues, lambda app: slots.take(app, "run-1@here", stale_seconds=8))
+        in_loop(queues, take_while_it_beats)
 
 
-def test_the_next_process_in_a_slot_gives_back_what_the_last_one_left(queues: str) -> None:
+@pytest.mark.parametrize("last", [GONE, ELSEWHERE])
+def test_the_next_process_in_a_slot_gives_back_what_the_last_one_left(queues: str, last: Identity) -> None:
     queue_run(queues, "r1")
 
     async def die_and_come_back(app: procrastinate.App) -> None:
-        state = WorkerState("run-1@here", "run", state="busy", worker_id=await app.job_manager.register_worker())
+        state = WorkerState("run-1@here", "run", state="busy", identity=last)
+        state.worker_id = await app.job_manager.register_worker()
         await slots.publish(app, state)
-        assert state.worker_id is not None
         assert await app.job_manager.fetch_job([RUNS_QUEUE], state.worker_id) is not None
-        await slots.release_jobs(app, "run-1@here")
+        following = WorkerState("run-1@here", "run")
+        await slots.take(app, following, stale_seconds=STALE, beat_seconds=BEAT)
+        assert await slots.publish(app, following)
+        # The last one finds its slot taken when it comes back after all, and cannot leave it any more.
+        assert not await slots.publish(app, state)
+        await slots.leave(app, state)
 
     in_loop(queues, die_and_come_back)
     assert job_status(queues, "r1") == "todo"
+    assert [worker.pid for worker in read_pool(queues, stale_seconds=8).workers] == [os.getpid()]
 
 
-def test_the_jobs_of_a_silent_worker_are_given_back_and_those_of_a_living_one_are_not(queues: str) -> None:
-    queue_run(queues, "r1")
-    queue_run(queues, "r2")
+def test_of_two_processes_that_take_a_slot_at_once_one_gets_it(queues: str) -> None:
+    async def take_twice(app: procrastinate.App) -> list[Any]:
+        states = [WorkerState("run-1@here", "run") for _ in range(2)]
+        takes = [slots.take(app, state, stale_seconds=STALE, beat_seconds=BEAT) for state in states]
+        return await asyncio.gather(*takes, return_exceptions=True)
 
-    async def look(app: procrastinate.App) -> None:
-        dead, alive = [await app.job_manager.register_worker() for _ in range(2)]
-        for worker in (dead, alive):
+    answers = in_loop(queues, take_twice)
+    assert sorted(type(answer).__name__ for answer in answers) == ["NoneType", "StackError"]
+
+
+def test_the_jobs_of_a_silent_worker_are_given_back_and_those_of_a_living_one_and_ones_own_are_not(queues: str) -> None:
+    for run in ("r1", "r2", "r3"):
+        queue_run(queues, run)
+
+    async def watch(app: procrastinate.App) -> None:
+        dead, alive, own = [await app.job_manager.register_worker() for _ in range(3)]
+        for worker in (dead, alive, own):
             assert await app.job_manager.fetch_job([RUNS_QUEUE], worker) is not None
-        age = "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '9 seconds' WHERE id = %(id)s"
-        await app.connector.execute_query_async(age, id=dead)
-        await slots.DeathWatch(app, stale_seconds=8, watch_seconds=0).look()
+        living = WorkerState("run-2@here", "run", worker_id=alive)
+        watcher = slots.DeathWatch(app, stale_seconds=STALE, beat_seconds=BEAT)
+        while job_status(queues, "r1") != "todo":
+            await slots.publish(app, living)
+            await watcher.look(own)
+            await asyncio.sleep(BEAT / 2)
 
-    in_loop(queues, look)
-    assert (job_status(queues, "r1"), job_status(queues, "r2")) == ("todo", "doing")
-
-
-def test_a_process_that_is_there_is_not_lost_however_starved_until_it_hangs() -> None:
-    here, nobody = socket.gethostname(), 2**22 - 1
-    assert not is_lost(here, os.getpid(), 30.0, stale_seconds=8)
-    assert is_lost(here, os.getpid(), 61.0, stale_seconds=8)
-    assert is_lost(here, nobody, 0.1, stale_seconds=8)
+    in_loop(queues, watch)
+    assert (job_status(queues, "r2"), job_status(queues, "r3")) == ("doing", "doing")
 
 
-def test_a_worker_of_another_machine_is_lost_after_its_silence() -> None:
-    assert not is_lost("elsewhere", os.getpid(), 7.0, stale_seconds=8)
-    assert is_lost("elsewhere", os.getpid(), 9.0, stale_seconds=8)
-    assert is_lost(None, None, None, stale_seconds=8)
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_takes_no_work_away(queues: str, hours: int) -> None:
+    queue_run(queues, "r1")
+
+    async def watch(app: procrastinate.App) -> None:
+        living = WorkerState("run-1@far", "run", identity=ELSEWHERE)
+        living.worker_id = await app.job_manager.register_worker()
+        await app.job_manager.fetch_job([RUNS_QUEUE], living.worker_id)
+        watcher = slots.DeathWatch(app, stale_seconds=STALE, beat_seconds=BEAT)
+        for number in range(12):
+            if number == 4:
+                step_clock(queues, seconds=hours * 3600)
+            await slots.publish(app, living)
+            await watcher.look(None)
+            await asyncio.sleep(BEAT / 2)
+
+    in_loop(queues, watch)
+    assert job_status(queues, "r1") == "doing"
+
+
+def test_a_job_that_was_given_back_can_be_taken_at_once_whatever_the_clocks_say(queues: str) -> None:
+    queue_run(queues, "r1")
+
+    async def give_back_and_take(app: procrastinate.App) -> Any:
+        worker = await app.job_manager.register_worker()
+        job = await app.job_manager.fetch_job([RUNS_QUEUE], worker)
+        assert job is not None
+        assert job.id is not None
+        await slots.give_back(app, job.id, worker, job.attempts)
+        return await app.connector.execute_query_one_async("SELECT scheduled_at FROM procrastinate_jobs")
+
+    assert in_loop(queues, give_back_and_take) == {"scheduled_at": None}
+
+
+def test_a_worker_that_was_heard_since_the_look_keeps_its_job(queues: str) -> None:
+    queue_run(queues, "r1")
+
+    async def give_back_too_late(app: procrastinate.App) -> None:
+        state = WorkerState("run-1@here", "run", worker_id=await app.job_manager.register_worker())
+        assert state.worker_id is not None
+        job = await app.job_manager.fetch_job([RUNS_QUEUE], state.worker_id)
+        assert job is not None
+        assert job.id is not None
+        for _ in range(2):
+            await slots.publish(app, state)
+        await slots.give_back(app, job.id, state.worker_id, job.attempts, beat="1")
+
+    in_loop(queues, give_back_too_late)
+    assert job_status(queues, "r1") == "doing"
 
 
 def test_a_job_that_no_answer_told_of_is_given_back_at_the_second_look(queues: str) -> None:
     queue_run(queues, "r1")
 
-    async def look_twice(app: procrastinate.App) -> set[int]:
-        worker = await app.job_manager.register_worker()
+    async def look_twice(app: procrastinate.App) -> None:
+        worker, hands = await app.job_manager.register_worker(), Hands()
         await app.job_manager.fetch_job([RUNS_QUEUE], worker)
-        suspected = await slots.release_unknown(app, worker, known=set(), suspected=set())
+        await hands.reconcile(app, worker)
         assert job_status(queues, "r1") == "doing"
-        return await slots.release_unknown(app, worker, known=set(), suspected=suspected)
+        await hands.reconcile(app, worker)
 
-    assert in_loop(queues, look_twice) == set()
+    in_loop(queues, look_twice)
+    assert job_status(queues, "r1") == "todo"
+
+
+def test_a_job_whose_task_never_began_is_given_back_and_leaves_the_hands_free(queues: str) -> None:
+    queue_run(queues, "r1")
+
+    async def look_twice(app: procrastinate.App) -> int:
+        worker, hands = await app.job_manager.register_worker(), Hands()
+        manager = LeasingJobManager(app, hands, may_take=lambda: True, is_over=lambda: False)
+        assert await manager.fetch_job([RUNS_QUEUE], worker) is not None
+        assert len(hands) == 1
+        for _ in range(2):
+            await hands.reconcile(app, worker)
+        return len(hands)
+
+    assert in_loop(queues, look_twice) == 0
     assert job_status(queues, "r1") == "todo"
 
 
 def test_a_job_in_hand_is_never_given_back(queues: str) -> None:
     queue_run(queues, "r1")
 
-    async def look_twice(app: procrastinate.App) -> None:
-        worker = await app.job_manager.register_worker()
-        job = await app.job_manager.fetch_job([RUNS_QUEUE], worker)
-        assert job is not None
-        assert job.id is not None
-        suspected: set[int] = set()
+    async def look_often(app: procrastinate.App) -> None:
+        worker, hands = await app.job_manager.register_worker(), Hands()
+        manager = LeasingJobManager(app, hands, may_take=lambda: True, is_over=lambda: False)
+        assert await manager.fetch_job([RUNS_QUEUE], worker) is not None
+        (holding,) = hands.holdings.values()
+        holding.task = asyncio.current_task()
         for _ in range(3):
-            suspected = await slots.release_unknown(app, worker, known={job.id}, suspected=suspected)
+            assert await hands.reconcile(app, worker) == []
 
-    in_loop(queues, look_twice)
+    in_loop(queues, look_often)
     assert job_status(queues, "r1") == "doing"
-
-
-def test_a_run_job_is_lost_once_its_worker_fell_silent(queues: str) -> None:
-    queue_run(queues, "r1")
-
-    async def take(app: procrastinate.App) -> None:
-        await app.job_manager.fetch_job([RUNS_QUEUE], await app.job_manager.register_worker())
-
-    in_loop(queues, take)
-    with connect(queues) as connection:
-        job = find_run_job(connection, "r1", stale_seconds=8)
-        assert job is not None
-        assert (job.status, job.lost) == ("doing", False)
-        connection.execute("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '9 seconds'")
-        job = find_run_job(connection, "r1", stale_seconds=8)
-        assert job is not None
-        assert job.lost
-        assert find_run_job(connection, "unknown", stale_seconds=8) is None
 
 
 def test_a_database_that_does_not_answer_is_said_without_its_password() -> None:
     with pytest.raises(DatabaseUnavailable) as caught:
         read_pool("postgresql://someone:secret-word@127.0.0.1:1/nothing", stale_seconds=8)
     assert "secret-word" not in str(caught.value)
+
+
+def reader() -> PoolReader:
+    return PoolReader(stale_seconds=STALE, beat_seconds=BEAT)
+
+
+async def beat(app: procrastinate.App, state: WorkerState) -> None:
+    while True:
+        await slots.publish(app, state)
+        await asyncio.sleep(BEAT)
 
 
 def in_loop(url: str, steps: Any) -> Any:
@@ -150,12 +256,16 @@ def publish(url: str, state: WorkerState) -> None:
     in_loop(url, lambda app: slots.publish(app, state))
 
 
-def silence(url: str, name: str, *, seconds: float) -> None:
-    with connect(url) as connection:
-        connection.execute(
-            "UPDATE transcription_workers SET seen_at = now() - make_interval(secs => %s) WHERE name = %s",
-            (seconds, name),
-        )
+def step_clock(url: str, *, seconds: float) -> None:
+    """Set the database's clock forward, as far as those can see who look at what it wrote before."""
+    with psycopg.connect(url) as connection:
+        for table, column in (("transcription_workers", "seen_at"), ("procrastinate_workers", "last_heartbeat")):
+            connection.execute(
+                psycopg.sql.SQL("UPDATE {} SET {column} = {column} - make_interval(secs => %s)").format(
+                    psycopg.sql.Identifier(table), column=psycopg.sql.Identifier(column)
+                ),
+                (seconds,),
+            )
 
 
 def queue_run(url: str, run_id: str) -> None:
@@ -168,5 +278,5 @@ def queue_run(url: str, run_id: str) -> None:
 
 def job_status(url: str, run_id: str) -> str | None:
     with connect(url) as connection:
-        job = find_run_job(connection, run_id, stale_seconds=3600)
+        job = find_run_job(connection, run_id)
     return job.status if job else None

@@ -12,10 +12,19 @@ import procrastinate
 import pytest
 from psycopg import sql
 
-from transcription_dagster.errors import DeviceBroken, ExecutorLost, TranscriptionAborted, TransientError, UnusableAudio
+from transcription_dagster.errors import (
+    DeviceBroken,
+    ExecutorLost,
+    TranscriptionAborted,
+    TransientError,
+    UnusableAudio,
+    WorkerUnfit,
+)
 from transcription_dagster.queueing import speech_server
 from transcription_dagster.queueing.app import connect, worker_app
+from transcription_dagster.queueing.leases import Lease
 from transcription_dagster.queueing.names import GPU_QUEUE, TRANSCRIBE_TASK
+from transcription_dagster.queueing.slots import give_back
 from transcription_dagster.queueing.speech_client import (
     SpeechClient,
     SpeechRequest,
@@ -23,6 +32,7 @@ from transcription_dagster.queueing.speech_client import (
     request_key,
     withdraw_run,
 )
+from transcription_dagster.queueing.speech_server import Attempt
 
 
 def a_request(key: str = "one", run_id: str = "run-1") -> SpeechRequest:
@@ -39,6 +49,35 @@ def on_executor(url: str, steps: Callable[[procrastinate.App], Coroutine[Any, An
             return await steps(app)
 
     return asyncio.run(run())
+
+
+async def take(app: procrastinate.App) -> Lease:
+    """Take a job off the queue as an executor that has just started; the last one's is given back."""
+    busy = await app.connector.execute_query_all_async(
+        "SELECT id, worker_id, attempts FROM procrastinate_jobs WHERE status = 'doing'"
+    )
+    for row in busy:
+        await give_back(app, row["id"], row["worker_id"], row["attempts"])
+    worker = await app.job_manager.register_worker()
+    job = await app.job_manager.fetch_job([GPU_QUEUE], worker)
+    assert job is not None
+    assert job.id is not None
+    return Lease(job.id, worker, job.attempts)
+
+
+async def begin(app: procrastinate.App, executor: str = "gpu-0") -> Attempt | None:
+    """Take the job that waits and begin an attempt at it."""
+    lease = await take(app)
+    row = await app.connector.execute_query_one_async(
+        "SELECT args->>'key' AS key FROM procrastinate_jobs WHERE id = %(id)s", id=lease.job_id
+    )
+    return await speech_server.begin(app, row["key"], lease, executor=executor)
+
+
+async def begun(app: procrastinate.App, executor: str = "gpu-0") -> Attempt:
+    attempt = await begin(app, executor)
+    assert attempt is not None
+    return attempt
 
 
 def jobs(url: str) -> list[dict[str, Any]]:
@@ -58,10 +97,9 @@ def test_an_answer_reaches_the_one_who_waits_for_it(queues: str) -> None:
     client.ask(a_request())
 
     async def answer(app: procrastinate.App) -> None:
-        attempt = await speech_server.begin(app, "one", executor="gpu-0")
-        assert attempt is not None
+        attempt = await begun(app)
         assert attempt.request == {"of": "one"}
-        await speech_server.answer(app, "one", {"transcript": "good morning"})
+        await speech_server.answer(app, attempt, {"transcript": "good morning"})
 
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(client.wait, a_request(), on_event=lambda _line: told.set())
@@ -107,8 +145,7 @@ def test_a_failure_is_raised_as_the_class_that_the_executor_reported(queues: str
     client.ask(a_request())
 
     async def fail(app: procrastinate.App) -> None:
-        await speech_server.begin(app, "one", executor="gpu-0")
-        await speech_server.fail(app, "one", UnusableAudio("the file is empty"))
+        await speech_server.fail(app, await begun(app), UnusableAudio("the file is empty"))
 
     on_executor(queues, fail)
     with pytest.raises(UnusableAudio, match="the file is empty"):
@@ -120,8 +157,7 @@ def test_a_request_that_failed_can_be_asked_again(queues: str) -> None:
     client.ask(a_request())
 
     async def fail(app: procrastinate.App) -> None:
-        await speech_server.begin(app, "one", executor="gpu-0")
-        await speech_server.fail(app, "one", TransientError("not now"))
+        await speech_server.fail(app, await begun(app), TransientError("not now"))
 
     on_executor(queues, fail)
     client.ask(a_request())
@@ -135,8 +171,8 @@ def test_the_third_executor_to_die_ends_the_request_with_the_history_of_its_atte
 
     async def die_three_times(app: procrastinate.App) -> Any:
         for number in range(3):
-            assert await speech_server.begin(app, "one", executor=f"gpu-{number}") is not None
-        return await speech_server.begin(app, "one", executor="gpu-3")
+            assert await begin(app, f"gpu-{number}") is not None
+        return await begin(app, "gpu-3")
 
     assert on_executor(queues, die_three_times) is None
     with pytest.raises(ExecutorLost, match=r"gpu-0 .*gpu-1 .*gpu-2 "):
@@ -149,15 +185,105 @@ def test_a_device_that_was_broken_counts_as_an_executor_that_died(queues: str) -
 
     async def break_three(app: procrastinate.App) -> Any:
         for number in range(3):
-            attempt = await speech_server.begin(app, "one", executor=f"gpu-{number}")
-            assert attempt is not None
+            attempt = await begun(app, f"gpu-{number}")
             assert attempt.lost == number
-            await speech_server.device_broke(app, "one", DeviceBroken("a CUDA assertion"))
-        return await speech_server.begin(app, "one", executor="gpu-3")
+            await speech_server.device_broke(app, attempt, DeviceBroken("a CUDA assertion"))
+        return await begin(app, "gpu-3")
 
     assert on_executor(queues, break_three) is None
     with pytest.raises(ExecutorLost, match=r"3 executors were lost .*gpu-0 .*the device broke: a CUDA assertion"):
         client.wait(a_request(), on_event=print)
+
+
+def test_three_executors_that_cannot_work_end_the_request_for_now_and_cost_nobody(queues: str) -> None:
+    client = SpeechClient(queues)
+    client.ask(a_request())
+
+    async def none_can_work(app: procrastinate.App) -> Any:
+        for number in range(3):
+            attempt = await begun(app, f"gpu-{number}")
+            assert attempt.lost == 0
+            await speech_server.executor_unfit(app, attempt, WorkerUnfit("No space left on device"))
+        return await begin(app, "gpu-3")
+
+    assert on_executor(queues, none_can_work) is None
+    with pytest.raises(WorkerUnfit, match=r"gpu-0 .*: the executor cannot work: No space left on device; gpu-1 "):
+        client.wait(a_request(), on_event=print)
+
+
+def test_the_run_is_told_at_once_why_an_executor_gave_its_request_back(queues: str) -> None:
+    client, lines = SpeechClient(queues), list[str]()
+    client.ask(a_request())
+    unfit, answered = threading.Event(), threading.Event()
+
+    def note(line: str) -> None:
+        lines.append(line)
+        if "cannot work" in line:
+            unfit.set()
+
+    async def one_cannot_and_another_can(app: procrastinate.App) -> None:
+        await speech_server.executor_unfit(app, await begun(app, "gpu-0"), WorkerUnfit("the disk is full"))
+        assert await asyncio.to_thread(unfit.wait, 30)
+        await speech_server.answer(app, await begun(app, "gpu-1"), {})
+        answered.set()
+
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(client.wait, a_request(), on_event=note)
+        on_executor(queues, one_cannot_and_another_can)
+        waiting.result(30)
+    assert lines[:2] == [
+        "Attempt 1 begins on gpu-0.",
+        "Attempt 1 on gpu-0: the executor cannot work: the disk is full.",
+    ]
+
+
+def test_what_an_executor_reports_after_its_work_went_to_another_is_refused(queues: str) -> None:
+    client = SpeechClient(queues)
+    client.ask(a_request())
+
+    async def come_back_late(app: procrastinate.App) -> dict[str, Any]:
+        late = await begun(app, "gpu-0")
+        other = await begun(app, "gpu-1")
+        await speech_server.report_progress(app, late, 0.9)
+        assert not await speech_server.answer(app, late, {"said by": "gpu-0"})
+        await speech_server.fail(app, late, UnusableAudio("gpu-0 says so"))
+        await speech_server.give_back(app, late, reason="gpu-0 was stopped")
+        row = await app.connector.execute_query_one_async("SELECT state, progress FROM transcription_speech")
+        assert await speech_server.answer(app, other, {"said by": "gpu-1"})
+        return row
+
+    assert on_executor(queues, come_back_late) == {"state": "doing", "progress": 0.0}
+    answer = client.wait(a_request(), on_event=print)
+    assert answer.result == {"said by": "gpu-1"}
+    assert [attempt["ended"] for attempt in answer.attempts] == ["the executor was lost", "done"]
+
+
+def test_an_executor_whose_job_was_taken_before_it_began_begins_nothing(queues: str) -> None:
+    SpeechClient(queues).ask(a_request())
+
+    async def begin_late(app: procrastinate.App) -> Any:
+        late = await take(app)
+        other = await begun(app, "gpu-1")
+        assert await speech_server.begin(app, "one", late, executor="gpu-0") is None
+        return await speech_server.answer(app, other, {"n": 1})
+
+    assert on_executor(queues, begin_late) is True
+
+
+def test_an_attempt_at_what_was_asked_before_counts_for_nothing_when_it_is_asked_afresh(queues: str) -> None:
+    client = SpeechClient(queues)
+    client.ask(a_request())
+
+    async def answer_the_old(app: procrastinate.App) -> None:
+        old = await begun(app)
+        await speech_server.fail(app, old, TransientError("not now"))
+        await asyncio.to_thread(client.ask, a_request())
+        new = await begun(app, "gpu-1")
+        assert not await speech_server.answer(app, old, {"n": "old"})
+        assert await speech_server.answer(app, new, {"n": "new"})
+
+    on_executor(queues, answer_the_old)
+    assert client.wait(a_request(), on_event=print).result == {"n": "new"}
 
 
 def test_an_executor_that_was_stopped_does_not_count_as_one_that_died(queues: str) -> None:
@@ -165,9 +291,9 @@ def test_an_executor_that_was_stopped_does_not_count_as_one_that_died(queues: st
 
     async def stop_often(app: procrastinate.App) -> Any:
         for number in range(5):
-            assert await speech_server.begin(app, "one", executor=f"gpu-{number}") is not None
-            await speech_server.give_back(app, "one", reason="the executor was stopped")
-        return await speech_server.begin(app, "one", executor="gpu-5")
+            attempt = await begun(app, f"gpu-{number}")
+            await speech_server.give_back(app, attempt, reason="the executor was stopped")
+        return await begin(app, "gpu-5")
 
     assert on_executor(queues, stop_often) is not None
 
@@ -184,16 +310,19 @@ def test_a_job_that_was_lost_with_a_crash_is_queued_again_by_the_next_who_asks(q
 def test_withdrawing_a_run_takes_its_requests_off_the_queue(queues: str) -> None:
     client = SpeechClient(queues)
     client.ask(a_request("one", run_id="run-1"))
+    lease = on_executor(queues, take)
+    with connect(queues) as connection:
+        connection.execute("UPDATE procrastinate_jobs SET status = 'todo'")
     client.ask(a_request("two", run_id="run-2"))
     assert withdraw_run(queues, "run-1") == 1
     assert [(job["args"]["key"], job["status"]) for job in jobs(queues)] == [("one", "cancelled"), ("two", "todo")]
     with pytest.raises(TranscriptionAborted):
         client.wait(a_request("one"), on_event=print)
 
-    async def begin(app: procrastinate.App) -> Any:
-        return await speech_server.begin(app, "one", executor="gpu-0")
-
-    assert on_executor(queues, begin) is None
+    with connect(queues) as connection:
+        connection.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE args->>'key' = 'one'")
+    begin_late = on_executor(queues, lambda app: speech_server.begin(app, "one", lease, executor="gpu-0"))
+    assert begin_late is None
 
 
 def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(queues: str) -> None:
@@ -229,7 +358,8 @@ def test_the_key_is_the_same_for_the_same_work_and_for_no_other() -> None:
 
 def finish(key: str, result: dict[str, Any]) -> Callable[[procrastinate.App], Coroutine[Any, Any, None]]:
     async def steps(app: procrastinate.App) -> None:
-        assert await speech_server.begin(app, key, executor="gpu-0") is not None
-        await speech_server.answer(app, key, result)
+        attempt = await begun(app)
+        assert attempt.key == key
+        await speech_server.answer(app, attempt, result)
 
     return steps

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from transcription_dagster.errors import StackError
+from transcription_dagster.queueing.liveness import this_place
 from transcription_dagster.stack.readiness import base_url, dagster_ready, socket_answers, worker_states
 from transcription_dagster_tests.postgres import cloned_database
 
@@ -132,9 +133,10 @@ def test_a_socket_answers_while_somebody_listens(home: Path):
 def test_the_living_workers_of_this_machine_are_told_by_process():
     with cloned_database() as url:
         with psycopg.connect(url) as connection:
-            _register(connection, "gpu", socket.gethostname(), os.getpid(), "starting", seconds_ago=0)
-            _register(connection, "dead", socket.gethostname(), 1, "idle", seconds_ago=60)
-            _register(connection, "far", "another-machine", 2, "idle", seconds_ago=0)
+            _register(connection, "gpu", this_place(), os.getpid(), "starting", seconds_ago=0)
+            _register(connection, "dead", this_place(), 1, "idle", seconds_ago=60)
+            # A container with the name of this host.
+            _register(connection, "far", "another-place", 2, "idle", seconds_ago=0)
         assert worker_states(url, stale_seconds=8) == {os.getpid(): "starting"}
 
 
@@ -142,9 +144,9 @@ def test_without_a_database_no_worker_is_known():
     assert worker_states("postgresql://user@127.0.0.1:1/db", stale_seconds=8) == {}
 
 
-def _register(connection: psycopg.Connection, name: str, host: str, pid: int, state: str, *, seconds_ago: int) -> None:
+def _register(connection: psycopg.Connection, name: str, place: str, pid: int, state: str, *, seconds_ago: int) -> None:
     connection.execute(
-        "INSERT INTO transcription_workers (name, kind, host, pid, state, seen_at)"
-        " VALUES (%s, 'gpu', %s, %s, %s, now() - make_interval(secs => %s))",
-        (name, host, pid, state, seconds_ago),
+        "INSERT INTO transcription_workers (name, kind, host, place, pid, state, seen_at)"
+        " VALUES (%s, 'gpu', 'here', %s, %s, %s, now() - make_interval(secs => %s))",
+        (name, place, pid, state, seconds_ago),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,10 +22,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def gate() -> Gate:
-    pool: Any = SimpleNamespace(
-        state=WorkerState("gpu-0@here", "gpu"), draining=threading.Event(), show=lambda _state: None
-    )
+    pool: Any = SimpleNamespace(state=WorkerState("gpu-0@here", "gpu"), hands=[], show=lambda _state: None)
     return Gate(cast(PoolWorker, pool))
+
+
+def take_a_job(gate: Gate) -> None:
+    cast(Any, gate)._pool.hands.append("a job")
 
 
 def after(gate: Gate, clock: list[float], *, seconds: float, share: float) -> bool:
@@ -41,12 +42,12 @@ def test_an_executor_with_nothing_to_do_takes_a_job(gate: Gate) -> None:
 
 
 def test_a_job_that_was_taken_and_is_not_on_the_device_yet_is_enough(gate: Gate) -> None:
-    gate.jobs = 1
+    take_a_job(gate)
     assert not gate.open
 
 
 def test_the_next_job_is_taken_shortly_before_the_present_one_ends(gate: Gate, clock: list[float]) -> None:
-    gate.jobs = 1
+    take_a_job(gate)
     gate.began("a-recording")
     assert not gate.open
     # A hundred seconds in all.
@@ -58,7 +59,7 @@ def test_the_next_job_is_taken_shortly_before_the_present_one_ends(gate: Gate, c
 def test_a_job_that_will_be_short_lets_the_next_be_taken_before_it_tells_of_its_progress(
     gate: Gate, clock: list[float]
 ) -> None:
-    gate.jobs = 1
+    take_a_job(gate)
     gate.began("a-recording", expected_seconds=10)
     assert not after(gate, clock, seconds=10 - LOOK_AHEAD_SECONDS - 1, share=0)
     assert after(gate, clock, seconds=10 - LOOK_AHEAD_SECONDS + 1, share=0)
@@ -67,16 +68,10 @@ def test_a_job_that_will_be_short_lets_the_next_be_taken_before_it_tells_of_its_
 
 
 def test_a_job_that_has_to_be_alone_has_no_neighbour_before_it_ends(gate: Gate, clock: list[float]) -> None:
-    gate.jobs = 1
+    take_a_job(gate)
     gate.began("a-recording", expected_seconds=100, alone=True)
     assert not after(gate, clock, seconds=99, share=0.99)
     assert not after(gate, clock, seconds=99, share=0)
     gate.ended()
-    gate.jobs = 0
+    cast(Any, gate)._pool.hands.clear()
     assert gate.open
-
-
-def test_a_worker_that_drains_never_takes_another(gate: Gate) -> None:
-    assert not gate.closed_for_good
-    cast(Any, gate)._pool.draining.set()
-    assert gate.closed_for_good

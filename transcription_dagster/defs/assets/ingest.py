@@ -1,8 +1,6 @@
 """The recording as it came, made into the one form that everything after it reads."""
 
 import hashlib
-import tempfile
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -10,6 +8,7 @@ import dagster as dg
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.audio.levels import levels
 from transcription_dagster.clients.object_store import object_key
+from transcription_dagster.clients.scratch import scratch_folder
 from transcription_dagster.clients.sources.fetch import fetch
 from transcription_dagster.database.recordings import record_etags
 from transcription_dagster.defs.failures import reported_failures
@@ -31,15 +30,14 @@ def audio(
     context: dg.AssetExecutionContext, catalogue: CatalogueResource, store: StoreResource
 ) -> dg.MaterializeResult[Audio]:
     settings = load_settings()
-    settings.scratch_folder.mkdir(parents=True, exist_ok=True)
     recording = context.partition_key
-    with reported_failures(), tempfile.TemporaryDirectory(dir=settings.scratch_folder) as folder:
+    with reported_failures(), scratch_folder(settings) as folder:
         known = catalogue.recording(recording)
-        source = fetch(known.source, Path(folder) / "source", settings)
+        source = fetch(known.source, folder / "source", settings)
         if known.etag is None and source.etag:
             # Whoever named the recording did not say which version: a sensor must not take this one for a new one.
             record_etags(catalogue.engine, {recording: source.etag})
-        flac = Path(folder) / AUDIO_FILE
+        flac = folder / AUDIO_FILE
         facts = normalise(
             source.path,
             flac,

@@ -1,0 +1,90 @@
+"""A second machine, set up as docs/operating.md says: its own pids, host name and network, and a fresh home."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster_tests.faults import NO_EMBEDDINGS, attempts_at, requests_of, unfinished_jobs
+from transcription_dagster_tests.machines import another_machine, needs_namespaces
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, environment_of, running_system, wait_until
+
+pytestmark = [pytest.mark.system, needs_namespaces]
+
+HOST = "second-machine"
+#: The commands of docs/operating.md; there is no GPU here.
+COMMANDS = (("run-worker", "--slot", "1"), ("gpu-worker", "--gpu", "cpu:0"))
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("first"), executors=1, run_workers=1, **NO_EMBEDDINGS) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def second_machine(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Start the documented commands; gives the home."""
+    folder = tmp_path_factory.mktemp("second")
+    home = folder / "home"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TRANSCRIPTION_HOME": str(home),
+        "TRANSCRIPTION_DATABASE_URL": system.url,
+        "TRANSCRIPTION_STORE": system.settings.store_url,
+        **RESULTS,
+    }
+    transcription = str(Path(sys.executable).parent / "transcription")
+    with ExitStack() as processes:
+        for command in COMMANDS:
+            log = processes.enter_context((folder / f"{command[0]}.log").open("wb"))
+            process = subprocess.Popen(
+                [*another_machine(HOST), transcription, *command],
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+            processes.callback(process.wait)
+            processes.callback(process.kill)
+        names = {f"run-1@{HOST}", f"cpu-0@{HOST}"}
+        wait_until(
+            lambda: names <= {worker.name for worker in system.pool().workers if worker.takes_work},
+            120,
+            f"both workers take work; they said: {[log.read_text()[-1500:] for log in folder.glob('*.log')]}",
+        )
+        yield home
+
+
+#: What decides results has to be the same on both.
+RESULTS = {
+    name: value
+    for name, value in environment_of(Path(), 1, **NO_EMBEDDINGS).items()
+    if name not in ("TRANSCRIPTION_HOME", "TRANSCRIPTION_CPU_EXECUTORS")
+}
+
+
+def test_recordings_are_done_by_both_machines(system: System, second_machine: Path) -> None:
+    recordings = system.register([*DEMO_RECORDINGS, *DEMO_RECORDINGS])
+    system.launch(recordings)
+    assert {run.status for run in system.finish(recordings, 240)} == {"SUCCESS"}
+    assert {tuple(attempts_at(system, recording)) for recording in recordings} == {("done",)}
+    executors = {request["result"]["executor"] for request in requests_of(system, recordings)}
+    assert len(executors) == 2
+    assert f"cpu-0@{HOST}" in executors
+    assert {worker.name for worker in system.pool().workers if worker.jobs == 0} == set()
+    wait_until(lambda: not unfinished_jobs(system), 15, "no job is left")
+
+
+def test_it_has_what_dagster_reads_and_keeps_nothing_of_the_pools_there(second_machine: Path) -> None:
+    files = {path.relative_to(second_machine).as_posix() for path in second_machine.rglob("*") if path.is_file()}
+    assert "dagster/dagster.yaml" in files
+    assert not [name for name in files if name.endswith(".db")]
+    assert not [name for name in files if name.startswith("scratch/")]

@@ -1,0 +1,228 @@
+"""Workers as real processes that are stopped, killed, or in another pid namespace; their work is to wait for a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from transcription_dagster.queueing.app import connect, jobs
+from transcription_dagster.queueing.health import WorkerStatus, read_pool
+from transcription_dagster_tests.machines import namespaces, needs_namespaces
+from transcription_dagster_tests.pool_process import QUEUE, TASK
+from transcription_dagster_tests.postgres import cloned_database
+from transcription_dagster_tests.system import wait_until
+
+BEAT, STALE = 0.3, 1.2
+
+
+class Pool:
+    """A database, and worker processes on it."""
+
+    def __init__(self, url: str, folder: Path, processes: ExitStack) -> None:
+        self.url, self.folder, self._processes = url, folder, processes
+
+    def start(self, name: str, prefix: tuple[str, ...] = (), **settings: str) -> Process:
+        values = {
+            "TRANSCRIPTION_DATABASE_URL": self.url,
+            "TRANSCRIPTION_HOME": str(self.folder / "home"),
+            "TRANSCRIPTION_HEARTBEAT_SECONDS": str(BEAT),
+            "TRANSCRIPTION_STALE_SECONDS": str(STALE),
+            **settings,
+        }
+        process = Process(self, name, prefix, {**os.environ, **values})
+        self._processes.callback(process.kill)
+        return process
+
+    def worker(self, name: str) -> WorkerStatus | None:
+        workers = read_pool(self.url, stale_seconds=60).workers
+        return next((worker for worker in workers if worker.name == name), None)
+
+    def queue(self, name: str) -> Path:
+        """Queue a job that waits for a file; returns the file."""
+        with connect(self.url) as connection:
+            task = jobs.configure_task(TASK, allow_unknown=True, queue=QUEUE, lock=name, connection=connection)
+            task.defer(path=str(self.folder / name))
+        return self.folder / name
+
+    def job(self, name: str) -> tuple[str, int]:
+        """The state of the job, and how often it went back to its queue or ended."""
+        with connect(self.url) as connection:
+            row = connection.execute(
+                "SELECT status::text, attempts FROM procrastinate_jobs WHERE lock = %s", (name,)
+            ).fetchone()
+        assert row is not None
+        return row["status"], row["attempts"]
+
+    def beats(self, name: str) -> int:
+        with connect(self.url) as connection:
+            row = connection.execute("SELECT beats FROM transcription_workers WHERE name = %s", (name,)).fetchone()
+        return row["beats"] if row else 0
+
+
+class Process:
+    """A worker's process and what it has said."""
+
+    def __init__(self, pool: Pool, name: str, prefix: tuple[str, ...], environment: dict[str, str]) -> None:
+        self.name, self._pool, self._contained = name, pool, bool(prefix)
+        self.output = pool.folder / f"{name}.out"
+        command = [*prefix, sys.executable, "-m", "transcription_dagster_tests.pool_process", name]
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=Path(__file__).parents[2]
+            )
+
+    @property
+    def said(self) -> list[str]:
+        words = ("began", "done", "stopped")
+        return [line for line in self.output.read_text().splitlines() if line.startswith(words)]
+
+    def until(self, condition: Callable[[], object]) -> None:
+        wait_until(condition, 60, f"{self.name} does it; it said: {self.output.read_text()[-2000:]}", every=0.05)
+
+    def until_said(self, *lines: str) -> None:
+        self.until(lambda: self.said == list(lines))
+
+    def until_ready(self) -> None:
+        """Wait until this process, and not the last of its name, takes work."""
+
+        def ready() -> bool:
+            worker = self._pool.worker(self.name)
+            return worker is not None and worker.takes_work and (self._contained or worker.pid == self.process.pid)
+
+        self.until(ready)
+
+    def signal(self, number: signal.Signals) -> None:
+        process = psutil.Process(self.process.pid)
+        for worker in process.children(recursive=True) or [process]:
+            worker.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Pool]:
+    with cloned_database() as url, ExitStack() as processes:
+        yield Pool(url, tmp_path, processes)
+
+
+@needs_namespaces
+def test_a_worker_that_stood_still_stops_the_work_that_another_has_by_then_and_goes_on_with_the_next(
+    pool: Pool,
+) -> None:
+    # Where nobody sees that its process exists, its silence alone counts.
+    first = pool.start("first", namespaces())
+    first.until_ready()
+    file = pool.queue("one")
+    first.until_said("began one")
+    first.signal(signal.SIGSTOP)
+    second = pool.start("second")
+    second.until_said("began one")
+    first.signal(signal.SIGCONT)
+    first.until_said("began one", "stopped one")
+    file.touch()
+    second.until_said("began one", "done one")
+    second.until(lambda: pool.job("one") == ("succeeded", 2))
+    second.kill()
+    pool.queue("two").touch()
+    first.until_said("began one", "stopped one", "began two", "done two")
+
+
+def test_the_work_of_a_killed_worker_is_soon_done_by_another(pool: Pool) -> None:
+    first, second = pool.start("first"), pool.start("second")
+    first.until_ready()
+    second.until_ready()
+    file = pool.queue("one")
+    wait_until(lambda: first.said or second.said, 60, "somebody has begun")
+    victim, other = (first, second) if first.said else (second, first)
+    victim.kill()
+    other.until_said("began one")
+    file.touch()
+    other.until_said("began one", "done one")
+
+
+@needs_namespaces
+def test_a_living_worker_in_another_pid_namespace_under_the_same_host_name_keeps_its_work(pool: Pool) -> None:
+    contained = pool.start("contained", namespaces())
+    contained.until_ready()
+    file = pool.queue("one")
+    contained.until_said("began one")
+    status = pool.worker("contained")
+    assert status is not None
+    # Its number means another process here, or none.
+    assert status.pid < 10
+    watcher = pool.start("watcher")
+    watcher.until(lambda: pool.beats("watcher") > 4 * STALE / BEAT)
+    assert pool.job("one") == ("doing", 0)
+    assert watcher.said == []
+    file.touch()
+    contained.until_said("began one", "done one")
+
+
+@needs_namespaces
+def test_a_killed_worker_in_another_pid_namespace_is_found_by_its_silence(pool: Pool) -> None:
+    contained = pool.start("contained", namespaces())
+    contained.until_ready()
+    pool.queue("one")
+    contained.until_said("began one")
+    watcher = pool.start("watcher")
+    watcher.until_ready()
+    contained.kill()
+    watcher.until_said("began one")
+
+
+def test_a_slot_whose_last_process_was_killed_is_taken_with_its_work_and_an_empty_scratch_folder(pool: Pool) -> None:
+    first = pool.start("first")
+    first.until_ready()
+    pool.queue("one").touch()
+    first.until_said("began one", "done one")
+    left = pool.folder / "home/scratch/first/left"
+    left.mkdir()
+    others = pool.folder / "home/scratch/second/at-work"
+    others.mkdir(parents=True)
+    first.kill()
+    again = pool.start("first")
+    again.until_ready()
+    assert not left.exists()
+    assert others.exists()
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    """A small disk at `folder` with no room left."""
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.decode()}")
+    try:
+        (folder / "fill").write_bytes(bytes(2 << 20))
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_worker_whose_disk_is_full_says_so_takes_nothing_and_goes_on_when_there_is_room(pool: Pool) -> None:
+    scratch = pool.folder / "scratch"
+    with full_disk(scratch):
+        pool.queue("one").touch()
+        worker = pool.start("first", TRANSCRIPTION_SCRATCH=str(scratch))
+        worker.until(lambda: (status := pool.worker("first")) is not None and status.state == "unfit")
+        status = pool.worker("first")
+        assert status is not None
+        assert status.last_error == f"the scratch folder {scratch}/first cannot be used: No space left on device"
+        assert not status.takes_work
+        assert (pool.job("one"), worker.said) == (("todo", 0), [])
+        (scratch / "fill").unlink()
+        worker.until_said("began one", "done one")
+        worker.until(lambda: (status := pool.worker("first")) is not None and status.last_error is None)
