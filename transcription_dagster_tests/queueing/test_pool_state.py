@@ -10,6 +10,7 @@ from typing import Any
 import procrastinate
 import psycopg
 import pytest
+from psycopg import sql
 
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.queueing import slots
@@ -261,8 +262,8 @@ def step_clock(url: str, *, seconds: float) -> None:
     with psycopg.connect(url) as connection:
         for table, column in (("transcription_workers", "seen_at"), ("procrastinate_workers", "last_heartbeat")):
             connection.execute(
-                psycopg.sql.SQL("UPDATE {} SET {column} = {column} - make_interval(secs => %s)").format(
-                    psycopg.sql.Identifier(table), column=psycopg.sql.Identifier(column)
+                sql.SQL("UPDATE {} SET {column} = {column} - make_interval(secs => %s)").format(
+                    sql.Identifier(table), column=sql.Identifier(column)
                 ),
                 (seconds,),
             )

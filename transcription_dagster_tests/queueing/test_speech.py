@@ -53,6 +53,10 @@ def on_executor(url: str, steps: Callable[[procrastinate.App], Coroutine[Any, An
 
 async def take(app: procrastinate.App) -> Lease:
     """Take a job off the queue as an executor that has just started; the last one's is given back."""
+    await app.connector.execute_query_async(
+        "UPDATE procrastinate_jobs j SET status = 'succeeded' FROM transcription_speech s"
+        " WHERE s.key = j.args->>'key' AND j.status = 'doing' AND s.state IN ('done', 'failed')"
+    )
     busy = await app.connector.execute_query_all_async(
         "SELECT id, worker_id, attempts FROM procrastinate_jobs WHERE status = 'doing'"
     )
