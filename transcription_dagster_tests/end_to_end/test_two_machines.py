@@ -13,7 +13,7 @@ import pytest
 
 from transcription_dagster_tests.faults import NO_EMBEDDINGS, attempts_at, requests_of, unfinished_jobs
 from transcription_dagster_tests.machines import another_machine, needs_namespaces
-from transcription_dagster_tests.system import DEMO_RECORDINGS, System, environment_of, running_system, wait_until
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
 
 pytestmark = [pytest.mark.system, needs_namespaces]
 
@@ -39,7 +39,6 @@ def second_machine(system: System, tmp_path_factory: pytest.TempPathFactory) -> 
         "TRANSCRIPTION_HOME": str(home),
         "TRANSCRIPTION_DATABASE_URL": system.url,
         "TRANSCRIPTION_STORE": system.settings.store_url,
-        **RESULTS,
     }
     transcription = str(Path(sys.executable).parent / "transcription")
     with ExitStack() as processes:
@@ -61,14 +60,6 @@ def second_machine(system: System, tmp_path_factory: pytest.TempPathFactory) -> 
             f"both workers take work; they said: {[log.read_text()[-1500:] for log in folder.glob('*.log')]}",
         )
         yield home
-
-
-#: What decides results has to be the same on both.
-RESULTS = {
-    name: value
-    for name, value in environment_of(Path(), 1, **NO_EMBEDDINGS).items()
-    if name not in ("TRANSCRIPTION_HOME", "TRANSCRIPTION_CPU_EXECUTORS")
-}
 
 
 def test_recordings_are_done_by_both_machines(system: System, second_machine: Path) -> None:
