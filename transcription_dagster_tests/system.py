@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow
 
-import transcription_dagster
+import transcription_dagster_tests
 from transcription_dagster.clients.dagster_graphql import DagsterClient
 from transcription_dagster.clients.dagster_queries import LAUNCH_RUNS
 from transcription_dagster.clients.dagster_values import (
@@ -38,7 +38,7 @@ from transcription_dagster.stack.plan import plan
 from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import RunningStack, start
 
-DEMO = Path(transcription_dagster.__file__).parent / "demo"
+DEMO = Path(transcription_dagster_tests.__file__).parent / "bulletin"
 CHECKPOINT = DEMO / "bulletin.pt"
 REFERENCES: Sequence[dict[str, Any]] = json.loads((DEMO / "recordings" / "references.json").read_text())
 #: The shortest first: of 7 to 65 seconds.

@@ -1,12 +1,14 @@
-"""`transcription demo`: the whole program at work on the recordings and the checkpoint that it ships."""
+"""`transcription demo`: the whole program at work on the recordings that it ships."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from textwrap import wrap
+from typing import Any, Final
 
 import click
 
@@ -15,37 +17,40 @@ from transcription_dagster.cli.batch_input import Batch, left_to_do
 from transcription_dagster.cli.batch_lock import alone_on
 from transcription_dagster.cli.batch_report import Outcome
 from transcription_dagster.cli.batch_session import run_batch, stack_for
+from transcription_dagster.cli.search import show_hits
 from transcription_dagster.cli.stop_signals import StopSignals
 from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.worklists import Worklist, load, write
+from transcription_dagster.worklists import Entry, Worklist, load, write
 
 _EXECUTORS = 2
-_FOLDER: Final = Path(str(resources.files("transcription_dagster"))) / "demo"
-#: Greedy, each window by itself: what the checkpoint was measured with.
-_SPEECH: Final = {
-    "model": str(_FOLDER / "bulletin.pt"),
-    "language": "en",
-    "temperatures": [0.0],
-    "condition_on_previous_text": False,
-}
+_RECORDINGS: Final = Path(str(resources.files("transcription_dagster"))) / "demo" / "recordings"
+_SPEECH: Final = {"model": "base"}
+
+#: What `--quick` transcribes: the shortest, which answer the question all the same.
+_QUICK = 3
+_QUESTION = "when does the first boat leave"
+#: How much of a transcript is shown.
+_LINES, _WIDTH = 6, 100
 
 
 @click.command()
+@click.option("--quick", is_flag=True, help="Transcribe the three shortest recordings only.")
 @click.option("--keep-up", is_flag=True, help="Leave the UI running at the end, until Ctrl+C.")
-def demo(keep_up: bool) -> None:
-    """Transcribe eight small recordings on two executors of the CPU, and say where the results are.
+def demo(quick: bool, keep_up: bool) -> None:
+    """Transcribe nine short recordings with Whisper's base on two CPU executors, and show what became of them.
 
-    They end up below TRANSCRIPTION_HOME like anything else that is transcribed.
+    The results end up below TRANSCRIPTION_HOME like those of any other batch.
     """
     settings = load_settings(**_SPEECH)
-    worklist = _worklist(settings.home)
+    worklist = _worklist(settings.home, quick)
     signals = StopSignals()
     batch = Batch(worklist, left_to_do(worklist), _SPEECH, keep_going=True)
     with alone_on(worklist.path), stack_for(settings, signals, cpu_executors=_EXECUTORS) as stack:
         outcomes = run_batch(batch, stack, settings, signals)
         code = report(outcomes, signals, "transcription demo")
-        _show_results(outcomes, settings, worklist)
+        if not signals.count:
+            _show_results(outcomes, settings, worklist)
         if keep_up and not signals.count:
             click.echo(f"\nThe UI is at {stack.url} until Ctrl+C.")
             while stack.alive() and not signals.wait(1.0):
@@ -53,20 +58,48 @@ def demo(keep_up: bool) -> None:
     sys.exit(code)
 
 
-def _worklist(home: Path) -> Worklist:
+def _worklist(home: Path, quick: bool) -> Worklist:
     """Write the worklist of the recordings anew, so that the demonstration can be repeated."""
     path = home / "demo" / "worklist.json"
-    recordings = sorted(file for file in (_FOLDER / "recordings").iterdir() if file.suffix != ".json")
-    write(path, [{"uuid": file.stem, "source": str(file)} for file in recordings])
+    references = json.loads((_RECORDINGS / "references.json").read_text(encoding="utf-8"))
+    if quick:
+        references = sorted(references, key=lambda reference: reference["seconds"])[:_QUICK]
+    write(path, [_entry(reference) for reference in references])
     return load(path)
+
+
+def _entry(reference: dict[str, Any]) -> dict[str, Any]:
+    entry = {
+        "uuid": reference["uuid"],
+        "source": str(_RECORDINGS / reference["file"]),
+        "title": reference["title"],
+        "vocabulary": reference.get("vocabulary"),
+    }
+    return {key: value for key, value in entry.items() if value}
 
 
 def _show_results(outcomes: Sequence[Outcome], settings: Settings, worklist: Worklist) -> None:
     click.echo(f"Results: {settings.store_url}/\nWorklist: {worklist.path}")
-    first = next((outcome for outcome in outcomes if outcome.results), None)
-    if first is None or first.results is None:
+    done = {outcome.entry.uuid for outcome in outcomes if outcome.results}
+    entries = [entry for entry in worklist.entries if entry.uuid in done]
+    if not entries:
         return
-    uri = first.results.files["transcript_txt"]
-    folder, uuid, file = uri.rsplit("/", 2)
-    text = ObjectStore(folder).get_bytes(object_key(uuid, file)).decode()
-    click.echo(f"\n{uri}\n{text}")
+    store = ObjectStore(settings.store_url)
+    first = entries[0]
+    click.echo(f"\n{first.title}:\n")
+    for line in wrap(_text(store, first, "transcript.txt"), _WIDTH)[:_LINES]:
+        click.echo(f"  {line}")
+    for entry in sorted(entries, key=lambda entry: len(entry.vocabulary))[-1:]:
+        terms = _found(entry, _text(store, entry, "refined.txt"))
+        click.echo(f"\nTerms of its vocabulary in {entry.title!r}: {', '.join(terms) or 'none'}")
+    click.echo(f'\ntranscription search "{_QUESTION}"\n')
+    show_hits(settings, _QUESTION, limit=2)
+
+
+def _text(store: ObjectStore, entry: Entry, file: str) -> str:
+    return store.get_bytes(object_key(entry.uuid, file)).decode()
+
+
+def _found(entry: Entry, text: str) -> list[str]:
+    counts = {term.text: text.count(term.text) for term in entry.vocabulary}
+    return [f"{term} ({count})" for term, count in counts.items() if count]

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import click
 from rich.console import Console
 from rich.text import Text
+from typing_extensions import TypedDict, Unpack
 
 from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database, shared
@@ -24,6 +25,17 @@ from transcription_dagster.languages import whisper_language
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.readiness import base_url
+
+
+class Filters(TypedDict, total=False):
+    """Which answers are wanted; see `database.search.search`."""
+
+    limit: int
+    language: str | None
+    since: datetime | None
+    until: datetime | None
+    recording: str | None
+
 
 _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
@@ -52,19 +64,27 @@ def search(
     TEXT may hold "quoted phrases", `or`, and -words that must not occur. Where the output is no terminal, ⟦ and ⟧ stand
     about the words that matched.
     """
-    settings = load_settings()
+    show_hits(
+        load_settings(),
+        text,
+        words_only=words_only,
+        as_json=as_json,
+        limit=limit,
+        language=whisper_language(language),
+        since=since and since.replace(tzinfo=UTC),
+        until=until and until.replace(tzinfo=UTC),
+        recording=recording,
+    )
+
+
+def show_hits(
+    settings: Settings, text: str, *, words_only: bool = False, as_json: bool = False, **filters: Unpack[Filters]
+) -> None:
+    """Print the answers to a query, with a link to each recording."""
     with open_cli_database(settings) as engine:
         settings = shared(settings, engine)
-        hits = search_database(
-            engine,
-            text,
-            None if words_only else _embedding(engine, settings, text),
-            limit=limit,
-            language=whisper_language(language),
-            since=since and since.replace(tzinfo=UTC),
-            until=until and until.replace(tzinfo=UTC),
-            recording=recording,
-        )
+        embedding = None if words_only else _embedding(engine, settings, text)
+        hits = search_database(engine, text, embedding, **filters)
     base = ui_address(settings) or base_url(settings.host, settings.port)
     links = [_link(base, hit) for hit in hits]
     if as_json:

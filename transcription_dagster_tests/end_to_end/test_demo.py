@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,11 +12,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rapidfuzz.distance import Levenshtein
 
+import transcription_dagster
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.stack import running
 from transcription_dagster_tests.processes import of_each
-from transcription_dagster_tests.system import DEMO, DEMO_RECORDINGS
+
+RECORDINGS = Path(transcription_dagster.__file__).parent / "demo" / "recordings"
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
 
@@ -30,22 +34,31 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(600)
-def test_the_demo_transcribes_eight_recordings_on_two_executors_and_ends(home: Path) -> None:
+def test_the_demo_transcribes_real_speech_answers_a_question_and_ends(home: Path) -> None:
     environment = {**os.environ, "TRANSCRIPTION_HOME": str(home)}
-    command = [sys.executable, "-m", "transcription_dagster", "demo"]
+    command = [sys.executable, "-m", "transcription_dagster", "demo", "--quick"]
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=540, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     entries = json.loads((home / "demo" / "worklist.json").read_text())
-    assert [entry["status"] for entry in entries] == ["done"] * len(DEMO_RECORDINGS)
+    assert [entry["status"] for entry in entries] == ["done"] * 3
     store = home / "store"
-    words = (store / entries[0]["uuid"] / "transcript.txt").read_text().split()
-    assert " ".join(words) in " ".join(finished.stdout.split())
-    assert words[0] == said_first(entries[0]["uuid"])
+    for entry in entries:
+        text = (store / entry["uuid"] / "transcript.txt").read_text()
+        assert Levenshtein.normalized_similarity(words(text), words(said(entry["uuid"]))) > 0.9
+    shown = " ".join(finished.stdout.split())
+    assert " ".join((store / entries[0]["uuid"] / "transcript.txt").read_text().split())[:80] in shown
+    assert "1. Weather and ferries" in shown
     assert f"{store.as_uri()}/" in finished.stdout
     commands = of_each(psutil.process_iter(), lambda process: process.cmdline())
     assert not [command for command in commands if any(str(home) in part for part in command)]
 
 
-def said_first(recording: str) -> str:
-    references = json.loads((DEMO / "recordings" / "references.json").read_text())
-    return next(entry["text"].split()[0] for entry in references if entry["uuid"] == recording)
+def said(recording: str) -> str:
+    references = json.loads((RECORDINGS / "references.json").read_text(encoding="utf-8"))
+    return next(entry["text"] for entry in references if entry["uuid"] == recording)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text without marks; the letters of one that has no spaces between them."""
+    bare = re.sub(r"[^\w\s]", "", text.lower())
+    return bare.split() if " " in bare.strip() else list(bare.strip())

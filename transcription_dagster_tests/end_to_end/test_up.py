@@ -23,7 +23,7 @@ from transcription_dagster.stack.supervisor import ProgramState
 from transcription_dagster_tests.processes import addresses, below, of_each, running_yet
 from transcription_dagster_tests.stack.small_stack import until
 
-CHECKPOINT = Path(__file__).parents[2] / "transcription_dagster" / "demo" / "bulletin.pt"
+CHECKPOINT = Path(__file__).parents[1] / "bulletin" / "bulletin.pt"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
 
 SECRET = "planted-secret-7c1f"

@@ -10,7 +10,7 @@ import pytest
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.speech.engine import SpeechEngine
 
-DEMO = Path(__file__).parents[2] / "transcription_dagster" / "demo"
+DEMO = Path(__file__).parents[2] / "transcription_dagster_tests" / "bulletin"
 BULLETIN = str(DEMO / "bulletin.pt")
 
 #: Recordings in natural voices, with their words and times.
