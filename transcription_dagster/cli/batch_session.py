@@ -29,7 +29,7 @@ from transcription_dagster.clients.dagster_graphql import DagsterClient
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.queueing.health import read_pool
-from transcription_dagster.settings import Settings
+from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import JoinedStack, joined
 from transcription_dagster.stack.plan import plan
 from transcription_dagster.stack.postgres import database_url
@@ -72,7 +72,11 @@ def stack_for(
         click.echo(note)
     click.echo(f"Starting a stack for this batch, with executors on {', '.join(stack_plan.executors)}.")
     try:
-        stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0)
+        if settings.database_url is not None:
+            # The database may hold every machine's settings: a batch changes none, and asks for what it wants itself.
+            settings = load_settings()
+        writes_settings = settings.database_url is None
+        stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0, writes_settings=writes_settings)
     except StackError:
         if not signals.count:
             raise

@@ -38,6 +38,6 @@ def refuse_second(database_url: str) -> None:
         time.sleep(0.2)
 
 
-def join_as_workers(settings: Settings, database_url: str) -> None:
+def refuse_contradictions(settings: Settings, database_url: str) -> None:
     """Raise `InvalidSetting`, with all that differs, if this machine's workers would work by other settings."""
     worker_settings(settings, database_url, in_stack=False, has_credentials=has_credentials)

@@ -20,7 +20,7 @@ from transcription_dagster.clients.atomic_files import replacing
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.leftovers import end_leftovers
-from transcription_dagster.stack.one_stack import join_as_workers, refuse_second
+from transcription_dagster.stack.one_stack import refuse_contradictions, refuse_second
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import answers, database_url, prepare, wait_until_ready
 from transcription_dagster.stack.programs import CODE_SERVER, DAEMON, WORKER_COMMANDS
@@ -113,9 +113,13 @@ def running(settings: Settings) -> RunningStack | None:
     return stack if stack.alive() else None
 
 
-def start(plan: StackPlan, settings: Settings, *, cancelled: Callable[[], bool] = _never) -> RunningStack:
+def start(
+    plan: StackPlan, settings: Settings, *, cancelled: Callable[[], bool] = _never, writes_settings: bool = True
+) -> RunningStack:
     """Start what `plan` says and return when all of it works; `cancelled` is asked meanwhile whether to give up.
 
+    `settings` become those of every machine, unless `writes_settings` is false and there are some in the database: then
+    these must not contradict them.
     Raises `StackError`, or `DatabaseUnavailable` for a database that was given, and then nothing is left running.
     """
     with _alone(settings.home):
@@ -132,11 +136,11 @@ def start(plan: StackPlan, settings: Settings, *, cancelled: Callable[[], bool] 
             plan = replace(plan, port=claim_port(plan.host, plan.port))
         if settings.database_url is not None:
             wait_until_ready(url, _DATABASE_SECONDS)
-            join_as_workers(settings, url) if plan.workers_only else refuse_second(url)
+            refuse_contradictions(settings, url) if plan.workers_only else refuse_second(url)
         elif answers(url):
             raise StackError(f"another command uses the embedded database of {settings.home}; wait until it has ended")
         postgres = prepare(settings) if settings.database_url is None else None
-        startup = Startup(plan, settings, url, postgres, cancelled)
+        startup = Startup(plan, settings, url, postgres, cancelled, writes_settings)
         try:
             pid = startup.launch()
             stack = record(plan, settings.home, pid)

@@ -13,11 +13,13 @@ from pathlib import Path
 from transcription_dagster import shared_settings
 from transcription_dagster.clients.atomic_files import replacing
 from transcription_dagster.clients.claude import has_credentials
+from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings, child_environment
 from transcription_dagster.stack import supervisor
 from transcription_dagster.stack.files import write_files
+from transcription_dagster.stack.one_stack import refuse_contradictions
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import EmbeddedPostgres, answers
 from transcription_dagster.stack.programs import (
@@ -50,6 +52,8 @@ class Startup:
     #: None: the database was given.
     postgres: EmbeddedPostgres | None
     cancelled: Callable[[], bool]
+    #: Whether the settings become those of every machine, also where others are in force.
+    writes_settings: bool = True
     files: StackFiles = field(init=False)
     control: supervisor.Supervisor = field(init=False)
     #: How long each log was before, in bytes.
@@ -138,10 +142,16 @@ class Startup:
             raise StackError(f"the database could not be upgraded; the end of {log}:\n{tail(log, 0)}")
 
     def _push_settings(self) -> None:
-        """Put the settings of this start in force, for the workers of every machine."""
+        """Put the settings of this start in force, for the workers of every machine.
+
+        Raises `InvalidSetting` where it may not, and they contradict those in force.
+        """
         engine = open_database(self.database_url)
         try:
-            shared_settings.push(self.settings, engine, has_credentials=has_credentials())
+            if not self.writes_settings and settings_documents.current(engine) is not None:
+                refuse_contradictions(self.settings, self.database_url)
+            else:
+                shared_settings.push(self.settings, engine, has_credentials=has_credentials())
         finally:
             engine.dispose()
 

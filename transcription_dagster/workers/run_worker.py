@@ -17,7 +17,7 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.defs.run_groups import withdraw_requests
-from transcription_dagster.errors import InvalidSetting, UnknownRun, WorkerUnfit, WorkTaken
+from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, UnknownRun, WorkerUnfit, WorkTaken
 from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, HOUSEKEEPING_QUEUE, RUNS_QUEUE, SETTINGS_TAG
 from transcription_dagster.queueing.speech_client import release_answers
 from transcription_dagster.settings import Settings
@@ -74,7 +74,11 @@ class RunWorker:
     async def _execute(self, context: procrastinate.JobContext, run_id: str) -> None:
         self._fence.watch(run_id, self.pool.holding(context))
         # No run begins by settings that are not in force any more: another worker takes it, or this one's successor.
-        if await asyncio.to_thread(self._watch.outdated):
+        try:
+            outdated = await asyncio.to_thread(self._watch.outdated)
+        except DatabaseUnavailable as error:
+            raise WorkInterrupted from error
+        if outdated:
             raise WorkInterrupted
         await self._try_out(context, run_id)
         self.state.recording = run_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
 
-CODE_VERSION = '{ assetNodes(assetKeys: [{path: ["transcript"]}]) { codeVersion } }'
+CODE_VERSION = '{ assetNodes(assetKeys: [{path: ["transcript"]}]) { opVersion } }'
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,10 @@ class SecondHome:
         )
 
     @contextmanager
-    def worker(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def worker(self, *arguments: str, prefix: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
         """Start a worker; it is ended with the block, if it has not ended before."""
-        with subprocess.Popen(self._program(arguments), env=self._environment, cwd=self.folder, text=True) as process:
+        command = [*prefix, *self._program(arguments)]
+        with subprocess.Popen(command, env=self._environment, cwd=self.folder, text=True) as process:
             try:
                 yield process
             finally:
@@ -124,6 +126,18 @@ def test_a_batch_uses_the_stack_that_is_there(main: System, second: SecondHome) 
     assert json.loads(shown.stdout)["url"] == main.stack.url
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="another host name needs root")
+def test_a_machine_joins_with_all_its_workers_and_leaves(main: System, second: SecondHome) -> None:
+    elsewhere = ("unshare", "--uts", "sh", "-c", 'hostname second-machine && exec "$@"', "sh")
+    arguments = ("up", "--workers-only", "--cpu-executors", "1", "--run-workers", "1")
+    with second.worker(*arguments, prefix=elsewhere) as machine:
+        wait_until(lambda: len(main.pool().alive("gpu")) == len(main.pool().alive("run")) == 2, 120, "they have joined")
+        assert {worker.host for worker in main.pool().workers} == {os.uname().nodename, "second-machine"}
+        machine.terminate()
+        assert machine.wait(120) == 0
+    assert {worker.host for worker in main.pool().workers} == {os.uname().nodename}
+
+
 def test_workers_follow_new_settings_and_no_run_is_executed_by_old_ones(main: System, second: SecondHome) -> None:
     version = settings_version(main)
     with (
@@ -151,9 +165,9 @@ def test_workers_follow_new_settings_and_no_run_is_executed_by_old_ones(main: Sy
     [own_now] = (worker for worker in main.pool().workers if worker.name == own_executor)
     assert own_now.pid != before[own_executor]
 
-    stale = main.graphql(CODE_VERSION)["assetNodes"][0]["codeVersion"]
+    stale = main.graphql(CODE_VERSION)["assetNodes"][0]["opVersion"]
     main.stack.restart_definitions()
-    wait_until(lambda: main.graphql(CODE_VERSION)["assetNodes"][0]["codeVersion"] != stale, 60, "the UI knows")
+    wait_until(lambda: main.graphql(CODE_VERSION)["assetNodes"][0]["opVersion"] != stale, 60, "the UI knows")
 
 
 def same_settings(system: System) -> dict[str, str]:

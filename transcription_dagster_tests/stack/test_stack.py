@@ -11,13 +11,17 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from transcription_dagster.errors import DatabaseUnavailable, StackError
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.settings_documents import current_version
+from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError
 from transcription_dagster.settings import load_settings
+from transcription_dagster.shared_settings import push
 from transcription_dagster.stack.leftovers import end_leftovers
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster.stack.programs import Program
 from transcription_dagster.stack.stack import claim_port, running, start
+from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.processes import below, running_yet
 from transcription_dagster_tests.stack.small_stack import SLEEPER, begin, journal, until, worker
 
@@ -180,6 +184,18 @@ def test_a_program_that_ends_during_the_start_is_named_and_nothing_is_left_runni
     )
     with pytest.raises(StackError, match=r"(?s)code-server ended while starting .*the definitions are broken"):
         start(PLAN, load_settings(home=home))
+    assert end_leftovers(home) == 0
+
+
+def test_a_start_that_may_not_change_the_settings_is_refused_where_it_contradicts_them(home: Path):
+    with cloned_database() as url:
+        engine = open_database(url)
+        push(load_settings(home=home, model="large-v3"), engine, has_credentials=False)
+        settings = load_settings(home=home, database_url=url, model="medium")
+        with pytest.raises(InvalidSetting, match="TRANSCRIPTION_MODEL: medium here, large-v3 in the database"):
+            start(PLAN, settings, writes_settings=False)
+        assert current_version(engine) == 1
+        engine.dispose()
     assert end_leftovers(home) == 0
 
 
