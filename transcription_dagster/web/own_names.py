@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,8 @@ class OwnNames:
     @classmethod
     def of_server(cls, bound_to: str, extra: Iterable[str] = ()) -> OwnNames:
         """The names of a server bound to `bound_to`; `extra` are those that its operator added, as `name[:port]`."""
-        everywhere = bound_to in _EVERY_INTERFACE
+        address = _address(bound_to)
+        everywhere = address is not None and address.is_unspecified
         added = [name.lower() for name in extra]
         hosts = {"localhost", bound_to.lower(), *([socket.gethostname().lower()] if everywhere else [])}
         return cls(
@@ -57,15 +57,20 @@ class OwnNames:
         # A proxy may speak TLS for us; what came over TLS never belongs to a page that did not.
         if page.hostname is None or (scheme in ("https", "wss") and page.scheme != "https"):
             return False
-        written = page.hostname if page_port == default else f"{page.hostname}:{page_port}"
+        name = f"[{page.hostname}]" if ":" in page.hostname else page.hostname
+        written = name if page_port == default else f"{name}:{page_port}"
         return (page.hostname, page_port) == (here.hostname, own_port) or written in self.proxies
 
     def _is_own_address(self, name: str) -> bool:
-        try:
-            address = ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return self.any_address or address.is_loopback
+        address = _address(name)
+        return address is not None and (self.any_address or address.is_loopback)
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None
 
 
 def _split(url: str) -> SplitResult:

@@ -8,7 +8,7 @@ from transcription_dagster.web.own_names import OwnNames
 
 LOCAL = OwnNames.of_server("127.0.0.1")
 EVERYWHERE = OwnNames.of_server("0.0.0.0")
-PROXIED = OwnNames.of_server("127.0.0.1", ["Speech.example.org", "other.example.org:8443"])
+PROXIED = OwnNames.of_server("127.0.0.1", ["Speech.example.org", "other.example.org:8443", "[2001:db8::7]:8443"])
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,7 @@ def test_the_address_and_the_names_that_were_given_are_own():
         ("https://speech.example.org", "speech.example.org", "http"),
         ("https://speech.example.org", "127.0.0.1:3000", "http"),
         ("https://other.example.org:8443", "127.0.0.1:3000", "http"),
+        ("https://[2001:db8::7]:8443", "127.0.0.1:3000", "http"),
     ],
 )
 def test_its_own_pages_are_known(origin: str, host: str, scheme: str):
