@@ -27,12 +27,23 @@ def pytest_configure(config: pytest.Config) -> None:
         os.chdir(HOME)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests that take longest first, so that small ones fill what is left: the stacks, then their parts.
 
-    xdist gives out groups before single tests (`xdist_group`), and otherwise keeps this order.
+    xdist gives out groups before single tests (`xdist_group`), and otherwise keeps this order. Tests that share a
+    fixture of their module are a group too: several processes would each make it.
     """
     items.sort(key=lambda item: (item.get_closest_marker("system") is None, "/stack/" not in item.nodeid))
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and _shares_with_its_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_with_its_module(item: pytest.Item) -> bool:
+    definitions = item.session._fixturemanager.getfixturedefs
+    names = getattr(item, "fixturenames", ())
+    return any(found.scope == "module" for name in names for found in definitions(name, item) or ())
 
 
 @pytest.fixture

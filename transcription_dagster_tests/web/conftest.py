@@ -40,9 +40,9 @@ class Site:
         return self.instance.get_run_by_id(run_id) is not None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
-    """Serve the application, with the settings that are given, to the end of the module."""
+    """Serve the application, with the settings that are given, to the end of the session."""
     with ExitStack() as stack:
 
         def start(*, host: str = "127.0.0.1", **settings: object) -> Site:
@@ -63,13 +63,13 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Si
         yield start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(serve: Callable[..., Site]) -> Site:
     """The application without a password, behind a proxy as well."""
     return serve(ui_hosts=("speech.example.org",))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def closed_site(serve: Callable[..., Site]) -> Site:
     """The application with a password."""
     return serve(ui_password=PASSWORD)

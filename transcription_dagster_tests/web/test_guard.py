@@ -31,8 +31,9 @@ def test_programs_that_say_nothing_of_a_page_are_served(site: Site):
     with site.client() as client:
         assert client.post("/graphql", json={"query": VERSION}).json()["data"]["version"]
         assert client.get("/graphql", params={"query": VERSION}).json()["data"]["version"]
+    run_id = site.add_run()
     with DagsterClient(site.url) as dagster:
-        assert dagster.runs() == []
+        assert [run.id for run in dagster.runs(ids=[run_id])] == [run_id]
 
 
 def test_pages_of_the_ui_are_served_and_may_give_commands(site: Site):
