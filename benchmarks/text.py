@@ -14,6 +14,7 @@ import io
 import json
 import random
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -23,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from transcription_dagster.model import Cue, Transcript, Word
+from transcription_dagster.text.alignment import align
 from transcription_dagster.text.boundaries import INSIDE_NAME_OR_NUMBER, break_cost
 from transcription_dagster.text.captions import CaptionLimits, make_cues
 from transcription_dagster.text.corrections import correct_cues
@@ -76,7 +78,7 @@ def main() -> None:
     hours = parser.parse_args().hours
     words = speech(int(hours * WORDS_PER_HOUR))
     table = Table("task", "CPU s", "baseline", "CPU s", "ratio", "", title=f"{len(words):,} words, {hours:g} hours")
-    for row in [*caption_rows(words), *correction_rows(words), *json_rows(words)]:
+    for row in [*caption_rows(words), *correction_rows(words), *json_rows(words), *day_rows()]:
         ratio = f"{row.seconds / row.baseline_seconds:.3g}"
         table.add_row(row.task, f"{row.seconds:.2f}", row.baseline, f"{row.baseline_seconds:.2f}", ratio, row.note)
     Console(width=150).print(table)
@@ -204,6 +206,45 @@ def json_rows(words: Sequence[Word]) -> list[Row]:
         Row("read transcript.json", read_seconds, "json.loads", loads_seconds),
         Row("write transcript.json", write_seconds, "json.dumps", dumps_seconds),
         Row("transcript.json to SRT", read_seconds + srt_seconds, "json.loads", loads_seconds),
+    ]
+
+
+def day_rows() -> list[Row]:
+    """A day of speech against a tenth of it: the time has to grow with the length, the memory with the words alone."""
+    day, tenth = 24 * WORDS_PER_HOUR, 24 * WORDS_PER_HOUR // 10
+    rows = []
+    for name, new in (("corrected", corrected), ("unrelated", unrelated)):
+        seconds = []
+        for count in (day, tenth):
+            words = speech(count)
+            old, other = [word.text for word in words], new(words).split()
+            seconds.append(measured(lambda old=old, other=other: align(old, other))[1])
+        rows.append(Row(f"alignment, 24 h, {name}", seconds[0], "2.4 h", seconds[1]))
+    chinese = [chinese_speech(count) for count in (86_400 * 4, 8_640 * 4)]
+    cue_seconds = [measured(lambda words=words: make_cues(words, LIMITS))[1] for words in chinese]
+    tracemalloc.start()
+    make_cues(chinese[1], LIMITS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return [
+        *rows,
+        Row("captions, 24 h of Chinese", cue_seconds[0], "2.4 h", cue_seconds[1], f"peak {peak / 1e6:.0f} MB"),
+    ]
+
+
+def unrelated(words: Sequence[Word]) -> str:
+    """As many words, and hardly one of them the same."""
+    chance = random.Random(13)
+    return " ".join(f"x{chance.randrange(8_000)}" for _ in words)
+
+
+def chinese_speech(count: int) -> list[Word]:
+    """So many characters, four a second, with the marks of sentences."""
+    chance = random.Random(17)
+    characters = chance.choices(range(0x4E00, 0x5A00), [1 / (rank + 3) for rank in range(0xC00)], k=count)
+    return [
+        Word(chr(code) + ("。" if place % 17 == 16 else ""), place / 4, place / 4 + 0.22, 0.9, glued=place > 0)
+        for place, code in enumerate(characters)
     ]
 
 

@@ -20,7 +20,7 @@ from transcription_dagster.queueing.names import GPU_TAG
 
 #: Runs with each value of the tag that a look may take. More than that many waiting run workers is rare, and what one
 #: look leaves the next one takes.
-FRONT_RUNS: Final = 50
+FRONT_RUNS: Final = 40
 
 #: What the daemon asks the storage for.
 WAITING: Final = RunsFilter(statuses=[DagsterRunStatus.QUEUED])

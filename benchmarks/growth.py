@@ -1,0 +1,191 @@
+"""How large the database is after many short recordings: flat, but for the results.
+
+    python -m benchmarks.growth --recordings 1000 5000 [--run-history-days 2]
+
+Each recording is one minute of speech and goes through the real tables by the program's own code, without inference: it
+is registered; its run is a job on the queue `runs`; a transcription of 160 words and the vectors of 3 chunks are asked
+for, answered and waited for on the queue `gpu`; chunks and publication are written; the run succeeds. Dagster's part is
+the events of a run of 12 assets, recorded once through Dagster and then copied for each recording. `--per-day` (500)
+recordings make a day: after each, everything in the queues and in Dagster's history is aged by a day, and the
+housekeeping is done that run workers do. Sizes are those of the tables with their indexes after a plain VACUUM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import random
+import tempfile
+import uuid
+from pathlib import Path
+from unittest.mock import patch
+
+import dagster as dg
+import procrastinate
+import psycopg
+from procrastinate.jobs import Status
+from rich.console import Console
+from rich.table import Table
+
+from transcription_dagster.database.chunks import EmbeddedChunk, replace_chunks
+from transcription_dagster.database.connection import Engine, open_database, upgrade
+from transcription_dagster.database.embedding_models import EmbeddingModel
+from transcription_dagster.database.publications import Publication, publish
+from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.database.run_history import remove_old_history
+from transcription_dagster.queueing import speech_server
+from transcription_dagster.queueing.app import connect, jobs, worker_app
+from transcription_dagster.queueing.names import (
+    EMBED_TASK,
+    EXECUTE_RUN_TASK,
+    GPU_QUEUE,
+    RUNS_QUEUE,
+    TRANSCRIBE_TASK,
+    run_key,
+)
+from transcription_dagster.queueing.speech_client import SpeechClient, SpeechRequest, release_answers
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.files import dagster_home, write_files
+from transcription_dagster.stack.postgres import embedded_postgres
+from transcription_dagster.workers.housekeeping import prune_queues
+
+ASSETS = 12
+GROUPS = {
+    "results": "schemaname = 'transcription_data'",
+    "queues": "tablename LIKE 'procrastinate%' OR tablename LIKE 'transcription%' AND schemaname = 'public'",
+    "Dagster": "schemaname = 'public' AND tablename !~ '^(procrastinate|transcription)'",
+}
+LEXICON = ["".join(random.Random(number).choices("etaoinshrdlu", k=2 + number % 8)) for number in range(5_000)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recordings", type=int, nargs="+", default=[1_000, 5_000])
+    parser.add_argument("--per-day", type=int, default=500)
+    parser.add_argument("--run-history-days", type=float)
+    arguments = parser.parse_args()
+    logging.getLogger("dagster").setLevel(logging.WARNING)
+    table = Table("recordings", *(f"{name}, MB" for name in GROUPS), "queues' rows", "Dagster's rows")
+    with tempfile.TemporaryDirectory(prefix="growth-") as home:
+        settings = Settings(home=Path(home))
+        with embedded_postgres(settings) as url, patch.dict("os.environ", {"TRANSCRIPTION_DATABASE_URL": url}):
+            upgrade(url)
+            write_files(settings)
+            with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+                model = a_run(instance)
+            engine = open_database(url)
+            asyncio.run(grow(url, engine, model, arguments, table))
+            engine.dispose()
+    Console().print(table)
+
+
+def a_run(instance: dg.DagsterInstance) -> str:
+    """A run of as many assets as a recording has, with partition `model`; returns its id."""
+    partitions = dg.StaticPartitionsDefinition(["model"])
+
+    def asset(number: int) -> dg.AssetsDefinition:
+        @dg.asset(name=f"asset_{number}", partitions_def=partitions, deps=[f"asset_{number - 1}"] if number else [])
+        def made() -> dg.MaterializeResult:
+            return dg.MaterializeResult(metadata={"words": 160, "preview": dg.MetadataValue.md("word " * 200)})
+
+        return made
+
+    assets = [asset(number) for number in range(ASSETS)]
+    return dg.materialize(assets, partition_key="model", instance=instance).run_id
+
+
+async def grow(url: str, engine: Engine, model: str, arguments: argparse.Namespace, table: Table) -> None:
+    async with worker_app(url).open_async() as app:
+        worker = await app.job_manager.register_worker()
+        for number in range(1, max(arguments.recordings) + 1):
+            await one_recording(app, worker, url, engine, model, number)
+            if number % arguments.per_day == 0:
+                age(url)
+                await prune_queues(app)
+                if arguments.run_history_days is not None:
+                    remove_old_history(engine, days=arguments.run_history_days)
+            if number in arguments.recordings:
+                table.add_row(f"{number:,}", *measured(url))
+
+
+async def one_recording(app: procrastinate.App, worker: int, url: str, engine: Engine, model: str, number: int) -> None:
+    """Everything that one recording leaves in the database."""
+    recording, run_id, chance = str(uuid.uuid4()), str(uuid.uuid4()), random.Random(number)
+    register(engine, [Recording(recording, f"file:///recordings/{recording}.wav")])
+    with connect(url) as connection:
+        jobs.configure_task(
+            EXECUTE_RUN_TASK, allow_unknown=True, queue=RUNS_QUEUE, queueing_lock=run_key(run_id), connection=connection
+        ).defer(run_id=run_id)
+    run_job = await app.job_manager.fetch_job([RUNS_QUEUE], worker)
+    assert run_job is not None
+    texts = chance.choices(LEXICON, k=160)
+    words = [{"word": text, "start": place / 3, "end": place / 3 + 0.3, "p": 0.9} for place, text in enumerate(texts)]
+    vectors = [[chance.random() for _ in range(384)] for _ in range(3)]
+    for task, answer in ((TRANSCRIBE_TASK, {"words": words}), (EMBED_TASK, {"vectors": vectors})):
+        request = SpeechRequest(f"{task}-{recording}", task, recording, run_id, GPU_QUEUE, {"recording": recording})
+        client = SpeechClient(url)
+        client.ask(request)
+        job = await app.job_manager.fetch_job([GPU_QUEUE], worker)
+        assert job is not None
+        await speech_server.begin(app, request.key, executor="gpu-0@here")
+        await speech_server.report_progress(app, request.key, 0.5)
+        await speech_server.answer(app, request.key, answer)
+        await app.job_manager.finish_job(job, Status.SUCCEEDED, delete_job=False)
+        client.wait(request, on_event=lambda _line: None)
+    text = " ".join(texts)
+    chunks = [EmbeddedChunk(text[place::3], 0.0, 20.0, vector) for place, vector in enumerate(vectors)]
+    replace_chunks(engine, recording, EmbeddingModel("all-MiniLM-L6-v2", 384), chunks, language="en")
+    publish(engine, Publication(recording, text, text, "en", "medium", len(texts), 60.0))
+    copy_run(url, model, run_id, recording)
+    release_answers(url, run_id)
+    await app.job_manager.finish_job(run_job, Status.SUCCEEDED, delete_job=False)
+
+
+def copy_run(url: str, model: str, run_id: str, recording: str) -> None:
+    """Copy the model's run with its events, under another id and for another partition."""
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "INSERT INTO runs (run_id, snapshot_id, pipeline_name, status, run_body, partition, start_time, end_time)"
+            " SELECT %s, snapshot_id, pipeline_name, status, replace(run_body, run_id, %s), %s, start_time, end_time"
+            " FROM runs WHERE run_id = %s",
+            (run_id, run_id, recording, model),
+        )
+        connection.execute(
+            "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition)"
+            " SELECT %s, replace(event, run_id, %s), dagster_event_type, timestamp, step_key, asset_key,"
+            " CASE WHEN partition IS NOT NULL THEN %s END FROM event_logs WHERE run_id = %s ORDER BY id",
+            (run_id, run_id, recording, model),
+        )
+
+
+def age(url: str) -> None:
+    """A day passes."""
+    with psycopg.connect(url) as connection:
+        for table, column in (
+            ("procrastinate_events", "at"),
+            ("transcription_speech", "finished_at"),
+            ("runs", "update_timestamp"),
+        ):
+            connection.execute(f"UPDATE {table} SET {column} = {column} - interval '24 hours 1 second'")  # type: ignore[arg-type]
+
+
+def measured(url: str) -> list[str]:
+    """Size of each group of tables, and the rows of the queues and of Dagster's log."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM")
+
+        def value(statement: str) -> float:
+            row = connection.execute(statement).fetchone()  # type: ignore[arg-type]
+            return row[0] if row else 0
+
+        relation = "pg_total_relation_size(format('%I.%I', schemaname, tablename))"
+        sizes = [value(f"SELECT sum({relation}) FROM pg_tables WHERE {which}") for which in GROUPS.values()]
+        queues = ("procrastinate_jobs", "procrastinate_events", "transcription_speech")
+        rows = sum(value(f"SELECT count(*) FROM {table}") for table in queues)
+        events = sum(value(f"SELECT count(*) FROM {table}") for table in ("runs", "event_logs"))
+    return [*(f"{float(size) / 1e6:.1f}" for size in sizes), f"{rows:,}", f"{events:,}"]
+
+
+if __name__ == "__main__":
+    main()
