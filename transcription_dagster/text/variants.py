@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from transcription_dagster.model import Edit, Term, Word
-from transcription_dagster.text.common_words import is_common
+from transcription_dagster.text.common_words import ORDINARY, frequency, is_common
 from transcription_dagster.text.plain import join_words
-from transcription_dagster.text.spelling import affixes, tokens
+from transcription_dagster.text.spelling import affixes, letters, tokens
 
 _POSSESSIVE = re.compile(r"['’]s\Z", re.IGNORECASE)
 
@@ -22,8 +23,8 @@ def correct_variants(words: Sequence[Word], terms: Sequence[Term]) -> list[Edit]
 
     Whole words only, the longest phrase first, in any case and with any punctuation round it, which stays; the case
     of the text is kept where the term has none of its own. What could be anything else is left alone: a variant that
-    belongs to two terms or is a term, one made of common words, a phrase broken by punctuation, and words that are
-    part of a term as it is written.
+    belongs to two terms or is a term, an ordinary word or name (see `risk`), a phrase broken by punctuation, and words
+    that are part of a term as it is written.
     """
     phrases = _phrases(terms)
     replaced: set[int] = set()
@@ -34,6 +35,26 @@ def correct_variants(words: Sequence[Word], terms: Sequence[Term]) -> list[Edit]
             replaced.update(span)
             edits.extend(_edit(words, match, phrases))
     return sorted(edits, key=lambda edit: edit.first)
+
+
+#: How frequent a word may be at most for its other case ("polish", "aws") to be always the term.
+_CASE_ONLY = 3.5
+
+
+def risk(phrase: Phrase, term: Term) -> str:
+    """Why a variant, as its folded words, cannot be corrected without its context; empty if it can be nothing else."""
+    if len(phrase) > 1:
+        return "everyday words" if is_common(phrase) and letters("".join(phrase)) != letters(term.text) else ""
+    often = frequency(phrase[0]) if phrase else 0.0
+    if tokens(term.text) == phrase:
+        return f"an ordinary word (Zipf {often:.1f}), whatever its case" if often >= _CASE_ONLY else ""
+    same = phrase and letters(_plain(phrase[0])) == letters(_plain(term.text))
+    return f"an ordinary word or name (Zipf {often:.1f})" if often >= ORDINARY and not same else ""
+
+
+def _plain(text: str) -> str:
+    """The text without accents: "naive" is "naïve" and nothing else."""
+    return "".join(char for char in unicodedata.normalize("NFD", text) if not unicodedata.combining(char))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +83,7 @@ def _phrases(terms: Sequence[Term]) -> dict[Phrase, Term | None]:
     phrases: dict[Phrase, Term | None] = {
         phrase: by_text[next(iter(texts))]
         for phrase, texts in claims.items()
-        if phrase and len(texts) == 1 and not is_common(phrase)
+        if phrase and len(texts) == 1 and not risk(phrase, by_text[next(iter(texts))])
     }
     for term in terms:
         written = tokens(term.text)

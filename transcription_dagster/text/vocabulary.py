@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from transcription_dagster.model import Term
 from transcription_dagster.text.common_words import is_common
 from transcription_dagster.text.spelling import tokens
-from transcription_dagster.text.variants import correct_variants
+from transcription_dagster.text.variants import correct_variants, risk
 from transcription_dagster.text.vocabulary_files import parse_terms, read_vocabulary
 
 __all__ = ["correct_variants", "glossary", "initial_prompt", "merged", "parse_terms", "problems", "read_vocabulary"]
@@ -93,11 +93,11 @@ def _conflicts(terms: Sequence[Term]) -> Iterator[str]:
 
 def _common(terms: Sequence[Term]) -> Iterator[str]:
     for term in terms:
-        if is_common(tokens(term.text)):
+        if len(spelled := tokens(term.text)) == 1 and is_common(spelled):
             yield f"the term {term.text!r} is a common word"
         for variant in term.variants:
-            if is_common(tokens(variant)):
-                yield f"the variant {variant!r} of {term.text!r} is common speech: it is left to the refinement"
+            if why := risk(tokens(variant), term):
+                yield f"the variant {variant!r} of {term.text!r} is risky: {why}: it is left to the refinement"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -21,9 +21,9 @@ _VARIANT_SEPARATOR = "|"
 def read_vocabulary(path: Path) -> list[Term]:
     """Read terms from a YAML file (.yaml, .yml) or a CSV file (.csv).
 
-    YAML is a list, also below a key `terms`, of terms or of mappings with `term` and, optional, `variants` (a text or
-    a list), `category` and `weight` (a number above 0). CSV has these names in its first line and `|` between
-    variants. Raises `InvalidVocabulary`, with the line where there is one.
+    YAML is a list, also below a key `terms`, of terms or of mappings with `term` (or `text`) and, optional, `variants`
+    (a text or a list), `category` and `weight` (a number above 0). CSV has these names in its first line and `|`
+    between variants. Raises `InvalidVocabulary`, with the line where there is one.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -54,6 +54,10 @@ def _term(where: str, entry: object) -> Term:
         entry = {"term": entry}
     if not isinstance(entry, Mapping):
         raise InvalidVocabulary(f"{where}: expected a term, or a mapping with `term`")
+    if "text" in entry:
+        if "term" in entry:
+            raise InvalidVocabulary(f"{where}: `term` and `text` are the same: give one")
+        entry = {("term" if key == "text" else key): value for key, value in entry.items()}
     unknown = [str(key) for key in entry if key not in _FIELDS]
     if unknown:
         raise InvalidVocabulary(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(_FIELDS)}")
@@ -99,6 +103,7 @@ def _csv_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [field.strip().lower() for field in reader.fieldnames or ()]
+        header = ["term" if field == "text" and "term" not in header else field for field in header]
         if "term" not in header:
             raise InvalidVocabulary(f"{name}, line 1: no column `term`; the first line names the columns")
         reader.fieldnames = header

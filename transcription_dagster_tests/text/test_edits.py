@@ -104,7 +104,7 @@ def test_what_each_kind_may_do(old: str, new: str, kind: str) -> None:
         ("Brooks", "books", "mishearing", "removes a name: brooks"),
         ("Brooks", "Brooke", "mishearing", "brings in a name: brooke"),
         ("boats.", "Boates.", "mishearing", "brings in a name: boates"),
-        ("met", "Kubernetes", "vocabulary", "sounds unlike"),
+        ("met", "Kubernetes", "vocabulary", "replaces common words"),
         ("the", "Tú", "vocabulary", "replaces common words"),
         ("saw the cooper netties", "the Kubernetes", "vocabulary", None),
         ("did not buy twenty", "PostgreSQL 16", "vocabulary", "changes a number"),

@@ -17,7 +17,7 @@ TERMS = (
     Term("Cooper Netties Band"),
     Term("stop lamp", ("stop lump",)),
     Term("AWS", ("a w s",)),
-    Term("Grafana", ("graph ana", "graph")),
+    Term("Grafana", ("graph ana", "grafhana")),
     Term("Meier", ("mayr",)),
     Term("Maier", ("mayr",)),
     Term("Tú", ("to",)),
@@ -42,7 +42,7 @@ def corrected(text: str, terms: tuple[Term, ...] = TERMS) -> str:
         ("cooper netties’s pods", "Kubernetes’s pods"),
         ("we use kubernetes and Kubernetes", "we use Kubernetes and Kubernetes"),
         ("an a w s account", "an AWS account"),
-        ("graph ana and graph", "Grafana and Grafana"),
+        ("graph ana and grafhana", "Grafana and Grafana"),
         ("a nigh eve idea", "a naïve idea"),
     ],
 )
@@ -116,3 +116,54 @@ def test_corrections_change_nothing_but_variants_and_nothing_twice(heard: list[s
     touched = {index for edit in edits for index in range(edit.first, edit.last + 1)}
     kept = [word for index, word in enumerate(words) if index not in touched]
     assert [word for word in correct_words(words, edits) if word in kept] == kept
+
+
+RISKY = (
+    Term("Claude", ("cloud", "clod")),
+    Term("JSON", ("jason",)),
+    Term("SQL", ("sequel",)),
+    Term("cache", ("cash",)),
+    Term("Polish", ("polish",)),
+    Term("byte", ("bite",)),
+    Term("Bayes", ("bays",)),
+    Term("Go", ("go",)),
+    Term("Mark", ("marc",)),
+    Term("Wien", ("wine", "vin")),
+    Term("Gut", ("gut", "gute")),
+    Term("GitHub", ("get up",)),
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The cloud above the harbor was dark, so Jason paid cash for the sequel. A clod of earth.",
+        "She will polish the silver and take a bite. Ships lie in the bays. Let it go. Marc has to get up.",
+        "Gute Leute haben es gut, sagte er.",
+        "Le vin est bon.",
+    ],
+)
+def test_ordinary_words_and_names_are_left_to_the_refinement(text: str) -> None:
+    assert corrected(text, RISKY) == text
+
+
+@pytest.mark.parametrize(
+    ("heard", "written"),
+    [
+        ("a w s and aws", "AWS and AWS"),
+        ("wifi and why fi", "Wi-Fi and Wi-Fi"),
+        ("shivon's dog and obrien's cat", "Siobhan's dog and O'Brien's cat"),
+        ("he was naive", "he was naïve"),
+        ("my i phone", "my iPhone"),
+    ],
+)
+def test_what_can_be_nothing_else_is_corrected(heard: str, written: str) -> None:
+    terms = (
+        Term("AWS", ("a w s", "aws")),
+        Term("Wi-Fi", ("wifi", "why fi")),
+        Term("Siobhan", ("shivon",)),
+        Term("O'Brien", ("obrien",)),
+        Term("naïve", ("naive",)),
+        Term("iPhone", ("i phone",)),
+    )
+    assert corrected(heard, terms) == written

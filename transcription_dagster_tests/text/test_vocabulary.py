@@ -106,7 +106,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_recordings_own_terms_are_read_like_a_files() -> None:
-    entries = ["Kubernetes", {"term": "Miller", "variants": ["muller"], "weight": 2}]
+    entries = ["Kubernetes", {"text": "Miller", "variants": ["muller"], "weight": 2}]
     assert parse_terms(entries, "recording 3") == [Term("Kubernetes"), Term("Miller", ("muller",), weight=2.0)]
     with pytest.raises(InvalidVocabulary, match="recording 3, term 2: expected a term"):
         parse_terms(["a", 7], "recording 3")
@@ -140,7 +140,7 @@ def test_the_glossary_shows_each_term_with_how_it_is_misheard() -> None:
 
 
 def test_a_sound_vocabulary_has_no_problems() -> None:
-    assert problems(TERMS) == []
+    assert problems([Term("Kubernetes", ("cooper netties",)), Term("Grafana", ("grifana", "graph ana"))]) == []
 
 
 @pytest.mark.parametrize(
@@ -150,10 +150,12 @@ def test_a_sound_vocabulary_has_no_problems() -> None:
         ([Term("Grafana", ("grifana", "Grifana"))], "the variant 'grifana' of 'Grafana' is listed 2 times"),
         ([Term("Meier", ("mayr",)), Term("Maier", ("Mayr",))], "'mayr' belongs to 'Meier' and 'Maier'"),
         ([Term("Meier", ("maier",)), Term("Maier", ("meier",))], "'maier' of 'Meier' is a term itself"),
+        ([Term("Claude", ("cloud",))], "'cloud' of 'Claude' is risky: an ordinary word or name"),
+        ([Term("Polish", ("polish",))], "'polish' of 'Polish' is risky: an ordinary word"),
         ([Term("The Band")], None),
         ([Term("Time")], "the term 'Time' is a common word"),
-        ([Term("Tú", ("to",))], "the variant 'to' of 'Tú' is common speech"),
-        ([Term("GitHub", ("get up",))], "the variant 'get up' of 'GitHub' is common speech"),
+        ([Term("Tú", ("to",))], "the variant 'to' of 'Tú' is risky"),
+        ([Term("GitHub", ("get up",))], "the variant 'get up' of 'GitHub' is risky"),
         ([Term("Grafana", ("--",))], "a variant of 'Grafana' holds no word"),
     ],
 )

@@ -1,0 +1,88 @@
+"""Every example in the documentation loads: commands parse, files are read by the program's own readers."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from transcription_dagster import worklists
+from transcription_dagster.cli.main import transcription
+from transcription_dagster.settings import Settings
+from transcription_dagster.text.vocabulary import read_vocabulary
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_SETTING = re.compile(r"\bTRANSCRIPTION_[A-Z0-9_]*[A-Z0-9]\b(?!…)")
+
+
+def blocks(*kinds: str) -> list[str]:
+    """The fenced examples of these kinds in all pages."""
+    return [body for page in PAGES for kind, body in _BLOCK.findall(page.read_text("utf-8")) if kind in kinds]
+
+
+def commands() -> Iterator[list[str]]:
+    """The calls of `transcription` in the shell examples, as arguments."""
+    for line in "".join(blocks("sh")).splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="&|><;")
+        lexer.whitespace_split = True
+        call: list[str] = []
+        for word in [*lexer, ";"]:
+            if not set(word) <= set("&|><;"):
+                call.append(word)
+                continue
+            if call[:1] == ["transcription"]:
+                yield call[1:]
+            call = []
+
+
+def test_there_are_examples_of_each_kind() -> None:
+    assert len(list(commands())) >= 10
+    assert blocks("yaml")
+    assert blocks("json")
+
+
+@pytest.mark.parametrize("arguments", list(commands()), ids=" ".join)
+def test_a_command_is_one_that_the_program_takes(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for argument in arguments:
+        if Path(argument).suffix and "/" not in argument:
+            Path(argument).touch()
+    command: click.Command = transcription
+    context = None
+    rest = arguments
+    while isinstance(command, click.Group):
+        context = click.Context(command, parent=context)
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None, name
+        command = found
+    if "--help" not in rest:
+        command.make_context(arguments[0], list(rest), parent=context)
+
+
+@pytest.mark.parametrize("example", blocks("yaml"))
+def test_a_vocabulary_is_read(example: str, tmp_path: Path) -> None:
+    (tmp_path / "example.yaml").write_text(example, encoding="utf-8")
+    assert read_vocabulary(tmp_path / "example.yaml")
+
+
+@pytest.mark.parametrize("example", blocks("json"))
+def test_a_worklist_is_loaded(example: str, tmp_path: Path) -> None:
+    for source in re.findall(r'"source": "([^":]+)"', example):
+        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / source).touch()
+    (tmp_path / "example.json").write_text(example, encoding="utf-8")
+    assert worklists.load(tmp_path / "example.json").entries
+
+
+def test_the_settings_that_are_named_exist() -> None:
+    known = {f"TRANSCRIPTION_{name.upper()}" for name in Settings.model_fields}
+    named = {name for page in PAGES for name in _SETTING.findall(page.read_text("utf-8"))}
+    assert named - known <= set(), named - known
