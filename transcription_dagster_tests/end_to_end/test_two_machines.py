@@ -15,7 +15,12 @@ from transcription_dagster_tests.faults import NO_EMBEDDINGS, attempts_at, reque
 from transcription_dagster_tests.machines import another_machine, needs_namespaces
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
 
-pytestmark = [pytest.mark.system, needs_namespaces]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("stacks of their own"),
+    needs_namespaces,
+]
 
 HOST = "second-machine"
 #: The commands of docs/operating.md; there is no GPU here.
@@ -54,11 +59,16 @@ def second_machine(system: System, tmp_path_factory: pytest.TempPathFactory) -> 
             processes.callback(process.wait)
             processes.callback(process.kill)
         names = {f"run-1@{HOST}", f"cpu-0@{HOST}"}
-        wait_until(
-            lambda: names <= {worker.name for worker in system.pool().workers if worker.takes_work},
-            120,
-            f"both workers take work; they said: {[log.read_text()[-1500:] for log in folder.glob('*.log')]}",
-        )
+        try:
+            wait_until(
+                lambda: names <= {worker.name for worker in system.pool().workers if worker.takes_work},
+                240,
+                "both workers of the second machine take work",
+            )
+        except BaseException as error:
+            for log in folder.glob("*.log"):
+                error.add_note(log.read_text()[-2000:])
+            raise
         yield home
 
 
