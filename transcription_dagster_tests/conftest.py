@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from transcription_dagster_tests.isolation import isolate
@@ -17,6 +18,10 @@ from transcription_dagster.stack.leftovers import end_leftovers  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # How long an example takes, and how long its making, says more of the machine than of the program.
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("untimed")
     # Every stack has a home of its own, and executors that would each compile the same.
     if config.pluginmanager.hasplugin("cacheprovider"):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))

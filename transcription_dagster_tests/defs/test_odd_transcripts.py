@@ -16,6 +16,8 @@ from transcription_dagster.settings import load_settings
 from transcription_dagster.text.transcribe_json import write_transcript
 from transcription_dagster_tests.transcripts import RECORDING, transcript
 
+pytestmark = pytest.mark.slow
+
 #: Asset -> its file, if it has one.
 MADE = {
     "captions_srt": "captions.srt",

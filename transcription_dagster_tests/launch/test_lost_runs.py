@@ -18,6 +18,8 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.stack.files import dagster_home
 from transcription_dagster.workers.lost_runs import close_lost_run
 
+pytestmark = pytest.mark.slow
+
 
 @dg.op
 def one() -> int:
