@@ -30,6 +30,10 @@ class InvalidSetting(PermanentError):
     """A setting has a value that cannot be used."""
 
 
+class RecordingForgotten(PermanentError):
+    """The recording was forgotten: nothing is written of it any more."""
+
+
 class UnknownRecording(PermanentError):
     """No source is known for this recording."""
 

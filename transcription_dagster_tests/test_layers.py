@@ -15,7 +15,7 @@ NAME = PACKAGE.name
 LEVELS = (
     {"errors", "__init__"},
     {"model", "messages", "languages"},
-    {"settings", "text"},
+    {"settings", "text", "accounts"},
     {"audio", "clients", "database", "refinement"},
     {"shared_settings", "speech", "worklists", "queueing"},
     {"defs"},

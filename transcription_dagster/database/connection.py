@@ -18,7 +18,7 @@ from transcription_dagster.errors import (
 )
 
 #: `Engine` for those outside this folder, who hold one and know nothing else of SQLAlchemy.
-__all__ = ["Engine", "check_version", "open_database", "transaction", "upgrade"]
+__all__ = ["Engine", "check_version", "open_database", "session_lock", "transaction", "upgrade"]
 
 _SCHEMES = {"postgresql", "postgres", "postgresql+psycopg"}
 
@@ -56,13 +56,37 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
     Raises `DatabaseUnavailable`, `WrongDatabaseVersion` or `DatabaseRefused`; none carries values or the password.
     """
+    with _own_errors(engine.url), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _own_errors(url: URL) -> Iterator[None]:
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield
     except DBAPIError as error:
-        raise translated(error, engine.url) from None
+        raise translated(error, url) from None
     except UnicodeEncodeError as error:
         raise DatabaseRefused(f"the database holds no text such as {error.object[:80]!r}: {error.reason}") from None
+
+
+@contextmanager
+def session_lock(engine: Engine, key: int) -> Iterator[bool]:
+    """Give whether this process alone holds the advisory lock `key` for the length of the block.
+
+    The lock belongs to a connection of its own with no transaction open, so that it may be held for hours; Postgres
+    releases it when the process dies.
+    """
+    with _own_errors(engine.url):
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        with _own_errors(engine.url):
+            is_held = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one()
+        yield is_held
+    finally:
+        # Closed for good rather than unlocked: that also ends a lock whose connection no longer answers.
+        connection.invalidate()
+        connection.close()
 
 
 def upgrade(url: str) -> None:

@@ -11,7 +11,8 @@ from sqlalchemy import Engine, any_, bindparam, case, cast, delete, func, or_, s
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, Insert, insert
 
 from transcription_dagster.database.connection import transaction
-from transcription_dagster.database.tables import ForgottenRow, RecordingRow
+from transcription_dagster.database.forgotten import lock_for_forgetting
+from transcription_dagster.database.tables import ClaudeAnswerRow, ForgottenRow, RecordingRow
 from transcription_dagster.database.vocabulary import term_from_json
 from transcription_dagster.model import Term, recording_id
 
@@ -67,13 +68,6 @@ def known(engine: Engine, uuids: Iterable[str]) -> dict[str, str | None]:
         return {row.uuid: row.etag for row in connection.execute(statement)}
 
 
-def forgotten(engine: Engine, uuids: Iterable[str]) -> set[str]:
-    """Return those of `uuids` that were retracted."""
-    statement = select(ForgottenRow.uuid).where(ForgottenRow.uuid == any_(_uuids(uuids)))
-    with transaction(engine) as connection:
-        return set(connection.scalars(statement))
-
-
 def record_etags(engine: Engine, etags: Mapping[str, str]) -> None:
     """Note the versions of sources that runs were asked for; those that are not registered are left out.
 
@@ -94,6 +88,8 @@ def forget(engine: Engine, uuid: str) -> bool:
     """
     key = recording_id(uuid)
     with transaction(engine) as connection:
+        lock_for_forgetting(connection, key)
+        connection.execute(delete(ClaudeAnswerRow).where(ClaudeAnswerRow.recording == key))
         result = connection.execute(delete(RecordingRow).where(RecordingRow.uuid == key))
         connection.execute(insert(ForgottenRow).values(uuid=key).on_conflict_do_nothing())
     return result.rowcount > 0

@@ -174,27 +174,58 @@ class TermRow(Base):
 
 
 class SpendingRow(Base):
-    """What one refinement cost."""
+    """What one reply cost, or one recording's replies in a batch."""
 
     __tablename__ = "spending"
+    __table_args__ = (Index("spending_recording", "recording"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     #: Kept when the recording is forgotten: the money is spent all the same.
     recording: Mapped[str] = mapped_column(Uuid(as_uuid=False))
     model: Mapped[str]
-    dollars: Mapped[float]
+    #: Unset where no price is known for the model.
+    dollars: Mapped[float | None]
+    #: Tokens as they were billed; unset where the process that asked died before it could tell, and for a batch.
+    usage: Mapped[dict[str, Any] | None]
     spent_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class ClaudeAnswerRow(Base):
+    """A reply that was paid for, by what was asked; kept until its recording is forgotten."""
+
+    __tablename__ = "claude_answers"
+    __table_args__ = (Index("claude_answers_digest", "digest"),)
+
+    recording: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    #: Of the request (`accounts.request_digest`).
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    #: A `messages.MessageReply`.
+    reply: Mapped[dict[str, Any]]
+    #: Whether edits could be read from it.
+    usable: Mapped[bool]
+    answered_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ClaudeReservationRow(Base):
+    """Dollars that are set aside for a request that is not answered yet."""
+
+    __tablename__ = "claude_reservations"
+
+    #: Key of the advisory lock that the process holds for as long as it needs the reservation.
+    holder: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    recording: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    model: Mapped[str]
+    dollars: Mapped[float]
+    #: Whether the request is on its way.
+    sent: Mapped[bool] = mapped_column(server_default=sql("false"))
+    expires_at: Mapped[datetime]
 
 
 class ClaudeBatchRow(Base):
     """A Message Batch that was handed in, until its results are collected."""
 
     __tablename__ = "claude_batches"
-    __table_args__ = (
-        # One at a time is handed in: what is found afterwards is then certainly of that one.
-        Index("claude_batches_handing_in", "handing_in", unique=True, postgresql_where=sql("handing_in")),
-    )
-
     #: The API's; while it is being handed in, one of our own.
     id: Mapped[str] = mapped_column(primary_key=True)
     #: What collecting it needs (`refinement.batch.PendingBatch`).

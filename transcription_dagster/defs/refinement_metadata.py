@@ -29,6 +29,7 @@ def refinement_metadata(transcript: Transcript, refined: Refined) -> dict[str, A
         "unrefined_words": refined.unrefined_words,
         "paragraphs": len(refined.paragraphs),
         "requests": refined.windows,
+        "kept_answers": refined.kept,
         "input_tokens": usage.input,
         "output_tokens": usage.output,
         "cache_read_tokens": usage.cache_read,

@@ -56,7 +56,10 @@ class Answers:
 
     answered: Mapping[Window, Answer]
     failures: tuple[WindowFailure, ...] = ()
+    #: What was paid for now.
     usage: Usage = field(default_factory=Usage)
+    #: How many replies had been paid for earlier.
+    kept: int = 0
 
 
 def prepare(
@@ -102,6 +105,7 @@ def assemble(
         usage=answers.usage,
         dollars=None if price is None else price.dollars(answers.usage, batch=batch),
         windows=len(prepared.windows),
+        kept=answers.kept,
         failures=failures,
     )
 

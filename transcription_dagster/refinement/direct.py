@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from transcription_dagster.errors import UnusableReply
-from transcription_dagster.messages import MessageSender, Price, Usage
+from transcription_dagster.accounts import Account, MemoryAccount, request_digest
+from transcription_dagster.errors import TranscriptionError, UnusableReply
+from transcription_dagster.messages import MessageReply, MessageRequest, MessageSender, Price, Usage
 from transcription_dagster.model import Term, Transcript
 from transcription_dagster.refinement.assembly import Answers, Prepared, assemble, prepare, unrefined
-from transcription_dagster.refinement.budget import Budget
-from transcription_dagster.refinement.replies import read_reply
+from transcription_dagster.refinement.budget import estimates
+from transcription_dagster.refinement.replies import Answer, read_reply
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
 from transcription_dagster.text.windows import Window, split_window
 
@@ -26,7 +27,7 @@ def refine(
     *,
     own: Sequence[Term] = (),
     price: Price | None = None,
-    spent_today: float = 0.0,
+    account: Account | None = None,
     without_client: str = NO_CREDENTIALS,
 ) -> Refined:
     """Correct a transcript by its vocabulary and then by Claude, whose edits are made only where they fit.
@@ -34,7 +35,8 @@ def refine(
     The vocabulary is `terms`, the same for every recording, and the recording's `own`.
 
     Without a `client`, or over budget, the vocabulary alone is applied and the status says so; `without_client` is the
-    note that then tells why. `price` and `spent_today`, in dollars, are what the budget counts with.
+    note that then tells why. Every reply is entered into the `account` as it arrives, whatever becomes of the others;
+    what the account has kept is not asked again. Without an account the budget holds for this call.
 
     Raises `RefinementUnavailable` if Claude cannot be reached, `SpendLimitReached` if the account may spend no more,
     and `RefinementFailed` if the request is refused or no window is answered.
@@ -42,7 +44,7 @@ def refine(
     prepared = prepare(transcript, terms, settings, own=own)
     if client is None:
         return unrefined(prepared, Status.VOCABULARY_ONLY, without_client)
-    conversation = _Conversation(prepared, client, settings, Budget(settings, price, spent_today))
+    conversation = _Conversation(prepared, client, settings, price, account or MemoryAccount(settings.spending))
     if refusal := conversation.reserve(prepared.windows):
         return unrefined(prepared, Status.OVER_BUDGET, f"Claude was not asked: {refusal}")
     return assemble(prepared, conversation.ask(prepared.windows), settings, price)
@@ -51,15 +53,30 @@ def refine(
 class _Conversation:
     """The requests about one recording."""
 
-    def __init__(self, prepared: Prepared, client: MessageSender, settings: RefinementSettings, budget: Budget) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        client: MessageSender,
+        settings: RefinementSettings,
+        price: Price | None,
+        account: Account,
+    ) -> None:
         self._prepared = prepared
         self._client = client
         self._settings = settings
-        self._budget = budget
+        self._price = price
+        self._account = account
 
     def reserve(self, windows: Sequence[Window]) -> str | None:
-        """Set aside what the windows will cost, or say why they must not be asked about."""
-        return self._budget.take([self._prepared.request(window, self._settings) for window in windows])
+        """Set aside what the windows will cost that are not answered yet, or say why they must not be asked about."""
+        requests = self._requests(windows)
+        for digest in self._account.kept(requests):
+            del requests[digest]
+        if not requests:
+            return None
+        asked = list(requests.values())
+        costs = estimates(asked, self._price) if self._price else [0.0] * len(asked)
+        return self._account.reserve(dict(zip(requests, costs, strict=True)))
 
     def ask(self, windows: Sequence[Window]) -> Answers:
         """Ask about every window: one first, so that the others find its prefix in the cache, then in parallel.
@@ -75,6 +92,10 @@ class _Conversation:
             threads.shutdown(wait=True, cancel_futures=True)
         return _together(gathered + [future.result() for future in futures if not future.cancelled()])
 
+    def _requests(self, windows: Sequence[Window]) -> dict[str, MessageRequest]:
+        requests = [self._prepared.request(window, self._settings) for window in windows]
+        return {request_digest(request): request for request in requests}
+
     def _ask(self, window: Window) -> Answers:
         """Ask about a window, and about its halves if the answer cannot be used.
 
@@ -86,20 +107,46 @@ class _Conversation:
         halves = split_window(self._prepared.words, window)
         if refusal := self.reserve(halves):
             failure = WindowFailure(window.first, window.stop, f"{first.failures[0].reason}, and {refusal}")
-            return Answers({}, (failure,), first.usage)
-        return _together([Answers({}, (), first.usage), *(self._ask_once(half) for half in halves)])
+            return Answers({}, (failure,), first.usage, first.kept)
+        asked = (self._ask_once(half) for half in halves)
+        return _together([Answers({}, (), first.usage, first.kept), *asked])
 
     def _ask_once(self, window: Window) -> Answers:
-        reply = self._client.send(self._prepared.request(window, self._settings))
+        [(digest, request)] = self._requests([window]).items()
+        kept = self._account.kept([digest])
+        reply = kept[digest] if kept else self._paid_reply(digest, request)
+        usage = Usage() if kept else reply.usage
+        answer = _read(reply)
+        if isinstance(answer, str):
+            return Answers({}, (WindowFailure(window.first, window.stop, answer),), usage, len(kept))
+        return Answers({window: answer}, (), usage, len(kept))
+
+    def _paid_reply(self, digest: str, request: MessageRequest) -> MessageReply:
+        """Send a request and enter its reply before anything is made of it."""
+        self._account.sending(digest)
         try:
-            return Answers({window: read_reply(reply)}, (), reply.usage)
-        except UnusableReply as error:
-            return Answers({}, (WindowFailure(window.first, window.stop, str(error)),), reply.usage)
+            reply = self._client.send(request)
+        except TranscriptionError:
+            self._account.unanswered(digest)
+            raise
+        dollars = self._price.dollars(reply.usage) if self._price else None
+        self._account.enter(digest, reply, dollars, usable=not isinstance(_read(reply), str))
+        return reply
+
+
+def _read(reply: MessageReply) -> Answer | str:
+    """Return the answer in a reply, or why it cannot be used."""
+    try:
+        return read_reply(reply)
+    except UnusableReply as error:
+        return str(error)
 
 
 def _together(parts: Sequence[Answers]) -> Answers:
+    answered: Mapping[Window, Answer] = {window: answer for part in parts for window, answer in part.answered.items()}
     return Answers(
-        {window: answer for part in parts for window, answer in part.answered.items()},
+        answered,
         tuple(failure for part in parts for failure in part.failures),
         sum((part.usage for part in parts), Usage()),
+        sum(part.kept for part in parts),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from transcription_dagster.accounts import Limits
 from transcription_dagster.messages import Effort, Usage
 from transcription_dagster.model import Edit, Word
 from transcription_dagster.settings import Settings
@@ -27,6 +28,11 @@ class RefinementSettings:
     #: Thinking counts too. The SDK refuses more than about 21,000 without streaming.
     max_tokens: int = 16_000
     limits: EditLimits = field(default_factory=EditLimits)
+
+    @property
+    def spending(self) -> Limits:
+        """What may be spent."""
+        return Limits(self.max_dollars_per_recording, self.max_dollars_per_day)
 
     @classmethod
     def of(cls, settings: Settings) -> RefinementSettings:
@@ -84,6 +90,8 @@ class Refined:
     #: None when no price is known for the model.
     dollars: float | None = 0.0
     windows: int = 0
+    #: Replies that had been paid for earlier; neither `usage` nor `dollars` counts them.
+    kept: int = 0
     failures: tuple[WindowFailure, ...] = ()
 
     @property
