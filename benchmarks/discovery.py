@@ -27,6 +27,7 @@ from transcription_dagster.clients.sources.directory import DirectorySource
 from transcription_dagster.clients.sources.s3 import S3Source
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import open_database, upgrade
+from transcription_dagster.database.forgotten import forgotten
 from transcription_dagster.defs.discovery import State, discover, settled, unsettled
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
@@ -89,7 +90,7 @@ def tick(source: Source, state: State, database: str) -> tuple[State, float, int
         pages(source, state.cursor, seconds=30),
         state.cursor,
         lambda uuids: recordings.known(engine, uuids),
-        lambda uuids: recordings.forgotten(engine, uuids),
+        lambda uuids: forgotten(engine, uuids),
         in_flight=(),
         room=ROOM,
     )

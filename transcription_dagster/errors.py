@@ -6,12 +6,15 @@ is the message of an instance that was raised without one.
 
 from __future__ import annotations
 
+from transcription_dagster.urls import without_secrets
+
 
 class TranscriptionError(Exception):
     """Something went wrong in the transcription platform."""
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or (type(self).__doc__ or "").strip())
+        # Messages quote addresses, and reach logs, events and rows.
+        super().__init__(without_secrets(message or (type(self).__doc__ or "").strip()))
 
 
 class PermanentError(TranscriptionError):

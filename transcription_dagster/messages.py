@@ -121,6 +121,8 @@ class HandedIn:
 
     id: str
     requests: int
+    #: Whether it has ended, so that its results can be read.
+    ended: bool
 
 
 class BatchSender(Protocol):

@@ -28,6 +28,7 @@ from transcription_dagster.errors import (
 from transcription_dagster.languages import whisper_language
 from transcription_dagster.model import Term, recording_id
 from transcription_dagster.text.vocabulary_files import parse_terms
+from transcription_dagster.urls import shown_url
 
 Status = Literal["waiting", "done", "failed"]
 
@@ -336,26 +337,28 @@ class _EntryReader:
         if scheme is None:
             return self._file(Path(value), value, must_exist)
         if scheme[1].lower() not in _SCHEMES:
-            self._problem(f"`source` {value!r}: unknown scheme; known are a path, {'://, '.join(_SCHEMES)}://")
+            self._problem(
+                f"`source` {shown_url(value)!r}: unknown scheme; known are a path, {'://, '.join(_SCHEMES)}://"
+            )
             return None
         return self._url(value, must_exist)
 
     def _url(self, value: str, must_exist: bool) -> str | None:
         try:
             url = urlsplit(value)
-        except ValueError as error:
-            self._problem(f"`source` is not a URL: {error}")
+        except ValueError:
+            self._problem("`source` is not a URL that can be parsed")
             return None
         if url.scheme == "file":
             if url.netloc not in ("", "localhost"):
-                self._problem(f"`source` {value!r} names a file of another machine")
+                self._problem(f"`source` {shown_url(value)!r} names a file of another machine")
                 return None
             return self._file(Path(unquote(url.path)), value, must_exist)
         if url.username is not None or url.password is not None:
             # Not repeated here: it would show the password.
             self._problem("`source` holds a user name or password, and would be seen with them; leave them out")
         elif not url.netloc or not url.path.strip("/"):
-            self._problem(f"`source` {value!r} names no {'object' if url.scheme == 's3' else 'file'}")
+            self._problem(f"`source` {shown_url(value)!r} names no {'object' if url.scheme == 's3' else 'file'}")
         else:
             return value
         return None
@@ -364,7 +367,7 @@ class _EntryReader:
         path = Path(os.path.normpath(self._folder / path))
         if must_exist and not path.is_file():
             what = "is not a file" if path.exists() else "does not exist"
-            self._problem(f"`source` {value!r}: {os.fspath(path)!r} {what}")
+            self._problem(f"`source` {shown_url(value)!r}: {os.fspath(path)!r} {what}")
             return None
         return path.as_uri()
 

@@ -13,6 +13,7 @@ NAME = PACKAGE.name
 
 #: From the lowest to the highest; parts of one level do not import each other.
 LEVELS = (
+    {"urls"},
     {"errors", "__init__"},
     {"model", "messages", "languages"},
     {"settings", "text", "accounts"},

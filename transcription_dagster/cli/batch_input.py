@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transcription_dagster.clients.object_store import ObjectStore
+from transcription_dagster.clients.sources.secret_addresses import keep_whole_url
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
@@ -48,7 +50,7 @@ def checked_model(model: str) -> str:
     raise UnknownModel(f"{model!r} is neither the path of a model nor a known model; see `transcription models list`")
 
 
-def register_recordings(engine: Engine, batch: Batch, ib_url_template: str | None) -> None:
+def register_recordings(engine: Engine, store: ObjectStore, batch: Batch, ib_url_template: str | None) -> None:
     """Tell the database of the batch's recordings.
 
     Raises `InvalidWorklist` with a line for each one whose source nobody knows, before anything is written.
@@ -71,6 +73,8 @@ def register_recordings(engine: Engine, batch: Batch, ib_url_template: str | Non
             recordings.append(Recording(entry.uuid, source, entry.title, entry.language, entry.vocabulary))
     if problems:
         raise InvalidWorklist("\n".join(problems))
+    for recording in recordings:
+        keep_whole_url(store, recording.uuid, recording.source)
     register(engine, recordings)
 
 

@@ -26,6 +26,7 @@ from transcription_dagster.cli.connection import shared
 from transcription_dagster.cli.stop_signals import StopSignals
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.clients.dagster_graphql import DagsterClient
+from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.queueing.health import read_pool
@@ -98,7 +99,8 @@ def run_batch(
     """
     url = database_url(settings)
     engine = open_database(url)
-    register_recordings(engine, batch, shared(settings, engine).ib_url_template)
+    store = ObjectStore(settings.store_url)
+    register_recordings(engine, store, batch, shared(settings, engine).ib_url_template)
     engine.dispose()
     for entry in batch.entries:
         batch.worklist.record_waiting(entry.uuid)

@@ -11,15 +11,20 @@ from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.database import recordings
-from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.run_traces import remove_run_traces
 from transcription_dagster.settings import load_settings
+
+#: Longer than the interrupt of a canceled run may take.
+_PATIENCE_SECONDS = 45.0
 
 
 @click.command()
 @click.argument("uuid", type=RECORDING)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def forget(uuid: str, yes: bool) -> None:
-    """Remove all that is kept of a recording: what is published, its files, and what search knows.
+    """Remove all that is kept of a recording: what is published, its files, its runs, and what search knows.
+
+    Its runs in flight are canceled. What remains is that it was forgotten, and what was paid for it.
 
     Its source stays where it is, and no sensor takes it in again; a worklist or `import` that names it does. Exit code
     1 if nothing was kept.
@@ -28,25 +33,23 @@ def forget(uuid: str, yes: bool) -> None:
         click.confirm(f"Remove the transcript, captions and all other results of {uuid}?", abort=True)
     settings = load_settings()
     with open_cli_database(settings) as engine, open_instance(settings) as instance:
+        from transcription_dagster.defs.forgetting import end_runs
         from transcription_dagster.defs.partition_events import remove_partition
 
-        known, files = remove(engine, ObjectStore(settings.store_url), uuid)
+        store = ObjectStore(settings.store_url)
+        # From here on nothing is written of it, so that what its runs were doing comes to nothing.
+        known = recordings.forget(engine, uuid)
+        lingering = end_runs(instance, uuid, _PATIENCE_SECONDS)
+        files = store.forget(uuid)
+        runs = remove_run_traces(engine, uuid)
         # Last, so that a recording that is still there is one that can be seen and forgotten.
         partition = remove_partition(instance, uuid)
-    if not known and not files and not partition:
+    for run in lingering:
+        click.echo(f"The run {run} did not end in {_PATIENCE_SECONDS:g} s; call forget again when it has.", err=True)
+    if not known and not files and not runs and not partition:
         click.echo(f"Nothing is kept of {uuid}.", err=True)
         sys.exit(1)
     rows = "its rows" if known else "no rows"
-    click.echo(f"Removed {uuid}: {rows}, {files} files and {'its partition' if partition else 'no partition'}.")
-
-
-def remove(engine: Engine, store: ObjectStore, uuid: str) -> tuple[bool, int]:
-    """Remove a recording's rows, then its files; return whether there were rows, and how many files there were.
-
-    Interrupted half way, the next call removes what is left.
-    """
-    known = recordings.forget(engine, uuid)
-    keys = [stored.key for stored in store.list(uuid)]
-    for key in keys:
-        store.delete(key)
-    return known, len(keys)
+    click.echo(
+        f"Removed {uuid}: {rows}, {files} files, {runs} runs and {'its partition' if partition else 'no partition'}."
+    )

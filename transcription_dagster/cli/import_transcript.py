@@ -9,6 +9,7 @@ from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.files import INPUT, read_input
 from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.clients.object_store import ObjectStore, object_key
+from transcription_dagster.clients.sources.secret_addresses import keep_whole_url
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.defs.stored_values import STORED_FORMS
@@ -46,5 +47,7 @@ def take_in(engine: Engine, store: ObjectStore, transcript: Transcript, source: 
     key = object_key(transcript.recording, form.file)
     store.put_bytes(key, form.encode(transcript))
     if source is not None or find(engine, transcript.recording) is None:
+        if source is not None:
+            keep_whole_url(store, transcript.recording, source)
         register(engine, [Recording(transcript.recording, source or store.uri(key), language=transcript.language)])
     return store.uri(key)

@@ -66,7 +66,7 @@ class ClaudeBatches:
                 return
             counts = batch.request_counts
             requests = counts.processing + counts.succeeded + counts.errored + counts.canceled + counts.expired
-            yield HandedIn(batch.id, requests)
+            yield HandedIn(batch.id, requests, batch.processing_status == "ended")
 
     def _retrieve(self, batch_id: str) -> MessageBatch:
         return own_errors(lambda: self._batches.retrieve(batch_id), self._claude.secrets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from transcription_dagster.clients.atomic_files import replacing
 from transcription_dagster.clients.obstore_access import obstore_errors, open_remote
 from transcription_dagster.errors import InvalidSetting, PermanentError, SourceNotFound, StoreRefused
 from transcription_dagster.model import recording_id
+from transcription_dagster.urls import shown_url
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:\.[A-Za-z0-9][A-Za-z0-9_-]{0,31}){0,4}\Z")
 _PART_BYTES = 8 * 1024 * 1024
@@ -53,8 +55,10 @@ class ObjectStore:
     def __init__(self, url: str) -> None:
         """Raises `InvalidSetting` when `url` is not a URL of a folder."""
         scheme, host, path, query, fragment = urlsplit(url)
-        if not scheme or query or fragment or (scheme == "file" and (host or not path.startswith("/"))):
-            raise InvalidSetting(f"The store {url!r} is not a URL such as file:///data/store or s3://bucket/folder")
+        if not scheme or query or fragment or "@" in host or (scheme == "file" and (host or not path.startswith("/"))):
+            raise InvalidSetting(
+                f"The store {shown_url(url)!r} is not a URL such as file:///data/store or s3://bucket/folder"
+            )
         self.url = url.rstrip("/")
         self._folder = Path(url2pathname(path)) if scheme == "file" else None
 
@@ -112,6 +116,19 @@ class ObjectStore:
         with self._errors("list", recording or "all recordings"):
             for batch in obstore.list(self._store, prefix=prefix):
                 yield from (_described(meta) for meta in batch if _is_key(meta["path"]))
+
+    def forget(self, recording: str) -> int:
+        """Remove everything below a recording, also what a killed write left; return how many objects there were."""
+        prefix = recording_id(recording)
+        keys = [stored.key for stored in self.list(recording)]
+        with self._errors("remove", recording):
+            paths = [meta["path"] for batch in obstore.list(self._store, prefix=prefix) for meta in batch]
+            if paths:
+                obstore.delete(self._store, paths)
+            if self._folder and (folder := self._folder / prefix).is_dir():
+                # obstore writes to `name#1` first, and lists no such file.
+                shutil.rmtree(folder)
+        return len(keys)
 
     @cached_property
     def _store(self) -> Any:

@@ -10,23 +10,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
 from transcription_dagster.accounts import Limits, Spent, refusal
+from transcription_dagster.database.claude_answers import PaidReply, enter_reply, kept_replies
 from transcription_dagster.database.claude_batches import committed
 from transcription_dagster.database.connection import session_lock, transaction
-from transcription_dagster.database.forgotten import is_forgotten, refuse_forgotten
+from transcription_dagster.database.forgotten import refuse_forgotten
 from transcription_dagster.database.spending import spent_since_midnight
-from transcription_dagster.database.tables import SCHEMA, ClaudeAnswerRow, ClaudeReservationRow, SpendingRow
-from transcription_dagster.messages import MessageReply, Usage
+from transcription_dagster.database.tables import ClaudeReservationRow, SpendingRow
+from transcription_dagster.messages import MessageReply
 from transcription_dagster.model import recording_id
 
-_answer = ClaudeAnswerRow.__table__.c
 _reservation = ClaudeReservationRow.__table__.c
 
 #: Key of the advisory lock that whoever reserves holds; any number that no other program picks.
@@ -34,20 +32,28 @@ _BUDGET_LOCK = 0x7261_6E73_6275_6467
 #: A holder that has not been heard of for so long is gone, also where its connection still seems to be there: longer
 #: than a request takes with all of its retries.
 _LEASE = timedelta(hours=1)
-#: After this a reply that could not be used no longer keeps anybody from asking again.
-_UNUSABLE_FOR = timedelta(days=1)
 _RECORDING_WINDOW = timedelta(hours=24)
 
+_CLOSE_OWN = text(
+    """
+    WITH closed AS (
+        DELETE FROM transcription_data.claude_reservations WHERE holder = :holder
+        RETURNING recording, model, dollars, sent
+    )
+    INSERT INTO transcription_data.spending (recording, model, dollars)
+    SELECT recording, model, dollars FROM closed WHERE sent AND dollars > 0
+    """
+)
 _CLOSE_LOST = text(
-    f"""
-    WITH holders AS MATERIALIZED (SELECT DISTINCT holder FROM {SCHEMA}.claude_reservations),
+    """
+    WITH holders AS MATERIALIZED (SELECT DISTINCT holder FROM transcription_data.claude_reservations),
     lost AS MATERIALIZED (SELECT holder FROM holders WHERE pg_try_advisory_xact_lock(holder)),
     closed AS (
-        DELETE FROM {SCHEMA}.claude_reservations
+        DELETE FROM transcription_data.claude_reservations
         WHERE holder IN (SELECT holder FROM lost) OR expires_at < now()
         RETURNING recording, model, dollars, sent
     )
-    INSERT INTO {SCHEMA}.spending (recording, model, dollars)
+    INSERT INTO transcription_data.spending (recording, model, dollars)
     SELECT recording, model, dollars FROM closed WHERE sent AND dollars > 0
     """
 )
@@ -90,16 +96,7 @@ class ClaudeAccount:
     def enter(self, digest: str, reply: MessageReply, dollars: float | None, *, usable: bool) -> None:
         with transaction(self._engine) as connection:
             connection.execute(self._released(digest))
-            enter_reply(connection, digest, reply, dollars, recording=self._recording, model=self._model, usable=usable)
-
-    def close(self) -> None:
-        """Release what was not sent; what was sent and not heard of counts as spent."""
-        own = delete(ClaudeReservationRow).where(_reservation.holder == self._holder)
-        with transaction(self._engine) as connection:
-            rows = connection.execute(own.returning(_reservation.dollars, _reservation.sent)).all()
-            for dollars in (row.dollars for row in rows if row.sent):
-                spent = insert(SpendingRow).values(recording=self._recording, model=self._model, dollars=dollars)
-                connection.execute(spent)
+            enter_reply(connection, PaidReply(self._recording, digest, self._model, reply, dollars, usable))
 
     def _row(self, digest: str, dollars: float) -> dict[str, Any]:
         return {
@@ -124,43 +121,25 @@ class ClaudeAccount:
 @contextmanager
 def open_account(engine: Engine, recording: str, *, model: str, limits: Limits) -> Iterator[ClaudeAccount]:
     """Give the account of a recording; what it has reserved and not spent is released at the end of the block."""
+    with holding(engine) as holder:
+        yield ClaudeAccount(engine, holder, recording_id(recording), model, limits)
+
+
+@contextmanager
+def holding(engine: Engine) -> Iterator[int]:
+    """Give the number of a holder of reservations, whose books are closed at the end of the block."""
     holder = secrets.randbits(62)
     with session_lock(engine, holder):
-        account = ClaudeAccount(engine, holder, recording_id(recording), model, limits)
         try:
-            yield account
+            yield holder
         finally:
-            account.close()
+            _close(engine, holder)
 
 
-def kept_replies(engine: Engine, digests: Collection[str]) -> dict[str, MessageReply]:
-    """Return the replies that were paid for, by the digest of their request, for whichever recording they were."""
-    still_counts = or_(_answer.usable, _answer.answered_at > func.now() - _UNUSABLE_FOR)
-    statement = select(_answer.digest, _answer.reply).where(_answer.digest.in_(list(digests)), still_counts)
+def _close(engine: Engine, holder: int) -> None:
+    """Release what was not sent; what was sent and not heard of counts as spent."""
     with transaction(engine) as connection:
-        return {digest: _reply(document) for digest, document in connection.execute(statement)}
-
-
-def enter_reply(
-    connection: Connection,
-    digest: str,
-    reply: MessageReply,
-    dollars: float | None,
-    *,
-    recording: str,
-    model: str,
-    usable: bool,
-) -> None:
-    """Enter what a reply cost, and keep it unless its recording was forgotten meanwhile."""
-    usage = asdict(reply.usage)
-    connection.execute(insert(SpendingRow).values(recording=recording, model=model, dollars=dollars, usage=usage))
-    if is_forgotten(connection, recording):
-        return
-    document = asdict(reply)
-    document["text"] = document["text"].replace("\0", "")
-    values = {"reply": document, "usable": usable, "answered_at": func.now()}
-    statement = upsert(ClaudeAnswerRow).values(recording=recording, digest=digest, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["recording", "digest"], set_=values))
+        connection.execute(_CLOSE_OWN, {"holder": holder})
 
 
 def lock_budget(connection: Connection) -> None:
@@ -184,7 +163,3 @@ def _spent(connection: Connection, recording: str) -> Spent:
         recording=float(connection.execute(paid).scalar_one()) + float(connection.execute(reserved).scalar_one()),
         today=spent_since_midnight(connection) + reserved_dollars(connection) + committed(connection),
     )
-
-
-def _reply(document: Mapping[str, Any]) -> MessageReply:
-    return MessageReply(**{**document, "usage": Usage(**document["usage"])})

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Update, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, Update, bindparam, delete, func, insert, select, update
 
-from transcription_dagster.database.connection import transaction
-from transcription_dagster.database.tables import ClaudeBatchRow, RefinementRequestRow, SpendingRow
+from transcription_dagster.database.claude_answers import PaidReply, enter_reply
+from transcription_dagster.database.connection import session_lock, transaction
+from transcription_dagster.database.tables import (
+    ClaudeBatchRow,
+    ClaudeReservationRow,
+    RefinementRequestRow,
+    SpendingRow,
+)
+from transcription_dagster.errors import DatabaseUnavailable
 
 _batch = ClaudeBatchRow.__table__.c
 _request = RefinementRequestRow.__table__.c
+_reserved = ClaudeReservationRow.__table__.c
 
 #: Key of the advisory lock that whoever hands in holds; any number that no other program picks.
 _EXCHANGE_LOCK = 0x7261_6E73_6261_7463
@@ -27,53 +35,59 @@ class Announced:
     id: str
     state: dict[str, Any]
     announced_at: datetime
+    #: How long ago that was.
+    age: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a recording's answers cost."""
-
-    recording: str
-    model: str
-    dollars: float
-
-
-@contextmanager
-def exchange_lock(engine: Engine) -> Iterator[bool]:
+def exchange_lock(engine: Engine) -> AbstractContextManager[bool]:
     """Give whether this process is the only one, for the length of the block, that talks to the API about batches."""
-    with transaction(engine) as connection:
-        statement = text("SELECT pg_try_advisory_xact_lock(:key)")
-        yield connection.execute(statement, {"key": _EXCHANGE_LOCK}).scalar_one()
+    return session_lock(engine, _EXCHANGE_LOCK)
 
 
-def announce(engine: Engine, batch: str, state: Mapping[str, Any], recordings: Collection[str]) -> None:
-    """Note that a batch is about to be handed in, under an id of our own."""
+def announce(
+    engine: Engine, batch: str, state: Mapping[str, Any], asked: Mapping[str, Mapping[str, str]], holder: int
+) -> None:
+    """Note that a batch is about to be handed in, under an id of our own.
+
+    `asked` gives the digest of each window's request, by recording. The batch's dollars are committed from now on, and
+    what `holder` had reserved for its recordings is released.
+
+    Raises `DatabaseUnavailable` if one of the recordings no longer waits: another process hands in too, because this
+    one has lost its lock, or the recording was forgotten. Nothing is noted then.
+    """
+    waiting = update(RefinementRequestRow).where(
+        _request.recording == bindparam("key"), _request.batch.is_(None), _request.answered_at.is_(None)
+    )
+    waiting = waiting.values(batch=batch, asked=bindparam("windows"))
+    reserved = delete(ClaudeReservationRow).where(_reserved.holder == holder, _reserved.recording.in_(list(asked)))
     with transaction(engine) as connection:
         connection.execute(insert(ClaudeBatchRow).values(id=batch, state=dict(state), handing_in=True))
-        connection.execute(_of(recordings).values(batch=batch))
+        for recording, windows in asked.items():
+            if not connection.execute(waiting, {"key": recording, "windows": dict(windows)}).rowcount:
+                raise DatabaseUnavailable(f"{recording} no longer waits for the batch; the next exchange tries again")
+        connection.execute(reserved)
 
 
-def announced(engine: Engine) -> Announced | None:
-    """Return the batch that was announced and not heard of again."""
-    statement = select(_batch.id, _batch.state, _batch.submitted_at).where(_batch.handing_in)
+def announced(engine: Engine) -> list[Announced]:
+    """Return the batches that were announced and not heard of again, oldest first."""
+    statement = select(_batch.id, _batch.state, _batch.submitted_at, func.now() - _batch.submitted_at)
     with transaction(engine) as connection:
-        row = connection.execute(statement).one_or_none()
-    return None if row is None else Announced(*row)
+        rows = connection.execute(statement.where(_batch.handing_in).order_by(_batch.submitted_at))
+        return [Announced(*row) for row in rows]
 
 
-def handed_in(engine: Engine, batch: str, state: Mapping[str, Any]) -> None:
+def handed_in(engine: Engine, announced_id: str, batch: str, state: Mapping[str, Any]) -> None:
     """Note that the API has the batch that was announced, under the id `batch`."""
-    statement = update(ClaudeBatchRow).where(_batch.handing_in)
+    statement = update(ClaudeBatchRow).where(_batch.handing_in, _batch.id == announced_id)
     with transaction(engine) as connection:
         connection.execute(statement.values(id=batch, state=dict(state), handing_in=False))
 
 
-def take_back(engine: Engine) -> None:
+def take_back(engine: Engine, announced_id: str) -> None:
     """Note that the API does not have the batch that was announced: its recordings wait again."""
-    announced_id = select(_batch.id).where(_batch.handing_in).scalar_subquery()
     with transaction(engine) as connection:
         connection.execute(update(RefinementRequestRow).where(_request.batch == announced_id).values(batch=None))
-        connection.execute(delete(ClaudeBatchRow).where(_batch.handing_in))
+        connection.execute(delete(ClaudeBatchRow).where(_batch.handing_in, _batch.id == announced_id))
 
 
 def pending(engine: Engine) -> list[dict[str, Any]]:
@@ -97,9 +111,14 @@ def known(engine: Engine, batches: Collection[str]) -> set[str]:
 
 def committed_dollars(engine: Engine) -> float:
     """Return what the batches that are not collected are expected to cost at most."""
-    dollars = func.coalesce(func.sum(_batch.state["dollars"].astext.cast(SpendingRow.dollars.type)), 0.0)
     with transaction(engine) as connection:
-        return float(connection.execute(select(dollars).where(_batch.collected_at.is_(None))).scalar_one())
+        return committed(connection)
+
+
+def committed(connection: Connection) -> float:
+    """The same, within a transaction."""
+    dollars = func.coalesce(func.sum(_batch.state["dollars"].astext.cast(SpendingRow.dollars.type)), 0.0)
+    return float(connection.execute(select(dollars).where(_batch.collected_at.is_(None))).scalar_one())
 
 
 def collect(
@@ -108,13 +127,15 @@ def collect(
     answers: Mapping[str, list[Any]],
     *,
     again: Collection[str],
-    costs: Iterable[Cost],
+    paid: Iterable[PaidReply],
 ) -> None:
-    """Keep a batch's answers by recording and what they cost; the recordings in `again` wait for the next batch."""
+    """Keep a batch's answers by recording and what they cost; the recordings in `again` wait for the next batch.
+
+    Does nothing if the batch was collected before.
+    """
     answer = update(RefinementRequestRow).where(_request.recording == bindparam("key"), _request.batch == batch)
     answer = answer.values(answers=bindparam("results"), answered_at=func.now(), run_requested=False)
     once_more = _of(again).where(_request.batch == batch).values(batch=None, attempts=_request.attempts + 1)
-    entries = [{"recording": cost.recording, "model": cost.model, "dollars": cost.dollars} for cost in costs]
     with transaction(engine) as connection:
         closed = update(ClaudeBatchRow).where(_batch.id == batch, _batch.collected_at.is_(None))
         if not connection.execute(closed.values(collected_at=func.now())).rowcount:
@@ -122,8 +143,8 @@ def collect(
         for recording, results in answers.items():
             connection.execute(answer, {"key": recording, "results": results})
         connection.execute(once_more)
-        if entries:
-            connection.execute(insert(SpendingRow), entries)
+        for reply in paid:
+            enter_reply(connection, reply)
 
 
 def _of(recordings: Collection[str]) -> Update:

@@ -83,9 +83,14 @@ def session_lock(engine: Engine, key: int) -> Iterator[bool]:
         with _own_errors(engine.url):
             is_held = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one()
         yield is_held
-    finally:
-        # Closed for good rather than unlocked: that also ends a lock whose connection no longer answers.
+        if is_held:
+            with _own_errors(engine.url):
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+    except BaseException:
+        # Closed for good: that ends the lock, also where the connection no longer answers.
         connection.invalidate()
+        raise
+    finally:
         connection.close()
 
 

@@ -15,6 +15,7 @@ from transcription_dagster.database.forgotten import lock_for_forgetting
 from transcription_dagster.database.tables import ClaudeAnswerRow, ForgottenRow, RecordingRow
 from transcription_dagster.database.vocabulary import term_from_json
 from transcription_dagster.model import Term, recording_id
+from transcription_dagster.urls import shown_url, without_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,15 @@ def register(engine: Engine, recordings: Iterable[Recording]) -> None:
 
     What a new description leaves out is kept, except that a new source URI replaces all that was known of the old
     one. A source whose etag changed loses the failure that belonged to its old content. Recordings that are described
-    as before are not touched. A recording that was forgotten is one like any other again.
+    as before are not touched. A recording that was forgotten is one like any other again. Of a source's URL only the part
+    before the query is kept (see `clients/sources/secret_addresses.py` for the rest).
 
     Raises `InvalidRecordingId` for the first bad UUID, before anything is written.
     """
-    described = {recording_id(recording.uuid): asdict(recording) for recording in recordings}
+    described = {
+        recording_id(recording.uuid): {**asdict(recording), "source": shown_url(recording.source)}
+        for recording in recordings
+    }
     if not described:
         return
     # In one order for everybody, so that two processes that register the same recordings cannot deadlock.
@@ -97,7 +102,7 @@ def forget(engine: Engine, uuid: str) -> bool:
 
 def record_failure(engine: Engine, uuid: str, error: str) -> None:
     """Note that the recording failed, and why; does nothing for one that is not registered."""
-    _set_failure(engine, uuid, failed_at=func.now(), error=error.replace("\0", ""))
+    _set_failure(engine, uuid, failed_at=func.now(), error=without_secrets(error.replace("\0", "")))
 
 
 def clear_failure(engine: Engine, uuid: str) -> None:

@@ -37,6 +37,8 @@ class Answered:
     #: Where nobody was asked: the refinement's status, and why.
     status: str | None
     note: str | None
+    #: Digest of each window's request, by `first_stop`.
+    asked: dict[str, str]
 
 
 def ask(engine: Engine, recording: str, fingerprint: str) -> bool:
@@ -48,7 +50,7 @@ def ask(engine: Engine, recording: str, fingerprint: str) -> bool:
     afresh = {
         "fingerprint": fingerprint,
         "requested_at": func.now(),
-        **dict.fromkeys(("batch", "status", "note", "answers", "answered_at")),
+        **dict.fromkeys(("batch", "status", "note", "asked", "answers", "answered_at")),
         "attempts": 0,
         "run_requested": False,
     }
@@ -67,6 +69,15 @@ def refuse(engine: Engine, recording: str, fingerprint: str, *, status: str, not
     """Note that nobody is asked about a recording, and why."""
     values = {"fingerprint": fingerprint, "status": status, "note": note.replace("\0", "")}
     settled = {**values, "batch": None, "answers": None, "answered_at": func.now(), "run_requested": False}
+    statement = insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
+    with transaction(engine) as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=["recording"], set_=settled))
+
+
+def answer_from_kept(engine: Engine, recording: str, fingerprint: str, asked: Mapping[str, str]) -> None:
+    """Note that every window of a recording was answered earlier, so that no batch is needed."""
+    values = {"fingerprint": fingerprint, "asked": dict(asked), "answers": [], "answered_at": func.now()}
+    settled = {**values, "batch": None, "status": None, "note": None, "run_requested": False}
     statement = insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
     with transaction(engine) as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["recording"], set_=settled))
@@ -102,11 +113,11 @@ def is_under_way(engine: Engine, recording: str) -> bool:
 
 def answered(engine: Engine, recording: str) -> Answered | None:
     """Return what came of a recording's request, or None if there is none or it is not answered."""
-    columns = (_row.batch, _row.answers, _row.status, _row.note)
+    columns = (_row.batch, _row.answers, _row.status, _row.note, _row.asked)
     statement = select(*columns).where(_row.recording == recording_id(recording), _row.answered_at.is_not(None))
     with transaction(engine) as connection:
         row = connection.execute(statement).one_or_none()
-    return None if row is None else Answered(*row)
+    return None if row is None else Answered(row.batch, row.answers, row.status, row.note, row.asked or {})
 
 
 def to_use(engine: Engine, limit: int) -> dict[str, datetime]:
@@ -124,8 +135,18 @@ def record_runs(engine: Engine, asked: Mapping[str, datetime]) -> None:
         connection.execute(update(RefinementRequestRow).where(these).values(run_requested=True))
 
 
-def attempts(engine: Engine, batch: str) -> dict[str, int]:
-    """Return the recordings of a batch, and how often each came back unanswered before."""
-    statement = select(_row.recording, _row.attempts).where(_row.batch == batch)
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A recording in a batch."""
+
+    #: How often it came back unanswered before.
+    attempts: int
+    #: Digest of each window's request, by `first_stop`.
+    asked: dict[str, str]
+
+
+def under_way(engine: Engine, batch: str) -> dict[str, UnderWay]:
+    """Return the recordings of a batch."""
+    statement = select(_row.recording, _row.attempts, _row.asked).where(_row.batch == batch)
     with transaction(engine) as connection:
-        return {row.recording: row.attempts for row in connection.execute(statement)}
+        return {row.recording: UnderWay(row.attempts, row.asked or {}) for row in connection.execute(statement)}

@@ -174,7 +174,7 @@ class TermRow(Base):
 
 
 class SpendingRow(Base):
-    """What one reply cost, or one recording's replies in a batch."""
+    """What one reply cost."""
 
     __tablename__ = "spending"
     __table_args__ = (Index("spending_recording", "recording"),)
@@ -185,7 +185,7 @@ class SpendingRow(Base):
     model: Mapped[str]
     #: Unset where no price is known for the model.
     dollars: Mapped[float | None]
-    #: Tokens as they were billed; unset where the process that asked died before it could tell, and for a batch.
+    #: Tokens as they were billed; unset where the process that asked died before it could tell.
     usage: Mapped[dict[str, Any] | None]
     spent_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
@@ -249,6 +249,8 @@ class RefinementRequestRow(Base):
     attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     #: The batch that it is in, or was answered by.
     batch: Mapped[str | None] = mapped_column(ForeignKey(ClaudeBatchRow.id, onupdate="CASCADE"), index=True)
+    #: Digest of each window's request (`accounts.request_digest`), by `first_stop`; those not in the batch are kept.
+    asked: Mapped[dict[str, Any] | None]
     #: Set where nobody is asked: the refinement's status and the note that tells why.
     status: Mapped[str | None]
     note: Mapped[str | None]

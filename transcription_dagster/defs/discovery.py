@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from transcription_dagster.clients.sources.base import Listing, SourceObject
+from transcription_dagster.urls import shown_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,9 @@ def _one_per_recording(objects: Iterable[SourceObject]) -> tuple[Sequence[Source
         first, last = (found, other) if other and _age(other) > _age(found) else (other, found)
         newest[found.uuid] = last
         if first:
-            problems.append(f"{first.uri!r} is left out: {last.uri!r} is a newer source of {found.uuid}")
+            problems.append(
+                f"{shown_url(first.uri)!r} is left out: {shown_url(last.uri)!r} is a newer source of {found.uuid}"
+            )
     return tuple(newest.values()), problems
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from transcription_dagster.errors import TranscriptionError, TransientError
+from transcription_dagster.urls import without_secrets
 
 #: Tries of a step after its first, and the seconds before each: together longer than a database takes to restart. A
 #: service that is down for longer fails the run, and its backfill or sensor asks again.
@@ -21,8 +22,21 @@ def reported_failures() -> Iterator[None]:
     try:
         yield
     except TransientError as error:
+        _clean(error)
         raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=_RETRY_SECONDS) from error
     except TranscriptionError as error:
+        _clean(error)
         raise dg.Failure(
             description=str(error), metadata={"error": type(error).__name__}, allow_retries=False
         ) from error
+    except Exception as error:
+        _clean(error)
+        raise
+
+
+def _clean(error: BaseException) -> None:
+    """Take the secrets out of the URLs that an error and its causes quote: Dagster keeps all of their messages."""
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.args = tuple(without_secrets(arg) if isinstance(arg, str) else arg for arg in cause.args)
+        cause = cause.__cause__ or cause.__context__

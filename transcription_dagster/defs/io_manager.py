@@ -6,7 +6,9 @@ import dagster as dg
 
 from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.previews import text_preview
+from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.settings import load_settings
 
@@ -20,7 +22,8 @@ class StoreIOManager(dg.ConfigurableIOManager):
         with reported_failures():
             store = _store()
             data = form.encode(obj)
-            store.put_bytes(key, data)
+            with writing(CatalogueResource().engine, store, context.partition_key, key):
+                store.put_bytes(key, data)
         context.add_output_metadata({"uri": dg.MetadataValue.url(store.uri(key)), "bytes": len(data)})
         if isinstance(obj, str):
             context.add_output_metadata({"preview": dg.MetadataValue.md(text_preview(obj))})

@@ -11,6 +11,7 @@ from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.defs.stored_values import AUDIO_FILE, STORED_FORMS
 from transcription_dagster.model import Audio, Transcript
+from transcription_dagster.urls import shown_url
 
 MANIFEST_FILE = "recording.json"
 
@@ -40,7 +41,7 @@ def make_manifest(store: ObjectStore, recording: str, known: Recording, transcri
     content = {
         "uuid": recording,
         "title": known.title,
-        "source": known.source,
+        "source": shown_url(known.source),
         "language": transcript.language,
         "model": transcript.model,
         "seconds": transcript.duration,

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.clients.sources.base import Source, pages
 from transcription_dagster.clients.sources.fetch import open_sources
+from transcription_dagster.clients.sources.secret_addresses import keep_whole_url
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.recordings import Recording, forgotten, known, record_etags, register
+from transcription_dagster.database.forgotten import forgotten
+from transcription_dagster.database.recordings import Recording, known, record_etags, register
 from transcription_dagster.defs.discovery import Discovery, Request, State, discover, settled, unsettled
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.queue_state import recordings_in_flight, room
@@ -65,6 +68,9 @@ def _tick(context: dg.SensorEvaluationContext, source: Source, engine: Engine) -
     )
     for problem in found.problems:
         context.log.warning(problem)
+    store = ObjectStore(load_settings().store_url)
+    for request in found.requests:
+        keep_whole_url(store, request.source.uuid, request.source.uri)
     register(engine, [_described(request) for request in found.requests])
     return _result(found, {SOURCE_TAG: source.name})
 

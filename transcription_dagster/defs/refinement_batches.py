@@ -7,17 +7,20 @@ for is handed in once, what was handed in is paid for once, and what was answere
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from transcription_dagster.clients.claude_batches import ClaudeBatches
 from transcription_dagster.clients.claude_prices import price_of
-from transcription_dagster.database import claude_batches, refinement_requests, spending
-from transcription_dagster.database.claude_batches import Announced, Cost
+from transcription_dagster.database import claude_batches, refinement_requests
+from transcription_dagster.database.claude_accounts import ClaudeAccount, holding
+from transcription_dagster.database.claude_answers import PaidReply, kept_replies
+from transcription_dagster.database.claude_batches import Announced
 from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.refinement_requests import Answered
 from transcription_dagster.errors import PermanentError, RefinementFailed, RefinementUnavailable, SpendLimitReached
-from transcription_dagster.messages import BatchResult, Price, Usage
+from transcription_dagster.messages import BatchResult, HandedIn
 from transcription_dagster.model import Term, Transcript
 from transcription_dagster.refinement.assembly import prepare, unrefined
 from transcription_dagster.refinement.batch import (
@@ -25,11 +28,14 @@ from transcription_dagster.refinement.batch import (
     Plan,
     by_recording,
     collect,
+    digest_of,
     fingerprint,
+    is_usable,
     plan,
     results_from_json,
     results_to_json,
     submit,
+    window_of,
 )
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
 
@@ -38,6 +44,8 @@ MAX_ATTEMPTS = 3
 
 #: How far the API's clock may be behind the database's.
 _CLOCKS_DIFFER = timedelta(minutes=5)
+#: A batch that its process did not live to see accepted may still be listed until then.
+_ARRIVES_WITHIN = timedelta(minutes=2)
 
 #: A recording's transcript, the terms of every recording, and its own.
 Material = tuple[Transcript, Sequence[Term], Sequence[Term]]
@@ -47,12 +55,17 @@ logger = logging.getLogger(__name__)
 
 def ask(engine: Engine, material: Material, how: RefinementSettings) -> Plan | Refined:
     """Put a recording among those that wait, or note at once that nobody is to be asked about it, and why."""
-    transcript, general, own = material
-    made = plan(transcript, general, how, own=own, price=price_of(how.model), spent_today=_spent(engine))
+    transcript, _, _ = material
+    with holding(engine) as holder:
+        # Reserved to see whether it may be spent; the exchange reserves again.
+        account = ClaudeAccount(engine, holder, transcript.recording, how.model, how.spending)
+        made = _planned(engine, material, how, account)
     if isinstance(made, Refined):
         refinement_requests.refuse(engine, made.recording, "", status=made.status, note=made.note)
-    else:
+    elif made.requests:
         refinement_requests.ask(engine, made.recording, fingerprint(made.requests))
+    else:
+        refinement_requests.answer_from_kept(engine, made.recording, fingerprint({}), made.asked)
     return made
 
 
@@ -65,39 +78,65 @@ def hand_in(
     """
     recover(engine, sender)
 
-    def announce(batch: PendingBatch) -> None:
-        claude_batches.announce(engine, batch.id, batch.to_json(), batch.recordings)
+    with holding(engine) as holder:
+        last_announced = ""
 
-    try:
-        for batch in submit(_plans(engine, material, how), sender, announce=announce):
-            claude_batches.handed_in(engine, batch.id, batch.to_json())
-            yield batch
-    except (RefinementFailed, SpendLimitReached):
-        # Refused, and so certainly not taken. After any other error `recover` finds out what became of it.
-        claude_batches.take_back(engine)
-        raise
+        def announce(batch: PendingBatch, plans: Sequence[Plan]) -> None:
+            nonlocal last_announced
+            asked = {each.recording: each.asked for each in plans}
+            claude_batches.announce(engine, batch.id, batch.to_json(), asked, holder)
+            last_announced = batch.id
 
-
-def recover(engine: Engine, sender: ClaudeBatches) -> None:
-    """Find out what became of a batch that was announced, if its process died before it said so."""
-    announced = claude_batches.announced(engine)
-    if announced is None:
-        return
-    batch = PendingBatch.from_json(announced.state)
-    found = _find(engine, sender, announced, batch.requests)
-    if found is None:
-        claude_batches.take_back(engine)
-    else:
-        logger.warning("found the batch %s, which was handed in by a process that died", found)
-        claude_batches.handed_in(engine, found, replace(batch, id=found).to_json())
+        try:
+            for announced, batch in submit(_plans(engine, material, how, holder), sender, announce=announce):
+                claude_batches.handed_in(engine, announced.id, batch.id, batch.to_json())
+                yield batch
+        except (RefinementFailed, SpendLimitReached):
+            # Refused, and so certainly not taken. After any other error `recover` finds out what became of it.
+            claude_batches.take_back(engine, last_announced)
+            raise
 
 
-def _find(engine: Engine, sender: ClaudeBatches, announced: Announced, requests: int) -> str | None:
-    """The API's id of a batch; one of somebody else's that looks alike would bring no answers for our recordings."""
+def recover(engine: Engine, sender: ClaudeBatches) -> bool:
+    """Find out what became of batches that were announced, where the process died before it said so.
+
+    Returns whether anything was found out. A batch shows what is in it only when it has ended; until then its
+    recordings wait, for they may be answered, and paid for, already.
+    """
+    changed = False
+    for announced in claude_batches.announced(engine):
+        batch = PendingBatch.from_json(announced.state)
+        candidates = _candidates(engine, sender, announced, batch.requests)
+        found = next((each.id for each in candidates if each.ended and _is_ours(sender, each.id, batch)), None)
+        if found is not None:
+            logger.warning("found the batch %s, which was handed in by a process that died", found)
+            claude_batches.handed_in(engine, announced.id, found, replace(batch, id=found).to_json())
+        elif announced.age >= _ARRIVES_WITHIN and all(each.ended for each in candidates):
+            claude_batches.take_back(engine, announced.id)
+        else:
+            continue
+        changed = True
+    return changed
+
+
+def _candidates(engine: Engine, sender: ClaudeBatches, announced: Announced, requests: int) -> Sequence[HandedIn]:
+    """The batches of the account that are as large as the one that was announced, and not known to be others of ours.
+
+    Another installation may use the same account: only what is in a batch tells whose it is.
+    """
     listed = sender.recent(announced.announced_at - _CLOCKS_DIFFER)
-    alike = [each.id for each in listed if each.requests == requests]
-    ours = claude_batches.known(engine, alike)
-    return next((each for each in alike if each not in ours), None)
+    alike = [each for each in listed if each.requests == requests]
+    ours = claude_batches.known(engine, [each.id for each in alike])
+    return [each for each in alike if each.id not in ours]
+
+
+def _is_ours(sender: ClaudeBatches, batch_id: str, batch: PendingBatch) -> bool:
+    try:
+        first = next(iter(sender.results(batch_id)), None)
+    except RefinementFailed:
+        # Its results are kept no more, so nothing would be gained by it.
+        return False
+    return first is not None and batch.holds(first.custom_id)
 
 
 def take_in(engine: Engine, sender: ClaudeBatches) -> Iterator[PendingBatch]:
@@ -140,51 +179,75 @@ def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings
         raise RefinementFailed("Claude was not asked about this recording: request_refinement asks")
     if found.status is not None:
         return unrefined(prepare(transcript, general, how, own=own), Status(found.status), found.note or "")
-    state = claude_batches.find(engine, found.batch or "")
-    if state is None:
-        raise RefinementFailed(f"nothing is known of the batch {found.batch}")
-    batch = PendingBatch.from_json(state)
+    batch = _batch_of(engine, found, material, how)
     results = results_from_json(found.answers or [])
+    replies = kept_replies(engine, found.asked.values())
+    in_batch = {window_of(result.custom_id) for result in results}
+    kept = {
+        window: replies[digest]
+        for window, digest in found.asked.items()
+        if digest in replies and window not in in_batch
+    }
     try:
-        return collect(transcript, general, results, batch, how, own=own, price=price_of(batch.model))
+        return collect(transcript, general, results, batch, how, own=own, price=price_of(batch.model), kept=kept)
     except (RefinementUnavailable, RefinementFailed) as error:
         refinement_requests.withdraw(engine, transcript.recording)
         raise RefinementFailed(f"{error}; request_refinement asks again") from error
 
 
-def _plans(engine: Engine, material: Callable[[str], Material], how: RefinementSettings) -> Iterator[Plan]:
+def _batch_of(engine: Engine, found: Answered, material: Material, how: RefinementSettings) -> PendingBatch:
+    """The batch that answered; where all was answered earlier, one that stands for it."""
+    if found.batch is None:
+        transcript, general, own = material
+        words = digest_of(prepare(transcript, general, how, own=own).words)
+        return PendingBatch("", how.model, {transcript.recording: (words, len(found.asked))}, 0.0, 0, "")
+    state = claude_batches.find(engine, found.batch)
+    if state is None:
+        raise RefinementFailed(f"nothing is known of the batch {found.batch}")
+    return PendingBatch.from_json(state)
+
+
+def _planned(engine: Engine, material: Material, how: RefinementSettings, account: ClaudeAccount) -> Plan | Refined:
+    transcript, general, own = material
+
+    def kept(digests: Collection[str]) -> Collection[str]:
+        return kept_replies(engine, digests)
+
+    return plan(transcript, general, how, own=own, price=price_of(how.model), kept=kept, reserve=account.reserve)
+
+
+def _plans(engine: Engine, material: Callable[[str], Material], how: RefinementSettings, holder: int) -> Iterator[Plan]:
     """The plans of what waits, made as they are needed: together they may be larger than memory."""
-    price, spent = price_of(how.model), _spent(engine)
     for recording, asked in refinement_requests.waiting(engine):
+        account = ClaudeAccount(engine, holder, recording, how.model, how.spending)
         try:
-            transcript, general, own = material(recording)
+            made = _planned(engine, material(recording), how, account)
         except PermanentError as error:
             logger.error("recording %s cannot be handed in: %s", recording, error)
             refinement_requests.refuse(engine, recording, asked, status=Status.VOCABULARY_ONLY, note=str(error))
             continue
-        made = plan(transcript, general, how, own=own, price=price, spent_today=spent)
         if isinstance(made, Refined):
             refinement_requests.refuse(engine, recording, asked, status=made.status, note=made.note)
-        else:
-            spent += made.dollars or 0.0
+        elif made.requests:
             yield made
-
-
-def _spent(engine: Engine) -> float:
-    """Dollars of today, with what is under way."""
-    return spending.spent_today(engine) + claude_batches.committed_dollars(engine)
+        else:
+            refinement_requests.answer_from_kept(engine, recording, asked, made.asked)
 
 
 def _keep(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResult]]) -> None:
-    tried = refinement_requests.attempts(engine, batch.id)
-    again = [each for each, before in tried.items() if before + 1 < MAX_ATTEMPTS and _is_unanswered(results.get(each))]
-    price = price_of(batch.model)
+    tried = refinement_requests.under_way(engine, batch.id)
+    again = [
+        recording
+        for recording, before in tried.items()
+        if before.attempts + 1 < MAX_ATTEMPTS and _is_unanswered(results.get(recording))
+    ]
+    asked = {recording: each.asked for recording, each in tried.items()}
     claude_batches.collect(
         engine,
         batch.id,
         {each: results_to_json(results.get(each, [])) for each in tried if each not in again},
         again=again,
-        costs=[Cost(each, batch.model, _dollars(found, price)) for each, found in results.items()] if price else [],
+        paid=_paid(batch, results, asked),
     )
 
 
@@ -193,5 +256,15 @@ def _is_unanswered(results: list[BatchResult] | None) -> bool:
     return bool(results) and all(each.reply is None for each in results) and any(each.retryable for each in results)
 
 
-def _dollars(results: list[BatchResult], price: Price) -> float:
-    return price.dollars(sum((each.reply.usage for each in results if each.reply), Usage()), batch=True)
+def _paid(
+    batch: PendingBatch, results: Mapping[str, list[BatchResult]], asked: Mapping[str, Mapping[str, str]]
+) -> Iterator[PaidReply]:
+    """Every reply with what it cost, also those about recordings that are asked about anew or forgotten by now."""
+    price = price_of(batch.model)
+    for recording, found in results.items():
+        for result in found:
+            if result.reply is None:
+                continue
+            dollars = price.dollars(result.reply.usage, batch=True) if price else None
+            digest = asked.get(recording, {}).get(window_of(result.custom_id))
+            yield PaidReply(recording, digest, batch.model, result.reply, dollars, is_usable(result.reply))

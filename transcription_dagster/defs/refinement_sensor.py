@@ -14,7 +14,7 @@ from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.refinement_requests import Queue
 from transcription_dagster.defs.jobs import exchange_refinements, refine_again
 from transcription_dagster.defs.queue_state import room
-from transcription_dagster.defs.refinement_batches import has_ended
+from transcription_dagster.defs.refinement_batches import has_ended, recover
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.errors import RefinementUnavailable, TransientError
 from transcription_dagster.settings import Settings, load_settings
@@ -81,13 +81,14 @@ def _may_exchange(instance: dg.DagsterInstance) -> bool:
 
 
 def _has_to_exchange(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> bool:
-    if is_due(refinement_requests.queue(engine), settings) or claude_batches.announced(engine) is not None:
+    if is_due(refinement_requests.queue(engine), settings):
         return True
-    if not claude_batches.pending(engine):
+    if not claude_batches.pending(engine) and not claude_batches.announced(engine):
         return False
     claude = connect(retries=0, timeout=_POLL_SECONDS)
     try:
-        return claude is not None and has_ended(engine, ClaudeBatches(claude))
+        batches = None if claude is None else ClaudeBatches(claude)
+        return batches is not None and (has_ended(engine, batches) or recover(engine, batches))
     except RefinementUnavailable as error:
         context.log.warning(f"Could not ask how far the batches are: {error}")
         return False

@@ -72,10 +72,9 @@ class _Conversation:
         requests = self._requests(windows)
         for digest in self._account.kept(requests):
             del requests[digest]
-        if not requests:
+        if not requests or self._price is None:
             return None
-        asked = list(requests.values())
-        costs = estimates(asked, self._price) if self._price else [0.0] * len(asked)
+        costs = estimates(list(requests.values()), self._price)
         return self._account.reserve(dict(zip(requests, costs, strict=True)))
 
     def ask(self, windows: Sequence[Window]) -> Answers:

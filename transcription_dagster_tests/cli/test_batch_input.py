@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from transcription_dagster.cli.batch_input import Batch, checked_model, left_to_do, register_recordings
+from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
 from transcription_dagster.model import Term
@@ -63,18 +64,20 @@ def test_what_needs_a_transcript_has_to_be_known_and_its_source_stays_as_it_is(e
 
 def test_recordings_are_registered_as_the_worklist_describes_them(engine: Engine, tmp_path: Path) -> None:
     described = {"uuid": ONE, "source": "s3://b/one.wav", "title": "One", "language": "en", "vocabulary": ["Ellis"]}
-    register_recordings(engine, batch(tmp_path, described), None)
+    register_recordings(engine, ObjectStore(tmp_path.as_uri()), batch(tmp_path, described), None)
     assert find(engine, ONE) == Recording(ONE, "s3://b/one.wav", "One", "en", (Term("Ellis"),))
 
 
 def test_a_recording_that_is_known_needs_no_source(engine: Engine, tmp_path: Path) -> None:
     register(engine, [Recording(ONE, "s3://b/one.wav", title="One")])
-    register_recordings(engine, batch(tmp_path, {"uuid": ONE, "language": "de"}), None)
+    register_recordings(engine, ObjectStore(tmp_path.as_uri()), batch(tmp_path, {"uuid": ONE, "language": "de"}), None)
     assert find(engine, ONE) == Recording(ONE, "s3://b/one.wav", "One", "de")
 
 
 def test_a_recording_that_the_media_library_holds_needs_no_source(engine: Engine, tmp_path: Path) -> None:
-    register_recordings(engine, batch(tmp_path, {"uuid": ONE}), "https://ib.example.org/{uuid}/audio")
+    register_recordings(
+        engine, ObjectStore(tmp_path.as_uri()), batch(tmp_path, {"uuid": ONE}), "https://ib.example.org/{uuid}/audio"
+    )
     recording = find(engine, ONE)
     assert recording is not None
     assert recording.source == f"https://ib.example.org/{ONE}/audio"
@@ -85,7 +88,7 @@ def test_recordings_whose_source_nobody_knows_are_all_named_and_none_is_register
 ) -> None:
     given = batch(tmp_path, {"uuid": ONE}, {"uuid": TWO, "source": "s3://b/two.wav"}, {"uuid": THREE})
     with pytest.raises(InvalidWorklist) as caught:
-        register_recordings(engine, given, None)
+        register_recordings(engine, ObjectStore(tmp_path.as_uri()), given, None)
     path = given.worklist.path
     assert str(caught.value).splitlines() == [
         f"{path}: entry 1: has no `source`, and {ONE} is not known",

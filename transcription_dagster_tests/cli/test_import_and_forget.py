@@ -130,7 +130,7 @@ def test_forgetting_removes_rows_and_files_of_that_recording_alone(
         on_database("import", str(amazon), "--uuid", uuid)
         publish(engine, Publication(uuid, "a", "A.", "en", "medium", 1, 1.0))
     result = on_database("forget", "-y", A)
-    assert (result.exit_code, result.stdout) == (0, f"Removed {A}: its rows, 1 files and its partition.\n")
+    assert (result.exit_code, result.stdout) == (0, f"Removed {A}: its rows, 1 files, 0 runs and its partition.\n")
     assert find(engine, A) is None
     assert list((tmp_path / "store").rglob("*.json")) == [tmp_path / "store" / B / "transcript.json"]
     assert find(engine, B) is not None
@@ -143,7 +143,7 @@ def test_what_an_interrupted_forget_left_is_removed_by_the_next(
     from transcription_dagster.database.recordings import forget
 
     forget(engine, A)
-    assert on_database("forget", "-y", A).stdout == f"Removed {A}: no rows, 1 files and its partition.\n"
+    assert on_database("forget", "-y", A).stdout == f"Removed {A}: no rows, 1 files, 0 runs and its partition.\n"
     assert not list((tmp_path / "store").rglob("*.json"))
 
 

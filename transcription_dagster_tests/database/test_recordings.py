@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from transcription_dagster.database.connection import open_database, transaction
+from transcription_dagster.database.forgotten import forgotten
 from transcription_dagster.database.recordings import (
     Recording,
     clear_failure,
     find,
     forget,
-    forgotten,
     known,
     record_failure,
     register,

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from transcription_dagster.clients.claude import connect
 from transcription_dagster.clients.claude_batches import ClaudeBatches
@@ -78,6 +78,26 @@ def answer_all(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -
 
 def waiting(engine: Engine) -> list[str]:
     return [recording for recording, _ in refinement_requests.waiting(engine)]
+
+
+def some_time_later(engine: Engine) -> None:
+    """Let what is announced be old enough for its batch to be listed if it had arrived."""
+    with engine.begin() as connection:
+        older = "UPDATE transcription_data.claude_batches SET submitted_at = submitted_at - interval '3 minutes'"
+        connection.execute(text(older))
+
+
+class Expired(dict[str, str]):
+    """The failures of a plan's requests in whichever batch they are."""
+
+    def __init__(self, requests: Mapping[str, MessageRequest]) -> None:
+        self._requests = tuple(requests)
+
+    def get(self, custom_id: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        return "expired" if custom_id.startswith(self._requests) else default
+
+    def __contains__(self, custom_id: object) -> bool:
+        return self.get(str(custom_id)) is not None
 
 
 class Dies(ClaudeBatches):
@@ -167,8 +187,11 @@ def test_a_batch_that_never_arrived_is_handed_in_again(
     ask_all(engine)
     with pytest.raises(RefinementUnavailable):
         exchange(engine, batches)
-    assert (waiting(engine), claude_batches.announced(engine) is not None) == ([], True)
+    assert (waiting(engine), bool(claude_batches.announced(engine))) == ([], True)
     server.create_batch = create
+    exchange(engine, batches)
+    assert (len(server.batches), waiting(engine)) == (0, [])
+    some_time_later(engine)
     exchange(engine, batches)
     assert (len(server.batches), waiting(engine)) == (1, [])
 
@@ -179,7 +202,7 @@ def test_a_batch_that_was_refused_waits(server: MessagesServer, engine: Engine, 
     with pytest.raises(SpendLimitReached):
         exchange(engine, batches)
     assert waiting(engine) == [A, B]
-    assert claude_batches.announced(engine) is None
+    assert claude_batches.announced(engine) == []
 
 
 def test_answers_that_could_not_be_kept_are_fetched_again(
@@ -202,7 +225,7 @@ def test_what_expired_waits_for_the_next_batch_and_in_the_end_fails(
 ) -> None:
     plan = ask(engine, material(A), HOW)
     assert isinstance(plan, Plan)
-    server.batch_failures = dict.fromkeys(plan.requests, "expired")
+    server.batch_failures = Expired(plan.requests)
     exchange(engine, batches)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         assert len(server.batches) == attempt
@@ -299,11 +322,12 @@ def test_somebody_elses_batch_is_not_taken_for_ours(
 ) -> None:
     ask_all(engine)
     exchange(engine, batches)
-    assert refinement_batches.recover(engine, batches) is None
+    assert not refinement_batches.recover(engine, batches)
     ask(engine, material(A, "Another grifana. " * 3), HOW)
     server.create_batch = lambda requests: Reply(hang_up=True)
     with pytest.raises(RefinementUnavailable):
         exchange(engine, batches)
     del server.create_batch
+    some_time_later(engine)
     exchange(engine, batches)
     assert len(server.batches) == 2

@@ -54,7 +54,7 @@ def batches(claude: Claude) -> ClaudeBatches:
 @pytest.fixture
 def pending(server: MessagesServer, batches: ClaudeBatches) -> PendingBatch:
     server.answer = corrections
-    [handed_in] = submit([planned(recording) for recording in RECORDINGS], batches)
+    [(_, handed_in)] = submit([planned(recording) for recording in RECORDINGS], batches)
     return handed_in
 
 
@@ -201,7 +201,7 @@ def test_windows_are_those_that_were_handed_in(
 
 
 def test_over_budget_a_recording_is_not_handed_in() -> None:
-    made = plan(talk(RECORDINGS[0]), TERMS, SETTINGS, price=PRICE, spent_today=49.9999)
+    made = plan(talk(RECORDINGS[0]), TERMS, SETTINGS, price=PRICE, reserve=lambda costs: "nothing is left")
     assert isinstance(made, Refined)
     assert made.status is Status.OVER_BUDGET
     assert "Kubernetes" in made.text
@@ -222,7 +222,7 @@ def test_more_than_a_batch_holds_becomes_several(
     server: MessagesServer, batches: ClaudeBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "MAX_REQUESTS", len(planned(RECORDINGS[0]).requests) * 2)
-    made = list(submit([planned(recording) for recording in RECORDINGS], batches))
+    made = [batch for _, batch in submit([planned(recording) for recording in RECORDINGS], batches)]
     assert [len(each.recordings) for each in made] == [2, 1]
     assert len({each.id for each in made}) == 2
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from transcription_dagster.accounts import Limits, MemoryAccount, Spent
 from transcription_dagster.messages import MessageRequest, Price
-from transcription_dagster.refinement.budget import Budget, estimate
-from transcription_dagster.refinement.results import RefinementSettings
+from transcription_dagster.refinement.budget import estimate
 
 #: A dollar for a token of input, so that dollars count tokens; nothing for the answer.
 INPUT_ONLY = Price(input=1_000_000.0, output=0.0, cache_read=100_000.0)
@@ -29,15 +29,17 @@ def test_a_batch_counts_on_no_cache_and_costs_half() -> None:
     assert estimate(requests, INPUT_ONLY, batch=True) == pytest.approx((3 * 5000 * 1.25 + 30) / 2)
 
 
-def test_what_is_taken_is_not_there_any_more() -> None:
-    settings = RefinementSettings("m", max_dollars_per_recording=250.0, max_dollars_per_day=1000.0)
-    budget = Budget(settings, INPUT_ONLY, spent_today=0.0)
-    assert budget.take([request(prefix=100, shown=100)]) is None
-    assert budget.take([request(prefix=100, shown=100)]) == (
-        "it would cost about $200.0000 more, and a recording may cost $250.0000"
+def test_what_is_reserved_is_not_there_any_more() -> None:
+    account = MemoryAccount(Limits(per_recording=250.0, per_day=1000.0))
+    assert account.reserve({"a": 200.0}) is None
+    assert account.reserve({"b": 200.0}) == (
+        "it would cost about $200.0000 more, and a recording may cost $250.0000, "
+        "of which $200.0000 are spent or set aside"
     )
+    account.unanswered("a")
+    assert account.reserve({"b": 200.0}) is None
 
 
-def test_without_a_price_nothing_is_refused() -> None:
-    settings = RefinementSettings("m", max_dollars_per_recording=0.0)
-    assert Budget(settings, None, spent_today=0.0).take([request(prefix=9, shown=9)]) is None
+def test_what_was_spent_today_leaves_less_for_every_recording() -> None:
+    account = MemoryAccount(Limits(per_recording=250.0, per_day=1000.0), Spent(today=900.0))
+    assert account.reserve({"a": 200.0}) == "it would cost about $200.0000, and $100.0000 are left for today"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from transcription_dagster.accounts import MemoryAccount, Spent
 from transcription_dagster.clients.claude import Claude
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, SpendLimitReached
 from transcription_dagster.messages import Price, Usage
@@ -219,7 +220,8 @@ def test_a_model_of_unknown_price_is_not_counted_and_says_so(server: MessagesSer
 def test_over_budget_nothing_is_sent_and_the_text_is_marked(
     server: MessagesServer, claude: Claude, settings: RefinementSettings, spent: float, reason: str
 ) -> None:
-    result = refined(claude, settings=settings, price=PRICE, spent_today=spent)
+    account = MemoryAccount(settings.spending, Spent(today=spent))
+    result = refined(claude, settings=settings, price=PRICE, account=account)
     assert result.status is Status.OVER_BUDGET
     assert result.text == CORRECTED
     assert pytest.approx(0.0) == result.dollars

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from transcription_dagster.errors import InvalidSetting, SourceRefused, SourceUnavailable
+from transcription_dagster.urls import shown_url, without_secrets
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -24,9 +25,11 @@ def origin(url: str) -> str:
         parts = urlsplit(url if "://" in url else f"https://{url}")
         port = parts.port
     except ValueError as error:
-        raise InvalidSetting(f"{url!r} is not a host or URL: {error}") from None
+        raise InvalidSetting(f"{shown_url(url)!r} is not a host or URL: {without_secrets(str(error))}") from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username is not None:
-        raise InvalidSetting(f"{url!r} is not a host such as media.example.org or a URL such as https://host:8443")
+        raise InvalidSetting(
+            f"{shown_url(url)!r} is not a host such as media.example.org or a URL such as https://host:8443"
+        )
     return f"{parts.scheme}://{parts.hostname}:{port or _DEFAULT_PORTS[parts.scheme]}"
 
 
@@ -65,7 +68,9 @@ class GuardedTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Raises `SourceRefused` for a host or address that is not allowed, `SourceUnavailable` for an unknown name."""
         if not is_among(str(request.url), self._origins):
-            raise SourceRefused(f"{request.url} is not on one of the hosts that recordings may be fetched from")
+            raise SourceRefused(
+                f"{shown_url(str(request.url))} is not on one of the hosts that recordings may be fetched from"
+            )
         host = request.url.host
         request.extensions = {**request.extensions, "sni_hostname": host}
         addresses = self._addresses(host, request.url.port or _DEFAULT_PORTS[request.url.scheme])

@@ -19,6 +19,7 @@ from transcription_dagster.clients.sources.s3 import S3File, S3Source
 from transcription_dagster.clients.sources.sqs import SqsSource
 from transcription_dagster.errors import SourceNotFound, SourceRefused, UnusableAudio
 from transcription_dagster.settings import Settings
+from transcription_dagster.urls import shown_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def fetch(uri: str, target: Path, settings: Settings) -> FetchedSource:
         with closing(WebClient(settings)) as client:
             version = download(WebFile(uri, client), target, limits)
     else:
-        raise SourceRefused(f"{uri!r} is neither a path nor a file://, s3:// or https:// address")
+        raise SourceRefused(f"{shown_url(uri)!r} is neither a path nor a file://, s3:// or https:// address")
     return FetchedSource(target, target.stat().st_size, version.etag)
 
 
@@ -78,12 +79,12 @@ def _local_path(uri: str) -> Path:
     if uri.startswith("file://"):
         host, slash, path = uri.removeprefix("file://").partition("/")
         if host not in ("", "localhost"):
-            raise SourceRefused(f"{uri!r} is a file of another machine")
+            raise SourceRefused(f"{shown_url(uri)!r} is a file of another machine")
         uri = os.fsdecode(unquote_to_bytes(slash + path))
     if not os.path.isabs(uri):
-        raise SourceRefused(f"{uri!r} is not an absolute path, and workers run in folders of their own")
+        raise SourceRefused(f"{shown_url(uri)!r} is not an absolute path, and workers run in folders of their own")
     if "\0" in uri:
-        raise SourceRefused(f"{uri!r} is not a path")
+        raise SourceRefused(f"{shown_url(uri)!r} is not a path")
     return Path(uri)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from transcription_dagster.clients.sources.addresses import GuardedTransport, is
 from transcription_dagster.clients.sources.download import Answer, RetryLater, Version
 from transcription_dagster.errors import SourceNotFound, SourceRefused, SourceUnavailable, UnusableAudio
 from transcription_dagster.settings import Settings
+from transcription_dagster.urls import shown_url, without_secrets
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
 _DIGESTS = {"sha-256": "sha256", "sha-512": "sha512"}
@@ -24,6 +26,19 @@ _TRY_AGAIN = frozenset({408, 425, 429})
 
 #: A server that asks for more than this is not waited for by anything; the number only has to be one.
 _LONGEST_WAIT_SECONDS = 30 * 86_400.0
+
+
+def _clean(record: logging.LogRecord) -> bool:
+    """Let a record pass without the secrets of the URLs in it: httpx logs the whole URL of each request."""
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return True
+
+
+logging.getLogger("httpx").addFilter(_clean)
+# What it logs is headers, with tokens and signed redirects in them.
+logging.getLogger("httpcore").setLevel(logging.INFO)
+for _name in ("connection", "http11", "http2", "proxy", "socks"):
+    logging.getLogger(f"httpcore.{_name}").setLevel(logging.INFO)
 
 
 class WebClient:
@@ -60,12 +75,15 @@ class WebClient:
                 if not response.is_success:
                     self._refuse(url, response)
                 yield response
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
-            raise SourceRefused(f"{url}: {error}") from error
+        # None of them keeps its cause: httpx's errors hold the request, and with it the URL and the token.
+        except httpx.InvalidURL:
+            raise SourceRefused(f"{shown_url(url)} is not a URL") from None
+        except (httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+            raise SourceRefused(f"{shown_url(url)}: {error}") from None
         except httpx.TimeoutException as error:
-            raise SourceUnavailable(f"{url} did not answer in time ({type(error).__name__})") from error
+            raise SourceUnavailable(f"{shown_url(url)} did not answer in time ({type(error).__name__})") from None
         except httpx.RequestError as error:
-            raise SourceUnavailable(f"{url}: {error or type(error).__name__}") from error
+            raise SourceUnavailable(f"{shown_url(url)}: {error or type(error).__name__}") from None
 
     def _authorization(self, url: str) -> Mapping[str, str]:
         if self._token and is_among(url, self._library):
@@ -74,7 +92,7 @@ class WebClient:
 
     def _refuse(self, url: str, response: httpx.Response) -> NoReturn:
         status = response.status_code
-        message = f"{url} answered {status} {response.reason_phrase}"
+        message = f"{shown_url(url)} answered {status} {response.reason_phrase}"
         if status in (401, 403):
             raise SourceRefused(f"{message}: look at the token in {self._token_variable}")
         if status in (404, 410):
@@ -91,14 +109,15 @@ class WebFile:
     """A file behind a URL, to be downloaded."""
 
     def __init__(self, uri: str, client: WebClient) -> None:
-        self.uri = uri
+        self.uri = shown_url(uri)
+        self._url = uri
         self._client = client
 
     @contextmanager
     def open(self, offset: int, version: Version | None) -> Iterator[Answer]:
         """Ask for the file from `offset` on; see `download.Remote`."""
         resumed = {"Range": f"bytes={offset}-", "If-Range": version.etag} if offset and version and version.etag else {}
-        with self._client.get(self.uri, resumed) as response:
+        with self._client.get(self._url, resumed) as response:
             _check_is_audio(self.uri, response)
             first, size = _extent(self.uri, response, offset)
             yield Answer(

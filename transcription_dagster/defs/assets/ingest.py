@@ -10,8 +10,10 @@ from transcription_dagster.audio.levels import levels
 from transcription_dagster.clients.object_store import object_key
 from transcription_dagster.clients.scratch import scratch_folder
 from transcription_dagster.clients.sources.fetch import fetch
+from transcription_dagster.clients.sources.secret_addresses import whole_url
 from transcription_dagster.database.recordings import record_etags
 from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import AUDIO_FILE
@@ -33,7 +35,8 @@ def audio(
     recording = context.partition_key
     with reported_failures(), scratch_folder(settings) as folder:
         known = catalogue.recording(recording)
-        source = fetch(known.source, folder / "source", settings)
+        files = store.open()
+        source = fetch(whole_url(files, recording, known.source), folder / "source", settings)
         if known.etag is None and source.etag:
             # Whoever named the recording did not say which version: a sensor must not take this one for a new one.
             record_etags(catalogue.engine, {recording: source.etag})
@@ -46,8 +49,8 @@ def audio(
             language=known.language or settings.language,
         )
         key = object_key(recording, AUDIO_FILE)
-        files = store.open()
-        files.put_file(key, flac)
+        with writing(catalogue.engine, files, recording, key):
+            files.put_file(key, flac)
         with flac.open("rb") as file:
             flac_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         loudness_by_second = levels(flac)

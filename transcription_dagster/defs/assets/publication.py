@@ -7,6 +7,7 @@ from transcription_dagster.clients.object_store import object_key
 from transcription_dagster.database import publications
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.manifest import MANIFEST_FILE, make_manifest
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
@@ -52,7 +53,8 @@ def publication(
             ),
         )
         key = object_key(recording, MANIFEST_FILE)
-        files.put_bytes(key, manifest.document)
+        with writing(catalogue.engine, files, recording, key):
+            files.put_bytes(key, manifest.document)
     return dg.MaterializeResult(
         metadata={
             "uri": dg.MetadataValue.url(files.uri(key)),

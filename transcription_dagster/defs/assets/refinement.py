@@ -4,7 +4,7 @@ import dagster as dg
 
 from transcription_dagster.clients.claude import connect
 from transcription_dagster.clients.claude_prices import price_of
-from transcription_dagster.database import spending
+from transcription_dagster.database.claude_accounts import open_account
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
@@ -76,7 +76,7 @@ def faithful(refined_txt: str, transcript: Transcript) -> dg.AssetCheckResult:
 
 
 def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Settings) -> Refined | None:
-    """Refine as the settings say; what it cost is entered into the day's spending, by the exchange for batches.
+    """Refine as the settings say; what it costs is entered into the books, by the exchange for batches.
 
     None while Claude is still to answer in a batch.
     """
@@ -86,11 +86,8 @@ def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Set
         return refined_by_batch(catalogue.engine, (transcript, general, own), how)
     if settings.refinement == "off":
         return refine(transcript, general, None, how, own=own, without_client=SWITCHED_OFF)
-    spent = spending.spent_today(catalogue.engine)
-    refined = refine(transcript, general, connect(), how, own=own, price=price_of(how.model), spent_today=spent)
-    if refined.dollars:
-        spending.enter(catalogue.engine, refined.dollars, recording=transcript.recording, model=refined.model)
-    return refined
+    with open_account(catalogue.engine, transcript.recording, model=how.model, limits=how.spending) as account:
+        return refine(transcript, general, connect(), how, own=own, price=price_of(how.model), account=account)
 
 
 @dg.asset(

@@ -47,20 +47,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("holder", "digest", name="claude_reservations_pkey"),
         schema=SCHEMA,
     )
+    op.add_column("refinement_requests", sa.Column("asked", JSONB()), schema=SCHEMA)
     op.add_column("spending", sa.Column("usage", JSONB()), schema=SCHEMA)
     op.alter_column("spending", "dollars", nullable=True, schema=SCHEMA)
     op.create_index("spending_recording", "spending", ["recording"], schema=SCHEMA)
     op.drop_index("claude_batches_handing_in", "claude_batches", schema=SCHEMA)
     op.execute(
         sa.text(
-            f"UPDATE {SCHEMA}.recordings SET source = regexp_replace(source, '[?].*$', '') "
+            "UPDATE transcription_data.recordings SET source = regexp_replace(source, '[?].*$', '') "
             "WHERE source ~ '^https?://' AND source ~* :signed"
         ).bindparams(signed=_SIGNED)
     )
 
 
 def downgrade() -> None:
-    op.execute(f"DELETE FROM {SCHEMA}.claude_batches WHERE handing_in")
+    op.execute("DELETE FROM transcription_data.claude_batches WHERE handing_in")
     op.create_index(
         "claude_batches_handing_in",
         "claude_batches",
@@ -70,8 +71,9 @@ def downgrade() -> None:
         schema=SCHEMA,
     )
     op.drop_index("spending_recording", "spending", schema=SCHEMA)
-    op.execute(f"DELETE FROM {SCHEMA}.spending WHERE dollars IS NULL")
+    op.execute("DELETE FROM transcription_data.spending WHERE dollars IS NULL")
     op.alter_column("spending", "dollars", nullable=False, schema=SCHEMA)
     op.drop_column("spending", "usage", schema=SCHEMA)
+    op.drop_column("refinement_requests", "asked", schema=SCHEMA)
     op.drop_table("claude_reservations", schema=SCHEMA)
     op.drop_table("claude_answers", schema=SCHEMA)
