@@ -150,7 +150,7 @@ def lock_budget(connection: Connection) -> None:
 
 def reserved_dollars(connection: Connection) -> float:
     """Return what is set aside for requests that are not answered yet."""
-    return float(connection.execute(select(func.coalesce(func.sum(_reservation.dollars), 0.0))).scalar_one())
+    return float(connection.execute(select(func.coalesce(func.sum(_reservation.dollars), 0.0))).scalar_one() or 0.0)
 
 
 def _spent(connection: Connection, recording: str) -> Spent:
@@ -160,6 +160,7 @@ def _spent(connection: Connection, recording: str) -> Spent:
     )
     reserved = select(func.coalesce(func.sum(_reservation.dollars), 0.0)).where(_reservation.recording == recording)
     return Spent(
-        recording=float(connection.execute(paid).scalar_one()) + float(connection.execute(reserved).scalar_one()),
+        recording=float(connection.execute(paid).scalar_one() or 0.0)
+        + float(connection.execute(reserved).scalar_one() or 0.0),
         today=spent_since_midnight(connection) + reserved_dollars(connection) + committed(connection),
     )

@@ -118,7 +118,7 @@ def committed_dollars(engine: Engine) -> float:
 def committed(connection: Connection) -> float:
     """The same, within a transaction."""
     dollars = func.coalesce(func.sum(_batch.state["dollars"].astext.cast(SpendingRow.dollars.type)), 0.0)
-    return float(connection.execute(select(dollars).where(_batch.collected_at.is_(None))).scalar_one())
+    return float(connection.execute(select(dollars).where(_batch.collected_at.is_(None))).scalar_one() or 0.0)
 
 
 def collect(

@@ -18,4 +18,4 @@ def spent_since_midnight(connection: Connection) -> float:
     """The same, within a transaction."""
     midnight = text("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
     statement = select(func.coalesce(func.sum(SpendingRow.dollars), 0.0)).where(SpendingRow.spent_at >= midnight)
-    return float(connection.execute(statement).scalar_one())
+    return float(connection.execute(statement).scalar_one() or 0.0)
