@@ -79,7 +79,7 @@ class ClaudeAccount:
             spent = _spent(connection, self._recording)
             if refused := refusal(sum(costs.values()), spent, self._limits):
                 return refused
-            connection.execute(insert(ClaudeReservationRow), [self._row(*cost) for cost in costs.items()])
+            connection.execute(insert(ClaudeReservationRow).values([self._row(*cost) for cost in costs.items()]))
         return None
 
     def sending(self, digest: str) -> None:
@@ -115,7 +115,11 @@ class ClaudeAccount:
         return delete(ClaudeReservationRow).where(self._is_own(digest))
 
     def _is_own(self, digest: str) -> Any:
-        return (_reservation.holder == self._holder) & (_reservation.digest == digest)
+        return (
+            (_reservation.holder == self._holder)
+            & (_reservation.recording == self._recording)
+            & (_reservation.digest == digest)
+        )
 
 
 @contextmanager

@@ -213,8 +213,8 @@ class ClaudeReservationRow(Base):
 
     #: Key of the advisory lock that the process holds for as long as it needs the reservation.
     holder: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    recording: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     digest: Mapped[str] = mapped_column(primary_key=True)
-    recording: Mapped[str] = mapped_column(Uuid(as_uuid=False))
     model: Mapped[str]
     dollars: Mapped[float]
     #: Whether the request is on its way.

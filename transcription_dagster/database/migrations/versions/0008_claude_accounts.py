@@ -44,7 +44,7 @@ def upgrade() -> None:
         sa.Column("dollars", sa.Float(), nullable=False),
         sa.Column("sent", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("holder", "digest", name="claude_reservations_pkey"),
+        sa.PrimaryKeyConstraint("holder", "recording", "digest", name="claude_reservations_pkey"),
         schema=SCHEMA,
     )
     op.add_column("refinement_requests", sa.Column("asked", JSONB()), schema=SCHEMA)

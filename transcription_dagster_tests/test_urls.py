@@ -1,0 +1,36 @@
+"""What is shown of URLs: nothing that could open what they name."""
+
+from __future__ import annotations
+
+import pytest
+
+from transcription_dagster.errors import SourceRefused
+from transcription_dagster.urls import UNREADABLE, shown_url, without_secrets
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://media.example.org/a%20b.mp3?X-Amz-Signature=s3cr3t&x=1", "https://media.example.org/a%20b.mp3"),
+        ("https://user:s3cr3t@media.example.org:8443/a.mp3#s3cr3t", "https://media.example.org:8443/a.mp3"),
+        ("https://user:s3/cr3t@media.example.org/a.mp3", f"https://{UNREADABLE}"),
+        ("https://[::1", f"https://{UNREADABLE}"),
+        ("https://[::1]/a.mp3?sig=s3cr3t", "https://[::1]/a.mp3"),
+        ("ftp://me:s3cr3t@host/a?b", "ftp://host/a"),
+        ("s3://bucket/what? it is #1@home.mp3", "s3://bucket/what? it is #1@home.mp3"),
+        ("s3://key:s3cr3t@bucket/a.mp3", "s3://bucket/a.mp3"),
+        ("file:///data/a?b.mp3", "file:///data/a?b.mp3"),
+        ("/data/a?b.mp3", "/data/a?b.mp3"),
+    ],
+)
+def test_only_scheme_host_and_path_are_shown(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+
+
+def test_urls_in_a_sentence_lose_what_is_secret() -> None:
+    said = "could not open 'https://u:s3cr3t@host/a?sig=s3cr3t' (see https://host/help?x=s3cr3t)"
+    assert without_secrets(said) == "could not open 'https://host/a' (see https://host/help"
+
+
+def test_no_error_of_the_program_repeats_a_secret() -> None:
+    assert str(SourceRefused("https://host/a.mp3?sig=s3cr3t is refused")) == "https://host/a.mp3 is refused"
