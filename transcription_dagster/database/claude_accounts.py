@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
@@ -68,6 +69,7 @@ class ClaudeAccount:
         self._recording = recording
         self._model = model
         self._limits = limits
+        self._renewal = Lock()
 
     def kept(self, digests: Collection[str]) -> Mapping[str, MessageReply]:
         return kept_replies(self._engine, digests)
@@ -83,7 +85,8 @@ class ClaudeAccount:
         return None
 
     def sending(self, digest: str) -> None:
-        with transaction(self._engine) as connection:
+        # Two threads that renew the same rows in different orders would wait for each other.
+        with self._renewal, transaction(self._engine) as connection:
             connection.execute(self._own(digest).values(sent=True))
             # As long as something is sent now and then, what waits for its turn stays reserved.
             renewed = update(ClaudeReservationRow).where(_reservation.holder == self._holder)
