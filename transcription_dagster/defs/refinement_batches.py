@@ -200,6 +200,13 @@ def _batch_of(engine: Engine, found: Answered, material: Material, how: Refineme
     if found.batch is None:
         transcript, general, own = material
         words = digest_of(prepare(transcript, general, how, own=own).words)
+        present = plan(transcript, general, how, own=own)
+        if isinstance(present, Refined) or dict(present.asked) != found.asked:
+            refinement_requests.withdraw(engine, transcript.recording)
+            raise RefinementFailed(
+                "the transcript, its vocabulary or the settings have changed since it was answered; "
+                "request_refinement asks again"
+            )
         return PendingBatch("", how.model, {transcript.recording: (words, len(found.asked))}, 0.0, 0, "")
     state = claude_batches.find(engine, found.batch)
     if state is None:

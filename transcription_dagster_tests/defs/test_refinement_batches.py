@@ -162,7 +162,9 @@ def test_another_transcript_is_another_question(server: MessagesServer, engine: 
     other = material(A, "Quite another text.")
     ask(engine, other, HOW)
     assert waiting(engine) == [A]
-    answer_all(server, engine, batches)
+    server.end_batch("msgbatch_1")
+    list(take_in(engine, batches))
+    list(hand_in(engine, batches, lambda recording: other if recording == A else material(recording), HOW))
     assert refined_by_batch(engine, other, HOW) is None
     assert set(refinement_requests.to_use(engine, 10)) == {B}
 
