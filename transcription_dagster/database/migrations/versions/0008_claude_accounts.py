@@ -3,7 +3,7 @@
 Sources lose what signs them: a URL is kept up to its query from now on.
 
 Revision ID: 0008
-Revises: 0009
+Revises: 0007
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from transcription_dagster.database.tables import SCHEMA
 
 revision = "0008"
-down_revision = "0009"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
