@@ -56,10 +56,20 @@ def test_any_other_model_is_refused(model: str, tmp_path: Path, monkeypatch: pyt
 
 def test_what_needs_a_transcript_has_to_be_known_and_its_source_stays_as_it_is(engine: Engine, tmp_path: Path) -> None:
     register(engine, [Recording(ONE, "s3://b/one.wav")])
-    register_recordings(engine, batch(tmp_path, {"uuid": ONE, "job": "captions", "source": "moved.wav"}), None)
+    register_recordings(
+        engine,
+        ObjectStore(tmp_path.as_uri()),
+        batch(tmp_path, {"uuid": ONE, "job": "captions", "source": "moved.wav"}),
+        None,
+    )
     assert find(engine, ONE) == Recording(ONE, "s3://b/one.wav")
     with pytest.raises(InvalidWorklist, match=f"entry 1: {TWO} is not known, so it has no transcript for the job"):
-        register_recordings(engine, batch(tmp_path, {"uuid": TWO, "job": "reindex", "source": "s3://b/two.wav"}), None)
+        register_recordings(
+            engine,
+            ObjectStore(tmp_path.as_uri()),
+            batch(tmp_path, {"uuid": TWO, "job": "reindex", "source": "s3://b/two.wav"}),
+            None,
+        )
 
 
 def test_recordings_are_registered_as_the_worklist_describes_them(engine: Engine, tmp_path: Path) -> None:
