@@ -22,14 +22,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from transcription_dagster.clients.sources.base import Source, pages
-from transcription_dagster.clients.sources.directory import DirectorySource
-from transcription_dagster.clients.sources.s3 import S3Source
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import open_database, upgrade
 from transcription_dagster.database.forgotten import forgotten
-from transcription_dagster.defs.discovery import State, discover, settled, unsettled
 from transcription_dagster.settings import Settings
+from transcription_dagster.sources.base import Source, pages
+from transcription_dagster.sources.directory import DirectorySource
+from transcription_dagster.sources.discovery import State, discover, settled, unsettled
+from transcription_dagster.sources.s3 import S3Source
 from transcription_dagster.stack.postgres import embedded_postgres
 
 PREFIX = "incoming/"

@@ -28,15 +28,13 @@ from procrastinate.jobs import Status
 from rich.console import Console
 from rich.table import Table
 
-from transcription_dagster.database.chunks import EmbeddedChunk, replace_chunks
 from transcription_dagster.database.connection import Engine, open_database, upgrade
-from transcription_dagster.database.embedding_models import EmbeddingModel
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.run_history import remove_old_history
-from transcription_dagster.queueing import speech_server
-from transcription_dagster.queueing.app import connect, jobs, worker_app
-from transcription_dagster.queueing.names import (
+from transcription_dagster.pool import inference_server
+from transcription_dagster.pool.inference_client import SpeechClient, SpeechRequest, release_answers
+from transcription_dagster.pool.names import (
     EMBED_TASK,
     EXECUTE_RUN_TASK,
     GPU_QUEUE,
@@ -44,7 +42,9 @@ from transcription_dagster.queueing.names import (
     TRANSCRIBE_TASK,
     run_key,
 )
-from transcription_dagster.queueing.speech_client import SpeechClient, SpeechRequest, release_answers
+from transcription_dagster.pool.queue import connect, jobs, worker_app
+from transcription_dagster.search.embedding_models import EmbeddingModel
+from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.files import dagster_home, write_files
 from transcription_dagster.stack.postgres import embedded_postgres
@@ -128,9 +128,9 @@ async def one_recording(app: procrastinate.App, worker: int, url: str, engine: E
         client.ask(request)
         job = await app.job_manager.fetch_job([GPU_QUEUE], worker)
         assert job is not None
-        await speech_server.begin(app, request.key, executor="gpu-0@here")
-        await speech_server.report_progress(app, request.key, 0.5)
-        await speech_server.answer(app, request.key, answer)
+        await inference_server.begin(app, request.key, executor="gpu-0@here")
+        await inference_server.report_progress(app, request.key, 0.5)
+        await inference_server.answer(app, request.key, answer)
         await app.job_manager.finish_job(job, Status.SUCCEEDED, delete_job=False)
         client.wait(request, on_event=lambda _line: None)
     text = " ".join(texts)

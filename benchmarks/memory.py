@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from transcription_dagster.clients.dagster_values import ENDED_STATUSES
+from transcription_dagster.dagster_api.values import ENDED_STATUSES
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system
 
 TARGET = 0.05

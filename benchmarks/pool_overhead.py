@@ -32,7 +32,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from transcription_dagster.clients.dagster_graphql import DagsterClient
+from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.database.connection import upgrade
 from transcription_dagster.errors import TransientError
 from transcription_dagster.settings import load_settings

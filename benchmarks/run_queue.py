@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from transcription_dagster.database.connection import upgrade
-from transcription_dagster.launch.run_coordinator import GPU_TAG
-from transcription_dagster.launch.run_queue import index_run_queue
-from transcription_dagster.launch.storage import PatientRunStorage
+from transcription_dagster.pool.run_coordinator import GPU_TAG
+from transcription_dagster.pool.run_queue import index_run_queue
+from transcription_dagster.pool.storage import PatientRunStorage
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.files import dagster_home, write_files
 from transcription_dagster.stack.postgres import embedded_postgres

@@ -27,11 +27,11 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 from sqlalchemy import Engine
 
-from transcription_dagster.database.chunks import replace_chunks
 from transcription_dagster.database.connection import open_database, upgrade
-from transcription_dagster.database.embedding_models import EmbeddingModel
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.database.search import Embedding, search
+from transcription_dagster.search.embedding_models import EmbeddingModel
+from transcription_dagster.search.index import replace_chunks
+from transcription_dagster.search.query import Embedding, search
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
 

@@ -23,16 +23,16 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cues import CaptionLimits, make_cues
+from transcription_dagster.captions.line_breaks import break_lines, display_width
+from transcription_dagster.captions.quality import caption_findings
+from transcription_dagster.captions.subtitles import read_srt, to_srt
+from transcription_dagster.language.alignment import align
+from transcription_dagster.language.boundaries import INSIDE_NAME_OR_NUMBER, break_cost
 from transcription_dagster.model import Cue, Transcript, Word
-from transcription_dagster.text.alignment import align
-from transcription_dagster.text.boundaries import INSIDE_NAME_OR_NUMBER, break_cost
-from transcription_dagster.text.captions import CaptionLimits, make_cues
-from transcription_dagster.text.corrections import correct_cues
-from transcription_dagster.text.line_breaks import break_lines, display_width
-from transcription_dagster.text.plain import join_words
-from transcription_dagster.text.quality import caption_findings
-from transcription_dagster.text.subtitles import read_srt, to_srt
-from transcription_dagster.text.transcribe_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.plain_text import join_words
 
 Result = TypeVar("Result")
 

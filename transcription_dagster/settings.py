@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transcription_dagster.errors import InvalidSetting
-from transcription_dagster.languages import whisper_language
+from transcription_dagster.language.codes import whisper_language
 from transcription_dagster.model import SpeechOptions
 
 #: What stands between the values of settings that are lists; the others are JSON.

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from transcription_dagster import __version__
-from transcription_dagster.clients import shared_files
-from transcription_dagster.clients.atomic_files import replacing
+from transcription_dagster.atomic_files import replacing
 from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import Engine, check_version, open_database
 from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.errors import InvalidSetting, UnknownModel
 from transcription_dagster.settings import Settings, variable_name
-from transcription_dagster.text.vocabulary_files import read_vocabulary
+from transcription_dagster.store import shared_files
+from transcription_dagster.vocabulary.files import read_vocabulary
 
 #: In the document beside the settings: whether refinement has credentials for Claude.
 CREDENTIALS = "ANTHROPIC_API_KEY"

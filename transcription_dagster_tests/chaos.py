@@ -22,9 +22,9 @@ from pathlib import Path
 import click
 import psutil
 
-from transcription_dagster.clients.dagster_values import ACTIVE_STATUSES, ENDED_STATUSES, WAITING_STATUSES
-from transcription_dagster.queueing.app import connect
-from transcription_dagster.queueing.health import WorkerStatus
+from transcription_dagster.dagster_api.values import ACTIVE_STATUSES, ENDED_STATUSES, WAITING_STATUSES
+from transcription_dagster.pool.queue import connect
+from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.supervisor import Supervisor
 from transcription_dagster_tests.faults import (

@@ -14,8 +14,8 @@ import numpy as np
 import psutil
 
 from transcription_dagster.audio.decode import read_blocks
-from transcription_dagster.queueing.app import connect
-from transcription_dagster.queueing.health import WorkerStatus
+from transcription_dagster.pool.queue import connect
+from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.stack.postgres import answers
 from transcription_dagster.stack.programs import POSTGRES
 from transcription_dagster.stack.runtime import runtime_folder

@@ -12,7 +12,7 @@ from pathlib import Path
 import procrastinate
 
 from transcription_dagster.settings import load_settings
-from transcription_dagster.workers.lifecycle import block_stop_signals
+from transcription_dagster.workers.main_thread import block_stop_signals
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState, WorkInterrupted
 
 QUEUE, TASK = "waiting", "wait_for"

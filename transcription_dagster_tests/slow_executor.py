@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from transcription_dagster.settings import load_settings
-from transcription_dagster.workers.gpu_work import TranscriptionWork
-from transcription_dagster.workers.lifecycle import block_stop_signals
+from transcription_dagster.workers.inference_work import TranscriptionWork
+from transcription_dagster.workers.main_thread import block_stop_signals
 
 #: What every recording costs more here than on a fast device.
 EXTRA_SECONDS = 1.5
@@ -26,8 +26,8 @@ class SlowWork(TranscriptionWork):
 
 if __name__ == "__main__":
     block_stop_signals()
-    from transcription_dagster.workers import gpu_worker
+    from transcription_dagster.workers import gpu_executor
 
-    gpu_worker.TranscriptionWork = SlowWork  # type: ignore[misc]
+    gpu_executor.TranscriptionWork = SlowWork  # type: ignore[misc]
     settings = load_settings()
-    gpu_worker.GpuExecutor(settings, settings.require_database_url(), sys.argv[1]).serve()
+    gpu_executor.GpuExecutor(settings, settings.require_database_url(), sys.argv[1]).serve()

@@ -19,9 +19,9 @@ import pytest
 from psycopg.rows import DictRow
 
 import transcription_dagster_tests
-from transcription_dagster.clients.dagster_graphql import DagsterClient
-from transcription_dagster.clients.dagster_queries import LAUNCH_RUNS
-from transcription_dagster.clients.dagster_values import (
+from transcription_dagster.dagster_api.client import DagsterClient
+from transcription_dagster.dagster_api.queries import LAUNCH_RUNS
+from transcription_dagster.dagster_api.values import (
     ACTIVE_STATUSES,
     ENDED_STATUSES,
     WAITING_STATUSES,
@@ -31,8 +31,8 @@ from transcription_dagster.clients.dagster_values import (
 )
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.queueing.app import connect
-from transcription_dagster.queueing.health import PoolReader, PoolStatus, WorkerStatus
+from transcription_dagster.pool.queue import connect
+from transcription_dagster.pool.state import PoolReader, PoolStatus, WorkerStatus
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.plan import plan
 from transcription_dagster.stack.postgres import database_url

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
-from transcription_dagster import worklists
 from transcription_dagster.cli.main import transcription
 from transcription_dagster.settings import Settings
-from transcription_dagster.text.vocabulary import read_vocabulary
+from transcription_dagster.sources import worklists
+from transcription_dagster.vocabulary.corrections import read_vocabulary
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

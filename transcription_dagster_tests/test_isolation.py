@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster_tests.isolation import without_the_callers
-from transcription_dagster_tests.transcripts import RECORDING
+from transcription_dagster_tests.sample_transcripts import RECORDING
 
 ROOT = Path(__file__).parents[1]
 #: What a run of some tests consists of: both read settings in processes of their own too.
@@ -21,7 +21,7 @@ TRIED = ("test_settings.py", "test_isolation.py::test_results_go_where_no_caller
 #: Writes a result as a command of the program does.
 WRITER = f"""
 from transcription_dagster.cli.main import load_dotenv
-from transcription_dagster.clients.object_store import ObjectStore
+from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.settings import load_settings
 load_dotenv(".env")
 ObjectStore(load_settings().store_url).put_bytes("{RECORDING}/child", b"")

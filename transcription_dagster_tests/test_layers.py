@@ -15,14 +15,17 @@ NAME = PACKAGE.name
 LEVELS = (
     {"urls"},
     {"errors", "__init__"},
-    {"model", "messages", "languages"},
-    {"settings", "text", "accounts"},
-    {"audio", "clients", "database", "refinement"},
-    {"shared_settings", "speech", "worklists", "queueing"},
+    {"model", "atomic_files"},
+    {"language"},
+    {"settings", "audio", "transcripts", "database"},
+    {"captions", "vocabulary", "aws"},
+    {"store", "dagster_api"},
+    {"shared_settings", "whisper", "refinement", "search", "insights", "sources"},
+    {"pool"},
     {"defs"},
     {"definitions"},
     # Above the definitions, because a run worker imports them once, before its first run.
-    {"launch", "workers", "web"},
+    {"workers", "web"},
     {"stack"},
     {"cli"},
     {"__main__"},
@@ -31,15 +34,15 @@ RANKS = {part: rank for rank, parts in enumerate(LEVELS) for part in parts}
 
 #: Libraries that only some parts know.
 CONFINED = {
-    "dagster": {"defs", "definitions", "launch", "workers", "web", "stack", "cli"},
-    "procrastinate": {"database", "queueing", "launch", "workers"},
-    "sqlalchemy": {"database", "launch"},
+    "dagster": {"defs", "definitions", "pool", "workers", "web", "stack", "cli"},
+    "procrastinate": {"database", "pool", "workers"},
+    "sqlalchemy": {"database", "search", "refinement", "pool"},
     "alembic": {"database"},
-    "pgvector": {"database"},
-    "torch": {"speech", "defs", "cli"},
-    "whisper": {"speech"},
-    "anthropic": {"clients"},
-    "boto3": {"clients"},
+    "pgvector": {"database", "search"},
+    "torch": {"whisper", "defs", "cli"},
+    "whisper": {"whisper"},
+    "anthropic": {"refinement"},
+    "boto3": {"aws"},
     "starlette": {"web"},
     "click": {"cli", "__main__"},
 }
@@ -105,11 +108,11 @@ def later():
     import transcription_dagster.cli.main
     from transcription_dagster import definitions
 """
-    assert imports_upwards("clients", source) == [
+    assert imports_upwards("search", source) == [
         "4: transcription_dagster.defs.jobs.jobs",
         "6: transcription_dagster.cli.main",
         "7: transcription_dagster.definitions",
     ]
-    assert imports_upwards("clients", "from transcription_dagster.database import tables") != []
-    assert imports_upwards("clients", "from transcription_dagster.clients import claude") == []
-    assert libraries_out_of_place("text", "import torch.nn") == ["1: torch.nn"]
+    assert imports_upwards("database", "from transcription_dagster.transcripts import paragraphs") != []
+    assert imports_upwards("search", "from transcription_dagster.search import chunks") == []
+    assert libraries_out_of_place("captions", "import torch.nn") == ["1: torch.nn"]

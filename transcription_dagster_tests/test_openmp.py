@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 #: Prints what OpenMP reads when PyTorch is loaded; libgomp says so itself.
-LOAD = "import transcription_dagster.speech.engine"
+LOAD = "import transcription_dagster.whisper.engine"
 
 
 @pytest.mark.parametrize(("given", "read"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])

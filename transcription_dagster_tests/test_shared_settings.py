@@ -9,8 +9,6 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from transcription_dagster.clients import shared_files
-from transcription_dagster.clients.shared_files import SharedFile, identify, local_copy, local_path
 from transcription_dagster.database import settings_documents
 from transcription_dagster.errors import InvalidSetting, InvalidVocabulary, ModelUnavailable, UnknownModel
 from transcription_dagster.settings import Settings
@@ -25,7 +23,9 @@ from transcription_dagster.shared_settings import (
     shown,
     worker_settings,
 )
-from transcription_dagster.text.vocabulary_files import read_vocabulary
+from transcription_dagster.store import shared_files
+from transcription_dagster.store.shared_files import SharedFile, identify, local_copy, local_path
+from transcription_dagster.vocabulary.files import read_vocabulary
 from transcription_dagster_tests.postgres import database_url, engine
 
 __all__ = ["database_url", "engine"]

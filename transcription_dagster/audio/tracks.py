@@ -10,7 +10,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from transcription_dagster.errors import UnusableAudio
-from transcription_dagster.languages import base_language
+from transcription_dagster.language.codes import base_language
 
 #: Tracks that accompany another one: a director's comments, a description for the blind.
 _SECONDARY = (

@@ -6,10 +6,10 @@ import codecs
 
 import click
 
+from transcription_dagster.captions.caption_file import caption_kind, parse_srt, parse_vtt
+from transcription_dagster.captions.file_corrections import correct_file, spoken_text
+from transcription_dagster.captions.subtitles import shown_cues, to_srt, to_vtt
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_encoded, write_output
-from transcription_dagster.text.caption_corrections import correct_file, spoken_text
-from transcription_dagster.text.caption_file import caption_kind, parse_srt, parse_vtt
-from transcription_dagster.text.subtitles import shown_cues, to_srt, to_vtt
 
 _PARSERS = {"srt": parse_srt, "vtt": parse_vtt}
 _WRITERS = {"srt": to_srt, "vtt": to_vtt}

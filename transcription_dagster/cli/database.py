@@ -10,8 +10,8 @@ from rich.table import Table
 
 from transcription_dagster.cli.connection import open_cli_database, reachable_database
 from transcription_dagster.database.connection import check_version, open_database
-from transcription_dagster.database.embedding_models import in_use, retire_unused
 from transcription_dagster.database.overview import overview
+from transcription_dagster.search.embedding_models import in_use, retire_unused
 from transcription_dagster.settings import load_settings
 
 

@@ -12,16 +12,16 @@ from typing import Any, Final
 
 import click
 
-from transcription_dagster.cli.batch import report
-from transcription_dagster.cli.batch_input import Batch, left_to_do
-from transcription_dagster.cli.batch_lock import alone_on
-from transcription_dagster.cli.batch_report import Outcome
-from transcription_dagster.cli.batch_session import run_batch, stack_for
+from transcription_dagster.cli.batch.command import report
+from transcription_dagster.cli.batch.input import Batch, left_to_do
+from transcription_dagster.cli.batch.lock import alone_on
+from transcription_dagster.cli.batch.report import Outcome
+from transcription_dagster.cli.batch.session import run_batch, stack_for
 from transcription_dagster.cli.search import show_hits
 from transcription_dagster.cli.stop_signals import StopSignals
-from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.worklists import Entry, Worklist, load, write
+from transcription_dagster.sources.worklists import Entry, Worklist, load, write
+from transcription_dagster.store.object_store import ObjectStore, object_key
 
 _EXECUTORS = 2
 _RECORDINGS: Final = Path(str(resources.files("transcription_dagster"))) / "demo" / "recordings"

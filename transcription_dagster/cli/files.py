@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from transcription_dagster.captions.encodings import EncodedText, decode
 from transcription_dagster.errors import InvalidCaptions
-from transcription_dagster.text.encodings import EncodedText, decode
 
 #: An argument that is an existing file, or `-` for standard input.
 INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)

@@ -9,10 +9,10 @@ import click
 from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.instance import open_instance
-from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.database import recordings
 from transcription_dagster.database.run_traces import remove_run_traces
 from transcription_dagster.settings import load_settings
+from transcription_dagster.store.object_store import ObjectStore
 
 #: Longer than the interrupt of a canceled run may take.
 _PATIENCE_SECONDS = 45.0

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import click
 
+from transcription_dagster.captions.cues import CaptionLimits, make_cues
+from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input, write_output
 from transcription_dagster.model import Transcript
-from transcription_dagster.text.captions import CaptionLimits, make_cues
-from transcription_dagster.text.plain import to_text
-from transcription_dagster.text.subtitles import to_srt, to_vtt
-from transcription_dagster.text.transcribe_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.plain_text import to_text
 
 #: Writers of a transcript, by the extension of what they write.
 FORMATS: dict[str, Callable[[Transcript, CaptionLimits], str]] = {

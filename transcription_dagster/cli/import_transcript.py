@@ -8,14 +8,14 @@ from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.files import INPUT, read_input
 from transcription_dagster.cli.instance import open_instance
-from transcription_dagster.clients.object_store import ObjectStore, object_key
-from transcription_dagster.clients.sources.secret_addresses import keep_whole_url
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import load_settings
-from transcription_dagster.text.transcribe_json import read_transcript
+from transcription_dagster.sources.secret_addresses import keep_whole_url
+from transcription_dagster.store.object_store import ObjectStore, object_key
+from transcription_dagster.transcripts.amazon_json import read_transcript
 
 
 @click.command("import")

@@ -15,8 +15,8 @@ def models() -> None:
 @models.command("list")
 def list_models() -> None:
     """List the known models; one that is here with its size and file."""
-    from transcription_dagster.speech.models import downloaded_models, known_models
-    from transcription_dagster.speech.offline_models import installed_parts
+    from transcription_dagster.whisper.models import downloaded_models, known_models
+    from transcription_dagster.whisper.offline_models import installed_parts
 
     files = downloaded_models(load_settings().models_folder)
     for name in known_models():
@@ -35,6 +35,6 @@ def pull(name: str) -> None:
 
     It comes from OpenAI, or, where the extra offline-models is installed and holds it, from that.
     """
-    from transcription_dagster.speech.models import checkpoint
+    from transcription_dagster.whisper.models import checkpoint
 
     click.echo(checkpoint(name, load_settings().models_folder))

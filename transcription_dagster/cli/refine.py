@@ -8,21 +8,21 @@ from pathlib import Path
 
 import click
 
+from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input, write_output
 from transcription_dagster.cli.terminal import printable_lines
-from transcription_dagster.clients.claude import connect
-from transcription_dagster.clients.claude_prices import price_of
 from transcription_dagster.model import Transcript
+from transcription_dagster.refinement.anchors import corrected_transcript
+from transcription_dagster.refinement.claude import connect
+from transcription_dagster.refinement.claude_prices import price_of
 from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF
 from transcription_dagster.refinement.direct import refine as refine_transcript
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.text.anchors import corrected_transcript
-from transcription_dagster.text.captions import make_cues
-from transcription_dagster.text.corrections import correct_cues
-from transcription_dagster.text.subtitles import to_srt, to_vtt
-from transcription_dagster.text.transcribe_json import read_transcript, write_transcript
-from transcription_dagster.text.vocabulary import read_vocabulary
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
+from transcription_dagster.vocabulary.corrections import read_vocabulary
 
 _FORMATS: dict[str, Callable[[Transcript, Refined], str]] = {
     "txt": lambda transcript, refined: refined.text,

@@ -17,11 +17,11 @@ from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database, shared
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.embedding_models import EmbeddingModel, in_use
-from transcription_dagster.database.search import MATCH_END, MATCH_START, Embedding, Hit
-from transcription_dagster.database.search import search as search_database
 from transcription_dagster.errors import TranscriptionError
-from transcription_dagster.languages import whisper_language
+from transcription_dagster.language.codes import whisper_language
+from transcription_dagster.search.embedding_models import EmbeddingModel, in_use
+from transcription_dagster.search.query import MATCH_END, MATCH_START, Embedding, Hit
+from transcription_dagster.search.query import search as search_database
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.readiness import base_url
@@ -99,7 +99,7 @@ def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | Non
 
     None, which is said on standard error, if there is no such model or no recording was embedded with it.
     """
-    from transcription_dagster.clients.embedder import open_embedder
+    from transcription_dagster.search.embedder import open_embedder
 
     used = in_use(engine)
     try:

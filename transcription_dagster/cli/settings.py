@@ -12,10 +12,10 @@ import click
 from transcription_dagster import shared_settings
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.terminal import printable
-from transcription_dagster.clients.claude import has_credentials
 from transcription_dagster.database import settings_documents
 from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.errors import InvalidSetting
+from transcription_dagster.refinement.claude import has_credentials
 from transcription_dagster.settings import Settings, load_settings
 
 

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from transcription_dagster.cli.status_report import Installation
 from transcription_dagster.cli.terminal import open_console, printable, printable_lines
-from transcription_dagster.clients.dagster_graphql import DagsterClient
+from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.errors import TranscriptionError
-from transcription_dagster.queueing.health import PoolReader, PoolStatus, WorkerStatus
+from transcription_dagster.pool.state import PoolReader, PoolStatus, WorkerStatus
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.postgres import database_url

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from transcription_dagster.clients.dagster_values import ACTIVE_STATUSES, WAITING_STATUSES, Daemon
-from transcription_dagster.queueing.health import PoolStatus
-from transcription_dagster.queueing.names import GPU_QUEUE, RUNS_QUEUE
+from transcription_dagster.dagster_api.values import ACTIVE_STATUSES, WAITING_STATUSES, Daemon
+from transcription_dagster.pool.names import GPU_QUEUE, RUNS_QUEUE
+from transcription_dagster.pool.state import PoolStatus
 from transcription_dagster.stack.supervisor import ProgramState
 
 

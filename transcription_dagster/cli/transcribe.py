@@ -15,17 +15,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from transcription_dagster.audio.decode import normalise
+from transcription_dagster.captions.cues import CaptionLimits
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, write_output
 from transcription_dagster.cli.format import FORMATS
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.errors import InvalidRecordingId
-from transcription_dagster.languages import whisper_language
+from transcription_dagster.language.codes import whisper_language
 from transcription_dagster.model import Transcript, recording_id
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.text.captions import CaptionLimits
 
 if TYPE_CHECKING:
-    from transcription_dagster.speech.engine import SpeechEngine
+    from transcription_dagster.whisper.engine import SpeechEngine
 
 
 @click.command()
@@ -79,7 +79,7 @@ def _source(file: str, folder: Path) -> Path:
 def _engine(settings: Settings, device: str | None) -> SpeechEngine:
     import torch
 
-    from transcription_dagster.speech.engine import SpeechEngine
+    from transcription_dagster.whisper.engine import SpeechEngine
 
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return SpeechEngine(chosen, models_folder=settings.models_folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from transcription_dagster.text.vocabulary import problems, read_vocabulary
+from transcription_dagster.vocabulary.corrections import problems, read_vocabulary
 
 
 @click.group()

@@ -9,13 +9,13 @@ import re
 import click
 
 from transcription_dagster.cli.terminal import printable_lines
-from transcription_dagster.clients.claude import has_credentials
 from transcription_dagster.errors import DeviceBroken, StackError
+from transcription_dagster.refinement.claude import has_credentials
 from transcription_dagster.settings import Settings, hand_down, load_settings
 from transcription_dagster.shared_settings import worker_settings
 from transcription_dagster.stack.files import write_files
 from transcription_dagster.stack.programs import STACK_VARIABLE, StackFiles
-from transcription_dagster.workers.lifecycle import block_stop_signals
+from transcription_dagster.workers.main_thread import block_stop_signals
 
 _DEVICE = re.compile(r"\d{1,3}|cpu:\d{1,3}")
 
@@ -64,7 +64,7 @@ def gpu_worker(gpu: str) -> None:
     settings, stored = worker_settings(settings, url, in_stack=STACK_VARIABLE in os.environ, has_credentials=None)
     device = gpu if gpu.startswith("cpu") else f"cuda:{gpu}"
 
-    from transcription_dagster.workers.gpu_worker import GpuExecutor
+    from transcription_dagster.workers.gpu_executor import GpuExecutor
 
     try:
         GpuExecutor(settings, url, device, stored.version).serve()

@@ -12,12 +12,12 @@ import click
 
 from transcription_dagster.cli.connection import open_cli_database, shared
 from transcription_dagster.cli.instance import open_instance
-from transcription_dagster.database import worklists
+from transcription_dagster.database import unfinished
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.model import Term
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.worklists import write
+from transcription_dagster.sources.worklists import write
 
 
 @click.command()
@@ -88,17 +88,17 @@ def _with_jobs(needs: Sequence[_Need], settings: Settings) -> list[dict[str, Any
 
 
 def _without_embeddings(engine: Engine) -> Sequence[_Need]:
-    failed = {recording.uuid for recording in worklists.failed(engine)}
-    found = worklists.without_embeddings(engine)
+    failed = {recording.uuid for recording in unfinished.failed(engine)}
+    found = unfinished.without_embeddings(engine)
     return [_Need(one, frozenset({"embeddings"}), failed=one.uuid in failed) for one in found]
 
 
 def _failed(engine: Engine) -> Sequence[_Need]:
-    return [_Need(one, failed=True) for one in worklists.failed(engine)]
+    return [_Need(one, failed=True) for one in unfinished.failed(engine)]
 
 
 def _missing(engine: Engine) -> Sequence[_Need]:
-    return [_Need(one) for one in worklists.missing(engine)]
+    return [_Need(one) for one in unfinished.missing(engine)]
 
 
 def _stale(engine: Engine) -> Sequence[_Need]:
@@ -109,7 +109,7 @@ def _stale(engine: Engine) -> Sequence[_Need]:
     versions = dict(code_versions(shared(load_settings(), engine)))
     # The publication lists the versions of what it was made from.
     versions.pop("publication", None)
-    return [_Need(one, outdated) for one, outdated in worklists.stale(engine, versions)]
+    return [_Need(one, outdated) for one, outdated in unfinished.stale(engine, versions)]
 
 
 _FINDERS: dict[str, Callable[[Engine], Sequence[_Need]]] = {

@@ -41,7 +41,7 @@ def register(engine: Engine, recordings: Iterable[Recording]) -> None:
     What a new description leaves out is kept, except that a new source URI replaces all that was known of the old
     one. A source whose etag changed loses the failure that belonged to its old content. Recordings that are described
     as before are not touched. A recording that was forgotten is one like any other again. Of a source's URL only what
-    `shown_url` shows is written (`clients/sources/secret_addresses.py` keeps the rest).
+    `shown_url` shows is written (`sources/secret_addresses.py` keeps the rest).
 
     Raises `InvalidRecordingId` for the first bad UUID, before anything is written.
     """

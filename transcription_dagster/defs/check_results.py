@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from transcription_dagster.captions.quality import Finding, Severity
 from transcription_dagster.defs.previews import table
-from transcription_dagster.text.quality import Finding, Severity
 
 
 def check_result(check: str, asset: str, findings: Sequence[Finding]) -> dg.AssetCheckResult:

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 import dagster as dg
 
-from transcription_dagster.clients.embedded_chunks import embed
-from transcription_dagster.clients.embedder import Embedder, open_embedder
 from transcription_dagster.defs.pool import ask_pool
-from transcription_dagster.queueing.embedding_request import EmbeddingRequest
-from transcription_dagster.queueing.speech_client import SpeechAnswer
+from transcription_dagster.pool.embedding_request import EmbeddingRequest
+from transcription_dagster.pool.inference_client import SpeechAnswer
+from transcription_dagster.search.embedded_chunks import embed
+from transcription_dagster.search.embedder import Embedder, open_embedder
 from transcription_dagster.settings import load_settings
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from transcription_dagster.clients.dagster_values import PARTITION_TAG, first_line
+from transcription_dagster.dagster_api.values import PARTITION_TAG, first_line
 from transcription_dagster.database.recordings import record_failure
 from transcription_dagster.defs.resources import CatalogueResource
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from transcription_dagster.clients.dagster_values import PARTITION_TAG
-from transcription_dagster.clients.object_store import ObjectStore
+from transcription_dagster.dagster_api.values import PARTITION_TAG
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.forgotten import check_not_forgotten
 from transcription_dagster.errors import RecordingForgotten
+from transcription_dagster.store.object_store import ObjectStore
 
 _NOT_ENDED = [
     dg.DagsterRunStatus.QUEUED,

@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from transcription_dagster.clients.insights import Insights
 from transcription_dagster.defs.previews import table
+from transcription_dagster.insights.analyser import Insights
 
 
 def insight_metadata(found: Insights) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 
-from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.previews import text_preview
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.settings import load_settings
+from transcription_dagster.store.object_store import ObjectStore, object_key
 
 
 class StoreIOManager(dg.ConfigurableIOManager):

@@ -7,10 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.defs.stored_values import AUDIO_FILE, STORED_FORMS
 from transcription_dagster.model import Audio, Transcript
+from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.urls import shown_url
 
 MANIFEST_FILE = "recording.json"

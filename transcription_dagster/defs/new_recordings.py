@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from transcription_dagster.clients.object_store import ObjectStore
-from transcription_dagster.clients.sources.base import Source, pages
-from transcription_dagster.clients.sources.fetch import open_sources
-from transcription_dagster.clients.sources.secret_addresses import keep_whole_url
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.forgotten import forgotten
 from transcription_dagster.database.recordings import Recording, known, record_etags, register
-from transcription_dagster.defs.discovery import Discovery, Request, State, discover, settled, unsettled
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.queue_state import recordings_in_flight, room
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.errors import TransientError
-from transcription_dagster.queueing.names import SOURCE_TAG
+from transcription_dagster.pool.names import SOURCE_TAG
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.sources.base import Source, pages
+from transcription_dagster.sources.discovery import Discovery, Request, State, discover, settled, unsettled
+from transcription_dagster.sources.fetch import open_sources
+from transcription_dagster.sources.secret_addresses import keep_whole_url
+from transcription_dagster.store.object_store import ObjectStore
 
 #: Dagster ends a tick after 60; what follows the listing takes a few.
 _LISTING_SECONDS = 30.0

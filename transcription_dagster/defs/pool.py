@@ -8,8 +8,8 @@ from typing import Protocol
 import dagster as dg
 
 from transcription_dagster.errors import TranscriptionAborted
-from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG, gpu_queue
-from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient, SpeechRequest
+from transcription_dagster.pool.inference_client import SpeechAnswer, SpeechClient, SpeechRequest
+from transcription_dagster.pool.names import ANY_GPU, GPU_TAG, gpu_queue
 from transcription_dagster.settings import load_settings
 
 #: Longer than the interrupt of a canceled run may take.

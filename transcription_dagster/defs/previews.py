@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from transcription_dagster.model import Transcript, Word
-from transcription_dagster.text.plain import join_words
+from transcription_dagster.transcripts.plain_text import join_words
 
 #: Rows of a table that are shown.
 _ROWS = 20

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dagster as dg
 
-from transcription_dagster.clients.dagster_values import ENDED_STATUSES, PARTITION_TAG, WAITING_STATUSES
-from transcription_dagster.defs.discovery import room_for
+from transcription_dagster.dagster_api.values import ENDED_STATUSES, PARTITION_TAG, WAITING_STATUSES
 from transcription_dagster.settings import Settings
+from transcription_dagster.sources.discovery import room_for
 
 
 def room(instance: dg.DagsterInstance, settings: Settings) -> int:

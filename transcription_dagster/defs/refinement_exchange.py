@@ -2,17 +2,17 @@
 
 import dagster as dg
 
-from transcription_dagster.clients.claude import connect
-from transcription_dagster.clients.claude_batches import ClaudeBatches
-from transcription_dagster.clients.object_store import object_key
-from transcription_dagster.database.claude_batches import exchange_lock
 from transcription_dagster.defs.failures import reported_failures
-from transcription_dagster.defs.refinement_batches import Material, hand_in, take_in
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.errors import RefinementFailed
+from transcription_dagster.refinement.claude import connect
+from transcription_dagster.refinement.message_batches.batch_store import exchange_lock
+from transcription_dagster.refinement.message_batches.client import ClaudeBatches
+from transcription_dagster.refinement.message_batches.workflow import Material, hand_in, take_in
 from transcription_dagster.refinement.results import RefinementSettings
 from transcription_dagster.settings import load_settings
+from transcription_dagster.store.object_store import object_key
 
 
 @dg.op(description="Hand in what waits for a Message Batch, and take in what has been answered.")

@@ -7,12 +7,12 @@ from typing import Any
 
 import dagster as dg
 
+from transcription_dagster.captions.quality import changed_share
 from transcription_dagster.defs.previews import table
 from transcription_dagster.model import Edit, Transcript
+from transcription_dagster.refinement.edits import Dropped
 from transcription_dagster.refinement.results import Refined
-from transcription_dagster.text.edits import Dropped
-from transcription_dagster.text.plain import join_words
-from transcription_dagster.text.quality import changed_share
+from transcription_dagster.transcripts.plain_text import join_words
 
 
 def refinement_metadata(transcript: Transcript, refined: Refined) -> dict[str, Any]:

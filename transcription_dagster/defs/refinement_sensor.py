@@ -6,17 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from transcription_dagster.clients.claude import connect
-from transcription_dagster.clients.claude_batches import ClaudeBatches
-from transcription_dagster.clients.dagster_values import ENDED_STATUSES
-from transcription_dagster.database import claude_batches, refinement_requests
+from transcription_dagster.dagster_api.values import ENDED_STATUSES
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.refinement_requests import Queue
 from transcription_dagster.defs.jobs import exchange_refinements, refine_again
 from transcription_dagster.defs.queue_state import room
-from transcription_dagster.defs.refinement_batches import has_ended, recover
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.errors import RefinementUnavailable, TransientError
+from transcription_dagster.refinement.claude import connect
+from transcription_dagster.refinement.message_batches import batch_store, request_store
+from transcription_dagster.refinement.message_batches.client import ClaudeBatches
+from transcription_dagster.refinement.message_batches.request_store import Queue
+from transcription_dagster.refinement.message_batches.workflow import has_ended, recover
 from transcription_dagster.settings import Settings, load_settings
 
 _INTERVAL_SECONDS = 60
@@ -50,8 +50,8 @@ def is_due(queue: Queue, settings: Settings) -> bool:
 
 def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
     # That the cursor was stored means that the last tick's runs were asked for.
-    refinement_requests.record_runs(engine, _from_cursor(context.cursor))
-    answered = refinement_requests.to_use(engine, room(context.instance, settings))
+    request_store.record_runs(engine, _from_cursor(context.cursor))
+    answered = request_store.to_use(engine, room(context.instance, settings))
     requests = [
         dg.RunRequest(run_key=f"{recording}:{when.isoformat()}", job_name=refine_again.name, partition_key=recording)
         for recording, when in answered.items()
@@ -81,9 +81,9 @@ def _may_exchange(instance: dg.DagsterInstance) -> bool:
 
 
 def _has_to_exchange(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> bool:
-    if is_due(refinement_requests.queue(engine), settings):
+    if is_due(request_store.queue(engine), settings):
         return True
-    if not claude_batches.pending(engine) and not claude_batches.announced(engine):
+    if not batch_store.pending(engine) and not batch_store.announced(engine):
         return False
     claude = connect(retries=0, timeout=_POLL_SECONDS)
     try:

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from transcription_dagster.clients.object_store import ObjectStore, object_key
-from transcription_dagster.clients.shared_files import local_path
 from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import Engine, open_database
 from transcription_dagster.database.recordings import Recording, find
@@ -22,14 +20,16 @@ from transcription_dagster.defs.pool import ask_pool
 from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.errors import UnknownRecording
 from transcription_dagster.model import Audio, SpeechOptions, Term
-from transcription_dagster.queueing.speech_client import SpeechAnswer
-from transcription_dagster.queueing.transcription_request import TranscriptionRequest
+from transcription_dagster.pool.inference_client import SpeechAnswer
+from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.text.transcribe_json import write_transcript
-from transcription_dagster.text.vocabulary_files import read_vocabulary
+from transcription_dagster.store.object_store import ObjectStore, object_key
+from transcription_dagster.store.shared_files import local_path
+from transcription_dagster.transcripts.amazon_json import write_transcript
+from transcription_dagster.vocabulary.files import read_vocabulary
 
 if TYPE_CHECKING:
-    from transcription_dagster.speech.engine import SpeechEngine
+    from transcription_dagster.whisper.engine import SpeechEngine
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -101,7 +101,7 @@ _speech_lock = threading.Lock()
 def _speech_engine(models_folder: Path) -> SpeechEngine:
     import torch
 
-    from transcription_dagster.speech.engine import SpeechEngine
+    from transcription_dagster.whisper.engine import SpeechEngine
 
     return SpeechEngine("cuda" if torch.cuda.is_available() else "cpu", models_folder=models_folder)
 

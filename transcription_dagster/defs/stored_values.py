@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from transcription_dagster.clients.insights import Insights
+from transcription_dagster.insights.analyser import Insights
 from transcription_dagster.model import Audio
-from transcription_dagster.text.transcribe_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
 
 
 @dataclass(frozen=True, slots=True)

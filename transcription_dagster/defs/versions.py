@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from transcription_dagster.database.worklists import IMPORTED
+from transcription_dagster.database.unfinished import IMPORTED
 
 #: Raise it when the rules for cutting captions change what `make_cues` returns. Every asset made from cues carries it,
 #: so all of them become stale together: the captions, the refined captions, and the chunks that search finds.

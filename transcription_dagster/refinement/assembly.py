@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.errors import RefinementFailed
-from transcription_dagster.messages import MessageRequest, Price, Usage
 from transcription_dagster.model import Edit, Term, Transcript, Word
+from transcription_dagster.refinement.anchors import Anchors, compose
+from transcription_dagster.refinement.edits import validate_edits
+from transcription_dagster.refinement.messages import MessageRequest, Price, Usage
 from transcription_dagster.refinement.prompt import make_request
 from transcription_dagster.refinement.replies import Answer
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
-from transcription_dagster.text.anchors import Anchors, compose
-from transcription_dagster.text.corrections import correct_words
-from transcription_dagster.text.edits import validate_edits
-from transcription_dagster.text.paragraphs import paragraph_starts
-from transcription_dagster.text.plain import join_paragraphs
-from transcription_dagster.text.vocabulary import correct_variants, merged
-from transcription_dagster.text.windows import Window, join_edits, join_places, make_windows
+from transcription_dagster.refinement.text_windows import Window, join_edits, join_places, make_windows
+from transcription_dagster.transcripts.paragraphs import paragraph_starts
+from transcription_dagster.transcripts.plain_text import join_paragraphs
+from transcription_dagster.vocabulary.corrections import correct_variants, merged
 
 UNKNOWN_PRICE = "no price is known for {model}: its dollars are not counted and no budget was applied"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transcription_dagster.messages import MessageRequest, Price, Usage
+from transcription_dagster.refinement.messages import MessageRequest, Price, Usage
 
 #: UTF-8 bytes to a token: less than English has, and right for scripts of three bytes a character.
 _BYTES_PER_TOKEN = 3

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from transcription_dagster.accounts import Account, MemoryAccount, request_digest
 from transcription_dagster.errors import TranscriptionError, UnusableReply
-from transcription_dagster.messages import MessageReply, MessageRequest, MessageSender, Price, Usage
 from transcription_dagster.model import Term, Transcript
+from transcription_dagster.refinement.accounts import Account, MemoryAccount, request_digest
 from transcription_dagster.refinement.assembly import Answers, Prepared, assemble, prepare, unrefined
 from transcription_dagster.refinement.budget import estimates
+from transcription_dagster.refinement.messages import MessageReply, MessageRequest, MessageSender, Price, Usage
 from transcription_dagster.refinement.replies import Answer, read_reply
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
-from transcription_dagster.text.windows import Window, split_window
+from transcription_dagster.refinement.text_windows import Window, split_window
 
 NO_CREDENTIALS = "no credentials for Claude: only the vocabulary's variants are corrected"
 SWITCHED_OFF = "refinement is switched off: only the vocabulary's variants are corrected"

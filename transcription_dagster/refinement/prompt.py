@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from transcription_dagster.messages import MessageRequest
 from transcription_dagster.model import Term, Word
+from transcription_dagster.refinement.edit_rules import KINDS
+from transcription_dagster.refinement.messages import MessageRequest
 from transcription_dagster.refinement.results import RefinementSettings
-from transcription_dagster.text.edit_rules import KINDS
-from transcription_dagster.text.plain import join_words
-from transcription_dagster.text.vocabulary import glossary
-from transcription_dagster.text.windows import Window
+from transcription_dagster.refinement.text_windows import Window
+from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.vocabulary.corrections import glossary
 
 #: Every so many words an index is written: often enough to count from, seldom enough to stay cheap.
 _INDEX_EVERY = 5

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from transcription_dagster.errors import UnusableReply
-from transcription_dagster.messages import MessageReply
 from transcription_dagster.model import Edit
+from transcription_dagster.refinement.messages import MessageReply
 
 _CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded"})
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from transcription_dagster.accounts import Limits
-from transcription_dagster.messages import Effort, Usage
 from transcription_dagster.model import Edit, Word
+from transcription_dagster.refinement.accounts import Limits
+from transcription_dagster.refinement.edits import Dropped, EditLimits
+from transcription_dagster.refinement.messages import Effort, Usage
 from transcription_dagster.settings import Settings
-from transcription_dagster.text.edits import Dropped, EditLimits
 
 
 @dataclass(frozen=True, slots=True)

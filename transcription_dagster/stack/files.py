@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from transcription_dagster.clients.atomic_files import replacing
+from transcription_dagster.atomic_files import replacing
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.programs import CODE_LOCATION, StackFiles
 from transcription_dagster.stack.runtime import runtime_folder

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import time
 
-from transcription_dagster.clients.claude import has_credentials
 from transcription_dagster.database import daemon_lock
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.daemon_lock import DaemonHolder
 from transcription_dagster.errors import StackError
+from transcription_dagster.refinement.claude import has_credentials
 from transcription_dagster.settings import Settings
 from transcription_dagster.shared_settings import worker_settings
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from transcription_dagster.clients.dagster_graphql import basic_authentication
+from transcription_dagster.dagster_api.client import basic_authentication
 from transcription_dagster.errors import DatabaseUnavailable, StackError
-from transcription_dagster.queueing.health import read_pool
-from transcription_dagster.queueing.liveness import this_place
+from transcription_dagster.pool.liveness import this_place
+from transcription_dagster.pool.state import read_pool
 
 _QUERY = """
 query Readiness {

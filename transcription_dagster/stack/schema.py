@@ -15,8 +15,8 @@ from dagster import DagsterInstance
 
 from transcription_dagster.database.connection import upgrade
 from transcription_dagster.errors import TranscriptionError
-from transcription_dagster.launch.run_queue import index_run_queue
-from transcription_dagster.queueing.app import database_errors
+from transcription_dagster.pool.queue import database_errors
+from transcription_dagster.pool.run_queue import index_run_queue
 from transcription_dagster.settings import load_settings
 
 #: Any number that nobody else locks: two machines may bring the same database up to date at once.

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from transcription_dagster.clients.atomic_files import replacing
+from transcription_dagster.atomic_files import replacing
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.leftovers import end_leftovers

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transcription_dagster import shared_settings
-from transcription_dagster.clients.atomic_files import replacing
-from transcription_dagster.clients.claude import has_credentials
+from transcription_dagster.atomic_files import replacing
 from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError
+from transcription_dagster.refinement.claude import has_credentials
 from transcription_dagster.settings import Settings, child_environment
 from transcription_dagster.stack import supervisor
 from transcription_dagster.stack.files import write_files

@@ -14,8 +14,8 @@ import procrastinate
 
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.run_history import remove_old_history
-from transcription_dagster.queueing import speech_table
-from transcription_dagster.queueing.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK
+from transcription_dagster.pool import inference_requests
+from transcription_dagster.pool.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.pool_worker import PoolWorker
 
@@ -47,7 +47,7 @@ def register_housekeeping(pool: PoolWorker, settings: Settings, url: str) -> Non
 
 async def prune_queues(app: procrastinate.App) -> None:
     """Delete answers that were kept long enough, and jobs that ended."""
-    await app.connector.execute_query_async(speech_table.PRUNE, days=speech_table.ANSWER_DAYS)
+    await app.connector.execute_query_async(inference_requests.PRUNE, days=inference_requests.ANSWER_DAYS)
     await app.job_manager.delete_old_jobs(_JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True)
 
 

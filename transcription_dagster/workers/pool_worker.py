@@ -18,14 +18,14 @@ from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.tasks import Task
 from procrastinate.worker import Worker
 
-from transcription_dagster.clients import scratch
 from transcription_dagster.errors import StackError, WorkerUnfit
-from transcription_dagster.queueing import slots
-from transcription_dagster.queueing.app import worker_app
-from transcription_dagster.queueing.leases import Hands, Holding, LeasingJobManager
-from transcription_dagster.queueing.liveness import Identity
+from transcription_dagster.pool import worker_registry
+from transcription_dagster.pool.leases import Hands, Holding, LeasingJobManager
+from transcription_dagster.pool.liveness import Identity
+from transcription_dagster.pool.queue import worker_app
 from transcription_dagster.settings import Settings
-from transcription_dagster.workers.lifecycle import MainThread, watch_stop_signals
+from transcription_dagster.store import scratch
+from transcription_dagster.workers.main_thread import MainThread, watch_stop_signals
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ class PoolWorker:
         self._loop = asyncio.get_running_loop()
         stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
         async with self.app.open_async():
-            await slots.take(self.app, self.state, stale_seconds=stale, beat_seconds=beat)
+            await worker_registry.take(self.app, self.state, stale_seconds=stale, beat_seconds=beat)
             publisher = asyncio.create_task(self._publish_state())
             publisher.add_done_callback(self._side_task_ended)
             try:
@@ -224,14 +224,14 @@ class PoolWorker:
                 publisher.cancel()
                 # Its last word must not come after the row is gone.
                 await asyncio.wait([publisher])
-                await slots.leave(self.app, self.state)
+                await worker_registry.leave(self.app, self.state)
 
     async def _say_why(self, error: Exception) -> None:
         """Leave the row, for others to see why there is no worker."""
         self.state.last_error = str(error)
         try:
             async with asyncio.timeout(_LAST_WORD_SECONDS):
-                await slots.publish(self.app, self.state)
+                await worker_registry.publish(self.app, self.state)
         except (TimeoutError, ConnectorException) as failure:
             logger.warning("could not write why this worker ends: %r", failure)
 
@@ -267,10 +267,10 @@ class PoolWorker:
     async def _publish_state(self) -> None:
         """Write what the worker says of itself, see what is still its own, and give back what dead workers had."""
         stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
-        watch = slots.DeathWatch(self.app, stale_seconds=stale, beat_seconds=beat)
+        watch = worker_registry.DeathWatch(self.app, stale_seconds=stale, beat_seconds=beat)
         while True:
             worker_id = self.state.worker_id = self._worker.worker_id if self._worker else None
-            if not await slots.publish(self.app, self.state):
+            if not await worker_registry.publish(self.app, self.state):
                 self._stop_work(list(self.hands.holdings.values()))
                 raise StackError(
                     f"another process is worker {self.state.name} now: this one was silent for too long, "

@@ -7,7 +7,7 @@ from typing import Any
 from dagster import DagsterInstance, EventLogEntry
 
 from transcription_dagster.errors import WorkTaken
-from transcription_dagster.queueing.leases import Holding, awake_clock, is_valid
+from transcription_dagster.pool.leases import Holding, awake_clock, is_valid
 
 
 class RunFence:

@@ -16,10 +16,10 @@ from dagster_postgres.run_storage import PostgresRunStorage
 
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.database.settings_documents import StoredSettings
-from transcription_dagster.defs.run_groups import withdraw_requests
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, UnknownRun, WorkerUnfit, WorkTaken
-from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, HOUSEKEEPING_QUEUE, RUNS_QUEUE, SETTINGS_TAG
-from transcription_dagster.queueing.speech_client import release_answers
+from transcription_dagster.pool.inference_client import release_answers
+from transcription_dagster.pool.names import EXECUTE_RUN_TASK, HOUSEKEEPING_QUEUE, RUNS_QUEUE, SETTINGS_TAG
+from transcription_dagster.pool.run_groups import withdraw_requests
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.housekeeping import register_housekeeping
 from transcription_dagster.workers.lost_runs import close_lost_run

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from transcription_dagster.cli.batch import batch
-from transcription_dagster.cli.batch_lock import alone_on
+from transcription_dagster.cli.batch.command import batch
+from transcription_dagster.cli.batch.lock import alone_on
 
 ONE = "919f49d0-ef35-5e93-b564-e948b9d75f83"
 
@@ -92,6 +92,6 @@ def test_an_option_that_cannot_be_is_refused(worklist: Path, options: tuple[str,
 
 
 def test_the_command_starts_without_dagster_and_torch() -> None:
-    modules = "import sys, transcription_dagster.cli.batch; print(*sys.modules)"
+    modules = "import sys, transcription_dagster.cli.batch.command; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", modules], capture_output=True, text=True, check=True).stdout.split()
     assert not {"dagster", "torch", "whisper", "transformers"} & set(loaded)

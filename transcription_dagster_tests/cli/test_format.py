@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from transcription_dagster.cli.main import transcription
 from transcription_dagster.model import Transcript
-from transcription_dagster.text.transcribe_json import read_transcript, write_transcript
-from transcription_dagster_tests.text.speech import say
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
+from transcription_dagster_tests.captions.speech import say
 
 TEXT = "The ferry to North Haven leaves at nine. [2] The bridge is closed, and will stay so until Monday – grüß Gott."
 AMAZON = {

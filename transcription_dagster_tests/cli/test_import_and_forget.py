@@ -17,7 +17,7 @@ from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.errors import InvalidTranscript
 from transcription_dagster.settings import load_settings
-from transcription_dagster.text.transcribe_json import read_transcript
+from transcription_dagster.transcripts.amazon_json import read_transcript
 
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from transcription_dagster.captions.subtitles import read_srt, read_vtt
 from transcription_dagster.cli.main import transcription
 from transcription_dagster.errors import InvalidTranscript, InvalidVocabulary
 from transcription_dagster.model import Segment, Transcript
-from transcription_dagster.text.subtitles import read_srt, read_vtt
-from transcription_dagster.text.transcribe_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
 from transcription_dagster_tests.messages_server import MessagesServer, edits, messages_server, shown_words
-from transcription_dagster_tests.transcripts import spoken
+from transcription_dagster_tests.sample_transcripts import spoken
 
 VOCABULARY = "- term: Kubernetes\n  variants: [cooper netties]\n- Grafana\n"
 TALK = "We run cooper netties here. It shows in grifana now."

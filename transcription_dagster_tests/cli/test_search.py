@@ -9,11 +9,11 @@ from click.testing import Result
 from sqlalchemy import Engine
 
 from transcription_dagster.cli.search import clock
-from transcription_dagster.clients import embedder
-from transcription_dagster.database.chunks import EmbeddedChunk, replace_chunks
-from transcription_dagster.database.embedding_models import EmbeddingModel
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import ServiceUnavailable, TranscriptionError
+from transcription_dagster.search import embedder
+from transcription_dagster.search.embedding_models import EmbeddingModel
+from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"

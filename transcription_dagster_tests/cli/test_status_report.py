@@ -10,11 +10,11 @@ import pytest
 
 from transcription_dagster.cli.status import as_document, look
 from transcription_dagster.cli.status_report import Installation
-from transcription_dagster.clients.dagster_values import Daemon
-from transcription_dagster.queueing.health import PoolStatus, WorkerStatus
+from transcription_dagster.dagster_api.values import Daemon
+from transcription_dagster.pool.state import PoolStatus, WorkerStatus
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.supervisor import ProgramState
-from transcription_dagster_tests.cli.test_batch_report import executor
+from transcription_dagster_tests.cli.batch.test_report import executor
 from transcription_dagster_tests.postgres import empty_database
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from transcription_dagster.cli.batch_display import LineDisplay, picture
-from transcription_dagster.cli.batch_report import Outcome, Progress, summary, table
+from transcription_dagster.cli.batch.display import LineDisplay, picture
+from transcription_dagster.cli.batch.report import Outcome, Progress, summary, table
 from transcription_dagster.cli.main import main
 from transcription_dagster.cli.terminal import printable, printable_lines
-from transcription_dagster.queueing.health import WorkerStatus
-from transcription_dagster.worklists import Entry
+from transcription_dagster.pool.state import WorkerStatus
+from transcription_dagster.sources.worklists import Entry
 
 #: Sets the window's title, clears the screen and rings; C1's CSI does without ESC; U+202E reverses what follows.
 HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b31m \u202eevil\rover"

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from transcription_dagster.captions.subtitles import read_srt, read_vtt
 from transcription_dagster.cli.models import models
 from transcription_dagster.cli.transcribe import transcribe
 from transcription_dagster.errors import UnknownModel, UnusableAudio
-from transcription_dagster.text.subtitles import read_srt, read_vtt
-from transcription_dagster.text.transcribe_json import read_transcript
+from transcription_dagster.transcripts.amazon_json import read_transcript
 from transcription_dagster_tests import corpus
-from transcription_dagster_tests.speech.conftest import BULLETIN, DEMO
+from transcription_dagster_tests.whisper.conftest import BULLETIN, DEMO
 
 pytestmark = pytest.mark.slow
 

@@ -9,15 +9,15 @@ from click.testing import Result
 from dagster import AssetMaterialization
 from sqlalchemy import Engine
 
-from transcription_dagster import worklists
 from transcription_dagster.cli.instance import open_instance
-from transcription_dagster.database.chunks import replace_chunks
-from transcription_dagster.database.embedding_models import EmbeddingModel
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, record_failure, register
 from transcription_dagster.defs.all_assets import code_versions
 from transcription_dagster.model import Term
+from transcription_dagster.search.embedding_models import EmbeddingModel
+from transcription_dagster.search.index import replace_chunks
 from transcription_dagster.settings import load_settings
+from transcription_dagster.sources import worklists
 
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"

@@ -19,7 +19,7 @@ from transcription_dagster.database.recordings import (
     record_failure,
     register,
 )
-from transcription_dagster.database.worklists import failed
+from transcription_dagster.database.unfinished import failed
 from transcription_dagster.errors import DatabaseUnavailable, InvalidRecordingId
 from transcription_dagster.model import Term
 

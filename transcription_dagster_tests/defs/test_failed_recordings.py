@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.tables import RecordingRow
-from transcription_dagster.database.worklists import failed
+from transcription_dagster.database.unfinished import failed
 from transcription_dagster.defs.failed_recordings import failed_recordings
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings

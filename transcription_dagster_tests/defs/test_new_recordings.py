@@ -8,16 +8,16 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from transcription_dagster.clients.sources.directory import SETTLE_SECONDS
 from transcription_dagster.database import recordings
 from transcription_dagster.definitions import defs
 from transcription_dagster.defs.new_recordings import new_recordings
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.settings import load_settings
+from transcription_dagster.sources.directory import SETTLE_SECONDS
 
 IDS = [str(uuid.UUID(int=number)) for number in range(9)]
-JOB = defs.resolve_job_def("refine_again")
+JOB = defs.resolve_job_def("refine")
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_failure_that_came_before_the_next_tick_is_kept(sensor: Sensor, folder
     sensor.tick()
     recordings.record_failure(engine, IDS[1], "no sound in it")
     assert sensor.asked() == []
-    from transcription_dagster.database.worklists import failed
+    from transcription_dagster.database.unfinished import failed
 
     assert [each.uuid for each in failed(engine)] == [IDS[1]]
 

@@ -8,13 +8,13 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from transcription_dagster.clients.object_store import ObjectStore
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.definitions import defs
 from transcription_dagster.model import Transcript, Word
 from transcription_dagster.settings import load_settings
-from transcription_dagster.text.transcribe_json import write_transcript
-from transcription_dagster_tests.transcripts import RECORDING, transcript
+from transcription_dagster.store.object_store import ObjectStore
+from transcription_dagster.transcripts.amazon_json import write_transcript
+from transcription_dagster_tests.sample_transcripts import RECORDING, transcript
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from transcription_dagster.clients.object_store import ObjectStore
-from transcription_dagster.database import refinement_requests
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.database.refinement_requests import Queue
 from transcription_dagster.defs.assets.refinement import faithful, refined_srt, refined_txt
 from transcription_dagster.defs.assets.refinement_request import refinement_request
 from transcription_dagster.defs.io_manager import StoreIOManager
@@ -21,10 +18,13 @@ from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.refinement_exchange import exchange_refinements
 from transcription_dagster.defs.refinement_sensor import is_due, refinement_batches
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.refinement.message_batches import request_store
+from transcription_dagster.refinement.message_batches.request_store import Queue
 from transcription_dagster.settings import load_settings
-from transcription_dagster.text.transcribe_json import write_transcript
+from transcription_dagster.store.object_store import ObjectStore
+from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster_tests.messages_server import MessagesServer, edits, error
-from transcription_dagster_tests.transcripts import transcript
+from transcription_dagster_tests.sample_transcripts import transcript
 
 RECORDING = "00000000-0000-0000-0000-000000000001"
 GRAPH = """
@@ -172,7 +172,7 @@ def test_an_api_that_does_not_answer_keeps_no_answered_recording_back(
 ) -> None:
     stage.make(refinement_request)
     stage.exchange()
-    refinement_requests.refuse(engine, RECORDING, "", status="vocabulary-only", note="")
+    request_store.refuse(engine, RECORDING, "", status="vocabulary-only", note="")
     server.described_batch = lambda batch_id: error(529, "overloaded_error")
     assert stage.asked() == [("refine_again", RECORDING)]
 

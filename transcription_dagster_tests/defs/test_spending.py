@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from transcription_dagster.accounts import Limits
-from transcription_dagster.clients.claude import connect
-from transcription_dagster.database.claude_accounts import open_account
 from transcription_dagster.database.recordings import forget
-from transcription_dagster.database.spending import spent_today
 from transcription_dagster.errors import RecordingForgotten, RefinementFailed, RefinementUnavailable
-from transcription_dagster.messages import Price
+from transcription_dagster.refinement.account_store import open_account
+from transcription_dagster.refinement.accounts import Limits
+from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.direct import refine
+from transcription_dagster.refinement.messages import Price
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster.refinement.spending import spent_today
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, message, shown_words
-from transcription_dagster_tests.transcripts import transcript
+from transcription_dagster_tests.sample_transcripts import transcript
 
 RECORDING, OTHER = (str(uuid.UUID(int=number)) for number in (1, 2))
 TALK = " ".join(f"This is grifana number {number}." for number in range(40))

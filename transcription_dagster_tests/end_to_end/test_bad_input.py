@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from transcription_dagster.clients.dagster_values import Run
+from transcription_dagster.dagster_api.values import Run
 from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.faults import NO_EMBEDDINGS, unfinished_jobs

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster.audio.decode import normalise
-from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.model import SpeechOptions
-from transcription_dagster.queueing.health import read_pool
-from transcription_dagster.queueing.speech_client import SpeechAnswer, SpeechClient
-from transcription_dagster.queueing.transcription_request import TranscriptionRequest
+from transcription_dagster.pool.inference_client import SpeechAnswer, SpeechClient
+from transcription_dagster.pool.state import read_pool
+from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.shared_settings import push
+from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster_tests import slow_executor
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, environment_of, wait_until

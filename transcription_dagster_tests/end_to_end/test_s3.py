@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster.clients.sources.base import recording_of
-from transcription_dagster.text.transcribe_json import read_transcript
+from transcription_dagster.sources.base import recording_of
+from transcription_dagster.transcripts.amazon_json import read_transcript
 from transcription_dagster_tests.faults import NO_EMBEDDINGS
 from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from transcription_dagster.queueing.health import WorkerStatus
+from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.stack.stack import running
 from transcription_dagster_tests.faults import (
     NO_EMBEDDINGS,

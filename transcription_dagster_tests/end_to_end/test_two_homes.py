@@ -15,7 +15,7 @@ import pytest
 
 from transcription_dagster.database import daemon_lock, settings_documents
 from transcription_dagster.database.connection import open_database
-from transcription_dagster.queueing.names import SETTINGS_TAG
+from transcription_dagster.pool.names import SETTINGS_TAG
 from transcription_dagster_tests.faults import NO_EMBEDDINGS
 from transcription_dagster_tests.postgres import empty_database
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until

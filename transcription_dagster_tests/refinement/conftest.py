@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from transcription_dagster.clients.claude import Claude, connect
+from transcription_dagster.refinement.claude import Claude, connect
 from transcription_dagster_tests.messages_server import MessagesServer, messages_server
 
 

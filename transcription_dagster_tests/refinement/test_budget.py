@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from transcription_dagster.accounts import Limits, MemoryAccount, Spent
-from transcription_dagster.messages import MessageRequest, Price
+from transcription_dagster.refinement.accounts import Limits, MemoryAccount, Spent
 from transcription_dagster.refinement.budget import estimate
+from transcription_dagster.refinement.messages import MessageRequest, Price
 
 #: A dollar for a token of input, so that dollars count tokens; nothing for the answer.
 INPUT_ONLY = Price(input=1_000_000.0, output=0.0, cache_read=100_000.0)

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from transcription_dagster.accounts import MemoryAccount, Spent
-from transcription_dagster.clients.claude import Claude
+from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, SpendLimitReached
-from transcription_dagster.messages import Price, Usage
 from transcription_dagster.model import Term
+from transcription_dagster.refinement.accounts import MemoryAccount, Spent
+from transcription_dagster.refinement.claude import Claude
 from transcription_dagster.refinement.direct import refine
+from transcription_dagster.refinement.messages import Price, Usage
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
-from transcription_dagster.text.corrections import correct_words
 from transcription_dagster_tests.messages_server import (
     MessagesServer,
     Reply,
@@ -27,7 +27,7 @@ from transcription_dagster_tests.messages_server import (
     message,
     shown_words,
 )
-from transcription_dagster_tests.transcripts import transcript
+from transcription_dagster_tests.sample_transcripts import transcript
 
 TERMS = (Term("Kubernetes", ("cooper netties",)), Term("Grafana"))
 TALK = "So um the cooper netties cluster was shown in grifana by Miller. It has not failed in 30 days, said Miller."

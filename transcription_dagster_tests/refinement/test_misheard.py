@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from transcription_dagster.audio.decode import normalise
-from transcription_dagster.clients.claude import Claude
+from transcription_dagster.language.spelling import affixes
 from transcription_dagster.model import SpeechOptions, Term, Transcript, Word
+from transcription_dagster.refinement.claude import Claude
 from transcription_dagster.refinement.direct import refine
 from transcription_dagster.refinement.results import RefinementSettings
-from transcription_dagster.speech.engine import SpeechEngine
-from transcription_dagster.text.spelling import affixes
+from transcription_dagster.whisper.engine import SpeechEngine
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, shown_words
+from transcription_dagster_tests.sample_transcripts import transcript
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS
-from transcription_dagster_tests.transcripts import transcript
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from transcription_dagster.errors import StackError
-from transcription_dagster.queueing.liveness import this_place
+from transcription_dagster.pool.liveness import this_place
 from transcription_dagster.stack.readiness import base_url, dagster_ready, socket_answers, worker_states
 from transcription_dagster_tests.postgres import cloned_database
 

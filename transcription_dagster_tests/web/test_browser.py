@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from transcription_dagster_tests.clients.web_server import Reply, web_server
+from transcription_dagster_tests.sources.web_server import Reply, web_server
 from transcription_dagster_tests.stack.small_stack import until
 from transcription_dagster_tests.web.conftest import PASSWORD, Site
 

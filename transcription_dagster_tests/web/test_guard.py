@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-from transcription_dagster.clients.dagster_graphql import DagsterClient
+from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster_tests.web.conftest import Site
 
 DELETE = "mutation M($id: String!) { deletePipelineRun(runId: $id) { __typename } }"

@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from transcription_dagster.clients.dagster_graphql import DagsterClient
+from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.errors import ServiceRefused
 from transcription_dagster.stack.readiness import dagster_ready
 from transcription_dagster.web.access import TRIES_PER_ADDRESS

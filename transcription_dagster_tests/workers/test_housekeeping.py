@@ -11,8 +11,8 @@ import pytest
 from procrastinate.periodic import PeriodicDeferrer
 from procrastinate.worker import Worker
 
-from transcription_dagster.queueing.app import connect, jobs, worker_app
-from transcription_dagster.queueing.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK, RUNS_QUEUE
+from transcription_dagster.pool.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK, RUNS_QUEUE
+from transcription_dagster.pool.queue import connect, jobs, worker_app
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.housekeeping import prune_queues, register_housekeeping
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from transcription_dagster.audio.decode import normalise
-from transcription_dagster.clients.object_store import ObjectStore, object_key
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.model import SpeechOptions
-from transcription_dagster.queueing.app import connect, jobs
-from transcription_dagster.queueing.health import WorkerStatus, read_pool
-from transcription_dagster.queueing.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_key
-from transcription_dagster.queueing.speech_client import SpeechClient
-from transcription_dagster.queueing.transcription_request import TranscriptionRequest
+from transcription_dagster.pool.inference_client import SpeechClient
+from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_key
+from transcription_dagster.pool.queue import connect, jobs
+from transcription_dagster.pool.state import WorkerStatus, read_pool
+from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import load_settings
 from transcription_dagster.shared_settings import push
+from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster_tests.machines import another_machine, needs_namespaces
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, environment_of, wait_until

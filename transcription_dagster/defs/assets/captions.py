@@ -2,15 +2,15 @@
 
 import dagster as dg
 
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.quality import caption_findings
+from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.versions import from_cues
 from transcription_dagster.model import Transcript
-from transcription_dagster.text.captions import make_cues
-from transcription_dagster.text.plain import to_text
-from transcription_dagster.text.quality import caption_findings
-from transcription_dagster.text.subtitles import to_srt, to_vtt
+from transcription_dagster.transcripts.plain_text import to_text
 
 
 @dg.asset(

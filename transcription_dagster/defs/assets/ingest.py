@@ -7,10 +7,6 @@ import dagster as dg
 
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.audio.levels import levels
-from transcription_dagster.clients.object_store import object_key
-from transcription_dagster.clients.scratch import scratch_folder
-from transcription_dagster.clients.sources.fetch import fetch
-from transcription_dagster.clients.sources.secret_addresses import whole_url
 from transcription_dagster.database.recordings import record_etags
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.forgetting import writing
@@ -19,6 +15,10 @@ from transcription_dagster.defs.resources import CatalogueResource, StoreResourc
 from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.model import Audio
 from transcription_dagster.settings import load_settings
+from transcription_dagster.sources.fetch import fetch
+from transcription_dagster.sources.secret_addresses import whole_url
+from transcription_dagster.store.object_store import object_key
+from transcription_dagster.store.scratch import scratch_folder
 
 
 @dg.asset(

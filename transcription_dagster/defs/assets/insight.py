@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from transcription_dagster.clients.insights import Insights, open_analyser
-from transcription_dagster.database.chunks import EmbeddedChunk, replace_chunks
-from transcription_dagster.database.embedding_models import EmbeddingModel
+from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.quality import Finding, Severity
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.embedding import EmbedderResource
@@ -13,13 +13,13 @@ from transcription_dagster.defs.insight_metadata import insight_metadata
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.defs.versions import from_corrected_cues
+from transcription_dagster.insights.analyser import Insights, open_analyser
 from transcription_dagster.model import Transcript
-from transcription_dagster.queueing.embedding_request import EmbeddingRequest
-from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG
+from transcription_dagster.pool.embedding_request import EmbeddingRequest
+from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
+from transcription_dagster.search.embedding_models import EmbeddingModel
+from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.text.captions import make_cues
-from transcription_dagster.text.corrections import correct_cues
-from transcription_dagster.text.quality import Finding, Severity
 
 
 def embeddings_code_version(settings: Settings) -> str:

@@ -2,8 +2,6 @@
 
 import dagster as dg
 
-from transcription_dagster.clients.insights import Insights
-from transcription_dagster.clients.object_store import object_key
 from transcription_dagster.database import publications
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
@@ -12,8 +10,10 @@ from transcription_dagster.defs.manifest import MANIFEST_FILE, make_manifest
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.versions import code_versions
+from transcription_dagster.insights.analyser import Insights
 from transcription_dagster.model import Transcript
-from transcription_dagster.text.plain import join_words
+from transcription_dagster.store.object_store import object_key
+from transcription_dagster.transcripts.plain_text import join_words
 
 
 @dg.asset(

@@ -2,26 +2,26 @@
 
 import dagster as dg
 
-from transcription_dagster.clients.claude import connect
-from transcription_dagster.clients.claude_prices import price_of
-from transcription_dagster.database.claude_accounts import open_account
+from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.quality import caption_findings, faithfulness
+from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.refinement_batches import refined_by_batch
 from transcription_dagster.defs.refinement_metadata import refinement_metadata
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.defs.versions import from_corrected_cues
 from transcription_dagster.model import Transcript
+from transcription_dagster.refinement.account_store import open_account
+from transcription_dagster.refinement.claude import connect
+from transcription_dagster.refinement.claude_prices import price_of
 from transcription_dagster.refinement.direct import SWITCHED_OFF, refine
+from transcription_dagster.refinement.message_batches.workflow import refined_by_batch
 from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.text.captions import make_cues
-from transcription_dagster.text.corrections import correct_cues
-from transcription_dagster.text.plain import join_words
-from transcription_dagster.text.quality import caption_findings, faithfulness
-from transcription_dagster.text.subtitles import to_srt, to_vtt
+from transcription_dagster.transcripts.plain_text import join_words
 
 #: Raised when the instructions or the rules for edits change, so that older refinements show as stale.
 REFINEMENT_VERSION = "1"

@@ -2,16 +2,16 @@
 
 import dagster as dg
 
-from transcription_dagster.clients.claude import connect
-from transcription_dagster.database import refinement_requests
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.refinement_batches import ask
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.model import Transcript
-from transcription_dagster.refinement.batch import Plan
+from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.direct import NO_CREDENTIALS
+from transcription_dagster.refinement.message_batches import request_store
+from transcription_dagster.refinement.message_batches.rounds import Plan
+from transcription_dagster.refinement.message_batches.workflow import ask
 from transcription_dagster.refinement.results import RefinementSettings, Status
 from transcription_dagster.settings import load_settings
 
@@ -30,9 +30,7 @@ def refinement_request(
     recording = context.partition_key
     with reported_failures():
         if connect() is None:
-            refinement_requests.refuse(
-                catalogue.engine, recording, "", status=Status.VOCABULARY_ONLY, note=NO_CREDENTIALS
-            )
+            request_store.refuse(catalogue.engine, recording, "", status=Status.VOCABULARY_ONLY, note=NO_CREDENTIALS)
             return dg.MaterializeResult(metadata={"requests": 0, "note": NO_CREDENTIALS})
         material = (transcript, *catalogue.terms(recording))
         asked = ask(catalogue.engine, material, RefinementSettings.of(load_settings()))

@@ -8,19 +8,19 @@ from typing import Any
 
 import dagster as dg
 
+from transcription_dagster.captions.quality import loop_findings, silence_findings
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.previews import table, transcript_preview
 from transcription_dagster.defs.resources import CatalogueResource, WhisperResource
 from transcription_dagster.model import Audio, SpeechOptions, Transcript
-from transcription_dagster.queueing.names import ANY_GPU, GPU_TAG
-from transcription_dagster.queueing.speech_client import SpeechAnswer
+from transcription_dagster.pool.inference_client import SpeechAnswer
+from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.speech.tokens import count_prompt_tokens
-from transcription_dagster.text.quality import loop_findings, silence_findings
-from transcription_dagster.text.transcribe_json import read_transcript
-from transcription_dagster.text.vocabulary import initial_prompt
+from transcription_dagster.transcripts.amazon_json import read_transcript
+from transcription_dagster.vocabulary.corrections import initial_prompt
+from transcription_dagster.whisper.prompt_tokens import count_prompt_tokens
 
 
 class TranscriptConfig(dg.Config):

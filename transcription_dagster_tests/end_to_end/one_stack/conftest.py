@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from transcription_dagster_tests.clients.web_server import Reply, WebServer, web_server
 from transcription_dagster_tests.faults import NO_EMBEDDINGS
+from transcription_dagster_tests.sources.web_server import Reply, WebServer, web_server
 from transcription_dagster_tests.system import System, running_system
 
 EXECUTORS, RUN_WORKERS = 2, 3

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster_tests.clients.web_server import WebServer
 from transcription_dagster_tests.end_to_end.one_stack.conftest import RUN_WORKERS
 from transcription_dagster_tests.faults import (
     attempts_at,
@@ -18,6 +17,7 @@ from transcription_dagster_tests.faults import (
     requests_of,
     unfinished_jobs,
 )
+from transcription_dagster_tests.sources.web_server import WebServer
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]

@@ -12,11 +12,11 @@ import whisper
 from rapidfuzz.distance import Levenshtein
 
 from transcription_dagster.audio.decode import read_blocks
-from transcription_dagster.clients.dagster_values import Run
-from transcription_dagster.clients.sources.directory import file_etag
+from transcription_dagster.dagster_api.values import Run
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import known
-from transcription_dagster.text.transcribe_json import read_transcript
+from transcription_dagster.sources.directory import file_etag
+from transcription_dagster.transcripts.amazon_json import read_transcript
 from transcription_dagster_tests.faults import requests_of
 from transcription_dagster_tests.processes import below, of_each
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, REFERENCES, System, wait_until

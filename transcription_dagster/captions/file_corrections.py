@@ -1,0 +1,204 @@
+"""A corrected text laid onto a caption file: only the words that differ change in the file's own lines."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind
+from transcription_dagster.captions.corrections import places_of
+from transcription_dagster.captions.limits import CaptionLimits
+from transcription_dagster.captions.line_breaks import display_width, line_stops
+from transcription_dagster.captions.markup import Atom, ShownWord, cue_atoms, shown_words, without_marks
+from transcription_dagster.language.alignment import Token, tokenize
+from transcription_dagster.model import Word
+
+#: Share of the cues that begin with the line before from which on captions roll, where no word has a time of its own.
+_ROLLING = 0.5
+
+
+def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | None = None) -> str:
+    """The file with the words of `corrected`; all else, and every cue whose words stay, is as it was to the byte.
+
+    Markup, dashes of dialogue and music notes keep their places. A cue that loses all its words is dropped, and no
+    number changes. A cue is broken into lines again only if a line becomes too wide. Raises `UnrelatedText` if the
+    text has too little in common with the captions.
+    """
+    cues = _cue_texts(captions)
+    owned, owners = _owners(cues)
+    new = tokenize(without_marks(corrected, [atom for cue in cues for atom in cue.atoms]))
+    said: defaultdict[int, list[Token]] = defaultdict(list)
+    places = places_of([word.token.text for word in owned], [token.text for token in new])
+    for token, place in zip(new, places, strict=True):
+        said[place].append(token)
+    widest = max([(limits or CaptionLimits()).max_line_characters, *(width for cue in cues for width in cue.widths())])
+    texts = [_corrected(cue, [said[owner] for owner in own], widest) for cue, own in zip(cues, owners, strict=True)]
+    return "".join(_assembled(captions, texts))
+
+
+def spoken_text(captions: CaptionFile) -> str:
+    """What the captions say, line by line, each line of rolling captions once."""
+    cues = _cue_texts(captions)
+    _, owners = _owners(cues)
+    lines: list[str] = []
+    seen = 0
+    for cue, own in zip(cues, owners, strict=True):
+        fresh = {word.line for word, owner in zip(cue.words, own, strict=True) if owner >= seen}
+        seen = max([seen, *(owner + 1 for owner in own)])
+        rows = "".join(atom.source if atom.mark else atom.shown for atom in cue.atoms).split("\n")
+        lines += [row.strip() for number, row in enumerate(rows) if number in fresh]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _CueText:
+    """The text of a cue in its pieces, and the words that they show."""
+
+    kind: CaptionKind
+    source: str
+    atoms: list[Atom]
+    words: list[ShownWord]
+
+    def lines(self) -> list[list[ShownWord]]:
+        """The words of each line that has any."""
+        return [list(line) for _, line in groupby(self.words, key=lambda word: word.line)]
+
+    def widths(self) -> Iterator[int]:
+        """Columns of each line."""
+        return (display_width(line.strip()) for line in "".join(atom.shown for atom in self.atoms).split("\n"))
+
+
+def _cue_texts(captions: CaptionFile) -> list[_CueText]:
+    texts = []
+    for cue in captions.cues:
+        source = "".join(captions.lines[cue.first : cue.stop])
+        atoms = cue_atoms(source, captions.kind)
+        texts.append(_CueText(captions.kind, source, atoms, shown_words(atoms)))
+    return texts
+
+
+def _owners(cues: Sequence[_CueText]) -> tuple[list[ShownWord], list[list[int]]]:
+    """The words that are said, and for each word of each cue which of them it shows.
+
+    In rolling captions (YouTube's) a cue begins with the last line of the cue before, which was said once.
+    """
+    repeated = _rolling_lines(cues)
+    said: list[ShownWord] = []
+    owners: list[list[int]] = []
+    last_line: list[int] = []
+    for cue, repeats in zip(cues, repeated, strict=True):
+        own: list[int] = []
+        for number, line in enumerate(cue.lines()):
+            numbers = last_line if number == 0 and repeats else list(range(len(said), len(said) + len(line)))
+            if numbers is not last_line:
+                said += line
+            own += numbers
+            last_line = numbers
+        owners.append(own)
+    return said, owners
+
+
+def _rolling_lines(cues: Sequence[_CueText]) -> list[bool]:
+    """Whether the first line of each cue repeats the line before, if these captions roll at all."""
+    lines = [[[word.token.text for word in line] for line in cue.lines()] for cue in cues]
+    repeats = [bool(before and after) and before[-1] == after[0] for before, after in pairwise(lines)]
+    timed_words = any("<" in cue.source and "><c>" in cue.source for cue in cues)
+    rolls = any(repeats) and (timed_words or (sum(repeats) > 1 and sum(repeats) >= _ROLLING * len(repeats)))
+    return [False, *(rolls and repeat for repeat in repeats)][: len(cues)]
+
+
+def _corrected(cue: _CueText, said: Sequence[Sequence[Token]], widest: int) -> str | None:
+    """The source of a cue with its new words, or None if no word is left of those it had."""
+    if all([token.text for token in new] == [word.token.text] for word, new in zip(cue.words, said, strict=True)):
+        return cue.source
+    if not any(said):
+        return None
+    newline = next((end for end in ("\r\n", "\n", "\r") if end in cue.source), "\n")
+    for word, new in zip(cue.words, said, strict=True):
+        _reword(cue, word, new)
+    _close_empty_lines(cue, said)
+    source = "".join(atom.source for atom in cue.atoms)
+    changed = _CueText(cue.kind, source, atoms := cue_atoms(source, cue.kind), shown_words(atoms))
+    if max(changed.widths()) > widest and not any(atom.mark for atom in atoms):
+        _break_again(changed, max(2, len(cue.lines())), widest, newline)
+    return "".join(atom.source for atom in changed.atoms)
+
+
+def _reword(cue: _CueText, word: ShownWord, new: Sequence[Token]) -> None:
+    """Write the new words into the first atom of the old one; markup inside the old word stays behind them."""
+    if [token.text for token in new] == [word.token.text]:
+        return
+    text = "".join(token.text if token.glued or not number else f" {token.text}" for number, token in enumerate(new))
+    word.atoms[0].shown, word.atoms[0].source = text, _escaped(text, cue.kind)
+    for atom in word.atoms[1:]:
+        atom.shown = atom.source = ""
+    if not new:
+        _drop_space(cue.atoms, word.atoms[0])
+
+
+def _escaped(text: str, kind: CaptionKind) -> str:
+    if kind == "srt":
+        return text.replace("-->", "->")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _drop_space(atoms: Sequence[Atom], gone: Atom) -> None:
+    """Take away the space before a word that is gone, or else the one after it, but no line's end."""
+    place = next(number for number, atom in enumerate(atoms) if atom is gone)
+    for side in (reversed(atoms[:place]), atoms[place + 1 :]):
+        beside = next((atom for atom in side if atom.shown), None)
+        if beside is not None and beside.shown in (" ", "\t", "\u3000", "\xa0"):
+            beside.shown = beside.source = ""
+            return
+
+
+def _close_empty_lines(cue: _CueText, said: Sequence[Sequence[Token]]) -> None:
+    """Take away the lines that lost all their words, which would end the cue; their markup stays."""
+    kept = {word.line for word, new in zip(cue.words, said, strict=True) if new}
+    lost = {word.line for word in cue.words} - kept
+    line = 0
+    rows: defaultdict[int, list[Atom]] = defaultdict(list)
+    for atom in cue.atoms:
+        rows[line].append(atom)
+        line += atom.shown == "\n"
+    for number in lost:
+        for atom in rows[number]:
+            if atom.shown or atom.mark:
+                atom.source = atom.shown = ""
+    if lost and (last := max(rows)) in lost and not cue.source.endswith(("\n", "\r")):
+        for atom in rows[last - 1][-1:]:
+            atom.source = atom.shown = ""
+
+
+def _break_again(cue: _CueText, max_lines: int, widest: int, newline: str) -> None:
+    """Move the line ends to where the words are broken best."""
+    words = [Word(word.token.text, 0.0, 0.0, glued=word.token.glued) for word in cue.words]
+    stops = set(line_stops(words, max_lines, widest))
+    places = {id(atom): number for number, atom in enumerate(cue.atoms)}
+    for number, (before, after) in enumerate(pairwise(cue.words), start=1):
+        gap = cue.atoms[places[id(before.atoms[-1])] + 1 : places[id(after.atoms[0])]]
+        spaces = [atom for atom in gap if atom.shown.isspace()]
+        for atom in spaces:
+            atom.source = ""
+        separator = newline if number in stops else "" if after.token.glued else " "
+        if spaces:
+            spaces[0].source = separator
+        elif number in stops:
+            before.atoms[-1].source += separator
+
+
+def _assembled(captions: CaptionFile, texts: Sequence[str | None]) -> Iterator[str]:
+    """The file's lines with the cues' new texts; a cue without one goes with its block and the empty lines after."""
+    row = 0
+    for cue, text in zip(captions.cues, texts, strict=True):
+        yield from captions.lines[row : cue.head]
+        row = cue.stop
+        if text is not None:
+            yield from captions.lines[cue.head : cue.first]
+            yield text
+            continue
+        while row < len(captions.lines) and not captions.lines[row].strip():
+            row += 1
+    yield from captions.lines[row:]

@@ -1,0 +1,101 @@
+"""Words laid out in lines: how wide they are, and where a line ends best."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import accumulate, pairwise
+
+from transcription_dagster.language.boundaries import break_cost
+from transcription_dagster.model import Word
+from transcription_dagster.transcripts.plain_text import join_words
+
+#: What a line costs that is off the even width by the width of a whole line; it grows with the square, so that a
+#: good break may leave lines somewhat uneven, but no word alone.
+_IMBALANCE = 12.0
+#: A pyramid, with its longer line below, hides less of the picture (Netflix): what the reverse costs.
+_TOP_HEAVY = 1.0
+#: What each character too wide costs: more than any break, so that only a word wider than the line exceeds it.
+_TOO_WIDE = 1000.0
+
+
+@lru_cache(maxsize=65536)
+def display_width(text: str) -> int:
+    """Columns that a text takes: 2 for a wide (East Asian, emoji) character, 0 for a mark that sits on another."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def break_lines(words: Sequence[Word], max_lines: int, max_characters: int) -> tuple[str, ...]:
+    """Lay the words out in as few lines as they fit, at the best places and evenly filled.
+
+    Every word is whole and in exactly one line. A word wider than a line has a line of its own that is too wide; if
+    the words do not fit `max_lines`, the lines are too wide, never too many.
+    """
+    stops = line_stops(words, max_lines, max_characters)
+    return tuple(join_words(words[start:stop]) for start, stop in pairwise([0, *stops]))
+
+
+def line_stops(words: Sequence[Word], max_lines: int, max_characters: int) -> list[int]:
+    """Where each line stops that `break_lines` makes of the words."""
+    if not words:
+        return []
+    layout = _Layout(words, max_characters)
+    return layout.best_stops(min(max_lines, layout.fewest_lines()))
+
+
+class _Layout:
+    """The search for the best lines over a few words."""
+
+    def __init__(self, words: Sequence[Word], limit: int) -> None:
+        self._words = words
+        self._limit = limit
+        self._spaces = [0 if word.glued else 1 for word in words]
+        widths = (display_width(word.text) + space for word, space in zip(words, self._spaces, strict=True))
+        self._offsets = [0, *accumulate(widths)]
+
+    def fewest_lines(self) -> int:
+        """The number of lines that a greedy filling takes: it takes the fewest."""
+        lines, start = 1, 0
+        for stop in range(1, len(self._words) + 1):
+            if stop - start > 1 and self._width(start, stop) > self._limit:
+                lines, start = lines + 1, stop - 1
+        return lines
+
+    def best_stops(self, lines: int) -> list[int]:
+        """Where each of so many lines stops, at the lowest cost; fewer lines if there are fewer words."""
+        count = len(self._words)
+        if lines == 1:
+            return [count]
+        breaks = [break_cost(before, after) for before, after in pairwise(self._words)]
+        even = self._width(0, count) / lines
+
+        @cache
+        def best(start: int, left: int) -> tuple[float, tuple[int, ...]]:
+            if left == 1 or count - start == 1:
+                return self._line_cost(start, count, even), (count,)
+            return min(beginnings(start, left))
+
+        def beginnings(start: int, left: int) -> Iterator[tuple[float, tuple[int, ...]]]:
+            for stop in range(start + 1, count):
+                rest, stops = best(stop, left - 1)
+                cost = self._line_cost(start, stop, even) + breaks[stop - 1] + rest
+                top_heavy = self._width(start, stop) > self._width(stop, stops[0])
+                yield cost + _TOP_HEAVY * top_heavy, (stop, *stops)
+
+        return list(best(0, lines)[1])
+
+    def _width(self, start: int, stop: int) -> int:
+        return self._offsets[stop] - self._offsets[start] - self._spaces[start]
+
+    def _line_cost(self, start: int, stop: int, even: float) -> float:
+        width = self._width(start, stop)
+        return _TOO_WIDE * max(0, width - self._limit) + _IMBALANCE * ((width - even) / self._limit) ** 2

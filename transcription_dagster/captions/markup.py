@@ -1,0 +1,104 @@
+"""The text of one cue as its source: what is shown, and the markup between, which corrections leave in place."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind
+from transcription_dagster.language.alignment import Token, tokenize
+
+#: `{\an8}` of SubStation Alpha and `{y:i}` of MicroDVD, which players take in SRT.
+_BRACES = r"\{\\[^{}]*\}|\{[a-zA-Z]:[^{}]*\}"
+_PIECES: dict[CaptionKind, re.Pattern[str]] = {
+    "vtt": re.compile(rf"(?P<markup><[^<>]*>|{_BRACES})|&(?:#\d+|#x[0-9a-f]+|\w+);|\r\n|.", re.DOTALL | re.IGNORECASE),
+    "srt": re.compile(
+        rf"(?P<markup></?(?:b|i|u|s|em|strong|font|span|c|v|lang|ruby|rt)(?:[ .][^<>]*)?>"
+        rf"|<[0-9:.]+>|{_BRACES})|\r\n|.",
+        re.DOTALL | re.IGNORECASE,
+    ),
+}
+#: What marks music, and what marks a turn of dialogue at the start of a line or after a sentence.
+NOTES = re.compile(r"\[[\s♩♪♫♬]+\]|\([\s♩♪♫♬]+\)|[♩♪♫♬]+")
+TURNS = re.compile(
+    r"(?:(?m:^)[ \t]*|(?<=[.?!…♪♫\])\"”»。？！])[ \t]+)(?P<mark>[-‐–—](?=[ \t]+\S|[^\s\d‐–—-])|>>>?(?=[ \t]|\w))"
+)
+_LOOSE_DASH = re.compile(r"(?<!\S)[-‐–—](?!\S)")
+
+
+@dataclass(slots=True)
+class Atom:
+    """A piece of a cue's source, and the text that it shows: nothing, if it is markup or a mark such as ♪."""
+
+    source: str
+    shown: str
+    mark: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShownWord:
+    """A word of a cue, and the atoms that show it; markup may stand between them."""
+
+    token: Token
+    line: int
+    atoms: tuple[Atom, ...]
+
+
+def cue_atoms(source: str, kind: CaptionKind) -> list[Atom]:
+    """The source of a cue's text in pieces, which joined are the source."""
+    atoms = []
+    for piece in _PIECES[kind].finditer(source):
+        text = piece.group()
+        shown = "" if piece["markup"] else "\n" if text in ("\r\n", "\r") else text
+        atoms.append(Atom(text, html.unescape(shown) if kind == "vtt" and len(shown) > 1 else shown))
+    shown_by = [atom for atom in atoms for _ in atom.shown]
+    text = "".join(atom.shown for atom in atoms)
+    for first, stop in [*(match.span() for match in NOTES.finditer(text)), *_turn_spans(text)]:
+        for atom in shown_by[first:stop]:
+            if not atom.shown.isspace():
+                atom.shown, atom.mark = "", True
+    return atoms
+
+
+def _turn_spans(text: str) -> Iterator[tuple[int, int]]:
+    return (match.span("mark") for match in TURNS.finditer(text))
+
+
+def shown_words(atoms: Sequence[Atom]) -> list[ShownWord]:
+    """The words that the atoms show, in order."""
+    shown_by = [atom for atom in atoms for _ in atom.shown]
+    text = "".join(atom.shown for atom in atoms)
+    words: list[ShownWord] = []
+    position = line = 0
+    for token in tokenize(text):
+        first = text.index(token.text, position)
+        line += text.count("\n", position, first)
+        position = first + len(token.text)
+        own = {id(atom): atom for atom in shown_by[first:position]}
+        words.append(ShownWord(token, line, tuple(own.values())))
+    return words
+
+
+def shown_lines(captions: CaptionFile) -> list[tuple[str, ...]]:
+    """What each cue shows, marks of music and dialogue included, without markup and empty lines."""
+    shown = []
+    for cue in captions.cues:
+        atoms = cue_atoms("".join(captions.lines[cue.first : cue.stop]), captions.kind)
+        text = "".join(atom.source if atom.mark else atom.shown for atom in atoms)
+        shown.append(tuple(bare for line in text.split("\n") if (bare := line.strip())))
+    return shown
+
+
+def without_marks(text: str, captions: Iterable[Atom]) -> str:
+    """A corrected text without the marks of music and dialogue that the captions have, and keep, in their places."""
+    atoms = list(captions)
+    marks = {atom.source for atom in atoms if atom.mark}
+    if marks & set("♩♪♫♬"):
+        text = NOTES.sub("", text)
+    if marks & set("-‐–—>"):
+        text = TURNS.sub(lambda match: match.group().replace(match["mark"], " "), text)
+        if not _LOOSE_DASH.search("".join(atom.shown for atom in atoms)):
+            text = _LOOSE_DASH.sub("", text)
+    return text

@@ -1,0 +1,115 @@
+"""`transcription batch`: everything that a worklist asks for, through Dagster, on executors that keep the model."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from transcription_dagster.cli.batch.input import Batch, checked_model, left_to_do
+from transcription_dagster.cli.batch.lock import alone_on
+from transcription_dagster.cli.batch.report import Outcome, summary, table
+from transcription_dagster.cli.batch.results import KeptResults
+from transcription_dagster.cli.batch.session import run_batch, stack_for
+from transcription_dagster.cli.stop_signals import StopSignals
+from transcription_dagster.cli.terminal import open_console, printable
+from transcription_dagster.errors import InvalidSetting, InvalidWorklist, UnknownModel, WorklistNotSaved
+from transcription_dagster.settings import load_settings
+from transcription_dagster.sources.worklists import load
+
+#: Exit codes: nothing was started, and results are not in the worklist.
+_WRONG_INPUT, _NOT_SAVED = 2, 3
+#: The usual worklist, as `transcription worklist --without-embeddings` writes it.
+_USUAL = Path("assets_without_embeddings.json")
+
+
+@click.command()
+@click.argument("worklist", type=click.Path(path_type=Path), default=_USUAL)
+@click.option(
+    "-t",
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Executors that work on the batch, each on a GPU of its own.  [default: all]",
+)
+@click.option("-m", "--model", help="Whisper model by name, or the path of a checkpoint.")
+@click.option("-y", "--yes", is_flag=True, help="Go on when a recording fails.")
+@click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave the first N entries out.")
+@click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1, or none, if no stack is up.")
+def batch(worklist: Path, threads: int | None, model: str | None, yes: bool, skip: int, gpus: str | None) -> None:
+    """Do what WORKLIST says with its recordings, and write the result of each into it.
+
+    WORKLIST is assets_without_embeddings.json unless you name another. An entry is transcribed unless it names another
+    job; an imported transcript is replaced only if its entry says `"job": "transcribe"`.
+
+    Entries that are done are left alone, so the same command goes on where it ended. It uses the stack that is up, or
+    starts one and stops it at the end. Without --yes it starts nothing more after the first failure. You may edit the
+    file meanwhile: your edits stay, and entries that you add wait for the next call.
+
+    Ctrl+C starts nothing more and lets finish what runs; a second one ends that too. Exit codes: 0 all are done,
+    1 some are not, 2 the worklist or an option is wrong and nothing was started, 3 the worklist could not be written,
+    130 stopped by Ctrl+C.
+    """
+    with wrong_input():
+        if worklist == _USUAL and not worklist.exists():
+            raise InvalidWorklist(
+                f"{worklist}: cannot be read: No such file or directory; "
+                "`transcription worklist --without-embeddings` writes it"
+            )
+        code = _carry_out(worklist, threads, model, yes, skip, gpus)
+    sys.exit(code)
+
+
+def _carry_out(worklist: Path, threads: int | None, model: str | None, yes: bool, skip: int, gpus: str | None) -> int:
+    """Do it while no other batch works on the worklist; returns the exit code."""
+    with alone_on(worklist.resolve()):
+        settings = load_settings()
+        results = KeptResults(load(worklist), settings.home, note=lambda text: click.echo(text, err=True))
+        entries = left_to_do(results, skip)
+        speech = {"model": checked_model(model)} if model else {}
+        if not entries:
+            if results.unsaved:
+                results.save()
+            click.echo(f"{worklist}: nothing is left to do")
+            return 0
+        settings = load_settings(**speech)
+        job = Batch(results, entries, speech, threads, keep_going=yes)
+        signals = StopSignals()
+        try:
+            with stack_for(settings, signals, gpus=gpus, executors=threads) as stack:
+                outcomes = run_batch(job, stack, settings, signals)
+        finally:
+            unsaved = results.finish()
+            if unsaved:
+                click.echo(f"transcription: {unsaved}", err=True)
+        code = report(outcomes, signals, shlex.join(["transcription", *sys.argv[1:]]))
+        if results.added:
+            click.echo(f"{results.added} entries were added meanwhile; the same command does them.")
+        return _NOT_SAVED if unsaved else code
+
+
+def report(outcomes: Sequence[Outcome], signals: StopSignals, command: str) -> int:
+    """Show what became of a batch, and how to go on; returns the exit code."""
+    open_console().print(table(outcomes))
+    lines, code = summary(outcomes, stopped=signals.count > 0, command=command)
+    for line in lines:
+        click.echo(line)
+    return code
+
+
+@contextmanager
+def wrong_input() -> Iterator[None]:
+    """End with exit code 2 for input that cannot be used, a line for each problem; with 3 if it cannot be written."""
+    try:
+        yield
+    except WorklistNotSaved as error:
+        click.echo(f"transcription: {error}", err=True)
+        sys.exit(_NOT_SAVED)
+    except (InvalidWorklist, InvalidSetting, UnknownModel) as error:
+        for line in str(error).splitlines():
+            click.echo(f"transcription: {printable(line)}", err=True)
+        sys.exit(_WRONG_INPUT)

@@ -1,0 +1,123 @@
+"""What a batch shows while it runs: a live picture on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from transcription_dagster.cli.batch.report import Outcome, Progress, clock, name
+from transcription_dagster.cli.terminal import printable
+from transcription_dagster.pool.state import WorkerStatus
+from transcription_dagster.sources.worklists import Entry
+
+#: Seconds without a finished recording after which plain lines say that the batch is alive.
+_QUIET_SECONDS = 30.0
+
+
+class Display(Protocol):
+    """Whatever shows a batch."""
+
+    def update(self, executors: Sequence[WorkerStatus], progress: Progress) -> None:
+        """Show how far the batch is; called about once a second."""
+        ...
+
+    def finished(self, outcome: Outcome) -> None:
+        """Say that a recording is done or failed."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something once."""
+        ...
+
+
+class LineDisplay:
+    """A line for each recording that finishes, and one now and then in between."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said = time.monotonic()
+
+    def update(self, executors: Sequence[WorkerStatus], progress: Progress) -> None:
+        if time.monotonic() - self._said > _QUIET_SECONDS:
+            busy = sum(executor.state == "busy" for executor in executors)
+            self._say(Text(f"{progress.describe()}; {busy} of {len(executors)} executors busy"))
+
+    def finished(self, outcome: Outcome) -> None:
+        self._say(describe_outcome(outcome))
+
+    def note(self, text: str) -> None:
+        self._say(Text(printable(text)))
+
+    def _say(self, text: Text) -> None:
+        self._said = time.monotonic()
+        self._console.print(text, soft_wrap=True)
+
+
+class LiveDisplay:
+    """The executors and the whole batch, redrawn in place; what happened scrolls by above."""
+
+    def __init__(self, console: Console, entries: Mapping[str, Entry]) -> None:
+        self._entries = entries
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> LiveDisplay:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def update(self, executors: Sequence[WorkerStatus], progress: Progress) -> None:
+        self._live.update(picture(executors, progress, self._entries))
+
+    def finished(self, outcome: Outcome) -> None:
+        self._live.console.print(describe_outcome(outcome))
+
+    def note(self, text: str) -> None:
+        self._live.console.print(Text(printable(text)))
+
+
+def describe_outcome(outcome: Outcome) -> Text:
+    """One line about a recording that finished."""
+    if outcome.error is not None:
+        return Text.assemble(("failed", "red"), f" {name(outcome.entry)}: {printable(outcome.error)}")
+    words, seconds = outcome.figure("words") or 0, outcome.figure("gpu_seconds") or 0.0
+    figures = f"{clock(outcome.audio_seconds)} of audio, {words:.0f} words, {seconds:.1f} s of inference"
+    return Text.assemble((outcome.status, "green"), f" {name(outcome.entry)}: {figures}")
+
+
+def picture(executors: Sequence[WorkerStatus], progress: Progress, entries: Mapping[str, Entry]) -> RenderableType:
+    """The executors, each with what it is on and how far, and the whole batch below."""
+    rows = Table.grid(padding=(0, 2))
+    for executor in executors:
+        rows.add_row(
+            Text(executor.device or executor.name, style="bold"),
+            _bar(executor.progress or 0.0) if executor.state == "busy" else Text(executor.state, style="dim"),
+            Text(_activity(executor, entries), no_wrap=True, overflow="ellipsis"),
+        )
+    finished = (progress.done + progress.failed) / progress.total if progress.total else 1.0
+    rows.add_row(Text("all", style="bold"), _bar(finished), Text(progress.describe()))
+    if executors:
+        return rows
+    return Group(Text("No executor is alive; what was asked for waits.", style="yellow"), rows)
+
+
+def _bar(share: float) -> ProgressBar:
+    return ProgressBar(total=1.0, completed=min(1.0, share), width=24)
+
+
+def _activity(executor: WorkerStatus, entries: Mapping[str, Entry]) -> str:
+    if executor.recording is None:
+        return printable(executor.last_error or "")
+    entry = entries.get(executor.recording)
+    return name(entry) if entry else executor.recording

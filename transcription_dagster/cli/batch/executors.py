@@ -1,0 +1,110 @@
+"""Which executors the runs of a batch may use: all of them, or as many as `--threads` says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from transcription_dagster.errors import StackError
+from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
+from transcription_dagster.pool.state import PoolStatus
+
+#: Twice what the executors take is asked for, so that Dagster's queue is never empty between two looks.
+_AHEAD = 2
+#: An executor that is away for so long does not come back soon: its runs go to another. A restart takes less.
+_GONE_SECONDS = 60.0
+
+
+class ExecutorShare:
+    """Gives runs to at most so many executors, and enough runs to keep those busy.
+
+    While the pool has no more executors than that, any of them may take any run. With more, a run is pinned to the
+    device of one that was chosen. Executors of one device name, as on several machines, take each other's pinned runs,
+    so they are chosen together or not at all.
+    """
+
+    def __init__(self, executors: int | None, runs_per_gpu: int) -> None:
+        self._executors = executors
+        self._runs_per_gpu = runs_per_gpu
+        self._chosen: dict[str, int] = {}
+        self._in_flight: dict[str, str] = {}
+        self._missing_since: dict[str, float] = {}
+        self._alive = 0
+        self._has_to_choose = False
+        self._taken_back: set[str] = set()
+
+    def look(self, pool: PoolStatus, now: float) -> list[str]:
+        """Take in who is there at `now` (seconds on a clock that never steps); return the runs to take back.
+
+        Those are pinned to a device that has been without an executor for too long. Raises `StackError` if each
+        device of the pool has more executors than may be used.
+        """
+        self._alive = len(pool.alive("gpu"))
+        known = sum(worker.kind == "gpu" for worker in pool.workers)
+        self._has_to_choose = self._executors is not None and known > self._executors
+        alive = Counter(_pin(worker.device or "") for worker in pool.alive("gpu"))
+        gone = self._gone({*self._chosen, *self._in_flight.values()} - {ANY_GPU, *alive}, now)
+        if self._executors is not None and self._has_to_choose:
+            kept = {device: alive.get(device, count) for device, count in self._chosen.items() if device not in gone}
+            chosen = _choose(alive, kept, self._executors)
+            if not chosen and self._chosen:
+                # No other device will do: what was chosen is waited for.
+                return []
+            if not chosen and alive:
+                raise StackError(_too_many(self._executors, min(alive.values())))
+            self._chosen = chosen
+        else:
+            self._chosen = {}
+        stranded = [run for run, device in self._in_flight.items() if device in gone and run not in self._taken_back]
+        self._taken_back.update(stranded)
+        return stranded
+
+    @property
+    def limit(self) -> int:
+        """How many runs to have in flight."""
+        if self._has_to_choose and not self._chosen:
+            return 0
+        executors = sum(self._chosen.values()) or self._alive
+        return max(1, self._runs_per_gpu * executors * _AHEAD)
+
+    def tags(self, runs: int) -> list[Mapping[str, str]]:
+        """The tags of so many new runs: each goes to the chosen device that has the fewest for its executors."""
+        loads = Counter(self._in_flight.values())
+        chosen = []
+        for _ in range(runs):
+            if not self._chosen:
+                chosen.append({})
+                continue
+            device = min(self._chosen, key=lambda device: loads[device] / self._chosen[device])
+            loads[device] += 1
+            chosen.append({GPU_TAG: device})
+        return chosen
+
+    def in_flight(self, runs: Mapping[str, str]) -> None:
+        """Take in which runs are in flight, and the device that each is pinned to (`any`: to none)."""
+        self._in_flight = dict(runs)
+
+    def _gone(self, missing: Iterable[str], now: float) -> set[str]:
+        self._missing_since = {device: self._missing_since.get(device, now) for device in missing}
+        return {device for device, since in self._missing_since.items() if now - since > _GONE_SECONDS}
+
+
+def _choose(alive: Mapping[str, int], kept: Mapping[str, int], executors: int) -> dict[str, int]:
+    """Add devices to those that are kept while all their executors fit."""
+    chosen = dict(kept)
+    for device, count in sorted(alive.items(), key=lambda item: (item[1], item[0])):
+        if device not in chosen and sum(chosen.values()) + count <= executors:
+            chosen[device] = count
+    return chosen
+
+
+def _too_many(executors: int, fewest: int) -> str:
+    return (
+        f"--threads {executors}: each device has at least {fewest} executors, on several machines, and a run cannot be "
+        "pinned to one of them; leave --threads out, or name more"
+    )
+
+
+def _pin(device: str) -> str:
+    """The value of `transcription/gpu` that pins a run to a device."""
+    return device.removeprefix("cuda:")

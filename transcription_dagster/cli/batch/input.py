@@ -1,0 +1,85 @@
+"""What has to be right before a batch starts: its model, its worklist, and a source for each recording."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.errors import InvalidWorklist, UnknownModel
+from transcription_dagster.sources.secret_addresses import keep_whole_url
+from transcription_dagster.sources.worklists import Entry, Results
+from transcription_dagster.store.object_store import ObjectStore
+from transcription_dagster.whisper.layouts import is_model_path
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What somebody asked for."""
+
+    worklist: Results
+    #: Those of its entries that are to be done now.
+    entries: tuple[Entry, ...]
+    #: Config of the asset `transcript`; empty: what the settings of the stack say.
+    speech: Mapping[str, Any] = field(default_factory=dict)
+    #: How many executors may work on it; None: all.
+    threads: int | None = None
+    keep_going: bool = False
+
+
+def left_to_do(worklist: Results, skip: int = 0) -> tuple[Entry, ...]:
+    """The entries behind the first `skip` that are not done, those that failed among them."""
+    return tuple(entry for entry in worklist.entries[skip:] if entry.status != "done")
+
+
+def checked_model(model: str) -> str:
+    """Return a model's name, or the absolute path of a checkpoint or of a model's folder. Raises `UnknownModel`."""
+    path = Path(model).expanduser()
+    if os.sep not in model and path.suffix != ".pt":
+        # Importing Whisper takes seconds, which the path of a checkpoint need not wait for.
+        from transcription_dagster.whisper.models import known_models
+
+        if model in known_models():
+            return model
+    if is_model_path(path):
+        return str(path.absolute())
+    raise UnknownModel(f"{model!r} is neither the path of a model nor a known model; see `transcription models list`")
+
+
+def register_recordings(engine: Engine, store: ObjectStore, batch: Batch, ib_url_template: str | None) -> None:
+    """Tell the database of the batch's recordings.
+
+    Raises `InvalidWorklist` with a line for each one whose source nobody knows, before anything is written.
+    """
+    recordings, problems = [], []
+    for entry in batch.entries:
+        if not entry.may_transcribe and find(engine, entry.uuid) is None:
+            problems.append(
+                f"{batch.worklist.path}: entry {entry.position}: {entry.uuid} is not known, so it has no transcript "
+                f"for the job `{entry.job}`"
+            )
+            continue
+        source = entry.source if entry.may_transcribe else None
+        source = source or _known_source(engine, entry.uuid, ib_url_template)
+        if source is None:
+            problems.append(
+                f"{batch.worklist.path}: entry {entry.position}: has no `source`, and {entry.uuid} is not known"
+            )
+        else:
+            recordings.append(Recording(entry.uuid, source, entry.title, entry.language, entry.vocabulary))
+    if problems:
+        raise InvalidWorklist("\n".join(problems))
+    for recording in recordings:
+        keep_whole_url(store, recording.uuid, recording.source)
+    register(engine, recordings)
+
+
+def _known_source(engine: Engine, uuid: str, ib_url_template: str | None) -> str | None:
+    recording: Recording | None = find(engine, uuid)
+    if recording is not None:
+        return recording.source
+    return ib_url_template.replace("{uuid}", uuid) if ib_url_template else None

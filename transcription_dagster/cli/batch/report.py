@@ -1,0 +1,160 @@
+"""What a batch achieved: the figures of each recording and of all, and the table at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from transcription_dagster.cli.terminal import printable
+from transcription_dagster.dagster_api.values import Results
+from transcription_dagster.sources.worklists import Entry, Status
+
+#: More recordings than that are not listed one by one: only those that failed.
+_LONGEST_TABLE = 200
+
+#: Exit code of a program that Ctrl+C ended, as shells have it.
+INTERRUPTED = 130
+
+_STYLES = {"done": "green", "failed": "red", "waiting": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one recording."""
+
+    entry: Entry
+    status: Status
+    #: One line; None unless it failed.
+    error: str | None = None
+    results: Results | None = None
+
+    def figure(self, name: str) -> float | None:
+        """A number from the metadata of the transcript, such as `audio_seconds` or `words`."""
+        return self.results.figures.get("transcript", {}).get(name) if self.results else None
+
+    @property
+    def audio_seconds(self) -> float:
+        """Length of the recording; 0 where it is not known."""
+        return self.figure("audio_seconds") or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a batch is."""
+
+    total: int
+    done: int
+    failed: int
+    in_flight: int
+    #: Length of the recordings that are done.
+    audio_seconds: float
+    #: Seconds since the first recording was asked for.
+    elapsed: float
+
+    @property
+    def waiting(self) -> int:
+        """Recordings that were not asked for yet."""
+        return self.total - self.done - self.failed - self.in_flight
+
+    @property
+    def speed(self) -> float:
+        """Hours of audio in an hour."""
+        return self.audio_seconds / self.elapsed if self.elapsed > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate from the recordings that are finished; None before the first."""
+        finished = self.done + self.failed
+        return self.elapsed / finished * (self.total - finished) if finished else None
+
+    def describe(self) -> str:
+        """The figures in one line."""
+        counts = [f"{self.done} of {self.total} done", f"{self.failed} failed" if self.failed else ""]
+        counts += [f"{self.in_flight} in flight", f"{self.waiting} waiting"]
+        if self.audio_seconds:
+            counts.append(f"{self.speed:.1f} hours of audio an hour")
+        left = self.seconds_left
+        if left:
+            counts.append(f"about {clock(left)} left")
+        return ", ".join(filter(None, counts))
+
+
+def clock(seconds: float) -> str:
+    """Write a span of time as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def name(entry: Entry) -> str:
+    """How a recording is called on the screen."""
+    return f"{entry.uuid} {printable(entry.title)}" if entry.title else entry.uuid
+
+
+def table(outcomes: Sequence[Outcome]) -> Table:
+    """Return the table that a batch ends with: a row for each recording, or, of very many, for each that failed."""
+    listed = outcomes if len(outcomes) <= _LONGEST_TABLE else [one for one in outcomes if one.status == "failed"]
+    result = Table(box=SIMPLE_HEAD, show_footer=True, header_style="bold", pad_edge=False)
+    result.add_column("Recording", _totals(outcomes), overflow="fold", min_width=36)
+    result.add_column("Status", no_wrap=True)
+    for heading, total in (
+        ("Audio", clock(_sum(outcomes, "audio_seconds"))),
+        ("Words", f"{_sum(outcomes, 'words'):.0f}"),
+        ("Confidence", ""),
+        ("Inference", f"{_sum(outcomes, 'gpu_seconds'):.1f} s"),
+        ("RTF", _ratio(_sum(outcomes, "gpu_seconds"), _sum(outcomes, "audio_seconds"))),
+    ):
+        result.add_column(heading, total, justify="right", no_wrap=True)
+    for outcome in listed:
+        result.add_row(*_row(outcome))
+    return result
+
+
+def summary(outcomes: Sequence[Outcome], *, stopped: bool, command: str) -> tuple[list[str], int]:
+    """Return what is to be said at the end of a batch, and its exit code; `stopped`: somebody asked it to stop."""
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    waiting = sum(outcome.status == "waiting" for outcome in outcomes)
+    lines = [f"failed {outcome.entry.uuid}: {printable(outcome.error or '')}" for outcome in failed]
+    if waiting and not stopped:
+        lines += [f"Stopped at the first failure; {waiting} more are waiting. To go on past failures:"]
+        lines += [f"  {command} --yes"]
+    elif failed or waiting:
+        lines += [f"{len(failed) + waiting} not done. To try only what is left:", f"  {command}"]
+    interrupted = bool(waiting and stopped)
+    return lines, INTERRUPTED if interrupted else int(bool(failed or waiting))
+
+
+def _row(outcome: Outcome) -> list[Text]:
+    # Text, not markup: titles come from outside.
+    cells = [
+        name(outcome.entry),
+        outcome.status,
+        _figure(outcome, "audio_seconds", clock),
+        _figure(outcome, "words", "{:.0f}".format),
+        _figure(outcome, "mean_confidence", "{:.2f}".format),
+        _figure(outcome, "gpu_seconds", "{:.1f} s".format),
+        _figure(outcome, "real_time_factor", "{:.3f}".format),
+    ]
+    return [Text(cell, style=_STYLES[outcome.status] if index == 1 else "") for index, cell in enumerate(cells)]
+
+
+def _figure(outcome: Outcome, figure: str, form: Callable[[float], str]) -> str:
+    value = outcome.figure(figure)
+    return "" if value is None else form(value)
+
+
+def _sum(outcomes: Iterable[Outcome], figure: str) -> float:
+    return sum(outcome.figure(figure) or 0.0 for outcome in outcomes)
+
+
+def _ratio(part: float, whole: float) -> str:
+    return f"{part / whole:.3f}" if whole else ""
+
+
+def _totals(outcomes: Sequence[Outcome]) -> str:
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    done = sum(outcome.status == "done" for outcome in outcomes)
+    return f"{done} done, {failed} failed, {len(outcomes) - done - failed} waiting"

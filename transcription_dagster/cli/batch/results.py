@@ -1,0 +1,188 @@
+"""Keeps the results of a batch: at once in a journal, and now and then in the worklist."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from transcription_dagster.errors import InvalidWorklist, WorklistNotSaved
+from transcription_dagster.sources.worklists import Entry, Worklist
+
+#: A save that took so long is followed by none for so many times as long: under 1 % of the batch's time.
+_REST = 99.0
+#: Small worklists are not saved more often either, in seconds.
+_LEAST_SECONDS = 1.0
+#: A save that failed is tried again after so long.
+_RETRY_SECONDS = 10.0
+
+
+class Journal:
+    """Results that are not in the worklist yet, a line of JSON each, beside it or, where that fails, in the home."""
+
+    def __init__(self, worklist: Path, home: Path) -> None:
+        name = hashlib.sha256(os.fsencode(worklist)).hexdigest()
+        self._places = (worklist.with_name(f".{worklist.name}.results"), home / "unsaved" / f"{name}.results")
+
+    def append(self, results: Mapping[str, Mapping[str, Any]]) -> Path:
+        """Keep results, by recording; return the file that holds them. Raises `OSError` if neither place does."""
+        lines = "".join(json.dumps({"uuid": uuid, **result}) + "\n" for uuid, result in results.items()).encode()
+        beside, at_home = self._places
+        try:
+            return _append(beside, lines)
+        except OSError:
+            at_home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return _append(at_home, lines)
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Return the results that were kept, the last of each recording."""
+        results = {}
+        for place in self._places:
+            lines = place.read_text(encoding="utf-8").splitlines() if place.exists() else []
+            for line in lines:
+                try:
+                    result = json.loads(line)
+                except ValueError:
+                    # The process ended while it wrote this line.
+                    continue
+                results[result.pop("uuid")] = result
+        return results
+
+    def clear(self) -> None:
+        """Forget them: they are in the worklist."""
+        for place in self._places:
+            place.unlink(missing_ok=True)
+
+
+class KeptResults:
+    """A worklist whose results survive a kill and a full disk, and whose file is not written all the time."""
+
+    def __init__(
+        self,
+        worklist: Worklist,
+        home: Path,
+        *,
+        note: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._worklist = worklist
+        self._journal = Journal(worklist.path, home)
+        self._note = note
+        self._clock = clock
+        self._next_save: float | None = None
+        self._kept: set[str] = set()
+        self._complaint: str | None = None
+        self._place: Path | None = None
+        worklist.take_over(self._journal.read())
+
+    @property
+    def path(self) -> Path:
+        return self._worklist.path
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries as they were loaded, with the results that an earlier batch could not save."""
+        return self._worklist.entries
+
+    @property
+    def unsaved(self) -> int:
+        """How many results the worklist does not hold yet."""
+        return len(self._worklist.unsaved)
+
+    def record_waiting(self, uuid: str) -> None:
+        self._worklist.record_waiting(uuid)
+
+    def record_done(self, uuid: str, files: Sequence[str], finished_at: datetime) -> None:
+        self._worklist.record_done(uuid, files, finished_at)
+
+    def record_failed(self, uuid: str, error: str, finished_at: datetime) -> None:
+        self._worklist.record_failed(uuid, error, finished_at)
+
+    def save(self) -> None:
+        """Put new results in the journal, and all of them in the worklist if it is time to.
+
+        The first time it raises `WorklistNotSaved`, or `InvalidWorklist` if the file is no worklist any more: nothing
+        has been started then. Later it tells the user, and tries again.
+        """
+        if self._next_save is None:
+            self._save()
+            return
+        if self._clock() >= self._next_save and self._try_save() is None:
+            return
+        fresh = {uuid: result for uuid, result in self._worklist.unsaved.items() if uuid not in self._kept}
+        if not fresh:
+            return
+        try:
+            self._place = self._journal.append(fresh)
+        except OSError as error:
+            self._say(f"{self.path}: results can be kept nowhere, only in memory: {error.strerror}")
+        else:
+            self._kept |= fresh.keys()
+
+    def finish(self) -> str | None:
+        """Save for the last time; None, or one line on why that failed and where the results are."""
+        if not self._worklist.unsaved or self._next_save is None:
+            return None
+        error = self._try_save()
+        if error is None:
+            return None
+        self.save()
+        if self._worklist.unsaved.keys() <= self._kept:
+            return (
+                f"{error}. The {self.unsaved} results that are not in it are in {self._place}; "
+                "the next `transcription batch` on this worklist takes them over"
+            )
+        return f"{error}. The {self.unsaved} results that are not in it are in the database and the store only"
+
+    @property
+    def added(self) -> int:
+        """How many entries the file holds that it did not when the batch began: they wait for the next one."""
+        return self._worklist.added
+
+    def _try_save(self) -> str | None:
+        try:
+            self._save()
+        except (WorklistNotSaved, InvalidWorklist) as error:
+            reason = str(error).splitlines()[0]
+            self._say(f"{reason}; trying again")
+            return reason
+        self._complaint = None
+        return None
+
+    def _save(self) -> None:
+        began = self._clock()
+        is_first = self._next_save is None
+        try:
+            self._worklist.save()
+            self._journal.clear()
+            self._kept.clear()
+        except (WorklistNotSaved, InvalidWorklist):
+            if not is_first:
+                self._next_save = self._clock() + _RETRY_SECONDS
+            raise
+        ended = self._clock()
+        self._next_save = ended + max(_LEAST_SECONDS, _REST * (ended - began))
+
+    def _say(self, complaint: str) -> None:
+        if complaint != self._complaint:
+            self._complaint = complaint
+            self._note(complaint)
+
+
+def _append(path: Path, data: bytes) -> Path:
+    with path.open("ab") as file:
+        size = file.tell()
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            # No half line before the next one.
+            os.ftruncate(file.fileno(), size)
+            raise
+    return path

@@ -1,0 +1,220 @@
+"""Carries a batch out: asks Dagster for runs, watches them, and writes what became of them into the worklist."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from transcription_dagster.cli.batch.executors import ExecutorShare
+from transcription_dagster.cli.batch.patience import Silence, Stopping, Surroundings
+from transcription_dagster.cli.batch.report import Outcome, Progress
+from transcription_dagster.cli.batch.state import BatchState, Ending
+from transcription_dagster.dagster_api.values import (
+    ACTIVE_STATUSES,
+    WAITING_STATUSES,
+    JobLocation,
+    Run,
+    RunRequest,
+)
+from transcription_dagster.errors import ServiceUnavailable, TransientError
+from transcription_dagster.pool.names import ANY_GPU, BATCH_TAG, GPU_TAG
+from transcription_dagster.sources.worklists import JOBS, Entry, Results
+
+PARTITIONS: Final = "recordings"
+
+#: Seconds between two looks at Dagster.
+_LOOK_SECONDS = 1.0
+#: Runs asked for in one request.
+_BULK = 20
+
+#: Jobs of an entry that names none: the second is for a recording whose transcript was imported.
+_TRANSCRIBE, _REFINE = "transcribe", "refine"
+
+_REASONS = {"canceled": "its run was terminated", "gone": "its run was deleted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """How a batch is to be done."""
+
+    #: Value of the tag that its runs carry.
+    batch: str
+    #: Run config of `transcribe_recordings`; the other jobs have none.
+    config: Mapping[str, Any]
+    #: How many executors may work on it; None: all.
+    threads: int | None
+    runs_per_gpu: int
+    #: Seconds that runs under way may take once the batch was asked to stop.
+    shutdown_seconds: float
+
+
+class BatchRun:
+    """One batch, from the first run that is asked for to the last that ends."""
+
+    def __init__(
+        self, worklist: Results, entries: Iterable[Entry], state: BatchState, orders: Orders, around: Surroundings
+    ) -> None:
+        self._worklist = worklist
+        self._entries = {entry.uuid: entry for entry in entries}
+        self._state = state
+        self._orders = orders
+        self._around = around
+        self._client = around.client
+        #: The job of each recording, by its name in worklists, as far as it is known.
+        self._job_of = {entry.uuid: entry.job for entry in self._entries.values() if entry.job is not None}
+        self._locations: dict[str, JobLocation] = {}
+        self._share = ExecutorShare(orders.threads, orders.runs_per_gpu)
+        self._pins: dict[str, str] = {}
+        #: Whether runs may have been made that nobody told us of.
+        self._unsure = False
+        self._silence = Silence(around)
+        self._stopping = Stopping(around, orders.shutdown_seconds)
+        self._began = time.monotonic()
+        self.outcomes: dict[str, Outcome] = {}
+
+    def carry_out(self) -> None:
+        """Return when nothing is in flight any more, or when the batch was asked a third time to stop.
+
+        Raises `ServiceRefused` if Dagster cannot do such runs at all, `StackError` if the pool has no executors that
+        `threads` allows, and what `Surroundings` raises when the stack is gone.
+        """
+        while not self._state.over and not self._stopping.given_up:
+            self._stopping.listen(self._state)
+            try:
+                self._step()
+            except TransientError as error:
+                self._silence.goes_on(error)
+            else:
+                self._silence.ended()
+            if not self._state.over:
+                self._around.pause(_LOOK_SECONDS)
+
+    def progress(self) -> Progress:
+        """How far the batch is."""
+        return Progress(
+            total=len(self._entries),
+            done=self._state.done,
+            failed=self._state.failed,
+            in_flight=len(self._state.in_flight),
+            audio_seconds=sum(outcome.audio_seconds for outcome in self.outcomes.values()),
+            elapsed=time.monotonic() - self._began,
+        )
+
+    def _step(self) -> None:
+        pool = self._around.read_pool()
+        self._find_jobs()
+        stranded = self._share.look(pool, time.monotonic())
+        if self._state.stopping:
+            self._withdraw(self._state.to_withdraw(started=self._stopping.aborting))
+        else:
+            self._withdraw(stranded)
+        self._submit()
+        self._collect()
+        self._share.in_flight({run: self._pins.get(run, ANY_GPU) for run in self._state.in_flight.values()})
+        self._around.display.update([one for one in pool.workers if one.kind == "gpu"], self.progress())
+
+    def _find_jobs(self) -> None:
+        """Find the jobs that the entries need, and the runs of them that a batch that was killed left to Dagster."""
+        if self._locations:
+            return
+        named = {entry.job for entry in self._entries.values()}
+        needed = [name for name in JOBS if name in named or (None in named and name in (_TRANSCRIBE, _REFINE))]
+        found = {name: self._client.find_job(JOBS[name]) for name in needed}
+        for name in needed:
+            runs = self._client.runs(job=JOBS[name], statuses=[*WAITING_STATUSES, *ACTIVE_STATUSES])
+            self._adopt(runs, name)
+        self._locations = found
+
+    def _adopt(self, runs: Iterable[Run], job: str | None = None) -> None:
+        """Take runs for ours that do the same work for a recording that waits here; `job` if it has to be compared."""
+        # A run that was never queued may be one that the web server could not finish making.
+        alive = [run for run in runs if run.status not in ("NOT_STARTED", "CANCELING", "CANCELED")]
+        ours = {run.partition: run for run in reversed(alive) if run.partition in self._state.waiting}
+        jobs = self._jobs([uuid for uuid in ours if uuid is not None])
+        for uuid, run in ours.items():
+            if uuid is not None and job in (None, jobs[uuid]) and run.config == self._config(jobs[uuid]):
+                self._state.launched({uuid: run.id})
+                self._pins[run.id] = run.tags.get(GPU_TAG, ANY_GPU)
+
+    def _jobs(self, uuids: Sequence[str]) -> Mapping[str, str]:
+        """The job of each recording. One that names none is transcribed, unless its transcript was imported."""
+        unknown = [uuid for uuid in uuids if uuid not in self._job_of]
+        if unknown:
+            imported = self._client.imported_transcripts(unknown)
+            self._job_of |= {uuid: _REFINE if uuid in imported else _TRANSCRIBE for uuid in unknown}
+        return {uuid: self._job_of[uuid] for uuid in uuids}
+
+    def _config(self, job: str) -> Mapping[str, Any]:
+        return self._orders.config if job == _TRANSCRIBE else {}
+
+    def _withdraw(self, run_ids: list[str]) -> None:
+        self._client.terminate(run_ids)
+        self._state.withdrawn(run_ids)
+
+    def _submit(self) -> None:
+        uuids = self._state.to_submit(self._share.limit)
+        tags = dict(zip(uuids, self._share.tags(len(uuids)), strict=True))
+        for start in range(0, len(uuids), _BULK):
+            self._launch({uuid: tags[uuid] for uuid in uuids[start : start + _BULK]})
+
+    def _launch(self, tags: Mapping[str, Mapping[str, str]]) -> None:
+        """Ask for a run of each recording, with these tags beside the batch's own."""
+        ours = {BATCH_TAG: self._orders.batch}
+        if self._unsure:
+            self._adopt(self._client.runs(tags=ours))
+        uuids = [uuid for uuid in tags if uuid in self._state.waiting]
+        jobs = self._jobs(uuids)
+        for job in dict.fromkeys(jobs.values()):
+            requests = [
+                RunRequest(uuid, {**ours, **tags[uuid]}, self._config(job)) for uuid in uuids if jobs[uuid] == job
+            ]
+            self._launch_job(self._locations[job], requests)
+
+    def _launch_job(self, location: JobLocation, requests: Sequence[RunRequest]) -> None:
+        self._client.add_partitions(location, PARTITIONS, [request.partition for request in requests])
+        self._unsure = True
+        launched = self._client.launch(location, requests)
+        self._state.launched(launched)
+        pins = {request.partition: request.tags.get(GPU_TAG, ANY_GPU) for request in requests}
+        self._pins |= {run_id: pins[uuid] for uuid, run_id in launched.items()}
+        self._unsure = len(launched) < len(requests)
+        if self._unsure:
+            raise ServiceUnavailable(f"Dagster could not make {len(requests) - len(launched)} of {len(requests)} runs")
+
+    def _collect(self) -> None:
+        if not self._state.in_flight:
+            return
+        runs = self._client.runs(ids=list(self._state.in_flight.values()))
+        endings = self._state.endings(runs, time.time())
+        try:
+            for ending in endings:
+                self._finish(ending)
+        finally:
+            self._worklist.save()
+
+    def _finish(self, ending: Ending) -> None:
+        if ending.kind == "withdrawn":
+            self._state.end(ending)
+            return
+        # Dagster is asked before anything is noted: if it does not answer, the run is looked at again.
+        outcome = self._outcome(ending)
+        self._state.end(ending)
+        self.outcomes[ending.uuid] = outcome
+        now = datetime.now(UTC)
+        if outcome.error is not None:
+            self._worklist.record_failed(ending.uuid, outcome.error, now)
+        else:
+            self._worklist.record_done(
+                ending.uuid, list(outcome.results.files.values()) if outcome.results else [], now
+            )
+        self._around.display.finished(outcome)
+
+    def _outcome(self, ending: Ending) -> Outcome:
+        entry = self._entries[ending.uuid]
+        if ending.is_failure:
+            reason = _REASONS.get(ending.kind) or self._client.failure(ending.run_id)
+            return Outcome(entry, "failed", error=reason)
+        return Outcome(entry, "done", results=self._client.results(ending.run_id))

@@ -1,0 +1,164 @@
+"""How a batch is carried out on a stack: the one that is up, or one that is started for it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from transcription_dagster import shared_settings
+from transcription_dagster.cli.batch.display import LineDisplay, LiveDisplay
+from transcription_dagster.cli.batch.input import Batch, checked_model, register_recordings
+from transcription_dagster.cli.batch.patience import Surroundings
+from transcription_dagster.cli.batch.report import INTERRUPTED, Outcome
+from transcription_dagster.cli.batch.runner import BatchRun, Orders
+from transcription_dagster.cli.batch.state import BatchState
+from transcription_dagster.cli.connection import shared
+from transcription_dagster.cli.stop_signals import StopSignals
+from transcription_dagster.cli.terminal import printable
+from transcription_dagster.dagster_api.client import DagsterClient
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.errors import StackError
+from transcription_dagster.pool.state import read_pool
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.stack.joined import JoinedStack, joined
+from transcription_dagster.stack.plan import plan
+from transcription_dagster.stack.postgres import database_url
+from transcription_dagster.stack.stack import RunningStack, running, start
+from transcription_dagster.store.object_store import ObjectStore
+
+
+@contextmanager
+def stack_for(
+    settings: Settings,
+    signals: StopSignals,
+    *,
+    gpus: str | None = None,
+    cpu_executors: int | None = None,
+    executors: int | None = None,
+) -> Iterator[RunningStack | JoinedStack]:
+    """Give the stack that is up, on this machine or another, or one of our own that is stopped at the end of the block.
+
+    `executors` is how many a stack of our own has.
+
+    Raises `StackError` if GPUs are asked for and the stack that is up works on others, or if none can be started, and
+    `UnknownModel` if the executors would have nothing to load.
+    """
+    present = running(settings)
+    if present is not None and present.url:
+        _refuse_other_gpus(present, gpus)
+        yield present
+        return
+    elsewhere = joined(settings)
+    if elsewhere is not None:
+        if gpus is not None:
+            raise StackError(f"the stack that is up at {elsewhere.url} has GPUs of its own: leave --gpus out")
+        click.echo(f"Using the stack of this database, on {printable(elsewhere.host)}: {printable(elsewhere.url)}")
+        yield elsewhere
+        return
+    checked_model(settings.model)
+    # Whoever wants the UI at a certain place says so; a batch must not fail because something else is there.
+    port = settings.port if "port" in settings.model_fields_set else 0
+    stack_plan = plan(settings, gpus=gpus, cpu_executors=cpu_executors, executors=executors, port=port)
+    for note in stack_plan.notes:
+        click.echo(note)
+    click.echo(f"Starting a stack for this batch, with executors on {', '.join(stack_plan.executors)}.")
+    try:
+        if settings.database_url is not None:
+            # The database may hold every machine's settings: a batch changes none, and asks for what it wants itself.
+            settings = load_settings()
+        writes_settings = settings.database_url is None
+        stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0, writes_settings=writes_settings)
+    except StackError:
+        if not signals.count:
+            raise
+        click.echo("Stopped before anything was started.")
+        sys.exit(INTERRUPTED)
+    try:
+        yield stack
+    finally:
+        click.echo("Stopping the stack.")
+        stack.stop(abort=lambda: signals.count > 1)
+
+
+def run_batch(
+    batch: Batch, stack: RunningStack | JoinedStack, settings: Settings, signals: StopSignals
+) -> list[Outcome]:
+    """Carry a batch out on a stack; return what became of each of its recordings, in the worklist's order.
+
+    Raises `InvalidWorklist` before anything starts, and what `BatchRun.carry_out` raises.
+    """
+    url = database_url(settings)
+    engine = open_database(url)
+    store = ObjectStore(settings.store_url)
+    register_recordings(engine, store, batch, shared(settings, engine).ib_url_template)
+    engine.dispose()
+    for entry in batch.entries:
+        batch.worklist.record_waiting(entry.uuid)
+    batch.worklist.save()
+    with ExitStack() as context:
+        console = Console()
+        entries = {entry.uuid: entry for entry in batch.entries}
+        live = LiveDisplay(console, entries) if console.is_terminal else None
+        around = Surroundings(
+            client=context.enter_context(DagsterClient(stack.url, settings.ui_password)),
+            read_pool=lambda: read_pool(url, stale_seconds=settings.stale_seconds),
+            check_stack=lambda: _check(stack),
+            stop_requests=lambda: signals.count,
+            pause=lambda seconds: _pause(signals, seconds),
+            display=context.enter_context(live) if live else LineDisplay(console),
+        )
+        state = BatchState(entries, keep_going=batch.keep_going)
+        run = BatchRun(batch.worklist, batch.entries, state, _orders(batch, settings), around)
+        around.display.note(f"To do: {len(entries)}; the UI is at {stack.url}")
+        run.carry_out()
+    return [run.outcomes.get(entry.uuid, Outcome(entry, "waiting")) for entry in batch.entries]
+
+
+def _orders(batch: Batch, settings: Settings) -> Orders:
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", batch.worklist.path.stem)[:60]
+    return Orders(
+        batch=f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        config={"ops": {"transcript": {"config": _for_every_machine(batch.speech, settings)}}} if batch.speech else {},
+        threads=batch.threads,
+        runs_per_gpu=settings.runs_per_gpu,
+        shutdown_seconds=settings.shutdown_seconds,
+    )
+
+
+def _for_every_machine(speech: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """The config with a checkpoint known by its content: an executor elsewhere does not have it at this path."""
+    model = speech.get("model")
+    if model is None or not Path(model).is_absolute():
+        return dict(speech)
+    return {**speech, "model": shared_settings.share_file(Path(model), settings)}
+
+
+def _refuse_other_gpus(stack: RunningStack, gpus: str | None) -> None:
+    if gpus is not None and {part.strip() for part in gpus.split(",")} != set(stack.executors):
+        raise StackError(
+            f"the stack that is up at {stack.url} works on {', '.join(stack.executors)}: leave --gpus out, or stop it"
+        )
+
+
+def _check(stack: RunningStack | JoinedStack) -> None:
+    # One elsewhere may be starting anew: it is waited for like a web server that does not answer.
+    if isinstance(stack, RunningStack) and not stack.alive():
+        raise StackError(f"the stack ended; see {stack.home / 'logs'}")
+
+
+def _pause(signals: StopSignals, seconds: float) -> None:
+    # Once a signal has come, waiting for the first one would return at once.
+    if signals.count:
+        time.sleep(seconds)
+    else:
+        signals.wait(seconds)

@@ -1,0 +1,218 @@
+"""A client of Dagster's web server, over the GraphQL API that its own UI uses: ask for runs, watch them, end them.
+
+It spares its users the import of Dagster, which takes seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from transcription_dagster.dagster_api import queries as queries
+from transcription_dagster.dagster_api.values import (
+    ACTIVE_STATUSES,
+    ENDED_STATUSES,
+    PARTITION_TAG,
+    WAITING_STATUSES,
+    Daemon,
+    JobLocation,
+    Results,
+    Run,
+    RunRequest,
+    failure_reason,
+    first_line,
+    read_results,
+    read_run,
+    to_tags,
+)
+from transcription_dagster.errors import ServiceRefused, ServiceUnavailable
+
+#: Seconds; a launch of many runs has the code server look at each of them.
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+#: Rows that Dagster is asked for at once.
+_PAGE = 500
+#: What the application in front of Dagster answers instead of passing a request on.
+_REFUSED = (401, 403, 429)
+#: What `launchMultipleRuns` answers for a run when something was unavailable; the rest is about the request itself.
+_PASSING = ("PythonError", "RunConflict")
+
+
+class DagsterClient:
+    """Talks to one web server.
+
+    Every call raises `ServiceUnavailable` when the server or what stands behind it does not answer, and
+    `ServiceRefused` when it answers that the request makes no sense.
+    """
+
+    def __init__(self, url: str, password: SecretStr | None = None) -> None:
+        authentication = basic_authentication(password)
+        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=_TIMEOUT, trust_env=False, auth=authentication)
+
+    def __enter__(self) -> DagsterClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def find_job(self, name: str) -> JobLocation:
+        """Return where the job `name` is defined; says why where definitions do not load."""
+        answer = self._ask(queries.JOBS)
+        for repository in _known(answer["repositoriesOrError"], "RepositoryConnection")["nodes"]:
+            if any(job["name"] == name for job in repository["jobs"]):
+                return JobLocation(name, repository["name"], repository["location"]["name"])
+        for entry in _known(answer["workspaceOrError"], "Workspace")["locationEntries"]:
+            place = entry["locationOrLoadError"]
+            if place is None:
+                raise ServiceUnavailable(f"the definitions of {entry['name']} are still being loaded")
+            if place["__typename"] == "PythonError":
+                raise ServiceRefused(f"the definitions of {entry['name']} do not load: {first_line(place['message'])}")
+        raise ServiceRefused(f"Dagster has no job {name!r}")
+
+    def add_partitions(self, where: JobLocation, name: str, keys: Sequence[str]) -> None:
+        """Add keys to the dynamic partitions `name`; those that are there already are left alone."""
+        if not keys:
+            return
+        variables = {"repository": where.repository_selector, "name": name}
+        variables |= {f"key{number}": key for number, key in enumerate(keys)}
+        for result in self._ask(queries.add_partitions(len(keys)), **variables).values():
+            _known(result, "AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError")
+
+    def launch(self, where: JobLocation, requests: Sequence[RunRequest]) -> dict[str, str]:
+        """Ask for runs; return the new runs' ids by partition. One that could not be made just now is left out.
+
+        Raises `ServiceRefused` if Dagster will never take one of them. After `ServiceUnavailable` nobody knows which
+        runs were made: look for them by their tags before asking again.
+        """
+        answer = self._ask(queries.LAUNCH_RUNS, runs=[_execution(where, request) for request in requests])
+        results = _known(answer["launchMultipleRuns"], "LaunchMultipleRunsResult")["launchMultipleRunsResult"]
+        launched = {}
+        for request, result in zip(requests, results, strict=True):
+            if result["__typename"] == "LaunchRunSuccess":
+                launched[request.partition] = result["run"]["runId"]
+            elif result["__typename"] not in _PASSING:
+                raise ServiceRefused(f"Dagster refuses the run of {request.partition}: {_complaint(result)}")
+        return launched
+
+    def runs(
+        self,
+        *,
+        ids: Sequence[str] | None = None,
+        job: str | None = None,
+        statuses: Sequence[str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> list[Run]:
+        """Return the runs that meet every condition given, the newest first."""
+        conditions = {"runIds": ids, "pipelineName": job, "statuses": statuses, "tags": to_tags(tags) if tags else None}
+        given = {name: value for name, value in conditions.items() if value is not None}
+        found: list[Run] = []
+        cursor = None
+        while True:
+            answer = self._ask(queries.RUNS, filter=given, limit=_PAGE, cursor=cursor)
+            page = [read_run(run) for run in _known(answer["runsOrError"], "Runs")["results"]]
+            found += page
+            if len(page) < _PAGE:
+                return found
+            cursor = page[-1].id
+
+    def imported_transcripts(self, uuids: Sequence[str]) -> set[str]:
+        """Return those of the recordings whose latest transcript no run made, such as an imported one."""
+        imported = set()
+        for start in range(0, len(uuids), _PAGE):
+            answer = self._ask(queries.TRANSCRIPTS, partitions=list(uuids[start : start + _PAGE]))
+            latest = _known(answer["assetNodeOrError"], "AssetNode")["latestMaterializationByPartition"]
+            imported |= {event["partition"] for event in latest if event and not event["runId"]}
+        return imported
+
+    def terminate(self, ids: Sequence[str]) -> None:
+        """Ask for runs to end; those that are over already are left alone."""
+        if ids:
+            answer = self._ask(queries.TERMINATE_RUNS, ids=list(ids))
+            for result in _known(answer["terminateRuns"], "TerminateRunsResult")["terminateRunResults"]:
+                _known(result, "TerminateRunSuccess", "TerminateRunFailure", "RunNotFoundError")
+
+    def results(self, run_id: str) -> Results:
+        """Return what the run, and the runs that it retries or that retry it, made; of each asset the latest."""
+        group = _known(self._ask(queries.MATERIALIZATIONS, id=run_id)["runGroupOrError"], "RunGroup")
+        return read_results(event for run in group["runs"] if run for event in run["assetMaterializations"])
+
+    def failure(self, run_id: str) -> str:
+        """Return in one line why a run failed."""
+        return failure_reason(self._events(run_id))
+
+    def count_runs(self) -> dict[str, int]:
+        """Return how many runs there are by status."""
+        statuses = (*WAITING_STATUSES, *ACTIVE_STATUSES, *ENDED_STATUSES)
+        answer = self._ask(queries.count_runs(statuses))
+        return {status: _known(answer[status], "Runs")["count"] for status in statuses}
+
+    def daemons(self) -> list[Daemon]:
+        """Return the duties of the daemon that this instance needs, and whether each is being done."""
+        answer = self._ask(queries.DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
+        return [
+            Daemon(
+                status["daemonType"],
+                bool(status["healthy"]),
+                tuple(first_line(error["message"]) for error in status["lastHeartbeatErrors"]),
+            )
+            for status in answer
+            if status["required"]
+        ]
+
+    def _events(self, run_id: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = []
+        cursor, more = None, True
+        while more:
+            answer = self._ask(queries.EVENTS, id=run_id, cursor=cursor)
+            page = _known(answer["logsForRun"], "EventConnection")
+            events += page["events"]
+            cursor, more = page["cursor"], page["hasMore"]
+        return events
+
+    def _ask(self, query: str, **variables: object) -> dict[str, Any]:
+        try:
+            # The status is 500 also for an answer in which one of many results is an error.
+            response = self._http.post("/graphql", json={"query": query, "variables": variables})
+            answer = response.json()
+        except (httpx.TransportError, ValueError) as error:
+            raise ServiceUnavailable(f"Dagster's web server did not answer: {type(error).__name__}") from error
+        if response.status_code in _REFUSED and isinstance(answer, dict):
+            raise ServiceRefused(f"the web server refuses us: {first_line(str(answer.get('error', answer)))}")
+        if not isinstance(answer, dict):
+            raise ServiceUnavailable("what answers is not Dagster's web server")
+        errors = answer.get("errors")
+        if errors and answer.get("data") is None:
+            raise ServiceRefused(f"Dagster's web server refuses the request: {first_line(errors[0]['message'])}")
+        if errors:
+            raise ServiceUnavailable(f"Dagster's web server failed: {first_line(errors[0]['message'])}")
+        return answer["data"]
+
+
+def basic_authentication(password: SecretStr | None) -> httpx.BasicAuth | None:
+    """How a program shows the UI's password; the user name is a formality."""
+    return httpx.BasicAuth("transcription", password.get_secret_value()) if password else None
+
+
+def _execution(where: JobLocation, request: RunRequest) -> dict[str, Any]:
+    return {
+        "selector": {**where.repository_selector, "jobName": where.job},
+        "runConfigData": request.config,
+        "executionMetadata": {"tags": to_tags({**request.tags, PARTITION_TAG: request.partition})},
+    }
+
+
+def _known(result: dict[str, Any], *types: str) -> dict[str, Any]:
+    """Return a union's value if it is one of `types`; what else it may be is an error."""
+    if result["__typename"] in types:
+        return result
+    raise ServiceUnavailable(f"Dagster answered: {_complaint(result)}")
+
+
+def _complaint(result: Mapping[str, Any]) -> str:
+    messages = [error["message"] for error in result.get("errors", ())] or [result.get("message", "")]
+    return first_line(messages[0]) or result["__typename"]

@@ -1,0 +1,147 @@
+"""Language, entities, key phrases and sentiment by AWS Comprehend.
+
+Its limits: 25 documents of 5,000 bytes of UTF-8 a call, all in one language
+(https://docs.aws.amazon.com/comprehend/latest/dg/guidelines-and-limits.html).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from transcription_dagster.aws import aws_client, aws_errors
+from transcription_dagster.insights.analyser import Entity, Insights, KeyPhrase, Language, Sentiment
+from transcription_dagster.insights.text_pieces import Piece, cut
+
+MAX_BYTES = 5_000
+MAX_DOCUMENTS = 25
+LANGUAGES = frozenset({"en", "es", "fr", "de", "it", "pt", "ar", "hi", "ja", "ko", "zh", "zh-TW"})
+_MOODS = ("Positive", "Negative", "Neutral", "Mixed")
+
+
+class Result(NamedTuple):
+    """What Comprehend says of a piece."""
+
+    piece: Piece
+    found: Mapping[str, Any]
+
+
+class ComprehendAnalyser:
+    """Asks Comprehend about a text, piece by piece, and puts the answers together again.
+
+    Raises `ServiceRefused` or `ServiceUnavailable` when Comprehend answers nothing at all; pieces that it could not
+    analyse, asked again once, are named in the notes.
+    """
+
+    name = "comprehend"
+
+    def analyse(self, text: str, language: str) -> Insights:
+        """Analyse the text in the language that Comprehend finds in most of it, else in `language`."""
+        pieces = [piece for piece in cut(text, MAX_BYTES) if piece.text.strip()]
+        if not pieces:
+            return Insights(self.name, notes=("There is no text to analyse.",))
+        notes: list[str] = []
+        languages = merge_languages(self._ask("detect_dominant_language", pieces, notes))
+        main_language = languages[0].code if languages else language
+        code = supported_language(main_language)
+        if code is None:
+            notes.append(f"Comprehend does not find entities, key phrases and sentiment in {main_language!r}.")
+            return Insights(self.name, languages, notes=tuple(notes))
+        return Insights(
+            analyser=self.name,
+            languages=languages,
+            entities=merge_entities(self._ask("detect_entities", pieces, notes, code)),
+            key_phrases=merge_key_phrases(self._ask("detect_key_phrases", pieces, notes, code)),
+            sentiment=merge_sentiments(self._ask("detect_sentiment", pieces, notes, code)),
+            notes=tuple(notes),
+        )
+
+    def _ask(
+        self, operation: str, pieces: Sequence[Piece], notes: list[str], language: str | None = None
+    ) -> Sequence[Result]:
+        found, failed = self._ask_once(operation, pieces, language)
+        if failed:
+            again, failed = self._ask_once(operation, [piece for piece, _ in failed], language)
+            found = sorted([*found, *again], key=lambda result: result.piece.start)
+        notes += (
+            f"{operation} failed for the characters {piece.start} to {piece.end}: {error}" for piece, error in failed
+        )
+        return found
+
+    def _ask_once(
+        self, operation: str, pieces: Sequence[Piece], language: str | None
+    ) -> tuple[list[Result], list[tuple[Piece, str]]]:
+        found: list[Result] = []
+        failed: list[tuple[Piece, str]] = []
+        in_language = {"LanguageCode": language} if language else {}
+        for first in range(0, len(pieces), MAX_DOCUMENTS):
+            batch = pieces[first : first + MAX_DOCUMENTS]
+            with aws_errors(f"Could not {operation.replace('_', ' ')} with Comprehend"):
+                call: Callable[..., Any] = getattr(self._client, f"batch_{operation}")
+                answer = call(TextList=[piece.text for piece in batch], **in_language)
+            found += (Result(batch[result["Index"]], result) for result in answer["ResultList"])
+            failed += (
+                (batch[error["Index"]], f"{error.get('ErrorMessage', '')} ({error.get('ErrorCode', '')})")
+                for error in answer["ErrorList"]
+            )
+        return found, failed
+
+    @cached_property
+    def _client(self) -> Any:
+        return aws_client("comprehend", retries="adaptive")
+
+
+def supported_language(code: str) -> str | None:
+    """Comprehend's name of a language, `pt` for `pt-BR`; None for one that it analyses nothing in but the language."""
+    return next((name for name in (code, code.partition("-")[0]) if name in LANGUAGES), None)
+
+
+def merge_languages(results: Sequence[Result]) -> tuple[Language, ...]:
+    """The share of each language in the whole: the scores of the pieces, weighed by their lengths."""
+    shares: Counter[str] = Counter()
+    total = sum(len(piece.text) for piece, _ in results)
+    for piece, found in results:
+        for language in found["Languages"]:
+            shares[language["LanguageCode"]] += language["Score"] * len(piece.text) / total
+    return tuple(Language(code, share) for code, share in shares.most_common())
+
+
+def merge_entities(results: Sequence[Result]) -> tuple[Entity, ...]:
+    """The entities of all pieces, at their places in the whole text."""
+    return tuple(
+        Entity(
+            text=entity["Text"],
+            type=entity["Type"],
+            score=entity["Score"],
+            begin=piece.start + entity["BeginOffset"],
+            end=piece.start + entity["EndOffset"],
+        )
+        for piece, found in results
+        for entity in found["Entities"]
+    )
+
+
+def merge_key_phrases(results: Sequence[Result]) -> tuple[KeyPhrase, ...]:
+    """The key phrases of all pieces, at their places in the whole text."""
+    return tuple(
+        KeyPhrase(
+            phrase["Text"], phrase["Score"], piece.start + phrase["BeginOffset"], piece.start + phrase["EndOffset"]
+        )
+        for piece, found in results
+        for phrase in found["KeyPhrases"]
+    )
+
+
+def merge_sentiments(results: Sequence[Result]) -> Sentiment | None:
+    """The mean of the pieces' scores, weighed by their lengths, and the mood that leads; None without any."""
+    total = sum(len(piece.text) for piece, _ in results)
+    if not total:
+        return None
+    means = {
+        mood: sum(found["SentimentScore"][mood] * len(piece.text) for piece, found in results) / total
+        for mood in _MOODS
+    }
+    leading = max(_MOODS, key=lambda mood: means[mood])
+    return Sentiment(leading.upper(), *(means[mood] for mood in _MOODS))

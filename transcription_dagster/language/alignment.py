@@ -1,0 +1,143 @@
+"""Two wordings of the same speech laid side by side, word by word."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from rapidfuzz import fuzz
+from rapidfuzz.distance import Levenshtein
+
+from transcription_dagster.language.alignment_parts import Part, cut, evenly
+from transcription_dagster.language.boundaries import is_unspaced
+from transcription_dagster.language.spelling import fold
+
+#: Letters in common, in percent, from which on one wording counts as a correction of another. Unrelated English
+#: sentences have some 45.
+_CORRECTION = 60.0
+
+#: Words of a changed stretch that are compared at once.
+_COMPARED_WORDS = 2_000
+
+#: Marks and closing punctuation stay with the character before them, opening punctuation with the one after it.
+_CHARACTER = re.compile(r"[「『（【〈《“‘(\[]*[^\W_](?:[^\w\s「『（【〈《“‘(\[]|[\u0e30-\u0e4e\u0eb0-\u0ece])*|\S")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word of a text, and whether it stands without a space before it."""
+
+    text: str
+    glued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Old words `old_first` up to `old_stop` that became new words `new_first` up to `new_stop`."""
+
+    same: bool
+    old_first: int
+    old_stop: int
+    new_first: int
+    new_stop: int
+
+
+def tokenize(text: str) -> list[Token]:
+    """The words of a text; in a script without spaces, each character with the marks that belong to it.
+
+    A line break within such a script joins, as it does where the text was only wrapped.
+    """
+    tokens: list[Token] = []
+    for line in text.splitlines():
+        for position, chunk in enumerate(line.split()):
+            joins = position == 0 and bool(tokens) and is_unspaced(tokens[-1].text[-1]) and is_unspaced(chunk[0])
+            for number, part in enumerate(_parts(chunk)):
+                tokens.append(Token(part, glued=number > 0 or joins))
+    return tokens
+
+
+def _parts(chunk: str) -> Iterator[str]:
+    """A chunk without spaces, cut after each character that needs none."""
+    if chunk.isascii() or not any(is_unspaced(character) for character in chunk):
+        yield chunk
+        return
+    spaced = ""
+    for part in _CHARACTER.findall(chunk):
+        if any(is_unspaced(character) and character.isalnum() for character in part):
+            if spaced:
+                yield spaced
+            yield part
+            spaced = ""
+        else:
+            spaced += part
+    if spaced:
+        yield spaced
+
+
+def align(old: Sequence[str], new: Sequence[str]) -> list[Block]:
+    """Align two wordings by the fewest words changed (Levenshtein), case and punctuation aside.
+
+    The blocks cover both in order; blocks that are the same and blocks that changed alternate. Long texts are aligned
+    part by part (`alignment_parts.cut`), because the search is a single native call that no other thread runs beside.
+    """
+    numbers: dict[str, int] = {}
+    folded: dict[str, int] = {}
+
+    def number(text: str) -> int:
+        if text not in folded:
+            folded[text] = numbers.setdefault(fold(text) or text, len(numbers))
+        return folded[text]
+
+    old_numbers, new_numbers = [number(text) for text in old], [number(text) for text in new]
+    blocks: list[Block] = []
+    for part in cut(old_numbers, new_numbers):
+        for change in Levenshtein.opcodes(old_numbers[part.old_slice], new_numbers[part.new_slice]):
+            same = change.tag == "equal"
+            old_first, new_first = part.old_first + change.src_start, part.new_first + change.dest_start
+            if blocks and same == blocks[-1].same:
+                last = blocks.pop()
+                old_first, new_first = last.old_first, last.new_first
+            old_stop, new_stop = part.old_first + change.src_end, part.new_first + change.dest_end
+            blocks.append(Block(same, old_first, old_stop, new_first, new_stop))
+    return blocks
+
+
+def related_share(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block]) -> float:
+    """How much of the longer wording is the same in the other or plainly a correction of it, by letters, 0 to 1."""
+    total = max(_letters(old), _letters(new))
+    if not total:
+        return 1.0
+    related = 0
+    for block in blocks:
+        # What became something else over thousands of words is compared by stretches: one is short enough for one call.
+        whole = Part(block.old_first, block.old_stop, block.new_first, block.new_stop)
+        for part in [whole] if block.same else evenly(whole, _COMPARED_WORDS):
+            before, after = old[part.old_slice], new[part.new_slice]
+            if block.same or fuzz.ratio(_joined(before), _joined(after)) >= _CORRECTION:
+                related += max(_letters(before), _letters(after))
+    return min(1.0, related / total)
+
+
+def _joined(words: Sequence[str]) -> str:
+    return "".join(words).casefold()
+
+
+def _letters(words: Sequence[str]) -> int:
+    return sum(len(word) for word in words)
+
+
+def counterparts(old: Sequence[str], new: Sequence[str]) -> list[int]:
+    """For each new word, the old word that it stands for where some words became others: by its share of the letters.
+
+    `old` is not empty. Equally many words stand for each other one by one; the answer never goes backward.
+    """
+    if len(old) == len(new):
+        return list(range(len(old)))
+    old_ends = list(accumulate(len(word) for word in old))
+    new_ends = list(accumulate(len(word) for word in new))
+    scale = old_ends[-1] / new_ends[-1] if new else 0.0
+    middles = ((end - len(word) / 2) * scale for end, word in zip(new_ends, new, strict=True))
+    return [min(bisect_right(old_ends, middle), len(old) - 1) for middle in middles]

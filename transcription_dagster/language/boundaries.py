@@ -1,0 +1,158 @@
+"""How well a text can be broken between two words: at sentences, clauses and pauses, not inside names or numbers.
+
+The order of preference is that of the subtitling guides (Netflix, BBC): after punctuation first, then before
+conjunctions and prepositions, never between an article and its noun, within a name or within a number.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from transcription_dagster.language.function_words import (
+    CONJUNCTIONS,
+    FUNCTION_WORDS,
+    NAME_LINKS,
+    NUMBER_WORDS,
+    TITLES,
+    UNITS,
+)
+from transcription_dagster.language.writing_rules import MONTH_NAMES, abbreviates, abbreviation, never_apart
+from transcription_dagster.model import Word
+
+#: Costs of a break, cheapest first. Only their order and rough distance matter.
+SENTENCE_END = 0.0
+LONG_PAUSE = 1.5
+CLAUSE_END = 3.0
+BEFORE_CONJUNCTION = 4.5
+PAUSE = 5.0
+BEFORE_FUNCTION_WORD = 6.0
+ANYWHERE = 9.0
+AFTER_FUNCTION_WORD = 15.0
+INSIDE_NAME_OR_NUMBER = 32.0
+INSIDE_WORD = 80.0
+#: Where a script or language forbids it: dearer than anything but a line that is too wide.
+FORBIDDEN = 400.0
+
+#: Seconds of silence that count as a pause, and as a pause as good as a full stop.
+PAUSE_SECONDS = 0.35
+LONG_PAUSE_SECONDS = 1.0
+
+_CLOSERS = "\"'”’»)]}」』）】〉》"
+_SENTENCE_MARKS = "!?。！？｡؟۔।॥។။"
+_CLAUSE_MARKS = ",;:—–、，；：،؛၊"
+_CORE = re.compile(r"^\W+|\W+$")
+#: Thai, Lao, Tibetan, Burmese, Khmer, Chinese and Japanese, full-width punctuation included; Korean has spaces.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """What a word looks like, whatever stands around it."""
+
+    core: str
+    full_stop: bool
+    stop: bool
+    sentence_mark: bool
+    clause_mark: bool
+    capitalised: bool
+    lower_start: bool
+    number: bool
+    function_word: bool
+    unspaced_start: bool
+    unspaced_end: bool
+
+
+def is_unspaced(character: str) -> bool:
+    """Whether a character belongs to a script that puts no space between words."""
+    return _UNSPACED.match(character) is not None
+
+
+@lru_cache(maxsize=65536)
+def _token(text: str) -> _Token:
+    core = _CORE.sub("", text)
+    low = core.lower()
+    bare = text.rstrip(_CLOSERS)
+    mark = bare[-1:]
+    return _Token(
+        core=low,
+        full_stop=mark == "…" or (mark == "." and not abbreviation(low)),
+        stop=mark == ".",
+        sentence_mark=mark != "" and mark in _SENTENCE_MARKS,
+        clause_mark=mark != "" and mark in _CLAUSE_MARKS,
+        capitalised=core[:1].isupper(),
+        lower_start=core[:1].islower(),
+        number=any(character.isdigit() for character in core) or low in NUMBER_WORDS,
+        function_word=low in FUNCTION_WORDS,
+        unspaced_start=is_unspaced(text[:1]),
+        unspaced_end=is_unspaced(text[-1:]),
+    )
+
+
+def closes_sentence(text: str) -> bool:
+    """Whether a word's own punctuation ends a sentence, whatever follows it."""
+    token = _token(text)
+    return token.sentence_mark or token.full_stop
+
+
+def ends_sentence(before: Word, after: Word | None) -> bool:
+    """Whether a sentence ends between two neighbouring words; the last word of a text ends one."""
+    if after is None:
+        return True
+    token = _token(before.text)
+    if never_apart(before.text, after.text):
+        return False
+    if token.sentence_mark:
+        return True
+    follows = _token(after.text)
+    if not token.full_stop or (token.stop and abbreviates(token.core, follows.core)):
+        return False
+    return not follows.lower_start and not _inside_word(before, after)
+
+
+def break_cost(before: Word, after: Word) -> float:
+    """What it costs to end a line or a cue between two neighbouring words: 0 at the end of a sentence, and upwards."""
+    if never_apart(before.text, after.text):
+        return FORBIDDEN
+    if _inside_word(before, after):
+        return INSIDE_WORD
+    if ends_sentence(before, after):
+        return SENTENCE_END
+    token = _token(before.text)
+    if token.stop and abbreviates(token.core, _token(after.text).core):
+        return INSIDE_NAME_OR_NUMBER
+    cost = CLAUSE_END if token.clause_mark or token.full_stop else _plain_cost(token, _token(after.text))
+    pause = after.start - before.end
+    if pause >= LONG_PAUSE_SECONDS:
+        return min(cost, LONG_PAUSE)
+    return min(cost, PAUSE) if pause >= PAUSE_SECONDS else cost
+
+
+def _inside_word(before: Word, after: Word) -> bool:
+    return after.glued and not (_token(before.text).unspaced_end or _token(after.text).unspaced_start)
+
+
+def _plain_cost(before: _Token, after: _Token) -> float:
+    """The cost between two words that no punctuation parts."""
+    if _one_name(before, after) or _one_number(before, after):
+        return INSIDE_NAME_OR_NUMBER
+    if before.function_word or before.number or (before.capitalised and after.core in NAME_LINKS):
+        return AFTER_FUNCTION_WORD
+    if after.core in CONJUNCTIONS:
+        return BEFORE_CONJUNCTION
+    return BEFORE_FUNCTION_WORD if after.function_word else ANYWHERE
+
+
+def _one_name(before: _Token, after: _Token) -> bool:
+    if not after.capitalised or after.function_word:
+        return False
+    return before.core in TITLES or (before.capitalised and not before.function_word)
+
+
+def _one_number(before: _Token, after: _Token) -> bool:
+    if before.number:
+        return after.number or after.core in UNITS or after.core in MONTH_NAMES
+    return after.number and before.core in MONTH_NAMES

@@ -1,0 +1,126 @@
+"""What each script and language asks of the end of a line, in one place.
+
+Marks that begin or end no line: Unicode's line breaking algorithm (UAX #14: classes CL, EX, NS, CJ and OP), the
+Japanese rules of JIS X 4051 (kinsoku) and French typography's spaced marks. Abbreviations: those that Unicode's CLDR
+lists as suppressions of sentence breaks for English, German, French, Spanish, Italian and Portuguese, and the usual
+ones of letters, dates and references.
+"""
+
+from __future__ import annotations
+
+import regex
+
+from transcription_dagster.language.function_words import MONTHS, word_set
+
+#: Marks that stand at no line's beginning, also as words of their own: closing punctuation and small letters.
+_NEVER_FIRST = frozenset(
+    "!%),.:;?]}»›…‼⁇⁈⁉。．，、：；！？」』】）〕〉》〙〗〟｠”’%％‰℃・･ー゠〜～ヽヾゝゞ々〻"
+    "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ"
+    "｡｣､ｧｨｩｪｫｬｭｮｯｰﾞﾟ؟،؛۔।॥၊။។៕៖ៗๆฯ"
+)
+#: Marks that stand at no line's end.
+_NEVER_LAST = frozenset("([{«‹‘“„‚「『【（〔〈《〘〖〝｟¿¡＄￥£€#")
+_MARKS_ONLY = regex.compile(r"[^\w\s♩♪♫♬]+")
+#: Vowel signs of Thai and Lao that are letters to Unicode, and go with the consonant before them (ะ า ำ ๅ) or after.
+_FOLLOWS = frozenset("ะาำๅະາຳ")
+_LEADS = frozenset("เแโใไເແໂໃໄ")
+_CLUSTER = regex.compile(r"\X")
+#: Signs that stack the consonant after them below the one before (virama of Burmese and Khmer).
+_STACKERS = frozenset("\u1039\u17d2")
+#: Thai and Khmer marks of repetition and abbreviation, which are letters to Unicode.
+_REPEATS = frozenset("ๆฯៗ")
+
+#: Written with a full stop, and always followed by what they belong to: a name, a number.
+BEFORE_NAMES = word_set(
+    "mr mrs ms dr prof st ste sen gov gen col capt cpt lt sgt cpl maj cmdr adm rev hon pres rep fr sr mt "
+    "mts ft pt messrs mme mlle mm pr sra srta srs dra dña dn hr hrn frl ing dipl sigra dott dottssa avv "
+    "d.h z.b u.a s.o v.a i.d.r o.ä e.g i.e cf viz bzw ca vgl resp inkl exkl ggf evtl sog bspw p.ej av bd "
+    "blvd"
+)
+BEFORE_NUMBERS = word_set(
+    "no nos nr vol vols ch chap fig figs p pp pg pág págs art arts sec secs par para n núm nº abs bd s "
+    "ziff kap tel jan feb mar apr jun jul aug sep sept oct nov dec okt dez mär ene abr ago dic janv févr "
+    "avr juil déc gen mag giu lug ott mon tue tues wed thu thur thurs fri sat sun approx circa est apt rm "
+    "ext op bl v"
+)
+#: May end a sentence or not: the capital after them decides nothing, so that only a pause or a mark does.
+ANYWHERE = word_set(
+    "jr vs etc inc ltd co corp bros ave blvd rd st sq u.s u.k u.n e.u a.m p.m ph.d m.d b.a m.a b.sc m.sc "
+    "d.c usw u.s.w usf etw n.chr v.chr ud uds dept est"
+)
+#: Parts of abbreviations in two words: "z. B.", "d. h.", "p. ej.", "n. Chr.".
+_PAIRS = word_set("z.b d.h u.a s.o i.d v.a o.ä z.t u.u i.a z.zt n.chr v.chr p.ej p.ex s.u a.d e.v s.a j.-c")
+#: Languages that write an ordinal as a number with a full stop: "3. Oktober", "2. svetová".
+ORDINAL_MONTHS = word_set(
+    "april august september november januar jänner februar märz mai juni juli oktober dezember leden "
+    "března dubna května června července srpna září října listopadu prosince januára februára marca "
+    "apríla mája júna júla augusta septembra októbra novembra decembra tammikuuta helmikuuta maaliskuuta "
+    "huhtikuuta toukokuuta kesäkuuta heinäkuuta elokuuta syyskuuta lokakuuta marraskuuta joulukuuta mars "
+    "maj oktober sierpnia"
+)
+_ORDINAL_NOUNS = word_set(
+    "jahrhundert jahrhunderts mal klasse stock platz tag geburtstag kapitel weltkrieg bundesliga auflage etage"
+)
+MONTH_NAMES = (
+    MONTHS
+    | ORDINAL_MONTHS
+    | word_set(
+        "janvier février avril juin juillet août septembre octobre novembre décembre enero febrero marzo "
+        "abril mayo junio julio agosto septiembre octubre noviembre diciembre gennaio febbraio aprile maggio "
+        "giugno luglio settembre ottobre dicembre janeiro fevereiro março maio junho julho setembro outubro "
+        "novembro dezembro"
+    )
+)
+
+_SHORT_MONTHS = word_set("jan feb mar apr jun jul aug sep sept oct nov dec okt dez")
+
+
+def abbreviation(word: str) -> bool:
+    """Whether a full stop after the word, which is in lower case, says nothing about a sentence's end."""
+    return word in BEFORE_NAMES or word in ANYWHERE or (len(word) == 1 and word.isalpha() and word != "i")
+
+
+def never_apart(before: str, after: str) -> bool:
+    """Whether no line or cue may end between two neighbouring words, whatever else speaks for it."""
+    return (
+        _begins_no_line(after)
+        or _ends_no_line(before)
+        or before[-1:] in _LEADS
+        or after[:1] in _FOLLOWS
+        or before[-1:] in _STACKERS
+        or _one_cluster(before, after)
+        or (before[-1:].isdigit() and after[:1] in "%‰°")
+    )
+
+
+def _one_cluster(before: str, after: str) -> bool:
+    """Whether the last character of one word and the first of the next are one to a reader (a grapheme cluster)."""
+    if before.isascii() and after[:1].isascii():
+        return False
+    tail = before[-16:] + after[:1]
+    return [cluster.end() for cluster in _CLUSTER.finditer(tail)][-2:-1] != [len(tail) - 1]
+
+
+def _begins_no_line(text: str) -> bool:
+    first = text[:1]
+    if first not in _NEVER_FIRST:
+        return False
+    # ".NET", "…and" and the German "»Ja«" may begin a line; a mark alone, or of a script without spaces, may not.
+    return first > "\u2fff" or first in _REPEATS or _MARKS_ONLY.fullmatch(text) is not None
+
+
+def _ends_no_line(text: str) -> bool:
+    last = text[-1:]
+    return last in _NEVER_LAST and (last > "\u2fff" or _MARKS_ONLY.fullmatch(text) is not None)
+
+
+def abbreviates(before: str, after: str) -> bool:
+    """Whether the full stop that ends `before` belongs to it and to what follows: "No." "5", "z." "B.", "3." "Oktober".
+
+    Both are the words without punctuation round them, in lower case.
+    """
+    if before in BEFORE_NUMBERS and (after[:1].isdigit() or after in MONTH_NAMES or after in _SHORT_MONTHS):
+        return True
+    if before.isdigit() and len(before) <= 2 and (after in ORDINAL_MONTHS or after in _ORDINAL_NOUNS):
+        return True
+    return before in BEFORE_NAMES or f"{before}.{after}" in _PAIRS

@@ -1,0 +1,33 @@
+"""What a run worker asks a GPU executor to encode, as it crosses the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transcription_dagster.model import Cue, recording_id
+from transcription_dagster.pool.inference_client import SpeechRequest, request_key
+from transcription_dagster.pool.names import EMBED_TASK
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """The captions of one recording, to be cut into chunks and encoded; the answer holds both."""
+
+    recording: str
+    #: The embedding model's name.
+    model: str
+    cues: tuple[Cue, ...]
+
+    def for_queue(self, *, run_id: str, queue: str) -> SpeechRequest:
+        """The request as it is queued for the run `run_id`, which its retries share."""
+        content = asdict(self)
+        key = request_key(run_id=run_id, task=EMBED_TASK, **content)
+        return SpeechRequest(key, EMBED_TASK, self.recording, run_id, queue, content)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> EmbeddingRequest:
+        """The request as `for_queue` wrote it."""
+        cues = tuple(Cue(cue["start_ms"], cue["end_ms"], tuple(cue["lines"])) for cue in content["cues"])
+        return cls(recording_id(content["recording"]), content["model"], cues)

@@ -1,0 +1,193 @@
+"""Ask a GPU executor for work and wait for the answer, from a run worker's step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from procrastinate.exceptions import AlreadyEnqueued
+from psycopg.types.json import Jsonb
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from transcription_dagster import errors
+from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError, TransientError
+from transcription_dagster.pool import inference_requests
+from transcription_dagster.pool.names import SPEECH_CHANNEL, speech_key
+from transcription_dagster.pool.queue import connect, database_errors, jobs
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between looks at a request when no notification comes.
+_LOOK_SECONDS = 5.0
+
+#: Waiting for the database to come back, longer than a restart of Postgres or a fail-over takes.
+_patiently = retry(
+    retry=retry_if_exception_type(DatabaseUnavailable),
+    wait=wait_exponential_jitter(multiplier=0.2, max=10),
+    stop=stop_after_delay(600),
+    reraise=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechRequest:
+    """Work for a GPU executor. Requests with the same key are the same work."""
+
+    key: str
+    #: The task that does it.
+    task: str
+    recording: str
+    #: The run that all retries of this request go back to.
+    run_id: str
+    queue: str
+    #: What the task needs, as JSON.
+    request: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechAnswer:
+    """What an executor answered, and what it cost."""
+
+    result: Mapping[str, Any]
+    #: Seconds that the request waited for an executor.
+    waited_seconds: float
+    #: Seconds that the last executor worked on it.
+    gpu_seconds: float
+    #: Who tried, in order: executor, start, how it ended.
+    attempts: tuple[Mapping[str, Any], ...]
+
+
+def request_key(**parts: object) -> str:
+    """A key that is the same for the same work: the SHA-256 of the parts as canonical JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class SpeechClient:
+    """Puts requests on the GPU queue and waits for their answers; holds no connection between calls."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @_patiently
+    def ask(self, request: SpeechRequest) -> None:
+        """Queue `request`, unless the same work waits, is under way or is done already."""
+        with database_errors(), connect(self._url) as connection:
+            parameters = {
+                "key": request.key,
+                "task": request.task,
+                "recording": request.recording,
+                "run_id": request.run_id,
+                "queue": request.queue,
+                "request": Jsonb(dict(request.request)),
+            }
+            connection.execute(inference_requests.ASK, parameters)
+            row = connection.execute(inference_requests.FIND, {"key": request.key}).fetchone()
+            if row and row["state"] in ("queued", "doing"):
+                self._queue_job(connection, request)
+
+    def wait(self, request: SpeechRequest, *, on_event: Callable[[str], None]) -> SpeechAnswer:
+        """Wait until an executor answers; `on_event` is told each change worth a line in the run's log.
+
+        Raises the error class that the executor reported. A database that goes away is waited for.
+        """
+        said = 0
+        while True:
+            try:
+                with database_errors(), connect(self._url) as connection:
+                    connection.execute(f"LISTEN {SPEECH_CHANNEL}")
+                    while True:
+                        row = connection.execute(inference_requests.FIND, {"key": request.key}).fetchone()
+                        if row is None:
+                            raise TransientError("the speech request is gone from the database; run the step again")
+                        lines = _history(row["attempts"])
+                        for line in lines[said:]:
+                            on_event(line)
+                        said = len(lines)
+                        if row["state"] == "done":
+                            return _answer(row)
+                        if row["state"] == "failed":
+                            raise _error(row)
+                        if not _notified(connection, request.key):
+                            self._queue_job(connection, request)
+            except DatabaseUnavailable:
+                on_event("The database does not answer; waiting for it.")
+                self._wait_for_database()
+
+    @_patiently
+    def withdraw(self, key: str) -> None:
+        """Take a request back: off the queue, or aborted at its next window."""
+        with database_errors(), connect(self._url) as connection:
+            withdraw(connection, key)
+
+    @_patiently
+    def _wait_for_database(self) -> None:
+        connect(self._url).close()
+
+    def _queue_job(self, connection: psycopg.Connection[Any], request: SpeechRequest) -> None:
+        """Put the request's job on its queue if it is not there: also one that was lost with a crash."""
+        name = speech_key(request.key)
+        if connection.execute(inference_requests.LIVE_JOB, {"key": name}).fetchone():
+            return
+        task = jobs.configure_task(
+            request.task, allow_unknown=True, queue=request.queue, lock=name, queueing_lock=name, connection=connection
+        )
+        try:
+            task.defer(key=request.key)
+        except AlreadyEnqueued:
+            logger.debug("speech request %s was queued by another", request.key)
+
+
+def withdraw(connection: psycopg.Connection[Any], key: str) -> None:
+    """Mark the request as withdrawn and abort its job, wherever it is."""
+    connection.execute(inference_requests.WITHDRAW, {"key": key})
+    job = connection.execute(inference_requests.LIVE_JOB, {"key": speech_key(key)}).fetchone()
+    if job:
+        jobs.job_manager.cancel_job_by_id(job["id"], abort=True, connection=connection)
+
+
+def withdraw_run(url: str, run_id: str) -> int:
+    """Withdraw every request of a run and of those that started over from it; returns how many there were."""
+    with database_errors(), connect(url) as connection:
+        keys = [row["key"] for row in connection.execute(inference_requests.OF_RUN, {"run_id": run_id})]
+        for key in keys:
+            withdraw(connection, key)
+    return len(keys)
+
+
+def release_answers(url: str, run_id: str) -> None:
+    """Drop what executors answered to a run that succeeded; a later run that asks for the same has it done again."""
+    with database_errors(), connect(url) as connection:
+        connection.execute(inference_requests.RELEASE, {"run_id": run_id})
+
+
+def _notified(connection: psycopg.Connection[Any], key: str) -> bool:
+    """Wait for a notification about `key`; False when none came in time."""
+    return any(notice.payload == key for notice in connection.notifies(timeout=_LOOK_SECONDS, stop_after=1))
+
+
+def _history(attempts: list[dict[str, Any]]) -> list[str]:
+    """What is worth a line of the run's log; only lines at the end are added later."""
+    lines = []
+    for number, attempt in enumerate(attempts, start=1):
+        lines.append(f"Attempt {number} begins on {attempt['executor']}.")
+        ended = attempt["ended"]
+        # The last one's end, good or bad, is the step's.
+        if ended and ended != "done" and not ended.startswith("failed: "):
+            lines.append(f"Attempt {number} on {attempt['executor']}: {ended}.")
+    return lines
+
+
+def _answer(row: Mapping[str, Any]) -> SpeechAnswer:
+    if row["result"] is None:
+        raise TransientError("the answer was released when another run with it succeeded; run the step again")
+    return SpeechAnswer(row["result"], row["waited_seconds"], row["gpu_seconds"] or 0.0, tuple(row["attempts"]))
+
+
+def _error(row: Mapping[str, Any]) -> TranscriptionError:
+    known = getattr(errors, row["error_class"] or "", TransientError)
+    return known(row["error"])

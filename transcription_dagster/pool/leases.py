@@ -1,0 +1,183 @@
+"""What a worker has taken off the queue, and whether it is still its own.
+
+A worker that was silent for long may have lost its jobs to others. A lease names one taking of a job: it is void as
+soon as the job went back to its queue, whoever takes it next. Ends of jobs that are reported under a void lease are
+refused in the statement itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, LiteralString
+
+import procrastinate
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
+
+from transcription_dagster.pool.queue import connect, database_errors, patiently
+from transcription_dagster.pool.worker_registry import give_back
+
+logger = logging.getLogger(__name__)
+
+_GATE_LOOK_SECONDS = 0.05
+
+#: A job that is in the hands of the worker that took it under this lease, and stays there until the statement is over.
+MINE: Final = """
+WITH mine AS MATERIALIZED (
+   SELECT id FROM procrastinate_jobs
+    WHERE id = %(job_id)s AND status = 'doing' AND worker_id = %(worker_id)s AND attempts = %(attempts)s
+      FOR UPDATE)
+"""
+
+_FINISH: Final = MINE + "SELECT id, procrastinate_finish_job_v1(id, %(status)s, %(delete_job)s) FROM mine"  # noqa: S608  constants
+#: Without a date: one would be compared with another machine's clock.
+_RETRY: Final = MINE + "SELECT id, procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM mine"  # noqa: S608  constants
+_HELD: Final = MINE + "SELECT id FROM mine"  # noqa: S608  constants
+
+_ALL_HELD: Final = "SELECT id, attempts FROM procrastinate_jobs WHERE worker_id = %(worker_id)s AND status = 'doing'"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One taking of one job by one worker."""
+
+    job_id: int
+    worker_id: int
+    #: How often the job had gone back to its queue before.
+    attempts: int
+
+    def parameters(self) -> dict[str, int]:
+        """The parameters of `MINE`."""
+        return {"job_id": self.job_id, "worker_id": self.worker_id, "attempts": self.attempts}
+
+    def __str__(self) -> str:
+        return f"{self.job_id}.{self.attempts}.{self.worker_id}"
+
+
+@patiently
+def is_valid(url: str, lease: Lease) -> bool:
+    """Whether the job is still in the hands of the worker that took it. Waits for a database that is away."""
+    with database_errors(), connect(url) as connection:
+        return connection.execute(_HELD, lease.parameters()).fetchone() is not None
+
+
+@dataclass(slots=True)
+class Holding:
+    """A job in a worker's hands."""
+
+    lease: Lease
+    #: When the lease was last known to be valid, by `awake_clock`.
+    confirmed_at: float
+    #: The task that does the work, once it has begun.
+    task: asyncio.Task[object] | None = None
+    #: Whether the job's end is being written.
+    ending: bool = False
+    #: Whether the job was taken away.
+    lost: bool = False
+
+
+def awake_clock() -> float:
+    """Seconds that go on while the machine is suspended, where the system has such a clock."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
+@dataclass(eq=False)
+class Hands:
+    """The jobs that this process has taken and not ended."""
+
+    holdings: dict[int, Holding] = field(default_factory=dict)
+    #: Jobs that are marked as ours, or lie in our hands, while nobody works on them: at the last look.
+    _suspected: set[int] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.holdings)
+
+    async def reconcile(self, app: procrastinate.App, worker_id: int) -> list[Holding]:
+        """Compare what is in hand with what the queue says is ours; returns the jobs that were taken away.
+
+        An answer that was lost with a connection leaves a job marked as ours that we know nothing of, and a task that
+        was cancelled before its first step one that nobody works on: such a job is given back at the second look.
+        """
+        before, asked_at = dict(self.holdings), awake_clock()
+        rows = await app.connector.execute_query_all_async(_ALL_HELD, worker_id=worker_id)
+        ours = {row["id"]: row["attempts"] for row in rows}
+        taken = [holding for job_id, holding in before.items() if self._was_taken(job_id, holding, ours)]
+        for job_id, holding in before.items():
+            if ours.get(job_id) == holding.lease.attempts:
+                holding.confirmed_at = asked_at
+        idle = {
+            job_id
+            for job_id in ours
+            if (holding := self.holdings.get(job_id)) is None or (holding.task is None and not holding.ending)
+        }
+        for job_id in sorted(idle & self._suspected):
+            await give_back(app, job_id, worker_id, ours[job_id])
+            self.holdings.pop(job_id, None)
+        self._suspected = idle - self._suspected
+        return taken
+
+    def _was_taken(self, job_id: int, holding: Holding, ours: dict[int, int]) -> bool:
+        gone = ours.get(job_id) != holding.lease.attempts
+        if not gone or holding.ending or holding.lost or self.holdings.get(job_id) is not holding:
+            return False
+        holding.lost = True
+        return True
+
+
+class LeasingJobManager(JobManager):
+    """Takes a job only when it may, remembers its lease, and reports its end under that lease alone."""
+
+    def __init__(
+        self, app: procrastinate.App, hands: Hands, *, may_take: Callable[[], bool], is_over: Callable[[], bool]
+    ) -> None:
+        """`may_take` says whether another job may be taken now, `is_over` whether none will be taken any more."""
+        super().__init__(app.connector)
+        self._hands = hands
+        self._may_take = may_take
+        self._is_over = is_over
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+        while not self._may_take():
+            if self._is_over():
+                return None
+            await asyncio.sleep(_GATE_LOOK_SECONDS)
+        asked_at = awake_clock()
+        job = await super().fetch_job(queues, worker_id)
+        if job is not None and job.id is not None:
+            self._hands.holdings[job.id] = Holding(Lease(job.id, worker_id, job.attempts), asked_at)
+        return job
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+        await self._end(job, _FINISH, status=status.value, delete_job=delete_job)
+
+    async def retry_job(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        await self._end(job, _RETRY)
+
+    async def _end(self, job: Job, statement: LiteralString, **arguments: object) -> None:
+        assert job.id is not None  # noqa: S101  it came from the queue
+        holding = self._hands.holdings.get(job.id)
+        if holding is None:
+            logger.warning("job %d is not this worker's any more: its end is not reported", job.id)
+            return
+        holding.ending = True
+        try:
+            rows = await self.connector.execute_query_all_async(statement, **holding.lease.parameters(), **arguments)
+        finally:
+            self._hands.holdings.pop(job.id, None)
+        if not rows:
+            logger.warning(
+                "job %d was taken from this worker: its end is not reported", job.id, extra={"action": "fenced"}
+            )

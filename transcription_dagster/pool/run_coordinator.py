@@ -1,0 +1,121 @@
+"""Dagster's run queue with limits that follow the pool: as many GPU runs in flight as its executors can feed on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.run_coordinator.base import SubmitRunContext
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator, RunQueueConfig
+from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster._serdes import ConfigurableClassData
+
+from transcription_dagster.errors import DatabaseUnavailable, InvalidGpu
+from transcription_dagster.pool.devices import CPU_EXECUTORS, GPUS, checked_pin, pinned_device
+from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
+from transcription_dagster.pool.state import PoolReader, PoolStatus
+from transcription_dagster.settings import load_settings
+
+logger = logging.getLogger(__name__)
+
+#: How often the daemon looks at the queue: the finest step its loop knows.
+DEQUEUE_SECONDS = 0.5
+
+
+class GpuRunCoordinator(QueuedRunCoordinator):
+    """Tags runs that need a GPU, and lets out of the queue what run workers and executors that live now can take."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(inst_data=inst_data)
+        settings = load_settings()
+        self._url = settings.require_database_url()
+        self._runs_per_gpu = settings.runs_per_gpu
+        self._pool = PoolReader(stale_seconds=settings.stale_seconds, beat_seconds=settings.heartbeat_seconds)
+        self._last_said: str | None = None
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> GpuRunCoordinator:
+        return cls(inst_data=inst_data)
+
+    @property
+    def dequeue_interval_seconds(self) -> float:  # type: ignore[override]  # Dagster declares whole seconds, and takes any number
+        return DEQUEUE_SECONDS
+
+    def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+        """Queue the run, tagged `transcription/gpu` if a step of its plan needs a GPU.
+
+        Raises `InvalidGpu` for a run that is pinned to a GPU that no executor has.
+        """
+        run = context.dagster_run
+        asked = (run.tags or {}).get(GPU_TAG)
+        tag = asked
+        if asked is not None:
+            tag = self._checked_pin(run.run_id, asked)
+        elif self._needs_gpu(run):
+            tag = ANY_GPU
+        if tag is not None and tag != asked:
+            self._instance.add_run_tags(run.run_id, {GPU_TAG: tag})
+            context = context._replace(dagster_run=run.with_tags({**(run.tags or {}), GPU_TAG: tag}))
+        return super().submit_run(context)
+
+    def _checked_pin(self, run_id: str, asked: str) -> str:
+        # Also what executors ran on until lately: one may be restarting.
+        workers = self._pool.read(self._url).workers
+        devices = {pinned_device(worker.device) for worker in workers if worker.kind == "gpu" and worker.device}
+        try:
+            return checked_pin(asked, devices)
+        except InvalidGpu:
+            # Dagster reports the run failed, and would start it over to be refused again.
+            self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
+            raise
+
+    def get_run_queue_config(self) -> RunQueueConfig:
+        """The limits for this moment; asked for at each look at the queue."""
+        try:
+            pool = self._pool.read(self._url)
+        except DatabaseUnavailable as error:
+            self._say(f"Cannot read the pool, so nothing is launched: {error}")
+            return queue_limits(PoolStatus((), {}), self._runs_per_gpu)
+        executors, workers = len(pool.alive("gpu")), len(pool.alive("run"))
+        self._say(f"{workers} run workers and {executors} executors are alive.")
+        return queue_limits(pool, self._runs_per_gpu)
+
+    def _needs_gpu(self, run: DagsterRun) -> bool:
+        if run.execution_plan_snapshot_id is None:
+            return False
+        plan = self._instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+        to_execute = set(plan.step_keys_to_execute)
+        return any(step.key in to_execute and GPU_TAG in (step.tags or {}) for step in plan.steps)
+
+    def _say(self, message: str) -> None:
+        """Log what changed, not every look."""
+        if message != self._last_said:
+            logger.info(message)
+            self._last_said = message
+
+
+def queue_limits(pool: PoolStatus, runs_per_gpu: int) -> RunQueueConfig:
+    """The run queue's limits for a pool: a launched run has a worker, a GPU run an executor that will come to it.
+
+    Limits of zero keep runs in the queue: with no executor alive, GPU runs stay QUEUED and others go on.
+    """
+    executors = pool.alive("gpu")
+    there = [pinned_device(worker.device or "") for worker in executors]
+    # A limit of zero holds the runs that are pinned to a device whose executor is away.
+    pinned = [
+        {"key": GPU_TAG, "value": device, "limit": runs_per_gpu * there.count(device)}
+        for device in sorted({*there, *GPUS, *CPU_EXECUTORS})
+    ]
+    return RunQueueConfig(
+        max_concurrent_runs=len(pool.alive("run")),
+        tag_concurrency_limits=[{"key": GPU_TAG, "limit": runs_per_gpu * len(executors)}, *pinned],
+    )

@@ -1,0 +1,161 @@
+"""Dagster's run launcher for the pool: a launched run is a job on the queue `runs`, and no process is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import DagsterRunStatus
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.events import EngineEventData
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
+from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.storage.tags import PRIORITY_TAG
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from procrastinate.exceptions import AlreadyEnqueued
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from transcription_dagster.errors import DatabaseUnavailable
+from transcription_dagster.pool.liveness import Judge
+from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_key
+from transcription_dagster.pool.queue import connect, database_errors, jobs
+from transcription_dagster.pool.run_groups import withdraw_requests
+from transcription_dagster.pool.state import RunJob, find_run_job
+from transcription_dagster.settings import load_settings
+
+#: Seconds between the run monitor's looks at a run, as `dagster.yaml` says.
+_MONITOR_SECONDS = 5.0
+
+#: An error of a launch fails the run for good, so a database that restarts is waited for.
+_patiently = retry(
+    retry=retry_if_exception_type(DatabaseUnavailable),
+    wait=wait_exponential_jitter(multiplier=0.2, max=5),
+    stop=stop_after_delay(120),
+    reraise=True,
+)
+
+
+class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
+    """Puts runs on the queue that run workers pull from, and answers for them from the queue's heartbeats."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        self._inst_data = inst_data
+        settings = load_settings()
+        self._url = settings.require_database_url()
+        self._judge = Judge(
+            stale_seconds=settings.stale_seconds,
+            beat_seconds=settings.heartbeat_seconds,
+            look_seconds=_MONITOR_SECONDS,
+        )
+        super().__init__()
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        return self._inst_data
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> WorkerPoolRunLauncher:
+        return cls(inst_data=inst_data)
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Queue the run. Its id is the job's key, so that launching it twice queues it once."""
+        run = context.dagster_run
+        job_id = self._queue(run)
+        if job_id is not None:
+            self._instance.report_engine_event(
+                f"Queued for the run workers as job {job_id}.",
+                run,
+                EngineEventData({"job": job_id}),
+                cls=self.__class__,
+            )
+
+    @_patiently
+    def _queue(self, run: DagsterRun) -> int | None:
+        key = run_key(run.run_id)
+        with database_errors(), connect(self._url) as connection:
+            task = jobs.configure_task(
+                EXECUTE_RUN_TASK,
+                allow_unknown=True,
+                queue=RUNS_QUEUE,
+                queueing_lock=key,
+                lock=key,
+                priority=_priority(run),
+                connection=connection,
+            )
+            try:
+                return task.defer(run_id=run.run_id)
+            except AlreadyEnqueued:
+                return None
+
+    def terminate(self, run_id: str) -> bool:
+        """Cancel the run wherever it is: waiting for a worker, at work, or waiting for a GPU.
+
+        A run that is at work ends when its worker says so. If that worker is dead, the run monitor ends the run.
+        """
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceling(run)
+        if not self._cancel(run):
+            self._instance.report_run_canceled(run)
+        return True
+
+    @_patiently
+    def _cancel(self, run: DagsterRun) -> bool:
+        """Take back the run's job and what it asked of the executors; whether its worker will say that it ended."""
+        with database_errors():
+            job = self._find(run.run_id)
+            if job is not None and job.status in ("todo", "doing"):
+                # Before its requests: a step that heard of their end first would fail, and the run with it.
+                with connect(self._url) as connection:
+                    jobs.job_manager.cancel_job_by_id(job.id, abort=True, connection=connection)
+            withdraw_requests(self._instance, self._url, run)
+        return job is not None and job.status == "doing"
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Whether the run's worker lives. The run monitor fails a run on anything but RUNNING."""
+        job = self._find(run.run_id)
+        dead = job is not None and job.sign is not None and bool(self._judge.look([job.sign]))
+        return _health(run, job, dead=dead)
+
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        job = self._find(run.run_id)
+        if job is None:
+            return "The queue holds no job of this run."
+        return f"Job {job.id} is {job.status}" + (f" on {job.worker}." if job.worker else ".")
+
+    def _find(self, run_id: str) -> RunJob | None:
+        with database_errors(), connect(self._url) as connection:
+            return find_run_job(connection, run_id)
+
+
+def _health(run: DagsterRun, job: RunJob | None, *, dead: bool) -> CheckRunHealthResult:
+    if job is None:
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the queue holds no job of this run")
+    if dead:
+        return CheckRunHealthResult(
+            WorkerStatus.FAILED, f"worker {job.worker or '(gone)'} fell silent", run_worker_id=job.worker
+        )
+    if job.status in ("todo", "doing"):
+        # A job that was given back waits for a worker that will say what became of the run.
+        return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=job.worker)
+    if run.status is DagsterRunStatus.STARTED:
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"its job ended ({job.status}), but the run did not")
+    return CheckRunHealthResult(WorkerStatus.SUCCESS)
+
+
+def _priority(run: DagsterRun) -> int:
+    try:
+        return int(run.tags.get(PRIORITY_TAG, "0"))
+    except ValueError:
+        return 0

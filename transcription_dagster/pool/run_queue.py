@@ -1,0 +1,54 @@
+"""The front of Dagster's run queue: the runs that a look at it could launch, found without reading those behind them.
+
+At each look, twice a second, Dagster's daemon reads every run that waits, sorts them by priority, and takes those that
+its limits allow. The limits are on all runs and on the values of the tag `transcription/gpu`, so only the first runs
+with each value of the tag can be taken: an index keeps them at hand.
+
+The index reads the tags from the run as Dagster stores it (`runs.run_body`, JSON as `json.dumps` writes it): its table
+of tags cannot be ordered together with its table of runs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.storage.tags import PRIORITY_TAG
+
+from transcription_dagster.pool.names import GPU_TAG
+
+#: Runs with each value of the tag that a look may take. More than that many waiting run workers is rare, and what one
+#: look leaves the next one takes.
+FRONT_RUNS: Final = 40
+
+#: What the daemon asks the storage for.
+WAITING: Final = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
+
+_GPU = f"""coalesce(substring(run_body from '"{GPU_TAG}": "([^"]*)"'), '')"""
+#: As Dagster reads it: what is no number counts as 0.
+_PRIORITY = f"""CAST(coalesce(substring(run_body from '"{PRIORITY_TAG}": "([-+]?[0-9]{{1,9}})"'), '0') AS integer)"""
+
+_INDEX: Final = f"""
+CREATE INDEX IF NOT EXISTS transcription_run_queue ON runs (({_GPU}), ({_PRIORITY}) DESC, id) WHERE status = 'QUEUED'
+"""
+
+#: The values of the tag are found one after the other, each by a step in the index.
+FRONT: Final = f"""
+WITH RECURSIVE kinds (gpu) AS (
+    (SELECT {_GPU} FROM runs WHERE status = 'QUEUED' ORDER BY {_GPU} LIMIT 1)
+    UNION ALL
+    SELECT (SELECT {_GPU} FROM runs WHERE status = 'QUEUED' AND {_GPU} > kinds.gpu ORDER BY {_GPU} LIMIT 1)
+      FROM kinds WHERE kinds.gpu IS NOT NULL
+)
+SELECT front.run_id FROM kinds CROSS JOIN LATERAL (
+    SELECT run_id FROM runs WHERE status = 'QUEUED' AND {_GPU} = kinds.gpu
+     ORDER BY {_PRIORITY} DESC, id LIMIT {FRONT_RUNS}
+) AS front WHERE kinds.gpu IS NOT NULL
+"""  # noqa: S608  constants of this module alone
+
+
+def index_run_queue(url: str) -> None:
+    """Make the index; Dagster's tables have to be there."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_INDEX)

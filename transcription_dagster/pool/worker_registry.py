@@ -1,0 +1,194 @@
+"""A worker's slot in the pool: taking it, keeping it, and the jobs that its last worker or a dead one left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Protocol
+
+import procrastinate
+from procrastinate.exceptions import UniqueViolation
+
+from transcription_dagster.errors import StackError
+from transcription_dagster.pool.liveness import Identity, Judge, Sign
+
+logger = logging.getLogger(__name__)
+
+_OCCUPANT = "SELECT token, beats::text AS beat, host, place, pid FROM transcription_workers WHERE name = %(name)s"
+
+#: Take the slot if it is free, or still held by the worker that was found dead.
+_CLAIM = """
+INSERT INTO transcription_workers AS w (name, kind, host, pid, place, token, state)
+VALUES (%(name)s, %(kind)s, %(host)s, %(pid)s, %(place)s, %(token)s, 'starting')
+ON CONFLICT (name) DO UPDATE SET
+   (kind, host, pid, place, token, state, worker_id, device, model, recording, progress, jobs, model_loads, last_error,
+    beats, started_at, seen_at)
+ = (excluded.kind, excluded.host, excluded.pid, excluded.place, excluded.token, excluded.state, NULL, NULL, NULL, NULL,
+    NULL, 0, 0, NULL, 0, now(), now())
+ WHERE w.token IS NOT DISTINCT FROM %(occupant)s
+RETURNING token
+"""
+
+#: No row comes back when another worker has the slot.
+_PUBLISH = """
+INSERT INTO transcription_workers AS w
+       (name, kind, host, pid, place, token, worker_id, device, model, state, recording, progress, jobs, model_loads,
+        last_error, beats)
+VALUES (%(name)s, %(kind)s, %(host)s, %(pid)s, %(place)s, %(token)s, %(worker_id)s, %(device)s, %(model)s, %(state)s,
+        %(recording)s, %(progress)s, %(jobs)s, %(model_loads)s, %(last_error)s, 1)
+ON CONFLICT (name) DO UPDATE SET
+   (worker_id, device, model, state, recording, progress, jobs, model_loads, last_error, beats, seen_at)
+ = (excluded.worker_id, excluded.device, excluded.model, excluded.state, excluded.recording, excluded.progress,
+    excluded.jobs, excluded.model_loads, excluded.last_error, w.beats + 1, now())
+ WHERE w.token = excluded.token
+RETURNING beats
+"""
+
+_LEAVE = "DELETE FROM transcription_workers WHERE name = %(name)s AND token = %(token)s"
+
+_LEFT_BEHIND = """
+SELECT j.id, j.worker_id, j.attempts FROM procrastinate_jobs j JOIN transcription_workers w ON w.worker_id = j.worker_id
+ WHERE w.name = %(name)s AND j.status = 'doing'
+"""
+
+#: A worker that has not said who it is yet is known by the queue's own heartbeat.
+_TAKEN_BY_OTHERS = """
+SELECT j.id, j.worker_id, j.attempts, w.place, w.pid, coalesce(w.beats::text, p.last_heartbeat::text) AS beat
+  FROM procrastinate_jobs j
+  LEFT JOIN procrastinate_workers p ON p.id = j.worker_id
+  LEFT JOIN transcription_workers w ON w.worker_id = j.worker_id
+ WHERE j.status = 'doing' AND j.worker_id IS DISTINCT FROM %(own)s
+"""
+
+#: Give a job back unless it ended, went to another worker, or its worker was heard meanwhile. No date is set, which a
+#: clock that is set back would make the job wait for.
+_GIVE_BACK = """
+WITH orphan AS MATERIALIZED (
+   SELECT j.id FROM procrastinate_jobs j
+     LEFT JOIN procrastinate_workers p ON p.id = j.worker_id
+     LEFT JOIN transcription_workers w ON w.worker_id = j.worker_id
+    WHERE j.id = %(id)s AND j.status = 'doing' AND j.attempts = %(attempts)s
+      AND j.worker_id IS NOT DISTINCT FROM %(worker_id)s
+      AND (%(beat)s::text IS NULL OR coalesce(w.beats::text, p.last_heartbeat::text) IS NOT DISTINCT FROM %(beat)s)
+      FOR UPDATE OF j)
+SELECT id, procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM orphan
+"""
+
+#: Workers that died long ago are not shown any more.
+_FORGET = "DELETE FROM transcription_workers WHERE seen_at < now() - interval '10 minutes'"
+
+
+class Describes(Protocol):
+    """What `publish` reads off a worker."""
+
+    name: str
+    kind: Any
+    device: str | None
+    model: str | None
+    state: Any
+    recording: str | None
+    progress: float | None
+    jobs: int
+    model_loads: int
+    last_error: str | None
+    worker_id: int | None
+    identity: Identity
+
+
+async def take(app: procrastinate.App, state: Describes, *, stale_seconds: float, beat_seconds: float) -> None:
+    """Take the slot `state.name`, and give back the jobs of its last worker.
+
+    A last worker that did not leave is watched until it is heard or dead. Raises `StackError` when it is alive.
+    """
+    judge = Judge(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
+    watched = False
+    while (occupant := await _occupant(app, state.name)) is not None:
+        worker = occupant["token"] or ""
+        dead = judge.look([Sign(worker, occupant["beat"], occupant["place"], occupant["pid"])])
+        if judge.hears(worker):
+            raise StackError(
+                f"worker {state.name} runs already, as process {occupant['pid']} on {occupant['host']}; stop it first"
+            )
+        if dead:
+            break
+        if not watched:
+            logger.info("watching whether the last worker of the slot %s is alive", state.name)
+            watched = True
+        await asyncio.sleep(beat_seconds / 4)
+    # Before the claim, which hides whose jobs they were.
+    await release_jobs(app, state.name)
+    claimed = await app.connector.execute_query_all_async(
+        _CLAIM,
+        name=state.name,
+        kind=state.kind,
+        occupant=occupant["token"] if occupant else None,
+        **_who(state.identity),
+    )
+    if not claimed:
+        raise StackError(f"another process has just become worker {state.name}; every worker needs a slot of its own")
+    await app.connector.execute_query_async(_FORGET)
+
+
+async def leave(app: procrastinate.App, state: Describes) -> None:
+    """Give the slot up, unless another worker has it by now."""
+    await app.connector.execute_query_async(_LEAVE, name=state.name, token=state.identity.token)
+
+
+async def publish(app: procrastinate.App, state: Describes) -> bool:
+    """Write the worker's row, which is a beat; False when another worker has taken the slot."""
+    described = {field: getattr(state, field) for field in Describes.__annotations__ if field != "identity"}
+    rows = await app.connector.execute_query_all_async(_PUBLISH, **_who(state.identity), **described)
+    return bool(rows)
+
+
+async def release_jobs(app: procrastinate.App, name: str) -> None:
+    """Give back what the slot's last process had taken."""
+    for row in await app.connector.execute_query_all_async(_LEFT_BEHIND, name=name):
+        await give_back(app, row["id"], row["worker_id"], row["attempts"])
+
+
+async def give_back(
+    app: procrastinate.App, job_id: int, worker_id: int | None, attempts: int, *, beat: str | None = None
+) -> None:
+    """Give a lost worker's job back to its queue.
+
+    Does nothing if the job is not in that worker's hands any more, or if the worker's beat is another than `beat`.
+    """
+    try:
+        rows = await app.connector.execute_query_all_async(
+            _GIVE_BACK, id=job_id, worker_id=worker_id, attempts=attempts, beat=beat
+        )
+    except UniqueViolation:
+        logger.info("job %d needs no rescue: the same work waits on its queue", job_id)
+        return
+    if rows:
+        logger.warning("gave job %d of a lost worker back to its queue", job_id, extra={"action": "rescue"})
+
+
+class DeathWatch:
+    """Gives back the jobs of dead workers, of all but its own."""
+
+    def __init__(self, app: procrastinate.App, *, stale_seconds: float, beat_seconds: float) -> None:
+        """To be looked with every `beat_seconds`; see `Judge` for when a worker is dead."""
+        self._app = app
+        self._judge = Judge(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
+
+    async def look(self, own: int | None) -> None:
+        """Give orphaned jobs back to their queues; `own` is the watcher's worker id."""
+        rows = await self._app.connector.execute_query_all_async(_TAKEN_BY_OTHERS, own=own)
+        # A worker that is struck off the list leaves nothing but its job to be known by.
+        workers = {row["id"]: str(row["worker_id"] or f"of job {row['id']}") for row in rows}
+        signs = {workers[row["id"]]: Sign(workers[row["id"]], row["beat"], row["place"], row["pid"]) for row in rows}
+        dead = self._judge.look(signs.values())
+        for row in rows:
+            if workers[row["id"]] in dead:
+                await give_back(self._app, row["id"], row["worker_id"], row["attempts"], beat=row["beat"])
+
+
+async def _occupant(app: procrastinate.App, name: str) -> dict[str, Any] | None:
+    rows = await app.connector.execute_query_all_async(_OCCUPANT, name=name)
+    return rows[0] if rows else None
+
+
+def _who(identity: Identity) -> dict[str, object]:
+    return {"host": identity.host, "pid": identity.pid, "place": identity.place, "token": identity.token}

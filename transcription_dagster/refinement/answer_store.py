@@ -1,0 +1,62 @@
+"""The replies that were bought from Claude: what each cost, and its text, to be used again for the same question."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, or_, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.forgotten import is_forgotten
+from transcription_dagster.database.tables import ClaudeAnswerRow, SpendingRow
+from transcription_dagster.refinement.messages import MessageReply, Usage
+
+_answer = ClaudeAnswerRow.__table__.c
+
+#: After this a reply that could not be used no longer keeps anybody from asking again.
+_UNUSABLE_FOR = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PaidReply:
+    """A reply and what it cost."""
+
+    recording: str
+    #: Of the request (`accounts.request_digest`); None where it is no longer known, and the reply cannot be kept.
+    digest: str | None
+    model: str
+    reply: MessageReply
+    #: None at an unknown price.
+    dollars: float | None
+    #: Whether edits could be read from it.
+    usable: bool
+
+
+def kept_replies(engine: Engine, digests: Collection[str]) -> dict[str, MessageReply]:
+    """Return the replies that were paid for, by the digest of their request, for whichever recording they were."""
+    still_counts = or_(_answer.usable, _answer.answered_at > func.now() - _UNUSABLE_FOR)
+    statement = select(_answer.digest, _answer.reply).where(_answer.digest.in_(list(digests)), still_counts)
+    with transaction(engine) as connection:
+        return {digest: _reply(document) for digest, document in connection.execute(statement)}
+
+
+def enter_reply(connection: Connection, paid: PaidReply) -> None:
+    """Enter what a reply cost, and keep it unless its recording was forgotten meanwhile."""
+    usage = asdict(paid.reply.usage)
+    entry = {"recording": paid.recording, "model": paid.model, "dollars": paid.dollars, "usage": usage}
+    connection.execute(insert(SpendingRow).values(entry))
+    if paid.digest is None or is_forgotten(connection, paid.recording):
+        return
+    document = asdict(paid.reply)
+    document["text"] = document["text"].replace("\0", "")
+    values = {"reply": document, "usable": paid.usable, "answered_at": func.now()}
+    statement = upsert(ClaudeAnswerRow).values(recording=paid.recording, digest=paid.digest, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["recording", "digest"], set_=values))
+
+
+def _reply(document: Mapping[str, Any]) -> MessageReply:
+    return MessageReply(**{**document, "usage": Usage(**document["usage"])})

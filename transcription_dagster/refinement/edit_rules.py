@@ -1,0 +1,182 @@
+"""What each kind of edit may do to the words it replaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from transcription_dagster.language.common_words import is_common
+from transcription_dagster.language.meaning import Knowledge, names_in, negations_in, numbers_in, starts_sentence
+from transcription_dagster.language.spelling import letters, similarity, tokens
+from transcription_dagster.model import Edit, Word
+
+KINDS = ("vocabulary", "punctuation", "casing", "mishearing", "disfluency")
+
+#: Sounds that carry no meaning in any of the languages listed, and those that are words in another: German says
+#: "er" and "um" and means it.
+_HESITATIONS = frozenset(["ah", "eh", "hm", "hmm", "mhm", "mmm", "uh", "uhh", "uhm", "umm"])
+_HESITATIONS_OF = {
+    "en": frozenset(["um", "er", "erm", "mm"]),
+    "de": frozenset(["äh", "ähm", "öh", "öhm"]),
+    "fr": frozenset(["euh", "heu"]),
+    "es": frozenset(["em"]),
+    "it": frozenset(["ehm"]),
+}
+_FILLER_PHRASES = {"en": (("you", "know"), ("i", "mean"))}
+#: How far ahead a repeated beginning, as in "we went, we went home", finds its repetition.
+_REPETITION_REACH = 4
+#: Words that an edit may have more than what it replaces: "gonna" is "going to".
+_EXTRA_WORDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An edit at its place, and what its words were and would be."""
+
+    edit: Edit
+    words: Sequence[Word]
+    knowledge: Knowledge
+    min_similarity: float
+    #: ISO 639-1, or BCP 47.
+    language: str
+
+    @property
+    def replaced(self) -> Sequence[Word]:
+        return self.words[self.edit.first : self.edit.last + 1]
+
+    @property
+    def heard(self) -> tuple[str, ...]:
+        return tokens(self.edit.old)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        return tokens(self.edit.new)
+
+    def changed(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The folded words without those that are alike at both ends."""
+        heard, written = self.heard, self.written
+        start = 0
+        while start < min(len(heard), len(written)) and heard[start] == written[start]:
+            start += 1
+        stop = 0
+        while stop < min(len(heard), len(written)) - start and heard[-1 - stop] == written[-1 - stop]:
+            stop += 1
+        return heard[start : len(heard) - stop], written[start : len(written) - stop]
+
+
+def changes_words(edit: Edit) -> bool:
+    """Tell whether an edit changes what was said, not only its case, punctuation and spaces."""
+    return letters(edit.old) != letters(edit.new)
+
+
+def fault(case: Case) -> str | None:
+    """Say why an edit must not be made; None if it may. Its words have been found at its place before."""
+    if not changes_words(case.edit):
+        return None
+    return _RULES[case.edit.kind](case)
+
+
+def _surface(case: Case) -> str | None:
+    return f"changes words under the name of {case.edit.kind}"
+
+
+def _disfluency(case: Case) -> str | None:
+    removed = _removed(case.heard, case.written)
+    if removed is None:
+        return "adds or changes words under the name of disfluency"
+    if numbers_in(case.heard) != numbers_in(case.written):
+        return "changes a number"
+    following = [token for word in case.words[case.edit.last + 1 :][:_REPETITION_REACH] for token in tokens(word.text)]
+    spoken = [*case.heard, *following]
+    spared = [spoken[place] for place in removed if not _means_nothing(spoken, place, case.language)]
+    return f"removes speech: {' '.join(spared)}" if spared else None
+
+
+def _vocabulary(case: Case) -> str | None:
+    heard, written = case.changed()
+    terms = case.knowledge.terms_in(case.written)
+    if not terms:
+        return "names no term of the vocabulary"
+    if not any(set(term) & set(written) for term in terms):
+        return "changes other words than the term"
+    own = {token for term in terms for token in term}
+    if not set(written) <= own | set(heard):
+        return "adds words that are not the term's"
+    if any(case.knowledge.is_variant(heard, term) for term in terms):
+        return None
+    if numbers_in(heard) - numbers_in(written):
+        return "changes a number"
+    if negations_in(heard) != negations_in(written):
+        return "turns a statement round"
+    if is_common(heard):
+        return "replaces common words that the vocabulary does not list"
+    return _unlike(case, heard, written)
+
+
+def _mishearing(case: Case) -> str | None:
+    heard, written = case.changed()
+    if not heard:
+        return "adds words that were not said"
+    if not written:
+        return "removes speech"
+    if len(written) > len(heard) + _EXTRA_WORDS:
+        return "adds words that were not said"
+    return _unlike(case, heard, written) or _changed_meaning(case)
+
+
+def _unlike(case: Case, heard: Sequence[str], written: Sequence[str]) -> str | None:
+    likeness = similarity(" ".join(heard), " ".join(written))
+    return None if likeness >= case.min_similarity else f"sounds unlike what was said ({likeness:.2f})"
+
+
+def _changed_meaning(case: Case) -> str | None:
+    heard, written = case.heard, case.written
+    vouched = {token for term in case.knowledge.terms_in(written) for token in term}
+    if numbers_in(heard) - numbers_in(written) or numbers_in(written) - numbers_in(heard) - numbers_in(vouched):
+        return "changes a number"
+    if negations_in(heard) != negations_in(written):
+        return "turns a statement round"
+    opens = starts_sentence(case.words, case.edit.first)
+    new_words = [Word(text, 0.0, 0.0) for text in case.edit.new.split()]
+    old = names_in(case.replaced, case.knowledge, opens_sentence=opens)
+    new = names_in(new_words, case.knowledge, opens_sentence=opens)
+    if old - new and not new - old and not vouched:
+        return f"removes a name: {', '.join(sorted(old - new))}"
+    first, last = case.edit.first, case.edit.last
+    unknown = {name for name in new - old - vouched if not case.knowledge.is_used_elsewhere(name, first, last)}
+    return f"brings in a name: {', '.join(sorted(unknown))}" if unknown else None
+
+
+_RULES: Mapping[str, Callable[[Case], str | None]] = {
+    "vocabulary": _vocabulary,
+    "punctuation": _surface,
+    "casing": _surface,
+    "mishearing": _mishearing,
+    "disfluency": _disfluency,
+}
+
+
+def _removed(heard: Sequence[str], written: Sequence[str]) -> list[int] | None:
+    """The places in `heard` whose words `written` leaves out; None unless leaving out is all it does.
+
+    Words are matched from the end, so that of a repetition the first is what was left out.
+    """
+    removed: list[int] = []
+    remaining = list(written)
+    for place in range(len(heard) - 1, -1, -1):
+        if remaining and remaining[-1] == heard[place]:
+            remaining.pop()
+        else:
+            removed.append(place)
+    return None if remaining else removed[::-1]
+
+
+def _means_nothing(spoken: Sequence[str], place: int, language: str) -> bool:
+    primary = language.split("-")[0].lower()
+    token = spoken[place]
+    if token in _HESITATIONS or token in _HESITATIONS_OF.get(primary, ()):
+        return True
+    if token in spoken[place + 1 : place + 1 + _REPETITION_REACH]:
+        return True
+    around = (tuple(spoken[place : place + 2]), tuple(spoken[max(place - 1, 0) : place + 1]))
+    return any(phrase in around for phrase in _FILLER_PHRASES.get(primary, ()))

@@ -1,0 +1,88 @@
+"""Long transcripts in overlapping windows, and their edits joined so that no seam shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from transcription_dagster.language.boundaries import ends_sentence
+from transcription_dagster.model import Edit, Word
+
+#: Share of a window, at its end, in which the end of a sentence is looked for.
+_SLACK = 0.1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """The words `first` up to, not including, `stop`."""
+
+    first: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.first
+
+
+def make_windows(words: Sequence[Word], size: int, overlap: int) -> list[Window]:
+    """Cut `words` into windows of nearly equal length, at most `size` words, that overlap by `overlap` words.
+
+    A window ends with a sentence where one ends near its limit. `overlap` has to be less than half of `size`.
+    """
+    if not 0 <= overlap < size / 2:
+        raise ValueError(f"an overlap of {overlap} does not fit windows of {size} words")
+    windows: list[Window] = []
+    first = 0
+    while first < len(words) and (not windows or windows[-1].stop < len(words)):
+        remaining = len(words) - first
+        count = max(math.ceil((remaining - overlap) / (size - overlap)), 1)
+        stop = _stop(words, first, math.ceil((remaining - overlap) / count) + overlap)
+        windows.append(Window(first, stop))
+        first = max(stop - overlap, first + 1)
+    return windows
+
+
+def split_window(words: Sequence[Word], window: Window) -> list[Window]:
+    """Return the window's two halves, parted at a sentence if one ends near its middle."""
+    middle = _stop(words[: window.stop], window.first, max(len(window) * 11 // 20, 1))
+    return [half for half in (Window(window.first, middle), Window(middle, window.stop)) if len(half)]
+
+
+def join_edits(proposals: Mapping[Window, Sequence[Edit]]) -> list[Edit]:
+    """Return every window's edits, each place taken from the window in which it is most central.
+
+    A window knows least about the words at its edges. Windows that gave no answer do not count, and an edit that its
+    window places outside itself stays: where it belongs, only its words can tell.
+    """
+    windows = sorted(proposals)
+    return [
+        edit for window in windows for edit in proposals[window] if _owns(window, (edit.first + edit.last) / 2, windows)
+    ]
+
+
+def join_places(places: Mapping[Window, Sequence[int]]) -> list[int]:
+    """Return the indices that every window names of its own words, each from the window where it is most central."""
+    windows = sorted(places)
+    return [
+        place
+        for window in windows
+        for place in places[window]
+        if window.first <= place < window.stop and _owns(window, place, windows)
+    ]
+
+
+def _stop(words: Sequence[Word], first: int, size: int) -> int:
+    limit = min(first + size, len(words))
+    if limit == len(words):
+        return limit
+    earliest = max(limit - int(size * _SLACK), first + 1)
+    ends = (stop for stop in range(limit, earliest - 1, -1) if ends_sentence(words[stop - 1], words[stop]))
+    return next(ends, limit)
+
+
+def _owns(window: Window, place: float, windows: Sequence[Window]) -> bool:
+    """Tell whether no other window has `place` farther from its edges; the earlier one has it where two are equal."""
+    if not window.first <= place < window.stop:
+        return True
+    around = (other for other in windows if other.first <= place < other.stop)
+    return window == max(around, key=lambda other: min(place - other.first, other.stop - place))

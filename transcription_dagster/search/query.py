@@ -1,0 +1,211 @@
+"""Hybrid search: the chunks that share the query's words and those that share its meaning, fused by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    text,
+    union_all,
+)
+
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.tables import SCHEMA, ChunkRow, RecordingRow
+from transcription_dagster.model import recording_id
+from transcription_dagster.search import embedding_models
+from transcription_dagster.search.embedding_models import EmbeddingModel
+from transcription_dagster.search.query_words import is_unspaced, snippet_of, web_query
+
+#: What stands before and after a match in a snippet; speech holds neither.
+MATCH_START, MATCH_END = "⟦", "⟧"
+
+#: Reciprocal rank fusion: a chunk scores the sum of 1 / (K + rank) over the lists it is in. K as in Cormack, Clarke
+#: and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
+_FUSION_K = 60
+
+#: How many matches of the words are ranked. A query that more chunks than this contain says too little for their
+#: order to matter, and ranking hundreds of thousands of rows would take seconds.
+_RANKED_MATCHES = 1000
+
+#: How many neighbours the index keeps in sight while it looks for the nearest; more finds more and takes longer.
+_VECTOR_EFFORT = 120
+_LARGEST_EFFORT = 1000
+#: How many rows the index may look at in all when a filter drops most of them.
+_MAX_SCANNED_ROWS = 40_000
+
+_HEADLINE = f"StartSel={MATCH_START}, StopSel={MATCH_END}, MaxWords=30, MinWords=15, MaxFragments=1"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The meaning of a query, and the model that knows it."""
+
+    model: EmbeddingModel
+    vector: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A place in a recording that answers a query; times in seconds."""
+
+    recording: str
+    title: str | None
+    start: float
+    end: float
+    text: str
+    #: The part of `text` around the match, with `MATCH_START` and `MATCH_END` about each word that matched.
+    snippet: str
+    score: float
+
+
+def search(
+    engine: Engine,
+    query: str,
+    embedding: Embedding | None = None,
+    *,
+    limit: int = 10,
+    language: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    recording: str | None = None,
+) -> list[Hit]:
+    """Return the best answers to `query`, best first.
+
+    `query` may hold "quoted phrases", `or` and `-excluded` words, as Postgres' `websearch_to_tsquery` reads them.
+    Without `embedding`, or when no recording is embedded with its model, the words alone decide. `language` is a code
+    such as `en`, which finds `en-US` too; `since` is inclusive and `until` is not, and both mean the source's
+    modification time, or where that is unknown the time of registration.
+    """
+    with transaction(engine) as connection:
+        languages = _languages(connection, language)
+        if not languages:
+            return []
+        filters = _filters(languages if language else (), since, until, recording)
+        depth = 5 * limit
+        queries = _queries(query, languages)
+        lists = [_by_words(queries, filters, depth)]
+        model_id = embedding_models.find(connection, embedding.model) if embedding else None
+        if embedding and model_id is not None:
+            lists.append(_by_meaning(embedding, model_id, filters, depth))
+        connection.execute(_SCAN_SETTINGS, {"effort": str(min(max(depth, _VECTOR_EFFORT), _LARGEST_EFFORT))})
+        hits = [Hit(*row) for row in connection.execute(_hits(_fused(lists, limit), queries))]
+    return [
+        replace(hit, snippet=snippet_of(hit.text, query, MATCH_START, MATCH_END)) if is_unspaced(hit.text) else hit
+        for hit in hits
+    ]
+
+
+#: Settings of this transaction only. Plans are made for the values at hand: a plan for any value can neither choose a
+#: partial index nor know what a filter leaves. There is an index for every condition, and one is always the better
+#: way: the planner, which does not count what it costs to look into a `tsvector`, sometimes prefers the whole table.
+_SCAN_SETTINGS = text(
+    f"""
+    SELECT set_config('hnsw.ef_search', :effort, true),
+           set_config('hnsw.iterative_scan', 'relaxed_order', true),
+           set_config('hnsw.max_scan_tuples', '{_MAX_SCANNED_ROWS}', true),
+           set_config('plan_cache_mode', 'force_custom_plan', true),
+           set_config('enable_seqscan', 'off', true)
+    """
+)
+
+#: Every language once, one index look-up each: DISTINCT would read the whole index.
+_LANGUAGES = text(
+    """
+    WITH RECURSIVE found(language) AS (
+        SELECT min(language) FROM transcription_data.transcript_chunks
+        UNION ALL
+        SELECT (SELECT min(language) FROM transcription_data.transcript_chunks WHERE language > found.language)
+        FROM found WHERE found.language IS NOT NULL
+    )
+    SELECT language FROM found WHERE language IS NOT NULL
+    """
+)
+
+
+def _languages(connection: Connection, wanted: str | None) -> list[str]:
+    """The languages there are chunks in: all, or `wanted` and its regional variants, in any case."""
+    present = connection.execute(_LANGUAGES).scalars()
+    return [code for code in present if wanted is None or f"{code}-".lower().startswith(f"{wanted}-".lower())]
+
+
+def _filters(
+    languages: Sequence[str], since: datetime | None, until: datetime | None, recording: str | None
+) -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = []
+    if languages:
+        filters.append(ChunkRow.language.in_(languages))
+    if since is not None:
+        filters.append(ChunkRow.recorded_at >= since)
+    if until is not None:
+        filters.append(ChunkRow.recorded_at < until)
+    if recording is not None:
+        filters.append(ChunkRow.recording == recording_id(recording))
+    return filters
+
+
+def _queries(query: str, languages: Sequence[str]) -> dict[str, ColumnElement[Any]]:
+    """Return the query stemmed for each language, as its chunks are."""
+    configuration = getattr(func, SCHEMA).search_configuration
+    return {code: func.websearch_to_tsquery(configuration(code), web_query(query)) for code in languages}
+
+
+def _by_words(queries: dict[str, ColumnElement[Any]], filters: list[ColumnElement[bool]], depth: int) -> Select[Any]:
+    arms = [and_(ChunkRow.language == code, ChunkRow.words.op("@@")(query)) for code, query in queries.items()]
+    distance = -func.ts_rank_cd(ChunkRow.words, case(queries, value=ChunkRow.language))
+    matches = select(ChunkRow.id, distance.label("distance")).where(or_(*arms), *filters).limit(_RANKED_MATCHES)
+    nearest = select(*matches.subquery().c).order_by("distance").limit(depth)
+    return _places(nearest)
+
+
+def _by_meaning(embedding: Embedding, model_id: int, filters: list[ColumnElement[bool]], depth: int) -> Select[Any]:
+    # The index is over this very cast, and only a limit keeps the planner on it.
+    indexed = cast(ChunkRow.embedding, HALFVEC(embedding.model.dimensions))
+    distance = indexed.cosine_distance(list(embedding.vector))
+    rows = select(ChunkRow.id, distance.label("distance")).where(ChunkRow.model_id == model_id, *filters)
+    return _places(rows.order_by(distance).limit(depth))
+
+
+def _places(nearest: Select[Any]) -> Select[Any]:
+    """The rows of `nearest` (id, distance) as (id, place): 1 for the smallest distance."""
+    rows = nearest.subquery()
+    return select(rows.c.id, func.row_number().over(order_by=(rows.c.distance, rows.c.id)).label("place"))
+
+
+def _fused(lists: Sequence[Select[Any]], limit: int) -> CTE:
+    places = union_all(*lists).subquery()
+    score = func.sum(1.0 / (_FUSION_K + places.c.place))
+    return (
+        select(places.c.id, score.label("score"))
+        .group_by(places.c.id)
+        .order_by(score.desc(), places.c.id)
+        .limit(limit)
+        .cte("fused")
+    )
+
+
+def _hits(fused: CTE, queries: dict[str, ColumnElement[Any]]) -> Select[Any]:
+    configuration = getattr(func, SCHEMA).search_configuration(ChunkRow.language)
+    snippet = func.ts_headline(configuration, ChunkRow.text, case(queries, value=ChunkRow.language), _HEADLINE)
+    return (
+        select(
+            ChunkRow.recording, RecordingRow.title, ChunkRow.start, ChunkRow.end, ChunkRow.text, snippet, fused.c.score
+        )
+        .join(fused, fused.c.id == ChunkRow.id)
+        .join(RecordingRow, RecordingRow.uuid == ChunkRow.recording)
+        .order_by(fused.c.score.desc(), ChunkRow.id)
+    )

@@ -1,0 +1,93 @@
+"""Recordings in a folder of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, MutableSequence, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from time import time
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from transcription_dagster.errors import SourceNotFound
+from transcription_dagster.sources.base import Listing, SourceObject, is_media, recording_of
+
+#: A path below the folder: file names need not be text.
+_Parts = tuple[bytes, ...]
+#: A file that was written so lately may still be being written.
+SETTLE_SECONDS = 5.0
+
+
+class DirectorySource:
+    """Lists the media files below a folder in the order of their names.
+
+    Hidden files and folders, symbolic links, and files changed within the last `SETTLE_SECONDS` are left out.
+    """
+
+    name = "directory"
+    #: Each page reads the names of its whole folder.
+    page_size = 50_000
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = os.fsencode(folder.absolute())
+
+    def list(self, cursor: str | None, limit: int) -> Listing:
+        """The cursor is the relative path of the last file, percent-encoded."""
+        if not os.path.isdir(self._folder):
+            raise SourceNotFound(f"The folder {os.fsdecode(self._folder)} does not exist")
+        after = tuple(unquote_to_bytes(cursor).split(b"/")) if cursor else ()
+        problems: list[str] = []
+        page = tuple(islice(_walk(self._folder, (), after, problems), limit))
+        exhausted = len(page) < limit
+        return Listing(
+            objects=tuple(described for parts in page if (described := self._describe(parts))),
+            cursor=None if exhausted else quote_from_bytes(b"/".join(page[-1])),
+            exhausted=exhausted,
+            problems=tuple(problems),
+        )
+
+    def acknowledge(self, receipts: Sequence[str]) -> None:
+        """A folder wants no acknowledgement."""
+
+    def _describe(self, parts: _Parts) -> SourceObject | None:
+        path = os.path.join(self._folder, *parts)
+        try:
+            status = os.stat(path, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if abs(time() - status.st_mtime) < SETTLE_SECONDS:
+            return None
+        return SourceObject(
+            uuid=recording_of(uri := "file://" + quote_from_bytes(path), os.fsdecode(parts[-1])),
+            uri=uri,
+            size=status.st_size,
+            etag=file_etag(status),
+            modified=datetime.fromtimestamp(status.st_mtime, UTC),
+        )
+
+
+def file_etag(status: os.stat_result) -> str:
+    """What changes when a file on disk is written again."""
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
+
+
+def _walk(folder: bytes, above: _Parts, after: _Parts, problems: MutableSequence[str]) -> Iterator[_Parts]:
+    """Yield the path of each media file below `folder` that comes after the path `after`, as its parts, in order."""
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted(
+                (entry.name, entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False))
+                for entry in scan
+            )
+    except OSError as error:
+        problems.append(f"{os.fsdecode(folder)!r} cannot be listed: {error.strerror}")
+        return
+    for name, is_folder, is_file in entries:
+        parts = (*above, name)
+        if name.startswith(b".") or parts < after[: len(parts)]:
+            continue
+        if is_folder:
+            yield from _walk(os.path.join(folder, name), parts, after, problems)
+        elif is_file and parts > after and is_media(os.fsdecode(name)):
+            yield parts

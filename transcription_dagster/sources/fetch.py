@@ -1,0 +1,115 @@
+"""From a recording's source URI to a file on this machine's disk, and from the settings to the sources they name."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from transcription_dagster.errors import SourceNotFound, SourceRefused, UnusableAudio
+from transcription_dagster.settings import Settings
+from transcription_dagster.sources.base import Source
+from transcription_dagster.sources.directory import DirectorySource, file_etag
+from transcription_dagster.sources.download import Limits, download
+from transcription_dagster.sources.http import WebClient, WebFile
+from transcription_dagster.sources.ib import IbSource
+from transcription_dagster.sources.s3 import S3File, S3Source
+from transcription_dagster.sources.sqs import SqsSource
+from transcription_dagster.urls import shown_url
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedSource:
+    """A source on disk. `path` is the original itself where that already lies on this machine: never remove it."""
+
+    path: Path
+    size: int
+    etag: str
+
+
+def open_sources(settings: Settings) -> Sequence[Source]:
+    """The sources that the settings name; none by default. Nothing is asked of them yet."""
+    sources: list[Source] = []
+    if settings.source_directory:
+        sources.append(DirectorySource(settings.source_directory))
+    if settings.source_s3:
+        sources.append(S3Source(settings.source_s3))
+    if settings.source_sqs:
+        sources.append(SqsSource(settings.source_sqs))
+    if settings.ib_list_url:
+        sources.append(IbSource(settings))
+    return sources
+
+
+def fetch(uri: str, target: Path, settings: Settings) -> FetchedSource:
+    """Bring a source to disk: an absolute path, `file://`, `s3://`, or `https://` of an allowed host.
+
+    A file of this machine is used where it lies; anything else is written to `target`, whole or not at all.
+
+    Raises `SourceNotFound`, `SourceRefused` (not allowed, or too large), `UnusableAudio` (empty, or a web page),
+    `SourceUnavailable`, or `TimeLimitExceeded`.
+    """
+    scheme, separator, _ = uri.partition("://")
+    if not separator or scheme == "file":
+        return _on_disk(_local_path(uri), settings)
+    limits = _limits(settings)
+    if scheme == "s3":
+        version = download(S3File(uri, limits), target, limits)
+    elif scheme in ("https", "http"):
+        with closing(WebClient(settings)) as client:
+            version = download(WebFile(uri, client), target, limits)
+    else:
+        raise SourceRefused(f"{shown_url(uri)!r} is neither a path nor a file://, s3:// or https:// address")
+    return FetchedSource(target, target.stat().st_size, version.etag)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_bytes=int(settings.max_source_gb * 1e9),
+        seconds=settings.source_time_limit_seconds,
+        stall_seconds=settings.source_stall_seconds,
+    )
+
+
+def _local_path(uri: str) -> Path:
+    if uri.startswith("file://"):
+        host, slash, path = uri.removeprefix("file://").partition("/")
+        if host not in ("", "localhost"):
+            raise SourceRefused(f"{shown_url(uri)!r} is a file of another machine")
+        uri = os.fsdecode(unquote_to_bytes(slash + path))
+    if not os.path.isabs(uri):
+        raise SourceRefused(f"{shown_url(uri)!r} is not an absolute path, and workers run in folders of their own")
+    if "\0" in uri:
+        raise SourceRefused(f"{shown_url(uri)!r} is not a path")
+    return Path(uri)
+
+
+def _on_disk(path: Path, settings: Settings) -> FetchedSource:
+    """Check a file of this machine by where it really lies, whatever links lead to it."""
+    try:
+        real = path.resolve(strict=True)
+        status = real.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceNotFound(f"{str(path)!r} does not exist") from None
+    except OSError as error:
+        raise SourceRefused(f"{str(path)!r} cannot be read: {error.strerror}") from error
+    _check_folder(real, settings.source_folders)
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceRefused(f"{str(path)!r} is not a file")
+    if not os.access(real, os.R_OK):
+        raise SourceRefused(f"{str(path)!r} may not be read")
+    if status.st_size == 0:
+        raise UnusableAudio(f"{str(path)!r} is empty")
+    limit = _limits(settings).max_bytes
+    if status.st_size > limit:
+        raise SourceRefused(f"{str(path)!r} has {status.st_size} bytes, over the limit of {limit}")
+    return FetchedSource(real, status.st_size, file_etag(status))
+
+
+def _check_folder(path: Path, folders: Sequence[Path] | None) -> None:
+    if folders is not None and not any(path.is_relative_to(folder.resolve()) for folder in folders):
+        raise SourceRefused(f"{str(path)!r} lies outside the folders of TRANSCRIPTION_SOURCE_FOLDERS")

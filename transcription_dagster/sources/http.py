@@ -1,0 +1,181 @@
+"""Recordings behind a web server."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NoReturn
+
+import httpx
+
+from transcription_dagster.errors import SourceNotFound, SourceRefused, SourceUnavailable, UnusableAudio
+from transcription_dagster.settings import Settings
+from transcription_dagster.sources.addresses import GuardedTransport, is_among, origin
+from transcription_dagster.sources.download import Answer, RetryLater, Version
+from transcription_dagster.urls import shown_url, without_secrets
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
+_DIGESTS = {"sha-256": "sha256", "sha-512": "sha512"}
+_TRY_AGAIN = frozenset({408, 425, 429})
+
+#: A server that asks for more than this is not waited for by anything; the number only has to be one.
+_LONGEST_WAIT_SECONDS = 30 * 86_400.0
+
+
+def _clean(record: logging.LogRecord) -> bool:
+    """Let a record pass without the secrets of the URLs in it: httpx logs the whole URL of each request."""
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return True
+
+
+logging.getLogger("httpx").addFilter(_clean)
+# What it logs is headers, with tokens and signed redirects in them.
+logging.getLogger("httpcore").setLevel(logging.INFO)
+for _name in ("connection", "http11", "http2", "proxy", "socks"):
+    logging.getLogger(f"httpcore.{_name}").setLevel(logging.INFO)
+
+
+class WebClient:
+    """Asks the hosts that the settings allow; the media library gets its token, and nobody else does."""
+
+    def __init__(self, settings: Settings) -> None:
+        library = [url for url in (settings.ib_url_template, settings.ib_list_url) if url]
+        self._library = frozenset(origin(url) for url in library)
+        self._token = settings.ib_token
+        self._token_variable = settings.ib_token_variable
+        self._client = httpx.Client(
+            transport=GuardedTransport(
+                self._library | {origin(host) for host in settings.source_hosts}, settings.ib_allow_private
+            ),
+            timeout=httpx.Timeout(settings.source_stall_seconds, connect=min(10.0, settings.source_stall_seconds)),
+            follow_redirects=True,
+            max_redirects=5,
+            # A proxy of the environment would be connected to in place of the address that was checked.
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    @contextmanager
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
+        """Yield a successful answer whose body is not read yet.
+
+        Raises `SourceNotFound`, `SourceRefused`, or `SourceUnavailable`, also while the body is read.
+        """
+        try:
+            asked = {"Accept-Encoding": "identity", **self._authorization(url), **(headers or {})}
+            with self._client.stream("GET", url, headers=asked) as response:
+                if not response.is_success:
+                    self._refuse(url, response)
+                yield response
+        # None of them keeps its cause: httpx's errors hold the request, and with it the URL and the token.
+        except httpx.InvalidURL:
+            raise SourceRefused(f"{shown_url(url)} is not a URL") from None
+        except (httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+            raise SourceRefused(f"{shown_url(url)}: {error}") from None
+        except httpx.TimeoutException as error:
+            raise SourceUnavailable(f"{shown_url(url)} did not answer in time ({type(error).__name__})") from None
+        except httpx.RequestError as error:
+            raise SourceUnavailable(f"{shown_url(url)}: {error or type(error).__name__}") from None
+
+    def _authorization(self, url: str) -> Mapping[str, str]:
+        if self._token and is_among(url, self._library):
+            return {"Authorization": f"Bearer {self._token.get_secret_value()}"}
+        return {}
+
+    def _refuse(self, url: str, response: httpx.Response) -> NoReturn:
+        status = response.status_code
+        message = f"{shown_url(url)} answered {status} {response.reason_phrase}"
+        if status in (401, 403):
+            raise SourceRefused(f"{message}: look at the token in {self._token_variable}")
+        if status in (404, 410):
+            raise SourceNotFound(message)
+        if status in _TRY_AGAIN or status >= 500:
+            seconds = _retry_after(response.headers.get("Retry-After"))
+            if seconds is None:
+                raise SourceUnavailable(message)
+            raise RetryLater(f"{message}, to be asked again in {seconds:g} s", seconds)
+        raise SourceRefused(message)
+
+
+class WebFile:
+    """A file behind a URL, to be downloaded."""
+
+    def __init__(self, uri: str, client: WebClient) -> None:
+        self.uri = shown_url(uri)
+        self._url = uri
+        self._client = client
+
+    @contextmanager
+    def open(self, offset: int, version: Version | None) -> Iterator[Answer]:
+        """Ask for the file from `offset` on; see `download.Remote`."""
+        resumed = {"Range": f"bytes={offset}-", "If-Range": version.etag} if offset and version and version.etag else {}
+        with self._client.get(self._url, resumed) as response:
+            _check_is_audio(self.uri, response)
+            first, size = _extent(self.uri, response, offset)
+            yield Answer(
+                Version(size, _validator(response), _digest(response) if not first else None),
+                first,
+                response.iter_raw(),
+            )
+
+
+def _check_is_audio(uri: str, response: httpx.Response) -> None:
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind.startswith("text/") or kind.endswith(("/json", "/xml", "+json", "+xml")):
+        raise UnusableAudio(f"{uri} answered with {kind} instead of audio")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise SourceRefused(f"{uri} answers compressed, though it was asked not to")
+
+
+def _extent(uri: str, response: httpx.Response, offset: int) -> tuple[int, int | None]:
+    """Where the body begins in the file, and the size of the whole file."""
+    if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        length = response.headers.get("Content-Length", "")
+        return 0, int(length) if length.isdecimal() else None
+    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    if not match or int(match[1]) != offset:
+        raise SourceUnavailable(f"{uri} answered with another part than the one from byte {offset} on")
+    return offset, int(match[2])
+
+
+def _validator(response: httpx.Response) -> str:
+    """What says that the content is still the same; a weak ETag promises less than that (RFC 9110, 13.1.5)."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+def _digest(response: httpx.Response) -> tuple[str, str] | None:
+    """The digest of the content where the server gives one: `Repr-Digest: sha-256=:base64:` (RFC 9530)."""
+    for member in response.headers.get("Repr-Digest", "").split(","):
+        name, _, value = member.strip().partition("=")
+        algorithm = _DIGESTS.get(name.lower())
+        if algorithm and value.startswith(":") and value.endswith(":"):
+            try:
+                return algorithm, base64.b64decode(value[1:-1], validate=True).hex()
+            except binascii.Error:
+                return None
+    return None
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Return the seconds to wait, from a number of them or a date; None where the header is neither.
+
+    RFC 9110, 10.2.3; a date comes in any of the three forms of 5.6.7, and is in UTC whether it says so or not.
+    """
+    text = (header or "").strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text), _LONGEST_WAIT_SECONDS)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), _LONGEST_WAIT_SECONDS)

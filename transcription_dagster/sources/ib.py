@@ -1,0 +1,103 @@
+"""Recordings in the organisation's media library (IB)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from pydantic import AwareDatetime, BaseModel, NonNegativeInt, ValidationError
+
+from transcription_dagster.errors import InvalidRecordingId, InvalidSetting, SourceRefused
+from transcription_dagster.model import recording_id
+from transcription_dagster.settings import Settings
+from transcription_dagster.sources.base import Listing, SourceObject
+from transcription_dagster.sources.http import WebClient
+
+_LISTING_BYTES = 16 * 1024 * 1024
+
+
+class _Entry(BaseModel):
+    uuid: str
+    size: NonNegativeInt | None = None
+    etag: str | None = None
+    modified: AwareDatetime | None = None
+
+
+class _Page(BaseModel):
+    #: Each is looked at by itself, so that one that is wrong does not take the others with it.
+    recordings: list[Any]
+    next: str | None = None
+
+
+def ib_uri(template: str, recording: str) -> str:
+    """The URL of a recording; raises `InvalidRecordingId`."""
+    return template.replace("{uuid}", recording_id(recording))
+
+
+class IbSource:
+    """Lists the library through its listing endpoint.
+
+    `GET {ib_list_url}?limit=N` answers `{"recordings": [{"uuid", "size", "etag", "modified"}, ...], "next": URL}`: all
+    but the UUID may be missing, and without `next` the page is the last.
+    """
+
+    name = "ib"
+    page_size = 500
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `InvalidSetting` when the template or the listing's URL is not set."""
+        if not (settings.ib_url_template and settings.ib_list_url):
+            raise InvalidSetting("A library can be listed only with TRANSCRIPTION_IB_URL_TEMPLATE and _IB_LIST_URL set")
+        self._template = settings.ib_url_template
+        self._list_url = settings.ib_list_url
+        self._client = WebClient(settings)
+
+    def list(self, cursor: str | None, limit: int) -> Listing:
+        """The cursor is the URL of the next page."""
+        url = cursor or _with_limit(self._list_url, limit)
+        page = self._page(url)
+        problems: list[str] = []
+        objects: list[SourceObject] = []
+        for entry in page.recordings:
+            try:
+                objects.append(self._object(_Entry.model_validate(entry)))
+            except (InvalidRecordingId, ValidationError) as error:
+                reason = "; ".join(part.strip() for part in str(error).splitlines()[:3])
+                problems.append(f"{str(entry)[:80]!r} is left out: {reason}")
+        return Listing(
+            objects=tuple(objects),
+            cursor=urljoin(url, page.next) if page.next else None,
+            exhausted=not page.next,
+            problems=tuple(problems),
+        )
+
+    def acknowledge(self, receipts: Sequence[str]) -> None:
+        """The library wants no acknowledgement."""
+
+    def _page(self, url: str) -> _Page:
+        with self._client.get(url, {"Accept": "application/json"}) as response:
+            body = bytearray()
+            for chunk in response.iter_bytes():
+                body += chunk
+                if len(body) > _LISTING_BYTES:
+                    raise SourceRefused(f"{url} answered with more than {_LISTING_BYTES} bytes; lower its page size")
+        try:
+            return _Page.model_validate_json(bytes(body))
+        except ValidationError:
+            raise SourceRefused(
+                f'{url} did not answer with {{"recordings": [...], "next": URL}} but {bytes(body[:80])!r}'
+            ) from None
+
+    def _object(self, entry: _Entry) -> SourceObject:
+        return SourceObject(
+            uuid=recording_id(entry.uuid),
+            uri=ib_uri(self._template, entry.uuid),
+            size=entry.size,
+            etag=entry.etag or (entry.modified.isoformat() if entry.modified else str(entry.size or "")),
+            modified=entry.modified,
+        )
+
+
+def _with_limit(url: str, limit: int) -> str:
+    return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode({'limit': limit})}"

@@ -1,0 +1,168 @@
+"""Recordings in a bucket."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import datetime
+from functools import cached_property
+from itertools import islice
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+
+import obstore
+from botocore.exceptions import ClientError
+from obstore.exceptions import BaseError
+
+from transcription_dagster.aws import aws_client, aws_errors, error_code
+from transcription_dagster.errors import SourceNotFound, SourceRefused, SourceUnavailable, StoreRefused
+from transcription_dagster.sources.base import Listing, SourceObject, is_media, recording_of
+from transcription_dagster.sources.download import Answer, Limits, Version
+from transcription_dagster.store.obstore_access import open_remote
+
+_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?\Z", re.DOTALL)
+_MD5 = re.compile(r"[0-9a-f]{32}\Z")
+_CHUNK_BYTES = 1024 * 1024
+
+
+class _Entry(NamedTuple):
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+class S3Source:
+    """Lists the media files below a prefix of a bucket in the order of their keys.
+
+    Every page is listed afresh, so that an object is seen when it changes wherever its key stands in that order, also
+    one whose time of change lies before the last listing (a multipart upload carries the time it was begun).
+    """
+
+    name = "s3"
+    page_size = 1000
+
+    def __init__(self, url: str) -> None:
+        """Raises `SourceRefused` when `url` is not `s3://bucket` or `s3://bucket/prefix`."""
+        self._bucket, prefix = split_s3_uri(url)
+        self._prefix = prefix and prefix.rstrip("/") + "/"
+        self._url = s3_uri(self._bucket, self._prefix)
+
+    def list(self, cursor: str | None, limit: int) -> Listing:
+        """The cursor is the last key, percent-encoded: a key may hold what a database does not."""
+        entries = self._listed(unquote(cursor) if cursor else "", limit)
+        exhausted = len(entries) < limit
+        return Listing(
+            objects=tuple(self._object(entry) for entry in entries if is_media(entry.key)),
+            cursor=None if exhausted else quote(entries[-1].key),
+            exhausted=exhausted,
+        )
+
+    def acknowledge(self, receipts: Sequence[str]) -> None:
+        """A bucket wants no acknowledgement."""
+
+    def _object(self, entry: _Entry) -> SourceObject:
+        uri = s3_uri(self._bucket, entry.key)
+        return SourceObject(recording_of(uri, entry.key), uri, entry.size, entry.etag, entry.modified)
+
+    def _listed(self, after: str, limit: int) -> Sequence[_Entry]:
+        """List by obstore, many times as fast; by boto3 where keys such as a//b or a/../b or a fault end that."""
+        try:
+            return tuple(islice(self._entries_by_obstore(after), limit))
+        except (BaseError, OSError, ValueError, StoreRefused):
+            with aws_errors(f"Could not list {self._url}", refused=SourceRefused, unavailable=SourceUnavailable):
+                return tuple(islice(self._entries_by_boto3(after), limit))
+
+    def _entries_by_obstore(self, after: str) -> Iterator[_Entry]:
+        for batch in obstore.list(self._store, prefix=self._prefix or None, offset=after or None, chunk_size=1000):
+            for meta in batch:
+                # obstore leaves out the slash that ends the key of a folder's marker, so that it comes after itself.
+                if meta["path"] == after:
+                    continue
+                yield _Entry(meta["path"], meta["size"], (meta["e_tag"] or "").strip('"'), meta["last_modified"])
+
+    def _entries_by_boto3(self, after: str) -> Iterator[_Entry]:
+        paginator = self._client.get_paginator("list_objects_v2")
+        for page in paginator.paginate(Bucket=self._bucket, Prefix=self._prefix, StartAfter=after):
+            for found in page.get("Contents", ()):
+                yield _Entry(found["Key"], found["Size"], found["ETag"].strip('"'), found["LastModified"])
+
+    @cached_property
+    def _store(self) -> Any:
+        return open_remote(s3_uri(self._bucket, ""), retries=0)
+
+    @cached_property
+    def _client(self) -> Any:
+        return aws_client("s3", retries="standard")
+
+
+class S3File:
+    """One object, to be downloaded."""
+
+    def __init__(self, uri: str, limits: Limits) -> None:
+        """Raises `SourceRefused` when `uri` is not `s3://bucket/key`."""
+        self.uri = uri
+        self._bucket, self._key = split_s3_uri(uri)
+        if not self._key:
+            raise SourceRefused(f"{uri!r} names a bucket, not an object in it")
+        self._stall_seconds = limits.stall_seconds
+
+    @contextmanager
+    def open(self, offset: int, version: Version | None) -> Iterator[Answer]:
+        """Ask for the object from `offset` on; see `download.Remote`."""
+        with aws_errors(
+            f"Could not read {self.uri}",
+            refused=SourceRefused,
+            unavailable=SourceUnavailable,
+            missing=SourceNotFound,
+        ):
+            answer, offset = self._get(offset, version)
+            with closing(answer["Body"]) as body:
+                yield Answer(_version(answer, offset), offset, body.iter_chunks(_CHUNK_BYTES))
+
+    def _get(self, offset: int, version: Version | None) -> tuple[Mapping[str, Any], int]:
+        whole = {"Bucket": self._bucket, "Key": self._key, "ChecksumMode": "ENABLED"}
+        if not (offset and version):
+            return self._client.get_object(**whole), 0
+        try:
+            return self._client.get_object(**whole, Range=f"bytes={offset}-", IfMatch=f'"{version.etag}"'), offset
+        except ClientError as error:
+            if error_code(error) not in ("PreconditionFailed", "412", "InvalidRange"):
+                raise
+            return self._client.get_object(**whole), 0
+
+    @cached_property
+    def _client(self) -> Any:
+        return aws_client("s3", retries="standard", read_seconds=self._stall_seconds)
+
+
+def s3_uri(bucket: str, key: str) -> str:
+    """The URI of an object. A key stands in it as it is, as AWS's own tools write it."""
+    return f"s3://{bucket}/{key}"
+
+
+def split_s3_uri(uri: str) -> tuple[str, str]:
+    """The bucket and the key of a URI; raises `SourceRefused` where it is none."""
+    match = _URI.match(uri)
+    if not match:
+        raise SourceRefused(f"{uri!r} is not the address of an object: s3://bucket/key")
+    return match[1], match[2] or ""
+
+
+def _version(answer: Mapping[str, Any], offset: int) -> Version:
+    etag = answer["ETag"].strip('"')
+    return Version(offset + answer["ContentLength"], etag, _digest(answer, etag))
+
+
+def _digest(answer: Mapping[str, Any], etag: str) -> tuple[str, str] | None:
+    """The digest of the whole object, where S3 tells one.
+
+    An ETag is the content's MD5 unless the object came in parts or is encrypted with a key of KMS or the customer:
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+    """
+    if answer.get("ChecksumType") == "FULL_OBJECT" and answer.get("ChecksumSHA256"):
+        return "sha256", base64.b64decode(answer["ChecksumSHA256"]).hex()
+    own_key = answer.get("SSECustomerAlgorithm") or answer.get("ServerSideEncryption", "AES256") != "AES256"
+    return ("md5", etag) if _MD5.match(etag) and not own_key else None

@@ -1,0 +1,393 @@
+"""Worklists: JSON files that name recordings and what to do with them, and that hold the result of each.
+
+A worklist is a list of objects with `uuid` and, optional, `job`, `source`, `title`, `language` and `vocabulary`. A
+batch adds `status`, `error`, `files` and `finished_at`. Whatever else an object holds is kept as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast, get_args
+from urllib.parse import unquote, urlsplit
+
+from transcription_dagster.atomic_files import replacing
+from transcription_dagster.errors import (
+    InvalidRecordingId,
+    InvalidSetting,
+    InvalidVocabulary,
+    InvalidWorklist,
+    WorklistNotSaved,
+)
+from transcription_dagster.language.codes import whisper_language
+from transcription_dagster.model import Term, recording_id
+from transcription_dagster.urls import shown_url
+from transcription_dagster.vocabulary.files import parse_terms
+
+Status = Literal["waiting", "done", "failed"]
+
+#: What an entry may name as its job, and the name of that job in Dagster.
+JOBS: Mapping[str, str] = {
+    "transcribe": "transcribe_recordings",
+    "refine": "refine",
+    "captions": "captions",
+    "rebuild": "rebuild",
+    "reindex": "reindex",
+    "publish": "publish",
+}
+
+#: What a batch writes into an entry beside its status.
+_RESULT = ("error", "files", "finished_at")
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCHEMES = ("file", "s3", "https", "http")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recording of a worklist."""
+
+    #: Place in the list, from 1.
+    position: int
+    uuid: str
+    #: URI of the audio; None: the program has to know it.
+    source: str | None = None
+    title: str | None = None
+    language: str | None = None
+    vocabulary: tuple[Term, ...] = ()
+    status: Status = "waiting"
+    #: A key of `JOBS`; None: `transcribe`, or `refine` for a recording whose transcript was imported.
+    job: str | None = None
+
+    @property
+    def may_transcribe(self) -> bool:
+        """Whether its job may need the recording's audio."""
+        return self.job in (None, "transcribe")
+
+
+class Results(Protocol):
+    """Takes what became of the recordings of a worklist."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def entries(self) -> tuple[Entry, ...]: ...
+    def record_waiting(self, uuid: str) -> None: ...
+    def record_done(self, uuid: str, files: Sequence[str], finished_at: datetime) -> None: ...
+    def record_failed(self, uuid: str, error: str, finished_at: datetime) -> None: ...
+    def save(self) -> None: ...
+
+
+class Worklist:
+    """A worklist file: what it asks for, and what is written back into it.
+
+    The file may be edited meanwhile. Saving writes what the file holds by then, with the results of this batch in it.
+    """
+
+    def __init__(
+        self, path: Path, objects: list[dict[str, Any]], entries: tuple[Entry, ...], content: bytes = b""
+    ) -> None:
+        self.path = path
+        self.entries = entries
+        #: Results that the file does not hold yet, by recording.
+        self.unsaved: dict[str, dict[str, Any]] = {}
+        #: How many entries were added to the file since it was loaded.
+        self.added = 0
+        self._objects = objects
+        self._loaded = {entry.uuid for entry in entries}
+        self._digest = _digest(content)
+
+    def record_waiting(self, uuid: str) -> None:
+        """Note that the recording is still to be done."""
+        self._record(uuid, "waiting")
+
+    def record_done(self, uuid: str, files: Sequence[str], finished_at: datetime) -> None:
+        """Note that the recording is done, and the URIs of its results."""
+        self._record(uuid, "done", files=list(files), finished_at=_timestamp(finished_at))
+
+    def record_failed(self, uuid: str, error: str, finished_at: datetime) -> None:
+        """Note that the recording failed, and why."""
+        self._record(uuid, "failed", error=error, finished_at=_timestamp(finished_at))
+
+    def take_over(self, results: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take results that an earlier batch could not save, by recording; those of other recordings are left out."""
+        self.unsaved |= {uuid: dict(result) for uuid, result in results.items() if uuid in self._loaded}
+        statuses = {uuid: result.get("status") for uuid, result in self.unsaved.items()}
+        self.entries = tuple(replace(entry, status=statuses.get(entry.uuid) or entry.status) for entry in self.entries)
+
+    def save(self) -> None:
+        """Write the file anew, whole or not at all; its permissions stay.
+
+        Edits made since it was read are kept: entries that were changed, added or removed. Only what is said of the
+        recordings in `unsaved` is replaced. Raises `WorklistNotSaved`, or `InvalidWorklist` if it is none any more.
+        """
+        while True:
+            content = self._present()
+            if content is not None and _digest(content) != self._digest:
+                self._objects = _objects(_decoded(content, self.path), self.path)
+            self._apply()
+            written = self._written(content)
+            if written is not None:
+                break
+        self._digest = _digest(written)
+        self.unsaved.clear()
+        self.added = len({each.get("uuid") for each in self._objects if isinstance(each, dict)} - self._loaded)
+
+    def _record(self, uuid: str, status: Status, **values: object) -> None:
+        self.unsaved[uuid] = {"status": status, **values}
+
+    def _apply(self) -> None:
+        for each in self._objects:
+            result = self.unsaved.get(each.get("uuid", "")) if isinstance(each, dict) else None
+            if result is not None:
+                for name in _RESULT:
+                    each.pop(name, None)
+                each.update(result)
+
+    def _present(self) -> bytes | None:
+        """What the file holds now; None if it is gone."""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise WorklistNotSaved(f"{self.path}: cannot be read again: {error.strerror}") from error
+
+    def _written(self, present: bytes | None) -> bytes | None:
+        """Write the objects; None, and nothing is written, if the file changed since it was `present`."""
+        content = _encoded(self._objects)
+        try:
+            _replace(self.path, content, lambda: self._present() == present)
+        except _Changed:
+            return None
+        return content
+
+
+def load(path: Path) -> Worklist:
+    """Read and check a worklist.
+
+    Raises `InvalidWorklist` with a line for each thing that is wrong, and where: the entry's place in the list from 1.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidWorklist(f"{path}: cannot be read: {error.strerror}") from error
+    # A link is followed once, so that writing back replaces the file and not the link.
+    return parse(_decoded(content, path), path.resolve(), content)
+
+
+def parse(text: str, path: Path, content: bytes = b"") -> Worklist:
+    """Check the text of the worklist `path`, whose folder relative paths in it start from. Raises as `load` does.
+
+    `content` is what the file holds, to notice later that it was edited.
+    """
+    objects = _objects(text, path)
+    readers = [_EntryReader(position, item, path.parent) for position, item in enumerate(objects, start=1)]
+    entries = [reader.read() for reader in readers]
+    problems = [problem for reader in readers for problem in reader.problems]
+    problems += _repetitions(entries)
+    if problems:
+        raise InvalidWorklist("\n".join(f"{path}: {problem}" for problem in problems))
+    return Worklist(path, objects, tuple(entries), content)
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidWorklist(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def _objects(text: str, path: Path) -> list[Any]:
+    try:
+        objects = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidWorklist(f"{path}: not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
+    except RecursionError:
+        raise InvalidWorklist(f"{path}: not a worklist: nested too deeply") from None
+    if not isinstance(objects, list):
+        raise InvalidWorklist(f"{path}: not a list of recordings, but {_kind(objects)}")
+    return objects
+
+
+def write(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
+    """Write a worklist, whole or not at all. Raises `WorklistNotSaved` if the folder or the disk does not take it."""
+    _replace(path, _encoded(objects), lambda: True)
+
+
+class _Changed(Exception):
+    """The file is not the one that was read."""
+
+
+def _encoded(objects: Sequence[Mapping[str, Any]]) -> bytes:
+    text = json.dumps(objects, indent=2, ensure_ascii=False) + "\n"
+    # Half a surrogate pair cannot be UTF-8; as an escape it is JSON.
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def _replace(path: Path, content: bytes, is_unchanged: Callable[[], bool]) -> None:
+    try:
+        with replacing(path) as file:
+            if path.exists():
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
+            file.write(content)
+            if not is_unchanged():
+                raise _Changed
+    except OSError as error:
+        raise WorklistNotSaved(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+class _EntryReader:
+    """Reads one object of the list and collects what is wrong with it."""
+
+    def __init__(self, position: int, item: object, folder: Path) -> None:
+        self.problems: list[str] = []
+        self._position = position
+        self._folder = folder
+        self._item = item if isinstance(item, dict) else {}
+        if not isinstance(item, dict):
+            self._problem(f"not an object, but {_kind(item)}")
+
+    def read(self) -> Entry:
+        """Return the entry; only worth anything if there are no problems."""
+        status, job = self._status(), self._job()
+        return Entry(
+            position=self._position,
+            uuid=self._uuid(),
+            source=self._source(must_exist=status != "done" and job in (None, "transcribe")),
+            title=self._text("title"),
+            language=self._language(),
+            vocabulary=self._vocabulary(),
+            status=status,
+            job=job,
+        )
+
+    def _problem(self, text: str) -> None:
+        self.problems.append(f"entry {self._position}: {text}")
+
+    def _uuid(self) -> str:
+        if not self._item:
+            return ""
+        if "uuid" not in self._item:
+            self._problem("has no `uuid`")
+            return ""
+        try:
+            return recording_id(self._item["uuid"])
+        except InvalidRecordingId as error:
+            self._problem(str(error))
+            return ""
+
+    def _text(self, name: str) -> str | None:
+        value = self._item.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value.strip():
+            self._problem(f"`{name}` is not a text, but {_kind(value)}")
+            return None
+        return value
+
+    def _language(self) -> str | None:
+        try:
+            return whisper_language(self._text("language"))
+        except InvalidSetting as error:
+            self._problem(f"`language`: {error}")
+            return None
+
+    def _status(self) -> Status:
+        value = self._item.get("status") or "waiting"
+        if value not in get_args(Status):
+            self._problem(f"`status` is {value!r}; it can be {', '.join(get_args(Status))}")
+            return "waiting"
+        return cast(Status, value)
+
+    def _job(self) -> str | None:
+        value = self._item.get("job")
+        if value is not None and (not isinstance(value, str) or value not in JOBS):
+            self._problem(f"`job` is {value!r}; it can be {', '.join(JOBS)}")
+            return None
+        return value
+
+    def _vocabulary(self) -> tuple[Term, ...]:
+        value = self._item.get("vocabulary") or ()
+        if not isinstance(value, list | tuple):
+            self._problem(f"`vocabulary` is not a list of terms, but {_kind(value)}")
+            return ()
+        try:
+            return tuple(parse_terms(value, "`vocabulary`"))
+        except InvalidVocabulary as error:
+            # It quotes keys as they are, and a problem is one line.
+            self._problem(" ".join(str(error).split()))
+            return ()
+
+    def _source(self, *, must_exist: bool) -> str | None:
+        value = self._text("source")
+        if value is None:
+            return None
+        scheme = _SCHEME.match(value)
+        if scheme is None:
+            return self._file(Path(value), value, must_exist)
+        if scheme[1].lower() not in _SCHEMES:
+            self._problem(
+                f"`source` {shown_url(value)!r}: unknown scheme; known are a path, {'://, '.join(_SCHEMES)}://"
+            )
+            return None
+        return self._url(value, must_exist)
+
+    def _url(self, value: str, must_exist: bool) -> str | None:
+        try:
+            url = urlsplit(value)
+        except ValueError:
+            self._problem("`source` is not a URL that can be parsed")
+            return None
+        if url.scheme == "file":
+            if url.netloc not in ("", "localhost"):
+                self._problem(f"`source` {shown_url(value)!r} names a file of another machine")
+                return None
+            return self._file(Path(unquote(url.path)), value, must_exist)
+        if url.username is not None or url.password is not None:
+            # Not repeated here: it would show the password.
+            self._problem("`source` holds a user name or password, and would be seen with them; leave them out")
+        elif not url.netloc or not url.path.strip("/"):
+            self._problem(f"`source` {shown_url(value)!r} names no {'object' if url.scheme == 's3' else 'file'}")
+        else:
+            return value
+        return None
+
+    def _file(self, path: Path, value: str, must_exist: bool) -> str | None:
+        path = Path(os.path.normpath(self._folder / path))
+        if must_exist and not path.is_file():
+            what = "is not a file" if path.exists() else "does not exist"
+            self._problem(f"`source` {shown_url(value)!r}: {os.fspath(path)!r} {what}")
+            return None
+        return path.as_uri()
+
+
+def _repetitions(entries: Sequence[Entry]) -> Iterator[str]:
+    """Say of each UUID that comes up again where it does, and where it came up first."""
+    first: dict[str, int] = {}
+    for entry in entries:
+        earlier = first.setdefault(entry.uuid, entry.position)
+        if entry.uuid and earlier != entry.position:
+            yield f"entry {entry.position}: {entry.uuid} is also entry {earlier}"
+
+
+def _kind(value: object) -> str:
+    """Say in JSON's words what a value is."""
+    if isinstance(value, str):
+        return "an empty text" if not value.strip() else "a text"
+    kinds = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+    return kinds.get(type(value), "null")
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,162 @@
+"""The results' folder, on disk or in a bucket: objects known by `{recording}/{file}`, written whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import obstore
+from obstore.store import LocalStore
+
+from transcription_dagster.atomic_files import replacing
+from transcription_dagster.errors import InvalidSetting, PermanentError, SourceNotFound, StoreRefused
+from transcription_dagster.model import recording_id
+from transcription_dagster.store.obstore_access import obstore_errors, open_remote
+from transcription_dagster.urls import shown_url
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:\.[A-Za-z0-9][A-Za-z0-9_-]{0,31}){0,4}\Z")
+_PART_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What the store knows of an object: its size in bytes, a tag that changes with its content, and its age."""
+
+    key: str
+    size: int
+    etag: str | None
+    modified: datetime
+
+
+def object_key(recording: str, file: str) -> str:
+    """Return `{recording}/{file}`; raises `InvalidRecordingId` or `StoreRefused` where a part is not plainly that."""
+    if not _FILE_NAME.match(file):
+        raise StoreRefused(f"{file!r} is not a file name of the store: letters, digits, '-', '_' and single dots")
+    return f"{recording_id(recording)}/{file}"
+
+
+class ObjectStore:
+    """Reads and writes the results below a URL: `file://`, `s3://`, and what else obstore opens.
+
+    On S3 the credentials come from boto3's chain, and `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_S3` name another server.
+    Nothing is opened or asked before the first call. Calls raise `SourceNotFound` for an object that is not there,
+    `StoreUnavailable` when trying again may help, and `StoreRefused` when it will not.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Raises `InvalidSetting` when `url` is not a URL of a folder."""
+        scheme, host, path, query, fragment = urlsplit(url)
+        if not scheme or query or fragment or "@" in host or (scheme == "file" and (host or not path.startswith("/"))):
+            raise InvalidSetting(
+                f"The store {shown_url(url)!r} is not a URL such as file:///data/store or s3://bucket/folder"
+            )
+        self.url = url.rstrip("/")
+        self._folder = Path(url2pathname(path)) if scheme == "file" else None
+
+    def __repr__(self) -> str:
+        return f"ObjectStore({self.url!r})"
+
+    def uri(self, key: str) -> str:
+        """The object's own URL."""
+        return f"{self.url}/{_checked(key)}"
+
+    def local_path(self, key: str) -> Path | None:
+        """Where the object lies on this machine's disk; None when the store is not a folder of it."""
+        return self._folder / _checked(key) if self._folder else None
+
+    def put_bytes(self, key: str, data: bytes) -> None:
+        """Write a small object."""
+        with self._errors("write", key):
+            obstore.put(self._store, _checked(key), data)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write an object from a file, a part at a time, so that its size does not matter."""
+        with path.open("rb") as file, self._errors("write", key):
+            obstore.put(self._store, _checked(key), file, chunk_size=_PART_BYTES, max_concurrency=4)
+
+    def get_bytes(self, key: str) -> bytes:
+        """Read a small object."""
+        with self._errors("read", key):
+            return bytes(obstore.get(self._store, _checked(key)).bytes())
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object to a file, a part at a time; `path` appears only when it is complete."""
+        with self._errors("read", key), replacing(path) as file:
+            for part in obstore.get(self._store, _checked(key)).stream(min_chunk_size=_PART_BYTES):
+                file.write(part)
+
+    def head(self, key: str) -> StoredObject | None:
+        """Describe an object; None when it is not there."""
+        try:
+            with self._errors("look up", key):
+                return _described(obstore.head(self._store, _checked(key)))
+        except SourceNotFound:
+            return None
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        try:
+            with self._errors("remove", key):
+                obstore.delete(self._store, _checked(key))
+        except SourceNotFound:
+            return
+
+    def list(self, recording: str = "") -> Iterator[StoredObject]:
+        """Describe the objects of one recording, or of all, in no promised order; foreign objects are left out."""
+        prefix = recording_id(recording) if recording else None
+        with self._errors("list", recording or "all recordings"):
+            for batch in obstore.list(self._store, prefix=prefix):
+                yield from (_described(meta) for meta in batch if _is_key(meta["path"]))
+
+    def forget(self, recording: str) -> int:
+        """Remove everything below a recording, also what a killed write left; return how many objects there were."""
+        prefix = recording_id(recording)
+        keys = [stored.key for stored in self.list(recording)]
+        with self._errors("remove", recording):
+            paths = [meta["path"] for batch in obstore.list(self._store, prefix=prefix) for meta in batch]
+            if paths:
+                obstore.delete(self._store, paths)
+            if self._folder and (folder := self._folder / prefix).is_dir():
+                # obstore writes to `name#1` first, and lists no such file.
+                shutil.rmtree(folder)
+        return len(keys)
+
+    @cached_property
+    def _store(self) -> Any:
+        if not self._folder:
+            return open_remote(self.url)
+        try:
+            return LocalStore(self._folder, mkdir=True)
+        except OSError as error:
+            raise StoreRefused(f"{self.url} cannot be opened: {error}") from error
+
+    def _errors(self, action: str, subject: str) -> AbstractContextManager[None]:
+        return obstore_errors(f"Could not {action} {subject} in {self.url}")
+
+
+def _checked(key: str) -> str:
+    recording, slash, file = key.partition("/")
+    if not slash:
+        raise StoreRefused(f"{key!r} is not a key of the store: it has to be a recording, a slash and a file")
+    return object_key(recording, file)
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return bool(_checked(key))
+    except PermanentError:
+        return False
+
+
+def _described(meta: Any) -> StoredObject:
+    etag = meta["e_tag"]
+    return StoredObject(meta["path"], meta["size"], etag.strip('"') if etag else None, meta["last_modified"])

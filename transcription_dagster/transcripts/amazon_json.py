@@ -1,0 +1,302 @@
+"""Transcripts as JSON documents in the layout of Amazon Transcribe's output, read and written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from types import MappingProxyType
+from typing import Any
+
+from transcription_dagster.errors import InvalidRecordingId, InvalidTranscript
+from transcription_dagster.language.boundaries import is_unspaced
+from transcription_dagster.model import Segment, Transcript, Word, recording_id
+from transcription_dagster.transcripts.amazon_layout import (
+    Alternative,
+    AudioSegment,
+    Channel,
+    Document,
+    Item,
+    Results,
+    SpeakerLabels,
+    Text,
+    Whisper,
+    parse_document,
+    render_document,
+)
+from transcription_dagster.transcripts.call_analytics import why_no_transcript
+from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.turn_order import order_by_turns
+from transcription_dagster.transcripts.word_timing import settle_spans
+
+#: Marks that end what is said, and what may follow them.
+_MARKS = frozenset(""".,;:!?…。、，．！？；：؟،؛۔।॥]})"”»」』）】〉》""")
+_AFTER_MARKS = """'’.,;:!?…"”»]})"""
+_OPENING_PUNCTUATION = frozenset("¿¡([{“‘«„‚「『（【〈《")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]+")
+#: Languages that put no space between words.
+_UNSPACED_LANGUAGES = frozenset({"zh", "yue", "wuu", "ja", "th", "lo", "my", "km", "bo"})
+
+
+def read_transcript(document: str | bytes, *, recording: str | None = None) -> Transcript:
+    """Read a transcript that this program or Amazon Transcribe wrote.
+
+    `recording` is the recording's UUID, or "" where the words alone matter; without it the document's `jobName` has
+    to be the UUID. Words without a time, or with one that goes backward, are placed between their neighbours.
+    Raises `InvalidTranscript` that names the place, and `InvalidRecordingId` for a bad `recording`.
+    """
+    content = parse_document(document)
+    if reason := why_no_transcript(content):
+        raise InvalidTranscript(reason)
+    name = _recording(content.get("jobName", ""), recording)
+    words, item_words = _words(content)
+    whisper = content.get("whisper")
+    if whisper is None:
+        return Transcript(
+            recording=name,
+            words=words,
+            segments=_audio_segments(content["results"], item_words),
+            language=_language(content["results"]),
+            duration=max((word.end for word in words), default=0.0),
+        )
+    _check_segments(whisper["segments"], len(words))
+    return Transcript(
+        recording=name,
+        words=words,
+        segments=whisper["segments"],
+        language=whisper["language"],
+        duration=whisper["duration"],
+        model=whisper["model"],
+        options=_frozen(whisper["options"]),
+        removed=whisper["removed"],
+    )
+
+
+def write_transcript(transcript: Transcript) -> str:
+    """Write the transcript as one JSON document, which `read_transcript` reads back as it was.
+
+    Word times are kept to the millisecond, everything else exactly. Sequences among the options come back as tuples.
+    """
+    items, word_items = _items(transcript.words)
+    results = Results(
+        transcripts=[Text(transcript=join_words(transcript.words))],
+        items=items,
+        audio_segments=[
+            AudioSegment(
+                id=number,
+                transcript=join_words(transcript.words[segment.first : segment.stop]),
+                start_time=segment.start,
+                end_time=segment.end,
+                items=[item for word in range(segment.first, segment.stop) for item in word_items[word]],
+            )
+            for number, segment in enumerate(transcript.segments)
+        ],
+    )
+    whisper = Whisper(
+        model=transcript.model,
+        language=transcript.language,
+        duration=transcript.duration,
+        options=_thawed(transcript.options),
+        segments=transcript.segments,
+        glued=[number for number, word in enumerate(transcript.words) if word.glued],
+        removed=transcript.removed,
+    )
+    document = Document(
+        jobName=transcript.recording, accountId="", status="COMPLETED", results=results, whisper=whisper
+    )
+    return render_document(document)
+
+
+def _recording(job_name: str, recording: str | None) -> str:
+    if recording is not None:
+        return recording_id(recording) if recording else ""
+    try:
+        return recording_id(job_name)
+    except InvalidRecordingId:
+        raise InvalidTranscript(
+            f"jobName: {job_name[:80]!r} is not the UUID of a recording: say which recording this is"
+        ) from None
+
+
+def _language(results: Results) -> str:
+    if language := results.get("language_code"):
+        return language
+    languages = results.get("language_codes")
+    return languages[0]["language_code"] if languages else "en"
+
+
+def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
+    """Return the words, and the number of the word that each item belongs to."""
+    channels = _items_by_channel(content["results"])
+    texts, spoken, item_words = _texts([item for items in channels for item in items])
+    times = [(item.get("start_time"), item.get("end_time")) for item in spoken]
+    if len(channels) > 1:
+        order, times = _by_turns(texts, spoken, times)
+        texts, spoken = [texts[number] for number in order], [spoken[number] for number in order]
+        places = {number: place for place, number in enumerate(order)}
+        item_words = {item: places[number] for item, number in item_words.items()}
+    spans = settle_spans(times, [len(text) for text in texts])
+    glued = _glued(texts, content)
+    speakers = _speakers(spoken, content["results"].get("speaker_labels"))
+    words = tuple(
+        Word(text, start, end, _confidence(item), number in glued, speaker)
+        for number, (text, (start, end), item, speaker) in enumerate(zip(texts, spans, spoken, speakers, strict=True))
+    )
+    return words, item_words
+
+
+def _items_by_channel(results: Results) -> list[list[Item]]:
+    """Return the items of each channel in their order; all of them as one where the document knows no channels."""
+    items = results.get("items") or []
+    if not any(item.get("channel_label") for item in items):
+        # Older documents repeat the items by channel, and only there say which channel a word is on.
+        channels = (results.get("channel_labels") or {}).get("channels") or []
+        listed = [[_on_channel(item, channel) for item in channel.get("items", [])] for channel in channels]
+        if "items" not in results and not channels:
+            raise InvalidTranscript("results.items: Field required")
+        return [found for found in listed if found] or [items]
+    by_channel: dict[str | None, list[Item]] = {}
+    label = None
+    for item in items:
+        # A mark without a label follows the word before it.
+        label = item.get("channel_label") or label
+        by_channel.setdefault(label, []).append(item)
+    return list(by_channel.values())
+
+
+def _on_channel(item: Item, channel: Channel) -> Item:
+    return {**item, "channel_label": channel["channel_label"]}
+
+
+def _by_turns(
+    texts: Sequence[str], spoken: Sequence[Item], times: Sequence[tuple[float | None, float | None]]
+) -> tuple[list[int], list[tuple[float | None, float | None]]]:
+    """Return the order of a transcript for words that come channel by channel, and their times in that order."""
+    labels = [item.get("channel_label") or "" for item in spoken]
+    spans: list[tuple[float, float]] = []
+    for _, numbers in groupby(range(len(texts)), key=labels.__getitem__):
+        channel = list(numbers)
+        spans += settle_spans([times[number] for number in channel], [len(texts[number]) for number in channel])
+    order, ordered = order_by_turns(texts, spans, labels)
+    return order, [*ordered]
+
+
+def _texts(items: Sequence[Item]) -> tuple[list[str], list[Item], dict[int, int]]:
+    """The texts of the words with their punctuation, the items that were spoken, and the word of each of these."""
+    texts: list[str] = []
+    spoken: list[Item] = []
+    item_words: dict[int, int] = {}
+    opening = ""
+    for position, item in enumerate(items):
+        content = " ".join(_CONTROL.sub(" ", item["alternatives"][0]["content"]).split())
+        if item["type"] == "pronunciation":
+            if not content:
+                continue
+            item_words[item.get("id", position)] = len(texts)
+            texts.append(opening + content)
+            spoken.append(item)
+            opening = ""
+        elif item["type"] != "punctuation":
+            raise InvalidTranscript(f"results.items[{position}].type: {item['type'][:40]!r} is not a kind of item")
+        elif not texts or content in _OPENING_PUNCTUATION:
+            opening += content
+        else:
+            texts[-1] += content
+    if opening and texts:
+        texts[-1] += opening
+    return texts, spoken, item_words
+
+
+def _glued(texts: Sequence[str], content: Document) -> set[int]:
+    """The words that are written without a space before them."""
+    if whisper := content.get("whisper"):
+        return set(whisper["glued"])
+    unspaced = [is_unspaced(text[0]) for text in texts]
+    language = _language(content["results"]).lower().replace("_", "-").split("-")[0]
+    throughout = language in _UNSPACED_LANGUAGES or sum(unspaced) * 2 > len(unspaced)
+    glued = set()
+    for number in range(1, len(texts)):
+        before, after = texts[number - 1][-1], texts[number][0]
+        if (is_unspaced(before) and is_unspaced(after)) or (throughout and (is_unspaced(before) or is_unspaced(after))):
+            glued.add(number)
+    return glued
+
+
+def _speakers(spoken: Sequence[Item], labels: SpeakerLabels | None) -> list[str | None]:
+    """Who said each word: as the item says, or as the older layout does, in a list beside the items."""
+    by_start: dict[float | None, str] = {}
+    for turn in labels.get("segments", []) if labels else []:
+        by_start |= {item.get("start_time"): item["speaker_label"] for item in turn.get("items", [])}
+    by_start.pop(None, None)
+    return [_speaker(item, by_start.get(item.get("start_time"))) for item in spoken]
+
+
+def _speaker(item: Item, listed: str | None) -> str | None:
+    channel, speaker = item.get("channel_label"), item.get("speaker_label") or listed
+    # Speakers are numbered on each channel anew: spk_0 of one is not spk_0 of the other.
+    return f"{channel}/{speaker}" if channel and speaker else channel or speaker
+
+
+def _confidence(item: Item) -> float:
+    confidence = item["alternatives"][0].get("confidence")
+    return 1.0 if confidence is None else min(1.0, max(0.0, confidence))
+
+
+def _audio_segments(results: Results, item_words: Mapping[int, int]) -> tuple[Segment, ...]:
+    segments = []
+    for segment in results.get("audio_segments") or ():
+        words = [item_words[item] for item in segment.get("items", ()) if item in item_words]
+        if words:
+            segments.append(Segment(segment["start_time"], segment["end_time"], min(words), max(words) + 1))
+    return tuple(segments)
+
+
+def _check_segments(segments: Sequence[Segment], count: int) -> None:
+    for number, segment in enumerate(segments):
+        if not 0 <= segment.first <= segment.stop <= count:
+            raise InvalidTranscript(
+                f"whisper.segments[{number}]: words {segment.first} to {segment.stop} are not among the {count} words"
+            )
+
+
+def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:
+    """The items, and the numbers of the items that each word became."""
+    items: list[Item] = []
+    word_items: list[list[int]] = []
+    for word in words:
+        content, marks = _split_punctuation(word.text)
+        first = len(items)
+        said = Alternative(content=content, confidence=word.confidence)
+        item = Item(id=first, type="pronunciation", alternatives=[said], start_time=word.start, end_time=word.end)
+        items.append(item)
+        for number, mark in enumerate(marks, start=first + 1):
+            written = Alternative(content=mark, confidence=0.0)
+            items.append(Item(id=number, type="punctuation", alternatives=[written]))
+        if word.speaker is not None:
+            for item in items[first:]:
+                item["speaker_label"] = word.speaker
+        word_items.append(list(range(first, len(items))))
+    return items, word_items
+
+
+def _split_punctuation(text: str) -> tuple[str, str]:
+    """A word's text as what is said and the punctuation marks after it; all of it, if nothing in it can be said."""
+    if not any(character.isalnum() for character in text):
+        return text, ""
+    # From the end: a pattern that is searched from the start would try every mark of a long row of them.
+    earliest = max(1, len(text.rstrip(_AFTER_MARKS)) - 1)
+    places = range(earliest, len(text))
+    cut = next((place for place in places if text[place] in _MARKS and not text[place - 1].isspace()), len(text))
+    return text[:cut], text[cut:]
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _thawed(item) for key, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value

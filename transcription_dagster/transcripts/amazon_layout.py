@@ -1,0 +1,182 @@
+"""The layout of Amazon Transcribe's output, as types that check it.
+
+Amazon's part is that of its developer guide ("Data input and output", "Example diarization output"). What only Whisper
+knows stands under the extra key `whisper`, which Amazon's own documents do not have. Dictionaries, since a long
+recording has hundreds of thousands of items, and objects of these would cost three times as much.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field, PlainSerializer, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from transcription_dagster.errors import InvalidTranscript
+from transcription_dagster.model import RemovedSpeech, Segment
+from transcription_dagster.transcripts.call_analytics import (
+    as_transcript_document,
+    is_call_analytics,
+    why_no_transcript,
+)
+
+#: Seconds: a string in Amazon's layout, to the millisecond.
+Seconds = Annotated[
+    float, Field(allow_inf_nan=False), PlainSerializer(lambda value: str(round(value, 3)), return_type=str)
+]
+#: A number that is a string in Amazon's layout.
+Share = Annotated[float, Field(allow_inf_nan=False), PlainSerializer(str, return_type=str)]
+
+
+class Alternative(TypedDict):
+    """One reading of an item; a punctuation mark's confidence is 0."""
+
+    content: str
+    confidence: NotRequired[Share | None]
+
+
+class Item(TypedDict):
+    """A word (`pronunciation`), or a mark after it (`punctuation`), which has no time."""
+
+    id: NotRequired[int]
+    type: str
+    alternatives: Annotated[list[Alternative], Field(min_length=1)]
+    start_time: NotRequired[Seconds | None]
+    end_time: NotRequired[Seconds | None]
+    speaker_label: NotRequired[str | None]
+    channel_label: NotRequired[str | None]
+
+
+class AudioSegment(TypedDict):
+    """A stretch of speech and the ids of its items."""
+
+    id: NotRequired[int]
+    transcript: NotRequired[str]
+    start_time: Seconds
+    end_time: Seconds
+    items: NotRequired[list[int]]
+
+
+class SpokenItem(TypedDict):
+    """A word's time and its speaker."""
+
+    start_time: NotRequired[Seconds | None]
+    speaker_label: str
+
+
+class SpeakerSegment(TypedDict):
+    """One speaker's turn."""
+
+    items: NotRequired[list[SpokenItem]]
+
+
+class SpeakerLabels(TypedDict):
+    """Who spoke when; in older documents the only place that says so."""
+
+    segments: NotRequired[list[SpeakerSegment]]
+
+
+class Channel(TypedDict):
+    """What was said on one channel, in its own order."""
+
+    channel_label: str
+    items: NotRequired[list[Item]]
+
+
+class ChannelLabels(TypedDict):
+    """What was said on each channel; in older documents the only place that says which word is on which."""
+
+    channels: NotRequired[list[Channel]]
+
+
+class SpokenLanguage(TypedDict):
+    """One of the languages that were spoken."""
+
+    language_code: str
+
+
+class Text(TypedDict):
+    """The whole transcript as one text."""
+
+    transcript: str
+
+
+class Results(TypedDict):
+    """What was said."""
+
+    transcripts: NotRequired[list[Text]]
+    items: NotRequired[list[Item]]
+    audio_segments: NotRequired[list[AudioSegment] | None]
+    channel_labels: NotRequired[ChannelLabels | None]
+    speaker_labels: NotRequired[SpeakerLabels | None]
+    language_code: NotRequired[str | None]
+    language_codes: NotRequired[list[SpokenLanguage] | None]
+
+
+class Whisper(TypedDict):
+    """What Whisper knows beyond Amazon's layout; `glued` holds the numbers of the words written without a space."""
+
+    model: str
+    language: str
+    duration: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    options: dict[str, Any]
+    segments: tuple[Segment, ...]
+    glued: list[int]
+    removed: tuple[RemovedSpeech, ...]
+
+
+class Document(TypedDict):
+    """A transcription job's output."""
+
+    jobName: NotRequired[str]
+    accountId: NotRequired[str]
+    status: NotRequired[str]
+    results: Results
+    whisper: NotRequired[Whisper | None]
+
+
+_DOCUMENT = TypeAdapter(Document)
+
+
+def parse_document(document: str | bytes) -> Document:
+    """Check a document and return what is known of it; a Call Analytics job's output becomes a plain transcript's.
+
+    Raises `InvalidTranscript` that names the first bad place, or says why the job has no transcript.
+    """
+    raw = document.encode("utf-8", "replace") if isinstance(document, str) else document
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        try:
+            return _DOCUMENT.validate_json(raw)
+        except ValidationError:
+            other = _other_document(raw)
+            if other is None:
+                raise
+            return _DOCUMENT.validate_python(other)
+    except ValidationError as error:
+        first, *rest = error.errors(include_url=False, include_input=False, include_context=False)
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+        more = f" (and {len(rest)} more)" if rest else ""
+        raise InvalidTranscript(f"{place or 'document'}: {first['msg']}{more}") from None
+
+
+def _other_document(raw: bytes) -> dict[str, Any] | None:
+    """Return a Call Analytics job's output as a plain transcript; None for what is no document of Amazon's."""
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if reason := why_no_transcript(content):
+        raise InvalidTranscript(reason)
+    if not is_call_analytics(content):
+        return None
+    try:
+        return as_transcript_document(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidTranscript(f"Transcript: a broken Call Analytics document ({error!r})") from error
+
+
+def render_document(document: Document) -> str:
+    """Write a document as JSON."""
+    return _DOCUMENT.dump_json(document).decode()

@@ -1,0 +1,153 @@
+"""Corrections that need no judgement: words that stand in the vocabulary as a mishearing of one term."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from transcription_dagster.language.common_words import ORDINARY, frequency, is_common
+from transcription_dagster.language.spelling import affixes, letters, tokens
+from transcription_dagster.model import Edit, Term, Word
+from transcription_dagster.transcripts.plain_text import join_words
+
+_POSSESSIVE = re.compile(r"['’]s\Z", re.IGNORECASE)
+
+Phrase = tuple[str, ...]
+
+
+def correct_variants(words: Sequence[Word], terms: Sequence[Term]) -> list[Edit]:
+    """Return the edits, of kind "vocabulary", that replace each spoken variant by its term.
+
+    Whole words only, the longest phrase first, in any case and with any punctuation round it, which stays; the case
+    of the text is kept where the term has none of its own. What could be anything else is left alone: a variant that
+    belongs to two terms or is a term, an ordinary word or name (see `risk`), a phrase broken by punctuation, and words
+    that are part of a term as it is written.
+    """
+    phrases = _phrases(terms)
+    replaced: set[int] = set()
+    edits: list[Edit] = []
+    for match in sorted(_matches(words, phrases), key=lambda match: (-match.tokens, match.first)):
+        span = range(match.first, match.last + 1)
+        if replaced.isdisjoint(span):
+            replaced.update(span)
+            edits.extend(_edit(words, match, phrases))
+    return sorted(edits, key=lambda edit: edit.first)
+
+
+#: How frequent a word may be at most for its other case ("polish", "aws") to be always the term.
+_CASE_ONLY = 3.5
+
+
+def risk(phrase: Phrase, term: Term) -> str:
+    """Why a variant, as its folded words, cannot be corrected without its context; empty if it can be nothing else."""
+    if len(phrase) > 1:
+        return "everyday words" if is_common(phrase) and letters("".join(phrase)) != letters(term.text) else ""
+    often = frequency(phrase[0]) if phrase else 0.0
+    if tokens(term.text) == phrase:
+        return f"an ordinary word (Zipf {often:.1f}), whatever its case" if often >= _CASE_ONLY else ""
+    same = phrase and letters(_plain(phrase[0])) == letters(_plain(term.text))
+    return f"an ordinary word or name (Zipf {often:.1f})" if often >= ORDINARY and not same else ""
+
+
+def _plain(text: str) -> str:
+    """The text without accents: "naive" is "naïve" and nothing else."""
+    return "".join(char for char in unicodedata.normalize("NFD", text) if not unicodedata.combining(char))
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    first: int
+    last: int
+    phrase: Phrase
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str
+    word: int
+    opens_word: bool
+    closes_word: bool
+
+
+def _phrases(terms: Sequence[Term]) -> dict[Phrase, Term | None]:
+    """What to look for, and the term to write instead; None for what has to stay as it is."""
+    claims: defaultdict[Phrase, set[str]] = defaultdict(set)
+    by_text = {term.text: term for term in terms}
+    for term in terms:
+        for variant in term.variants:
+            claims[tokens(variant)].add(term.text)
+    phrases: dict[Phrase, Term | None] = {
+        phrase: by_text[next(iter(texts))]
+        for phrase, texts in claims.items()
+        if phrase and len(texts) == 1 and not risk(phrase, by_text[next(iter(texts))])
+    }
+    for term in terms:
+        written = tokens(term.text)
+        # A variant of a term that differs from it in case or hyphens alone still corrects to it.
+        corrected_to = phrases.get(written)
+        if written and (corrected_to is None or corrected_to.text != term.text):
+            phrases[written] = None
+    return phrases
+
+
+def _matches(words: Sequence[Word], phrases: Mapping[Phrase, Term | None]) -> Iterator[_Match]:
+    by_opening: defaultdict[str, list[Phrase]] = defaultdict(list)
+    for phrase in phrases:
+        by_opening[phrase[0]].append(phrase)
+    stream = list(_stream(words))
+    for position, token in enumerate(stream):
+        if not token.opens_word:
+            continue
+        openings = {token.text, _POSSESSIVE.sub("", token.text)}
+        for phrase in (phrase for opening in openings for phrase in by_opening.get(opening, ())):
+            found = stream[position : position + len(phrase)]
+            if _is_phrase(found, phrase) and not _broken(words[found[0].word : found[-1].word + 1]):
+                yield _Match(found[0].word, found[-1].word, phrase, len(phrase))
+
+
+def _stream(words: Iterable[Word]) -> Iterator[_Token]:
+    for index, word in enumerate(words):
+        parts = tokens(word.text)
+        for place, part in enumerate(parts):
+            yield _Token(part, index, opens_word=place == 0, closes_word=place == len(parts) - 1)
+
+
+def _is_phrase(found: Sequence[_Token], phrase: Phrase) -> bool:
+    if len(found) != len(phrase) or not found[-1].closes_word:
+        return False
+    heard = tuple(token.text for token in found)
+    return phrase in (heard, (*heard[:-1], _POSSESSIVE.sub("", heard[-1])))
+
+
+def _broken(words: Sequence[Word]) -> bool:
+    """Tell whether punctuation other than a hyphen stands between the words of a phrase."""
+    before, after = (word.text for word in words[:-1]), (word.text for word in words[1:])
+    return any(affixes(text)[2].strip("-") for text in before) or any(affixes(text)[0].strip("-") for text in after)
+
+
+def _edit(words: Sequence[Word], match: _Match, phrases: Mapping[Phrase, Term | None]) -> Iterator[Edit]:
+    term = phrases[match.phrase]
+    if term is None:
+        return
+    spoken = words[match.first : match.last + 1]
+    opening = affixes(spoken[0].text)[0]
+    closing = affixes(spoken[-1].text)[2]
+    old = join_words(spoken)
+    heard = old[len(opening) : len(old) - len(closing)]
+    possessive = "" if tokens(heard) == match.phrase else heard[-2:]
+    new = opening + _in_case_of(heard, term.text) + possessive + closing
+    if new != old:
+        yield Edit(match.first, match.last, old, new, "vocabulary")
+
+
+def _in_case_of(heard: str, text: str) -> str:
+    """Return the term as `heard` was written, unless its own capitals say how it is written."""
+    if text != text.lower():
+        return text
+    if heard.isupper() and sum(char.isalpha() for char in heard) > 1:
+        return text.upper()
+    return text[:1].upper() + text[1:] if heard[:1].isupper() else text

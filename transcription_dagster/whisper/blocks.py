@@ -1,0 +1,87 @@
+"""A recording of any length as blocks that fit in memory, cut where nobody speaks.
+
+Whisper computes the spectrogram of all the audio it is given before the first word: gigabytes for ten hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.audio.mixing import SAMPLE_RATE
+from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.voice_activity import find_speech
+
+#: How much is decoded at a time.
+_PIECE_SECONDS = 30.0
+#: A block ends at the quietest place of its last so many seconds.
+_SEARCH_SECONDS = 60.0
+#: Width of such a place: a pause between sentences, not the closure of a consonant.
+_QUIET_SECONDS = 0.4
+#: Energies are compared in steps of this length.
+_STEP_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch of a recording."""
+
+    #: Seconds from the start of the recording.
+    offset: float
+    #: float32 of shape (samples,), 16 kHz mono in [-1, 1].
+    samples: np.ndarray
+    #: Where somebody speaks, in seconds from the start of the block.
+    speech: tuple[Span, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return self.samples.size / SAMPLE_RATE
+
+
+def blocks_of(path: Path, block_seconds: float) -> Iterator[Block]:
+    """Yield a recording in blocks of at most `block_seconds` with their speech; one that fits is a single block."""
+    for block in cut(read_blocks(path, _PIECE_SECONDS), block_seconds):
+        yield replace(block, speech=find_speech(block.samples))
+
+
+def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Yield `blocks`, each made in another thread while the one before it is worked on."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
+        block = next(blocks, None)
+        while block is not None:
+            following = reader.submit(next, blocks, None)
+            yield block
+            block = following.result()
+
+
+def cut(pieces: Iterable[np.ndarray], block_seconds: float) -> Iterator[Block]:
+    """Yield float32 pieces of any length as blocks of at most `block_seconds`, cut at quiet places."""
+    limit = round(block_seconds * SAMPLE_RATE)
+    held = np.zeros(0, np.float32)
+    start = 0
+    for piece in pieces:
+        held = np.concatenate([held, piece])
+        while held.size > limit:
+            place = quiet_place(held[:limit])
+            yield Block(start / SAMPLE_RATE, held[:place])
+            held, start = held[place:], start + place
+    if held.size:
+        yield Block(start / SAMPLE_RATE, held)
+
+
+def quiet_place(samples: np.ndarray) -> int:
+    """Return the index of the middle of the quietest stretch near the end of `samples`, the last one if many."""
+    step = round(_STEP_SECONDS * SAMPLE_RATE)
+    width = round(_QUIET_SECONDS / _STEP_SECONDS)
+    tail = samples[-min(samples.size // 2, round(_SEARCH_SECONDS * SAMPLE_RATE)) :]
+    energies = np.square(tail[: tail.size - tail.size % step]).reshape(-1, step).mean(axis=1)
+    if energies.size < width:
+        return samples.size
+    loudness = np.convolve(energies, np.ones(width), mode="valid")
+    last = loudness.size - 1 - int(np.argmin(loudness[::-1]))
+    return samples.size - tail.size + (last + width // 2) * step

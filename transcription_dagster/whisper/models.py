@@ -1,0 +1,135 @@
+"""Finding, downloading and opening Whisper models."""
+
+from __future__ import annotations
+
+import pickle
+import urllib.error
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+import whisper
+from filelock import FileLock
+from whisper.model import ModelDimensions, Whisper
+
+from transcription_dagster.errors import ModelUnavailable, UnknownModel
+from transcription_dagster.whisper.ctranslate2 import read_ctranslate2
+from transcription_dagster.whisper.device_errors import device_error
+from transcription_dagster.whisper.hugging_face import read_hugging_face
+from transcription_dagster.whisper.layouts import CTRANSLATE2_FILE, HUGGING_FACE_FILE, is_model_path
+from transcription_dagster.whisper.offline_models import OFFLINE_MODELS, installed_parts, is_published, join_parts
+from transcription_dagster.whisper.weights import Weights, network
+
+#: What torch and the readers of the other layouts raise for a file that is none of theirs: torch's unpickler runs into
+#: whatever the bytes mean.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def known_models() -> tuple[str, ...]:
+    """Names that `checkpoint` can download."""
+    return tuple(whisper.available_models())
+
+
+def downloaded_models(folder: Path) -> dict[str, Path]:
+    """Known names whose model lies in `folder`, each with its file."""
+    candidates = {name: (_downloaded(name, folder), _joined(name, folder)) for name in known_models()}
+    return {name: file for name, files in candidates.items() for file in files if file.is_file()}
+
+
+def checkpoint(model: str, folder: Path) -> Path:
+    """Return the file or folder of a model given by name or path, fetching a known name into `folder` if need be.
+
+    A known name comes from the packages of the extra `offline-models` where they hold it, else from OpenAI. One process
+    fetches at a time; the others wait and find the file. A known name's file is checked against its published SHA-256.
+    Raises `UnknownModel`, or `ModelUnavailable` when the download fails.
+    """
+    if model in known_models():
+        return _fetched(model, folder)
+    path = Path(model)
+    if is_model_path(path):
+        return path
+    if path.is_dir() and model:
+        raise UnknownModel(
+            f"the folder {model!r} holds neither {CTRANSLATE2_FILE} (CTranslate2) "
+            f"nor {HUGGING_FACE_FILE} with safetensors (Hugging Face)"
+        )
+    raise UnknownModel(
+        f"{model!r} is neither a known model nor the path of a checkpoint or of a model's folder; "
+        f"known models are {', '.join(known_models())}"
+    )
+
+
+def open_model(model: str, folder: Path, device: str) -> Whisper:
+    """Load a model given by name or path onto `device`.
+
+    The path is an openai-whisper checkpoint, a folder of safetensors (Hugging Face) or a folder of CTranslate2. A
+    checkpoint may hold tensors and plain values only: `weights_only` is always set, so that no file runs code.
+    Raises `UnknownModel` for what is no Whisper model, and what `checkpoint` raises.
+    """
+    path = checkpoint(model, folder)
+    try:
+        built = network(_weights(path))
+    except _UNREADABLE as error:
+        if isinstance(error, RuntimeError) and device_error(error) is not None:
+            raise
+        raise UnknownModel(f"{path} is not a Whisper checkpoint: {_first_line(error)}") from error
+    if model in known_models():
+        built.set_alignment_heads(whisper._ALIGNMENT_HEADS[model])
+    return built.to(device).eval()
+
+
+def _weights(path: Path) -> Weights:
+    if (path / CTRANSLATE2_FILE).is_file():
+        return read_ctranslate2(path)
+    if path.is_dir():
+        return read_hugging_face(path)
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict) or not content.keys() >= {"dims", "model_state_dict"}:
+        raise ValueError("it does not hold dims and model_state_dict")
+    return Weights(ModelDimensions(**content["dims"]), content["model_state_dict"])
+
+
+def _fetched(name: str, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{name}.lock"):
+        joined = _joined(name, folder)
+        if joined.is_file() and is_published(name, joined.parent):
+            return joined.parent
+        parts = None if _downloaded(name, folder).is_file() else installed_parts(name)
+        if parts is not None:
+            join_parts(name, parts, joined.parent)
+            return joined.parent
+        return _download(name, folder)
+
+
+def _download(name: str, folder: Path) -> Path:
+    hint = f"; the extra offline-models brings {name} as packages" if name in OFFLINE_MODELS else ""
+    try:
+        return Path(str(whisper._download(whisper._MODELS[name], str(folder), in_memory=False)))
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        raise ModelUnavailable(f"the model {name} could not be downloaded: {error}{hint}") from error
+    except RuntimeError as error:
+        raise ModelUnavailable(f"the model {name} was downloaded damaged: {error}") from error
+
+
+def _downloaded(name: str, folder: Path) -> Path:
+    """Where the checkpoint of a name lies that came from OpenAI."""
+    return folder / Path(whisper._MODELS[name]).name
+
+
+def _joined(name: str, folder: Path) -> Path:
+    """Where the model of a name lies that came from packages."""
+    return folder / name / CTRANSLATE2_FILE
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,112 @@
+"""Whisper's dictionaries as the program's own values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from transcription_dagster.model import RemovedSpeech, Segment, Word
+from transcription_dagster.transcripts.plain_text import join_words
+
+#: No token is more than a word, except in scripts without spaces, where a word is a character of up to 4 tokens.
+_PROMPT_WORDS = 223
+
+#: Seconds between two columns of Whisper's spectrogram, the unit of its `seek`.
+SECONDS_PER_FRAME = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A segment together with its words, before the words of a recording are numbered."""
+
+    start: float
+    end: float
+    words: tuple[Word, ...]
+    #: Where the window began that it was decoded from; several utterances share one.
+    window: float
+    average_log_probability: float
+    compression_ratio: float
+    no_speech_probability: float
+    temperature: float
+
+    def shifted(self, seconds: float) -> Utterance:
+        """Return it so much later; by 0 every time stays exactly what Whisper said."""
+        if seconds == 0:
+            return self
+        words = (replace(word, start=_sum(word.start, seconds), end=_sum(word.end, seconds)) for word in self.words)
+        return replace(
+            self,
+            start=_sum(self.start, seconds),
+            end=_sum(self.end, seconds),
+            window=_sum(self.window, seconds),
+            words=tuple(words),
+        )
+
+
+def utterances(segments: Iterable[Mapping[str, Any]]) -> list[Utterance]:
+    """Return Whisper's segments that hold words."""
+    found = []
+    for segment in segments:
+        words = tuple(_word(word) for word in segment["words"] if word["word"].strip())
+        if words:
+            found.append(
+                Utterance(
+                    start=float(segment["start"]),
+                    end=float(segment["end"]),
+                    words=words,
+                    window=segment["seek"] * SECONDS_PER_FRAME,
+                    average_log_probability=float(segment["avg_logprob"]),
+                    compression_ratio=float(segment["compression_ratio"]),
+                    no_speech_probability=float(segment["no_speech_prob"]),
+                    temperature=float(segment["temperature"]),
+                )
+            )
+    return found
+
+
+def _word(word: Mapping[str, Any]) -> Word:
+    return Word(
+        text=word["word"].strip(),
+        start=float(word["start"]),
+        end=float(word["end"]),
+        confidence=float(word["probability"]),
+        glued=not word["word"][0].isspace(),
+    )
+
+
+def _sum(first: float, second: float) -> float:
+    return round(first + second, 3)
+
+
+def shifted_removal(removed: RemovedSpeech, seconds: float) -> RemovedSpeech:
+    """Return removed text so much later."""
+    return replace(removed, start=_sum(removed.start, seconds), end=_sum(removed.end, seconds))
+
+
+def numbered(found: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segment, ...]]:
+    """Return the words of all utterances in one row, and the segments that point into it."""
+    words: list[Word] = []
+    segments: list[Segment] = []
+    for utterance in found:
+        first = len(words)
+        words.extend(utterance.words)
+        segments.append(
+            Segment(
+                start=utterance.start,
+                end=utterance.end,
+                first=first,
+                stop=len(words),
+                average_log_probability=utterance.average_log_probability,
+                compression_ratio=utterance.compression_ratio,
+                no_speech_probability=utterance.no_speech_probability,
+                temperature=utterance.temperature,
+            )
+        )
+    return tuple(words), tuple(segments)
+
+
+def tail_of_text(heard: Sequence[Utterance]) -> str:
+    """Return the end of the text, at least what Whisper takes as a prompt: it keeps the last 223 tokens itself."""
+    words = [word for utterance in heard[-_PROMPT_WORDS:] for word in utterance.words]
+    return join_words(words[-_PROMPT_WORDS:])

@@ -1,0 +1,206 @@
+"""A GPU executor: holds the model, pulls one recording at a time, and decodes the next while the GPU is busy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from typing import Any
+
+import procrastinate
+from procrastinate.exceptions import JobAborted
+
+from transcription_dagster.errors import (
+    DeviceBroken,
+    ModelUnavailable,
+    TranscriptionAborted,
+    TranscriptionError,
+    WorkerUnfit,
+)
+from transcription_dagster.pool import inference_server
+from transcription_dagster.pool.devices import pinned_device
+from transcription_dagster.pool.names import ANY_GPU, EMBED_TASK, TRANSCRIBE_TASK, gpu_queue
+from transcription_dagster.settings import Settings
+from transcription_dagster.store.scratch import machine_errors, new_folder
+from transcription_dagster.store.shared_files import local_path
+from transcription_dagster.whisper.engine import SpeechEngine
+from transcription_dagster.workers.inference_work import EmbeddingWork, TranscriptionWork, Work
+from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState, WorkInterrupted
+from transcription_dagster.workers.prefetch_gate import Gate
+from transcription_dagster.workers.settings_watch import SettingsWatch
+
+logger = logging.getLogger(__name__)
+
+#: How often the progress of a request is written for those who watch.
+_REPORT_SECONDS = 1.0
+
+
+class GpuExecutor:
+    """One device (`cuda:0`, `cpu:0`), one model in memory, one inference at a time."""
+
+    def __init__(self, settings: Settings, url: str, device: str, settings_version: int | None = None) -> None:
+        """`settings_version` is the one that `settings` were read at; None: they never change."""
+        # A CPU executor is `cpu:0`; to torch there is but one CPU.
+        torch_device = "cpu" if device.startswith("cpu") else device
+        self._settings = settings
+        self._engine = SpeechEngine(
+            torch_device, threads=_threads(settings, device), models_folder=settings.models_folder
+        )
+        self.state = WorkerState(name=f"{_slot(device)}@{socket.gethostname()}", kind="gpu", device=device)
+        queues = [gpu_queue(ANY_GPU), gpu_queue(pinned_device(device))]
+        self.pool = PoolWorker(settings, url, self.state, queues, concurrency=2)
+        self._gate = Gate(self.pool)
+        self.pool.may_take = lambda: self._gate.open
+        self._device_lock = asyncio.Lock()
+        self._broken: DeviceBroken | None = None
+        self._watch = None if settings_version is None else SettingsWatch(url, settings_version, self.pool)
+        self._register(TRANSCRIBE_TASK, TranscriptionWork(settings, self._engine))
+        self._register(EMBED_TASK, EmbeddingWork(settings, torch_device))
+
+    def serve(self) -> None:
+        """Load the model, then answer requests until a stop signal. Raises `DeviceBroken` when the device is lost."""
+        if self._watch is not None:
+            self._watch.start()
+        self.pool.serve(prepare=self._load)
+        if self._broken is not None:
+            raise self._broken
+
+    def _load(self) -> None:
+        try:
+            with machine_errors():
+                self._engine.load(local_path(self._settings.model, self._settings.home, self._settings.store_url))
+        except ModelUnavailable as error:
+            raise WorkerUnfit(str(error)) from error
+        self.state.model = self._settings.model
+        self.state.model_loads = self._engine.loads
+
+    def _register(self, task: str, work: Work) -> None:
+        async def answer(context: procrastinate.JobContext, key: str) -> None:
+            await self._answer(context, key, work)
+
+        self.pool.task(task, answer)
+
+    async def _answer(self, context: procrastinate.JobContext, key: str, work: Work) -> None:
+        content = await inference_server.waiting_request(self.pool.app, key)
+        if content is None:
+            return
+        with ExitStack() as files:
+            # With nobody on the device the preparation is a part of the attempt: it too may cost the executor.
+            ahead = await _outcome(self._prepare(work, content, files)) if self._device_lock.locked() else None
+            async with AsyncExitStack() as device:
+                await device.enter_async_context(self._device_lock)
+                async with self._attempt(context, key) as attempt:
+                    if attempt is None:
+                        return
+                    if isinstance(ahead, Exception):
+                        raise ahead
+                    prepared = ahead or await self._prepare(work, content, files)
+                    result = await self._on_device(context, attempt, work, prepared)
+                    # The next recording does not wait until this one's words are written.
+                    await device.aclose()
+                    await inference_server.answer(self.pool.app, attempt, result)
+
+    async def _prepare(self, work: Work, content: Mapping[str, Any], files: ExitStack) -> Any:
+        """Prepare the work in a folder that lives as long as `files`. Raises `WorkerUnfit` where this machine fails."""
+
+        def prepare() -> Any:
+            with machine_errors():
+                return work.prepare(content, files.enter_context(new_folder(self.pool.scratch)))
+
+        return await asyncio.to_thread(prepare)
+
+    @asynccontextmanager
+    async def _attempt(
+        self, context: procrastinate.JobContext, key: str
+    ) -> AsyncIterator[inference_server.Attempt | None]:
+        """Begin an attempt, and see to it that whoever waits hears how it ended, whatever happens."""
+        app = self.pool.app
+        if self._broken is not None or not self.pool.fit:
+            raise WorkInterrupted
+        attempt = await inference_server.begin(app, key, self.pool.holding(context).lease, executor=self.state.name)
+        if attempt is None:
+            yield None
+            return
+        try:
+            yield attempt
+        except (WorkInterrupted, asyncio.CancelledError):
+            await inference_server.give_back(app, attempt, reason="the executor was stopped")
+            raise
+        except DeviceBroken as error:
+            await inference_server.device_broke(app, attempt, error)
+            self._give_up(error)
+            raise WorkInterrupted from error
+        except WorkerUnfit as error:
+            await inference_server.executor_unfit(app, attempt, error)
+            self.pool.unfit(error)
+            raise WorkInterrupted from error
+        except JobAborted:
+            await inference_server.fail(app, attempt, TranscriptionAborted())
+            raise
+        except TranscriptionError as error:
+            self.state.last_error = f"{attempt.recording}: {error}"
+            await inference_server.fail(app, attempt, error)
+        except Exception as error:
+            # A fault of the program: the log keeps where it happened.
+            await inference_server.fail(app, attempt, TranscriptionError(f"the executor met an unexpected {error!r}"))
+            raise
+
+    async def _on_device(
+        self, context: procrastinate.JobContext, attempt: inference_server.Attempt, work: Work, prepared: Any
+    ) -> dict[str, Any]:
+        """Do the work in the main thread; progress is written meanwhile."""
+        stop = threading.Event()
+        reporter = asyncio.create_task(self._report(attempt))
+        # One that has cost an executor gets this one to itself, so that no other recording is lost with it again.
+        self._gate.began(attempt.recording, expected_seconds=work.expected_seconds(prepared), alone=attempt.lost > 0)
+        try:
+            result = await self.pool.in_main_thread(context, lambda: self._do(work, prepared, stop), stop=stop)
+        finally:
+            self._gate.ended()
+            reporter.cancel()
+        return {**result, "device": self.state.device, "executor": self.state.name}
+
+    def _do(self, work: Work, prepared: Any, stop: threading.Event) -> dict[str, Any]:
+        def should_stop() -> bool:
+            return stop.is_set() or self.pool.aborting.is_set()
+
+        try:
+            with machine_errors():
+                return work.do(prepared, on_progress=self._gate.progressed, should_stop=should_stop)
+        except TranscriptionAborted:
+            raise WorkInterrupted from None
+        finally:
+            self.state.model_loads = self._engine.loads
+
+    async def _report(self, attempt: inference_server.Attempt) -> None:
+        while True:
+            await asyncio.sleep(_REPORT_SECONDS)
+            await inference_server.report_progress(self.pool.app, attempt, self.state.progress or 0.0)
+
+    def _give_up(self, error: DeviceBroken) -> None:
+        logger.error("the device is unusable: ending this process, its supervisor starts another: %s", error)
+        self._broken = error
+        self.pool.drain()
+
+
+async def _outcome(work: Awaitable[Any]) -> Any:
+    """The result of `work`, or the error that it raised: it is raised again within an attempt, which tells of it."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
+def _slot(device: str) -> str:
+    return device.replace("cuda:", "gpu-").replace(":", "-")
+
+
+def _threads(settings: Settings, device: str) -> int | None:
+    """Threads for an executor on the CPU: an equal share of the cores; None (the library's choice) on a GPU."""
+    if not device.startswith("cpu"):
+        return None
+    return max(1, (os.cpu_count() or 1) // settings.cpu_executors)

@@ -1,0 +1,132 @@
+"""What a GPU executor can be asked for: to transcribe a recording, or to encode its text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from transcription_dagster.errors import ModelUnavailable, TimeLimitExceeded, TranscriptionAborted, WorkerUnfit
+from transcription_dagster.pool.embedding_request import EmbeddingRequest
+from transcription_dagster.pool.transcription_request import TranscriptionRequest
+from transcription_dagster.search.embedded_chunks import embed
+from transcription_dagster.search.embedder import Embedder, open_embedder
+from transcription_dagster.settings import Settings
+from transcription_dagster.store.object_store import ObjectStore
+from transcription_dagster.store.shared_files import local_path
+from transcription_dagster.transcripts.amazon_json import write_transcript
+from transcription_dagster.whisper.engine import PreparedAudio, SpeechEngine
+
+
+class Work(Protocol):
+    """One kind of request."""
+
+    def prepare(self, content: Mapping[str, Any], folder: Path) -> Any:
+        """Do all that needs no device; called in a thread, while the device may be busy. `folder` is for files."""
+        ...
+
+    def do(self, prepared: Any, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]) -> Any:
+        """Do the rest, in the main thread, and return the answer as JSON values.
+
+        Raises the program's errors; `TranscriptionAborted` after `should_stop` said so, `WorkerUnfit` when another
+        executor may succeed.
+        """
+        ...
+
+    def expected_seconds(self, prepared: Any) -> float | None:
+        """How long `do` will take, by how long it took last time; None before the first time."""
+        ...
+
+
+class TranscriptionWork:
+    """Speech to words, by the engine that holds the model."""
+
+    def __init__(self, settings: Settings, engine: SpeechEngine) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._store = ObjectStore(settings.store_url)
+        #: Real-time factor of the last transcription.
+        self._pace: float | None = None
+
+    def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[TranscriptionRequest, PreparedAudio]:
+        request = TranscriptionRequest.from_json(content)
+        path = self._store.local_path(request.audio_key)
+        if path is None:
+            path = folder / "audio.flac"
+            self._store.download(request.audio_key, path)
+        self._model_path(request)
+        return request, self._engine.prepare(path)
+
+    def do(
+        self,
+        prepared: tuple[TranscriptionRequest, PreparedAudio],
+        *,
+        on_progress: Callable[[float], None],
+        should_stop: Callable[[], bool],
+    ) -> dict[str, Any]:
+        request, audio = prepared
+        limit = request.time_limit(
+            factor=self._settings.time_limit_factor, floor_seconds=self._settings.time_limit_floor_seconds
+        )
+        started = time.monotonic()
+        deadline = started + limit
+        try:
+            transcript = self._engine.transcribe(
+                audio,
+                replace(request.options, model=self._model_path(request)),
+                recording=request.recording,
+                on_progress=on_progress,
+                should_stop=lambda: should_stop() or time.monotonic() > deadline,
+            )
+        except TranscriptionAborted:
+            if should_stop():
+                raise
+            raise TimeLimitExceeded(
+                f"stopped after {limit:.0f} s, the limit for {request.seconds:.0f} s of audio; raise "
+                "TRANSCRIPTION_TIME_LIMIT_FACTOR if this device is really that slow"
+            ) from None
+        except ModelUnavailable as error:
+            # Another machine may have the model already.
+            raise WorkerUnfit(str(error)) from error
+        if request.seconds:
+            self._pace = (time.monotonic() - started) / request.seconds
+        # Where this machine keeps the model is no matter of the transcript's.
+        transcript = replace(transcript, model=request.options.model)
+        return {"transcript": write_transcript(transcript)}
+
+    def _model_path(self, request: TranscriptionRequest) -> str:
+        """What the engine can load: a checkpoint that the machine lacks is fetched from the store."""
+        return local_path(request.options.model, self._settings.home, self._settings.store_url)
+
+    def expected_seconds(self, prepared: tuple[TranscriptionRequest, PreparedAudio]) -> float | None:
+        return None if self._pace is None else self._pace * prepared[0].seconds
+
+
+class EmbeddingWork:
+    """Text to vectors, by the embedding model that the request names; the last one is kept loaded."""
+
+    def __init__(self, settings: Settings, device: str) -> None:
+        self._settings = settings
+        self._device = device
+        self._embedder: Embedder | None = None
+        #: Seconds that the last text took for each of its cues.
+        self._pace: float | None = None
+
+    def prepare(self, content: Mapping[str, Any], folder: Path) -> EmbeddingRequest:
+        return EmbeddingRequest.from_json(content)
+
+    def do(
+        self, prepared: EmbeddingRequest, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
+    ) -> dict[str, Any]:
+        if self._embedder is None or self._embedder.model != prepared.model:
+            self._embedder = open_embedder(self._settings.model_copy(update={"embedder": prepared.model}), self._device)
+        started = time.monotonic()
+        answer = embed(self._embedder, prepared.cues)
+        if prepared.cues:
+            self._pace = (time.monotonic() - started) / len(prepared.cues)
+        return answer
+
+    def expected_seconds(self, prepared: EmbeddingRequest) -> float | None:
+        return None if self._pace is None else self._pace * len(prepared.cues)

@@ -1,0 +1,100 @@
+"""Caption files are read whole, or refused with the line that cannot be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from transcription_dagster.captions.caption_file import caption_kind, parse_srt, parse_vtt
+from transcription_dagster.errors import InvalidCaptions
+
+GOOD = "1\n00:00:01,000 --> 00:00:02,500\nThe gate is shut.\n\n{}\n\n3\n00:00:05,000 --> 00:00:06,500\nGood night.\n"
+VTT = (
+    "WEBVTT a title\nKind: captions\n\nX-Note: kept\n\nSTYLE\n::cue { color: red }\n\nREGION\nid:top\n\n"
+    "NOTE by hand\n\nintro\n00:01.000 --> 00:02.000 line:0 region:top\n<v Ann>Hello,\nyou.\n\nNOTE\nmore\n\n"
+    "00:03.000 --> 00:04.000\nBye.\n\n\n"
+)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_the_lines_are_the_file(newline: str) -> None:
+    for parse, text in ((parse_srt, GOOD.format("2\n00:00:03,000 --> 00:00:04,000\nx")), (parse_vtt, VTT)):
+        source = "\ufeff" + text.replace("\n", newline)
+        captions = parse(source)
+        assert "".join(captions.lines) == source
+        assert len(captions.cues) == (3 if parse is parse_srt else 2)
+
+
+def test_a_cue_is_its_lines() -> None:
+    first, second = parse_vtt(VTT).cues
+    assert (first.head, first.first, first.stop) == (13, 15, 17)
+    assert (second.head, second.first, second.stop, second.start_ms) == (21, 22, 23, 3000)
+
+
+@pytest.mark.parametrize(
+    ("block", "line", "fault"),
+    [
+        ("2\n00:00:03,000 -> 00:00:04,500\nCome back.", 6, "the arrow"),
+        ("2\n00:00:03,000 – 00:00:04,500\nCome back.", 6, "the arrow"),
+        ("2\n00:00:03,000 00:00:04,500\nCome back.", 6, "the arrow"),
+        ("2\n00:00:03, 000 --> 00:00:04, 500\nCome back.", 6, "spaces inside"),
+        ("2\n00 : 00 : 03,000 --> 00:00:04,500\nCome back.", 6, "spaces inside"),
+        ("2\n00:00:-1,500 --> 00:00:04,500\nCome back.", 6, "negative"),
+        ("2\n-00:00:01,500 --> 00:00:04,500\nCome back.", 6, "negative"),
+        ("2\n00:00:03,000 --> \nCome back.", 6, "wrong form"),
+        ("2\n00:00:03:12 --> 00:00:04:10\nCome back.", 6, "wrong form"),
+        ("2\nsoon --> later\nCome back.", 6, "wrong form"),
+        ("2\nthree seconds\nCome back.", 6, "the arrow"),
+        (f"2\n{'9' * 5000}:00:03,000 --> 00:00:04,500\nCome back.", 6, "too many hours"),
+        ("00:00:03,000 -> 00:00:04,500\nCome back.", 5, "the arrow"),
+    ],
+)
+def test_a_timing_that_cannot_be_read_is_refused_with_its_line(block: str, line: int, fault: str) -> None:
+    with pytest.raises(InvalidCaptions, match=rf"line {line}: .*{fault}") as caught:
+        parse_srt(GOOD.format(block))
+    assert len(str(caught.value)) < 250
+    vtt = "WEBVTT\n\n" + GOOD.format(block)
+    with pytest.raises(InvalidCaptions, match=rf"line {line + 2 - (fault == 'the arrow' and 'seconds' in block)}: "):
+        parse_vtt(vtt)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "2\n00:00:03,000 --> 00:00:04,500\n10:30 - 12:00",
+        "2\n00:00:03,000 --> 00:00:04,500\nIt took\n00:00:12,500",
+        "2\n00:00:03,000 --> 00:00:04,500\na -> b",
+        "2\n00:00:03 --> 00:00:04\nno fraction",
+        "2\n0:00:03.5 --> 0:00:04.5  X1:100\nplaces",
+        "2\n00:00:03,000 --> 00:00:04,500\nfirst\n\nafter an empty line",
+        "00:00:03,000 --> 00:00:04,500\nno counter",
+        "7\n00:00:03,000 --> 00:00:04,500\n2",
+    ],
+)
+def test_what_can_be_read_is_not_refused(block: str) -> None:
+    assert [cue.start_ms // 1000 for cue in parse_srt(GOOD.format(block)).cues] == [1, 3, 5]
+
+
+def test_a_missing_empty_line_before_a_counter_makes_no_text_of_it() -> None:
+    captions = parse_srt("1\n00:00:01,000 --> 00:00:02,000\none\n2\n00:00:03,000 --> 00:00:04,000\ntwo\n")
+    assert [captions.lines[cue.first : cue.stop] for cue in captions.cues] == [("one\n",), ("two\n",)]
+
+
+def test_text_outside_of_cues_is_refused() -> None:
+    with pytest.raises(InvalidCaptions, match="line 6: 'lost text' has no timing"):
+        parse_vtt("WEBVTT\n\n00:01.000 --> 00:02.000\nyes\n\nlost text\n\n00:03.000 --> 00:04.000\nno\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("WEBVTT\n", "vtt"),
+        ("\ufeff\n1\n00:00:01,000 --> 00:00:02,000\nx", "srt"),
+        ("1\n00:00:01,000 -> 00:00:02,000\nx", "srt"),
+        ("00:01.0 --> 00:02.0\nx", "srt"),
+        ("WEBVTTX", None),
+        ("At 10:30 we left.\nIt was late.", None),
+        ("", None),
+    ],
+)
+def test_captions_are_known_by_their_first_lines(text: str, kind: str | None) -> None:
+    assert caption_kind(text) == kind

@@ -1,0 +1,122 @@
+"""What a correction does not touch stays as it was, to the byte."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from transcription_dagster.captions.caption_file import parse_srt, parse_vtt
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.file_corrections import correct_file, spoken_text
+from transcription_dagster.captions.subtitles import to_srt, to_vtt
+from transcription_dagster.errors import UnrelatedText
+from transcription_dagster.model import Word
+from transcription_dagster_tests.captions.speech import spoken_words
+
+
+def srt(*texts: str) -> str:
+    """Captions with these texts, two seconds each."""
+    return "\n".join(
+        f"{n}\n00:00:{2 * n:02},000 --> 00:00:{2 * n + 1:02},500\n{text}\n" for n, text in enumerate(texts, 1)
+    )
+
+
+def corrected_srt(text: str, *texts: str) -> str:
+    return correct_file(parse_srt(srt(*texts)), text)
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "after"),
+    [
+        (["<i>The gait is shut.</i>"], "The gate is shut.", ["<i>The gate is shut.</i>"]),
+        (["{\\an8}Come <b>bak</b> soon.", "Now."], "Come back soon. Now.", ["{\\an8}Come <b>back</b> soon.", "Now."]),
+        (
+            ['<font color="#ff0">Goo<i>t</i></font> night.'],
+            "Good night.",
+            ['<font color="#ff0">Good<i></i></font> night.'],
+        ),
+        (["The old gate is\nshut for now."], "The gate is shut now.", ["The gate is\nshut now."]),
+        (["The gate\nis shut."], "It is shut.", ["It\nis shut."]),
+        (
+            ["- Who is it?\n- It is mee.", "- Come in."],
+            "Who is it? It is me. Come in.",
+            ["- Who is it?\n- It is me.", "- Come in."],
+        ),
+        (["-Who is it?\n-It is mee."], "- Who is it? - It is me.", ["-Who is it?\n-It is me."]),
+        (["- Who is it? - It is mee."], "- Who is it?\n- It is me.", ["- Who is it? - It is me."]),
+        (["– Qui est-ce ?\n– Moy."], "– Qui est-ce ? – Moi.", ["– Qui est-ce ?\n– Moi."]),
+        ([">> Good mourning.\n>> Hello."], ">> Good morning. >> Hello.", [">> Good morning.\n>> Hello."]),
+        (["♪ Row you boat ♪", "♪ Gently ♪"], "♪ Row your boat ♪ ♪ Gently ♪", ["♪ Row your boat ♪", "♪ Gently ♪"]),
+        (["♪ Row you boat ♪", "[♪♪♪]"], "Row your boat", ["♪ Row your boat ♪", "[♪♪♪]"]),
+        (["It was -5 degreese.", "yes"], "It was -5 degrees. yes", ["It was -5 degrees.", "yes"]),
+        (["fish & chips <3 yess"], "fish & chips <3 yes", ["fish & chips <3 yes"]),
+    ],
+)
+def test_only_the_words_change(before: list[str], text: str, after: list[str]) -> None:
+    assert corrected_srt(text, *before) == srt(*after)
+
+
+def test_a_line_of_dialogue_that_is_gone_takes_its_dash_along() -> None:
+    assert corrected_srt("Thank you so much.", "- Oh.\n- Thank you so much.") == srt("- Thank you so much.")
+    assert corrected_srt("Thank you so much.", "- Thank you so much.\n- Oh.") == srt("- Thank you so much.")
+
+
+def test_a_cue_that_loses_its_words_goes_and_no_number_changes() -> None:
+    assert corrected_srt("It rains a lot. Stay here.", "It rains a lot.", "Um.", "Stay here.") == srt(
+        "It rains a lot.", "Um.", "Stay here."
+    ).replace("2\n00:00:04,000 --> 00:00:05,500\nUm.\n\n", "")
+
+
+def test_a_line_that_becomes_too_wide_is_broken_again_with_its_markup() -> None:
+    before = "<i>the university of oslo in norway\nand mary smith</i>"
+    text = "The University of Oslo in Norway, doctor Johnson and Mary Smith"
+    assert corrected_srt(text, before) == srt("<i>The University of Oslo in Norway,\ndoctor Johnson and Mary Smith</i>")
+
+
+VTT = (
+    "WEBVTT - by hand\r\nKind: captions\r\n\r\nSTYLE\r\n::cue(.y) { color: red }\r\n\r\nREGION\r\nid:top\r\n\r\n"
+    "NOTE kept\r\n\r\nintro\r\n00:01.000 --> 00:02.500 line:0 position:20% region:top\r\n"
+    "<v Ann>The gait is <i>shut</i> &amp; locked.</v>\r\n\r\n"
+    "00:03.000 --> 00:04.500 align:end\r\n<c.y>Come back</c> tomorrow.\r\n\r\nNOTE\r\nlast\r\n\r\n"
+    "3\r\n00:05.000 --> 00:06.500\r\n<00:05.100>Good <00:05.600>night.\r\n"
+)
+
+
+def test_webvtt_keeps_everything_else() -> None:
+    text = "The gate is shut & locked < now. Come back tomorrow. Good night."
+    assert correct_file(parse_vtt(VTT), text) == VTT.replace("gait", "gate").replace("locked.", "locked &lt; now.")
+
+
+ROLLING = (
+    "WEBVTT\n\n00:01.000 --> 00:02.500 align:start position:0%\n \nthe<00:01.200><c> gait</c><00:01.700><c> is</c>\n\n"
+    "00:02.500 --> 00:02.510 align:start position:0%\nthe gait is\n \n\n"
+    "00:02.510 --> 00:04.500 align:start position:0%\nthe gait is\nshut<00:03.200><c> tonite</c>\n\n"
+    "00:04.500 --> 00:04.510 align:start position:0%\nshut tonite\n \n"
+)
+
+
+def test_rolling_captions_say_each_line_once_and_show_its_correction_each_time() -> None:
+    captions = parse_vtt(ROLLING)
+    assert spoken_text(captions) == "the gait is\nshut tonite"
+    assert correct_file(captions, "the gate is shut tonight") == ROLLING.replace("gait", "gate").replace(
+        "tonite", "tonight"
+    )
+
+
+def test_a_sentence_that_is_said_twice_is_not_rolling() -> None:
+    assert corrected_srt("No. No. I said know.", "No.", "No.", "I said no.") == srt("No.", "No.", "I said know.")
+
+
+@given(spoken_words(speakers=True))
+def test_the_own_text_changes_no_byte(words: list[Word]) -> None:
+    cues = make_cues(words)
+    files = [parse_vtt(to_vtt(cues))]
+    if not any("<" in word.text for word in words):
+        files.append(parse_srt(to_srt(cues)))
+    for captions in files:
+        assert correct_file(captions, spoken_text(captions)) == "".join(captions.lines)
+
+
+def test_a_text_that_belongs_to_other_captions_is_refused() -> None:
+    with pytest.raises(UnrelatedText):
+        corrected_srt("Quarterly revenues of manufacturers grew.", "The gate is shut.")

@@ -1,0 +1,125 @@
+"""One batch at a time on a worklist, whichever home or machine it runs from."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.cli.batch import lock as lock_module
+from transcription_dagster.cli.batch.lock import alone_on
+from transcription_dagster.errors import InvalidWorklist, WorklistNotSaved
+
+#: Holds the lock until its input ends.
+HOLD = """
+import sys
+from pathlib import Path
+from transcription_dagster.cli.batch.lock import alone_on
+with alone_on(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "worklist.json"
+
+
+@pytest.fixture
+def lock(path: Path) -> Path:
+    return path.with_name(".worklist.json.lock")
+
+
+def holder(path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, path], stdin=-1, stdout=-1, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "locked\n"
+    return process
+
+
+def test_it_is_refused_while_another_process_has_it_which_is_named(path: Path) -> None:
+    process = holder(path)
+    said = f"another batch is at work on it: process {process.pid} on "
+    with pytest.raises(InvalidWorklist, match=said), alone_on(path):
+        pass
+    process.communicate()
+    with alone_on(path):
+        pass
+
+
+def test_a_killed_process_keeps_nothing(path: Path) -> None:
+    process = holder(path)
+    process.kill()
+    process.communicate()
+    with alone_on(path):
+        pass
+
+
+def test_nothing_is_left_beside_the_worklist(path: Path) -> None:
+    with alone_on(path):
+        assert os.listdir(path.parent) == [".worklist.json.lock"]
+    assert os.listdir(path.parent) == []
+
+
+def test_other_worklists_are_free(path: Path) -> None:
+    with alone_on(path), alone_on(path.with_name("other.json")):
+        pass
+
+
+def elsewhere(lock: Path, beat: int) -> None:
+    """Write what a batch on another machine writes, whose pid lives here by chance, as that of init does."""
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "boot": "another", "beat": beat, "token": "t"}))
+
+
+def test_a_holder_on_another_machine_that_goes_on_is_respected(path: Path, lock: Path) -> None:
+    elsewhere(lock, 0)
+    over = threading.Event()
+
+    def beat() -> None:
+        count = 1
+        while not over.wait(0.05):
+            with lock.open("r+") as file:
+                file.write(json.dumps({"host": "elsewhere", "pid": 1, "boot": "another", "beat": count, "token": "t"}))
+            count += 1
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        with pytest.raises(InvalidWorklist, match="process 1 on elsewhere"), alone_on(path, stale_seconds=30):
+            pass
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_one_that_has_fallen_silent_is_dead_whatever_its_pid_is_here(path: Path, lock: Path) -> None:
+    elsewhere(lock, 7)
+    with alone_on(path, stale_seconds=0.5):
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
+
+
+def test_without_locks_of_the_kernel_the_file_alone_decides(
+    path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(lock_module.fcntl, "flock", no_locks)
+    monkeypatch.setattr(lock_module, "BEAT_SECONDS", 0.05)
+    said = f"process {os.getpid()} on "
+    with alone_on(path), pytest.raises(InvalidWorklist, match=said), alone_on(path, stale_seconds=30):
+        pass
+    assert not lock.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    worklist, said = tmp_path / "file" / "worklist.json", "its folder cannot be written: Not a directory"
+    with pytest.raises(WorklistNotSaved, match=said), alone_on(worklist):
+        pass

@@ -1,0 +1,138 @@
+"""What a batch says of itself: while it runs, line by line, and at its end."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from transcription_dagster.cli.batch.display import LineDisplay, LiveDisplay, describe_outcome
+from transcription_dagster.cli.batch.report import Outcome, Progress, summary, table
+from transcription_dagster.dagster_api.values import Results
+from transcription_dagster.pool.state import WorkerStatus
+from transcription_dagster.sources.worklists import Entry, Status
+
+ONE = Entry(1, "919f49d0-ef35-5e93-b564-e948b9d75f83", title="Harbour [bold]news[/bold]")
+TWO = Entry(2, "fb4024f4-a2d2-5e85-bbe5-f84f01e07dc0")
+FIGURES = {"audio_seconds": 3725.0, "words": 9000, "gpu_seconds": 74.5, "real_time_factor": 0.02}
+DONE = Outcome(ONE, "done", results=Results({}, {"transcript": FIGURES, "audio": {"bytes": 1}}))
+FAILED = Outcome(TWO, "failed", error="audio: [red] is no audio")
+
+
+def progress(**values: Any) -> Progress:
+    given = {"total": 10, "done": 4, "failed": 1, "in_flight": 2, "audio_seconds": 7200.0, "elapsed": 100.0, **values}
+    return Progress(**given)
+
+
+def executor(**values: Any) -> WorkerStatus:
+    given = {
+        "name": "gpu-0",
+        "kind": "gpu",
+        "host": "h",
+        "pid": 1,
+        "device": "cuda:0",
+        "model": "medium",
+        "state": "busy",
+        "recording": ONE.uuid,
+        "progress": 0.5,
+        "jobs": 3,
+        "model_loads": 1,
+        "last_error": None,
+        "seconds_since_heartbeat": 0.5,
+        **values,
+    }
+    return WorkerStatus(**given)
+
+
+def printed(*things: object, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    for thing in things:
+        console.print(thing)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_progress_counts_and_estimates() -> None:
+    assert (progress().waiting, progress().speed, progress().seconds_left) == (3, 72.0, 100.0)
+    assert progress().describe() == (
+        "4 of 10 done, 1 failed, 2 in flight, 3 waiting, 72.0 hours of audio an hour, about 0:01:40 left"
+    )
+
+
+def test_before_the_first_result_nothing_is_estimated() -> None:
+    early = progress(done=0, failed=0, audio_seconds=0.0, elapsed=0.0)
+    assert (early.speed, early.seconds_left) == (0.0, None)
+    assert early.describe() == "0 of 10 done, 2 in flight, 8 waiting"
+
+
+def test_the_table_shows_figures_and_totals_and_takes_titles_for_what_they_are() -> None:
+    lines = [line.split() for line in printed(table([DONE, FAILED, Outcome(TWO, "waiting")]), width=160).splitlines()]
+    assert [ONE.uuid, "Harbour", "[bold]news[/bold]", "done", "1:02:05", "9000", "74.5", "s", "0.020"] in lines
+    assert [TWO.uuid, "failed"] in lines
+    assert ["1", "done,", "1", "failed,", "1", "waiting", "1:02:05", "9000", "74.5", "s", "0.020"] in lines
+
+
+def test_of_very_many_recordings_only_the_failed_ones_are_listed() -> None:
+    text = printed(table([DONE] * 300 + [FAILED]))
+    assert TWO.uuid in text
+    assert ONE.uuid not in text
+    assert "300 done, 1 failed" in text
+
+
+@pytest.mark.parametrize(
+    ("statuses", "stopped", "code", "said"),
+    [
+        (["done", "done"], False, 0, ""),
+        (["done", "done"], True, 0, ""),
+        (["done", "failed"], False, 1, "1 not done."),
+        (["failed", "waiting", "waiting"], False, 1, "2 more are waiting. To go on past failures:\n  go --yes"),
+        (["done", "waiting"], True, 130, "1 not done. To try only what is left:\n  go"),
+        (["failed", "waiting"], True, 130, "2 not done."),
+        (["failed"], True, 1, "1 not done."),
+    ],
+)
+def test_the_end_says_how_to_go_on_and_what_the_shell_is_told(
+    statuses: list[Status], stopped: bool, code: int, said: str
+) -> None:
+    outcomes = [Outcome(ONE, status, error="why" if status == "failed" else None) for status in statuses]
+    lines, exit_code = summary(outcomes, stopped=stopped, command="go")
+    assert exit_code == code
+    assert said in "\n".join(lines)
+    assert ("failed 919f49d0-ef35-5e93-b564-e948b9d75f83: why" in lines) == ("failed" in statuses)
+
+
+def test_a_recording_that_finished_is_one_line() -> None:
+    assert describe_outcome(DONE).plain == (
+        f"done {ONE.uuid} {ONE.title}: 1:02:05 of audio, 9000 words, 74.5 s of inference"
+    )
+    assert describe_outcome(FAILED).plain == f"failed {TWO.uuid}: audio: [red] is no audio"
+
+
+def test_where_there_is_no_terminal_lines_are_whole_however_long() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    display = LineDisplay(console)
+    display.note("begun")
+    display.update([executor()], progress())
+    display.finished(FAILED)
+    assert console.file.getvalue().splitlines() == ["begun", f"failed {TWO.uuid}: audio: [red] is no audio"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("executors", "said"),
+    [
+        ([executor()], ["cuda:0", "━", ONE.uuid, "[bold]news[/bold]"]),
+        ([executor(recording="somebody-elses")], ["somebody-elses"]),
+        ([executor(state="starting", recording=None, progress=None, device=None)], ["gpu-0", "starting"]),
+        ([executor(state="idle", recording=None, last_error="CUDA out of memory")], ["CUDA out of memory"]),
+        ([], ["No executor is alive"]),
+    ],
+)
+def test_a_terminal_shows_what_each_executor_is_on(executors: list[WorkerStatus], said: list[str]) -> None:
+    console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)
+    with LiveDisplay(console, {ONE.uuid: ONE}) as display:
+        display.update(executors, progress())
+        display.finished(FAILED)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for part in [*said, progress().describe(), f"failed {TWO.uuid}"]:
+        assert part in text

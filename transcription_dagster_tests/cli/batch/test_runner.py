@@ -1,0 +1,406 @@
+"""A batch from its first run to its last, against a web server that answers as Dagster does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from transcription_dagster.cli.batch import executors
+from transcription_dagster.cli.batch.patience import Surroundings
+from transcription_dagster.cli.batch.report import Outcome, Progress
+from transcription_dagster.cli.batch.runner import BatchRun, Orders
+from transcription_dagster.cli.batch.state import BatchState
+from transcription_dagster.dagster_api.client import DagsterClient
+from transcription_dagster.errors import DatabaseUnavailable, ServiceRefused, StackError
+from transcription_dagster.pool.state import PoolStatus, WorkerStatus
+from transcription_dagster.sources.worklists import load
+from transcription_dagster_tests.fake_dagster import (
+    FakeDagster,
+    fake_dagster,
+    json_reply,
+    materialization,
+    step_failure,
+)
+from transcription_dagster_tests.sources.web_server import Reply
+
+CONFIG = {"ops": {"transcript": {"config": {"model": "tiny"}}}}
+
+
+@dataclass
+class Recorder:
+    """A display that remembers what it was shown, and does something in between."""
+
+    finish: list[Outcome] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    progress: list[Progress] = field(default_factory=list)
+
+    def update(self, executors: Sequence[WorkerStatus], progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def finished(self, outcome: Outcome) -> None:
+        self.finish.append(outcome)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Lab:
+    """A batch of recordings whose web server, pool and user a test controls."""
+
+    def __init__(self, folder: Path, dagster: FakeDagster, client: DagsterClient) -> None:
+        self.dagster = dagster
+        self.display = Recorder()
+        self.path = folder / "worklist.json"
+        self.requests = 0
+        #: The user asks so often to stop after so many looks.
+        self.stop_after: dict[int, int] = {}
+        self.looks = 0
+        self.executors = 1
+        #: Devices whose executor has died.
+        self.dead: set[str] = set()
+        self.stack_lives = True
+        self.database_answers = True
+        self._client = client
+
+    def run(
+        self,
+        count: int = 3,
+        *,
+        threads: int | None = None,
+        runs_per_gpu: int = 1,
+        keep_going: bool = False,
+        shutdown_seconds: float = 60,
+        jobs: Mapping[int, str] = MappingProxyType({}),
+    ) -> BatchRun:
+        """Carry out a batch of `count` recordings; `jobs` names the jobs of some. Twice `runs_per_gpu` are in flight
+        for each executor.
+        """
+        self.uuids = [uuid(number) for number in range(count)]
+        entries = [{"uuid": key, "job": jobs.get(number)} for number, key in enumerate(self.uuids)]
+        self.path.write_text(json.dumps(entries))
+        worklist = load(self.path)
+        around = Surroundings(
+            self._client, self._read_pool, self._check, lambda: self.requests, self._pause, self.display
+        )
+        orders = Orders("batch-1", CONFIG, threads, runs_per_gpu=runs_per_gpu, shutdown_seconds=shutdown_seconds)
+        state = BatchState(self.uuids, keep_going=keep_going)
+        batch = BatchRun(worklist, worklist.entries, state, orders, around)
+        batch.carry_out()
+        return batch
+
+    @property
+    def statuses(self) -> list[str | None]:
+        """What the worklist says of each recording."""
+        return [entry.get("status") for entry in self.written]
+
+    @property
+    def written(self) -> list[dict]:
+        return json.loads(self.path.read_text())
+
+    def _read_pool(self) -> PoolStatus:
+        if not self.database_answers:
+            raise DatabaseUnavailable("the database did not answer")
+        devices = [f"cpu:{number}" for number in range(self.executors)]
+        return PoolStatus(tuple(executor(device, dead=device in self.dead) for device in devices), {})
+
+    def _check(self) -> None:
+        if not self.stack_lives:
+            raise StackError("the stack ended")
+
+    def _pause(self, _seconds: float) -> None:
+        self.looks += 1
+        assert self.looks < 100, "the batch does not end"
+        self.requests += self.stop_after.get(self.looks, 0)
+
+
+def uuid(number: int) -> str:
+    return f"00000000-0000-0000-0000-{number:012}"
+
+
+def executor(device: str, *, dead: bool = False) -> WorkerStatus:
+    state = "dead" if dead else "idle"
+    return WorkerStatus(device, "gpu", "host", 1, device, "tiny", state, None, None, 0, 1, None, 0.1)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with fake_dagster() as dagster, DagsterClient(dagster.url) as client:
+        yield Lab(tmp_path, dagster, client)
+
+
+def test_a_batch_makes_every_recording_and_notes_the_results(lab: Lab) -> None:
+    lab.dagster.materializations = [materialization("transcript", uri="file:///s/t.json", words=7, audio_seconds=60)]
+    batch = lab.run(5)
+    assert lab.statuses == ["done"] * 5
+    assert lab.written[0]["files"] == ["file:///s/t.json"]
+    assert [outcome.figure("words") for outcome in batch.outcomes.values()] == [7] * 5
+    assert lab.dagster.partitions == lab.uuids
+    assert {tuple(sorted(run.tags.items()))[1] for run in lab.dagster.runs.values()} == {
+        ("transcription/batch", "batch-1")
+    }
+    assert all(run.config == CONFIG for run in lab.dagster.runs.values())
+    last = lab.display.progress[-1]
+    assert (last.done, last.waiting, last.in_flight, last.audio_seconds) == (5, 0, 0, 300)
+
+
+@pytest.mark.parametrize(
+    ("count", "threads", "executors", "peak"),
+    [(14, None, 2, 12), (2, None, 0, 1), (14, 1, 1, 6), (14, 2, 2, 12), (14, 5, 2, 12), (14, 1, 4, 6), (26, 3, 4, 18)],
+)
+def test_as_many_runs_are_in_flight_as_keep_the_executors_busy_that_may_be_used(
+    lab: Lab, count: int, threads: int | None, executors: int, peak: int
+) -> None:
+    lab.executors = executors
+    lab.run(count, threads=threads, runs_per_gpu=3)
+    assert lab.dagster.peak == peak
+    assert lab.statuses == ["done"] * count
+
+
+@pytest.mark.parametrize(("threads", "executors"), [(None, 3), (3, 3), (4, 3)])
+def test_any_executor_takes_a_run_while_all_may_be_used(lab: Lab, threads: int | None, executors: int) -> None:
+    lab.executors = executors
+    lab.run(6, threads=threads)
+    assert pins(lab) == {None}
+
+
+@pytest.mark.parametrize(("threads", "used"), [(1, {"cpu:0"}), (2, {"cpu:0", "cpu:1"})])
+def test_runs_are_pinned_to_the_executors_that_may_be_used(lab: Lab, threads: int, used: set[str]) -> None:
+    lab.executors = 3
+    lab.run(12, threads=threads, runs_per_gpu=2)
+    assert pins(lab) == used
+
+
+def test_runs_of_an_executor_that_stays_away_are_done_by_another(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_GONE_SECONDS", 0.0)
+    lab.executors = 2
+    lab.dagster.fates = {uuid(0): "STARTED"}
+
+    pause = lab._pause
+
+    def lose_one(seconds: float) -> None:
+        pause(seconds)
+        if lab.looks > 3:
+            lab.dead = {"cpu:0"}
+            lab.dagster.fates.clear()
+
+    lab._pause = lose_one  # type: ignore[method-assign]
+    lab.run(1, threads=1)
+    assert lab.statuses == ["done"]
+    runs = lab.dagster.runs_of(uuid(0))
+    assert [(run.status, run.tags["transcription/gpu"]) for run in runs] == [
+        ("CANCELED", "cpu:0"),
+        ("SUCCESS", "cpu:1"),
+    ]
+
+
+def pins(lab: Lab) -> set[str | None]:
+    return {run.tags.get("transcription/gpu") for run in lab.dagster.runs.values()}
+
+
+def test_the_worklist_is_written_as_results_arrive(lab: Lab) -> None:
+    seen: list[list[str | None]] = []
+    lab.dagster.interfere = lambda operation, _: seen.append(lab.statuses) if operation == "LaunchRuns" else None
+    lab.run(4)
+    assert seen == [[None] * 4, ["done", "done", None, None]]
+
+
+def test_each_recording_gets_the_run_of_its_job_and_only_a_transcription_the_models_config(lab: Lab) -> None:
+    lab.run(6, runs_per_gpu=3, jobs=dict(enumerate(["captions", "reindex", "publish", "transcribe", "refine"])))
+    assert lab.statuses == ["done"] * 6
+    made = {run.partition: (run.job, run.config) for run in lab.dagster.runs.values()}
+    assert [made[key] for key in lab.uuids] == [
+        ("captions", {}),
+        ("reindex", {}),
+        ("publish", {}),
+        ("transcribe_recordings", CONFIG),
+        ("refine", {}),
+        ("transcribe_recordings", CONFIG),
+    ]
+
+
+def test_an_imported_transcript_is_transcribed_over_only_where_its_entry_says_so(lab: Lab) -> None:
+    lab.dagster.imported = {uuid(0), uuid(1)}
+    lab.run(3, runs_per_gpu=3, jobs={1: "transcribe"})
+    jobs = {run.partition: run.job for run in lab.dagster.runs.values()}
+    assert [jobs[key] for key in lab.uuids] == ["refine", "transcribe_recordings", "transcribe_recordings"]
+
+
+def test_a_run_under_way_of_another_job_is_not_taken_for_ours(lab: Lab) -> None:
+    lab.dagster.add_run(uuid(0), job="captions")
+    same = lab.dagster.add_run(uuid(1), job="captions")
+    lab.run(2, jobs={0: "refine", 1: "captions"})
+    assert [run.job for run in lab.dagster.runs_of(uuid(0))] == ["captions", "refine"]
+    assert lab.dagster.runs_of(uuid(1)) == [same]
+
+
+def test_the_first_failure_stops_the_batch_and_what_runs_finishes(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(1): "FAILURE"}
+    lab.dagster.events = [step_failure("audio", "ValueError: no audio stream")]
+    lab.run(6, runs_per_gpu=2)
+    assert lab.statuses == ["done", "failed", "done", "done", None, None]
+    assert lab.written[1]["error"] == "audio: ValueError: no audio stream"
+    assert len(lab.dagster.runs) == 4
+
+
+def test_with_yes_the_rest_is_done(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "FAILURE", uuid(3): "FAILURE"}
+    lab.run(6, keep_going=True)
+    assert lab.statuses == ["failed", "done", "done", "failed", "done", "done"]
+
+
+def test_what_waits_in_dagsters_queue_is_taken_back_after_a_failure(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "FAILURE", uuid(2): "QUEUED"}
+    lab.run(3, runs_per_gpu=2)
+    assert lab.statuses == ["failed", "done", None]
+    (run,) = lab.dagster.runs_of(uuid(2))
+    assert run.status == "CANCELED"
+
+
+def test_a_run_that_somebody_terminates_or_deletes_is_told_as_that(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "CANCELED"}
+
+    def delete(operation: str, _variables: object) -> None:
+        for run in lab.dagster.runs_of(uuid(1)) if operation == "Runs" else ():
+            del lab.dagster.runs[run.id]
+
+    lab.dagster.interfere = delete
+    lab.run(2)
+    assert [entry["error"] for entry in lab.written] == ["its run was terminated", "its run was deleted"]
+
+
+def test_a_run_that_dagster_retries_is_followed_to_its_end(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "STARTED"}
+
+    def lose_worker(operation: str, _variables: object) -> None:
+        runs = lab.dagster.runs_of(uuid(0))
+        if operation == "Runs" and len(runs) == 1 and runs[0].status == "STARTED":
+            lab.dagster.fates.clear()
+            retry = lab.dagster.add_run(uuid(0), runs[0].tags)
+            runs[0].tags |= {"dagster/will_retry": "true", "dagster/auto_retry_run_id": retry.id}
+            runs[0].end("FAILURE")
+
+    lab.dagster.interfere = lose_worker
+    lab.run(1)
+    assert lab.statuses == ["done"]
+
+
+def test_runs_that_a_killed_batch_left_behind_are_watched_and_not_repeated(lab: Lab) -> None:
+    left = lab.dagster.add_run(uuid(1), {"transcription/batch": "earlier"}, CONFIG)
+    lab.run(3)
+    assert lab.statuses == ["done"] * 3
+    assert lab.dagster.runs_of(uuid(1)) == [left]
+
+
+def test_runs_that_do_other_work_are_not_taken_for_ours(lab: Lab) -> None:
+    lab.dagster.add_run(uuid(0), {}, {"ops": {"transcript": {"config": {"model": "large-v3"}}}})
+    lab.run(1)
+    assert [run.config for run in lab.dagster.runs_of(uuid(0))][1:] == [CONFIG]
+
+
+def test_runs_that_were_made_though_the_answer_got_lost_are_found(lab: Lab) -> None:
+    lost: list[str] = []
+
+    def lose(operation: str, variables: dict) -> Reply | None:
+        if operation == "LaunchRuns" and not lost:
+            lost.extend(lab.dagster.make(params).id for params in variables["runs"])
+            return Reply(502, {}, b"Bad gateway")
+        return None
+
+    lab.dagster.interfere = lose
+    lab.run(3)
+    assert lab.statuses == ["done"] * 3
+    assert [len(lab.dagster.runs_of(key)) for key in lab.uuids] == [1, 1, 1]
+    assert lab.display.notes == ["Dagster's web server did not answer: JSONDecodeError; waiting for it"]
+
+
+def test_runs_that_dagster_could_not_make_are_asked_for_again(lab: Lab) -> None:
+    refused: list[str] = []
+
+    def refuse_one(operation: str, variables: dict) -> Reply | None:
+        if operation != "LaunchRuns" or refused:
+            return None
+        made = lab.dagster.make(variables["runs"][0])
+        refused.append(uuid(1))
+        results = [{"__typename": "LaunchRunSuccess", "run": {"runId": made.id}}, {"__typename": "PythonError"}]
+        launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
+        return json_reply({"data": {"launchMultipleRuns": launch}}, 500)
+
+    lab.dagster.interfere = refuse_one
+    lab.run(2)
+    assert lab.statuses == ["done"] * 2
+    assert len(lab.dagster.runs) == 2
+
+
+def test_an_outcome_that_could_not_be_read_is_read_later(lab: Lab) -> None:
+    failures = iter([Reply(500, {}, b"")])
+    lab.dagster.interfere = lambda operation, _: next(failures, None) if operation == "Materializations" else None
+    lab.run(2)
+    assert lab.statuses == ["done"] * 2
+    assert [outcome.status for outcome in lab.display.finish] == ["done"] * 2
+
+
+def test_a_database_that_is_away_for_a_while_is_waited_for(lab: Lab) -> None:
+    lab.database_answers = False
+    pause = lab._pause
+
+    def come_back(seconds: float) -> None:
+        pause(seconds)
+        lab.database_answers = lab.looks > 3
+
+    lab._pause = come_back  # type: ignore[method-assign]
+    lab.run(1)
+    assert lab.statuses == ["done"]
+    assert lab.display.notes == ["the database did not answer; waiting for it"]
+
+
+def test_a_stack_that_is_gone_ends_the_batch(lab: Lab) -> None:
+    lab.database_answers = lab.stack_lives = False
+    with pytest.raises(StackError, match="the stack ended"):
+        lab.run(1)
+
+
+def test_runs_that_dagster_will_never_make_end_the_batch(lab: Lab) -> None:
+    results = [{"__typename": "PipelineNotFoundError", "message": "no such job"}]
+    launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
+    answer = json_reply({"data": {"launchMultipleRuns": launch}})
+    lab.dagster.interfere = lambda operation, _: answer if operation == "LaunchRuns" else None
+    with pytest.raises(ServiceRefused, match="no such job"):
+        lab.run(1)
+
+
+def test_asked_to_stop_it_lets_finish_what_runs_and_takes_back_what_waits(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(1): "QUEUED"}
+    lab.stop_after = {1: 1}
+    lab.run(5)
+    assert lab.statuses == ["done", None, None, None, None]
+    assert len(lab.dagster.runs) == 2
+    assert lab.display.notes == ["Nothing new starts; what runs finishes. Ctrl+C again ends it at once."]
+
+
+def test_asked_twice_it_ends_what_runs_and_leaves_it_waiting(lab: Lab) -> None:
+    lab.dagster.fates = dict.fromkeys([uuid(0), uuid(1)], "STARTED")
+    lab.stop_after = {2: 1, 4: 1}
+    batch = lab.run(3)
+    assert lab.statuses == [None, None, None]
+    assert {run.status for run in lab.dagster.runs.values()} == {"CANCELED"}
+    assert batch.outcomes == {}
+
+
+def test_what_takes_too_long_after_the_first_request_is_ended(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "STARTED"}
+    lab.stop_after = {2: 1}
+    lab.run(1, shutdown_seconds=0)
+    assert [run.status for run in lab.dagster.runs.values()] == ["CANCELED"]
+
+
+def test_asked_three_times_it_waits_for_nothing(lab: Lab) -> None:
+    lab.dagster.fates = {uuid(0): "STARTED"}
+    lab.dagster.interfere = lambda operation, _: Reply(500, {}, b"") if operation == "TerminateRuns" else None
+    lab.stop_after = {2: 1, 3: 1, 5: 1}
+    lab.run(1)
+    assert lab.looks == 5

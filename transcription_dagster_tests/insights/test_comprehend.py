@@ -1,0 +1,253 @@
+"""Comprehend as a local server plays it, asked by the real boto3: moto has none of the batch operations."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transcription_dagster.errors import ServiceRefused, ServiceUnavailable
+from transcription_dagster.insights.analyser import Insights, Language
+from transcription_dagster.insights.comprehend import (
+    MAX_BYTES,
+    ComprehendAnalyser,
+    Result,
+    merge_entities,
+    merge_languages,
+    merge_sentiments,
+    supported_language,
+)
+from transcription_dagster.insights.text_pieces import cut
+from transcription_dagster_tests.s3_server import AwsServer
+from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
+
+NAME = re.compile(r"Ada|Zoë")
+
+
+def analysed(operation: str, text: str) -> dict[str, Any]:
+    """What this Comprehend finds: the names Ada and Zoë, the word ferry, and a mood that goes by exclamation marks."""
+    places = [{"BeginOffset": m.start(), "EndOffset": m.end(), "Text": m[0], "Score": 0.9} for m in NAME.finditer(text)]
+    mood = 1.0 if "!" in text else 0.0
+    return {
+        "BatchDetectDominantLanguage": {"Languages": [{"LanguageCode": "en", "Score": 0.75}]},
+        "BatchDetectEntities": {"Entities": [place | {"Type": "PERSON"} for place in places]},
+        "BatchDetectKeyPhrases": {"KeyPhrases": places},
+        "BatchDetectSentiment": {
+            "Sentiment": "POSITIVE" if mood else "NEUTRAL",
+            "SentimentScore": {"Positive": mood, "Negative": 0.0, "Neutral": 1.0 - mood, "Mixed": 0.0},
+        },
+    }[operation]
+
+
+def asked(request: Request) -> tuple[str, dict[str, Any]]:
+    return request.headers["x-amz-target"].rpartition(".")[2], json.loads(request.body)
+
+
+def comprehend(request: Request, failing: Callable[[str], bool] = lambda text: False) -> Reply:
+    operation, body = asked(request)
+    texts = body["TextList"]
+    assert len(texts) <= 25
+    assert all(0 < len(text.encode()) <= 5000 for text in texts)
+    results = [{"Index": i} | analysed(operation, t) for i, t in enumerate(texts) if not failing(t)]
+    error = {"ErrorCode": "INTERNAL_SERVER_ERROR", "ErrorMessage": "try again"}
+    errors = [{"Index": i} | error for i, t in enumerate(texts) if failing(t)]
+    return answer({"ResultList": results, "ErrorList": errors})
+
+
+def answer(document: object, status: int = 200) -> Reply:
+    return Reply(status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(document).encode())
+
+
+@pytest.fixture
+def server(aws: AwsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    with web_server(comprehend) as running:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
+        yield running
+
+
+def operations(server: WebServer) -> Sequence[str]:
+    return [asked(request)[0] for request in server.requests]
+
+
+LONG = "".join(f"Sentence {number} is about Ada and also about Zoë, who took the ferry. " for number in range(3000))
+
+
+def test_a_long_text_is_analysed_whole_and_every_name_found_where_it_stands(server: WebServer) -> None:
+    found = ComprehendAnalyser().analyse(LONG, "en")
+    assert [(e.begin, e.end, e.text) for e in found.entities] == [
+        (m.start(), m.end(), m[0]) for m in NAME.finditer(LONG)
+    ]
+    assert [(p.begin, p.end) for p in found.key_phrases] == [(e.begin, e.end) for e in found.entities]
+    assert {entity.type for entity in found.entities} == {"PERSON"}
+    assert found.languages == (Language("en", pytest.approx(0.75)),)
+    assert found.sentiment is not None
+    assert found.sentiment.label == "NEUTRAL"
+    assert (found.analyser, found.notes) == ("comprehend", ())
+    batches = -(-len(cut(LONG, MAX_BYTES)) // 25)
+    assert batches > 1
+    assert len(server.requests) == 4 * batches
+
+
+def test_the_language_that_is_found_is_the_one_that_is_asked_in(server: WebServer) -> None:
+    ComprehendAnalyser().analyse("Ada took the ferry.", "fr")
+    codes = [asked(request)[1].get("LanguageCode") for request in server.requests]
+    assert codes == [None, "en", "en", "en"]
+
+
+def test_a_language_that_is_not_found_is_the_one_of_the_speech(server: WebServer) -> None:
+    def answered(request: Request) -> Reply:
+        if asked(request)[0] == "BatchDetectDominantLanguage":
+            return answer({"ResultList": [{"Index": 0, "Languages": []}], "ErrorList": []})
+        return comprehend(request)
+
+    server.answer = answered
+    found = ComprehendAnalyser().analyse("Ada.", "de")
+    assert found.languages == ()
+    assert len(found.entities) == 1
+    assert {asked(request)[1].get("LanguageCode") for request in server.requests} == {None, "de"}
+
+
+def test_an_unsupported_language_is_said_and_costs_nothing_more(server: WebServer) -> None:
+    languages = [{"LanguageCode": "cy", "Score": 0.9}]
+    server.answer = lambda request: answer({"ResultList": [{"Index": 0, "Languages": languages}], "ErrorList": []})
+    found = ComprehendAnalyser().analyse("Mae Ada yn mynd.", "cy")
+    assert found.languages == (Language("cy", 0.9),)
+    assert found.entities == ()
+    assert found.sentiment is None
+    assert found.notes == ("Comprehend does not find entities, key phrases and sentiment in 'cy'.",)
+    assert operations(server) == ["BatchDetectDominantLanguage"]
+
+
+def test_a_piece_that_fails_is_asked_again_alone(server: WebServer) -> None:
+    failures = {"BatchDetectEntities": 1}
+
+    def answered(request: Request) -> Reply:
+        operation = asked(request)[0]
+        fails = failures.pop(operation, 0)
+        return comprehend(request, lambda text: bool(fails) and "Sentence 100 " in text)
+
+    server.answer = answered
+    text = LONG[:30_000]
+    found = ComprehendAnalyser().analyse(text, "en")
+    assert [entity.begin for entity in found.entities] == [m.start() for m in NAME.finditer(text)]
+    assert found.notes == ()
+    retried = [body["TextList"] for name, body in map(asked, server.requests) if name == "BatchDetectEntities"]
+    assert [len(texts) for texts in retried] == [len(cut(text, MAX_BYTES)), 1]
+
+
+def test_a_piece_that_fails_twice_is_named_and_the_rest_stand(server: WebServer) -> None:
+    server.answer = lambda request: comprehend(request, lambda text: "Sentence 100 " in text)
+    text = LONG[:30_000]
+    lost = next(piece for piece in cut(text, MAX_BYTES) if "Sentence 100 " in piece.text)
+    found = ComprehendAnalyser().analyse(text, "en")
+    assert len(found.notes) == 4
+    assert found.notes[1] == (
+        f"detect_entities failed for the characters {lost.start} to {lost.end}: try again (INTERNAL_SERVER_ERROR)"
+    )
+    expected = [m.start() for m in NAME.finditer(text) if not lost.start <= m.start() < lost.end]
+    assert [entity.begin for entity in found.entities] == expected
+
+
+def test_where_every_piece_fails_there_is_no_sentiment(server: WebServer) -> None:
+    server.answer = lambda request: comprehend(request, lambda text: True)
+    found = ComprehendAnalyser().analyse("Ada took the ferry!", "en")
+    assert found.sentiment is None
+    assert found.languages == ()
+    assert len(found.notes) == 4
+
+
+def test_throttling_is_met_by_asking_again(server: WebServer) -> None:
+    replies = iter([answer({"__type": "ThrottlingException", "message": "slow down"}, 400)])
+    server.answer = lambda request: next(replies, None) or comprehend(request)
+    assert len(ComprehendAnalyser().analyse("Ada!", "en").entities) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "error"),
+    [
+        ("AccessDeniedException", 400, ServiceRefused),
+        ("TextSizeLimitExceededException", 400, ServiceRefused),
+        ("InternalServerException", 500, ServiceUnavailable),
+        ("ThrottlingException", 400, ServiceUnavailable),
+    ],
+)
+def test_a_service_that_answers_nothing_says_why(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch, kind: str, status: int, error: type[Exception]
+) -> None:
+    monkeypatch.setattr("transcription_dagster.aws._ATTEMPTS", {"adaptive": 1})
+    server.answer = lambda request: answer({"__type": kind, "message": "no"}, status)
+    with pytest.raises(error, match=rf"Could not detect dominant language with Comprehend: no \({kind}\)"):
+        ComprehendAnalyser().analyse("Ada!", "en")
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [("en", "en"), ("pt-BR", "pt"), ("zh", "zh"), ("zh-TW", "zh-TW"), ("zh-CN", "zh"), ("no", None), ("", None)],
+)
+def test_languages_go_by_comprehends_names(code: str, name: str | None) -> None:
+    assert supported_language(code) == name
+
+
+TEXTS = st.text(st.sampled_from("ab. \n。é😀!") | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+
+
+@settings(deadline=None)
+@given(TEXTS, st.integers(4, 40))
+def test_offsets_of_pieces_become_offsets_of_the_whole(text: str, max_bytes: int) -> None:
+    results = [
+        Result(
+            piece,
+            {
+                "Entities": [
+                    {"Text": letter, "Type": "OTHER", "Score": 1.0, "BeginOffset": at, "EndOffset": at + 1}
+                    for at, letter in enumerate(piece.text)
+                ]
+            },
+        )
+        for piece in cut(text, max_bytes)
+    ]
+    found = merge_entities(results)
+    assert [(entity.begin, entity.end) for entity in found] == [(at, at + 1) for at in range(len(text))]
+    assert all(text[entity.begin : entity.end] == entity.text for entity in found)
+
+
+MOODS = st.lists(st.floats(0.01, 1), min_size=4, max_size=4).map(lambda four: [value / sum(four) for value in four])
+
+
+@settings(deadline=None)
+@given(TEXTS, st.integers(4, 40), st.data())
+def test_the_mood_of_the_whole_lies_between_the_moods_of_its_pieces(
+    text: str, max_bytes: int, data: st.DataObject
+) -> None:
+    names = ("Positive", "Negative", "Neutral", "Mixed")
+    results = [
+        Result(piece, {"SentimentScore": dict(zip(names, data.draw(MOODS), strict=True))})
+        for piece in cut(text, max_bytes)
+    ]
+    merged = merge_sentiments(results)
+    assert merged is not None
+    means = [merged.positive, merged.negative, merged.neutral, merged.mixed]
+    assert sum(means) == pytest.approx(1.0)
+    for name, mean in zip(names, means, strict=True):
+        scores = [result.found["SentimentScore"][name] for result in results]
+        assert min(scores) - 1e-9 <= mean <= max(scores) + 1e-9
+    assert max(means) == means[names.index(merged.label.capitalize())]
+
+
+def test_languages_are_shares_of_the_whole() -> None:
+    long, short = cut("aaaaaaaa b ", 9)
+    english, french = [{"LanguageCode": "en", "Score": 1.0}], [{"LanguageCode": "fr", "Score": 1.0}]
+    merged = merge_languages([Result(short, {"Languages": french}), Result(long, {"Languages": english})])
+    assert [language.code for language in merged] == ["en", "fr"]
+    assert sum(language.score or 0 for language in merged) == pytest.approx(1.0)
+    assert merge_languages([]) == ()
+
+
+def test_insights_of_comprehend_survive_as_json(server: WebServer) -> None:
+    found = ComprehendAnalyser().analyse("Ada took the ferry!", "en")
+    assert Insights.from_json(json.loads(json.dumps(found.to_json()))) == found

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transcription_dagster.language.spelling import affixes, fold, letters, similarity, tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ('"Well,', ('"', "Well", ",")),
+        ("C#.", ("", "C#", ".")),
+        ("50%,", ("", "50%", ",")),
+        ("-five", ("-", "five", "")),
+        ("…", ("…", "", "")),
+        ("", ("", "", "")),
+    ],
+)
+def test_punctuation_round_a_word_is_told_from_the_word(text: str, parts: tuple[str, str, str]) -> None:
+    assert affixes(text) == parts
+
+
+@given(st.text())
+def test_the_parts_of_a_word_are_the_word(text: str) -> None:
+    assert "".join(affixes(text)) == text
+    assert fold(fold(text)) == fold(text) or not text.isascii()
+
+
+def test_words_are_compared_without_case_punctuation_and_hyphens() -> None:
+    assert tokens("“Twenty-Five”, DON’T!") == ("twenty", "five", "don't")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("its", "It's", True),
+        ("every day", "everyday", True),
+        ("3.14", "314", False),
+        ("10 15", "1015", False),
+        ("10-15", "10 15", False),
+        ("no", "now", False),
+        ("हिंदी", "हदी", False),
+    ],
+)
+def test_the_same_letters_sound_the_same(one: str, other: str, same: bool) -> None:
+    assert (letters(one) == letters(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("heard", "meant"),
+    [
+        ("cooper netties", "Kubernetes"),
+        ("engine x", "nginx"),
+        ("gear a", "Jira"),
+        ("post grass queue l", "PostgreSQL"),
+        ("no", "know"),
+        ("affect", "effect"),
+    ],
+)
+def test_what_is_confused_by_ear_is_similar(heard: str, meant: str) -> None:
+    assert similarity(heard, meant) >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("heard", "meant"),
+    [
+        ("the weather was nice", "stocks fell sharply"),
+        ("monday", "tuesday"),
+        ("met", "Kubernetes"),
+        ("22", "twenty two"),
+    ],
+)
+def test_what_sounds_different_is_not(heard: str, meant: str) -> None:
+    assert similarity(heard, meant) < 0.5
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_similarity_is_a_share(one: str, other: str) -> None:
+    assert 0.0 <= similarity(one, other) <= 1.0
+    assert similarity(one, one) == 1.0

@@ -1,0 +1,100 @@
+"""Who is dead, from a series of looks on a clock of the test's own."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from transcription_dagster.pool.liveness import HANGING_SECONDS, Identity, Judge, Sign, this_place
+
+STALE, BEAT = 8.0, 2.0
+#: No process has this number.
+NOBODY = 2**22 - 1
+
+
+class Looks:
+    """One judge, one worker, and a clock."""
+
+    def __init__(self, *, place: str = "elsewhere", pid: int | None = 1, look_seconds: float | None = None) -> None:
+        self._now = 1000.0
+        self._place, self._pid = place, pid
+        self.judge = Judge(stale_seconds=STALE, beat_seconds=BEAT, look_seconds=look_seconds, clock=lambda: self._now)
+
+    def dead(self, beat: str, *, after: float) -> bool:
+        """Whether the worker is dead at a look so many seconds later."""
+        self._now += after
+        return self.judge.look([Sign("one", beat, self._place, self._pid)]) == {"one"}
+
+    def seconds_until_dead(self, beat: str = "1") -> float:
+        """Look every beat until it is dead."""
+        began = self._now
+        while not self.dead(beat, after=BEAT):
+            assert self._now - began < 10 * HANGING_SECONDS
+        return self._now - began
+
+
+def test_a_beat_that_stands_still_for_long_enough_is_a_dead_worker() -> None:
+    looks = Looks()
+    assert not looks.dead("1", after=0)
+    assert [looks.dead("1", after=BEAT) for _ in range(4)] == [False, False, False, True]
+
+
+def test_one_look_kills_nobody() -> None:
+    assert not Looks().dead("1", after=0)
+    assert not Looks(place=this_place(), pid=NOBODY).dead("1", after=0)
+
+
+def test_a_worker_that_beats_lives_for_ever() -> None:
+    looks = Looks()
+    assert not any(looks.dead(str(number), after=BEAT) for number in range(100))
+    assert looks.judge.hears("one")
+
+
+def test_a_beat_outweighs_a_missing_process() -> None:
+    looks = Looks(place=this_place(), pid=NOBODY)
+    assert not any(looks.dead(str(number), after=BEAT) for number in range(100))
+
+
+def test_a_process_that_is_gone_is_dead_after_two_beats_and_one_that_is_there_when_it_hangs() -> None:
+    gone, there, far = Looks(place=this_place(), pid=NOBODY), Looks(place=this_place(), pid=os.getpid()), Looks()
+    for looks in (gone, there, far):
+        looks.dead("1", after=0)
+    assert gone.seconds_until_dead() == 2 * BEAT
+    assert far.seconds_until_dead() == STALE
+    assert there.seconds_until_dead() == HANGING_SECONDS
+
+
+def test_a_number_of_another_place_says_nothing() -> None:
+    looks = Looks(place="another namespace", pid=NOBODY)
+    looks.dead("1", after=0)
+    assert looks.seconds_until_dead() == STALE
+
+
+@pytest.mark.parametrize("away", [2 * BEAT + 0.1, 20.0, 3600.0])
+def test_after_a_time_without_looks_the_living_have_time_to_be_heard(away: float) -> None:
+    """The database was away, or the looker stood still: everybody was silent."""
+    looks = Looks()
+    looks.dead("1", after=0)
+    looks.dead("1", after=BEAT)
+    assert not looks.dead("1", after=away)
+    assert looks.seconds_until_dead() == 1.5 * STALE
+
+
+def test_who_looks_less_often_judges_by_its_own_pace() -> None:
+    looks = Looks(look_seconds=5)
+    assert [looks.dead("1", after=5) for _ in range(3)] == [False, False, True]
+
+
+def test_a_worker_that_comes_back_counts_as_new() -> None:
+    looks = Looks()
+    looks.dead("1", after=0)
+    looks.seconds_until_dead()
+    assert not looks.dead("2", after=BEAT)
+    assert looks.seconds_until_dead("2") == STALE
+
+
+def test_every_process_has_an_identity_of_its_own_in_the_place_it_shares() -> None:
+    one, other = Identity.of_this_process(), Identity.of_this_process()
+    assert one.token != other.token
+    assert one.place == other.place == this_place()

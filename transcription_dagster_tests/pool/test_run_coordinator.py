@@ -1,0 +1,65 @@
+"""How many runs may leave the queue, for every pool that can be."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transcription_dagster.pool.names import GPU_TAG
+from transcription_dagster.pool.run_coordinator import queue_limits
+from transcription_dagster.pool.state import PoolStatus, WorkerState, WorkerStatus
+
+
+def worker(kind: Literal["gpu", "run"], state: WorkerState = "idle", device: str | None = None) -> WorkerStatus:
+    return WorkerStatus(
+        name=f"{kind}-{device}", kind=kind, host="here", pid=1, device=device, model=None, state=state, recording=None,
+        progress=None, jobs=0, model_loads=0, last_error=None, seconds_since_heartbeat=0.0,
+    )  # fmt: skip
+
+
+def limits(*workers: WorkerStatus, runs_per_gpu: int = 3) -> tuple[int, dict[str | None, int]]:
+    """Runs in flight, and GPU-tagged runs by the value of their tag; None: of any value."""
+    config = queue_limits(PoolStatus(workers, {}), runs_per_gpu)
+    by_value: dict[str | None, int] = {
+        limit.get("value"): limit["limit"] for limit in config.tag_concurrency_limits if limit["key"] == GPU_TAG
+    }
+    return config.max_concurrent_runs, by_value
+
+
+def test_without_an_executor_no_gpu_run_leaves_the_queue_and_others_do() -> None:
+    runs, gpu = limits(worker("run"), worker("run"))
+    assert runs == 2
+    assert set(gpu.values()) == {0}
+
+
+def test_without_a_run_worker_nothing_leaves_the_queue() -> None:
+    assert limits(worker("gpu", device="cuda:0"))[0] == 0
+
+
+def test_every_executor_raises_the_limit_and_those_of_its_own_device() -> None:
+    _, gpu = limits(worker("gpu", device="cuda:0"), worker("gpu", "busy", device="cuda:1"))
+    assert (gpu[None], gpu["0"], gpu["1"], gpu["2"]) == (6, 3, 3, 0)
+
+
+def test_executors_of_two_machines_share_the_limit_of_their_index() -> None:
+    _, gpu = limits(worker("gpu", device="cuda:0"), worker("gpu", device="cuda:0"))
+    assert (gpu[None], gpu["0"]) == (6, 6)
+
+
+@pytest.mark.parametrize("state", ["starting", "draining", "dead"])
+def test_workers_that_take_no_work_do_not_count(state: Any) -> None:
+    runs, gpu = limits(worker("run", state), worker("gpu", state, device="cuda:0"))
+    assert runs == 0
+    assert set(gpu.values()) == {0}
+
+
+@given(
+    st.lists(st.sampled_from(["cuda:0", "cuda:1", "cuda:7", "cpu:0", "cpu:3"]), max_size=12),
+    st.integers(min_value=1, max_value=5),
+)
+def test_the_limits_of_the_devices_add_up_to_that_of_all(devices: list[str], runs_per_gpu: int) -> None:
+    _, gpu = limits(*(worker("gpu", device=device) for device in devices), runs_per_gpu=runs_per_gpu)
+    assert gpu.pop(None) == sum(gpu.values()) == runs_per_gpu * len(devices)

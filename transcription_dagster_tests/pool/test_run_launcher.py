@@ -1,0 +1,213 @@
+"""Runs on their way to the run workers: queued once, watched, and taken back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
+
+from transcription_dagster.pool.inference_client import SpeechClient, SpeechRequest
+from transcription_dagster.pool.liveness import Judge
+from transcription_dagster.pool.names import RUNS_QUEUE, run_key
+from transcription_dagster.pool.queue import connect, worker_app
+from transcription_dagster.pool.run_launcher import WorkerPoolRunLauncher
+
+
+@dg.op
+def nothing() -> None: ...
+
+
+@dg.job
+def a_job() -> None:
+    nothing()
+
+
+def a_run(instance: DagsterInstance, status: DagsterRunStatus = DagsterRunStatus.STARTING, **tags: str) -> DagsterRun:
+    return instance.create_run_for_job(a_job, status=status, tags=tags)
+
+
+def launch(instance: DagsterInstance, run: DagsterRun) -> None:
+    launcher(instance).launch_run(LaunchRunContext(run, workspace=None))
+
+
+def launcher(instance: DagsterInstance) -> WorkerPoolRunLauncher:
+    assert isinstance(instance.run_launcher, WorkerPoolRunLauncher)
+    return instance.run_launcher
+
+
+def jobs_of(url: str, run: DagsterRun) -> list[dict[str, Any]]:
+    with connect(url) as connection:
+        return list(
+            connection.execute(
+                "SELECT status::text, priority, abort_requested FROM procrastinate_jobs WHERE queueing_lock = %s",
+                (run_key(run.run_id),),
+            )
+        )
+
+
+def take(url: str, run: DagsterRun) -> None:
+    """Have a worker take the run's job, which is the only one that waits."""
+
+    async def steps() -> None:
+        async with worker_app(url).open_async() as app:
+            job = await app.job_manager.fetch_job([RUNS_QUEUE], await app.job_manager.register_worker())
+            assert job is not None
+            assert job.queueing_lock == run_key(run.run_id)
+
+    asyncio.run(steps())
+
+
+def silence(url: str, seconds: float) -> None:
+    """Let every worker be silent for so long."""
+    with connect(url) as connection:
+        connection.execute(
+            "UPDATE procrastinate_workers SET last_heartbeat = now() - make_interval(secs => %s)", (seconds,)
+        )
+
+
+@pytest.fixture(autouse=True)
+def _empty_queue(database: str) -> None:
+    with connect(database) as connection:
+        connection.execute("DELETE FROM procrastinate_jobs")
+
+
+def test_a_run_is_queued_once_however_often_it_is_launched(instance: DagsterInstance, database: str) -> None:
+    run = a_run(instance, **{"dagster/priority": "7"})
+    launch(instance, run)
+    launch(instance, run)
+    assert jobs_of(database, run) == [{"status": "todo", "priority": 7, "abort_requested": False}]
+
+
+def test_a_run_is_healthy_while_it_waits_and_while_its_worker_is_heard(
+    instance: DagsterInstance, database: str
+) -> None:
+    run = a_run(instance)
+    launch(instance, run)
+    assert launcher(instance).check_run_worker_health(run).status is WorkerStatus.RUNNING
+    take(database, run)
+    assert launcher(instance).check_run_worker_health(run).status is WorkerStatus.RUNNING
+
+
+def test_a_run_is_given_up_when_its_worker_was_seen_silent_for_a_while_whatever_the_clocks_say(
+    instance: DagsterInstance, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(instance, DagsterRunStatus.STARTED)
+    launch(instance, run)
+    take(database, run)
+    now = [1000.0]
+    judge = Judge(stale_seconds=8, beat_seconds=2, look_seconds=5, clock=lambda: now[0])
+    monkeypatch.setattr(launcher(instance), "_judge", judge)
+
+    def health(*, after: float) -> WorkerStatus:
+        now[0] += after
+        return launcher(instance).check_run_worker_health(run).status
+
+    # However long ago the database's clock says it was heard: that clock may have been set.
+    silence(database, 3600)
+    assert health(after=0) is WorkerStatus.RUNNING
+    silence(database, 0)
+    assert health(after=5) is WorkerStatus.RUNNING
+    assert health(after=5) is WorkerStatus.RUNNING
+    assert health(after=5) is WorkerStatus.FAILED
+    # It is heard again after all.
+    silence(database, -3600)
+    assert health(after=5) is WorkerStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("run_status", "expected"),
+    [(DagsterRunStatus.STARTED, WorkerStatus.FAILED), (DagsterRunStatus.SUCCESS, WorkerStatus.SUCCESS)],
+)
+def test_a_job_that_ended_before_its_run_has_failed_it(
+    instance: DagsterInstance, database: str, run_status: DagsterRunStatus, expected: WorkerStatus
+) -> None:
+    run = a_run(instance, run_status)
+    launch(instance, run)
+    with connect(database) as connection:
+        connection.execute("UPDATE procrastinate_jobs SET status = 'failed'")
+    assert launcher(instance).check_run_worker_health(run).status is expected
+
+
+def test_a_run_that_the_queue_does_not_know_is_not_found(instance: DagsterInstance) -> None:
+    assert launcher(instance).check_run_worker_health(a_run(instance)).status is WorkerStatus.NOT_FOUND
+
+
+def test_a_run_that_waits_is_canceled_at_once(instance: DagsterInstance, database: str) -> None:
+    run = a_run(instance)
+    launch(instance, run)
+    assert launcher(instance).terminate(run.run_id)
+    assert status(instance, run) is DagsterRunStatus.CANCELED
+    assert [job["status"] for job in jobs_of(database, run)] == ["cancelled"]
+
+
+def test_a_run_at_work_is_being_canceled_until_its_worker_says_that_it_ended(
+    instance: DagsterInstance, database: str
+) -> None:
+    run = a_run(instance)
+    launch(instance, run)
+    take(database, run)
+    assert launcher(instance).terminate(run.run_id)
+    assert status(instance, run) is DagsterRunStatus.CANCELING
+    assert jobs_of(database, run) == [{"status": "doing", "priority": 0, "abort_requested": True}]
+
+
+def test_canceling_a_run_withdraws_what_it_asked_of_the_executors(instance: DagsterInstance, database: str) -> None:
+    run = a_run(instance)
+    launch(instance, run)
+    SpeechClient(database).ask(SpeechRequest("a-key", "transcribe", "a-recording", run.run_id, "gpu", {}))
+    launcher(instance).terminate(run.run_id)
+    with psycopg.connect(database) as connection:
+        assert connection.execute(
+            "SELECT state, error_class FROM transcription_speech WHERE key = 'a-key'"
+        ).fetchall() == [("failed", "TranscriptionAborted")]
+        assert connection.execute(
+            "SELECT status::text FROM procrastinate_jobs WHERE task_name = 'transcribe'"
+        ).fetchall() == [("cancelled",)]
+
+
+def test_canceling_one_of_two_runs_that_started_over_leaves_the_other_what_it_waits_for(
+    instance: DagsterInstance, database: str
+) -> None:
+    root = a_run(instance, DagsterRunStatus.FAILURE)
+    one, other = [
+        instance.create_run_for_job(
+            a_job,
+            status=DagsterRunStatus.STARTING,
+            root_run_id=root.run_id,
+            parent_run_id=root.run_id,
+            tags={"dagster/root_run_id": root.run_id, "dagster/parent_run_id": root.run_id},
+        )
+        for _ in range(2)
+    ]
+    for run in (one, other):
+        launch(instance, run)
+    key = f"of {root.run_id}"
+    SpeechClient(database).ask(SpeechRequest(key, "transcribe", "a-recording", root.run_id, "gpu", {}))
+    launcher(instance).terminate(one.run_id)
+    assert request_state(database, key) == "queued"
+    launcher(instance).terminate(other.run_id)
+    assert request_state(database, key) == "failed"
+
+
+def test_a_run_that_is_over_is_not_terminated(instance: DagsterInstance) -> None:
+    run = a_run(instance, DagsterRunStatus.SUCCESS)
+    assert not launcher(instance).terminate(run.run_id)
+    assert status(instance, run) is DagsterRunStatus.SUCCESS
+
+
+def request_state(url: str, key: str) -> str:
+    with connect(url) as connection:
+        row = connection.execute("SELECT state FROM transcription_speech WHERE key = %s", (key,)).fetchone()
+    assert row is not None
+    return row["state"]
+
+
+def status(instance: DagsterInstance, run: DagsterRun) -> DagsterRunStatus:
+    latest = instance.get_run_by_id(run.run_id)
+    assert latest is not None
+    return latest.status

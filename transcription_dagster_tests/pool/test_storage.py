@@ -1,0 +1,193 @@
+"""Dagster's storage while Postgres is away, on a server of its own that is stopped and started."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg2
+import pytest
+import sqlalchemy
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    EventLogEntry,
+)
+from dagster._core.events import JobFailureData, StepMaterializationData
+
+from transcription_dagster.pool.storage import PatientPostgresStorage, is_outage
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.postgres import embedded_postgres
+from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.system import wait_until
+
+
+def test_a_call_waits_until_postgres_is_back(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(home=home)
+    with ExitStack() as server, ThreadPoolExecutor() as threads:
+        storage = PatientPostgresStorage(server.enter_context(embedded_postgres(settings)))
+        # As run workers hold it: with a connection that will be broken.
+        storage.run_storage.optimize_for_webserver(statement_timeout=10_000, pool_recycle=3600, max_overflow=1)
+        assert storage.run_storage.get_runs() == []
+        server.close()
+        with caplog.at_level(logging.WARNING):
+            waiting = threads.submit(storage.run_storage.get_runs)
+            wait_until(lambda: caplog.records, 30, "it has noticed")
+        assert not waiting.done()
+        with embedded_postgres(settings):
+            assert waiting.result(60) == []
+        storage.run_storage.dispose()
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[sqlalchemy.Connection]:
+    with empty_database() as url:
+        engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            yield connection
+        engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("setting", "statement", "outage"),
+    [
+        ("default_transaction_read_only = on", "CREATE TABLE a (b int)", True),
+        ("statement_timeout = 1", "SELECT pg_sleep(10)", False),
+        ("statement_timeout = 0", "SELECT 1 / 0", False),
+        ("statement_timeout = 0", "SELECT * FROM nowhere", False),
+    ],
+)
+def test_what_a_server_refuses_is_no_outage_but_that_it_takes_no_writes_is_one(
+    connection: sqlalchemy.Connection, setting: str, statement: str, outage: bool
+) -> None:
+    connection.execute(sqlalchemy.text(f"SET {setting}"))
+    with pytest.raises(sqlalchemy.exc.DBAPIError) as caught:
+        connection.execute(sqlalchemy.text(statement))
+    assert is_outage(caught.value) is outage
+
+
+def test_a_connection_that_is_refused_or_was_cut_is_an_outage() -> None:
+    for error in (psycopg2.OperationalError("refused"), psycopg2.InterfaceError("connection already closed")):
+        assert is_outage(sqlalchemy.exc.DBAPIError("SELECT 1", {}, error))
+        assert is_outage(error)
+    assert not is_outage(ValueError("no database's fault"))
+
+
+def test_the_daemon_sees_a_failure_only_when_the_run_counts_as_failed(instance: DagsterInstance) -> None:
+    slow, quick = (
+        instance.add_run(DagsterRun(job_name="transcribe_recordings", status=DagsterRunStatus.STARTED))
+        for _ in range(2)
+    )
+
+    def seen() -> list[str]:
+        """Runs whose failure the daemon takes up, in order."""
+        events = instance.event_log_storage.get_logs_for_all_runs_by_log_id(
+            dagster_event_type={DagsterEventType.RUN_FAILURE}
+        )
+        return [event.run_id for event in events.values()]
+
+    # The database is away between the two writes of the first run, and back for those of the second.
+    failure = store_failure(instance, slow)
+    instance.handle_new_event(failure_of(quick))
+    assert seen() == []
+    instance.run_storage.handle_run_event(slow.run_id, failure, datetime.now(UTC))
+    assert seen() == [slow.run_id, quick.run_id]
+
+
+def test_connections_are_kept_from_call_to_call_and_from_instance_to_instance(
+    instance: DagsterInstance, database: str
+) -> None:
+    def processes() -> set[int]:
+        with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return {pid for (pid,) in cursor.fetchall()}
+
+    def use(used: DagsterInstance) -> None:
+        used.get_runs()
+        used.has_dynamic_partition("recordings", "nobody")
+        used.all_instigator_state()
+
+    use(instance)
+    before = processes()
+    assert before
+    use(instance)
+    with DagsterInstance.from_ref(instance.get_ref()) as another:
+        use(another)
+    assert processes() == before
+
+
+def test_a_kept_connection_that_was_cut_is_replaced_also_where_a_transaction_begins_with_it(
+    instance: DagsterInstance, database: str
+) -> None:
+    run = instance.add_run(DagsterRun(job_name="transcribe_recordings"))
+    materialization = DagsterEvent(
+        event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+        job_name=run.job_name,
+        event_specific_data=StepMaterializationData(AssetMaterialization("transcript")),
+    )
+    entry = entry_of(run, materialization)
+    # A connection that has been through one is told at the next how isolated it is to be, before any statement;
+    # each of those kept has been through one after so many.
+    for _ in range(10):
+        instance.event_log_storage.store_asset_event(entry, 1)
+    with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert cursor.fetchall()
+    instance.event_log_storage.store_asset_event(entry, 1)
+    assert instance.has_asset_key(AssetKey("transcript"))
+
+
+def test_the_time_of_a_statement_is_limited_where_that_is_asked_for(instance: DagsterInstance) -> None:
+    instance.optimize_for_webserver(statement_timeout=50, pool_recycle=3600, max_overflow=20)
+    with (
+        instance.event_log_storage.index_connection() as connection,
+        pytest.raises(sqlalchemy.exc.OperationalError, match="statement timeout"),
+    ):
+        connection.execute(sqlalchemy.text("SELECT pg_sleep(10)"))
+
+
+def test_a_partition_that_was_seen_and_is_deleted_is_gone(instance: DagsterInstance) -> None:
+    assert not instance.has_dynamic_partition("recordings", "somebody")
+    instance.add_dynamic_partitions("recordings", ["somebody", "another"])
+    assert instance.has_dynamic_partition("recordings", "somebody")
+    instance.delete_dynamic_partition("recordings", "somebody")
+    assert not instance.has_dynamic_partition("recordings", "somebody")
+    assert instance.has_dynamic_partition("recordings", "another")
+
+
+def failure_of(run: DagsterRun) -> EventLogEntry:
+    event = DagsterEvent(
+        event_type_value=DagsterEventType.RUN_FAILURE.value,
+        job_name=run.job_name,
+        event_specific_data=JobFailureData(error=None, failure_reason=None, first_step_failure_event=None),
+    )
+    return entry_of(run, event)
+
+
+def entry_of(run: DagsterRun, event: DagsterEvent) -> EventLogEntry:
+    return EventLogEntry(
+        error_info=None, level=logging.INFO, user_message="", run_id=run.run_id, timestamp=time.time(),
+        dagster_event=event,
+    )  # fmt: skip
+
+
+def store_failure(instance: DagsterInstance, run: DagsterRun) -> DagsterEvent:
+    """Do the first of the two writes that Dagster makes when a run fails."""
+    entry = failure_of(run)
+    instance.event_log_storage.store_event(entry)
+    return entry.get_dagster_event()

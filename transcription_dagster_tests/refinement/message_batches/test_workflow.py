@@ -1,0 +1,335 @@
+"""Refinement in Message Batches, with a process that dies between any two of its steps."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+import pytest
+from sqlalchemy import Engine, text
+
+from transcription_dagster.database.recordings import Recording, forget, register
+from transcription_dagster.errors import (
+    DatabaseUnavailable,
+    RefinementFailed,
+    RefinementUnavailable,
+    SourceNotFound,
+    SpendLimitReached,
+)
+from transcription_dagster.model import Term
+from transcription_dagster.refinement import spending
+from transcription_dagster.refinement.claude import connect
+from transcription_dagster.refinement.message_batches import batch_store, request_store, workflow
+from transcription_dagster.refinement.message_batches.client import ClaudeBatches
+from transcription_dagster.refinement.message_batches.rounds import Plan
+from transcription_dagster.refinement.message_batches.workflow import (
+    MAX_ATTEMPTS,
+    Material,
+    ask,
+    hand_in,
+    has_ended,
+    refined_by_batch,
+    take_in,
+)
+from transcription_dagster.refinement.messages import MessageRequest
+from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, shown_words
+from transcription_dagster_tests.sample_transcripts import transcript
+
+TERMS = (Term("Grafana"),)
+HOW = RefinementSettings("claude-sonnet-5-5", window_words=40, overlap_words=10)
+A, B = (str(uuid.UUID(int=number)) for number in (1, 2))
+
+
+def material(recording: str, text: str = "Here is grifana for you. " * 12) -> Material:
+    return transcript(text.strip(), recording=recording), TERMS, ()
+
+
+def corrections(body: Mapping) -> Reply:
+    words = shown_words(body)
+    misheard = (index for index, word in words.items() if word == "grifana")
+    return edits(*((index, index, "grifana", "Grafana", "vocabulary") for index in misheard))
+
+
+@pytest.fixture
+def batches(server: MessagesServer, engine: Engine) -> ClaudeBatches:
+    server.answer = corrections
+    register(engine, [Recording(recording, f"/{recording}.wav") for recording in (A, B)])
+    claude = connect(retries=0)
+    assert claude is not None
+    return ClaudeBatches(claude)
+
+
+def ask_all(engine: Engine, how: RefinementSettings = HOW) -> None:
+    for recording in (A, B):
+        ask(engine, material(recording), how)
+
+
+def exchange(engine: Engine, batches: ClaudeBatches, how: RefinementSettings = HOW) -> None:
+    list(take_in(engine, batches))
+    list(hand_in(engine, batches, material, how))
+
+
+def answer_all(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
+    for batch in server.batches:
+        server.end_batch(batch)
+    exchange(engine, batches)
+
+
+def waiting(engine: Engine) -> list[str]:
+    return [recording for recording, _ in request_store.waiting(engine)]
+
+
+def some_time_later(engine: Engine) -> None:
+    """Let what is announced be old enough for its batch to be listed if it had arrived."""
+    with engine.begin() as connection:
+        older = "UPDATE transcription_data.claude_batches SET submitted_at = submitted_at - interval '3 minutes'"
+        connection.execute(text(older))
+
+
+class Expired(dict[str, str]):
+    """The failures of a plan's requests in whichever batch they are."""
+
+    def __init__(self, requests: Mapping[str, MessageRequest]) -> None:
+        self._requests = tuple(requests)
+
+    def get(self, custom_id: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        return "expired" if custom_id.startswith(self._requests) else default
+
+    def __contains__(self, custom_id: object) -> bool:
+        return self.get(str(custom_id)) is not None
+
+
+class Dies(ClaudeBatches):
+    """Hands in, and dies before it can say so."""
+
+    def submit(self, requests: Mapping[str, MessageRequest]) -> str:
+        super().submit(requests)
+        raise KeyboardInterrupt
+
+
+def test_what_waits_goes_as_one_batch_and_comes_back_refined(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    ask_all(engine)
+    assert waiting(engine) == [A, B]
+    assert request_store.queue(engine).recordings == 2
+    exchange(engine, batches)
+    assert (len(server.batches), waiting(engine)) == (1, [])
+    assert not has_ended(engine, batches)
+    answer_all(server, engine, batches)
+    for recording in (A, B):
+        refined = refined_by_batch(engine, material(recording), HOW)
+        assert "grifana" not in refined.text
+        assert refined.status is Status.REFINED
+    assert set(request_store.to_use(engine, 10)) == {A, B}
+
+
+def test_a_batch_is_paid_for_once(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
+    ask_all(engine)
+    exchange(engine, batches)
+    assert batch_store.committed_dollars(engine) > 0
+    answer_all(server, engine, batches)
+    spent = spending.spent_today(engine)
+    refined = refined_by_batch(engine, material(A), HOW)
+    assert refined.dollars == pytest.approx(spent / 2)
+    assert batch_store.committed_dollars(engine) == 0
+    exchange(engine, batches)
+    refined_by_batch(engine, material(A), HOW)
+    assert spending.spent_today(engine) == spent
+    assert len(server.batches) == 1
+
+
+def test_the_same_question_is_not_asked_twice(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
+    ask_all(engine)
+    exchange(engine, batches)
+    ask_all(engine)
+    assert waiting(engine) == []
+    answer_all(server, engine, batches)
+    before = request_store.to_use(engine, 10)
+    request_store.record_runs(engine, before)
+    assert request_store.to_use(engine, 10) == {}
+    ask_all(engine)
+    assert waiting(engine) == []
+    after = request_store.to_use(engine, 10)
+    assert set(after) == {A, B}
+    assert after[A] > before[A]
+
+
+def test_another_transcript_is_another_question(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
+    ask_all(engine)
+    exchange(engine, batches)
+    other = material(A, "Quite another text.")
+    ask(engine, other, HOW)
+    assert waiting(engine) == [A]
+    server.end_batch("msgbatch_1")
+    list(take_in(engine, batches))
+    list(hand_in(engine, batches, lambda recording: other if recording == A else material(recording), HOW))
+    assert refined_by_batch(engine, other, HOW) is None
+    assert set(request_store.to_use(engine, 10)) == {B}
+
+
+def test_a_batch_whose_process_died_is_found_and_not_handed_in_again(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    ask_all(engine)
+    with pytest.raises(KeyboardInterrupt):
+        list(hand_in(engine, Dies(connect(retries=0)), material, HOW))  # type: ignore[arg-type]
+    answer_all(server, engine, batches)
+    assert len(server.batches) == 1
+    answer_all(server, engine, batches)
+    assert "Grafana" in refined_by_batch(engine, material(A), HOW).text
+
+
+def test_a_batch_that_never_arrived_is_handed_in_again(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    create = server.create_batch
+    server.create_batch = lambda requests: Reply(hang_up=True)
+    ask_all(engine)
+    with pytest.raises(RefinementUnavailable):
+        exchange(engine, batches)
+    assert (waiting(engine), bool(batch_store.announced(engine))) == ([], True)
+    server.create_batch = create
+    exchange(engine, batches)
+    assert (len(server.batches), waiting(engine)) == (0, [])
+    some_time_later(engine)
+    exchange(engine, batches)
+    assert (len(server.batches), waiting(engine)) == (1, [])
+
+
+def test_a_batch_that_was_refused_waits(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
+    server.create_batch = lambda requests: error(429, "rate_limit_error", code="enforced_spend_limit_reached")
+    ask_all(engine)
+    with pytest.raises(SpendLimitReached):
+        exchange(engine, batches)
+    assert waiting(engine) == [A, B]
+    assert batch_store.announced(engine) == []
+
+
+def test_answers_that_could_not_be_kept_are_fetched_again(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_all(engine)
+    exchange(engine, batches)
+    server.end_batch("msgbatch_1")
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_store, "collect", lambda *_, **__: (_ for _ in ()).throw(DatabaseUnavailable()))
+        with pytest.raises(DatabaseUnavailable):
+            list(take_in(engine, batches))
+    assert has_ended(engine, batches)
+    list(take_in(engine, batches))
+    assert "Grafana" in refined_by_batch(engine, material(A), HOW).text
+
+
+def test_what_expired_waits_for_the_next_batch_and_in_the_end_fails(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    plan = ask(engine, material(A), HOW)
+    assert isinstance(plan, Plan)
+    server.batch_failures = Expired(plan.requests)
+    exchange(engine, batches)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        assert len(server.batches) == attempt
+        answer_all(server, engine, batches)
+    assert len(server.batches) == MAX_ATTEMPTS
+    with pytest.raises(RefinementFailed, match=r"expired.*request_refinement asks again"):
+        refined_by_batch(engine, material(A), HOW)
+    ask(engine, material(A), HOW)
+    assert waiting(engine) == [A]
+
+
+def test_a_batch_that_the_api_does_not_know_fails_its_recordings(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    ask_all(engine)
+    exchange(engine, batches)
+    server.batches.clear()
+    assert has_ended(engine, batches)
+    exchange(engine, batches)
+    with pytest.raises(RefinementFailed, match="0 of"):
+        refined_by_batch(engine, material(A), HOW)
+    assert batch_store.pending(engine) == []
+
+
+def test_over_the_days_budget_what_waits_is_left_unrefined(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    plan = ask(engine, material(A), HOW)
+    assert isinstance(plan, Plan)
+    assert plan.dollars is not None
+    poor = RefinementSettings(HOW.model, window_words=40, overlap_words=10, max_dollars_per_day=plan.dollars * 1.5)
+    ask(engine, material(B), poor)
+    exchange(engine, batches, poor)
+    [handed_in] = batch_store.pending(engine)
+    assert set(handed_in["recordings"]) == {A}
+    refined = refined_by_batch(engine, material(B), HOW)
+    assert refined.status is Status.OVER_BUDGET
+    assert "left for today" in refined.note
+
+
+def test_what_is_under_way_counts_as_spent(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
+    plan = ask(engine, material(A), HOW)
+    assert isinstance(plan, Plan)
+    assert plan.dollars is not None
+    exchange(engine, batches)
+    poor = RefinementSettings(HOW.model, window_words=40, overlap_words=10, max_dollars_per_day=plan.dollars * 1.5)
+    assert isinstance(ask(engine, material(B), poor), Refined)
+    assert waiting(engine) == []
+
+
+def test_a_recording_without_words_needs_no_batch(engine: Engine, batches: ClaudeBatches) -> None:
+    ask(engine, material(A, ""), HOW)
+    assert waiting(engine) == []
+    assert set(request_store.to_use(engine, 10)) == {A}
+    refined = refined_by_batch(engine, material(A, ""), HOW)
+    assert (refined.text, refined.note) == ("", "there are no words to refine")
+
+
+def test_one_whose_transcript_is_gone_keeps_no_other_back(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    ask_all(engine)
+
+    def partly(recording: str) -> Material:
+        if recording == A:
+            raise SourceNotFound("transcript.json does not exist")
+        return material(recording)
+
+    list(hand_in(engine, batches, partly, HOW))
+    [handed_in] = batch_store.pending(engine)
+    assert set(handed_in["recordings"]) == {B}
+
+
+def test_a_recording_that_is_forgotten_meanwhile_is_passed_over(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    ask_all(engine)
+    exchange(engine, batches)
+    forget(engine, A)
+    answer_all(server, engine, batches)
+    assert set(request_store.to_use(engine, 10)) == {B}
+    assert spending.spent_today(engine) > 0
+
+
+def test_one_at_a_time_hands_in(engine: Engine) -> None:
+    with batch_store.exchange_lock(engine) as first, batch_store.exchange_lock(engine) as second:
+        assert (first, second) == (True, False)
+    with batch_store.exchange_lock(engine) as later:
+        assert later
+
+
+def test_somebody_elses_batch_is_not_taken_for_ours(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    ask_all(engine)
+    exchange(engine, batches)
+    assert not workflow.recover(engine, batches)
+    ask(engine, material(A, "Another grifana. " * 3), HOW)
+    server.create_batch = lambda requests: Reply(hang_up=True)
+    with pytest.raises(RefinementUnavailable):
+        exchange(engine, batches)
+    del server.create_batch
+    some_time_later(engine)
+    exchange(engine, batches)
+    assert len(server.batches) == 2

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transcription_dagster.captions.corrections import correct_words
+from transcription_dagster.model import Edit, Term
+from transcription_dagster.refinement.edit_rules import KINDS, changes_words
+from transcription_dagster.refinement.edits import EditLimits, validate_edits
+from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster_tests.sample_transcripts import spoken
+
+TERMS = (Term("Kubernetes", ("cooper netties",)), Term("PostgreSQL 16"), Term("Tú", ("to",)))
+TALK = "Yesterday Anna Brooks met Tom. She did not buy twenty two boats. Then Anna saw the cooper netties of Brooks."
+
+
+def outcome(*edits: Edit, text: str = TALK, limits: EditLimits | None = None, language: str = "en") -> str:
+    """The text after the edits that are kept, or the reason why the last one is not."""
+    words = spoken(text)
+    result = validate_edits(words, edits, TERMS, limits, language=language)
+    assert len(result.kept) + len(result.dropped) == len(edits)
+    return result.dropped[-1].reason if result.dropped else join_words(correct_words(words, result.kept))
+
+
+def edit(old: str, new: str, kind: str, *, text: str = TALK, at: int | None = None) -> Edit:
+    """An edit of the place where `text` has the words `old`, or of the place `at`."""
+    length = len(old.split())
+    words = text.split()
+    found = [first for first in range(len(words)) if " ".join(words[first : first + length]) == old]
+    first = at if at is not None else found[0]
+    return Edit(first, first + length - 1, old, new, kind)
+
+
+def test_an_edit_that_fits_is_made() -> None:
+    made = outcome(edit("cooper netties", "Kubernetes", "vocabulary"))
+    assert made == TALK.replace("cooper netties", "Kubernetes")
+
+
+@pytest.mark.parametrize(
+    ("echo", "new", "expected"),
+    [
+        ("Tom", "Tim", "with Tim, then"),
+        ("tom", "Tim", "with Tim, then"),
+        ("Tom,", "Tim", "with Tim then"),
+        ("Tom", "Tim;", "with Tim; then"),
+    ],
+)
+def test_punctuation_that_the_echo_leaves_out_stays(echo: str, new: str, expected: str) -> None:
+    text = "He came with Tom, then Tim left."
+    assert expected in outcome(Edit(3, 3, echo, new, "mishearing"), text=text)
+
+
+def test_a_wrong_index_is_healed_if_the_words_are_at_one_place_nearby() -> None:
+    assert "Kubernetes" in outcome(edit("cooper netties", "Kubernetes", "vocabulary", at=11))
+
+
+def test_words_that_fit_two_places_nearby_are_not_guessed_at() -> None:
+    reason = outcome(edit("Anna", "Anne", "mishearing", at=3))
+    assert reason == "its old words fit 2 places"
+
+
+def test_words_that_stand_too_far_away_are_not_looked_for() -> None:
+    limits = EditLimits(reach=3)
+    reason = outcome(edit("cooper netties", "Kubernetes", "vocabulary", at=2), limits=limits)
+    assert reason == "its old words are nowhere near"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        ("Tom.", "Tom,", "punctuation"),
+        ("Tom. She", "Tom; she", "punctuation"),
+        ("twenty two", "twenty-two", "punctuation"),
+        ("yesterday", "Yesterday", "casing"),
+        ("Then", "then", "casing"),
+        ("boats. Then", "boats, then", "casing"),
+        ("boats.", "boots.", "mishearing"),
+        ("saw", "sow", "mishearing"),
+        ("cooper netties", "Kubernetes", "mishearing"),
+    ],
+)
+def test_what_each_kind_may_do(old: str, new: str, kind: str) -> None:
+    text = TALK.replace("Yesterday", "yesterday") if old == "yesterday" else TALK
+    assert outcome(edit(old, new, kind, text=text), text=text) == text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "reason"),
+    [
+        ("Tom.", "Tim.", "punctuation", "changes words under the name of punctuation"),
+        ("met", "meets", "casing", "changes words under the name of casing"),
+        ("boats.", "ships of Ohio.", "mishearing", "sounds unlike"),
+        ("boats.", "boats and boats and boats.", "mishearing", "adds words"),
+        ("boats.", "blue boats.", "mishearing", "adds words"),
+        ("boats.", "", "mishearing", "removes the end of a sentence"),
+        ("buy", "", "mishearing", "removes speech"),
+        ("buy", "—", "punctuation", "punctuation without a word"),
+        ("twenty", "thirty", "mishearing", "changes a number"),
+        ("twenty two", "22", "mishearing", "sounds unlike"),
+        ("to", "two", "mishearing", "changes a number"),
+        ("did not", "did", "disfluency", "removes speech: not"),
+        ("did not", "did now", "mishearing", "turns a statement round"),
+        ("Brooks", "books", "mishearing", "removes a name: brooks"),
+        ("Brooks", "Brooke", "mishearing", "brings in a name: brooke"),
+        ("boats.", "Boates.", "mishearing", "brings in a name: boates"),
+        ("met", "Kubernetes", "vocabulary", "replaces common words"),
+        ("the", "Tú", "vocabulary", "replaces common words"),
+        ("saw the cooper netties", "the Kubernetes", "vocabulary", None),
+        ("did not buy twenty", "PostgreSQL 16", "vocabulary", "changes a number"),
+        ("cooper netties", "Kubernetes clusters", "vocabulary", "adds words that are not the term's"),
+        ("met", "mat", "vocabulary", "names no term"),
+        ("buy", "buy", "mishearing", "changes nothing"),
+    ],
+)
+def test_what_no_kind_may_do(old: str, new: str, kind: str, reason: str | None) -> None:
+    text = TALK.replace("She", "to She") if old == "to" else TALK
+    result = outcome(edit(old, new, kind, text=text), text=text)
+    if reason is None:
+        assert result != text
+    else:
+        assert reason in result
+
+
+def test_a_listed_variant_may_be_a_common_word() -> None:
+    text = "I asked to about it."
+    assert outcome(edit("to", "Tú", "vocabulary", text=text), text=text) == "I asked Tú about it."
+
+
+def test_a_name_may_become_what_the_recording_calls_it_elsewhere() -> None:
+    text = "We met Ann Brucks. Later that day Ann Brooks left."
+    assert "Ann Brooks." in outcome(edit("Brucks.", "Brooks.", "mishearing", text=text), text=text)
+
+
+def test_a_term_with_a_number_vouches_for_it() -> None:
+    text = "We run post grass sixteen, he said."
+    made = outcome(edit("post grass sixteen,", "PostgreSQL 16,", "vocabulary", text=text), text=text)
+    assert made == "We run PostgreSQL 16, he said."
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        ("So um we go.", "um", ""),
+        ("Um, we go.", "Um, we", "We"),
+        ("We we go.", "We we", "We"),
+        ("I went I went home.", "I went", ""),
+        ("It is, you know, late.", "is, you know, late.", "is late."),
+        ("It was um.", "was um.", "was."),
+    ],
+)
+def test_disfluencies_are_taken_out(text: str, old: str, new: str) -> None:
+    assert outcome(edit(old, new, "disfluency", text=text), text=text) == " ".join(text.replace(old, new, 1).split())
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "reason"),
+    [
+        ("We go home now.", "home now.", "home.", "removes speech: now"),
+        ("We go home.", "go", "going", "adds or changes words"),
+        ("Two two boats.", "Two two", "Two", "changes a number"),
+        ("He fell um. Then he rose.", "um.", "", "removes the end of a sentence"),
+        ("Um.", "Um.", "", "removes everything"),
+    ],
+)
+def test_nothing_else_is_a_disfluency(text: str, old: str, new: str, reason: str) -> None:
+    assert reason in outcome(edit(old, new, "disfluency", text=text), text=text)
+
+
+def test_what_hesitates_in_one_language_speaks_in_another() -> None:
+    text = "Wir gehen um acht weil er kommt."
+    assert outcome(edit("er", "", "disfluency", text=text), text=text, language="de") == "removes speech: er"
+    assert outcome(edit("er", "", "disfluency", text=text), text=text, language="en-GB") != text
+
+
+def test_of_overlapping_edits_the_first_is_made() -> None:
+    first = edit("cooper netties", "Kubernetes", "vocabulary")
+    second = edit("the cooper", "the copper", "mishearing")
+    words = spoken(TALK)
+    result = validate_edits(words, [first, second], TERMS)
+    assert [kept.old for kept in result.kept] == ["the cooper"]
+    assert [dropped.reason for dropped in result.dropped] == ["overlaps another edit"]
+
+
+def test_too_many_changes_together_are_a_rewriting_but_the_vocabulary_is_vouched_for() -> None:
+    words = spoken(" ".join(["boats"] * 40 + ["cooper netties"]))
+    edits = [Edit(index, index, "boats", "boots", "mishearing") for index in range(40)]
+    edits.append(Edit(40, 41, "cooper netties", "Kubernetes", "vocabulary"))
+    result = validate_edits(words, edits, TERMS)
+    assert [kept.new for kept in result.kept] == ["Kubernetes"]
+    assert {dropped.reason for dropped in result.dropped} == {"belongs to a rewriting of 95% of the words around it"}
+
+
+def test_a_rewriting_of_one_part_leaves_the_edits_of_the_others() -> None:
+    words = spoken(" ".join(["boats"] * 400))
+    edits = [Edit(index, index, "boats", "boots", "mishearing") for index in [5, *range(200, 300)]]
+    result = validate_edits(words, edits, TERMS)
+    assert [kept.first for kept in result.kept] == [5]
+
+
+def test_a_short_recording_may_consist_of_one_misheard_word() -> None:
+    assert outcome(Edit(0, 0, "boats.", "boots.", "mishearing"), text="boats.") == "boots."
+
+
+def test_arabic_and_emoji_are_words_like_others() -> None:
+    text = "قال احمد مرحبا 😀 اليوم"
+    assert outcome(Edit(2, 2, "مرحبا", "مرحباً", "mishearing"), text=text) == text.replace("مرحبا", "مرحباً")
+
+
+WORDS = st.lists(st.sampled_from([*TALK.split(), "um,", "30", "grün", "😀", "3.5", "مرحبا"]), min_size=0, max_size=30)
+PHRASES = st.lists(st.sampled_from([*TALK.split(), "Kubernetes", "31", "penguin", "…", ""]), max_size=4).map(" ".join)
+
+
+@st.composite
+def talks_and_proposals(draw: st.DrawFn) -> tuple[str, list[Edit]]:
+    heard = draw(WORDS)
+    proposals = []
+    for _ in range(draw(st.integers(0, 6))):
+        first = draw(st.integers(-3, len(heard) + 3))
+        last = first + draw(st.integers(-1, 4))
+        true_echo = " ".join(heard[max(first, 0) : max(last + 1, 0)])
+        old = draw(st.one_of(st.just(true_echo), PHRASES, st.text(max_size=8)))
+        new = draw(st.one_of(PHRASES, st.text(max_size=8)))
+        proposals.append(Edit(first, last, old, new, draw(st.sampled_from([*KINDS, "style"]))))
+    return " ".join(heard), proposals
+
+
+@settings(max_examples=300, deadline=None)
+@given(talks_and_proposals())
+def test_whatever_is_proposed_only_fitting_edits_are_kept(case: tuple[str, list[Edit]]) -> None:
+    text, proposals = case
+    words = spoken(text)
+    result = validate_edits(words, proposals, TERMS)
+    assert len(result.kept) + len(result.dropped) == len(proposals)
+    assert all(before.last < after.first for before, after in zip(result.kept, result.kept[1:], strict=False))
+    for kept in result.kept:
+        assert 0 <= kept.first <= kept.last < len(words)
+        assert kept.old == join_words(words[kept.first : kept.last + 1])
+        assert kept.new.isprintable()
+        assert kept.kind in KINDS
+    limits = EditLimits()
+    changed = sum(
+        edit.last - edit.first + 1 for edit in result.kept if edit.kind != "vocabulary" and changes_words(edit)
+    )
+    assert changed <= max(limits.min_changed_words, limits.max_changed_share * len(words))
+
+
+@settings(max_examples=200, deadline=None)
+@given(talks_and_proposals())
+def test_what_is_kept_would_be_kept_again(case: tuple[str, list[Edit]]) -> None:
+    text, proposals = case
+    kept = validate_edits(spoken(text), proposals, TERMS).kept
+    again = validate_edits(spoken(text), kept, TERMS)
+    assert again.kept == kept
+    assert again.dropped == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(talks_and_proposals())
+def test_no_digit_changes_without_the_vocabulary(case: tuple[str, list[Edit]]) -> None:
+    text, proposals = case
+    words = spoken(text)
+    result = validate_edits(words, proposals, ())
+    digits = [char for char in join_words(correct_words(words, result.kept)) if char.isdigit()]
+    assert digits == [char for char in text if char.isdigit()]

@@ -1,0 +1,84 @@
+"""Chunks for embeddings."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transcription_dagster.model import Cue
+from transcription_dagster.search.chunks import Chunk, make_chunks
+
+
+def count_words(texts: list[str]) -> list[int]:
+    """A tokenizer that makes each word a token."""
+    return [len(text.split()) for text in texts]
+
+
+def cues(*texts: str) -> list[Cue]:
+    """Cues of a second each, in two lines if there is a bar."""
+    return [Cue(1000 * n, 1000 * n + 900, tuple(text.split("|"))) for n, text in enumerate(texts)]
+
+
+def test_cues_are_grouped_up_to_the_limit() -> None:
+    assert make_chunks(cues("a b", "c d", "e f"), count_words, 4, 0) == [
+        Chunk("a b c d", 0.0, 1.9),
+        Chunk("e f", 2.0, 2.9),
+    ]
+
+
+def test_chunks_overlap_by_whole_cues() -> None:
+    chunks = make_chunks(cues("a b", "c", "d", "e f", "g"), count_words, 5, 2)
+    assert [chunk.text for chunk in chunks] == ["a b c d", "c d e f g"]
+    assert chunks[1].start == 1.0
+
+
+def test_a_chunk_ends_with_a_sentence_where_it_is_full_enough() -> None:
+    chunks = make_chunks(cues("a b", "c end.", "e f", "g h"), count_words, 6, 0)
+    assert [chunk.text for chunk in chunks] == ["a b c end.", "e f g h"]
+
+
+def test_lines_become_one_text() -> None:
+    assert make_chunks(cues("a|b"), count_words, 5, 0) == [Chunk("a b", 0.0, 0.9)]
+
+
+def test_a_cue_that_is_too_long_is_divided_with_its_time() -> None:
+    chunks = make_chunks([Cue(0, 8000, ("a b c d", "e f g h"))], count_words, 3, 0)
+    assert chunks == [
+        Chunk("a b", 0.0, 2.0),
+        Chunk("c d", 2.0, 4.0),
+        Chunk("e f", 4.0, 6.0),
+        Chunk("g h", 6.0, 8.0),
+    ]
+
+
+def test_a_single_word_is_never_divided() -> None:
+    assert [chunk.text for chunk in make_chunks(cues("word"), lambda texts: [99] * len(texts), 10, 5)] == ["word"]
+
+
+def test_no_cues_make_no_chunks() -> None:
+    assert make_chunks([], count_words, 10, 2) == []
+    assert make_chunks([Cue(0, 1, ())], count_words, 10, 2) == []
+
+
+@pytest.mark.parametrize("overlap", [-1, 10, 11])
+def test_an_overlap_that_leaves_no_room_is_refused(overlap: int) -> None:
+    with pytest.raises(ValueError, match="overlap"):
+        make_chunks(cues("a"), count_words, 10, overlap)
+
+
+@given(st.lists(st.integers(1, 15), max_size=30), st.integers(1, 40), st.integers(0, 39))
+def test_chunks_hold_every_word_fit_and_go_forward(lengths: list[int], max_tokens: int, overlap: int) -> None:
+    overlap = min(overlap, max_tokens - 1)
+    numbers = iter(range(sum(lengths)))
+    spoken = cues(*(" ".join(f"{next(numbers)}." for _ in range(length)) for length in lengths))
+    chunks = make_chunks(spoken, count_words, max_tokens, overlap)
+    following = 0
+    for chunk in chunks:
+        said = [int(word.rstrip(".")) for word in chunk.text.split()]
+        assert said == list(range(said[0], said[-1] + 1))
+        assert len(said) <= max_tokens
+        assert following - overlap <= said[0] <= following <= said[-1]
+        assert chunk.start < chunk.end
+        following = said[-1] + 1
+    assert following == sum(lengths)

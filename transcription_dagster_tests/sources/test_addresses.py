@@ -1,0 +1,229 @@
+"""HTTP sources reach the hosts they may, at the addresses they may, and nobody else gets the token."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from transcription_dagster.errors import InvalidSetting, SourceRefused, SourceUnavailable
+from transcription_dagster.settings import Settings
+from transcription_dagster.sources.addresses import is_public, origin
+from transcription_dagster.sources.http import WebClient
+from transcription_dagster_tests.sources.web_server import Reply, web_server
+
+NAME = "media.example.org"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.8.9.1",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "2002:7f00:1::",
+        "64:ff9b::a9fe:a9fe",
+    ],
+)
+def test_private_addresses_are_known_in_every_dress(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
+def test_public_addresses_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("media.example.org", "https://media.example.org:443"),
+        ("Media.Example.org:8443", "https://media.example.org:8443"),
+        ("http://media.example.org", "http://media.example.org:80"),
+        ("https://media.example.org/a/{uuid}?x=1", "https://media.example.org:443"),
+    ],
+)
+def test_an_origin_is_a_scheme_a_host_and_a_port(text: str, expected: str) -> None:
+    assert origin(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "https://", "ftp://host", "https://user:secret@host", "host:port", "http://[::1"])
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSetting):
+        origin(text)
+
+
+def get(settings: Settings, url: str) -> bytes:
+    with closing(WebClient(settings)) as client, client.get(url) as response:
+        return response.read()
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Let every name have these addresses."""
+    entries = [(socket.AF_INET6 if ":" in a else socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 0)) for a in addresses]
+    real = socket.getaddrinfo
+
+    def answer(host, *rest, **more):
+        return entries if host == NAME else real(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+def test_a_host_that_is_not_configured_is_refused(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(SourceRefused, match=r"elsewhere\.example\.org/audio is not on one of the hosts"):
+        get(settings(source_hosts=(NAME,)), "https://elsewhere.example.org/audio")
+
+
+@pytest.mark.parametrize("url", [f"http://{NAME}/audio", f"https://{NAME}:8443/audio"])
+def test_another_scheme_or_port_of_a_configured_host_is_refused(settings: Callable[..., Settings], url: str) -> None:
+    with pytest.raises(SourceRefused, match="not on one of the hosts"):
+        get(settings(source_hosts=(NAME,)), url)
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["::1"], ["8.8.8.8", "10.0.0.1"], ["169.254.169.254"]])
+def test_a_configured_name_that_leads_to_a_private_address_is_refused(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+) -> None:
+    resolve(monkeypatch, *addresses)
+    with pytest.raises(SourceRefused, match="is at a private address; TRANSCRIPTION_IB_ALLOW_PRIVATE"):
+        get(settings(source_hosts=(NAME,)), f"https://{NAME}/audio")
+
+
+def test_a_name_without_an_address_is_unavailable(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(SourceUnavailable, match="has no address"):
+        get(settings(source_hosts=("nobody.invalid",)), "https://nobody.invalid/audio")
+
+
+def test_a_name_is_resolved_once_and_its_next_address_tried(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve(monkeypatch, "127.0.0.2", "127.0.0.1")
+    with web_server(lambda request: Reply(body=b"audio")) as server:
+        url = server.url.replace("127.0.0.1", NAME)
+        assert get(settings(source_hosts=(url,), ib_allow_private=True), f"{url}/audio") == b"audio"
+        assert server.requests[0].headers["host"] == url.removeprefix("http://")
+
+
+def test_a_redirect_to_an_allowed_host_is_followed_without_the_token(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IB_TOKEN", "the-token")
+    with web_server(lambda request: Reply(body=b"audio")) as storage:
+        moved = Reply(302, {"Location": f"{storage.url}/audio"})
+        with web_server(lambda request: moved) as library:
+            allowed = settings(
+                ib_url_template=f"{library.url}/{{uuid}}", source_hosts=(storage.url,), ib_allow_private=True
+            )
+            assert get(allowed, f"{library.url}/audio") == b"audio"
+    assert library.requests[0].headers["authorization"] == "Bearer the-token"
+    assert "authorization" not in storage.requests[0].headers
+
+
+@pytest.mark.parametrize("location", ["http://elsewhere.example.org/", "file:///etc/passwd", "http://127.0.0.1:1/"])
+def test_a_redirect_out_of_the_allowed_hosts_is_refused(settings: Callable[..., Settings], location: str) -> None:
+    with web_server(lambda request: Reply(302, {"Location": location})) as server, pytest.raises(SourceRefused):
+        get(settings(source_hosts=(server.url,), ib_allow_private=True), f"{server.url}/audio")
+
+
+def test_redirects_without_end_are_refused(settings: Callable[..., Settings]) -> None:
+    with web_server(lambda request: Reply(302, {"Location": "/audio"})) as server:
+        with pytest.raises(SourceRefused, match="redirects"):
+            get(settings(source_hosts=(server.url,), ib_allow_private=True), f"{server.url}/audio")
+        assert len(server.requests) == 6
+
+
+def test_the_token_stays_with_the_library(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIBRARY_KEY", "the-token")
+    with web_server(lambda request: Reply(body=b"x")) as library, web_server(lambda request: Reply(403)) as other:
+        allowed = settings(
+            ib_url_template=f"{library.url}/{{uuid}}",
+            ib_token_variable="LIBRARY_KEY",
+            source_hosts=(other.url,),
+            ib_allow_private=True,
+        )
+        get(allowed, f"{library.url}/audio")
+        with pytest.raises(SourceRefused) as refused:
+            get(allowed, f"{other.url}/audio")
+    assert library.requests[0].headers["authorization"] == "Bearer the-token"
+    assert "authorization" not in other.requests[0].headers
+    assert "the-token" not in f"{refused.value!r} {allowed!r}"
+
+
+def test_a_proxy_of_the_environment_is_not_used(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    with web_server(lambda request: Reply(body=b"audio")) as server:
+        assert get(settings(source_hosts=(server.url,), ib_allow_private=True), f"{server.url}/a") == b"audio"
+
+
+def test_a_certificate_has_to_be_of_the_name_not_of_the_address(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    resolve(monkeypatch, "127.0.0.1")
+    with tls_server(tmp_path, NAME) as port:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        host = f"{NAME}:{port}"
+        assert get(settings(source_hosts=(host,), ib_allow_private=True), f"https://{host}/")
+    with tls_server(tmp_path, "another.example.org") as port:
+        host = f"{NAME}:{port}"
+        with pytest.raises(SourceUnavailable, match="certificate"):
+            get(settings(source_hosts=(host,), ib_allow_private=True), f"https://{host}/")
+
+
+@contextmanager
+def tls_server(folder: Path, name: str) -> Iterator[int]:
+    """Serve the folder over TLS with a certificate of that name, which is left beside them; yields the port."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), 1, now, now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    server = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

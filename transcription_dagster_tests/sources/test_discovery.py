@@ -1,0 +1,245 @@
+"""A sensor asks for each version of each source once, whatever happens, and never for more than there is room for."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transcription_dagster.sources.base import Listing, SourceObject
+from transcription_dagster.sources.discovery import Discovery, State, discover, room_for, run_key, settled, unsettled
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def source(number: int, etag: str = "a", *, minutes: int = 0, suffix: str = "mp3", receipt: str = "") -> SourceObject:
+    key = str(uuid.UUID(int=number))
+    modified = NOON + timedelta(minutes=minutes)
+    return SourceObject(key, f"s3://b/{key}.{suffix}", 9, etag, modified, receipt)
+
+
+def listing(*objects: SourceObject, cursor: str | None = None, **more: tuple[str, ...]) -> Listing:
+    return Listing(objects, cursor, exhausted=cursor is None, **more)
+
+
+def ids(*numbers: int) -> list[str]:
+    return [str(uuid.UUID(int=number)) for number in numbers]
+
+
+def run(
+    *pages: Listing,
+    cursor: str | None = None,
+    known: Mapping[str, str | None] | None = None,
+    forgotten: Collection[str] = (),
+    in_flight: Collection[str] = (),
+    room: int = 100,
+) -> Discovery:
+    def lookup(uuids: Collection[str]) -> Mapping[str, str | None]:
+        return {key: etag for key, etag in (known or {}).items() if key in uuids}
+
+    return discover(iter(pages), cursor, lookup, lambda uuids: {*uuids} & {*forgotten}, in_flight, room)
+
+
+def requested(found: Discovery) -> list[str]:
+    return [request.source.uuid for request in found.requests]
+
+
+def test_what_is_new_is_asked_for() -> None:
+    found = run(listing(source(1), source(2)))
+    assert requested(found) == ids(1, 2)
+    assert found.state == State(None, {ids(1)[0]: "a", ids(2)[0]: "a"})
+    assert "2 sources looked at, 2 new or changed" in found.summary
+
+
+def test_what_was_asked_for_is_not_asked_for_again_and_what_changed_is() -> None:
+    known = {ids(1)[0]: "a", ids(2)[0]: "old", ids(3)[0]: None}
+    assert requested(run(listing(source(1), source(2), source(3)), known=known)) == ids(2, 3)
+
+
+def test_a_source_without_an_etag_is_asked_for_once() -> None:
+    assert requested(run(listing(source(1, "")))) == ids(1)
+    assert requested(run(listing(source(1, "")), known={ids(1)[0]: ""})) == []
+
+
+def test_a_change_waits_for_the_run_on_the_old_content() -> None:
+    known = {ids(1)[0]: "old"}
+    found = run(listing(source(1, receipt="r1"), source(2, receipt="r2")), known=known, in_flight=ids(1))
+    assert requested(found) == ids(2)
+    assert found.deferred == 1
+    assert found.state.receipts == ("r2",)
+    assert found.state.cursor is None
+
+
+def test_an_unchanged_source_in_flight_is_settled() -> None:
+    found = run(listing(source(1, receipt="r1")), known={ids(1)[0]: "a"}, in_flight=ids(1))
+    assert (requested(found), found.deferred, found.state.receipts) == ([], 0, ("r1",))
+
+
+def test_room_bounds_the_requests_and_the_page_comes_again() -> None:
+    pages = [listing(source(1), source(2), cursor="second"), listing(source(3), source(4), cursor="third")]
+    found = run(*pages, cursor="first", room=3)
+    assert requested(found) == ids(1, 2, 3)
+    assert found.state.cursor == "second"
+    assert run(*pages, cursor="first", room=1).state.cursor == "first"
+
+
+def test_no_page_is_read_beyond_the_room() -> None:
+    def pages() -> Iterator[Listing]:
+        yield listing(source(1), cursor="second")
+        raise AssertionError("a second page was read")
+
+    found = discover(pages(), None, lambda uuids: {}, lambda uuids: (), (), 1)
+    assert requested(found) == ids(1)
+    assert found.state.cursor == "second"
+
+
+def test_without_room_nothing_is_read_and_nothing_moves() -> None:
+    def pages() -> Iterator[Listing]:
+        raise AssertionError("a page was read")
+        yield
+
+    found = discover(pages(), "here", lambda uuids: {}, lambda uuids: (), (), 0)
+    assert found.requests == ()
+    assert found.state == State("here")
+    assert found.summary == "Enough runs are waiting; nothing was looked for."
+
+
+@pytest.mark.parametrize(("waiting", "room"), [(0, 50), (150, 50), (170, 30), (200, 0), (900, 0)])
+def test_room_is_what_the_queue_leaves(waiting: int, room: int) -> None:
+    assert room_for(waiting, requests_per_tick=50, max_waiting_runs=200) == room
+
+
+def test_of_several_sources_of_a_recording_the_newest_counts() -> None:
+    old, new = source(1, "a", suffix="wav"), source(1, "b", minutes=1)
+    for objects in ((old, new), (new, old)):
+        found = run(listing(*objects))
+        assert [request.source for request in found.requests] == [new]
+        assert found.problems == (f"'{old.uri}' is left out: '{new.uri}' is a newer source of {new.uuid}",)
+
+
+def test_a_second_version_within_a_tick_waits_for_the_next() -> None:
+    found = run(listing(source(1, "a", receipt="r1"), cursor="2"), listing(source(1, "b", minutes=1, receipt="r2")))
+    assert [request.source.etag for request in found.requests] == ["a"]
+    assert (found.deferred, found.state.receipts) == (1, ("r1",))
+
+
+def test_messages_go_once_all_they_announce_is_settled() -> None:
+    both = listing(source(1, receipt="r1"), source(2, receipt="r1"), source(3, receipt="r3"), receipts=("test event",))
+    assert set(run(both).state.receipts) == {"r1", "r3", "test event"}
+    assert set(run(both, room=1).state.receipts) == {"test event"}
+    known = {ids(2)[0]: "old"}
+    assert set(run(both, known=known, in_flight=ids(2)).state.receipts) == {"r3", "test event"}
+
+
+def test_problems_of_every_page_are_told() -> None:
+    found = run(listing(problems=("one",), cursor="2"), listing(problems=("two",)))
+    assert found.problems == ("one", "two")
+
+
+def test_a_run_key_is_of_the_recording_and_the_version() -> None:
+    keys = {run_key(found) for found in (source(1), source(2), source(1, "b"), source(1, minutes=1))}
+    assert len(keys) == 4
+    assert run_key(source(1)) == run_key(replace(source(1), receipt="another"))
+    assert run_key(replace(source(1), modified=None)).startswith(ids(1)[0] + ":")
+
+
+def test_what_was_retracted_is_passed_over_and_its_message_is_done_with() -> None:
+    found = run(listing(source(1, receipt="r1"), source(2, receipt="r2")), forgotten=ids(1), room=1)
+    assert requested(found) == ids(2)
+    assert set(found.state.receipts) == {"r1", "r2"}
+
+
+def test_the_state_survives_as_text() -> None:
+    state = State("cursor", {"u": "e"}, ("r",))
+    assert State.from_text(state.to_text()) == state
+    assert State.from_text(None) == State.from_text("") == State()
+
+
+def test_only_what_was_not_asked_for_anew_since_is_settled() -> None:
+    asked = {"one": "a", "two": "a", "three": "a", "four": ""}
+    known = {"one": unsettled("a"), "two": unsettled("b"), "three": "a", "four": unsettled("")}
+    assert settled(asked, known) == {"one": "a", "four": ""}
+
+
+class World:
+    """A source, a queue of runs and a sensor that may die at any step of its tick."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, SourceObject] = {}
+        self.known: dict[str, str | None] = {}
+        self.stored = State()
+        self.runs: dict[str, SourceObject] = {}
+        self.unfinished: set[str] = set()
+
+    def put(self, number: int, etag: str, minutes: int) -> None:
+        found = source(number, etag, minutes=minutes)
+        self.objects[found.uuid] = found
+
+    def pages(self, cursor: str | None) -> Iterator[Listing]:
+        keys = sorted(key for key in self.objects if cursor is None or key > cursor)
+        for first in range(0, len(keys), 2):
+            page = keys[first : first + 2]
+            is_last = first + 2 >= len(keys)
+            yield Listing(tuple(self.objects[key] for key in page), None if is_last else page[-1], is_last)
+        if not keys:
+            yield Listing((), None, exhausted=True)
+
+    def lookup(self, uuids: Collection[str]) -> Mapping[str, str | None]:
+        return {key: self.known[key] for key in uuids if key in self.known}
+
+    def tick(self, room: int, dies_after: Callable[[str], bool] = lambda step: False) -> int:
+        self.known.update(settled(self.stored.asked, self.known))
+        if dies_after("confirm"):
+            return 0
+        found = discover(
+            self.pages(self.stored.cursor), self.stored.cursor, self.lookup, lambda uuids: (), self.unfinished, room
+        )
+        assert len(found.requests) <= room
+        for request in found.requests:
+            self.known[request.source.uuid] = unsettled(request.source.etag)
+        if dies_after("register"):
+            return 0
+        for request in found.requests:
+            if request.run_key not in self.runs:
+                self.runs[request.run_key] = request.source
+                self.unfinished.add(request.source.uuid)
+            if dies_after("one request"):
+                return 0
+        self.stored = State.from_text(found.state.to_text())
+        return len(found.requests)
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(1, 6), st.sampled_from("ab")),
+        st.tuples(st.just("tick"), st.integers(0, 3), st.sampled_from(["", "confirm", "register", "one request"])),
+        st.tuples(st.just("finish"), st.integers(1, 6), st.just("")),
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(EVENTS)
+def test_whatever_happens_each_last_version_gets_one_run(events: list[tuple[str, int, str]]) -> None:
+    world = World()
+    for minute, (kind, number, detail) in enumerate(events):
+        if kind == "put":
+            world.put(number, detail, minute)
+        elif kind == "tick":
+            world.tick(number, lambda step, last=detail: step == last)
+        else:
+            world.unfinished.discard(ids(number)[0])
+    for _ in range(50):
+        world.tick(2)
+        world.unfinished.clear()
+    assert world.tick(100) == 0
+    last = {run.uuid: run for run in world.runs.values()}
+    assert {key: found.etag for key, found in last.items()} == {key: o.etag for key, o in world.objects.items()}
+    versions = [(run.uuid, run.etag, run.modified) for run in world.runs.values()]
+    assert len(versions) == len(set(versions))

@@ -1,0 +1,303 @@
+"""Downloads from a web server that misbehaves in every way it can."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.errors import (
+    SourceNotFound,
+    SourceRefused,
+    SourceUnavailable,
+    TimeLimitExceeded,
+    UnusableAudio,
+)
+from transcription_dagster.settings import Settings
+from transcription_dagster.sources.download import Limits, download
+from transcription_dagster.sources.http import WebClient, WebFile
+from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
+
+AUDIO = os.urandom(3_000_000)
+ETAG = '"version one"'
+LIMITS = Limits(max_bytes=10_000_000, seconds=30.0, stall_seconds=0.2, pause_seconds=0.01)
+
+
+def whole(request: Request) -> Reply:
+    return Reply(headers={"Content-Type": "audio/mpeg", "ETag": ETAG}, body=AUDIO)
+
+
+def ranged(content: bytes, etag: str, request: Request, **extra: object) -> Reply:
+    """What a server that can resume answers."""
+    asked = request.headers.get("range")
+    if not asked or request.headers.get("if-range") != etag:
+        return Reply(headers={"ETag": etag}, body=content)
+    first = int(asked.removeprefix("bytes=").removesuffix("-"))
+    headers = {"ETag": etag, "Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"}
+    return Reply(206, headers, content[first:])
+
+
+@pytest.fixture
+def server() -> Iterator[WebServer]:
+    with web_server(whole) as running:
+        yield running
+
+
+@pytest.fixture
+def get(server: WebServer, settings: Callable[..., Settings], tmp_path: Path) -> Callable[..., bytes]:
+    """Download the server's one file and return its bytes; on an error, make sure that nothing is left on disk."""
+
+    def call(limits: Limits = LIMITS) -> bytes:
+        target = tmp_path / "downloads" / "audio"
+        allowed = settings(source_hosts=(server.url,), ib_allow_private=True, source_stall_seconds=limits.stall_seconds)
+        with closing(WebClient(allowed)) as client:
+            try:
+                version = download(WebFile(f"{server.url}/audio", client), target, limits)
+            except Exception:
+                assert list(target.parent.iterdir()) == []
+                raise
+        content = target.read_bytes()
+        assert version.size in (None, len(content))
+        assert [path.name for path in target.parent.iterdir()] == ["audio"]
+        return content
+
+    return call
+
+
+def first_then(first: Reply, then: Callable[[Request], Reply]) -> Callable[[Request], Reply]:
+    replies = iter([first])
+    return lambda request: next(replies, None) or then(request)
+
+
+def test_a_file_arrives_whole(get: Callable[..., bytes]) -> None:
+    assert get() == AUDIO
+
+
+def test_a_broken_download_is_taken_up_where_it_broke_off(server: WebServer, get: Callable[..., bytes]) -> None:
+    half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_500_000], announced=len(AUDIO))
+    server.answer = first_then(half, lambda request: ranged(AUDIO, ETAG, request))
+    assert get() == AUDIO
+    assert server.requests[1].headers["range"] == "bytes=1500000-"
+    assert server.requests[1].headers["if-range"] == ETAG
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_however_often_it_breaks_off_the_file_arrives_whole(
+    server: WebServer, get: Callable[..., bytes], seed: int
+) -> None:
+    source = random.Random(seed)
+
+    def answer(request: Request) -> Reply:
+        reply = ranged(AUDIO, ETAG, request)
+        sent = source.choice([source.randrange(1, len(reply.body)), len(reply.body)])
+        return replace(reply, body=reply.body[:sent], announced=len(reply.body))
+
+    server.answer = answer
+    assert get() == AUDIO
+
+
+def test_a_server_that_cannot_resume_sends_all_of_it_again(server: WebServer, get: Callable[..., bytes]) -> None:
+    half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_500_000], announced=len(AUDIO))
+    server.answer = first_then(half, whole)
+    assert get() == AUDIO
+    assert len(server.requests) == 2
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_anew(server: WebServer, get: Callable[..., bytes]) -> None:
+    half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_500_000], announced=len(AUDIO))
+    server.answer = first_then(half, lambda request: ranged(b"another version", '"version two"', request))
+    assert get() == b"another version"
+
+
+def test_without_an_etag_a_broken_download_starts_over(server: WebServer, get: Callable[..., bytes]) -> None:
+    server.answer = first_then(Reply(body=AUDIO[:9], announced=len(AUDIO)), lambda request: Reply(body=AUDIO))
+    assert get() == AUDIO
+    assert "range" not in server.requests[1].headers
+
+
+def test_another_part_than_the_one_asked_for_is_not_taken(server: WebServer, get: Callable[..., bytes]) -> None:
+    half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_000], announced=len(AUDIO))
+    wrong = Reply(206, {"ETag": ETAG, "Content-Range": f"bytes 0-{len(AUDIO) - 1}/{len(AUDIO)}"}, AUDIO)
+    server.answer = first_then(half, lambda request: wrong)
+    with pytest.raises(SourceUnavailable, match="another part"):
+        get()
+
+
+def test_a_stall_is_met_by_asking_again(server: WebServer, get: Callable[..., bytes]) -> None:
+    stalled = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_000], announced=len(AUDIO), stall=True)
+    server.answer = first_then(stalled, lambda request: ranged(AUDIO, ETAG, request))
+    assert get() == AUDIO
+
+
+def test_a_server_that_only_ever_stalls_is_given_up(server: WebServer, get: Callable[..., bytes]) -> None:
+    server.answer = lambda request: Reply(body=b"", announced=10, stall=True)
+    with pytest.raises(SourceUnavailable, match="did not answer in time"):
+        get()
+    assert len(server.requests) == 5
+
+
+def test_a_server_that_always_breaks_off_is_given_up(server: WebServer, get: Callable[..., bytes]) -> None:
+    server.answer = lambda request: Reply(body=b"some", announced=10)
+    with pytest.raises(SourceUnavailable):
+        get()
+
+
+def test_retry_after_is_obeyed(server: WebServer, get: Callable[..., bytes]) -> None:
+    server.answer = first_then(Reply(429, {"Retry-After": "0"}), whole)
+    assert get() == AUDIO
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Wed, 21 Oct 2015 07:28:00 -0000",
+        "Wed, 21 Oct 2015 07:28:00",
+        " 0 ",
+    ],
+)
+def test_a_past_date_in_any_form_is_no_wait(server: WebServer, get: Callable[..., bytes], after: str) -> None:
+    server.answer = first_then(Reply(429, {"Retry-After": after}), whole)
+    assert get() == AUDIO
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "86400",
+        "9" * 400,
+        "Fri, 31 Dec 2100 23:59:59 GMT",
+        "Fri, 31 Dec 2100 23:59:59 -0000",
+        "Friday, 31-Dec-60 23:59:59 GMT",
+        "Fri Dec 31 23:59:59 2100",
+    ],
+)
+def test_a_retry_after_longer_than_a_step_should_wait_is_left_to_a_retry_of_the_run(
+    server: WebServer, get: Callable[..., bytes], after: str
+) -> None:
+    server.answer = lambda request: Reply(429, {"Retry-After": after})
+    with pytest.raises(SourceUnavailable, match=r"answered 429 .*to be asked again in \d+"):
+        get()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("after", ["soon", "-1", "Fri", "1.5", "\u0663", "31 Dec 99999 00:00:00 GMT"])
+def test_a_retry_after_that_is_none_is_passed_over(server: WebServer, get: Callable[..., bytes], after: str) -> None:
+    server.answer = first_then(Reply(503, {"Retry-After": after}), whole)
+    assert get() == AUDIO
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_a_passing_failure_is_tried_again(server: WebServer, get: Callable[..., bytes], status: int) -> None:
+    server.answer = first_then(Reply(status), whole)
+    assert get() == AUDIO
+
+
+def test_a_lasting_500_is_transient_for_whoever_asks(server: WebServer, get: Callable[..., bytes]) -> None:
+    server.answer = lambda request: Reply(500)
+    with pytest.raises(SourceUnavailable, match="answered 500"):
+        get()
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "message"),
+    [
+        (401, SourceRefused, "answered 401.*token in IB_TOKEN"),
+        (403, SourceRefused, "answered 403.*token in IB_TOKEN"),
+        (404, SourceNotFound, "answered 404"),
+        (410, SourceNotFound, "answered 410"),
+        (400, SourceRefused, "answered 400"),
+        (204, UnusableAudio, "is empty"),
+    ],
+)
+def test_a_lasting_failure_is_asked_for_once(
+    server: WebServer, get: Callable[..., bytes], status: int, error: type[Exception], message: str
+) -> None:
+    server.answer = lambda request: Reply(status)
+    with pytest.raises(error, match=message):
+        get()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/json", "application/problem+json"])
+def test_a_web_page_is_not_audio(server: WebServer, get: Callable[..., bytes], kind: str) -> None:
+    server.answer = lambda request: Reply(headers={"Content-Type": kind}, body=b"<html>please log in</html>")
+    with pytest.raises(
+        UnusableAudio, match=f"answered with {kind.partition(';')[0].replace('+', '.')} instead of audio"
+    ):
+        get()
+
+
+def test_what_says_that_it_is_too_large_is_not_read(server: WebServer, get: Callable[..., bytes]) -> None:
+    server.answer = lambda request: Reply(announced=100_000_000_000, stall=True)
+    with pytest.raises(SourceRefused, match="100000000000 bytes or more, over the limit of 10000000"):
+        get()
+
+
+def test_what_does_not_say_its_size_is_cut_off_at_the_limit(server: WebServer, get: Callable[..., bytes]) -> None:
+    server.answer = lambda request: Reply(body=bytes(11_000_000), announced=-1)
+    with pytest.raises(SourceRefused, match="over the limit"):
+        get()
+
+
+def test_an_empty_file_is_refused(server: WebServer, get: Callable[..., bytes]) -> None:
+    server.answer = lambda request: Reply()
+    with pytest.raises(UnusableAudio, match="is empty"):
+        get()
+
+
+@pytest.mark.parametrize("more", ["", "unknown=:x:, ", "sha-256=not bytes, "])
+def test_a_right_digest_is_found_among_others(server: WebServer, get: Callable[..., bytes], more: str) -> None:
+    digest = base64.b64encode(hashlib.sha512(AUDIO).digest()).decode()
+    server.answer = lambda request: Reply(headers={"Repr-Digest": f"{more}sha-512=:{digest}:"}, body=AUDIO)
+    assert get() == AUDIO
+
+
+def test_a_wrong_digest_is_never_taken(server: WebServer, get: Callable[..., bytes]) -> None:
+    digest = base64.b64encode(hashlib.sha256(AUDIO).digest()).decode()
+    server.answer = lambda request: Reply(headers={"Repr-Digest": f"sha-256=:{digest}:"}, body=AUDIO[:-1] + b"?")
+    with pytest.raises(SourceUnavailable, match="wrong sha256 checksum"):
+        get()
+    assert len(server.requests) == 5
+
+
+def test_a_digest_of_the_whole_is_checked_after_a_resume(server: WebServer, get: Callable[..., bytes]) -> None:
+    digest = base64.b64encode(hashlib.sha256(AUDIO).digest()).decode()
+    headers = {"ETag": ETAG, "Repr-Digest": f"sha-256=:{digest}:"}
+    half = Reply(headers=headers, body=b"?" + AUDIO[1:1_000], announced=len(AUDIO))
+    server.answer = first_then(half, lambda request: ranged(AUDIO, ETAG, request))
+    assert get() == AUDIO
+    assert ["range" in request.headers for request in server.requests] == [False, True, False]
+
+
+def test_time_is_bounded(server: WebServer, get: Callable[..., bytes]) -> None:
+    with pytest.raises(TimeLimitExceeded, match="was not fetched within 0 s"):
+        get(Limits(max_bytes=10_000_000, seconds=0.0, stall_seconds=0.2))
+
+
+def test_waiting_for_another_try_counts_as_time(server: WebServer, get: Callable[..., bytes]) -> None:
+    server.answer = lambda request: Reply(500)
+    with pytest.raises(TimeLimitExceeded):
+        get(Limits(max_bytes=10_000_000, seconds=1.0, stall_seconds=0.2, pause_seconds=100.0))
+
+
+def test_a_compressed_answer_is_refused(server: WebServer, get: Callable[..., bytes]) -> None:
+    server.answer = lambda request: Reply(headers={"Content-Encoding": "gzip"}, body=b"x")
+    with pytest.raises(SourceRefused, match="compressed"):
+        get()
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+def test_a_server_that_is_not_there_is_unavailable(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    allowed = settings(source_hosts=("http://127.0.0.1:1",), ib_allow_private=True)
+    with closing(WebClient(allowed)) as client, pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1:1/audio"):
+        download(WebFile("http://127.0.0.1:1/audio", client), tmp_path / "audio", LIMITS)

@@ -1,0 +1,362 @@
+"""What a worklist may hold, what is said about one that cannot be used, and what is written back."""
+
+from __future__ import annotations
+
+import json
+import os
+import string
+import uuid
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from transcription_dagster.errors import InvalidWorklist, WorklistNotSaved
+from transcription_dagster.model import Term
+from transcription_dagster.sources import worklists
+from transcription_dagster.sources.worklists import Worklist, load, parse, write
+
+ONE = "919f49d0-ef35-5e93-b564-e948b9d75f83"
+TWO = "fb4024f4-a2d2-5e85-bbe5-f84f01e07dc0"
+THREE = "1ecda57a-ca74-504e-a10d-5f46e86c70ea"
+NOW = datetime(2026, 11, 23, 7, 30, 1, 999_999, tzinfo=timezone(timedelta(hours=2)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.wav").write_bytes(b"")
+    (tmp_path / "b c#?.mp3").write_bytes(b"")
+    (tmp_path / "recordings").mkdir()
+    return tmp_path
+
+
+def saved(folder: Path, content: object) -> Path:
+    path = folder / "worklist.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def problems(folder: Path, content: object) -> list[str]:
+    """What is said about the worklist, without the name of the file that every line begins with."""
+    path = saved(folder, content)
+    with pytest.raises(InvalidWorklist) as caught:
+        load(path)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+def only(folder: Path, **values: object) -> Any:
+    """The entry of a worklist that holds one recording with these values."""
+    (entry,) = load(saved(folder, [{"uuid": ONE, **values}])).entries
+    return entry
+
+
+def test_an_entry_needs_no_more_than_a_uuid(folder: Path) -> None:
+    entry = only(folder)
+    assert (entry.position, entry.uuid, entry.source, entry.status) == (1, ONE, None, "waiting")
+
+
+def test_an_entry_is_read_whole(folder: Path) -> None:
+    entry = only(
+        folder,
+        source="a.wav",
+        title="Morning",
+        language="en",
+        vocabulary=["Ellis", {"term": "UN", "variants": ["you"]}],
+    )
+    assert entry.source == (folder / "a.wav").as_uri()
+    assert (entry.title, entry.language) == ("Morning", "en")
+    assert entry.vocabulary == (Term("Ellis"), Term("UN", variants=("you",)))
+
+
+def test_null_is_as_good_as_nothing(folder: Path) -> None:
+    entry = only(folder, source=None, title=None, language=None, vocabulary=None, status=None)
+    assert (entry.source, entry.title, entry.vocabulary, entry.status) == (None, None, (), "waiting")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["s3://bucket/folder/key.wav", "https://media.example.org/1.mp3?version=2", "http://media.local/1.mp3"],
+)
+def test_a_url_is_kept_as_it_is(folder: Path, source: str) -> None:
+    assert only(folder, source=source).source == source
+
+
+def test_a_path_starts_from_the_worklists_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert only(folder, source="recordings/../a.wav").source == (folder / "a.wav").as_uri()
+    assert only(folder, source=str(folder / "a.wav")).source == (folder / "a.wav").as_uri()
+
+
+def test_a_name_with_characters_of_urls_survives(folder: Path) -> None:
+    uri = (folder / "b c#?.mp3").as_uri()
+    assert only(folder, source="b c#?.mp3").source == uri
+    assert only(folder, source=uri).source == uri
+    assert only(folder, source=uri.replace("file://", "file://localhost")).source == uri
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not JSON: Expecting value in line 1, column 1"),
+        ('[{"uuid": }]', "not JSON: Expecting value in line 1, column 11"),
+        ('[\n {"uuid": "x"', "not JSON: Expecting ',' delimiter in line 2, column 14"),
+        ("{}", "not a list of recordings, but an object"),
+        ('"a"', "not a list of recordings, but a text"),
+        ("null", "not a list of recordings, but null"),
+        ("[" * 200_000, "not a worklist: nested too deeply"),
+    ],
+)
+def test_what_is_no_worklist_at_all_is_refused(folder: Path, text: str, said: str) -> None:
+    assert problems(folder, text) == [said]
+
+
+def test_a_file_that_is_not_utf_8_or_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "worklist.json"
+    with pytest.raises(InvalidWorklist, match="No such file"):
+        load(path)
+    path.write_bytes(b'["\xe9"]')
+    with pytest.raises(InvalidWorklist, match=r"not UTF-8 text: .* at byte 2"):
+        load(path)
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "worklist.json"
+    path.write_bytes(b"\xef\xbb\xbf[]")
+    assert load(path).entries == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"job": "transcode"},
+            "`job` is 'transcode'; it can be transcribe, refine, captions, rebuild, reindex, publish",
+        ),
+        ({"job": ["captions"]}, "`job` is ['captions']; it can be transcribe"),
+        ({"title": 5}, "`title` is not a text, but a number"),
+        ({"title": " "}, "`title` is not a text, but an empty text"),
+        ({"language": ["en"]}, "`language` is not a text, but a list"),
+        ({"status": "ready"}, "`status` is 'ready'; it can be waiting, done, failed"),
+        ({"status": ["done"]}, "`status` is ['done']; it can be waiting, done, failed"),
+        ({"vocabulary": "Ellis"}, "`vocabulary` is not a list of terms, but a text"),
+        ({"vocabulary": [7]}, "`vocabulary`, term 1: expected a term, or a mapping with `term`"),
+        ({"source": True}, "`source` is not a text, but true or false"),
+        ({"source": "ftp://host/a.wav"}, "`source` 'ftp://host/a.wav': unknown scheme"),
+        ({"source": "s3://bucket"}, "`source` 's3://bucket' names no object"),
+        ({"source": "https://host/"}, "`source` 'https://host/' names no file"),
+        ({"source": "file://server/a.wav"}, "`source` 'file://server/a.wav' names a file of another machine"),
+        ({"source": "https://[::1/a.wav"}, "`source` is not a URL: Invalid IPv6 URL"),
+        ({"source": "a\0b.wav"}, "`source` 'a\\x00b.wav': "),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(folder: Path, values: dict[str, object], said: str) -> None:
+    (problem,) = problems(folder, [{"uuid": ONE, **values}])
+    assert problem.startswith(f"entry 1: {said}")
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated(folder: Path) -> None:
+    (problem,) = problems(folder, [{"uuid": ONE, "source": "https://me:hunter2@host/a.wav"}])
+    assert "user name or password" in problem
+    assert "hunter2" not in problem
+
+
+def test_a_file_that_is_not_there_is_named_with_the_place_where_it_was_looked_for(folder: Path) -> None:
+    assert problems(folder, [{"uuid": ONE, "source": "c.wav"}, {"uuid": TWO, "source": "recordings"}]) == [
+        f"entry 1: `source` 'c.wav': '{folder / 'c.wav'}' does not exist",
+        f"entry 2: `source` 'recordings': '{folder / 'recordings'}' is not a file",
+    ]
+
+
+@pytest.mark.parametrize("job", ["refine", "captions", "rebuild", "reindex", "publish"])
+def test_what_is_not_transcribed_needs_no_source(folder: Path, job: str) -> None:
+    assert only(folder, source="c.wav", job=job).job == job
+
+
+def test_what_is_done_needs_its_source_no_more(folder: Path) -> None:
+    assert only(folder, source="c.wav", status="done").status == "done"
+
+
+def test_every_problem_has_its_line_and_its_place(folder: Path) -> None:
+    content = [{"uuid": ONE}, {"uuid": TWO.upper()}, "text", {"title": "no uuid"}, {"uuid": ONE, "source": "c.wav"}]
+    lines = problems(folder, content)
+    assert [line.split(":")[0] for line in lines] == ["entry 2", "entry 3", "entry 4", "entry 5", "entry 5"]
+    assert "is not a canonical lower-case UUID" in lines[0]
+    assert lines[1] == "entry 3: not an object, but a text"
+    assert lines[2] == "entry 4: has no `uuid`"
+    assert lines[4] == f"entry 5: {ONE} is also entry 1"
+
+
+def test_a_uuid_that_comes_up_three_times_is_told_twice(folder: Path) -> None:
+    assert problems(folder, [{"uuid": ONE}, {"uuid": TWO}, {"uuid": ONE}, {"uuid": ONE}]) == [
+        f"entry 3: {ONE} is also entry 1",
+        f"entry 4: {ONE} is also entry 1",
+    ]
+
+
+def test_results_are_written_back_and_all_else_is_kept_in_its_order(folder: Path) -> None:
+    path = saved(folder, [{"shelf": 12, "uuid": ONE, "error": "before", "x": {"y": [1.5]}}, {"uuid": TWO}])
+    worklist = load(path)
+    worklist.record_done(ONE, ["file:///store/a"], NOW)
+    worklist.record_failed(TWO, "no audio: é", NOW)
+    worklist.save()
+    first, second = json.loads(path.read_text(encoding="utf-8"))
+    assert list(first) == ["shelf", "uuid", "x", "status", "files", "finished_at"]
+    assert first["x"] == {"y": [1.5]}
+    assert (first["status"], first["files"]) == ("done", ["file:///store/a"])
+    assert first["finished_at"] == "2026-11-23T05:30:01Z"
+    assert (second["status"], second["error"]) == ("failed", "no audio: é")
+    assert [entry.status for entry in load(path).entries] == ["done", "failed"]
+
+
+def test_a_recording_that_is_to_be_done_again_loses_what_was_said_of_it(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE, "status": "failed", "error": "x", "finished_at": "y"}])
+    worklist = load(path)
+    worklist.record_waiting(ONE)
+    worklist.save()
+    assert json.loads(path.read_text()) == [{"uuid": ONE, "status": "waiting"}]
+
+
+def test_saving_replaces_the_file_at_once_and_keeps_its_permissions(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE}])
+    path.chmod(0o640)
+    before = path.open("rb")
+    load(path).save()
+    assert before.read() == b'[{"uuid": "%s"}]' % ONE.encode()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(os.listdir(folder)) == ["a.wav", "b c#?.mp3", "recordings", "worklist.json"]
+
+
+def test_edits_made_meanwhile_survive_and_results_go_where_they_belong(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE}, {"uuid": TWO, "title": "Old"}])
+    worklist = load(path)
+    stamp = path.stat()
+    path.write_text(json.dumps([{"uuid": THREE, "source": "later.wav"}, {"uuid": TWO, "title": "New"}, {"uuid": ONE}]))
+    # The time of change says nothing: an editor may keep it.
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    worklist.record_failed(TWO, "why", NOW)
+    worklist.save()
+    three, two, one = json.loads(path.read_text())
+    assert three == {"uuid": THREE, "source": "later.wav"}
+    assert (two["title"], two["status"], two["error"]) == ("New", "failed", "why")
+    assert one == {"uuid": ONE}
+    assert worklist.added == 1
+
+
+def test_a_status_that_is_set_back_after_it_was_saved_stays(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE}, {"uuid": TWO}])
+    worklist = load(path)
+    worklist.record_failed(ONE, "why", NOW)
+    worklist.save()
+    path.write_text(json.dumps([{"uuid": ONE, "status": "waiting"}, {"uuid": TWO}]))
+    worklist.record_done(TWO, [], NOW)
+    worklist.save()
+    assert [entry["status"] for entry in json.loads(path.read_text())] == ["waiting", "done"]
+
+
+def test_an_entry_that_is_removed_meanwhile_stays_removed(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE}, {"uuid": TWO}])
+    worklist = load(path)
+    path.write_text(json.dumps([{"uuid": TWO}]))
+    worklist.record_done(ONE, [], NOW)
+    worklist.save()
+    assert json.loads(path.read_text()) == [{"uuid": TWO}]
+
+
+def test_a_file_that_is_half_edited_is_left_alone_and_no_result_is_lost(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE}])
+    worklist = load(path)
+    worklist.record_done(ONE, [], NOW)
+    path.write_text('[{"uuid": ')
+    with pytest.raises(InvalidWorklist, match="not JSON"):
+        worklist.save()
+    assert path.read_text() == '[{"uuid": '
+    path.write_text(json.dumps([{"uuid": ONE, "title": "Whole"}]))
+    worklist.save()
+    assert json.loads(path.read_text())[0]["status"] == "done"
+
+
+def test_a_file_that_is_edited_while_it_is_written_is_merged_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(folder, [{"uuid": ONE}])
+    worklist = load(path)
+    worklist.record_done(ONE, [], NOW)
+    edits = [[{"uuid": ONE, "title": "Edited"}]]
+    real = worklists.replacing
+
+    def edited_meanwhile(target: Path) -> Any:
+        if edits:
+            target.write_text(json.dumps(edits.pop()))
+        return real(target)
+
+    monkeypatch.setattr(worklists, "replacing", edited_meanwhile)
+    worklist.save()
+    (entry,) = json.loads(path.read_text())
+    assert (entry["title"], entry["status"]) == ("Edited", "done")
+
+
+def test_a_link_to_a_worklist_stays_a_link(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE, "source": "a.wav"}])
+    (folder / "elsewhere").mkdir()
+    link = folder / "elsewhere" / "link.json"
+    link.symlink_to(path)
+    worklist = load(link)
+    worklist.record_failed(ONE, "why", NOW)
+    worklist.save()
+    assert link.is_symlink()
+    assert json.loads(path.read_text())[0]["error"] == "why"
+
+
+def test_a_folder_that_cannot_be_written_is_told(folder: Path) -> None:
+    worklist = Worklist(folder / "a.wav" / "worklist.json", [], ())
+    with pytest.raises(WorklistNotSaved, match="cannot be"):
+        worklist.save()
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+_foreign = st.dictionaries(st.text(alphabet=string.ascii_uppercase, min_size=1), _json, max_size=4)
+
+
+@given(st.lists(_foreign, max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_json_stands_beside_the_known_keys_survives(tmp_path: Path, foreign: list[dict[str, Any]]) -> None:
+    objects = [{"uuid": str(uuid.UUID(int=number)), **values} for number, values in enumerate(foreign)]
+    path = tmp_path / "worklist.json"
+    write(path, objects)
+    worklist = load(path)
+    for entry in worklist.entries:
+        worklist.record_done(entry.uuid, [], datetime.now(UTC))
+    worklist.save()
+    after = json.loads(path.read_text(encoding="utf-8"))
+    assert [{key: item[key] for key in before} for before, item in zip(objects, after, strict=True)] == objects
+
+
+@given(st.text() | _json.map(json.dumps))
+def test_any_text_is_a_worklist_or_refused_with_reasons(text: str) -> None:
+    for line in refusal(text):
+        assert line.startswith("/nowhere/worklist.json: ")
+
+
+def refusal(text: str) -> list[str]:
+    """The reasons for which a worklist is refused; none if it is not."""
+    try:
+        parse(text, Path("/nowhere/worklist.json"))
+    except InvalidWorklist as error:
+        return str(error).split("\n")
+    return []
+
+
+_values = st.sampled_from(["uuid", "source", "title", "status", "vocabulary", "language"])
+
+
+@given(st.lists(st.dictionaries(_values, _json | st.just(ONE), max_size=4), max_size=3))
+def test_any_values_are_read_or_refused_with_reasons(objects: list[dict[str, Any]]) -> None:
+    for line in refusal(json.dumps(objects)):
+        assert line.startswith("/nowhere/worklist.json: entry ")

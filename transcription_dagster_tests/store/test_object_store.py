@@ -1,0 +1,227 @@
+"""The store on disk and in a bucket behaves alike; what differs has its own tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transcription_dagster.errors import (
+    InvalidRecordingId,
+    InvalidSetting,
+    SourceNotFound,
+    StoreRefused,
+    StoreUnavailable,
+)
+from transcription_dagster.store.object_store import ObjectStore, object_key
+from transcription_dagster_tests.s3_server import AwsServer
+
+ONE = "00000000-0000-4000-8000-000000000001"
+TWO = "00000000-0000-4000-8000-000000000002"
+KEY = f"{ONE}/transcript.json"
+
+
+@pytest.fixture(params=["disk", "bucket", "folder of a bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "disk":
+        return ObjectStore((tmp_path / "a store, with spaces").as_uri())
+    request.getfixturevalue("aws").make_bucket("results")
+    return ObjectStore("s3://results" + ("/some/folder" if "folder" in request.param else ""))
+
+
+def test_what_was_written_is_read(store: ObjectStore) -> None:
+    store.put_bytes(KEY, b"one")
+    assert store.get_bytes(KEY) == b"one"
+    store.put_bytes(KEY, b"two")
+    assert store.get_bytes(KEY) == b"two"
+
+
+def test_a_large_file_goes_in_parts_and_comes_back_whole(store: ObjectStore, tmp_path: Path) -> None:
+    source, back = tmp_path / "source", tmp_path / "new folder" / "back"
+    source.write_bytes(os.urandom(20 * 1024 * 1024 + 1))
+    store.put_file(KEY, source)
+    store.download(KEY, back)
+    assert back.read_bytes() == source.read_bytes()
+
+
+def test_head_describes_the_object(store: ObjectStore) -> None:
+    store.put_bytes(KEY, b"one")
+    first = store.head(KEY)
+    assert first is not None
+    assert (first.key, first.size) == (KEY, 3)
+    store.put_bytes(KEY, b"another")
+    second = store.head(KEY)
+    assert second is not None
+    assert first.etag
+    assert '"' not in first.etag
+    assert second.etag != first.etag
+    assert first.modified.tzinfo is not None
+    assert first.modified <= second.modified
+
+
+def test_what_is_not_there_is_said(store: ObjectStore, tmp_path: Path) -> None:
+    assert store.head(KEY) is None
+    with pytest.raises(SourceNotFound, match=r"transcript\.json.*does not exist"):
+        store.get_bytes(KEY)
+    with pytest.raises(SourceNotFound):
+        store.download(KEY, tmp_path / "back")
+    assert list(tmp_path.glob("back*")) == []
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_deleting_twice_is_deleting_once(store: ObjectStore) -> None:
+    store.put_bytes(KEY, b"one")
+    store.delete(KEY)
+    store.delete(KEY)
+    assert store.head(KEY) is None
+
+
+def test_list_gives_one_recording_or_all(store: ObjectStore) -> None:
+    assert list(store.list()) == []
+    keys = {f"{ONE}/a.txt", f"{ONE}/b.txt", f"{TWO}/a.txt"}
+    for key in keys:
+        store.put_bytes(key, b"x")
+    assert {found.key for found in store.list()} == keys
+    assert {found.key for found in store.list(ONE)} == {f"{ONE}/a.txt", f"{ONE}/b.txt"}
+    assert list(store.list("00000000-0000-4000-8000-000000000003")) == []
+
+
+def test_a_uri_is_the_url_and_the_key(store: ObjectStore) -> None:
+    assert store.uri(KEY) == f"{store.url}/{KEY}"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "../secret",
+        f"{ONE}/../secret",
+        f"{ONE}/..",
+        f"{ONE}/.hidden",
+        f"{ONE}/a/b",
+        f"{ONE}/",
+        ONE,
+        "",
+        f"/{ONE}/a",
+        f"{ONE}/a\n",
+        f"{ONE}/a b",
+        f"{ONE}/a\0",
+        f"{ONE}/a%2e%2e",
+        f"{ONE}\\a",
+        f"{ONE.upper().replace('0', 'A')}/a",
+        f"{ONE}/{'a' * 300}",
+    ],
+)
+def test_a_key_that_is_not_a_recording_and_a_file_is_refused_everywhere(tmp_path: Path, key: str) -> None:
+    (tmp_path / "secret").write_text("secret")
+    store = ObjectStore((tmp_path / "store").as_uri())
+    for call in (store.get_bytes, store.head, store.delete, store.uri, store.local_path):
+        with pytest.raises((StoreRefused, InvalidRecordingId)):
+            call(key)
+    with pytest.raises((StoreRefused, InvalidRecordingId)):
+        store.put_bytes(key, b"x")
+    with pytest.raises((StoreRefused, InvalidRecordingId)):
+        store.download(key, tmp_path / "back")
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40))
+def test_whatever_is_accepted_as_a_file_name_is_one_plain_path_segment(name: str) -> None:
+    try:
+        key = object_key(ONE, name)
+    except StoreRefused:
+        return
+    assert Path(key).parts == (ONE, name)
+    assert name.isascii()
+    assert not name.startswith(".")
+
+
+def test_the_disk_needs_no_copy(tmp_path: Path) -> None:
+    store = ObjectStore((tmp_path / "a store").as_uri())
+    store.put_bytes(KEY, b"one")
+    path = store.local_path(KEY)
+    assert path is not None
+    assert path.read_bytes() == b"one"
+    assert path.is_relative_to(tmp_path)
+
+
+def test_foreign_files_are_not_listed(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path.as_uri())
+    (tmp_path / "README").write_text("x")
+    (tmp_path / ONE).mkdir()
+    (tmp_path / ONE / "two words").write_text("x")
+    store.put_bytes(KEY, b"x")
+    assert [found.key for found in store.list()] == [KEY]
+
+
+def test_nothing_is_opened_before_the_first_call(tmp_path: Path) -> None:
+    store = ObjectStore((tmp_path / "store").as_uri())
+    store.uri(KEY)
+    store.local_path(KEY)
+    assert not (tmp_path / "store").exists()
+    ObjectStore("s3://a-bucket-that-nobody-has/folder")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "store", "/data/store", "file://host/store", "file:store", "s3://b/x?y=1", "s3://b#x"]
+)
+def test_what_is_not_the_url_of_a_folder_is_refused_at_once(url: str) -> None:
+    with pytest.raises(InvalidSetting, match="not a URL"):
+        ObjectStore(url)
+
+
+def test_a_scheme_that_nothing_opens_is_refused() -> None:
+    with pytest.raises(StoreRefused, match="cannot be opened"):
+        ObjectStore("gopher://host/folder").get_bytes(KEY)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreRefused, match="cannot be opened"):
+        ObjectStore((tmp_path / "file" / "store").as_uri()).put_bytes(KEY, b"x")
+
+
+def test_a_folder_in_the_place_of_an_object_is_refused(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path.as_uri())
+    (tmp_path / ONE).write_text("a file where the recording's folder should be")
+    with pytest.raises(StoreRefused, match="Could not write"):
+        store.put_bytes(KEY, b"x")
+
+
+def test_a_missing_bucket_is_refused_and_named(aws: AwsServer, tmp_path: Path) -> None:
+    store = ObjectStore("s3://nobody-made-this/folder")
+    (tmp_path / "x").write_bytes(b"x")
+    with pytest.raises(StoreRefused, match="s3://nobody-made-this/folder: the bucket does not exist"):
+        store.put_bytes(KEY, b"x")
+    with pytest.raises(StoreRefused, match="the bucket does not exist"):
+        store.get_bytes(KEY)
+    with pytest.raises(StoreRefused, match="the bucket does not exist"):
+        list(store.list())
+
+
+def test_without_credentials_the_message_says_what_to_set(aws: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(StoreRefused, match="AWS_ACCESS_KEY_ID"):
+        ObjectStore("s3://results").get_bytes(KEY)
+
+
+def test_a_server_that_does_not_answer_is_unavailable(aws: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(StoreUnavailable, match="Could not read"):
+        ObjectStore("s3://results").get_bytes(KEY)
+
+
+def test_the_endpoint_of_s3_alone_wins_over_the_one_of_all_services(
+    aws: AwsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.make_bucket("results")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", aws.url)
+    ObjectStore("s3://results").put_bytes(KEY, b"x")
+    assert aws.client("s3").head_object(Bucket="results", Key=KEY)["ContentLength"] == 1

@@ -1,0 +1,361 @@
+"""Transcripts in Amazon's layout: ours come back as they were, Amazon's are understood, bad ones name the place."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transcription_dagster.errors import InvalidRecordingId, InvalidTranscript
+from transcription_dagster.model import RemovedSpeech, Segment, Transcript, Word
+from transcription_dagster.transcripts import amazon_json
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster_tests.captions.speech import any_text, say, spoken_words
+
+RECORDING = "1151433a-eedf-527d-ac51-5ae7d4a6260b"
+measure = st.none() | st.floats(-100, 100)
+option = st.recursive(
+    st.none() | st.booleans() | st.floats(-10, 10) | st.text(max_size=5),
+    lambda values: st.lists(values, max_size=3).map(tuple),
+    max_leaves=5,
+)
+
+
+removed_speech = st.builds(RemovedSpeech, st.floats(0, 9), st.floats(0, 9), st.text(), st.text())
+
+
+@st.composite
+def transcripts(draw: st.DrawFn) -> Transcript:
+    """Transcripts as a model makes them."""
+    words = draw(spoken_words(speakers=True))
+    glued = draw(st.lists(st.booleans(), min_size=len(words), max_size=len(words)))
+    words = [
+        Word(draw(st.just(word.text) | any_text), word.start, word.end, word.confidence, glue, word.speaker)
+        for word, glue in zip(words, glued, strict=True)
+    ]
+    edges = sorted(draw(st.lists(st.integers(0, len(words)), max_size=4)))
+    segments = [
+        Segment(first * 1.1, stop * 1.3, first, stop, *(draw(measure) for _ in range(4)))
+        for first, stop in pairwise(edges)
+    ]
+    return Transcript(
+        recording=RECORDING,
+        words=tuple(words),
+        segments=tuple(segments),
+        language=draw(st.sampled_from(["en", "zh", "pt-BR"])),
+        duration=draw(st.floats(0, 1e5)),
+        model=draw(st.sampled_from(["medium", ""])),
+        options=MappingProxyType(draw(st.dictionaries(st.text(max_size=5), option, max_size=3))),
+        removed=tuple(
+            draw(st.lists(st.builds(RemovedSpeech, *[st.floats(0, 9)] * 2, st.text(), st.text()), max_size=2))
+        ),
+    )
+
+
+@given(transcripts())
+def test_a_transcript_comes_back_as_it_was(transcript: Transcript) -> None:
+    assert read_transcript(write_transcript(transcript)) == transcript
+
+
+def written(words: list[Word], **fields: Any) -> dict[str, Any]:
+    """The document of a transcript of these words."""
+    return json.loads(write_transcript(Transcript(RECORDING, tuple(words), **fields)))
+
+
+# --- what is written
+
+
+def test_the_layout_is_amazons() -> None:
+    words = [Word("Hello,", 0.0, 0.4, 0.75), Word("world!", 0.4, 1.0, 0.5, speaker="spk_0")]
+    document = written(words, segments=(Segment(0.0, 1.0, 0, 2, average_log_probability=-0.25),), duration=2.5)
+    assert document["jobName"] == RECORDING
+    assert (document["accountId"], document["status"]) == ("", "COMPLETED")
+    assert document["results"] == {
+        "transcripts": [{"transcript": "Hello, world!"}],
+        "items": [
+            {
+                "id": 0,
+                "type": "pronunciation",
+                "alternatives": [{"content": "Hello", "confidence": "0.75"}],
+                "start_time": "0.0",
+                "end_time": "0.4",
+            },
+            {"id": 1, "type": "punctuation", "alternatives": [{"content": ",", "confidence": "0.0"}]},
+            {
+                "id": 2,
+                "type": "pronunciation",
+                "alternatives": [{"content": "world", "confidence": "0.5"}],
+                "start_time": "0.4",
+                "end_time": "1.0",
+                "speaker_label": "spk_0",
+            },
+            {
+                "id": 3,
+                "type": "punctuation",
+                "alternatives": [{"content": "!", "confidence": "0.0"}],
+                "speaker_label": "spk_0",
+            },
+        ],
+        "audio_segments": [
+            {"id": 0, "transcript": "Hello, world!", "start_time": "0.0", "end_time": "1.0", "items": [0, 1, 2, 3]}
+        ],
+    }
+    assert document["whisper"]["segments"][0]["average_log_probability"] == -0.25
+
+
+@pytest.mark.parametrize(
+    ("text", "contents"),
+    [
+        ("hello", ["hello"]),
+        ("hello.", ["hello", "."]),
+        ('said."', ["said", ".", '"']),
+        ('"hello', ['"hello']),
+        ("what?!", ["what", "?", "!"]),
+        ("¿qué?", ["¿qué", "?"]),
+        ("3.5", ["3.5"]),
+        ("50%", ["50%"]),
+        ("C#", ["C#"]),
+        ("dogs'", ["dogs'"]),
+        ("U.S.", ["U.S", "."]),
+        ("…", ["…"]),
+        ("—", ["—"]),
+        ("😀!", ["😀!"]),
+        ("好。", ["好", "。"]),
+    ],
+)
+def test_only_the_punctuation_at_a_words_end_is_split_off(text: str, contents: list[str]) -> None:
+    items = written([Word(text, 0.0, 1.0)])["results"]["items"]
+    assert [item["alternatives"][0]["content"] for item in items] == contents
+    assert [item["type"] for item in items] == ["pronunciation"] + ["punctuation"] * (len(contents) - 1)
+
+
+def test_times_are_written_to_the_millisecond() -> None:
+    item = written([Word("hello", 0.1 + 0.2, 1.00049)])["results"]["items"][0]
+    assert (item["start_time"], item["end_time"]) == ("0.3", "1.0")
+
+
+def test_a_transcript_without_words_is_a_transcript() -> None:
+    empty = Transcript(RECORDING, ())
+    assert read_transcript(write_transcript(empty)) == empty
+
+
+# --- what Amazon writes
+
+
+def pronounced(content: str, start: str | None, end: str | None, **more: Any) -> dict[str, Any]:
+    """An item for a word."""
+    times = {} if start is None else {"start_time": start, "end_time": end}
+    return {"type": "pronunciation", "alternatives": [{"confidence": "0.9", "content": content}], **times, **more}
+
+
+def mark(content: str, **more: Any) -> dict[str, Any]:
+    """An item for a punctuation mark."""
+    return {"type": "punctuation", "alternatives": [{"confidence": "0.0", "content": content}], **more}
+
+
+def amazon(items: list[dict[str, Any]], **results: Any) -> str:
+    """Amazon's document of these items."""
+    return json.dumps(
+        {
+            "jobName": "my-first-transcription-job",
+            "accountId": "111122223333",
+            "results": {"transcripts": [{"transcript": "…"}], "items": items, **results},
+            "status": "COMPLETED",
+        }
+    )
+
+
+def test_amazons_items_become_words_with_their_punctuation() -> None:
+    items = [
+        pronounced("I've", "4.87", "5.02", id=0, speaker_label="spk_0"),
+        pronounced("been", "5.02", "5.17", id=1, speaker_label="spk_0"),
+        mark(".", id=2, speaker_label="spk_0"),
+        pronounced("Sorry", "8.49", "8.88", id=3, speaker_label="spk_1"),
+    ]
+    segments = [
+        {"id": 0, "transcript": "I've been.", "start_time": "4.87", "end_time": "5.17", "items": [0, 1, 2]},
+        {"id": 1, "transcript": "Sorry", "start_time": "8.49", "end_time": "8.88", "items": [3]},
+    ]
+    document = amazon(items, audio_segments=segments, language_code="en-GB")
+    assert read_transcript(document, recording=RECORDING) == Transcript(
+        RECORDING,
+        (
+            Word("I've", 4.87, 5.02, 0.9, speaker="spk_0"),
+            Word("been.", 5.02, 5.17, 0.9, speaker="spk_0"),
+            Word("Sorry", 8.49, 8.88, 0.9, speaker="spk_1"),
+        ),
+        segments=(Segment(4.87, 5.17, 0, 2), Segment(8.49, 8.88, 2, 3)),
+        language="en-GB",
+        duration=8.88,
+    )
+
+
+def test_speakers_of_the_older_layout_stand_beside_the_items() -> None:
+    labels = {
+        "speakers": 2,
+        "segments": [
+            {"speaker_label": "spk_0", "items": [{"start_time": "0.5", "end_time": "1.0", "speaker_label": "spk_0"}]},
+            {"speaker_label": "spk_1", "items": [{"start_time": "1.2", "end_time": "1.5", "speaker_label": "spk_1"}]},
+        ],
+    }
+    document = amazon([pronounced("Open?", "0.50", "1.0"), pronounced("No", "1.2", "1.5")], speaker_labels=labels)
+    assert [word.speaker for word in read_transcript(document, recording="").words] == ["spk_0", "spk_1"]
+
+
+def test_channels_are_speakers() -> None:
+    document = amazon([pronounced("Open?", "0.5", "1.0", channel_label="ch_1")])
+    assert read_transcript(document, recording="").words[0].speaker == "ch_1"
+
+
+def test_a_document_without_speakers_has_none() -> None:
+    assert read_transcript(amazon([pronounced("Open?", "0.5", "1.0")]), recording="").words[0].speaker is None
+
+
+def test_several_languages_are_named_by_the_first() -> None:
+    codes = [{"language_code": "fr-FR", "duration_in_seconds": 9.0}, {"language_code": "en-US"}]
+    assert read_transcript(amazon([], language_codes=codes), recording="").language == "fr-FR"
+
+
+def test_words_without_times_are_placed_between_their_neighbours() -> None:
+    items = [pronounced("one", "1.0", "1.5"), pronounced("two", None, None), pronounced("three", "2.0", "2.5")]
+    word = read_transcript(amazon(items), recording="").words[1]
+    assert 1.5 <= word.start < word.end <= 2.0
+
+
+def test_a_document_without_any_times_gets_them() -> None:
+    words = read_transcript(amazon([pronounced("one", None, None), pronounced("two", None, None)]), recording="").words
+    assert 0 <= words[0].start < words[0].end <= words[1].start < words[1].end
+
+
+def test_backward_and_overlapping_times_are_mended() -> None:
+    items = [pronounced("a", "3.0", "5.0"), pronounced("b", "4.0", "4.5"), pronounced("c", "1.0", "1.5")]
+    words = read_transcript(amazon(items), recording="").words
+    assert words[0].end <= words[1].start <= words[1].end <= words[2].start
+
+
+@pytest.mark.parametrize(
+    ("contents", "code", "text"),
+    [
+        ("今天 天气 很 好", "zh-CN", "今天天气很好"),
+        ("今天 天气", None, "今天天气"),
+        ("我 用 iPhone 和 Mac Pro", "zh-CN", "我用iPhone和Mac Pro"),
+        ("今日 は", "ja-JP", "今日は"),
+        ("สวัสดี ครับ", "th-TH", "สวัสดีครับ"),
+        ("안녕하세요 여러분", "ko-KR", "안녕하세요 여러분"),
+        ("the word 天气 means weather", "en-US", "the word 天气 means weather"),
+    ],
+)
+def test_languages_without_spaces_are_written_without(contents: str, code: str | None, text: str) -> None:
+    items = [pronounced(content, None, None) for content in contents.split()]
+    document = amazon(items, **({"language_code": code} if code else {}))
+    assert join_words(read_transcript(document, recording="").words) == text
+
+
+@pytest.mark.parametrize(
+    ("items", "texts"),
+    [
+        ([mark("¿"), pronounced("qué", "0", "1"), mark("?")], ["¿qué?"]),
+        ([pronounced("sí", "0", "1"), mark(","), mark("¿"), pronounced("qué", "1", "2")], ["sí,", "¿qué"]),
+        ([mark("."), pronounced("well", "0", "1")], [".well"]),
+        ([pronounced("well", "0", "1"), mark("“")], ["well“"]),
+        ([mark(".")], []),
+        ([pronounced("", "0", "1"), pronounced("a\nb\x00", "1", "2")], ["a b"]),
+        ([pronounced("[PII]", "0", "1")], ["[PII]"]),
+    ],
+)
+def test_marks_are_never_lost_and_words_are_clean(items: list[dict[str, Any]], texts: list[str]) -> None:
+    assert [word.text for word in read_transcript(amazon(items), recording="").words] == texts
+
+
+def test_confidences_may_be_missing_or_beyond_their_range() -> None:
+    items = [pronounced("a", "0", "1"), pronounced("b", "1", "2")]
+    del items[0]["alternatives"][0]["confidence"]
+    items[1]["alternatives"][0]["confidence"] = "1.2"
+    assert [word.confidence for word in read_transcript(amazon(items), recording="").words] == [1.0, 1.0]
+
+
+# --- which recording it is
+
+
+def test_amazons_job_needs_a_recording() -> None:
+    with pytest.raises(InvalidTranscript, match=r"jobName: 'my-first.*which recording"):
+        read_transcript(amazon([]))
+
+
+def test_the_recording_given_wins() -> None:
+    other = "2c63eda2-4ecd-5d4c-b915-98e162482c4b"
+    assert read_transcript(write_transcript(Transcript(RECORDING, ())), recording=other).recording == other
+    assert read_transcript(amazon([]), recording="").recording == ""
+
+
+def test_a_recording_has_to_be_a_uuid() -> None:
+    with pytest.raises(InvalidRecordingId):
+        read_transcript(amazon([]), recording="../escape")
+
+
+# --- what is refused
+
+
+def broken(change: dict[str, Any]) -> str:
+    """A document with one item that has this change."""
+    return amazon([pronounced("one", "0.0", "1.0"), {**pronounced("two", "1.0", "2.0"), **change}])
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ("", "document: Invalid JSON"),
+        ("not json", "document: Invalid JSON"),
+        ('{"results": {"items": [', "document: Invalid JSON"),
+        (b"\xff\xfe{}", "document: Invalid JSON"),
+        ("[]", "document: Input should be"),
+        ("{}", "results: Field required"),
+        ('{"results": {}}', r"results\.items: Field required"),
+        ('{"results": {"items": {}}}', r"results\.items: Input should be a valid array"),
+        ("[" * 100_000, "document: Invalid JSON"),
+        (broken({"start_time": "soon"}), r"results\.items\[1\]\.start_time: "),
+        (broken({"start_time": "NaN"}), r"results\.items\[1\]\.start_time: "),
+        (broken({"end_time": {}}), r"results\.items\[1\]\.end_time: "),
+        (broken({"alternatives": []}), r"results\.items\[1\]\.alternatives: "),
+        (broken({"alternatives": [{"content": 7}]}), r"results\.items\[1\]\.alternatives\[0\]\.content: "),
+        (broken({"type": "music"}), r"results\.items\[1\]\.type: 'music'"),
+        ('{"status": "FAILED", "results": {"items": []}}', "the transcription job .*FAILED"),
+        ('{"results": {"items": []}, "whisper": {}}', r"whisper\.model: Field required \(and 6 more\)"),
+    ],
+)
+def test_a_bad_document_is_refused_with_the_place(document: str | bytes, place: str) -> None:
+    with pytest.raises(InvalidTranscript, match=f"^{place}"):
+        read_transcript(document, recording="")
+
+
+def test_segments_have_to_be_among_the_words() -> None:
+    document = written(say("one two"), segments=(Segment(0.0, 1.0, 0, 2),))
+    document["whisper"]["segments"][0]["stop"] = 3
+    with pytest.raises(InvalidTranscript, match=r"whisper\.segments\[0\]: words 0 to 3 are not among the 2 words"):
+        read_transcript(json.dumps(document))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_document() -> None:
+    document = write_transcript(Transcript(RECORDING, ()))
+    assert read_transcript(b"\xef\xbb\xbf" + document.encode()) == read_transcript(document)
+
+
+@given(st.text(alphabet="a1 é.,。)]'’\"”¿", max_size=12))
+def test_the_marks_at_the_end_of_a_word_are_those_that_a_search_from_its_start_finds(text: str) -> None:
+    pattern = r"""(?<=\S)[.,;:!?…。、，．！？；：؟،؛۔।॥\]})"”»」』）】〉》]['’.,;:!?…"”»\]})]*$"""
+    marks = re.search(pattern, text)
+    found = (text[: marks.start()], marks.group()) if marks else (text, "")
+    expected = found if any(character.isalnum() for character in text) else (text, "")
+    assert amazon_json._split_punctuation(text) == expected
+
+
+def test_a_long_row_of_marks_before_a_letter_is_written_without_trying_each() -> None:
+    word = "." * 1_000_000 + "a"
+    assert amazon_json._split_punctuation(word) == (word, "")

@@ -1,0 +1,52 @@
+"""Words joined to lines and paragraphs."""
+
+from __future__ import annotations
+
+from hypothesis import given
+
+from transcription_dagster.model import Transcript, Word
+from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words, to_text
+from transcription_dagster_tests.captions.speech import say, spoken_words
+
+
+def test_words_are_joined_by_spaces_unless_glued() -> None:
+    words = [Word("twenty", 0, 1, glued=True), Word("-five", 1, 2, glued=True), Word("ferries.", 2, 3)]
+    assert join_words(words) == "twenty-five ferries."
+
+
+def test_no_words_make_no_text() -> None:
+    assert join_words([]) == to_text([]) == ""
+
+
+def test_a_pause_after_a_sentence_makes_a_paragraph() -> None:
+    assert to_text(say("It rained. [2] Then it stopped.")) == "It rained.\n\nThen it stopped.\n"
+
+
+def test_a_pause_inside_a_sentence_does_not() -> None:
+    assert to_text(say("It rained, [2] then it stopped.")) == "It rained, then it stopped.\n"
+
+
+def test_a_very_long_pause_always_does() -> None:
+    assert to_text(say("It rained, [5] then it stopped.")) == "It rained,\n\nthen it stopped.\n"
+
+
+def test_another_speaker_begins_a_paragraph() -> None:
+    words = [*say("Are you", speaker="spk_0"), *say("Yes.", start=1.0, speaker="spk_1")]
+    assert to_text(Transcript("", tuple(words))) == "Are you\n\nYes.\n"
+
+
+def test_a_long_paragraph_ends_with_its_sentence() -> None:
+    paragraphs = to_text(say("A sentence of thirty characters. " * 60)).split("\n\n")
+    assert len(paragraphs) == 3
+    assert all(paragraph.rstrip().endswith(".") for paragraph in paragraphs)
+
+
+@given(spoken_words(speakers=True))
+def test_the_text_holds_every_word_in_order(words: list[Word]) -> None:
+    assert to_text(words).split() == [word.text for word in words]
+
+
+def test_paragraphs_begin_where_they_are_told_to() -> None:
+    words = say("One. Two. Three.")
+    assert join_paragraphs(words, (0, 1)) == "One.\n\nTwo. Three.\n"
+    assert join_paragraphs([], ()) == ""

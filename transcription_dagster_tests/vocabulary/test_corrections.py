@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster.errors import InvalidVocabulary
+from transcription_dagster.model import Term
+from transcription_dagster.vocabulary.corrections import (
+    glossary,
+    initial_prompt,
+    merged,
+    parse_terms,
+    problems,
+    read_vocabulary,
+)
+
+YAML = """\
+- Kubernetes
+- term: Grafana
+  variants: [grifana, "graph ana"]
+  category: product
+  weight: 2.5
+- {term: Miller, variants: muller}
+"""
+CSV = """\
+term,variants,category,weight
+Kubernetes,,,
+Grafana,grifana|graph ana,product,2.5
+"Miller",muller,,
+"""
+TERMS = [
+    Term("Kubernetes"),
+    Term("Grafana", ("grifana", "graph ana"), "product", 2.5),
+    Term("Miller", ("muller",)),
+]
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("v.yaml", YAML),
+        ("v.YML", YAML),
+        ("v.yaml", "terms:\n" + "".join(f"  {line}\n" for line in YAML.splitlines())),
+        ("v.csv", CSV),
+        ("v.csv", "\ufeff" + CSV.replace("\n", "\r\n")),
+    ],
+)
+def test_a_vocabulary_is_read_from_yaml_and_csv(tmp_path: Path, name: str, text: str) -> None:
+    assert read_vocabulary(written(tmp_path, name, text)) == TERMS
+
+
+def test_terms_are_texts_whatever_yaml_takes_them_for(tmp_path: Path) -> None:
+    path = written(tmp_path, "v.yaml", "- NO\n- 1984\n- 3.10\n- term: true\n  variants: [yes, 12:30]\n")
+    assert [term.text for term in read_vocabulary(path)] == ["NO", "1984", "3.10", "true"]
+    assert read_vocabulary(path)[3].variants == ("yes", "12:30")
+
+
+def test_an_empty_file_is_an_empty_vocabulary(tmp_path: Path) -> None:
+    assert read_vocabulary(written(tmp_path, "v.yaml", "")) == []
+    assert read_vocabulary(written(tmp_path, "v.csv", "term\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("v.yaml", "- a\n- b: [", "v.yaml, line 2: expected the node content"),
+        ("v.yaml", "- a\n- variants: [b]\n", "v.yaml, line 2: `term` is missing"),
+        ("v.yaml", "- a\n- ''\n", "v.yaml, line 2: `term` is missing"),
+        ("v.yaml", "- a\n- [b]\n", "v.yaml, line 2: expected a term"),
+        ("v.yaml", "- a\n- {term: b, spoken: c}\n", "v.yaml, line 2: unknown spoken"),
+        ("v.yaml", "- a\n- {term: b, weight: heavy}\n", "v.yaml, line 2: `weight` 'heavy'"),
+        ("v.yaml", "- a\n- {term: b, weight: -1}\n", "v.yaml, line 2: `weight` '-1'"),
+        ("v.yaml", "- {term: b, weight: .nan}\n", "v.yaml, line 1: `weight`"),
+        ("v.yaml", "- {term: b, variants: {c: d}}\n", "v.yaml, line 1: `variants`"),
+        ("v.yaml", "- {term: b, variants: [[c]]}\n", "v.yaml, line 1: "),
+        ("v.yaml", "words: here\n", "v.yaml, line 1: expected a list"),
+        ("v.yaml", "just text", "v.yaml, line 1: expected a list"),
+        ("v.yaml", '- "be\\u0007ll"\n', "v.yaml, line 1: `term` holds a control"),
+        ("v.csv", "name\nb\n", "v.csv, line 1: no column `term`"),
+        ("v.csv", "", "v.csv, line 1: no column `term`"),
+        ("v.csv", "term,weight\na,1\nb,heavy\n", "v.csv, line 3: `weight` 'heavy'"),
+        ("v.csv", "term,weight\na,1\nb,1,c\n", "v.csv, line 3: 2 columns"),
+        ("v.csv", "term,weight\na\n", "v.csv, line 2: 2 columns"),
+        ("v.csv", 'term\na\n"b\n', "v.csv, line 3"),
+        ("v.txt", "a\n", "neither .yaml, .yml nor .csv"),
+    ],
+)
+def test_what_is_no_vocabulary_is_refused_with_its_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(InvalidVocabulary) as caught:
+        read_vocabulary(written(tmp_path, name, text))
+    assert message in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary.csv").write_bytes(b"term\n\xff\xfe\n")
+    for name in ("missing.yaml", "binary.csv"):
+        with pytest.raises(InvalidVocabulary, match=name):
+            read_vocabulary(tmp_path / name)
+
+
+def test_a_recordings_own_terms_are_read_like_a_files() -> None:
+    entries = ["Kubernetes", {"text": "Miller", "variants": ["muller"], "weight": 2}]
+    assert parse_terms(entries, "recording 3") == [Term("Kubernetes"), Term("Miller", ("muller",), weight=2.0)]
+    with pytest.raises(InvalidVocabulary, match="recording 3, term 2: expected a term"):
+        parse_terms(["a", 7], "recording 3")
+
+
+def by_words(text: str) -> int:
+    return len(text.split())
+
+
+def test_the_prompt_holds_own_terms_first_and_then_the_weightiest() -> None:
+    terms = [Term("light"), Term("heavy", weight=3.0), Term("middle", weight=2.0)]
+    assert initial_prompt(terms, own=[Term("own")], count_tokens=by_words) == "own, heavy, middle, light."
+
+
+def test_the_prompt_keeps_its_limit_and_leaves_out_what_does_not_fit() -> None:
+    terms = [Term("one two"), Term("three four five"), Term("six")]
+    assert initial_prompt(terms, count_tokens=by_words, limit=3) == "one two, six."
+    assert initial_prompt(terms, count_tokens=by_words, limit=0) == ""
+    assert initial_prompt([], count_tokens=by_words) == ""
+
+
+def test_a_term_of_its_own_replaces_the_one_spelled_alike() -> None:
+    own = Term("grafana", ("grifana",))
+    assert merged([Term("Grafana"), Term("Miller")], [own]) == (own, Term("Miller"))
+
+
+def test_the_glossary_shows_each_term_with_how_it_is_misheard() -> None:
+    assert glossary(TERMS) == (
+        "- Kubernetes\n- Grafana [product] (misheard as: grifana; graph ana)\n- Miller (misheard as: muller)"
+    )
+
+
+def test_a_sound_vocabulary_has_no_problems() -> None:
+    assert problems([Term("Kubernetes", ("cooper netties",)), Term("Grafana", ("grifana", "graph ana"))]) == []
+
+
+@pytest.mark.parametrize(
+    ("terms", "problem"),
+    [
+        ([Term("Grafana"), Term("grafana")], "'Grafana' is listed 2 times"),
+        ([Term("Grafana", ("grifana", "Grifana"))], "the variant 'grifana' of 'Grafana' is listed 2 times"),
+        ([Term("Meier", ("mayr",)), Term("Maier", ("Mayr",))], "'mayr' belongs to 'Meier' and 'Maier'"),
+        ([Term("Meier", ("maier",)), Term("Maier", ("meier",))], "'maier' of 'Meier' is a term itself"),
+        ([Term("Claude", ("cloud",))], "'cloud' of 'Claude' is risky: an ordinary word or name"),
+        ([Term("Polish", ("polish",))], "'polish' of 'Polish' is risky: an ordinary word"),
+        ([Term("The Band")], None),
+        ([Term("Time")], "the term 'Time' is a common word"),
+        ([Term("Tú", ("to",))], "the variant 'to' of 'Tú' is risky"),
+        ([Term("GitHub", ("get up",))], "the variant 'get up' of 'GitHub' is risky"),
+        ([Term("Grafana", ("--",))], "a variant of 'Grafana' holds no word"),
+    ],
+)
+def test_problems_are_named(terms: list[Term], problem: str | None) -> None:
+    found = problems(terms)
+    assert (found == []) if problem is None else any(problem in each for each in found)

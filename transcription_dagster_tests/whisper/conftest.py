@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.whisper.engine import SpeechEngine
+
+DEMO = Path(__file__).parents[2] / "transcription_dagster_tests" / "bulletin"
+BULLETIN = str(DEMO / "bulletin.pt")
+
+#: Recordings in natural voices, with their words and times.
+VOICES = Path(__file__).parent / "voices"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A demo recording: its normalised file, its samples and what is said in it."""
+
+    flac: Path
+    samples: np.ndarray
+    text: str
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
+    """The demo recordings by the extension of their file; the WAV that begins with silence is `late`."""
+    folder = tmp_path_factory.mktemp("recordings")
+    found: dict[str, Recording] = {}
+    for entry in json.loads((DEMO / "recordings" / "references.json").read_text()):
+        source = DEMO / "recordings" / entry["file"]
+        flac = folder / f"{entry['uuid']}.flac"
+        normalise(source, flac, max_seconds=600)
+        name = source.suffix.lstrip(".")
+        found[name if name not in found else "late"] = Recording(
+            flac, np.concatenate([*read_blocks(flac, 60)]), entry["text"]
+        )
+    return found
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> SpeechEngine:
+    """An engine that holds the bulletin model."""
+    engine = SpeechEngine(threads=1, models_folder=tmp_path_factory.mktemp("models"))
+    engine.load(BULLETIN)
+    return engine
+
+
+@pytest.fixture(scope="session")
+def base_engine(tmp_path_factory: pytest.TempPathFactory) -> SpeechEngine:
+    """An engine that holds the real Whisper `base`, from the packages of the extra `offline-models`."""
+    engine = SpeechEngine(threads=1, models_folder=tmp_path_factory.mktemp("real-models"))
+    engine.load("base")
+    return engine
+
+
+@pytest.fixture(scope="session")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
+    """The recordings in natural voices by their titles."""
+    folder = tmp_path_factory.mktemp("voices")
+    found: dict[str, Recording] = {}
+    for entry in json.loads((VOICES / "references.json").read_text(encoding="utf-8")):
+        flac = folder / f"{entry['uuid']}.flac"
+        normalise(VOICES / entry["file"], flac, max_seconds=600)
+        found[entry["title"]] = Recording(flac, np.concatenate([*read_blocks(flac, 60)]), entry["text"])
+    return found

@@ -1,0 +1,74 @@
+"""Shorthand for tests of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from transcription_dagster.model import SpeechOptions, Transcript, Word
+from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.whisper.engine import SpeechEngine
+from transcription_dagster.whisper.utterances import Utterance
+from transcription_dagster_tests.corpus import RATE, write_wav
+from transcription_dagster_tests.whisper.conftest import BULLETIN
+
+
+def transcribe(
+    engine: SpeechEngine,
+    path: Path,
+    *,
+    on_progress: Callable[[float], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    **options: object,
+) -> Transcript:
+    """Transcribe a file, with the bulletin model unless `model` says otherwise."""
+    return engine.transcribe(
+        engine.prepare(path),
+        SpeechOptions(**{"model": BULLETIN, **options}),  # type: ignore[arg-type]
+        recording="some recording",
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+
+
+def sound(folder: Path, *parts: np.ndarray | float) -> Path:
+    """Write parts one after another, a number standing for so many seconds of silence."""
+    arrays = [np.zeros(round(part * RATE), np.float32) if isinstance(part, (int, float)) else part for part in parts]
+    return write_wav(folder / "sound.wav", np.concatenate(arrays))
+
+
+def text_of(transcript: Transcript) -> str:
+    return join_words(transcript.words)
+
+
+def word_errors(reference: str, heard: str) -> int:
+    """The edit distance in words, whatever their case and punctuation."""
+    wanted, found = ([_plain(word) for word in text.split()] for text in (reference, heard))
+    row = list(range(len(found) + 1))
+    for number, word in enumerate(wanted, start=1):
+        previous, row = row, [number]
+        for place, other in enumerate(found, start=1):
+            row.append(min(previous[place] + 1, row[-1] + 1, previous[place - 1] + (word != other)))
+    return row[-1]
+
+
+def _plain(word: str) -> str:
+    return "".join(filter(str.isalnum, word)).lower()
+
+
+def said(text: str, start: float, end: float, *, window: float = 0.0, compression: float = 1.2) -> Utterance:
+    """An utterance whose words share its time evenly."""
+    words = text.split()
+    step = (end - start) / len(words)
+    return Utterance(
+        start=start,
+        end=end,
+        words=tuple(Word(word, start + n * step, start + (n + 1) * step) for n, word in enumerate(words)),
+        window=window,
+        average_log_probability=-0.2,
+        compression_ratio=compression,
+        no_speech_probability=0.01,
+        temperature=0.0,
+    )

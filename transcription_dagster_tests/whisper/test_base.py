@@ -1,0 +1,55 @@
+"""The real Whisper `base`, put together from packages, on natural voices."""
+
+from __future__ import annotations
+
+import pytest
+import whisper
+from whisper.model import Whisper
+
+from transcription_dagster.errors import ModelUnavailable
+from transcription_dagster.whisper.models import checkpoint, downloaded_models
+from transcription_dagster.whisper.offline_models import installed_parts, join_parts
+from transcription_dagster_tests.whisper.helpers import text_of, transcribe, word_errors
+
+pytestmark = pytest.mark.slow
+
+
+def test_base_is_put_together_from_its_packages_once(base_engine):
+    folder = base_engine.models_folder
+    file = folder / "base" / "model.bin"
+    written = file.stat().st_mtime_ns
+    assert checkpoint("base", folder) == file.parent
+    assert downloaded_models(folder) == {"base": file}
+    assert file.stat().st_mtime_ns == written
+
+
+def test_a_damaged_file_is_put_together_anew(tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "model.bin").write_bytes(b"half of it")
+    assert (checkpoint("base", tmp_path) / "model.bin").stat().st_size > 100e6
+
+
+def test_parts_that_are_not_the_published_model_are_refused(tmp_path):
+    parts = installed_parts("base")
+    assert parts is not None
+    with pytest.raises(ModelUnavailable, match="install them again"):
+        join_parts("base", parts[::-1], tmp_path / "base")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_model_that_no_package_holds_has_no_parts():
+    assert installed_parts("large-v3") is None
+
+
+def test_base_has_the_heads_that_whisper_gives_it(base_engine):
+    expected = Whisper(base_engine._models["base"].dims)
+    expected.set_alignment_heads(whisper._ALIGNMENT_HEADS["base"])
+    found = base_engine._models["base"].alignment_heads
+    assert found.to_dense().equal(expected.alignment_heads.to_dense())
+
+
+def test_base_hears_what_was_said(base_engine, voices):
+    recording = voices["A quiet memo"]
+    transcript = transcribe(base_engine, recording.flac, model="base")
+    assert transcript.language == "en"
+    assert word_errors(recording.text, text_of(transcript)) == 0

@@ -1,0 +1,248 @@
+"""The engine with a real checkpoint: Whisper's own words, blocks, progress, stopping, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+import whisper
+
+from transcription_dagster.errors import InvalidSetting, TranscriptionAborted, UnknownModel, UnusableAudio
+from transcription_dagster.whisper.engine import SpeechEngine
+from transcription_dagster_tests import corpus
+from transcription_dagster_tests.whisper.conftest import BULLETIN
+from transcription_dagster_tests.whisper.helpers import text_of, transcribe, word_errors
+
+pytestmark = pytest.mark.slow
+
+#: Demo recordings by their format: a short one, one that begins with silence, one of several windows, a noisy one.
+NAMES = ["wav", "late", "ogg", "webm"]
+
+
+@pytest.fixture(scope="module")
+def plain_model():
+    return whisper.load_model(BULLETIN, "cpu")
+
+
+@pytest.fixture(scope="module")
+def shares():
+    """The progress that was told of a demo recording while it was `heard`."""
+    return defaultdict(list)
+
+
+@pytest.fixture(scope="module")
+def heard(engine, recordings, shares):
+    """What is heard in a demo recording with the options that nobody chose, each once."""
+    return cache(lambda name: transcribe(engine, recordings[name].flac, on_progress=shares[name].append))
+
+
+#: Prints whether the word alignment was found compiled.
+LOAD_AND_COUNT = """
+import sys
+from pathlib import Path
+from whisper.timing import dtw_cpu
+from transcription_dagster.whisper.engine import SpeechEngine
+SpeechEngine(threads=1, models_folder=Path(sys.argv[1])).load(sys.argv[2])
+print(dtw_cpu.stats.cache_hits.total())
+"""
+
+BEAMS = {"beam_size": 3, "temperatures": (0.0,), "initial_prompt": "Walker, Carter, Brooks"}
+SAMPLED = {"condition_on_previous_text": False, "temperatures": (0.4, 0.8)}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((name, {}) for name in NAMES), ("late", BEAMS), ("flac", SAMPLED)],
+    ids=[*NAMES, "beams", "sampled"],
+)
+def test_words_times_and_probabilities_are_exactly_whispers(engine, plain_model, recordings, heard, name, options):
+    recording = recordings[name]
+    transcript = transcribe(engine, recording.flac, **options) if options else heard(name)
+    parameters = dict(options)
+    if "temperatures" in parameters:
+        parameters["temperature"] = parameters.pop("temperatures")
+    torch.manual_seed(0)
+    plain = plain_model.transcribe(recording.samples, word_timestamps=True, fp16=False, **parameters)
+    expected = [
+        (word["word"].strip(), word["start"], word["end"], word["probability"])
+        for segment in plain["segments"]
+        for word in segment["words"]
+    ]
+    assert [(word.text, word.start, word.end, word.confidence) for word in transcript.words] == expected
+    assert [(segment.start, segment.end) for segment in transcript.segments] == [
+        (segment["start"], segment["end"]) for segment in plain["segments"] if segment["words"]
+    ]
+    assert text_of(transcript) == plain["text"].strip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_removing_invented_speech_changes_nothing_in_a_clean_recording(engine, recordings, heard, name):
+    cautious = heard(name)
+    assert cautious.options["remove_invented_speech"]
+    trusting = transcribe(engine, recordings[name].flac, remove_invented_speech=False)
+    assert (cautious.words, cautious.segments, cautious.removed) == (trusting.words, trusting.segments, ())
+
+
+def test_the_same_recording_gives_the_same_words_again(engine, recordings):
+    first, second = (transcribe(engine, recordings["webm"].flac, temperatures=(0.8,)) for _ in range(2))
+    assert first == second
+
+
+def test_segments_point_at_all_words_in_order(heard):
+    transcript = heard("ogg")
+    places = [place for segment in transcript.segments for place in range(segment.first, segment.stop)]
+    assert places == list(range(len(transcript.words)))
+    for segment in transcript.segments:
+        assert segment.start <= transcript.words[segment.first].start
+        assert segment.end >= transcript.words[segment.stop - 1].end
+
+
+def test_the_transcript_says_what_was_used(engine, recordings):
+    transcript = transcribe(engine, recordings["wav"].flac, beam_size=2, initial_prompt="Carter", language="English")
+    assert transcript.recording == "some recording"
+    assert transcript.model == BULLETIN
+    assert transcript.language == "en"
+    assert transcript.duration == pytest.approx(recordings["wav"].samples.size / corpus.RATE)
+    assert transcript.options == {
+        "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        "beam_size": 2,
+        "condition_on_previous_text": True,
+        "initial_prompt": "Carter",
+        "word_timestamps": True,
+        "fp16": False,
+        "language": "English",
+        "remove_invented_speech": True,
+    }
+
+
+# --- long recordings
+
+
+def test_a_long_recording_is_heard_in_blocks_with_the_times_of_the_whole(engine, recordings):
+    recording = recordings["m4a"]
+    small = SpeechEngine(threads=1, models_folder=engine.models_folder, block_seconds=25)
+    shares: list[float] = []
+    transcript = transcribe(small, recording.flac, condition_on_previous_text=False, on_progress=shares.append)
+    whole = transcribe(engine, recording.flac, condition_on_previous_text=False)
+    assert word_errors(text_of(whole), text_of(transcript)) <= 3
+    for word, expected in zip(transcript.words, whole.words, strict=False):
+        assert word.start == pytest.approx(expected.start, abs=1.2)
+    assert transcript.duration == pytest.approx(whole.duration)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len({share for share in shares if 0 < share < 1}) >= 2
+
+
+def test_every_block_but_the_first_is_primed_with_the_text_before_it(engine, recordings):
+    small = SpeechEngine(threads=1, models_folder=engine.models_folder, block_seconds=25)
+    path = recordings["flac"].flac
+    primed, unprimed = (transcribe(small, path, condition_on_previous_text=choice) for choice in (True, False))
+    assert primed.segments[0] == unprimed.segments[0]
+    assert text_of(primed) == text_of(unprimed)
+    assert primed.segments[-1].average_log_probability != unprimed.segments[-1].average_log_probability
+
+
+# --- progress and stopping
+
+
+def test_progress_is_told_at_every_window_and_ends_at_one(heard, shares):
+    heard("ogg")
+    told = shares["ogg"]
+    assert told[0] == 0
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert len({share for share in told if 0 < share < 1}) >= 2
+
+
+@pytest.mark.parametrize("windows", [0, 1, 2])
+def test_a_transcription_stops_at_the_window_where_it_is_asked_to(engine, recordings, windows):
+    asked = 0
+
+    def should_stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > windows
+
+    with pytest.raises(TranscriptionAborted):
+        transcribe(engine, recordings["ogg"].flac, should_stop=should_stop)
+    assert asked == windows + 1
+
+
+def test_after_an_abort_the_model_is_as_it_was(engine, recordings):
+    before = transcribe(engine, recordings["wav"].flac)
+    hooks = count_hooks(engine)
+    with pytest.raises(TranscriptionAborted):
+        transcribe(engine, recordings["wav"].flac, should_stop=lambda: True)
+    assert count_hooks(engine) == hooks
+    assert transcribe(engine, recordings["wav"].flac) == before
+
+
+def count_hooks(engine: SpeechEngine) -> int:
+    model = engine._models[BULLETIN]
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+
+
+# --- models and devices
+
+
+def test_a_model_is_loaded_once(engine, recordings):
+    for _ in range(3):
+        engine.load(BULLETIN)
+        transcribe(engine, recordings["wav"].flac)
+    assert engine.loads == 1
+
+
+def test_what_is_compiled_for_word_times_is_kept_for_the_next_process(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    found = []
+    for _ in range(2):
+        command = [sys.executable, "-c", LOAD_AND_COUNT, str(tmp_path), BULLETIN]
+        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert found == ["0\n", "1\n"]
+
+
+def test_an_unknown_model_is_refused_with_the_names_that_exist(engine, recordings):
+    with pytest.raises(UnknownModel, match=r"'enormous'.*medium.*turbo"):
+        transcribe(engine, recordings["wav"].flac, model="enormous")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "", "mps", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused_at_once(device, tmp_path):
+    with pytest.raises(InvalidSetting, match=r"not a device|no GPU"):
+        SpeechEngine(device, models_folder=tmp_path)
+
+
+@pytest.mark.parametrize(("language", "says"), [("xx", "not a language"), ("de", "English only")])
+def test_a_language_that_the_model_does_not_know_is_refused(engine, recordings, language, says):
+    with pytest.raises(InvalidSetting, match=says):
+        transcribe(engine, recordings["wav"].flac, language=language)
+
+
+# --- odd recordings
+
+
+@pytest.mark.parametrize("make", [corpus.one_sample, corpus.silent], ids=["one sample", "silence"])
+@pytest.mark.parametrize("cautious", [True, False])
+def test_a_recording_without_a_word_gives_an_empty_transcript(engine, tmp_path, make, cautious):
+    transcript = transcribe(engine, make(tmp_path), remove_invented_speech=cautious)
+    assert (transcript.words, transcript.segments, transcript.removed) == ((), (), ())
+    assert transcript.language == "en"
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.33, 1.0, 29.999, 30.0, 30.01])
+def test_any_length_is_transcribed(engine, recordings, tmp_path, seconds):
+    samples = np.resize(recordings["flac"].samples, round(seconds * corpus.RATE))
+    transcript = transcribe(engine, corpus.write_wav(tmp_path / "a.wav", samples))
+    assert transcript.duration == pytest.approx(seconds, abs=0.001)
+    assert all(0 <= word.start <= word.end <= seconds + 0.02 for word in transcript.words)
+
+
+def test_what_is_no_audio_is_refused_when_it_is_prepared(engine, tmp_path):
+    with pytest.raises(UnusableAudio):
+        engine.prepare(corpus.text_file(tmp_path))

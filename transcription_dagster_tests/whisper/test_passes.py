@@ -1,0 +1,163 @@
+"""A pass over a block: running out of memory once, and Whisper going in circles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+import whisper
+from whisper.decoding import DecodingResult
+
+from transcription_dagster.errors import DeviceBroken, OutOfMemory
+from transcription_dagster.model import SpeechOptions
+from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.whisper.blocks import Block
+from transcription_dagster.whisper.passes import Hearing
+from transcription_dagster.whisper.spans import Span
+from transcription_dagster_tests.whisper.conftest import BULLETIN
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model():
+    return whisper.load_model(BULLETIN, "cpu")
+
+
+@pytest.fixture
+def block(recordings) -> Block:
+    return Block(0.0, recordings["wav"].samples)
+
+
+def hearing_of(model, **options: object) -> Hearing:
+    return Hearing(
+        model,
+        SpeechOptions(**{"model": BULLETIN, "temperatures": (0.0,), **options}),  # type: ignore[arg-type]
+        seconds=6.8,
+        on_progress=lambda _: None,
+        should_stop=lambda: False,
+    )
+
+
+def text(heard) -> str:
+    return " ".join(join_words(utterance.words) for utterance in heard)
+
+
+@contextmanager
+def failing(module, error: Exception, times: int) -> Iterator[list[int]]:
+    """Make a part of the model fail so many times, as a device does."""
+    calls = [0]
+
+    def hook(*_: object) -> None:
+        calls[0] += 1
+        if calls[0] <= times:
+            raise error
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def test_running_out_of_memory_once_is_met_with_a_smaller_try(model, block, recordings):
+    hearing = hearing_of(model, beam_size=2)
+    with failing(model.encoder, torch.cuda.OutOfMemoryError("CUDA out of memory."), times=1):
+        heard = hearing.hear(block, language="en", prompt=None)
+    assert text(heard) == recordings["wav"].text
+    assert hearing.options_used()["beam_size"] is None
+
+
+def test_running_out_of_memory_twice_is_a_clear_failure(model, block):
+    with failing(model.encoder, torch.cuda.OutOfMemoryError("CUDA out of memory."), times=99) as calls:
+        with pytest.raises(OutOfMemory):
+            hearing_of(model).hear(block, language="en", prompt=None)
+        assert calls == [2]
+
+
+def test_running_out_of_memory_while_words_are_aligned_leaves_no_hooks_behind(model, block):
+    # The decoder's attention is asked for its weights only while words are aligned.
+    before = [len(layer.cross_attn._forward_hooks) for layer in model.decoder.blocks]
+    aligned: list[int] = []
+    original: Callable = model.forward
+
+    def forward(*arguments: object):
+        aligned.append(1)
+        if len(aligned) == 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return original(*arguments)
+
+    model.forward = forward
+    try:
+        heard = hearing_of(model).hear(block, language="en", prompt=None)
+    finally:
+        del model.forward
+    assert heard
+    assert [len(layer.cross_attn._forward_hooks) for layer in model.decoder.blocks] == before
+
+
+def test_a_broken_device_is_not_tried_again(model, block):
+    error = RuntimeError("CUDA error: device-side assert triggered")
+    with failing(model.encoder, error, times=99) as calls:
+        with pytest.raises(DeviceBroken):
+            hearing_of(model).hear(block, language="en", prompt=None)
+        assert calls == [1]
+
+
+def test_a_mistake_in_the_program_is_not_called_a_device_error(model, block):
+    with (
+        failing(model.encoder, RuntimeError("shapes do not match"), times=1),
+        pytest.raises(RuntimeError, match="shapes do not match"),
+    ):
+        hearing_of(model).hear(block, language="en", prompt=None)
+
+
+@contextmanager
+def going_in_circles(model, until: float) -> Iterator[None]:
+    """Make every window that starts before `until` seconds end where it starts."""
+    original = model.decode
+    tokenizer = whisper.tokenizer.get_tokenizer(False)
+    begin = tokenizer.timestamp_begin
+    circle = [begin, begin]
+    seen: list[torch.Tensor] = []
+
+    def decode(window: torch.Tensor, options: whisper.DecodingOptions):
+        result = original(window, options)
+        seen.append(window)
+        if len(seen) > 40:
+            raise AssertionError("it goes round for ever")
+        if until > 0 and not stop_circling(seen):
+            return DecodingResult(
+                audio_features=result.audio_features, language="en", tokens=circle, avg_logprob=-0.1, temperature=0.0
+            )
+        return result
+
+    def stop_circling(windows: list[torch.Tensor]) -> bool:
+        return not torch.equal(windows[0], windows[-1])
+
+    model.decode = decode
+    try:
+        yield
+    finally:
+        del model.decode
+
+
+def test_whisper_going_in_circles_is_brought_past_the_place(model, block):
+    with going_in_circles(model, until=1):
+        heard = hearing_of(model).hear(block, language="en", prompt=None)
+    assert text(heard).endswith("Thank you for listening.")
+    assert min(utterance.window for utterance in heard) == 1.0
+
+
+def test_going_in_circles_at_the_very_end_ends_it(model, recordings):
+    samples = recordings["wav"].samples[:8000]
+    with going_in_circles(model, until=1):
+        assert hearing_of(model).hear(Block(0.0, samples), language="en", prompt=None) == []
+
+
+def test_what_is_heard_again_lies_in_the_clips(model, block):
+    heard = hearing_of(model).hear_again(block, [Span(2.6, 4.7)], language="en")
+    assert text(heard) == "This is the end of the report."
+    assert all(2.5 <= word.start <= word.end <= 4.8 for utterance in heard for word in utterance.words)

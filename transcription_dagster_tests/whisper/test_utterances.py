@@ -1,0 +1,70 @@
+"""Whisper's dictionaries as values."""
+
+from __future__ import annotations
+
+import pytest
+
+from transcription_dagster.model import RemovedSpeech
+from transcription_dagster.whisper.utterances import numbered, shifted_removal, tail_of_text, utterances
+from transcription_dagster_tests.whisper.helpers import said
+
+
+def segment(*words: str, seek: int = 0, **changes: object) -> dict[str, object]:
+    return {
+        "seek": seek,
+        "start": 1.0,
+        "end": 2.0,
+        "avg_logprob": -0.1,
+        "compression_ratio": 1.1,
+        "no_speech_prob": 0.2,
+        "temperature": 0.0,
+        "words": [
+            {"word": word, "start": float(n), "end": n + 0.5, "probability": 0.9} for n, word in enumerate(words)
+        ],
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("words", "texts", "glued"),
+    [
+        ([" Twenty", "-five", " boats."], ["Twenty", "-five", "boats."], [False, True, False]),
+        (["今日", "は"], ["今日", "は"], [True, True]),
+        ([" one", " ", ""], ["one"], [False]),
+    ],
+)
+def test_a_word_without_a_space_before_it_is_glued(words, texts, glued):
+    [utterance] = utterances([segment(*words)])
+    assert [word.text for word in utterance.words] == texts
+    assert [word.glued for word in utterance.words] == glued
+
+
+def test_a_segment_without_words_is_left_out():
+    assert [
+        heard.window for heard in utterances([segment(seek=0), segment(" a", seek=300), segment(" ", seek=500)])
+    ] == [3.0]
+
+
+def test_words_are_numbered_through():
+    words, segments = numbered([said("one two", 0, 1), said("three", 2, 3)])
+    assert [word.text for word in words] == ["one", "two", "three"]
+    assert [(found.first, found.stop, found.start) for found in segments] == [(0, 2, 0), (2, 3, 2)]
+    assert segments[0].compression_ratio == 1.2
+
+
+def test_shifting_by_nothing_keeps_every_digit():
+    utterance = said("one", 0.1 + 0.2, 31.740000000000002)
+    assert utterance.shifted(0) is utterance
+    later = utterance.shifted(1200.5)
+    assert (later.start, later.end, later.window) == (1200.8, 1232.24, 1200.5)
+    assert (later.words[0].start, later.words[0].end) == (1200.8, 1232.24)
+
+
+def test_removed_text_is_shifted_too():
+    assert shifted_removal(RemovedSpeech(1, 2, "x", "y"), 10) == RemovedSpeech(11, 12, "x", "y")
+
+
+def test_the_tail_of_a_text_is_its_last_words():
+    heard = [said(f"word{number}", number, number + 1) for number in range(400)]
+    tail = tail_of_text(heard).split()
+    assert tail[-1] == "word399"
+    assert len(tail) == 223

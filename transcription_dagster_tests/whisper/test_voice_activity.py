@@ -1,0 +1,61 @@
+"""Where somebody speaks."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from transcription_dagster.whisper.spans import Span, common
+from transcription_dagster.whisper.voice_activity import find_speech, speech_probabilities
+from transcription_dagster_tests import corpus
+from transcription_dagster_tests.whisper.conftest import DEMO
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "webm", "late"])
+def test_sentences_are_found_to_a_fifth_of_a_second(recordings, name):
+    references = json.loads((DEMO / "recordings" / "references.json").read_text())
+    cues = next(entry["cues"] for entry in references if entry["text"] == recordings[name].text)
+    found = find_speech(recordings[name].samples)
+    for cue in cues:
+        sentence = Span(cue["start"], cue["end"])
+        assert sum(part.seconds for part in common(sentence, found)) > 0.85 * sentence.seconds
+    assert found[0].start == pytest.approx(cues[0]["start"], abs=0.2)
+    assert found[-1].end == pytest.approx(cues[-1]["end"], abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros(16_000 * 20, np.float32), corpus.noise(20), corpus.tone(20), corpus.melody(40, seed=3)],
+    ids=["silence", "noise", "tone", "melody"],
+)
+def test_nobody_speaks_in_sound_without_a_voice(samples):
+    assert find_speech(samples) == ()
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 16_000])
+def test_any_number_of_samples(size):
+    samples = corpus.noise(1)[:size]
+    assert speech_probabilities(samples).shape == (-(-size // 512),) if size else find_speech(samples) == ()
+
+
+def test_a_long_recording_read_side_by_side_is_heard_as_in_one_go(recordings):
+    once = recordings["ogg"].samples
+    alone = find_speech(once)
+    among_others = find_speech(np.concatenate([once] * 6))
+    start = 3 * once.size / corpus.RATE
+    third = common(Span(start, start + once.size / corpus.RATE), among_others)
+    shared = sum(part.seconds for span in alone for part in common(Span(span.start + start, span.end + start), third))
+    assert shared > 0.97 * sum(span.seconds for span in alone)
+    assert sum(span.seconds for span in third) == pytest.approx(sum(span.seconds for span in alone), rel=0.03)
+
+
+def test_two_threads_do_not_share_a_memory(recordings):
+    samples = [recordings["wav"].samples, recordings["flac"].samples] * 3
+    expected = [find_speech(each) for each in samples]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(find_speech, samples)) == expected
