@@ -197,6 +197,18 @@ def parse(text: str, path: Path, content: bytes = b"") -> Worklist:
     return Worklist(path, objects, tuple(entries), content)
 
 
+def source_uri(source: str, folder: Path) -> str:
+    """Return the URI of a source that an entry may name: a path, relative to `folder`, or a URL.
+
+    Raises `InvalidWorklist` if it is neither, or a file that does not exist.
+    """
+    reader = _EntryReader(1, {"source": source}, folder)
+    uri = reader.source(must_exist=True)
+    if uri is None:
+        raise InvalidWorklist(reader.problems[0].partition(": ")[2])
+    return uri
+
+
 def _decoded(content: bytes, path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
@@ -264,7 +276,7 @@ class _EntryReader:
         return Entry(
             position=self._position,
             uuid=self._uuid(),
-            source=self._source(must_exist=status != "done" and job in (None, "transcribe")),
+            source=self.source(must_exist=status != "done" and job in (None, "transcribe")),
             title=self._text("title"),
             language=self._language(),
             vocabulary=self._vocabulary(),
@@ -329,7 +341,8 @@ class _EntryReader:
             self._problem(" ".join(str(error).split()))
             return ()
 
-    def _source(self, *, must_exist: bool) -> str | None:
+    def source(self, *, must_exist: bool) -> str | None:
+        """Return the URI of the entry's source; None if there is none, or a problem with it."""
         value = self._text("source")
         if value is None:
             return None

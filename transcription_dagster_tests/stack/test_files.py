@@ -31,7 +31,8 @@ def test_what_an_older_version_wrote_is_replaced(home: Path):
     files = write_files(load_settings(home=home))
     (files.dagster_home / "dagster.yaml").write_text("telemetry: {enabled: true}\n")
     write_files(load_settings(home=home))
-    assert (files.dagster_home / "dagster.yaml").read_text() == (TOP / "dagster.yaml").read_text()
+    shipped = TOP / "transcription_dagster" / "stack" / "dagster.yaml"
+    assert (files.dagster_home / "dagster.yaml").read_text() == shipped.read_text()
 
 
 def test_the_project_and_the_stack_serve_the_same_module_under_the_same_name():

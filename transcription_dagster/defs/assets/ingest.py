@@ -1,24 +1,39 @@
 """The recording as it came, made into the one form that everything after it reads."""
 
 import hashlib
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import dagster as dg
+from pydantic import Field
 
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.audio.levels import levels
-from transcription_dagster.database.recordings import record_etags
+from transcription_dagster.database.recordings import Recording, record_etags, register
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import AUDIO_FILE
+from transcription_dagster.errors import InvalidWorklist
 from transcription_dagster.model import Audio
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.fetch import fetch
 from transcription_dagster.sources.secret_addresses import whole_url
+from transcription_dagster.sources.worklists import source_uri
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.store.scratch import scratch_folder
+from transcription_dagster.urls import shown_url
+
+
+class AudioConfig(dg.Config):
+    """Where the recording is, for one that neither a worklist nor a watched source has named."""
+
+    source: str | None = Field(
+        default=None,
+        description="Path or URL (file://, s3://, https://) of the recording's audio or video; it replaces the source "
+        "that is known. Unset: the known one.",
+    )
 
 
 @dg.asset(
@@ -29,11 +44,13 @@ from transcription_dagster.store.scratch import scratch_folder
     description="The recording's sound as 16 kHz mono FLAC (`audio.flac`), with what its source was.",
 )
 def audio(
-    context: dg.AssetExecutionContext, catalogue: CatalogueResource, store: StoreResource
+    context: dg.AssetExecutionContext, config: AudioConfig, catalogue: CatalogueResource, store: StoreResource
 ) -> dg.MaterializeResult[Audio]:
     settings = load_settings()
     recording = context.partition_key
     with reported_failures(), scratch_folder(settings) as folder:
+        if config.source is not None:
+            register(catalogue.engine, [Recording(recording, _named_source(config.source))])
         known = catalogue.recording(recording)
         files = store.open()
         source = fetch(whole_url(files, recording, known.source), folder / "source", settings)
@@ -88,3 +105,12 @@ def audio(
             ),
         },
     )
+
+
+def _named_source(source: str) -> str:
+    uri = source_uri(source, Path.cwd())
+    if shown_url(uri) != uri:
+        raise InvalidWorklist(
+            "`source` holds a signature or a password, and Dagster shows a run's config: name it in a worklist instead"
+        )
+    return uri

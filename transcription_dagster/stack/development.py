@@ -1,0 +1,79 @@
+"""What `dagster dev` in a checkout runs on: the embedded Postgres, and a queue that its own daemon empties.
+
+The `dagster.yaml` at the root of the repository names these classes; `transcription up` uses others, which need the
+pool. Steps transcribe in the process of their run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
+from dagster._serdes import ConfigurableClassData
+
+from transcription_dagster.database.connection import upgrade
+from transcription_dagster.errors import StackError
+from transcription_dagster.pool.queue import database_errors
+from transcription_dagster.pool.storage import PatientPostgresStorage
+from transcription_dagster.settings import Settings, hand_down, load_settings
+from transcription_dagster.stack.one_stack import holder
+from transcription_dagster.stack.postgres import wait_until_ready
+from transcription_dagster.stack.shared_postgres import use_shared_postgres
+
+_DATABASE_SECONDS = 5.0
+#: Any number that nobody else locks: the processes of `dagster dev` would all create the tables at once.
+_LOCK = 0x7472_616E_7363_6465
+
+
+class DevelopmentStorage(PatientPostgresStorage):
+    """Dagster's storage in the database of the settings; without one, in the embedded server, started if need be.
+
+    It takes no config. Opening it brings the program's tables up to date, and makes the database known to the
+    definitions of this process.
+    """
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        settings = load_settings()
+        url = _database(settings)
+        with database_errors(), psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+            upgrade(url)
+            super().__init__(url, inst_data)
+        if settings.database_url is None:
+            hand_down(load_settings(database_url=url))
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """Return no fields."""
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> DevelopmentStorage:
+        """Open the storage; raises `StackError`, `InvalidSetting` or `DatabaseUnavailable`."""
+        return cls(inst_data)
+
+
+class DevelopmentRunCoordinator(QueuedRunCoordinator):
+    """Dagster's own run queue, which refuses to work beside the daemon of a stack on the same database."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        stack = holder(load_settings().require_database_url())
+        if stack is not None:
+            raise StackError(
+                f"a stack is up on this database, on {stack.host} with the UI at {stack.url}: use its UI, stop it, or "
+                "set TRANSCRIPTION_HOME to another folder"
+            )
+
+
+def _database(settings: Settings) -> str:
+    if settings.database_url is None:
+        return use_shared_postgres(settings)
+    url = settings.database_url.get_secret_value()
+    wait_until_ready(url, _DATABASE_SECONDS)
+    return url
