@@ -1,4 +1,4 @@
-"""What was spent on Claude, and the Message Batches that are under way.
+"""Add the spending on Claude and its Message Batches.
 
 Revision ID: 0002
 Revises: 0001

@@ -1,4 +1,4 @@
-"""What is asked of Claude in Message Batches, recording by recording.
+"""Add the refinement requests that Message Batches carry, one per recording.
 
 Revision ID: 0003
 Revises: 0002

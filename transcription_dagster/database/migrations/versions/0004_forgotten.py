@@ -1,4 +1,4 @@
-"""Recordings that were retracted, so that their sources do not bring them back.
+"""Add tombstones of retracted recordings, so that sources do not register them again.
 
 Revision ID: 0004
 Revises: 0003

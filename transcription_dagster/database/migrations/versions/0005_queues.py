@@ -1,7 +1,7 @@
-"""What the pool keeps beside procrastinate's own tables: its workers, and the requests to GPU executors.
+"""Add the pool's tables: its workers and the requests to GPU executors.
 
-Until version 0.1.0 these tables were made outside of the migrations, so they may be there already. Like procrastinate's
-they are in the schema `public`.
+Version 0.1.0 created these tables outside the migrations, so they may already exist. Like procrastinate's tables, they
+live in the schema `public`.
 
 Revision ID: 0005
 Revises: 0004
@@ -16,7 +16,7 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-#: One row for each worker slot: who works there, on what, and when it was last heard of.
+#: One row per worker slot: its process, its current work and its last heartbeat.
 _WORKERS = """
 CREATE TABLE IF NOT EXISTS transcription_workers (
     name text PRIMARY KEY,
@@ -37,8 +37,8 @@ CREATE TABLE IF NOT EXISTS transcription_workers (
 )
 """
 
-#: One row for each request to a GPU executor. `key` names the work, so that a run that starts over finds what was done.
-#: `attempts` is a list of {executor, started_at, ended}; an attempt without an end is under way, or its executor died.
+#: One row per request to a GPU executor. `key` identifies the work, so that a retried run finds earlier results.
+#: `attempts` is a list of {executor, started_at, ended}; an attempt without an end is running, or its executor died.
 _SPEECH = """
 CREATE TABLE IF NOT EXISTS transcription_speech (
     key text PRIMARY KEY,
@@ -66,7 +66,7 @@ def upgrade() -> None:
     op.execute(_SPEECH)
     op.execute("CREATE INDEX IF NOT EXISTS transcription_speech_run ON transcription_speech (run_id)")
     op.execute("CREATE INDEX IF NOT EXISTS transcription_speech_finished ON transcription_speech (finished_at)")
-    # The launcher looks up a run's job by its key in any state; procrastinate indexes the key of waiting jobs only.
+    # The launcher finds a run's job by its key in any state; procrastinate indexes the key of waiting jobs only.
     op.execute("CREATE INDEX IF NOT EXISTS transcription_jobs_key ON procrastinate_jobs (queueing_lock)")
 
 

@@ -1,4 +1,4 @@
-"""The settings that all machines share, and the one stack that runs Dagster's daemon.
+"""Add the settings that all machines share, and the holder of the daemon lock.
 
 Revision ID: 0006
 Revises: 0005

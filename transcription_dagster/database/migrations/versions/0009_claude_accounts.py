@@ -1,9 +1,9 @@
-"""What was bought from Claude and what is set aside for it; several batches may be announced at once.
+"""Add Claude's answers and budget reservations, and allow several batches to be announced at once.
 
-Sources lose what signs them: a URL is kept up to its query from now on.
+Remove signatures from source URLs: from now on only the part before the query is kept.
 
-Revision ID: 0008
-Revises: 0007
+Revision ID: 0009
+Revises: 0008
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from transcription_dagster.database.tables import SCHEMA
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-#: Parameters that sign a URL: of S3, Google, Azure and CloudFront.
+#: Parameters of signed URLs: S3, Google, Azure and CloudFront.
 _SIGNED = "[?&](x-amz-signature|awsaccesskeyid|x-goog-signature|googleaccessid|sig|signature|policy)="
 
 

@@ -1,23 +1,23 @@
-"""Workers that are told apart and heard by their beats, and requests whose answers count under a lease alone.
+"""Identify worker processes and count their heartbeats; accept an answer only under the current lease.
 
-Revision ID: 0007
-Revises: 0009
+Revision ID: 0008
+Revises: 0007
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0007"
-down_revision = "0009"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    # The boot and pid namespace that `pid` belongs to, a random name of the process, and how often it was heard.
+    # The boot and PID namespace of `pid`, a random token of the process, and the number of its heartbeats.
     op.execute("ALTER TABLE transcription_workers ADD place text, ADD token text, ADD beats bigint NOT NULL DEFAULT 0")
-    # The taking of a job under which the present attempt is made. `job_id` was never written.
+    # The lease of the current attempt. `job_id` was never written.
     op.execute("ALTER TABLE transcription_speech ADD lease text, DROP COLUMN job_id")
 
 

@@ -1,9 +1,9 @@
-"""Full-text search in scripts that put no space between words: every letter becomes a word of its own.
+"""Index each letter of unspaced scripts as a word, so that full-text search works in them.
 
-Postgres takes a run of letters for one word, so that nothing shorter than a whole sentence of Chinese was ever found.
-Korean has spaces, but hangs its particles on the words.
+Postgres treats an unbroken run of letters as one word, so only whole sentences of Chinese matched. Korean uses spaces
+but attaches particles to words.
 
-Revision ID: 0009
+Revision ID: 0007
 Revises: 0006
 """
 
@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from transcription_dagster.database.tables import SCHEMA
 
-revision = "0009"
+revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
@@ -28,8 +28,8 @@ _UNSPACED = (
 
 
 def upgrade() -> None:
-    """Make the function that separates letters, and the words of every chunk anew."""
-    # A unit separator, which speech does not hold, can be taken out again where text is shown.
+    """Create the function that separates letters, and rebuild the words of every chunk."""
+    # Speech contains no unit separators, so they can be removed again for display.
     op.execute(
         f"""
         CREATE FUNCTION {SCHEMA}.separated(value text) RETURNS text
@@ -46,7 +46,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Go back to words as Postgres finds them."""
+    """Restore the words as Postgres parses them."""
     op.drop_index("transcript_chunks_words", "transcript_chunks", schema=SCHEMA)
     op.drop_column("transcript_chunks", "words", schema=SCHEMA)
     words = f"to_tsvector({SCHEMA}.search_configuration(language), text)"
