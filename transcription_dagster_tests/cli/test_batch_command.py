@@ -81,7 +81,7 @@ def test_a_model_that_does_not_exist_is_refused_at_once(worklist: Path) -> None:
     worklist.write_text(json.dumps([{"uuid": ONE}]))
     result = call(worklist, "-m", "enormous")
     assert result.exit_code == 2
-    assert "'enormous' is neither a checkpoint file nor a known model" in result.stderr
+    assert "'enormous' is neither the path of a model nor a known model" in result.stderr
     assert not (worklist.parent / "home").exists()
 
 

@@ -177,4 +177,4 @@ def test_a_database_that_does_not_answer_is_refused_without_its_password(home: P
 def test_an_unknown_model_is_refused(home: Path):
     said = _refused(home, "--port", "0", "--run-workers", "1", TRANSCRIPTION_MODEL="larg")
     assert "gpu-worker-cpu-0 ended while starting" in said
-    assert "'larg' is neither a checkpoint file nor a known model" in said
+    assert "'larg' is neither a known model nor the path of a checkpoint" in said
