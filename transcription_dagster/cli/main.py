@@ -18,7 +18,7 @@ from transcription_dagster.errors import TranscriptionError
 #: Where each command lives: the module below this package and the name of the click command in it.
 COMMANDS = {
     "up": "up:up",
-    "batch": "batch:batch",
+    "batch": "batch.command:batch",
     "demo": "demo:demo",
     "status": "status:status",
     "run-worker": "workers:run_worker",
