@@ -15,6 +15,11 @@ from transcription_dagster_tests.isolation import isolate
 HOME = isolate()
 
 from transcription_dagster.stack.leftovers import end_leftovers  # noqa: E402
+from transcription_dagster_tests.postgres import cloned_database, database_url, engine  # noqa: E402
+from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server  # noqa: E402
+
+#: Fixtures for the tests of every room.
+__all__ = ["database_url", "engine"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,6 +54,27 @@ def _shares_with_its_module(item: pytest.Item) -> bool:
     definitions = item.session._fixturemanager.getfixturedefs
     names = getattr(item, "fixturenames", ())
     return any(found.scope == "module" for name in names for found in definitions(name, item) or ())
+
+
+@pytest.fixture
+def queues() -> Iterator[str]:
+    """URL of a fresh database with the queues' tables."""
+    with cloned_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def running_aws() -> Iterator[AwsServer]:
+    with aws_server() as server:
+        yield server
+
+
+@pytest.fixture
+def aws(running_aws: AwsServer) -> Iterator[AwsServer]:
+    """An empty AWS that boto3 and obstore find by themselves."""
+    running_aws.reset()
+    with aws_environment(running_aws):
+        yield running_aws
 
 
 @pytest.fixture

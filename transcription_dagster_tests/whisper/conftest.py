@@ -10,11 +10,11 @@ import pytest
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.whisper.engine import SpeechEngine
 
-DEMO = Path(__file__).parents[2] / "transcription_dagster_tests" / "bulletin"
+DEMO = Path(__file__).parents[1] / "bulletin"
 BULLETIN = str(DEMO / "bulletin.pt")
 
 #: Recordings in natural voices, with their words and times.
-VOICES = Path(__file__).parent / "voices"
+VOICES = Path(__file__).parents[2] / "transcription_dagster" / "demo" / "recordings"
 
 
 @dataclass(frozen=True)

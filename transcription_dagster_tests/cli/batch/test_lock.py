@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster.cli.batch.command import lock as lock_module
+from transcription_dagster.cli.batch import lock as lock_module
 from transcription_dagster.cli.batch.lock import alone_on
 from transcription_dagster.errors import InvalidWorklist, WorklistNotSaved
 
