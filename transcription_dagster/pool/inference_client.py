@@ -159,6 +159,7 @@ def withdraw_run(url: str, run_id: str) -> int:
     return len(keys)
 
 
+@_patiently
 def release_answers(url: str, run_id: str) -> None:
     """Drop what executors answered to a run that succeeded; a later run that asks for the same has it done again."""
     with database_errors(), connect(url) as connection:

@@ -77,7 +77,7 @@ def test_recordings_are_done_by_both_machines(system: System, second_machine: Pa
     system.launch(recordings)
     assert {run.status for run in system.finish(recordings, 240)} == {"SUCCESS"}
     assert {tuple(attempts_at(system, recording)) for recording in recordings} == {("done",)}
-    executors = {request["result"]["executor"] for request in requests_of(system, recordings)}
+    executors = {request["attempts"][-1]["executor"] for request in requests_of(system, recordings)}
     assert len(executors) == 2
     assert f"cpu-0@{HOST}" in executors
     assert {worker.name for worker in system.pool().workers if worker.jobs == 0} == set()

@@ -55,7 +55,7 @@ def test_a_run_is_canceled_in_the_middle_of_its_transcription_and_the_executor_t
         following = system.register(DEMO_RECORDINGS[:3])
         system.launch(following)
         assert {run.status for run in system.finish(following)} == {"SUCCESS"}
-    assert executor.name in {request["result"]["executor"] for request in requests_of(system, following)}
+    assert executor.name in {request["attempts"][-1]["executor"] for request in requests_of(system, following)}
     assert not system.file(recording, "transcript.json").exists()
 
 
