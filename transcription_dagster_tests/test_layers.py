@@ -14,7 +14,7 @@ NAME = PACKAGE.name
 #: From the lowest to the highest; parts of one level do not import each other.
 LEVELS = (
     {"urls"},
-    {"errors", "__init__"},
+    {"errors"},
     {"model", "atomic_files"},
     {"language"},
     {"settings", "audio", "transcripts", "database"},
@@ -26,9 +26,10 @@ LEVELS = (
     {"definitions"},
     # Above the definitions, because a run worker imports them once, before its first run.
     {"workers", "web"},
-    {"stack"},
+    {"stack", "api"},
     {"cli"},
-    {"__main__"},
+    # The package itself, which names the API.
+    {"__main__", "__init__"},
 )
 RANKS = {part: rank for rank, parts in enumerate(LEVELS) for part in parts}
 
@@ -39,7 +40,7 @@ CONFINED = {
     "sqlalchemy": {"database", "search", "refinement", "pool"},
     "alembic": {"database"},
     "pgvector": {"database", "search"},
-    "torch": {"whisper", "defs", "cli"},
+    "torch": {"whisper", "defs", "api"},
     "whisper": {"whisper"},
     "anthropic": {"refinement"},
     "boto3": {"aws"},

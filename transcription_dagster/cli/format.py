@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import cast, get_args
 
 import click
 
-from transcription_dagster.captions.cues import CaptionLimits, make_cues
-from transcription_dagster.captions.subtitles import to_srt, to_vtt
+from transcription_dagster import api
+from transcription_dagster.api import TranscriptFormat
+from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input, write_output
-from transcription_dagster.model import Transcript
-from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
-from transcription_dagster.transcripts.plain_text import to_text
 
-#: Writers of a transcript, by the extension of what they write.
-FORMATS: dict[str, Callable[[Transcript, CaptionLimits], str]] = {
-    "srt": lambda transcript, limits: to_srt(make_cues(transcript.words, limits)),
-    "vtt": lambda transcript, limits: to_vtt(make_cues(transcript.words, limits)),
-    "txt": lambda transcript, _: to_text(transcript),
-    "json": lambda transcript, _: write_transcript(transcript) + "\n",
-}
+#: Extensions of what a transcript can be written as.
+FORMATS: tuple[TranscriptFormat, ...] = get_args(TranscriptFormat)
 
 
 @click.command("format")
 @click.argument("file", type=INPUT)
-@click.option("--to", "kind", type=click.Choice(list(FORMATS)), help="Format; else the extension of -o, else srt.")
+@click.option("--to", "kind", type=click.Choice(FORMATS), help="Format; else the extension of -o, else srt.")
 @click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
 @click.option("--lines", type=click.IntRange(1, 4), default=2, show_default=True, help="Lines in a caption.")
 @click.option("--line-length", type=click.IntRange(10, 200), default=42, show_default=True, help="Columns in a line.")
@@ -40,7 +33,7 @@ FORMATS: dict[str, Callable[[Transcript, CaptionLimits], str]] = {
 )
 def format_transcript(
     file: str,
-    kind: str | None,
+    kind: TranscriptFormat | None,
     output: str | None,
     lines: int,
     line_length: int,
@@ -51,9 +44,12 @@ def format_transcript(
 
     FILE is a transcript.json of this program or of Amazon Transcribe, with speaker labels or without.
     """
-    transcript = read_transcript(read_input(file), recording="")
     limits = CaptionLimits(
         max_lines=lines, max_line_characters=line_length, frame_rate=frame_rate, characters_per_second=reading_speed
     )
-    chosen = kind or (extension(output) if extension(output) in FORMATS else "srt")
-    write_output(output, FORMATS[chosen](transcript, limits))
+    write_output(output, api.format_transcript(read_input(file), kind or named_format(output) or "srt", limits=limits))
+
+
+def named_format(path: str | None) -> TranscriptFormat | None:
+    """Return the format that a file's extension names; None if it names none."""
+    return cast(TranscriptFormat, extension(path)) if extension(path) in FORMATS else None

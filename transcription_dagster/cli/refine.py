@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from transcription_dagster import api
 from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_srt, to_vtt
@@ -15,10 +16,6 @@ from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.anchors import corrected_transcript
-from transcription_dagster.refinement.claude import connect
-from transcription_dagster.refinement.claude_prices import price_of
-from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF
-from transcription_dagster.refinement.direct import refine as refine_transcript
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
@@ -51,13 +48,8 @@ def refine(file: str, vocabulary: Path | None, kind: str | None, output: str | N
     source = vocabulary or settings.vocabulary
     terms = read_vocabulary(source) if source else []
     transcript = read_transcript(read_input(file), recording="")
-    refined = refine_transcript(
-        transcript,
-        terms,
-        None if settings.refinement == "off" else connect(),
-        RefinementSettings.of(settings),
-        price=price_of(settings.claude_model),
-        without_client=SWITCHED_OFF if settings.refinement == "off" else NO_CREDENTIALS,
+    refined = api.refine(
+        transcript, terms, claude=settings.refinement != "off", settings=RefinementSettings.of(settings)
     )
     chosen = kind or (extension(output) if extension(output) in _FORMATS else "txt")
     write_output(output, _FORMATS[chosen](transcript, refined))

@@ -1,0 +1,314 @@
+"""The Python API: the steps of the platform as functions on files and values, without Dagster or a database.
+
+Import it from the package: `from transcription_dagster import transcribe`. Everything heavy (torch, Whisper, the
+Anthropic SDK) is imported by the call that needs it. No function reads the program's settings; `refine` leaves
+credentials to the Anthropic SDK.
+
+Where a function takes a transcript, captions or a text, a `pathlib.Path` names a file and a `str` is the content.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from transcription_dagster.captions.caption_file import CaptionKind, caption_kind, parse_srt, parse_vtt
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.encodings import decode
+from transcription_dagster.captions.file_corrections import correct_file, spoken_text
+from transcription_dagster.captions.limits import CaptionLimits
+from transcription_dagster.captions.subtitles import shown_cues, to_srt, to_vtt
+from transcription_dagster.errors import InvalidRecordingId, InvalidSetting
+from transcription_dagster.language.codes import whisper_language
+from transcription_dagster.model import SpeechOptions, Term, Transcript, recording_id
+from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF
+from transcription_dagster.refinement.direct import refine as refine_transcript
+from transcription_dagster.refinement.results import Refined, RefinementSettings
+from transcription_dagster.settings import Settings
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.plain_text import to_text
+from transcription_dagster.vocabulary.files import read_vocabulary
+
+if TYPE_CHECKING:
+    from transcription_dagster.whisper.engine import SpeechEngine
+
+__all__ = [
+    "CaptionLimits",
+    "Refined",
+    "RefinementSettings",
+    "SpeechOptions",
+    "Term",
+    "Transcript",
+    "apply_corrections",
+    "format_transcript",
+    "refine",
+    "transcribe",
+]
+
+#: Formats that a transcript can be written in.
+TranscriptFormat = Literal["srt", "vtt", "txt", "json"]
+
+_PARSERS = {"srt": parse_srt, "vtt": parse_vtt}
+_WRITERS = {"srt": to_srt, "vtt": to_vtt}
+
+
+def transcribe(
+    source: str | PathLike[str],
+    *,
+    model: str = "medium",
+    language: str | None = None,
+    device: str | None = None,
+    options: SpeechOptions | None = None,
+    models_folder: Path | None = None,
+    max_hours: float = 24.0,
+    name: str | None = None,
+    on_progress: Callable[[float], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> Transcript:
+    """Transcribe an audio or video file with Whisper in this process.
+
+    The model stays loaded for the next call with the same device and folder.
+
+    Parameters
+    ----------
+    source
+        Path of a file in any format that FFmpeg decodes.
+    model
+        Whisper model by name (`tiny` to `large-v3`, `turbo`), or the path of a checkpoint or model folder.
+    language
+        Language spoken, by code or name (`en`, `English`); None: detected.
+    device
+        `cpu`, `cuda` or `cuda:N`; None: a GPU if there is one.
+    options
+        All decoding options; they replace `model` and `language`.
+    models_folder
+        Folder that downloaded models are kept in; None: `~/.transcription/models`, shared with the platform.
+    max_hours
+        Longer recordings are refused.
+    name
+        What errors call the source; None: its path.
+    on_progress
+        Called after each window with the share done, 0 to 1.
+    on_warning
+        Called with each remark on the recording (damage, the track chosen, text left out as a hallucination); None:
+        each is issued with `warnings.warn`.
+
+    Returns
+    -------
+    Transcript
+        Words with start and end in seconds. `recording` is the UUID that the file is named by, else empty.
+
+    Raises
+    ------
+    SourceNotFound, UnusableAudio
+        There is no such file, or it holds no audio that can be decoded.
+    UnknownModel, ModelUnavailable
+        The model does not exist, or cannot be downloaded now.
+    InvalidSetting
+        The language is unknown, or the model does not know it.
+    OutOfMemory, DeviceBroken
+        The device cannot hold the model, or failed.
+    """
+    from transcription_dagster.audio.decode import normalise
+
+    path = Path(source)
+    chosen = options or SpeechOptions(model, language=whisper_language(language))
+    engine = _engine(device, models_folder or Path.home() / ".transcription" / "models")
+    engine.load(chosen.model)
+    with tempfile.TemporaryDirectory(prefix="transcription-") as folder:
+        flac = Path(folder) / "audio.flac"
+        facts = normalise(path, flac, max_seconds=max_hours * 3600, name=name or str(path), language=chosen.language)
+        transcript = engine.transcribe(
+            engine.prepare(flac),
+            chosen,
+            recording=_recording(path),
+            on_progress=on_progress or (lambda _share: None),
+            should_stop=lambda: False,
+        )
+    for warning in [*filter(None, [facts.track]), *facts.warnings, *_notes(transcript)]:
+        if on_warning is None:
+            warnings.warn(warning, stacklevel=2)
+        else:
+            on_warning(warning)
+    return transcript
+
+
+def format_transcript(
+    transcript: Transcript | Path | str | bytes, to: TranscriptFormat = "srt", *, limits: CaptionLimits | None = None
+) -> str:
+    r"""Return a transcript as captions, text or JSON.
+
+    Parameters
+    ----------
+    transcript
+        A transcript, the path of a `transcript.json` of this program or of Amazon Transcribe, or its content.
+    to
+        `srt` (SubRip), `vtt` (WebVTT), `txt` (paragraphs) or `json` (Amazon Transcribe's layout).
+    limits
+        What a caption may be; None: two lines of 42 columns, 5/6 to 7 s, 20 characters a second.
+
+    Raises
+    ------
+    InvalidTranscript
+        The content is no transcript; the message names the place.
+    InvalidSetting
+        `to` is not a format.
+
+    Examples
+    --------
+    >>> from transcription_dagster import Transcript, format_transcript
+    >>> from transcription_dagster.model import Word
+    >>> words = (Word("Mind", 0.5, 0.8), Word("the", 0.8, 0.9), Word("gap.", 0.9, 1.4))
+    >>> print(format_transcript(Transcript("", words)))
+    1
+    00:00:00,500 --> 00:00:01,400
+    Mind the gap.
+    <BLANKLINE>
+    >>> format_transcript(Transcript("", words), "txt")
+    'Mind the gap.\n'
+    """
+    value = _transcript(transcript)
+    if to in ("srt", "vtt"):
+        return _WRITERS[to](make_cues(value.words, limits))
+    if to == "txt":
+        return to_text(value)
+    if to == "json":
+        return write_transcript(value) + "\n"
+    raise InvalidSetting(f"{to!r} is not a format: use {', '.join(get_args(TranscriptFormat))}")
+
+
+def refine(
+    transcript: Transcript | Path | str | bytes,
+    vocabulary: Sequence[Term] | Path = (),
+    *,
+    claude: bool = True,
+    settings: RefinementSettings | None = None,
+) -> Refined:
+    """Correct a transcript by a vocabulary and by Claude, whose edits are applied only where they fit.
+
+    Parameters
+    ----------
+    transcript
+        As for `format_transcript`.
+    vocabulary
+        Terms, or the path of a YAML or CSV file of them.
+    claude
+        Whether to ask Claude. False, or without credentials, the vocabulary alone is applied and `status` says so.
+    settings
+        Model, effort and budget in dollars; None: the program's defaults.
+
+    Returns
+    -------
+    Refined
+        The corrected text and words, the edits made, those dropped and why, and what Claude cost.
+
+    Raises
+    ------
+    InvalidTranscript, InvalidVocabulary
+        An input cannot be read.
+    RefinementUnavailable, RefinementFailed, SpendLimitReached
+        Claude cannot be reached, refused the request, or may spend no more.
+
+    Examples
+    --------
+    >>> from transcription_dagster import Term, Transcript, refine
+    >>> from transcription_dagster.model import Word
+    >>> words = (Word("We", 0.0, 0.2), Word("run", 0.2, 0.4), Word("cooper", 0.4, 0.8), Word("netties.", 0.8, 1.2))
+    >>> refined = refine(Transcript("", words), [Term("Kubernetes", ("cooper netties",))], claude=False)
+    >>> refined.text, str(refined.status)
+    ('We run Kubernetes.\\n', 'vocabulary-only')
+    """
+    chosen = settings or RefinementSettings(Settings.model_fields["claude_model"].default)
+    terms = read_vocabulary(vocabulary) if isinstance(vocabulary, Path) else vocabulary
+    value = _transcript(transcript)
+    if not claude:
+        return refine_transcript(value, terms, None, chosen, without_client=SWITCHED_OFF)
+    from transcription_dagster.refinement.claude import connect
+    from transcription_dagster.refinement.claude_prices import price_of
+
+    return refine_transcript(
+        value, terms, connect(), chosen, price=price_of(chosen.model), without_client=NO_CREDENTIALS
+    )
+
+
+def apply_corrections(captions: Path | str, corrected: Path | str, *, to: CaptionKind | None = None) -> str:
+    r"""Lay a corrected text onto captions; no caption's time changes.
+
+    Only the words that differ change: markup, settings, notes, numbers and line ends stay.
+
+    Parameters
+    ----------
+    captions
+        SubRip or WebVTT.
+    corrected
+        Plain text, SubRip or WebVTT.
+    to
+        `srt` or `vtt`; None: the format of `captions`. Another format keeps texts and times alone.
+
+    Raises
+    ------
+    InvalidCaptions
+        The captions cannot be read; the message names the line.
+    UnrelatedText
+        The text has too little in common with the captions.
+
+    Examples
+    --------
+    >>> from transcription_dagster import apply_corrections
+    >>> srt = "1\n00:00:01,000 --> 00:00:03,000\n<i>Welcome</i> to cooper netties.\n"
+    >>> print(apply_corrections(srt, "Welcome to Kubernetes."))
+    1
+    00:00:01,000 --> 00:00:03,000
+    <i>Welcome</i> to Kubernetes.
+    <BLANKLINE>
+    """
+    source = _text(captions)
+    given = caption_kind(source) or "srt"
+    result = correct_file(_PARSERS[given](source), _spoken(_text(corrected)))
+    return result if to in (None, given) else _WRITERS[to](shown_cues(_PARSERS[given](result)))
+
+
+@lru_cache(maxsize=1)
+def _engine(device: str | None, models_folder: Path) -> SpeechEngine:
+    import torch
+
+    from transcription_dagster.whisper.engine import SpeechEngine
+
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return SpeechEngine(chosen, models_folder=models_folder)
+
+
+def _recording(source: Path) -> str:
+    """Return the recording's id if the file is named by one."""
+    try:
+        return recording_id(source.stem.lower())
+    except InvalidRecordingId:
+        return ""
+
+
+def _notes(transcript: Transcript) -> Iterator[str]:
+    for removed in transcript.removed:
+        yield f"left out {removed.start:.1f} s to {removed.end:.1f} s ({removed.reason}): {removed.text}"
+    if not transcript.words:
+        yield "nobody speaks in this recording"
+
+
+def _transcript(value: Transcript | Path | str | bytes) -> Transcript:
+    if isinstance(value, Transcript):
+        return value
+    return read_transcript(value.read_bytes() if isinstance(value, Path) else value, recording="")
+
+
+def _text(value: Path | str) -> str:
+    return decode(value.read_bytes()).text if isinstance(value, Path) else value
+
+
+def _spoken(text: str) -> str:
+    """Return a corrected text as it is, or what it says if it is captions itself."""
+    kind = caption_kind(text)
+    return spoken_text(_PARSERS[kind](text)) if kind else text

@@ -1,0 +1,118 @@
+"""The Python API: its examples, its inputs, and what importing it costs."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import transcription_dagster
+from transcription_dagster import api
+from transcription_dagster.api import Transcript, apply_corrections, format_transcript, refine, transcribe
+from transcription_dagster.errors import InvalidSetting, SourceNotFound
+from transcription_dagster.settings import Settings
+from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster_tests.test_definitions import HEAVY
+from transcription_dagster_tests.whisper.conftest import BULLETIN, DEMO
+
+UUID = "919f49d0-ef35-5e93-b564-e948b9d75f83"
+SRT = "1\n00:00:01,000 --> 00:00:03,000\nWelcome to cooper netties.\n"
+
+
+@pytest.fixture
+def talk() -> Transcript:
+    return Transcript("", spoken("We run cooper netties here. It works."), duration=4.0)
+
+
+def test_the_examples_in_the_docstrings_give_what_they_say() -> None:
+    result = doctest.testmod(api)
+    assert result.attempted >= 8
+    assert result.failed == 0
+
+
+def test_the_package_offers_exactly_the_api() -> None:
+    assert set(transcription_dagster.__all__) == {*api.__all__, "__version__"}
+    assert all(getattr(transcription_dagster, name) is getattr(api, name) for name in api.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = transcription_dagster.nothing
+
+
+def test_importing_the_api_loads_nothing_heavy() -> None:
+    program = f"""
+import sys
+from transcription_dagster import transcribe, format_transcript, refine, apply_corrections
+print(" ".join(sorted(set({(*HEAVY, "dagster", "procrastinate")!r}) & set(sys.modules))))
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    defaults = {name: parameter.default for name, parameter in inspect.signature(transcribe).parameters.items()}
+    fields = Settings.model_fields
+    assert defaults["model"] == fields["model"].default
+    assert defaults["max_hours"] == fields["max_recording_hours"].default
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt", "txt", "json"])
+def test_a_transcript_is_taken_as_value_content_and_file(kind: api.TranscriptFormat, talk: Transcript, tmp_path: Path):
+    document = format_transcript(talk, "json")
+    path = tmp_path / "talk.json"
+    path.write_text(document, encoding="utf-8")
+    made = {format_transcript(given, kind) for given in (talk, document, document.encode(), path)}
+    assert made == {format_transcript(talk, kind)}
+    assert "cooper" in made.pop()
+
+
+def test_an_unknown_format_is_refused_with_those_there_are(talk: Transcript) -> None:
+    with pytest.raises(InvalidSetting, match="'doc' is not a format: use srt, vtt, txt, json"):
+        format_transcript(talk, "doc")  # type: ignore[arg-type]  # what callers without a type checker write
+
+
+def test_a_vocabulary_is_taken_from_a_file(talk: Transcript, tmp_path: Path) -> None:
+    path = tmp_path / "terms.yaml"
+    path.write_text("- term: Kubernetes\n  variants: [cooper netties]\n", encoding="utf-8")
+    assert refine(talk, path, claude=False).text == "We run Kubernetes here. It works.\n"
+
+
+def test_captions_are_taken_from_files_and_written_in_the_other_format(tmp_path: Path) -> None:
+    (tmp_path / "captions.srt").write_text(SRT, encoding="utf-16")
+    (tmp_path / "corrected.txt").write_text("Welcome to Kubernetes.", encoding="utf-8")
+    corrected = apply_corrections(tmp_path / "captions.srt", tmp_path / "corrected.txt", to="vtt")
+    assert corrected == "WEBVTT\n\n00:00:01.000 --> 00:00:03.000\nWelcome to Kubernetes.\n"
+
+
+@pytest.mark.slow
+def test_a_file_is_transcribed(tmp_path: Path) -> None:
+    shares: list[float] = []
+    transcript = transcribe(
+        DEMO / "recordings" / f"{UUID}.wav",
+        model=BULLETIN,
+        device="cpu",
+        models_folder=tmp_path,
+        on_progress=shares.append,
+    )
+    assert transcript.recording == UUID
+    assert format_transcript(transcript, "txt").startswith("Call five three one four for help.")
+    assert shares[-1] == 1.0
+
+
+@pytest.mark.slow
+def test_remarks_are_warnings_unless_somebody_takes_them(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes((DEMO / "recordings" / f"{UUID}.wav").read_bytes()[:150_000])
+    with pytest.warns(UserWarning, match="truncated"):
+        transcribe(broken, model=BULLETIN, device="cpu", models_folder=tmp_path)
+    remarks: list[str] = []
+    transcribe(broken, model=BULLETIN, device="cpu", models_folder=tmp_path, on_warning=remarks.append)
+    assert "truncated" in remarks[0]
+
+
+@pytest.mark.slow
+def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound, match=r"nowhere\.wav"):
+        transcribe(tmp_path / "nowhere.wav", model=BULLETIN, device="cpu", models_folder=tmp_path)
