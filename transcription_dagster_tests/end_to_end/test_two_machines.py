@@ -13,6 +13,7 @@ import pytest
 
 from transcription_dagster_tests.faults import NO_EMBEDDINGS, attempts_at, requests_of, unfinished_jobs
 from transcription_dagster_tests.machines import another_machine, needs_namespaces
+from transcription_dagster_tests.postgres import empty_database
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
 
 pytestmark = [
@@ -29,7 +30,13 @@ COMMANDS = (("run-worker", "--slot", "1"), ("gpu-worker", "--gpu", "cpu:0"))
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running_system(tmp_path_factory.mktemp("first"), executors=1, run_workers=1, **NO_EMBEDDINGS) as system:
+    """The stack of the first machine, on a database of its own: what other machines need is in the store only then."""
+    with (
+        empty_database() as url,
+        running_system(
+            tmp_path_factory.mktemp("first"), executors=1, run_workers=1, database_url=url, **NO_EMBEDDINGS
+        ) as system,
+    ):
         yield system
 
 
