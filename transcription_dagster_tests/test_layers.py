@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -88,6 +89,22 @@ def sources() -> list[tuple[Path, str]]:
 
 def test_every_part_has_a_level() -> None:
     assert {part_of(path) for path, _ in sources()} <= set(RANKS)
+
+
+def test_the_documented_levels_are_these() -> None:
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = text.partition("<!-- levels -->")[2].partition("<!-- /levels -->")[0]
+    documented = [set(re.findall(r"`(\w+)`", line)) for line in listed.strip().splitlines()]
+    assert documented == [parts - {"__init__"} for parts in LEVELS if parts != {"__main__"}]
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)*\w+\.py)`", text))
+    assert len(named) > 10
+    assert {name for name in named if not (PACKAGE / name).exists() and not (PACKAGE.parent / name).exists()} == {
+        "test_definitions.py"
+    }
 
 
 def test_a_level_imports_only_from_levels_below_it() -> None:
