@@ -6,8 +6,8 @@ import re
 from urllib.parse import urlsplit, urlunsplit
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-#: A URL in a sentence ends at white space, a quote or a bracket.
-_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>\\]+")
+#: A URL in a sentence ends at white space, a quote or an angle bracket, and before the sentence's own punctuation.
+_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>\\]*[^\s'\"<>\\.,;:!?)]")
 #: In these a question mark is part of a name: keys are written as they are.
 _WITHOUT_QUERY = frozenset({"file", "s3", "s3a"})
 UNREADABLE = "(unreadable address)"

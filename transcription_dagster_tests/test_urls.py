@@ -29,7 +29,13 @@ def test_only_scheme_host_and_path_are_shown(url: str, shown: str) -> None:
 
 def test_urls_in_a_sentence_lose_what_is_secret() -> None:
     said = "could not open 'https://u:s3cr3t@host/a?sig=s3cr3t' (see https://host/help?x=s3cr3t)"
-    assert without_secrets(said) == "could not open 'https://host/a' (see https://host/help"
+    assert without_secrets(said) == "could not open 'https://host/a' (see https://host/help)"
+
+
+@pytest.mark.parametrize("end", [".", ",", ":", ";", "!", "?", ")", ").", ": a database has one"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:35709", "https://[::1]", "https://host/a_(1).mp3", "s3://bucket/a"])
+def test_the_punctuation_after_a_url_is_not_its_own(url: str, end: str) -> None:
+    assert without_secrets(f"the UI at {url}{end}") == f"the UI at {url}{end}"
 
 
 def test_no_error_of_the_program_repeats_a_secret() -> None:
