@@ -1,4 +1,4 @@
-"""A GPU executor like any other, on a slow device: `python slow_executor.py cpu:1`."""
+"""A GPU executor like any other, on a slow device: `python -m transcription_dagster_tests.slow_executor cpu:1`."""
 
 from __future__ import annotations
 

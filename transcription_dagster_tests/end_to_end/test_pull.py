@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")
 
 RECORDING = "00000000-0000-4000-8000-000000000000"
 STOCK = ("-m", "transcription_dagster", "gpu-worker", "--gpu", "cpu:0")
-SLOW = (slow_executor.__file__, "cpu:1")
+SLOW = ("-m", slow_executor.__name__, "cpu:1")
 
 
 @pytest.fixture
