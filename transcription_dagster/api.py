@@ -293,7 +293,12 @@ def _recording(source: Path) -> str:
 
 def _notes(transcript: Transcript) -> Iterator[str]:
     for removed in transcript.removed:
-        yield f"left out {removed.start:.1f} s to {removed.end:.1f} s ({removed.reason}): {removed.text}"
+        instead = f"; instead: {removed.instead}" if removed.instead else ""
+        yield f"left out {removed.start:.1f} s to {removed.end:.1f} s ({removed.reason}): {removed.text}{instead}"
+    for doubtful in transcript.doubtful:
+        yield f"in doubt {doubtful.start:.1f} s to {doubtful.end:.1f} s: {doubtful.text}"
+    for gap in transcript.gaps:
+        yield f"speech without words {gap.start:.1f} s to {gap.end:.1f} s"
     if not transcript.words:
         yield "nobody speaks in this recording"
 

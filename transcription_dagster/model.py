@@ -64,6 +64,28 @@ class RemovedSpeech:
     end: float
     text: str
     reason: str
+    #: Who said that it was not said (see `speech.evidence`).
+    witnesses: tuple[str, ...] = ()
+    #: What a second hearing put in its place.
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulSpeech:
+    """Text that stays in the transcript although somebody says that it was not said."""
+
+    start: float
+    end: float
+    text: str
+    witnesses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch in which somebody speaks and the model, asked twice, found no words."""
+
+    start: float
+    end: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +104,8 @@ class Transcript:
     #: The decoding options that were really used.
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     removed: tuple[RemovedSpeech, ...] = ()
+    doubtful: tuple[DoubtfulSpeech, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ transcript transcript_txt, refreshed
 refined_srt: refinement, from refined_txt transcript, checks well_formed, refreshed
 refined_txt: refinement, from transcript, checks faithful, refreshed
 refined_vtt: refinement, from refined_txt transcript, refreshed
-transcript: transcription, from audio, checks plausible
+transcript: transcription, from audio, checks complete plausible
 transcript_txt: captions, from transcript, refreshed
 """
 #: A check that is a step of its own.
@@ -165,7 +165,7 @@ def test_every_job_can_be_backfilled(job: str) -> None:
 def test_every_check_is_kept_for_each_recording() -> None:
     graph = repository().asset_graph
     partitions = [graph.get(key).partitions_def for key in graph.asset_check_keys]
-    assert partitions == [graph.get(dg.AssetKey("audio")).partitions_def] * 5
+    assert partitions == [graph.get(dg.AssetKey("audio")).partitions_def] * 6
 
 
 def test_without_a_source_only_failures_are_watched() -> None:

@@ -16,7 +16,7 @@ from transcription_dagster.captions.line_breaks import display_width
 from transcription_dagster.language.alignment import Block, align, tokenize
 from transcription_dagster.language.function_words import NUMBER_WORDS
 from transcription_dagster.language.spelling import fold
-from transcription_dagster.model import Cue, Segment, Word
+from transcription_dagster.model import Cue, Gap, Segment, Word
 
 #: Text that compresses better than this repeats itself (the threshold of Whisper's own decoding).
 MAX_COMPRESSION_RATIO = 2.4
@@ -159,6 +159,14 @@ def silence_findings(segments: Sequence[Segment], levels: Sequence[tuple[float, 
             message = f"speech until {segment.end:.2f} s, where the audio never exceeds {level:.0f} dBFS"
             findings.append(Finding("silence", segment.start, message, Severity.WARN))
     return findings
+
+
+def gap_findings(gaps: Sequence[Gap]) -> list[Finding]:
+    """Where somebody speaks and the transcript has no words."""
+    return [
+        Finding("gap", gap.start, f"speech until {gap.end:.2f} s in which no words were found", Severity.WARN)
+        for gap in gaps
+    ]
 
 
 def changed_share(old_text: str, new_text: str) -> float:

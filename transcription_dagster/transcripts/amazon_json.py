@@ -69,6 +69,8 @@ def read_transcript(document: str | bytes, *, recording: str | None = None) -> T
         model=whisper["model"],
         options=_frozen(whisper["options"]),
         removed=whisper["removed"],
+        doubtful=whisper.get("doubtful", ()),
+        gaps=whisper.get("gaps", ()),
     )
 
 
@@ -100,6 +102,8 @@ def write_transcript(transcript: Transcript) -> str:
         segments=transcript.segments,
         glued=[number for number, word in enumerate(transcript.words) if word.glued],
         removed=transcript.removed,
+        doubtful=transcript.doubtful,
+        gaps=transcript.gaps,
     )
     document = Document(
         jobName=transcript.recording, accountId="", status="COMPLETED", results=results, whisper=whisper

@@ -14,7 +14,7 @@ from pydantic import Field, PlainSerializer, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from transcription_dagster.errors import InvalidTranscript
-from transcription_dagster.model import RemovedSpeech, Segment
+from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Segment
 from transcription_dagster.transcripts.call_analytics import (
     as_transcript_document,
     is_call_analytics,
@@ -124,6 +124,8 @@ class Whisper(TypedDict):
     segments: tuple[Segment, ...]
     glued: list[int]
     removed: tuple[RemovedSpeech, ...]
+    doubtful: NotRequired[tuple[DoubtfulSpeech, ...]]
+    gaps: NotRequired[tuple[Gap, ...]]
 
 
 class Document(TypedDict):

@@ -14,8 +14,8 @@ import numpy as np
 
 from transcription_dagster.audio.decode import read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
-from transcription_dagster.whisper.spans import Span
-from transcription_dagster.whisper.voice_activity import find_speech
+from transcription_dagster.whisper.sound import Sound
+from transcription_dagster.whisper.voice_activity import analyse
 
 #: How much is decoded at a time.
 _PIECE_SECONDS = 30.0
@@ -35,8 +35,8 @@ class Block:
     offset: float
     #: float32 of shape (samples,), 16 kHz mono in [-1, 1].
     samples: np.ndarray
-    #: Where somebody speaks, in seconds from the start of the block.
-    speech: tuple[Span, ...] = ()
+    #: What was measured of it; None until it was.
+    sound: Sound | None = None
 
     @property
     def seconds(self) -> float:
@@ -44,9 +44,9 @@ class Block:
 
 
 def blocks_of(path: Path, block_seconds: float) -> Iterator[Block]:
-    """Yield a recording in blocks of at most `block_seconds` with their speech; one that fits is a single block."""
+    """Yield a recording in measured blocks of at most `block_seconds`; one that fits is a single block."""
     for block in cut(read_blocks(path, _PIECE_SECONDS), block_seconds):
-        yield replace(block, speech=find_speech(block.samples))
+        yield replace(block, sound=analyse(block.samples))
 
 
 def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:

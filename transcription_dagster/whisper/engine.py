@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,17 +15,28 @@ from whisper.timing import backtrace, dtw, dtw_cpu
 
 from transcription_dagster.audio.decode import claimed_seconds
 from transcription_dagster.errors import InvalidSetting
-from transcription_dagster.model import RemovedSpeech, SpeechOptions, Transcript
+from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, SpeechOptions, Transcript
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
 from transcription_dagster.whisper.device_errors import device_errors
+from transcription_dagster.whisper.edges import with_settled_edges
+from transcription_dagster.whisper.evidence import audible_parts
 from transcription_dagster.whisper.hallucinations import without_inventions
 from transcription_dagster.whisper.language_detection import guess_language, language_code
+from transcription_dagster.whisper.lost import with_lost_speech
 from transcription_dagster.whisper.models import open_model
-from transcription_dagster.whisper.passes import Hearing
-from transcription_dagster.whisper.utterances import Utterance, numbered, shifted_removal, tail_of_text
+from transcription_dagster.whisper.passes import Hearing, Listening
+from transcription_dagster.whisper.sound import Sound
+from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.utterances import Utterance, numbered, shifted, tail_of_text
+from transcription_dagster.whisper.voice_activity import analyse
 
 #: Longest stretch that Whisper is given at once; its spectrogram and Fourier transform need about a gigabyte.
 BLOCK_SECONDS = 1200.0
+
+#: Whisper's own ladder of temperatures, for a second hearing of what went wrong at a single one.
+_LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+#: A second hearing that only has to confirm the first does not guess.
+_GREEDY = (0.0,)
 
 #: Whisper forgets its own text after a window that needed a temperature above this: the text is not to be trusted.
 _TRUSTED_TEMPERATURE = 0.5
@@ -107,8 +118,9 @@ class SpeechEngine:
     ) -> Transcript:
         """Transcribe a recording; every window `on_progress` gets the share done, 0 to 1, and `should_stop` is asked.
 
-        Up to one block, and unless something was invented, the words, times and probabilities are those of
-        `model.transcribe` with the same options, whose random numbers start at the seed 0.
+        Without `remove_invented_speech`, and up to one block, words, times and probabilities are those of
+        `model.transcribe` with the same options, whose random numbers start at the seed 0. With it, what nothing
+        speaks against keeps its words, and word times leave out pauses.
         Raises `TranscriptionAborted`, `OutOfMemory`, `DeviceBroken`, `InvalidSetting` for a language that the model
         does not know, and what `load` raises.
         """
@@ -118,14 +130,21 @@ class SpeechEngine:
         language = language_code(options.language, model)
         heard: list[Utterance] = []
         removed: list[RemovedSpeech] = []
+        doubtful: list[DoubtfulSpeech] = []
+        gaps: list[Gap] = []
         seconds = 0.0
+        here: str | None = None
         for block in read_ahead(audio.blocks()):
             with device_errors():
-                language = language or guess_language(model, block.samples, block.speech)
-            prompt = _prompt(options, heard)
-            said, left_out = _listen(hearing, block, language, prompt, options.remove_invented_speech)
-            heard += [utterance.shifted(block.offset) for utterance in said]
-            removed += [shifted_removal(item, block.offset) for item in left_out]
+                # A guess from a block in which no voice is sure is no guess about the blocks after it.
+                language = language or guess_language(model, block.samples, _sound(block).speech)
+                here = language or guess_language(model, block.samples, audible_parts(_sound(block)))
+            listening = Listening(here, _prompt(options, heard))
+            said = _listen(hearing, block, listening, options)
+            heard += [utterance.shifted(block.offset) for utterance in said.kept]
+            removed += [shifted(item, block.offset) for item in said.removed]
+            doubtful += [shifted(item, block.offset) for item in said.doubtful]
+            gaps += [shifted(item, block.offset) for item in said.gaps]
             seconds = block.offset + block.seconds
             hearing.progressed(seconds)
         on_progress(1.0)
@@ -138,28 +157,48 @@ class SpeechEngine:
             recording=recording,
             words=words,
             segments=segments,
-            language=language or UNDETERMINED,
+            language=language or (here if words else None) or UNDETERMINED,
             duration=seconds,
             model=options.model,
             options=MappingProxyType(used),
             removed=tuple(removed),
+            doubtful=tuple(doubtful),
+            gaps=tuple(gaps),
         )
 
 
-def _listen(
-    hearing: Hearing, block: Block, language: str | None, prompt: str | None, remove_inventions: bool
-) -> tuple[list[Utterance], list[RemovedSpeech]]:
-    """Return what was said in a block and what was left out, with times from the block's start."""
-    if not remove_inventions:
-        return hearing.hear(block, language=language, prompt=prompt), []
-    if not block.speech:
-        return [], []
-    return without_inventions(
-        hearing.hear(block, language=language, prompt=prompt),
-        block.speech,
-        block.seconds,
-        lambda clips: hearing.hear_again(block, clips, language=language),
-    )
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What was said in a block, with times from its start."""
+
+    kept: list[Utterance]
+    removed: Sequence[RemovedSpeech] = ()
+    doubtful: Sequence[DoubtfulSpeech] = ()
+    gaps: Sequence[Gap] = ()
+
+
+def _listen(hearing: Hearing, block: Block, listening: Listening, options: SpeechOptions) -> _Said:
+    """Hear a block, weigh what was heard, and listen again where something is doubtful or missing."""
+    if not options.remove_invented_speech:
+        return _Said(hearing.hear(block, None, listening))
+    sound = _sound(block)
+    audible = audible_parts(sound)
+    if not audible:
+        return _Said([])
+
+    def hear_again(clips: Sequence[Span], persistently: bool = False) -> list[Utterance]:
+        ladder = options.temperatures if len(options.temperatures) > 1 else _LADDER
+        again = Listening(listening.language, afresh=True, temperatures=ladder if persistently else _GREEDY)
+        return hearing.hear(block, clips, again)
+
+    heard = hearing.hear(block, None if audible == (Span(0.0, sound.seconds),) else audible, listening)
+    judged = without_inventions(heard, sound, hear_again)
+    complete, gaps = with_lost_speech(judged.kept, sound, hear_again, judged.removed)
+    return _Said(with_settled_edges(complete, sound), judged.removed, judged.doubtful, gaps)
+
+
+def _sound(block: Block) -> Sound:
+    return analyse(block.samples) if block.sound is None else block.sound
 
 
 def _prompt(options: SpeechOptions, heard: list[Utterance]) -> str | None:

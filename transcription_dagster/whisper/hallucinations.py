@@ -1,159 +1,249 @@
-"""Telling what a speech model made up: text claimed where nobody speaks, and text that loops.
+"""Leaving out what a speech model made up, and nothing else.
 
-A window with such text is heard a second time, only where somebody speaks and without the text before it, because
-the invention often stands in the place of something that was said. What is still doubtful then is left out. A
-recording without doubtful text is never touched.
+A word goes when two witnesses say that it was not said (`evidence`), one of whom listened to the sound. Where only one
+does, the model hears the place again, without the text before it: what it does not say again goes, what it repeats
+stays and is marked. A text that repeats itself is left alone if each repetition stands in a stretch of speech of its
+own; otherwise the place is heard again, and the second hearing takes the place of the first only if it is better.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
 
-from transcription_dagster.model import RemovedSpeech, Word
+from transcription_dagster.language.alignment import align
+from transcription_dagster.model import DoubtfulSpeech, RemovedSpeech, Word
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.whisper.loops import repeated_words
-from transcription_dagster.whisper.spans import Span, common, merged
-from transcription_dagster.whisper.utterances import Utterance
+from transcription_dagster.whisper.evidence import (
+    ACOUSTIC,
+    REPETITIVE,
+    Witness,
+    doubts_itself,
+    is_condemned,
+    is_doubtful,
+    witnesses,
+)
+from transcription_dagster.whisper.loops import find_loops, was_spoken
+from transcription_dagster.whisper.sound import Sound
+from transcription_dagster.whisper.spans import Span, merged
+from transcription_dagster.whisper.utterances import Utterance, with_words
 
 NOBODY_SPEAKS = "nobody speaks here"
 LOOPS = "the text repeats itself"
 
+#: A doubtful place is heard with so much sound around it, in seconds.
+_AROUND = 1.0
+#: A word heard twice starts within this of itself, in seconds. What is made up stands anywhere.
+_SAME_PLACE = 1.0
 #: A pause shorter than this is part of speech: word times are not exact enough to judge what is claimed in it.
-_LONG_SILENCE_SECONDS = 2.0
-#: Word times may be off by so much at the edge of a silence.
-_EDGE_SECONDS = 0.5
-#: Less speech than this, with a pause on either side, is a click or a note that the detector fell for.
-_LEAST_SPEECH_SECONDS = 0.4
-_PAUSE_SECONDS = 1.0
-#: How much sound around speech is heard with it.
-_PADDING_SECONDS = 0.3
-#: Whisper's own limit, above which it takes a text for a loop; then even its highest temperature did not help.
-_LOOPING_COMPRESSION = 2.4
+_LONG_SILENCE = 2.0
+#: The second hearing of a loop is believed up to this temperature; Whisper itself distrusts text above it.
+_TRUSTED_TEMPERATURE = 0.5
 
-#: The flat index of a word in a row of utterances, with the reason to doubt it.
-Doubts = dict[int, str]
+#: Hears only the given spans, without the text before them. Its second argument: whether to try all temperatures.
+HearAgain = Callable[[Sequence[Span], bool], list[Utterance]]
 
-#: Hears only the given spans, without the text before them.
-HearAgain = Callable[[Sequence[Span]], list[Utterance]]
+#: The witnesses against each word of a row of utterances.
+Evidence = list[frozenset[Witness]]
 
 
-def without_inventions(
-    heard: list[Utterance], speech: Sequence[Span], seconds: float, hear_again: HearAgain
-) -> tuple[list[Utterance], list[RemovedSpeech]]:
-    """Return what was said of what was `heard` in a recording of `seconds` with `speech`, and what was left out."""
-    regions = speech_regions(speech)
-    silent = silences(regions, seconds)
-    doubts = _doubts(heard, silent)
-    windows = _windows_to_hear_again(heard, doubts, seconds)
-    if not windows:
-        return heard, []
-    clips = [clip for window in windows for clip in common(window, _padded(regions))]
-    again = hear_again(clips) if clips else []
-    doubts_again = _doubts(again, silent)
-    second = _pruned(again, doubts_again)
-    kept = [utterance for utterance in heard if not _within(utterance.window, windows)]
-    removed = _lost(_doubtful_runs(heard, doubts), again) + [
-        _removed(run, reason) for reason, run in _doubtful_runs(again, doubts_again)
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is kept of what was heard, and what was said against it."""
+
+    kept: list[Utterance]
+    removed: list[RemovedSpeech]
+    doubtful: list[DoubtfulSpeech]
+
+
+def without_inventions(heard: list[Utterance], sound: Sound, hear_again: HearAgain) -> Judgement:
+    """Return what was said of what was `heard` in a stretch of `sound`; untouched if nothing speaks against it."""
+    heard, replaced = _without_loops(heard, sound, hear_again)
+    against = witnesses(heard, sound)
+    suspects = _in_long_silences(heard, [not ACOUSTIC.isdisjoint(each) for each in against])
+    if not replaced and not any(suspects):
+        return Judgement(heard, [], [])
+    doubts = _runs(heard, [suspect and is_doubtful(each) for suspect, each in zip(suspects, against, strict=True)])
+    if doubts:
+        again = hear_again(merged([_around(run.words, sound.seconds) for run in doubts], gap=0.01), False)
+        for run in doubts:
+            for index in _not_repeated(run, again):
+                against[index] |= {Witness.HEARING}
+    condemned = _in_long_silences(heard, [is_condemned(each) for each in against])
+    removed = [
+        RemovedSpeech(run.start, run.end, run.text, NOBODY_SPEAKS, _named(against, run))
+        for run in _runs(heard, condemned)
     ]
-    return _by_start(kept + second), sorted(removed, key=lambda item: item.start)
+    stays = [suspect and not goes for suspect, goes in zip(suspects, condemned, strict=True)]
+    doubtful = [DoubtfulSpeech(run.start, run.end, run.text, _named(against, run)) for run in _runs(heard, stays)]
+    return Judgement(_pruned(heard, condemned), sorted(removed + replaced, key=lambda item: item.start), doubtful)
 
 
-def speech_regions(speech: Sequence[Span]) -> tuple[Span, ...]:
-    """Return the stretches in which people speak, pauses included, without what is too short to be speech."""
-    phrases = merged(speech, _PAUSE_SECONDS)
-    spoken = [
-        phrase for phrase in phrases if sum(span.seconds for span in common(phrase, speech)) >= _LEAST_SPEECH_SECONDS
-    ]
-    return merged(spoken, _LONG_SILENCE_SECONDS)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Words of one utterance that follow each other; `first` is the index of the first among all words."""
+
+    first: int
+    words: tuple[Word, ...]
+
+    @property
+    def start(self) -> float:
+        return self.words[0].start
+
+    @property
+    def end(self) -> float:
+        return self.words[-1].end
+
+    @property
+    def text(self) -> str:
+        return join_words(self.words)
 
 
-def silences(regions: Sequence[Span], seconds: float) -> tuple[Span, ...]:
-    """Return the stretches in which certainly nobody speaks."""
-    ends = [0.0, *(region.end + _EDGE_SECONDS for region in regions)]
-    starts = [*(region.start - _EDGE_SECONDS for region in regions), seconds]
-    return tuple(Span(end, start) for end, start in zip(ends, starts, strict=True) if start > end)
+def _runs(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[_Run]:
+    """Return the flagged words that follow each other in one utterance."""
+    places = [(number, word) for number, utterance in enumerate(heard) for word in utterance.words]
+    found = []
+    marked = (
+        (flag, number, index, word) for index, ((number, word), flag) in enumerate(zip(places, flags, strict=True))
+    )
+    for (flag, _), group in groupby(marked, key=lambda item: item[:2]):
+        if flag:
+            items = list(group)
+            found.append(_Run(items[0][2], tuple(item[3] for item in items)))
+    return found
 
 
-def _padded(regions: Sequence[Span]) -> list[Span]:
-    return [Span(max(0.0, region.start - _PADDING_SECONDS), region.end + _PADDING_SECONDS) for region in regions]
+def _around(words: Sequence[Word], seconds: float) -> Span:
+    return Span(max(0.0, words[0].start - _AROUND), min(seconds, words[-1].end + _AROUND))
 
 
-def _doubts(heard: Sequence[Utterance], silent: Sequence[Span]) -> Doubts:
-    words = _words(heard)
-    doubts = dict.fromkeys(repeated_words([word.text for word in words]), LOOPS)
-    for index, word in enumerate(words):
-        if _within((word.start + word.end) / 2, silent):
-            doubts[index] = NOBODY_SPEAKS
-    return doubts
+def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[int]:
+    """Yield the indices of the words that a second hearing does not say near their place, aligned word by word.
+
+    A second hearing that doubts itself is no witness.
+    """
+    place = Span(run.start - _AROUND, run.end + _AROUND)
+    near = [utterance for utterance in again if utterance.start < place.end and utterance.end > place.start]
+    if any(doubts_itself(utterance) for utterance in near):
+        return
+    words = _words(near)
+    said = set()
+    for block in align([word.text for word in run.words], [word.text for word in words]):
+        for place in range(block.old_stop - block.old_first if block.same else 0):
+            first, second = run.words[block.old_first + place], words[block.new_first + place]
+            if abs(first.start - second.start) <= _SAME_PLACE:
+                said.add(block.old_first + place)
+    yield from (run.first + index for index in range(len(run.words)) if index not in said)
 
 
-def _windows_to_hear_again(heard: Sequence[Utterance], doubts: Doubts, seconds: float) -> tuple[Span, ...]:
-    """Return the stretches that Whisper decoded wrongly: from a bad window to the next that it got words from."""
-    starts = sorted({utterance.window for utterance in heard})
-    ends = dict(zip(starts, [*starts[1:], seconds], strict=False))
-    owners = [utterance.window for utterance in heard for _ in utterance.words]
-    bad = {owners[index] for index in doubts}
-    bad |= {utterance.window for utterance in heard if utterance.compression_ratio > _LOOPING_COMPRESSION}
-    return merged([Span(start, ends[start]) for start in sorted(bad)], gap=0.01)
+def _in_long_silences(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[bool]:
+    """Return the flags without those of a moment between words of the same utterance that have none.
+
+    What lies between words that were said was said in one breath with them, whatever a detector makes of it.
+    """
+    found = list(flags)
+    first = 0
+    for utterance in heard:
+        stop = first + len(utterance.words)
+        clear = [place for place in range(first, stop) if not flags[place]]
+        for before, after in pairwise(clear):
+            silence = utterance.words[after - first].start - utterance.words[before - first].end
+            if silence < _LONG_SILENCE:
+                found[before:after] = [False] * (after - before)
+        first = stop
+    return found
 
 
-def _pruned(heard: Iterable[Utterance], doubts: Doubts) -> list[Utterance]:
-    """Return the utterances without their doubtful words."""
+def _pruned(heard: Iterable[Utterance], condemned: Sequence[bool]) -> list[Utterance]:
+    """Return the utterances without the condemned words."""
     pruned = []
     index = 0
     for utterance in heard:
-        kept = tuple(word for place, word in enumerate(utterance.words, index) if place not in doubts)
+        kept = tuple(word for place, word in enumerate(utterance.words, index) if not condemned[place])
         index += len(utterance.words)
-        if len(kept) == len(utterance.words):
-            pruned.append(utterance)
-        elif kept:
-            pruned.append(replace(utterance, words=kept, start=kept[0].start, end=kept[-1].end))
+        if kept:
+            pruned.append(utterance if len(kept) == len(utterance.words) else with_words(utterance, kept))
     return pruned
 
 
-def _doubtful_runs(heard: Sequence[Utterance], doubts: Doubts) -> list[tuple[str, list[Word]]]:
-    """Return the doubtful words that follow each other in one utterance for one reason."""
-    places = [number for number, utterance in enumerate(heard) for _ in utterance.words]
-    marked = [(doubts.get(index), places[index], word) for index, word in enumerate(_words(heard))]
-    runs = groupby(marked, key=lambda item: item[:2])
-    return [(reason, [word for *_, word in run]) for (reason, _), run in runs if reason is not None]
+# --- loops
 
 
-def _lost(runs: Iterable[tuple[str, list[Word]]], again: Sequence[Utterance]) -> list[RemovedSpeech]:
-    """Return what of the doubtful words the second hearing did not bring back near the same place.
-
-    A word that was said but drawn out over the silence after it comes back in its place; it was never left out.
-    """
-    words = _words(again)
-    lost = []
-    for reason, run in runs:
-        near = Span(run[0].start - 1, run[-1].end + 1)
-        found = Counter(word.text for word in words if word.start < near.end and word.end > near.start)
-        missing = []
-        for word in run:
-            if found[word.text] > 0:
-                found[word.text] -= 1
-            else:
-                missing.append(word)
-        if missing:
-            lost.append(_removed(missing, reason))
-    return lost
+def _without_loops(
+    heard: list[Utterance], sound: Sound, hear_again: HearAgain
+) -> tuple[list[Utterance], list[RemovedSpeech]]:
+    """Replace the places where the text goes in circles by a second hearing, each if that is better."""
+    places = _circles(heard, sound)
+    if not places:
+        return heard, []
+    again = hear_again(places, True)
+    removed = []
+    for place in places:
+        second = list(_only(again, place.holds))
+        if second and is_better(second):
+            removed += _replaced(heard, second, place)
+            others = _only(heard, lambda moment, place=place: not place.holds(moment))
+            heard = sorted([*others, *second], key=lambda utterance: utterance.start)
+    return heard, removed
 
 
-def _removed(words: Sequence[Word], reason: str) -> RemovedSpeech:
-    return RemovedSpeech(start=words[0].start, end=words[-1].end, text=join_words(words), reason=reason)
+def _circles(heard: Sequence[Utterance], sound: Sound) -> tuple[Span, ...]:
+    """Return where the text repeats itself and the sound does not."""
+    words = _words(heard)
+    loops = find_loops([word.text for word in words])
+    spoken: set[int] = set()
+    places = []
+    for loop in loops:
+        if was_spoken(loop, words, sound.speech):
+            spoken.update(range(loop.first, loop.stop))
+        else:
+            places.append(Span(words[loop.first].start, words[loop.stop - 1].end))
+    first = 0
+    for utterance in heard:
+        indices = range(first, first + len(utterance.words))
+        first = indices.stop
+        if utterance.compression_ratio > REPETITIVE and spoken.isdisjoint(indices):
+            places.append(Span(utterance.start, utterance.end))
+    return merged(sorted(place for place in places if place.seconds > 0), gap=0.01)
+
+
+def is_better(second: Sequence[Utterance]) -> bool:
+    """Whether a second hearing of a loop may take its place: sure of itself, and no loop."""
+    return not (
+        any(doubts_itself(utterance) or utterance.temperature > _TRUSTED_TEMPERATURE for utterance in second)
+        or find_loops([word.text for word in _words(second)])
+    )
+
+
+def _replaced(heard: Sequence[Utterance], second: Sequence[Utterance], place: Span) -> Iterator[RemovedSpeech]:
+    """Yield what of the first hearing the second does not say, aligned word by word."""
+    old = [word for word in _words(heard) if place.holds(_middle(word))]
+    new = _words(second)
+    for block in align([word.text for word in old], [word.text for word in new]):
+        lost = old[block.old_first : block.old_stop]
+        if not block.same and lost:
+            instead = join_words(new[block.new_first : block.new_stop])
+            yield RemovedSpeech(lost[0].start, lost[-1].end, join_words(lost), LOOPS, (Witness.HEARING,), instead)
+
+
+def _only(heard: Iterable[Utterance], wanted: Callable[[float], bool]) -> Iterator[Utterance]:
+    """Yield the utterances with only those words whose middle is at a wanted moment."""
+    for utterance in heard:
+        words = tuple(word for word in utterance.words if wanted(_middle(word)))
+        if words:
+            yield utterance if len(words) == len(utterance.words) else with_words(utterance, words)
+
+
+def _middle(word: Word) -> float:
+    return (word.start + word.end) / 2
 
 
 def _words(heard: Iterable[Utterance]) -> list[Word]:
     return [word for utterance in heard for word in utterance.words]
 
 
-def _within(moment: float, spans: Sequence[Span]) -> bool:
-    return any(span.start <= moment < span.end for span in spans)
-
-
-def _by_start(heard: Iterable[Utterance]) -> list[Utterance]:
-    return sorted(heard, key=lambda utterance: utterance.start)
+def _named(against: Evidence, run: _Run) -> tuple[str, ...]:
+    return tuple(
+        sorted({str(witness) for index in range(run.first, run.first + len(run.words)) for witness in against[index]})
+    )

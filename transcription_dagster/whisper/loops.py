@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from transcription_dagster.model import Word
+from transcription_dagster.whisper.spans import Span
 
 #: Longest phrase that is looked for, in words; in a script without spaces a word is a character.
 _LONGEST_PHRASE = 30
@@ -12,19 +16,51 @@ _FEWEST_REPEATS = 4
 _FEWEST_WORDS = 12
 
 
-def repeated_words(words: Sequence[str]) -> set[int]:
-    """Return the indices of the words that repeat the phrase before them once too often.
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Words `first` up to, not including, `stop` that say a phrase of `length` words again and again."""
 
-    Of a loop the first time the phrase is said is not among them: that one may be true.
-    """
+    first: int
+    stop: int
+    length: int
+
+    def repetitions(self) -> Iterator[range]:
+        """Yield the words of each time the phrase is said; the last one may break off."""
+        for start in range(self.first, self.stop, self.length):
+            yield range(start, min(start + self.length, self.stop))
+
+    @property
+    def repeats(self) -> range:
+        """All its words but those of the first time."""
+        return range(self.first + self.length, self.stop)
+
+
+def find_loops(words: Sequence[str]) -> list[Loop]:
+    """Return where a phrase is repeated once too often, in order and apart; of two readings that with fewer words."""
     plain = [_plain(word) for word in words]
-    found: set[int] = set()
+    found: list[Loop] = []
     for length in range(1, _LONGEST_PHRASE + 1):
         for start, stop in _runs(plain, length):
             repeats = (stop - start) // length
-            if repeats >= _FEWEST_REPEATS and repeats * length >= _FEWEST_WORDS:
-                found.update(range(start + length, stop))
-    return found
+            if repeats < _FEWEST_REPEATS or repeats * length < _FEWEST_WORDS:
+                continue
+            if all(stop <= loop.first or start >= loop.stop for loop in found):
+                found.append(Loop(start, stop, length))
+    return sorted(found, key=lambda loop: loop.first)
+
+
+def was_spoken(loop: Loop, words: Sequence[Word], speech: Sequence[Span]) -> bool:
+    """Whether each repetition stands in a stretch of speech of its own: somebody counts, chants or insists.
+
+    Text alone cannot tell this from a model that goes in circles, but such a model puts its words anywhere: several
+    repetitions into one breath, or none where the next breath is.
+    """
+    middles = [(span.start + span.end) / 2 for span in speech]
+    for repetition in loop.repetitions():
+        start, end = words[repetition[0]].start, words[repetition[-1]].end
+        if not any(start <= middle <= end for middle in middles):
+            return False
+    return True
 
 
 def _runs(words: Sequence[str], length: int) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,15 +21,24 @@ from transcription_dagster.whisper.window_hooks import Stalled, forget_left_over
 
 _log = logging.getLogger(__name__)
 
-#: Whisper's own ladder, for a second hearing of what went wrong at a single temperature.
-_LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-
-
 #: How much is skipped where Whisper goes in circles.
 _SKIPPED_SECONDS = 1.0
 
 #: The parts of a block that a pass goes over; None: all of it, in one.
 Clips = Sequence[Span] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """How a pass hears, where that differs from the recording's options."""
+
+    #: Whisper's code of the language; None: guessed.
+    language: str | None
+    prompt: str | None = None
+    #: Without the text before each window.
+    afresh: bool = False
+    #: Tried in turn while the result looks wrong; None: the recording's.
+    temperatures: tuple[float, ...] | None = None
 
 
 class Hearing:
@@ -60,25 +70,17 @@ class Hearing:
         self._progress = max(self._progress, min(1.0, seconds / self._seconds) if self._seconds else 0.0)
         self._on_progress(self._progress)
 
-    def hear(self, block: Block, *, language: str | None, prompt: str | None) -> list[Utterance]:
-        """Return what Whisper hears in a block, with times from the block's start.
+    def hear(self, block: Block, clips: Clips, listening: Listening) -> list[Utterance]:
+        """Return what Whisper hears in a block, or in parts of it, with times from the block's start.
 
         Raises `TranscriptionAborted`, `OutOfMemory`, `DeviceBroken`.
         """
-        return self._sparingly(block, None, {"language": language, "initial_prompt": prompt})
-
-    def hear_again(self, block: Block, clips: Sequence[Span], *, language: str | None) -> list[Utterance]:
-        """Return what Whisper hears in parts of a block, each without the text before it. Raises what `hear` does."""
-        temperatures = self._options.temperatures
-        return self._sparingly(
-            block,
-            clips,
-            {
-                "language": language,
-                "condition_on_previous_text": False,
-                "temperature": temperatures if len(temperatures) > 1 else _LADDER,
-            },
-        )
+        changes: dict[str, Any] = {"language": listening.language, "initial_prompt": listening.prompt}
+        if listening.afresh:
+            changes["condition_on_previous_text"] = False
+        if listening.temperatures is not None:
+            changes["temperature"] = listening.temperatures
+        return self._sparingly(block, clips, changes)
 
     def options_used(self) -> dict[str, Any]:
         """Return the parameters of `model.transcribe` for the first block, as they really were."""

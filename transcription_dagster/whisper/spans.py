@@ -17,6 +17,9 @@ class Span:
     def seconds(self) -> float:
         return self.end - self.start
 
+    def holds(self, moment: float) -> bool:
+        return self.start <= moment <= self.end
+
 
 def common(span: Span, others: Sequence[Span]) -> tuple[Span, ...]:
     """Return the parts of `span` that lie in `others`, which are apart and in order."""
@@ -33,3 +36,18 @@ def merged(spans: Sequence[Span], gap: float) -> tuple[Span, ...]:
         else:
             joined.append(span)
     return tuple(joined)
+
+
+def without(span: Span, others: Sequence[Span]) -> tuple[Span, ...]:
+    """Return the parts of `span` that lie outside of `others`, which are in order."""
+    parts = []
+    start = span.start
+    for other in others:
+        if other.end <= start or other.start >= span.end:
+            continue
+        if other.start > start:
+            parts.append(Span(start, other.start))
+        start = other.end
+    if start < span.end:
+        parts.append(Span(start, span.end))
+    return tuple(parts)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from transcription_dagster.model import RemovedSpeech, Segment, Word
+from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Segment, Word
 from transcription_dagster.transcripts.plain_text import join_words
 
 #: No token is more than a word, except in scripts without spaces, where a word is a character of up to 4 tokens.
@@ -44,6 +44,11 @@ class Utterance:
         )
 
 
+def with_words(utterance: Utterance, words: tuple[Word, ...]) -> Utterance:
+    """Return an utterance with other words, at least one, and the time from the first to the last of them."""
+    return replace(utterance, words=words, start=words[0].start, end=words[-1].end)
+
+
 def utterances(segments: Iterable[Mapping[str, Any]]) -> list[Utterance]:
     """Return Whisper's segments that hold words."""
     found = []
@@ -79,9 +84,12 @@ def _sum(first: float, second: float) -> float:
     return round(first + second, 3)
 
 
-def shifted_removal(removed: RemovedSpeech, seconds: float) -> RemovedSpeech:
-    """Return removed text so much later."""
-    return replace(removed, start=_sum(removed.start, seconds), end=_sum(removed.end, seconds))
+Placed = TypeVar("Placed", RemovedSpeech, DoubtfulSpeech, Gap)
+
+
+def shifted(item: Placed, seconds: float) -> Placed:
+    """Return what stands at a place of a recording so much later."""
+    return replace(item, start=_sum(item.start, seconds), end=_sum(item.end, seconds))
 
 
 def numbered(found: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segment, ...]]:

@@ -12,40 +12,43 @@ from silero_vad import load_silero_vad
 from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
 from transcription_dagster.audio.mixing import SAMPLE_RATE
+from transcription_dagster.whisper.sound import FRAME, Sound, levelled, levels_of
 from transcription_dagster.whisper.spans import Span
-
-#: Samples that the detector takes at once; fixed by its network.
-_FRAME = 512
 
 #: The detector goes through the audio frame by frame, and most of a call is overhead. So a long recording is read
 #: from many places side by side, each from a little earlier, until the detector's memory has settled.
 _MOST_LANES = 16
 _LANE_SECONDS = 5.0
-_SETTLING_FRAMES = round(2.0 * SAMPLE_RATE / _FRAME)
+_SETTLING_FRAMES = round(2.0 * SAMPLE_RATE / FRAME)
 
 #: The detector keeps its memory between calls.
 _one_at_a_time = threading.Lock()
 
 
-def find_speech(samples: np.ndarray) -> tuple[Span, ...]:
-    """Return where somebody speaks in float32 samples (16 kHz mono, any length), in order and apart."""
-    if samples.size == 0:
-        return ()
-    probabilities = speech_probabilities(samples)
+def analyse(samples: np.ndarray) -> Sound:
+    """Measure float32 samples (16 kHz mono, any length): levels, and voice once quiet speech is brought up."""
+    levels = levels_of(samples)
+    voice = speech_probabilities(levelled(samples, levels))
+    return Sound(levels, voice, _spans(voice, samples.size), samples.size / SAMPLE_RATE)
+
+
+def _spans(probabilities: np.ndarray, size: int) -> tuple[Span, ...]:
     found: list[dict[str, Any]] = get_speech_timestamps_from_probs(
-        probabilities.tolist(), sampling_rate=SAMPLE_RATE, audio_length_samples=samples.size
+        probabilities.tolist(), sampling_rate=SAMPLE_RATE, audio_length_samples=size
     )
     return tuple(Span(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in found)
 
 
 def speech_probabilities(samples: np.ndarray) -> np.ndarray:
     """Return the probability of speech for each 32 ms of `samples`, shape (frames,)."""
-    frames = -(-samples.size // _FRAME)
+    frames = -(-samples.size // FRAME)
+    if frames == 0:
+        return np.zeros(0, np.float32)
     lanes = min(_MOST_LANES, 1 + int(samples.size / SAMPLE_RATE / _LANE_SECONDS))
     steps = -(-frames // lanes)
     settling = _SETTLING_FRAMES if lanes > 1 else 0
-    padded = torch.zeros((settling + lanes * steps, _FRAME))
-    padded.view(-1)[settling * _FRAME :][: samples.size] = torch.from_numpy(samples)
+    padded = torch.zeros((settling + lanes * steps, FRAME))
+    padded.view(-1)[settling * FRAME :][: samples.size] = torch.from_numpy(samples)
     starts = torch.arange(lanes) * steps
     heard = torch.empty((settling + steps, lanes))
     with _one_at_a_time, torch.inference_mode():

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.errors import InvalidRecordingId, InvalidTranscript
-from transcription_dagster.model import RemovedSpeech, Segment, Transcript, Word
+from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Segment, Transcript, Word
 from transcription_dagster.transcripts import amazon_json
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
 from transcription_dagster.transcripts.plain_text import join_words
@@ -28,7 +28,11 @@ option = st.recursive(
 )
 
 
-removed_speech = st.builds(RemovedSpeech, st.floats(0, 9), st.floats(0, 9), st.text(), st.text())
+moment = st.floats(0, 9)
+witnesses = st.lists(st.text(max_size=5), max_size=2).map(tuple)
+removed_speech = st.builds(RemovedSpeech, moment, moment, st.text(), st.text(), witnesses, st.text())
+doubtful_speech = st.builds(DoubtfulSpeech, moment, moment, st.text(), witnesses)
+gaps = st.builds(Gap, moment, moment)
 
 
 @st.composite
@@ -53,9 +57,9 @@ def transcripts(draw: st.DrawFn) -> Transcript:
         duration=draw(st.floats(0, 1e5)),
         model=draw(st.sampled_from(["medium", ""])),
         options=MappingProxyType(draw(st.dictionaries(st.text(max_size=5), option, max_size=3))),
-        removed=tuple(
-            draw(st.lists(st.builds(RemovedSpeech, *[st.floats(0, 9)] * 2, st.text(), st.text()), max_size=2))
-        ),
+        removed=tuple(draw(st.lists(removed_speech, max_size=2))),
+        doubtful=tuple(draw(st.lists(doubtful_speech, max_size=2))),
+        gaps=tuple(draw(st.lists(gaps, max_size=2))),
     )
 
 
@@ -359,3 +363,12 @@ def test_the_marks_at_the_end_of_a_word_are_those_that_a_search_from_its_start_f
 def test_a_long_row_of_marks_before_a_letter_is_written_without_trying_each() -> None:
     word = "." * 1_000_000 + "a"
     assert amazon_json._split_punctuation(word) == (word, "")
+
+
+def test_a_document_from_before_there_were_gaps_is_read() -> None:
+    document = written([Word("Hello", 0.0, 0.4)])
+    document["whisper"]["removed"] = [{"start": 1.0, "end": 2.0, "text": "a", "reason": "b"}]
+    del document["whisper"]["doubtful"], document["whisper"]["gaps"]
+    transcript = read_transcript(json.dumps(document))
+    assert transcript.removed == (RemovedSpeech(1.0, 2.0, "a", "b"),)
+    assert (transcript.doubtful, transcript.gaps) == ((), ())

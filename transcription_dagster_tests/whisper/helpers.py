@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from transcription_dagster.model import SpeechOptions, Transcript, Word
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.whisper.engine import SpeechEngine
+from transcription_dagster.whisper.sound import FRAME_SECONDS, Levels, Sound
+from transcription_dagster.whisper.spans import Span, merged
 from transcription_dagster.whisper.utterances import Utterance
 from transcription_dagster_tests.corpus import RATE, write_wav
 from transcription_dagster_tests.whisper.conftest import BULLETIN
@@ -56,6 +58,17 @@ def word_errors(reference: str, heard: str) -> int:
 
 def _plain(word: str) -> str:
     return "".join(filter(str.isalnum, word)).lower()
+
+
+def sounding(seconds: float, *, voice: Sequence[Span], loud: Sequence[Span] | None = None) -> Sound:
+    """A sound with these voices, 40 dB above its noise where it is loud: at the voices, unless said otherwise."""
+    moments = (np.arange(round(seconds / FRAME_SECONDS)) + 0.5) * FRAME_SECONDS
+
+    def inside(spans: Sequence[Span]) -> np.ndarray:
+        return np.array([any(span.holds(moment) for span in spans) for moment in moments], bool)
+
+    levels = Levels(np.where(inside(voice if loud is None else loud), -30.0, -70.0), -70.0)
+    return Sound(levels, inside(voice).astype(np.float32), merged(sorted(voice), 0.0), seconds)
 
 
 def said(text: str, start: float, end: float, *, window: float = 0.0, compression: float = 1.2) -> Utterance:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcription_dagster.whisper.loops import repeated_words
+from transcription_dagster.model import Word
+from transcription_dagster.whisper.loops import Loop, find_loops, was_spoken
+from transcription_dagster.whisper.spans import Span
+
+
+def repeated_words(words: list[str]) -> set[int]:
+    """The words of all loops but those of the first times."""
+    return {index for loop in find_loops(words) for index in loop.repeats}
 
 
 @pytest.mark.parametrize(
@@ -50,3 +57,30 @@ def test_the_first_time_and_everything_around_it_stays(phrase, times):
 @given(st.lists(st.integers(0, 10**9), unique=True, max_size=60))
 def test_words_that_differ_are_never_doubted(numbers):
     assert repeated_words([str(number) for number in numbers]) == set()
+
+
+def test_loops_lie_apart_and_the_shorter_phrase_is_the_phrase():
+    assert find_loops(["a"] * 24) == [Loop(0, 24, 1)]
+    assert find_loops([*["a", "b", "c"] * 4, "x", *["d", "e", "f"] * 5]) == [Loop(0, 12, 3), Loop(13, 28, 3)]
+
+
+def test_the_last_repetition_may_break_off():
+    assert list(Loop(2, 9, 3).repetitions()) == [range(2, 5), range(5, 8), range(8, 9)]
+
+
+COUNTED = [Word(text, at, at + 0.5) for at, text in enumerate(["one", "two", "three"] * 4)]
+
+
+@pytest.mark.parametrize(
+    ("speech", "spoken"),
+    [
+        ([Span(at, at + 0.5) for at in range(12)], True),
+        ([Span(at, at + 2.5) for at in range(0, 12, 3)], True),
+        ([Span(0, 11.5)], False),
+        ([Span(at, at + 0.5) for at in range(9)], False),
+        ([], False),
+    ],
+    ids=["each number", "each round", "one breath", "a round too many", "nobody"],
+)
+def test_repetitions_were_spoken_if_each_has_speech_of_its_own(speech, spoken):
+    assert was_spoken(Loop(0, 12, 3), COUNTED, speech) == spoken

@@ -14,7 +14,7 @@ from transcription_dagster.errors import DeviceBroken, OutOfMemory
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.whisper.blocks import Block
-from transcription_dagster.whisper.passes import Hearing
+from transcription_dagster.whisper.passes import Hearing, Listening
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 
@@ -65,7 +65,7 @@ def failing(module, error: Exception, times: int) -> Iterator[list[int]]:
 def test_running_out_of_memory_once_is_met_with_a_smaller_try(model, block, recordings):
     hearing = hearing_of(model, beam_size=2)
     with failing(model.encoder, torch.cuda.OutOfMemoryError("CUDA out of memory."), times=1):
-        heard = hearing.hear(block, language="en", prompt=None)
+        heard = hearing.hear(block, None, Listening("en"))
     assert text(heard) == recordings["wav"].text
     assert hearing.options_used()["beam_size"] is None
 
@@ -73,7 +73,7 @@ def test_running_out_of_memory_once_is_met_with_a_smaller_try(model, block, reco
 def test_running_out_of_memory_twice_is_a_clear_failure(model, block):
     with failing(model.encoder, torch.cuda.OutOfMemoryError("CUDA out of memory."), times=99) as calls:
         with pytest.raises(OutOfMemory):
-            hearing_of(model).hear(block, language="en", prompt=None)
+            hearing_of(model).hear(block, None, Listening("en"))
         assert calls == [2]
 
 
@@ -91,7 +91,7 @@ def test_running_out_of_memory_while_words_are_aligned_leaves_no_hooks_behind(mo
 
     model.forward = forward
     try:
-        heard = hearing_of(model).hear(block, language="en", prompt=None)
+        heard = hearing_of(model).hear(block, None, Listening("en"))
     finally:
         del model.forward
     assert heard
@@ -102,7 +102,7 @@ def test_a_broken_device_is_not_tried_again(model, block):
     error = RuntimeError("CUDA error: device-side assert triggered")
     with failing(model.encoder, error, times=99) as calls:
         with pytest.raises(DeviceBroken):
-            hearing_of(model).hear(block, language="en", prompt=None)
+            hearing_of(model).hear(block, None, Listening("en"))
         assert calls == [1]
 
 
@@ -111,7 +111,7 @@ def test_a_mistake_in_the_program_is_not_called_a_device_error(model, block):
         failing(model.encoder, RuntimeError("shapes do not match"), times=1),
         pytest.raises(RuntimeError, match="shapes do not match"),
     ):
-        hearing_of(model).hear(block, language="en", prompt=None)
+        hearing_of(model).hear(block, None, Listening("en"))
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def going_in_circles(model, until: float) -> Iterator[None]:
 
 def test_whisper_going_in_circles_is_brought_past_the_place(model, block):
     with going_in_circles(model, until=1):
-        heard = hearing_of(model).hear(block, language="en", prompt=None)
+        heard = hearing_of(model).hear(block, None, Listening("en"))
     assert text(heard).endswith("Thank you for listening.")
     assert min(utterance.window for utterance in heard) == 1.0
 
@@ -154,10 +154,10 @@ def test_whisper_going_in_circles_is_brought_past_the_place(model, block):
 def test_going_in_circles_at_the_very_end_ends_it(model, recordings):
     samples = recordings["wav"].samples[:8000]
     with going_in_circles(model, until=1):
-        assert hearing_of(model).hear(Block(0.0, samples), language="en", prompt=None) == []
+        assert hearing_of(model).hear(Block(0.0, samples), None, Listening("en")) == []
 
 
 def test_what_is_heard_again_lies_in_the_clips(model, block):
-    heard = hearing_of(model).hear_again(block, [Span(2.6, 4.7)], language="en")
+    heard = hearing_of(model).hear(block, [Span(2.6, 4.7)], Listening("en", afresh=True))
     assert text(heard) == "This is the end of the report."
     assert all(2.5 <= word.start <= word.end <= 4.8 for utterance in heard for word in utterance.words)

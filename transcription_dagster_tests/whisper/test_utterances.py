@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from transcription_dagster.model import RemovedSpeech
-from transcription_dagster.whisper.utterances import numbered, shifted_removal, tail_of_text, utterances
+from transcription_dagster.whisper.utterances import numbered, shifted, tail_of_text, utterances
 from transcription_dagster_tests.whisper.helpers import said
 
 
@@ -60,7 +60,7 @@ def test_shifting_by_nothing_keeps_every_digit():
 
 
 def test_removed_text_is_shifted_too():
-    assert shifted_removal(RemovedSpeech(1, 2, "x", "y"), 10) == RemovedSpeech(11, 12, "x", "y")
+    assert shifted(RemovedSpeech(1, 2, "x", "y"), 10) == RemovedSpeech(11, 12, "x", "y")
 
 
 def test_the_tail_of_a_text_is_its_last_words():

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from transcription_dagster.whisper.spans import Span, common
-from transcription_dagster.whisper.voice_activity import find_speech, speech_probabilities
+from transcription_dagster.whisper.voice_activity import analyse, speech_probabilities
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.whisper.conftest import DEMO
 
 pytestmark = pytest.mark.slow
+
+
+def find_speech(samples: np.ndarray) -> tuple[Span, ...]:
+    return analyse(samples).speech
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "webm", "late"])
@@ -59,3 +63,16 @@ def test_two_threads_do_not_share_a_memory(recordings):
     expected = [find_speech(each) for each in samples]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(find_speech, samples)) == expected
+
+
+@pytest.mark.parametrize("decibels", [-20, -40])
+def test_quiet_speech_is_found_as_loud_speech_is(recordings, decibels):
+    loud = recordings["wav"].samples
+    quiet = np.round(loud * 10 ** (decibels / 20) * 32768).astype(np.float32) / 32768
+    expected, found = find_speech(loud), find_speech(quiet)
+    shared = sum(part.seconds for span in expected for part in common(span, found))
+    assert shared > 0.9 * sum(span.seconds for span in expected)
+
+
+def test_the_noise_of_a_silent_room_is_not_brought_up_to_a_voice():
+    assert find_speech(corpus.noise(20, level=0.0005)) == ()

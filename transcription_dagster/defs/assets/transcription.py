@@ -8,13 +8,13 @@ from typing import Any
 
 import dagster as dg
 
-from transcription_dagster.captions.quality import loop_findings, silence_findings
+from transcription_dagster.captions.quality import gap_findings, loop_findings, silence_findings
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.previews import table, transcript_preview
 from transcription_dagster.defs.resources import CatalogueResource, WhisperResource
-from transcription_dagster.model import Audio, SpeechOptions, Transcript
+from transcription_dagster.model import Audio, DoubtfulSpeech, RemovedSpeech, SpeechOptions, Transcript
 from transcription_dagster.pool.inference_client import SpeechAnswer
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.settings import Settings, load_settings
@@ -38,7 +38,7 @@ def transcript_code_version(settings: Settings) -> str:
     """Changes with the model and the decoding options, so that older transcripts show as stale."""
     options = asdict(settings.speech_options())
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
-    return f"1-{PurePath(settings.model).name}-{digest[:12]}"
+    return f"2-{PurePath(settings.model).name}-{digest[:12]}"
 
 
 @dg.asset(
@@ -53,7 +53,13 @@ def transcript_code_version(settings: Settings) -> str:
             asset="transcript",
             partitions_def=recordings,
             description="No phrase goes round in a loop, and nobody speaks in silence.",
-        )
+        ),
+        dg.AssetCheckSpec(
+            "complete",
+            asset="transcript",
+            partitions_def=recordings,
+            description="Wherever somebody speaks, there are words.",
+        ),
     ],
 )
 def transcript(
@@ -73,7 +79,10 @@ def transcript(
     return dg.MaterializeResult(
         value=value,
         metadata=_metadata(audio, value, answer),
-        check_results=[check_result("plausible", "transcript", findings)],
+        check_results=[
+            check_result("plausible", "transcript", findings),
+            check_result("complete", "transcript", gap_findings(value.gaps)),
+        ],
     )
 
 
@@ -111,11 +120,24 @@ def _metadata(audio: Audio, value: Transcript, answer: SpeechAnswer) -> dict[str
         "options": dg.MetadataValue.json(dict(value.options)),
         "removed": len(value.removed),
         **({"removed_list": dg.MetadataValue.md(_removed(value))} if value.removed else {}),
+        "doubtful": len(value.doubtful),
+        **({"doubtful_list": dg.MetadataValue.md(_doubtful(value))} if value.doubtful else {}),
+        "gaps": len(value.gaps),
+        "gap_seconds": round(sum(gap.end - gap.start for gap in value.gaps), 1),
         **({} if confidence is None else {"mean_confidence": round(confidence, 3)}),
         **({} if words else {"note": "No speech was found in this recording."}),
     }
 
 
 def _removed(value: Transcript) -> str:
-    rows = [(f"{removed.start:.1f} to {removed.end:.1f}", removed.text, removed.reason) for removed in value.removed]
-    return table(("seconds", "text", "left out because"), rows)
+    rows = [(_place(item), item.text, item.instead, item.reason, ", ".join(item.witnesses)) for item in value.removed]
+    return table(("seconds", "text", "replaced by", "left out because", "witnesses"), rows)
+
+
+def _doubtful(value: Transcript) -> str:
+    rows = [(_place(item), item.text, ", ".join(item.witnesses)) for item in value.doubtful]
+    return table(("seconds", "text", "witnesses against it"), rows)
+
+
+def _place(item: RemovedSpeech | DoubtfulSpeech) -> str:
+    return f"{item.start:.1f} to {item.end:.1f}"

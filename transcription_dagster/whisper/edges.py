@@ -1,0 +1,67 @@
+"""Word times laid on the speech: a word begins and ends with a voice, where the voice is sure.
+
+Whisper finds word times by its attention, which drifts over pauses: the first word of a recording starts at 0.0, a word
+after a pause starts where the pause does, and the last word before one is drawn out over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from transcription_dagster.model import Word
+from transcription_dagster.whisper.sound import FRAME_SECONDS, Sound
+from transcription_dagster.whisper.spans import Span, common, merged
+from transcription_dagster.whisper.utterances import Utterance, with_words
+
+#: Silence shorter than this (s) is the closure of a consonant, not a pause.
+_PAUSE_SECONDS = 0.3
+#: Of a word that lies on both sides of a pause, a part as short as this is its neighbour's.
+_SCRAP_SECONDS = 0.25
+#: The detector misses the hiss that some words begin and end with: so much more counts while the sound goes on.
+_HISS_SECONDS = 0.16
+#: As loud as that above the noise, in dB.
+_HISS_DB = 10.0
+#: No word is made shorter than this, in seconds.
+_SHORTEST_SECONDS = 0.06
+
+
+def with_settled_edges(heard: Sequence[Utterance], sound: Sound) -> list[Utterance]:
+    """Return the utterances with word times that leave out pauses. No word moves past another, or out of its own time.
+
+    Words that lie in no speech at all keep their times, but for what lies outside of the sound.
+    """
+    voiced = [_with_hiss(span, sound) for span in merged(sound.speech, _PAUSE_SECONDS)]
+    return [with_words(utterance, tuple(_settled(utterance.words, voiced, sound.seconds))) for utterance in heard]
+
+
+def _settled(words: Sequence[Word], voiced: Sequence[Span], seconds: float) -> Iterator[Word]:
+    for word in words:
+        whole = Span(min(word.start, seconds), min(word.end, seconds))
+        place = _without_scraps(common(whole, voiced))
+        if place is None or place.seconds < _SHORTEST_SECONDS:
+            place = whole
+        if place == Span(word.start, word.end):
+            yield word
+        else:
+            yield replace(word, start=round(place.start, 2), end=round(place.end, 2))
+
+
+def _without_scraps(parts: Sequence[Span]) -> Span | None:
+    """Return the time from the first to the last voiced part of a word, scraps at its ends left to its neighbours."""
+    rest = list(parts)
+    while len(rest) > 1 and rest[0].seconds <= _SCRAP_SECONDS and rest[0].seconds <= rest[-1].seconds:
+        del rest[0]
+    while len(rest) > 1 and rest[-1].seconds <= _SCRAP_SECONDS:
+        del rest[-1]
+    return Span(rest[0].start, rest[-1].end) if rest else None
+
+
+def _with_hiss(span: Span, sound: Sound) -> Span:
+    """Return a stretch of speech with the loud sound that directly goes before and after it."""
+    loud = sound.levels.frames - sound.levels.noise >= _HISS_DB
+    most = round(_HISS_SECONDS / FRAME_SECONDS)
+    first, last = round(span.start / FRAME_SECONDS), round(span.end / FRAME_SECONDS)
+    before = next((count for count in range(most) if first - 1 - count < 0 or not loud[first - 1 - count]), most)
+    after = next((count for count in range(most) if last + count >= loud.size or not loud[last + count]), most)
+    return Span(max(0.0, span.start - before * FRAME_SECONDS), min(sound.seconds, span.end + after * FRAME_SECONDS))

@@ -1,0 +1,138 @@
+"""What speaks against a word that a model claims: witnesses that do not know of one another.
+
+A model invents words where nobody speaks, and a detector of voices misses people who whisper, call from afar or laugh.
+Neither is believed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import numpy as np
+
+from transcription_dagster.model import Word
+from transcription_dagster.whisper.sound import FRAME_SECONDS, Sound
+from transcription_dagster.whisper.spans import Span, without
+from transcription_dagster.whisper.utterances import Utterance
+
+
+class Witness(StrEnum):
+    """Who says that a word was not said."""
+
+    #: The sound there is no louder than the recording's own noise.
+    LEVEL = "level"
+    #: The detector hears no voice there, on a signal whose quiet parts were brought up.
+    VOICE = "voice"
+    #: The model took the window for silence, or found its own text improbable or too repetitive.
+    MODEL = "model"
+    #: The word takes no time or far too much, or is improbable given its sound: no sound answers to it.
+    ATTENTION = "attention"
+    #: Heard again without the text before it, the model does not say it.
+    HEARING = "hearing"
+
+
+#: Those that listen to the sound itself. Without one of them no word is doubted: a model that mumbles heard something.
+ACOUSTIC = frozenset({Witness.LEVEL, Witness.VOICE})
+
+#: Sound this much louder than the noise (dB) is more than the noise's own ups and downs.
+_LOUDER_DB = 6.0
+#: Word times are inexact: so much before and after a word is listened to as well, in seconds.
+_AROUND_LEVEL = 0.2
+_AROUND_VOICE = 0.5
+#: A word that takes no time (s) was not placed by its sound, and may have been said this far from where it stands.
+_NO_PLACE = 0.05
+_AROUND_NO_PLACE = 1.0
+#: Below this the detector is sure that nobody speaks (its own threshold for the end of speech).
+_VOICELESS = 0.35
+
+#: Less than this of nothing, in seconds, is heard like everything else: it is one window at most.
+_LONG_NOTHING = 30.0
+#: So much of it, on either side of something, is heard with that.
+_AROUND_NOTHING = 1.0
+
+#: The thresholds by which Whisper itself takes a window for silence, a text for a failure, and a text for a loop.
+_NO_SPEECH = 0.6
+_IMPROBABLE_TEXT = -1.0
+REPETITIVE = 2.4
+#: And those by which it finds a word anomalous (`word_anomaly_score`).
+_IMPROBABLE_WORD = 0.15
+_SHORTEST_WORD = 0.133
+_LONGEST_WORD = 2.0
+
+
+def witnesses(heard: Sequence[Utterance], sound: Sound) -> list[frozenset[Witness]]:
+    """Return the witnesses against each word of all utterances, in their order."""
+    found: list[frozenset[Witness]] = []
+    for utterance in heard:
+        of_all = set()
+        if doubts_itself(utterance):
+            of_all.add(Witness.MODEL)
+        if is_anomalous(utterance.words):
+            of_all.add(Witness.ATTENTION)
+        for place, word in enumerate(utterance.words):
+            # A dash or a note has no sound of its own: it shares the lot of the word before it.
+            spoken = any(map(str.isalnum, word.text)) or place == 0
+            found.append(frozenset(of_all | _against(word, sound)) if spoken else found[-1])
+    return found
+
+
+def _against(word: Word, sound: Sound) -> set[Witness]:
+    found = set()
+    more = _AROUND_NO_PLACE if word.end - word.start < _NO_PLACE else 0.0
+    near, far = _AROUND_LEVEL + more, _AROUND_VOICE + more
+    if sound.levels.above_noise(word.start - near, word.end + near) < _LOUDER_DB:
+        found.add(Witness.LEVEL)
+    if sound.voice_between(word.start - far, word.end + far) < _VOICELESS:
+        found.add(Witness.VOICE)
+    if word.confidence < _IMPROBABLE_WORD or not 0 < word.end - word.start <= _LONGEST_WORD:
+        found.add(Witness.ATTENTION)
+    return found
+
+
+def doubts_itself(utterance: Utterance) -> bool:
+    """Whether the model took the window for silence, or its own text for a failure at every temperature."""
+    return (
+        utterance.no_speech_probability > _NO_SPEECH
+        or utterance.average_log_probability < _IMPROBABLE_TEXT
+        or utterance.compression_ratio > REPETITIVE
+    )
+
+
+def is_anomalous(words: Sequence[Word]) -> bool:
+    """Whether words are so short, long or improbable as Whisper's own rule finds them in a hallucination."""
+    scores = [_anomaly(word) for word in words[:8]]
+    return bool(scores) and (sum(scores) >= 3 or sum(scores) + 0.01 >= len(scores))
+
+
+def _anomaly(word: Word) -> float:
+    seconds = word.end - word.start
+    return (
+        (1.0 if word.confidence < _IMPROBABLE_WORD else 0.0)
+        + max(0.0, _SHORTEST_WORD - seconds) * 15
+        + max(0.0, seconds - _LONGEST_WORD)
+    )
+
+
+def is_condemned(against: frozenset[Witness]) -> bool:
+    """Whether a word goes: on the word of two, one of whom listened to the sound."""
+    return len(against) >= 2 and not ACOUSTIC.isdisjoint(against)
+
+
+def is_doubtful(against: frozenset[Witness]) -> bool:
+    """Whether one who listened to the sound speaks against a word, and nobody else: a second hearing decides."""
+    return not is_condemned(against) and not ACOUSTIC.isdisjoint(against)
+
+
+def audible_parts(sound: Sound) -> tuple[Span, ...]:
+    """Return the parts of a stretch of sound that are worth hearing: all of it, but for long stretches of nothing.
+
+    Two witnesses have to agree on nothing: a level that never leaves the noise, and no voice, for longer than Whisper
+    hears at once. There the model can only invent, and takes long to do so.
+    """
+    something = (sound.levels.frames - sound.levels.noise >= _LOUDER_DB) | (sound.voice >= _VOICELESS)
+    places = np.flatnonzero(something) * FRAME_SECONDS
+    edges = np.concatenate([[-_AROUND_NOTHING], places, [sound.seconds + _AROUND_NOTHING]])
+    wide = np.flatnonzero(np.diff(edges) > _LONG_NOTHING + 2 * _AROUND_NOTHING)
+    nothing = [Span(float(edges[at]) + _AROUND_NOTHING, float(edges[at + 1]) - _AROUND_NOTHING) for at in wide]
+    return without(Span(0.0, sound.seconds), nothing)

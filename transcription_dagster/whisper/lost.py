@@ -1,0 +1,142 @@
+"""Finding what a speech model passed over: speech with no word near it is heard again, and marked if it stays so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from transcription_dagster.language.spelling import fold
+from transcription_dagster.model import Gap, RemovedSpeech, Word
+from transcription_dagster.whisper.evidence import doubts_itself, is_anomalous
+from transcription_dagster.whisper.loops import find_loops
+from transcription_dagster.whisper.sound import Sound
+from transcription_dagster.whisper.spans import Span, common, merged, without
+from transcription_dagster.whisper.utterances import Utterance, with_words
+
+#: So much speech without a word is a loss, in seconds; less is a breath, a filler or the word times' own error.
+_LEAST_SECONDS = 1.0
+#: So much is enough within reach of text that was removed, both in seconds.
+_LEAST_DISPLACED_SECONDS = 0.4
+_DISPLACED_SECONDS = 2.0
+#: A word answers for the speech so near to it.
+_NEAR_SECONDS = 0.3
+#: A long word answers for so much after its start and before its end; what lies between was not heard.
+_WORD_SECONDS = 1.0
+#: Pauses shorter than this belong to the speech around them.
+_PAUSE_SECONDS = 0.5
+#: How much sound around speech is heard with it.
+_AROUND_SECONDS = 0.3
+#: The words of lost speech may begin and end so far outside of it.
+_EDGE_SECONDS = 0.5
+
+#: Hears only the given spans, without the text before them.
+HearAgain = Callable[[Sequence[Span]], list[Utterance]]
+
+
+def with_lost_speech(
+    heard: list[Utterance], sound: Sound, hear_again: HearAgain, removed: Sequence[RemovedSpeech] = ()
+) -> tuple[list[Utterance], list[Gap]]:
+    """Return what was `heard` and what was passed over in a stretch of `sound`, and where still nothing was heard.
+
+    Near text that was `removed` less speech is enough: its words may have been said there and put in the wrong place.
+    """
+    near = merged(sorted(_widened(item, _DISPLACED_SECONDS, sound.seconds) for item in removed), gap=0.0)
+    certain = unheard(heard, sound)
+    spans = unheard(heard, sound, _LEAST_DISPLACED_SECONDS) if near else certain
+    lost = tuple(span for span in spans if span in certain or common(span, near))
+    if not lost:
+        return heard, []
+    again = hear_again(merged([_widened(span, _AROUND_SECONDS, sound.seconds) for span in lost], gap=0.01))
+    for span in lost:
+        heard = woven(heard, _credible(again, heard, span, sound))
+    return heard, [Gap(round(span.start, 2), round(span.end, 2)) for span in unheard(heard, sound)]
+
+
+def unheard(heard: Sequence[Utterance], sound: Sound, least: float = _LEAST_SECONDS) -> tuple[Span, ...]:
+    """Return the stretches with at least so many seconds of speech that no word is near to."""
+    answered = merged(sorted(_answers(word for utterance in heard for word in utterance.words)), gap=0.0)
+    left = [part for span in sound.speech for part in without(span, answered)]
+    stretches = merged(left, _PAUSE_SECONDS)
+    return tuple(span for span in stretches if sum(_inside(part, span) for part in left) >= least)
+
+
+def _answers(words: Iterable[Word]) -> Iterable[Span]:
+    for word in words:
+        if word.end - word.start <= 2 * _WORD_SECONDS:
+            yield Span(word.start - _NEAR_SECONDS, word.end + _NEAR_SECONDS)
+        else:
+            yield Span(word.start - _NEAR_SECONDS, word.start + _WORD_SECONDS)
+            yield Span(word.end - _WORD_SECONDS, word.end + _NEAR_SECONDS)
+
+
+def _inside(part: Span, span: Span) -> float:
+    return max(0.0, min(part.end, span.end) - max(part.start, span.start))
+
+
+def _widened(span: Span | RemovedSpeech, seconds: float, limit: float) -> Span:
+    return Span(max(0.0, span.start - seconds), min(limit, span.end + seconds))
+
+
+def _credible(again: Sequence[Utterance], heard: Sequence[Utterance], span: Span, sound: Sound) -> list[Utterance]:
+    """Return the words of a second hearing that belong to lost speech, if the model stands by them.
+
+    What comes in on the second hearing's word alone has to be above doubt: sure of itself, on voiced sound, no loop.
+    """
+    place = _widened(span, _EDGE_SECONDS, sound.seconds)
+    known = [
+        word for utterance in heard for word in utterance.words if word.start < place.end and word.end > place.start
+    ]
+    found = []
+    for utterance in again:
+        words = tuple(word for word in utterance.words if place.holds(_middle(word)) and not _is_known(word, known))
+        if not words or doubts_itself(utterance) or is_anomalous(words) or find_loops([word.text for word in words]):
+            continue
+        if not any(span.holds(_middle(word)) for word in words):
+            continue
+        voiced = sum(sound.voiced(word.start, word.end) for word in words)
+        if voiced >= sum(word.end - word.start for word in words) / 2:
+            found.append(with_words(utterance, words))
+    return found
+
+
+def _is_known(word: Word, known: Sequence[Word]) -> bool:
+    """Whether the first hearing has a word at that place already, or the same one beside it."""
+    for other in known:
+        if other.end - other.start <= 2 * _WORD_SECONDS and other.start <= _middle(word) <= other.end:
+            return True
+        near = word.start < other.end + _EDGE_SECONDS and word.end > other.start - _EDGE_SECONDS
+        if near and fold(other.text) == fold(word.text):
+            return True
+    return False
+
+
+def _middle(word: Word) -> float:
+    return (word.start + word.end) / 2
+
+
+def woven(heard: Sequence[Utterance], found: Sequence[Utterance]) -> list[Utterance]:
+    """Return both in the order of their words: an utterance that others fall into is cut there."""
+    parts: list[Utterance] = []
+    for utterance in heard:
+        cuts = sorted({other.start for other in found if utterance.start < other.start < utterance.end})
+        rest = utterance.words
+        for cut in cuts:
+            before = tuple(word for word in rest if word.start < cut)
+            parts += [with_words(utterance, before)] if before else []
+            rest = rest[len(before) :]
+        if len(rest) == len(utterance.words):
+            parts.append(utterance)
+        elif rest:
+            parts.append(with_words(utterance, rest))
+    return _apart(sorted([*parts, *found], key=lambda utterance: utterance.start))
+
+
+def _apart(heard: list[Utterance]) -> list[Utterance]:
+    """Return the utterances, the last word of each ended where the next one begins: it was drawn out over it."""
+    for number, (before, after) in enumerate(pairwise(heard)):
+        if before.words[-1].end > after.start:
+            last = before.words[-1]
+            cut = replace(last, end=max(last.start, after.start))
+            heard[number] = with_words(before, (*before.words[:-1], cut))
+    return heard

@@ -1,0 +1,110 @@
+"""How loud a recording is, moment by moment, against its own noise; and the same recording brought to one level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from transcription_dagster.audio.mixing import SAMPLE_RATE
+from transcription_dagster.whisper.spans import Span, common
+
+#: Samples in one frame: 32 ms, the step of the voice detector.
+FRAME = 512
+FRAME_SECONDS = FRAME / SAMPLE_RATE
+
+#: Root mean square of the smallest step of a 16-bit sample, in dBFS; digital silence counts as this.
+FLOOR_DBFS = -90.3
+
+#: A voice lasts so many frames.
+_LASTING_FRAMES = 3
+#: A recording's noise is at this percentile of its frames: even in dense speech a tenth of the time is pauses.
+_NOISE_PERCENTILE = 10
+#: Around a frame, this much of the recording decides how loud speech is there.
+_NEAR_SECONDS = 2.0
+#: Speech is brought up to this level, in dBFS, but the noise to no more than the other. Nothing is turned down.
+_SPEECH_DBFS = -23.0
+_NOISE_DBFS = -45.0
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The level of each frame of a stretch of sound."""
+
+    #: dBFS (root mean square), shape (frames,).
+    frames: np.ndarray
+    #: dBFS of the noise under it.
+    noise: float
+
+    def above_noise(self, start: float, end: float) -> float:
+        """Return by how many dB the loudest two frames in a row between two moments (s) exceed the noise."""
+        first, last = max(0, int(start / FRAME_SECONDS)), int(np.ceil(end / FRAME_SECONDS))
+        near = self.frames[first : max(last, first + 2)]
+        if near.size == 0:
+            return 0.0
+        pairs = np.minimum(near[:-1], near[1:]) if near.size > 1 else near
+        return float(pairs.max() - self.noise)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What can be told of a stretch of sound without understanding it; times in seconds from its start."""
+
+    levels: Levels
+    #: Probability that somebody speaks in each frame, shape (frames,).
+    voice: np.ndarray
+    #: Where somebody speaks, in order and apart.
+    speech: tuple[Span, ...]
+    seconds: float
+
+    def voice_between(self, start: float, end: float) -> float:
+        """Return the highest probability of voice, lasting three frames, between two moments; 0 outside of the sound.
+
+        A note or a click can look like a voice for one frame; no vowel is as short as two.
+        """
+        first, last = max(0, int(start / FRAME_SECONDS) - 1), int(np.ceil(end / FRAME_SECONDS)) + 1
+        near = self.voice[first:last]
+        if near.size < _LASTING_FRAMES:
+            return float(near.max(initial=0.0))
+        return float(np.minimum(np.minimum(near[:-2], near[1:-1]), near[2:]).max())
+
+    def voiced(self, start: float, end: float) -> float:
+        """Return for how many seconds somebody speaks between two moments."""
+        return sum(span.seconds for span in common(Span(start, end), self.speech))
+
+
+def levels_of(samples: np.ndarray) -> Levels:
+    """Measure float32 `samples` in [-1, 1]; the last frame may be a short one."""
+    frames = -(-samples.size // FRAME)
+    padded = np.zeros(frames * FRAME, np.float32)
+    padded[: samples.size] = samples
+    power = np.square(padded.reshape(frames, FRAME)).mean(axis=1)
+    dbfs = 10 * np.log10(np.maximum(power, 10 ** (FLOOR_DBFS / 10)))
+    noise = float(np.percentile(dbfs, _NOISE_PERCENTILE)) if frames else FLOOR_DBFS
+    return Levels(dbfs, noise)
+
+
+def levelled(samples: np.ndarray, levels: Levels) -> np.ndarray:
+    """Return `samples` with quiet speech brought up, for a detector that expects speech at a usual level."""
+    if samples.size == 0:
+        return samples
+    gain = np.minimum(_SPEECH_DBFS - _loudest_near(levels.frames), _NOISE_DBFS - levels.noise)
+    gain = np.maximum(gain, 0.0)
+    if not gain.any():
+        return samples
+    centres = np.arange(gain.size) * FRAME + FRAME / 2
+    factors = 10 ** (np.interp(np.arange(samples.size), centres, gain).astype(np.float32) / 20)
+    return np.clip(samples * factors, -1.0, 1.0)
+
+
+def _loudest_near(frames: np.ndarray) -> np.ndarray:
+    """Return, for each frame, the level of the loudest one near it."""
+    reach = round(_NEAR_SECONDS / FRAME_SECONDS)
+    padded = np.pad(frames, reach, constant_values=-np.inf)
+    # The maximum over a window is that over two overlapping windows of a power of two: a few passes for any width.
+    width, step, loudest = 2 * reach + 1, 1, padded
+    while 2 * step <= width:
+        loudest = np.maximum(loudest[:-step], loudest[step:])
+        step *= 2
+    rest = width - step
+    return np.maximum(loudest[: loudest.size - rest], loudest[rest:]) if rest else loudest

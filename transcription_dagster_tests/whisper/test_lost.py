@@ -1,0 +1,123 @@
+"""What a model passes over: where it is looked for, what of a second hearing comes in, and what stays a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transcription_dagster.model import Gap, RemovedSpeech
+from transcription_dagster.whisper.lost import unheard, with_lost_speech, woven
+from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.utterances import Utterance
+from transcription_dagster_tests.whisper.helpers import said, sounding
+from transcription_dagster_tests.whisper.test_hallucinations import texts
+
+FIRST, LAST = said("good evening", 0, 1), said("and good night", 8, 9.5)
+#: Somebody speaks between the two.
+TALK = sounding(10, voice=[Span(0, 1), Span(3, 6), Span(8, 9.5)])
+
+
+class Ear:
+    """Stands for the model's second hearing."""
+
+    def __init__(self, *utterances: Utterance) -> None:
+        self.utterances = list(utterances)
+        self.clips: list[Span] | None = None
+
+    def __call__(self, clips: Sequence[Span]) -> list[Utterance]:
+        self.clips = list(clips)
+        return self.utterances
+
+
+def test_speech_with_words_all_over_it_is_not_heard_again():
+    ear = Ear()
+    heard = [FIRST, said("the bus leaves at nine", 3, 6), LAST]
+    assert with_lost_speech(heard, TALK, ear) == (heard, [])
+    assert ear.clips is None
+
+
+def test_speech_without_a_word_is_heard_again_and_comes_in_at_its_place():
+    ear = Ear(said("the bus leaves at nine", 3, 6))
+    heard, gaps = with_lost_speech([FIRST, LAST], TALK, ear)
+    assert texts(heard) == ["good evening", "the bus leaves at nine", "and good night"]
+    assert gaps == []
+    assert ear.clips == [Span(2.7, 6.3)]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        [],
+        [replace(said("the bus leaves at nine", 3, 6), no_speech_probability=0.9)],
+        [replace(said("the bus leaves at nine", 3, 6), average_log_probability=-1.4)],
+        [said("thank you for listening " * 5, 3, 6)],
+        [said("the bus", 6.6, 7.4)],
+        [said("the bus leaves at nine", 3, 3.1)],
+    ],
+    ids=["nothing", "silence", "improbable", "a loop", "elsewhere", "no time"],
+)
+def test_what_is_not_above_doubt_stays_out_and_the_gap_is_marked(again):
+    heard, gaps = with_lost_speech([FIRST, LAST], TALK, Ear(*again))
+    assert heard == [FIRST, LAST]
+    assert gaps == [Gap(3, 6)]
+
+
+def test_words_that_the_first_hearing_has_do_not_come_in_twice():
+    ear = Ear(said("evening the bus leaves at nine and", 2.6, 8.3))
+    heard, _ = with_lost_speech([said("good evening", 0, 2.9), said("and good night", 7, 9.5)], TALK, ear)
+    assert " ".join(texts(heard)).split().count("evening") == 1
+
+
+@pytest.mark.parametrize(
+    ("voice", "lost"),
+    [
+        ([], []),
+        ([Span(3, 3.9)], []),
+        ([Span(3, 4.2)], [Span(3, 4.2)]),
+        ([Span(3, 3.6), Span(4, 4.6)], [Span(3, 4.6)]),
+        ([Span(3, 3.6), Span(5, 5.6)], []),
+        ([Span(0, 3)], [Span(1.3, 3)]),
+    ],
+    ids=["nobody", "a breath", "a sentence", "with a pause", "two breaths", "after a word"],
+)
+def test_a_loss_is_a_second_of_speech_that_no_word_is_near_to(voice, lost):
+    assert list(unheard([FIRST], sounding(10, voice=voice))) == lost
+
+
+def test_a_word_drawn_out_over_a_sentence_does_not_answer_for_it():
+    drawn_out = [said("good", 0, 1), said("evening", 1, 9)]
+    assert unheard(drawn_out, sounding(10, voice=[Span(0, 9)])) == (Span(2, 8),)
+
+
+def test_near_text_that_was_removed_less_speech_is_heard_again():
+    sound = sounding(10, voice=[Span(0, 1), Span(3, 3.6)])
+    again = said("for listening", 3, 3.6)
+    removed = [RemovedSpeech(4.5, 5.5, "for listening", "nobody speaks here")]
+    assert with_lost_speech([FIRST], sound, Ear(again)) == ([FIRST], [])
+    heard, _ = with_lost_speech([FIRST], sound, Ear(again), removed)
+    assert texts(heard) == ["good evening", "for listening"]
+
+
+def test_an_utterance_is_cut_where_lost_speech_falls_into_it():
+    around = said("one two three four", 0, 8)
+    assert texts(woven([around], [said("and a half", 4.5, 5)])) == ["one two three", "and a half", "four"]
+
+
+utterances = st.lists(st.tuples(st.floats(0, 50), st.floats(0.1, 8)), max_size=5)
+
+
+@given(heard=utterances, found=utterances)
+def test_whatever_comes_together_no_word_is_lost_and_starts_go_forward(heard, found):
+    first = sorted((said("a b c", start, start + seconds) for start, seconds in heard), key=lambda one: one.start)
+    first = [one for one, after in pairwise([*first, said("x", 99, 100)]) if one.end <= after.start]
+    second = [said("d e", start, start + seconds) for start, seconds in found]
+    whole = woven(first, second)
+    count = sum(len(one.words) for one in [*first, *second])
+    assert sum(len(one.words) for one in whole) == count
+    assert [one.start for one in whole] == sorted(one.start for one in whole)
+    assert all(before.end <= after.start or before.words[-1].start >= after.start for before, after in pairwise(whole))
