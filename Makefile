@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo up check test chaos lint style format bench constraints clean
+.PHONY: demo up check test coverage chaos lint style format bench docs hooks constraints clean
 
 demo: $(VENV)/.installed
 	$(BIN)/transcription demo $(ARGS)
@@ -18,6 +18,10 @@ check: style
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest --numprocesses 3 $(ARGS)
+
+# As `make test`, with what it covers: a table of lines and branches, and htmlcov/index.html. Processes that tests start count.
+coverage: $(VENV)/.installed-dev
+	$(BIN)/pytest --numprocesses 3 --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 # Kills workers, stops Postgres and terminates runs while 60 recordings are done; some minutes. ARGS as --seed 2.
 chaos: $(VENV)/.installed-dev
@@ -40,6 +44,15 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
 
+# The site, in build/site; every link and reference has to be right.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m scripts.settings_reference
+	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
+# Style at each commit, types at each push.
+hooks: $(VENV)/.installed-dev
+	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
+
 # After a change of the dependencies in pyproject.toml: install them, test them, and pin what was tested.
 constraints: $(VENV)/.installed-dev
 	{ grep '^#' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
@@ -47,7 +60,7 @@ constraints: $(VENV)/.installed-dev
 	touch $(VENV)/.installed $(VENV)/.installed-dev
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build htmlcov .coverage* *.egg-info
 
 $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)

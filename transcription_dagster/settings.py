@@ -189,7 +189,9 @@ class Settings(BaseSettings):
         default="local", description="Who analyses the language: libraries in the process, or AWS Comprehend."
     )
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe messages that processes write to their logs."
+    )
 
     @field_validator("home", "scratch")
     @classmethod

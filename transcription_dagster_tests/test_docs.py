@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from scripts import settings_reference
 from transcription_dagster.cli.main import transcription
-from transcription_dagster.settings import Settings
+from transcription_dagster.settings import Settings, variable_name
 from transcription_dagster.sources import worklists
 from transcription_dagster.vocabulary.corrections import read_vocabulary
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(r"\bTRANSCRIPTION_[A-Z0-9_]*[A-Z0-9]\b(?!…)")
 
@@ -86,3 +90,36 @@ def test_the_settings_that_are_named_exist() -> None:
     known = {f"TRANSCRIPTION_{name.upper()}" for name in Settings.model_fields}
     named = {name for page in PAGES for name in _SETTING.findall(page.read_text("utf-8"))}
     assert named - known <= set(), named - known
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text("utf-8")], ids=str)
+def test_a_pages_examples_in_python_give_what_they_say(page: Path) -> None:
+    blocks = [body for kind, body in _BLOCK.findall(page.read_text("utf-8")) if kind == "python"]
+    values: dict[str, object] = {}
+    for body in blocks:
+        if ">>>" not in body:
+            exec(body, values)
+            continue
+        example = doctest.DocTestParser().get_doctest(body, values, page.name, str(page), 0)
+        runner = doctest.DocTestRunner(verbose=False)
+        assert runner.run(example, clear_globs=False).failed == 0, body
+        values.update(example.globs)
+
+
+def test_the_reference_of_settings_is_that_of_the_program() -> None:
+    assert settings_reference.PAGE.read_text("utf-8") == settings_reference.page(), "run `make docs`"
+
+
+def test_every_setting_is_explained() -> None:
+    page = settings_reference.page()
+    rows = {row.split("`")[1]: row.split(" | ")[-1].rstrip(" |") for row in page.splitlines() if row.startswith("| `")}
+    assert set(rows) == {variable_name(name) for name in Settings.model_fields}
+    assert [name for name, meaning in rows.items() if not meaning] == []
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_broken_link(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "site" / "from-scripts" / "index.html").is_file()

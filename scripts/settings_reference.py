@@ -1,0 +1,89 @@
+"""Write docs/settings.md from `settings.py`: `python -m scripts.settings_reference`. A test compares the two."""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+
+from transcription_dagster import settings as module
+from transcription_dagster.settings import Settings, variable_name
+from transcription_dagster.shared_settings import SCOPES
+
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+
+_HEAD = """# Settings
+
+<!-- Written by `make docs` from transcription_dagster/settings.py; do not edit. -->
+
+Every setting is an environment variable, or a line in the file `.env` of the folder that the program starts in; the
+environment wins. `.env.example` in the repository has them all to copy. Credentials of Anthropic and AWS keep the names
+that their own libraries read (`ANTHROPIC_API_KEY`, `AWS_ACCESS_KEY_ID`, …).
+
+| class | who decides |
+| --- | --- |
+| shared | All machines together: the value is in the database, where `transcription up` writes it |
+| machine | Each machine for itself |
+| secret | Each machine for itself; no log, error or page shows the value |
+"""
+
+
+def page() -> str:
+    """Return the reference as Markdown, in the sections and the order of `settings.py`."""
+    parts = [_HEAD]
+    for title, names in _sections():
+        rows = [_row(name, Settings.model_fields[name]) for name in names]
+        parts.append(
+            "\n".join([f"## {title}\n", "| variable | default | class | meaning |", "| --- " * 4 + "|", *rows, ""])
+        )
+    return "\n".join(parts)
+
+
+def _sections() -> Iterator[tuple[str, list[str]]]:
+    """Give each section's title and the fields below it, by the comments `# --- title` in the class."""
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    marks = re.finditer(r"^    (?:# --- (?P<title>.+)|(?P<name>\w+): )", source, re.MULTILINE)
+    title, names = "", []
+    for mark in marks:
+        if mark["title"]:
+            if names:
+                yield title, names
+            title, names = mark["title"][0].upper() + mark["title"][1:], []
+        elif mark["name"] in Settings.model_fields:
+            names.append(mark["name"])
+    yield title, names
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    choices = _choices(field.annotation)
+    meaning = (field.description or "").replace("|", "\\|")
+    if choices:
+        meaning = f"{meaning} One of {', '.join(f'`{choice}`' for choice in choices)}.".strip()
+    return f"| `{variable_name(name)}` | {_default(field)} | {SCOPES[name].value} | {meaning} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "`~/.transcription`"
+    if field.default is None or field.default == ():
+        return ""
+    value = field.default
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _choices(annotation: object) -> list[str]:
+    """Return the texts that a setting is limited to, if it is."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return [str(value) for value in typing.get_args(annotation)]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [choice for part in typing.get_args(annotation) for choice in _choices(part)]
+    return []
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
