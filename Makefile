@@ -47,7 +47,7 @@ bench: $(VENV)/.installed-dev
 # The site, in build/site; every link and reference has to be right.
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m scripts.settings_reference
-	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	$(BIN)/mkdocs build --strict --site-dir build/site
 
 # Style at each commit, types at each push.
 hooks: $(VENV)/.installed-dev
