@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import Whisper
 
 from transcription_dagster.errors import OutOfMemory, TranscriptionAborted
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.whisper.blocks import Block
+from transcription_dagster.whisper.decoder import Decoder
+from transcription_dagster.whisper.decoding_loop import LoopOptions, answered, transcription
 from transcription_dagster.whisper.device_errors import device_errors
-from transcription_dagster.whisper.spans import Span, common
+from transcription_dagster.whisper.requests import Align, Decode, Detect
+from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.utterances import Utterance, utterances
-from transcription_dagster.whisper.window_hooks import Stalled, forget_left_over_hooks, watched
 
 _log = logging.getLogger(__name__)
-
-#: How much is skipped where Whisper goes in circles.
-_SKIPPED_SECONDS = 1.0
 
 #: The parts of a block that a pass goes over; None: all of it, in one.
 Clips = Sequence[Span] | None
@@ -107,40 +107,37 @@ class Hearing:
                 _log.warning("%s; trying once more, greedy and with the spectrogram off the device", error)
                 self._sparing = True
             # Only here, outside of the handler, is the traceback gone that kept the tensors alive.
-            forget_left_over_hooks(self._model)
             gc.collect()
             torch.cuda.empty_cache()
         return self._run(block, clips, changes)
 
     def _run(self, block: Block, clips: Clips, changes: dict[str, Any]) -> list[Utterance]:
-        """Run one pass; where Whisper goes in circles, go on behind that place."""
-        found: list[Utterance] = []
-        while True:
-            try:
-                return found + utterances(self._transcribe(block, clips, changes)["segments"])
-            except Stalled as stalled:
-                _log.warning("%s: going on %.0f s later", stalled, _SKIPPED_SECONDS)
-                found += utterances(stalled.segments)
-                clips = common(
-                    Span(stalled.start + _SKIPPED_SECONDS, block.seconds), clips or [Span(0.0, block.seconds)]
-                )
-            if not clips:
-                return found
+        """Run one pass."""
+        used = self.options_used() | changes
+        options = LoopOptions(
+            language=used["language"],
+            temperatures=used["temperature"],
+            beam_size=used["beam_size"],
+            condition_on_previous_text=used["condition_on_previous_text"],
+            initial_prompt=used["initial_prompt"],
+            clips=clips,
+        )
+        decoder = Decoder(self._model)
 
-    def _transcribe(self, block: Block, clips: Clips, changes: dict[str, Any]) -> dict[str, Any]:
-        parameters = self.options_used() | changes
-        if clips is not None:
-            parameters["clip_timestamps"] = [time for clip in clips for time in (clip.start, clip.end)]
-        samples: Any = block.samples
+        def answer(request: Decode | Align | Detect) -> object:
+            if isinstance(request, Decode):
+                self._at_window(block.offset + request.window.start_seconds)
+            return decoder.answer(request)
+
         # Above temperature 0 Whisper samples: the same recording shall give the same words again.
         torch.manual_seed(0)
-        with (
-            device_errors(),
-            watched(self._model, len(parameters["temperature"]), lambda start: self._at_window(block.offset + start)),
-        ):
-            if self._on_gpu and not self._sparing:
-                samples = torch.from_numpy(samples).to(self._model.device)
-            return self._model.transcribe(samples, **parameters)
+        with device_errors():
+            loop = transcription(self._spectrogram(block), decoder.vocabulary, options)
+            return utterances(answered(loop, answer))
+
+    def _spectrogram(self, block: Block) -> torch.Tensor:
+        device = None if self._sparing else self._model.device
+        return log_mel_spectrogram(block.samples, self._model.dims.n_mels, padding=N_SAMPLES, device=device)
 
     def _at_window(self, seconds: float) -> None:
         if self._should_stop():

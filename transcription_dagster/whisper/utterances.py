@@ -1,19 +1,19 @@
-"""Whisper's dictionaries as the program's own values."""
+"""Segments as they are decoded, as the program's own values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from whisper.audio import FRAMES_PER_SECOND
 
 from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Segment, Word
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.whisper.segments import DecodedSegment, TimedWord
 
 #: No token is more than a word, except in scripts without spaces, where a word is a character of up to 4 tokens.
 _PROMPT_WORDS = 223
-
-#: Seconds between two columns of Whisper's spectrogram, the unit of its `seek`.
-SECONDS_PER_FRAME = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +49,34 @@ def with_words(utterance: Utterance, words: tuple[Word, ...]) -> Utterance:
     return replace(utterance, words=words, start=words[0].start, end=words[-1].end)
 
 
-def utterances(segments: Iterable[Mapping[str, Any]]) -> list[Utterance]:
-    """Return Whisper's segments that hold words."""
+def utterances(segments: Iterable[DecodedSegment]) -> list[Utterance]:
+    """Return the segments that hold words."""
     found = []
     for segment in segments:
-        words = tuple(_word(word) for word in segment["words"] if word["word"].strip())
+        words = tuple(_word(word) for word in segment.words if word.text.strip())
         if words:
             found.append(
                 Utterance(
-                    start=float(segment["start"]),
-                    end=float(segment["end"]),
+                    start=segment.start,
+                    end=segment.end,
                     words=words,
-                    window=segment["seek"] * SECONDS_PER_FRAME,
-                    average_log_probability=float(segment["avg_logprob"]),
-                    compression_ratio=float(segment["compression_ratio"]),
-                    no_speech_probability=float(segment["no_speech_prob"]),
-                    temperature=float(segment["temperature"]),
+                    window=segment.window / FRAMES_PER_SECOND,
+                    average_log_probability=segment.decoded.average_log_probability,
+                    compression_ratio=segment.decoded.compression_ratio,
+                    no_speech_probability=segment.decoded.no_speech_probability,
+                    temperature=segment.decoded.temperature,
                 )
             )
     return found
 
 
-def _word(word: Mapping[str, Any]) -> Word:
+def _word(word: TimedWord) -> Word:
     return Word(
-        text=word["word"].strip(),
-        start=float(word["start"]),
-        end=float(word["end"]),
-        confidence=float(word["probability"]),
-        glued=not word["word"][0].isspace(),
+        text=word.text.strip(),
+        start=word.start,
+        end=word.end,
+        confidence=word.probability,
+        glued=not word.text[0].isspace(),
     )
 
 

@@ -1,4 +1,4 @@
-"""A pass over a block: running out of memory once, and Whisper going in circles."""
+"""A pass over a block: its clips, and running out of memory once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import pytest
 import torch
 import whisper
-from whisper.decoding import DecodingResult
 
 from transcription_dagster.errors import DeviceBroken, OutOfMemory
 from transcription_dagster.model import SpeechOptions
@@ -112,49 +111,6 @@ def test_a_mistake_in_the_program_is_not_called_a_device_error(model, block):
         pytest.raises(RuntimeError, match="shapes do not match"),
     ):
         hearing_of(model).hear(block, None, Listening("en"))
-
-
-@contextmanager
-def going_in_circles(model, until: float) -> Iterator[None]:
-    """Make every window that starts before `until` seconds end where it starts."""
-    original = model.decode
-    tokenizer = whisper.tokenizer.get_tokenizer(False)
-    begin = tokenizer.timestamp_begin
-    circle = [begin, begin]
-    seen: list[torch.Tensor] = []
-
-    def decode(window: torch.Tensor, options: whisper.DecodingOptions):
-        result = original(window, options)
-        seen.append(window)
-        if len(seen) > 40:
-            raise AssertionError("it goes round for ever")
-        if until > 0 and not stop_circling(seen):
-            return DecodingResult(
-                audio_features=result.audio_features, language="en", tokens=circle, avg_logprob=-0.1, temperature=0.0
-            )
-        return result
-
-    def stop_circling(windows: list[torch.Tensor]) -> bool:
-        return not torch.equal(windows[0], windows[-1])
-
-    model.decode = decode
-    try:
-        yield
-    finally:
-        del model.decode
-
-
-def test_whisper_going_in_circles_is_brought_past_the_place(model, block):
-    with going_in_circles(model, until=1):
-        heard = hearing_of(model).hear(block, None, Listening("en"))
-    assert text(heard).endswith("Thank you for listening.")
-    assert min(utterance.window for utterance in heard) == 1.0
-
-
-def test_going_in_circles_at_the_very_end_ends_it(model, recordings):
-    samples = recordings["wav"].samples[:8000]
-    with going_in_circles(model, until=1):
-        assert hearing_of(model).hear(Block(0.0, samples), None, Listening("en")) == []
 
 
 def test_what_is_heard_again_lies_in_the_clips(model, block):

@@ -1,27 +1,32 @@
-"""Whisper's dictionaries as values."""
+"""Segments as they are decoded, as values."""
 
 from __future__ import annotations
 
 import pytest
 
 from transcription_dagster.model import RemovedSpeech
+from transcription_dagster.whisper.requests import Decoded
+from transcription_dagster.whisper.segments import DecodedSegment, TimedWord
 from transcription_dagster.whisper.utterances import numbered, shifted, tail_of_text, utterances
 from transcription_dagster_tests.whisper.helpers import said
 
 
-def segment(*words: str, seek: int = 0, **changes: object) -> dict[str, object]:
-    return {
-        "seek": seek,
-        "start": 1.0,
-        "end": 2.0,
-        "avg_logprob": -0.1,
-        "compression_ratio": 1.1,
-        "no_speech_prob": 0.2,
-        "temperature": 0.0,
-        "words": [
-            {"word": word, "start": float(n), "end": n + 0.5, "probability": 0.9} for n, word in enumerate(words)
-        ],
-    } | changes
+def segment(*words: str, window: int = 0) -> DecodedSegment:
+    return DecodedSegment(
+        start=1.0,
+        end=2.0,
+        text="".join(words),
+        tokens=(),
+        window=window,
+        decoded=Decoded(
+            tokens=(),
+            average_log_probability=-0.1,
+            no_speech_probability=0.2,
+            compression_ratio=1.1,
+            temperature=0.0,
+        ),
+        words=tuple(TimedWord(word, float(n), n + 0.5, 0.9) for n, word in enumerate(words)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,7 +45,7 @@ def test_a_word_without_a_space_before_it_is_glued(words, texts, glued):
 
 def test_a_segment_without_words_is_left_out():
     assert [
-        heard.window for heard in utterances([segment(seek=0), segment(" a", seek=300), segment(" ", seek=500)])
+        heard.window for heard in utterances([segment(window=0), segment(" a", window=300), segment(" ", window=500)])
     ] == [3.0]
 
 

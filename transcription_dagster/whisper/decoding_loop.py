@@ -1,0 +1,194 @@
+"""Whisper's way through a recording: window after window, each decoded, cut into segments, its words timed.
+
+The segments are those of openai-whisper's `model.transcribe` with `word_timestamps=True`. The loop never touches the
+model: it yields a request wherever it needs one, so that whoever runs it decides when, where and beside what else the
+work is done, and sees at every request how far it has come.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+from torch.nn.functional import pad
+from whisper.audio import FRAMES_PER_SECOND, N_FRAMES
+from whisper.tokenizer import Tokenizer, get_tokenizer
+
+from transcription_dagster.whisper.requests import Align, Decode, Decoded, Detect, Requests, Result, Window
+from transcription_dagster.whisper.segments import DecodedSegment, cleared_if_empty, end_of_speech, split
+from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.word_times import with_word_times
+
+_log = logging.getLogger(__name__)
+
+#: A text is decoded again at the next temperature if it repeats itself more, or if it is less likely.
+_MOST_COMPRESSION = 2.4
+_LEAST_LOG_PROBABILITY = -1.0
+#: An unlikely text in a window that more likely holds no speech is taken for silence.
+_SILENCE_PROBABILITY = 0.6
+#: Text sampled above this temperature is not shown to the next window.
+_MOST_TEMPERATURE_OF_PROMPTS = 0.5
+
+#: Decoding resumes where the last word ends, which can be where the window begins. After so many rounds it goes on
+#: this much later.
+_MOST_ROUNDS = 3
+_SKIPPED_FRAMES = FRAMES_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Which of Whisper's vocabularies a model has."""
+
+    multilingual: bool
+    languages: int
+
+    def tokenizer(self, language: str) -> Tokenizer:
+        return get_tokenizer(self.multilingual, num_languages=self.languages, language=language, task="transcribe")
+
+
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """How a recording is decoded; the meaning is that of the parameters of `model.transcribe`."""
+
+    #: Whisper's code; None: detected in the first 30 s.
+    language: str | None
+    #: Tried in turn while the text of a window looks wrong.
+    temperatures: tuple[float, ...]
+    beam_size: int | None
+    #: Show each window the text before it.
+    condition_on_previous_text: bool
+    #: Shown to the first window.
+    initial_prompt: str | None
+    #: The parts to decode, in order; None: everything.
+    clips: Sequence[Span] | None = None
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What one window leaves to the next."""
+
+    #: Tokens of the initial prompt and of all text.
+    text: list[int]
+    #: Where in `text` the prompt of the next window begins.
+    prompt_from: int = 0
+    #: Where the last word ends, in seconds.
+    speech_end: float = 0.0
+    segments: list[DecodedSegment] = field(default_factory=list)
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        return tuple(self.text[self.prompt_from :])
+
+    def add(self, segments: Sequence[DecodedSegment], *, show_to_next: bool) -> None:
+        self.segments += segments
+        self.text += [token for segment in segments for token in segment.tokens]
+        if not show_to_next:
+            self.prompt_from = len(self.text)
+
+    def forget_window(self, start: int) -> None:
+        """Drop what was decoded in the window at frame `start`, and show none of it to the next one."""
+        self.segments = [segment for segment in self.segments if segment.window != start]
+        self.prompt_from = len(self.text)
+
+
+def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOptions) -> Requests[list[DecodedSegment]]:
+    """Transcribe a log-mel spectrogram of shape (mels, frames) whose last 3000 frames are padding.
+
+    A clip that reaches past the audio ends with it. Where the decoding returns to the same place again and again, what
+    it gave is dropped and it goes on a second later.
+    """
+    language = options.language
+    if language is None:
+        language = (yield Detect(Window(0, N_FRAMES, spectrogram[:, :N_FRAMES]))) if vocabulary.multilingual else "en"
+    tokenizer = vocabulary.tokenizer(language)
+    prompt = options.initial_prompt
+    heard = _Heard([] if prompt is None else tokenizer.encode(" " + prompt.strip()))
+    for start, stop in _clips(options.clips, spectrogram.shape[-1] - N_FRAMES):
+        seek, rounds = start, 0
+        while seek < stop:
+            resume = yield from _transcribe_window(_cut(spectrogram, seek, stop), tokenizer, options, heard)
+            rounds = rounds + 1 if resume == seek else 0
+            if rounds == _MOST_ROUNDS:
+                _log.warning("Whisper does not get past %.2f s and skips a second", seek / FRAMES_PER_SECOND)
+                heard.forget_window(seek)
+                resume, rounds = seek + _SKIPPED_FRAMES, 0
+            seek = resume
+    return heard.segments
+
+
+def answered(requests: Requests[Result], answer: Callable[[Decode | Align | Detect], object]) -> Result:
+    """Run a computation to its end, each of its requests answered in turn."""
+    reply: object = None
+    while True:
+        try:
+            request = requests.send(reply)
+        except StopIteration as end:
+            return end.value
+        reply = answer(request)
+
+
+def _clips(clips: Sequence[Span] | None, frames: int) -> Iterator[tuple[int, int]]:
+    """Yield the frames at which the clips start and stop."""
+    if clips is None:
+        yield 0, frames
+        return
+    for clip in clips:
+        yield round(clip.start * FRAMES_PER_SECOND), min(frames, round(clip.end * FRAMES_PER_SECOND))
+
+
+def _cut(spectrogram: Tensor, start: int, stop: int) -> Window:
+    """Return the window from a frame on; what it holds ends at `stop` at the latest."""
+    frames = min(N_FRAMES, stop - start)
+    return Window(start, frames, pad(spectrogram[:, start : start + frames], (0, N_FRAMES - frames)))
+
+
+def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOptions, heard: _Heard) -> Requests[int]:
+    """Add what is said in a window to what was heard before; return the frame at which the next one begins."""
+    decoded = yield from _decode_with_fallback(window, tokenizer, options, heard.prompt)
+    if _is_silence(decoded):
+        return window.stop
+    found = split(decoded, window, tokenizer)
+    text = tuple(token for segment in found.segments for token in segment.tokens if token < tokenizer.eot)
+    segments = with_word_times(
+        found.segments,
+        (yield Align(window, tokenizer, text)) if text else [],
+        tokenizer,
+        offset=window.start_seconds,
+        speech_end=heard.speech_end,
+    )
+    heard.speech_end = end_of_speech(segments)
+    trusted = decoded.temperature <= _MOST_TEMPERATURE_OF_PROMPTS
+    heard.add(
+        [cleared_if_empty(segment) for segment in segments],
+        show_to_next=trusted and options.condition_on_previous_text,
+    )
+    if found.closed or heard.speech_end <= window.start_seconds:
+        return found.resume
+    return round(heard.speech_end * FRAMES_PER_SECOND)
+
+
+def _decode_with_fallback(
+    window: Window, tokenizer: Tokenizer, options: LoopOptions, prompt: tuple[int, ...]
+) -> Requests[Decoded]:
+    """Decode a window at one temperature after the other until the text looks right; the last one stands."""
+    first, *others = options.temperatures
+    decoded: Decoded = yield Decode(window, tokenizer, prompt, first, options.beam_size)
+    for temperature in others:
+        if not _looks_wrong(decoded):
+            break
+        decoded = yield Decode(window, tokenizer, prompt, temperature, options.beam_size)
+    return decoded
+
+
+def _looks_wrong(decoded: Decoded) -> bool:
+    unlikely = decoded.average_log_probability < _LEAST_LOG_PROBABILITY
+    if unlikely and decoded.no_speech_probability > _SILENCE_PROBABILITY:
+        return False
+    return unlikely or decoded.compression_ratio > _MOST_COMPRESSION
+
+
+def _is_silence(decoded: Decoded) -> bool:
+    likely = decoded.average_log_probability > _LEAST_LOG_PROBABILITY
+    return decoded.no_speech_probability > _SILENCE_PROBABILITY and not likely

@@ -1,0 +1,96 @@
+"""The segments of a decoded window: a text between two timestamps each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from whisper.tokenizer import Tokenizer
+
+from transcription_dagster.whisper.requests import Decoded, Window
+
+#: Step of Whisper's timestamps.
+SECONDS_PER_TIMESTAMP = 0.02
+_FRAMES_PER_TIMESTAMP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """A word with its times in seconds."""
+
+    #: With the space before it, if it has one.
+    text: str
+    start: float
+    end: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedSegment:
+    """A segment with its times in seconds."""
+
+    start: float
+    end: float
+    text: str
+    #: With its timestamps.
+    tokens: tuple[int, ...]
+    #: The frame at which its window begins, and what was decoded there.
+    window: int
+    decoded: Decoded
+    words: tuple[TimedWord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A window's tokens as segments, and where decoding goes on."""
+
+    segments: list[DecodedSegment]
+    #: A frame of the spectrogram.
+    resume: int
+    #: The last timestamp closes the speech of the window: nothing is left for the next one to repeat.
+    closed: bool
+
+
+def split(decoded: Decoded, window: Window, tokenizer: Tokenizer) -> Split:
+    """Cut a window's tokens between every two timestamps in a row.
+
+    Text after the last pair is dropped, and decoded again as the start of the next window, unless a timestamp closes
+    it. Without a pair, the window is one segment.
+    """
+    tokens, first = decoded.tokens, tokenizer.timestamp_begin
+
+    def segment(part: tuple[int, ...], start: float, end: float) -> DecodedSegment:
+        text = tokenizer.decode([token for token in part if token < tokenizer.eot])
+        return DecodedSegment(
+            window.start_seconds + start, window.start_seconds + end, text, part, window.start, decoded
+        )
+
+    stamps = [token - first if token >= first else None for token in tokens]
+    closed = len(stamps) > 1 and stamps[-2] is None and stamps[-1] is not None
+    cuts = [place + 1 for place, (one, other) in enumerate(pairwise(stamps)) if None not in (one, other)]
+    if not cuts:
+        last = next((stamp for stamp in reversed(stamps) if stamp is not None), 0)
+        seconds = last * SECONDS_PER_TIMESTAMP if last else window.seconds
+        return Split([segment(tokens, 0.0, seconds)], window.stop, closed)
+    if closed:
+        cuts.append(len(tokens))
+    parts = [tokens[start:stop] for start, stop in pairwise([0, *cuts])]
+    segments = [
+        segment(part, (part[0] - first) * SECONDS_PER_TIMESTAMP, (part[-1] - first) * SECONDS_PER_TIMESTAMP)
+        for part in parts
+    ]
+    heard = window.frames if closed else (parts[-1][-1] - first) * _FRAMES_PER_TIMESTAMP
+    return Split(segments, window.start + heard, closed)
+
+
+def end_of_speech(segments: Sequence[DecodedSegment]) -> float:
+    """Return where the last word ends, or the last segment if there are no words."""
+    return next((words[-1].end for segment in reversed(segments) if (words := segment.words)), segments[-1].end)
+
+
+def cleared_if_empty(segment: DecodedSegment) -> DecodedSegment:
+    """Return a segment without its tokens and words if it takes no time or holds no text."""
+    if segment.start != segment.end and segment.text.strip():
+        return segment
+    return replace(segment, text="", tokens=(), words=())
