@@ -17,7 +17,7 @@ from scripts import settings_reference
 from transcription_dagster.cli.main import transcription
 from transcription_dagster.settings import Settings, variable_name
 from transcription_dagster.sources import worklists
-from transcription_dagster.vocabulary.corrections import read_vocabulary
+from transcription_dagster.vocabulary.corrections import problems, read_vocabulary
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -74,7 +74,9 @@ def test_a_command_is_one_that_the_program_takes(
 @pytest.mark.parametrize("example", blocks("yaml"))
 def test_a_vocabulary_is_read(example: str, tmp_path: Path) -> None:
     (tmp_path / "example.yaml").write_text(example, encoding="utf-8")
-    assert read_vocabulary(tmp_path / "example.yaml")
+    terms = read_vocabulary(tmp_path / "example.yaml")
+    assert terms
+    assert problems(terms) == []
 
 
 @pytest.mark.parametrize("example", blocks("json"))

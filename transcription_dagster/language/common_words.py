@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from itertools import pairwise
 
 from wordfreq import get_frequency_dict
 
@@ -15,6 +16,8 @@ _OTHERS = ("ru", "uk", "el", "ar", "he", "hi", "fa", "ja", "zh", "ko")
 ORDINARY = 2.0
 #: From here on a word is everyday speech: once in ten thousand words.
 EVERYDAY = 5.0
+#: The words of an ordinary phrase: each at least this frequent, and so frequent on average.
+_PHRASE_WORD, _PHRASE_AVERAGE = 3.0, 4.0
 
 
 @lru_cache(maxsize=65536)
@@ -28,6 +31,29 @@ def is_common(words: Sequence[str]) -> bool:
     return bool(words) and any(
         all(_frequency(word, language) >= EVERYDAY for word in words) for language in _languages(words[0])
     )
+
+
+def is_ordinary_phrase(words: Sequence[str]) -> bool:
+    """Whether folded `words` can stand side by side in ordinary text of one language, as "terror form" can.
+
+    A word said twice in a row ("plus plus") and short fragments that are no everyday words ("why fi") cannot.
+    """
+    if not words or any(before == after for before, after in pairwise(words)):
+        return False
+    return any(_ordinary_in(words, language) for language in _languages(words[0]))
+
+
+def chance_frequency(words: Sequence[str]) -> float:
+    """How often folded `words` would stand side by side by chance, on the Zipf scale of English."""
+    return sum(_frequency(word, "en") - 9 for word in words) + 9
+
+
+def _ordinary_in(words: Sequence[str], language: str) -> bool:
+    scores = [_frequency(word, language) for word in words]
+    whole = all(
+        score >= (EVERYDAY if len(word) <= 2 else _PHRASE_WORD) for word, score in zip(words, scores, strict=True)
+    )
+    return whole and sum(scores) / len(scores) >= _PHRASE_AVERAGE
 
 
 def _languages(word: str) -> tuple[str, ...]:

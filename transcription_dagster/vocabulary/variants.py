@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from transcription_dagster.language.common_words import ORDINARY, frequency, is_common
+from transcription_dagster.language.common_words import ORDINARY, chance_frequency, frequency, is_ordinary_phrase
 from transcription_dagster.language.spelling import affixes, letters, tokens
 from transcription_dagster.model import Edit, Term, Word
 from transcription_dagster.transcripts.plain_text import join_words
@@ -37,19 +37,37 @@ def correct_variants(words: Sequence[Word], terms: Sequence[Term]) -> list[Edit]
     return sorted(edits, key=lambda edit: edit.first)
 
 
-#: How frequent a word may be at most for its other case ("polish", "aws") to be always the term.
-_CASE_ONLY = 3.5
+#: How frequent a variant may be at most that differs from its term in case alone ("polish", "aws"), in accents or
+#: apostrophes ("resume", "naive"), in hyphens ("wifi"), to be always the term.
+_CASE_ONLY, _ACCENTS_ONLY, _HYPHENS_ONLY = 3.5, 4.0, 4.5
+#: How much more frequent a word has to be than its two halves side by side for them to be always the word.
+_ALWAYS_ONE_WORD = 3.5
+#: After these "i" is no pronoun: "my i phone".
+_DETERMINERS = frozenset({"a", "an", "the", "my", "your", "our", "their", "its", "every"})
 
 
 def risk(phrase: Phrase, term: Term) -> str:
     """Why a variant, as its folded words, cannot be corrected without its context; empty if it can be nothing else."""
+    if not phrase:
+        return ""
     if len(phrase) > 1:
-        return "everyday words" if is_common(phrase) and letters("".join(phrase)) != letters(term.text) else ""
-    often = frequency(phrase[0]) if phrase else 0.0
+        return "an ordinary phrase" if is_ordinary_phrase(phrase) and not _is_one_word(phrase, term) else ""
+    often = frequency(phrase[0])
     if tokens(term.text) == phrase:
         return f"an ordinary word (Zipf {often:.1f}), whatever its case" if often >= _CASE_ONLY else ""
-    same = phrase and letters(_plain(phrase[0])) == letters(_plain(term.text))
-    return f"an ordinary word or name (Zipf {often:.1f})" if often >= ORDINARY and not same else ""
+    return f"an ordinary word or name (Zipf {often:.1f})" if often >= _harmless_up_to(phrase[0], term) else ""
+
+
+def _harmless_up_to(variant: str, term: Term) -> float:
+    if "".join(tokens(term.text)) == variant:
+        return _HYPHENS_ONLY
+    return _ACCENTS_ONLY if letters(_plain(variant)) == letters(_plain(term.text)) else ORDINARY
+
+
+def _is_one_word(phrase: Phrase, term: Term) -> bool:
+    """Whether the words are the term with spaces ("java script"), and hardly ever stand side by side otherwise."""
+    joined = "".join(phrase)
+    return letters(joined) == letters(term.text) and frequency(joined) - chance_frequency(phrase) >= _ALWAYS_ONE_WORD
 
 
 def _plain(text: str) -> str:
@@ -83,7 +101,7 @@ def _phrases(terms: Sequence[Term]) -> dict[Phrase, Term | None]:
     phrases: dict[Phrase, Term | None] = {
         phrase: by_text[next(iter(texts))]
         for phrase, texts in claims.items()
-        if phrase and len(texts) == 1 and not risk(phrase, by_text[next(iter(texts))])
+        if phrase and len(texts) == 1 and (phrase[0] == "i" or not risk(phrase, by_text[next(iter(texts))]))
     }
     for term in terms:
         written = tokens(term.text)
@@ -105,8 +123,14 @@ def _matches(words: Sequence[Word], phrases: Mapping[Phrase, Term | None]) -> It
         openings = {token.text, _POSSESSIVE.sub("", token.text)}
         for phrase in (phrase for opening in openings for phrase in by_opening.get(opening, ())):
             found = stream[position : position + len(phrase)]
+            if phrase[0] == "i" and is_ordinary_phrase(phrase) and not _after_determiner(stream, position):
+                continue
             if _is_phrase(found, phrase) and not _broken(words[found[0].word : found[-1].word + 1]):
                 yield _Match(found[0].word, found[-1].word, phrase, len(phrase))
+
+
+def _after_determiner(stream: Sequence[_Token], position: int) -> bool:
+    return position > 0 and stream[position - 1].text in _DETERMINERS
 
 
 def _stream(words: Iterable[Word]) -> Iterator[_Token]:

@@ -154,6 +154,8 @@ def test_a_sound_vocabulary_has_no_problems() -> None:
         ([Term("Polish", ("polish",))], "'polish' of 'Polish' is risky: an ordinary word"),
         ([Term("The Band")], None),
         ([Term("Time")], "the term 'Time' is a common word"),
+        ([Term("Terraform", ("terror form",))], "'terror form' of 'Terraform' is risky: an ordinary phrase"),
+        ([Term("résumé", ("resume",))], "'resume' of 'résumé' is risky: an ordinary word"),
         ([Term("Tú", ("to",))], "the variant 'to' of 'Tú' is risky"),
         ([Term("GitHub", ("get up",))], "the variant 'get up' of 'GitHub' is risky"),
         ([Term("Grafana", ("--",))], "a variant of 'Grafana' holds no word"),

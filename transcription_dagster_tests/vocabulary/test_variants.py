@@ -15,7 +15,7 @@ from transcription_dagster_tests.sample_transcripts import spoken
 TERMS = (
     Term("Kubernetes", ("cooper netties", "kubernetes")),
     Term("Cooper Netties Band"),
-    Term("stop lamp", ("stop lump",)),
+    Term("stop lamp", ("stop lemp",)),
     Term("AWS", ("a w s",)),
     Term("Grafana", ("graph ana", "grafhana")),
     Term("Meier", ("mayr",)),
@@ -53,9 +53,9 @@ def test_variants_become_their_term_with_the_punctuation_round_them(heard: str, 
 @pytest.mark.parametrize(
     ("heard", "written"),
     [
-        ("a stop lump here", "a stop lamp here"),
-        ("Stop lump on.", "Stop lamp on."),
-        ("STOP LUMP ON", "STOP LAMP ON"),
+        ("a stop lemp here", "a stop lamp here"),
+        ("Stop lemp on.", "Stop lamp on."),
+        ("STOP LEMP ON", "STOP LAMP ON"),
         ("COOPER NETTIES", "Kubernetes"),
     ],
 )
@@ -99,11 +99,11 @@ def test_an_edit_echoes_the_words_it_replaces() -> None:
 
 
 def test_words_written_together_are_matched_as_they_are_spoken() -> None:
-    words = [Word("a", 0, 1), Word("stop", 1, 2), Word("-lump", 2, 3, glued=True), Word("x", 3, 4)]
+    words = [Word("a", 0, 1), Word("stop", 1, 2), Word("-lemp", 2, 3, glued=True), Word("x", 3, 4)]
     assert join_words(correct_words(words, correct_variants(words, TERMS))) == "a stop lamp x"
 
 
-HEARD = ["cooper", "netties", "Cooper", "band", "graph", "ana,", "stop", "lump.", "mayr", "to", "x"]
+HEARD = ["cooper", "netties", "Cooper", "band", "graph", "ana,", "stop", "lemp.", "mayr", "to", "x"]
 
 
 @given(st.lists(st.sampled_from(HEARD), max_size=20))
@@ -167,3 +167,88 @@ def test_what_can_be_nothing_else_is_corrected(heard: str, written: str) -> None
         Term("iPhone", ("i phone",)),
     )
     assert corrected(heard, terms) == written
+
+
+@pytest.mark.parametrize(
+    ("heard", "written"),
+    [
+        ("deploy it with terror form", "deploy it with terror form"),
+        ("we write java script", "we write JavaScript"),
+        ("we write see plus plus in u t f 8", "we write C++ in UTF-8"),
+        ("I phone the office from the I phone", "I phone the office from the iPhone"),
+        ("every sales force needs Salesforce", "every sales force needs Salesforce"),
+        ("we resume after a naive question", "we resume after a naïve question"),
+    ],
+)
+def test_a_phrase_is_corrected_only_if_its_words_never_stand_side_by_side_otherwise(heard: str, written: str) -> None:
+    assert corrected(heard, TRICKY) == written
+
+
+TRICKY = (
+    *RISKY,
+    Term("Terraform", ("terror form", "terra firma")),
+    Term("Kubernetes", ("cooper netties",)),
+    Term("iPhone", ("i phone",)),
+    Term("Salesforce", ("sales force",)),
+    Term("Influx", ("in flux",)),
+    Term("C#", ("see sharp",)),
+    Term("C++", ("see plus plus",)),
+    Term("UTF-8", ("u t f 8",)),
+    Term("JavaScript", ("java script",)),
+    Term("OneDrive", ("one drive",)),
+    Term("Postgres", ("post grass", "post")),
+    Term("Redis", ("read this", "red is")),
+    Term("Wi-Fi", ("why fi", "wifi")),
+    Term("naïve", ("naive",)),
+    Term("résumé", ("resume",)),
+    Term("rosé", ("rose",)),
+    Term("Llama", ("la ma", "lama")),
+    Term("schön", ("schon",)),
+    Term("Müller", ("mueller", "mahler")),
+    Term("Rust", ("rost", "rast")),
+    Term("Dagster", ("das ist er", "dachs")),
+    Term("où", ("ou",)),
+    Term("Sûreté", ("sur the", "sur")),
+    Term("Vercel", ("versailles", "vers elle")),
+    Term("sí", ("si",)),
+    Term("Año", ("ano", "a no")),
+    Term("Kafka", ("casa", "que falta")),
+    Term("Perù", ("però", "peru")),
+    Term("Azure", ("a sure", "azzurro", "azul")),
+    Term("Meta", ("metà", "me ta")),
+)
+#: Ordinary prose full of the variants above, each in its ordinary meaning.
+PROSE = {
+    "en": """The cloud above the harbor was dark, so Jason paid cash for the sequel and went home. In terror form a line,
+    they said, and the crowd obeyed. I phone my mother every day and she tells me what has changed. Our sales force
+    is small, prices are in flux, and nobody can see sharp corners in this light. He took one drive along the coast
+    to post a letter. Read this before you sign: the light that is red is broken. We resume at nine. A rose stood on
+    the table beside a clod of earth. The post grass grows around was painted white. Please polish the silver,
+    take a bite and look across the bays. Let it go, said Marc, and get up. You may plus one guest. After this I
+    phone the police. A sure sign of spring is the first lama on the hill. He would post the parcel, then see plus
+    points everywhere. Peru is high, and Versailles is far. Mahler wrote nine symphonies.""",
+    "de": """Das ist er, sagte die alte Frau und zeigte auf den Mann mit dem Hut. Es war schon spät, der Rost saß tief
+    im Eisen, und auf der Rast am See sahen wir einen Dachs. Gute Leute haben es gut. Die Post kam an, als Frau
+    Mueller gerade ein Stück von Mahler hörte. Der Wein war gut, die Rose rot, und das Lama im Tierpark spuckte. Ohne
+    ihn wäre alles anders gekommen. Wir gehen schon wieder los, weil die Zeit es verlangt. Ein naiver Gedanke, aber
+    er war nicht falsch. Im Hafen lagen Boote, und am Ufer stand ein Haus, das casa hieß.""",
+    "fr": """Le vin est bon, ou du moins il le fut. Elle marche vers elle sans parler, sur le pont de Versailles, et
+    ma sœur me dit que la ma foi est une drôle de façon de parler. Je résume la réunion, puis on resume tout. Une rose
+    sur la table, un post sur le mur, et le lama du zoo regarde les passants. Tu viens ou tu restes ? Il faut choisir
+    entre la mer ou la montagne. On a marché sur la plage, si longtemps que le soleil tombait. Les amis de Marc
+    arrivent demain. Le ciel est azur et la ville est calme.""",
+    "es": """Si quieres, voy a la casa de mi hermana. No sé que falta en la mesa, pero si llueve nos quedamos. El cielo
+    azul no cambia, y a no ser que venga Marc, comemos sin él. En Perú hay una llama, en el zoo un lama. La rosa es
+    roja. Vino el año pasado y dijo que no. Te doy las gracias si me ayudas con la meta. Hay un cash machine al lado.
+    Dice que la ma no existe. Así que salimos a la calle y vimos el post de la esquina.""",
+    "it": """La casa è grande, però il giardino è piccolo. Abbiamo mangiato metà della torta e poi siamo andati al mare.
+    Il cielo è azzurro, la meta è lontana, ma si cammina bene. Lama e forchetta stanno sul tavolo. La ma non è una
+    parola. Non so se il Perù sia più bello, però ci andrei. Le rose sono nel vaso, il vino è pronto, e si parla fino
+    a tardi. Marc dice di no, ma ci pensa su. Il post è stato letto da tutti.""",
+}
+
+
+@pytest.mark.parametrize("language", PROSE)
+def test_ordinary_prose_is_never_corrected(language: str) -> None:
+    text = " ".join(PROSE[language].split())
+    assert [(edit.old, edit.new) for edit in correct_variants(spoken(text), TRICKY)] == []
