@@ -174,7 +174,7 @@ def format_transcript(
     """
     value = _transcript(transcript)
     if to in ("srt", "vtt"):
-        return _WRITERS[to](make_cues(value.words, limits))
+        return _WRITERS[to](make_cues(value.words, limits, duration=value.duration))
     if to == "txt":
         return to_text(value)
     if to == "json":

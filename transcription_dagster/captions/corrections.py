@@ -9,6 +9,7 @@ from itertools import accumulate, groupby, pairwise, repeat
 
 from transcription_dagster.captions.limits import DASH, CaptionLimits
 from transcription_dagster.captions.line_breaks import break_lines
+from transcription_dagster.captions.marks import OWN_TURNS, MarkedToken, marked_tokens, shown_tokens
 from transcription_dagster.errors import UnrelatedText
 from transcription_dagster.language.alignment import Block, Token, align, counterparts, related_share, tokenize
 from transcription_dagster.language.boundaries import closes_sentence
@@ -94,17 +95,25 @@ def correct_cues(cues: Sequence[Cue], corrected_text: str, limits: CaptionLimits
     """Lay a corrected text onto cues, whose times and order stay as they are.
 
     The words of the result are those of the text, in order. A cue that loses all its words is dropped, one whose
-    words change is broken into lines again, any other is left alone. Raises `UnrelatedText` if the text has too
-    little in common with the cues.
+    words change is broken into lines again, any other is left alone. Notes of songs and marks of dialogue keep their
+    places; a cue without them gets those of the text. Raises `UnrelatedText` if the text has too little in common
+    with the cues.
     """
     limits = limits or CaptionLimits()
-    slots, old = _slots(cues)
-    new = tokenize(_undashed(corrected_text) if any(slot.dashed for slot in slots) else corrected_text)
-    said: list[list[Token]] = [[] for _ in slots]
-    places = places_of([token.text for _, token in old], [token.text for token in new])
+    slots = _slots(cues)
+    old = [token.token.text for slot in slots for token in slot.tokens]
+    new = marked_tokens(corrected_text, OWN_TURNS)
+    places = places_of(old, [token.token.text for token in new])
+    ends = list(accumulate(len(slot.tokens) for slot in slots))
+    said: list[list[tuple[int, MarkedToken]]] = [[] for _ in slots]
     for token, place in zip(new, places, strict=True):
-        said[old[place][0]].append(token)
-    return _rebuilt(cues, slots, old, said, limits)
+        slot = bisect_right(ends, place)
+        said[slot].append((place - ends[slot] + len(slots[slot].tokens), token))
+    rebuilt = []
+    for number, group in groupby(range(len(slots)), key=lambda place: slots[place].cue):
+        if cue := _rebuilt(cues[number], [(slots[place], said[place]) for place in group], limits):
+            rebuilt.append(cue)
+    return rebuilt
 
 
 def places_of(old: Sequence[str], new: Sequence[str]) -> list[int]:
@@ -128,23 +137,35 @@ class _Slot:
 
     cue: int
     dashed: bool
+    tokens: Sequence[MarkedToken]
+
+    def reworded(self, said: Sequence[tuple[int, MarkedToken]]) -> list[MarkedToken]:
+        """The new words, as (the old word in whose place one stands, word), with the marks that this place shows."""
+        notes = any(token.before or token.after for token in self.tokens)
+        turns = self.dashed or any(token.turn for token in self.tokens)
+        new = [token for _, token in said]
+        if notes:
+            new = [replace(token, before="", after="", song=("", "")) for token in new]
+        if turns:
+            new = [replace(token, turn="") for token in new]
+        places = [place for place, _ in said]
+        for index, token in enumerate(self.tokens):
+            following, last = bisect_left(places, index), bisect_right(places, index) - 1
+            if (token.before or token.turn) and following < len(new):
+                new[following] = replace(new[following], before=token.before, turn=token.turn)
+            if token.after and last >= 0:
+                new[last] = replace(new[last], after=token.after)
+        return new
 
 
-def _slots(cues: Sequence[Cue]) -> tuple[list[_Slot], list[tuple[int, Token]]]:
-    """The places of the cues, and every word with the number of its place."""
+def _slots(cues: Sequence[Cue]) -> list[_Slot]:
+    """The places of the cues, in order."""
     slots: list[_Slot] = []
-    tokens: list[tuple[int, Token]] = []
     for number, cue in enumerate(cues):
         dashed = len(cue.lines) > 1 and all(line.startswith(DASH) for line in cue.lines)
         texts = [line.removeprefix(DASH) for line in cue.lines] if dashed else ["\n".join(cue.lines)]
-        for text in texts:
-            tokens += [(len(slots), token) for token in tokenize(text)]
-            slots.append(_Slot(number, dashed))
-    return slots, tokens
-
-
-def _undashed(text: str) -> str:
-    return "\n".join(line.removeprefix(DASH) for line in text.splitlines())
+        slots += [_Slot(number, dashed, marked_tokens(text, OWN_TURNS)) for text in texts]
+    return slots
 
 
 def _places(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block]) -> Iterator[int]:
@@ -160,28 +181,35 @@ def _places(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block]) -> 
 
 
 def _rebuilt(
-    cues: Sequence[Cue],
-    slots: Sequence[_Slot],
-    old: Sequence[tuple[int, Token]],
-    said: Sequence[Sequence[Token]],
-    limits: CaptionLimits,
-) -> list[Cue]:
-    rebuilt = []
-    were: list[list[Token]] = [[] for _ in slots]
-    for place, token in old:
-        were[place].append(token)
-    for number, places in groupby(range(len(slots)), key=lambda place: slots[place].cue):
-        own = list(places)
-        turns = [said[place] for place in own if said[place]]
-        if all([token.text for token in said[place]] == [token.text for token in were[place]] for place in own):
-            rebuilt += [cues[number]] if turns else []
-        elif turns:
-            rebuilt.append(replace(cues[number], lines=_lines(turns, limits)))
-    return rebuilt
-
-
-def _lines(turns: Sequence[Sequence[Token]], limits: CaptionLimits) -> tuple[str, ...]:
-    spoken = [[Word(token.text, 0.0, 0.0, glued=token.glued) for token in turn] for turn in turns]
+    cue: Cue, places: Sequence[tuple[_Slot, Sequence[tuple[int, MarkedToken]]]], limits: CaptionLimits
+) -> Cue | None:
+    """The cue with its new words; itself if they are its own, None if it has none left."""
+    turns = [(slot, slot.reworded(said)) for slot, said in places]
+    if all(_same(slot.tokens, new) for slot, new in turns):
+        return cue if any(slot.tokens for slot, _ in turns) else None
+    spoken = [new for _, new in turns if new]
+    if not spoken:
+        return None
     if len(spoken) == 1:
-        return break_lines(spoken[0], limits.max_lines, limits.max_line_characters)
-    return tuple(DASH + join_words(words) for words in spoken)
+        return replace(cue, lines=_lines(spoken[0], limits))
+    lines = (DASH + join_words(_words(shown_tokens(turn, notes=True, turns=False))) for turn in spoken)
+    return replace(cue, lines=tuple(lines))
+
+
+def _same(old: Sequence[MarkedToken], new: Sequence[MarkedToken]) -> bool:
+    """Whether two wordings show the same words and marks."""
+    shown = (shown_tokens(tokens, notes=True, turns=True) for tokens in (old, new))
+    return len({tuple(token.text for token in tokens) for tokens in shown}) == 1
+
+
+def _lines(tokens: Sequence[MarkedToken], limits: CaptionLimits) -> tuple[str, ...]:
+    """The lines of a cue: as its words are broken best, or one for each turn of dialogue."""
+    words = _words(shown_tokens(tokens, notes=True, turns=True))
+    turns = [number for number, token in enumerate(tokens) if token.turn and number]
+    if not turns:
+        return break_lines(words, limits.max_lines, limits.max_line_characters)
+    return tuple(join_words(words[first:stop]) for first, stop in pairwise([0, *turns, len(words)]))
+
+
+def _words(tokens: Sequence[Token]) -> list[Word]:
+    return [Word(token.text, 0.0, 0.0, glued=token.glued) for token in tokens]

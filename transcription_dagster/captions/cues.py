@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from transcription_dagster.captions.limits import DASH, CaptionLimits
 from transcription_dagster.captions.line_breaks import break_lines, display_width
 from transcription_dagster.captions.segmentation import best_stops
+from transcription_dagster.captions.songs import SungWords, join_notes
 from transcription_dagster.model import Cue, Word
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.word_timing import mend_times
@@ -19,8 +20,12 @@ from transcription_dagster.transcripts.word_timing import mend_times
 __all__ = ["CaptionLimits", "make_cues"]
 
 
-def make_cues(words: Sequence[Word], limits: CaptionLimits | None = None) -> list[Cue]:
+def make_cues(
+    words: Sequence[Word], limits: CaptionLimits | None = None, *, duration: float | None = None
+) -> list[Cue]:
     """Cut the words into cues, every word in exactly one, in order.
+
+    `duration` is the recording's length in seconds; None or 0 if it is unknown. No cue ends after it.
 
     A cue starts with its first word and ends with its last, or later if it would be too short or too fast to read
     and the next leaves room. Cues never overlap. A word wider than a line is not cut. Two speakers share a cue only
@@ -30,27 +35,45 @@ def make_cues(words: Sequence[Word], limits: CaptionLimits | None = None) -> lis
     timed = mend_times(words)
     if not timed:
         return []
-    return _timed_cues(timed, best_stops(timed, limits), limits)
+    sung = join_notes(timed)
+    stops = best_stops(sung.words, limits, sung.sung())
+    return _timed_cues(sung, stops, limits, _last_moment(timed, duration))
 
 
-def _timed_cues(words: Sequence[Word], stops: Sequence[int], limits: CaptionLimits) -> list[Cue]:
+def _last_moment(words: Sequence[Word], duration: float | None) -> int | None:
+    """The recording's end in milliseconds, None if unknown: no earlier than just after its last word has begun."""
+    return max(math.floor(duration * 1000), round(words[-1].start * 1000) + 1) if duration else None
+
+
+def _timed_cues(sung: SungWords, stops: Sequence[int], limits: CaptionLimits, last_moment: int | None) -> list[Cue]:
     firsts = [0, *stops[:-1]]
-    starts = _start_times(words, firsts, limits)
+    words = sung.words
+    starts = _start_times(words, firsts, limits, last_moment)
     cues = []
     for number, (first, stop) in enumerate(zip(firsts, stops, strict=True)):
-        lines = _cue_lines(words[first:stop], limits)
+        lines = _cue_lines(sung, first, stop, limits)
         following = starts[number + 1] if number + 1 < len(starts) else None
         end = _end_time(starts[number], round(words[stop - 1].end * 1000), following, lines, limits)
-        cues.append(Cue(starts[number], end, lines, first, stop))
+        end = end if last_moment is None else min(end, last_moment)
+        cues.append(Cue(starts[number], end, lines, sung.edges[first], sung.edges[stop]))
     return cues
 
 
-def _start_times(words: Sequence[Word], firsts: Sequence[int], limits: CaptionLimits) -> list[int]:
-    """When each cue starts, in milliseconds: with its first word, unless no time at all is left to the one before."""
+def _start_times(
+    words: Sequence[Word], firsts: Sequence[int], limits: CaptionLimits, last_moment: int | None
+) -> list[int]:
+    """When each cue starts, in milliseconds: with its first word, unless no time at all is left to the one before.
+
+    Cues that crowd at the recording's end start earlier, so that each has some time inside the recording.
+    """
     starts: list[int] = []
     for first in firsts:
         start = round(words[first].start * 1000)
         starts.append(max(start, starts[-1] + 2 * limits.gap_ms) if starts else start)
+    latest = last_moment
+    for number in reversed(range(len(starts) if latest is not None else 0)):
+        starts[number] = max(0, min(starts[number], latest - 1))
+        latest = starts[number] - limits.gap_ms
     return starts
 
 
@@ -66,8 +89,9 @@ def _end_time(start: int, speech_end: int, following: int | None, lines: Sequenc
     return min(end, latest)
 
 
-def _cue_lines(words: Sequence[Word], limits: CaptionLimits) -> tuple[str, ...]:
-    turn = next((index for index, word in enumerate(words) if word.speaker != words[0].speaker), None)
+def _cue_lines(sung: SungWords, first: int, stop: int, limits: CaptionLimits) -> tuple[str, ...]:
+    words = sung.words
+    turn = next((index for index in range(first, stop) if words[index].speaker != words[first].speaker), None)
     if turn is None:
-        return break_lines(words, limits.max_lines, limits.max_line_characters)
-    return DASH + join_words(words[:turn]), DASH + join_words(words[turn:])
+        return break_lines(sung.shown(first, stop), limits.max_lines, limits.max_line_characters)
+    return DASH + join_words(sung.shown(first, turn)), DASH + join_words(sung.shown(turn, stop))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,31 +12,40 @@ from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind
 from transcription_dagster.captions.corrections import places_of
 from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.line_breaks import display_width, line_stops
-from transcription_dagster.captions.markup import Atom, ShownWord, cue_atoms, shown_words, without_marks
-from transcription_dagster.language.alignment import Token, tokenize
+from transcription_dagster.captions.marks import LOOSE_DASH, NOTES, MarkedToken, marked_tokens, shown_tokens
+from transcription_dagster.captions.markup import Atom, ShownWord, cue_atoms, shown_words
+from transcription_dagster.language.alignment import Token
 from transcription_dagster.model import Word
 
 #: Share of the cues that begin with the line before from which on captions roll, where no word has a time of its own.
 _ROLLING = 0.5
+_TURN_MARK = re.compile(r"[-‐–—>]")
 
 
 def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | None = None) -> str:
     """The file with the words of `corrected`; all else, and every cue whose words stay, is as it was to the byte.
 
-    Markup, dashes of dialogue and music notes keep their places. A cue that loses all its words is dropped, and no
-    number changes. A cue is broken into lines again only if a line becomes too wide. Raises `UnrelatedText` if the
-    text has too little in common with the captions.
+    Markup, dashes of dialogue and music notes keep their places; a cue without such marks gets those of `corrected`.
+    A cue that loses all its words is dropped, and no number changes. A cue is broken into lines again only if a line
+    becomes too wide. Raises `UnrelatedText` if the text has too little in common with the captions.
     """
     cues = _cue_texts(captions)
     owned, owners = _owners(cues)
-    new = tokenize(without_marks(corrected, [atom for cue in cues for atom in cue.atoms]))
-    said: defaultdict[int, list[Token]] = defaultdict(list)
-    places = places_of([word.token.text for word in owned], [token.text for token in new])
+    new = marked_tokens(corrected, loose_dashes=_dashes_mark_turns(cues))
+    said: defaultdict[int, list[MarkedToken]] = defaultdict(list)
+    places = places_of([word.token.text for word in owned], [token.token.text for token in new])
     for token, place in zip(new, places, strict=True):
         said[place].append(token)
     widest = max([(limits or CaptionLimits()).max_line_characters, *(width for cue in cues for width in cue.widths())])
     texts = [_corrected(cue, [said[owner] for owner in own], widest) for cue, own in zip(cues, owners, strict=True)]
     return "".join(_assembled(captions, texts))
+
+
+def _dashes_mark_turns(cues: Sequence[_CueText]) -> bool:
+    """Whether a dash between spaces marks a turn: where captions mark turns by dashes and have no other dashes."""
+    atoms = [atom for cue in cues for atom in cue.atoms]
+    marked = any(atom.mark and atom.source in "-‐–—>" for atom in atoms)
+    return marked and not LOOSE_DASH.search("".join(atom.shown for atom in atoms))
 
 
 def spoken_text(captions: CaptionFile) -> str:
@@ -64,6 +74,10 @@ class _CueText:
     def lines(self) -> list[list[ShownWord]]:
         """The words of each line that has any."""
         return [list(line) for _, line in groupby(self.words, key=lambda word: word.line)]
+
+    def has_marks(self, pattern: re.Pattern[str]) -> bool:
+        """Whether it has marks of the kind that the pattern finds."""
+        return any(atom.mark and pattern.search(atom.source) for atom in self.atoms)
 
     def widths(self) -> Iterator[int]:
         """Columns of each line."""
@@ -109,15 +123,16 @@ def _rolling_lines(cues: Sequence[_CueText]) -> list[bool]:
     return [False, *(rolls and repeat for repeat in repeats)][: len(cues)]
 
 
-def _corrected(cue: _CueText, said: Sequence[Sequence[Token]], widest: int) -> str | None:
+def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: int) -> str | None:
     """The source of a cue with its new words, or None if no word is left of those it had."""
+    said = _with_new_marks(cue, marked)
     if all([token.text for token in new] == [word.token.text] for word, new in zip(cue.words, said, strict=True)):
         return cue.source
     if not any(said):
         return None
     newline = next((end for end in ("\r\n", "\n", "\r") if end in cue.source), "\n")
     for word, new in zip(cue.words, said, strict=True):
-        _reword(cue, word, new)
+        _reword(cue, word, new, newline)
     _close_empty_lines(cue, said)
     source = "".join(atom.source for atom in cue.atoms)
     changed = _CueText(cue.kind, source, atoms := cue_atoms(source, cue.kind), shown_words(atoms))
@@ -126,15 +141,27 @@ def _corrected(cue: _CueText, said: Sequence[Sequence[Token]], widest: int) -> s
     return "".join(atom.source for atom in changed.atoms)
 
 
-def _reword(cue: _CueText, word: ShownWord, new: Sequence[Token]) -> None:
+def _with_new_marks(cue: _CueText, marked: Sequence[Sequence[MarkedToken]]) -> list[list[Token]]:
+    """The new words of a cue, with their marks of a kind that the cue does not have yet."""
+    tokens = [token for new in marked for token in new]
+    turns = not cue.has_marks(_TURN_MARK)
+    shown = shown_tokens(tokens, notes=not cue.has_marks(NOTES), turns=turns)
+    for number, token in enumerate(tokens):
+        if turns and token.turn and number:
+            shown[number] = Token(f"\n{shown[number].text}", glued=True)
+    remaining = iter(shown)
+    return [[next(remaining) for _ in new] for new in marked]
+
+
+def _reword(cue: _CueText, word: ShownWord, new: Sequence[Token], newline: str) -> None:
     """Write the new words into the first atom of the old one; markup inside the old word stays behind them."""
     if [token.text for token in new] == [word.token.text]:
         return
     text = "".join(token.text if token.glued or not number else f" {token.text}" for number, token in enumerate(new))
-    word.atoms[0].shown, word.atoms[0].source = text, _escaped(text, cue.kind)
+    word.atoms[0].shown, word.atoms[0].source = text, _escaped(text, cue.kind).replace("\n", newline)
     for atom in word.atoms[1:]:
         atom.shown = atom.source = ""
-    if not new:
+    if not new or text.startswith("\n"):
         _drop_space(cue.atoms, word.atoms[0])
 
 
@@ -145,7 +172,7 @@ def _escaped(text: str, kind: CaptionKind) -> str:
 
 
 def _drop_space(atoms: Sequence[Atom], gone: Atom) -> None:
-    """Take away the space before a word that is gone, or else the one after it, but no line's end."""
+    """Take away the space before a word that is gone or begins a line, or else the one after it, but no line's end."""
     place = next(number for number, atom in enumerate(atoms) if atom is gone)
     for side in (reversed(atoms[:place]), atoms[place + 1 :]):
         beside = next((atom for atom in side if atom.shown), None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind
+from transcription_dagster.captions.marks import NOTES, TURNS
 from transcription_dagster.language.alignment import Token, tokenize
 
 #: `{\an8}` of SubStation Alpha and `{y:i}` of MicroDVD, which players take in SRT.
@@ -20,12 +21,6 @@ _PIECES: dict[CaptionKind, re.Pattern[str]] = {
         re.DOTALL | re.IGNORECASE,
     ),
 }
-#: What marks music, and what marks a turn of dialogue at the start of a line or after a sentence.
-NOTES = re.compile(r"\[[\s♩♪♫♬]+\]|\([\s♩♪♫♬]+\)|[♩♪♫♬]+")
-TURNS = re.compile(
-    r"(?:(?m:^)[ \t]*|(?<=[.?!…♪♫\])\"”»。？！])[ \t]+)(?P<mark>[-‐–—](?=[ \t]+\S|[^\s\d‐–—-])|>>>?(?=[ \t]|\w))"
-)
-_LOOSE_DASH = re.compile(r"(?<!\S)[-‐–—](?!\S)")
 
 
 @dataclass(slots=True)
@@ -89,16 +84,3 @@ def shown_lines(captions: CaptionFile) -> list[tuple[str, ...]]:
         text = "".join(atom.source if atom.mark else atom.shown for atom in atoms)
         shown.append(tuple(bare for line in text.split("\n") if (bare := line.strip())))
     return shown
-
-
-def without_marks(text: str, captions: Iterable[Atom]) -> str:
-    """A corrected text without the marks of music and dialogue that the captions have, and keep, in their places."""
-    atoms = list(captions)
-    marks = {atom.source for atom in atoms if atom.mark}
-    if marks & set("♩♪♫♬"):
-        text = NOTES.sub("", text)
-    if marks & set("-‐–—>"):
-        text = TURNS.sub(lambda match: match.group().replace(match["mark"], " "), text)
-        if not _LOOSE_DASH.search("".join(atom.shown for atom in atoms)):
-            text = _LOOSE_DASH.sub("", text)
-    return text

@@ -24,6 +24,9 @@ _SENTENCE_LEFT_OPEN = 5.0
 _DIALOGUE = 4.0
 _PAUSE_INSIDE_PER_SECOND = 14.0
 
+#: Columns of the notes and spaces at both ends of a song's line.
+_NOTES_WIDTH = 4
+
 #: Words whose possible cues are judged in one step: some megabytes, and no step holds the interpreter for long.
 _WORDS_AT_ONCE = 4_096
 
@@ -31,7 +34,7 @@ _WORDS_AT_ONCE = 4_096
 class _Measures:
     """The words as arrays, so that all possible cues of a long text can be judged at once."""
 
-    def __init__(self, words: Sequence[Word], limits: CaptionLimits) -> None:
+    def __init__(self, words: Sequence[Word], limits: CaptionLimits, sung: Sequence[bool]) -> None:
         count = len(words)
         pairs = list(pairwise(words))
         self.limits = limits
@@ -44,6 +47,8 @@ class _Measures:
         #: The last break up to k that ends a sentence.
         self.sentence_before = np.maximum.accumulate(np.where(sentence_ends, np.arange(count + 1), 0))
         self._measure_width(words)
+        #: Words of songs before words 0..k-1.
+        self.sung = np.concatenate([[0], np.cumsum(np.array(sung, dtype=int))])
         self._measure_turns(words)
         pauses = np.concatenate([[0.0], np.maximum(self.starts[1:] - self.ends[:-1], 0.0), [0.0]])
         #: Seconds of pauses before words 0..k-1 beyond what goes unnoticed.
@@ -69,10 +74,19 @@ class _Measures:
         return self.offsets[stop] - self.offsets[first] - self.spaces[first]
 
     def line_stops(self) -> np.ndarray:
-        """For each word, where a line that begins with it has to stop; at least after the word itself."""
+        """For each word, where a line that begins with it has to stop; at least after the word itself.
+
+        A line of a song has room for the notes at both ends.
+        """
         room = self.offsets[:-1] + self.spaces + self.limits.max_line_characters
-        stops = np.searchsorted(self.offsets, room, side="right") - 1
-        return np.append(np.maximum(stops, np.arange(1, self.count + 1)), self.count)
+        least = np.arange(1, self.count + 1)
+        stops = np.maximum(np.searchsorted(self.offsets, room, side="right") - 1, least)
+        if self.sung[-1]:
+            room -= _NOTES_WIDTH * (self.sung[stops] > self.sung[:-1])
+            stops = np.maximum(np.searchsorted(self.offsets, room, side="right") - 1, least)
+            # No line stops after one that begins later: the search for where a line may begin relies on it.
+            stops = np.minimum.accumulate(stops[::-1])[::-1]
+        return np.append(stops, self.count)
 
     def cue_stops(self, line_stops: np.ndarray) -> np.ndarray:
         """For each word, where a cue that begins with it has to stop: lines, time, silence and turns."""
@@ -93,13 +107,14 @@ def _next_true(flags: np.ndarray) -> np.ndarray:
     return np.minimum.accumulate(indices[::-1])[::-1][1:]
 
 
-def best_stops(words: Sequence[Word], limits: CaptionLimits) -> list[int]:
+def best_stops(words: Sequence[Word], limits: CaptionLimits, sung: Sequence[bool]) -> list[int]:
     """Where each cue stops, in the set of cues that costs least: dynamic programming over all that the limits allow.
 
-    `words` is not empty, and their times go forward. The number of possible cues grows with the words times those
-    that fit one cue. Their costs are computed for thousands of words at a time: fast, and in little memory.
+    `sung` says which words belong to a song. `words` is not empty, and their times go forward. The number of possible
+    cues grows with the words times those that fit one cue. Their costs are computed for thousands of words at a time:
+    fast, and in little memory.
     """
-    measures = _Measures(words, limits)
+    measures = _Measures(words, limits, sung)
     line_stops = measures.line_stops()
     lengths = measures.cue_stops(line_stops) - np.arange(measures.count)
     line_breaks = _RangeMinimum(measures.breaks, longest=int(np.max(line_stops[:-1] - np.arange(measures.count))) + 1)
@@ -171,7 +186,9 @@ def _line_costs(
     costs[two] = _SECOND_LINE_BREAK * line_breaks.of(earliest[two], line_stops[first[two]] + 1)
     shared = measures.turns[stop] > measures.turns[first + 1]
     middle = measures.next_turn[first[shared]]
-    fits = np.maximum(measures.width(first[shared], middle), measures.width(middle, stop[shared])) <= limit - len(DASH)
+    notes = _NOTES_WIDTH * (measures.sung[stop[shared]] > measures.sung[first[shared]])
+    widest = np.maximum(measures.width(first[shared], middle), measures.width(middle, stop[shared])) + notes
+    fits = widest <= limit - len(DASH)
     two_lines = measures.limits.max_lines >= 2
     costs[shared] = np.where(fits & two_lines, _DIALOGUE, math.inf)
     return costs

@@ -8,10 +8,10 @@ from transcription_dagster.database.unfinished import IMPORTED
 
 #: Raise it when the rules for cutting captions change what `make_cues` returns. Every asset made from cues carries it,
 #: so all of them become stale together: the captions, the refined captions, and the chunks that search finds.
-CUES_VERSION = "2"
+CUES_VERSION = "3"
 
 #: Raise it when the rules for laying a corrected text onto cues change what `correct_cues` returns.
-CORRECTED_CUES_VERSION = "1"
+CORRECTED_CUES_VERSION = "2"
 
 #: On a materialization: the version of the code that made it.
 _CODE_VERSION_TAG = "dagster/code_version"

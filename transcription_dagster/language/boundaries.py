@@ -43,6 +43,9 @@ _CLOSERS = "\"'”’»)]}」』）】〉》"
 _SENTENCE_MARKS = "!?。！？｡؟۔।॥។။"
 _CLAUSE_MARKS = ",;:—–、，；：،؛၊"
 _CORE = re.compile(r"^\W+|\W+$")
+#: Words that a song's notes are joined to (`captions.songs`).
+_SONG_OPENS = re.compile(r"[♩♪♫♬]+\s?\S|#\s\S")
+_SONG_CLOSES = re.compile(r"\S\s?[♩♪♫♬]+[.,;!?]*\Z|\S\s#[.,;!?]*\Z")
 #: Thai, Lao, Tibetan, Burmese, Khmer, Chinese and Japanese, full-width punctuation included; Korean has spaces.
 _UNSPACED = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
@@ -117,6 +120,8 @@ def break_cost(before: Word, after: Word) -> float:
     """What it costs to end a line or a cue between two neighbouring words: 0 at the end of a sentence, and upwards."""
     if never_apart(before.text, after.text):
         return FORBIDDEN
+    if _SONG_OPENS.match(after.text) or _SONG_CLOSES.search(before.text):
+        return SENTENCE_END
     if _inside_word(before, after):
         return INSIDE_WORD
     if ends_sentence(before, after):

@@ -57,7 +57,7 @@ def read_transcript(document: str | bytes, *, recording: str | None = None) -> T
             words=words,
             segments=_audio_segments(content["results"], item_words),
             language=_language(content["results"]),
-            duration=max((word.end for word in words), default=0.0),
+            duration=_known_end(content["results"], words),
         )
     _check_segments(whisper["segments"], len(words))
     return Transcript(
@@ -109,6 +109,13 @@ def write_transcript(transcript: Transcript) -> str:
         jobName=transcript.recording, accountId="", status="COMPLETED", results=results, whisper=whisper
     )
     return render_document(document)
+
+
+def _known_end(results: Results, words: Sequence[Word]) -> float:
+    """The latest moment that Amazon's document names; it does not say how long the recording is."""
+    turns = (results.get("speaker_labels") or {}).get("segments", [])
+    ends = [segment.get("end_time") for segment in (*(results.get("audio_segments") or ()), *turns)]
+    return max((*(word.end for word in words), *(end for end in ends if end is not None)), default=0.0)
 
 
 def _recording(job_name: str, recording: str | None) -> str:

@@ -68,6 +68,7 @@ class SpokenItem(TypedDict):
 class SpeakerSegment(TypedDict):
     """One speaker's turn."""
 
+    end_time: NotRequired[Seconds | None]
     items: NotRequired[list[SpokenItem]]
 
 

@@ -42,7 +42,7 @@ def transcript_txt(transcript: Transcript) -> str:
     ],
 )
 def captions_srt(transcript: Transcript):
-    cues = make_cues(transcript.words)
+    cues = make_cues(transcript.words, duration=transcript.duration)
     return dg.MaterializeResult(
         value=to_srt(cues),
         metadata={"cues": len(cues)},
@@ -59,4 +59,4 @@ def captions_srt(transcript: Transcript):
     description="Captions as WebVTT (`captions.vtt`).",
 )
 def captions_vtt(transcript: Transcript) -> str:
-    return to_vtt(make_cues(transcript.words))
+    return to_vtt(make_cues(transcript.words, duration=transcript.duration))

@@ -61,7 +61,7 @@ def embeddings(
             metadata={"chunks": 0, "note": "Not indexed: TRANSCRIPTION_EMBEDDER is none."},
             check_results=[check_result("complete", "embeddings", [])],
         )
-    cues = tuple(correct_cues(make_cues(transcript.words), refined_txt))
+    cues = tuple(correct_cues(make_cues(transcript.words, duration=transcript.duration), refined_txt))
     request = EmbeddingRequest(transcript.recording, name, cues)
     with reported_failures():
         answer = embedder.embed(context, request)

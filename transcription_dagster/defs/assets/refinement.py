@@ -107,7 +107,7 @@ def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Set
     ],
 )
 def refined_srt(transcript: Transcript, refined_txt: str):
-    cues = correct_cues(make_cues(transcript.words), refined_txt)
+    cues = correct_cues(make_cues(transcript.words, duration=transcript.duration), refined_txt)
     return dg.MaterializeResult(
         value=to_srt(cues),
         metadata={"cues": len(cues)},
@@ -124,4 +124,4 @@ def refined_srt(transcript: Transcript, refined_txt: str):
     description="The captions with the refined text (`refined.vtt`): every cue keeps its time.",
 )
 def refined_vtt(transcript: Transcript, refined_txt: str) -> str:
-    return to_vtt(correct_cues(make_cues(transcript.words), refined_txt))
+    return to_vtt(correct_cues(make_cues(transcript.words, duration=transcript.duration), refined_txt))

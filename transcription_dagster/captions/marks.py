@@ -1,0 +1,111 @@
+"""Marks in captions that are not spoken: notes of music, and the dashes and arrows before turns of dialogue."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from transcription_dagster.language.alignment import Token, tokenize
+
+#: Notes: alone in brackets for music without words, round the words of a song, or # instead of them (not "# 1").
+NOTES = re.compile(r"\[[\s♩♪♫♬]+\]|\([\s♩♪♫♬]+\)|[♩♪♫♬]+|(?<!\S)#(?!\S)(?!\s+\d)")
+#: What marks a turn of dialogue at the start of a line or after a sentence.
+TURNS = re.compile(
+    r"(?:(?m:^)[ \t]*|(?<=[.?!…♪♫\])\"”»。？！])[ \t]+)(?P<mark>[-‐–—](?=[ \t]+\S|[^\s\d‐–—-])|>>>?(?=[ \t]|\w))"
+)
+#: What marks a turn in captions that this program makes.
+OWN_TURNS = re.compile(r"(?m:^)(?P<mark>-)(?= \S)")
+LOOSE_DASH = re.compile(r"(?<!\S)[-‐–—](?!\S)")
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedToken:
+    """A word of a text and the marks that stand beside it, with the space between them and the word."""
+
+    token: Token
+    #: A dash or arrow before it.
+    turn: str = ""
+    before: str = ""
+    after: str = ""
+    #: The opening and the closing note of the song that it belongs to, empty outside of songs.
+    song: tuple[str, str] = ("", "")
+
+
+def marked_tokens(text: str, turns: re.Pattern[str] = TURNS, *, loose_dashes: bool = False) -> list[MarkedToken]:
+    """The words of a text without its marks, each with those that stand beside it.
+
+    `turns` finds the marks of turns; `loose_dashes`: a dash between spaces marks a turn wherever it stands.
+    """
+    bare, marks = _blanked(text, turns, loose_dashes=loose_dashes)
+    tokens = [MarkedToken(token) for token in tokenize(bare)]
+    starts = _starts(bare, tokens)
+    opened: int | None = None
+    for position, mark, is_turn in marks if tokens else ():
+        index = bisect_right(starts, position)
+        space = " " if text[position + len(mark) : position + len(mark) + 1].isspace() else ""
+        if is_turn:
+            if index < len(tokens):
+                tokens[index] = replace(tokens[index], turn=mark + space)
+            continue
+        glued_before = position > 0 and not text[position - 1].isspace() and bare[position - 1] == text[position - 1]
+        closes = index == len(tokens) or (opened is not None and opened < index) or (bool(space) and glued_before)
+        if closes and index > 0:
+            _close(tokens, opened, index - 1, ("" if glued_before else " ") + mark)
+            opened = None
+        else:
+            tokens[index] = replace(tokens[index], before=tokens[index].before + mark + space)
+            opened = index if mark[0] not in "[(" else None
+    return tokens
+
+
+def _close(tokens: list[MarkedToken], opened: int | None, last: int, note: str) -> None:
+    tokens[last] = replace(tokens[last], after=tokens[last].after + note)
+    if opened is not None:
+        song = (tokens[opened].before, note)
+        tokens[opened : last + 1] = [replace(token, song=song) for token in tokens[opened : last + 1]]
+
+
+def _blanked(text: str, turns: re.Pattern[str], *, loose_dashes: bool) -> tuple[str, list[tuple[int, str, bool]]]:
+    """The text with spaces in place of its marks, and the marks as (position, mark, whether it marks a turn)."""
+    found = [(match.start(), match.group(), False) for match in NOTES.finditer(text)]
+    found += [(match.start("mark"), match["mark"], True) for match in turns.finditer(text)]
+    if loose_dashes:
+        known = {position for position, _, _ in found}
+        found += [(m.start(), m.group(), True) for m in LOOSE_DASH.finditer(text) if m.start() not in known]
+    characters = list(text)
+    for position, mark, _ in found:
+        characters[position : position + len(mark)] = " " * len(mark)
+    return "".join(characters), sorted(found)
+
+
+def _starts(text: str, tokens: Sequence[MarkedToken]) -> list[int]:
+    starts: list[int] = []
+    position = 0
+    for token in tokens:
+        starts.append(text.index(token.token.text, position))
+        position = starts[-1] + len(token.token.text)
+    return starts
+
+
+def shown_tokens(tokens: Sequence[MarkedToken], *, notes: bool, turns: bool) -> list[Token]:
+    """The words of one cue as they are shown: with the notes that they have, with the marks of turns.
+
+    A song that goes on beyond the cue has its notes at both ends of the cue. Where several turns share the cue, each
+    begins with its mark.
+    """
+    marks = [""] * len(tokens)
+    if turns:
+        marks = [token.turn for token in tokens]
+        if tokens and not marks[0] and any(marks):
+            marks[0] = next(mark for mark in marks if mark)
+    shown: list[Token] = []
+    for number, (each, mark) in enumerate(zip(tokens, marks, strict=True)):
+        before, after = (each.before, each.after) if notes else ("", "")
+        if notes and number == 0:
+            before = before or each.song[0]
+        if notes and number == len(tokens) - 1:
+            after = after or each.song[1]
+        shown.append(replace(each.token, text=mark + before + each.token.text + after))
+    return shown

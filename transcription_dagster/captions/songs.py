@@ -1,0 +1,130 @@
+"""Songs: stretches of words between notes (♪ or #), whose every cue shows the notes at both ends (Netflix, BBC)."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from transcription_dagster.model import Word
+
+#: A word that is a note alone, and the punctuation that a recogniser puts after it.
+_NOTE_ALONE = re.compile(r"([♩♪♫♬]+|#)[.,;!?]*")
+_OPENING = re.compile(r"[♩♪♫♬]+(?=\w)|[♩♪♫♬]+(?=[^\s\w]*\w)")
+_CLOSING = re.compile(r"(?<=\w)[^\s\w]*?([♩♪♫♬]+)\Z")
+#: Notes further apart enclose speech between two pieces of music, not one song.
+_LONGEST_SONG_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Song:
+    """Words `first` up to `stop` between two notes, the notes among them."""
+
+    first: int
+    stop: int
+    mark: str
+    #: What stands between a note and the word beside it.
+    space: str
+
+
+@dataclass(frozen=True, slots=True)
+class SungWords:
+    """Words with the notes of songs joined to the words beside them, so that no break parts them."""
+
+    words: Sequence[Word]
+    #: Where each of the words begins among the transcript's words, and their number at the end.
+    edges: Sequence[int]
+    #: The songs, by these words.
+    songs: Sequence[Song]
+
+    def sung(self) -> list[bool]:
+        """For each word, whether it belongs to a song."""
+        flags = [False] * len(self.words)
+        for song in self.songs:
+            flags[song.first : song.stop] = [True] * (song.stop - song.first)
+        return flags
+
+    def shown(self, first: int, stop: int) -> list[Word]:
+        """The words `first` up to `stop` as a cue or a speaker's line shows them: notes at both ends of each song."""
+        words = [*self.words[first:stop]]
+        if (song := self._song_at(first)) and song.first < first:
+            words[0] = replace(words[0], text=f"{song.mark}{song.space}{words[0].text}")
+        if (song := self._song_at(stop - 1)) and song.stop > stop:
+            words[-1] = replace(words[-1], text=f"{words[-1].text}{song.space}{song.mark}")
+        return words
+
+    def _song_at(self, index: int) -> Song | None:
+        place = bisect_right(self.songs, index, key=lambda song: song.first) - 1
+        return self.songs[place] if place >= 0 and index < self.songs[place].stop else None
+
+
+def find_songs(words: Sequence[Word]) -> list[Song]:
+    """The songs among the words, in order. A note without a partner, such as one of music alone, makes no song."""
+    songs: list[Song] = []
+    opened: Song | None = None
+    for index, word in enumerate(words):
+        alone = _NOTE_ALONE.fullmatch(word.text)
+        if alone:
+            opened = _at_note(words, index, alone[1], opened, songs)
+            continue
+        if note := _OPENING.match(word.text):
+            opened = Song(index, index, note[0], "")
+        if opened and opened.mark != "#" and _CLOSING.search(word.text):
+            _close(words, opened, index + 1, songs)
+            opened = None
+    return songs
+
+
+def _at_note(words: Sequence[Word], index: int, mark: str, opened: Song | None, songs: list[Song]) -> Song | None:
+    """What is open after a note that is a word of its own: it closes a song if one is open, and else opens one."""
+    following = words[index + 1] if index + 1 < len(words) else None
+    if mark == "#" and ((opened and opened.mark != "#") or (not opened and (not following or _number(following)))):
+        return opened
+    if opened and (opened.mark == "#") == (mark == "#") and index > opened.first + (opened.space == " "):
+        _close(words, opened, index + 1, songs)
+        return None
+    return Song(index, index, mark, "" if following and following.glued else " ")
+
+
+def _close(words: Sequence[Word], opened: Song, stop: int, songs: list[Song]) -> None:
+    if words[stop - 1].end - words[opened.first].start <= _LONGEST_SONG_SECONDS:
+        songs.append(replace(opened, stop=stop))
+
+
+def _number(word: Word) -> bool:
+    return word.text[:1].isdigit()
+
+
+def join_notes(words: Sequence[Word]) -> SungWords:
+    """Join the notes of songs to the words beside them, whose times they take."""
+    songs = find_songs(words)
+    if not songs:
+        return SungWords(words, range(len(words) + 1), [])
+    joined: list[Word] = []
+    edges: list[int] = []
+    placed: list[Song] = []
+    position = 0
+    for song in songs:
+        joined += words[position : song.first]
+        edges += range(position, song.first)
+        sung, own_edges = _sung(words, song)
+        placed.append(replace(song, first=len(joined), stop=len(joined) + len(sung)))
+        joined += sung
+        edges += own_edges
+        position = song.stop
+    return SungWords([*joined, *words[position:]], [*edges, *range(position, len(words) + 1)], placed)
+
+
+def _sung(words: Sequence[Word], song: Song) -> tuple[list[Word], list[int]]:
+    """The words of a song with its notes joined to the first and the last, and where each begins."""
+    opening = _NOTE_ALONE.fullmatch(words[song.first].text) is not None
+    closing = _NOTE_ALONE.fullmatch(words[song.stop - 1].text) is not None
+    first, stop = song.first + opening, song.stop - closing
+    sung = [*words[first:stop]]
+    if opening:
+        note = words[song.first]
+        sung[0] = replace(sung[0], text=f"{note.text}{song.space}{sung[0].text}", glued=note.glued)
+    if closing:
+        sung[-1] = replace(sung[-1], text=f"{sung[-1].text}{song.space}{words[song.stop - 1].text}")
+    return sung, [song.first, *range(first + 1, stop)]
