@@ -22,7 +22,7 @@ from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.encodings import decode
 from transcription_dagster.captions.file_corrections import correct_file, spoken_text
 from transcription_dagster.captions.limits import CaptionLimits
-from transcription_dagster.captions.subtitles import shown_cues, to_srt, to_vtt
+from transcription_dagster.captions.subtitles import convert, to_srt, to_vtt
 from transcription_dagster.errors import InvalidRecordingId, InvalidSetting
 from transcription_dagster.language.codes import whisper_language
 from transcription_dagster.model import SpeechOptions, Term, Transcript, recording_id
@@ -248,7 +248,7 @@ def apply_corrections(captions: Path | str, corrected: Path | str, *, to: Captio
     corrected
         Plain text, SubRip or WebVTT.
     to
-        `srt` or `vtt`; None: the format of `captions`. Another format keeps texts and times alone.
+        `srt` or `vtt`; None: the format of `captions`. Another format keeps times, texts, bold, italic and underline.
 
     Raises
     ------
@@ -270,7 +270,7 @@ def apply_corrections(captions: Path | str, corrected: Path | str, *, to: Captio
     source = _text(captions)
     given = caption_kind(source) or "srt"
     result = correct_file(_PARSERS[given](source), _spoken(_text(corrected)))
-    return result if to in (None, given) else _WRITERS[to](shown_cues(_PARSERS[given](result)))
+    return result if to in (None, given) else convert(_PARSERS[given](result), to)
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from itertools import accumulate, groupby, pairwise, repeat
 from transcription_dagster.captions.limits import DASH, CaptionLimits
 from transcription_dagster.captions.line_breaks import break_lines
 from transcription_dagster.captions.marks import OWN_TURNS, MarkedToken, marked_tokens, shown_tokens
+from transcription_dagster.captions.songs import join_quotes
 from transcription_dagster.errors import UnrelatedText
 from transcription_dagster.language.alignment import Block, Token, align, counterparts, related_share, tokenize
 from transcription_dagster.language.boundaries import closes_sentence
@@ -207,7 +208,7 @@ def _lines(tokens: Sequence[MarkedToken], limits: CaptionLimits) -> tuple[str, .
     words = _words(shown_tokens(tokens, notes=True, turns=True))
     turns = [number for number, token in enumerate(tokens) if token.turn and number]
     if not turns:
-        return break_lines(words, limits.max_lines, limits.max_line_characters)
+        return break_lines(join_quotes(words)[0], limits.max_lines, limits.max_line_characters)
     return tuple(join_words(words[first:stop]) for first, stop in pairwise([0, *turns, len(words)]))
 
 

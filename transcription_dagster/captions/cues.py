@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from transcription_dagster.captions.limits import DASH, CaptionLimits
 from transcription_dagster.captions.line_breaks import break_lines, display_width
 from transcription_dagster.captions.segmentation import best_stops
-from transcription_dagster.captions.songs import SungWords, join_notes
+from transcription_dagster.captions.songs import SungWords, join_marks
 from transcription_dagster.model import Cue, Word
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.word_timing import mend_times
@@ -35,7 +35,7 @@ def make_cues(
     timed = mend_times(words)
     if not timed:
         return []
-    sung = join_notes(timed)
+    sung = join_marks(timed)
     stops = best_stops(sung.words, limits, sung.sung())
     return _timed_cues(sung, stops, limits, _last_moment(timed, duration))
 
@@ -70,10 +70,11 @@ def _start_times(
     for first in firsts:
         start = round(words[first].start * 1000)
         starts.append(max(start, starts[-1] + 2 * limits.gap_ms) if starts else start)
-    latest = last_moment
-    for number in reversed(range(len(starts) if latest is not None else 0)):
-        starts[number] = max(0, min(starts[number], latest - 1))
-        latest = starts[number] - limits.gap_ms
+    if last_moment is not None:
+        latest = last_moment
+        for number in reversed(range(len(starts))):
+            starts[number] = max(0, min(starts[number], latest - 1))
+            latest = starts[number] - limits.gap_ms
     return starts
 
 

@@ -13,7 +13,7 @@ from transcription_dagster.captions.corrections import places_of
 from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.line_breaks import display_width, line_stops
 from transcription_dagster.captions.marks import LOOSE_DASH, NOTES, MarkedToken, marked_tokens, shown_tokens
-from transcription_dagster.captions.markup import Atom, ShownWord, cue_atoms, shown_words
+from transcription_dagster.captions.markup import Atom, ShownWord, cue_atoms, escaped, shown_words
 from transcription_dagster.language.alignment import Token
 from transcription_dagster.model import Word
 
@@ -158,17 +158,11 @@ def _reword(cue: _CueText, word: ShownWord, new: Sequence[Token], newline: str) 
     if [token.text for token in new] == [word.token.text]:
         return
     text = "".join(token.text if token.glued or not number else f" {token.text}" for number, token in enumerate(new))
-    word.atoms[0].shown, word.atoms[0].source = text, _escaped(text, cue.kind).replace("\n", newline)
+    word.atoms[0].shown, word.atoms[0].source = text, escaped(text, cue.kind).replace("\n", newline)
     for atom in word.atoms[1:]:
         atom.shown = atom.source = ""
     if not new or text.startswith("\n"):
         _drop_space(cue.atoms, word.atoms[0])
-
-
-def _escaped(text: str, kind: CaptionKind) -> str:
-    if kind == "srt":
-        return text.replace("-->", "->")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _drop_space(atoms: Sequence[Atom], gone: Atom) -> None:

@@ -23,6 +23,10 @@ _PIECES: dict[CaptionKind, re.Pattern[str]] = {
 }
 
 
+#: The tags that SRT and WebVTT have in common, and WebVTT's classes on them.
+_STYLE = re.compile(r"<(/?)([biu])(?:[. \t][^<>]*)?>", re.IGNORECASE)
+
+
 @dataclass(slots=True)
 class Atom:
     """A piece of a cue's source, and the text that it shows: nothing, if it is markup or a mark such as ♪."""
@@ -81,6 +85,27 @@ def shown_lines(captions: CaptionFile) -> list[tuple[str, ...]]:
     shown = []
     for cue in captions.cues:
         atoms = cue_atoms("".join(captions.lines[cue.first : cue.stop]), captions.kind)
-        text = "".join(atom.source if atom.mark else atom.shown for atom in atoms)
+        text = "".join(_visible(atom, captions.kind) for atom in atoms)
         shown.append(tuple(bare for line in text.split("\n") if (bare := line.strip())))
     return shown
+
+
+def converted(source: str, given: CaptionKind, wanted: CaptionKind) -> str:
+    """The text of a cue in another format: bold, italic and underlined stay, other tags go, and lines without text."""
+    pieces = []
+    for atom in cue_atoms(source, given):
+        style = _STYLE.fullmatch(atom.source)
+        pieces.append(f"<{style[1]}{style[2].lower()}>" if style else escaped(_visible(atom, given), wanted))
+    lines = (line.strip() for line in "".join(pieces).split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+def escaped(text: str, kind: CaptionKind) -> str:
+    """A text as a format writes it."""
+    return html.escape(text, quote=False) if kind == "vtt" else text.replace("-->", "->")
+
+
+def _visible(atom: Atom, kind: CaptionKind) -> str:
+    if not atom.mark:
+        return atom.shown
+    return html.unescape(atom.source) if kind == "vtt" else atom.source

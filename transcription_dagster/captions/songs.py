@@ -96,7 +96,44 @@ def _number(word: Word) -> bool:
     return word.text[:1].isdigit()
 
 
-def join_notes(words: Sequence[Word]) -> SungWords:
+def join_marks(words: Sequence[Word]) -> SungWords:
+    """Join the notes of songs, and »quotation marks« that are words of their own, to the words beside them."""
+    quoted, edges = join_quotes(words)
+    sung = _join_notes(quoted)
+    return sung if quoted is words else SungWords(sung.words, [edges[edge] for edge in sung.edges], sung.songs)
+
+
+def join_quotes(words: Sequence[Word]) -> tuple[Sequence[Word], Sequence[int]]:
+    """Join guillemets that are words of their own to the words of the German »quotation«; return the edges too.
+
+    French «quotations» need no joining: in pairs of words alone » begins no line and « ends none.
+    """
+    if next((word.text for word in words if word.text in "»«›‹"), "") not in ("»", "›"):
+        return words, range(len(words) + 1)
+    joined: list[Word] = []
+    edges: list[int] = []
+    opening: tuple[int, Word] | None = None
+    for index, word in enumerate(words):
+        if word.text in ("»", "›") and index + 1 < len(words):
+            opening = index, word
+            continue
+        if word.text[:1] in "«‹" and len(word.text.rstrip(".,;:!?")) == 1 and joined and not opening:
+            joined[-1] = replace(joined[-1], text=_beside(joined[-1], word))
+            continue
+        if opening:
+            index, mark = opening
+            word = replace(word, text=_beside(mark, word), glued=mark.glued)
+        joined.append(word)
+        edges.append(index)
+        opening = None
+    return joined, [*edges, len(words)]
+
+
+def _beside(before: Word, after: Word) -> str:
+    return before.text + ("" if after.glued else " ") + after.text
+
+
+def _join_notes(words: Sequence[Word]) -> SungWords:
     """Join the notes of songs to the words beside them, whose times they take."""
     songs = find_songs(words)
     if not songs:

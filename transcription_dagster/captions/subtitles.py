@@ -6,30 +6,43 @@ SRT has no specification; what is written here is what its strictest readers tak
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from transcription_dagster.captions.caption_file import CaptionFile, parse_srt, parse_vtt
-from transcription_dagster.captions.markup import shown_lines
+from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind, parse_srt, parse_vtt
+from transcription_dagster.captions.markup import converted, cue_atoms, escaped, shown_lines
 from transcription_dagster.model import Cue
 
 
 def to_srt(cues: Sequence[Cue]) -> str:
     """The cues as SRT text. SRT cannot escape anything, so an arrow `-->` in speech is written `->`."""
-    blocks = []
-    for number, (cue, lines) in enumerate(_shown(cues), start=1):
-        text = "\n".join(line.replace("-->", "->") for line in lines)
-        blocks.append(f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{text}\n")
-    return "\n".join(blocks)
+    return _srt((cue.start_ms, cue.end_ms, escaped("\n".join(lines), "srt")) for cue, lines in _shown(cues))
 
 
 def to_vtt(cues: Sequence[Cue]) -> str:
     """The cues as WebVTT text, with `&`, `<` and `>` escaped."""
-    blocks = ["WEBVTT\n"]
-    for cue, lines in _shown(cues):
-        text = html.escape("\n".join(lines), quote=False)
-        blocks.append(f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{text}\n")
-    return "\n".join(blocks)
+    return _vtt((cue.start_ms, cue.end_ms, escaped("\n".join(lines), "vtt")) for cue, lines in _shown(cues))
+
+
+def convert(captions: CaptionFile, kind: CaptionKind) -> str:
+    """A caption file in another format: times, texts, and the tags that both formats have (bold, italic, underline)."""
+    blocks = []
+    for cue in captions.cues:
+        source = "".join(captions.lines[cue.first : cue.stop])
+        if any(atom.shown.strip() or atom.mark for atom in cue_atoms(source, captions.kind)):
+            blocks.append((cue.start_ms, cue.end_ms, converted(source, captions.kind, kind)))
+    return _srt(blocks) if kind == "srt" else _vtt(blocks)
+
+
+def _srt(cues: Iterable[tuple[int, int, str]]) -> str:
+    return "\n".join(
+        f"{number}\n{_clock(start_ms, ',')} --> {_clock(end_ms, ',')}\n{text}\n"
+        for number, (start_ms, end_ms, text) in enumerate(cues, start=1)
+    )
+
+
+def _vtt(cues: Iterable[tuple[int, int, str]]) -> str:
+    blocks = (f"{_clock(start_ms, '.')} --> {_clock(end_ms, '.')}\n{text}\n" for start_ms, end_ms, text in cues)
+    return "\n".join(["WEBVTT\n", *blocks])
 
 
 def read_srt(text: str) -> list[Cue]:

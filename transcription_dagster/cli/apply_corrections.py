@@ -35,7 +35,7 @@ def apply_corrections(
     """Lay the text of CORRECTED onto CAPTIONS (SRT or WebVTT); no caption's time changes.
 
     CORRECTED is plain text, SRT or WebVTT. Only the words that differ change: markup, settings, notes, numbers, line
-    ends and the encoding of CAPTIONS stay. Another format (--to) has the texts and times alone.
+    ends and the encoding of CAPTIONS stay. Another format (--to) keeps times, texts, <b>, <i> and <u>.
 
     One of the two may be - for standard input.
     """

@@ -23,8 +23,12 @@ from transcription_dagster.vocabulary.corrections import read_vocabulary
 
 _FORMATS: dict[str, Callable[[Transcript, Refined], str]] = {
     "txt": lambda transcript, refined: refined.text,
-    "srt": lambda transcript, refined: to_srt(correct_cues(make_cues(transcript.words, duration=transcript.duration), refined.text)),
-    "vtt": lambda transcript, refined: to_vtt(correct_cues(make_cues(transcript.words, duration=transcript.duration), refined.text)),
+    "srt": lambda transcript, refined: to_srt(
+        correct_cues(make_cues(transcript.words, duration=transcript.duration), refined.text)
+    ),
+    "vtt": lambda transcript, refined: to_vtt(
+        correct_cues(make_cues(transcript.words, duration=transcript.duration), refined.text)
+    ),
     "json": lambda transcript, refined: write_transcript(corrected_transcript(transcript, refined.edits)) + "\n",
 }
 

@@ -33,6 +33,11 @@ def is_common(words: Sequence[str]) -> bool:
     )
 
 
+def is_known(word: str, *, language: str, least: float) -> bool:
+    """Whether a language uses a folded word at least so often, on the Zipf scale."""
+    return _frequency(word, language) >= least
+
+
 def is_ordinary_phrase(words: Sequence[str]) -> bool:
     """Whether folded `words` can stand side by side in ordinary text of one language, as "terror form" can.
 

@@ -52,10 +52,11 @@ def risk(phrase: Phrase, term: Term) -> str:
         return ""
     if len(phrase) > 1:
         return "an ordinary phrase" if is_ordinary_phrase(phrase) and not _is_one_word(phrase, term) else ""
-    often = frequency(phrase[0])
+    [variant] = phrase
+    often = frequency(variant)
     if tokens(term.text) == phrase:
         return f"an ordinary word (Zipf {often:.1f}), whatever its case" if often >= _CASE_ONLY else ""
-    return f"an ordinary word or name (Zipf {often:.1f})" if often >= _harmless_up_to(phrase[0], term) else ""
+    return f"an ordinary word or name (Zipf {often:.1f})" if often >= _harmless_up_to(variant, term) else ""
 
 
 def _harmless_up_to(variant: str, term: Term) -> float:

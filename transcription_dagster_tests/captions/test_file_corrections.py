@@ -48,6 +48,17 @@ def corrected_srt(text: str, *texts: str) -> str:
         ([">> Good mourning.\n>> Hello."], ">> Good morning. >> Hello.", [">> Good morning.\n>> Hello."]),
         (["♪ Row you boat ♪", "♪ Gently ♪"], "♪ Row your boat ♪ ♪ Gently ♪", ["♪ Row your boat ♪", "♪ Gently ♪"]),
         (["♪ Row you boat ♪", "[♪♪♪]"], "Row your boat", ["♪ Row your boat ♪", "[♪♪♪]"]),
+        (
+            ["- Who is it?\n- It is mee.", "Come in. No."],
+            "- Who is it?\n- It is me.\n- Come in.\n- No.",
+            ["- Who is it?\n- It is me.", "- Come in.\n- No."],
+        ),
+        (
+            ["♪ Row you boat ♪", "gently down", "the stream.", "That was all."],
+            "♪ Row your boat ♪ ♪ gently down the stream. ♪ That was all.",
+            ["♪ Row your boat ♪", "♪ gently down ♪", "♪ the stream. ♪", "That was all."],
+        ),
+        (["# Row you boat #", "Gently"], "# Row your boat #\n# Gently #", ["# Row your boat #", "# Gently #"]),
         (["It was -5 degreese.", "yes"], "It was -5 degrees. yes", ["It was -5 degrees.", "yes"]),
         (["fish & chips <3 yess"], "fish & chips <3 yes", ["fish & chips <3 yes"]),
     ],

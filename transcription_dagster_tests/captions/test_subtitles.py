@@ -14,8 +14,9 @@ import webvtt
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from transcription_dagster.captions.caption_file import parse_srt, parse_vtt
 from transcription_dagster.captions.cues import make_cues
-from transcription_dagster.captions.subtitles import read_srt, read_vtt, to_srt, to_vtt
+from transcription_dagster.captions.subtitles import convert, read_srt, read_vtt, to_srt, to_vtt
 from transcription_dagster.errors import InvalidCaptions
 from transcription_dagster.model import Cue, Word
 from transcription_dagster_tests.captions.speech import any_text, say, spoken_words
@@ -187,3 +188,17 @@ def test_the_shape_of_captions_is_kept_in_both_formats() -> None:
 def test_hours_of_too_many_digits_are_refused(hours: str) -> None:
     with pytest.raises(InvalidCaptions, match=r"line 2: .*there are too many hours"):
         read_srt(f"1\n00:00:01,000 --> {hours}:00:02,000\nhello\n")
+
+
+def test_another_format_keeps_the_tags_that_both_have() -> None:
+    srt = (
+        "1\n00:00:01,000 --> 00:00:02,000\n{\\an8}<i>a < b</i>\n<font color=red><B>c</B></font>\n\n"
+        "2\n00:00:03,000 --> 00:00:04,000\n>> Hi --\n"
+    )
+    vtt = (
+        "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n<i>a &lt; b</i>\n<b>c</b>\n\n"
+        "00:00:03.000 --> 00:00:04.000\n&gt;&gt; Hi --\n"
+    )
+    assert convert(parse_srt(srt), "vtt") == vtt
+    back = srt.replace("{\\an8}", "").replace("<font color=red>", "").replace("</font>", "").replace("B>", "b>")
+    assert convert(parse_vtt(vtt.replace("<i>", "<v Ann><i.loud>")), "srt") == back

@@ -1,0 +1,112 @@
+"""Every cue of a song carries its notes at both ends, made from words or corrected."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.line_breaks import display_width
+from transcription_dagster.model import Cue, Word
+from transcription_dagster_tests.captions.speech import say
+
+SONG = (
+    "And then she sang ♪ The river runs down to the sea and carries the boats of the town and all of the lanterns "
+    "along ♪ Thank you all."
+)
+
+
+def shown(cues: list[Cue]) -> list[str]:
+    return ["|".join(cue.lines) for cue in cues]
+
+
+@pytest.mark.parametrize(("mark", "text"), [("♪", SONG), ("♫", SONG), ("#", SONG), ("♪♪", SONG)])
+def test_a_song_that_is_split_has_its_notes_at_both_ends_of_every_cue(mark: str, text: str) -> None:
+    words = say(text.replace("♪", mark))
+    cues = make_cues(words)
+    sung = [cue for cue in cues if mark in " ".join(cue.lines)]
+    assert len(sung) >= 2
+    for cue in sung:
+        assert " ".join(cue.lines).count(mark) == 2, cue.lines
+        assert all(display_width(line) <= 42 for line in cue.lines)
+    assert [(cue.first, cue.stop) for cue in cues] == list(pairwise([0, *(cue.stop for cue in cues)]))
+    assert cues[-1].stop == len(words)
+
+
+@pytest.mark.parametrize("text", [SONG, SONG.replace("♪", "#"), f"{SONG} {SONG}"])
+def test_corrected_cues_keep_the_notes_of_every_cue(text: str) -> None:
+    cues = make_cues(say(text))
+    assert correct_cues(cues, text) == cues
+    corrected = correct_cues(cues, text.replace("river", "reever").replace("boats", "ships"))
+    assert shown(corrected) == [each.replace("river", "reever").replace("boats", "ships") for each in shown(cues)]
+
+
+def test_notes_that_the_corrected_text_adds_stand_at_both_ends_of_every_cue() -> None:
+    cues = make_cues(say(SONG.replace("♪", "")))
+    corrected = shown(correct_cues(cues, SONG))
+    assert sum(each.count("♪") for each in corrected) == 2 * sum("♪" in each for each in corrected) >= 4
+
+
+def test_several_songs_keep_their_own_notes() -> None:
+    text = "♪ Row, row, row your boat, gently down the stream ♪ ♪ Merrily, merrily, merrily, life is but a dream ♪"
+    assert shown(make_cues(say(text))) == [
+        "♪ Row, row, row your boat,|gently down the stream ♪",
+        "♪ Merrily, merrily,|merrily, life is but a dream ♪",
+    ]
+
+
+def test_notes_glued_to_words_stay_glued() -> None:
+    text = SONG.replace("♪ The", "♪The").replace("along ♪", "along♪")
+    cues = shown(make_cues(say(text)))
+    assert all(each.count("♪") in (0, 2) for each in cues)
+    assert any(each.startswith("♪") and not each.startswith("♪ ") for each in cues)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We are # 1 in the charts and # 2 at home",
+        "♪ The music plays and nobody sings a word of it today",
+        "Music ♪",
+        "(♪♪♪) Welcome back to all of you",
+    ],
+)
+def test_a_note_without_a_partner_makes_no_song(text: str) -> None:
+    assert " ".join(line for cue in make_cues(say(text)) for line in cue.lines) == text
+
+
+def test_notes_minutes_apart_enclose_no_song() -> None:
+    words = say("♪ [1] Welcome back. [200] See you. [1] ♪")
+    assert sum(line.count("♪") for cue in make_cues(words) for line in cue.lines) == 2
+
+
+def test_german_quotation_marks_that_are_words_stay_with_their_words() -> None:
+    text = "Der alte Kapitän sagte zu uns allen » Morgen früh fahren wir über den See nach Norden « und ging fort ."
+    for skipped in range(8):
+        words = say(" ".join(text.split()[skipped:]))
+        for cues in (make_cues(words), correct_cues(make_cues(words), " ".join(w.text for w in words[:-2]) + " los .")):
+            lines = [line for cue in cues for line in cue.lines]
+            assert not any(line.endswith("»") or line.startswith("«") for line in lines), lines
+        assert [word.text for cue in make_cues(words) for word in words[cue.first : cue.stop]] == [
+            word.text for word in words
+        ]
+
+
+def test_the_last_cue_ends_with_the_recording() -> None:
+    words = [Word("Are", 1.0, 1.2), Word("you", 1.2, 1.35), Word("sure?", 1.35, 1.7), Word("Yes.", 4.6, 4.95)]
+    assert make_cues(words)[-1].end_ms > 5000
+    assert [(cue.start_ms, cue.end_ms) for cue in make_cues(words, duration=5.0)] == [(1000, 1834), (4600, 5000)]
+    assert make_cues(words, duration=0) == make_cues(words)
+
+
+@pytest.mark.parametrize("duration", [3.0, 4.0, 4.01])
+def test_cues_that_crowd_at_the_end_of_the_recording_all_lie_inside_it(duration: float) -> None:
+    words = [
+        Word(text, 3.9 + n * 0.03, 3.95 + n * 0.03, speaker=f"spk_{n}") for n, text in enumerate(("a.", "b.", "c."))
+    ]
+    cues = make_cues([Word("Before.", 1.0, 1.5), *words], duration=duration)
+    assert all(cue.start_ms < cue.end_ms for cue in cues)
+    assert all(before.end_ms <= after.start_ms for before, after in pairwise(cues))
+    assert cues[-1].end_ms <= max(duration * 1000, 3961)
