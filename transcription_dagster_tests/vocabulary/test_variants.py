@@ -219,7 +219,7 @@ TRICKY = (
 )
 #: Ordinary prose full of the variants above, each in its ordinary meaning.
 PROSE = {
-    "en": """The cloud above the harbor was dark, so Jason paid cash for the sequel and went home. In terror form a line,
+    "en": """The cloud above the harbor was dark, so Jason paid cash for the sequel and left. In terror form a line,
     they said, and the crowd obeyed. I phone my mother every day and she tells me what has changed. Our sales force
     is small, prices are in flux, and nobody can see sharp corners in this light. He took one drive along the coast
     to post a letter. Read this before you sign: the light that is red is broken. We resume at nine. A rose stood on
