@@ -48,11 +48,9 @@ _DETERMINERS = frozenset({"a", "an", "the", "my", "your", "our", "their", "its",
 
 def risk(phrase: Phrase, term: Term) -> str:
     """Why a variant, as its folded words, cannot be corrected without its context; empty if it can be nothing else."""
-    if not phrase:
-        return ""
-    if len(phrase) > 1:
+    if len(phrase) != 1:
         return "an ordinary phrase" if is_ordinary_phrase(phrase) and not _is_one_word(phrase, term) else ""
-    [variant] = phrase
+    variant = phrase[0]
     often = frequency(variant)
     if tokens(term.text) == phrase:
         return f"an ordinary word (Zipf {often:.1f}), whatever its case" if often >= _CASE_ONLY else ""
