@@ -95,7 +95,9 @@ def test_corrected_captions_that_cannot_be_read_are_refused(files: Path) -> None
 
 def test_another_format_keeps_italics(files: Path) -> None:
     (files / "a.srt").write_text(SRT.replace("at nine", "{\\an8}<i>at</i> nine"))
-    assert run(files / "a.srt", files / "c.txt", "--to", "vtt").stdout == VTT_CORRECTED.replace("at nine", "<i>at</i> nine")
+    assert run(files / "a.srt", files / "c.txt", "--to", "vtt").stdout == VTT_CORRECTED.replace(
+        "at nine", "<i>at</i> nine"
+    )
 
 
 def test_both_from_standard_input_is_bad_usage() -> None:
