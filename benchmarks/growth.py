@@ -33,16 +33,16 @@ from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.run_history import remove_old_history
 from transcription_dagster.pool import inference_server
-from transcription_dagster.pool.inference_client import SpeechClient, SpeechRequest, release_answers
+from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest, release_answers
 from transcription_dagster.pool.names import (
     EMBED_TASK,
     EXECUTE_RUN_TASK,
     GPU_QUEUE,
     RUNS_QUEUE,
     TRANSCRIBE_TASK,
-    run_key,
+    run_job_key,
 )
-from transcription_dagster.pool.queue import connect, jobs, worker_app
+from transcription_dagster.pool.queue import jobs, open_connection, worker_app
 from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.settings import Settings
@@ -113,9 +113,13 @@ async def one_recording(app: procrastinate.App, worker: int, url: str, engine: E
     """Everything that one recording leaves in the database."""
     recording, run_id, chance = str(uuid.uuid4()), str(uuid.uuid4()), random.Random(number)
     register(engine, [Recording(recording, f"file:///recordings/{recording}.wav")])
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         jobs.configure_task(
-            EXECUTE_RUN_TASK, allow_unknown=True, queue=RUNS_QUEUE, queueing_lock=run_key(run_id), connection=connection
+            EXECUTE_RUN_TASK,
+            allow_unknown=True,
+            queue=RUNS_QUEUE,
+            queueing_lock=run_job_key(run_id),
+            connection=connection,
         ).defer(run_id=run_id)
     run_job = await app.job_manager.fetch_job([RUNS_QUEUE], worker)
     assert run_job is not None
@@ -123,8 +127,8 @@ async def one_recording(app: procrastinate.App, worker: int, url: str, engine: E
     words = [{"word": text, "start": place / 3, "end": place / 3 + 0.3, "p": 0.9} for place, text in enumerate(texts)]
     vectors = [[chance.random() for _ in range(384)] for _ in range(3)]
     for task, answer in ((TRANSCRIBE_TASK, {"words": words}), (EMBED_TASK, {"vectors": vectors})):
-        request = SpeechRequest(f"{task}-{recording}", task, recording, run_id, GPU_QUEUE, {"recording": recording})
-        client = SpeechClient(url)
+        request = InferenceRequest(f"{task}-{recording}", task, recording, run_id, GPU_QUEUE, {"recording": recording})
+        client = InferenceClient(url)
         client.ask(request)
         job = await app.job_manager.fetch_job([GPU_QUEUE], worker)
         assert job is not None

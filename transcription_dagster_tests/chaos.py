@@ -23,7 +23,7 @@ import click
 import psutil
 
 from transcription_dagster.dagster_api.values import ACTIVE_STATUSES, ENDED_STATUSES, WAITING_STATUSES
-from transcription_dagster.pool.queue import connect
+from transcription_dagster.pool.queue import open_connection
 from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.supervisor import Supervisor
@@ -185,7 +185,7 @@ class Driver:
     def settle(self) -> None:
         """Wait until every run has ended, the retries too, and note what came of the recordings."""
         wait_until(self._is_quiet, self._plan.patience, "all runs have ended and no job is left", every=1.0)
-        with connect(self._system.url) as connection:
+        with open_connection(self._system.url) as connection:
             rows = connection.execute("SELECT recording::text FROM transcription_data.transcripts")
             self.outcome.published = Counter(row["recording"] for row in rows if row["recording"] in self._recordings)
         done: Counter[str] = Counter()

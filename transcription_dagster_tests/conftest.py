@@ -14,7 +14,7 @@ from transcription_dagster_tests.isolation import isolate
 #: Before anything of the program is imported, here or in the conftest of a folder.
 HOME = isolate()
 
-from transcription_dagster.stack.leftovers import end_leftovers  # noqa: E402
+from transcription_dagster.stack.orphan_processes import end_orphan_processes  # noqa: E402
 from transcription_dagster_tests.postgres import cloned_database, database_url, engine  # noqa: E402
 from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server  # noqa: E402
 
@@ -82,5 +82,5 @@ def home() -> Iterator[Path]:
     """A home outside of pytest's folders: those are closed to the user that Postgres runs as when we are root."""
     folder = Path(tempfile.mkdtemp(prefix="transcription-test-"))
     yield folder
-    end_leftovers(folder)
+    end_orphan_processes(folder)
     shutil.rmtree(folder)

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from transcription_dagster.audio.decode import read_blocks
-from transcription_dagster.pool.queue import connect
+from transcription_dagster.pool.queue import open_connection
 from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.stack.postgres import answers
 from transcription_dagster.stack.programs import POSTGRES
@@ -94,7 +94,7 @@ def killing_whoever_works_on(system: System, recording: str) -> Iterator[list[st
 
 def requests_of(system: System, recordings: Sequence[str]) -> list[dict[str, Any]]:
     """What was asked of the executors to transcribe these recordings, the oldest first."""
-    with connect(system.url) as connection:
+    with open_connection(system.url) as connection:
         return list(
             connection.execute(
                 "SELECT * FROM transcription_speech WHERE recording = ANY(%s) AND task = 'transcribe'"
@@ -111,7 +111,7 @@ def attempts_at(system: System, recording: str) -> list[str | None]:
 
 def unfinished_jobs(system: System) -> list[dict[str, Any]]:
     """Jobs that wait or are under way on any queue."""
-    with connect(system.url) as connection:
+    with open_connection(system.url) as connection:
         return list(
             connection.execute(
                 "SELECT queue_name, task_name, status::text, args FROM procrastinate_jobs"

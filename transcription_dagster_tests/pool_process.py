@@ -11,9 +11,10 @@ from pathlib import Path
 
 import procrastinate
 
+from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import load_settings
 from transcription_dagster.workers.main_thread import block_stop_signals
-from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState, WorkInterrupted
+from transcription_dagster.workers.pool_worker import PoolWorker, WorkInterrupted
 
 QUEUE, TASK = "waiting", "wait_for"
 
@@ -21,7 +22,7 @@ QUEUE, TASK = "waiting", "wait_for"
 def serve(name: str) -> None:
     """Work until a stop signal."""
     settings = load_settings()
-    pool = PoolWorker(settings, settings.require_database_url(), WorkerState(name, "run"), [QUEUE])
+    pool = PoolWorker(settings, settings.require_database_url(), WorkerRecord(name, "run"), [QUEUE])
 
     def wait_for(file: Path, stop: threading.Event) -> None:
         print(f"began {file.name}", flush=True)

@@ -31,10 +31,10 @@ from transcription_dagster.dagster_api.values import (
 )
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.pool.queue import connect
+from transcription_dagster.pool.queue import open_connection
 from transcription_dagster.pool.state import PoolReader, PoolStatus, WorkerStatus
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.stack.plan import plan
+from transcription_dagster.stack.plan import plan_stack
 from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import RunningStack, start
 
@@ -78,11 +78,11 @@ class System:
     def pool(self) -> PoolStatus:
         if self._connection is not None:
             try:
-                return self._pool.look(self._connection)
+                return self._pool.poll(self._connection)
             except psycopg.OperationalError:
                 self._connection.close()
-        self._connection = connect(self.url)
-        return self._pool.look(self._connection)
+        self._connection = open_connection(self.url)
+        return self._pool.poll(self._connection)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -216,7 +216,7 @@ def running_system(home: Path, *, executors: int = 1, run_workers: int = 2, **se
         for name, value in environment_of(home, executors, **settings).items():
             patch.setenv(name, value)
         loaded = load_settings()
-        stack = start(plan(loaded, cpu_executors=executors, run_workers=run_workers, port=0), loaded)
+        stack = start(plan_stack(loaded, cpu_executors=executors, run_workers=run_workers, port=0), loaded)
         try:
             with (
                 DagsterClient(stack.url, loaded.ui_password) as client,

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict, Unpack
 
 from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database, shared
-from transcription_dagster.cli.terminal import printable
+from transcription_dagster.cli.terminal import clock, printable
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.language.codes import whisper_language
@@ -148,9 +148,3 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
         match, _, after = piece.partition(MATCH_END)
         yield match, "bold yellow"
         yield after, ""
-
-
-def clock(seconds: float) -> str:
-    """Return a time in a recording as `h:mm:ss`."""
-    minutes, second = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{second:02}"

@@ -68,11 +68,11 @@ def push() -> None:
     with open_cli_database(own) as engine:
         before = shared_settings.push(own, engine, has_credentials=has_credentials())
         stored = _in_force(settings_documents.current(engine))
-    for line in changes(before, stored):
+    for line in setting_changes(before, stored):
         click.echo(printable(line))
 
 
-def changes(before: StoredSettings | None, now: StoredSettings) -> list[str]:
+def setting_changes(before: StoredSettings | None, now: StoredSettings) -> list[str]:
     """Say what a push changed."""
     if before is not None and before.digest == now.digest:
         return [f"Settings: {shared_settings.described(now)}, unchanged."]

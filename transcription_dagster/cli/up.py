@@ -13,13 +13,13 @@ from transcription_dagster.cli.terminal import printable
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import ui_address
-from transcription_dagster.stack.plan import StackPlan, plan
+from transcription_dagster.stack.plan import StackPlan, plan_stack
 from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.settings_news import SettingsNews
 from transcription_dagster.stack.stack import RunningStack, start
 from transcription_dagster.stack.supervisor import ProgramState
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 
 @click.command()
@@ -47,7 +47,7 @@ def up(
     settings = load_settings()
     if workers_only and settings.database_url is None:
         raise click.UsageError("--workers-only needs TRANSCRIPTION_DATABASE_URL: the database of the stack to join.")
-    stack_plan = plan(
+    stack_plan = plan_stack(
         settings,
         gpus=gpus,
         run_workers=run_workers,
@@ -78,7 +78,7 @@ def _tell_settings(settings: Settings) -> None:
         click.echo(f"Settings: {printable(shared_settings.described(stored))}")
 
 
-def changes(before: Mapping[str, ProgramState], after: Mapping[str, ProgramState]) -> list[str]:
+def program_changes(before: Mapping[str, ProgramState], after: Mapping[str, ProgramState]) -> list[str]:
     """Say what happened to the programs of a stack between two looks at it."""
     lines = []
     for name, now in after.items():
@@ -110,16 +110,16 @@ def _follow(stack: RunningStack, signals: StopSignals, news: SettingsNews) -> No
     Raises `StackError` if the supervisor is gone without having been asked to.
     """
     before = {program.name: program for program in stack.programs()}
-    while not signals.wait(_LOOK_SECONDS):
+    while not signals.wait(_POLL_SECONDS):
         if not stack.alive():
             raise StackError(f"the supervisor ended; see {stack.home / 'logs' / 'supervisord.log'}")
         after = {program.name: program for program in stack.programs()}
         if not after:
             return
-        new = news.look()
+        new = news.poll()
         if new is not None and stack.url:
             click.echo(f"New settings, {printable(shared_settings.described(new))}: starting the daemon anew for them.")
             stack.restart_definitions()
-        for line in changes(before, after):
+        for line in program_changes(before, after):
             click.echo(f"{time.strftime('%H:%M:%S')} {line}")
         before = after

@@ -20,9 +20,9 @@ from transcription_dagster.dagster_api.values import (
     WAITING_STATUSES,
     Daemon,
     JobLocation,
-    Results,
     Run,
     RunRequest,
+    RunResults,
     failure_reason,
     first_line,
     read_results,
@@ -136,7 +136,7 @@ class DagsterClient:
             for result in _known(answer["terminateRuns"], "TerminateRunsResult")["terminateRunResults"]:
                 _known(result, "TerminateRunSuccess", "TerminateRunFailure", "RunNotFoundError")
 
-    def results(self, run_id: str) -> Results:
+    def results(self, run_id: str) -> RunResults:
         """Return what the run, and the runs that it retries or that retry it, made; of each asset the latest."""
         group = _known(self._ask(queries.MATERIALIZATIONS, id=run_id)["runGroupOrError"], "RunGroup")
         return read_results(event for run in group["runs"] if run for event in run["assetMaterializations"])

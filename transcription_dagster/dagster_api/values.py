@@ -62,7 +62,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
+class RunResults:
     """What a run and its retries made."""
 
     #: By asset: the URI of its file.
@@ -96,7 +96,7 @@ def read_run(run: Mapping[str, Any]) -> Run:
     return Run(run["runId"], run["status"], run["endTime"], run["runConfig"] or {}, tags)
 
 
-def read_results(materializations: Iterable[Mapping[str, Any]]) -> Results:
+def read_results(materializations: Iterable[Mapping[str, Any]]) -> RunResults:
     """Read `MaterializationEvent`s of the API; of each asset the latest counts."""
     files: dict[str, str] = {}
     figures: dict[str, dict[str, float]] = {}
@@ -106,7 +106,7 @@ def read_results(materializations: Iterable[Mapping[str, Any]]) -> Results:
         figures[asset] = {label: value for label, entry in entries.items() if (value := _number(entry)) is not None}
         if uri := entries.get("uri", {}).get("url"):
             files[asset] = uri
-    return Results(files, figures)
+    return RunResults(files, figures)
 
 
 def failure_reason(events: Iterable[Mapping[str, Any]]) -> str:

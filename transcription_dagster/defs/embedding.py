@@ -9,7 +9,7 @@ import dagster as dg
 
 from transcription_dagster.defs.pool import ask_pool
 from transcription_dagster.pool.embedding_request import EmbeddingRequest
-from transcription_dagster.pool.inference_client import SpeechAnswer
+from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.search.embedded_chunks import embed
 from transcription_dagster.search.embedder import Embedder, open_embedder
 from transcription_dagster.settings import load_settings
@@ -18,14 +18,14 @@ from transcription_dagster.settings import load_settings
 class EmbedderResource(dg.ConfigurableResource):
     """Cuts a recording's captions into chunks and encodes them."""
 
-    def embed(self, context: dg.AssetExecutionContext, request: EmbeddingRequest) -> SpeechAnswer:
+    def embed(self, context: dg.AssetExecutionContext, request: EmbeddingRequest) -> InferenceAnswer:
         """Encode; the answer's result holds `model`, `dimensions` and `chunks` (text, start, end, embedding)."""
         settings = load_settings()
         if settings.inference == "pool":
             return ask_pool(context, request.for_queue)
         started = time.monotonic()
         result = embed(_embedder(request.model), request.cues)
-        return SpeechAnswer(result, waited_seconds=0.0, gpu_seconds=time.monotonic() - started, attempts=())
+        return InferenceAnswer(result, waited_seconds=0.0, gpu_seconds=time.monotonic() - started, attempts=())
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,7 @@ _NOT_ENDED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def end_runs(instance: dg.DagsterInstance, recording: str, patience: float) -> S
         instance.run_coordinator.cancel_run(run.run_id)
     deadline = time.monotonic() + patience
     while (left := _in_flight(instance, recording)) and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     for run in left:
         # Whatever still works on it can write nothing any more, and finds its run canceled.
         instance.report_run_canceled(run)

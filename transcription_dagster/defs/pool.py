@@ -8,7 +8,7 @@ from typing import Protocol
 import dagster as dg
 
 from transcription_dagster.errors import TranscriptionAborted
-from transcription_dagster.pool.inference_client import SpeechAnswer, SpeechClient, SpeechRequest
+from transcription_dagster.pool.inference_client import InferenceAnswer, InferenceClient, InferenceRequest
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG, gpu_queue
 from transcription_dagster.settings import load_settings
 
@@ -19,10 +19,10 @@ _INTERRUPT_SECONDS = 30.0
 class Queued(Protocol):
     """Makes of a request what is put on a queue."""
 
-    def __call__(self, *, run_id: str, queue: str) -> SpeechRequest: ...
+    def __call__(self, *, run_id: str, queue: str) -> InferenceRequest: ...
 
 
-def ask_pool(context: dg.AssetExecutionContext, request: Queued) -> SpeechAnswer:
+def ask_pool(context: dg.AssetExecutionContext, request: Queued) -> InferenceAnswer:
     """Ask an executor, the run's own if it is pinned to one, and wait for the answer.
 
     Raises the program's errors. An interrupt of the run leaves the request for the run's retry to find; whoever cancels
@@ -30,7 +30,7 @@ def ask_pool(context: dg.AssetExecutionContext, request: Queued) -> SpeechAnswer
     """
     run = context.run
     queued = request(run_id=run.root_run_id or run.run_id, queue=gpu_queue(run.tags.get(GPU_TAG, ANY_GPU)))
-    client = SpeechClient(load_settings().require_database_url())
+    client = InferenceClient(load_settings().require_database_url())
     client.ask(queued)
     try:
         return client.wait(queued, on_event=context.log.info)

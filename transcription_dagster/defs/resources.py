@@ -20,7 +20,7 @@ from transcription_dagster.defs.pool import ask_pool
 from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.errors import UnknownRecording
 from transcription_dagster.model import Audio, SpeechOptions, Term
-from transcription_dagster.pool.inference_client import SpeechAnswer
+from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.store.object_store import ObjectStore, object_key
@@ -71,7 +71,7 @@ class CatalogueResource(dg.ConfigurableResource):
 class WhisperResource(dg.ConfigurableResource):
     """Transcribes recordings: on the pool's executors, or in this process where there is no pool."""
 
-    def transcribe(self, context: dg.AssetExecutionContext, audio: Audio, options: SpeechOptions) -> SpeechAnswer:
+    def transcribe(self, context: dg.AssetExecutionContext, audio: Audio, options: SpeechOptions) -> InferenceAnswer:
         """Transcribe `audio`; the answer's result holds `transcript` (its document), `device` and `executor`.
 
         Raises the program's errors.
@@ -107,7 +107,7 @@ def _speech_engine(models_folder: Path) -> SpeechEngine:
     return SpeechEngine("cuda" if torch.cuda.is_available() else "cpu", models_folder=models_folder)
 
 
-def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> SpeechAnswer:
+def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> InferenceAnswer:
     with _speech_lock, tempfile.TemporaryDirectory() as folder:
         engine = _speech_engine(settings.models_folder)
         model = local_path(request.options.model, settings.home, settings.store_url)
@@ -128,4 +128,4 @@ def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> Speec
         seconds = time.monotonic() - started
     transcript = replace(transcript, model=request.options.model)
     result = {"transcript": write_transcript(transcript), "device": engine.device, "executor": "this process"}
-    return SpeechAnswer(result, waited_seconds=0.0, gpu_seconds=seconds, attempts=())
+    return InferenceAnswer(result, waited_seconds=0.0, gpu_seconds=seconds, attempts=())

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transcription_dagster.model import Cue, recording_id
-from transcription_dagster.pool.inference_client import SpeechRequest, request_key
+from transcription_dagster.pool.inference_client import InferenceRequest, request_key
 from transcription_dagster.pool.names import EMBED_TASK
 
 
@@ -20,11 +20,11 @@ class EmbeddingRequest:
     model: str
     cues: tuple[Cue, ...]
 
-    def for_queue(self, *, run_id: str, queue: str) -> SpeechRequest:
+    def for_queue(self, *, run_id: str, queue: str) -> InferenceRequest:
         """The request as it is queued for the run `run_id`, which its retries share."""
         content = asdict(self)
         key = request_key(run_id=run_id, task=EMBED_TASK, **content)
-        return SpeechRequest(key, EMBED_TASK, self.recording, run_id, queue, content)
+        return InferenceRequest(key, EMBED_TASK, self.recording, run_id, queue, content)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> EmbeddingRequest:

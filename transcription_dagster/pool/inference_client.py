@@ -17,13 +17,13 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_expo
 from transcription_dagster import errors
 from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError, TransientError
 from transcription_dagster.pool import inference_requests
-from transcription_dagster.pool.names import SPEECH_CHANNEL, speech_key
-from transcription_dagster.pool.queue import connect, database_errors, jobs
+from transcription_dagster.pool.names import INFERENCE_CHANNEL, inference_job_key
+from transcription_dagster.pool.queue import database_errors, jobs, open_connection
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between looks at a request when no notification comes.
-_LOOK_SECONDS = 5.0
+_POLL_SECONDS = 5.0
 
 #: Waiting for the database to come back, longer than a restart of Postgres or a fail-over takes.
 _patiently = retry(
@@ -35,7 +35,7 @@ _patiently = retry(
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechRequest:
+class InferenceRequest:
     """Work for a GPU executor. Requests with the same key are the same work."""
 
     key: str
@@ -50,7 +50,7 @@ class SpeechRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechAnswer:
+class InferenceAnswer:
     """What an executor answered, and what it cost."""
 
     result: Mapping[str, Any]
@@ -67,16 +67,16 @@ def request_key(**parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-class SpeechClient:
+class InferenceClient:
     """Puts requests on the GPU queue and waits for their answers; holds no connection between calls."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     @_patiently
-    def ask(self, request: SpeechRequest) -> None:
+    def ask(self, request: InferenceRequest) -> None:
         """Queue `request`, unless the same work waits, is under way or is done already."""
-        with database_errors(), connect(self._url) as connection:
+        with database_errors(), open_connection(self._url) as connection:
             parameters = {
                 "key": request.key,
                 "task": request.task,
@@ -90,7 +90,7 @@ class SpeechClient:
             if row and row["state"] in ("queued", "doing"):
                 self._queue_job(connection, request)
 
-    def wait(self, request: SpeechRequest, *, on_event: Callable[[str], None]) -> SpeechAnswer:
+    def wait(self, request: InferenceRequest, *, on_event: Callable[[str], None]) -> InferenceAnswer:
         """Wait until an executor answers; `on_event` is told each change worth a line in the run's log.
 
         Raises the error class that the executor reported. A database that goes away is waited for.
@@ -98,8 +98,8 @@ class SpeechClient:
         said = 0
         while True:
             try:
-                with database_errors(), connect(self._url) as connection:
-                    connection.execute(f"LISTEN {SPEECH_CHANNEL}")
+                with database_errors(), open_connection(self._url) as connection:
+                    connection.execute(f"LISTEN {INFERENCE_CHANNEL}")
                     while True:
                         row = connection.execute(inference_requests.FIND, {"key": request.key}).fetchone()
                         if row is None:
@@ -119,18 +119,18 @@ class SpeechClient:
                 self._wait_for_database()
 
     @_patiently
-    def withdraw(self, key: str) -> None:
+    def cancel(self, key: str) -> None:
         """Take a request back: off the queue, or aborted at its next window."""
-        with database_errors(), connect(self._url) as connection:
-            withdraw(connection, key)
+        with database_errors(), open_connection(self._url) as connection:
+            cancel_request(connection, key)
 
     @_patiently
     def _wait_for_database(self) -> None:
-        connect(self._url).close()
+        open_connection(self._url).close()
 
-    def _queue_job(self, connection: psycopg.Connection[Any], request: SpeechRequest) -> None:
+    def _queue_job(self, connection: psycopg.Connection[Any], request: InferenceRequest) -> None:
         """Put the request's job on its queue if it is not there: also one that was lost with a crash."""
-        name = speech_key(request.key)
+        name = inference_job_key(request.key)
         if connection.execute(inference_requests.LIVE_JOB, {"key": name}).fetchone():
             return
         task = jobs.configure_task(
@@ -142,33 +142,33 @@ class SpeechClient:
             logger.debug("speech request %s was queued by another", request.key)
 
 
-def withdraw(connection: psycopg.Connection[Any], key: str) -> None:
+def cancel_request(connection: psycopg.Connection[Any], key: str) -> None:
     """Mark the request as withdrawn and abort its job, wherever it is."""
-    connection.execute(inference_requests.WITHDRAW, {"key": key})
-    job = connection.execute(inference_requests.LIVE_JOB, {"key": speech_key(key)}).fetchone()
+    connection.execute(inference_requests.CANCEL, {"key": key})
+    job = connection.execute(inference_requests.LIVE_JOB, {"key": inference_job_key(key)}).fetchone()
     if job:
         jobs.job_manager.cancel_job_by_id(job["id"], abort=True, connection=connection)
 
 
-def withdraw_run(url: str, run_id: str) -> int:
+def cancel_requests_of_run(url: str, run_id: str) -> int:
     """Withdraw every request of a run and of those that started over from it; returns how many there were."""
-    with database_errors(), connect(url) as connection:
+    with database_errors(), open_connection(url) as connection:
         keys = [row["key"] for row in connection.execute(inference_requests.OF_RUN, {"run_id": run_id})]
         for key in keys:
-            withdraw(connection, key)
+            cancel_request(connection, key)
     return len(keys)
 
 
 @_patiently
 def release_answers(url: str, run_id: str) -> None:
     """Drop what executors answered to a run that succeeded; a later run that asks for the same has it done again."""
-    with database_errors(), connect(url) as connection:
+    with database_errors(), open_connection(url) as connection:
         connection.execute(inference_requests.RELEASE, {"run_id": run_id})
 
 
 def _notified(connection: psycopg.Connection[Any], key: str) -> bool:
     """Wait for a notification about `key`; False when none came in time."""
-    return any(notice.payload == key for notice in connection.notifies(timeout=_LOOK_SECONDS, stop_after=1))
+    return any(notice.payload == key for notice in connection.notifies(timeout=_POLL_SECONDS, stop_after=1))
 
 
 def _history(attempts: list[dict[str, Any]]) -> list[str]:
@@ -183,10 +183,10 @@ def _history(attempts: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _answer(row: Mapping[str, Any]) -> SpeechAnswer:
+def _answer(row: Mapping[str, Any]) -> InferenceAnswer:
     if row["result"] is None:
         raise TransientError("the answer was released when another run with it succeeded; run the step again")
-    return SpeechAnswer(row["result"], row["waited_seconds"], row["gpu_seconds"] or 0.0, tuple(row["attempts"]))
+    return InferenceAnswer(row["result"], row["waited_seconds"], row["gpu_seconds"] or 0.0, tuple(row["attempts"]))
 
 
 def _error(row: Mapping[str, Any]) -> TranscriptionError:

@@ -76,7 +76,7 @@ UPDATE transcription_speech SET progress = %(progress)s
  WHERE key = %(key)s AND state = 'doing' AND lease = %(lease)s
 """
 
-WITHDRAW: Final = """
+CANCEL: Final = """
 UPDATE transcription_speech
    SET state = 'failed', error = 'withdrawn', error_class = 'TranscriptionAborted', finished_at = now()
  WHERE key = %(key)s AND state IN ('queued', 'doing')

@@ -78,19 +78,19 @@ async def fail(app: procrastinate.App, attempt: Attempt, error: TranscriptionErr
     await _end(app, attempt, state="failed", ended=ended, error=str(error), error_class=name)
 
 
-async def give_back(app: procrastinate.App, attempt: Attempt, *, reason: str) -> None:
+async def requeue_attempt(app: procrastinate.App, attempt: Attempt, *, reason: str) -> None:
     """End the attempt without a result: another executor will begin one."""
     await _end(app, attempt, state="queued", ended=reason)
 
 
 async def device_broke(app: procrastinate.App, attempt: Attempt, error: DeviceBroken) -> None:
     """End the attempt, which made the device unusable: another executor will begin one, unless it was the last."""
-    await give_back(app, attempt, reason=f"{inference_requests.BROKE}: {error}")
+    await requeue_attempt(app, attempt, reason=f"{inference_requests.BROKE}: {error}")
 
 
 async def executor_unfit(app: procrastinate.App, attempt: Attempt, error: WorkerUnfit) -> None:
     """End the attempt, which this executor cannot carry out: another will begin one, unless it was the last."""
-    await give_back(app, attempt, reason=f"{inference_requests.UNFIT}: {error}")
+    await requeue_attempt(app, attempt, reason=f"{inference_requests.UNFIT}: {error}")
 
 
 async def report_progress(app: procrastinate.App, attempt: Attempt, progress: float) -> None:

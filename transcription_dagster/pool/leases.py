@@ -19,12 +19,12 @@ import procrastinate
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 
-from transcription_dagster.pool.queue import connect, database_errors, patiently
-from transcription_dagster.pool.worker_registry import give_back
+from transcription_dagster.pool.queue import database_errors, open_connection, patiently
+from transcription_dagster.pool.worker_registry import requeue_job
 
 logger = logging.getLogger(__name__)
 
-_GATE_LOOK_SECONDS = 0.05
+_GATE_POLL_SECONDS = 0.05
 
 #: A job that is in the hands of the worker that took it under this lease, and stays there until the statement is over.
 MINE: Final = """
@@ -62,7 +62,7 @@ class Lease:
 @patiently
 def is_valid(url: str, lease: Lease) -> bool:
     """Whether the job is still in the hands of the worker that took it. Waits for a database that is away."""
-    with database_errors(), connect(url) as connection:
+    with database_errors(), open_connection(url) as connection:
         return connection.execute(_HELD, lease.parameters()).fetchone() is not None
 
 
@@ -117,7 +117,7 @@ class Hands:
             if (holding := self.holdings.get(job_id)) is None or (holding.task is None and not holding.ending)
         }
         for job_id in sorted(idle & self._suspected):
-            await give_back(app, job_id, worker_id, ours[job_id])
+            await requeue_job(app, job_id, worker_id, ours[job_id])
             self.holdings.pop(job_id, None)
         self._suspected = idle - self._suspected
         return taken
@@ -146,7 +146,7 @@ class LeasingJobManager(JobManager):
         while not self._may_take():
             if self._is_over():
                 return None
-            await asyncio.sleep(_GATE_LOOK_SECONDS)
+            await asyncio.sleep(_GATE_POLL_SECONDS)
         asked_at = awake_clock()
         job = await super().fetch_job(queues, worker_id)
         if job is not None and job.id is not None:

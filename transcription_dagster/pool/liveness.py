@@ -53,7 +53,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class Heartbeat:
     """What one look at the database told about a worker."""
 
     worker: str
@@ -73,7 +73,7 @@ class _Record:
     heard: bool = False
 
 
-class Judge:
+class LivenessMonitor:
     """Tells from a series of looks who is dead."""
 
     def __init__(
@@ -81,32 +81,32 @@ class Judge:
         *,
         stale_seconds: float,
         beat_seconds: float,
-        look_seconds: float | None = None,
+        poll_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A worker beats every `beat_seconds`; looks are `look_seconds` apart, by default not more than a beat.
+        """A worker beats every `beat_seconds`; looks are `poll_seconds` apart, by default not more than a beat.
 
         `clock` must not jump; it may stand still while the machine is suspended.
         """
         self._stale_seconds = stale_seconds
         self._beat_seconds = beat_seconds
-        self._longest_gap = 2 * max(beat_seconds, look_seconds or 0.0)
+        self._longest_gap = 2 * max(beat_seconds, poll_seconds or 0.0)
         self._clock = clock
         self._records: dict[str, _Record] = {}
 
-    def look(self, signs: Iterable[Sign]) -> set[str]:
+    def observe(self, signs: Iterable[Heartbeat]) -> set[str]:
         """Take in what was seen; returns which of these workers are dead."""
         now = self._clock()
         dead = {sign.worker for sign in signs if self._silence(sign, now) >= self._limit(sign)}
         self._forget(now)
         return dead
 
-    def hears(self, worker: str) -> bool:
+    def is_beating(self, worker: str) -> bool:
         """Whether the worker was heard at the last look or not long before it."""
         record = self._records.get(worker)
         return record is not None and record.heard and record.silence < self._stale_seconds
 
-    def _silence(self, sign: Sign, now: float) -> float:
+    def _silence(self, sign: Heartbeat, now: float) -> float:
         record = self._records.get(sign.worker)
         if record is None:
             self._records[sign.worker] = _Record(sign.beat, now)
@@ -120,7 +120,7 @@ class Judge:
             record.silence += gap
         return record.silence
 
-    def _limit(self, sign: Sign) -> float:
+    def _limit(self, sign: Heartbeat) -> float:
         """Seconds of silence after which the worker is dead."""
         if sign.pid is None or sign.place != this_place():
             return self._stale_seconds

@@ -25,7 +25,7 @@ PRUNE_QUEUES_TASK: Final = "prune_queues"
 PRUNE_HISTORY_TASK: Final = "prune_history"
 
 #: Told the key of a speech request whenever its row changes.
-SPEECH_CHANNEL: Final = "transcription_speech"
+INFERENCE_CHANNEL: Final = "transcription_speech"
 
 #: On an op: this step needs a GPU. On a run: `any`, or the GPU (such as `1`) that the run is pinned to.
 GPU_TAG: Final = "transcription/gpu"
@@ -44,11 +44,11 @@ def gpu_queue(device: str) -> str:
     return GPU_QUEUE if device == ANY_GPU else f"{GPU_QUEUE}:{device}"
 
 
-def run_key(run_id: str) -> str:
+def run_job_key(run_id: str) -> str:
     """The queue's key of a Dagster run: the same run is never queued twice."""
     return f"run:{run_id}"
 
 
-def speech_key(key: str) -> str:
+def inference_job_key(key: str) -> str:
     """The queue's key of a speech request."""
     return f"speech:{key}"

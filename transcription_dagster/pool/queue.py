@@ -97,7 +97,7 @@ def _cause(error: BaseException) -> BaseException | None:
     return error.__cause__ if isinstance(error, ConnectorException) else error
 
 
-def connect(url: str) -> psycopg.Connection[DictRow]:
+def open_connection(url: str) -> psycopg.Connection[DictRow]:
     """Open a connection that commits each statement and gives rows as dictionaries."""
     with database_errors():
         return psycopg.Connection[DictRow].connect(

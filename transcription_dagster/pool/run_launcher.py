@@ -16,10 +16,10 @@ from procrastinate.exceptions import AlreadyEnqueued
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from transcription_dagster.errors import DatabaseUnavailable
-from transcription_dagster.pool.liveness import Judge
-from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_key
-from transcription_dagster.pool.queue import connect, database_errors, jobs
-from transcription_dagster.pool.run_groups import withdraw_requests
+from transcription_dagster.pool.liveness import LivenessMonitor
+from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_job_key
+from transcription_dagster.pool.queue import database_errors, jobs, open_connection
+from transcription_dagster.pool.run_groups import cancel_requests
 from transcription_dagster.pool.state import RunJob, find_run_job
 from transcription_dagster.settings import load_settings
 
@@ -42,10 +42,10 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
         self._inst_data = inst_data
         settings = load_settings()
         self._url = settings.require_database_url()
-        self._judge = Judge(
+        self._liveness = LivenessMonitor(
             stale_seconds=settings.stale_seconds,
             beat_seconds=settings.heartbeat_seconds,
-            look_seconds=_MONITOR_SECONDS,
+            poll_seconds=_MONITOR_SECONDS,
         )
         super().__init__()
 
@@ -77,8 +77,8 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
 
     @_patiently
     def _queue(self, run: DagsterRun) -> int | None:
-        key = run_key(run.run_id)
-        with database_errors(), connect(self._url) as connection:
+        key = run_job_key(run.run_id)
+        with database_errors(), open_connection(self._url) as connection:
             task = jobs.configure_task(
                 EXECUTE_RUN_TASK,
                 allow_unknown=True,
@@ -113,9 +113,9 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
             job = self._find(run.run_id)
             if job is not None and job.status in ("todo", "doing"):
                 # Before its requests: a step that heard of their end first would fail, and the run with it.
-                with connect(self._url) as connection:
+                with open_connection(self._url) as connection:
                     jobs.job_manager.cancel_job_by_id(job.id, abort=True, connection=connection)
-            withdraw_requests(self._instance, self._url, run)
+            cancel_requests(self._instance, self._url, run)
         return job is not None and job.status == "doing"
 
     @property
@@ -125,7 +125,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the run's worker lives. The run monitor fails a run on anything but RUNNING."""
         job = self._find(run.run_id)
-        dead = job is not None and job.sign is not None and bool(self._judge.look([job.sign]))
+        dead = job is not None and job.sign is not None and bool(self._liveness.observe([job.sign]))
         return _health(run, job, dead=dead)
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
@@ -135,7 +135,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
         return f"Job {job.id} is {job.status}" + (f" on {job.worker}." if job.worker else ".")
 
     def _find(self, run_id: str) -> RunJob | None:
-        with database_errors(), connect(self._url) as connection:
+        with database_errors(), open_connection(self._url) as connection:
             return find_run_job(connection, run_id)
 
 

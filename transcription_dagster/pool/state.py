@@ -9,9 +9,9 @@ from typing import Literal
 import psycopg
 from psycopg.rows import DictRow
 
-from transcription_dagster.pool.liveness import Judge, Sign
-from transcription_dagster.pool.names import run_key
-from transcription_dagster.pool.queue import connect, database_errors
+from transcription_dagster.pool.liveness import Heartbeat, LivenessMonitor
+from transcription_dagster.pool.names import run_job_key
+from transcription_dagster.pool.queue import database_errors, open_connection
 
 #: `silent`: the database has not heard the worker lately, and the reader has not looked for long enough to call it
 #: `dead`. `unfit`: it lives and cannot work, for the reason that its last error gives.
@@ -85,27 +85,29 @@ class RunJob:
     status: str
     worker: str | None
     #: What is seen of the worker that has it; None while no worker has it.
-    sign: Sign | None
+    sign: Heartbeat | None
 
 
 class PoolReader:
     """Reads the pool again and again, and so learns who is dead."""
 
     def __init__(self, *, stale_seconds: float, beat_seconds: float) -> None:
-        """See `Judge`; to be asked at least every `beat_seconds` for dead workers to be known as such."""
+        """See `LivenessMonitor`; to be asked at least every `beat_seconds` for dead workers to be known as such."""
         self._stale_seconds = stale_seconds
         self._beat_seconds = beat_seconds
-        self._judge = Judge(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
+        self._liveness = LivenessMonitor(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
 
     def read(self, url: str) -> PoolStatus:
         """Read the pool's state. Raises `DatabaseUnavailable`."""
-        with database_errors(), connect(url) as connection:
-            return self.look(connection)
+        with database_errors(), open_connection(url) as connection:
+            return self.poll(connection)
 
-    def look(self, connection: psycopg.Connection[DictRow]) -> PoolStatus:
+    def poll(self, connection: psycopg.Connection[DictRow]) -> PoolStatus:
         """Read the pool's state over an open connection."""
         rows = connection.execute(_WORKERS).fetchall()
-        dead = self._judge.look(Sign(_identity(row), str(row["beats"]), row["place"], row["pid"]) for row in rows)
+        dead = self._liveness.observe(
+            Heartbeat(_identity(row), str(row["beats"]), row["place"], row["pid"]) for row in rows
+        )
         workers = tuple(_worker(row, self._state(row, dead)) for row in rows)
         queues = {row["queue_name"]: row["waiting"] for row in connection.execute(_QUEUES)}
         return PoolStatus(workers, queues)
@@ -115,9 +117,9 @@ class PoolReader:
         more, if one is silent. One whose process exists may stay `silent`. Raises `DatabaseUnavailable`.
         """
         deadline = time.monotonic() + 2 * self._stale_seconds
-        with database_errors(), connect(url) as connection:
+        with database_errors(), open_connection(url) as connection:
             while True:
-                pool = self.look(connection)
+                pool = self.poll(connection)
                 if time.monotonic() > deadline or all(worker.state != "silent" for worker in pool.workers):
                     return pool
                 time.sleep(self._beat_seconds / 4)
@@ -126,7 +128,7 @@ class PoolReader:
         if _identity(row) in dead:
             return "dead"
         # What the database's clock says counts only until the reader has heard the worker itself: clocks are set.
-        if abs(row["silence"]) > self._stale_seconds and not self._judge.hears(_identity(row)):
+        if abs(row["silence"]) > self._stale_seconds and not self._liveness.is_beating(_identity(row)):
             return "silent"
         return row["state"]
 
@@ -138,14 +140,14 @@ def read_pool(url: str, *, stale_seconds: float) -> PoolStatus:
 
 def find_run_job(connection: psycopg.Connection[DictRow], run_id: str) -> RunJob | None:
     """The newest job that was queued for a Dagster run."""
-    row = connection.execute(_RUN_JOB, (run_key(run_id),)).fetchone()
+    row = connection.execute(_RUN_JOB, (run_job_key(run_id),)).fetchone()
     if row is None:
         return None
     sign = None
     if row["status"] == "doing":
         # A worker that was struck off the list leaves nothing but its job to be known by.
         worker = str(row["worker_id"] or f"of job {row['id']}")
-        sign = Sign(worker, row["beat"], row["place"], row["pid"])
+        sign = Heartbeat(worker, row["beat"], row["place"], row["pid"])
     return RunJob(row["id"], row["status"], row["worker"], sign)
 
 

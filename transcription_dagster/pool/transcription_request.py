@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transcription_dagster.model import SpeechOptions, recording_id
-from transcription_dagster.pool.inference_client import SpeechRequest, request_key
+from transcription_dagster.pool.inference_client import InferenceRequest, request_key
 from transcription_dagster.pool.names import TRANSCRIBE_TASK
 
 
@@ -28,10 +28,10 @@ class TranscriptionRequest:
         """Seconds that an attempt may take on the wall clock."""
         return max(floor_seconds, factor * self.seconds)
 
-    def for_queue(self, *, run_id: str, queue: str) -> SpeechRequest:
+    def for_queue(self, *, run_id: str, queue: str) -> InferenceRequest:
         """The request as it is queued for the run `run_id`, which its retries share."""
         content = asdict(self)
-        return SpeechRequest(
+        return InferenceRequest(
             key=request_key(run_id=run_id, **content),
             task=TRANSCRIBE_TASK,
             recording=self.recording,

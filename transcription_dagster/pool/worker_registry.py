@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 import procrastinate
 from procrastinate.exceptions import UniqueViolation
 
 from transcription_dagster.errors import StackError
-from transcription_dagster.pool.liveness import Identity, Judge, Sign
+from transcription_dagster.pool.liveness import Heartbeat, Identity, LivenessMonitor
 
 logger = logging.getLogger(__name__)
 
@@ -78,34 +79,38 @@ SELECT id, procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM orphan
 _FORGET = "DELETE FROM transcription_workers WHERE seen_at < now() - interval '10 minutes'"
 
 
-class Describes(Protocol):
-    """What `publish` reads off a worker."""
+@dataclass
+class WorkerRecord:
+    """A worker's row in `transcription_workers`, as it describes itself. Any thread may set a field."""
 
     name: str
-    kind: Any
-    device: str | None
-    model: str | None
-    state: Any
-    recording: str | None
-    progress: float | None
-    jobs: int
-    model_loads: int
-    last_error: str | None
-    worker_id: int | None
-    identity: Identity
+    kind: Literal["gpu", "run"]
+    device: str | None = None
+    model: str | None = None
+    state: Literal["starting", "idle", "busy", "draining", "unfit"] = "starting"
+    #: The recording's UUID or the run's id that the worker is processing.
+    recording: str | None = None
+    #: Fraction of the recording that is done, 0 to 1.
+    progress: float | None = None
+    jobs: int = 0
+    model_loads: int = 0
+    last_error: str | None = None
+    #: procrastinate's id of the worker, once it fetches jobs.
+    worker_id: int | None = field(default=None, repr=False)
+    identity: Identity = field(default_factory=Identity.of_this_process, repr=False)
 
 
-async def take(app: procrastinate.App, state: Describes, *, stale_seconds: float, beat_seconds: float) -> None:
+async def take(app: procrastinate.App, state: WorkerRecord, *, stale_seconds: float, beat_seconds: float) -> None:
     """Take the slot `state.name`, and give back the jobs of its last worker.
 
     A last worker that did not leave is watched until it is heard or dead. Raises `StackError` when it is alive.
     """
-    judge = Judge(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
+    monitor = LivenessMonitor(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
     watched = False
     while (occupant := await _occupant(app, state.name)) is not None:
         worker = occupant["token"] or ""
-        dead = judge.look([Sign(worker, occupant["beat"], occupant["place"], occupant["pid"])])
-        if judge.hears(worker):
+        dead = monitor.observe([Heartbeat(worker, occupant["beat"], occupant["place"], occupant["pid"])])
+        if monitor.is_beating(worker):
             raise StackError(
                 f"worker {state.name} runs already, as process {occupant['pid']} on {occupant['host']}; stop it first"
             )
@@ -129,14 +134,14 @@ async def take(app: procrastinate.App, state: Describes, *, stale_seconds: float
     await app.connector.execute_query_async(_FORGET)
 
 
-async def leave(app: procrastinate.App, state: Describes) -> None:
+async def leave(app: procrastinate.App, state: WorkerRecord) -> None:
     """Give the slot up, unless another worker has it by now."""
     await app.connector.execute_query_async(_LEAVE, name=state.name, token=state.identity.token)
 
 
-async def publish(app: procrastinate.App, state: Describes) -> bool:
+async def publish_record(app: procrastinate.App, state: WorkerRecord) -> bool:
     """Write the worker's row, which is a beat; False when another worker has taken the slot."""
-    described = {field: getattr(state, field) for field in Describes.__annotations__ if field != "identity"}
+    described = {one.name: getattr(state, one.name) for one in fields(state) if one.name != "identity"}
     rows = await app.connector.execute_query_all_async(_PUBLISH, **_who(state.identity), **described)
     return bool(rows)
 
@@ -144,10 +149,10 @@ async def publish(app: procrastinate.App, state: Describes) -> bool:
 async def release_jobs(app: procrastinate.App, name: str) -> None:
     """Give back what the slot's last process had taken."""
     for row in await app.connector.execute_query_all_async(_LEFT_BEHIND, name=name):
-        await give_back(app, row["id"], row["worker_id"], row["attempts"])
+        await requeue_job(app, row["id"], row["worker_id"], row["attempts"])
 
 
-async def give_back(
+async def requeue_job(
     app: procrastinate.App, job_id: int, worker_id: int | None, attempts: int, *, beat: str | None = None
 ) -> None:
     """Give a lost worker's job back to its queue.
@@ -165,24 +170,26 @@ async def give_back(
         logger.warning("gave job %d of a lost worker back to its queue", job_id, extra={"action": "rescue"})
 
 
-class DeathWatch:
+class OrphanReaper:
     """Gives back the jobs of dead workers, of all but its own."""
 
     def __init__(self, app: procrastinate.App, *, stale_seconds: float, beat_seconds: float) -> None:
-        """To be looked with every `beat_seconds`; see `Judge` for when a worker is dead."""
+        """To be looked with every `beat_seconds`; see `LivenessMonitor` for when a worker is dead."""
         self._app = app
-        self._judge = Judge(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
+        self._liveness = LivenessMonitor(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
 
-    async def look(self, own: int | None) -> None:
+    async def reap(self, own: int | None) -> None:
         """Give orphaned jobs back to their queues; `own` is the watcher's worker id."""
         rows = await self._app.connector.execute_query_all_async(_TAKEN_BY_OTHERS, own=own)
         # A worker that is struck off the list leaves nothing but its job to be known by.
         workers = {row["id"]: str(row["worker_id"] or f"of job {row['id']}") for row in rows}
-        signs = {workers[row["id"]]: Sign(workers[row["id"]], row["beat"], row["place"], row["pid"]) for row in rows}
-        dead = self._judge.look(signs.values())
+        signs = {
+            workers[row["id"]]: Heartbeat(workers[row["id"]], row["beat"], row["place"], row["pid"]) for row in rows
+        }
+        dead = self._liveness.observe(signs.values())
         for row in rows:
             if workers[row["id"]] in dead:
-                await give_back(self._app, row["id"], row["worker_id"], row["attempts"], beat=row["beat"])
+                await requeue_job(self._app, row["id"], row["worker_id"], row["attempts"], beat=row["beat"])
 
 
 async def _occupant(app: procrastinate.App, name: str) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 #: A predecessor that was killed, or whose machine failed, has lost the lock by then.
 _PATIENCE_SECONDS = 45.0
-_LOOK_SECONDS = 2.0
+_POLL_SECONDS = 2.0
 
 
 def take_lock(lock: DaemonLock, url: str, *, patience: float = _PATIENCE_SECONDS) -> None:
@@ -35,13 +35,13 @@ def take_lock(lock: DaemonLock, url: str, *, patience: float = _PATIENCE_SECONDS
             other = holder(open_database(url))
             where = f"{other.host}, with the UI at {other.url}" if other else "another machine"
             sys.exit(f"transcription: the daemon of this database runs on {where}: a database has one daemon alone")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def keep_lock(lock: DaemonLock) -> None:
     """Watch over the lock; a broken connection is made anew. Returns only when another process has the lock."""
     while True:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
         try:
             if not lock.held() and not lock.take():
                 return

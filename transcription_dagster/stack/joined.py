@@ -8,7 +8,7 @@ import httpx
 
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.one_stack import holder
+from transcription_dagster.stack.one_stack import find_daemon
 from transcription_dagster.stack.stack import running
 
 _ANSWER_SECONDS = 10.0
@@ -25,7 +25,7 @@ class JoinedStack:
 
     def alive(self) -> bool:
         """Whether its daemon, or that of a stack that follows it, runs. Raises `DatabaseUnavailable`."""
-        return holder(self.database_url) is not None
+        return find_daemon(self.database_url) is not None
 
 
 def joined(settings: Settings) -> JoinedStack | None:
@@ -36,7 +36,7 @@ def joined(settings: Settings) -> JoinedStack | None:
     if settings.database_url is None:
         return None
     url = settings.database_url.get_secret_value()
-    found = holder(url)
+    found = find_daemon(url)
     if found is None:
         return None
     try:
@@ -60,5 +60,5 @@ def ui_address(settings: Settings) -> str | None:
         return own.url
     if settings.database_url is None:
         return None
-    found = holder(settings.database_url.get_secret_value())
+    found = find_daemon(settings.database_url.get_secret_value())
     return found.url if found else None

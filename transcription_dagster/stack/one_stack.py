@@ -17,7 +17,7 @@ from transcription_dagster.shared_settings import worker_settings
 _GONE_SECONDS = 5.0
 
 
-def holder(database_url: str) -> DaemonHolder | None:
+def find_daemon(database_url: str) -> DaemonHolder | None:
     """Return where the daemon of a database runs; None if none does. Raises `DatabaseUnavailable`."""
     engine = open_database(database_url)
     try:
@@ -29,7 +29,7 @@ def holder(database_url: str) -> DaemonHolder | None:
 def refuse_second(database_url: str) -> None:
     """Raise `StackError`, with its address, if a stack works on the database already."""
     deadline = time.monotonic() + _GONE_SECONDS
-    while (found := holder(database_url)) is not None:
+    while (found := find_daemon(database_url)) is not None:
         if found.host != socket.gethostname() or time.monotonic() > deadline:
             raise StackError(
                 f"a stack is up on this database, on {found.host} with the UI at {found.url}: a database has one. Use "

@@ -24,7 +24,7 @@ _OWNER, _USER, _OWNING_GROUP, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x
 _WALK = 1
 
 
-class Entry(NamedTuple):
+class AclEntry(NamedTuple):
     """What one kind of user may do: read 4, write 2, walk through 1."""
 
     tag: int
@@ -47,7 +47,7 @@ def allow_passage(path: Path, user: int) -> None:
             _write(folder, wanted)
 
 
-def with_passage(entries: Sequence[Entry], user: int) -> list[Entry]:
+def with_passage(entries: Sequence[AclEntry], user: int) -> list[AclEntry]:
     """Add the right of `user` to walk through; what everybody else may do stays as it is."""
     # The mask limits all but the owner and others. It has to let the walker through, but nobody it held back before.
     mask = next((entry.rights for entry in entries if entry.tag == _MASK), 7)
@@ -55,24 +55,24 @@ def with_passage(entries: Sequence[Entry], user: int) -> list[Entry]:
     kept = [entry._replace(rights=entry.rights & mask) if entry.tag in masked else entry for entry in entries]
     had = next((entry.rights for entry in kept if (entry.tag, entry.id) == (_USER, user)), 0)
     kept = [entry for entry in kept if entry.tag != _MASK and (entry.tag, entry.id) != (_USER, user)]
-    kept.append(Entry(_USER, had | _WALK, user))
+    kept.append(AclEntry(_USER, had | _WALK, user))
     limit = 0
     for entry in kept:
         limit |= entry.rights if entry.tag in masked else 0
-    return sorted([*kept, Entry(_MASK, limit)], key=lambda entry: (entry.tag, entry.id))
+    return sorted([*kept, AclEntry(_MASK, limit)], key=lambda entry: (entry.tag, entry.id))
 
 
-def _read(folder: Path, mode: int) -> list[Entry]:
+def _read(folder: Path, mode: int) -> list[AclEntry]:
     try:
         value = os.getxattr(folder, _ATTRIBUTE)
     except OSError as error:
         if error.errno not in (errno.ENODATA, errno.ENOTSUP):
             raise
-        return [Entry(_OWNER, mode >> 6), Entry(_OWNING_GROUP, mode >> 3 & 7), Entry(_OTHER, mode & 7)]
-    return [Entry(*values) for values in _ENTRY.iter_unpack(value[len(_VERSION) :])]
+        return [AclEntry(_OWNER, mode >> 6), AclEntry(_OWNING_GROUP, mode >> 3 & 7), AclEntry(_OTHER, mode & 7)]
+    return [AclEntry(*values) for values in _ENTRY.iter_unpack(value[len(_VERSION) :])]
 
 
-def _write(folder: Path, entries: Sequence[Entry]) -> None:
+def _write(folder: Path, entries: Sequence[AclEntry]) -> None:
     value = _VERSION + b"".join(_ENTRY.pack(*entry) for entry in entries)
     try:
         os.setxattr(folder, _ATTRIBUTE, value)

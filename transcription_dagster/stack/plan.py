@@ -28,7 +28,7 @@ class StackPlan:
     workers_only: bool = False
 
 
-def plan(
+def plan_stack(
     settings: Settings,
     *,
     gpus: str | None = None,

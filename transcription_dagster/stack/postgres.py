@@ -74,7 +74,7 @@ def database_url(settings: Settings) -> str:
     return f"postgresql://{DATABASE}@/{DATABASE}?host={quote(str(folder), safe='/')}"
 
 
-def prepare(settings: Settings) -> EmbeddedPostgres:
+def prepare_postgres(settings: Settings) -> EmbeddedPostgres:
     """Initialise the embedded server below the home unless that was done before; starts nothing.
 
     Raises `StackError` if it cannot be done here, or if another version of Postgres made what is there.
@@ -100,7 +100,7 @@ def embedded_postgres(settings: Settings) -> Iterator[str]:
     if answers(url):
         yield url
         return
-    server = prepare(settings)
+    server = prepare_postgres(settings)
     log = settings.home / "logs" / "postgres.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("ab") as output:

@@ -9,7 +9,7 @@ from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.errors import DatabaseUnavailable
 
-_LOOK_SECONDS = 5.0
+_POLL_SECONDS = 5.0
 
 
 class SettingsNews:
@@ -20,9 +20,9 @@ class SettingsNews:
         self._version = settings_documents.current_version(self._engine)
         self._looked = time.monotonic()
 
-    def look(self) -> StoredSettings | None:
+    def poll(self) -> StoredSettings | None:
         """Return the settings in force if they are new; None if not, or while the database does not answer."""
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
+        if time.monotonic() - self._looked < _POLL_SECONDS:
             return None
         self._looked = time.monotonic()
         try:

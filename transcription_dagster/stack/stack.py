@@ -19,10 +19,10 @@ from filelock import FileLock, Timeout
 from transcription_dagster.atomic_files import replacing
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.leftovers import end_leftovers
 from transcription_dagster.stack.one_stack import refuse_contradictions, refuse_second
+from transcription_dagster.stack.orphan_processes import end_orphan_processes
 from transcription_dagster.stack.plan import StackPlan
-from transcription_dagster.stack.postgres import answers, database_url, prepare, wait_until_ready
+from transcription_dagster.stack.postgres import answers, database_url, prepare_postgres, wait_until_ready
 from transcription_dagster.stack.programs import CODE_SERVER, DAEMON, WORKER_COMMANDS
 from transcription_dagster.stack.readiness import base_url
 from transcription_dagster.stack.runtime import runtime_folder
@@ -33,7 +33,7 @@ from transcription_dagster.stack.supervisor import ProgramState, Supervisor
 _DATABASE_SECONDS = 5.0
 #: How long aborted workers may take to give their work back.
 _ABORT_SECONDS = 15.0
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 #: A process's time of creation is counted from the boot, whose time shifts with corrections of the clock.
 _CLOCK_SECONDS = 2.0
 
@@ -77,12 +77,12 @@ class RunningStack:
         process = self._process()
         if process is not None:
             while _is_starting_a_program(process):
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(_POLL_SECONDS)
             process.terminate()
             while self.alive() and not abort():
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(_POLL_SECONDS)
             self._abort(process)
-        end_leftovers(self.home)
+        end_orphan_processes(self.home)
         _state_file(self.home).unlink(missing_ok=True)
 
     def _abort(self, supervisor: psutil.Process) -> None:
@@ -92,7 +92,7 @@ class RunningStack:
         while self.alive():
             if time.monotonic() > deadline:
                 _signal_workers(supervisor, signal.SIGKILL)
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def _process(self) -> psutil.Process | None:
         try:
@@ -130,7 +130,7 @@ def start(
                 f"a stack of {settings.home} is up{where}, under process {present.pid}; "
                 f"`kill {present.pid}` ends it as Ctrl+C does"
             )
-        end_leftovers(settings.home)
+        end_orphan_processes(settings.home)
         url = database_url(settings)
         if not plan.workers_only:
             plan = replace(plan, port=claim_port(plan.host, plan.port))
@@ -139,7 +139,7 @@ def start(
             refuse_contradictions(settings, url) if plan.workers_only else refuse_second(url)
         elif answers(url):
             raise StackError(f"another command uses the embedded database of {settings.home}; wait until it has ended")
-        postgres = prepare(settings) if settings.database_url is None else None
+        postgres = prepare_postgres(settings) if settings.database_url is None else None
         startup = Startup(plan, settings, url, postgres, cancelled, writes_settings)
         try:
             pid = startup.launch()
@@ -181,7 +181,7 @@ def _tear_down(settings: Settings) -> None:
     stack = running(settings)
     if stack is not None:
         stack.stop(abort=lambda: True)
-    end_leftovers(settings.home)
+    end_orphan_processes(settings.home)
 
 
 def _state_file(home: Path) -> Path:

@@ -41,7 +41,7 @@ class Guard:
         if complaint is None:
             await self._app(scope, receive, send)
         else:
-            await refuse(scope, receive, send, 403, complaint)
+            await refuse_request(scope, receive, send, 403, complaint)
 
     def _complaint(self, request: HTTPConnection) -> str | None:
         """Why the request is refused; None: it is not."""
@@ -76,7 +76,9 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send, status: int, complaint: str, **headers: str) -> None:
+async def refuse_request(
+    scope: Scope, receive: Receive, send: Send, status: int, complaint: str, **headers: str
+) -> None:
     """Answer a request with an error, or a websocket by not opening it."""
     if scope["type"] == "websocket":
         await WebSocketClose(_POLICY_VIOLATION, complaint)(scope, receive, send)

@@ -18,7 +18,7 @@ from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from transcription_dagster.web.access import SESSION_SECONDS, WINDOW_SECONDS, Password, Sessions, Verdict
-from transcription_dagster.web.guard import refuse
+from transcription_dagster.web.guard import refuse_request
 
 LOGIN, LOGOUT = "/login", "/logout"
 
@@ -113,13 +113,15 @@ class Wall:
             await self._app(scope, receive, send)
         elif verdict is Verdict.TOO_MANY:
             retry = {"Retry-After": f"{WINDOW_SECONDS:.0f}"}
-            await refuse(scope, receive, send, 429, "too many wrong passwords; try again later", **retry)
+            await refuse_request(scope, receive, send, 429, "too many wrong passwords; try again later", **retry)
         elif shown is None and _wants_a_page(scope, request):
             query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
             following = urlencode({"next": f"{scope['path']}{query}"})
             await RedirectResponse(f"{LOGIN}?{following}", 303)(scope, receive, send)
         else:
-            await refuse(scope, receive, send, 401, "the password (TRANSCRIPTION_UI_PASSWORD) is missing or wrong")
+            await refuse_request(
+                scope, receive, send, 401, "the password (TRANSCRIPTION_UI_PASSWORD) is missing or wrong"
+            )
 
 
 def password_of(request: HTTPConnection) -> str | None:

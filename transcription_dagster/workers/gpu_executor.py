@@ -24,13 +24,14 @@ from transcription_dagster.errors import (
 from transcription_dagster.pool import inference_server
 from transcription_dagster.pool.devices import pinned_device
 from transcription_dagster.pool.names import ANY_GPU, EMBED_TASK, TRANSCRIBE_TASK, gpu_queue
+from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.scratch import machine_errors, new_folder
 from transcription_dagster.store.shared_files import local_path
 from transcription_dagster.whisper.engine import SpeechEngine
 from transcription_dagster.workers.inference_work import EmbeddingWork, TranscriptionWork, Work
-from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState, WorkInterrupted
-from transcription_dagster.workers.prefetch_gate import Gate
+from transcription_dagster.workers.pool_worker import PoolWorker, WorkInterrupted
+from transcription_dagster.workers.prefetch_gate import PrefetchGate
 from transcription_dagster.workers.settings_watch import SettingsWatch
 
 logger = logging.getLogger(__name__)
@@ -50,10 +51,10 @@ class GpuExecutor:
         self._engine = SpeechEngine(
             torch_device, threads=_threads(settings, device), models_folder=settings.models_folder
         )
-        self.state = WorkerState(name=f"{_slot(device)}@{socket.gethostname()}", kind="gpu", device=device)
+        self.state = WorkerRecord(name=f"{_slot(device)}@{socket.gethostname()}", kind="gpu", device=device)
         queues = [gpu_queue(ANY_GPU), gpu_queue(pinned_device(device))]
         self.pool = PoolWorker(settings, url, self.state, queues, concurrency=2)
-        self._gate = Gate(self.pool)
+        self._gate = PrefetchGate(self.pool)
         self.pool.may_take = lambda: self._gate.open
         self._device_lock = asyncio.Lock()
         self._broken: DeviceBroken | None = None
@@ -128,7 +129,7 @@ class GpuExecutor:
         try:
             yield attempt
         except (WorkInterrupted, asyncio.CancelledError):
-            await inference_server.give_back(app, attempt, reason="the executor was stopped")
+            await inference_server.requeue_attempt(app, attempt, reason="the executor was stopped")
             raise
         except DeviceBroken as error:
             await inference_server.device_broke(app, attempt, error)

@@ -7,7 +7,6 @@ import logging
 import shutil
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import procrastinate
@@ -21,8 +20,8 @@ from procrastinate.worker import Worker
 from transcription_dagster.errors import StackError, WorkerUnfit
 from transcription_dagster.pool import worker_registry
 from transcription_dagster.pool.leases import Hands, Holding, LeasingJobManager
-from transcription_dagster.pool.liveness import Identity
 from transcription_dagster.pool.queue import worker_app
+from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
 from transcription_dagster.store import scratch
 from transcription_dagster.workers.main_thread import MainThread, watch_stop_signals
@@ -30,7 +29,7 @@ from transcription_dagster.workers.main_thread import MainThread, watch_stop_sig
 logger = logging.getLogger(__name__)
 
 #: Seconds between looks at a queue that told of nothing: a notification that comes while the worker looks is lost.
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 #: Workers that fell silent are struck off the queue's list after so long. Their jobs are rescued much sooner; one that
 #: lives, and was cut off from the database for a while, must not lose its place.
@@ -49,7 +48,7 @@ class WorkInterrupted(Exception):
     """The worker stops before the work is done: the job goes back on its queue."""
 
 
-class GoBackOnQueue(BaseRetryStrategy):
+class RequeueOnInterrupt(BaseRetryStrategy):
     """Interrupted work is done by whoever comes next; work that failed is not repeated by the queue."""
 
     def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> RetryDecision | None:
@@ -57,29 +56,11 @@ class GoBackOnQueue(BaseRetryStrategy):
         return RetryDecision() if isinstance(exception, WorkInterrupted | asyncio.CancelledError) else None
 
 
-@dataclass
-class WorkerState:
-    """What the worker says of itself in `transcription_workers`. Any thread may set a field."""
-
-    name: str
-    kind: Literal["gpu", "run"]
-    device: str | None = None
-    model: str | None = None
-    state: Literal["starting", "idle", "busy", "draining", "unfit"] = "starting"
-    recording: str | None = None
-    progress: float | None = None
-    jobs: int = 0
-    model_loads: int = 0
-    last_error: str | None = None
-    worker_id: int | None = field(default=None, repr=False)
-    identity: Identity = field(default_factory=Identity.of_this_process, repr=False)
-
-
 class PoolWorker:
     """A worker process: `serve` blocks in the main thread until the worker was asked to stop and is done."""
 
     def __init__(
-        self, settings: Settings, url: str, state: WorkerState, queues: list[str], concurrency: int = 1
+        self, settings: Settings, url: str, state: WorkerRecord, queues: list[str], concurrency: int = 1
     ) -> None:
         self.settings = settings
         self.state = state
@@ -115,7 +96,7 @@ class PoolWorker:
             finally:
                 self._job_done()
 
-        return self.app.task(name=name, pass_context=True, retry=GoBackOnQueue())(do)
+        return self.app.task(name=name, pass_context=True, retry=RequeueOnInterrupt())(do)
 
     def holding(self, context: procrastinate.JobContext) -> Holding:
         """What this process knows of a job that it has. Raises `WorkInterrupted` if it was given back already."""
@@ -231,7 +212,7 @@ class PoolWorker:
         self.state.last_error = str(error)
         try:
             async with asyncio.timeout(_LAST_WORD_SECONDS):
-                await worker_registry.publish(self.app, self.state)
+                await worker_registry.publish_record(self.app, self.state)
         except (TimeoutError, ConnectorException) as failure:
             logger.warning("could not write why this worker ends: %r", failure)
 
@@ -253,7 +234,7 @@ class PoolWorker:
             name=self.state.name,
             concurrency=self._concurrency,
             install_signal_handlers=False,
-            fetch_job_polling_interval=_LOOK_SECONDS,
+            fetch_job_polling_interval=_POLL_SECONDS,
             shutdown_graceful_timeout=self.settings.shutdown_seconds,
             update_heartbeat_interval=self.settings.heartbeat_seconds,
             stalled_worker_timeout=_FORGET_SECONDS,
@@ -267,10 +248,10 @@ class PoolWorker:
     async def _publish_state(self) -> None:
         """Write what the worker says of itself, see what is still its own, and give back what dead workers had."""
         stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
-        watch = worker_registry.DeathWatch(self.app, stale_seconds=stale, beat_seconds=beat)
+        reaper = worker_registry.OrphanReaper(self.app, stale_seconds=stale, beat_seconds=beat)
         while True:
             worker_id = self.state.worker_id = self._worker.worker_id if self._worker else None
-            if not await worker_registry.publish(self.app, self.state):
+            if not await worker_registry.publish_record(self.app, self.state):
                 self._stop_work(list(self.hands.holdings.values()))
                 raise StackError(
                     f"another process is worker {self.state.name} now: this one was silent for too long, "
@@ -278,7 +259,7 @@ class PoolWorker:
                 )
             if worker_id is not None:
                 self._stop_work(await self.hands.reconcile(self.app, worker_id))
-            await watch.look(worker_id)
+            await reaper.reap(worker_id)
             await asyncio.sleep(beat)
 
     def _stop_work(self, taken: list[Holding]) -> None:

@@ -11,7 +11,7 @@ from transcription_dagster.workers.pool_worker import PoolWorker
 LOOK_AHEAD_SECONDS = 3.0
 
 
-class Gate:
+class PrefetchGate:
     """Knows how far the job on the device is; its progress is what the worker says of itself."""
 
     def __init__(self, pool: PoolWorker) -> None:

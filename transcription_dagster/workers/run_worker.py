@@ -19,11 +19,12 @@ from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, UnknownRun, WorkerUnfit, WorkTaken
 from transcription_dagster.pool.inference_client import release_answers
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, HOUSEKEEPING_QUEUE, RUNS_QUEUE, SETTINGS_TAG
-from transcription_dagster.pool.run_groups import withdraw_requests
+from transcription_dagster.pool.run_groups import cancel_requests
+from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.housekeeping import register_housekeeping
 from transcription_dagster.workers.lost_runs import close_lost_run
-from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState, WorkInterrupted
+from transcription_dagster.workers.pool_worker import PoolWorker, WorkInterrupted
 from transcription_dagster.workers.run_fence import RunFence
 from transcription_dagster.workers.settings_watch import SettingsWatch
 
@@ -39,7 +40,7 @@ class RunWorker:
     def __init__(self, settings: Settings, url: str, slot: str, stored: StoredSettings) -> None:
         self._url = url
         self._instance: DagsterInstance | None = None
-        self.state = WorkerState(name=f"run-{slot}@{socket.gethostname()}", kind="run")
+        self.state = WorkerRecord(name=f"run-{slot}@{socket.gethostname()}", kind="run")
         self.pool = PoolWorker(settings, url, self.state, [RUNS_QUEUE, HOUSEKEEPING_QUEUE])
         self.pool.task(EXECUTE_RUN_TASK, self._execute)
         self._settings_tag = {SETTINGS_TAG: f"{stored.version}-{stored.digest[:12]}"}
@@ -119,7 +120,7 @@ class RunWorker:
             return
         if run.status is DagsterRunStatus.CANCELING:
             self._instance.report_run_canceled(run, "The run was canceled before a worker could go on with it.")
-            withdraw_requests(self._instance, self._url, run)
+            cancel_requests(self._instance, self._url, run)
             return
         if run.status is DagsterRunStatus.STARTED:
             # Its worker died. The queue gave the job back, but steps that ran must not run again in the same run.

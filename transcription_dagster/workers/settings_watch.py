@@ -13,7 +13,7 @@ from transcription_dagster.errors import DatabaseUnavailable
 logger = logging.getLogger(__name__)
 
 #: A run asks before it begins, so this only decides how soon an idle worker starts anew.
-_LOOK_SECONDS = 5.0
+_POLL_SECONDS = 5.0
 
 
 class Drains(Protocol):
@@ -53,7 +53,7 @@ class SettingsWatch:
         return True
 
     def _look(self) -> None:
-        while not self._worker.draining.wait(_LOOK_SECONDS):
+        while not self._worker.draining.wait(_POLL_SECONDS):
             try:
                 self.outdated()
             except DatabaseUnavailable:

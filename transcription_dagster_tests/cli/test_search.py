@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 from sqlalchemy import Engine
 
-from transcription_dagster.cli.search import clock
+from transcription_dagster.cli.terminal import clock
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import ServiceUnavailable, TranscriptionError
 from transcription_dagster.search import embedder

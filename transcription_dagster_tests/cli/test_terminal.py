@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from transcription_dagster.cli.batch.display import LineDisplay, picture
-from transcription_dagster.cli.batch.report import Outcome, Progress, summary, table
+from transcription_dagster.cli.batch.report import Outcome, Progress, outcome_table, summary
 from transcription_dagster.cli.main import main
 from transcription_dagster.cli.terminal import printable, printable_lines
 from transcription_dagster.pool.state import WorkerStatus
@@ -41,7 +41,7 @@ def test_a_text_keeps_everything_that_can_be_seen() -> None:
 def test_the_table_and_the_summary_of_a_batch_are_clean() -> None:
     lines, _ = summary([FAILED], stopped=False, command="transcription batch list.json")
     assert all(is_clean(line) for line in lines)
-    assert is_clean(shown(table([FAILED])))
+    assert is_clean(shown(outcome_table([FAILED])))
 
 
 def test_what_a_batch_shows_while_it_runs_is_clean() -> None:

@@ -14,7 +14,7 @@ import pytest
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.model import SpeechOptions
-from transcription_dagster.pool.inference_client import SpeechAnswer, SpeechClient
+from transcription_dagster.pool.inference_client import InferenceAnswer, InferenceClient
 from transcription_dagster.pool.state import read_pool
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings, load_settings
@@ -57,7 +57,7 @@ def test_the_fast_executor_does_more_than_the_slow_one(pool: tuple[Settings, str
     ObjectStore(settings.store_url).put_file(key, flac)
     options = SpeechOptions(str(CHECKPOINT), language="en", temperatures=(0.0,))
     request = TranscriptionRequest(RECORDING, key, facts.source_sha256, facts.seconds, options)
-    client = SpeechClient(url)
+    client = InferenceClient(url)
     asked = [request.for_queue(run_id=f"run-{number}", queue="gpu") for number in range(16)]
     for each in asked:
         client.ask(each)
@@ -68,5 +68,5 @@ def test_the_fast_executor_does_more_than_the_slow_one(pool: tuple[Settings, str
     assert len({said(answer) for answer in answers}) == 1
 
 
-def said(answer: SpeechAnswer) -> str:
+def said(answer: InferenceAnswer) -> str:
     return str(answer.result["transcript"])

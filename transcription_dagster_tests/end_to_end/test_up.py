@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from transcription_dagster.cli.up import changes, up
 from transcription_dagster.settings import load_settings
-from transcription_dagster.stack.leftovers import end_leftovers
+from transcription_dagster.stack.orphan_processes import end_orphan_processes
 from transcription_dagster.stack.stack import RunningStack, running
 from transcription_dagster.stack.supervisor import ProgramState
 from transcription_dagster_tests.processes import addresses, below, of_each, running_yet
@@ -127,7 +127,7 @@ def test_up_serves_the_ui_and_ends_cleanly(started_up: Up):
     started_up.ends_with(0)
     assert "Everything is stopped." in started_up.said()
     assert not running_yet(everything)
-    assert end_leftovers(started_up.home) == 0
+    assert end_orphan_processes(started_up.home) == 0
     kept = [path for path in started_up.home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     assert kept == []
 
@@ -153,7 +153,7 @@ def _refused(home: Path, *arguments: str, **variables: str) -> str:
     attempt = Up(home, *arguments, **variables)
     attempt.ends_with(1)
     assert running(load_settings(home=home)) is None
-    assert end_leftovers(home) == 0
+    assert end_orphan_processes(home) == 0
     return attempt.said()
 
 

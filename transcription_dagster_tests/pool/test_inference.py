@@ -22,21 +22,21 @@ from transcription_dagster.errors import (
 )
 from transcription_dagster.pool import inference_server
 from transcription_dagster.pool.inference_client import (
-    SpeechClient,
-    SpeechRequest,
+    InferenceClient,
+    InferenceRequest,
+    cancel_requests_of_run,
     release_answers,
     request_key,
-    withdraw_run,
 )
 from transcription_dagster.pool.inference_server import Attempt
 from transcription_dagster.pool.leases import Lease
 from transcription_dagster.pool.names import GPU_QUEUE, TRANSCRIBE_TASK
-from transcription_dagster.pool.queue import connect, worker_app
-from transcription_dagster.pool.worker_registry import give_back
+from transcription_dagster.pool.queue import open_connection, worker_app
+from transcription_dagster.pool.worker_registry import requeue_job
 
 
-def a_request(key: str = "one", run_id: str = "run-1") -> SpeechRequest:
-    return SpeechRequest(
+def a_request(key: str = "one", run_id: str = "run-1") -> InferenceRequest:
+    return InferenceRequest(
         key=key, task=TRANSCRIBE_TASK, recording="a-recording", run_id=run_id, queue=GPU_QUEUE, request={"of": key}
     )
 
@@ -61,7 +61,7 @@ async def take(app: procrastinate.App) -> Lease:
         "SELECT id, worker_id, attempts FROM procrastinate_jobs WHERE status = 'doing'"
     )
     for row in busy:
-        await give_back(app, row["id"], row["worker_id"], row["attempts"])
+        await requeue_job(app, row["id"], row["worker_id"], row["attempts"])
     worker = await app.job_manager.register_worker()
     job = await app.job_manager.fetch_job([GPU_QUEUE], worker)
     assert job is not None
@@ -85,19 +85,19 @@ async def begun(app: procrastinate.App, executor: str = "gpu-0") -> Attempt:
 
 
 def jobs(url: str) -> list[dict[str, Any]]:
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         return list(connection.execute("SELECT queue_name, status::text, args FROM procrastinate_jobs ORDER BY id"))
 
 
 def test_asking_puts_one_job_on_the_queue_however_often_it_is_asked(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     for _ in range(3):
         client.ask(a_request())
     assert jobs(queues) == [{"queue_name": "gpu", "status": "todo", "args": {"key": "one"}}]
 
 
 def test_an_answer_reaches_the_one_who_waits_for_it(queues: str) -> None:
-    client, told = SpeechClient(queues), threading.Event()
+    client, told = InferenceClient(queues), threading.Event()
     client.ask(a_request())
 
     async def answer(app: procrastinate.App) -> None:
@@ -115,10 +115,10 @@ def test_an_answer_reaches_the_one_who_waits_for_it(queues: str) -> None:
 
 
 def test_a_finished_request_is_answered_from_the_database_and_queues_nothing(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     client.ask(a_request())
     on_executor(queues, finish("one", {"n": 1}))
-    with connect(queues) as connection:
+    with open_connection(queues) as connection:
         connection.execute("DELETE FROM procrastinate_jobs")
     client.ask(a_request())
     assert jobs(queues) == []
@@ -126,12 +126,12 @@ def test_a_finished_request_is_answered_from_the_database_and_queues_nothing(que
 
 
 def test_the_answers_of_a_run_that_succeeded_are_released_and_asked_for_anew_by_the_next(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     for key, run_id in (("one", "run-1"), ("two", "run-2")):
         client.ask(a_request(key, run_id))
         on_executor(queues, finish(key, {"n": 1}))
     release_answers(queues, "run-1")
-    with connect(queues) as connection:
+    with open_connection(queues) as connection:
         rows = connection.execute("SELECT result, request, attempts FROM transcription_speech ORDER BY key").fetchall()
         connection.execute("DELETE FROM procrastinate_jobs")
     assert [(row["result"], row["request"]) for row in rows] == [(None, {}), ({"n": 1}, {"of": "two"})]
@@ -145,7 +145,7 @@ def test_the_answers_of_a_run_that_succeeded_are_released_and_asked_for_anew_by_
 
 
 def test_a_failure_is_raised_as_the_class_that_the_executor_reported(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     client.ask(a_request())
 
     async def fail(app: procrastinate.App) -> None:
@@ -157,7 +157,7 @@ def test_a_failure_is_raised_as_the_class_that_the_executor_reported(queues: str
 
 
 def test_a_request_that_failed_can_be_asked_again(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     client.ask(a_request())
 
     async def fail(app: procrastinate.App) -> None:
@@ -170,7 +170,7 @@ def test_a_request_that_failed_can_be_asked_again(queues: str) -> None:
 
 
 def test_the_third_executor_to_die_ends_the_request_with_the_history_of_its_attempts(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     client.ask(a_request())
 
     async def die_three_times(app: procrastinate.App) -> Any:
@@ -184,7 +184,7 @@ def test_the_third_executor_to_die_ends_the_request_with_the_history_of_its_atte
 
 
 def test_a_device_that_was_broken_counts_as_an_executor_that_died(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     client.ask(a_request())
 
     async def break_three(app: procrastinate.App) -> Any:
@@ -200,7 +200,7 @@ def test_a_device_that_was_broken_counts_as_an_executor_that_died(queues: str) -
 
 
 def test_three_executors_that_cannot_work_end_the_request_for_now_and_cost_nobody(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     client.ask(a_request())
 
     async def none_can_work(app: procrastinate.App) -> Any:
@@ -216,7 +216,7 @@ def test_three_executors_that_cannot_work_end_the_request_for_now_and_cost_nobod
 
 
 def test_the_run_is_told_at_once_why_an_executor_gave_its_request_back(queues: str) -> None:
-    client, lines = SpeechClient(queues), list[str]()
+    client, lines = InferenceClient(queues), list[str]()
     client.ask(a_request())
     unfit, answered = threading.Event(), threading.Event()
 
@@ -242,7 +242,7 @@ def test_the_run_is_told_at_once_why_an_executor_gave_its_request_back(queues: s
 
 
 def test_what_an_executor_reports_after_its_work_went_to_another_is_refused(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     client.ask(a_request())
 
     async def come_back_late(app: procrastinate.App) -> dict[str, Any]:
@@ -251,7 +251,7 @@ def test_what_an_executor_reports_after_its_work_went_to_another_is_refused(queu
         await inference_server.report_progress(app, late, 0.9)
         assert not await inference_server.answer(app, late, {"said by": "gpu-0"})
         await inference_server.fail(app, late, UnusableAudio("gpu-0 says so"))
-        await inference_server.give_back(app, late, reason="gpu-0 was stopped")
+        await inference_server.requeue_attempt(app, late, reason="gpu-0 was stopped")
         row = await app.connector.execute_query_one_async("SELECT state, progress FROM transcription_speech")
         assert await inference_server.answer(app, other, {"said by": "gpu-1"})
         return row
@@ -263,7 +263,7 @@ def test_what_an_executor_reports_after_its_work_went_to_another_is_refused(queu
 
 
 def test_an_executor_whose_job_was_taken_before_it_began_begins_nothing(queues: str) -> None:
-    SpeechClient(queues).ask(a_request())
+    InferenceClient(queues).ask(a_request())
 
     async def begin_late(app: procrastinate.App) -> Any:
         late = await take(app)
@@ -275,7 +275,7 @@ def test_an_executor_whose_job_was_taken_before_it_began_begins_nothing(queues: 
 
 
 def test_an_attempt_at_what_was_asked_before_counts_for_nothing_when_it_is_asked_afresh(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     client.ask(a_request())
 
     async def answer_the_old(app: procrastinate.App) -> None:
@@ -291,46 +291,46 @@ def test_an_attempt_at_what_was_asked_before_counts_for_nothing_when_it_is_asked
 
 
 def test_an_executor_that_was_stopped_does_not_count_as_one_that_died(queues: str) -> None:
-    SpeechClient(queues).ask(a_request())
+    InferenceClient(queues).ask(a_request())
 
     async def stop_often(app: procrastinate.App) -> Any:
         for number in range(5):
             attempt = await begun(app, f"gpu-{number}")
-            await inference_server.give_back(app, attempt, reason="the executor was stopped")
+            await inference_server.requeue_attempt(app, attempt, reason="the executor was stopped")
         return await begin(app, "gpu-5")
 
     assert on_executor(queues, stop_often) is not None
 
 
 def test_a_job_that_was_lost_with_a_crash_is_queued_again_by_the_next_who_asks(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     client.ask(a_request())
-    with connect(queues) as connection:
+    with open_connection(queues) as connection:
         connection.execute("DELETE FROM procrastinate_jobs")
     client.ask(a_request())
     assert len(jobs(queues)) == 1
 
 
 def test_withdrawing_a_run_takes_its_requests_off_the_queue(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     client.ask(a_request("one", run_id="run-1"))
     lease = on_executor(queues, take)
-    with connect(queues) as connection:
+    with open_connection(queues) as connection:
         connection.execute("UPDATE procrastinate_jobs SET status = 'todo'")
     client.ask(a_request("two", run_id="run-2"))
-    assert withdraw_run(queues, "run-1") == 1
+    assert cancel_requests_of_run(queues, "run-1") == 1
     assert [(job["args"]["key"], job["status"]) for job in jobs(queues)] == [("one", "cancelled"), ("two", "todo")]
     with pytest.raises(TranscriptionAborted):
         client.wait(a_request("one"), on_event=print)
 
-    with connect(queues) as connection:
+    with open_connection(queues) as connection:
         connection.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE args->>'key' = 'one'")
     begin_late = on_executor(queues, lambda app: inference_server.begin(app, "one", lease, executor="gpu-0"))
     assert begin_late is None
 
 
 def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(queues: str) -> None:
-    client = SpeechClient(queues)
+    client = InferenceClient(queues)
     read_only(queues, "on")
     with ThreadPoolExecutor() as threads:
         asking = threads.submit(client.ask, a_request())
@@ -344,7 +344,7 @@ def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(queues: str) -
 
 def read_only(url: str, value: str) -> None:
     """Let the database take no writes on the connections that are opened from now on."""
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         connection.execute("SET default_transaction_read_only = off")
         name = connection.info.dbname
         connection.execute(

@@ -11,8 +11,8 @@ import pytest
 from procrastinate.jobs import Job, Status
 
 from transcription_dagster.pool.leases import Hands, Lease, LeasingJobManager, is_valid
-from transcription_dagster.pool.queue import connect, jobs, worker_app
-from transcription_dagster.pool.worker_registry import give_back
+from transcription_dagster.pool.queue import jobs, open_connection, worker_app
+from transcription_dagster.pool.worker_registry import requeue_job
 
 QUEUE = "a-queue"
 
@@ -36,7 +36,7 @@ class AWorker:
     async def lose(self, job: Job) -> None:
         """Be taken for dead."""
         assert job.id is not None
-        await give_back(self._app, job.id, self.worker_id, job.attempts)
+        await requeue_job(self._app, job.id, self.worker_id, job.attempts)
 
 
 def in_loop(url: str, steps: Callable[[procrastinate.App], Coroutine[Any, Any, Any]]) -> Any:
@@ -50,13 +50,13 @@ def in_loop(url: str, steps: Callable[[procrastinate.App], Coroutine[Any, Any, A
 @pytest.fixture
 def queued(queues: str) -> str:
     """A database with one job on the queue."""
-    with connect(queues) as connection:
+    with open_connection(queues) as connection:
         jobs.configure_task("do", allow_unknown=True, queue=QUEUE, connection=connection).defer()
     return queues
 
 
 def state(url: str) -> tuple[str, int]:
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         row = connection.execute("SELECT status::text, attempts FROM procrastinate_jobs").fetchone()
     assert row is not None
     return row["status"], row["attempts"]

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from transcription_dagster.pool.liveness import HANGING_SECONDS, Identity, Judge, Sign, this_place
+from transcription_dagster.pool.liveness import HANGING_SECONDS, Heartbeat, Identity, LivenessMonitor, this_place
 
 STALE, BEAT = 8.0, 2.0
 #: No process has this number.
@@ -14,17 +14,19 @@ NOBODY = 2**22 - 1
 
 
 class Looks:
-    """One judge, one worker, and a clock."""
+    """One monitor, one worker, and a clock."""
 
-    def __init__(self, *, place: str = "elsewhere", pid: int | None = 1, look_seconds: float | None = None) -> None:
+    def __init__(self, *, place: str = "elsewhere", pid: int | None = 1, poll_seconds: float | None = None) -> None:
         self._now = 1000.0
         self._place, self._pid = place, pid
-        self.judge = Judge(stale_seconds=STALE, beat_seconds=BEAT, look_seconds=look_seconds, clock=lambda: self._now)
+        self.monitor = LivenessMonitor(
+            stale_seconds=STALE, beat_seconds=BEAT, poll_seconds=poll_seconds, clock=lambda: self._now
+        )
 
     def dead(self, beat: str, *, after: float) -> bool:
         """Whether the worker is dead at a look so many seconds later."""
         self._now += after
-        return self.judge.look([Sign("one", beat, self._place, self._pid)]) == {"one"}
+        return self.monitor.observe([Heartbeat("one", beat, self._place, self._pid)]) == {"one"}
 
     def seconds_until_dead(self, beat: str = "1") -> float:
         """Look every beat until it is dead."""
@@ -48,7 +50,7 @@ def test_one_look_kills_nobody() -> None:
 def test_a_worker_that_beats_lives_for_ever() -> None:
     looks = Looks()
     assert not any(looks.dead(str(number), after=BEAT) for number in range(100))
-    assert looks.judge.hears("one")
+    assert looks.monitor.is_beating("one")
 
 
 def test_a_beat_outweighs_a_missing_process() -> None:
@@ -82,7 +84,7 @@ def test_after_a_time_without_looks_the_living_have_time_to_be_heard(away: float
 
 
 def test_who_looks_less_often_judges_by_its_own_pace() -> None:
-    looks = Looks(look_seconds=5)
+    looks = Looks(poll_seconds=5)
     assert [looks.dead("1", after=5) for _ in range(3)] == [False, False, True]
 
 

@@ -11,10 +11,10 @@ import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
 
-from transcription_dagster.pool.inference_client import SpeechClient, SpeechRequest
-from transcription_dagster.pool.liveness import Judge
-from transcription_dagster.pool.names import RUNS_QUEUE, run_key
-from transcription_dagster.pool.queue import connect, worker_app
+from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
+from transcription_dagster.pool.liveness import LivenessMonitor
+from transcription_dagster.pool.names import RUNS_QUEUE, run_job_key
+from transcription_dagster.pool.queue import open_connection, worker_app
 from transcription_dagster.pool.run_launcher import WorkerPoolRunLauncher
 
 
@@ -41,11 +41,11 @@ def launcher(instance: DagsterInstance) -> WorkerPoolRunLauncher:
 
 
 def jobs_of(url: str, run: DagsterRun) -> list[dict[str, Any]]:
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         return list(
             connection.execute(
                 "SELECT status::text, priority, abort_requested FROM procrastinate_jobs WHERE queueing_lock = %s",
-                (run_key(run.run_id),),
+                (run_job_key(run.run_id),),
             )
         )
 
@@ -57,14 +57,14 @@ def take(url: str, run: DagsterRun) -> None:
         async with worker_app(url).open_async() as app:
             job = await app.job_manager.fetch_job([RUNS_QUEUE], await app.job_manager.register_worker())
             assert job is not None
-            assert job.queueing_lock == run_key(run.run_id)
+            assert job.queueing_lock == run_job_key(run.run_id)
 
     asyncio.run(steps())
 
 
 def silence(url: str, seconds: float) -> None:
     """Let every worker be silent for so long."""
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         connection.execute(
             "UPDATE procrastinate_workers SET last_heartbeat = now() - make_interval(secs => %s)", (seconds,)
         )
@@ -72,7 +72,7 @@ def silence(url: str, seconds: float) -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_queue(database: str) -> None:
-    with connect(database) as connection:
+    with open_connection(database) as connection:
         connection.execute("DELETE FROM procrastinate_jobs")
 
 
@@ -100,8 +100,8 @@ def test_a_run_is_given_up_when_its_worker_was_seen_silent_for_a_while_whatever_
     launch(instance, run)
     take(database, run)
     now = [1000.0]
-    judge = Judge(stale_seconds=8, beat_seconds=2, look_seconds=5, clock=lambda: now[0])
-    monkeypatch.setattr(launcher(instance), "_judge", judge)
+    monitor = LivenessMonitor(stale_seconds=8, beat_seconds=2, poll_seconds=5, clock=lambda: now[0])
+    monkeypatch.setattr(launcher(instance), "_liveness", monitor)
 
     def health(*, after: float) -> WorkerStatus:
         now[0] += after
@@ -128,7 +128,7 @@ def test_a_job_that_ended_before_its_run_has_failed_it(
 ) -> None:
     run = a_run(instance, run_status)
     launch(instance, run)
-    with connect(database) as connection:
+    with open_connection(database) as connection:
         connection.execute("UPDATE procrastinate_jobs SET status = 'failed'")
     assert launcher(instance).check_run_worker_health(run).status is expected
 
@@ -159,7 +159,7 @@ def test_a_run_at_work_is_being_canceled_until_its_worker_says_that_it_ended(
 def test_canceling_a_run_withdraws_what_it_asked_of_the_executors(instance: DagsterInstance, database: str) -> None:
     run = a_run(instance)
     launch(instance, run)
-    SpeechClient(database).ask(SpeechRequest("a-key", "transcribe", "a-recording", run.run_id, "gpu", {}))
+    InferenceClient(database).ask(InferenceRequest("a-key", "transcribe", "a-recording", run.run_id, "gpu", {}))
     launcher(instance).terminate(run.run_id)
     with psycopg.connect(database) as connection:
         assert connection.execute(
@@ -187,7 +187,7 @@ def test_canceling_one_of_two_runs_that_started_over_leaves_the_other_what_it_wa
     for run in (one, other):
         launch(instance, run)
     key = f"of {root.run_id}"
-    SpeechClient(database).ask(SpeechRequest(key, "transcribe", "a-recording", root.run_id, "gpu", {}))
+    InferenceClient(database).ask(InferenceRequest(key, "transcribe", "a-recording", root.run_id, "gpu", {}))
     launcher(instance).terminate(one.run_id)
     assert request_state(database, key) == "queued"
     launcher(instance).terminate(other.run_id)
@@ -201,7 +201,7 @@ def test_a_run_that_is_over_is_not_terminated(instance: DagsterInstance) -> None
 
 
 def request_state(url: str, key: str) -> str:
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         row = connection.execute("SELECT state FROM transcription_speech WHERE key = %s", (key,)).fetchone()
     assert row is not None
     return row["state"]

@@ -16,10 +16,10 @@ from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.pool import worker_registry
 from transcription_dagster.pool.leases import Hands, LeasingJobManager
 from transcription_dagster.pool.liveness import Identity
-from transcription_dagster.pool.names import RUNS_QUEUE, run_key
-from transcription_dagster.pool.queue import connect, jobs, worker_app
+from transcription_dagster.pool.names import RUNS_QUEUE, run_job_key
+from transcription_dagster.pool.queue import jobs, open_connection, worker_app
 from transcription_dagster.pool.state import PoolReader, find_run_job, read_pool
-from transcription_dagster.workers.pool_worker import WorkerState
+from transcription_dagster.pool.worker_registry import WorkerRecord
 
 #: Seconds in these tests, whose workers do not beat by themselves.
 STALE, BEAT = 1.2, 0.3
@@ -30,13 +30,13 @@ GONE = replace(Identity.of_this_process(), pid=2**22 - 1)
 
 
 def test_a_worker_is_alive_while_it_is_heard(queues: str) -> None:
-    publish(queues, WorkerState("gpu-0@here", "gpu", device="cuda:0", state="idle"))
+    publish(queues, WorkerRecord("gpu-0@here", "gpu", device="cuda:0", state="idle"))
     (worker,) = read_pool(queues, stale_seconds=8).alive("gpu")
     assert (worker.name, worker.device, worker.state) == ("gpu-0@here", "cuda:0", "idle")
 
 
 def test_a_worker_that_falls_silent_takes_no_work_and_is_dead_for_whoever_looks_for_long_enough(queues: str) -> None:
-    publish(queues, WorkerState("gpu-0@far", "gpu", state="idle", identity=ELSEWHERE))
+    publish(queues, WorkerRecord("gpu-0@far", "gpu", state="idle", identity=ELSEWHERE))
     step_clock(queues, seconds=STALE + 1)
     pool = read_pool(queues, stale_seconds=STALE)
     assert pool.alive("gpu") == ()
@@ -46,7 +46,7 @@ def test_a_worker_that_falls_silent_takes_no_work_and_is_dead_for_whoever_looks_
 
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_clock_that_is_set_makes_nobody_dead(queues: str, hours: int) -> None:
-    state = WorkerState("gpu-0@far", "gpu", state="idle", identity=ELSEWHERE)
+    state = WorkerRecord("gpu-0@far", "gpu", state="idle", identity=ELSEWHERE)
     publish(queues, state)
     known = reader()
     known.read(queues)
@@ -63,18 +63,18 @@ def test_a_clock_that_is_set_makes_nobody_dead(queues: str, hours: int) -> None:
 
 @pytest.mark.parametrize("state", ["starting", "draining"])
 def test_a_worker_that_takes_no_work_does_not_count(queues: str, state: Any) -> None:
-    publish(queues, WorkerState("run-1@here", "run", state=state))
+    publish(queues, WorkerRecord("run-1@here", "run", state=state))
     assert read_pool(queues, stale_seconds=8).alive("run") == ()
 
 
 def test_a_slot_is_refused_while_a_living_worker_has_it(queues: str) -> None:
-    state = WorkerState("run-1@here", "run", state="idle")
+    state = WorkerRecord("run-1@here", "run", state="idle")
 
     async def take_while_it_beats(app: procrastinate.App) -> None:
-        await worker_registry.publish(app, state)
+        await worker_registry.publish_record(app, state)
         beating = asyncio.create_task(beat(app, state))
         try:
-            await worker_registry.take(app, WorkerState("run-1@here", "run"), stale_seconds=8, beat_seconds=BEAT)
+            await worker_registry.take(app, WorkerRecord("run-1@here", "run"), stale_seconds=8, beat_seconds=BEAT)
         finally:
             beating.cancel()
 
@@ -87,15 +87,15 @@ def test_the_next_process_in_a_slot_gives_back_what_the_last_one_left(queues: st
     queue_run(queues, "r1")
 
     async def die_and_come_back(app: procrastinate.App) -> None:
-        state = WorkerState("run-1@here", "run", state="busy", identity=last)
+        state = WorkerRecord("run-1@here", "run", state="busy", identity=last)
         state.worker_id = await app.job_manager.register_worker()
-        await worker_registry.publish(app, state)
+        await worker_registry.publish_record(app, state)
         assert await app.job_manager.fetch_job([RUNS_QUEUE], state.worker_id) is not None
-        following = WorkerState("run-1@here", "run")
+        following = WorkerRecord("run-1@here", "run")
         await worker_registry.take(app, following, stale_seconds=STALE, beat_seconds=BEAT)
-        assert await worker_registry.publish(app, following)
+        assert await worker_registry.publish_record(app, following)
         # The last one finds its slot taken when it comes back after all, and cannot leave it any more.
-        assert not await worker_registry.publish(app, state)
+        assert not await worker_registry.publish_record(app, state)
         await worker_registry.leave(app, state)
 
     in_loop(queues, die_and_come_back)
@@ -105,7 +105,7 @@ def test_the_next_process_in_a_slot_gives_back_what_the_last_one_left(queues: st
 
 def test_of_two_processes_that_take_a_slot_at_once_one_gets_it(queues: str) -> None:
     async def take_twice(app: procrastinate.App) -> list[Any]:
-        states = [WorkerState("run-1@here", "run") for _ in range(2)]
+        states = [WorkerRecord("run-1@here", "run") for _ in range(2)]
         takes = [worker_registry.take(app, state, stale_seconds=STALE, beat_seconds=BEAT) for state in states]
         return await asyncio.gather(*takes, return_exceptions=True)
 
@@ -121,11 +121,11 @@ def test_the_jobs_of_a_silent_worker_are_given_back_and_those_of_a_living_one_an
         dead, alive, own = [await app.job_manager.register_worker() for _ in range(3)]
         for worker in (dead, alive, own):
             assert await app.job_manager.fetch_job([RUNS_QUEUE], worker) is not None
-        living = WorkerState("run-2@here", "run", worker_id=alive)
-        watcher = worker_registry.DeathWatch(app, stale_seconds=STALE, beat_seconds=BEAT)
+        living = WorkerRecord("run-2@here", "run", worker_id=alive)
+        reaper = worker_registry.OrphanReaper(app, stale_seconds=STALE, beat_seconds=BEAT)
         while job_status(queues, "r1") != "todo":
-            await worker_registry.publish(app, living)
-            await watcher.look(own)
+            await worker_registry.publish_record(app, living)
+            await reaper.reap(own)
             await asyncio.sleep(BEAT / 2)
 
     in_loop(queues, watch)
@@ -137,15 +137,15 @@ def test_a_clock_that_is_set_takes_no_work_away(queues: str, hours: int) -> None
     queue_run(queues, "r1")
 
     async def watch(app: procrastinate.App) -> None:
-        living = WorkerState("run-1@far", "run", identity=ELSEWHERE)
+        living = WorkerRecord("run-1@far", "run", identity=ELSEWHERE)
         living.worker_id = await app.job_manager.register_worker()
         await app.job_manager.fetch_job([RUNS_QUEUE], living.worker_id)
-        watcher = worker_registry.DeathWatch(app, stale_seconds=STALE, beat_seconds=BEAT)
+        reaper = worker_registry.OrphanReaper(app, stale_seconds=STALE, beat_seconds=BEAT)
         for number in range(12):
             if number == 4:
                 step_clock(queues, seconds=hours * 3600)
-            await worker_registry.publish(app, living)
-            await watcher.look(None)
+            await worker_registry.publish_record(app, living)
+            await reaper.reap(None)
             await asyncio.sleep(BEAT / 2)
 
     in_loop(queues, watch)
@@ -160,7 +160,7 @@ def test_a_job_that_was_given_back_can_be_taken_at_once_whatever_the_clocks_say(
         job = await app.job_manager.fetch_job([RUNS_QUEUE], worker)
         assert job is not None
         assert job.id is not None
-        await worker_registry.give_back(app, job.id, worker, job.attempts)
+        await worker_registry.requeue_job(app, job.id, worker, job.attempts)
         return await app.connector.execute_query_one_async("SELECT scheduled_at FROM procrastinate_jobs")
 
     assert in_loop(queues, give_back_and_take) == {"scheduled_at": None}
@@ -170,14 +170,14 @@ def test_a_worker_that_was_heard_since_the_look_keeps_its_job(queues: str) -> No
     queue_run(queues, "r1")
 
     async def give_back_too_late(app: procrastinate.App) -> None:
-        state = WorkerState("run-1@here", "run", worker_id=await app.job_manager.register_worker())
+        state = WorkerRecord("run-1@here", "run", worker_id=await app.job_manager.register_worker())
         assert state.worker_id is not None
         job = await app.job_manager.fetch_job([RUNS_QUEUE], state.worker_id)
         assert job is not None
         assert job.id is not None
         for _ in range(2):
-            await worker_registry.publish(app, state)
-        await worker_registry.give_back(app, job.id, state.worker_id, job.attempts, beat="1")
+            await worker_registry.publish_record(app, state)
+        await worker_registry.requeue_job(app, job.id, state.worker_id, job.attempts, beat="1")
 
     in_loop(queues, give_back_too_late)
     assert job_status(queues, "r1") == "doing"
@@ -239,9 +239,9 @@ def reader() -> PoolReader:
     return PoolReader(stale_seconds=STALE, beat_seconds=BEAT)
 
 
-async def beat(app: procrastinate.App, state: WorkerState) -> None:
+async def beat(app: procrastinate.App, state: WorkerRecord) -> None:
     while True:
-        await worker_registry.publish(app, state)
+        await worker_registry.publish_record(app, state)
         await asyncio.sleep(BEAT)
 
 
@@ -253,8 +253,8 @@ def in_loop(url: str, steps: Any) -> Any:
     return asyncio.run(run())
 
 
-def publish(url: str, state: WorkerState) -> None:
-    in_loop(url, lambda app: worker_registry.publish(app, state))
+def publish(url: str, state: WorkerRecord) -> None:
+    in_loop(url, lambda app: worker_registry.publish_record(app, state))
 
 
 def step_clock(url: str, *, seconds: float) -> None:
@@ -270,14 +270,18 @@ def step_clock(url: str, *, seconds: float) -> None:
 
 
 def queue_run(url: str, run_id: str) -> None:
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         task = jobs.configure_task(
-            "execute_run", allow_unknown=True, queue=RUNS_QUEUE, queueing_lock=run_key(run_id), connection=connection
+            "execute_run",
+            allow_unknown=True,
+            queue=RUNS_QUEUE,
+            queueing_lock=run_job_key(run_id),
+            connection=connection,
         )
         task.defer()
 
 
 def job_status(url: str, run_id: str) -> str | None:
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         job = find_run_job(connection, run_id)
     return job.status if job else None

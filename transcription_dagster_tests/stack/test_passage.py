@@ -13,7 +13,7 @@ import pytest
 
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import load_settings
-from transcription_dagster.stack.passage import Entry, allow_passage, with_passage
+from transcription_dagster.stack.passage import AclEntry, allow_passage, with_passage
 from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster_tests.stack.test_postgres import SECRET
 
@@ -89,18 +89,18 @@ def test_where_there_are_no_lists_it_says_what_to_do(monkeypatch: pytest.MonkeyP
 
 
 def test_what_others_may_do_stays_as_it_was():
-    plain = [Entry(OWNER, 7), Entry(OWNING_GROUP, 4), Entry(OTHER, 0)]
-    made = [Entry(OWNER, 7), Entry(USER, 1, 99), Entry(OWNING_GROUP, 4), Entry(MASK, 5), Entry(OTHER, 0)]
+    plain = [AclEntry(OWNER, 7), AclEntry(OWNING_GROUP, 4), AclEntry(OTHER, 0)]
+    made = [AclEntry(OWNER, 7), AclEntry(USER, 1, 99), AclEntry(OWNING_GROUP, 4), AclEntry(MASK, 5), AclEntry(OTHER, 0)]
     assert with_passage(plain, 99) == made
     assert with_passage(made, 99) == made
 
 
 def test_what_a_mask_held_back_does_not_come_through():
     held = [
-        *(Entry(OWNER, 7), Entry(USER, 7, 50), Entry(USER, 6, 99), Entry(OWNING_GROUP, 5)),
-        *(Entry(GROUP, 1, 60), Entry(MASK, 4), Entry(OTHER, 0)),
+        *(AclEntry(OWNER, 7), AclEntry(USER, 7, 50), AclEntry(USER, 6, 99), AclEntry(OWNING_GROUP, 5)),
+        *(AclEntry(GROUP, 1, 60), AclEntry(MASK, 4), AclEntry(OTHER, 0)),
     ]
     assert with_passage(held, 99) == [
-        *(Entry(OWNER, 7), Entry(USER, 4, 50), Entry(USER, 5, 99), Entry(OWNING_GROUP, 4)),
-        *(Entry(GROUP, 0, 60), Entry(MASK, 5), Entry(OTHER, 0)),
+        *(AclEntry(OWNER, 7), AclEntry(USER, 4, 50), AclEntry(USER, 5, 99), AclEntry(OWNING_GROUP, 4)),
+        *(AclEntry(GROUP, 0, 60), AclEntry(MASK, 5), AclEntry(OTHER, 0)),
     ]

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.gpus import Gpu
-from transcription_dagster.stack.plan import StackPlan, plan
+from transcription_dagster.stack.plan import StackPlan, plan_stack
 
 TWO = (Gpu(0, "GPU-a", "NVIDIA L4"), Gpu(1, "GPU-b", "NVIDIA H200"))
 
@@ -21,7 +21,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def make(settings: Settings, there: Sequence[Gpu] = TWO, **choices: object) -> StackPlan:
-    return plan(settings, look_for_gpus=lambda visible: there, **choices)  # type: ignore[arg-type]
+    return plan_stack(settings, look_for_gpus=lambda visible: there, **choices)  # type: ignore[arg-type]
 
 
 def test_every_gpu_gets_an_executor(settings: Settings):
@@ -83,9 +83,9 @@ def test_the_driver_is_not_asked_when_no_gpu_is_wanted(settings: Settings):
     def broken(visible: str | None) -> Sequence[Gpu]:
         raise StackError("nvidia-smi failed")
 
-    assert plan(settings, gpus="none", look_for_gpus=broken).executors == ("cpu:0",)
+    assert plan_stack(settings, gpus="none", look_for_gpus=broken).executors == ("cpu:0",)
     with pytest.raises(StackError):
-        plan(settings, look_for_gpus=broken)
+        plan_stack(settings, look_for_gpus=broken)
 
 
 def test_cuda_visible_devices_is_handed_to_the_search(settings: Settings):
@@ -95,7 +95,7 @@ def test_cuda_visible_devices_is_handed_to_the_search(settings: Settings):
         seen.append(visible)
         return TWO
 
-    plan(settings.model_copy(update={"cuda_visible_devices": "1,0"}), look_for_gpus=look)
+    plan_stack(settings.model_copy(update={"cuda_visible_devices": "1,0"}), look_for_gpus=look)
     assert seen == ["1,0"]
 
 

@@ -20,7 +20,7 @@ from transcription_dagster.stack.postgres import (
     answers,
     database_url,
     embedded_postgres,
-    prepare,
+    prepare_postgres,
     wait_until_ready,
 )
 from transcription_dagster.stack.runtime import runtime_folder
@@ -118,8 +118,8 @@ def test_a_half_made_database_is_made_again(home: Path):
 def test_two_processes_prepare_it_once(home: Path):
     script = (
         "from transcription_dagster.settings import load_settings\n"
-        "from transcription_dagster.stack.postgres import prepare\n"
-        f"prepare(load_settings(home={str(home)!r}))"
+        "from transcription_dagster.stack.postgres import prepare_postgres\n"
+        f"prepare_postgres(load_settings(home={str(home)!r}))"
     )
     both = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
@@ -129,15 +129,15 @@ def test_two_processes_prepare_it_once(home: Path):
 
 def test_data_of_another_version_is_refused(home: Path):
     settings = load_settings(home=home)
-    prepare(settings)
+    prepare_postgres(settings)
     (home / "postgres" / "PG_VERSION").write_text("16\n")
     with pytest.raises(StackError, match=r"cannot be used: .*16"):
-        prepare(settings)
+        prepare_postgres(settings)
 
 
 def test_a_server_that_does_not_start_says_why(home: Path):
     settings = load_settings(home=home)
-    prepare(settings)
+    prepare_postgres(settings)
     (home / "postgres" / "global" / "pg_control").unlink()
     with pytest.raises(StackError, match="pg_control"), embedded_postgres(settings):
         pytest.fail("it started without its control file")

@@ -16,7 +16,7 @@ from transcription_dagster.database.settings_documents import current_version
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError
 from transcription_dagster.settings import load_settings
 from transcription_dagster.shared_settings import push
-from transcription_dagster.stack.leftovers import end_leftovers
+from transcription_dagster.stack.orphan_processes import end_orphan_processes
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster.stack.programs import Program
@@ -112,14 +112,14 @@ def test_what_a_killed_supervisor_left_is_ended(home: Path):
     orphans = below(stack.pid)
     psutil.Process(stack.pid).kill()
     until(lambda: not stack.alive())
-    assert end_leftovers(home) == 1
+    assert end_orphan_processes(home) == 1
     assert not running_yet(orphans)
 
 
 def test_the_stack_of_another_home_is_left_alone(home: Path, tmp_path: Path):
     stack = begin(home, SLEEPER)
     until(lambda: len(below(stack.pid)) == 1)
-    assert end_leftovers(tmp_path) == 0
+    assert end_orphan_processes(tmp_path) == 0
     assert len(below(stack.pid)) == 1
     stack.stop()
 
@@ -172,7 +172,7 @@ def test_a_start_that_is_cancelled_leaves_nothing_running(home: Path):
     with pytest.raises(StackError, match="stopped before everything was up"):
         start(PLAN, settings, cancelled=lambda: (home / "postgres" / "postmaster.pid").exists())
     assert running(settings) is None
-    assert end_leftovers(home) == 0
+    assert end_orphan_processes(home) == 0
 
 
 def test_a_program_that_ends_during_the_start_is_named_and_nothing_is_left_running(
@@ -184,7 +184,7 @@ def test_a_program_that_ends_during_the_start_is_named_and_nothing_is_left_runni
     )
     with pytest.raises(StackError, match=r"(?s)code-server ended while starting .*the definitions are broken"):
         start(PLAN, load_settings(home=home))
-    assert end_leftovers(home) == 0
+    assert end_orphan_processes(home) == 0
 
 
 def test_a_start_that_may_not_change_the_settings_is_refused_where_it_contradicts_them(home: Path):
@@ -196,7 +196,7 @@ def test_a_start_that_may_not_change_the_settings_is_refused_where_it_contradict
             start(PLAN, settings, writes_settings=False)
         assert current_version(engine) == 1
         engine.dispose()
-    assert end_leftovers(home) == 0
+    assert end_orphan_processes(home) == 0
 
 
 def test_a_free_port_is_found():

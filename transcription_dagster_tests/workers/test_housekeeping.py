@@ -12,10 +12,11 @@ from procrastinate.periodic import PeriodicDeferrer
 from procrastinate.worker import Worker
 
 from transcription_dagster.pool.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK, RUNS_QUEUE
-from transcription_dagster.pool.queue import connect, jobs, worker_app
+from transcription_dagster.pool.queue import jobs, open_connection, worker_app
+from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.housekeeping import prune_queues, register_housekeeping
-from transcription_dagster.workers.pool_worker import PoolWorker, WorkerState
+from transcription_dagster.workers.pool_worker import PoolWorker
 from transcription_dagster_tests.postgres import cloned_database
 
 HOUR = 3600
@@ -36,12 +37,12 @@ def prune(url: str) -> None:
 
 
 def rows(url: str, statement: str) -> list[Any]:
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         return [next(iter(row.values())) for row in connection.execute(statement)]  # type: ignore[arg-type]
 
 
 def add_job(url: str, status: str, *, hours_ago: float) -> None:
-    with connect(url) as connection:
+    with open_connection(url) as connection:
         job = jobs.configure_task(status, allow_unknown=True, queue=RUNS_QUEUE, connection=connection).defer()
         connection.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", (job,))
         connection.execute(
@@ -66,7 +67,7 @@ def test_jobs_that_ended_a_day_ago_go_with_their_events(queues: str) -> None:
 
 
 def test_an_answer_is_kept_for_a_week_and_a_request_under_way_as_long_as_it_takes(queues: str) -> None:
-    with connect(queues) as connection:
+    with open_connection(queues) as connection:
         for key, state, finished_days_ago in (
             ("last week's", "done", 7.1),
             ("this week's", "done", 6.9),
@@ -85,7 +86,7 @@ def test_an_answer_is_kept_for_a_week_and_a_request_under_way_as_long_as_it_take
 
 def test_whatever_the_number_of_workers_each_task_is_done_once_when_it_is_due(queues: str) -> None:
     add_job(queues, "succeeded", hours_ago=25)
-    pools = [PoolWorker(Settings(), queues, WorkerState(f"run-{n}", "run"), [HOUSEKEEPING_QUEUE]) for n in range(3)]
+    pools = [PoolWorker(Settings(), queues, WorkerRecord(f"run-{n}", "run"), [HOUSEKEEPING_QUEUE]) for n in range(3)]
 
     async def meet_at(moment: float) -> None:
         for pool in pools:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from transcription_dagster.pool.queue import connect, jobs
+from transcription_dagster.pool.queue import jobs, open_connection
 from transcription_dagster.pool.state import WorkerStatus, read_pool
 from transcription_dagster_tests.machines import namespaces, needs_namespaces
 from transcription_dagster_tests.pool_process import QUEUE, TASK
@@ -47,14 +47,14 @@ class Pool:
 
     def queue(self, name: str) -> Path:
         """Queue a job that waits for a file; returns the file."""
-        with connect(self.url) as connection:
+        with open_connection(self.url) as connection:
             task = jobs.configure_task(TASK, allow_unknown=True, queue=QUEUE, lock=name, connection=connection)
             task.defer(path=str(self.folder / name))
         return self.folder / name
 
     def job(self, name: str) -> tuple[str, int]:
         """The state of the job, and how often it went back to its queue or ended."""
-        with connect(self.url) as connection:
+        with open_connection(self.url) as connection:
             row = connection.execute(
                 "SELECT status::text, attempts FROM procrastinate_jobs WHERE lock = %s", (name,)
             ).fetchone()
@@ -62,7 +62,7 @@ class Pool:
         return row["status"], row["attempts"]
 
     def beats(self, name: str) -> int:
-        with connect(self.url) as connection:
+        with open_connection(self.url) as connection:
             row = connection.execute("SELECT beats FROM transcription_workers WHERE name = %s", (name,)).fetchone()
         return row["beats"] if row else 0
 

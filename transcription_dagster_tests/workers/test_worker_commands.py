@@ -15,9 +15,9 @@ import pytest
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.model import SpeechOptions
-from transcription_dagster.pool.inference_client import SpeechClient
-from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_key
-from transcription_dagster.pool.queue import connect, jobs
+from transcription_dagster.pool.inference_client import InferenceClient
+from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_job_key
+from transcription_dagster.pool.queue import jobs, open_connection
 from transcription_dagster.pool.state import WorkerStatus, read_pool
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import load_settings
@@ -103,8 +103,8 @@ def test_a_run_worker_on_a_fresh_home_never_calls_a_run_done_that_it_does_not_fi
     machine.until_state("run-1", "idle")
     assert (machine.home / "dagster" / "dagster.yaml").is_file()
     run_id = "11111111-1111-4111-8111-111111111111"
-    with connect(machine.url) as connection:
-        key = run_key(run_id)
+    with open_connection(machine.url) as connection:
+        key = run_job_key(run_id)
         task = jobs.configure_task(
             EXECUTE_RUN_TASK, allow_unknown=True, queue=RUNS_QUEUE, queueing_lock=key, lock=key, connection=connection
         )
@@ -133,7 +133,7 @@ def test_an_executor_on_a_fresh_home_whose_scratch_folder_breaks_gives_its_reque
     scratch = machine.home / "scratch" / f"cpu-0@{HOST}"
     scratch.rmdir()
     scratch.touch()
-    client = SpeechClient(machine.url)
+    client = InferenceClient(machine.url)
     queued = request.for_queue(run_id="a-run", queue="gpu")
     client.ask(queued)
     worker = machine.until_state("cpu-0", "unfit")

@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from transcription_dagster.cli.batch.report import Outcome, Progress, clock, name
-from transcription_dagster.cli.terminal import printable
+from transcription_dagster.cli.batch.report import Outcome, Progress, name
+from transcription_dagster.cli.terminal import clock, printable
 from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.sources.worklists import Entry
 
@@ -92,7 +92,7 @@ def describe_outcome(outcome: Outcome) -> Text:
     if outcome.error is not None:
         return Text.assemble(("failed", "red"), f" {name(outcome.entry)}: {printable(outcome.error)}")
     words, seconds = outcome.figure("words") or 0, outcome.figure("gpu_seconds") or 0.0
-    figures = f"{clock(outcome.audio_seconds)} of audio, {words:.0f} words, {seconds:.1f} s of inference"
+    figures = f"{clock(round(outcome.audio_seconds))} of audio, {words:.0f} words, {seconds:.1f} s of inference"
     return Text.assemble((outcome.status, "green"), f" {name(outcome.entry)}: {figures}")
 
 

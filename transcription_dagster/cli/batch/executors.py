@@ -33,7 +33,7 @@ class ExecutorShare:
         self._has_to_choose = False
         self._taken_back: set[str] = set()
 
-    def look(self, pool: PoolStatus, now: float) -> list[str]:
+    def update(self, pool: PoolStatus, now: float) -> list[str]:
         """Take in who is there at `now` (seconds on a clock that never steps); return the runs to take back.
 
         Those are pinned to a device that has been without an executor for too long. Raises `StackError` if each

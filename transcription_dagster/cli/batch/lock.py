@@ -21,7 +21,7 @@ BEAT_SECONDS = 2.0
 #: A holder elsewhere whose lock file does not change for so long, by our own clock, is dead.
 STALE_SECONDS = 10.0
 
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 #: Of the file, always: more than the longest host name needs.
 _BYTES = 512
 
@@ -104,13 +104,13 @@ def _take(path: Path, file: int, token: str, is_locked: bool, stale_seconds: flo
     if before and not (is_locked and _parsed(before).get("boot") == _boot()):
         deadline = time.monotonic() + stale_seconds
         while time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
             if (now := _read(file)) != before or not _is_still(path, file):
                 raise _Held(_holder(now or before))
     _write(file, token, 0)
     if not is_locked:
         # Of two that came at once, the one that wrote last has it.
-        time.sleep(5 * _LOOK_SECONDS)
+        time.sleep(5 * _POLL_SECONDS)
         if _parsed(now := _read(file)).get("token") != token:
             raise _Held(_holder(now))
 

@@ -19,7 +19,7 @@ _ABORT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class BatchContext:
     """What a batch works with: the web server, the pool, and somebody who may want it to stop."""
 
     client: DagsterClient
@@ -34,32 +34,32 @@ class Surroundings:
     display: Display
 
 
-class Silence:
+class OutageTimer:
     """Waits for a stack that does not answer, but not for ever."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
+    def __init__(self, context: BatchContext) -> None:
+        self._context = context
         self._since: float | None = None
 
     def ended(self) -> None:
         """It answers."""
         self._since = None
 
-    def goes_on(self, error: TransientError) -> None:
+    def continues(self, error: TransientError) -> None:
         """It does not answer; raises `error` when that has lasted too long, and what `check_stack` raises."""
-        self._around.check_stack()
+        self._context.check_stack()
         if self._since is None:
             self._since = time.monotonic()
-            self._around.display.note(f"{error}; waiting for it")
+            self._context.display.note(f"{error}; waiting for it")
         elif time.monotonic() - self._since > _PATIENCE_SECONDS:
             raise error
 
 
-class Stopping:
+class ShutdownController:
     """What follows from the batch having been asked to stop: once, twice, three times."""
 
-    def __init__(self, around: Surroundings, shutdown_seconds: float) -> None:
-        self._around = around
+    def __init__(self, context: BatchContext, shutdown_seconds: float) -> None:
+        self._context = context
         self._shutdown_seconds = shutdown_seconds
         self._asked_at: float | None = None
         self._aborted_at: float | None = None
@@ -73,16 +73,16 @@ class Stopping:
     def given_up(self) -> bool:
         """Whether nothing is waited for any more."""
         aborted_long_ago = self._aborted_at is not None and time.monotonic() - self._aborted_at > _ABORT_SECONDS
-        return aborted_long_ago or self._around.stop_requests() > 2
+        return aborted_long_ago or self._context.stop_requests() > 2
 
     def listen(self, state: BatchState) -> None:
         """Look whether anybody asked, and tell `state`."""
-        now, requests = time.monotonic(), self._around.stop_requests()
+        now, requests = time.monotonic(), self._context.stop_requests()
         if requests > 0 and self._asked_at is None:
             self._asked_at = now
             state.stop()
-            self._around.display.note("Nothing new starts; what runs finishes. Ctrl+C again ends it at once.")
+            self._context.display.note("Nothing new starts; what runs finishes. Ctrl+C again ends it at once.")
         overdue = self._asked_at is not None and now - self._asked_at > self._shutdown_seconds
         if (overdue or requests > 1) and self._aborted_at is None:
             self._aborted_at = now
-            self._around.display.note("Ending the runs that are under way; their recordings stay waiting.")
+            self._context.display.note("Ending the runs that are under way; their recordings stay waiting.")

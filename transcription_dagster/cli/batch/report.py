@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from transcription_dagster.cli.terminal import printable
-from transcription_dagster.dagster_api.values import Results
+from transcription_dagster.cli.terminal import clock, printable
+from transcription_dagster.dagster_api.values import RunResults
 from transcription_dagster.sources.worklists import Entry, Status
 
 #: More recordings than that are not listed one by one: only those that failed.
@@ -31,7 +30,7 @@ class Outcome:
     status: Status
     #: One line; None unless it failed.
     error: str | None = None
-    results: Results | None = None
+    results: RunResults | None = None
 
     def figure(self, name: str) -> float | None:
         """A number from the metadata of the transcript, such as `audio_seconds` or `words`."""
@@ -80,13 +79,8 @@ class Progress:
             counts.append(f"{self.speed:.1f} hours of audio an hour")
         left = self.seconds_left
         if left:
-            counts.append(f"about {clock(left)} left")
+            counts.append(f"about {clock(round(left))} left")
         return ", ".join(filter(None, counts))
-
-
-def clock(seconds: float) -> str:
-    """Write a span of time as h:mm:ss."""
-    return str(timedelta(seconds=round(seconds)))
 
 
 def name(entry: Entry) -> str:
@@ -94,14 +88,14 @@ def name(entry: Entry) -> str:
     return f"{entry.uuid} {printable(entry.title)}" if entry.title else entry.uuid
 
 
-def table(outcomes: Sequence[Outcome]) -> Table:
+def outcome_table(outcomes: Sequence[Outcome]) -> Table:
     """Return the table that a batch ends with: a row for each recording, or, of very many, for each that failed."""
     listed = outcomes if len(outcomes) <= _LONGEST_TABLE else [one for one in outcomes if one.status == "failed"]
     result = Table(box=SIMPLE_HEAD, show_footer=True, header_style="bold", pad_edge=False)
     result.add_column("Recording", _totals(outcomes), overflow="fold", min_width=36)
     result.add_column("Status", no_wrap=True)
     for heading, total in (
-        ("Audio", clock(_sum(outcomes, "audio_seconds"))),
+        ("Audio", clock(round(_sum(outcomes, "audio_seconds")))),
         ("Words", f"{_sum(outcomes, 'words'):.0f}"),
         ("Confidence", ""),
         ("Inference", f"{_sum(outcomes, 'gpu_seconds'):.1f} s"),
@@ -132,7 +126,7 @@ def _row(outcome: Outcome) -> list[Text]:
     cells = [
         name(outcome.entry),
         outcome.status,
-        _figure(outcome, "audio_seconds", clock),
+        _figure(outcome, "audio_seconds", lambda seconds: clock(round(seconds))),
         _figure(outcome, "words", "{:.0f}".format),
         _figure(outcome, "mean_confidence", "{:.2f}".format),
         _figure(outcome, "gpu_seconds", "{:.1f} s".format),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from transcription_dagster.cli.batch.executors import ExecutorShare
-from transcription_dagster.cli.batch.patience import Silence, Stopping, Surroundings
+from transcription_dagster.cli.batch.patience import BatchContext, OutageTimer, ShutdownController
 from transcription_dagster.cli.batch.report import Outcome, Progress
 from transcription_dagster.cli.batch.state import BatchState, Ending
 from transcription_dagster.dagster_api.values import (
@@ -26,7 +26,7 @@ from transcription_dagster.sources.worklists import JOBS, Entry, Results
 PARTITIONS: Final = "recordings"
 
 #: Seconds between two looks at Dagster.
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 #: Runs asked for in one request.
 _BULK = 20
 
@@ -37,13 +37,13 @@ _REASONS = {"canceled": "its run was terminated", "gone": "its run was deleted"}
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class BatchConfig:
     """How a batch is to be done."""
 
     #: Value of the tag that its runs carry.
     batch: str
     #: Run config of `transcribe_recordings`; the other jobs have none.
-    config: Mapping[str, Any]
+    run_config: Mapping[str, Any]
     #: How many executors may work on it; None: all.
     threads: int | None
     runs_per_gpu: int
@@ -55,23 +55,23 @@ class BatchRun:
     """One batch, from the first run that is asked for to the last that ends."""
 
     def __init__(
-        self, worklist: Results, entries: Iterable[Entry], state: BatchState, orders: Orders, around: Surroundings
+        self, worklist: Results, entries: Iterable[Entry], state: BatchState, config: BatchConfig, context: BatchContext
     ) -> None:
         self._worklist = worklist
         self._entries = {entry.uuid: entry for entry in entries}
         self._state = state
-        self._orders = orders
-        self._around = around
-        self._client = around.client
+        self._config = config
+        self._context = context
+        self._client = context.client
         #: The job of each recording, by its name in worklists, as far as it is known.
         self._job_of = {entry.uuid: entry.job for entry in self._entries.values() if entry.job is not None}
         self._locations: dict[str, JobLocation] = {}
-        self._share = ExecutorShare(orders.threads, orders.runs_per_gpu)
+        self._share = ExecutorShare(config.threads, config.runs_per_gpu)
         self._pins: dict[str, str] = {}
         #: Whether runs may have been made that nobody told us of.
         self._unsure = False
-        self._silence = Silence(around)
-        self._stopping = Stopping(around, orders.shutdown_seconds)
+        self._outage = OutageTimer(context)
+        self._stopping = ShutdownController(context, config.shutdown_seconds)
         self._began = time.monotonic()
         self.outcomes: dict[str, Outcome] = {}
 
@@ -79,18 +79,18 @@ class BatchRun:
         """Return when nothing is in flight any more, or when the batch was asked a third time to stop.
 
         Raises `ServiceRefused` if Dagster cannot do such runs at all, `StackError` if the pool has no executors that
-        `threads` allows, and what `Surroundings` raises when the stack is gone.
+        `threads` allows, and what `BatchContext` raises when the stack is gone.
         """
         while not self._state.over and not self._stopping.given_up:
             self._stopping.listen(self._state)
             try:
                 self._step()
             except TransientError as error:
-                self._silence.goes_on(error)
+                self._outage.continues(error)
             else:
-                self._silence.ended()
+                self._outage.ended()
             if not self._state.over:
-                self._around.pause(_LOOK_SECONDS)
+                self._context.pause(_POLL_SECONDS)
 
     def progress(self) -> Progress:
         """How far the batch is."""
@@ -104,17 +104,17 @@ class BatchRun:
         )
 
     def _step(self) -> None:
-        pool = self._around.read_pool()
+        pool = self._context.read_pool()
         self._find_jobs()
-        stranded = self._share.look(pool, time.monotonic())
+        stranded = self._share.update(pool, time.monotonic())
         if self._state.stopping:
-            self._withdraw(self._state.to_withdraw(started=self._stopping.aborting))
+            self._cancel(self._state.to_cancel(started=self._stopping.aborting))
         else:
-            self._withdraw(stranded)
+            self._cancel(stranded)
         self._submit()
         self._collect()
         self._share.in_flight({run: self._pins.get(run, ANY_GPU) for run in self._state.in_flight.values()})
-        self._around.display.update([one for one in pool.workers if one.kind == "gpu"], self.progress())
+        self._context.display.update([one for one in pool.workers if one.kind == "gpu"], self.progress())
 
     def _find_jobs(self) -> None:
         """Find the jobs that the entries need, and the runs of them that a batch that was killed left to Dagster."""
@@ -135,7 +135,7 @@ class BatchRun:
         ours = {run.partition: run for run in reversed(alive) if run.partition in self._state.waiting}
         jobs = self._jobs([uuid for uuid in ours if uuid is not None])
         for uuid, run in ours.items():
-            if uuid is not None and job in (None, jobs[uuid]) and run.config == self._config(jobs[uuid]):
+            if uuid is not None and job in (None, jobs[uuid]) and run.config == self._run_config(jobs[uuid]):
                 self._state.launched({uuid: run.id})
                 self._pins[run.id] = run.tags.get(GPU_TAG, ANY_GPU)
 
@@ -147,12 +147,12 @@ class BatchRun:
             self._job_of |= {uuid: _REFINE if uuid in imported else _TRANSCRIBE for uuid in unknown}
         return {uuid: self._job_of[uuid] for uuid in uuids}
 
-    def _config(self, job: str) -> Mapping[str, Any]:
-        return self._orders.config if job == _TRANSCRIBE else {}
+    def _run_config(self, job: str) -> Mapping[str, Any]:
+        return self._config.run_config if job == _TRANSCRIBE else {}
 
-    def _withdraw(self, run_ids: list[str]) -> None:
+    def _cancel(self, run_ids: list[str]) -> None:
         self._client.terminate(run_ids)
-        self._state.withdrawn(run_ids)
+        self._state.cancel_requested(run_ids)
 
     def _submit(self) -> None:
         uuids = self._state.to_submit(self._share.limit)
@@ -162,14 +162,14 @@ class BatchRun:
 
     def _launch(self, tags: Mapping[str, Mapping[str, str]]) -> None:
         """Ask for a run of each recording, with these tags beside the batch's own."""
-        ours = {BATCH_TAG: self._orders.batch}
+        ours = {BATCH_TAG: self._config.batch}
         if self._unsure:
             self._adopt(self._client.runs(tags=ours))
         uuids = [uuid for uuid in tags if uuid in self._state.waiting]
         jobs = self._jobs(uuids)
         for job in dict.fromkeys(jobs.values()):
             requests = [
-                RunRequest(uuid, {**ours, **tags[uuid]}, self._config(job)) for uuid in uuids if jobs[uuid] == job
+                RunRequest(uuid, {**ours, **tags[uuid]}, self._run_config(job)) for uuid in uuids if jobs[uuid] == job
             ]
             self._launch_job(self._locations[job], requests)
 
@@ -196,7 +196,7 @@ class BatchRun:
             self._worklist.save()
 
     def _finish(self, ending: Ending) -> None:
-        if ending.kind == "withdrawn":
+        if ending.kind == "canceled by batch":
             self._state.end(ending)
             return
         # Dagster is asked before anything is noted: if it does not answer, the run is looked at again.
@@ -210,7 +210,7 @@ class BatchRun:
             self._worklist.record_done(
                 ending.uuid, list(outcome.results.files.values()) if outcome.results else [], now
             )
-        self._around.display.finished(outcome)
+        self._context.display.finished(outcome)
 
     def _outcome(self, ending: Ending) -> Outcome:
         entry = self._entries[ending.uuid]

@@ -18,9 +18,9 @@ from rich.console import Console
 from transcription_dagster import shared_settings
 from transcription_dagster.cli.batch.display import LineDisplay, LiveDisplay
 from transcription_dagster.cli.batch.input import Batch, checked_model, register_recordings
-from transcription_dagster.cli.batch.patience import Surroundings
+from transcription_dagster.cli.batch.patience import BatchContext
 from transcription_dagster.cli.batch.report import INTERRUPTED, Outcome
-from transcription_dagster.cli.batch.runner import BatchRun, Orders
+from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.cli.connection import shared
 from transcription_dagster.cli.stop_signals import StopSignals
@@ -31,7 +31,7 @@ from transcription_dagster.errors import StackError
 from transcription_dagster.pool.state import read_pool
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import JoinedStack, joined
-from transcription_dagster.stack.plan import plan
+from transcription_dagster.stack.plan import plan_stack
 from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import RunningStack, running, start
 from transcription_dagster.store.object_store import ObjectStore
@@ -68,7 +68,7 @@ def stack_for(
     checked_model(settings.model)
     # Whoever wants the UI at a certain place says so; a batch must not fail because something else is there.
     port = settings.port if "port" in settings.model_fields_set else 0
-    stack_plan = plan(settings, gpus=gpus, cpu_executors=cpu_executors, executors=executors, port=port)
+    stack_plan = plan_stack(settings, gpus=gpus, cpu_executors=cpu_executors, executors=executors, port=port)
     for note in stack_plan.notes:
         click.echo(note)
     click.echo(f"Starting a stack for this batch, with executors on {', '.join(stack_plan.executors)}.")
@@ -109,7 +109,7 @@ def run_batch(
         console = Console()
         entries = {entry.uuid: entry for entry in batch.entries}
         live = LiveDisplay(console, entries) if console.is_terminal else None
-        around = Surroundings(
+        around = BatchContext(
             client=context.enter_context(DagsterClient(stack.url, settings.ui_password)),
             read_pool=lambda: read_pool(url, stale_seconds=settings.stale_seconds),
             check_stack=lambda: _check(stack),
@@ -118,17 +118,19 @@ def run_batch(
             display=context.enter_context(live) if live else LineDisplay(console),
         )
         state = BatchState(entries, keep_going=batch.keep_going)
-        run = BatchRun(batch.worklist, batch.entries, state, _orders(batch, settings), around)
+        run = BatchRun(batch.worklist, batch.entries, state, _config(batch, settings), around)
         around.display.note(f"To do: {len(entries)}; the UI is at {stack.url}")
         run.carry_out()
     return [run.outcomes.get(entry.uuid, Outcome(entry, "waiting")) for entry in batch.entries]
 
 
-def _orders(batch: Batch, settings: Settings) -> Orders:
+def _config(batch: Batch, settings: Settings) -> BatchConfig:
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", batch.worklist.path.stem)[:60]
-    return Orders(
+    return BatchConfig(
         batch=f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
-        config={"ops": {"transcript": {"config": _for_every_machine(batch.speech, settings)}}} if batch.speech else {},
+        run_config={"ops": {"transcript": {"config": _for_every_machine(batch.speech, settings)}}}
+        if batch.speech
+        else {},
         threads=batch.threads,
         runs_per_gpu=settings.runs_per_gpu,
         shutdown_seconds=settings.shutdown_seconds,

@@ -13,7 +13,7 @@ from transcription_dagster.dagster_api.values import RETRIED_BY_TAG, WAITING_STA
 RETRY_GRACE_SECONDS = 5.0
 
 #: gone: somebody deleted the run. withdrawn: the batch took it back itself.
-EndingKind = Literal["done", "failed", "canceled", "gone", "withdrawn"]
+EndingKind = Literal["done", "failed", "canceled", "gone", "canceled by batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class BatchState:
         self._waiting = dict.fromkeys(uuids)
         self._in_flight: dict[str, str] = {}
         self._statuses: dict[str, str] = {}
-        self._withdrawn: set[str] = set()
+        self._cancelling: set[str] = set()
         self._keep_going = keep_going
         self.done = 0
         self.failed = 0
@@ -99,7 +99,7 @@ class BatchState:
         """Take a recording out of flight."""
         del self._in_flight[ending.uuid]
         self._statuses.pop(ending.run_id, None)
-        if ending.kind == "withdrawn":
+        if ending.kind == "canceled by batch":
             self._waiting[ending.uuid] = None
         elif ending.is_failure:
             self.failed += 1
@@ -111,23 +111,23 @@ class BatchState:
         """Submit nothing more."""
         self.stopping = True
 
-    def to_withdraw(self, *, started: bool) -> list[str]:
+    def to_cancel(self, *, started: bool) -> list[str]:
         """Runs to take back while stopping: those that have not begun, and with `started` all others too."""
         return [
             run_id
             for run_id in self._in_flight.values()
-            if run_id not in self._withdrawn and (started or self._statuses.get(run_id) in WAITING_STATUSES)
+            if run_id not in self._cancelling and (started or self._statuses.get(run_id) in WAITING_STATUSES)
         ]
 
-    def withdrawn(self, run_ids: Iterable[str]) -> None:
+    def cancel_requested(self, run_ids: Iterable[str]) -> None:
         """Dagster was asked to end these runs: canceled ones among them leave their recording waiting."""
-        self._withdrawn.update(run_ids)
+        self._cancelling.update(run_ids)
 
     def _kind(self, run: Run, now: float) -> EndingKind | None:
         if run.status == "SUCCESS":
             return "done"
         if run.status == "CANCELED":
-            return "withdrawn" if run.id in self._withdrawn else "canceled"
+            return "canceled by batch" if run.id in self._cancelling else "canceled"
         if run.status != "FAILURE":
             return None
         will_retry = run.tags.get(WILL_RETRY_TAG)

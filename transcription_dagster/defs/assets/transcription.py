@@ -15,7 +15,7 @@ from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.previews import table, transcript_preview
 from transcription_dagster.defs.resources import CatalogueResource, WhisperResource
 from transcription_dagster.model import Audio, DoubtfulSpeech, RemovedSpeech, SpeechOptions, Transcript
-from transcription_dagster.pool.inference_client import SpeechAnswer
+from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.transcripts.amazon_json import read_transcript
@@ -101,7 +101,7 @@ def _options(config: TranscriptConfig, catalogue: CatalogueResource, uuid: str) 
     return SpeechOptions(**merged)
 
 
-def _metadata(audio: Audio, value: Transcript, answer: SpeechAnswer) -> dict[str, Any]:
+def _metadata(audio: Audio, value: Transcript, answer: InferenceAnswer) -> dict[str, Any]:
     words = len(value.words)
     confidence = sum(word.confidence for word in value.words) / words if words else None
     return {

@@ -29,84 +29,84 @@ def pins(share: ExecutorShare, runs: int) -> list[str | None]:
 
 def test_one_gpu_of_four_gets_all_runs_and_enough_of_them() -> None:
     share = ExecutorShare(1, runs_per_gpu=3)
-    assert share.look(pool("cuda:0", "cuda:1", "cuda:2", "cuda:3"), 0) == []
+    assert share.update(pool("cuda:0", "cuda:1", "cuda:2", "cuda:3"), 0) == []
     assert share.limit == 6
     assert pins(share, 6) == ["0"] * 6
 
 
 def test_runs_are_spread_over_the_gpus_by_what_each_has_in_flight() -> None:
     share = ExecutorShare(2, runs_per_gpu=3)
-    share.look(pool("cuda:0", "cuda:1", "cuda:2"), 0)
+    share.update(pool("cuda:0", "cuda:1", "cuda:2"), 0)
     share.in_flight({"a": "0", "b": "0", "c": "1"})
     assert Counter(pins(share, 5)) == {"0": 2, "1": 3}
 
 
 def test_the_same_gpus_stay_chosen_while_others_come_and_go() -> None:
     share = ExecutorShare(1, runs_per_gpu=3)
-    share.look(pool("cuda:2", "cuda:3"), 0)
-    share.look(pool("cuda:0", "cuda:2", "cuda:3"), 1)
+    share.update(pool("cuda:2", "cuda:3"), 0)
+    share.update(pool("cuda:0", "cuda:2", "cuda:3"), 1)
     assert pins(share, 1) == ["2"]
 
 
 def test_an_executor_that_starts_again_keeps_its_runs_and_one_that_stays_away_loses_them() -> None:
     share = ExecutorShare(1, runs_per_gpu=3)
-    share.look(pool("cuda:0", "cuda:1"), 0)
+    share.update(pool("cuda:0", "cuda:1"), 0)
     share.in_flight({"a": "0", "b": "any"})
     away = pool("cuda:0", "cuda:1", cuda_0="dead")
-    assert share.look(away, 10) == []
+    assert share.update(away, 10) == []
     assert pins(share, 1) == ["0"]
-    assert share.look(pool("cuda:0", "cuda:1"), 65) == []
-    assert share.look(away, 70) == []
-    assert share.look(away, 131) == ["a"]
-    assert share.look(away, 132) == []
+    assert share.update(pool("cuda:0", "cuda:1"), 65) == []
+    assert share.update(away, 70) == []
+    assert share.update(away, 131) == ["a"]
+    assert share.update(away, 132) == []
     assert pins(share, 1) == ["1"]
 
 
 def test_where_no_other_device_will_do_the_chosen_one_is_waited_for() -> None:
     share = ExecutorShare(1, runs_per_gpu=3)
-    share.look(pool("cuda:0", "cuda:1", "cuda:1"), 0)
+    share.update(pool("cuda:0", "cuda:1", "cuda:1"), 0)
     share.in_flight({"a": "0"})
     away = pool("cuda:0", "cuda:1", "cuda:1", cuda_0="dead")
-    assert [share.look(away, now) for now in (1, 100, 200)] == [[], [], []]
+    assert [share.update(away, now) for now in (1, 100, 200)] == [[], [], []]
     assert pins(share, 1) == ["0"]
 
 
 def test_nothing_is_asked_for_while_no_executor_can_be_chosen() -> None:
     share = ExecutorShare(1, runs_per_gpu=3)
-    share.look(pool("cuda:0", "cuda:1", cuda_0="starting", cuda_1="starting"), 0)
+    share.update(pool("cuda:0", "cuda:1", cuda_0="starting", cuda_1="starting"), 0)
     assert share.limit == 0
 
 
 def test_a_gpu_that_restarts_does_not_open_the_others_to_the_batch() -> None:
     share = ExecutorShare(1, runs_per_gpu=3)
-    share.look(pool("cuda:0", "cuda:1"), 0)
-    share.look(pool("cuda:0", "cuda:1", cuda_1="dead"), 1)
+    share.update(pool("cuda:0", "cuda:1"), 0)
+    share.update(pool("cuda:0", "cuda:1", cuda_1="dead"), 1)
     assert pins(share, 1) == ["0"]
 
 
 def test_executors_that_join_later_are_left_alone() -> None:
     share = ExecutorShare(1, runs_per_gpu=3)
-    share.look(pool("cuda:0"), 0)
+    share.update(pool("cuda:0"), 0)
     assert pins(share, 1) == [None]
-    share.look(pool("cuda:0", "cuda:1"), 1)
+    share.update(pool("cuda:0", "cuda:1"), 1)
     assert pins(share, 1) == ["0"]
 
 
 def test_executors_of_one_index_on_two_machines_count_together() -> None:
     share = ExecutorShare(2, runs_per_gpu=3)
-    share.look(pool("cuda:0", "cuda:0", "cuda:1"), 0)
+    share.update(pool("cuda:0", "cuda:0", "cuda:1"), 0)
     assert pins(share, 2) == ["1", "1"]
     share = ExecutorShare(3, runs_per_gpu=3)
-    share.look(pool("cuda:0", "cuda:0", "cuda:1", "cuda:2"), 0)
+    share.update(pool("cuda:0", "cuda:0", "cuda:1", "cuda:2"), 0)
     assert set(pins(share, 6)) == {"1", "2"}
 
 
 def test_where_no_device_has_so_few_executors_that_is_said() -> None:
     with pytest.raises(StackError, match="at least 2 executors"):
-        ExecutorShare(1, runs_per_gpu=3).look(pool("cuda:0", "cuda:0"), 0)
+        ExecutorShare(1, runs_per_gpu=3).update(pool("cuda:0", "cuda:0"), 0)
 
 
 def test_without_an_executor_one_recording_waits_in_dagsters_queue() -> None:
     share = ExecutorShare(None, runs_per_gpu=3)
-    share.look(pool(), 0)
+    share.update(pool(), 0)
     assert (share.limit >= 1, pins(share, 1)) == (True, [None])

@@ -9,15 +9,15 @@ import pytest
 from rich.console import Console
 
 from transcription_dagster.cli.batch.display import LineDisplay, LiveDisplay, describe_outcome
-from transcription_dagster.cli.batch.report import Outcome, Progress, summary, table
-from transcription_dagster.dagster_api.values import Results
+from transcription_dagster.cli.batch.report import Outcome, Progress, outcome_table, summary
+from transcription_dagster.dagster_api.values import RunResults
 from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.sources.worklists import Entry, Status
 
 ONE = Entry(1, "919f49d0-ef35-5e93-b564-e948b9d75f83", title="Harbour [bold]news[/bold]")
 TWO = Entry(2, "fb4024f4-a2d2-5e85-bbe5-f84f01e07dc0")
 FIGURES = {"audio_seconds": 3725.0, "words": 9000, "gpu_seconds": 74.5, "real_time_factor": 0.02}
-DONE = Outcome(ONE, "done", results=Results({}, {"transcript": FIGURES, "audio": {"bytes": 1}}))
+DONE = Outcome(ONE, "done", results=RunResults({}, {"transcript": FIGURES, "audio": {"bytes": 1}}))
 FAILED = Outcome(TWO, "failed", error="audio: [red] is no audio")
 
 
@@ -67,14 +67,16 @@ def test_before_the_first_result_nothing_is_estimated() -> None:
 
 
 def test_the_table_shows_figures_and_totals_and_takes_titles_for_what_they_are() -> None:
-    lines = [line.split() for line in printed(table([DONE, FAILED, Outcome(TWO, "waiting")]), width=160).splitlines()]
+    lines = [
+        line.split() for line in printed(outcome_table([DONE, FAILED, Outcome(TWO, "waiting")]), width=160).splitlines()
+    ]
     assert [ONE.uuid, "Harbour", "[bold]news[/bold]", "done", "1:02:05", "9000", "74.5", "s", "0.020"] in lines
     assert [TWO.uuid, "failed"] in lines
     assert ["1", "done,", "1", "failed,", "1", "waiting", "1:02:05", "9000", "74.5", "s", "0.020"] in lines
 
 
 def test_of_very_many_recordings_only_the_failed_ones_are_listed() -> None:
-    text = printed(table([DONE] * 300 + [FAILED]))
+    text = printed(outcome_table([DONE] * 300 + [FAILED]))
     assert TWO.uuid in text
     assert ONE.uuid not in text
     assert "300 done, 1 failed" in text

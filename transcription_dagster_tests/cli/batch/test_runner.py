@@ -11,9 +11,9 @@ from types import MappingProxyType
 import pytest
 
 from transcription_dagster.cli.batch import executors
-from transcription_dagster.cli.batch.patience import Surroundings
+from transcription_dagster.cli.batch.patience import BatchContext
 from transcription_dagster.cli.batch.report import Outcome, Progress
-from transcription_dagster.cli.batch.runner import BatchRun, Orders
+from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.errors import DatabaseUnavailable, ServiceRefused, StackError
@@ -84,12 +84,12 @@ class Lab:
         entries = [{"uuid": key, "job": jobs.get(number)} for number, key in enumerate(self.uuids)]
         self.path.write_text(json.dumps(entries))
         worklist = load(self.path)
-        around = Surroundings(
+        context = BatchContext(
             self._client, self._read_pool, self._check, lambda: self.requests, self._pause, self.display
         )
-        orders = Orders("batch-1", CONFIG, threads, runs_per_gpu=runs_per_gpu, shutdown_seconds=shutdown_seconds)
+        config = BatchConfig("batch-1", CONFIG, threads, runs_per_gpu=runs_per_gpu, shutdown_seconds=shutdown_seconds)
         state = BatchState(self.uuids, keep_going=keep_going)
-        batch = BatchRun(worklist, worklist.entries, state, orders, around)
+        batch = BatchRun(worklist, worklist.entries, state, config, context)
         batch.carry_out()
         return batch
 

@@ -124,34 +124,34 @@ def test_stopping_takes_back_what_has_not_begun() -> None:
     state = started("abc")
     state.endings([run("A", "STARTED"), run("B", "QUEUED"), run("C", "NOT_STARTED")], NOW)
     state.stop()
-    assert state.to_withdraw(started=False) == ["B", "C"]
-    state.withdrawn(["B", "C"])
-    assert state.to_withdraw(started=False) == []
+    assert state.to_cancel(started=False) == ["B", "C"]
+    state.cancel_requested(["B", "C"])
+    assert state.to_cancel(started=False) == []
     assert end(state, run("A", "SUCCESS"), run("B", "CANCELED"), run("C", "CANCELED")) == [
         ("a", "done"),
-        ("b", "withdrawn"),
-        ("c", "withdrawn"),
+        ("b", "canceled by batch"),
+        ("c", "canceled by batch"),
     ]
     assert (state.over, state.failed, list(state.waiting)) == (True, 0, ["b", "c"])
 
 
 def test_a_run_of_which_nothing_is_known_yet_is_left_alone() -> None:
     state = started("a")
-    assert state.to_withdraw(started=False) == []
+    assert state.to_cancel(started=False) == []
 
 
 def test_aborting_takes_back_everything() -> None:
     state = started("ab")
     state.endings([run("A", "STARTED"), run("B", "QUEUED")], NOW)
     state.stop()
-    state.withdrawn(state.to_withdraw(started=False))
-    assert state.to_withdraw(started=True) == ["A"]
+    state.cancel_requested(state.to_cancel(started=False))
+    assert state.to_cancel(started=True) == ["A"]
 
 
 def test_what_finished_before_it_could_be_taken_back_is_done() -> None:
     state = started("a")
     state.stop()
-    state.withdrawn(["A"])
+    state.cancel_requested(["A"])
     assert end(state, run("A", "SUCCESS")) == [("a", "done")]
 
 

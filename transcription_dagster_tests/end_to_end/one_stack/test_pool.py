@@ -24,7 +24,7 @@ from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, REFE
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
 #: Much less than a Python process takes to start.
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 ASSETS = ("audio", "transcript", "transcript_txt", "captions_srt", "captions_vtt")
 
@@ -48,7 +48,7 @@ class ProcessWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(_LOOK_SECONDS):
+        while not self._over.wait(_POLL_SECONDS):
             self.seen |= self._look()
 
     def _look(self) -> set[tuple[int, float]]:

@@ -13,7 +13,7 @@ from transcription_dagster.stack.programs import STACK_VARIABLE
 _TERMINATE_SECONDS = 10.0
 
 
-def end_leftovers(home: Path) -> int:
+def end_orphan_processes(home: Path) -> int:
     """End every process that belongs to the stack of `home`; returns how many there were.
 
     To be called when no supervisor runs: it would start anew what is ended here.
