@@ -12,26 +12,18 @@ from typing import Any
 import psycopg
 from procrastinate.exceptions import AlreadyEnqueued
 from psycopg.types.json import Jsonb
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from transcription_dagster import errors
 from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError, TransientError
 from transcription_dagster.pool import inference_requests
 from transcription_dagster.pool.names import INFERENCE_CHANNEL, inference_job_key
+from transcription_dagster.pool.patience import patiently
 from transcription_dagster.pool.queue import database_errors, jobs, open_connection
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between looks at a request when no notification comes.
 _POLL_SECONDS = 5.0
-
-#: Waiting for the database to come back, longer than a restart of Postgres or a fail-over takes.
-_patiently = retry(
-    retry=retry_if_exception_type(DatabaseUnavailable),
-    wait=wait_exponential_jitter(multiplier=0.2, max=10),
-    stop=stop_after_delay(600),
-    reraise=True,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +65,7 @@ class InferenceClient:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    @_patiently
+    @patiently
     def ask(self, request: InferenceRequest) -> None:
         """Queue `request`, unless the same work waits, is under way or is done already."""
         with database_errors(), open_connection(self._url) as connection:
@@ -118,13 +110,13 @@ class InferenceClient:
                 on_event("The database does not answer; waiting for it.")
                 self._wait_for_database()
 
-    @_patiently
+    @patiently
     def cancel(self, key: str) -> None:
         """Take a request back: off the queue, or aborted at its next window."""
         with database_errors(), open_connection(self._url) as connection:
             cancel_request(connection, key)
 
-    @_patiently
+    @patiently
     def _wait_for_database(self) -> None:
         open_connection(self._url).close()
 

@@ -19,7 +19,8 @@ import procrastinate
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 
-from transcription_dagster.pool.queue import database_errors, open_connection, patiently
+from transcription_dagster.pool.patience import patiently
+from transcription_dagster.pool.queue import database_errors, open_connection
 from transcription_dagster.pool.worker_registry import requeue_job
 
 logger = logging.getLogger(__name__)

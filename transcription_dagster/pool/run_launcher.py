@@ -13,11 +13,10 @@ from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from procrastinate.exceptions import AlreadyEnqueued
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from transcription_dagster.errors import DatabaseUnavailable
 from transcription_dagster.pool.liveness import LivenessMonitor
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_job_key
+from transcription_dagster.pool.patience import patiently
 from transcription_dagster.pool.queue import database_errors, jobs, open_connection
 from transcription_dagster.pool.run_groups import cancel_requests
 from transcription_dagster.pool.state import RunJob, find_run_job
@@ -25,14 +24,6 @@ from transcription_dagster.settings import load_settings
 
 #: Seconds between the run monitor's looks at a run, as `dagster.yaml` says.
 _MONITOR_SECONDS = 5.0
-
-#: An error of a launch fails the run for good, so a database that restarts is waited for.
-_patiently = retry(
-    retry=retry_if_exception_type(DatabaseUnavailable),
-    wait=wait_exponential_jitter(multiplier=0.2, max=5),
-    stop=stop_after_delay(120),
-    reraise=True,
-)
 
 
 class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
@@ -75,7 +66,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
                 cls=self.__class__,
             )
 
-    @_patiently
+    @patiently
     def _queue(self, run: DagsterRun) -> int | None:
         key = run_job_key(run.run_id)
         with database_errors(), open_connection(self._url) as connection:
@@ -106,7 +97,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
             self._instance.report_run_canceled(run)
         return True
 
-    @_patiently
+    @patiently
     def _cancel(self, run: DagsterRun) -> bool:
         """Take back the run's job and what it asked of the executors; whether its worker will say that it ended."""
         with database_errors():

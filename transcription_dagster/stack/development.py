@@ -19,7 +19,7 @@ from transcription_dagster.errors import StackError
 from transcription_dagster.pool.queue import database_errors
 from transcription_dagster.pool.storage import PatientPostgresStorage
 from transcription_dagster.settings import Settings, hand_down, load_settings
-from transcription_dagster.stack.one_stack import holder
+from transcription_dagster.stack.one_stack import find_daemon
 from transcription_dagster.stack.postgres import wait_until_ready
 from transcription_dagster.stack.shared_postgres import use_shared_postgres
 
@@ -41,7 +41,7 @@ class DevelopmentStorage(PatientPostgresStorage):
         with database_errors(), psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             upgrade(url)
-            super().__init__(url, inst_data)
+            super().__init__(url, inst_data=inst_data)
         if settings.database_url is None:
             hand_down(load_settings(database_url=url))
 
@@ -63,7 +63,7 @@ class DevelopmentRunCoordinator(QueuedRunCoordinator):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        stack = holder(load_settings().require_database_url())
+        stack = find_daemon(load_settings().require_database_url())
         if stack is not None:
             raise StackError(
                 f"a stack is up on this database, on {stack.host} with the UI at {stack.url}: use its UI, stop it, or "

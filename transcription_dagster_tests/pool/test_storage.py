@@ -25,7 +25,8 @@ from dagster import (
 )
 from dagster._core.events import JobFailureData, StepMaterializationData
 
-from transcription_dagster.pool.storage import PatientPostgresStorage, is_outage
+from transcription_dagster.pool.patience import is_outage
+from transcription_dagster.pool.storage import PatientPostgresStorage
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster_tests.postgres import empty_database

@@ -1,0 +1,76 @@
+"""Patience with the database: how an outage is recognised, and how long work in progress waits for it to end."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import psycopg
+import psycopg2
+from dagster_postgres.utils import DagsterPostgresException
+from procrastinate.exceptions import ConnectorException
+from psycopg2.errors import QueryCanceled, ReadOnlySqlTransaction
+from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from transcription_dagster.errors import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
+
+#: A restart of Postgres or a fail-over takes seconds to minutes; work in progress is worth the wait.
+PATIENCE_SECONDS: Final = 1800
+
+#: Longest pause between two tries: a worker must beat again before others count it as dead.
+_LONGEST_PAUSE_SECONDS = 2
+
+#: Both drivers' errors of a lost or refused connection, and of a server that is read-only during a fail-over.
+_OUTAGES = (
+    psycopg.OperationalError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg2.OperationalError,
+    psycopg2.InterfaceError,
+    ReadOnlySqlTransaction,
+)
+#: Operational errors to their drivers, but the server answered: the statement took too long.
+_ANSWERS = (psycopg.errors.QueryCanceled, QueryCanceled)
+
+
+class OutageTooLong(DatabaseUnavailable):
+    """The database stayed away for `PATIENCE_SECONDS`. A patient caller of a patient function does not wait again."""
+
+
+def driver_error(error: BaseException) -> BaseException | None:
+    """Return the error that procrastinate or dagster-postgres wrapped; any other error itself."""
+    return error.__cause__ if isinstance(error, ConnectorException | DagsterPostgresException) else error
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return True if the database cannot be reached or takes no statements now, False if it refused one."""
+    if isinstance(error, DatabaseUnavailable):
+        return not isinstance(error, OutageTooLong)
+    failed = driver_error(error)
+    # SQLAlchemy wraps errors of statements; those of a connection's own settings arrive bare.
+    reason = getattr(failed, "orig", failed)
+    if isinstance(reason, _ANSWERS):
+        return False
+    return isinstance(reason, _OUTAGES) or getattr(failed, "connection_invalidated", False)
+
+
+def _log_wait(state: RetryCallState) -> None:
+    # Without the error: the driver's message repeats the statement with all its values.
+    logger.warning("the database does not answer: %s waits for it", getattr(state.fn, "__name__", "a call"))
+
+
+def _give_up(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    raise OutageTooLong(f"the database did not answer for {PATIENCE_SECONDS} s") from error
+
+
+#: Decorator: repeats a function or coroutine function while the database is away. The function must be safe to repeat
+#: after it took effect and its answer was lost. Raises `OutageTooLong` in the end.
+patiently = retry(
+    retry=retry_if_exception(is_outage),
+    wait=wait_exponential_jitter(multiplier=0.2, max=_LONGEST_PAUSE_SECONDS),
+    stop=stop_after_delay(PATIENCE_SECONDS),
+    before_sleep=_log_wait,
+    retry_error_callback=_give_up,
+)
