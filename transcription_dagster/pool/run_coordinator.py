@@ -6,10 +6,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
 from dagster._config.config_schema import UserConfigSchema
-from dagster._core.run_coordinator.base import SubmitRunContext
-from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator, RunQueueConfig
-from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClassData
 

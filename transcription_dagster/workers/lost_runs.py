@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
 from dagster._core.execution.stats import StepEventStatus
-from dagster._core.storage.dagster_run import DagsterRun
 
 _DONE = (StepEventStatus.SUCCESS, StepEventStatus.SKIPPED)
 

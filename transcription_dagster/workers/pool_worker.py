@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeVar
 
 import procrastinate
-from procrastinate import jobs
+from procrastinate import BaseRetryStrategy, RetryDecision, jobs
 from procrastinate.exceptions import ConnectorException, JobAborted
 from procrastinate.job_context import AbortReason
-from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.tasks import Task
 from procrastinate.worker import Worker
 

@@ -7,12 +7,8 @@ import logging
 import socket
 
 import procrastinate
-from dagster import DagsterInstance, DagsterRunStatus
-from dagster._cli.api import _execute_run_command_body  # what Dagster's own launchers for other machines call
-from dagster._core.storage.dagster_run import DagsterRun
-from dagster._utils.interrupts import capture_interrupts
-from dagster_postgres.event_log import PostgresEventLogStorage
-from dagster_postgres.run_storage import PostgresRunStorage
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
 
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.database.settings_documents import StoredSettings
@@ -22,6 +18,7 @@ from transcription_dagster.pool.names import EXECUTE_RUN_TASK, HOUSEKEEPING_QUEU
 from transcription_dagster.pool.run_groups import cancel_requests
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
+from transcription_dagster.workers.dagster_run import execute_run, interrupts_kept
 from transcription_dagster.workers.housekeeping import register_housekeeping
 from transcription_dagster.workers.lost_runs import close_lost_run
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkInterrupted
@@ -127,9 +124,8 @@ class RunWorker:
             close_lost_run(self._instance, run)
             return
         self._instance.add_run_tags(run_id, self._settings_tag)
-        # An interrupt that comes before Dagster listens for it is kept, and raised as soon as it does.
-        with capture_interrupts():
-            _execute_run_command_body(run_id, self._instance, lambda _event: None, set_exit_code_on_failure=False)
+        with interrupts_kept():
+            execute_run(run_id, self._instance)
             self._fence.check()
             self._see_it_finished(run)
 
