@@ -151,7 +151,7 @@ def cancel_requests_of_run(url: str, run_id: str) -> int:
     return len(keys)
 
 
-@_patiently
+@patiently
 def release_answers(url: str, run_id: str) -> None:
     """Drop what executors answered to a run that succeeded; a later run that asks for the same has it done again."""
     with database_errors(), open_connection(url) as connection:
