@@ -1,4 +1,4 @@
-"""What a run may be pinned to: the values of the tag `transcription/gpu`."""
+"""Devices that a run can be pinned to: the values of the tag `transcription/gpu`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection
 from transcription_dagster.errors import InvalidGpu
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 
-#: Executors of each kind that a machine may have; runs can be pinned to them before any of them has registered.
+#: Devices that runs can be pinned to before any executor has registered.
 GPUS = tuple(str(index) for index in range(16))
 CPU_EXECUTORS = tuple(f"cpu:{index}" for index in range(16))
 
@@ -18,15 +18,15 @@ _ANY = {ANY_GPU, "", "all", "gpu", "cuda", "*"}
 
 
 def pinned_device(device: str) -> str:
-    """Name an executor's device (`cuda:0`, `cpu:0`) as the tag does (`0`, `cpu:0`)."""
+    """Return the tag's value for an executor's device: `0` for `cuda:0`, `cpu:0` for `cpu:0`."""
     return device.removeprefix("cuda:")
 
 
 def checked_pin(value: str, devices: Collection[str]) -> str:
-    """Return the tag's value in its one spelling: `any`, the index of a GPU, or `cpu:N` for an executor on the CPU.
+    """Return the canonical form of the tag's value: `any`, the index of a GPU, or `cpu:N` for an executor on the CPU.
 
-    `devices` are those that executors have, named as the tag does; while there are none, any that could come is taken.
-    Raises `InvalidGpu` with the values that exist.
+    `devices` are the executors' devices in canonical form; if there are none, any possible device is accepted.
+    Raises `InvalidGpu`, listing the valid values.
     """
     wanted = _spelled(value)
     if wanted == ANY_GPU or wanted in (devices or (*GPUS, *CPU_EXECUTORS)):

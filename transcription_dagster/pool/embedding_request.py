@@ -1,4 +1,4 @@
-"""What a run worker asks a GPU executor to encode, as it crosses the queue."""
+"""A run worker's request to a GPU executor to embed a recording, as stored in the queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transcription_dagster.pool.names import EMBED_TASK
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """The captions of one recording, to be cut into chunks and encoded; the answer holds both."""
+    """The captions of one recording, to be split into chunks and embedded; the answer holds chunks and vectors."""
 
     recording: str
     #: The embedding model's name.
@@ -21,13 +21,13 @@ class EmbeddingRequest:
     cues: tuple[Cue, ...]
 
     def for_queue(self, *, run_id: str, queue: str) -> InferenceRequest:
-        """The request as it is queued for the run `run_id`, which its retries share."""
+        """Return the queue's form of the request; retries of the run `run_id` share it."""
         content = asdict(self)
         key = request_key(run_id=run_id, task=EMBED_TASK, **content)
         return InferenceRequest(key, EMBED_TASK, self.recording, run_id, queue, content)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> EmbeddingRequest:
-        """The request as `for_queue` wrote it."""
+        """Read what `for_queue` wrote."""
         cues = tuple(Cue(cue["start_ms"], cue["end_ms"], tuple(cue["lines"])) for cue in content["cues"])
         return cls(recording_id(content["recording"]), content["model"], cues)

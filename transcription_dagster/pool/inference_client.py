@@ -1,4 +1,4 @@
-"""Ask a GPU executor for work and wait for the answer, from a run worker's step."""
+"""Send a request from a run worker's step to the GPU executors, and wait for the answer."""
 
 from __future__ import annotations
 
@@ -22,52 +22,52 @@ from transcription_dagster.pool.queue import database_errors, jobs, open_connect
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between looks at a request when no notification comes.
+#: Seconds between polls of a request when no notification arrives.
 _POLL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """Work for a GPU executor. Requests with the same key are the same work."""
+    """A request to a GPU executor. Two requests with the same key are the same request."""
 
     key: str
-    #: The task that does it.
+    #: Name of the executor's task.
     task: str
     recording: str
-    #: The run that all retries of this request go back to.
+    #: Root run: the run that was retried, or the run itself.
     run_id: str
     queue: str
-    #: What the task needs, as JSON.
+    #: Arguments of the task, as JSON values.
     request: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceAnswer:
-    """What an executor answered, and what it cost."""
+    """An executor's answer and its cost."""
 
     result: Mapping[str, Any]
-    #: Seconds that the request waited for an executor.
+    #: Seconds from the request to the start of the last attempt.
     waited_seconds: float
-    #: Seconds that the last executor worked on it.
+    #: Seconds that the last attempt took.
     gpu_seconds: float
-    #: Who tried, in order: executor, start, how it ended.
+    #: The attempts in order: executor, start, how each ended.
     attempts: tuple[Mapping[str, Any], ...]
 
 
 def request_key(**parts: object) -> str:
-    """A key that is the same for the same work: the SHA-256 of the parts as canonical JSON."""
+    """Return the key of a request: the SHA-256 of its parts as canonical JSON."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 class InferenceClient:
-    """Puts requests on the GPU queue and waits for their answers; holds no connection between calls."""
+    """Queues requests for the GPU executors and waits for answers; holds no connection between calls."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     @patiently
     def ask(self, request: InferenceRequest) -> None:
-        """Queue `request`, unless the same work waits, is under way or is done already."""
+        """Queue `request`, unless the same request is queued, running or done."""
         with database_errors(), open_connection(self._url) as connection:
             parameters = {
                 "key": request.key,
@@ -83,9 +83,9 @@ class InferenceClient:
                 self._queue_job(connection, request)
 
     def wait(self, request: InferenceRequest, *, on_event: Callable[[str], None]) -> InferenceAnswer:
-        """Wait until an executor answers; `on_event` is told each change worth a line in the run's log.
+        """Wait for the answer; `on_event` receives a line for the run's log whenever an attempt starts or ends early.
 
-        Raises the error class that the executor reported. A database that goes away is waited for.
+        Raises the error that the executor reported. Waits through outages of the database.
         """
         said = 0
         while True:
@@ -112,7 +112,7 @@ class InferenceClient:
 
     @patiently
     def cancel(self, key: str) -> None:
-        """Take a request back: off the queue, or aborted at its next window."""
+        """Cancel a request: remove it from the queue, or abort it at its next window of audio."""
         with database_errors(), open_connection(self._url) as connection:
             cancel_request(connection, key)
 
@@ -121,7 +121,7 @@ class InferenceClient:
         open_connection(self._url).close()
 
     def _queue_job(self, connection: psycopg.Connection[Any], request: InferenceRequest) -> None:
-        """Put the request's job on its queue if it is not there: also one that was lost with a crash."""
+        """Queue the request's job if it is missing, also when a crash lost it."""
         name = inference_job_key(request.key)
         if connection.execute(inference_requests.LIVE_JOB, {"key": name}).fetchone():
             return
@@ -135,7 +135,7 @@ class InferenceClient:
 
 
 def cancel_request(connection: psycopg.Connection[Any], key: str) -> None:
-    """Mark the request as withdrawn and abort its job, wherever it is."""
+    """Mark the request as canceled and abort its job in any state."""
     connection.execute(inference_requests.CANCEL, {"key": key})
     job = connection.execute(inference_requests.LIVE_JOB, {"key": inference_job_key(key)}).fetchone()
     if job:
@@ -143,7 +143,7 @@ def cancel_request(connection: psycopg.Connection[Any], key: str) -> None:
 
 
 def cancel_requests_of_run(url: str, run_id: str) -> int:
-    """Withdraw every request of a run and of those that started over from it; returns how many there were."""
+    """Cancel all requests of a run and its retries; returns their number."""
     with database_errors(), open_connection(url) as connection:
         keys = [row["key"] for row in connection.execute(inference_requests.OF_RUN, {"run_id": run_id})]
         for key in keys:
@@ -159,17 +159,17 @@ def release_answers(url: str, run_id: str) -> None:
 
 
 def _notified(connection: psycopg.Connection[Any], key: str) -> bool:
-    """Wait for a notification about `key`; False when none came in time."""
+    """Wait for a notification about `key`; return False if none arrived in time."""
     return any(notice.payload == key for notice in connection.notifies(timeout=_POLL_SECONDS, stop_after=1))
 
 
 def _history(attempts: list[dict[str, Any]]) -> list[str]:
-    """What is worth a line of the run's log; only lines at the end are added later."""
+    """Return the lines for the run's log; later calls only append to them."""
     lines = []
     for number, attempt in enumerate(attempts, start=1):
         lines.append(f"Attempt {number} begins on {attempt['executor']}.")
         ended = attempt["ended"]
-        # The last one's end, good or bad, is the step's.
+        # The step itself reports a success or failure of the last attempt.
         if ended and ended != "done" and not ended.startswith("failed: "):
             lines.append(f"Attempt {number} on {attempt['executor']}: {ended}.")
     return lines

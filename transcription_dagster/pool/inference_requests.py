@@ -1,8 +1,8 @@
-"""The statements on `transcription_speech`, shared by those who ask and those who answer.
+"""SQL on the table of inference requests, `transcription_speech`, for clients and executors.
 
-An attempt that was begun and never ended belongs to an executor that died; the statements say so when the next one
-begins. An attempt is made under the lease of its job: one whose lease is void begins nothing, and what it reports is
-refused. All parameters are named; `now` is the database's clock, so that machines need not agree on the time.
+An attempt without an end belongs to an executor that died; the next attempt records that. Every attempt holds the lease
+of its job: with an expired lease it cannot start, and its report is refused. Parameters are named. Times come from the
+database's clock, so that machines need not agree on the time.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Final
 
 from transcription_dagster.pool.leases import MINE
 
-#: Executors that may die over one request before it is given up.
+#: Attempts that may lose their executor before the request fails.
 MAX_ATTEMPTS: Final = 3
 
-#: How an attempt ended whose executor died.
+#: End of an attempt whose executor died.
 LOST: Final = "the executor was lost"
-#: How an attempt ended, to begin with, that left the device unusable.
+#: Start of the end of an attempt that left the device unusable.
 BROKE: Final = "the device broke"
-#: How an attempt ended, to begin with, whose executor could not work where it is.
+#: Start of the end of an attempt whose executor cannot work on its machine.
 UNFIT: Final = "the executor cannot work"
 
 WAITING: Final = "SELECT request FROM transcription_speech WHERE key = %(key)s AND state IN ('queued', 'doing')"
@@ -30,8 +30,8 @@ SELECT key, state, progress, attempts, result, error, error_class, queue,
   FROM transcription_speech WHERE key = %(key)s
 """
 
-#: Ask for work. A request that failed, or whose answer was released, is asked afresh; one that waits, is under way or
-#: is done stays as it is.
+#: Insert a request. A failed request, or one whose answer was released, starts over; a queued, running or done one is
+#: left unchanged.
 ASK: Final = """
 INSERT INTO transcription_speech (key, task, recording, run_id, queue, request)
 VALUES (%(key)s, %(task)s, %(recording)s, %(run_id)s, %(queue)s, %(request)s)
@@ -43,8 +43,8 @@ ON CONFLICT (key) DO UPDATE
 RETURNING key
 """
 
-#: Begin an attempt. No row: the request is done, withdrawn or unknown, or the job is another's; there is nothing to do.
-#: The job is locked, so that it cannot go to another executor in the middle of this.
+#: Start an attempt. No row: the request is done, canceled or unknown, or another executor has the job.
+#: The job is locked, so that it cannot move to another executor meanwhile.
 BEGIN: Final = (
     MINE  # noqa: S608  constants
     + """
@@ -60,7 +60,7 @@ RETURNING request, attempts, recording, run_id
 """
 )
 
-#: End the attempt that is under way; `state` says what becomes of the request. No row: it is not this lease's.
+#: End the running attempt; `state` is the new state of the request. No row: the attempt's lease has expired.
 END: Final = """
 UPDATE transcription_speech SET
    attempts = jsonb_set(attempts, ARRAY[(jsonb_array_length(attempts) - 1)::text, 'ended'], to_jsonb(%(ended)s::text)),
@@ -90,14 +90,13 @@ SELECT id FROM procrastinate_jobs WHERE queueing_lock = %(key)s AND status IN ('
 
 NOTIFY: Final = "SELECT pg_notify('transcription_speech', %(key)s)"
 
-#: The run succeeded: nothing comes back for its answers, which are by far the largest values. How the attempts went
-#: stays on record.
+#: After a successful run nothing needs its answers, by far the largest values. The history of attempts stays.
 RELEASE: Final = """
 UPDATE transcription_speech SET result = NULL, request = '{}'
  WHERE run_id = %(run_id)s AND state = 'done' AND result IS NOT NULL
 """
 
-#: Days for which a run that failed can be started over without work being done twice.
+#: Days for which a failed run can be retried without repeating its inference.
 ANSWER_DAYS: Final = 7
 
 PRUNE: Final = "DELETE FROM transcription_speech WHERE finished_at < now() - make_interval(days => %(days)s)"

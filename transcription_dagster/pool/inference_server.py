@@ -1,4 +1,4 @@
-"""An executor's side of `transcription_speech`: what was asked, and what came of it."""
+"""The executor's side of the inference requests: read a request, report how its attempt went."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transcription_dagster.pool.leases import Lease
 
 logger = logging.getLogger(__name__)
 
-#: How attempts end that cost their executor, and how those that say nothing against the recording.
+#: Ends of attempts that lost their executor, and of all attempts that failed through no fault of the recording.
 _LOST = (inference_requests.LOST, inference_requests.BROKE)
 _FUTILE = (*_LOST, inference_requests.UNFIT)
 
@@ -27,16 +27,16 @@ class Attempt:
     """One executor's attempt at a request."""
 
     key: str
-    #: The taking of the job that it is made under: what it reports counts only while nobody else has begun.
+    #: Lease of the job: the attempt's reports count only while it is valid.
     lease: Lease
     recording: str
     request: Mapping[str, Any]
-    #: Executors that this request has cost so far.
+    #: Executors that earlier attempts lost.
     lost: int
 
 
 async def waiting_request(app: procrastinate.App, key: str) -> Mapping[str, Any] | None:
-    """What is asked under `key`; None when it is done, withdrawn or unknown."""
+    """Return the request `key`; None if it is done, canceled or unknown."""
     try:
         return (await app.connector.execute_query_one_async(inference_requests.WAITING, key=key))["request"]
     except NoResult:
@@ -44,9 +44,9 @@ async def waiting_request(app: procrastinate.App, key: str) -> Mapping[str, Any]
 
 
 async def begin(app: procrastinate.App, key: str, lease: Lease, *, executor: str) -> Attempt | None:
-    """Begin an attempt; None when there is nothing to do any more, or the job was taken away.
+    """Start an attempt; return None if the request needs none, or another executor has the job.
 
-    A request that `MAX_ATTEMPTS` executors gave no answer to is failed here instead, with the history of its attempts.
+    After `MAX_ATTEMPTS` attempts without an answer the request fails, with the history of its attempts.
     """
     try:
         row = await app.connector.execute_query_one_async(
@@ -68,33 +68,33 @@ async def begin(app: procrastinate.App, key: str, lease: Lease, *, executor: str
 
 
 async def answer(app: procrastinate.App, attempt: Attempt, result: Mapping[str, Any]) -> bool:
-    """Store the result and tell whoever waits; False when the attempt does not count any more."""
+    """Store the result and notify the client; return False if the attempt's lease has expired."""
     return await _end(app, attempt, state="done", ended="done", result=Jsonb(dict(result)))
 
 
 async def fail(app: procrastinate.App, attempt: Attempt, error: TranscriptionError) -> None:
-    """Store why the request failed and tell whoever waits."""
+    """Store the error and notify the client."""
     ended, name = f"failed: {error}", type(error).__name__
     await _end(app, attempt, state="failed", ended=ended, error=str(error), error_class=name)
 
 
 async def requeue_attempt(app: procrastinate.App, attempt: Attempt, *, reason: str) -> None:
-    """End the attempt without a result: another executor will begin one."""
+    """End the attempt without a result: another executor starts the next one."""
     await _end(app, attempt, state="queued", ended=reason)
 
 
 async def device_broke(app: procrastinate.App, attempt: Attempt, error: DeviceBroken) -> None:
-    """End the attempt, which made the device unusable: another executor will begin one, unless it was the last."""
+    """End an attempt that left the device unusable; another executor retries, up to `MAX_ATTEMPTS`."""
     await requeue_attempt(app, attempt, reason=f"{inference_requests.BROKE}: {error}")
 
 
 async def executor_unfit(app: procrastinate.App, attempt: Attempt, error: WorkerUnfit) -> None:
-    """End the attempt, which this executor cannot carry out: another will begin one, unless it was the last."""
+    """End an attempt that this executor cannot carry out; another executor retries, up to `MAX_ATTEMPTS`."""
     await requeue_attempt(app, attempt, reason=f"{inference_requests.UNFIT}: {error}")
 
 
 async def report_progress(app: procrastinate.App, attempt: Attempt, progress: float) -> None:
-    """Write how far the attempt is, 0 to 1."""
+    """Store the attempt's progress, 0 to 1."""
     await app.connector.execute_query_async(
         inference_requests.PROGRESS, key=attempt.key, lease=str(attempt.lease), progress=progress
     )
@@ -126,6 +126,6 @@ async def _end(
             attempt.recording,
             extra={"action": "fenced"},
         )
-    # Also then, for the answer of a statement that is repeated may have been lost.
+    # Even without a row: the statement may be a repetition whose first answer was lost.
     await app.connector.execute_query_async(inference_requests.NOTIFY, key=attempt.key)
     return bool(rows)

@@ -1,8 +1,7 @@
-"""What a worker has taken off the queue, and whether it is still its own.
+"""Leases: the jobs that a worker has fetched from the queue, and whether they are still its own.
 
-A worker that was silent for long may have lost its jobs to others. A lease names one taking of a job: it is void as
-soon as the job went back to its queue, whoever takes it next. Ends of jobs that are reported under a void lease are
-refused in the statement itself.
+A worker that was silent for long may have lost its jobs to others. A lease identifies one fetch of a job and expires
+when the job returns to its queue. The SQL itself refuses the end of a job reported under an expired lease.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 _GATE_POLL_SECONDS = 0.05
 
-#: A job that is in the hands of the worker that took it under this lease, and stays there until the statement is over.
+#: The job, if this lease is valid; locked, so that it stays valid until the statement ends.
 MINE: Final = """
 WITH mine AS MATERIALIZED (
    SELECT id FROM procrastinate_jobs
@@ -36,7 +35,7 @@ WITH mine AS MATERIALIZED (
 """
 
 _FINISH: Final = MINE + "SELECT id, procrastinate_finish_job_v1(id, %(status)s, %(delete_job)s) FROM mine"  # noqa: S608  constants
-#: Without a date: one would be compared with another machine's clock.
+#: Without a date, which would be compared with another machine's clock.
 _RETRY: Final = MINE + "SELECT id, procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM mine"  # noqa: S608  constants
 _HELD: Final = MINE + "SELECT id FROM mine"  # noqa: S608  constants
 
@@ -45,15 +44,15 @@ _ALL_HELD: Final = "SELECT id, attempts FROM procrastinate_jobs WHERE worker_id 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One taking of one job by one worker."""
+    """One fetch of one job by one worker."""
 
     job_id: int
     worker_id: int
-    #: How often the job had gone back to its queue before.
+    #: How often the job was fetched before.
     attempts: int
 
     def parameters(self) -> dict[str, int]:
-        """The parameters of `MINE`."""
+        """Return the parameters of `MINE`."""
         return {"job_id": self.job_id, "worker_id": self.worker_id, "attempts": self.attempts}
 
     def __str__(self) -> str:
@@ -62,48 +61,48 @@ class Lease:
 
 @patiently
 def is_valid(url: str, lease: Lease) -> bool:
-    """Whether the job is still in the hands of the worker that took it. Waits for a database that is away."""
+    """Return True if the worker still holds the job. Waits through outages of the database."""
     with database_errors(), open_connection(url) as connection:
         return connection.execute(_HELD, lease.parameters()).fetchone() is not None
 
 
 @dataclass(slots=True)
 class Holding:
-    """A job in a worker's hands."""
+    """A job that a worker holds."""
 
     lease: Lease
-    #: When the lease was last known to be valid, by `awake_clock`.
+    #: When the lease was last confirmed, by `awake_clock`.
     confirmed_at: float
-    #: The task that does the work, once it has begun.
+    #: The asyncio task that does the work, once it has started.
     task: asyncio.Task[object] | None = None
-    #: Whether the job's end is being written.
+    #: True while the job's end is being stored.
     ending: bool = False
-    #: Whether the job was taken away.
+    #: True once another worker has the job.
     lost: bool = False
 
 
 def awake_clock() -> float:
-    """Seconds that go on while the machine is suspended, where the system has such a clock."""
+    """Return seconds from a clock that keeps running while the machine is suspended, if the system has one."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 @dataclass(eq=False)
 class Hands:
-    """The jobs that this process has taken and not ended."""
+    """The jobs that this process has fetched and not ended."""
 
     holdings: dict[int, Holding] = field(default_factory=dict)
-    #: Jobs that are marked as ours, or lie in our hands, while nobody works on them: at the last look.
+    #: Jobs of ours without a task working on them, as of the last call of `reconcile`.
     _suspected: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.holdings)
 
     async def reconcile(self, app: procrastinate.App, worker_id: int) -> list[Holding]:
-        """Compare what is in hand with what the queue says is ours; returns the jobs that were taken away.
+        """Compare the held jobs with the queue's record of them; returns the jobs that other workers have now.
 
-        An answer that was lost with a connection leaves a job marked as ours that we know nothing of, and a task that
-        was cancelled before its first step one that nobody works on: such a job is given back at the second look.
+        A lost answer leaves a job that is ours without our knowledge; a task canceled before its first step leaves a
+        job without work. Such a job is requeued when a second call finds it again.
         """
         before, asked_at = dict(self.holdings), awake_clock()
         rows = await app.connector.execute_query_all_async(_ALL_HELD, worker_id=worker_id)
@@ -132,12 +131,12 @@ class Hands:
 
 
 class LeasingJobManager(JobManager):
-    """Takes a job only when it may, remembers its lease, and reports its end under that lease alone."""
+    """Fetches a job only when allowed, keeps its lease, and reports its end under that lease."""
 
     def __init__(
         self, app: procrastinate.App, hands: Hands, *, may_take: Callable[[], bool], is_over: Callable[[], bool]
     ) -> None:
-        """`may_take` says whether another job may be taken now, `is_over` whether none will be taken any more."""
+        """`may_take` tells whether another job may be fetched now, `is_over` whether fetching has ended for good."""
         super().__init__(app.connector)
         self._hands = hands
         self._may_take = may_take

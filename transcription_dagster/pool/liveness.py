@@ -1,8 +1,8 @@
-"""Whether a worker is alive: the one definition that the watchers, the launcher, the coordinator and `status` share.
+"""Liveness of workers: the one definition for the reaper, the launcher, the coordinator and `status`.
 
-A worker beats: every few seconds it raises a counter in the database. Whoever looks compares beats, never clocks: a
-worker is dead when its beat has stood still for long enough by the looker's own monotonic clock. So neither a step of
-any machine's clock nor a suspended machine makes a living worker look dead.
+A worker increments a counter in the database every few seconds. Observers compare counters, never clocks: a worker is
+dead when its counter has not changed for long enough on the observer's own monotonic clock. Neither a step of a
+machine's clock nor a suspended machine makes a living worker appear dead.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-#: A process that exists and does not beat for so long hangs, and counts as dead. Much longer than a worker elsewhere is
-#: given: one that is starved of processor time must not lose its work to others that are starved as well.
+#: Silence (s) after which a process that still exists counts as hung, and so as dead. Much longer than for a worker on
+#: another machine: a worker starved of CPU time must not lose its work to others that are starved as well.
 HANGING_SECONDS = 60.0
 
-#: Beats that a worker has to miss to be dead although its process is known to be gone: the process that was looked for
-#: may be another's number for the same worker, and a beat outweighs it.
+#: Beats that a worker must miss to count as dead once its process is gone: the pid may be wrong, a beat never is.
 _MISSED_BEATS = 2
 
-#: After a look that came too late, a worker gets this share of `stale_seconds` more: the database was away, or the
-#: looker itself was stopped, and the living need time to be heard again.
+#: Fraction of `stale_seconds` added after a late observation: the database was away or the observer was stopped, and
+#: living workers need time to beat again.
 _EXTRA_SHARE = 0.5
 
-#: For so long a worker is remembered that is not among those looked at any more.
+#: Seconds for which a worker that is no longer observed is remembered.
 _REMEMBERED_SECONDS = 3600.0
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -37,27 +36,27 @@ _PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One worker process, told apart from every other anywhere and at any time."""
+    """One worker process, unique across machines and time."""
 
     host: str
     pid: int
-    #: Where `pid` means something: a boot of a kernel and a pid namespace.
+    #: Scope of `pid`: a boot of a kernel and a pid namespace.
     place: str
     #: Random, so that clones of a machine and restarted containers differ.
     token: str
 
     @classmethod
     def of_this_process(cls) -> Identity:
-        """A new identity; a process makes one when it starts to work."""
+        """Return a new identity; a process creates one when it starts."""
         return cls(socket.gethostname(), os.getpid(), this_place(), secrets.token_hex(16))
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What one look at the database told about a worker."""
+    """One observation of a worker in the database."""
 
     worker: str
-    #: Differs from one beat of the worker to the next.
+    #: Changes with every beat of the worker.
     beat: str | None
     place: str | None
     pid: int | None
@@ -67,14 +66,14 @@ class Heartbeat:
 class _Record:
     beat: str | None
     looked_at: float
-    #: Seconds for which the beat was seen to stand still.
+    #: Seconds for which the beat was observed unchanged.
     silence: float = 0.0
-    #: Whether the beat was ever seen to change.
+    #: True once the beat was observed to change.
     heard: bool = False
 
 
 class LivenessMonitor:
-    """Tells from a series of looks who is dead."""
+    """Decides from a series of observations which workers are dead."""
 
     def __init__(
         self,
@@ -84,9 +83,9 @@ class LivenessMonitor:
         poll_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A worker beats every `beat_seconds`; looks are `poll_seconds` apart, by default not more than a beat.
+        """Workers beat every `beat_seconds`; observations are `poll_seconds` apart, by default at most one beat.
 
-        `clock` must not jump; it may stand still while the machine is suspended.
+        `clock` must be monotonic; it may stop while the machine is suspended.
         """
         self._stale_seconds = stale_seconds
         self._beat_seconds = beat_seconds
@@ -95,14 +94,14 @@ class LivenessMonitor:
         self._records: dict[str, _Record] = {}
 
     def observe(self, signs: Iterable[Heartbeat]) -> set[str]:
-        """Take in what was seen; returns which of these workers are dead."""
+        """Record observations; return which of these workers are dead."""
         now = self._clock()
         dead = {sign.worker for sign in signs if self._silence(sign, now) >= self._limit(sign)}
         self._forget(now)
         return dead
 
     def is_beating(self, worker: str) -> bool:
-        """Whether the worker was heard at the last look or not long before it."""
+        """Return True if the worker beat within the last `stale_seconds`."""
         record = self._records.get(worker)
         return record is not None and record.heard and record.silence < self._stale_seconds
 
@@ -121,7 +120,7 @@ class LivenessMonitor:
         return record.silence
 
     def _limit(self, sign: Heartbeat) -> float:
-        """Seconds of silence after which the worker is dead."""
+        """Return the seconds of silence after which the worker is dead."""
         if sign.pid is None or sign.place != this_place():
             return self._stale_seconds
         if process_exists(sign.pid):
@@ -129,7 +128,7 @@ class LivenessMonitor:
         return min(_MISSED_BEATS * self._beat_seconds, self._stale_seconds)
 
     def _forget(self, now: float) -> None:
-        """Drop those who were not looked at for long: they have left."""
+        """Drop workers that have not been observed for long."""
         long_ago = now - _REMEMBERED_SECONDS
         for worker in [worker for worker, record in self._records.items() if record.looked_at < long_ago]:
             del self._records[worker]
@@ -137,9 +136,9 @@ class LivenessMonitor:
 
 @cache
 def this_place() -> str:
-    """Name the place in which this process's number means something.
+    """Return the scope of this process's pid.
 
-    Where the kernel does not tell (no Linux), every process is in a place of its own and is judged by its beat alone.
+    On systems other than Linux every process has a scope of its own, and only its beat counts.
     """
     try:
         return f"{_BOOT_ID.read_text(encoding='ascii').strip()}:{_PID_NAMESPACE.stat().st_ino}"
@@ -148,7 +147,7 @@ def this_place() -> str:
 
 
 def process_exists(pid: int) -> bool:
-    """Whether this place has a process with this number."""
+    """Return True if a process with this pid exists here."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""What a run worker asks a GPU executor to transcribe, as it crosses the queue."""
+"""A run worker's request to a GPU executor to transcribe a recording, as stored in the queue."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from transcription_dagster.pool.names import TRANSCRIBE_TASK
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
-    """One recording to transcribe, and how."""
+    """One recording to transcribe, with its options."""
 
     recording: str
-    #: Where the normalised audio lies in the store.
+    #: Key of the normalised audio in the store.
     audio_key: str
-    #: SHA-256 of the original audio: other audio is other work.
+    #: SHA-256 of the original audio: different audio is a different request.
     audio_sha256: str
     #: Length of the audio in seconds.
     seconds: float
     options: SpeechOptions
 
     def time_limit(self, *, factor: float, floor_seconds: float) -> float:
-        """Seconds that an attempt may take on the wall clock."""
+        """Return the wall-clock limit of one attempt in seconds."""
         return max(floor_seconds, factor * self.seconds)
 
     def for_queue(self, *, run_id: str, queue: str) -> InferenceRequest:
-        """The request as it is queued for the run `run_id`, which its retries share."""
+        """Return the queue's form of the request; retries of the run `run_id` share it."""
         content = asdict(self)
         return InferenceRequest(
             key=request_key(run_id=run_id, **content),
@@ -42,7 +42,7 @@ class TranscriptionRequest:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> TranscriptionRequest:
-        """The request as `for_queue` wrote it."""
+        """Read what `for_queue` wrote."""
         options = dict(content["options"])
         options["temperatures"] = tuple(options["temperatures"])
         return cls(

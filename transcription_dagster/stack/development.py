@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
+from dagster import QueuedRunCoordinator
 from dagster._config.config_schema import UserConfigSchema
-from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._serdes import ConfigurableClassData
 
 from transcription_dagster.database.connection import upgrade
