@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Whole Dagster runs, taken by run workers.
+#: Dagster runs, fetched by run workers.
 RUNS_QUEUE: Final = "runs"
 #: Work for any GPU executor.
 GPU_QUEUE: Final = "gpu"
 
-#: What keeps the queues and Dagster's history from growing, taken by run workers.
+#: Tasks that prune the queues and Dagster's history, fetched by run workers.
 HOUSEKEEPING_QUEUE: Final = "housekeeping"
 
 #: Execute one Dagster run: `run_id`.
@@ -19,36 +19,36 @@ TRANSCRIBE_TASK: Final = "transcribe"
 #: Encode the texts of one recording: `key` of its row in `transcription_speech`.
 EMBED_TASK: Final = "embed"
 
-#: Delete what the queues have kept long enough.
+#: Delete old answers and ended jobs.
 PRUNE_QUEUES_TASK: Final = "prune_queues"
-#: Remove Dagster's old history, where a setting says so.
+#: Remove Dagster's old history, if a setting limits it.
 PRUNE_HISTORY_TASK: Final = "prune_history"
 
-#: Told the key of a speech request whenever its row changes.
+#: Notification channel: the key of an inference request whenever its row changes.
 INFERENCE_CHANNEL: Final = "transcription_speech"
 
 #: On an op: this step needs a GPU. On a run: `any`, or the GPU (such as `1`) that the run is pinned to.
 GPU_TAG: Final = "transcription/gpu"
-#: On a run: the batch that asked for it.
+#: On a run: the batch that requested it.
 BATCH_TAG: Final = "transcription/batch"
-#: On a run: the source whose sensor asked for it.
+#: On a run: the source whose sensor requested it.
 SOURCE_TAG: Final = "transcription/source"
-#: On a run: the version and digest of the shared settings that it was executed by.
+#: On a run: version and digest of the shared settings it was executed with.
 SETTINGS_TAG: Final = "transcription/settings"
-#: The value of `GPU_TAG` that leaves the choice to whichever executor is free first.
+#: The value of `GPU_TAG` for the first executor that is free.
 ANY_GPU: Final = "any"
 
 
 def gpu_queue(device: str) -> str:
-    """Name of the queue for work that must go to `device` (`any`, or a GPU's index)."""
+    """Return the queue for work on `device` (`any`, or a GPU's index)."""
     return GPU_QUEUE if device == ANY_GPU else f"{GPU_QUEUE}:{device}"
 
 
 def run_job_key(run_id: str) -> str:
-    """The queue's key of a Dagster run: the same run is never queued twice."""
+    """Return the job's key for a Dagster run, so that a run is never queued twice."""
     return f"run:{run_id}"
 
 
 def inference_job_key(key: str) -> str:
-    """The queue's key of a speech request."""
+    """Return the job's key for an inference request."""
     return f"speech:{key}"

@@ -1,4 +1,4 @@
-"""Dagster's run queue with limits that follow the pool: as many GPU runs in flight as its executors can feed on."""
+"""Dagster's run queue with limits that follow the pool: enough GPU runs in flight to keep its executors busy."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from transcription_dagster.settings import load_settings
 
 logger = logging.getLogger(__name__)
 
-#: How often the daemon looks at the queue: the finest step its loop knows.
+#: Seconds between the daemon's polls of the queue: the shortest that its loop supports.
 DEQUEUE_SECONDS = 0.5
 
 
 class GpuRunCoordinator(QueuedRunCoordinator):
-    """Tags runs that need a GPU, and lets out of the queue what run workers and executors that live now can take."""
+    """Tags runs that need a GPU, and launches as many runs as the living workers and executors can take."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(inst_data=inst_data)
@@ -52,7 +52,7 @@ class GpuRunCoordinator(QueuedRunCoordinator):
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Queue the run, tagged `transcription/gpu` if a step of its plan needs a GPU.
 
-        Raises `InvalidGpu` for a run that is pinned to a GPU that no executor has.
+        Raises `InvalidGpu` for a run pinned to a GPU that no executor has.
         """
         run = context.dagster_run
         asked = (run.tags or {}).get(GPU_TAG)
@@ -67,18 +67,18 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         return super().submit_run(context)
 
     def _checked_pin(self, run_id: str, asked: str) -> str:
-        # Also what executors ran on until lately: one may be restarting.
+        # Includes devices of executors that died recently: one may be restarting.
         workers = self._pool.read(self._url).workers
         devices = {pinned_device(worker.device) for worker in workers if worker.kind == "gpu" and worker.device}
         try:
             return checked_pin(asked, devices)
         except InvalidGpu:
-            # Dagster reports the run failed, and would start it over to be refused again.
+            # Dagster reports the run as failed and would retry it, only to have it refused again.
             self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
             raise
 
     def get_run_queue_config(self) -> RunQueueConfig:
-        """The limits for this moment; asked for at each look at the queue."""
+        """Return the limits for this poll of the queue."""
         try:
             pool = self._pool.read(self._url)
         except DatabaseUnavailable as error:
@@ -96,20 +96,20 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         return any(step.key in to_execute and GPU_TAG in (step.tags or {}) for step in plan.steps)
 
     def _say(self, message: str) -> None:
-        """Log what changed, not every look."""
+        """Log a message once, not with every poll."""
         if message != self._last_said:
             logger.info(message)
             self._last_said = message
 
 
 def queue_limits(pool: PoolStatus, runs_per_gpu: int) -> RunQueueConfig:
-    """The run queue's limits for a pool: a launched run has a worker, a GPU run an executor that will come to it.
+    """Cap launched runs at the living run workers, and GPU runs at `runs_per_gpu` for each living executor.
 
-    Limits of zero keep runs in the queue: with no executor alive, GPU runs stay QUEUED and others go on.
+    A limit of zero keeps runs in the queue: without executors, GPU runs stay QUEUED and other runs proceed.
     """
     executors = pool.alive("gpu")
     there = [pinned_device(worker.device or "") for worker in executors]
-    # A limit of zero holds the runs that are pinned to a device whose executor is away.
+    # A limit of zero holds runs pinned to a device whose executor is away.
     pinned = [
         {"key": GPU_TAG, "value": device, "limit": runs_per_gpu * there.count(device)}
         for device in sorted({*there, *GPUS, *CPU_EXECUTORS})

@@ -1,4 +1,4 @@
-"""A run and those that started over from it: they share what they asked of the executors."""
+"""Run groups: a run and its retries, which share their inference requests."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 
 from transcription_dagster.pool.inference_client import cancel_requests_of_run
 
-#: Of runs that will go on, or are going on, as far as anybody has said.
+#: Statuses of unfinished runs that have not been canceled.
 _GOING_ON = [status for status in NOT_FINISHED_STATUSES if status is not DagsterRunStatus.CANCELING]
 
 
 def cancel_requests(instance: DagsterInstance, url: str, run: DagsterRun) -> None:
-    """Withdraw what a run that is being canceled asked for, unless another run of its group goes on and may need it."""
+    """Cancel the inference requests of a canceled run, unless another run of its group continues and may need them."""
     root = run.root_run_id or run.run_id
     going_on = [
         *instance.get_runs(RunsFilter(tags={ROOT_RUN_ID_TAG: root}, statuses=_GOING_ON)),

@@ -1,4 +1,4 @@
-"""Dagster's run launcher for the pool: a launched run is a job on the queue `runs`, and no process is started."""
+"""Dagster's run launcher for the pool: launching a run queues a job on `runs` and starts no process."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from transcription_dagster.pool.run_groups import cancel_requests
 from transcription_dagster.pool.state import RunJob, find_run_job
 from transcription_dagster.settings import load_settings
 
-#: Seconds between the run monitor's looks at a run, as `dagster.yaml` says.
+#: Seconds between the run monitor's polls, as set in `dagster.yaml`.
 _MONITOR_SECONDS = 5.0
 
 
 class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
-    """Puts runs on the queue that run workers pull from, and answers for them from the queue's heartbeats."""
+    """Queues runs for the run workers, and reports their health from the workers' heartbeats."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
@@ -54,7 +54,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
         return cls(inst_data=inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Queue the run. Its id is the job's key, so that launching it twice queues it once."""
+        """Queue the run. Its id is the job's key: launching it twice queues it once."""
         run = context.dagster_run
         job_id = self._queue(run)
         if job_id is not None:
@@ -84,9 +84,9 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
                 return None
 
     def terminate(self, run_id: str) -> bool:
-        """Cancel the run wherever it is: waiting for a worker, at work, or waiting for a GPU.
+        """Cancel the run, whether it waits for a worker, is executing, or waits for a GPU.
 
-        A run that is at work ends when its worker says so. If that worker is dead, the run monitor ends the run.
+        The worker of an executing run reports its end; if that worker is dead, the run monitor does.
         """
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
@@ -98,11 +98,11 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
 
     @patiently
     def _cancel(self, run: DagsterRun) -> bool:
-        """Take back the run's job and what it asked of the executors; whether its worker will say that it ended."""
+        """Cancel the run's job and its inference requests; return True if a worker will report the run's end."""
         with database_errors():
             job = self._find(run.run_id)
             if job is not None and job.status in ("todo", "doing"):
-                # Before its requests: a step that heard of their end first would fail, and the run with it.
+                # Before its requests: a step that saw them canceled first would fail, and the run with it.
                 with open_connection(self._url) as connection:
                     jobs.job_manager.cancel_job_by_id(job.id, abort=True, connection=connection)
             cancel_requests(self._instance, self._url, run)
@@ -113,7 +113,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's worker lives. The run monitor fails a run on anything but RUNNING."""
+        """Report the health of the run's worker. The run monitor fails a run on any status but RUNNING."""
         job = self._find(run.run_id)
         dead = job is not None and job.sign is not None and bool(self._liveness.observe([job.sign]))
         return _health(run, job, dead=dead)
@@ -137,7 +137,7 @@ def _health(run: DagsterRun, job: RunJob | None, *, dead: bool) -> CheckRunHealt
             WorkerStatus.FAILED, f"worker {job.worker or '(gone)'} fell silent", run_worker_id=job.worker
         )
     if job.status in ("todo", "doing"):
-        # A job that was given back waits for a worker that will say what became of the run.
+        # A requeued job is picked up by a worker, which reports the run's final status.
         return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=job.worker)
     if run.status is DagsterRunStatus.STARTED:
         return CheckRunHealthResult(WorkerStatus.FAILED, f"its job ended ({job.status}), but the run did not")

@@ -1,8 +1,8 @@
-"""The front of Dagster's run queue: the runs that a look at it could launch, found without reading those behind them.
+"""The front of Dagster's run queue: the runs that a poll could launch, found without reading the rest.
 
-At each look, twice a second, Dagster's daemon reads every run that waits, sorts them by priority, and takes those that
-its limits allow. The limits are on all runs and on the values of the tag `transcription/gpu`, so only the first runs
-with each value of the tag can be taken: an index keeps them at hand.
+Twice a second Dagster's daemon reads every queued run, sorts the runs by priority, and launches those that its limits
+allow. The limits apply to all runs and to each value of the tag `transcription/gpu`, so only the first runs with each
+value can be launched: an index finds them.
 
 The index reads the tags from the run as Dagster stores it (`runs.run_body`, JSON as `json.dumps` writes it): its table
 of tags cannot be ordered together with its table of runs.
@@ -18,22 +18,21 @@ from dagster._core.storage.tags import PRIORITY_TAG
 
 from transcription_dagster.pool.names import GPU_TAG
 
-#: Runs with each value of the tag that a look may take. More than that many waiting run workers is rare, and what one
-#: look leaves the next one takes.
+#: Runs with each value of the tag that one poll may launch. More idle run workers are rare; the next poll serves them.
 FRONT_RUNS: Final = 40
 
-#: What the daemon asks the storage for.
+#: The daemon's query.
 WAITING: Final = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 
 _GPU = f"""coalesce(substring(run_body from '"{GPU_TAG}": "([^"]*)"'), '')"""
-#: As Dagster reads it: what is no number counts as 0.
+#: As Dagster reads it: anything but a number counts as 0.
 _PRIORITY = f"""CAST(coalesce(substring(run_body from '"{PRIORITY_TAG}": "([-+]?[0-9]{{1,9}})"'), '0') AS integer)"""
 
 _INDEX: Final = f"""
 CREATE INDEX IF NOT EXISTS transcription_run_queue ON runs (({_GPU}), ({_PRIORITY}) DESC, id) WHERE status = 'QUEUED'
 """
 
-#: The values of the tag are found one after the other, each by a step in the index.
+#: Steps through the index to find each value of the tag.
 FRONT: Final = f"""
 WITH RECURSIVE kinds (gpu) AS (
     (SELECT {_GPU} FROM runs WHERE status = 'QUEUED' ORDER BY {_GPU} LIMIT 1)
@@ -49,6 +48,6 @@ SELECT front.run_id FROM kinds CROSS JOIN LATERAL (
 
 
 def index_run_queue(url: str) -> None:
-    """Make the index; Dagster's tables have to be there."""
+    """Create the index. Dagster's tables must exist."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_INDEX)

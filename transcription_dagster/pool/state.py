@@ -1,4 +1,4 @@
-"""Who is alive in the pool and what waits there, read by the coordinator, the launcher and `status`."""
+"""State of the pool: living workers and waiting jobs, for the coordinator, the launcher and `status`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from transcription_dagster.pool.liveness import Heartbeat, LivenessMonitor
 from transcription_dagster.pool.names import run_job_key
 from transcription_dagster.pool.queue import database_errors, open_connection
 
-#: `silent`: the database has not heard the worker lately, and the reader has not looked for long enough to call it
-#: `dead`. `unfit`: it lives and cannot work, for the reason that its last error gives.
+#: `silent`: no recent heartbeat, but not yet observed for long enough to count as `dead`. `unfit`: alive, but unable to
+#: work for the reason in its last error.
 WorkerState = Literal["starting", "idle", "busy", "draining", "unfit", "silent", "dead"]
 
 _WORKERS = """
@@ -38,7 +38,7 @@ SELECT j.id, j.status::text AS status, j.worker_id, w.name AS worker, w.place, w
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One worker of the pool as it last described itself."""
+    """One worker of the pool, as of its last heartbeat."""
 
     name: str
     kind: Literal["gpu", "run"]
@@ -47,9 +47,9 @@ class WorkerStatus:
     device: str | None
     model: str | None
     state: WorkerState
-    #: What it is working on: a recording's UUID, or a run's id.
+    #: The recording's UUID or the run's id that it is processing.
     recording: str | None
-    #: Share of the recording that is done, 0 to 1.
+    #: Fraction of the recording that is done, 0 to 1.
     progress: float | None
     jobs: int
     model_loads: int
@@ -60,19 +60,19 @@ class WorkerStatus:
 
     @property
     def takes_work(self) -> bool:
-        """Whether new work may be counted on it."""
+        """Return True if the worker can take new work."""
         return self.state in ("idle", "busy")
 
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """All workers, and how many jobs wait on each queue."""
+    """All workers, and the number of waiting jobs by queue."""
 
     workers: tuple[WorkerStatus, ...]
     queues: dict[str, int]
 
     def alive(self, kind: Literal["gpu", "run"]) -> tuple[WorkerStatus, ...]:
-        """The workers of a kind that take work now."""
+        """Return the workers of a kind that can take work."""
         return tuple(worker for worker in self.workers if worker.kind == kind and worker.takes_work)
 
 
@@ -84,15 +84,15 @@ class RunJob:
     #: procrastinate's status: todo, doing, succeeded, failed, cancelled, aborted.
     status: str
     worker: str | None
-    #: What is seen of the worker that has it; None while no worker has it.
+    #: The heartbeat of the worker that holds the job; None while no worker holds it.
     sign: Heartbeat | None
 
 
 class PoolReader:
-    """Reads the pool again and again, and so learns who is dead."""
+    """Reads the pool repeatedly, which reveals dead workers."""
 
     def __init__(self, *, stale_seconds: float, beat_seconds: float) -> None:
-        """See `LivenessMonitor`; to be asked at least every `beat_seconds` for dead workers to be known as such."""
+        """See `LivenessMonitor`. Read at least every `beat_seconds` to detect dead workers."""
         self._stale_seconds = stale_seconds
         self._beat_seconds = beat_seconds
         self._liveness = LivenessMonitor(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
@@ -113,8 +113,8 @@ class PoolReader:
         return PoolStatus(workers, queues)
 
     def settle(self, url: str) -> PoolStatus:
-        """Read the pool's state until it is known of every worker whether it lives: for `stale_seconds`, or a little
-        more, if one is silent. One whose process exists may stay `silent`. Raises `DatabaseUnavailable`.
+        """Read the pool's state until every silent worker is known to be alive or dead, which takes `stale_seconds` or
+        a little more. A worker whose process exists may stay `silent`. Raises `DatabaseUnavailable`.
         """
         deadline = time.monotonic() + 2 * self._stale_seconds
         with database_errors(), open_connection(url) as connection:
@@ -127,25 +127,25 @@ class PoolReader:
     def _state(self, row: DictRow, dead: set[str]) -> WorkerState:
         if _identity(row) in dead:
             return "dead"
-        # What the database's clock says counts only until the reader has heard the worker itself: clocks are set.
+        # Clocks get set: the database's clock counts only until a beat was observed.
         if abs(row["silence"]) > self._stale_seconds and not self._liveness.is_beating(_identity(row)):
             return "silent"
         return row["state"]
 
 
 def read_pool(url: str, *, stale_seconds: float) -> PoolStatus:
-    """Read the pool's state in one look, which knows of nobody that he is dead. Raises `DatabaseUnavailable`."""
+    """Read the pool's state once, which cannot tell dead workers from silent ones. Raises `DatabaseUnavailable`."""
     return PoolReader(stale_seconds=stale_seconds, beat_seconds=stale_seconds).read(url)
 
 
 def find_run_job(connection: psycopg.Connection[DictRow], run_id: str) -> RunJob | None:
-    """The newest job that was queued for a Dagster run."""
+    """Return the newest job of a Dagster run."""
     row = connection.execute(_RUN_JOB, (run_job_key(run_id),)).fetchone()
     if row is None:
         return None
     sign = None
     if row["status"] == "doing":
-        # A worker that was struck off the list leaves nothing but its job to be known by.
+        # A worker that was removed from the list is known by its job only.
         worker = str(row["worker_id"] or f"of job {row['id']}")
         sign = Heartbeat(worker, row["beat"], row["place"], row["pid"])
     return RunJob(row["id"], row["status"], row["worker"], sign)

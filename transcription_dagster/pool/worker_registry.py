@@ -1,4 +1,4 @@
-"""A worker's slot in the pool: taking it, keeping it, and the jobs that its last worker or a dead one left behind."""
+"""The registry of workers: claim a slot, keep it, and requeue the jobs of dead workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 _OCCUPANT = "SELECT token, beats::text AS beat, host, place, pid FROM transcription_workers WHERE name = %(name)s"
 
-#: Take the slot if it is free, or still held by the worker that was found dead.
+#: Claim the slot if it is free, or still held by the worker that was found dead.
 _CLAIM = """
 INSERT INTO transcription_workers AS w (name, kind, host, pid, place, token, state)
 VALUES (%(name)s, %(kind)s, %(host)s, %(pid)s, %(place)s, %(token)s, 'starting')
@@ -30,7 +30,7 @@ ON CONFLICT (name) DO UPDATE SET
 RETURNING token
 """
 
-#: No row comes back when another worker has the slot.
+#: No row: another worker holds the slot.
 _PUBLISH = """
 INSERT INTO transcription_workers AS w
        (name, kind, host, pid, place, token, worker_id, device, model, state, recording, progress, jobs, model_loads,
@@ -52,7 +52,7 @@ SELECT j.id, j.worker_id, j.attempts FROM procrastinate_jobs j JOIN transcriptio
  WHERE w.name = %(name)s AND j.status = 'doing'
 """
 
-#: A worker that has not said who it is yet is known by the queue's own heartbeat.
+#: A worker without a record yet is known by procrastinate's own heartbeat.
 _TAKEN_BY_OTHERS = """
 SELECT j.id, j.worker_id, j.attempts, w.place, w.pid, coalesce(w.beats::text, p.last_heartbeat::text) AS beat
   FROM procrastinate_jobs j
@@ -61,8 +61,8 @@ SELECT j.id, j.worker_id, j.attempts, w.place, w.pid, coalesce(w.beats::text, p.
  WHERE j.status = 'doing' AND j.worker_id IS DISTINCT FROM %(own)s
 """
 
-#: Give a job back unless it ended, went to another worker, or its worker was heard meanwhile. No date is set, which a
-#: clock that is set back would make the job wait for.
+#: Requeue a job unless it ended, moved to another worker, or its worker beat again. Without a date: after a clock was
+#: set back, the job would wait for it.
 _GIVE_BACK = """
 WITH orphan AS MATERIALIZED (
    SELECT j.id FROM procrastinate_jobs j
@@ -75,7 +75,7 @@ WITH orphan AS MATERIALIZED (
 SELECT id, procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM orphan
 """
 
-#: Workers that died long ago are not shown any more.
+#: Hide workers that died long ago.
 _FORGET = "DELETE FROM transcription_workers WHERE seen_at < now() - interval '10 minutes'"
 
 
@@ -101,9 +101,9 @@ class WorkerRecord:
 
 
 async def take(app: procrastinate.App, state: WorkerRecord, *, stale_seconds: float, beat_seconds: float) -> None:
-    """Take the slot `state.name`, and give back the jobs of its last worker.
+    """Claim the slot `state.name` and requeue the jobs of its previous worker.
 
-    A last worker that did not leave is watched until it is heard or dead. Raises `StackError` when it is alive.
+    A previous worker that did not leave is observed until it beats or counts as dead. Raises `StackError` if it lives.
     """
     monitor = LivenessMonitor(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
     watched = False
@@ -120,7 +120,7 @@ async def take(app: procrastinate.App, state: WorkerRecord, *, stale_seconds: fl
             logger.info("watching whether the last worker of the slot %s is alive", state.name)
             watched = True
         await asyncio.sleep(beat_seconds / 4)
-    # Before the claim, which hides whose jobs they were.
+    # Before the claim, which overwrites the id of the previous worker.
     await release_jobs(app, state.name)
     claimed = await app.connector.execute_query_all_async(
         _CLAIM,
@@ -135,19 +135,19 @@ async def take(app: procrastinate.App, state: WorkerRecord, *, stale_seconds: fl
 
 
 async def leave(app: procrastinate.App, state: WorkerRecord) -> None:
-    """Give the slot up, unless another worker has it by now."""
+    """Free the slot, unless another worker has claimed it."""
     await app.connector.execute_query_async(_LEAVE, name=state.name, token=state.identity.token)
 
 
 async def publish_record(app: procrastinate.App, state: WorkerRecord) -> bool:
-    """Write the worker's row, which is a beat; False when another worker has taken the slot."""
+    """Write the worker's row, which counts as a beat; return False if another worker has claimed the slot."""
     described = {one.name: getattr(state, one.name) for one in fields(state) if one.name != "identity"}
     rows = await app.connector.execute_query_all_async(_PUBLISH, **_who(state.identity), **described)
     return bool(rows)
 
 
 async def release_jobs(app: procrastinate.App, name: str) -> None:
-    """Give back what the slot's last process had taken."""
+    """Requeue the jobs of the slot's previous process."""
     for row in await app.connector.execute_query_all_async(_LEFT_BEHIND, name=name):
         await requeue_job(app, row["id"], row["worker_id"], row["attempts"])
 
@@ -155,9 +155,9 @@ async def release_jobs(app: procrastinate.App, name: str) -> None:
 async def requeue_job(
     app: procrastinate.App, job_id: int, worker_id: int | None, attempts: int, *, beat: str | None = None
 ) -> None:
-    """Give a lost worker's job back to its queue.
+    """Requeue a lost worker's job.
 
-    Does nothing if the job is not in that worker's hands any more, or if the worker's beat is another than `beat`.
+    Does nothing if that worker no longer holds the job, or if it beat since `beat` was observed.
     """
     try:
         rows = await app.connector.execute_query_all_async(
@@ -171,17 +171,17 @@ async def requeue_job(
 
 
 class OrphanReaper:
-    """Gives back the jobs of dead workers, of all but its own."""
+    """Requeues the jobs of other workers that died."""
 
     def __init__(self, app: procrastinate.App, *, stale_seconds: float, beat_seconds: float) -> None:
-        """To be looked with every `beat_seconds`; see `LivenessMonitor` for when a worker is dead."""
+        """Call `reap` every `beat_seconds`; see `LivenessMonitor` for when a worker counts as dead."""
         self._app = app
         self._liveness = LivenessMonitor(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
 
     async def reap(self, own: int | None) -> None:
-        """Give orphaned jobs back to their queues; `own` is the watcher's worker id."""
+        """Requeue orphaned jobs; `own` is the id of the calling worker."""
         rows = await self._app.connector.execute_query_all_async(_TAKEN_BY_OTHERS, own=own)
-        # A worker that is struck off the list leaves nothing but its job to be known by.
+        # A worker that was removed from the list is known by its job only.
         workers = {row["id"]: str(row["worker_id"] or f"of job {row['id']}") for row in rows}
         signs = {
             workers[row["id"]]: Heartbeat(workers[row["id"]], row["beat"], row["place"], row["pid"]) for row in rows

@@ -1,7 +1,6 @@
-"""What keeps the database from growing: done by the run workers, one of them at a time, between two runs.
+"""Housekeeping that keeps the database from growing, done by one run worker at a time between two runs.
 
-Both tasks are periodic tasks of procrastinate, which queues each once for every time it is due, whatever the number of
-workers.
+Both are periodic tasks of procrastinate, which queues each once per due time, regardless of the number of workers.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from transcription_dagster.workers.pool_worker import PoolWorker
 
 logger = logging.getLogger(__name__)
 
-#: The minutes are arbitrary, so that not everything on a machine happens on the hour.
+#: Arbitrary minutes, to avoid the full hour, when much else runs.
 _HOURLY = "7 * * * *"
 _DAILY = "37 3 * * *"
 
-#: Hours for which an ended job can still be looked at. Nothing depends on it: what became of a run or of a request is
-#: in Dagster's tables and in `transcription_speech`.
+#: Hours for which an ended job is kept for inspection. Nothing depends on it: Dagster's tables and
+#: `transcription_speech` hold the outcome of runs and requests.
 _JOB_HOURS = 24
 
 
 def register_housekeeping(pool: PoolWorker, settings: Settings, url: str) -> None:
-    """Have the worker do its share: the queues every hour, Dagster's history every night if a setting limits it."""
+    """Register both tasks: the queues every hour, Dagster's history every night if a setting limits it."""
 
     async def queues(_context: procrastinate.JobContext, timestamp: int) -> None:
         await prune_queues(pool.app)
@@ -46,14 +45,14 @@ def register_housekeeping(pool: PoolWorker, settings: Settings, url: str) -> Non
 
 
 async def prune_queues(app: procrastinate.App) -> None:
-    """Delete answers that were kept long enough, and jobs that ended."""
+    """Delete old answers and ended jobs."""
     await app.connector.execute_query_async(inference_requests.PRUNE, days=inference_requests.ANSWER_DAYS)
     await app.job_manager.delete_old_jobs(_JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True)
 
 
 def _every(pool: PoolWorker, cron: str, name: str, function: Callable[..., Awaitable[None]]) -> None:
     task = pool.task(name, function)
-    # The locks: one waits, and one is at work.
+    # The locks allow one waiting and one running job.
     pool.app.periodic(cron=cron, queue=HOUSEKEEPING_QUEUE, lock=name, queueing_lock=name)(task)
 
 

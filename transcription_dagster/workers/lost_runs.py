@@ -1,4 +1,4 @@
-"""What is said of a run whose worker died: how far it had come decides."""
+"""Close a run whose worker died, according to how far the run had come."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _DONE = (StepEventStatus.SUCCESS, StepEventStatus.SKIPPED)
 
 
 def close_lost_run(instance: DagsterInstance, run: DagsterRun) -> None:
-    """Report a run failed, for Dagster to start it over; or successful, if every step was done and only that not said.
+    """Report the run as failed, so that Dagster retries it, or as successful if all its steps had ended.
 
-    Started over, such a run would have nothing to do: Dagster refuses that, and the run would stay failed.
+    A retry of a run with all steps done has nothing to execute: Dagster refuses it, and the run would stay failed.
     """
     if _is_done(instance, run):
         said = "The worker that executed this run was lost when every step was done."

@@ -1,7 +1,7 @@
-"""How a worker process lives: signals, and work in its main thread on behalf of its event loop.
+"""The main thread of a worker process: signal handling, and calls on behalf of the event loop.
 
-A worker's event loop runs in a thread of its own, so that heartbeats go on while the main thread is busy. The main
-thread does the work, because Dagster's interrupts reach only a main thread and a GPU is best driven from one.
+The event loop runs in a thread of its own, so that heartbeats continue while the main thread works. The main thread
+does the work because Dagster's interrupts reach only a main thread and a GPU is best driven from one.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 
-#: Signals that ask a worker to stop: the first drains, the second aborts.
+#: Stop signals: the first drains the worker, the second aborts its work.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-#: Sent to the main thread alone, to interrupt the run that it executes.
+#: Sent to the main thread alone to interrupt the run that it executes.
 _INTERRUPT_SIGNAL = signal.SIGUSR1
 _INSIST_SECONDS = 0.1
 
 
 def block_stop_signals() -> None:
-    """Keep the stop signals for `watch_stop_signals`, from the handlers that libraries install too.
+    """Reserve the stop signals for `watch_stop_signals`: libraries install handlers too (Dagster interrupts the run).
 
-    (Dagster maps SIGTERM to an interrupt of the run.) To be called before any thread starts, and libraries start some
-    when they are imported: one thread that does not block a signal is enough for it to end the process.
+    Call this before any thread starts, also before importing libraries that start threads: one thread that does not
+    block a signal suffices for it to end the process.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 
 def watch_stop_signals(*, on_first: Callable[[], None], on_second: Callable[[], None]) -> None:
-    """Call `on_first` and then, each further time, `on_second` for the blocked stop signals, from a thread."""
+    """Call `on_first` for the first blocked stop signal and `on_second` for each later one, from a thread."""
 
     def watch() -> None:
         signal.sigwait(STOP_SIGNALS)
@@ -48,40 +48,40 @@ def watch_stop_signals(*, on_first: Callable[[], None], on_second: Callable[[], 
 
 
 class MainThread:
-    """Lets other threads have functions called in the main thread, one at a time."""
+    """Calls functions of other threads in the main thread, one at a time."""
 
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._busy = False
-        #: Whether the last interrupt has arrived. No `Event`: a handler must not wait for a lock.
+        #: True once the last interrupt has arrived. Not an `Event`: a handler must not wait for a lock.
         self._heard = True
         self._ident = threading.main_thread().ident or 0
         signal.signal(_INTERRUPT_SIGNAL, self._interrupted)
 
     def call(self, function: Callable[[], Result]) -> Future[Result]:
-        """Queue `function`; the future gives what it returns or raises."""
+        """Queue `function`; the future holds its result or exception."""
         call = _Call(function)
         self._work.put(call)
         return call.future
 
     def interrupt(self) -> None:
-        """Deliver to the function under way what Ctrl+C would: whichever handler is installed for SIGINT is called."""
+        """Interrupt the current function like Ctrl+C: call the installed handler of SIGINT."""
         self._heard = False
         threading.Thread(target=self._insist, name="interrupt", daemon=True).start()
 
     def _insist(self) -> None:
-        # A signal that comes in the instant before the main thread begins to wait for something does not wake it, and
-        # Python would call the handler when that wait is over.
+        # A signal just before the main thread starts to wait does not wake it; Python would call the handler only after
+        # that wait.
         while not self._heard:
             signal.pthread_kill(self._ident, _INTERRUPT_SIGNAL)
             time.sleep(_INSIST_SECONDS)
 
     def close(self) -> None:
-        """Let `serve` return when all that was queued is done."""
+        """Make `serve` return after the queued calls."""
         self._work.put(None)
 
     def serve(self) -> None:
-        """Call what is queued until `close`. Blocks; to be called in the main thread."""
+        """Execute queued calls until `close`. Blocks; call it in the main thread."""
         while (call := self._work.get()) is not None:
             self._busy = True
             try:

@@ -1,4 +1,4 @@
-"""What keeps a run's events out of Dagster's storage once the run is another worker's."""
+"""Run fence: keeps a run's events out of Dagster's storage once another worker has the run."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from transcription_dagster.pool.leases import Holding, awake_clock, is_valid
 
 
 class RunFence:
-    """Asks before each event of the run at work whether the run is this worker's still.
+    """Checks before each event of the current run that this worker still holds its lease.
 
-    The publisher's look at the queue, every few seconds, answers for most events. When it is too long ago (the machine
-    was suspended, the database away), the queue itself is asked first.
+    For most events the publisher's check of the queue, every few seconds, is recent enough. If not (the machine was
+    suspended, or the database away), the fence checks the queue itself.
     """
 
     def __init__(self, url: str, *, trusted_seconds: float) -> None:
-        """A look answers for `trusted_seconds`: less than a worker has to be silent to lose its work."""
+        """A check counts for `trusted_seconds`, less than the silence after which a worker loses its work."""
         self._url = url
         self._trusted_seconds = trusted_seconds
         self._run_id: str | None = None
         self._holding: Holding | None = None
 
     def guard(self, instance: DagsterInstance) -> None:
-        """Put the fence before everything that this instance stores about runs."""
+        """Put the fence before every run event that this instance stores."""
         store = instance.handle_new_event
 
         def store_if_ours(event: EventLogEntry, **named: Any) -> None:
@@ -36,11 +36,11 @@ class RunFence:
         instance.handle_new_event = store_if_ours  # type: ignore[method-assign]
 
     def watch(self, run_id: str, holding: Holding) -> None:
-        """From now on this run is at work."""
+        """Set the current run."""
         self._run_id, self._holding = run_id, holding
 
     def check(self) -> None:
-        """Raise `WorkTaken` if the run at work was given to another worker."""
+        """Raise `WorkTaken` if another worker has the current run."""
         holding = self._holding
         if holding is None:
             return

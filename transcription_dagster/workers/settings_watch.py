@@ -1,4 +1,4 @@
-"""A worker's look at the settings in the database: when they change, it makes room for a process that works by them."""
+"""Watch the settings in the database: when they change, the worker drains and a new process replaces it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from transcription_dagster.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
-#: A run asks before it begins, so this only decides how soon an idle worker starts anew.
+#: Seconds between polls. Every run checks before it starts, so this only delays the restart of an idle worker.
 _POLL_SECONDS = 5.0
 
 
 class Drains(Protocol):
-    """What the watch asks of a worker."""
+    """The part of a worker that the watch uses."""
 
     @property
     def draining(self) -> threading.Event: ...
@@ -26,7 +26,7 @@ class Drains(Protocol):
 
 
 class SettingsWatch:
-    """Compares the version of the settings that a worker started with to the one in force."""
+    """Compares the settings version that a worker started with to the current one."""
 
     def __init__(self, url: str, version: int, worker: Drains) -> None:
         self._engine = open_database(url)
@@ -34,11 +34,11 @@ class SettingsWatch:
         self._worker = worker
 
     def start(self) -> None:
-        """Look now and then in a thread of its own, until the worker drains for whatever reason."""
+        """Poll in a thread of its own until the worker drains for any reason."""
         threading.Thread(target=self._look, name="settings", daemon=True).start()
 
     def outdated(self) -> bool:
-        """Whether other settings are in force; the worker then drains. Raises `DatabaseUnavailable`."""
+        """Return True, and drain the worker, if the settings changed. Raises `DatabaseUnavailable`."""
         version = current_version(self._engine)
         if version == self._version:
             return False
