@@ -1,4 +1,4 @@
-"""A stack of another machine, or of another home, that works on the database of this one's settings."""
+"""Join the stack of another machine or home that uses the same database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ANSWER_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class JoinedStack:
-    """A stack elsewhere, that this machine gives work to."""
+    """A stack elsewhere that this machine sends work to."""
 
     #: Address of its UI.
     url: str
@@ -24,7 +24,7 @@ class JoinedStack:
     database_url: str
 
     def alive(self) -> bool:
-        """Whether its daemon, or that of a stack that follows it, runs. Raises `DatabaseUnavailable`."""
+        """Return True if a daemon runs on its database. Raises `DatabaseUnavailable`."""
         return find_daemon(self.database_url) is not None
 
 

@@ -1,4 +1,4 @@
-"""One stack with a daemon for each database: where it is, and who may start beside it."""
+"""One stack with a daemon per database: find it, and refuse a second one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transcription_dagster.refinement.claude import has_credentials
 from transcription_dagster.settings import Settings
 from transcription_dagster.shared_settings import worker_settings
 
-#: How long a daemon of this machine that was ended may take to lose its lock.
+#: Seconds that an ended daemon of this machine may take to release its lock.
 _GONE_SECONDS = 5.0
 
 

@@ -1,4 +1,4 @@
-"""Processes of a stack that outlived it, because their supervisor was killed."""
+"""Orphan processes: those that outlived their stack because its supervisor was killed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import psutil
 
 from transcription_dagster.stack.programs import STACK_VARIABLE
 
-#: Long enough for an executor to get rid of its model.
+#: Enough for an executor to unload its model.
 _TERMINATE_SECONDS = 10.0
 
 
 def end_orphan_processes(home: Path) -> int:
-    """End every process that belongs to the stack of `home`; returns how many there were.
+    """End every process of the stack of `home`; returns their number.
 
-    To be called when no supervisor runs: it would start anew what is ended here.
+    Call this only while no supervisor runs: it would restart them.
     """
     found = _members(home)
     # Postgres ends its own processes, and theirs are the only ones that must not be signalled directly.

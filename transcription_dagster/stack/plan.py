@@ -1,4 +1,4 @@
-"""What a stack is to consist of, decided before anything of it exists."""
+"""Plan a stack: which programs to start, decided before any of them exists."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from transcription_dagster.stack.gpus import Gpu, find_gpus
 
 @dataclass(frozen=True, slots=True)
 class StackPlan:
-    """The parts of a stack that somebody chose, or that follow from the machine."""
+    """The parts of a stack, from options, settings and the machine."""
 
     host: str
-    #: 0: whichever port is free when the stack starts.
+    #: 0: any free port.
     port: int
     #: The device of each executor: a GPU's index as `0`, or a CPU slot as `cpu:0`.
     executors: tuple[str, ...]
     run_workers: int
-    #: What the one who starts it should know.
+    #: Messages for the user.
     notes: tuple[str, ...] = ()
     #: Executors and run workers alone, for the stack that is up on the same database.
     workers_only: bool = False

@@ -1,4 +1,4 @@
-"""Whether the parts of a stack do their work yet."""
+"""Readiness checks for the parts of a stack."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def advertised_url(host: str, port: int) -> str:
 
 
 def socket_answers(path: Path) -> bool:
-    """Whether a server listens on the Unix socket `path`."""
+    """Return True if a server listens on the Unix socket `path`."""
     with socket.socket(socket.AF_UNIX) as client:
         try:
             client.connect(str(path))
@@ -49,7 +49,7 @@ def socket_answers(path: Path) -> bool:
 
 
 def dagster_ready(url: str, password: SecretStr | None = None) -> bool:
-    """Whether the web server at `url` answers, has loaded the definitions, and every daemon is healthy.
+    """Return True if the web server at `url` answers, the definitions are loaded, and every daemon is healthy.
 
     Raises `StackError` if the definitions cannot be loaded.
     """
@@ -77,7 +77,7 @@ def _all_well(answer: dict[str, Any]) -> bool:
 
 
 def worker_states(database_url: str, *, stale_seconds: float) -> dict[int, str]:
-    """Return what the living workers of this machine say of themselves, by process id; nothing without a database."""
+    """Return the states of this machine's living workers by process id; empty while the database is away."""
     try:
         pool = read_pool(database_url, stale_seconds=stale_seconds)
     except DatabaseUnavailable:

@@ -1,4 +1,4 @@
-"""News of the shared settings for a stack that runs: what it must start anew when they change."""
+"""Changes of the shared settings, for a running stack that has to restart programs for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _POLL_SECONDS = 5.0
 
 
 class SettingsNews:
-    """Looks now and then whether other settings are in force than at the last look."""
+    """Polls the database for changed settings."""
 
     def __init__(self, database_url: str) -> None:
         self._engine = open_database(database_url)

@@ -1,4 +1,4 @@
-"""The password of the UI: who knows it, who tried too often, and who has shown it before."""
+"""Access to the UI: the password, its rate limit, and sessions."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from itsdangerous import BadData, TimestampSigner
 
 SESSION_SECONDS = 7 * 24 * 3600
 
-#: How many wrong passwords may come within the window, from one address and from all of them.
+#: Wrong passwords allowed within the window, per address and in total.
 TRIES_PER_ADDRESS, TRIES, WINDOW_SECONDS = 10, 100, 600.0
 
 
 class Verdict(Enum):
-    """What came of showing a password."""
+    """Result of checking a password."""
 
     RIGHT = "right"
     WRONG = "wrong"
-    #: Not even looked at: there were too many wrong ones.
+    #: Not checked: there were too many wrong ones.
     TOO_MANY = "too many"
 
 
 @dataclass
 class Password:
-    """The password, and the wrong ones that were shown instead in the last minutes."""
+    """The password, with a rate limit on wrong ones."""
 
     value: str
     clock: Callable[[], float] = time.monotonic
@@ -38,7 +38,7 @@ class Password:
     _wrong: deque[tuple[float, str]] = field(default_factory=deque)
 
     def check(self, shown: str, address: str) -> Verdict:
-        """Compare in constant time what came from `address`, unless too many were wrong before."""
+        """Check a password from `address` in constant time, unless there were too many wrong ones."""
         network, now = _network(address), self.clock()
         while self._wrong and self._wrong[0][0] <= now - WINDOW_SECONDS:
             self._wrong.popleft()
@@ -51,14 +51,14 @@ class Password:
 
 
 class Sessions:
-    """Browsers that have shown the password, each known by a signed token that its cookie holds.
+    """Sessions of browsers that passed the login, each a signed token in a cookie.
 
-    The key to sign with is made anew at each start: a restart, as a new password needs one, ends every session.
+    The signing key is new at each start: a restart, which a new password needs anyway, ends all sessions.
     """
 
     def __init__(self) -> None:
         self._signer = TimestampSigner(secrets.token_bytes(32), salt="transcription session")
-        #: Sessions that were ended before their time, and when: their tokens would still be good.
+        #: Logged-out sessions whose tokens have not expired, with the time of the logout.
         self._ended: dict[str, float] = {}
 
     def begin(self) -> str:
@@ -66,12 +66,12 @@ class Sessions:
         return self._signer.sign(secrets.token_urlsafe(16)).decode()
 
     def holds(self, token: str) -> bool:
-        """Whether the token was made here, is not too old, and its session was not ended."""
+        """Return True if the token is authentic, not expired and not logged out."""
         name = self._name(token)
         return name is not None and name not in self._ended
 
     def end(self, token: str) -> None:
-        """End a session; a token that is good for nothing is left alone."""
+        """End a session; ignores an invalid token."""
         name = self._name(token)
         now = time.monotonic()
         self._ended = {each: when for each, when in self._ended.items() if now - when < SESSION_SECONDS}
@@ -86,7 +86,7 @@ class Sessions:
 
 
 def _network(address: str) -> str:
-    """What one person has of addresses: with IPv6 usually a /64."""
+    """Return the network of one user: for IPv6 usually a /64."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:  # a Unix socket has none

@@ -1,7 +1,7 @@
-"""What no other site's page may do through the browser of somebody who can reach this server.
+"""Protection against pages of other sites that send requests through a user's browser.
 
-A browser sends requests to any address that a page names, 127.0.0.1 included. It says for which page (`Origin`) and
-how the two belong together (`Sec-Fetch-Site`); programs say neither. See https://www.w3.org/TR/fetch-metadata/.
+A browser sends requests to any address that a page names, 127.0.0.1 included. It states the page (`Origin`) and its
+relation to the server (`Sec-Fetch-Site`); other programs state neither. See https://www.w3.org/TR/fetch-metadata/.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-#: Pages and answers hold what people said; scripts and styles do not, and are worth keeping.
+#: Pages and answers contain transcripts and must not be cached; scripts and styles may.
 _PRIVATE_TYPES = ("text/html", "application/json")
 
 
 class Guard:
-    """Middleware that refuses requests which were not meant for this server or come from a page of another one."""
+    """Middleware that refuses requests for another server or from another site's page."""
 
     def __init__(self, app: ASGIApp, names: OwnNames) -> None:
         self._app = app
@@ -44,7 +44,7 @@ class Guard:
             await refuse_request(scope, receive, send, 403, complaint)
 
     def _complaint(self, request: HTTPConnection) -> str | None:
-        """Why the request is refused; None: it is not."""
+        """Return why the request is refused; None if it is allowed."""
         hosts, origins = request.headers.getlist("host"), request.headers.getlist("origin")
         if len(hosts) != 1 or not self._names.is_own_host(hosts[0]):
             return "this server does not go by that name; TRANSCRIPTION_UI_HOSTS adds names"
@@ -58,7 +58,7 @@ class Guard:
 
 
 class SecurityHeaders:
-    """Middleware that tells browsers to keep other sites out, where the answer does not say something else itself."""
+    """Middleware that adds security headers, unless the answer sets them itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -79,7 +79,7 @@ class SecurityHeaders:
 async def refuse_request(
     scope: Scope, receive: Receive, send: Send, status: int, complaint: str, **headers: str
 ) -> None:
-    """Answer a request with an error, or a websocket by not opening it."""
+    """Answer a request with an error; close a websocket before it opens."""
     if scope["type"] == "websocket":
         await WebSocketClose(_POLICY_VIOLATION, complaint)(scope, receive, send)
     else:
@@ -87,7 +87,7 @@ async def refuse_request(
 
 
 def _is_link(scope: Scope, headers: Headers) -> bool:
-    """Whether somebody followed a link of another site: its page is left, and learns nothing of what comes."""
+    """Return True if the user followed a link from another site, whose page cannot read the answer."""
     return (
         scope["type"] == "http"
         and scope["method"] == "GET"

@@ -1,4 +1,4 @@
-"""What a batch shows while it runs: a live picture on a terminal, plain lines everywhere else."""
+"""Progress of a running batch: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from transcription_dagster.cli.terminal import clock, printable
 from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.sources.worklists import Entry
 
-#: Seconds without a finished recording after which plain lines say that the batch is alive.
+#: Seconds without a finished recording after which a line reports the progress.
 _QUIET_SECONDS = 30.0
 
 
 class Display(Protocol):
-    """Whatever shows a batch."""
+    """Shows the progress of a batch."""
 
     def update(self, executors: Sequence[WorkerStatus], progress: Progress) -> None:
-        """Show how far the batch is; called about once a second."""
+        """Show the progress; called about once a second."""
         ...
 
     def finished(self, outcome: Outcome) -> None:
-        """Say that a recording is done or failed."""
+        """Report that a recording is done or failed."""
         ...
 
     def note(self, text: str) -> None:
-        """Say something once."""
+        """Show a message once."""
         ...
 
 
 class LineDisplay:
-    """A line for each recording that finishes, and one now and then in between."""
+    """Prints a line for each finished recording, and a progress line after a quiet period."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -62,7 +62,7 @@ class LineDisplay:
 
 
 class LiveDisplay:
-    """The executors and the whole batch, redrawn in place; what happened scrolls by above."""
+    """Redraws the executors and the batch in place; messages scroll above."""
 
     def __init__(self, console: Console, entries: Mapping[str, Entry]) -> None:
         self._entries = entries
@@ -88,7 +88,7 @@ class LiveDisplay:
 
 
 def describe_outcome(outcome: Outcome) -> Text:
-    """One line about a recording that finished."""
+    """Return one line about a finished recording."""
     if outcome.error is not None:
         return Text.assemble(("failed", "red"), f" {name(outcome.entry)}: {printable(outcome.error)}")
     words, seconds = outcome.figure("words") or 0, outcome.figure("gpu_seconds") or 0.0
@@ -97,7 +97,7 @@ def describe_outcome(outcome: Outcome) -> Text:
 
 
 def picture(executors: Sequence[WorkerStatus], progress: Progress, entries: Mapping[str, Entry]) -> RenderableType:
-    """The executors, each with what it is on and how far, and the whole batch below."""
+    """Render the executors with their recordings and progress, and the whole batch below."""
     rows = Table.grid(padding=(0, 2))
     for executor in executors:
         rows.add_row(

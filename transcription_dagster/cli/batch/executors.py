@@ -1,4 +1,4 @@
-"""Which executors the runs of a batch may use: all of them, or as many as `--threads` says."""
+"""Select the executors for the runs of a batch: all, or as many as `--threads` allows."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from transcription_dagster.errors import StackError
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.pool.state import PoolStatus
 
-#: Twice what the executors take is asked for, so that Dagster's queue is never empty between two looks.
+#: Submit twice the executors' capacity, so that Dagster's queue never runs empty between polls.
 _AHEAD = 2
-#: An executor that is away for so long does not come back soon: its runs go to another. A restart takes less.
+#: Seconds after which a missing executor counts as gone and its runs move to another. A restart takes less.
 _GONE_SECONDS = 60.0
 
 
 class ExecutorShare:
-    """Gives runs to at most so many executors, and enough runs to keep those busy.
+    """Distributes runs over a limited number of executors, and keeps those busy.
 
-    While the pool has no more executors than that, any of them may take any run. With more, a run is pinned to the
-    device of one that was chosen. Executors of one device name, as on several machines, take each other's pinned runs,
-    so they are chosen together or not at all.
+    If the pool has no more executors than the limit, any executor may take any run. Otherwise each run is pinned to
+    the device of a chosen executor. Executors with the same device name, as on several machines, take each other's
+    pinned runs, so they are chosen together or not at all.
     """
 
     def __init__(self, executors: int | None, runs_per_gpu: int) -> None:
@@ -34,10 +34,10 @@ class ExecutorShare:
         self._taken_back: set[str] = set()
 
     def update(self, pool: PoolStatus, now: float) -> list[str]:
-        """Take in who is there at `now` (seconds on a clock that never steps); return the runs to take back.
+        """Update from the pool at `now` (seconds, monotonic); return the runs to cancel.
 
-        Those are pinned to a device that has been without an executor for too long. Raises `StackError` if each
-        device of the pool has more executors than may be used.
+        Those are pinned to a device that has had no executor for too long. Raises `StackError` if every device has
+        more executors than the limit.
         """
         self._alive = len(pool.alive("gpu"))
         known = sum(worker.kind == "gpu" for worker in pool.workers)
@@ -48,7 +48,7 @@ class ExecutorShare:
             kept = {device: alive.get(device, count) for device, count in self._chosen.items() if device not in gone}
             chosen = _choose(alive, kept, self._executors)
             if not chosen and self._chosen:
-                # No other device will do: what was chosen is waited for.
+                # No other device fits: wait for the chosen ones.
                 return []
             if not chosen and alive:
                 raise StackError(_too_many(self._executors, min(alive.values())))
@@ -61,14 +61,14 @@ class ExecutorShare:
 
     @property
     def limit(self) -> int:
-        """How many runs to have in flight."""
+        """Number of runs to keep in flight."""
         if self._has_to_choose and not self._chosen:
             return 0
         executors = sum(self._chosen.values()) or self._alive
         return max(1, self._runs_per_gpu * executors * _AHEAD)
 
     def tags(self, runs: int) -> list[Mapping[str, str]]:
-        """The tags of so many new runs: each goes to the chosen device that has the fewest for its executors."""
+        """Return the tags of `runs` new runs: each goes to the chosen device with the fewest runs per executor."""
         loads = Counter(self._in_flight.values())
         chosen = []
         for _ in range(runs):
@@ -81,7 +81,7 @@ class ExecutorShare:
         return chosen
 
     def in_flight(self, runs: Mapping[str, str]) -> None:
-        """Take in which runs are in flight, and the device that each is pinned to (`any`: to none)."""
+        """Set the runs in flight and the device that each is pinned to (`any`: none)."""
         self._in_flight = dict(runs)
 
     def _gone(self, missing: Iterable[str], now: float) -> set[str]:
@@ -90,7 +90,7 @@ class ExecutorShare:
 
 
 def _choose(alive: Mapping[str, int], kept: Mapping[str, int], executors: int) -> dict[str, int]:
-    """Add devices to those that are kept while all their executors fit."""
+    """Add devices to the kept ones as long as all their executors fit the limit."""
     chosen = dict(kept)
     for device, count in sorted(alive.items(), key=lambda item: (item[1], item[0])):
         if device not in chosen and sum(chosen.values()) + count <= executors:

@@ -19,20 +19,20 @@ from transcription_dagster.whisper.layouts import is_model_path
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What somebody asked for."""
+    """The input of a batch."""
 
     worklist: Results
-    #: Those of its entries that are to be done now.
+    #: Entries to process.
     entries: tuple[Entry, ...]
     #: Config of the asset `transcript`; empty: what the settings of the stack say.
     speech: Mapping[str, Any] = field(default_factory=dict)
-    #: How many executors may work on it; None: all.
+    #: Executors that may work on the batch; None: all.
     threads: int | None = None
     keep_going: bool = False
 
 
 def left_to_do(worklist: Results, skip: int = 0) -> tuple[Entry, ...]:
-    """The entries behind the first `skip` that are not done, those that failed among them."""
+    """Return the entries after the first `skip` that are not done, including failed ones."""
     return tuple(entry for entry in worklist.entries[skip:] if entry.status != "done")
 
 
@@ -51,9 +51,9 @@ def checked_model(model: str) -> str:
 
 
 def register_recordings(engine: Engine, store: ObjectStore, batch: Batch, ib_url_template: str | None) -> None:
-    """Tell the database of the batch's recordings.
+    """Register the batch's recordings in the database.
 
-    Raises `InvalidWorklist` with a line for each one whose source nobody knows, before anything is written.
+    Raises `InvalidWorklist`, with a line for each recording without a known source, before writing anything.
     """
     recordings, problems = [], []
     for entry in batch.entries:

@@ -1,4 +1,4 @@
-"""When a batch waits, and when it gives up: a stack that does not answer, a user who wants it to stop."""
+"""When a batch waits and when it gives up: outages of the stack, and requests to stop."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.errors import TransientError
 from transcription_dagster.pool.state import PoolStatus
 
-#: A database that restarts, or a web server that does, is back sooner.
+#: Longest outage (s) to wait through; a restart of the database or the web server takes less.
 _PATIENCE_SECONDS = 300.0
-#: How long runs that were told to end may take.
+#: Seconds that canceled runs may take to end.
 _ABORT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class BatchContext:
-    """What a batch works with: the web server, the pool, and somebody who may want it to stop."""
+    """What a batch depends on: the web server, the pool, the display, and requests to stop."""
 
     client: DagsterClient
     #: Raises `DatabaseUnavailable`.
     read_pool: Callable[[], PoolStatus]
     #: Raises if the stack is gone for good.
     check_stack: Callable[[], None]
-    #: How often somebody asked the batch to stop.
+    #: Returns how often the batch was asked to stop.
     stop_requests: Callable[[], int]
-    #: Waits for so many seconds, or less when the first request to stop comes.
+    #: Waits for a number of seconds, or until the first request to stop.
     pause: Callable[[float], object]
     display: Display
 
 
 class OutageTimer:
-    """Waits for a stack that does not answer, but not for ever."""
+    """Measures an outage of the stack, and ends the batch when it lasts too long."""
 
     def __init__(self, context: BatchContext) -> None:
         self._context = context
         self._since: float | None = None
 
     def ended(self) -> None:
-        """It answers."""
+        """Record that the stack answered."""
         self._since = None
 
     def continues(self, error: TransientError) -> None:
-        """It does not answer; raises `error` when that has lasted too long, and what `check_stack` raises."""
+        """Record a failure to answer; raises `error` after too long an outage, and what `check_stack` raises."""
         self._context.check_stack()
         if self._since is None:
             self._since = time.monotonic()
@@ -56,7 +56,7 @@ class OutageTimer:
 
 
 class ShutdownController:
-    """What follows from the batch having been asked to stop: once, twice, three times."""
+    """Stops a batch: the first request lets runs finish, the second cancels them, the third gives up."""
 
     def __init__(self, context: BatchContext, shutdown_seconds: float) -> None:
         self._context = context
@@ -66,17 +66,17 @@ class ShutdownController:
 
     @property
     def aborting(self) -> bool:
-        """Whether runs under way are to be ended."""
+        """Return True if running runs are to be canceled."""
         return self._aborted_at is not None
 
     @property
     def given_up(self) -> bool:
-        """Whether nothing is waited for any more."""
+        """Return True if the batch is to end at once."""
         aborted_long_ago = self._aborted_at is not None and time.monotonic() - self._aborted_at > _ABORT_SECONDS
         return aborted_long_ago or self._context.stop_requests() > 2
 
     def listen(self, state: BatchState) -> None:
-        """Look whether anybody asked, and tell `state`."""
+        """Check for requests to stop, and update `state`."""
         now, requests = time.monotonic(), self._context.stop_requests()
         if requests > 0 and self._asked_at is None:
             self._asked_at = now

@@ -1,4 +1,4 @@
-"""What a batch achieved: the figures of each recording and of all, and the table at its end."""
+"""Results of a batch: figures by recording and in total, and the final table."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from transcription_dagster.cli.terminal import clock, printable
 from transcription_dagster.dagster_api.values import RunResults
 from transcription_dagster.sources.worklists import Entry, Status
 
-#: More recordings than that are not listed one by one: only those that failed.
+#: Longer tables list only the failed recordings.
 _LONGEST_TABLE = 200
 
-#: Exit code of a program that Ctrl+C ended, as shells have it.
+#: Exit code after Ctrl+C, as in shells.
 INTERRUPTED = 130
 
 _STYLES = {"done": "green", "failed": "red", "waiting": "yellow"}
@@ -24,7 +24,7 @@ _STYLES = {"done": "green", "failed": "red", "waiting": "yellow"}
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one recording."""
+    """The outcome of one recording."""
 
     entry: Entry
     status: Status
@@ -33,41 +33,41 @@ class Outcome:
     results: RunResults | None = None
 
     def figure(self, name: str) -> float | None:
-        """A number from the metadata of the transcript, such as `audio_seconds` or `words`."""
+        """Return a number from the transcript's metadata, such as `audio_seconds` or `words`."""
         return self.results.figures.get("transcript", {}).get(name) if self.results else None
 
     @property
     def audio_seconds(self) -> float:
-        """Length of the recording; 0 where it is not known."""
+        """Length of the recording; 0 if unknown."""
         return self.figure("audio_seconds") or 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a batch is."""
+    """Progress of a batch."""
 
     total: int
     done: int
     failed: int
     in_flight: int
-    #: Length of the recordings that are done.
+    #: Total length of the recordings that are done.
     audio_seconds: float
-    #: Seconds since the first recording was asked for.
+    #: Seconds since the batch started.
     elapsed: float
 
     @property
     def waiting(self) -> int:
-        """Recordings that were not asked for yet."""
+        """Recordings not submitted yet."""
         return self.total - self.done - self.failed - self.in_flight
 
     @property
     def speed(self) -> float:
-        """Hours of audio in an hour."""
+        """Hours of audio transcribed per hour."""
         return self.audio_seconds / self.elapsed if self.elapsed > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate from the recordings that are finished; None before the first."""
+        """Estimated seconds left, from the finished recordings; None before the first."""
         finished = self.done + self.failed
         return self.elapsed / finished * (self.total - finished) if finished else None
 
@@ -84,12 +84,12 @@ class Progress:
 
 
 def name(entry: Entry) -> str:
-    """How a recording is called on the screen."""
+    """Return a recording's name for the screen."""
     return f"{entry.uuid} {printable(entry.title)}" if entry.title else entry.uuid
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> Table:
-    """Return the table that a batch ends with: a row for each recording, or, of very many, for each that failed."""
+    """Return the final table: a row for each recording, or only for failed ones if there are very many."""
     listed = outcomes if len(outcomes) <= _LONGEST_TABLE else [one for one in outcomes if one.status == "failed"]
     result = Table(box=SIMPLE_HEAD, show_footer=True, header_style="bold", pad_edge=False)
     result.add_column("Recording", _totals(outcomes), overflow="fold", min_width=36)
@@ -108,7 +108,7 @@ def outcome_table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def summary(outcomes: Sequence[Outcome], *, stopped: bool, command: str) -> tuple[list[str], int]:
-    """Return what is to be said at the end of a batch, and its exit code; `stopped`: somebody asked it to stop."""
+    """Return the final messages of a batch and its exit code; `stopped`: the user stopped it."""
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     waiting = sum(outcome.status == "waiting" for outcome in outcomes)
     lines = [f"failed {outcome.entry.uuid}: {printable(outcome.error or '')}" for outcome in failed]

@@ -1,4 +1,4 @@
-"""Carries a batch out: asks Dagster for runs, watches them, and writes what became of them into the worklist."""
+"""Run a batch: submit runs to Dagster, follow them, and write their results into the worklist."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from transcription_dagster.sources.worklists import JOBS, Entry, Results
 
 PARTITIONS: Final = "recordings"
 
-#: Seconds between two looks at Dagster.
+#: Seconds between polls of Dagster.
 _POLL_SECONDS = 1.0
-#: Runs asked for in one request.
+#: Runs submitted in one request.
 _BULK = 20
 
 #: Jobs of an entry that names none: the second is for a recording whose transcript was imported.
@@ -38,21 +38,21 @@ _REASONS = {"canceled": "its run was terminated", "gone": "its run was deleted"}
 
 @dataclass(frozen=True, slots=True)
 class BatchConfig:
-    """How a batch is to be done."""
+    """Configuration of a batch."""
 
     #: Value of the tag that its runs carry.
     batch: str
-    #: Run config of `transcribe_recordings`; the other jobs have none.
+    #: Run config of `transcribe_recordings`; the other jobs take none.
     run_config: Mapping[str, Any]
-    #: How many executors may work on it; None: all.
+    #: Executors that may work on the batch; None: all.
     threads: int | None
     runs_per_gpu: int
-    #: Seconds that runs under way may take once the batch was asked to stop.
+    #: Seconds that running runs may take once the batch was asked to stop.
     shutdown_seconds: float
 
 
 class BatchRun:
-    """One batch, from the first run that is asked for to the last that ends."""
+    """One batch, from the first submitted run to the end of the last."""
 
     def __init__(
         self, worklist: Results, entries: Iterable[Entry], state: BatchState, config: BatchConfig, context: BatchContext
@@ -63,12 +63,12 @@ class BatchRun:
         self._config = config
         self._context = context
         self._client = context.client
-        #: The job of each recording, by its name in worklists, as far as it is known.
+        #: Each recording's job, by its name in worklists, where known.
         self._job_of = {entry.uuid: entry.job for entry in self._entries.values() if entry.job is not None}
         self._locations: dict[str, JobLocation] = {}
         self._share = ExecutorShare(config.threads, config.runs_per_gpu)
         self._pins: dict[str, str] = {}
-        #: Whether runs may have been made that nobody told us of.
+        #: True if runs may exist whose launch was not confirmed.
         self._unsure = False
         self._outage = OutageTimer(context)
         self._stopping = ShutdownController(context, config.shutdown_seconds)
@@ -76,10 +76,10 @@ class BatchRun:
         self.outcomes: dict[str, Outcome] = {}
 
     def carry_out(self) -> None:
-        """Return when nothing is in flight any more, or when the batch was asked a third time to stop.
+        """Run until no run is in flight, or until the third request to stop.
 
-        Raises `ServiceRefused` if Dagster cannot do such runs at all, `StackError` if the pool has no executors that
-        `threads` allows, and what `BatchContext` raises when the stack is gone.
+        Raises `ServiceRefused` if Dagster cannot launch such runs, `StackError` if `threads` allows none of the pool's
+        executors, and what `BatchContext` raises when the stack is gone.
         """
         while not self._state.over and not self._stopping.given_up:
             self._stopping.listen(self._state)
@@ -93,7 +93,7 @@ class BatchRun:
                 self._context.pause(_POLL_SECONDS)
 
     def progress(self) -> Progress:
-        """How far the batch is."""
+        """Return the progress of the batch."""
         return Progress(
             total=len(self._entries),
             done=self._state.done,
@@ -117,7 +117,7 @@ class BatchRun:
         self._context.display.update([one for one in pool.workers if one.kind == "gpu"], self.progress())
 
     def _find_jobs(self) -> None:
-        """Find the jobs that the entries need, and the runs of them that a batch that was killed left to Dagster."""
+        """Find the jobs that the entries need, and adopt the runs that a killed batch left in Dagster."""
         if self._locations:
             return
         named = {entry.job for entry in self._entries.values()}
@@ -129,8 +129,8 @@ class BatchRun:
         self._locations = found
 
     def _adopt(self, runs: Iterable[Run], job: str | None = None) -> None:
-        """Take runs for ours that do the same work for a recording that waits here; `job` if it has to be compared."""
-        # A run that was never queued may be one that the web server could not finish making.
+        """Adopt runs that do the same work for a waiting recording; `job`: only if it is the recording's job."""
+        # A run that was never queued may be one that the web server did not finish creating.
         alive = [run for run in runs if run.status not in ("NOT_STARTED", "CANCELING", "CANCELED")]
         ours = {run.partition: run for run in reversed(alive) if run.partition in self._state.waiting}
         jobs = self._jobs([uuid for uuid in ours if uuid is not None])
@@ -140,7 +140,7 @@ class BatchRun:
                 self._pins[run.id] = run.tags.get(GPU_TAG, ANY_GPU)
 
     def _jobs(self, uuids: Sequence[str]) -> Mapping[str, str]:
-        """The job of each recording. One that names none is transcribed, unless its transcript was imported."""
+        """Return each recording's job; by default it is transcribed, unless its transcript was imported."""
         unknown = [uuid for uuid in uuids if uuid not in self._job_of]
         if unknown:
             imported = self._client.imported_transcripts(unknown)
@@ -161,7 +161,7 @@ class BatchRun:
             self._launch({uuid: tags[uuid] for uuid in uuids[start : start + _BULK]})
 
     def _launch(self, tags: Mapping[str, Mapping[str, str]]) -> None:
-        """Ask for a run of each recording, with these tags beside the batch's own."""
+        """Launch a run for each recording, with these tags in addition to the batch's own."""
         ours = {BATCH_TAG: self._config.batch}
         if self._unsure:
             self._adopt(self._client.runs(tags=ours))
@@ -199,7 +199,7 @@ class BatchRun:
         if ending.kind == "canceled by batch":
             self._state.end(ending)
             return
-        # Dagster is asked before anything is noted: if it does not answer, the run is looked at again.
+        # Query Dagster before recording anything: if it does not answer, the next poll handles the run.
         outcome = self._outcome(ending)
         self._state.end(ending)
         self.outcomes[ending.uuid] = outcome

@@ -1,4 +1,4 @@
-"""How a batch is carried out on a stack: the one that is up, or one that is started for it."""
+"""Run a batch on the running stack, or on one started for it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def stack_for(
         yield elsewhere
         return
     checked_model(settings.model)
-    # Whoever wants the UI at a certain place says so; a batch must not fail because something else is there.
+    # Pick a free port unless one is set explicitly: a batch must not fail because the default port is in use.
     port = settings.port if "port" in settings.model_fields_set else 0
     stack_plan = plan_stack(settings, gpus=gpus, cpu_executors=cpu_executors, executors=executors, port=port)
     for note in stack_plan.notes:
@@ -138,7 +138,7 @@ def _config(batch: Batch, settings: Settings) -> BatchConfig:
 
 
 def _for_every_machine(speech: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """The config with a checkpoint known by its content: an executor elsewhere does not have it at this path."""
+    """Return the config with a checkpoint named by its content: other machines do not have it at this path."""
     model = speech.get("model")
     if model is None or not Path(model).is_absolute():
         return dict(speech)
@@ -153,13 +153,13 @@ def _refuse_other_gpus(stack: RunningStack, gpus: str | None) -> None:
 
 
 def _check(stack: RunningStack | JoinedStack) -> None:
-    # One elsewhere may be starting anew: it is waited for like a web server that does not answer.
+    # A stack elsewhere may be restarting: wait for it as for a web server that does not answer.
     if isinstance(stack, RunningStack) and not stack.alive():
         raise StackError(f"the stack ended; see {stack.home / 'logs'}")
 
 
 def _pause(signals: StopSignals, seconds: float) -> None:
-    # Once a signal has come, waiting for the first one would return at once.
+    # After the first signal, waiting for it would return at once.
     if signals.count:
         time.sleep(seconds)
     else:

@@ -1,4 +1,4 @@
-"""What a batch still has to do and what is under way: a state machine without clocks, files or networks."""
+"""State of a batch: a state machine over its recordings, without clocks, files or networks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal
 
 from transcription_dagster.dagster_api.values import RETRIED_BY_TAG, WAITING_STATUSES, WILL_RETRY_TAG, Run
 
-#: Dagster marks a failed run first and says whether it retries it a moment later; where retries are switched off it
-#: never says. Seconds after the end of a run.
+#: Seconds after the end of a failed run to wait for its retry: Dagster marks the failure first, says a moment later
+#: whether it retries, and never says so if retries are off.
 RETRY_GRACE_SECONDS = 5.0
 
-#: gone: somebody deleted the run. withdrawn: the batch took it back itself.
+#: gone: the run was deleted. canceled by batch: the batch canceled the run itself.
 EndingKind = Literal["done", "failed", "canceled", "gone", "canceled by batch"]
 
 
@@ -26,15 +26,15 @@ class Ending:
 
     @property
     def is_failure(self) -> bool:
-        """Whether the recording counts as failed."""
+        """Return True if the recording counts as failed."""
         return self.kind in ("failed", "canceled", "gone")
 
 
 class BatchState:
     """The recordings of a batch: waiting, in flight, done or failed.
 
-    Runs are put in flight with `launched`, `endings` says which of them ended, and `end` takes them out. Once
-    `stopping`, nothing is submitted any more and the batch is over when nothing is in flight.
+    `launched` puts runs in flight, `endings` finds those that ended, and `end` removes them. Once `stopping`, the
+    batch submits no more runs and is over when none is in flight.
     """
 
     def __init__(self, uuids: Iterable[str], *, keep_going: bool) -> None:
@@ -50,35 +50,35 @@ class BatchState:
 
     @property
     def waiting(self) -> Collection[str]:
-        """Recordings of which no run is in flight, and that are not done."""
+        """Recordings that are not done and have no run in flight."""
         return self._waiting.keys()
 
     @property
     def in_flight(self) -> Mapping[str, str]:
-        """By recording: the run that makes it, waiting in Dagster's queue or under way."""
+        """The queued or running run of each recording."""
         return self._in_flight
 
     @property
     def over(self) -> bool:
-        """Whether nothing will happen any more."""
+        """Return True if the batch has nothing left to do."""
         return not self._in_flight and (self.stopping or not self._waiting)
 
     def to_submit(self, limit: int) -> list[str]:
-        """The recordings to ask for now, so that at most `limit` are in flight."""
+        """Return the recordings to submit now, so that at most `limit` are in flight."""
         room = 0 if self.stopping else max(0, limit - len(self._in_flight))
         return list(self._waiting)[:room]
 
     def launched(self, runs: Mapping[str, str]) -> None:
-        """Runs were made: their ids by recording. Recordings that do not wait here are none of ours."""
+        """Record launched runs, by recording; ignores recordings that do not wait here."""
         for uuid, run_id in runs.items():
             if uuid in self._waiting:
                 del self._waiting[uuid]
                 self._in_flight[uuid] = run_id
 
     def endings(self, runs: Iterable[Run], now: float) -> list[Ending]:
-        """Take in what Dagster knows of the runs in flight; return those that ended, to be passed to `end`.
+        """Update from Dagster's runs; return the runs in flight that ended, to be passed to `end`.
 
-        `now` is in seconds since the epoch. A failed run that Dagster retries has not ended: its retry takes its place.
+        `now` is in seconds since the epoch. A failed run that Dagster retries has not ended: the retry replaces it.
         """
         known = {run.id: run for run in runs}
         endings = []
@@ -96,7 +96,7 @@ class BatchState:
         return endings
 
     def end(self, ending: Ending) -> None:
-        """Take a recording out of flight."""
+        """Remove a recording's run from those in flight."""
         del self._in_flight[ending.uuid]
         self._statuses.pop(ending.run_id, None)
         if ending.kind == "canceled by batch":
@@ -108,11 +108,11 @@ class BatchState:
             self.done += 1
 
     def stop(self) -> None:
-        """Submit nothing more."""
+        """Submit no more runs."""
         self.stopping = True
 
     def to_cancel(self, *, started: bool) -> list[str]:
-        """Runs to take back while stopping: those that have not begun, and with `started` all others too."""
+        """Return the runs to cancel while stopping: those not started, and with `started` all others too."""
         return [
             run_id
             for run_id in self._in_flight.values()
@@ -120,7 +120,7 @@ class BatchState:
         ]
 
     def cancel_requested(self, run_ids: Iterable[str]) -> None:
-        """Dagster was asked to end these runs: canceled ones among them leave their recording waiting."""
+        """Record that the batch asked Dagster to cancel these runs; once canceled, their recordings wait again."""
         self._cancelling.update(run_ids)
 
     def _kind(self, run: Run, now: float) -> EndingKind | None:
@@ -137,5 +137,5 @@ class BatchState:
 
 
 def _retry(run: Run) -> str | None:
-    """The run that retries a failed one, once there is one."""
+    """Return the retry of a failed run, once it exists."""
     return run.tags.get(RETRIED_BY_TAG) if run.status == "FAILURE" else None
