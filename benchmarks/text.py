@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from transcription_dagster.captions.corrections import correct_cues
-from transcription_dagster.captions.cues import CaptionLimits, make_cues
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.line_breaks import break_lines, display_width
 from transcription_dagster.captions.quality import caption_findings
 from transcription_dagster.captions.subtitles import read_srt, to_srt

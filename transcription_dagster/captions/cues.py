@@ -15,9 +15,7 @@ from transcription_dagster.captions.segmentation import best_stops
 from transcription_dagster.captions.songs import SungWords, join_marks
 from transcription_dagster.model import Cue, Word
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.transcripts.word_timing import mend_times
-
-__all__ = ["CaptionLimits", "make_cues"]
+from transcription_dagster.transcripts.word_timing import repair_timings
 
 
 def make_cues(
@@ -32,7 +30,7 @@ def make_cues(
     as two short turns, each on its line after a dash. Words with impossible times are moved between their neighbours.
     """
     limits = limits or CaptionLimits()
-    timed = mend_times(words)
+    timed = repair_timings(words)
     if not timed:
         return []
     sung = join_marks(timed)

@@ -19,7 +19,7 @@ from transcription_dagster.refinement.anchors import corrected_transcript
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
-from transcription_dagster.vocabulary.corrections import read_vocabulary
+from transcription_dagster.vocabulary.files import read_vocabulary
 
 _FORMATS: dict[str, Callable[[Transcript, Refined], str]] = {
     "txt": lambda transcript, refined: refined.text,

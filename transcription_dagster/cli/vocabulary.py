@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from transcription_dagster.vocabulary.corrections import problems, read_vocabulary
+from transcription_dagster.vocabulary.corrections import problems
+from transcription_dagster.vocabulary.files import read_vocabulary
 
 
 @click.group()

@@ -18,7 +18,8 @@ from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster.refinement.text_windows import Window, join_edits, join_places, make_windows
 from transcription_dagster.transcripts.paragraphs import paragraph_starts
 from transcription_dagster.transcripts.plain_text import join_paragraphs
-from transcription_dagster.vocabulary.corrections import correct_variants, merged
+from transcription_dagster.vocabulary.corrections import merged
+from transcription_dagster.vocabulary.variants import correct_variants
 
 UNKNOWN_PRICE = "no price is known for {model}: its dollars are not counted and no budget was applied"
 

@@ -17,8 +17,8 @@ _BEYOND = 3_600_000.0
 Span = tuple[float, float]
 
 
-def mend_times(words: Sequence[Word]) -> list[Word]:
-    """Return the words with times that go forward and never overlap; sound ones keep theirs exactly."""
+def repair_timings(words: Sequence[Word]) -> list[Word]:
+    """Return the words with times that go forward and never overlap; plausible times stay exactly as they are."""
     spans = settle_spans([(word.start, word.end) for word in words], [len(word.text) for word in words])
     return [
         word if (word.start, word.end) == span else replace(word, start=span[0], end=span[1])

@@ -1,7 +1,4 @@
-"""A vocabulary at work: priming Whisper, guiding Claude, and what is wrong with it.
-
-Reading it from files is `vocabulary_files`, correcting with it is `variants`; both names are at home here too.
-"""
+"""A vocabulary at work: the prompt for Whisper, the glossary for Claude, and the problems of a vocabulary."""
 
 from __future__ import annotations
 
@@ -11,10 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from transcription_dagster.language.common_words import is_common
 from transcription_dagster.language.spelling import tokens
 from transcription_dagster.model import Term
-from transcription_dagster.vocabulary.files import parse_terms, read_vocabulary
-from transcription_dagster.vocabulary.variants import correct_variants, risk
-
-__all__ = ["correct_variants", "glossary", "initial_prompt", "merged", "parse_terms", "problems", "read_vocabulary"]
+from transcription_dagster.vocabulary.variants import risk
 
 
 def merged(terms: Sequence[Term], own: Sequence[Term]) -> tuple[Term, ...]:

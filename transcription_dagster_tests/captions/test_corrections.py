@@ -9,7 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from transcription_dagster.captions.corrections import correct_cues, correct_words
-from transcription_dagster.captions.cues import CaptionLimits, make_cues
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.errors import UnrelatedText
 from transcription_dagster.model import Cue, Edit, Word
 from transcription_dagster.transcripts.plain_text import join_words, to_text

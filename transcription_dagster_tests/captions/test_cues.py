@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.captions import segmentation
-from transcription_dagster.captions.cues import CaptionLimits, make_cues
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.line_breaks import display_width
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import Cue, Word

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from transcription_dagster.captions.cues import CaptionLimits, make_cues
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.quality import (
     Finding,
     Repetition,

@@ -8,35 +8,35 @@ import pytest
 from hypothesis import given
 
 from transcription_dagster.model import Word
-from transcription_dagster.transcripts.word_timing import SECONDS_PER_CHARACTER, mend_times, settle_spans
+from transcription_dagster.transcripts.word_timing import SECONDS_PER_CHARACTER, repair_timings, settle_spans
 from transcription_dagster_tests.captions.speech import at, spoken_words, wild_words
 
 
 @given(spoken_words())
 def test_sound_times_are_kept_exactly(words: list[Word]) -> None:
-    assert mend_times(words) == words
+    assert repair_timings(words) == words
 
 
 @given(wild_words)
 def test_any_times_go_forward_without_overlap(words: list[Word]) -> None:
-    mended = mend_times(words)
-    assert [word.text for word in mended] == [word.text for word in words]
-    assert all(0 <= word.start <= word.end for word in mended)
-    assert all(before.end <= after.start for before, after in pairwise(mended))
+    repaired = repair_timings(words)
+    assert [word.text for word in repaired] == [word.text for word in words]
+    assert all(0 <= word.start <= word.end for word in repaired)
+    assert all(before.end <= after.start for before, after in pairwise(repaired))
 
 
 def test_one_wild_time_does_not_move_the_words_after_it() -> None:
     words = at(["a", "b", "c", "d"], [0.0, 999.0, 2.0, 3.0], [1.0, 999.5, 3.0, 4.0])
-    mended = mend_times(words)
-    assert [mended[0], *mended[2:]] == [words[0], *words[2:]]
-    assert 1.0 <= mended[1].start <= mended[1].end <= 2.0
+    repaired = repair_timings(words)
+    assert [repaired[0], *repaired[2:]] == [words[0], *words[2:]]
+    assert 1.0 <= repaired[1].start <= repaired[1].end <= 2.0
 
 
 def test_a_word_that_goes_backward_is_placed_between_its_neighbours() -> None:
     words = at(["a", "b", "c", "d"], [4.0, 5.0, 2.0, 6.0], [4.5, 5.5, 2.5, 7.0])
-    mended = mend_times(words)
-    assert [*mended[:2], mended[3]] == [*words[:2], words[3]]
-    assert 5.5 <= mended[2].start < mended[2].end <= 6.0
+    repaired = repair_timings(words)
+    assert [*repaired[:2], repaired[3]] == [*words[:2], words[3]]
+    assert 5.5 <= repaired[2].start < repaired[2].end <= 6.0
 
 
 def test_an_overlap_is_cut_where_the_next_word_starts() -> None:

@@ -6,14 +6,8 @@ import pytest
 
 from transcription_dagster.errors import InvalidVocabulary
 from transcription_dagster.model import Term
-from transcription_dagster.vocabulary.corrections import (
-    glossary,
-    initial_prompt,
-    merged,
-    parse_terms,
-    problems,
-    read_vocabulary,
-)
+from transcription_dagster.vocabulary.corrections import glossary, initial_prompt, merged, problems
+from transcription_dagster.vocabulary.files import parse_terms, read_vocabulary
 
 YAML = """\
 - Kubernetes
