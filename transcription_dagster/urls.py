@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from urllib.parse import urlsplit, urlunsplit
 
@@ -39,3 +40,10 @@ def shown_url(url: str) -> str:
 def without_secrets(text: str) -> str:
     """Return a sentence with every URL in it as `shown_url` shows it."""
     return _IN_TEXT.sub(lambda found: shown_url(found[0]), text)
+
+
+class CleanFormatter(logging.Formatter):
+    """Formats log records, tracebacks included, with every URL as `shown_url` shows it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))

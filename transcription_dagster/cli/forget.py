@@ -14,7 +14,7 @@ from transcription_dagster.database.run_traces import remove_run_traces
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore
 
-#: Longer than the interrupt of a canceled run may take.
+#: Seconds that a canceled run may take to end by itself: longer than the interrupt of a step.
 _PATIENCE_SECONDS = 45.0
 
 
@@ -24,9 +24,9 @@ _PATIENCE_SECONDS = 45.0
 def forget(uuid: str, yes: bool) -> None:
     """Remove all that is kept of a recording: what is published, its files, its runs, and what search knows.
 
-    Its runs in flight are canceled. What remains is that it was forgotten, and what was paid for it.
+    Its runs in flight are ended. What remains is that it was forgotten, and what was paid for it.
 
-    Its source stays where it is, and no sensor takes it in again; a worklist or `import` that names it does. Exit code
+    Its source stays where it is, and no sensor registers it again; a worklist or `import` that names it does. Exit code
     1 if nothing was kept.
     """
     if not yes:
@@ -37,15 +37,13 @@ def forget(uuid: str, yes: bool) -> None:
         from transcription_dagster.defs.partition_events import remove_partition
 
         store = ObjectStore(settings.store_url)
-        # From here on nothing is written of it, so that what its runs were doing comes to nothing.
+        # From here on nothing is written about it: its runs end without results.
         known = recordings.forget(engine, uuid)
-        lingering = end_runs(instance, uuid, _PATIENCE_SECONDS)
+        end_runs(instance, engine, uuid, patience=_PATIENCE_SECONDS, fence_seconds=settings.stale_seconds)
         files = store.forget(uuid)
         runs = remove_run_traces(engine, uuid)
-        # Last, so that a recording that is still there is one that can be seen and forgotten.
+        # Last, so that the partition of a recording that is only partly removed can still be seen and forgotten.
         partition = remove_partition(instance, uuid)
-    for run in lingering:
-        click.echo(f"The run {run} did not end in {_PATIENCE_SECONDS:g} s; call forget again when it has.", err=True)
     if not known and not files and not runs and not partition:
         click.echo(f"Nothing is kept of {uuid}.", err=True)
         sys.exit(1)

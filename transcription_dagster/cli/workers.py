@@ -15,6 +15,7 @@ from transcription_dagster.settings import Settings, hand_down, load_settings
 from transcription_dagster.shared_settings import worker_settings
 from transcription_dagster.stack.files import write_files
 from transcription_dagster.stack.programs import STACK_VARIABLE, StackFiles
+from transcription_dagster.urls import CleanFormatter
 from transcription_dagster.workers.main_thread import block_stop_signals
 
 _DEVICE = re.compile(r"\d{1,3}|cpu:\d{1,3}")
@@ -81,9 +82,9 @@ def _dagster_files(settings: Settings) -> StackFiles:
 
 
 def _log(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(CleanFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     # Their info lines tell of every job and every look at the queue.
     for chatty in ("procrastinate", "psycopg", "httpx", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

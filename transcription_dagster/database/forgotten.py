@@ -1,13 +1,15 @@
-"""Recordings that were retracted: nobody writes of one again until somebody registers it anew."""
+"""Recordings that were retracted. Nothing is written about one until it is registered again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, select, text
 
 from transcription_dagster.database.connection import transaction
-from transcription_dagster.database.tables import ForgottenRow
+from transcription_dagster.database.tables import SCHEMA, ForgottenRow
 from transcription_dagster.errors import RecordingForgotten
 from transcription_dagster.model import recording_id
 
@@ -28,23 +30,37 @@ def check_not_forgotten(engine: Engine, uuid: str) -> None:
 def refuse_forgotten(connection: Connection, uuid: str) -> None:
     """Raise `RecordingForgotten` if the recording was retracted; else keep it from being so until the transaction ends.
 
-    Every writer of rows that hold a recording's text calls this in the transaction that writes them.
+    Every writer of rows that hold a recording's text calls this, or `refuse_forgotten_by_driver`, in the transaction
+    that writes them.
     """
     if is_forgotten(connection, uuid):
-        raise RecordingForgotten(f"recording {uuid} was forgotten: nothing is written of it")
+        raise _error(uuid)
+
+
+def refuse_forgotten_by_driver(connection: psycopg.Connection[Any], uuid: str) -> None:
+    """Do what `refuse_forgotten` does over a connection of psycopg that is in a transaction."""
+    key = recording_id(uuid)
+    connection.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", (key,))
+    found = connection.execute(f"SELECT 1 FROM {SCHEMA}.forgotten_recordings WHERE uuid = %s", (key,))  # noqa: S608  constant
+    if found.fetchone() is not None:
+        raise _error(uuid)
 
 
 def is_forgotten(connection: Connection, uuid: str) -> bool:
-    """Whether the recording was retracted; if not, it is not before the transaction ends."""
+    """Whether the recording was retracted; if not, it stays so until the transaction ends."""
     _lock(connection, uuid, "pg_advisory_xact_lock_shared")
     statement = select(ForgottenRow.uuid).where(ForgottenRow.uuid == recording_id(uuid))
     return connection.execute(statement).first() is not None
 
 
 def lock_for_forgetting(connection: Connection, uuid: str) -> None:
-    """Wait until nobody is writing of the recording; whoever begins now waits for the end of the transaction."""
+    """Wait for the transactions that write about the recording; later ones wait until this transaction ends."""
     _lock(connection, uuid, "pg_advisory_xact_lock")
 
 
 def _lock(connection: Connection, uuid: str, function: str) -> None:
     connection.execute(text(f"SELECT {function}(hashtextextended(:uuid, 0))"), {"uuid": recording_id(uuid)})
+
+
+def _error(uuid: str) -> RecordingForgotten:
+    return RecordingForgotten(f"recording {uuid} was forgotten: nothing is written of it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,9 @@ from transcription_dagster.database.tables import ClaudeAnswerRow, ForgottenRow,
 from transcription_dagster.database.vocabulary import term_from_json
 from transcription_dagster.model import Term, recording_id
 from transcription_dagster.urls import shown_url, without_secrets
+
+#: URLs with something in them that `shown_url` may leave out, as Postgres' regular expressions write it.
+_SUSPECT = r"://[^\s]*[@?#]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,27 @@ def forget(engine: Engine, uuid: str) -> bool:
         result = connection.execute(delete(RecordingRow).where(RecordingRow.uuid == key))
         connection.execute(insert(ForgottenRow).values(uuid=key).on_conflict_do_nothing())
     return result.rowcount > 0
+
+
+def clean_sources(engine: Engine, keep: Callable[[str, str], object]) -> None:
+    """Cut each source and each failure's reason down to what `shown_url` shows of their URLs.
+
+    `keep` is given the recording and the whole URL before the row is changed, so that nothing is lost if it raises.
+    """
+    columns = RecordingRow.__table__.c
+    suspect = or_(columns.source.regexp_match(_SUSPECT), columns.error.regexp_match(_SUSPECT))
+    statement = select(columns.uuid, columns.source, columns.error).where(suspect)
+    with transaction(engine) as connection:
+        rows = connection.execute(statement).all()
+    for uuid, source, error in rows:
+        values = {"source": shown_url(source), "error": error and without_secrets(error)}
+        if values == {"source": source, "error": error}:
+            continue
+        if values["source"] != source:
+            keep(uuid, source)
+        changed = update(RecordingRow).where(columns.uuid == uuid, columns.source == source).values(values)
+        with transaction(engine) as connection:
+            connection.execute(changed)
 
 
 def record_failure(engine: Engine, uuid: str, error: str) -> None:

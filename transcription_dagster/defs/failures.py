@@ -35,8 +35,15 @@ def reported_failures() -> Iterator[None]:
 
 
 def _clean(error: BaseException) -> None:
-    """Take the secrets out of the URLs that an error and its causes quote: Dagster keeps all of their messages."""
-    cause: BaseException | None = error
-    while cause is not None:
+    """Remove the secrets from the URLs that an error and its causes quote: Dagster keeps all of their messages."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        cause = left.pop()
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
         cause.args = tuple(without_secrets(arg) if isinstance(arg, str) else arg for arg in cause.args)
-        cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, OSError) and isinstance(cause.filename, str):
+            cause.filename = without_secrets(cause.filename)
+        left += [cause.__cause__, cause.__context__]

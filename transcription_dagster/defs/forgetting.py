@@ -1,4 +1,4 @@
-"""Forgetting as Dagster sees it: runs are ended, and no step writes of a recording that was forgotten."""
+"""Forgetting as Dagster sees it: runs are ended, and no step writes about a recording that was forgotten."""
 
 from __future__ import annotations
 
@@ -11,23 +11,17 @@ import dagster as dg
 from transcription_dagster.dagster_api.values import PARTITION_TAG
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.forgotten import check_not_forgotten
+from transcription_dagster.database.run_traces import runs_with_jobs, take_jobs_away
 from transcription_dagster.errors import RecordingForgotten
+from transcription_dagster.pool.names import run_job_key
 from transcription_dagster.store.object_store import ObjectStore
 
-_NOT_ENDED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.MANAGED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 _POLL_SECONDS = 0.5
 
 
 @contextmanager
 def writing(engine: Engine, store: ObjectStore, recording: str, key: str) -> Iterator[None]:
-    """Let the block write an object of a recording, and take it back if the recording was forgotten meanwhile.
+    """Let the block write an object of a recording, and remove it if the recording was forgotten meanwhile.
 
     Raises `RecordingForgotten`, before or after the block.
     """
@@ -40,18 +34,36 @@ def writing(engine: Engine, store: ObjectStore, recording: str, key: str) -> Ite
         raise
 
 
-def end_runs(instance: dg.DagsterInstance, recording: str, patience: float) -> Sequence[str]:
-    """Cancel the recording's runs and wait until they have ended; return the ids of those that have not in time."""
-    for run in _in_flight(instance, recording):
-        instance.run_coordinator.cancel_run(run.run_id)
+def end_runs(
+    instance: dg.DagsterInstance, engine: Engine, recording: str, *, patience: float, fence_seconds: float
+) -> None:
+    """Cancel the recording's runs and return when none can write an event any more.
+
+    A run that has not ended after `patience` seconds, because its worker hangs or is dead, loses its job. Its worker
+    then refuses every event of the run as soon as it no longer trusts its last look at the queue, which takes less
+    than `fence_seconds`.
+    """
+    for run in _runs(instance, recording):
+        if not run.is_finished:
+            instance.run_coordinator.cancel_run(run.run_id)
     deadline = time.monotonic() + patience
-    while (left := _in_flight(instance, recording)) and time.monotonic() < deadline:
+    while left := _at_work(instance, engine, recording):
+        if time.monotonic() > deadline:
+            take_jobs_away(engine, [run_job_key(run.run_id) for run in left])
+            time.sleep(fence_seconds)
+            for run in left:
+                if not run.is_finished:
+                    instance.report_run_canceled(run)
+            return
         time.sleep(_POLL_SECONDS)
-    for run in left:
-        # Whatever still works on it can write nothing any more, and finds its run canceled.
-        instance.report_run_canceled(run)
-    return [run.run_id for run in left]
 
 
-def _in_flight(instance: dg.DagsterInstance, recording: str) -> Sequence[dg.DagsterRun]:
-    return instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: recording}, statuses=_NOT_ENDED))
+def _at_work(instance: dg.DagsterInstance, engine: Engine, recording: str) -> Sequence[dg.DagsterRun]:
+    """The runs that have not ended, or that a worker still has in its hands, whatever Dagster says of them."""
+    runs = _runs(instance, recording)
+    held = runs_with_jobs(engine, [run_job_key(run.run_id) for run in runs])
+    return [run for run in runs if not run.is_finished or run_job_key(run.run_id) in held]
+
+
+def _runs(instance: dg.DagsterInstance, recording: str) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: recording}))

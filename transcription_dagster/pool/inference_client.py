@@ -14,6 +14,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from psycopg.types.json import Jsonb
 
 from transcription_dagster import errors
+from transcription_dagster.database.forgotten import refuse_forgotten_by_driver
 from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError, TransientError
 from transcription_dagster.pool import inference_requests
 from transcription_dagster.pool.names import INFERENCE_CHANNEL, inference_job_key
@@ -67,7 +68,10 @@ class InferenceClient:
 
     @patiently
     def ask(self, request: InferenceRequest) -> None:
-        """Queue `request`, unless the same request is queued, running or done."""
+        """Queue `request`, unless the same request is queued, running or done.
+
+        Raises `RecordingForgotten` if the recording was retracted.
+        """
         with database_errors(), open_connection(self._url) as connection:
             parameters = {
                 "key": request.key,
@@ -77,7 +81,9 @@ class InferenceClient:
                 "queue": request.queue,
                 "request": Jsonb(dict(request.request)),
             }
-            connection.execute(inference_requests.ASK, parameters)
+            with connection.transaction():
+                refuse_forgotten_by_driver(connection, request.recording)
+                connection.execute(inference_requests.ASK, parameters)
             row = connection.execute(inference_requests.FIND, {"key": request.key}).fetchone()
             if row and row["state"] in ("queued", "doing"):
                 self._queue_job(connection, request)

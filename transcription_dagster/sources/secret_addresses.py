@@ -6,6 +6,11 @@ machine that fetches finds it, beside the results of its recording, and goes whe
 
 from __future__ import annotations
 
+from functools import partial
+
+from sqlalchemy import Engine
+
+from transcription_dagster.database.recordings import clean_sources
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.urls import shown_url
@@ -19,6 +24,11 @@ def keep_whole_url(store: ObjectStore, recording: str, source: str) -> str:
     if shown != source:
         store.put_bytes(object_key(recording, _FILE), source.encode())
     return shown
+
+
+def move_secrets(engine: Engine, store: ObjectStore) -> None:
+    """Move what is secret in the sources of registered recordings, as earlier versions wrote them, to the store."""
+    clean_sources(engine, partial(keep_whole_url, store))
 
 
 def whole_url(store: ObjectStore, recording: str, source: str) -> str:

@@ -13,11 +13,13 @@ import sys
 import psycopg
 from dagster import DagsterInstance
 
-from transcription_dagster.database.connection import upgrade
+from transcription_dagster.database.connection import open_database, upgrade
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.pool.queue import database_errors
 from transcription_dagster.pool.run_queue import index_run_queue
 from transcription_dagster.settings import load_settings
+from transcription_dagster.sources.secret_addresses import move_secrets
+from transcription_dagster.store.object_store import ObjectStore
 
 #: Any number that nobody else locks: two machines may bring the same database up to date at once.
 _LOCK = 0x7472_616E_7363_7267
@@ -28,6 +30,11 @@ def upgrade_tables(url: str) -> None:
     with database_errors(), psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         upgrade(url)
+        engine = open_database(url)
+        try:
+            move_secrets(engine, ObjectStore(load_settings().store_url))
+        finally:
+            engine.dispose()
         with DagsterInstance.get() as instance:
             instance.upgrade()
         index_run_queue(url)

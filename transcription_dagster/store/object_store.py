@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from transcription_dagster.urls import shown_url
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:\.[A-Za-z0-9][A-Za-z0-9_-]{0,31}){0,4}\Z")
 _PART_BYTES = 8 * 1024 * 1024
+#: Ending of the names of files that hold a secret: they are never listed, and on a disk only their owner reads them.
+_PRIVATE = ".secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,13 @@ class ObjectStore:
     def put_bytes(self, key: str, data: bytes) -> None:
         """Write a small object."""
         with self._errors("write", key):
-            obstore.put(self._store, _checked(key), data)
+            path = self.local_path(key)
+            if path is not None and key.endswith(_PRIVATE):
+                with replacing(path) as file:
+                    os.fchmod(file.fileno(), 0o600)
+                    file.write(data)
+            else:
+                obstore.put(self._store, _checked(key), data)
 
     def put_file(self, key: str, path: Path) -> None:
         """Write an object from a file, a part at a time, so that its size does not matter."""
@@ -111,16 +120,18 @@ class ObjectStore:
             return
 
     def list(self, recording: str = "") -> Iterator[StoredObject]:
-        """Describe the objects of one recording, or of all, in no promised order; foreign objects are left out."""
+        """Describe the objects of one recording, or of all, in no promised order.
+
+        Files that hold a secret and objects that are not the program's are left out.
+        """
         prefix = recording_id(recording) if recording else None
         with self._errors("list", recording or "all recordings"):
             for batch in obstore.list(self._store, prefix=prefix):
-                yield from (_described(meta) for meta in batch if _is_key(meta["path"]))
+                yield from (_described(meta) for meta in batch if _is_listed(meta["path"]))
 
     def forget(self, recording: str) -> int:
         """Remove everything below a recording, also what a killed write left; return how many objects there were."""
         prefix = recording_id(recording)
-        keys = [stored.key for stored in self.list(recording)]
         with self._errors("remove", recording):
             paths = [meta["path"] for batch in obstore.list(self._store, prefix=prefix) for meta in batch]
             if paths:
@@ -128,7 +139,7 @@ class ObjectStore:
             if self._folder and (folder := self._folder / prefix).is_dir():
                 # obstore writes to `name#1` first, and lists no such file.
                 shutil.rmtree(folder)
-        return len(keys)
+        return len(paths)
 
     @cached_property
     def _store(self) -> Any:
@@ -150,9 +161,9 @@ def _checked(key: str) -> str:
     return object_key(recording, file)
 
 
-def _is_key(key: str) -> bool:
+def _is_listed(key: str) -> bool:
     try:
-        return bool(_checked(key))
+        return not _checked(key).endswith(_PRIVATE)
     except PermanentError:
         return False
 

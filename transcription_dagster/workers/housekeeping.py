@@ -15,6 +15,7 @@ from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.run_history import remove_old_history
 from transcription_dagster.pool import inference_requests
 from transcription_dagster.pool.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK
+from transcription_dagster.refinement.retention import remove_old_answers
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.pool_worker import PoolWorker
 
@@ -34,6 +35,7 @@ def register_housekeeping(pool: PoolWorker, settings: Settings, url: str) -> Non
 
     async def queues(_context: procrastinate.JobContext, timestamp: int) -> None:
         await prune_queues(pool.app)
+        await asyncio.to_thread(_prune_answers, url)
 
     async def history(_context: procrastinate.JobContext, timestamp: int) -> None:
         days = settings.run_history_days
@@ -54,6 +56,14 @@ def _every(pool: PoolWorker, cron: str, name: str, function: Callable[..., Await
     task = pool.task(name, function)
     # The locks allow one waiting and one running job.
     pool.app.periodic(cron=cron, queue=HOUSEKEEPING_QUEUE, lock=name, queueing_lock=name)(task)
+
+
+def _prune_answers(url: str) -> None:
+    engine = open_database(url)
+    try:
+        remove_old_answers(engine)
+    finally:
+        engine.dispose()
 
 
 def _prune_history(url: str, days: float, should_stop: Callable[[], bool]) -> None:

@@ -34,10 +34,12 @@ from transcription_dagster.pool.names import GPU_QUEUE, TRANSCRIBE_TASK
 from transcription_dagster.pool.queue import open_connection, worker_app
 from transcription_dagster.pool.worker_registry import requeue_job
 
+RECORDING = "7f0c2b52-9d3b-4f0e-8a53-3b6f0a3f4f11"
+
 
 def a_request(key: str = "one", run_id: str = "run-1") -> InferenceRequest:
     return InferenceRequest(
-        key=key, task=TRANSCRIBE_TASK, recording="a-recording", run_id=run_id, queue=GPU_QUEUE, request={"of": key}
+        key=key, task=TRANSCRIBE_TASK, recording=RECORDING, run_id=run_id, queue=GPU_QUEUE, request={"of": key}
     )
 
 

@@ -17,6 +17,8 @@ from transcription_dagster.pool.names import RUNS_QUEUE, run_job_key
 from transcription_dagster.pool.queue import open_connection, worker_app
 from transcription_dagster.pool.run_launcher import WorkerPoolRunLauncher
 
+RECORDING = "7f0c2b52-9d3b-4f0e-8a53-3b6f0a3f4f11"
+
 
 @dg.op
 def nothing() -> None: ...
@@ -159,7 +161,7 @@ def test_a_run_at_work_is_being_canceled_until_its_worker_says_that_it_ended(
 def test_canceling_a_run_withdraws_what_it_asked_of_the_executors(instance: DagsterInstance, database: str) -> None:
     run = a_run(instance)
     launch(instance, run)
-    InferenceClient(database).ask(InferenceRequest("a-key", "transcribe", "a-recording", run.run_id, "gpu", {}))
+    InferenceClient(database).ask(InferenceRequest("a-key", "transcribe", RECORDING, run.run_id, "gpu", {}))
     launcher(instance).terminate(run.run_id)
     with psycopg.connect(database) as connection:
         assert connection.execute(
@@ -187,7 +189,7 @@ def test_canceling_one_of_two_runs_that_started_over_leaves_the_other_what_it_wa
     for run in (one, other):
         launch(instance, run)
     key = f"of {root.run_id}"
-    InferenceClient(database).ask(InferenceRequest(key, "transcribe", "a-recording", root.run_id, "gpu", {}))
+    InferenceClient(database).ask(InferenceRequest(key, "transcribe", RECORDING, root.run_id, "gpu", {}))
     launcher(instance).terminate(one.run_id)
     assert request_state(database, key) == "queued"
     launcher(instance).terminate(other.run_id)

@@ -1,0 +1,31 @@
+"""How long what Claude answered is kept."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Engine, delete, exists, func
+
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.tables import ClaudeAnswerRow, ClaudeBatchRow, RefinementRequestRow
+
+#: Days after an answer came for which the same question costs nothing; after that only what was paid stays on record.
+ANSWER_DAYS: Final = 30
+
+_answer = ClaudeAnswerRow.__table__.c
+_request = RefinementRequestRow.__table__.c
+_batch = ClaudeBatchRow.__table__.c
+
+
+def remove_old_answers(engine: Engine, days: float = ANSWER_DAYS) -> None:
+    """Remove answers, answered requests and collected batches that are older than `days`.
+
+    What waits or is under way stays, and so does a batch that a request still refers to.
+    """
+    oldest = func.now() - timedelta(days=days)
+    with transaction(engine) as connection:
+        connection.execute(delete(ClaudeAnswerRow).where(_answer.answered_at < oldest))
+        connection.execute(delete(RefinementRequestRow).where(_request.answered_at < oldest))
+        unused = ~exists().where(_request.batch == _batch.id)
+        connection.execute(delete(ClaudeBatchRow).where(_batch.collected_at < oldest, unused))

@@ -1,0 +1,136 @@
+"""What `forget` removes of the runs of a recording, and how it ends those in flight."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import Result
+from sqlalchemy import Engine
+
+from transcription_dagster.cli import forget as command
+from transcription_dagster.cli.instance import open_instance
+from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.errors import RecordingForgotten, WorkTaken
+from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
+from transcription_dagster.pool.leases import Holding, Lease, awake_clock
+from transcription_dagster.pool.names import EXECUTE_RUN_TASK, GPU_QUEUE, RUNS_QUEUE, TRANSCRIBE_TASK, run_job_key
+from transcription_dagster.pool.queue import jobs, open_connection, worker_app
+from transcription_dagster.settings import load_settings
+from transcription_dagster.workers.run_fence import RunFence
+from transcription_dagster_tests import traces
+
+Command = Callable[..., Result]
+A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+SENTENCE = "quokkas yodel gently"
+PARTITIONS = dg.DynamicPartitionsDefinition(name="recordings")
+
+
+class Said(dg.Config):
+    text: str = ""
+
+
+@dg.asset(partitions_def=PARTITIONS, check_specs=[dg.AssetCheckSpec("faithful", asset="spoken")])
+def spoken(context: dg.AssetExecutionContext, config: Said) -> dg.MaterializeResult:
+    context.log.info(config.text)
+    check = dg.AssetCheckResult(passed=True, metadata={"of": config.text})
+    return dg.MaterializeResult(metadata={"preview": config.text}, check_results=[check])
+
+
+def say(instance: dg.DagsterInstance, recording: str, text: str) -> str:
+    """A run of the recording that says the text in its log, its metadata, its check and its configuration."""
+    instance.add_dynamic_partitions("recordings", [recording])
+    config = {"ops": {"spoken": {"config": {"text": text}}}}
+    return dg.materialize([spoken], instance=instance, partition_key=recording, run_config=config).run_id
+
+
+def ask(recording: str, text: str) -> None:
+    InferenceClient(load_settings().require_database_url()).ask(
+        InferenceRequest(text, TRANSCRIBE_TASK, recording, "a run", GPU_QUEUE, {"prompt": text})
+    )
+
+
+@pytest.fixture
+def registered(engine: Engine) -> None:
+    register(engine, [Recording(uuid, f"/data/{uuid}.wav") for uuid in (A, B)])
+
+
+def test_the_runs_of_a_recording_go_with_all_that_they_said(
+    on_database: Command, registered: None, database_url: str, tmp_path: Path
+) -> None:
+    with open_instance(load_settings()) as instance:
+        kept = say(instance, B, "wombats hum")
+        # The last to be made, so that Dagster keeps its event beside the asset's key too.
+        runs = [say(instance, A, SENTENCE) for _ in range(2)]
+        ask(A, SENTENCE)
+        ask(B, "wombats hum")
+        check = dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("spoken"),
+            check_name="faithful",
+            passed=True,
+            metadata={"of": dg.MetadataValue.text(f"{A}: {SENTENCE}")},
+        )
+        instance.report_runless_asset_event(check)
+        assert len(traces.in_database(database_url, SENTENCE)) >= 5
+        result = on_database("forget", "-y", A)
+        assert (result.exit_code, result.stdout) == (0, f"Removed {A}: its rows, 0 files, 2 runs and its partition.\n")
+        assert traces.in_database(database_url, SENTENCE, *runs) == []
+        assert [run.run_id for run in instance.get_runs()] == [kept]
+        latest = instance.get_latest_materialization_event(dg.AssetKey("spoken"))
+        assert latest is not None
+        assert latest.run_id == kept
+    with open_connection(database_url) as connection:
+        assert [row["key"] for row in connection.execute("SELECT key FROM transcription_speech")] == ["wombats hum"]
+        assert connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone() == {"count": 1}
+
+
+def test_no_executor_is_asked_about_a_recording_that_was_forgotten(
+    on_database: Command, registered: None, database_url: str
+) -> None:
+    on_database("forget", "-y", A)
+    with pytest.raises(RecordingForgotten):
+        ask(A, SENTENCE)
+    assert traces.in_database(database_url, SENTENCE) == []
+
+
+def test_a_run_that_does_not_end_loses_its_job_and_can_write_no_event(
+    on_database: Command, registered: None, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setenv("TRANSCRIPTION_HEARTBEAT_SECONDS", "0.2")
+    monkeypatch.setenv("TRANSCRIPTION_STALE_SECONDS", "1")
+    with open_instance(load_settings()) as instance:
+        instance.add_dynamic_partitions("recordings", [A])
+        job = dg.define_asset_job("say", [spoken], partitions_def=PARTITIONS)
+        definition = dg.Definitions([spoken], jobs=[job]).resolve_job_def("say")
+        run = instance.create_run_for_job(definition, status=dg.DagsterRunStatus.STARTED, tags={"dagster/partition": A})
+        fence = RunFence(database_url, trusted_seconds=0.3)
+        fence.guard(instance)
+        fence.watch(run.run_id, hung_worker(database_url, run.run_id))
+        instance.report_engine_event(SENTENCE, run)
+        result = on_database("forget", "-y", A)
+        assert result.exit_code == 0, result.output
+        with pytest.raises(WorkTaken):
+            instance.report_engine_event(SENTENCE, run)
+    assert traces.in_database(database_url, SENTENCE, run.run_id) == []
+
+
+def hung_worker(url: str, run_id: str) -> Holding:
+    """Have a worker take a job for the run, and look no more."""
+
+    async def take() -> Holding:
+        async with worker_app(url).open_async() as app:
+            worker = await app.job_manager.register_worker()
+            job = await app.job_manager.fetch_job([RUNS_QUEUE], worker)
+            assert job is not None
+            assert job.id is not None
+            return Holding(Lease(job.id, worker, job.attempts), awake_clock())
+
+    key = run_job_key(run_id)
+    with open_connection(url) as connection:
+        task = jobs.configure_task(
+            EXECUTE_RUN_TASK, allow_unknown=True, queue=RUNS_QUEUE, lock=key, queueing_lock=key, connection=connection
+        )
+        task.defer(run_id=run_id)
+    return asyncio.run(take())

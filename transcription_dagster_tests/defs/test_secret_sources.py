@@ -1,0 +1,211 @@
+"""Sources whose URLs hold a signature or a password: they are fetched, and no row, event, log or result shows it."""
+
+import json
+import logging
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.instance import DagsterInstance
+from sqlalchemy import Engine
+
+from transcription_dagster.cli.batch.input import Batch, left_to_do, register_recordings
+from transcription_dagster.cli.import_transcript import take_in
+from transcription_dagster.cli.instance import open_instance
+from transcription_dagster.cli.workers import _log
+from transcription_dagster.defs.all_assets import all_assets
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.io_manager import StoreIOManager
+from transcription_dagster.defs.resources import CatalogueResource, StoreResource, WhisperResource
+from transcription_dagster.errors import SourceRefused
+from transcription_dagster.model import Transcript, Word
+from transcription_dagster.settings import load_settings
+from transcription_dagster.sources.worklists import load
+from transcription_dagster.store.object_store import ObjectStore
+from transcription_dagster_tests import traces
+from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server
+from transcription_dagster_tests.sources.web_server import Reply, Request, web_server
+from transcription_dagster_tests.system import DEMO_RECORDINGS
+
+RECORDING = "00000000-0000-0000-0000-000000000001"
+SIGNATURE, PASSWORD = "s1gnature-5e2b90", "passw0rd-77c1fa"
+AUDIO = DEMO_RECORDINGS[0].read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def impatient(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_IB_ALLOW_PRIVATE", "true")
+    monkeypatch.setenv("TRANSCRIPTION_SOURCE_STALL_SECONDS", "0.3")
+    monkeypatch.setenv("TRANSCRIPTION_SOURCE_TIME_LIMIT_SECONDS", "1")
+    monkeypatch.setenv("TRANSCRIPTION_EMBEDDER", "none")
+    monkeypatch.setenv("TRANSCRIPTION_LOG_LEVEL", "debug")
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What a worker would have logged so far."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    _log(load_settings())
+    said: list[str] = []
+
+    def read() -> str:
+        said.append("".join(capfd.readouterr()))
+        return "".join(said)
+
+    yield read
+    root.handlers[:], root.level = handlers, level
+
+
+def register(engine: Engine, source: str, folder: Path) -> None:
+    """Register the recording as `batch` does with a worklist."""
+    path = folder / "worklist.json"
+    path.write_text(json.dumps([{"uuid": RECORDING, "source": source}]))
+    worklist = load(path)
+    register_recordings(engine, ObjectStore(load_settings().store_url), Batch(worklist, left_to_do(worklist)), None)
+    path.unlink()
+
+
+def run(instance: DagsterInstance, *assets: str) -> dg.ExecuteInProcessResult:
+    instance.add_dynamic_partitions("recordings", [RECORDING])
+    resources = {
+        "io_manager": StoreIOManager(),
+        "catalogue": CatalogueResource(),
+        "store": StoreResource(),
+        "whisper": WhisperResource(),
+    }
+    return dg.materialize(
+        [*all_assets(load_settings())],
+        selection=list(assets),
+        partition_key=RECORDING,
+        instance=instance,
+        raise_on_error=False,
+        resources=resources,
+        run_config={"execution": {"config": {"retries": {"disabled": {}}}}},
+    )
+
+
+def shown(database_url: str, home: Path, log: Callable[[], str]) -> list[str]:
+    """Where the signature or the password stands, other than in the private file."""
+    secrets = (SIGNATURE, PASSWORD)
+    found = traces.in_database(database_url, *secrets) + traces.in_files(home, *secrets)
+    private = home / "store" / RECORDING / "source.secret"
+    assert str(private) in found
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    found.remove(str(private))
+    said = log()
+    assert RECORDING in said
+    return found + [line for line in said.splitlines() if any(secret in line for secret in secrets)]
+
+
+def redirected(_request: Request) -> Reply:
+    return Reply(302, {"Location": f"https://user:{PASSWORD}@elsewhere.example.org/a.wav?sig={SIGNATURE}"})
+
+
+ANSWERS: dict[str, Callable[[Request], Reply]] = {
+    "403": lambda _request: Reply(403),
+    "404": lambda _request: Reply(404),
+    "500": lambda _request: Reply(500),
+    "429": lambda _request: Reply(429, {"Retry-After": "3600"}),
+    "a timeout": lambda _request: Reply(body=AUDIO[:1000], announced=len(AUDIO), stall=True),
+    "a broken connection": lambda _request: Reply(body=AUDIO[:1000], announced=len(AUDIO)),
+    "a web page": lambda request: Reply(headers={"Content-Type": "text/html"}, body=request.path.encode()),
+    "no audio": lambda request: Reply(body=request.path.encode() * 100),
+    "a redirect to another host": redirected,
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_no_trace_of_a_secret_is_left_by_a_failure(
+    answer: str,
+    engine: Engine,
+    database_url: str,
+    tmp_path: Path,
+    log: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with web_server(ANSWERS[answer]) as server, open_instance(load_settings()) as instance:
+        monkeypatch.setenv("TRANSCRIPTION_SOURCE_HOSTS", server.url)
+        register(engine, f"{server.url}/a.wav?X-Amz-Signature={SIGNATURE}&token={PASSWORD}#{SIGNATURE}", tmp_path)
+        assert not run(instance, "audio").success
+        assert server.requests[0].path == f"/a.wav?X-Amz-Signature={SIGNATURE}&token={PASSWORD}"
+    assert shown(database_url, tmp_path, log) == []
+
+
+def test_no_trace_of_a_password_is_left_by_a_refusal(
+    engine: Engine, database_url: str, tmp_path: Path, log: Callable[[], str]
+) -> None:
+    with open_instance(load_settings()) as instance:
+        register(engine, f"https://user:{PASSWORD}@media.example.org/a.wav?sig={SIGNATURE}", tmp_path)
+        assert not run(instance, "audio").success
+    assert shown(database_url, tmp_path, log) == []
+
+
+@pytest.fixture
+def aws() -> Iterator[AwsServer]:
+    with aws_server() as server, aws_environment(server):
+        yield server
+
+
+@pytest.mark.parametrize("key", ["a.wav", "missing.wav"])
+def test_a_presigned_object_is_fetched_and_published_without_its_signature(
+    key: str,
+    aws: AwsServer,
+    engine: Engine,
+    database_url: str,
+    tmp_path: Path,
+    log: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_SOURCE_HOSTS", aws.url)
+    monkeypatch.setenv("TRANSCRIPTION_SOURCE_STALL_SECONDS", "20")
+    monkeypatch.setenv("TRANSCRIPTION_SOURCE_TIME_LIMIT_SECONDS", "60")
+    aws.make_bucket("archive")
+    s3 = aws.client("s3")
+    s3.put_object(Bucket="archive", Key="a.wav", Body=AUDIO)
+    url = s3.generate_presigned_url("get_object", {"Bucket": "archive", "Key": key, "VersionId": SIGNATURE})
+    url = url.replace(f"versionId={SIGNATURE}", f"x={SIGNATURE}")
+    words = (Word("Ferry", 0.0, 0.5, 0.9),)
+    store = ObjectStore(load_settings().store_url)
+    with open_instance(load_settings()) as instance:
+        take_in(engine, store, Transcript(RECORDING, words, duration=1.0), None)
+        register(engine, url, tmp_path)
+        result = run(instance, "audio", "refined_txt", "insights", "publication")
+        assert result.success is (key == "a.wav")
+    assert shown(database_url, tmp_path, log) == []
+    if result.success:
+        manifest = json.loads(store.get_bytes(f"{RECORDING}/recording.json"))
+        assert manifest["source"] == url.partition("?")[0]
+        assert "source.secret" not in manifest["files"]
+
+
+def test_the_causes_of_an_error_lose_their_secrets_too(
+    engine: Engine, database_url: str, tmp_path: Path, log: Callable[[], str]
+) -> None:
+    url = f"https://user:{PASSWORD}@host/a?sig={SIGNATURE}"
+
+    @dg.op
+    def fails() -> None:
+        with reported_failures():
+            try:
+                try:
+                    raise FileNotFoundError(2, "no such file", url)
+                except OSError as error:
+                    # A cause that differs from what was being handled, and one that is its own.
+                    raise SourceRefused(f"{url} is refused") from RuntimeError(f"tried {url}").with_traceback(
+                        error.__traceback__
+                    )
+            except SourceRefused as refused:
+                raise refused from refused
+
+    @dg.job
+    def failing() -> None:
+        fails()
+
+    with open_instance(load_settings()) as instance:
+        register(engine, url, tmp_path)
+        assert not failing.execute_in_process(instance=instance, raise_on_error=False).success
+        logging.getLogger("anything").error("of %s: %s", RECORDING, url, exc_info=ValueError(url))
+    assert shown(database_url, tmp_path, log) == []
