@@ -15,9 +15,12 @@ from transcription_dagster.cli.batch.input import Batch, left_to_do, register_re
 from transcription_dagster.cli.import_transcript import take_in
 from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.cli.workers import _log
+from transcription_dagster.database.recordings import find
 from transcription_dagster.defs.all_assets import all_assets
+from transcription_dagster.defs.embedding import EmbedderResource
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.io_manager import StoreIOManager
+from transcription_dagster.defs.manifest import MANIFEST_FILE, make_manifest
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource, WhisperResource
 from transcription_dagster.errors import SourceRefused
 from transcription_dagster.model import Transcript, Word
@@ -31,6 +34,7 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS
 
 RECORDING = "00000000-0000-0000-0000-000000000001"
 SIGNATURE, PASSWORD = "s1gnature-5e2b90", "passw0rd-77c1fa"
+WORDS = (Word("Ferry", 0.0, 0.5, 0.9),)
 AUDIO = DEMO_RECORDINGS[0].read_bytes()
 
 
@@ -44,19 +48,21 @@ def impatient(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def log(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """What a worker would have logged so far."""
+def log(impatient: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file that a worker logs to, with the requests that httpx tells of."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    _log(load_settings())
-    said: list[str] = []
-
-    def read() -> str:
-        said.append("".join(capfd.readouterr()))
-        return "".join(said)
-
-    yield read
-    root.handlers[:], root.level = handlers, level
+    handlers, level = root.handlers, root.level
+    path = tmp_path / "worker.log"
+    with path.open("w") as file, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", file)
+        # pytest's own handlers would be closed.
+        root.handlers = []
+        _log(load_settings())
+        patch.undo()
+        logging.getLogger("httpx").setLevel(logging.DEBUG)
+        yield path
+        root.handlers = handlers
+        root.setLevel(level)
 
 
 def register(engine: Engine, source: str, folder: Path) -> None:
@@ -75,6 +81,7 @@ def run(instance: DagsterInstance, *assets: str) -> dg.ExecuteInProcessResult:
         "catalogue": CatalogueResource(),
         "store": StoreResource(),
         "whisper": WhisperResource(),
+        "embedder": EmbedderResource(),
     }
     return dg.materialize(
         [*all_assets(load_settings())],
@@ -87,17 +94,15 @@ def run(instance: DagsterInstance, *assets: str) -> dg.ExecuteInProcessResult:
     )
 
 
-def shown(database_url: str, home: Path, log: Callable[[], str]) -> list[str]:
+def shown(database_url: str, folder: Path) -> list[str]:
     """Where the signature or the password stands, other than in the private file."""
     secrets = (SIGNATURE, PASSWORD)
-    found = traces.in_database(database_url, *secrets) + traces.in_files(home, *secrets)
-    private = home / "store" / RECORDING / "source.secret"
+    found = traces.in_database(database_url, *secrets) + traces.in_files(folder, *secrets)
+    private = folder / "store" / RECORDING / "source.secret"
     assert str(private) in found
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     found.remove(str(private))
-    said = log()
-    assert RECORDING in said
-    return found + [line for line in said.splitlines() if any(secret in line for secret in secrets)]
+    return found
 
 
 def redirected(_request: Request) -> Reply:
@@ -123,7 +128,7 @@ def test_no_trace_of_a_secret_is_left_by_a_failure(
     engine: Engine,
     database_url: str,
     tmp_path: Path,
-    log: Callable[[], str],
+    log: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with web_server(ANSWERS[answer]) as server, open_instance(load_settings()) as instance:
@@ -131,16 +136,18 @@ def test_no_trace_of_a_secret_is_left_by_a_failure(
         register(engine, f"{server.url}/a.wav?X-Amz-Signature={SIGNATURE}&token={PASSWORD}#{SIGNATURE}", tmp_path)
         assert not run(instance, "audio").success
         assert server.requests[0].path == f"/a.wav?X-Amz-Signature={SIGNATURE}&token={PASSWORD}"
-    assert shown(database_url, tmp_path, log) == []
+    assert f"{server.url}/a.wav" in log.read_text()
+    assert shown(database_url, tmp_path) == []
 
 
 def test_no_trace_of_a_password_is_left_by_a_refusal(
-    engine: Engine, database_url: str, tmp_path: Path, log: Callable[[], str]
+    engine: Engine, database_url: str, tmp_path: Path, log: Path
 ) -> None:
     with open_instance(load_settings()) as instance:
-        register(engine, f"https://user:{PASSWORD}@media.example.org/a.wav?sig={SIGNATURE}", tmp_path)
+        source = f"https://user:{PASSWORD}@media.example.org/a.wav?sig={SIGNATURE}"
+        take_in(engine, ObjectStore(load_settings().store_url), Transcript(RECORDING, WORDS, duration=1.0), source)
         assert not run(instance, "audio").success
-    assert shown(database_url, tmp_path, log) == []
+    assert shown(database_url, tmp_path) == []
 
 
 @pytest.fixture
@@ -150,13 +157,13 @@ def aws() -> Iterator[AwsServer]:
 
 
 @pytest.mark.parametrize("key", ["a.wav", "missing.wav"])
-def test_a_presigned_object_is_fetched_and_published_without_its_signature(
+def test_a_presigned_object_is_fetched_and_described_without_its_signature(
     key: str,
     aws: AwsServer,
     engine: Engine,
     database_url: str,
     tmp_path: Path,
-    log: Callable[[], str],
+    log: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TRANSCRIPTION_SOURCE_HOSTS", aws.url)
@@ -167,22 +174,23 @@ def test_a_presigned_object_is_fetched_and_published_without_its_signature(
     s3.put_object(Bucket="archive", Key="a.wav", Body=AUDIO)
     url = s3.generate_presigned_url("get_object", {"Bucket": "archive", "Key": key, "VersionId": SIGNATURE})
     url = url.replace(f"versionId={SIGNATURE}", f"x={SIGNATURE}")
-    words = (Word("Ferry", 0.0, 0.5, 0.9),)
     store = ObjectStore(load_settings().store_url)
+    transcript = Transcript(RECORDING, WORDS, duration=1.0)
     with open_instance(load_settings()) as instance:
-        take_in(engine, store, Transcript(RECORDING, words, duration=1.0), None)
+        take_in(engine, store, transcript, None)
         register(engine, url, tmp_path)
-        result = run(instance, "audio", "refined_txt", "insights", "publication")
-        assert result.success is (key == "a.wav")
-    assert shown(database_url, tmp_path, log) == []
-    if result.success:
-        manifest = json.loads(store.get_bytes(f"{RECORDING}/recording.json"))
-        assert manifest["source"] == url.partition("?")[0]
-        assert "source.secret" not in manifest["files"]
+        result = run(instance, "audio", "refined_txt", "insights")
+    assert result.success is (key == "a.wav")
+    known = find(engine, RECORDING)
+    assert known is not None
+    manifest = make_manifest(store, RECORDING, known, transcript)
+    store.put_bytes(f"{RECORDING}/{MANIFEST_FILE}", manifest.document)
+    assert url.partition("?")[0] in manifest.document.decode()
+    assert shown(database_url, tmp_path) == []
 
 
 def test_the_causes_of_an_error_lose_their_secrets_too(
-    engine: Engine, database_url: str, tmp_path: Path, log: Callable[[], str]
+    engine: Engine, database_url: str, tmp_path: Path, log: Path
 ) -> None:
     url = f"https://user:{PASSWORD}@host/a?sig={SIGNATURE}"
 
@@ -205,7 +213,8 @@ def test_the_causes_of_an_error_lose_their_secrets_too(
         fails()
 
     with open_instance(load_settings()) as instance:
-        register(engine, url, tmp_path)
+        take_in(engine, ObjectStore(load_settings().store_url), Transcript(RECORDING, WORDS, duration=1.0), url)
         assert not failing.execute_in_process(instance=instance, raise_on_error=False).success
         logging.getLogger("anything").error("of %s: %s", RECORDING, url, exc_info=ValueError(url))
-    assert shown(database_url, tmp_path, log) == []
+    assert "ValueError" in log.read_text()
+    assert shown(database_url, tmp_path) == []
