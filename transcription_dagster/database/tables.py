@@ -191,7 +191,7 @@ class SpendingRow(Base):
 
 
 class ClaudeAnswerRow(Base):
-    """A reply that was paid for, by what was asked; kept until its recording is forgotten."""
+    """A reply that was paid for, by what was asked; kept for 30 days, or until its recording is forgotten."""
 
     __tablename__ = "claude_answers"
     __table_args__ = (Index("claude_answers_digest", "digest"),)

@@ -28,7 +28,7 @@ from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.worklists import load
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster_tests import traces
-from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server
+from transcription_dagster_tests.s3_server import AwsServer
 from transcription_dagster_tests.sources.web_server import Reply, Request, web_server
 from transcription_dagster_tests.system import DEMO_RECORDINGS
 
@@ -44,7 +44,7 @@ def impatient(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSCRIPTION_SOURCE_STALL_SECONDS", "0.3")
     monkeypatch.setenv("TRANSCRIPTION_SOURCE_TIME_LIMIT_SECONDS", "1")
     monkeypatch.setenv("TRANSCRIPTION_EMBEDDER", "none")
-    monkeypatch.setenv("TRANSCRIPTION_LOG_LEVEL", "debug")
+    monkeypatch.setenv("TRANSCRIPTION_LOG_LEVEL", "info")
 
 
 @pytest.fixture(autouse=True)
@@ -148,12 +148,6 @@ def test_no_trace_of_a_password_is_left_by_a_refusal(
         take_in(engine, ObjectStore(load_settings().store_url), Transcript(RECORDING, WORDS, duration=1.0), source)
         assert not run(instance, "audio").success
     assert shown(database_url, tmp_path) == []
-
-
-@pytest.fixture
-def aws() -> Iterator[AwsServer]:
-    with aws_server() as server, aws_environment(server):
-        yield server
 
 
 @pytest.mark.parametrize("key", ["a.wav", "missing.wav"])
