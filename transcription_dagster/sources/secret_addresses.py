@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sqlalchemy import Engine
-
+from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import clean_sources
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.store.object_store import ObjectStore, object_key
