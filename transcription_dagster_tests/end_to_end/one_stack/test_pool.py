@@ -92,7 +92,7 @@ def test_a_backfill_of_forty_recordings_loads_the_model_twice_and_starts_no_proc
     assert all(run.tags.get("transcription/gpu") == "any" for run in backfill.runs)
 
 
-def test_the_pool_says_exactly_what_the_model_itself_says(system: System, backfill: Backfill) -> None:
+def test_the_pool_says_what_the_model_itself_says_within_its_times(system: System, backfill: Backfill) -> None:
     references = {reference["file"]: reference for reference in REFERENCES}
     model = whisper.load_model(str(CHECKPOINT))
     torch.set_num_threads(1)
@@ -104,11 +104,13 @@ def test_the_pool_says_exactly_what_the_model_itself_says(system: System, backfi
             samples, temperature=0.0, language="en", condition_on_previous_text=False, word_timestamps=True, fp16=False
         )
         transcript = read_transcript(system.file(recording, "transcript.json").read_bytes())
-        assert [(word.text, word.start, word.end) for word in transcript.words] == [
-            (word["word"].strip(), round(word["start"], 2), round(word["end"], 2))
-            for segment in expected["segments"]
-            for word in segment["words"]
-        ]
+        whispers = [word for segment in expected["segments"] for word in segment["words"]]
+        assert [word.text for word in transcript.words] == [word["word"].strip() for word in whispers]
+        # Words are laid on the speech: within Whisper's own times, which are rounded.
+        assert all(
+            theirs["start"] - 0.006 <= ours.start <= ours.end <= theirs["end"] + 0.006
+            for ours, theirs in zip(transcript.words, whispers, strict=True)
+        )
         meant = references[path.name]["text"].split()
         said = system.file(recording, "transcript.txt").read_text().split()
         errors[path.suffix] = errors.get(path.suffix, 0) + Levenshtein.distance(said, meant)
