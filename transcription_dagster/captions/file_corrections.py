@@ -154,22 +154,41 @@ def _with_new_marks(cue: _CueText, marked: Sequence[Sequence[MarkedToken]]) -> l
 
 
 def _reword(cue: _CueText, word: ShownWord, new: Sequence[Token], newline: str) -> None:
-    """Write the new words into the first atom of the old one; markup inside the old word stays behind them."""
+    """Write the new words in the place of the old one; punctuation that stays keeps its side of the markup."""
     if [token.text for token in new] == [word.token.text]:
         return
     text = "".join(token.text if token.glued or not number else f" {token.text}" for number, token in enumerate(new))
-    word.atoms[0].shown, word.atoms[0].source = text, escaped(text, cue.kind).replace("\n", newline)
-    for atom in word.atoms[1:]:
+    head = _common_marks(word.atoms, text)
+    tail = _common_marks(word.atoms[head:][::-1], text[head:][::-1])
+    changed = word.atoms[head : len(word.atoms) - tail]
+    middle = text[head : len(text) - tail]
+    changed[0].shown, changed[0].source = middle, escaped(middle, cue.kind).replace("\n", newline)
+    for atom in changed[1:]:
         atom.shown = atom.source = ""
     if not new or text.startswith("\n"):
         _drop_space(cue.atoms, word.atoms[0])
 
 
+def _common_marks(atoms: Sequence[Atom], text: str) -> int:
+    """Return how many atoms from the first on are punctuation that the text begins with, and not all of either."""
+    count = 0
+    for atom, character in zip(atoms[:-1], text[:-1], strict=False):
+        if atom.shown != character or character.isalnum() or character.isspace():
+            break
+        count += 1
+    return count
+
+
 def _drop_space(atoms: Sequence[Atom], gone: Atom) -> None:
-    """Take away the space before a word that is gone or begins a line, or else the one after it, but no line's end."""
+    """Take away the space beside a word that is gone or begins a line, but no line's end.
+
+    The space on its own side of the markup goes first, and of two such the one before it.
+    """
     place = next(number for number, atom in enumerate(atoms) if atom is gone)
-    for side in (reversed(atoms[:place]), atoms[place + 1 :]):
-        beside = next((atom for atom in side if atom.shown), None)
+    sides = (atoms[:place][::-1], atoms[place + 1 :])
+    direct = [next((atom for atom in side if atom.source), None) for side in sides]
+    across = [next((atom for atom in side if atom.shown), None) for side in sides]
+    for beside in (*direct, *across):
         if beside is not None and beside.shown in (" ", "\t", "\u3000", "\xa0"):
             beside.shown = beside.source = ""
             return

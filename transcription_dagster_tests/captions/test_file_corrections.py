@@ -60,6 +60,12 @@ def corrected_srt(text: str, *texts: str) -> str:
         ),
         (["# Row you boat #", "Gently"], "# Row your boat #\n# Gently #", ["# Row your boat #", "# Gently #"]),
         (["It was -5 degreese.", "yes"], "It was -5 degrees. yes", ["It was -5 degrees.", "yes"]),
+        (
+            ["Welcome to <i>cooper netties</i>.", 'Say <b>"helo"</b>, please.'],
+            'Welcome to Kubernetes. Say "hello", please.',
+            ["Welcome to <i>Kubernetes</i>.", 'Say <b>"hello"</b>, please.'],
+        ),
+        (["<i>Hello</i> there big world"], "Hello there world", ["<i>Hello</i> there world"]),
         (["fish & chips <3 yess"], "fish & chips <3 yes", ["fish & chips <3 yes"]),
     ],
 )
