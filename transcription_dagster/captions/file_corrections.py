@@ -37,7 +37,12 @@ def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | 
     for token, place in zip(new, places, strict=True):
         said[place].append(token)
     widest = max([(limits or CaptionLimits()).max_line_characters, *(width for cue in cues for width in cue.widths())])
-    texts = [_corrected(cue, [said[owner] for owner in own], widest) for cue, own in zip(cues, owners, strict=True)]
+    # A line of rolling captions is shown by two cues, and the marks of one say nothing of the other.
+    marks = not any(_rolling_lines(cues))
+    texts = [
+        _corrected(cue, [said[owner] for owner in own], widest, add_marks=marks)
+        for cue, own in zip(cues, owners, strict=True)
+    ]
     return "".join(_assembled(captions, texts))
 
 
@@ -123,9 +128,9 @@ def _rolling_lines(cues: Sequence[_CueText]) -> list[bool]:
     return [False, *(rolls and repeat for repeat in repeats)][: len(cues)]
 
 
-def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: int) -> str | None:
+def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: int, *, add_marks: bool) -> str | None:
     """The source of a cue with its new words, or None if no word is left of those it had."""
-    said = _with_new_marks(cue, marked)
+    said = _with_new_marks(cue, marked) if add_marks else [[new.token for new in word] for word in marked]
     if all([token.text for token in new] == [word.token.text] for word, new in zip(cue.words, said, strict=True)):
         return cue.source
     if not any(said):
