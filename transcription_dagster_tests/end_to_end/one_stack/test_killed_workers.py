@@ -92,10 +92,10 @@ def test_materializing_again_transcribes_again(system: System) -> None:
 
 
 def test_nothing_is_left_over(system: System) -> None:
-    wait_until(lambda: not unfinished_jobs(system), 10, "no job is left on a queue")
+    wait_until(lambda: not unfinished_jobs(system), 60, "no job is left on a queue")
     assert {request["state"] for request in requests_of(system, all_recordings(system))} == {"done", "failed"}
     wait_until(lambda: len(system.pool().alive("gpu")) == EXECUTORS, 60, "both executors are back")
-    assert len(system.pool().alive("run")) == RUN_WORKERS
+    wait_until(lambda: len(system.pool().alive("run")) == RUN_WORKERS, 60, "all run workers are back")
 
 
 def runs_of(system: System, recording: str) -> list[str]:
