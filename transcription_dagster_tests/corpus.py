@@ -189,7 +189,7 @@ def text_file(folder: Path) -> Path:
 
 def web_page(folder: Path) -> Path:
     path = folder / "page.mp4"
-    path.write_text("<!doctype html><html><body>" + "<p>Heartbeat in to continue.</p>" * 500 + "</body></html>")
+    path.write_text("<!doctype html><html><body>" + "<p>Sign in to continue.</p>" * 500 + "</body></html>")
     return path
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 #: Demuxers that may look at a source. FFmpeg also knows playlists and image sequences, which name other files and
 #: URLs to open, and text, which it would render: none of them is on the list.
 _ACCEPTED = (
-    "aac ac3 act aiff amr amrnb amrwb ape asf au avi bit caf dsf dss dts dtshd eac3 flac flv gsm iff ilbc kux live_flv "
+    "aac ac3 act aiff amr ape asf au avi bit caf dsf dss dts dtshd eac3 flac flv gsm iff ilbc kux live_flv "
     "loas matroska webm mp3 mov mp4 m4a 3gp 3g2 mj2 mpc mpc8 mpeg mpegts mxf nistsphere nut ogg oma qcp rm sln sox tak "
     "truehd tta voc vqf w64 wav wsaud wv xwma"
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Final
 
 import psycopg
 import psycopg2
-from dagster_postgres.utils import DagsterPostgresException
 from procrastinate.exceptions import ConnectorException
 from psycopg2.errors import QueryCanceled, ReadOnlySqlTransaction
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
@@ -40,7 +40,11 @@ class OutageTooLong(DatabaseUnavailable):
 
 def driver_error(error: BaseException) -> BaseException | None:
     """Return the error that procrastinate or dagster-postgres wrapped; any other error itself."""
-    return error.__cause__ if isinstance(error, ConnectorException | DagsterPostgresException) else error
+    wrappers: tuple[type[BaseException], ...] = (ConnectorException,)
+    # Executors and commands do without Dagster; where it is not loaded, it has raised nothing.
+    if dagster_postgres := sys.modules.get("dagster_postgres.utils"):
+        wrappers = (*wrappers, dagster_postgres.DagsterPostgresException)
+    return error.__cause__ if isinstance(error, wrappers) else error
 
 
 def is_outage(error: BaseException) -> bool:

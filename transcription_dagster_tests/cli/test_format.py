@@ -82,7 +82,7 @@ def test_limits_can_be_set(document: Path) -> None:
 
 
 def test_a_transcript_of_amazon_is_read() -> None:
-    assert run("-", text=json.dumps(AMAZON)).stdout == "1\n00:00:08,490 --> 00:00:09,324\nSorry.\n"
+    assert run("-", text=json.dumps(AMAZON)).stdout == "1\n00:00:08,490 --> 00:00:08,880\nSorry.\n"
 
 
 def test_an_output_file_is_replaced_whole_or_not_at_all(document: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from transcription_dagster.cli.up import changes, up
+from transcription_dagster.cli.up import program_changes, up
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.orphan_processes import end_orphan_processes
 from transcription_dagster.stack.stack import RunningStack, running
@@ -31,7 +31,7 @@ WORKER = ProgramState("run-worker-1", "RUNNING", 10, "pid 10, uptime 0:00:09", P
 
 
 def _changes(now: ProgramState) -> list[str]:
-    return changes({WORKER.name: WORKER}, {now.name: now})
+    return program_changes({WORKER.name: WORKER}, {now.name: now})
 
 
 def test_a_stack_in_which_nothing_happens_is_not_talked_about():
@@ -46,12 +46,14 @@ def test_a_restart_is_told():
 def test_the_end_of_a_program_is_told_with_its_reason_and_its_log():
     ended = replace(WORKER, state="BACKOFF", pid=None, description="Exited too quickly")
     assert _changes(ended) == ["run-worker-1 ended (Exited too quickly); see /logs/run-worker-1.log"]
-    assert changes({ended.name: ended}, {ended.name: ended}) == []
+    assert program_changes({ended.name: ended}, {ended.name: ended}) == []
 
 
 def test_the_return_of_a_program_is_told():
     ended = replace(WORKER, state="BACKOFF", pid=None)
-    assert changes({ended.name: ended}, {WORKER.name: WORKER}) == ["run-worker-1 was started again, as process 10"]
+    assert program_changes({ended.name: ended}, {WORKER.name: WORKER}) == [
+        "run-worker-1 was started again, as process 10"
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["--run-workers", "0"], ["--port", "70000"], ["--cpu-executors", "many"], ["x"]])
