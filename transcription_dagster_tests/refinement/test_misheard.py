@@ -42,6 +42,8 @@ MISHEARD = (
     ("Harbour Trust", "harper trust", False),
     ("Radio Venture", "radio adventure", True),
 )
+#: A listed mishearing that is also an ordinary phrase is left to Claude, who sees what stands around it.
+ORDINARY = {"radio adventure"}
 VOCABULARY = [Term(term, (heard,) if listed else ()) for term, heard, listed in MISHEARD]
 SETTINGS = RefinementSettings("claude-test", window_words=120, overlap_words=30)
 
@@ -104,7 +106,7 @@ def test_every_misheard_term_is_corrected_and_nothing_else(
 def test_without_claude_the_listed_mishearings_are_corrected_and_nothing_else() -> None:
     expected = meant(3)
     for term, misheard, listed in MISHEARD:
-        if not listed:
+        if not listed or misheard in ORDINARY:
             expected = expected.replace(term, misheard)
     assert [word.text for word in refine(heard(3), VOCABULARY, None, SETTINGS).words] == expected.split()
 
@@ -114,7 +116,7 @@ SPELLED_OTHERWISE = (
     ("Brookes", "Brooks", False),
     ("Wall Kerr", "Walker", False),
     ("Ellice", "Ellis", False),
-    ("Blackletter", "black letter", True),
+    ("Blackletter", "black letter", False),
     ("Mew Seum", "museum", False),
     ("Karter", "Carter", False),
 )
