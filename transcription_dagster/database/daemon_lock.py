@@ -6,6 +6,7 @@ goes when that session ends, however its process or its machine ended.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -114,9 +115,13 @@ class DaemonLock:
     def release(self) -> None:
         """Give the lock up, if it is held."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.invalidate()
-            connection.close()
+        if connection is None:
+            return
+        # The server ends a closed session a moment later, and until then the lock would look held.
+        with contextlib.suppress(DBAPIError):  # a broken session gives the lock up by ending
+            connection.execute(text("SELECT pg_advisory_unlock_all()"))
+        connection.invalidate()
+        connection.close()
 
     def _locked(self, connection: Connection) -> bool:
         keys = {"first": _KEY[0], "second": _KEY[1]}
