@@ -117,9 +117,11 @@ class DaemonLock:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        # The server ends a closed session a moment later, and until then the lock would look held.
-        with contextlib.suppress(DBAPIError):  # a broken session gives the lock up by ending
-            connection.execute(text("SELECT pg_advisory_unlock_all()"))
+        # The server ends a closed session a moment later, and until then the lock would look held. A broken session
+        # gives it up by ending, and must not be connected anew.
+        if not connection.invalidated:
+            with contextlib.suppress(DBAPIError):
+                connection.execute(text("SELECT pg_advisory_unlock_all()"))
         connection.invalidate()
         connection.close()
 
