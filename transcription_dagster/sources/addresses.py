@@ -1,4 +1,4 @@
-"""Which hosts HTTP sources may reach, checked at the address that is really connected to."""
+"""The hosts that HTTP sources may reach, checked against the address of the actual connection."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def origin(url: str) -> str:
-    """The scheme, host and port of a URL or of a bare host, which means https: `https://media.example.org:443`.
+    """Return the scheme, host and port of a URL, as in `https://media.example.org:443`. A bare host means https.
 
-    Raises `InvalidSetting` where it is neither.
+    Raises `InvalidSetting` for anything that is neither a URL nor a host.
     """
     try:
         parts = urlsplit(url if "://" in url else f"https://{url}")
@@ -34,7 +34,7 @@ def origin(url: str) -> str:
 
 
 def is_among(url: str, origins: Collection[str]) -> bool:
-    """Whether a URL from outside leads to one of these origins."""
+    """Return whether an untrusted URL points to one of these origins."""
     try:
         return origin(url) in origins
     except InvalidSetting:
@@ -42,7 +42,7 @@ def is_among(url: str, origins: Collection[str]) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet, also when it is wrapped in one of IPv6."""
+    """Return whether an IP address is public; an IPv4 address embedded in IPv6 is judged by itself."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         inner = parsed.ipv4_mapped or parsed.sixtofour
@@ -54,22 +54,23 @@ def is_public(address: str) -> bool:
 
 
 class GuardedTransport(httpx.BaseTransport):
-    """Sends requests to allowed origins only, redirected ones too, and connects to the very address that it checked.
+    """Sends requests, redirects included, only to allowed origins, and connects to the address that it checked.
 
-    A name that is resolved once to be checked and once more to be connected to can give two answers.
+    Resolving a name once for the check and again for the connection can give two answers (DNS rebinding).
     """
 
     def __init__(self, origins: Collection[str], allow_private: bool) -> None:
         self._origins = frozenset(origins)
         self._allow_private = allow_private
-        # A kept connection is known by its address alone, and would be used for another host at the same address.
+        # The pool identifies a connection by its address alone and would reuse it for another host at that address.
         self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises `SourceRefused` for a host or address that is not allowed, `SourceUnavailable` for an unknown name."""
+        """Raise `SourceRefused` if a host or address is not allowed, `SourceUnavailable` if a name does not resolve."""
         if not is_among(str(request.url), self._origins):
             raise SourceRefused(
-                f"{shown_url(str(request.url))} is not on one of the hosts that recordings may be fetched from"
+                f"{shown_url(str(request.url))} is not on an allowed host; "
+                "add the host to TRANSCRIPTION_SOURCE_HOSTS to fetch from it"
             )
         host = request.url.host
         request.extensions = {**request.extensions, "sni_hostname": host}
@@ -98,8 +99,8 @@ class GuardedTransport(httpx.BaseTransport):
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise SourceUnavailable(f"{host} has no address: {error}") from error
+            raise SourceUnavailable(f"{host} cannot be resolved: {error}") from error
         addresses = [str(entry[4][0]) for entry in found]
         if not self._allow_private and not all(is_public(address) for address in addresses):
-            raise SourceRefused(f"{host} is at a private address; TRANSCRIPTION_IB_ALLOW_PRIVATE would allow it")
+            raise SourceRefused(f"{host} has a private address; set TRANSCRIPTION_IB_ALLOW_PRIVATE to allow it")
         return addresses

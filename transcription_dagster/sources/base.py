@@ -1,4 +1,4 @@
-"""What every source of recordings has in common."""
+"""The protocol that every source of recordings implements, and the values it returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Protocol
 from transcription_dagster.errors import InvalidRecordingId
 from transcription_dagster.model import RECORDING_NAMESPACE, recording_id
 
-#: Extensions of files that hold sound; a file with any other name in a folder or bucket is ignored.
+#: Extensions of audio and video files; every other file in a folder or bucket is ignored.
 _MEDIA = (
     "3g2 3gp 3gp2 3gpp 3gpp2 722 aa3 aac ac3 act adts aif aifc aiff al alaw amr ape asf au avi awb bwf caf divx dsf "
     "dss dts ec3 eac3 f4a f4b f4v flac flv g722 g723 g723_1 g729 gsm m2a m2t m2ts m2v m4a m4b m4r m4v mj2 mka mkv "
@@ -29,12 +29,12 @@ class SourceObject:
 
     uuid: str
     uri: str
-    #: Bytes; None where the source does not say.
+    #: Bytes; None if the source does not report a size.
     size: int | None
     #: Changes when the content changes.
     etag: str
     modified: datetime | None
-    #: What `Source.acknowledge` takes for it; empty where the source wants no acknowledgement.
+    #: Passed to `Source.acknowledge`; empty if the source needs no acknowledgement.
     receipt: str = ""
 
 
@@ -43,18 +43,18 @@ class Listing:
     """One page of a source."""
 
     objects: tuple[SourceObject, ...]
-    #: Where the next page begins; None: at the beginning again.
+    #: Where the next page begins; None starts over.
     cursor: str | None
-    #: Whether this page was the last.
+    #: True on the last page.
     exhausted: bool
-    #: A line for each thing that was left out, and why.
+    #: One line for each skipped entry, with the reason.
     problems: tuple[str, ...] = ()
-    #: Receipts of messages that held no recording.
+    #: Receipts of messages that announced no recording.
     receipts: tuple[str, ...] = ()
 
 
 class Source(Protocol):
-    """A place where recordings come from. Opening one does no I/O."""
+    """A place that recordings come from. Creating one does no I/O."""
 
     @property
     def name(self) -> str:
@@ -63,23 +63,23 @@ class Source(Protocol):
 
     @property
     def page_size(self) -> int:
-        """How many objects it is best asked for at once."""
+        """The most efficient number of objects to request at once."""
         ...
 
     def list(self, cursor: str | None, limit: int) -> Listing:
         """List up to about `limit` objects after `cursor`, or from the beginning.
 
-        Raises `SourceNotFound`, `SourceRefused` or `SourceUnavailable` when there is nothing to be listed from.
+        Raises `SourceNotFound`, `SourceRefused` or `SourceUnavailable` if the source cannot be listed.
         """
         ...
 
     def acknowledge(self, receipts: Sequence[str]) -> None:
-        """Say that the runs of these objects have been asked for, and that their messages may go."""
+        """Confirm that runs were requested for these objects, so that their messages can be deleted."""
         ...
 
 
 def pages(source: Source, cursor: str | None, seconds: float) -> Iterator[Listing]:
-    """List a source page by page until its end, or until `seconds` have passed; each page when it is asked for."""
+    """Yield the pages of a source, each fetched on demand, until the last one or until `seconds` have passed."""
     deadline = monotonic() + seconds
     while True:
         page = source.list(cursor, source.page_size)
@@ -90,7 +90,7 @@ def pages(source: Source, cursor: str | None, seconds: float) -> Iterator[Listin
 
 
 def recording_of(uri: str, name: str) -> str:
-    """The recording's UUID: the file's own name where it is a UUID, in either case, else a UUIDv5 of its URI."""
+    """Return a recording's UUID: the file's stem if that is a UUID in either case, else a UUIDv5 of the URI."""
     try:
         return recording_id(posixpath.splitext(posixpath.basename(name))[0].lower())
     except InvalidRecordingId:
@@ -98,5 +98,5 @@ def recording_of(uri: str, name: str) -> str:
 
 
 def is_media(name: str) -> bool:
-    """Whether a file's name says that it holds sound."""
+    """Return whether a file's extension is that of audio or video."""
     return posixpath.splitext(name)[1].removeprefix(".").lower() in _MEDIA.split()

@@ -1,4 +1,4 @@
-"""Recordings in a folder of this machine."""
+"""Recordings in a local folder."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.sources.base import Listing, SourceObject, is_media, recording_of
 
-#: A path below the folder: file names need not be text.
+#: A path below the folder, as bytes: file names need not be valid text.
 _Parts = tuple[bytes, ...]
-#: A file that was written so lately may still be being written.
+#: A file modified more recently than this may still be growing.
 SETTLE_SECONDS = 5.0
 
 
 class DirectorySource:
-    """Lists the media files below a folder in the order of their names.
+    """Lists the media files below a folder in name order.
 
-    Hidden files and folders, symbolic links, and files changed within the last `SETTLE_SECONDS` are left out.
+    Skips hidden files and folders, symbolic links, and files modified within the last `SETTLE_SECONDS`.
     """
 
     name = "directory"
-    #: Each page reads the names of its whole folder.
+    #: Large, because each page reads all names of its folder.
     page_size = 50_000
 
     def __init__(self, folder: Path) -> None:
         self._folder = os.fsencode(folder.absolute())
 
     def list(self, cursor: str | None, limit: int) -> Listing:
-        """The cursor is the relative path of the last file, percent-encoded."""
+        """List the files after `cursor`, the percent-encoded relative path of the last file."""
         if not os.path.isdir(self._folder):
             raise SourceNotFound(f"The folder {os.fsdecode(self._folder)} does not exist")
         after = tuple(unquote_to_bytes(cursor).split(b"/")) if cursor else ()
@@ -48,7 +48,7 @@ class DirectorySource:
         )
 
     def acknowledge(self, receipts: Sequence[str]) -> None:
-        """A folder wants no acknowledgement."""
+        """Do nothing: files stay where they are."""
 
     def _describe(self, parts: _Parts) -> SourceObject | None:
         path = os.path.join(self._folder, *parts)
@@ -68,12 +68,12 @@ class DirectorySource:
 
 
 def file_etag(status: os.stat_result) -> str:
-    """What changes when a file on disk is written again."""
+    """Return a tag that changes when the file is rewritten."""
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
 def _walk(folder: bytes, above: _Parts, after: _Parts, problems: MutableSequence[str]) -> Iterator[_Parts]:
-    """Yield the path of each media file below `folder` that comes after the path `after`, as its parts, in order."""
+    """Yield, in order, the path components of each media file below `folder` that sorts after `after`."""
     try:
         with os.scandir(folder) as scan:
             entries = sorted(

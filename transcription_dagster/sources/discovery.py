@@ -1,15 +1,14 @@
-"""What a sensor asks for: from pages of a source and what is known, to a bounded set of runs. Pure.
+"""Decide which runs a sensor requests: pages of a source and the known state in, a bounded set of requests out. Pure.
 
-A tick goes in this order, so that a crash between any two steps loses nothing and asks for nothing twice:
+A tick takes these steps, so that a crash between any two loses nothing and requests nothing twice:
 
-1. what the last tick asked for and the database still holds as unsettled (`settled`) is registered with its etag, and
-   the last tick's messages (`State.receipts`) are acknowledged: that its state was stored means that its runs were
-   asked for;
-2. `discover` says which runs to ask for; their sources are registered with the `unsettled` form of their etags;
-3. the requests are returned to Dagster together with the new `State`.
+1. register the etags that the last tick left pending (`settled`) and acknowledge its messages (`State.receipts`):
+   its stored state proves that Dagster accepted its requests;
+2. choose the runs to request (`discover`) and register their sources with pending etags (`unsettled`);
+3. return the requests to Dagster together with the new `State`.
 
-A crash before 3 leaves the old state and unsettled etags, so the same runs are asked for again under the same run
-keys, and Dagster passes over those that it has seen.
+A crash before step 3 leaves the old state and pending etags, so the next tick requests the same runs under the same
+run keys, and Dagster skips those it has seen.
 """
 
 from __future__ import annotations
@@ -25,31 +24,31 @@ from transcription_dagster.urls import shown_url
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A run to be asked for."""
+    """A run to request."""
 
     source: SourceObject
-    #: The same for the same version of a source, and for no other.
+    #: Identifies one version of a source.
     run_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a sensor keeps from one tick to the next."""
+    """What a sensor remembers between ticks."""
 
-    #: Where the source's next page begins; None: at its beginning.
+    #: Where the source's next page begins; None starts at the beginning.
     cursor: str | None = None
-    #: UUID and etag of what the last tick asked for.
+    #: UUID to etag of the runs that the last tick requested.
     asked: Mapping[str, str] = field(default_factory=dict)
-    #: The messages that the last tick dealt with.
+    #: Receipts of the messages that the last tick handled.
     receipts: tuple[str, ...] = ()
 
     def to_text(self) -> str:
-        """The sensor's cursor."""
+        """Return the state as a sensor cursor."""
         return json.dumps({"cursor": self.cursor, "asked": dict(self.asked), "receipts": self.receipts})
 
     @classmethod
     def from_text(cls, text: str | None) -> State:
-        """The state in a sensor's cursor; the first one where there is none yet."""
+        """Read the state from a sensor cursor; an empty cursor gives the initial state."""
         if not text:
             return cls()
         values = json.loads(text)
@@ -62,36 +61,36 @@ class Discovery:
 
     requests: tuple[Request, ...]
     state: State
-    #: A line for each thing that was left out, and why.
+    #: One line for each skipped source, with the reason.
     problems: tuple[str, ...]
-    #: Changed sources that wait until the run on their old content has ended.
+    #: Number of changed sources that wait for the run on their old content to end.
     deferred: int
-    #: One sentence for the operator.
+    #: One line for the operator.
     summary: str
 
 
 def room_for(waiting_runs: int, *, requests_per_tick: int, max_waiting_runs: int) -> int:
-    """How many runs may be asked for now, so that never more than `max_waiting_runs` wait."""
+    """Return how many runs can be requested now without more than `max_waiting_runs` waiting."""
     return max(0, min(requests_per_tick, max_waiting_runs - waiting_runs))
 
 
 def unsettled(etag: str) -> str:
-    """What stands for an etag between the tick that asks for its run and the next one: the etag of no source."""
+    """Return the pending form of an etag, stored until the next tick confirms the run request. No source uses it."""
     return f"?{etag}"
 
 
 def settled(asked: Mapping[str, str], known: Mapping[str, str | None]) -> Mapping[str, str]:
-    """The etags to be registered, by recording, of what the last tick asked for.
+    """Return, by recording, the etags of the last tick's requests that are still to be registered.
 
-    Where the etag that is known is another one, a tick that died has already asked for a later version.
+    A different known etag means that a tick that died has already requested a later version.
     """
     return {uuid: etag for uuid, etag in asked.items() if known.get(uuid) == unsettled(etag)}
 
 
 def run_key(source: SourceObject) -> str:
-    """A key of the recording and the version of its source.
+    """Return the run key of a recording and the version of its source.
 
-    The time of change belongs to it: content that comes back after another one is a new version with an old etag.
+    The key includes the modification time: content that is restored is a new version with an old etag.
     """
     version = f"{source.etag}\n{source.modified.isoformat() if source.modified else ''}"
     return f"{source.uuid}:{hashlib.sha256(version.encode()).hexdigest()[:16]}"
@@ -105,15 +104,15 @@ def discover(
     in_flight: Collection[str],
     room: int,
 ) -> Discovery:
-    """Choose at most `room` runs from the pages that follow `cursor`, reading no more pages than that takes.
+    """Choose at most `room` runs from the pages after `cursor`, reading no more pages than needed.
 
-    `known` gives, for each of some recordings that were ever asked for, the etag at that time: an object that still
-    has it is never asked for again, whether its run succeeded, failed or goes on. `forgotten` gives those of some
-    recordings that were retracted: a sensor does not bring them back. `in_flight` holds the recordings with a run that
-    has not ended. Where there is no room for all of a page, the next tick begins with that page.
+    `known` returns the etags under which the given recordings were last requested; an unchanged object is never
+    requested again, whatever became of its run. `forgotten` returns which of the given recordings were retracted; a
+    sensor never brings them back. `in_flight` holds the recordings with an unfinished run. If a page does not fit into
+    `room`, the next tick starts with that page.
     """
     if room <= 0:
-        return Discovery((), State(cursor), (), 0, "Enough runs are waiting; nothing was looked for.")
+        return Discovery((), State(cursor), (), 0, "Enough runs are waiting; the source was not listed.")
     requests: list[Request] = []
     receipts: list[str] = []
     problems: list[str] = []
@@ -138,13 +137,13 @@ def discover(
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What becomes of one page."""
+    """The runs chosen from one page."""
 
     requests: Sequence[Request]
     receipts: Collection[str]
     problems: Sequence[str]
     deferred: int
-    #: Whether there was room for all of it.
+    #: Whether the whole page fitted.
     is_whole: bool
 
 
@@ -173,7 +172,7 @@ def _choose(
 
 
 def _one_per_recording(objects: Iterable[SourceObject]) -> tuple[Sequence[SourceObject], Sequence[str]]:
-    """The newest source of each recording, and a line for each other one."""
+    """Return the newest source of each recording, and a line for each older one."""
     newest: dict[str, SourceObject] = {}
     problems: list[str] = []
     for found in objects:

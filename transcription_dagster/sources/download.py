@@ -1,4 +1,4 @@
-"""Fetching one file from elsewhere: streamed to disk, taken up again where it broke off, verified, and bounded."""
+"""Download one remote file: streamed to disk, resumed after a broken connection, verified and bounded."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from typing import BinaryIO, Protocol
 from transcription_dagster.atomic_files import replacing
 from transcription_dagster.errors import SourceRefused, SourceUnavailable, TimeLimitExceeded, UnusableAudio
 
-#: Tries in a row that may bring nothing new.
+#: Consecutive attempts without progress before giving up.
 _TRIES = 5
 _LONGEST_PAUSE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one source may cost."""
+    """Limits on the download of one source."""
 
     max_bytes: int
-    #: Wall time for all of it.
+    #: Wall time for the whole download.
     seconds: float
-    #: Wall time without a byte after which a connection is given up.
+    #: Wall time without a byte after which a connection is abandoned.
     stall_seconds: float
-    #: Pause after the first failure; each further one doubles it.
+    #: Pause after the first failure; doubles with each further one.
     pause_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The content that a server offers under a URI."""
+    """One version of the content behind a URI."""
 
     size: int | None
-    #: Empty where the server gives none; then a broken download starts over.
+    #: Empty if the server sends none; a broken download then starts over.
     etag: str
-    #: The name of a hashlib algorithm and the hexadecimal digest that the whole content has to have.
+    #: Name of a hashlib algorithm, and the expected hexadecimal digest of the whole content.
     digest: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The bytes of a version from `offset` on: 0, or where they were asked for."""
+    """The bytes of a version starting at `offset`: the requested offset, or 0."""
 
     version: Version
     offset: int
@@ -52,21 +52,21 @@ class Answer:
 
 
 class Remote(Protocol):
-    """A file elsewhere."""
+    """A remote file."""
 
     @property
     def uri(self) -> str: ...
 
     def open(self, offset: int, version: Version | None) -> AbstractContextManager[Answer]:
-        """Ask for the bytes from `offset` on if the content is still `version`, else for all of what it is now.
+        """Request the bytes from `offset` on if the content is still `version`, else the whole current content.
 
-        Raises `SourceNotFound`, `SourceRefused`, or `SourceUnavailable`, also while the chunks are read.
+        Raises `SourceNotFound`, `SourceRefused` or `SourceUnavailable`, possibly while the chunks are read.
         """
         ...
 
 
 class RetryLater(SourceUnavailable):
-    """The source asked to be left alone for a while."""
+    """The source asked for a pause before the next request."""
 
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)
@@ -74,17 +74,17 @@ class RetryLater(SourceUnavailable):
 
 
 def download(remote: Remote, target: Path, limits: Limits) -> Version:
-    """Write what `remote` holds to `target`, which appears only when it is complete and its checksum is right.
+    """Download `remote` to `target`, which appears only when it is complete and verified.
 
-    Raises `SourceRefused` when it is larger than allowed, `UnusableAudio` when it is empty, `TimeLimitExceeded`, and
-    whatever opening it raised last.
+    Raises `SourceRefused` if the file is too large, `UnusableAudio` if it is empty, `TimeLimitExceeded`, or the last
+    error of `remote.open`.
     """
     with replacing(target) as file:
         return _Transfer(remote, file, limits).run()
 
 
 class _Transfer:
-    """What is known of a download between its tries."""
+    """The state of a download between attempts."""
 
     def __init__(self, remote: Remote, file: BinaryIO, limits: Limits) -> None:
         self._remote = remote
@@ -135,7 +135,7 @@ class _Transfer:
     def _verified(self) -> Version:
         version = self._version
         if version is None:
-            raise SourceUnavailable(f"{self._remote.uri} gave no answer")
+            raise SourceUnavailable(f"{self._remote.uri} did not answer")
         if self._received == 0 and not version.size:
             raise UnusableAudio(f"{self._remote.uri} is empty")
         if version.size is not None and self._received != version.size:

@@ -1,4 +1,4 @@
-"""From a recording's source URI to a file on this machine's disk, and from the settings to the sources they name."""
+"""Bring a recording's source to the local disk, and create the sources that the settings name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from transcription_dagster.urls import shown_url
 
 @dataclass(frozen=True, slots=True)
 class FetchedSource:
-    """A source on disk. `path` is the original itself where that already lies on this machine: never remove it."""
+    """A source on disk. `path` may be the original file itself: never delete it."""
 
     path: Path
     size: int
@@ -32,7 +32,7 @@ class FetchedSource:
 
 
 def open_sources(settings: Settings) -> Sequence[Source]:
-    """The sources that the settings name; none by default. Nothing is asked of them yet."""
+    """Create the sources that the settings name; none by default. Does no I/O."""
     sources: list[Source] = []
     if settings.source_directory:
         sources.append(DirectorySource(settings.source_directory))
@@ -46,9 +46,9 @@ def open_sources(settings: Settings) -> Sequence[Source]:
 
 
 def fetch(uri: str, target: Path, settings: Settings) -> FetchedSource:
-    """Bring a source to disk: an absolute path, `file://`, `s3://`, or `https://` of an allowed host.
+    """Bring a source to disk from an absolute path, `file://`, `s3://`, or `https://` on an allowed host.
 
-    A file of this machine is used where it lies; anything else is written to `target`, whole or not at all.
+    A local file is used in place; anything else is written atomically to `target`.
 
     Raises `SourceNotFound`, `SourceRefused` (not allowed, or too large), `UnusableAudio` (empty, or a web page),
     `SourceUnavailable`, or `TimeLimitExceeded`.
@@ -79,17 +79,17 @@ def _local_path(uri: str) -> Path:
     if uri.startswith("file://"):
         host, slash, path = uri.removeprefix("file://").partition("/")
         if host not in ("", "localhost"):
-            raise SourceRefused(f"{shown_url(uri)!r} is a file of another machine")
+            raise SourceRefused(f"{shown_url(uri)!r} is a file on another machine")
         uri = os.fsdecode(unquote_to_bytes(slash + path))
     if not os.path.isabs(uri):
-        raise SourceRefused(f"{shown_url(uri)!r} is not an absolute path, and workers run in folders of their own")
+        raise SourceRefused(f"{shown_url(uri)!r} is not an absolute path; workers do not share a working folder")
     if "\0" in uri:
         raise SourceRefused(f"{shown_url(uri)!r} is not a path")
     return Path(uri)
 
 
 def _on_disk(path: Path, settings: Settings) -> FetchedSource:
-    """Check a file of this machine by where it really lies, whatever links lead to it."""
+    """Check a local file by its resolved path, so that no link leads outside the allowed folders."""
     try:
         real = path.resolve(strict=True)
         status = real.stat()
@@ -101,15 +101,17 @@ def _on_disk(path: Path, settings: Settings) -> FetchedSource:
     if not stat.S_ISREG(status.st_mode):
         raise SourceRefused(f"{str(path)!r} is not a file")
     if not os.access(real, os.R_OK):
-        raise SourceRefused(f"{str(path)!r} may not be read")
+        raise SourceRefused(f"{str(path)!r} is not readable by this user")
     if status.st_size == 0:
         raise UnusableAudio(f"{str(path)!r} is empty")
     limit = _limits(settings).max_bytes
     if status.st_size > limit:
-        raise SourceRefused(f"{str(path)!r} has {status.st_size} bytes, over the limit of {limit}")
+        raise SourceRefused(
+            f"{str(path)!r} has {status.st_size} bytes, more than the limit of {limit}; see TRANSCRIPTION_MAX_SOURCE_GB"
+        )
     return FetchedSource(real, status.st_size, file_etag(status))
 
 
 def _check_folder(path: Path, folders: Sequence[Path] | None) -> None:
     if folders is not None and not any(path.is_relative_to(folder.resolve()) for folder in folders):
-        raise SourceRefused(f"{str(path)!r} lies outside the folders of TRANSCRIPTION_SOURCE_FOLDERS")
+        raise SourceRefused(f"{str(path)!r} is outside the folders in TRANSCRIPTION_SOURCE_FOLDERS")

@@ -1,4 +1,4 @@
-"""Recordings behind a web server."""
+"""Recordings on a web server."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
 _DIGESTS = {"sha-256": "sha256", "sha-512": "sha512"}
 _TRY_AGAIN = frozenset({408, 425, 429})
 
-#: A server that asks for more than this is not waited for by anything; the number only has to be one.
+#: Cap on `Retry-After`. No retry policy waits this long; it only keeps the arithmetic finite.
 _LONGEST_WAIT_SECONDS = 30 * 86_400.0
 
 
 def _clean(record: logging.LogRecord) -> bool:
-    """Let a record pass without the secrets of the URLs in it: httpx logs the whole URL of each request."""
+    """Remove secrets from a log record: httpx logs the whole URL of each request."""
     record.msg, record.args = without_secrets(record.getMessage()), ()
     return True
 
 
 logging.getLogger("httpx").addFilter(_clean)
-# What it logs is headers, with tokens and signed redirects in them.
+# httpcore logs headers, which hold tokens and signed redirects.
 logging.getLogger("httpcore").setLevel(logging.INFO)
 for _name in ("connection", "http11", "http2", "proxy", "socks"):
     logging.getLogger(f"httpcore.{_name}").setLevel(logging.INFO)
 
 
 class WebClient:
-    """Asks the hosts that the settings allow; the media library gets its token, and nobody else does."""
+    """Sends requests to the hosts that the settings allow; only the media library receives its token."""
 
     def __init__(self, settings: Settings) -> None:
         library = [url for url in (settings.ib_url_template, settings.ib_list_url) if url]
@@ -56,7 +56,7 @@ class WebClient:
             timeout=httpx.Timeout(settings.source_stall_seconds, connect=min(10.0, settings.source_stall_seconds)),
             follow_redirects=True,
             max_redirects=5,
-            # A proxy of the environment would be connected to in place of the address that was checked.
+            # A proxy from the environment would bypass the check of the address.
             trust_env=False,
         )
 
@@ -65,9 +65,9 @@ class WebClient:
 
     @contextmanager
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
-        """Yield a successful answer whose body is not read yet.
+        """Yield a successful response whose body is still unread.
 
-        Raises `SourceNotFound`, `SourceRefused`, or `SourceUnavailable`, also while the body is read.
+        Raises `SourceNotFound`, `SourceRefused` or `SourceUnavailable`, possibly while the body is read.
         """
         try:
             asked = {"Accept-Encoding": "identity", **self._authorization(url), **(headers or {})}
@@ -75,7 +75,7 @@ class WebClient:
                 if not response.is_success:
                     self._refuse(url, response)
                 yield response
-        # None of them keeps its cause: httpx's errors hold the request, and with it the URL and the token.
+        # Errors are raised `from None`: httpx's own hold the request, and with it the URL and the token.
         except httpx.InvalidURL:
             raise SourceRefused(f"{shown_url(url)} is not a URL") from None
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
@@ -94,19 +94,19 @@ class WebClient:
         status = response.status_code
         message = f"{shown_url(url)} answered {status} {response.reason_phrase}"
         if status in (401, 403):
-            raise SourceRefused(f"{message}: look at the token in {self._token_variable}")
+            raise SourceRefused(f"{message}: check the token in {self._token_variable}")
         if status in (404, 410):
             raise SourceNotFound(message)
         if status in _TRY_AGAIN or status >= 500:
             seconds = _retry_after(response.headers.get("Retry-After"))
             if seconds is None:
                 raise SourceUnavailable(message)
-            raise RetryLater(f"{message}, to be asked again in {seconds:g} s", seconds)
+            raise RetryLater(f"{message} and asks for a pause of {seconds:g} s", seconds)
         raise SourceRefused(message)
 
 
 class WebFile:
-    """A file behind a URL, to be downloaded."""
+    """A file behind a URL."""
 
     def __init__(self, uri: str, client: WebClient) -> None:
         self.uri = shown_url(uri)
@@ -115,7 +115,7 @@ class WebFile:
 
     @contextmanager
     def open(self, offset: int, version: Version | None) -> Iterator[Answer]:
-        """Ask for the file from `offset` on; see `download.Remote`."""
+        """Request the file from `offset` on; see `download.Remote`."""
         resumed = {"Range": f"bytes={offset}-", "If-Range": version.etag} if offset and version and version.etag else {}
         with self._client.get(self._url, resumed) as response:
             _check_is_audio(self.uri, response)
@@ -132,28 +132,28 @@ def _check_is_audio(uri: str, response: httpx.Response) -> None:
     if kind.startswith("text/") or kind.endswith(("/json", "/xml", "+json", "+xml")):
         raise UnusableAudio(f"{uri} answered with {kind} instead of audio")
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise SourceRefused(f"{uri} answers compressed, though it was asked not to")
+        raise SourceRefused(f"{uri} sent a compressed body although the request forbids it")
 
 
 def _extent(uri: str, response: httpx.Response, offset: int) -> tuple[int, int | None]:
-    """Where the body begins in the file, and the size of the whole file."""
+    """Return the offset of the body in the file, and the size of the whole file if it is known."""
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
     match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
     if not match or int(match[1]) != offset:
-        raise SourceUnavailable(f"{uri} answered with another part than the one from byte {offset} on")
+        raise SourceUnavailable(f"{uri} answered with a different range than the requested one from byte {offset}")
     return offset, int(match[2])
 
 
 def _validator(response: httpx.Response) -> str:
-    """What says that the content is still the same; a weak ETag promises less than that (RFC 9110, 13.1.5)."""
+    """Return the strong validator of the content; a weak ETag cannot guard a range (RFC 9110, 13.1.5)."""
     etag = response.headers.get("ETag", "")
     return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
 def _digest(response: httpx.Response) -> tuple[str, str] | None:
-    """The digest of the content where the server gives one: `Repr-Digest: sha-256=:base64:` (RFC 9530)."""
+    """Return the digest from `Repr-Digest: sha-256=:base64:` (RFC 9530), or None."""
     for member in response.headers.get("Repr-Digest", "").split(","):
         name, _, value = member.strip().partition("=")
         algorithm = _DIGESTS.get(name.lower())
@@ -166,9 +166,9 @@ def _digest(response: httpx.Response) -> tuple[str, str] | None:
 
 
 def _retry_after(header: str | None) -> float | None:
-    """Return the seconds to wait, from a number of them or a date; None where the header is neither.
+    """Return the seconds to wait, given as a number or as a date; None for any other header.
 
-    RFC 9110, 10.2.3; a date comes in any of the three forms of 5.6.7, and is in UTC whether it says so or not.
+    RFC 9110, 10.2.3; a date has any of the three forms of 5.6.7 and is in UTC even if it does not say so.
     """
     text = (header or "").strip()
     if text.isascii() and text.isdecimal():

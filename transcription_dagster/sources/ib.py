@@ -25,30 +25,32 @@ class _Entry(BaseModel):
 
 
 class _Page(BaseModel):
-    #: Each is looked at by itself, so that one that is wrong does not take the others with it.
+    #: Validated one by one, so that an invalid entry does not discard the page.
     recordings: list[Any]
     next: str | None = None
 
 
 def ib_uri(template: str, recording: str) -> str:
-    """The URL of a recording; raises `InvalidRecordingId`."""
+    """Return the URL of a recording. Raises `InvalidRecordingId`."""
     return template.replace("{uuid}", recording_id(recording))
 
 
 class IbSource:
     """Lists the library through its listing endpoint.
 
-    `GET {ib_list_url}?limit=N` answers `{"recordings": [{"uuid", "size", "etag", "modified"}, ...], "next": URL}`: all
-    but the UUID may be missing, and without `next` the page is the last.
+    `GET {ib_list_url}?limit=N` answers `{"recordings": [{"uuid", "size", "etag", "modified"}, ...], "next": URL}`. Only
+    the UUID is required; the last page has no `next`.
     """
 
     name = "ib"
     page_size = 500
 
     def __init__(self, settings: Settings) -> None:
-        """Raises `InvalidSetting` when the template or the listing's URL is not set."""
+        """Raise `InvalidSetting` if the URL template or the listing URL is not set."""
         if not (settings.ib_url_template and settings.ib_list_url):
-            raise InvalidSetting("A library can be listed only with TRANSCRIPTION_IB_URL_TEMPLATE and _IB_LIST_URL set")
+            raise InvalidSetting(
+                "Listing the media library needs TRANSCRIPTION_IB_URL_TEMPLATE and TRANSCRIPTION_IB_LIST_URL"
+            )
         self._template = settings.ib_url_template
         self._list_url = settings.ib_list_url
         self._client = WebClient(settings)
@@ -73,7 +75,7 @@ class IbSource:
         )
 
     def acknowledge(self, receipts: Sequence[str]) -> None:
-        """The library wants no acknowledgement."""
+        """Do nothing: the library keeps its listing."""
 
     def _page(self, url: str) -> _Page:
         with self._client.get(url, {"Accept": "application/json"}) as response:
@@ -81,7 +83,7 @@ class IbSource:
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > _LISTING_BYTES:
-                    raise SourceRefused(f"{url} answered with more than {_LISTING_BYTES} bytes; lower its page size")
+                    raise SourceRefused(f"{url} answered with more than {_LISTING_BYTES} bytes; reduce its page size")
         try:
             return _Page.model_validate_json(bytes(body))
         except ValidationError:

@@ -1,4 +1,4 @@
-"""Recordings in a bucket."""
+"""Recordings in an S3 bucket."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ class _Entry(NamedTuple):
 
 
 class S3Source:
-    """Lists the media files below a prefix of a bucket in the order of their keys.
+    """Lists the media files below a prefix of a bucket in key order.
 
-    Every page is listed afresh, so that an object is seen when it changes wherever its key stands in that order, also
-    one whose time of change lies before the last listing (a multipart upload carries the time it was begun).
+    The whole bucket is listed again and again, because neither keys nor modification times show what is new: a
+    multipart upload carries the time at which it began.
     """
 
     name = "s3"
     page_size = 1000
 
     def __init__(self, url: str) -> None:
-        """Raises `SourceRefused` when `url` is not `s3://bucket` or `s3://bucket/prefix`."""
+        """Raise `SourceRefused` if `url` is not `s3://bucket` or `s3://bucket/prefix`."""
         self._bucket, prefix = split_s3_uri(url)
         self._prefix = prefix and prefix.rstrip("/") + "/"
         self._url = s3_uri(self._bucket, self._prefix)
 
     def list(self, cursor: str | None, limit: int) -> Listing:
-        """The cursor is the last key, percent-encoded: a key may hold what a database does not."""
+        """List the objects after `cursor`, the percent-encoded last key: keys may hold what Postgres rejects."""
         entries = self._listed(unquote(cursor) if cursor else "", limit)
         exhausted = len(entries) < limit
         return Listing(
@@ -61,14 +61,14 @@ class S3Source:
         )
 
     def acknowledge(self, receipts: Sequence[str]) -> None:
-        """A bucket wants no acknowledgement."""
+        """Do nothing: objects stay in the bucket."""
 
     def _object(self, entry: _Entry) -> SourceObject:
         uri = s3_uri(self._bucket, entry.key)
         return SourceObject(recording_of(uri, entry.key), uri, entry.size, entry.etag, entry.modified)
 
     def _listed(self, after: str, limit: int) -> Sequence[_Entry]:
-        """List by obstore, many times as fast; by boto3 where keys such as a//b or a/../b or a fault end that."""
+        """List with obstore, which is many times faster; with boto3 if keys such as a//b or a/../b stop it."""
         try:
             return tuple(islice(self._entries_by_obstore(after), limit))
         except (BaseError, OSError, ValueError, StoreRefused):
@@ -78,7 +78,7 @@ class S3Source:
     def _entries_by_obstore(self, after: str) -> Iterator[_Entry]:
         for batch in obstore.list(self._store, prefix=self._prefix or None, offset=after or None, chunk_size=1000):
             for meta in batch:
-                # obstore leaves out the slash that ends the key of a folder's marker, so that it comes after itself.
+                # obstore drops the trailing slash of a folder marker's key, so the marker would sort after itself.
                 if meta["path"] == after:
                     continue
                 yield _Entry(meta["path"], meta["size"], (meta["e_tag"] or "").strip('"'), meta["last_modified"])
@@ -99,10 +99,10 @@ class S3Source:
 
 
 class S3File:
-    """One object, to be downloaded."""
+    """One object in a bucket."""
 
     def __init__(self, uri: str, limits: Limits) -> None:
-        """Raises `SourceRefused` when `uri` is not `s3://bucket/key`."""
+        """Raise `SourceRefused` if `uri` is not `s3://bucket/key`."""
         self.uri = uri
         self._bucket, self._key = split_s3_uri(uri)
         if not self._key:
@@ -111,7 +111,7 @@ class S3File:
 
     @contextmanager
     def open(self, offset: int, version: Version | None) -> Iterator[Answer]:
-        """Ask for the object from `offset` on; see `download.Remote`."""
+        """Request the object from `offset` on; see `download.Remote`."""
         with aws_errors(
             f"Could not read {self.uri}",
             refused=SourceRefused,
@@ -139,12 +139,12 @@ class S3File:
 
 
 def s3_uri(bucket: str, key: str) -> str:
-    """The URI of an object. A key stands in it as it is, as AWS's own tools write it."""
+    """Return the URI of an object with the key unescaped, as AWS's own tools write it."""
     return f"s3://{bucket}/{key}"
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:
-    """The bucket and the key of a URI; raises `SourceRefused` where it is none."""
+    """Return the bucket and key of a URI. Raises `SourceRefused` if it is not an S3 URI."""
     match = _URI.match(uri)
     if not match:
         raise SourceRefused(f"{uri!r} is not the address of an object: s3://bucket/key")
@@ -157,9 +157,9 @@ def _version(answer: Mapping[str, Any], offset: int) -> Version:
 
 
 def _digest(answer: Mapping[str, Any], etag: str) -> tuple[str, str] | None:
-    """The digest of the whole object, where S3 tells one.
+    """Return the digest of the whole object if S3 reports one.
 
-    An ETag is the content's MD5 unless the object came in parts or is encrypted with a key of KMS or the customer:
+    An ETag is the content's MD5 unless the object was uploaded in parts or is encrypted with a KMS or customer key:
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
     """
     if answer.get("ChecksumType") == "FULL_OBJECT" and answer.get("ChecksumSHA256"):

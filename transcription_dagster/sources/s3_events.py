@@ -1,6 +1,6 @@
-"""What S3, EventBridge and compatible stores write into a queue about new objects.
+"""Read the messages that S3, EventBridge and compatible stores put on a queue for new objects.
 
-The layouts: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html and
+Formats: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 """
 
@@ -18,7 +18,7 @@ from transcription_dagster.errors import PermanentError
 
 
 class ForeignMessage(PermanentError):
-    """The message is not an event of S3."""
+    """The message is not an S3 event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,15 @@ class ObjectCreated:
     size: int
     etag: str
     modified: datetime
-    #: Orders the events of one key: compared as text, the shorter one padded with zeros on its right.
+    #: Orders the events of one key: compared as text, the shorter one right-padded with zeros.
     sequencer: str
 
 
 def created_objects(body: str) -> Sequence[ObjectCreated]:
-    """Return what a message says was written; nothing for test events and for events of other kinds.
+    """Return the objects that a message announces; none for test events and other kinds of events.
 
-    Understood are S3's own notifications, those of compatible stores (MinIO, Ceph), EventBridge's `Object Created`,
-    and each of them wrapped by an SNS topic. Raises `ForeignMessage`, which says what is wrong, for anything else.
+    Accepts S3's notifications, those of compatible stores (MinIO, Ceph), EventBridge's `Object Created`, and each of
+    these wrapped by an SNS topic. Raises `ForeignMessage` with the reason for anything else.
     """
     message = _unwrapped(_json_object(body))
     if message.get("Event") == "s3:TestEvent":
@@ -62,16 +62,16 @@ def _json_object(body: str) -> dict[str, Any]:
 
 
 def _unwrapped(message: dict[str, Any]) -> dict[str, Any]:
-    """Return what an SNS topic was told; the message itself where no topic wrapped it."""
+    """Return the message inside an SNS notification, or the message itself if it is not wrapped."""
     if "TopicArn" not in message and message.get("Type") != "Notification":
         return message
     if message.get("Type") != "Notification" or not isinstance(message.get("Message"), str):
-        raise ForeignMessage(f"not a notification of the SNS topic, but {str(message.get('Type'))[:80]!r}")
+        raise ForeignMessage(f"not an SNS notification, but {str(message.get('Type'))[:80]!r}")
     return _json_object(message["Message"])
 
 
 def latest(events: Iterable[ObjectCreated]) -> Sequence[ObjectCreated]:
-    """The last event of each object: deliveries come more than once and in any order."""
+    """Return the last event of each object: events are delivered repeatedly and in any order."""
     newest: dict[tuple[str, str], ObjectCreated] = {}
     for event in events:
         known = newest.get((event.bucket, event.key))
@@ -86,16 +86,16 @@ def _is_after(sequencer: str, other: str) -> bool:
 
 
 def _is_creation(record: Any) -> bool:
-    # `aws:s3`, `minio:s3`, `ceph:s3`: every compatible store puts its own name before the colon.
+    # `aws:s3`, `minio:s3`, `ceph:s3`: each compatible store has its own prefix.
     if not isinstance(record, dict) or not str(record.get("eventSource", "")).endswith(":s3"):
-        raise ForeignMessage(f"a record that is not of S3: {str(record)[:80]!r}")
+        raise ForeignMessage(f"a record that is not from S3: {str(record)[:80]!r}")
     return str(record.get("eventName", "")).removeprefix("s3:").startswith("ObjectCreated:")
 
 
 def _created(record: dict[str, Any]) -> ObjectCreated:
     with _incomplete(record):
         found = record["s3"]["object"]
-        # The key is encoded as a form is: a space stands as a plus.
+        # The key is form-encoded: a plus means a space.
         key = unquote_plus(found["key"], errors="strict")
         return _object_created(record["s3"], key, found.get("eTag") or found["etag"], record["eventTime"])
 
@@ -103,7 +103,7 @@ def _created(record: dict[str, Any]) -> ObjectCreated:
 def _created_on_event_bridge(message: dict[str, Any]) -> ObjectCreated:
     with _incomplete(message):
         found = message["detail"]["object"]
-        # Unlike S3's own notifications, EventBridge does not encode the key.
+        # Unlike S3's own notifications, EventBridge does not encode keys.
         return _object_created(message["detail"], found["key"], found["etag"], message["time"])
 
 

@@ -1,7 +1,7 @@
-"""The part of a source's URL that nobody may see: what signs it, or a password.
+"""Keep the secret part of a source URL, its signature or password, out of everything that people see.
 
-Rows, events, errors and `recording.json` hold a URL up to its query. The whole of it lies in the store, where every
-machine that fetches finds it, beside the results of its recording, and goes when the recording is forgotten.
+Rows, events, errors and `recording.json` hold a URL without its query. The whole URL is in the store beside the
+recording's results, where every machine that fetches finds it; `forget` deletes it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FILE = "source.secret"
 
 
 def keep_whole_url(store: ObjectStore, recording: str, source: str) -> str:
-    """Keep what `source` has beyond `shown_url`; return that. Without anything secret nothing is written."""
+    """Store the whole URL if it has a secret part; return the part that may be shown."""
     shown = shown_url(source)
     if shown != source:
         store.put_bytes(object_key(recording, _FILE), source.encode())
@@ -26,12 +26,12 @@ def keep_whole_url(store: ObjectStore, recording: str, source: str) -> str:
 
 
 def move_secrets(engine: Engine, store: ObjectStore) -> None:
-    """Move what is secret in the sources of registered recordings, as earlier versions wrote them, to the store."""
+    """Move the secrets in source URLs that earlier versions registered into the store."""
     clean_sources(engine, partial(keep_whole_url, store))
 
 
 def whole_url(store: ObjectStore, recording: str, source: str) -> str:
-    """Return the URL to fetch for what is shown of it: the one that was kept, if it is of that source."""
+    """Return the URL to fetch for a shown URL: the stored one if it belongs to this source."""
     try:
         kept = store.get_bytes(object_key(recording, _FILE)).decode()
     except SourceNotFound:

@@ -1,4 +1,4 @@
-"""Recordings that S3 announces through an SQS queue."""
+"""Recordings that S3 announces on an SQS queue."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from transcription_dagster.sources.base import Listing, SourceObject, is_media, 
 from transcription_dagster.sources.s3 import s3_uri
 from transcription_dagster.sources.s3_events import ForeignMessage, ObjectCreated, created_objects, latest
 
-#: The most messages that SQS gives or deletes at once.
+#: The SQS limit on messages per request.
 _BATCH = 10
-#: A message that is not acknowledged within this time is delivered again.
+#: SQS delivers a message again if it is not deleted within this time.
 VISIBILITY_SECONDS = 300
 
 
 class SqsSource:
     """Lists the objects of `ObjectCreated` events. A message stays in the queue until it is acknowledged.
 
-    Messages that are not events of S3 are left alone and reported each time they come, until the queue's own redrive
-    policy moves them to its dead-letter queue.
+    Messages that are not S3 events are reported at each delivery and left to the queue's redrive policy, which moves
+    them to the dead-letter queue.
     """
 
     name = "sqs"
-    #: What is received and finds no room is invisible for a while.
+    #: Small: a received message that exceeds the limit on runs stays invisible for a while.
     page_size = 10
 
     def __init__(self, queue_url: str) -> None:
         self._queue_url = queue_url
 
     def list(self, cursor: str | None, limit: int) -> Listing:
-        """Receive up to `limit` messages; a queue has no cursor."""
+        """Receive up to `limit` messages. The cursor is unused."""
         events: dict[ObjectCreated, str] = {}
         problems: list[str] = []
         receipts: set[str] = set()
@@ -58,7 +58,7 @@ class SqsSource:
         )
 
     def acknowledge(self, receipts: Sequence[str]) -> None:
-        """Delete the messages; one whose receipt is out of date comes again, and asks for nothing new then."""
+        """Delete the messages. One with an expired receipt is delivered again, which requests nothing new."""
         for first in range(0, len(receipts), _BATCH):
             entries = [
                 {"Id": str(position), "ReceiptHandle": receipt}
@@ -77,7 +77,7 @@ class SqsSource:
                     QueueUrl=self._queue_url,
                     MaxNumberOfMessages=min(limit, _BATCH),
                     VisibilityTimeout=VISIBILITY_SECONDS,
-                    # Without a wait only some of the queue's servers are asked.
+                    # Long polling: without a wait, SQS queries only a subset of its servers.
                     WaitTimeSeconds=1,
                 )
             messages = answer.get("Messages", ())

@@ -1,7 +1,7 @@
-"""Worklists: JSON files that name recordings and what to do with them, and that hold the result of each.
+"""Worklists: JSON files that name recordings and jobs, and receive the result of each.
 
-A worklist is a list of objects with `uuid` and, optional, `job`, `source`, `title`, `language` and `vocabulary`. A
-batch adds `status`, `error`, `files` and `finished_at`. Whatever else an object holds is kept as it is.
+A worklist is a list of objects with `uuid` and, optionally, `job`, `source`, `title`, `language` and `vocabulary`. A
+batch adds `status`, `error`, `files` and `finished_at`. All other keys are preserved.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from transcription_dagster.vocabulary.files import parse_terms
 
 Status = Literal["waiting", "done", "failed"]
 
-#: What an entry may name as its job, and the name of that job in Dagster.
+#: The jobs that an entry may name, with their names in Dagster.
 JOBS: Mapping[str, str] = {
     "transcribe": "transcribe_recordings",
     "refine": "refine",
@@ -42,7 +42,7 @@ JOBS: Mapping[str, str] = {
     "publish": "publish",
 }
 
-#: What a batch writes into an entry beside its status.
+#: The keys that a batch writes besides `status`.
 _RESULT = ("error", "files", "finished_at")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -53,10 +53,10 @@ _SCHEMES = ("file", "s3", "https", "http")
 class Entry:
     """One recording of a worklist."""
 
-    #: Place in the list, from 1.
+    #: Position in the list, from 1.
     position: int
     uuid: str
-    #: URI of the audio; None: the program has to know it.
+    #: URI of the audio; None if the recording is already registered.
     source: str | None = None
     title: str | None = None
     language: str | None = None
@@ -67,12 +67,12 @@ class Entry:
 
     @property
     def may_transcribe(self) -> bool:
-        """Whether its job may need the recording's audio."""
+        """Return whether the job may need the recording's audio."""
         return self.job in (None, "transcribe")
 
 
 class Results(Protocol):
-    """Takes what became of the recordings of a worklist."""
+    """Receives the results of a worklist's recordings."""
 
     @property
     def path(self) -> Path: ...
@@ -85,9 +85,9 @@ class Results(Protocol):
 
 
 class Worklist:
-    """A worklist file: what it asks for, and what is written back into it.
+    """A worklist file: the work it requests and the results written back.
 
-    The file may be edited meanwhile. Saving writes what the file holds by then, with the results of this batch in it.
+    The file may be edited during the batch: saving merges the results into its current content.
     """
 
     def __init__(
@@ -95,37 +95,37 @@ class Worklist:
     ) -> None:
         self.path = path
         self.entries = entries
-        #: Results that the file does not hold yet, by recording.
+        #: Results that are not in the file yet, by recording.
         self.unsaved: dict[str, dict[str, Any]] = {}
-        #: How many entries were added to the file since it was loaded.
+        #: Number of entries added to the file since it was loaded.
         self.added = 0
         self._objects = objects
         self._loaded = {entry.uuid for entry in entries}
         self._digest = _digest(content)
 
     def record_waiting(self, uuid: str) -> None:
-        """Note that the recording is still to be done."""
+        """Record that the recording is still waiting."""
         self._record(uuid, "waiting")
 
     def record_done(self, uuid: str, files: Sequence[str], finished_at: datetime) -> None:
-        """Note that the recording is done, and the URIs of its results."""
+        """Record that the recording is done, with the URIs of its results."""
         self._record(uuid, "done", files=list(files), finished_at=_timestamp(finished_at))
 
     def record_failed(self, uuid: str, error: str, finished_at: datetime) -> None:
-        """Note that the recording failed, and why."""
+        """Record that the recording failed, with the reason."""
         self._record(uuid, "failed", error=error, finished_at=_timestamp(finished_at))
 
     def take_over(self, results: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take results that an earlier batch could not save, by recording; those of other recordings are left out."""
+        """Adopt results that an earlier batch could not save; those of recordings not in this worklist are ignored."""
         self.unsaved |= {uuid: dict(result) for uuid, result in results.items() if uuid in self._loaded}
         statuses = {uuid: result.get("status") for uuid, result in self.unsaved.items()}
         self.entries = tuple(replace(entry, status=statuses.get(entry.uuid) or entry.status) for entry in self.entries)
 
     def save(self) -> None:
-        """Write the file anew, whole or not at all; its permissions stay.
+        """Rewrite the file atomically, keeping its permissions.
 
-        Edits made since it was read are kept: entries that were changed, added or removed. Only what is said of the
-        recordings in `unsaved` is replaced. Raises `WorklistNotSaved`, or `InvalidWorklist` if it is none any more.
+        Edits made since it was read survive: changed, added and removed entries. Only the results of the recordings in
+        `unsaved` are replaced. Raises `WorklistNotSaved`, or `InvalidWorklist` if the file is no longer a worklist.
         """
         while True:
             content = self._present()
@@ -151,7 +151,7 @@ class Worklist:
                 each.update(result)
 
     def _present(self) -> bytes | None:
-        """What the file holds now; None if it is gone."""
+        """Return the file's current content; None if it is gone."""
         try:
             return self.path.read_bytes()
         except FileNotFoundError:
@@ -160,7 +160,7 @@ class Worklist:
             raise WorklistNotSaved(f"{self.path}: cannot be read again: {error.strerror}") from error
 
     def _written(self, present: bytes | None) -> bytes | None:
-        """Write the objects; None, and nothing is written, if the file changed since it was `present`."""
+        """Write the objects; return None without writing if the file changed since it was `present`."""
         content = _encoded(self._objects)
         try:
             _replace(self.path, content, lambda: self._present() == present)
@@ -172,20 +172,20 @@ class Worklist:
 def load(path: Path) -> Worklist:
     """Read and check a worklist.
 
-    Raises `InvalidWorklist` with a line for each thing that is wrong, and where: the entry's place in the list from 1.
+    Raises `InvalidWorklist` with one line for each problem, naming the entry's position from 1.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidWorklist(f"{path}: cannot be read: {error.strerror}") from error
-    # A link is followed once, so that writing back replaces the file and not the link.
+    # Resolve a symbolic link once, so that saving replaces the file and not the link.
     return parse(_decoded(content, path), path.resolve(), content)
 
 
 def parse(text: str, path: Path, content: bytes = b"") -> Worklist:
-    """Check the text of the worklist `path`, whose folder relative paths in it start from. Raises as `load` does.
+    """Parse the text of the worklist `path`; relative sources start from its folder. Raises as `load` does.
 
-    `content` is what the file holds, to notice later that it was edited.
+    `content` is the file's bytes, kept to detect later edits.
     """
     objects = _objects(text, path)
     readers = [_EntryReader(position, item, path.parent) for position, item in enumerate(objects, start=1)]
@@ -198,9 +198,9 @@ def parse(text: str, path: Path, content: bytes = b"") -> Worklist:
 
 
 def source_uri(source: str, folder: Path) -> str:
-    """Return the URI of a source that an entry may name: a path, relative to `folder`, or a URL.
+    """Return the URI of an entry's source: a path, relative to `folder`, or a URL.
 
-    Raises `InvalidWorklist` if it is neither, or a file that does not exist.
+    Raises `InvalidWorklist` if it is neither, or if the file does not exist.
     """
     reader = _EntryReader(1, {"source": source}, folder)
     uri = reader.source(must_exist=True)
@@ -229,17 +229,17 @@ def _objects(text: str, path: Path) -> list[Any]:
 
 
 def write(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
-    """Write a worklist, whole or not at all. Raises `WorklistNotSaved` if the folder or the disk does not take it."""
+    """Write a worklist atomically. Raises `WorklistNotSaved` if the folder or the disk rejects it."""
     _replace(path, _encoded(objects), lambda: True)
 
 
 class _Changed(Exception):
-    """The file is not the one that was read."""
+    """The file changed since it was read."""
 
 
 def _encoded(objects: Sequence[Mapping[str, Any]]) -> bytes:
     text = json.dumps(objects, indent=2, ensure_ascii=False) + "\n"
-    # Half a surrogate pair cannot be UTF-8; as an escape it is JSON.
+    # A lone surrogate cannot be encoded as UTF-8, but JSON can escape it.
     return text.encode("utf-8", errors="backslashreplace")
 
 
@@ -260,7 +260,7 @@ def _digest(content: bytes) -> bytes:
 
 
 class _EntryReader:
-    """Reads one object of the list and collects what is wrong with it."""
+    """Reads one object of the list and collects its problems."""
 
     def __init__(self, position: int, item: object, folder: Path) -> None:
         self.problems: list[str] = []
@@ -271,7 +271,7 @@ class _EntryReader:
             self._problem(f"not an object, but {_kind(item)}")
 
     def read(self) -> Entry:
-        """Return the entry; only worth anything if there are no problems."""
+        """Return the entry; valid only if there are no problems."""
         status, job = self._status(), self._job()
         return Entry(
             position=self._position,
@@ -337,12 +337,12 @@ class _EntryReader:
         try:
             return tuple(parse_terms(value, "`vocabulary`"))
         except InvalidVocabulary as error:
-            # It quotes keys as they are, and a problem is one line.
+            # The message quotes keys verbatim, and a problem is one line.
             self._problem(" ".join(str(error).split()))
             return ()
 
     def source(self, *, must_exist: bool) -> str | None:
-        """Return the URI of the entry's source; None if there is none, or a problem with it."""
+        """Return the URI of the entry's source; None if it has none or an invalid one."""
         value = self._text("source")
         if value is None:
             return None
@@ -364,12 +364,14 @@ class _EntryReader:
             return None
         if url.scheme == "file":
             if url.netloc not in ("", "localhost"):
-                self._problem(f"`source` {shown_url(value)!r} names a file of another machine")
+                self._problem(f"`source` {shown_url(value)!r} is a file on another machine")
                 return None
             return self._file(Path(unquote(url.path)), value, must_exist)
         if url.username is not None or url.password is not None:
-            # Not repeated here: it would show the password.
-            self._problem("`source` holds a user name or password, and would be seen with them; leave them out")
+            # Not quoted: the message would show the password.
+            self._problem(
+                "`source` contains a user name or password, which worklists and pages would show; remove them"
+            )
         elif not url.netloc or not url.path.strip("/"):
             self._problem(f"`source` {shown_url(value)!r} names no {'object' if url.scheme == 's3' else 'file'}")
         else:
@@ -386,7 +388,7 @@ class _EntryReader:
 
 
 def _repetitions(entries: Sequence[Entry]) -> Iterator[str]:
-    """Say of each UUID that comes up again where it does, and where it came up first."""
+    """Return a problem for each repeated UUID, naming both entries."""
     first: dict[str, int] = {}
     for entry in entries:
         earlier = first.setdefault(entry.uuid, entry.position)
@@ -395,7 +397,7 @@ def _repetitions(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _kind(value: object) -> str:
-    """Say in JSON's words what a value is."""
+    """Return the JSON name of a value's type."""
     if isinstance(value, str):
         return "an empty text" if not value.strip() else "a text"
     kinds = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}

@@ -151,7 +151,7 @@ def test_nothing_is_asked_for_while_many_runs_wait(
     put(folder, IDS[1])
     data = sensor.tick()
     assert not data.run_requests
-    assert said(data) == "Enough runs are waiting; nothing was looked for."
+    assert said(data) == "Enough runs are waiting; the source was not listed."
 
 
 def test_a_changed_recording_waits_for_its_run(sensor: Sensor, folder: Path, instance: dg.DagsterInstance) -> None:

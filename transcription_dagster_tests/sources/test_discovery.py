@@ -106,7 +106,7 @@ def test_without_room_nothing_is_read_and_nothing_moves() -> None:
     found = discover(pages(), "here", lambda uuids: {}, lambda uuids: (), (), 0)
     assert found.requests == ()
     assert found.state == State("here")
-    assert found.summary == "Enough runs are waiting; nothing was looked for."
+    assert found.summary == "Enough runs are waiting; the source was not listed."
 
 
 @pytest.mark.parametrize(("waiting", "room"), [(0, 50), (150, 50), (170, 30), (200, 0), (900, 0)])

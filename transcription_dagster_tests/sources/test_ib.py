@@ -105,7 +105,7 @@ def test_a_listing_without_end_is_refused(server: WebServer, library: IbSource) 
 
 def test_a_next_page_on_another_host_is_refused(server: WebServer, library: IbSource) -> None:
     server.answer = lambda request: page(following="https://elsewhere.example.org/list")
-    with pytest.raises(SourceRefused, match="not on one of the hosts"):
+    with pytest.raises(SourceRefused, match="not on an allowed host"):
         library.list(library.list(None, 50).cursor, 50)
 
 

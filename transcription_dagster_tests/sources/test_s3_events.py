@@ -111,8 +111,8 @@ def test_a_completed_upload_without_a_size_is_taken() -> None:
         ("[]", "not a JSON object"),
         ("{}", "no Records"),
         ('{"Records": {}}', "no Records"),
-        ('{"Records": [1]}', "not of S3"),
-        (body({"eventSource": "aws:sns"}), "not of S3"),
+        ('{"Records": [1]}', "not from S3"),
+        (body({"eventSource": "aws:sns"}), "not from S3"),
         (body({"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}), "incomplete record"),
         (body(record(key=7)), "incomplete record"),  # type: ignore[arg-type]
         (body(record(key="%ff")), "incomplete record"),

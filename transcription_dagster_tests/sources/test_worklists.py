@@ -149,7 +149,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ({"source": "ftp://host/a.wav"}, "`source` 'ftp://host/a.wav': unknown scheme"),
         ({"source": "s3://bucket"}, "`source` 's3://bucket' names no object"),
         ({"source": "https://host/"}, "`source` 'https://host/' names no file"),
-        ({"source": "file://server/a.wav"}, "`source` 'file://server/a.wav' names a file of another machine"),
+        ({"source": "file://server/a.wav"}, "`source` 'file://server/a.wav' is a file on another machine"),
         ({"source": "https://[::1/a.wav"}, "`source` is not a URL that can be parsed"),
         ({"source": "a\0b.wav"}, "`source` 'a\\x00b.wav': "),
     ],
