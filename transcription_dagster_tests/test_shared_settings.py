@@ -224,7 +224,7 @@ def test_a_file_that_was_changed_since_is_not_used(tmp_path: Path) -> None:
     file = identify(path)
     shared_files.keep(file, path, tmp_path / "home")
     path.write_bytes(b"other")
-    with pytest.raises(UnknownModel, match=r"own\.pt is not the own\.pt that the settings mean"):
+    with pytest.raises(UnknownModel, match=r"own\.pt is not the own\.pt that the settings name"):
         local_copy(file, tmp_path / "home", (tmp_path / "store").as_uri())
 
 

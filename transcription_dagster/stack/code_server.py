@@ -1,7 +1,7 @@
-"""Dagster's code server, for the settings that the database holds.
+"""Dagster's code server, configured by the settings in the database.
 
-`python -m transcription_dagster.stack.code_server ARGUMENT...` is `dagster ARGUMENT...` in a process whose definitions
-are made by those settings, as every worker's are.
+`python -m transcription_dagster.stack.code_server ARGUMENT...` is `dagster ARGUMENT...` with definitions built from
+the shared settings, like those of every worker.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from transcription_dagster.shared_settings import worker_settings
 
 
 def adopt_settings() -> None:
-    """Hand the database's settings down to whatever this process imports; ends it where that cannot be done."""
+    """Put the database's settings in force for this process, or exit if that is impossible."""
     settings = load_settings()
     try:
         url = settings.require_database_url()

@@ -1,7 +1,7 @@
-"""Dagster's daemon, as the only one of its database.
+"""Dagster's daemon, limited to one per database.
 
 `python -m transcription_dagster.stack.daemon WEB-URL ARGUMENT...` is `dagster-daemon ARGUMENT...` in a process that
-holds the database's daemon lock. It does not start while another process holds it, and ends if it loses it to one.
+holds the database's daemon lock. It refuses to start while another process holds the lock, and exits if it loses it.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ from transcription_dagster.stack.code_server import adopt_settings
 
 logger = logging.getLogger(__name__)
 
-#: A predecessor that was killed, or whose machine failed, has lost the lock by then.
+#: Long enough for a killed predecessor, or one on a failed machine, to lose the lock.
 _PATIENCE_SECONDS = 45.0
 _POLL_SECONDS = 2.0
 
 
 def take_lock(lock: DaemonLock, url: str, *, patience: float = _PATIENCE_SECONDS) -> None:
-    """Return when this process holds the lock; end the process, saying who holds it, if another one does."""
+    """Wait for the lock; exit with the holder's address if another process keeps it."""
     deadline = time.monotonic() + patience
     while not lock.take():
         if time.monotonic() > deadline:
             other = holder(open_database(url))
             where = f"{other.host}, with the UI at {other.url}" if other else "another machine"
-            sys.exit(f"transcription: the daemon of this database runs on {where}: a database has one daemon alone")
+            sys.exit(f"transcription: the daemon of this database runs on {where}; a database has only one daemon")
         time.sleep(_POLL_SECONDS)
 
 
 def keep_lock(lock: DaemonLock) -> None:
-    """Watch over the lock; a broken connection is made anew. Returns only when another process has the lock."""
+    """Hold on to the lock, reconnecting if needed. Returns only if another process has taken it."""
     while True:
         time.sleep(_POLL_SECONDS)
         try:
             if not lock.held() and not lock.take():
                 return
         except DatabaseUnavailable:
-            # The daemon can do nothing either, and nobody else can take the lock.
+            # While the database is away the daemon can do nothing either, and no other process can take the lock.
             continue
 
 
 def _end_when_lost(lock: DaemonLock) -> None:
     keep_lock(lock)
-    logger.error("another daemon works on this database now: ending this one")
+    logger.error("another daemon has taken over this database; stopping this one")
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:
-    """Hold the lock and be Dagster's daemon."""
+    """Run Dagster's daemon while holding the lock."""
     adopt_settings()
     url = load_settings().require_database_url()
     lock = DaemonLock(url, web_url=sys.argv.pop(1))

@@ -1,7 +1,7 @@
-"""What `dagster dev` in a checkout runs on: the embedded Postgres, and a queue that its own daemon empties.
+"""The instance behind `dagster dev` in a checkout: the embedded Postgres, and Dagster's own run queue.
 
-The `dagster.yaml` at the root of the repository names these classes; `transcription up` uses others, which need the
-pool. Steps transcribe in the process of their run.
+The `dagster.yaml` at the root of the repository names these classes. `transcription up` uses others, which need the
+pool; here each run transcribes in its own process.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ from transcription_dagster.stack.postgres import wait_until_ready
 from transcription_dagster.stack.shared_postgres import use_shared_postgres
 
 _DATABASE_SECONDS = 5.0
-#: Any number that nobody else locks: the processes of `dagster dev` would all create the tables at once.
+#: An arbitrary advisory lock: without it, all processes of `dagster dev` would create the tables at once.
 _LOCK = 0x7472_616E_7363_6465
 
 
 class DevelopmentStorage(PatientPostgresStorage):
-    """Dagster's storage in the database of the settings; without one, in the embedded server, started if need be.
+    """Dagster's storage in the configured database, or else in the embedded server, which is started if necessary.
 
-    It takes no config. Opening it brings the program's tables up to date, and makes the database known to the
-    definitions of this process.
+    It takes no config. Opening it upgrades the program's tables and tells this process's definitions the database.
     """
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
@@ -47,19 +46,19 @@ class DevelopmentStorage(PatientPostgresStorage):
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
-        """Return no fields."""
+        """Return an empty schema."""
         return {}
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> DevelopmentStorage:
-        """Open the storage; raises `StackError`, `InvalidSetting` or `DatabaseUnavailable`."""
+        """Open the storage. Raises `StackError`, `InvalidSetting` or `DatabaseUnavailable`."""
         return cls(inst_data)
 
 
 class DevelopmentRunCoordinator(QueuedRunCoordinator):
-    """Dagster's own run queue, which refuses to work beside the daemon of a stack on the same database."""
+    """Dagster's own run queue, which refuses to run while a stack uses the same database."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""The files that Dagster's processes are told about: its home with `dagster.yaml`, and the workspace."""
+"""The files that configure Dagster's processes: its home with `dagster.yaml`, and the workspace."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from transcription_dagster.stack.runtime import runtime_folder
 
 
 def dagster_home(settings: Settings) -> Path:
-    """The folder that DAGSTER_HOME has to name for this installation."""
+    """Return the DAGSTER_HOME of this installation."""
     return settings.home / "dagster"
 
 
 def write_files(settings: Settings) -> StackFiles:
-    """Write what Dagster's processes read at their start; it replaces what an older version of the program wrote."""
+    """Write Dagster's configuration files, replacing those of an older version."""
     folder = dagster_home(settings)
     code_socket = runtime_folder(settings.home) / "code"
     server = {"grpc_server": {"socket": str(code_socket), "location_name": CODE_LOCATION}}

@@ -1,4 +1,4 @@
-"""Which GPUs this machine has, asked of the driver's own tool so that nothing heavy is imported."""
+"""List this machine's GPUs with the driver's own tool, which avoids importing torch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from transcription_dagster.errors import StackError
 
-#: The driver may have to wake a GPU first; a broken one can keep the tool waiting for ever.
+#: Waking a GPU takes seconds; a broken one can block the tool forever.
 _ANSWER_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU as the programs below this one will count it."""
+    """A GPU, numbered as child processes number it."""
 
     index: int
     uuid: str
@@ -23,10 +23,10 @@ class Gpu:
 
 
 def find_gpus(visible: str | None = None) -> tuple[Gpu, ...]:
-    """Return the GPUs that a program started here can use; none where there is no NVIDIA driver.
+    """Return the GPUs that child processes can use; none without an NVIDIA driver.
 
-    `visible` is the value of CUDA_VISIBLE_DEVICES, which selects GPUs and renumbers them; None: it is not set.
-    Raises `StackError` if there is a driver and it does not work: falling back to the CPU would hide that.
+    `visible` is the value of CUDA_VISIBLE_DEVICES, which selects and renumbers GPUs; None if it is unset. Raises
+    `StackError` if there is a driver but it does not work: falling back to the CPU would hide the fault.
     """
     query = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
     try:
@@ -50,9 +50,9 @@ def parse_gpus(table: str) -> tuple[Gpu, ...]:
 
 
 def select_visible(gpus: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]:
-    """Return the GPUs that CUDA_VISIBLE_DEVICES leaves, numbered anew in its order, as CUDA does.
+    """Return the GPUs that CUDA_VISIBLE_DEVICES selects, renumbered in its order, as CUDA does.
 
-    An entry is an index or the beginning of a UUID, and the first one that names no GPU ends the list:
+    An entry is an index or a UUID prefix, and the first entry that matches no GPU ends the list:
     https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#cuda-environment-variables
     """
     if visible is None:

@@ -19,7 +19,7 @@ def end_orphan_processes(home: Path) -> int:
     Call this only while no supervisor runs: it would restart them.
     """
     found = _members(home)
-    # Postgres ends its own processes, and theirs are the only ones that must not be signalled directly.
+    # Postgres ends its own child processes, which must not be signalled directly.
     parents = [process for process in found if process.ppid() not in {other.pid for other in found}]
     _signal(parents, force=False)
     _, alive = psutil.wait_procs(found, timeout=_TERMINATE_SECONDS)
@@ -37,7 +37,7 @@ def _stack_of(process: psutil.Process) -> str | None:
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
         return process.environ().get(STACK_VARIABLE)
-    except psutil.Error:  # gone meanwhile, or somebody else's
+    except psutil.Error:  # already gone, or another user's
         return None
 
 

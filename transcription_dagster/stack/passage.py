@@ -1,7 +1,7 @@
-"""Let one system user walk through a folder that is closed to others, and let nobody else in.
+"""Let one system user traverse a private folder without opening it to anyone else.
 
-Permission bits know the owner, a group and everybody; a POSIX access control list names one user. It is read and
-written as Linux keeps it, so that no package has to be installed: `struct posix_acl_xattr_entry`, acl(5).
+Permission bits cannot name a single user; a POSIX access control list can. This module reads and writes Linux's binary
+form, `struct posix_acl_xattr_entry` (see acl(5)), so that no system package is needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WALK = 1
 
 
 class AclEntry(NamedTuple):
-    """What one kind of user may do: read 4, write 2, walk through 1."""
+    """One entry of an access control list; the permissions are a sum of read 4, write 2, execute (traverse) 1."""
 
     tag: int
     rights: int
@@ -33,9 +33,9 @@ class AclEntry(NamedTuple):
 
 
 def allow_passage(path: Path, user: int) -> None:
-    """Let the user with the id `user` walk through every folder above `path`, without listing or reading any.
+    """Let the user with the id `user` traverse every folder above `path`, without listing or reading any.
 
-    Raises `StackError` where a file system keeps no access control lists.
+    Raises `StackError` if a file system does not support access control lists.
     """
     for folder in path.parents:
         mode = stat.S_IMODE(folder.stat().st_mode)
@@ -48,8 +48,8 @@ def allow_passage(path: Path, user: int) -> None:
 
 
 def with_passage(entries: Sequence[AclEntry], user: int) -> list[AclEntry]:
-    """Add the right of `user` to walk through; what everybody else may do stays as it is."""
-    # The mask limits all but the owner and others. It has to let the walker through, but nobody it held back before.
+    """Add the right of `user` to traverse, and change no other right."""
+    # The mask limits every entry but the owner's and the others'. Widening it must not widen an existing entry.
     mask = next((entry.rights for entry in entries if entry.tag == _MASK), 7)
     masked = (_USER, _OWNING_GROUP, _GROUP)
     kept = [entry._replace(rights=entry.rights & mask) if entry.tag in masked else entry for entry in entries]
@@ -78,7 +78,7 @@ def _write(folder: Path, entries: Sequence[AclEntry]) -> None:
         os.setxattr(folder, _ATTRIBUTE, value)
     except OSError as error:
         raise StackError(
-            f"Postgres does not run as root, and its user cannot get to its files through {folder}, which is closed "
-            f"to others and cannot be opened to one user alone ({error.strerror}): run as another user, set "
-            "TRANSCRIPTION_HOME to a folder that others may pass through to, or set TRANSCRIPTION_DATABASE_URL"
+            f"Postgres refuses to run as root, and its system user cannot reach its files through {folder}, which is "
+            f"private and cannot be opened to that user alone ({error.strerror}): run as another user, set "
+            "TRANSCRIPTION_HOME to a folder that other users can reach, or set TRANSCRIPTION_DATABASE_URL"
         ) from error

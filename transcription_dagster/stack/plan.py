@@ -1,4 +1,4 @@
-"""Plan a stack: which programs to start, decided before any of them exists."""
+"""Decide which programs a stack starts, before any of them exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transcription_dagster.stack.gpus import Gpu, find_gpus
 
 @dataclass(frozen=True, slots=True)
 class StackPlan:
-    """The parts of a stack, from options, settings and the machine."""
+    """The parts of a stack, derived from options, settings and the machine."""
 
     host: str
     #: 0: any free port.
@@ -24,7 +24,7 @@ class StackPlan:
     run_workers: int
     #: Messages for the user.
     notes: tuple[str, ...] = ()
-    #: Executors and run workers alone, for the stack that is up on the same database.
+    #: Start only executors and run workers, for the stack that is up on the same database.
     workers_only: bool = False
 
 
@@ -40,10 +40,10 @@ def plan_stack(
     workers_only: bool = False,
     look_for_gpus: Callable[[str | None], Sequence[Gpu]] = find_gpus,
 ) -> StackPlan:
-    """Decide what to start; an argument that is given comes before the setting of the same name.
+    """Decide what to start. Arguments override the settings of the same name.
 
-    Asking for CPU executors means to leave the GPUs alone, unless GPUs are asked for by the same call.
-    Raises `StackError` if a GPU is asked for that is not there, or if anybody on the network could use the UI.
+    Requesting CPU executors leaves the GPUs unused unless the same call requests GPUs too. Raises `StackError` if a
+    requested GPU does not exist, or if the UI would be open to the network without a login.
     """
     asked = gpus if gpus is not None else "none" if cpu_executors is not None else settings.gpus
     slots = executors or (settings.cpu_executors if cpu_executors is None else cpu_executors)
@@ -73,16 +73,16 @@ def _is_loopback(host: str) -> bool:
 def _note_without_login(host: str, settings: Settings) -> str:
     if not settings.ui_trust_proxy:
         raise StackError(
-            f"everybody who reaches {host} could use the UI: set TRANSCRIPTION_UI_PASSWORD, or "
-            "TRANSCRIPTION_UI_TRUST_PROXY=true if a proxy in front of it asks for a login"
+            f"anyone who can reach {host} could use the UI: set TRANSCRIPTION_UI_PASSWORD, or "
+            "TRANSCRIPTION_UI_TRUST_PROXY=true if a proxy in front of it requires a login"
         )
-    return f"The UI on {host} asks for no password: nobody but the proxy in front of it must reach it."
+    return f"The UI on {host} has no password: make sure that only the proxy in front of it can reach it."
 
 
 def _executors(
     asked: str | None, slots: int, look: Callable[[], Sequence[Gpu]]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the devices to run executors on, and what is to be said about the choice."""
+    """Return the executors' devices, and messages about the choice."""
     if asked is None:
         found = look()
         if found:
@@ -105,7 +105,9 @@ def _chosen(asked: str, found: Sequence[Gpu]) -> tuple[str, ...]:
 
 def _first(devices: tuple[str, ...], count: int) -> tuple[str, ...]:
     if count > len(devices):
-        raise StackError(f"{_count(count, 'executor')} need as many GPUs; to be used are {', '.join(devices)}")
+        raise StackError(
+            f"{_count(count, 'executor')} need as many GPUs, but only these are available: {', '.join(devices)}"
+        )
     return devices[:count]
 
 

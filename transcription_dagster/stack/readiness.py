@@ -33,7 +33,7 @@ def base_url(host: str, port: int) -> str:
 
 
 def advertised_url(host: str, port: int) -> str:
-    """Return the address to give to other machines: the machine's name where the server is bound to all addresses."""
+    """Return the address for other machines: the host name if the server is bound to all addresses."""
     everywhere = host in ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
     return base_url(socket.gethostname() if everywhere else host, port)
 
@@ -54,7 +54,7 @@ def dagster_ready(url: str, password: SecretStr | None = None) -> bool:
     Raises `StackError` if the definitions cannot be loaded.
     """
     try:
-        # A proxy from the environment has no business between two programs of one machine.
+        # Both programs are on this machine: ignore proxies from the environment.
         with httpx.Client(trust_env=False, timeout=30, auth=basic_authentication(password)) as client:
             if not client.get(f"{url}/health").is_success:
                 return False
@@ -77,7 +77,7 @@ def _all_well(answer: dict[str, Any]) -> bool:
 
 
 def worker_states(database_url: str, *, stale_seconds: float) -> dict[int, str]:
-    """Return the states of this machine's living workers by process id; empty while the database is away."""
+    """Return the states of this machine's live workers by process id; empty while the database is unreachable."""
     try:
         pool = read_pool(database_url, stale_seconds=stale_seconds)
     except DatabaseUnavailable:

@@ -1,4 +1,4 @@
-"""The folder for sockets: private, and short enough for the length limit of a Unix socket's address."""
+"""The folder for sockets: private, and short enough for a Unix socket address."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 from transcription_dagster.errors import StackError
 
-#: A socket's address may have 103 bytes on the systems with the least; the rest is for the names below the folder.
+#: The strictest systems allow 103 bytes in a socket address; the difference is for names below the folder.
 _LONGEST_PATH = 60
 
 
 def runtime_folder(home: Path) -> Path:
-    """Return the folder for the sockets of this home, made if it is missing, open to its owner alone.
+    """Return the private folder for this home's sockets, creating it if necessary.
 
-    It is `home/run`. Where that path is too long for a socket, `home/run` is a link to a short folder among the
-    system's temporary ones, so that every process finds the same place.
+    It is `home/run`. If that path is too long for a socket, `home/run` links to a short temporary folder, so that
+    every process finds the same place.
 
-    Raises `StackError` if what is there belongs to somebody else, who could then answer in our name.
+    Raises `StackError` if the folder belongs to another user, who could impersonate our servers.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     named = home / "run"
@@ -35,16 +35,16 @@ def runtime_folder(home: Path) -> Path:
 
 
 def _link_to_short_folder(named: Path) -> None:
-    """Make `named` a link to a fresh folder; it replaces one whose folder was cleaned away."""
+    """Make `named` a link to a new folder, replacing a link whose folder was cleaned up."""
     named.unlink(missing_ok=True)
     short = tempfile.mkdtemp(prefix="transcription-")
     try:
         named.symlink_to(short)
-    except FileExistsError:  # another process was faster: its folder is the one to use
+    except FileExistsError:  # another process was faster: use its folder
         os.rmdir(short)
 
 
 def _refuse_strangers(folder: Path) -> None:
     status = folder.stat()
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise StackError(f"{folder} can be written by somebody else: remove it and start again")
+        raise StackError(f"{folder} is writable by another user; remove it and start again")

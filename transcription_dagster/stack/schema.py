@@ -1,8 +1,7 @@
-"""Bring the database up to this program: its own tables, the queues' and Dagster's.
+"""Upgrade the database to this version: the program's tables, the queues' and Dagster's.
 
-`python -m transcription_dagster.stack.schema` does it for the database and DAGSTER_HOME of the environment. The stack
-runs it in a process of its own before any other program starts, because Dagster's processes would all try to create
-their tables at once.
+`python -m transcription_dagster.stack.schema` does so for the database and DAGSTER_HOME in the environment. The
+stack runs it before any other program, because Dagster's processes would otherwise all create their tables at once.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.secret_addresses import move_secrets
 from transcription_dagster.store.object_store import ObjectStore
 
-#: Any number that nobody else locks: two machines may bring the same database up to date at once.
+#: An arbitrary advisory lock: two machines may upgrade the same database at once.
 _LOCK = 0x7472_616E_7363_7267
 
 
 def upgrade_tables(url: str) -> None:
-    """Create or upgrade all tables; does nothing where they are up to date."""
+    """Create or upgrade all tables; do nothing if they are current."""
     with database_errors(), psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         upgrade(url)

@@ -1,4 +1,4 @@
-"""Changes of the shared settings, for a running stack that has to restart programs for them."""
+"""Watch for changes of the shared settings, after which a running stack restarts programs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SettingsNews:
         self._looked = time.monotonic()
 
     def poll(self) -> StoredSettings | None:
-        """Return the settings in force if they are new; None if not, or while the database does not answer."""
+        """Return the settings in force if they changed; None otherwise, or while the database is unreachable."""
         if time.monotonic() - self._looked < _POLL_SECONDS:
             return None
         self._looked = time.monotonic()

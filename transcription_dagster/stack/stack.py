@@ -1,4 +1,4 @@
-"""Start a stack, find the one that runs, and stop it."""
+"""Start a stack, find the running one, and stop it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.startup import Startup
 from transcription_dagster.stack.supervisor import ProgramState, Supervisor
 
-#: How long a database that was given may take to answer before it counts as not there.
+#: How long an external database may take to answer at start-up.
 _DATABASE_SECONDS = 5.0
-#: How long aborted workers may take to give their work back.
+#: How long aborted workers may take to return their work.
 _ABORT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
-#: A process's time of creation is counted from the boot, whose time shifts with corrections of the clock.
+#: Tolerance in seconds: a process's creation time counts from the boot time, which shifts with the clock.
 _CLOCK_SECONDS = 2.0
 
 
@@ -44,35 +44,35 @@ def _never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RunningStack:
-    """A stack that was started, by this process or another one."""
+    """A running stack, started by this process or another."""
 
     home: Path
-    #: supervisord's process, and the time it was created: its number may be given to another one later.
+    #: supervisord's process id and creation time; the id alone may be reused.
     pid: int
     created: float
-    #: Address of the UI; empty: its workers belong to a stack elsewhere, which has one.
+    #: Address of the UI; empty if this stack only has workers for a stack elsewhere.
     url: str
     executors: tuple[str, ...]
     run_workers: int
 
     def alive(self) -> bool:
-        """Whether its supervisor runs."""
+        """Return whether its supervisor runs."""
         return self._process() is not None
 
     def programs(self) -> tuple[ProgramState, ...]:
-        """The state of each of its programs; none while it stops. Raises `StackError` if nobody answers."""
+        """Return each program's state; empty while it stops. Raises `StackError` if supervisord does not answer."""
         return Supervisor(runtime_folder(self.home)).programs()
 
     def restart_definitions(self) -> None:
-        """Start anew what has loaded the definitions and is no worker: the workers see to that themselves."""
+        """Restart the programs that load the definitions, except workers, which restart themselves."""
         control = Supervisor(runtime_folder(self.home))
         for group in (DAEMON, CODE_SERVER):
             control.restart(group)
 
     def stop(self, *, abort: Callable[[], bool] = _never) -> None:
-        """End it: the workers finish what is under way, then everything else ends, Postgres last.
+        """Stop it: the workers finish their work, then everything else ends, Postgres last.
 
-        As soon as `abort` says so, the workers give their work back instead. Returns when no process is left.
+        Once `abort` returns True, the workers return their work instead. Returns when no process is left.
         """
         process = self._process()
         if process is not None:
@@ -86,7 +86,7 @@ class RunningStack:
         _state_file(self.home).unlink(missing_ok=True)
 
     def _abort(self, supervisor: psutil.Process) -> None:
-        """Ask the workers a second time, then insist; the supervisor, which is stopping, then goes on."""
+        """Signal the workers a second time, then kill them, so that the stopping supervisor continues."""
         _signal_workers(supervisor, signal.SIGTERM)
         deadline = time.monotonic() + _ABORT_SECONDS
         while self.alive():
@@ -104,7 +104,7 @@ class RunningStack:
 
 
 def running(settings: Settings) -> RunningStack | None:
-    """Return the stack that runs on this home; None if there is none."""
+    """Return the stack running on this home; None if there is none."""
     try:
         values = json.loads(_state_file(settings.home).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -116,11 +116,11 @@ def running(settings: Settings) -> RunningStack | None:
 def start(
     plan: StackPlan, settings: Settings, *, cancelled: Callable[[], bool] = _never, writes_settings: bool = True
 ) -> RunningStack:
-    """Start what `plan` says and return when all of it works; `cancelled` is asked meanwhile whether to give up.
+    """Start the programs of `plan` and return when all of them work, or stop once `cancelled` returns True.
 
-    `settings` become those of every machine, unless `writes_settings` is false and there are some in the database: then
-    these must not contradict them.
-    Raises `StackError`, or `DatabaseUnavailable` for a database that was given, and then nothing is left running.
+    `settings` become the shared settings. With `writes_settings` false, settings already in the database stay in force
+    and `settings` must not contradict them.
+    Raises `StackError`, or `DatabaseUnavailable` for an external database; nothing is left running then.
     """
     with _alone(settings.home):
         present = running(settings)
@@ -138,7 +138,7 @@ def start(
             wait_until_ready(url, _DATABASE_SECONDS)
             refuse_contradictions(settings, url) if plan.workers_only else refuse_second(url)
         elif answers(url):
-            raise StackError(f"another command uses the embedded database of {settings.home}; wait until it has ended")
+            raise StackError(f"another command uses the embedded database of {settings.home}; wait for it to finish")
         postgres = prepare_postgres(settings) if settings.database_url is None else None
         startup = Startup(plan, settings, url, postgres, cancelled, writes_settings)
         try:
@@ -152,22 +152,22 @@ def start(
 
 
 def claim_port(host: str, port: int) -> int:
-    """Return `port` if a server can have it on `host`, or any free one for 0. Raises `StackError` if it cannot."""
+    """Return `port` if it is free on `host`, or any free port for 0. Raises `StackError` if it is taken."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
-            # As servers do: connections that the last one closed must not keep the port for minutes.
+            # As servers do: connections in TIME_WAIT must not block the port for minutes.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             return probe.getsockname()[1]
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise StackError(f"port {port} on {host} is in use: choose another one with --port") from None
+            raise StackError(f"port {port} on {host} is in use; choose another one with --port") from None
         raise StackError(f"the web server cannot listen on {host}, port {port}: {error.strerror}") from None
 
 
 def record(plan: StackPlan, home: Path, pid: int) -> RunningStack:
-    """Write down that supervisord runs as `pid`, for other processes to find."""
+    """Record supervisord's `pid` for other processes."""
     created = psutil.Process(pid).create_time()
     url = "" if plan.workers_only else base_url(plan.host, plan.port)
     stack = RunningStack(home, pid, created, url, plan.executors, plan.run_workers)
@@ -177,7 +177,7 @@ def record(plan: StackPlan, home: Path, pid: int) -> RunningStack:
 
 
 def _tear_down(settings: Settings) -> None:
-    """End what a start that failed has left: nobody has work yet that would have to be finished."""
+    """Kill what a failed start left behind: no process has work yet."""
     stack = running(settings)
     if stack is not None:
         stack.stop(abort=lambda: True)
@@ -189,7 +189,7 @@ def _state_file(home: Path) -> Path:
 
 
 def _is_starting_a_program(supervisor: psutil.Process) -> bool:
-    """Whether one of its children has not become its program yet: a stop signal would be lost on it."""
+    """Return whether a child has been forked but not yet executed its program: it would miss a stop signal."""
     for child in _children(supervisor):
         with suppress(psutil.NoSuchProcess):
             if child.cmdline() == supervisor.cmdline():

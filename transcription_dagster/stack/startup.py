@@ -1,4 +1,4 @@
-"""Bring the programs of a stack up in their order, each when what it needs is there."""
+"""Start the programs of a stack in order, each once its dependencies are ready."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ class Startup:
     plan: StackPlan
     settings: Settings
     database_url: str
-    #: None: the database was given.
+    #: None if the database is external.
     postgres: EmbeddedPostgres | None
     cancelled: Callable[[], bool]
-    #: Whether the settings become those of every machine, also where others are in force.
+    #: Whether these settings replace shared settings already in force.
     writes_settings: bool = True
     files: StackFiles = field(init=False)
     control: supervisor.Supervisor = field(init=False)
-    #: How long each log was before, in bytes.
+    #: Length of each log before the start, in bytes.
     _old_logs: dict[Path, int] = field(init=False, default_factory=dict)
-    #: The first process of each program.
+    #: The first process id of each program.
     _pids: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class Startup:
         self.control = supervisor.Supervisor(runtime_folder(self.settings.home))
 
     def launch(self) -> int:
-        """Start supervisord, with no program yet; returns its process id."""
+        """Start supervisord without any program; return its process id."""
         logs = self.settings.home / "logs"
         logs.mkdir(exist_ok=True)
         self._old_logs = {log: log.stat().st_size for log in logs.glob("*.log")}
@@ -82,7 +82,7 @@ class Startup:
         return pid
 
     def bring_up(self) -> None:
-        """Start the programs and return when all of them work. Raises `StackError` that says which one does not."""
+        """Start the programs and return when all of them work. Raises `StackError`, naming the one that does not."""
         if self.plan.workers_only:
             self._start(EXECUTORS, RUN_WORKERS)
         else:
@@ -93,7 +93,7 @@ class Startup:
             url, password = base_url(self.plan.host, self.plan.port), self.settings.ui_password
             self._await(lambda: dagster_ready(url, password), "Dagster")
         self._await(lambda: len(self._worker_states()) == self._workers, "the pool of workers")
-        # A model that cannot be loaded fails quickly; one that has to be fetched first is not waited for.
+        # A broken model fails quickly; do not wait for one that is still being downloaded.
         self._wait(lambda: "starting" not in self._worker_states(), _MODEL_SECONDS)
 
     def _bring_up_database(self) -> None:
@@ -113,7 +113,7 @@ class Startup:
             **child_environment(self.settings),
             "TRANSCRIPTION_HOME": str(self.settings.home),
             "TRANSCRIPTION_DATABASE_URL": self.database_url,
-            # They share the cores between them.
+            # The executors share the cores.
             **({"TRANSCRIPTION_CPU_EXECUTORS": str(cpu_slots)} if cpu_slots else {}),
             "DAGSTER_HOME": str(self.files.dagster_home),
             STACK_VARIABLE: str(self.settings.home),
@@ -133,7 +133,7 @@ class Startup:
                 start_new_session=True,
             )
         try:
-            # Large tables take as long as they take; an upgrade that is killed begins anew at the next start.
+            # No time limit: large tables take long, and a killed upgrade starts over next time.
             self._wait(lambda: process.poll() is not None, math.inf)
         finally:
             process.kill()
@@ -142,9 +142,9 @@ class Startup:
             raise StackError(f"the database could not be upgraded; the end of {log}:\n{tail(log, 0)}")
 
     def _push_settings(self) -> None:
-        """Put the settings of this start in force, for the workers of every machine.
+        """Put this start's settings in force for the workers of every machine.
 
-        Raises `InvalidSetting` where it may not, and they contradict those in force.
+        Raises `InvalidSetting` if they contradict the settings in force and must not replace them.
         """
         engine = open_database(self.database_url)
         try:
@@ -160,7 +160,7 @@ class Startup:
         return len(self.plan.executors) + self.plan.run_workers
 
     def _worker_states(self) -> list[str]:
-        """What the workers of this stack that stand in the pool say of themselves."""
+        """Return the registered states of this stack's workers."""
         pids = {state.pid for state in self.control.programs()}
         states = worker_states(self.database_url, stale_seconds=self.settings.stale_seconds)
         return [state for pid, state in states.items() if pid in pids]
@@ -170,7 +170,7 @@ class Startup:
             raise StackError(f"{what} did not come up within {_STEP_SECONDS:.0f} s; see {self.settings.home}/logs")
 
     def _wait(self, ready: Callable[[], bool], seconds: float) -> bool:
-        """Whether `ready` came true in time. Raises `StackError` when a program ends or the start is cancelled."""
+        """Return whether `ready` came true in time. Raises `StackError` if a program ends or the start is cancelled."""
         deadline = time.monotonic() + seconds
         while not ready():
             for state in self.control.programs():
@@ -187,12 +187,12 @@ class Startup:
         return True
 
     def _was_restarted(self, state: supervisor.ProgramState) -> bool:
-        """Whether the program ended and was started again between two looks at it."""
+        """Return whether the program was restarted since its first start."""
         return state.pid is not None and self._pids.setdefault(state.name, state.pid) != state.pid
 
 
 def tail(log: Path, offset: int) -> str:
-    """Return the last lines of a log from the byte `offset` on; empty if there is none."""
+    """Return the last lines of a log after the byte `offset`; empty if there is none."""
     try:
         text = log.read_bytes()[offset:].decode(errors="replace")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""supervisord, which starts a stack's programs and restarts those that die: its configuration and its answers."""
+"""Configure and control supervisord, which starts a stack's programs and restarts those that die."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from supervisor.xmlrpc import Faults, SupervisorTransport
 from transcription_dagster.errors import StackError
 from transcription_dagster.stack.programs import ORDER, Program
 
-#: In supervisor's files these begin a comment, also inside quotes.
+#: These start a comment in supervisor's files, even inside quotes.
 _COMMENT = re.compile(r"\s[;#]|[\r\n]")
 
 _DEFAULTS = {
-    # `up` starts them in their order; supervisord only keeps them running.
+    # `up` starts the programs in order; supervisord only keeps them running.
     "autostart": "false",
     "autorestart": "true",
-    # One that ends within this time counts as failed and is tried again after a growing pause: longer than an executor
-    # on a busy machine takes to find out that it cannot load its model.
+    # A program that ends within this time counts as failed and is retried after a growing pause. It is longer than an
+    # executor on a busy machine takes to discover that it cannot load its model.
     "startsecs": "20",
     "startretries": "1000",
     "killasgroup": "true",
@@ -43,25 +43,25 @@ _DEFAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class ProgramState:
-    """What supervisord says of a program."""
+    """The state of a program, as supervisord reports it."""
 
     name: str
     #: STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL or UNKNOWN.
     state: str
-    #: None: it has no process now.
+    #: None if it has no process now.
     pid: int | None
-    #: A sentence about the state: since when it runs, or why it does not.
+    #: Describes the state: its uptime, or why it does not run.
     description: str
     log: Path
 
     @property
     def failed(self) -> bool:
-        """Whether it ended when it should be running."""
+        """Return whether it ended although it should be running."""
         return self.state in ("BACKOFF", "EXITED", "FATAL", "UNKNOWN")
 
 
 def configuration(programs: Sequence[Program], *, folder: Path, logs: Path) -> str:
-    """Return supervisord's configuration for `programs`, with its sockets in `folder`.
+    """Return the configuration for `programs`, with supervisord's sockets in `folder`.
 
     Raises `StackError` if a path has characters that the file format cannot hold.
     """
@@ -77,7 +77,7 @@ def configuration(programs: Sequence[Program], *, folder: Path, logs: Path) -> s
         "pidfile": _value(folder / "supervisord.pid"),
         "childlogdir": _value(logs),
         "nocleanup": "true",
-        # As root it wants to be told whom to be; anybody else can only be himself.
+        # Only root can, and must, name a user.
         **({"user": getpass.getuser()} if os.geteuid() == 0 else {}),
     }
     for program in programs:
@@ -91,7 +91,7 @@ def configuration(programs: Sequence[Program], *, folder: Path, logs: Path) -> s
 
 
 def socket_path(folder: Path) -> Path:
-    """Address of the socket that supervisord is controlled by."""
+    """Return the path of supervisord's control socket."""
     return folder / "supervisor"
 
 
@@ -100,7 +100,7 @@ def _program_section(program: Program, logs: Path) -> dict[str, str]:
         "command": _value(shlex.join(program.command)),
         "stopsignal": program.stop_signal,
         "stopwaitsecs": str(program.stop_seconds),
-        # supervisor expands this one twice.
+        # supervisor expands this value twice.
         "stdout_logfile": _value(logs / f"{program.name}.log").replace("%", "%%"),
         **({"user": program.user} if program.user else {}),
         **_DEFAULTS,
@@ -115,9 +115,9 @@ def _value(value: str | Path) -> str:
 
 
 def launch(configuration_file: Path, environment: Mapping[str, str]) -> None:
-    """Start supervisord in a session of its own, where Ctrl+C in our terminal does not reach it.
+    """Start supervisord in a separate session, out of reach of Ctrl+C in our terminal.
 
-    Raises `StackError` with its own words if it refuses.
+    Raises `StackError` with its output if it refuses.
     """
     command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(configuration_file)]
     finished = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
@@ -126,31 +126,31 @@ def launch(configuration_file: Path, environment: Mapping[str, str]) -> None:
 
 
 class Supervisor:
-    """The control of a running supervisord, over its socket."""
+    """Controls a running supervisord over its socket."""
 
     def __init__(self, folder: Path) -> None:
         self._socket = socket_path(folder)
 
     def pid(self) -> int | None:
-        """Return supervisord's process id; None as long as it does not answer."""
+        """Return supervisord's process id; None if it does not answer."""
         try:
             return self._call("getPID")
         except (OSError, http.client.HTTPException):
             return None
 
     def start(self, group: str) -> None:
-        """Start the programs of a group, without waiting for them. Raises `StackError` if one cannot be run."""
+        """Start the programs of a group without waiting. Raises `StackError` if one cannot be started."""
         for answer in self._call("startProcessGroup", group, False):
             if answer["status"] != Faults.SUCCESS:
                 raise StackError(f"{answer['name']} cannot be started: {answer['description']}")
 
     def restart(self, group: str) -> None:
-        """Stop the programs of a group and start them again. Raises `StackError` if one cannot be run."""
+        """Restart the programs of a group. Raises `StackError` if one cannot be started."""
         self._call("stopProcessGroup", group, True)
         self.start(group)
 
     def programs(self) -> tuple[ProgramState, ...]:
-        """Return the state of every program; none once supervisord was asked to stop.
+        """Return the state of every program; empty once supervisord is stopping.
 
         Raises `StackError` if it does not answer.
         """
@@ -165,7 +165,7 @@ class Supervisor:
         return tuple(_state(info) for info in answer)
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        # The URL is a formality: the transport goes to the socket.
+        # The URL is ignored: the transport uses the socket.
         proxy = xmlrpc.client.ServerProxy(
             "http://supervisor", transport=SupervisorTransport(None, None, f"unix://{self._socket}")
         )

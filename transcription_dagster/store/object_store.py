@@ -1,4 +1,4 @@
-"""The results' folder, on disk or in a bucket: objects known by `{recording}/{file}`, written whole or not at all."""
+"""The store of results, a folder or a bucket: objects named `{recording}/{file}`, written atomically."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from transcription_dagster.urls import shown_url
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:\.[A-Za-z0-9][A-Za-z0-9_-]{0,31}){0,4}\Z")
 _PART_BYTES = 8 * 1024 * 1024
-#: Ending of the names of files that hold a secret: they are never listed, and on a disk only their owner reads them.
+#: Suffix of files that hold a secret: they are never listed, and on disk only their owner can read them.
 _PRIVATE = ".secret"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What the store knows of an object: its size in bytes, a tag that changes with its content, and its age."""
+    """An object's size in bytes, a tag that changes with its content, and its modification time."""
 
     key: str
     size: int
@@ -41,22 +41,24 @@ class StoredObject:
 
 
 def object_key(recording: str, file: str) -> str:
-    """Return `{recording}/{file}`; raises `InvalidRecordingId` or `StoreRefused` where a part is not plainly that."""
+    """Return `{recording}/{file}`; raises `InvalidRecordingId` or `StoreRefused` if either part is invalid."""
     if not _FILE_NAME.match(file):
-        raise StoreRefused(f"{file!r} is not a file name of the store: letters, digits, '-', '_' and single dots")
+        raise StoreRefused(
+            f"{file!r} is not a valid file name for the store; use letters, digits, '-', '_' and single dots"
+        )
     return f"{recording_id(recording)}/{file}"
 
 
 class ObjectStore:
-    """Reads and writes the results below a URL: `file://`, `s3://`, and what else obstore opens.
+    """Reads and writes results below a URL: `file://`, `s3://`, or any other that obstore opens.
 
-    On S3 the credentials come from boto3's chain, and `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_S3` name another server.
-    Nothing is opened or asked before the first call. Calls raise `SourceNotFound` for an object that is not there,
-    `StoreUnavailable` when trying again may help, and `StoreRefused` when it will not.
+    S3 credentials come from boto3's chain; `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_S3` name another server. No I/O
+    happens before the first call. Calls raise `SourceNotFound` for a missing object, `StoreUnavailable` if a retry may
+    help, and `StoreRefused` if it will not.
     """
 
     def __init__(self, url: str) -> None:
-        """Raises `InvalidSetting` when `url` is not a URL of a folder."""
+        """Raise `InvalidSetting` if `url` is not the URL of a folder or bucket."""
         scheme, host, path, query, fragment = urlsplit(url)
         if not scheme or query or fragment or "@" in host or (scheme == "file" and (host or not path.startswith("/"))):
             raise InvalidSetting(
@@ -69,11 +71,11 @@ class ObjectStore:
         return f"ObjectStore({self.url!r})"
 
     def uri(self, key: str) -> str:
-        """The object's own URL."""
+        """Return the object's URL."""
         return f"{self.url}/{_checked(key)}"
 
     def local_path(self, key: str) -> Path | None:
-        """Where the object lies on this machine's disk; None when the store is not a folder of it."""
+        """Return the object's path on this machine's disk; None unless the store is a local folder."""
         return self._folder / _checked(key) if self._folder else None
 
     def put_bytes(self, key: str, data: bytes) -> None:
@@ -88,7 +90,7 @@ class ObjectStore:
                 obstore.put(self._store, _checked(key), data)
 
     def put_file(self, key: str, path: Path) -> None:
-        """Write an object from a file, a part at a time, so that its size does not matter."""
+        """Write an object from a file, in parts, with constant memory."""
         with path.open("rb") as file, self._errors("write", key):
             obstore.put(self._store, _checked(key), file, chunk_size=_PART_BYTES, max_concurrency=4)
 
@@ -98,13 +100,13 @@ class ObjectStore:
             return bytes(obstore.get(self._store, _checked(key)).bytes())
 
     def download(self, key: str, path: Path) -> None:
-        """Write an object to a file, a part at a time; `path` appears only when it is complete."""
+        """Download an object to a file, in parts; `path` appears only when it is complete."""
         with self._errors("read", key), replacing(path) as file:
             for part in obstore.get(self._store, _checked(key)).stream(min_chunk_size=_PART_BYTES):
                 file.write(part)
 
     def head(self, key: str) -> StoredObject | None:
-        """Describe an object; None when it is not there."""
+        """Describe an object; None if it does not exist."""
         try:
             with self._errors("look up", key):
                 return _described(obstore.head(self._store, _checked(key)))
@@ -112,7 +114,7 @@ class ObjectStore:
             return None
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error."""
+        """Delete an object, if it exists."""
         try:
             with self._errors("remove", key):
                 obstore.delete(self._store, _checked(key))
@@ -120,9 +122,9 @@ class ObjectStore:
             return
 
     def list(self, recording: str = "") -> Iterator[StoredObject]:
-        """Describe the objects of one recording, or of all, in no promised order.
+        """Describe the objects of one recording, or of all, in arbitrary order.
 
-        Files that hold a secret and objects that are not the program's are left out.
+        Skips secrets and objects that the program did not write.
         """
         prefix = recording_id(recording) if recording else None
         with self._errors("list", recording or "all recordings"):
@@ -130,14 +132,14 @@ class ObjectStore:
                 yield from (_described(meta) for meta in batch if _is_listed(meta["path"]))
 
     def forget(self, recording: str) -> int:
-        """Remove everything below a recording, also what a killed write left; return how many objects there were."""
+        """Delete everything of a recording, including remnants of interrupted writes; return the number of objects."""
         prefix = recording_id(recording)
         with self._errors("remove", recording):
             paths = [meta["path"] for batch in obstore.list(self._store, prefix=prefix) for meta in batch]
             if paths:
                 obstore.delete(self._store, paths)
             if self._folder and (folder := self._folder / prefix).is_dir():
-                # obstore writes to `name#1` first, and lists no such file.
+                # obstore writes to `name#1` first, and does not list such files.
                 shutil.rmtree(folder)
         return len(paths)
 
@@ -157,7 +159,7 @@ class ObjectStore:
 def _checked(key: str) -> str:
     recording, slash, file = key.partition("/")
     if not slash:
-        raise StoreRefused(f"{key!r} is not a key of the store: it has to be a recording, a slash and a file")
+        raise StoreRefused(f"{key!r} is not a key of the store; keys have the form RECORDING/FILE")
     return object_key(recording, file)
 
 

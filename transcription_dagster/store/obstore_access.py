@@ -1,4 +1,4 @@
-"""How obstore is used here: remote stores with bounded waits, and its errors in the program's own classes."""
+"""Open remote stores with bounded waits, and translate obstore's errors into the program's own."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from obstore.store import from_url
 
 from transcription_dagster.errors import SourceNotFound, StoreRefused, StoreUnavailable
 
-#: 4xx answers are final, save the two that ask to come back later.
+#: 4xx answers are final, except the two that ask for a retry.
 _FINAL_STATUS = re.compile(r"status code: 4(?!08|29)\d\d")
-#: EACCES, ENOTDIR, EISDIR, EROFS: a folder that somebody has to put right.
+#: EACCES, ENOTDIR, EISDIR, EROFS: the operator must repair the folder.
 _FINAL_OS_ERROR = re.compile(r"os error (?:13|20|21|30)\)")
 
 
 def open_remote(url: str, retries: int = 5) -> Any:
-    """Open a bucket or a folder of one. Nothing is asked of it; a request that fails or stalls is made again.
+    """Open a bucket or a folder in one, without I/O. Requests that fail or stall are retried.
 
-    On S3 the credentials come from boto3's chain, and `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_S3` name another server.
-    Raises `StoreRefused` when nothing opens such a URL or boto3 finds no credentials.
+    S3 credentials come from boto3's chain; `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_S3` name another server. Raises
+    `StoreRefused` if the URL cannot be opened or boto3 finds no credentials.
     """
     options: dict[str, Any] = {
         "client_options": {
-            # Plain http is used only where the endpoint that the user names says so.
+            # Plain http only if the configured endpoint uses it.
             "allow_http": True,
             "connect_timeout": timedelta(seconds=10),
             "read_timeout": timedelta(seconds=60),
@@ -51,9 +51,9 @@ def open_remote(url: str, retries: int = 5) -> Any:
 
 @contextmanager
 def obstore_errors(action: str) -> Iterator[None]:
-    """Translate what obstore raises in the block; messages begin with `action`.
+    """Translate obstore's errors in the block; messages begin with `action`.
 
-    Raises `SourceNotFound` for an absent object, `StoreRefused`, or `StoreUnavailable`.
+    Raises `SourceNotFound` for a missing object, `StoreRefused`, or `StoreUnavailable`.
     """
     try:
         yield
@@ -75,8 +75,8 @@ def _aws_credentials(url: str) -> Any:
         return Boto3CredentialProvider()
     except ValueError:
         raise StoreRefused(
-            f"No AWS credentials were found for {url}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile "
-            "or a role, wherever boto3 looks for them"
+            f"No AWS credentials were found for {url}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+            "a profile or role that boto3 finds"
         ) from None
 
 
@@ -87,7 +87,7 @@ def _is_final(error: Exception, reason: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The error in a line, with S3's own code: without its XML and the dump of a Rust value that follow."""
+    """Return the error in one line with S3's error code, without the XML and the Rust dump that follow."""
     line = str(error).partition("\n")[0].partition(": <?xml")[0]
     code = re.search(r"<Code>(\w+)</Code>", str(error))
     return f"{line} ({code[1]})" if code else line

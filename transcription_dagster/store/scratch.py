@@ -1,4 +1,4 @@
-"""Scratch folders: for files that live as long as a step, and that no step can do without."""
+"""Scratch folders: temporary files that live as long as a step."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from transcription_dagster.errors import WorkerUnfit
 from transcription_dagster.settings import Settings
 
-#: What is written to see whether the disk takes anything at all.
+#: Written to check that the disk accepts data.
 _TRIAL_BYTES = 1 << 20
 
-#: Errors that are the machine's, whatever was read or written.
+#: Errors that are the machine's fault, whatever file is involved.
 _MACHINE_ERRORS = frozenset(
     {errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENOSPC, errno.EPERM}
     | {errno.EROFS, errno.ESTALE}
@@ -23,9 +23,9 @@ _MACHINE_ERRORS = frozenset(
 
 @contextmanager
 def scratch_folder(settings: Settings) -> Iterator[Path]:
-    """Give a folder for the length of the block.
+    """Provide a folder for the duration of the block.
 
-    Raises `WorkerUnfit` if there can be none, and in the block for errors that are this machine's.
+    Raises `WorkerUnfit` if it cannot be created, and in place of this machine's own disk errors in the block.
     """
     with machine_errors(), new_folder(settings.scratch_folder) as folder:
         yield folder
@@ -33,7 +33,7 @@ def scratch_folder(settings: Settings) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(parent: Path) -> Iterator[Path]:
-    """Give a folder that is removed at the end of the block. Raises `WorkerUnfit` when there can be none."""
+    """Provide a folder that is removed after the block. Raises `WorkerUnfit` if it cannot be created."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True)
@@ -44,7 +44,7 @@ def new_folder(parent: Path) -> Iterator[Path]:
 
 
 def try_out(folder: Path) -> None:
-    """Write a file and remove it. Raises `WorkerUnfit` when that fails."""
+    """Write and remove a probe file. Raises `WorkerUnfit` if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -56,7 +56,7 @@ def try_out(folder: Path) -> None:
 
 @contextmanager
 def machine_errors() -> Iterator[None]:
-    """Raise errors of this machine's disks as `WorkerUnfit`: they say nothing about the work."""
+    """Raise errors of this machine's disks as `WorkerUnfit`: another machine may succeed with the same work."""
     try:
         yield
     except OSError as error:

@@ -43,7 +43,7 @@ def test_so_many_executors_take_the_first_of_the_gpus_or_share_the_cpu(settings:
 
 
 def test_more_executors_than_gpus_are_refused(settings: Settings):
-    with pytest.raises(StackError, match="2 executors need as many GPUs; to be used are 1"):
+    with pytest.raises(StackError, match="2 executors need as many GPUs, but only these are available: 1"):
         make(settings, gpus="1", executors=2)
 
 
@@ -114,11 +114,11 @@ def test_run_workers_can_be_set_and_asked_for(settings: Settings):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "server.example.org"])
 def test_a_ui_that_others_can_reach_needs_a_login(settings: Settings, host: str):
-    with pytest.raises(StackError, match=rf"everybody who reaches {host} could use the UI: set TRANSCRIPTION_UI_PASS"):
+    with pytest.raises(StackError, match=rf"anyone who can reach {host} could use the UI: set TRANSCRIPTION_UI_PASS"):
         make(settings, host=host)
     assert make(settings.model_copy(update={"ui_password": SecretStr("secret")}), host=host).notes == ()
     (note,) = make(settings.model_copy(update={"ui_trust_proxy": True}), host=host).notes
-    assert "nobody but the proxy" in note
+    assert "only the proxy" in note
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])

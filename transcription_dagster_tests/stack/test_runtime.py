@@ -40,14 +40,14 @@ def test_a_short_folder_that_was_cleaned_away_is_made_anew(long_home: Path):
 
 def test_a_folder_that_others_can_write_is_refused(home: Path):
     runtime_folder(home).chmod(0o777)
-    with pytest.raises(StackError, match="can be written by somebody else"):
+    with pytest.raises(StackError, match="is writable by another user"):
         runtime_folder(home)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_folder_of_somebody_else_is_refused(home: Path):
     os.chown(runtime_folder(home), 12345, 12345)
-    with pytest.raises(StackError, match="can be written by somebody else"):
+    with pytest.raises(StackError, match="is writable by another user"):
         runtime_folder(home)
 
 
