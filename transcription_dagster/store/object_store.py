@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,13 @@ class ObjectStore:
                 return _described(obstore.head(self._store, _checked(key)))
         except SourceNotFound:
             return None
+
+    def signed_url(self, key: str, seconds: int) -> str:
+        """A link by which anyone can read an object of a bucket for so long. Raises `StoreRefused` for a folder."""
+        if self._folder:
+            raise StoreRefused(f"{self.url} is a folder: its files have no links")
+        with self._errors("sign", key):
+            return obstore.sign(self._store, "GET", _checked(key), timedelta(seconds=seconds))
 
     def delete(self, key: str) -> None:
         """Delete an object, if it exists."""

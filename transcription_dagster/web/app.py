@@ -9,12 +9,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route
 
+from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.settings import Settings
 from transcription_dagster.web.access import Password, Sessions
+from transcription_dagster.web.csrf import Csrf
 from transcription_dagster.web.dagster_ui import DagsterUi
 from transcription_dagster.web.guard import Guard, SecurityHeaders
 from transcription_dagster.web.login import Login, Wall
 from transcription_dagster.web.own_names import OwnNames
+from transcription_dagster.web.pages import Pages
+from transcription_dagster.web.reading_room.archive import Archive
+from transcription_dagster.web.reading_room.routes import reading_room
 
 HEALTH = "/health"
 
@@ -30,8 +35,10 @@ def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: st
         login = Login(Password(settings.ui_password.get_secret_value()), Sessions(), f"transcription-{port}")
         routes += login.routes()
         middleware.append(Middleware(Wall, login=login, open_paths=frozenset({HEALTH})))
+    pages = Pages(Csrf(f"transcription-csrf-{port}"), has_login=settings.ui_password is not None)
+    routes += reading_room(Archive.of(settings), pages)
     routes.append(Mount("", app=DagsterUi(context).create_asgi_app()))
-    return Starlette(routes=routes, middleware=middleware)
+    return Starlette(routes=routes, middleware=middleware, exception_handlers={TranscriptionError: pages.error})
 
 
 async def _health(_request: Request) -> JSONResponse:

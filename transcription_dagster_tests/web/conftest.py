@@ -18,6 +18,8 @@ from transcription_dagster.web.app import create_app
 from transcription_dagster_tests.stack.small_stack import until
 
 PASSWORD = "planted-secret-password"
+#: The database of a site whose tests ask for no recording.
+NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Si
             context = stack.enter_context(WorkspaceProcessContext(instance, workspace_load_target=None, version="1"))
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             port = listener.getsockname()[1]
-            app = create_app(context, load_settings(home=folder, **settings), host=host, port=port)
+            app = create_app(
+                context,
+                load_settings(**{"home": folder, "database_url": NO_DATABASE, **settings}),
+                host=host,
+                port=port,
+            )
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
             thread.start()

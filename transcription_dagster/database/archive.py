@@ -1,0 +1,139 @@
+"""The archive as a list: what was recorded, what became of it, newest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import ColumnElement, Engine, Select, func, select, tuple_
+
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.tables import RecordingRow, TranscriptRow
+from transcription_dagster.model import recording_id
+
+#: Characters of a text that a list shows.
+_OPENING = 200
+
+
+class Status(StrEnum):
+    """What became of a recording."""
+
+    PUBLISHED = "published"
+    FAILED = "failed"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRecording:
+    """One recording of the list; what is made of it is None until it is published."""
+
+    uuid: str
+    source: str
+    title: str | None
+    #: When the source was made or changed; where that is unknown, when it was registered.
+    recorded_at: datetime
+    #: Why the last attempt failed.
+    error: str | None
+    failed_at: datetime | None
+    #: The transcript's, else what the source says.
+    language: str | None
+    #: Seconds.
+    duration: float | None
+    words: int | None
+    published_at: datetime | None
+    #: The beginning of the text.
+    opening: str | None
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the source's address."""
+        return unquote(urlsplit(self.source).path).rstrip("/").rpartition("/")[2] or self.source
+
+    @property
+    def status(self) -> Status:
+        """A recording that was published and then failed counts as failed."""
+        if self.failed_at is not None:
+            return Status.FAILED
+        return Status.WAITING if self.published_at is None else Status.PUBLISHED
+
+    @property
+    def place(self) -> ListPlace:
+        """Where it stands in the list."""
+        return ListPlace(self.recorded_at, self.uuid)
+
+
+@dataclass(frozen=True, slots=True)
+class ListPlace:
+    """A place in the list, newest first; the next page begins after it."""
+
+    recorded_at: datetime
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which recordings are wanted; None: all. `since` is inclusive, `until` is not."""
+
+    language: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    status: Status | None = None
+
+
+_RECORDED_AT = func.coalesce(RecordingRow.modified, RecordingRow.created_at)
+
+
+def list_recordings(
+    engine: Engine, filters: Filters | None = None, *, after: ListPlace | None = None, limit: int = 50
+) -> list[ListedRecording]:
+    """The next `limit` recordings of the archive, newest first."""
+    conditions = _conditions(filters or Filters())
+    if after is not None:
+        conditions.append(tuple_(_RECORDED_AT, RecordingRow.uuid) < (after.recorded_at, recording_id(after.uuid)))
+    statement = _listed().where(*conditions).order_by(_RECORDED_AT.desc(), RecordingRow.uuid.desc()).limit(limit)
+    with transaction(engine) as connection:
+        return [ListedRecording(*row) for row in connection.execute(statement)]
+
+
+def find_recording(engine: Engine, uuid: str) -> ListedRecording | None:
+    """One recording as the list shows it; None for one that is not registered."""
+    with transaction(engine) as connection:
+        row = connection.execute(_listed().where(RecordingRow.uuid == recording_id(uuid))).one_or_none()
+    return None if row is None else ListedRecording(*row)
+
+
+def _listed() -> Select[Any]:
+    return select(
+        RecordingRow.uuid,
+        RecordingRow.source,
+        RecordingRow.title,
+        _RECORDED_AT,
+        RecordingRow.error,
+        RecordingRow.failed_at,
+        func.coalesce(TranscriptRow.language, RecordingRow.language),
+        TranscriptRow.duration,
+        TranscriptRow.words,
+        TranscriptRow.published_at,
+        func.left(TranscriptRow.refined_text, _OPENING),
+    ).join(TranscriptRow, TranscriptRow.recording == RecordingRow.uuid, isouter=True)
+
+
+def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if filters.language is not None:
+        conditions.append(TranscriptRow.language == filters.language)
+    if filters.since is not None:
+        conditions.append(filters.since <= _RECORDED_AT)
+    if filters.until is not None:
+        conditions.append(filters.until > _RECORDED_AT)
+    match filters.status:
+        case Status.FAILED:
+            conditions.append(RecordingRow.failed_at.is_not(None))
+        case Status.PUBLISHED:
+            conditions += [RecordingRow.failed_at.is_(None), TranscriptRow.recording.is_not(None)]
+        case Status.WAITING:
+            conditions += [RecordingRow.failed_at.is_(None), TranscriptRow.recording.is_(None)]
+    return conditions

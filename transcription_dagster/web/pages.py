@@ -1,0 +1,92 @@
+"""The pages of the reading room: templates, the policy that they are shown under, and errors as pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.templating import Jinja2Templates
+
+from transcription_dagster.errors import (
+    InvalidRecordingId,
+    SourceNotFound,
+    TranscriptionError,
+    TransientError,
+    UnknownRecording,
+)
+from transcription_dagster.web import formats
+from transcription_dagster.web.csrf import Csrf
+
+_NOT_FOUND = (InvalidRecordingId, UnknownRecording, SourceNotFound)
+
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters |= {
+    "clock": formats.clock,
+    "day": formats.day,
+    "moment": formats.moment,
+    "language_name": formats.language_name,
+    "marked": formats.marked,
+}
+_templates = Jinja2Templates(env=_environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Renders the pages' templates."""
+
+    csrf: Csrf
+    #: Whether there is a login, and so a way to log out.
+    has_login: bool = False
+
+    def render(
+        self, request: Request, template: str, values: Mapping[str, Any], *, status: int = 200, media_origin: str = ""
+    ) -> Response:
+        """Show a page. `media_origin` is another server that its audio and video come from."""
+        token = self.csrf.token(request)
+        context = {**values, "csrf_token": token, "has_login": self.has_login}
+        headers = {"Content-Security-Policy": _policy(media_origin)}
+        response = _templates.TemplateResponse(request, template, context, status, headers=headers)
+        self.csrf.give(request, response, token)
+        return response
+
+    def error(self, request: Request, error: Exception) -> Response:
+        """Say what went wrong, as a page to a browser and as JSON to any other program."""
+        if not isinstance(error, TranscriptionError):
+            raise error
+        return self._complain(request, _status_of(error), str(error))
+
+    def not_found(self, request: Request) -> Response:
+        """Say that there is no such page."""
+        return self._complain(request, HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+
+    def _complain(self, request: Request, status: HTTPStatus, complaint: str) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            return JSONResponse({"error": complaint}, status)
+        values = {"phrase": status.phrase, "complaint": complaint}
+        return self.render(request, "error.html", values, status=status)
+
+
+def _status_of(error: TranscriptionError) -> HTTPStatus:
+    if isinstance(error, _NOT_FOUND):
+        return HTTPStatus.NOT_FOUND
+    return HTTPStatus.SERVICE_UNAVAILABLE if isinstance(error, TransientError) else HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _policy(media_origin: str) -> str:
+    media = f"'self' {media_origin}".strip()
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        f"media-src {media}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )

@@ -1,0 +1,43 @@
+"""What the pages read: recordings in the database, and their texts and audio in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transcription_dagster.database.archive import ListedRecording, find_recording
+from transcription_dagster.database.connection import Engine, open_database
+from transcription_dagster.defs.stored_values import STORED_FORMS
+from transcription_dagster.errors import SourceNotFound, UnknownRecording
+from transcription_dagster.settings import Settings
+from transcription_dagster.store.object_store import ObjectStore, object_key
+from transcription_dagster.transcripts.reading import Reading, reading_of
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The database and the store of one installation."""
+
+    engine: Engine
+    store: ObjectStore
+    settings: Settings
+
+    @classmethod
+    def of(cls, settings: Settings) -> Archive:
+        """Open what the settings name; nothing is connected before it is used."""
+        return cls(open_database(settings.require_database_url()), ObjectStore(settings.store_url), settings)
+
+    def recording(self, uuid: str) -> ListedRecording:
+        """What is known of a recording. Raises `InvalidRecordingId` or `UnknownRecording`."""
+        recording = find_recording(self.engine, uuid)
+        if recording is None:
+            raise UnknownRecording(f"There is no recording {uuid} in the archive.")
+        return recording
+
+    def reading(self, recording: str) -> Reading | None:
+        """The machine's words in turns; None while there is no transcript."""
+        form = STORED_FORMS["transcript"]
+        try:
+            document = self.store.get_bytes(object_key(recording, form.file))
+        except SourceNotFound:
+            return None
+        return reading_of(form.decode(document))

@@ -1,0 +1,41 @@
+"""The addresses of the reading room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from transcription_dagster.model import recording_id
+from transcription_dagster.web.pages import Pages
+from transcription_dagster.web.reading_room.archive import Archive
+from transcription_dagster.web.reading_room.listing import show_list
+from transcription_dagster.web.reading_room.media import audio_response
+from transcription_dagster.web.reading_room.recording import show_recording
+
+LIST = "/recordings"
+_STATIC = Path(__file__).parent.parent / "static"
+
+
+def reading_room(archive: Archive, pages: Pages) -> list[BaseRoute]:
+    """The list, the pages of recordings, and what they load. Endpoints run in threads: they wait for the database."""
+
+    def of_recording(path: str, answer: Callable[[Request, str], Response]) -> Route:
+        # Checked here once: no other text reaches a query, a path or a page.
+        def endpoint(request: Request) -> Response:
+            return answer(request, recording_id(request.path_params["recording"]))
+
+        return Route(f"{LIST}/{{recording}}{path}", endpoint, methods=["GET"])
+
+    return [
+        Route(LIST, lambda request: show_list(archive, pages, request), methods=["GET"]),
+        Mount(f"{LIST}/static", StaticFiles(directory=_STATIC)),
+        of_recording("", lambda request, uuid: show_recording(archive, pages, request, uuid)),
+        of_recording("/audio", lambda request, uuid: audio_response(archive, request, uuid)),
+        # Dagster's UI would show its own page for any other path.
+        Route(f"{LIST}/{{rest:path}}", lambda request: pages.not_found(request), methods=["GET"]),
+    ]

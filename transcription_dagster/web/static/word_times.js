@@ -1,0 +1,75 @@
+// Finds the word at a time, the time of a word, and the place of a word in the page. A turn is a run of text; its
+// attributes say where each word begins and when it is said (see turns.py).
+
+const decoded = new WeakMap();
+
+function sums(text) {
+  let sum = 0;
+  return text === "" ? [] : text.split(" ").map(difference => (sum += Number(difference)));
+}
+
+// The words of a turn's element: where each begins in its text, and when, in seconds.
+export function wordsOf(turn) {
+  let words = decoded.get(turn);
+  if (!words) {
+    const starts = sums(turn.dataset.times).map(centiseconds => centiseconds / 100);
+    words = { offsets: sums(turn.dataset.offsets), starts };
+    decoded.set(turn, words);
+  }
+  return words;
+}
+
+// Forget what was read of a turn whose attributes changed.
+export function forget(turn) {
+  decoded.delete(turn);
+}
+
+// The index of the last value that is not greater than `wanted`; 0 if all are.
+export function lastNotAfter(values, wanted) {
+  let low = 0;
+  let high = values.length;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (values[middle] <= wanted) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+// The text nodes of a turn that hold its words: text that was struck out holds none.
+export function* textNodes(turn) {
+  const walker = document.createTreeWalker(turn.querySelector(".text"), NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT,
+    node => (node.nodeName === "DEL" ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
+  while (walker.nextNode()) {
+    if (walker.currentNode.nodeType === Node.TEXT_NODE) yield walker.currentNode;
+  }
+}
+
+// The range of one word of a turn, without the space after it; null where the text is not what the attributes say.
+export function rangeOf(turn, index) {
+  const { offsets } = wordsOf(turn);
+  const first = offsets[index];
+  const stop = offsets[index + 1] ?? Infinity;
+  let position = 0;
+  for (const node of textNodes(turn)) {
+    if (first < position + node.length) {
+      const range = document.createRange();
+      const text = node.data.slice(first - position, stop - position);
+      range.setStart(node, first - position);
+      range.setEnd(node, first - position + text.trimEnd().length);
+      return range;
+    }
+    position += node.length;
+  }
+  return null;
+}
+
+// The index of the word of a turn that a node and an offset in it lie in; null for a place outside its words.
+export function wordAt(turn, wantedNode, offset) {
+  let position = 0;
+  for (const node of textNodes(turn)) {
+    if (node === wantedNode) return lastNotAfter(wordsOf(turn).offsets, position + offset);
+    position += node.length;
+  }
+  return null;
+}

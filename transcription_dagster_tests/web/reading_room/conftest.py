@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from transcription_dagster.database.connection import Engine, open_database
+from transcription_dagster.database.publications import Publication, publish
+from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.model import Transcript, Word
+from transcription_dagster.search.embedding_models import EmbeddingModel
+from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
+from transcription_dagster.store.object_store import ObjectStore
+from transcription_dagster.transcripts.amazon_json import write_transcript
+from transcription_dagster.transcripts.plain_text import join_words, to_text
+from transcription_dagster_tests.postgres import cloned_database
+from transcription_dagster_tests.web.conftest import Site
+
+MODEL = EmbeddingModel("test", 3)
+
+
+@dataclass(frozen=True)
+class Library:
+    """An archive with recordings in it, and the application that shows it."""
+
+    site: Site
+    engine: Engine
+    store: ObjectStore
+    folder: Path
+
+    def add(
+        self,
+        uuid: str,
+        title: str | None,
+        words: Sequence[Word],
+        *,
+        language: str = "en",
+        recorded: datetime = datetime(2026, 5, 4, tzinfo=UTC),
+        refined: str | None = None,
+        **more: object,
+    ) -> Transcript:
+        """Register, transcribe and publish a recording whose sound is a tone of its length."""
+        duration = words[-1].end + 0.5 if words else 1.0
+        transcript = Transcript(uuid, tuple(words), language=language, duration=duration, model="small", **more)  # type: ignore[arg-type]
+        register(self.engine, [Recording(uuid, f"file:///archive/{uuid}.mp3", title, modified=recorded)])
+        self.store.put_bytes(f"{uuid}/transcript.json", write_transcript(transcript).encode())
+        if refined is not None:
+            self.store.put_bytes(f"{uuid}/refined.txt", refined.encode())
+        self.store.put_file(f"{uuid}/audio.flac", tone(self.folder, min(duration, 120.0)))
+        text = refined or to_text(transcript)
+        publish(
+            self.engine,
+            Publication(uuid, join_words(words), text, language, "small", len(words), duration),
+        )
+        chunk = EmbeddedChunk(text[:2000], words[0].start if words else 0.0, duration, [1.0, 0.0, 0.0])
+        replace_chunks(self.engine, uuid, MODEL, [chunk] if words else [], language=language)
+        return transcript
+
+
+def tone(folder: Path, seconds: float) -> Path:
+    """A FLAC file of a quiet tone."""
+    path = folder / f"tone-{seconds:.1f}.flac"
+    if not path.exists():
+        rate = 16_000
+        samples = (3000 * np.sin(np.arange(int(seconds * rate)) * 2 * np.pi * 220 / rate)).astype(np.int16)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("flac", rate=rate)
+            stream.layout = "mono"  # type: ignore[attr-defined]
+            for start in range(0, len(samples), rate):
+                frame = av.AudioFrame.from_ndarray(samples[None, start : start + rate], format="s16", layout="mono")
+                frame.sample_rate = rate
+                container.mux(stream.encode(frame))  # type: ignore[attr-defined]
+            container.mux(stream.encode(None))  # type: ignore[attr-defined]
+    return path
+
+
+@pytest.fixture(scope="session")
+def library(serve: Callable[..., Site], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    folder = tmp_path_factory.mktemp("library")
+    with cloned_database() as url:
+        store = folder / "store"
+        site = serve(database_url=url, store=store.as_uri())
+        engine = open_database(url)
+        yield Library(site, engine, ObjectStore(store.as_uri()), folder)
+        engine.dispose()
