@@ -1,4 +1,4 @@
-"""What the language of a text says, whoever found it out."""
+"""Insights into a text and the protocol of the analysers that find them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from transcription_dagster.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language of the text."""
+    """One language of a text."""
 
-    #: ISO 639-1 code, or BCP 47 where the source says more.
+    #: ISO 639-1 code, or a BCP 47 tag if the source is more specific.
     code: str
-    #: Share of the text that is in it, 0 to 1; None where nobody measured.
+    #: Its share of the text, 0 to 1; None if it was not measured.
     score: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPhrase:
-    """A phrase that tells what the text is about, at the characters `begin` up to, not including, `end`."""
+    """A phrase that the text is about, at the characters [`begin`, `end`)."""
 
     text: str
-    #: 0 to 1, more is better; to be compared within one analyser only.
+    #: 0 to 1, higher is better; comparable only within one analyser.
     score: float
     begin: int
     end: int
@@ -32,7 +32,7 @@ class KeyPhrase:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A person, place, date and the like, at the characters `begin` up to, not including, `end`."""
+    """A person, place, date or the like, at the characters [`begin`, `end`)."""
 
     text: str
     #: Comprehend's types: PERSON, LOCATION, ORGANIZATION, COMMERCIAL_ITEM, EVENT, DATE, QUANTITY, TITLE, OTHER.
@@ -44,7 +44,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Sentiment:
-    """The mood of the whole text; the four scores add up to 1."""
+    """The sentiment of the whole text; the four scores sum to 1."""
 
     #: POSITIVE, NEGATIVE, NEUTRAL or MIXED.
     label: str
@@ -56,25 +56,25 @@ class Sentiment:
 
 @dataclass(frozen=True, slots=True)
 class Insights:
-    """What an analyser found in a text. Offsets count characters (code points) of the whole text."""
+    """The findings of an analyser. Offsets count code points of the whole text."""
 
-    #: Who found it.
+    #: Name of the analyser.
     analyser: str
-    #: Most of the text first.
+    #: Largest share first.
     languages: tuple[Language, ...] = ()
     entities: tuple[Entity, ...] = ()
     key_phrases: tuple[KeyPhrase, ...] = ()
     sentiment: Sentiment | None = None
-    #: A sentence for each thing that could not be found out, and why.
+    #: A sentence for each missing finding, with the reason.
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The document that stands in `insights.json`."""
+        """Return the content of `insights.json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Insights:
-        """The insights in a document that `to_json` made."""
+        """Read the document that `to_json` writes."""
         sentiment = document["sentiment"]
         return cls(
             analyser=document["analyser"],
@@ -87,18 +87,18 @@ class Insights:
 
 
 class Analyser(Protocol):
-    """Finds out what the language of a text says."""
+    """Finds languages, key phrases, entities and sentiment in a text."""
 
     @property
     def name(self) -> str: ...
 
     def analyse(self, text: str, language: str) -> Insights:
-        """`language` is what the speech model took the recording for."""
+        """Analyse a text; `language` is the recording's language according to the speech model."""
         ...
 
 
 def open_analyser(settings: Settings) -> Analyser:
-    """The analyser that the settings choose. Opening one does no I/O."""
+    """Return the analyser that the settings choose. Does no I/O."""
     if settings.insights == "comprehend":
         from transcription_dagster.insights.comprehend import ComprehendAnalyser
 

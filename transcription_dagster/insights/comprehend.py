@@ -1,6 +1,6 @@
-"""Language, entities, key phrases and sentiment by AWS Comprehend.
+"""Languages, entities, key phrases and sentiment from AWS Comprehend.
 
-Its limits: 25 documents of 5,000 bytes of UTF-8 a call, all in one language
+A call takes at most 25 documents of 5,000 bytes of UTF-8, all in one language
 (https://docs.aws.amazon.com/comprehend/latest/dg/guidelines-and-limits.html).
 """
 
@@ -22,23 +22,23 @@ _MOODS = ("Positive", "Negative", "Neutral", "Mixed")
 
 
 class Result(NamedTuple):
-    """What Comprehend says of a piece."""
+    """Comprehend's result for one piece of the text."""
 
     piece: Piece
     found: Mapping[str, Any]
 
 
 class ComprehendAnalyser:
-    """Asks Comprehend about a text, piece by piece, and puts the answers together again.
+    """Sends a text to Comprehend in pieces and merges the results.
 
-    Raises `ServiceRefused` or `ServiceUnavailable` when Comprehend answers nothing at all; pieces that it could not
-    analyse, asked again once, are named in the notes.
+    Raises `ServiceRefused` or `ServiceUnavailable` if Comprehend answers nothing at all. Failed pieces are retried once
+    and then listed in the notes.
     """
 
     name = "comprehend"
 
     def analyse(self, text: str, language: str) -> Insights:
-        """Analyse the text in the language that Comprehend finds in most of it, else in `language`."""
+        """Analyse the text in the language that Comprehend detects in most of it, or else in `language`."""
         pieces = [piece for piece in cut(text, MAX_BYTES) if piece.text.strip()]
         if not pieces:
             return Insights(self.name, notes=("There is no text to analyse.",))
@@ -94,12 +94,12 @@ class ComprehendAnalyser:
 
 
 def supported_language(code: str) -> str | None:
-    """Comprehend's name of a language, `pt` for `pt-BR`; None for one that it analyses nothing in but the language."""
+    """Return Comprehend's code of a language, `pt` for `pt-BR`; None if it can only detect, not analyse, it."""
     return next((name for name in (code, code.partition("-")[0]) if name in LANGUAGES), None)
 
 
 def merge_languages(results: Sequence[Result]) -> tuple[Language, ...]:
-    """The share of each language in the whole: the scores of the pieces, weighed by their lengths."""
+    """Return each language's share of the text: the pieces' scores weighted by length."""
     shares: Counter[str] = Counter()
     total = sum(len(piece.text) for piece, _ in results)
     for piece, found in results:
@@ -109,7 +109,7 @@ def merge_languages(results: Sequence[Result]) -> tuple[Language, ...]:
 
 
 def merge_entities(results: Sequence[Result]) -> tuple[Entity, ...]:
-    """The entities of all pieces, at their places in the whole text."""
+    """Return the entities of all pieces with offsets in the whole text."""
     return tuple(
         Entity(
             text=entity["Text"],
@@ -124,7 +124,7 @@ def merge_entities(results: Sequence[Result]) -> tuple[Entity, ...]:
 
 
 def merge_key_phrases(results: Sequence[Result]) -> tuple[KeyPhrase, ...]:
-    """The key phrases of all pieces, at their places in the whole text."""
+    """Return the key phrases of all pieces with offsets in the whole text."""
     return tuple(
         KeyPhrase(
             phrase["Text"], phrase["Score"], piece.start + phrase["BeginOffset"], piece.start + phrase["EndOffset"]
@@ -135,7 +135,7 @@ def merge_key_phrases(results: Sequence[Result]) -> tuple[KeyPhrase, ...]:
 
 
 def merge_sentiments(results: Sequence[Result]) -> Sentiment | None:
-    """The mean of the pieces' scores, weighed by their lengths, and the mood that leads; None without any."""
+    """Return the pieces' mean scores weighted by length, and the leading sentiment; None without scores."""
     total = sum(len(piece.text) for piece, _ in results)
     if not total:
         return None

@@ -1,4 +1,4 @@
-"""Key phrases and sentiment by libraries in this process, for those who do without AWS."""
+"""Key phrases and sentiment from local libraries, without AWS."""
 
 from __future__ import annotations
 
@@ -11,39 +11,43 @@ from transcription_dagster.insights.text_pieces import sentences
 
 _MAX_PHRASES = 30
 _MAX_WORDS = 3
-#: YAKE finds words by the spaces between them.
+#: Scripts without spaces, in which YAKE cannot find words.
 _UNSPACED = frozenset({"bo", "ja", "km", "lo", "my", "th", "yue", "zh"})
-#: Beyond this mean a text counts as positive, below its negative as negative, as the authors of VADER use it:
+#: Above this mean a text is positive, below its negative it is negative, as VADER's authors recommend:
 #: https://github.com/cjhutto/vaderSentiment#about-the-scoring
 _NEUTRAL = 0.05
 
 
 class LocalAnalyser:
-    """Key phrases by YAKE, sentiment by VADER (English only), the language as the speech model found it."""
+    """Finds key phrases with YAKE and sentiment with VADER (English only); the language is the speech model's."""
 
     name = "local"
 
     def analyse(self, text: str, language: str) -> Insights:
-        """Analyse a text in the given language; what does not apply to that language is said in the notes."""
+        """Analyse a text in the given language; the notes name what is not available for it."""
         if not text.strip():
             return Insights(self.name, notes=("There is no text to analyse.",))
         code = language.partition("-")[0].lower()
         phrases, about_phrases = _key_phrases(text, code)
         sentiment = english_sentiment(text) if code == "en" else None
         about_sentiment = (
-            () if sentiment else (f"Sentiment is found in English texts only, and this one is in {language}.",)
+            () if sentiment else (f"Sentiment is available for English only; this text is in {language}.",)
         )
         return Insights(
             analyser=self.name,
             languages=(Language(language, None),),
             key_phrases=tuple(phrases),
             sentiment=sentiment,
-            notes=(*about_phrases, *about_sentiment, "Names of people and places are found by Comprehend only."),
+            notes=(
+                *about_phrases,
+                *about_sentiment,
+                "Names of people and places need Comprehend (TRANSCRIPTION_INSIGHTS=comprehend).",
+            ),
         )
 
 
 def english_sentiment(text: str) -> Sentiment:
-    """The mean of VADER's scores of the sentences, weighed by their lengths; VADER knows no mixed mood.
+    """Return VADER's mean sentence scores weighted by length. VADER has no mixed sentiment.
 
     VADER: Hutto, C.J. and Gilbert, E.E. (2014), ICWSM-14.
     """
@@ -59,13 +63,13 @@ def english_sentiment(text: str) -> Sentiment:
     label = "NEUTRAL"
     if abs(means["compound"]) >= _NEUTRAL:
         label = "POSITIVE" if means["compound"] > 0 else "NEGATIVE"
-    # VADER gives a sentence without any word all zeros.
+    # VADER returns all zeros for a sentence without words.
     neutral = 1.0 - means["pos"] - means["neg"]
     return Sentiment(label, positive=means["pos"], negative=means["neg"], neutral=neutral, mixed=0.0)
 
 
 def _key_phrases(text: str, code: str) -> tuple[Sequence[KeyPhrase], Sequence[str]]:
-    """The phrases, best first, each where it first stands; and what is to be said about them.
+    """Return the phrases, best first, each at its first occurrence, and notes about them.
 
     YAKE: Campos et al. (2020), Information Sciences 509. Its score is 0 for the best and has no upper bound.
     """
@@ -83,7 +87,7 @@ def _key_phrases(text: str, code: str) -> tuple[Sequence[KeyPhrase], Sequence[st
 
 
 def _place(phrase: str, text: str) -> re.Match[str] | None:
-    """Where a phrase first stands, whatever the case and the space between its words."""
+    """Return the first occurrence of a phrase, ignoring case and whitespace."""
     words = r"\s+".join(re.escape(word) for word in phrase.split())
     return re.search(rf"(?<!\w){words}(?!\w)", text, re.IGNORECASE)
 

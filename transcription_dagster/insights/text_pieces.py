@@ -1,4 +1,4 @@
-"""Long texts in pieces that a service takes: cut at sentence ends, with the place of each in the whole."""
+"""Cut long texts into pieces that a service accepts, at sentence ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a text that begins at the character `start`."""
+    """A part of a text, starting at the character `start`."""
 
     text: str
     start: int
@@ -23,9 +23,9 @@ class Piece:
 
 
 def cut(text: str, max_bytes: int) -> Sequence[Piece]:
-    """Cut a text into pieces of at most `max_bytes` bytes of UTF-8, which together are the whole text.
+    """Cut a text into consecutive pieces of at most `max_bytes` bytes of UTF-8.
 
-    A piece ends with the last sentence that ends in it, or else with the last word, or where no more fits.
+    A piece ends after its last whole sentence, or else its last whole word, or else at the limit.
     `max_bytes` is at least 4, the longest character.
     """
     pieces: list[Piece] = []
@@ -40,7 +40,7 @@ def cut(text: str, max_bytes: int) -> Sequence[Piece]:
 
 
 def sentences(text: str) -> Sequence[str]:
-    """The sentences of a text, without the space around them."""
+    """Return the sentences of a text without surrounding whitespace."""
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     parts = (text[first:last].strip() for first, last in zip([0, *ends], [*ends, len(text)], strict=True))
     return [part for part in parts if part]

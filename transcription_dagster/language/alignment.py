@@ -1,4 +1,4 @@
-"""Two wordings of the same speech laid side by side, word by word."""
+"""Align two wordings of the same speech word by word."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from transcription_dagster.language.alignment_parts import Part, cut, evenly
 from transcription_dagster.language.boundaries import is_unspaced
 from transcription_dagster.language.spelling import fold
 
-#: Letters in common, in percent, from which on one wording counts as a correction of another. Unrelated English
-#: sentences have some 45.
+#: Percentage of common letters above which one wording counts as a correction of another. Unrelated English sentences
+#: share about 45.
 _CORRECTION = 60.0
 
-#: Words of a changed stretch that are compared at once.
+#: Words of a changed stretch compared at once.
 _COMPARED_WORDS = 2_000
 
 #: Marks and closing punctuation stay with the character before them, opening punctuation with the one after it.
@@ -28,7 +28,7 @@ _CHARACTER = re.compile(r"[「『（【〈《“‘(\[]*[^\W_](?:[^\w\s「『（
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word of a text, and whether it stands without a space before it."""
+    """A word of a text, and whether it follows the word before it without a space."""
 
     text: str
     glued: bool = False
@@ -36,7 +36,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Old words `old_first` up to `old_stop` that became new words `new_first` up to `new_stop`."""
+    """Old words [`old_first`, `old_stop`) that became new words [`new_first`, `new_stop`)."""
 
     same: bool
     old_first: int
@@ -46,9 +46,9 @@ class Block:
 
 
 def tokenize(text: str) -> list[Token]:
-    """The words of a text; in a script without spaces, each character with the marks that belong to it.
+    """Split a text into words; in a script without spaces, into characters with their marks.
 
-    A line break within such a script joins, as it does where the text was only wrapped.
+    A line break inside such a script joins its neighbours, because the text was only wrapped there.
     """
     tokens: list[Token] = []
     for line in text.splitlines():
@@ -60,7 +60,7 @@ def tokenize(text: str) -> list[Token]:
 
 
 def _parts(chunk: str) -> Iterator[str]:
-    """A chunk without spaces, cut after each character that needs none."""
+    """Cut a chunk without spaces after each character of an unspaced script."""
     if chunk.isascii() or not any(is_unspaced(character) for character in chunk):
         yield chunk
         return
@@ -78,10 +78,10 @@ def _parts(chunk: str) -> Iterator[str]:
 
 
 def align(old: Sequence[str], new: Sequence[str]) -> list[Block]:
-    """Align two wordings by the fewest words changed (Levenshtein), case and punctuation aside.
+    """Align two wordings by the fewest changed words (Levenshtein), ignoring case and punctuation.
 
-    The blocks cover both in order; blocks that are the same and blocks that changed alternate. Long texts are aligned
-    part by part (`alignment_parts.cut`), because the search is a single native call that no other thread runs beside.
+    The blocks cover both texts in order; equal and changed blocks alternate. Long texts are aligned part by part
+    (`alignment_parts.cut`), because the search is one native call that blocks all other threads.
     """
     numbers: dict[str, int] = {}
     folded: dict[str, int] = {}
@@ -106,13 +106,13 @@ def align(old: Sequence[str], new: Sequence[str]) -> list[Block]:
 
 
 def related_share(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block]) -> float:
-    """How much of the longer wording is the same in the other or plainly a correction of it, by letters, 0 to 1."""
+    """Return the share, 0 to 1, of the longer wording's letters that the other keeps or plainly corrects."""
     total = max(_letters(old), _letters(new))
     if not total:
         return 1.0
     related = 0
     for block in blocks:
-        # What became something else over thousands of words is compared by stretches: one is short enough for one call.
+        # Compare long changed blocks in stretches, each short enough for one call.
         whole = Part(block.old_first, block.old_stop, block.new_first, block.new_stop)
         for part in [whole] if block.same else evenly(whole, _COMPARED_WORDS):
             before, after = old[part.old_slice], new[part.new_slice]
@@ -130,9 +130,9 @@ def _letters(words: Sequence[str]) -> int:
 
 
 def counterparts(old: Sequence[str], new: Sequence[str]) -> list[int]:
-    """For each new word, the old word that it stands for where some words became others: by its share of the letters.
+    """Return, for each new word of a changed block, the index of its old word, chosen by the share of letters.
 
-    `old` is not empty. Equally many words stand for each other one by one; the answer never goes backward.
+    `old` must not be empty. Equal numbers of words map one to one; the indices never decrease.
     """
     if len(old) == len(new):
         return list(range(len(old)))

@@ -1,8 +1,8 @@
-"""Two long sequences cut into parts that are aligned one by one.
+"""Cut two long sequences into parts that can be aligned one by one.
 
-An alignment is one native call that holds Python's global lock, and its time grows with the product of the lengths: for
-a day's words it would keep a worker's heartbeat from being heard. Where a stretch of words occurs exactly once in each
-sequence, both are cut inside it (the idea of Bram Cohen's patience diff), so that the cuts lie on the best path.
+An alignment is one native call that holds Python's global lock and takes time proportional to the product of the
+lengths: a day's words would block a worker's heartbeat. Both sequences are cut inside stretches of words that occur
+exactly once in each (the idea of Bram Cohen's patience diff), so that the cuts lie on the best path.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-#: Length of one sequence times that of the other, for one native call: a tenth of a second at most on a slow core.
+#: Product of the lengths that one native call may align: at most a tenth of a second on a slow core.
 _LARGEST = 100_000_000
 
-#: Words of a part, about.
+#: Approximate words per part.
 _PART_WORDS = 4_000
 
-#: Words in a row that have to be the same and occur once. A shorter stretch may be the same by chance.
+#: Length of the unique stretches, in words. Shorter ones may coincide by chance.
 _STRETCH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`old_first` up to `old_stop` of one sequence, to be aligned with `new_first` up to `new_stop` of the other."""
+    """[`old_first`, `old_stop`) of one sequence, to align with [`new_first`, `new_stop`) of the other."""
 
     old_first: int
     old_stop: int
@@ -40,14 +40,14 @@ class Part:
 
     @property
     def size(self) -> int:
-        """What aligning it costs."""
+        """Return the cost of aligning it."""
         return (self.old_stop - self.old_first) * (self.new_stop - self.new_first)
 
 
 def cut(old: Sequence[int], new: Sequence[int]) -> list[Part]:
-    """Cut two sequences into parts that cover both in order; what is short enough for one call stays whole.
+    """Cut two sequences into parts that cover both in order; short ones stay whole.
 
-    Where nothing is in common over thousands of words, both are cut into equal shares.
+    Stretches of thousands of words without an anchor are cut into equal shares.
     """
     whole = Part(0, len(old), 0, len(new))
     if whole.size <= _LARGEST:
@@ -63,7 +63,7 @@ def cut(old: Sequence[int], new: Sequence[int]) -> list[Part]:
 
 
 def evenly(part: Part, words: int) -> Iterator[Part]:
-    """Cut a part into equal shares of at most so many words on the longer side."""
+    """Cut a part into equal shares with at most the given number of words on the longer side."""
     old_length, new_length = part.old_stop - part.old_first, part.new_stop - part.new_first
     count = max(1, -(-max(old_length, new_length) // words))
     olds = [part.old_first + old_length * number // count for number in range(count + 1)]
@@ -73,7 +73,7 @@ def evenly(part: Part, words: int) -> Iterator[Part]:
 
 
 def _anchors(old: Sequence[int], new: Sequence[int]) -> list[tuple[int, int]]:
-    """Places, in the middle of a stretch that each sequence has once, that go forward in both."""
+    """Return cutting points inside stretches that occur once in each sequence, increasing in both."""
     places = _once(new)
     pairs = [(here, places[stretch]) for stretch, here in sorted(_once(old).items(), key=_place) if stretch in places]
     middle = _STRETCH // 2
@@ -85,7 +85,7 @@ def _place(item: tuple[tuple[int, ...], int]) -> int:
 
 
 def _once(sequence: Sequence[int]) -> dict[tuple[int, ...], int]:
-    """Where each stretch begins that the sequence has once."""
+    """Return the start of each stretch that occurs exactly once."""
     places: dict[tuple[int, ...], int] = {}
     repeated: set[tuple[int, ...]] = set()
     for place, stretch in enumerate(zip(*(sequence[shift:] for shift in range(_STRETCH)), strict=False)):
@@ -99,7 +99,7 @@ def _once(sequence: Sequence[int]) -> dict[tuple[int, ...], int]:
 
 
 def _rising(values: Sequence[int]) -> list[int]:
-    """Indices of the longest rising subsequence of distinct values (patience sorting)."""
+    """Return the indices of the longest increasing subsequence of distinct values (patience sorting)."""
     tops: list[int] = []
     top_indices: list[int] = []
     before: list[int] = []

@@ -1,7 +1,7 @@
-"""How well a text can be broken between two words: at sentences, clauses and pauses, not inside names or numbers.
+"""Rate line and cue breaks between words: best at sentences, clauses and pauses, worst inside names and numbers.
 
-The order of preference is that of the subtitling guides (Netflix, BBC): after punctuation first, then before
-conjunctions and prepositions, never between an article and its noun, within a name or within a number.
+The order follows the subtitling guides of Netflix and the BBC: after punctuation first, then before conjunctions and
+prepositions, never between an article and its noun, inside a name or inside a number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from transcription_dagster.language.function_words import (
 from transcription_dagster.language.writing_rules import MONTH_NAMES, abbreviates, abbreviation, never_apart
 from transcription_dagster.model import Word
 
-#: Costs of a break, cheapest first. Only their order and rough distance matter.
+#: Costs of a break, in ascending order. Only their order and rough distances matter.
 SENTENCE_END = 0.0
 LONG_PAUSE = 1.5
 CLAUSE_END = 3.0
@@ -32,10 +32,10 @@ ANYWHERE = 9.0
 AFTER_FUNCTION_WORD = 15.0
 INSIDE_NAME_OR_NUMBER = 32.0
 INSIDE_WORD = 80.0
-#: Where a script or language forbids it: dearer than anything but a line that is too wide.
+#: A break that the script or language forbids: only a line that is too wide costs more.
 FORBIDDEN = 400.0
 
-#: Seconds of silence that count as a pause, and as a pause as good as a full stop.
+#: Seconds of silence that count as a pause, and as a pause equal to a full stop.
 PAUSE_SECONDS = 0.35
 LONG_PAUSE_SECONDS = 1.0
 
@@ -43,7 +43,7 @@ _CLOSERS = "\"'”’»)]}」』）】〉》"
 _SENTENCE_MARKS = "!?。！？｡؟۔।॥។။"
 _CLAUSE_MARKS = ",;:—–、，；：،؛၊"
 _CORE = re.compile(r"^\W+|\W+$")
-#: Words that a song's notes are joined to (`captions.songs`).
+#: Musical notes of songs, which stick to their words (`captions.songs`).
 _SONG_OPENS = re.compile(r"[♩♪♫♬]+\s?\S|#\s\S")
 _SONG_CLOSES = re.compile(r"\S\s?[♩♪♫♬]+[.,;!?]*\Z|\S\s#[.,;!?]*\Z")
 #: Thai, Lao, Tibetan, Burmese, Khmer, Chinese and Japanese, full-width punctuation included; Korean has spaces.
@@ -54,7 +54,7 @@ _UNSPACED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """What a word looks like, whatever stands around it."""
+    """The properties of a word by itself."""
 
     core: str
     full_stop: bool
@@ -70,7 +70,7 @@ class _Token:
 
 
 def is_unspaced(character: str) -> bool:
-    """Whether a character belongs to a script that puts no space between words."""
+    """Return whether a character belongs to a script without spaces between words."""
     return _UNSPACED.match(character) is not None
 
 
@@ -96,13 +96,13 @@ def _token(text: str) -> _Token:
 
 
 def closes_sentence(text: str) -> bool:
-    """Whether a word's own punctuation ends a sentence, whatever follows it."""
+    """Return whether a word's own punctuation ends a sentence, whatever follows."""
     token = _token(text)
     return token.sentence_mark or token.full_stop
 
 
 def ends_sentence(before: Word, after: Word | None) -> bool:
-    """Whether a sentence ends between two neighbouring words; the last word of a text ends one."""
+    """Return whether a sentence ends between two adjacent words; the last word of a text ends one."""
     if after is None:
         return True
     token = _token(before.text)
@@ -117,7 +117,7 @@ def ends_sentence(before: Word, after: Word | None) -> bool:
 
 
 def break_cost(before: Word, after: Word) -> float:
-    """What it costs to end a line or a cue between two neighbouring words: 0 at the end of a sentence, and upwards."""
+    """Return the cost of ending a line or cue between two adjacent words; 0 at the end of a sentence."""
     if never_apart(before.text, after.text):
         return FORBIDDEN
     if _SONG_OPENS.match(after.text) or _SONG_CLOSES.search(before.text):
@@ -141,7 +141,7 @@ def _inside_word(before: Word, after: Word) -> bool:
 
 
 def _plain_cost(before: _Token, after: _Token) -> float:
-    """The cost between two words that no punctuation parts."""
+    """Return the cost between two words without punctuation between them."""
     if _one_name(before, after) or _one_number(before, after):
         return INSIDE_NAME_OR_NUMBER
     if before.function_word or before.number or (before.capitalised and after.core in NAME_LINKS):

@@ -1,4 +1,4 @@
-"""The languages that Whisper knows, under every name that people give them."""
+"""Whisper's languages, under all their usual names and codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from langcodes.tag_parser import LanguageTagError
 
 from transcription_dagster.errors import InvalidSetting
 
-#: English names by Whisper's codes (whisper/tokenizer.py); a test compares them with the installed release.
+#: Whisper's codes and English names (whisper/tokenizer.py); a test compares them with the installed release.
 WHISPER_LANGUAGES: Mapping[str, str] = {
     "en": "english",
     "zh": "chinese",
@@ -113,7 +113,7 @@ WHISPER_LANGUAGES: Mapping[str, str] = {
     "yue": "cantonese",
 }
 
-#: Further names that Whisper accepts.
+#: Other names that Whisper accepts.
 _ALIASES: Mapping[str, str] = {
     "burmese": "my",
     "valencian": "ca",
@@ -129,17 +129,17 @@ _ALIASES: Mapping[str, str] = {
     "mandarin": "zh",
 }
 
-#: Codes that Whisper has of its own, by the standard ones that langcodes arrives at.
+#: Whisper's nonstandard codes, by the standard codes that langcodes returns.
 _WHISPER_CODES: Mapping[str, str] = {"jv": "jw", "nb": "no", "fil": "tl", "cmn": "zh"}
 
 _BY_NAME = {name: code for code, name in WHISPER_LANGUAGES.items()} | dict(_ALIASES)
 
 
 def whisper_language(language: str | None) -> str | None:
-    """Return Whisper's code of a language given by name, BCP 47 tag or ISO 639 code, in any case.
+    """Return Whisper's code for a language name, BCP 47 tag or ISO 639 code, in any case.
 
-    `english`, `EN`, `eng` and `en-GB` are `en`. None and `auto` are None: the language is detected.
-    Raises `InvalidSetting` for anything that Whisper does not know.
+    `english`, `EN`, `eng` and `en-GB` are `en`. None and `auto` give None: the language is detected.
+    Raises `InvalidSetting` for a language that Whisper does not know.
     """
     name = "auto" if language is None else language.strip().lower()
     if name == "auto":
@@ -147,13 +147,13 @@ def whisper_language(language: str | None) -> str | None:
     code = _BY_NAME.get(name) or _code_of_tag(name)
     if code not in WHISPER_LANGUAGES:
         raise InvalidSetting(
-            f"{language!r} is not a language that Whisper knows; give a code such as en, de or pt-BR, or auto"
+            f"{language!r} is not a language that Whisper knows; use a code such as en, de or pt-BR, or auto"
         )
     return code
 
 
 def base_language(tag: str) -> str | None:
-    """Return the language of a BCP 47 tag or ISO 639 code in its shortest code; None if it is neither."""
+    """Return the shortest code of the language in a BCP 47 tag or ISO 639 code; None if it is neither."""
     try:
         return Language.get(tag.strip().replace("_", "-")).language
     except LanguageTagError:

@@ -1,4 +1,4 @@
-"""How ordinary a word is, by the frequencies that wordfreq counted in many languages' subtitles, news and web pages."""
+"""How common a word is, by wordfreq's counts in subtitles, news and web pages of many languages."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from itertools import pairwise
 
 from wordfreq import get_frequency_dict
 
-#: The lists asked, by Unicode script; English's has rare words too. All of Latin script: speech mixes languages.
+#: The word lists to consult, by Unicode script. Latin script uses all of its lists, because speech mixes languages.
 _LATIN = ("de", "fr", "es", "it", "pt", "nl", "sv", "pl")
 _OTHERS = ("ru", "uk", "el", "ar", "he", "hi", "fa", "ja", "zh", "ko")
-#: Occurrences in a thousand million words, as a logarithm (the Zipf scale): 2 is once in ten million words.
+#: On the Zipf scale, the decimal logarithm of occurrences per thousand million words: 2 is once in ten million words.
 ORDINARY = 2.0
-#: From here on a word is everyday speech: once in ten thousand words.
+#: An everyday word: once in ten thousand words.
 EVERYDAY = 5.0
-#: The words of an ordinary phrase: each at least this frequent, and so frequent on average.
+#: Minimum and mean frequency of the words of an ordinary phrase.
 _PHRASE_WORD, _PHRASE_AVERAGE = 3.0, 4.0
 
 
 @lru_cache(maxsize=65536)
 def frequency(word: str) -> float:
-    """How frequent a folded word is on the Zipf scale, in the language that uses it most; 0 if none knows it."""
+    """Return a folded word's frequency on the Zipf scale in the language that uses it most; 0 if it is unknown."""
     return max(_frequency(word, language) for language in _languages(word))
 
 
 def is_common(words: Sequence[str]) -> bool:
-    """Tell whether folded `words` are everyday speech of one language, every one of them."""
+    """Return whether all folded `words` are everyday words of one language."""
     return bool(words) and any(
         all(_frequency(word, language) >= EVERYDAY for word in words) for language in _languages(words[0])
     )
 
 
 def is_known(word: str, *, language: str, least: float) -> bool:
-    """Whether a language uses a folded word at least so often, on the Zipf scale."""
+    """Return whether a language uses a folded word at least this often, on the Zipf scale."""
     return _frequency(word, language) >= least
 
 
 def is_ordinary_phrase(words: Sequence[str]) -> bool:
-    """Whether folded `words` can stand side by side in ordinary text of one language, as "terror form" can.
+    """Return whether folded `words` can be neighbours in ordinary text of one language, as in "terror form".
 
-    A word said twice in a row ("plus plus") and short fragments that are no everyday words ("why fi") cannot.
+    A repeated word ("plus plus") and short fragments that are not everyday words ("why fi") cannot.
     """
     if not words or any(before == after for before, after in pairwise(words)):
         return False
@@ -49,7 +49,7 @@ def is_ordinary_phrase(words: Sequence[str]) -> bool:
 
 
 def chance_frequency(words: Sequence[str]) -> float:
-    """How often folded `words` would stand side by side by chance, on the Zipf scale of English."""
+    """Return how often folded `words` would be neighbours by chance, on the Zipf scale of English."""
     return sum(_frequency(word, "en") - 9 for word in words) + 9
 
 
@@ -66,7 +66,7 @@ def _languages(word: str) -> tuple[str, ...]:
 
 
 def _frequency(word: str, language: str) -> float:
-    """0 also for a letter that is no word: letters are common for other reasons."""
+    """Return the frequency, but 0 for single letters that are not words: letters are common for other reasons."""
     if len(word) == 1 and word.isascii() and word not in ("a", "i"):
         return 0.0
     share = _frequencies(language).get(word, 0.0)

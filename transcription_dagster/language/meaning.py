@@ -1,4 +1,4 @@
-"""What an edit must not change without a reason: names, numbers, and whether a sentence says yes or no."""
+"""What an edit must not change without a reason: names, numbers and negations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEVER_NAMES = frozenset({"i", "i'm", "i'd", "i'll", "i've", "ok"})
 
 
 class Knowledge:
-    """What a recording's own text and its vocabulary say about names and terms."""
+    """The names and terms in a recording's own text and its vocabulary."""
 
     def __init__(self, words: Sequence[Word], terms: Sequence[Term]) -> None:
         self._places: defaultdict[str, list[int]] = defaultdict(list)
@@ -39,11 +39,11 @@ class Knowledge:
                 self._by_variant[tokens(variant)].add(tokens(term.text))
 
     def is_name(self, token: str) -> bool:
-        """Tell whether the recording writes a folded word with a capital where only a name has one."""
+        """Return whether the recording capitalises a folded word where only a name would be."""
         return token in self._places and token not in _NEVER_NAMES
 
     def is_used_elsewhere(self, name: str, first: int, last: int) -> bool:
-        """Tell whether the recording has this name outside the words `first` to `last`."""
+        """Return whether the name occurs in the recording outside the words `first` to `last`."""
         return any(not first <= place <= last for place in self._places.get(name, ()))
 
     def terms_in(self, found: Sequence[str]) -> list[tuple[str, ...]]:
@@ -53,22 +53,22 @@ class Knowledge:
         return [phrase for phrase in spans if phrase in self._terms]
 
     def is_variant(self, heard: Sequence[str], term: tuple[str, ...]) -> bool:
-        """Tell whether the vocabulary lists these folded words as a mishearing of the term."""
+        """Return whether the vocabulary lists the folded words as a mishearing of the term."""
         return term in self._by_variant.get(tuple(heard), ())
 
 
 def is_capitalised(text: str) -> bool:
-    """Tell whether a displayed word begins with a capital."""
+    """Return whether a displayed word begins with a capital."""
     return affixes(text)[1][:1].isupper()
 
 
 def starts_sentence(words: Sequence[Word], index: int) -> bool:
-    """Tell whether the word at `index` is the first of a sentence, where a capital means nothing."""
+    """Return whether the word at `index` starts a sentence, where a capital proves nothing."""
     return index == 0 or ends_sentence(words[index - 1], words[index])
 
 
 def names_in(words: Sequence[Word], knowledge: Knowledge, *, opens_sentence: bool) -> set[str]:
-    """Return the folded names among `words`, which stand at the beginning of a sentence or do not."""
+    """Return the folded names among `words`, given whether they start a sentence."""
     names: set[str] = set()
     for index, word in enumerate(words):
         opening = opens_sentence if index == 0 else starts_sentence(words, index)
@@ -78,11 +78,11 @@ def names_in(words: Sequence[Word], knowledge: Knowledge, *, opens_sentence: boo
 
 
 def numbers_in(found: Iterable[str]) -> Counter[str]:
-    """Return the numbers among folded words; digits, and number words of English, count by their value."""
+    """Return the numbers among folded words; digits and English number words count by value."""
     values = (_NUMBER_WORDS.get(token) or "".join(char for char in token if not char.isalpha()) for token in found)
     return Counter(value for value in values if any(char.isnumeric() for char in value))
 
 
 def negations_in(found: Iterable[str]) -> int:
-    """Return how many folded words deny what is said (English)."""
+    """Return the number of negations among the folded words (English)."""
     return sum(token in _NEGATIONS or token.endswith("n't") for token in found)

@@ -1,4 +1,4 @@
-"""Words as letters and as sounds: what tells an edit of the punctuation from an edit of the speech."""
+"""Compare words as letters and as sounds, to tell an edit of punctuation from an edit of speech."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 import unicodedata
 from difflib import SequenceMatcher
 
-#: Punctuation by Unicode that belongs to a word, as in "C#", "R&D" and "50%".
+#: Unicode punctuation that belongs to a word, as in "C#", "R&D" and "50%".
 _PART_OF_WORDS = frozenset("@#%&*")
 _HYPHENS = re.compile(r"[-‐‑‒–—]+")
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'"})
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)[\W_]+(?=\d)")
 
-#: Spellings of one sound, coarsely: what a listener may confuse becomes one letter.
+#: A coarse phonetic alphabet: sounds that a listener may confuse become one letter.
 _SOUNDS = (
     (re.compile(r"ph|v"), "f"),
     (re.compile(r"[sc]?sch|sh|c(?=[eiy])|z"), "s"),
@@ -36,18 +36,18 @@ def affixes(text: str) -> tuple[str, str, str]:
 
 
 def fold(text: str) -> str:
-    """Return `text` as it is compared: one Unicode form, no case, no punctuation round it, straight apostrophes."""
+    """Normalise `text` for comparison: NFKC, case-folded, no surrounding punctuation, straight apostrophes."""
     return affixes(unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold())[1]
 
 
 def tokens(text: str) -> tuple[str, ...]:
-    """Return the folded words of `text`; the parts of a hyphenated word are words of their own."""
+    """Return the folded words of `text`; the parts of a hyphenated word count as words."""
     folded = (fold(part) for word in text.split() for part in _HYPHENS.split(word))
     return tuple(token for token in folded if token)
 
 
 def letters(text: str) -> str:
-    """Return the letters and digits of `text` alone; what stands between two digits stays, for it changes their value.
+    """Return only the letters and digits of `text`, and any character between two digits, which changes their value.
 
     Two texts with the same letters sound the same: they differ in case, punctuation or spaces.
     """
@@ -59,7 +59,7 @@ def letters(text: str) -> str:
 
 
 def similarity(one: str, other: str) -> float:
-    """How likely `other` is what somebody meant who heard `one`, 0 to 1.
+    """Return how likely `one` is a mishearing of `other`, 0 to 1.
 
     The share of letters in common (Ratcliff and Obershelp, as `difflib` computes it), raised by the share of
     consonant sounds in common: "cooper netties" and "Kubernetes" differ in letters more than in sound.
@@ -76,7 +76,7 @@ def _is_punctuation(char: str) -> bool:
 
 
 def _is_letter(char: str) -> bool:
-    # Vowel signs of Indic scripts are marks, and are as much of the word as any letter.
+    # Vowel signs of Indic scripts are Unicode marks, but belong to the word like letters.
     return char.isalnum() or unicodedata.category(char).startswith("M")
 
 

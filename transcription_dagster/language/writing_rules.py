@@ -1,9 +1,9 @@
-"""What each script and language asks of the end of a line, in one place.
+"""The line-breaking rules of scripts and languages.
 
-Marks that begin or end no line: Unicode's line breaking algorithm (UAX #14: classes CL, EX, NS, CJ and OP), the
+Marks that must not begin or end a line: Unicode's line breaking algorithm (UAX #14: classes CL, EX, NS, CJ and OP), the
 Japanese rules of JIS X 4051 (kinsoku) and French typography's spaced marks. Abbreviations: those that Unicode's CLDR
-lists as suppressions of sentence breaks for English, German, French, Spanish, Italian and Portuguese, and the usual
-ones of letters, dates and references.
+lists as sentence-break suppressions for English, German, French, Spanish, Italian and Portuguese, and the usual ones of
+letters, dates and references.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import regex
 
 from transcription_dagster.language.function_words import MONTHS, word_set
 
-#: Marks that stand at no line's beginning, also as words of their own: closing punctuation and small letters.
+#: Marks that must not begin a line, even as separate words: closing punctuation and small kana.
 _NEVER_FIRST = frozenset(
     "!%),.:;?]}»›…‼⁇⁈⁉。．，、：；！？」』】）〕〉》〙〗〟｠”’%％‰℃・･ー゠〜～ヽヾゝゞ々〻"
     "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ"
     "｡｣､ｧｨｩｪｫｬｭｮｯｰﾞﾟ؟،؛۔।॥၊။។៕៖ៗๆฯ"
 )
-#: Marks that stand at no line's end.
+#: Marks that must not end a line.
 _NEVER_LAST = frozenset("([{«‹‘“„‚「『【（〔〈《〘〖〝｟¿¡＄￥£€#")
 _MARKS_ONLY = regex.compile(r"[^\w\s♩♪♫♬]+")
-#: Vowel signs of Thai and Lao that are letters to Unicode, and go with the consonant before them (ะ า ำ ๅ) or after.
+#: Thai and Lao vowel signs that Unicode treats as letters; they attach to the consonant before (ะ า ำ ๅ) or after.
 _FOLLOWS = frozenset("ะาำๅະາຳ")
 _LEADS = frozenset("เแโใไເແໂໃໄ")
 _CLUSTER = regex.compile(r"\X")
-#: Signs that stack the consonant after them below the one before (virama of Burmese and Khmer).
+#: Burmese and Khmer virama, which stacks the next consonant below the previous one.
 _STACKERS = frozenset("\u1039\u17d2")
-#: Thai and Khmer marks of repetition and abbreviation, which are letters to Unicode.
+#: Thai and Khmer repetition and abbreviation marks, which Unicode treats as letters.
 _REPEATS = frozenset("ๆฯៗ")
 
-#: Written with a full stop, and always followed by what they belong to: a name, a number.
+#: Abbreviations that are always followed by the name or number they belong to.
 BEFORE_NAMES = word_set(
     "mr mrs ms dr prof st ste sen gov gen col capt cpt lt sgt cpl maj cmdr adm rev hon pres rep fr sr mt "
     "mts ft pt messrs mme mlle mm pr sra srta srs dra dña dn hr hrn frl ing dipl sigra dott dottssa avv "
@@ -43,12 +43,12 @@ BEFORE_NUMBERS = word_set(
     "avr juil déc gen mag giu lug ott mon tue tues wed thu thur thurs fri sat sun approx circa est apt rm "
     "ext op bl v"
 )
-#: May end a sentence or not: the capital after them decides nothing, so that only a pause or a mark does.
+#: Abbreviations that may also end a sentence; a following capital does not decide, only a pause or a mark does.
 ANYWHERE = word_set(
     "jr vs etc inc ltd co corp bros ave blvd rd st sq u.s u.k u.n e.u a.m p.m ph.d m.d b.a m.a b.sc m.sc "
     "d.c usw u.s.w usf etw n.chr v.chr ud uds dept est"
 )
-#: Parts of abbreviations in two words: "z. B.", "d. h.", "p. ej.", "n. Chr.".
+#: Abbreviations of two words: "z. B.", "d. h.", "p. ej.", "n. Chr.".
 _PAIRS = word_set("z.b d.h u.a s.o i.d v.a o.ä z.t u.u i.a z.zt n.chr v.chr p.ej p.ex s.u a.d e.v s.a j.-c")
 #: Languages that write an ordinal as a number with a full stop: "3. Oktober", "2. svetová".
 ORDINAL_MONTHS = word_set(
@@ -76,12 +76,12 @@ _SHORT_MONTHS = word_set("jan feb mar apr jun jul aug sep sept oct nov dec okt d
 
 
 def abbreviation(word: str) -> bool:
-    """Whether a full stop after the word, which is in lower case, says nothing about a sentence's end."""
+    """Return whether the lower-case word is an abbreviation, so that its full stop does not prove a sentence end."""
     return word in BEFORE_NAMES or word in ANYWHERE or (len(word) == 1 and word.isalpha() and word != "i")
 
 
 def never_apart(before: str, after: str) -> bool:
-    """Whether no line or cue may end between two neighbouring words, whatever else speaks for it."""
+    """Return whether a line or cue must never end between two adjacent words."""
     return (
         _begins_no_line(after)
         or _ends_no_line(before)
@@ -94,7 +94,7 @@ def never_apart(before: str, after: str) -> bool:
 
 
 def _one_cluster(before: str, after: str) -> bool:
-    """Whether the last character of one word and the first of the next are one to a reader (a grapheme cluster)."""
+    """Return whether one word's last and the next word's first character form a single grapheme cluster."""
     if before.isascii() and after[:1].isascii():
         return False
     tail = before[-16:] + after[:1]
@@ -105,7 +105,7 @@ def _begins_no_line(text: str) -> bool:
     first = text[:1]
     if first not in _NEVER_FIRST:
         return False
-    # ".NET", "…and" and the German "»Ja«" may begin a line; a mark alone, or of a script without spaces, may not.
+    # ".NET", "…and" and German "»Ja«" may begin a line; a mark by itself, or in a script without spaces, may not.
     return first > "\u2fff" or first in _REPEATS or _MARKS_ONLY.fullmatch(text) is not None
 
 
@@ -115,9 +115,9 @@ def _ends_no_line(text: str) -> bool:
 
 
 def abbreviates(before: str, after: str) -> bool:
-    """Whether the full stop that ends `before` belongs to it and to what follows: "No." "5", "z." "B.", "3." "Oktober".
+    """Return whether the full stop of `before` ties it to the next word: "No." "5", "z." "B.", "3." "Oktober".
 
-    Both are the words without punctuation round them, in lower case.
+    Both words are in lower case without surrounding punctuation.
     """
     if before in BEFORE_NUMBERS and (after[:1].isdigit() or after in MONTH_NAMES or after in _SHORT_MONTHS):
         return True

@@ -79,10 +79,10 @@ def test_english_has_a_mood(text: str, label: str) -> None:
     ("language", "notes"),
     [
         ("en", []),
-        ("de", ["Sentiment is found in English texts only, and this one is in de."]),
-        ("cy", ["Key phrases are rough: no function words of cy", "Sentiment is found in English texts only"]),
-        ("ja", ["Key phrases are found by the spaces between words", "Sentiment is found in English texts only"]),
-        ("../../etc", ["Key phrases are rough", "Sentiment is found in English texts only"]),
+        ("de", ["Sentiment is available for English only; this text is in de."]),
+        ("cy", ["Key phrases are rough: no function words of cy", "Sentiment is available for English only"]),
+        ("ja", ["Key phrases are found by the spaces between words", "Sentiment is available for English only"]),
+        ("../../etc", ["Key phrases are rough", "Sentiment is available for English only"]),
     ],
 )
 def test_what_does_not_apply_to_a_language_is_said(language: str, notes: list[str]) -> None:
@@ -90,7 +90,7 @@ def test_what_does_not_apply_to_a_language_is_said(language: str, notes: list[st
     assert found.languages == (Language(language, None),)
     assert (found.sentiment is None) == (language != "en")
     *about, names = found.notes
-    assert "Comprehend only" in names
+    assert "need Comprehend" in names
     assert len(about) == len(notes)
     assert all(note.startswith(start) for note, start in zip(about, notes, strict=True))
 
