@@ -1,6 +1,6 @@
-"""A client of Dagster's web server, over the GraphQL API that its own UI uses: ask for runs, watch them, end them.
+"""A client of Dagster's GraphQL API: launch, watch and terminate runs.
 
-It spares its users the import of Dagster, which takes seconds.
+It does without importing Dagster, which takes seconds.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from transcription_dagster.dagster_api.values import (
 )
 from transcription_dagster.errors import ServiceRefused, ServiceUnavailable
 
-#: Seconds; a launch of many runs has the code server look at each of them.
+#: Seconds; a launch of many runs validates each one in the code server.
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-#: Rows that Dagster is asked for at once.
+#: Rows per request.
 _PAGE = 500
-#: What the application in front of Dagster answers instead of passing a request on.
+#: Statuses with which the application in front of Dagster rejects a request.
 _REFUSED = (401, 403, 429)
-#: What `launchMultipleRuns` answers for a run when something was unavailable; the rest is about the request itself.
+#: Results of `launchMultipleRuns` that mean an outage; all others concern the request itself.
 _PASSING = ("PythonError", "RunConflict")
 
 
 class DagsterClient:
     """Talks to one web server.
 
-    Every call raises `ServiceUnavailable` when the server or what stands behind it does not answer, and
-    `ServiceRefused` when it answers that the request makes no sense.
+    Every call raises `ServiceUnavailable` if the server or its code server does not answer, and `ServiceRefused` if it
+    rejects the request.
     """
 
     def __init__(self, url: str, password: SecretStr | None = None) -> None:
@@ -61,7 +61,7 @@ class DagsterClient:
         self._http.close()
 
     def find_job(self, name: str) -> JobLocation:
-        """Return where the job `name` is defined; says why where definitions do not load."""
+        """Return the location of the job `name`; if the definitions do not load, the error says why."""
         answer = self._ask(queries.JOBS)
         for repository in _known(answer["repositoriesOrError"], "RepositoryConnection")["nodes"]:
             if any(job["name"] == name for job in repository["jobs"]):
@@ -75,7 +75,7 @@ class DagsterClient:
         raise ServiceRefused(f"Dagster has no job {name!r}")
 
     def add_partitions(self, where: JobLocation, name: str, keys: Sequence[str]) -> None:
-        """Add keys to the dynamic partitions `name`; those that are there already are left alone."""
+        """Add keys to the dynamic partitions `name`, skipping existing ones."""
         if not keys:
             return
         variables = {"repository": where.repository_selector, "name": name}
@@ -84,10 +84,10 @@ class DagsterClient:
             _known(result, "AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError")
 
     def launch(self, where: JobLocation, requests: Sequence[RunRequest]) -> dict[str, str]:
-        """Ask for runs; return the new runs' ids by partition. One that could not be made just now is left out.
+        """Launch runs; return the new run ids by partition, without those that could not be launched.
 
-        Raises `ServiceRefused` if Dagster will never take one of them. After `ServiceUnavailable` nobody knows which
-        runs were made: look for them by their tags before asking again.
+        Raises `ServiceRefused` if Dagster permanently rejects one of them. After `ServiceUnavailable` any of them may
+        exist: look for them by their tags before trying again.
         """
         answer = self._ask(queries.LAUNCH_RUNS, runs=[_execution(where, request) for request in requests])
         results = _known(answer["launchMultipleRuns"], "LaunchMultipleRunsResult")["launchMultipleRunsResult"]
@@ -107,7 +107,7 @@ class DagsterClient:
         statuses: Sequence[str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> list[Run]:
-        """Return the runs that meet every condition given, the newest first."""
+        """Return the runs that match all given conditions, newest first."""
         conditions = {"runIds": ids, "pipelineName": job, "statuses": statuses, "tags": to_tags(tags) if tags else None}
         given = {name: value for name, value in conditions.items() if value is not None}
         found: list[Run] = []
@@ -121,7 +121,7 @@ class DagsterClient:
             cursor = page[-1].id
 
     def imported_transcripts(self, uuids: Sequence[str]) -> set[str]:
-        """Return those of the recordings whose latest transcript no run made, such as an imported one."""
+        """Return the recordings whose latest transcript was not produced by a run but, for example, imported."""
         imported = set()
         for start in range(0, len(uuids), _PAGE):
             answer = self._ask(queries.TRANSCRIPTS, partitions=list(uuids[start : start + _PAGE]))
@@ -130,14 +130,14 @@ class DagsterClient:
         return imported
 
     def terminate(self, ids: Sequence[str]) -> None:
-        """Ask for runs to end; those that are over already are left alone."""
+        """Terminate runs; those that have ended are ignored."""
         if ids:
             answer = self._ask(queries.TERMINATE_RUNS, ids=list(ids))
             for result in _known(answer["terminateRuns"], "TerminateRunsResult")["terminateRunResults"]:
                 _known(result, "TerminateRunSuccess", "TerminateRunFailure", "RunNotFoundError")
 
     def results(self, run_id: str) -> RunResults:
-        """Return what the run, and the runs that it retries or that retry it, made; of each asset the latest."""
+        """Return the latest result of each asset from the run, the runs it retries and its retries."""
         group = _known(self._ask(queries.MATERIALIZATIONS, id=run_id)["runGroupOrError"], "RunGroup")
         return read_results(event for run in group["runs"] if run for event in run["assetMaterializations"])
 
@@ -146,13 +146,13 @@ class DagsterClient:
         return failure_reason(self._events(run_id))
 
     def count_runs(self) -> dict[str, int]:
-        """Return how many runs there are by status."""
+        """Return the number of runs by status."""
         statuses = (*WAITING_STATUSES, *ACTIVE_STATUSES, *ENDED_STATUSES)
         answer = self._ask(queries.count_runs(statuses))
         return {status: _known(answer[status], "Runs")["count"] for status in statuses}
 
     def daemons(self) -> list[Daemon]:
-        """Return the duties of the daemon that this instance needs, and whether each is being done."""
+        """Return the daemons that this instance requires, and whether each is healthy."""
         answer = self._ask(queries.DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
         return [
             Daemon(
@@ -176,25 +176,25 @@ class DagsterClient:
 
     def _ask(self, query: str, **variables: object) -> dict[str, Any]:
         try:
-            # The status is 500 also for an answer in which one of many results is an error.
+            # The status is 500 even if only one of many results is an error.
             response = self._http.post("/graphql", json={"query": query, "variables": variables})
             answer = response.json()
         except (httpx.TransportError, ValueError) as error:
             raise ServiceUnavailable(f"Dagster's web server did not answer: {type(error).__name__}") from error
         if response.status_code in _REFUSED and isinstance(answer, dict):
-            raise ServiceRefused(f"the web server refuses us: {first_line(str(answer.get('error', answer)))}")
+            raise ServiceRefused(f"the web server rejected the login: {first_line(str(answer.get('error', answer)))}")
         if not isinstance(answer, dict):
-            raise ServiceUnavailable("what answers is not Dagster's web server")
+            raise ServiceUnavailable("the server at this address is not Dagster's web server")
         errors = answer.get("errors")
         if errors and answer.get("data") is None:
-            raise ServiceRefused(f"Dagster's web server refuses the request: {first_line(errors[0]['message'])}")
+            raise ServiceRefused(f"Dagster's web server rejected the request: {first_line(errors[0]['message'])}")
         if errors:
             raise ServiceUnavailable(f"Dagster's web server failed: {first_line(errors[0]['message'])}")
         return answer["data"]
 
 
 def basic_authentication(password: SecretStr | None) -> httpx.BasicAuth | None:
-    """How a program shows the UI's password; the user name is a formality."""
+    """Return credentials for a program that uses the UI's password; the user name is ignored."""
     return httpx.BasicAuth("transcription", password.get_secret_value()) if password else None
 
 
@@ -207,7 +207,7 @@ def _execution(where: JobLocation, request: RunRequest) -> dict[str, Any]:
 
 
 def _known(result: dict[str, Any], *types: str) -> dict[str, Any]:
-    """Return a union's value if it is one of `types`; what else it may be is an error."""
+    """Return a union's value if its type is one of `types`; otherwise raise its error."""
     if result["__typename"] in types:
         return result
     raise ServiceUnavailable(f"Dagster answered: {_complaint(result)}")

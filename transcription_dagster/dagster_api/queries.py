@@ -1,4 +1,4 @@
-"""The GraphQL documents that `dagster_graphql` sends; the same API that Dagster's web UI uses."""
+"""The GraphQL documents that the client sends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ query Jobs {
 }
 """
 
-#: One field of `add_partitions`; Dagster takes one key a call, and many calls in one document.
+#: One field of `add_partitions`: Dagster takes one key per call, but many calls per document.
 _ADD_PARTITION = """
   key{number}: addDynamicPartition(
     repositorySelector: $repository, partitionsDefName: $name, partitionKey: $key{number}
@@ -31,7 +31,7 @@ _ADD_PARTITION = """
 
 
 def add_partitions(count: int) -> str:
-    """A document that adds `count` partition keys: the variables `key0`, `key1` and so on."""
+    """Return a document that adds `count` partition keys, given as the variables `key0`, `key1` and so on."""
     keys = "".join(f", $key{number}: String!" for number in range(count))
     fields = "".join(_ADD_PARTITION.format(number=number) for number in range(count))
     return f"mutation AddPartitions($repository: RepositorySelector!, $name: String!{keys}) {{{fields}\n}}"
@@ -64,7 +64,7 @@ query Runs($filter: RunsFilter!, $limit: Int, $cursor: String) {
 }
 """
 
-#: Without a run, a materialization was reported by a program or a person.
+#: A materialization without a run was reported from outside.
 TRANSCRIPTS: Final = """
 query Transcripts($partitions: [String!]!) {
   assetNodeOrError(assetKey: { path: ["transcript"] }) {
@@ -138,7 +138,7 @@ _COUNT = """
 
 
 def count_runs(statuses: tuple[str, ...]) -> str:
-    """A document that counts the runs in each of `statuses`."""
+    """Return a document that counts the runs in each of `statuses`."""
     return "query CountRuns {" + "".join(_COUNT.format(status=status) for status in statuses) + "\n}"
 
 

@@ -1,4 +1,4 @@
-"""Runs, results and reasons, as Dagster's GraphQL API gives them and as the program reads them."""
+"""Runs, results and failure reasons, parsed from Dagster's GraphQL API."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-#: On a run: the partition that it makes.
+#: Run tag: the partition.
 PARTITION_TAG: Final = "dagster/partition"
-#: On a run that failed: whether Dagster retries it, and the run that does.
+#: Tags of a failed run: whether Dagster retries it, and the id of the retry.
 WILL_RETRY_TAG: Final = "dagster/will_retry"
 RETRIED_BY_TAG: Final = "dagster/auto_retry_run_id"
 
-#: Of a run that waits, that was given to a worker, and that is over.
+#: Statuses of waiting, launched and ended runs.
 WAITING_STATUSES: Final = ("QUEUED", "NOT_STARTED")
 ACTIVE_STATUSES: Final = ("STARTING", "STARTED", "CANCELING")
 ENDED_STATUSES: Final = ("SUCCESS", "FAILURE", "CANCELED")
 
-#: Errors that are about something else: they wrap what went wrong.
+#: Wrapper errors, skipped when looking for the root cause.
 _WRAPPERS = ("DagsterExecutionStepExecutionError", "RetryRequested", "RetryRequestedFromPolicy")
 
 
 @dataclass(frozen=True, slots=True)
 class JobLocation:
-    """Where a job is defined, as Dagster addresses it."""
+    """The location of a job's definition."""
 
     job: str
     repository: str
@@ -31,13 +31,13 @@ class JobLocation:
 
     @property
     def repository_selector(self) -> dict[str, str]:
-        """The repository, as GraphQL wants it named."""
+        """Return the repository as a GraphQL selector."""
         return {"repositoryName": self.repository, "repositoryLocationName": self.location}
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run to ask for: one partition of a job."""
+    """A run to launch: one partition of a job."""
 
     partition: str
     tags: Mapping[str, str]
@@ -46,34 +46,34 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as Dagster last knew it."""
+    """The last known state of a run."""
 
     id: str
     status: str
-    #: Seconds since the epoch; None while it is not over.
+    #: Seconds since the epoch; None until it ends.
     ended_at: float | None
     config: Mapping[str, Any]
     tags: Mapping[str, str]
 
     @property
     def partition(self) -> str | None:
-        """The partition that it makes."""
+        """Return the run's partition."""
         return self.tags.get(PARTITION_TAG)
 
 
 @dataclass(frozen=True, slots=True)
 class RunResults:
-    """What a run and its retries made."""
+    """The results of a run and its retries."""
 
-    #: By asset: the URI of its file.
+    #: Asset name -> URI of its file.
     files: Mapping[str, str]
-    #: By asset: the numbers in its metadata.
+    #: Asset name -> the numbers in its metadata.
     figures: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """One of the daemon's duties."""
+    """The health of one of Dagster's daemons."""
 
     type: str
     healthy: bool
@@ -81,23 +81,23 @@ class Daemon:
 
 
 def first_line(text: str) -> str:
-    """Return the first line that says something."""
+    """Return the first line that is not blank."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def to_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags as the API takes them."""
+    """Convert tags to the API's form."""
     return [{"key": key, "value": value} for key, value in tags.items()]
 
 
 def read_run(run: Mapping[str, Any]) -> Run:
-    """Read a `Run` of the API."""
+    """Parse the API's `Run`."""
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
     return Run(run["runId"], run["status"], run["endTime"], run["runConfig"] or {}, tags)
 
 
 def read_results(materializations: Iterable[Mapping[str, Any]]) -> RunResults:
-    """Read `MaterializationEvent`s of the API; of each asset the latest counts."""
+    """Parse the API's `MaterializationEvent`s, keeping the latest of each asset."""
     files: dict[str, str] = {}
     figures: dict[str, dict[str, float]] = {}
     for event in sorted(materializations, key=lambda event: float(event["timestamp"])):
@@ -110,14 +110,14 @@ def read_results(materializations: Iterable[Mapping[str, Any]]) -> RunResults:
 
 
 def failure_reason(events: Iterable[Mapping[str, Any]]) -> str:
-    """Return in one line why a run failed: the error of the step that failed first, or else the run's own."""
+    """Return in one line why a run failed: the error of the first failed step, or else of the run."""
     reason = ""
     for event in events:
         if event["__typename"] == "ExecutionStepFailureEvent":
             return f"{event['stepKey']}: {_reason(event)}"
         if event["__typename"] == "RunFailureEvent":
             reason = _reason(event)
-    return reason or "Dagster does not say why"
+    return reason or "Dagster gives no reason"
 
 
 def _number(entry: Mapping[str, Any]) -> float | None:
@@ -126,7 +126,7 @@ def _number(entry: Mapping[str, Any]) -> float | None:
 
 
 def _reason(event: Mapping[str, Any]) -> str:
-    """Say why, in the words of whoever raised: a step's own description, else the first error that is no wrapper."""
+    """Return a step's own description of its failure, or else the first error that is not a wrapper."""
     told = (event.get("failureMetadata") or {}).get("description")
     if told:
         return first_line(told)
@@ -137,7 +137,7 @@ def _reason(event: Mapping[str, Any]) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    """The error's words without its class, which Python puts before them with the module that it is from."""
+    """Return an error's message without the qualified class name that Python puts before it."""
     line = first_line(error["message"])
     name, colon, words = line.partition(": ")
     return words if colon and name.endswith(f".{error['className']}") else line

@@ -1,4 +1,4 @@
-"""How the program reaches its database: the pool, transactions, and whose version the tables have."""
+"""Access to the database: connection pool, transactions, and the version of the tables."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from transcription_dagster.errors import (
     WrongDatabaseVersion,
 )
 
-#: `Engine` for those outside this folder, who hold one and know nothing else of SQLAlchemy.
+#: Re-exported for callers that only hold an engine and do not import SQLAlchemy.
 __all__ = ["Engine", "check_version", "open_database", "session_lock", "transaction", "upgrade"]
 
 _SCHEMES = {"postgresql", "postgres", "postgresql+psycopg"}
 
-#: Key of the advisory lock that one upgrade at a time holds; any number that no other program picks.
+#: Arbitrary key of the advisory lock that serialises upgrades.
 _UPGRADE_LOCK = 0x7261_6E73_6372_6962
 
 CONNECT_ARGUMENTS = {"connect_timeout": 10, "application_name": "transcription"}
 
-#: SQLSTATE classes and codes that pass by themselves: connection, transaction rollback, resources, operator
-#: intervention, system; a server that is read-only for a moment; a lock that was not free.
+#: Transient SQLSTATE classes and codes: connection, transaction rollback, resources, operator intervention, system;
+#: a server that is read-only during a fail-over; an unavailable lock.
 #: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _TRANSIENT_STATES = ("08", "40", "53", "57", "58", "25006", "55P03")
-#: Undefined schema, table, column, function: the tables are not those of this program.
+#: Undefined schema, table, column, function: the tables do not match this version of the program.
 _FOREIGN_TABLES = ("3F000", "42P01", "42703", "42883")
 
 
 def open_database(url: str) -> Engine:
-    """Return a pool of connections to the database at `url`; nothing is connected until it is used.
+    """Return a connection pool for the database at `url`. Connects at first use.
 
-    Raises `InvalidSetting` if `url` is no Postgres URL.
+    Raises `InvalidSetting` if `url` is not a Postgres URL.
     """
     return create_engine(
         driver_url(url),
@@ -52,9 +52,10 @@ def open_database(url: str) -> Engine:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Run the block in one transaction, with the driver's errors turned into the program's.
+    """Run the block in one transaction, translating the driver's errors.
 
-    Raises `DatabaseUnavailable`, `WrongDatabaseVersion` or `DatabaseRefused`; none carries values or the password.
+    Raises `DatabaseUnavailable`, `WrongDatabaseVersion` or `DatabaseRefused`; their messages contain neither
+    values nor the password.
     """
     with _own_errors(engine.url), engine.begin() as connection:
         yield connection
@@ -72,10 +73,10 @@ def _own_errors(url: URL) -> Iterator[None]:
 
 @contextmanager
 def session_lock(engine: Engine, key: int) -> Iterator[bool]:
-    """Give whether this process alone holds the advisory lock `key` for the length of the block.
+    """Try to hold the advisory lock `key` during the block; yields whether it was free.
 
-    The lock belongs to a connection of its own with no transaction open, so that it may be held for hours; Postgres
-    releases it when the process dies.
+    The lock has its own connection without an open transaction, so it can be held for hours. Postgres releases it when
+    the process dies.
     """
     with _own_errors(engine.url):
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -87,7 +88,7 @@ def session_lock(engine: Engine, key: int) -> Iterator[bool]:
             with _own_errors(engine.url):
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
     except BaseException:
-        # Closed for good: that ends the lock, also where the connection no longer answers.
+        # Closing the connection releases the lock, even if the connection no longer answers.
         connection.invalidate()
         raise
     finally:
@@ -95,12 +96,12 @@ def session_lock(engine: Engine, key: int) -> Iterator[bool]:
 
 
 def upgrade(url: str) -> None:
-    """Bring the program's tables and procrastinate's to this program's version; does nothing when they are.
+    """Upgrade the program's and procrastinate's tables to this version; do nothing if they are current.
 
-    Safe to run from several processes at once: one upgrades, the others wait for it.
+    Several processes may call this at once: one upgrades, the others wait.
 
-    Raises `WrongDatabaseVersion` if the database is ahead of the program or its pgvector is too old. An upgrade is
-    done as a whole or not at all.
+    Upgrades are atomic. Raises `WrongDatabaseVersion` if the database is newer than the program or its pgvector is too
+    old.
     """
     from transcription_dagster.database import migrations
 
@@ -113,7 +114,7 @@ def upgrade(url: str) -> None:
 def check_version(engine: Engine) -> str:
     """Return the revision of the tables.
 
-    Raises `WrongDatabaseVersion`, saying what to do, unless it is exactly the one that this program works with.
+    Raises `WrongDatabaseVersion` with instructions unless it is exactly the one that this program needs.
     """
     from transcription_dagster.database import migrations, procrastinate_schema
 
@@ -139,7 +140,7 @@ def driver_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # The parser's own message may repeat a part of the URL, and with it the password.
+        # The parser's message may quote the URL with its password.
         raise InvalidSetting("TRANSCRIPTION_DATABASE_URL is not a URL such as postgresql://user@host/name") from None
     if parsed.drivername not in _SCHEMES:
         raise InvalidSetting(f"TRANSCRIPTION_DATABASE_URL has the scheme {parsed.drivername}, postgresql is needed")
@@ -147,12 +148,12 @@ def driver_url(url: str) -> URL:
 
 
 def translated(error: DBAPIError, url: URL) -> TranscriptionError:
-    """The program's error for the driver's: its first line only, which never holds the statement's values."""
+    """Translate an error of the driver, keeping only its first line, which never contains the statement's values."""
     state = getattr(error.orig, "sqlstate", None) or ""
     reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
     if url.password:
         reason = reason.replace(str(url.password), "***")
-    # An error that arose before or without the server, such as a refused connection, has no SQLSTATE.
+    # Errors that do not come from the server, such as a refused connection, have no SQLSTATE.
     disconnected = not state and isinstance(error, OperationalError | InterfaceError)
     if disconnected or error.connection_invalidated or state.startswith(_TRANSIENT_STATES):
         return DatabaseUnavailable(f"the database did not answer: {reason}")

@@ -1,7 +1,7 @@
-"""One daemon for each database: a lock that its session holds, and where the stack with it can be reached.
+"""The lock that allows one daemon per database, and the address of the stack that holds it.
 
-Two daemons would evaluate every sensor and start every backfill twice. The lock is Postgres' own, of one session: it
-goes when that session ends, however its process or its machine ended.
+Two daemons would evaluate every sensor and start every backfill twice. The lock is a session-level
+advisory lock: Postgres releases it when the session ends, however the process or machine ended.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from sqlalchemy.pool import NullPool
 from transcription_dagster.database.connection import CONNECT_ARGUMENTS, driver_url, transaction, translated
 from transcription_dagster.database.tables import SCHEMA, DaemonRow
 
-#: A connection that broke without a word is noticed within half a minute, here as on the server.
+#: Detects a silently broken connection within half a minute, on this side.
 _KEEP_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
 
-#: Key of the lock, as the two numbers that `pg_locks` shows; any that no other program picks.
+#: Arbitrary key of the lock, as the two numbers that `pg_locks` shows.
 _KEY = (0x7472_616E, 0x6461_656D)
 
-#: The server notices within half a minute that a holder is gone whose machine or network failed.
+#: Detects within half a minute, on the server, that the holder's machine or network failed.
 _SESSION = """
 SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
        set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '0', false)
@@ -50,7 +50,7 @@ SELECT d.host, d.pid, d.url, d.since FROM {_TABLE} d JOIN pg_locks l ON l.pid = 
 
 @dataclass(frozen=True, slots=True)
 class DaemonHolder:
-    """The stack whose daemon works on the database."""
+    """The stack whose daemon holds the lock."""
 
     host: str
     pid: int
@@ -60,7 +60,7 @@ class DaemonHolder:
 
 
 def holder(engine: Engine) -> DaemonHolder | None:
-    """Return the stack whose daemon holds the lock now; None if there is none, or no tables yet."""
+    """Return the stack whose daemon holds the lock; None if no daemon does or there are no tables yet."""
     with transaction(engine) as connection:
         if connection.execute(text("SELECT to_regclass(:table)"), {"table": _TABLE}).scalar() is None:
             return None
@@ -69,7 +69,7 @@ def holder(engine: Engine) -> DaemonHolder | None:
 
 
 class DaemonLock:
-    """The lock, on a connection of its own. Calls raise `DatabaseUnavailable` while the database does not answer."""
+    """The lock, on a separate connection. Methods raise `DatabaseUnavailable` while the database does not answer."""
 
     def __init__(self, url: str, *, web_url: str) -> None:
         self._engine = create_engine(
@@ -79,17 +79,17 @@ class DaemonLock:
             connect_args={**CONNECT_ARGUMENTS, **_KEEP_ALIVE},
         )
         self._web_url = web_url
-        #: By it the process knows its own row again, after the connection broke.
+        #: Identifies this process's row after a reconnect.
         self._token = secrets.token_hex(16)
         self._connection: Connection | None = None
 
     def take(self) -> bool:
-        """Take the lock and write down who has it; False if another process holds it."""
+        """Take the lock and record its holder; return False if another process holds it."""
         self.release()
         try:
             self._connection = self._engine.connect()
             self._connection.execute(text(_SESSION))
-            # A session whose connection broke may linger on the server, and hold our lock against us.
+            # After a broken connection our old session may linger on the server and still hold the lock.
             self._connection.execute(text(_END_OWN_GHOST), {"token": self._token})
             if not self._locked(self._connection):
                 self.release()
@@ -102,7 +102,7 @@ class DaemonLock:
         return True
 
     def held(self) -> bool:
-        """Whether the session that holds the lock is alive. It is the whole proof: nothing else gives the lock up."""
+        """Return whether the session that holds the lock is alive, which proves that the lock is still held."""
         if self._connection is None:
             return False
         try:
@@ -113,12 +113,12 @@ class DaemonLock:
         return True
 
     def release(self) -> None:
-        """Give the lock up, if it is held."""
+        """Release the lock if it is held."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        # The server ends a closed session a moment later, and until then the lock would look held. A broken session
-        # gives it up by ending, and must not be connected anew.
+        # Unlock explicitly: the server ends a closed session only a moment later. A broken session releases the lock by
+        # ending, and must not be reconnected.
         if not connection.invalidated:
             with contextlib.suppress(DBAPIError):
                 connection.execute(text("SELECT pg_advisory_unlock_all()"))

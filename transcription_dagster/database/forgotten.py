@@ -1,4 +1,4 @@
-"""Recordings that were retracted. Nothing is written about one until it is registered again."""
+"""Retracted recordings, about which nothing may be written until they are registered again."""
 
 from __future__ import annotations
 
@@ -28,17 +28,16 @@ def check_not_forgotten(engine: Engine, uuid: str) -> None:
 
 
 def refuse_forgotten(connection: Connection, uuid: str) -> None:
-    """Raise `RecordingForgotten` if the recording was retracted; else keep it from being so until the transaction ends.
+    """Raise `RecordingForgotten` if the recording was retracted, else prevent that until the transaction ends.
 
-    Every writer of rows that hold a recording's text calls this, or `refuse_forgotten_by_driver`, in the transaction
-    that writes them.
+    Every transaction that writes a recording's text calls this or `refuse_forgotten_by_driver`.
     """
     if is_forgotten(connection, uuid):
         raise _error(uuid)
 
 
 def refuse_forgotten_by_driver(connection: psycopg.Connection[Any], uuid: str) -> None:
-    """Do what `refuse_forgotten` does over a connection of psycopg that is in a transaction."""
+    """Like `refuse_forgotten`, for a psycopg connection inside a transaction."""
     key = recording_id(uuid)
     connection.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", (key,))
     found = connection.execute(f"SELECT 1 FROM {SCHEMA}.forgotten_recordings WHERE uuid = %s", (key,))  # noqa: S608  constant
@@ -47,14 +46,14 @@ def refuse_forgotten_by_driver(connection: psycopg.Connection[Any], uuid: str) -
 
 
 def is_forgotten(connection: Connection, uuid: str) -> bool:
-    """Whether the recording was retracted; if not, it stays so until the transaction ends."""
+    """Return whether the recording was retracted; if not, prevent that until the transaction ends."""
     _lock(connection, uuid, "pg_advisory_xact_lock_shared")
     statement = select(ForgottenRow.uuid).where(ForgottenRow.uuid == recording_id(uuid))
     return connection.execute(statement).first() is not None
 
 
 def lock_for_forgetting(connection: Connection, uuid: str) -> None:
-    """Wait for the transactions that write about the recording; later ones wait until this transaction ends."""
+    """Wait for transactions that write about the recording, and block later ones until this transaction ends."""
     _lock(connection, uuid, "pg_advisory_xact_lock")
 
 
@@ -63,4 +62,4 @@ def _lock(connection: Connection, uuid: str, function: str) -> None:
 
 
 def _error(uuid: str) -> RecordingForgotten:
-    return RecordingForgotten(f"recording {uuid} was forgotten: nothing is written of it")
+    return RecordingForgotten(f"recording {uuid} was forgotten; register it again to process it")

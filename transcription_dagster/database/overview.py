@@ -1,4 +1,4 @@
-"""How much the database holds."""
+"""Counts of the database's content."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from transcription_dagster.database.tables import ChunkRow, RecordingRow, Transc
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Counts of what is there."""
+    """Counts of recordings and chunks by state."""
 
     recordings: int
     #: Recordings whose last attempt failed.
     failed: int
-    #: Recordings that search can find, or that were found to hold no words.
+    #: Recordings that are indexed for search, including those without words.
     embedded: int
     published: int
     chunks: int
@@ -26,7 +26,7 @@ class Overview:
 def overview(engine: Engine) -> Overview:
     """Count everything."""
     statement = select(
-        # count() of a column leaves out the rows where it is null.
+        # count() of a column skips nulls.
         *(
             select(func.count(column)).scalar_subquery()
             for column in (

@@ -1,7 +1,7 @@
-"""The tables of procrastinate, the job queue: made, upgraded by its own migrations, and checked.
+"""Create, upgrade and check the tables of procrastinate, the job queue.
 
-procrastinate leaves it to its user to remember which of its migrations were applied. They are remembered here in a
-table, one row for each file: https://procrastinate.readthedocs.io/en/stable/howto/production/migrations.html
+procrastinate leaves it to its users to track which of its migrations were applied. This module tracks them in a
+table, one row per file: https://procrastinate.readthedocs.io/en/stable/howto/production/migrations.html
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, DateTime, MetaData, Table, Text, func
 from transcription_dagster.database.tables import SCHEMA
 from transcription_dagster.errors import WrongDatabaseVersion
 
-#: Made here rather than by a migration of ours, because those build on procrastinate's tables.
+#: Created here and not by one of our migrations, because those build on procrastinate's tables.
 APPLIED = Table(
     "procrastinate_migrations",
     MetaData(schema=SCHEMA),
@@ -22,14 +22,14 @@ APPLIED = Table(
     Column("applied_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
-#: The last migration of procrastinate 3.10.0. Version 0.1.0 of this program installed it and kept no record.
+#: The last migration of procrastinate 3.10.0, which version 0.1.0 of this program installed without a record.
 _UNRECORDED = "03.04.00_50_post_add_retry_failed_job_procedure.sql"
-#: A function that came with it.
+#: A function that this migration adds.
 _MARK = "procrastinate_retry_job_v2(bigint, timestamptz, integer, varchar, varchar)"
 
 
 def upgrade(connection: Connection) -> None:
-    """Make procrastinate's tables, or apply the migrations that they lack, inside the connection's transaction.
+    """Create procrastinate's tables or apply missing migrations, inside the connection's transaction.
 
     Raises `WrongDatabaseVersion` if the tables are newer than the installed procrastinate, or of an unknown version.
     """
@@ -55,19 +55,19 @@ def upgrade(connection: Connection) -> None:
 
 
 def applied(connection: Connection) -> set[str]:
-    """Names of the migrations that the database has; empty where no record is kept yet."""
+    """Return the names of the applied migrations; empty if there is no record yet."""
     if not _exists(connection, APPLIED.fullname):
         return set()
     return set(connection.execute(select(APPLIED.c.name)).scalars())
 
 
 def missing(connection: Connection) -> list[str]:
-    """Names of the installed procrastinate's migrations that the database lacks, in the order to apply them."""
+    """Return the names of the missing migrations, in the order to apply them."""
     return sorted(set(_migrations()) - applied(connection))
 
 
 def refuse_newer(connection: Connection) -> None:
-    """Raise `WrongDatabaseVersion` if the database has migrations that the installed procrastinate does not know."""
+    """Raise `WrongDatabaseVersion` if the database has migrations unknown to the installed procrastinate."""
     if unknown := applied(connection) - set(_migrations()):
         raise WrongDatabaseVersion(
             f"the database's queues are at {max(unknown)}, which procrastinate {version('procrastinate')} does not "
@@ -76,8 +76,8 @@ def refuse_newer(connection: Connection) -> None:
 
 
 def _migrations() -> dict[str, Path]:
-    """The installed procrastinate's migrations by file name, in the order to apply them."""
-    # Importing it takes time that commands without a queue need not spend.
+    """Return the installed procrastinate's migrations by file name, in the order to apply them."""
+    # Imported late: commands without a queue should not pay for it.
     from procrastinate.schema import SchemaManager
 
     return {path.name: path for path in sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))}
@@ -96,5 +96,5 @@ def _function_exists(connection: Connection, signature: str) -> bool:
 
 
 def _run(connection: Connection, script: str) -> None:
-    # Without parameters psycopg runs several statements at once, and leaves percent signs alone.
+    # Without parameters psycopg accepts several statements at once and does not interpret percent signs.
     connection.exec_driver_sql(script, execution_options={"no_parameters": True})

@@ -1,4 +1,4 @@
-"""What is published of a recording: its texts, how they were made, and what was found in them."""
+"""Published recordings: texts, provenance and insights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transcription_dagster.model import recording_id
 
 @dataclass(frozen=True, slots=True)
 class Insights:
-    """What an analyser found; `document` is what stands in the recording's `insights.json`."""
+    """An analyser's findings; `document` is the content of `insights.json`."""
 
     analyser: str
     document: Mapping[str, Any]
@@ -26,7 +26,7 @@ class Insights:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One recording as it is published."""
+    """One published recording."""
 
     recording: str
     text: str
@@ -34,13 +34,13 @@ class Publication:
     language: str
     #: The speech model's name.
     model: str
-    #: How many words the transcript has.
+    #: Number of words in the transcript.
     words: int
     #: Length of the recording in seconds.
     duration: float
-    #: Asset name -> the code version that made what is published.
+    #: Asset name -> the code version that produced the published value.
     versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    #: File name -> SHA-256, hexadecimal.
+    #: File name -> hexadecimal SHA-256.
     sha256s: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     insights: Insights | None = None
 
@@ -48,11 +48,12 @@ class Publication:
 def publish(engine: Engine, publication: Publication) -> None:
     """Write the publication and clear the recording's failure, in one transaction.
 
-    Publishing the same again changes nothing, not even a time. Raises `UnknownRecording` if it is not registered.
+    Publishing the same values again changes nothing, not even timestamps. Raises `UnknownRecording` if the recording is
+    not registered.
     """
     recording = recording_id(publication.recording)
     with transaction(engine) as connection:
-        # The lock orders two publications of one recording, and keeps it from being forgotten in between.
+        # The lock orders concurrent publications of a recording and prevents `forget` in between.
         registered = select(RecordingRow.failed_at).where(RecordingRow.uuid == recording).with_for_update()
         row = connection.execute(registered).one_or_none()
         if row is None:
@@ -80,7 +81,7 @@ def _write_insights(connection: Connection, recording: str, insights: Insights |
 
 
 def _upsert(connection: Connection, table: type[Base], recording: str, values: dict[str, Any], *, touch: str) -> None:
-    """Write the recording's row of `table`; only if a value differs from what is there is `touch` set to now."""
+    """Write the recording's row of `table`; set `touch` to now only if a value changes."""
     statement = insert(table).values(recording=recording, **values)
     present, new = table.__table__.c, statement.excluded
     changed = tuple_(*(present[name] for name in values)).is_distinct_from(tuple_(*(new[name] for name in values)))

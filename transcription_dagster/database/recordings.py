@@ -1,4 +1,4 @@
-"""The recordings that the program knows: registered by whoever finds them, looked up by whoever works on them."""
+"""Registered recordings: their sources and metadata."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from transcription_dagster.database.vocabulary import term_from_json
 from transcription_dagster.model import Term, recording_id
 from transcription_dagster.urls import shown_url, without_secrets
 
-#: URLs with something in them that `shown_url` may leave out, as Postgres' regular expressions write it.
+#: Matches URLs that `shown_url` may shorten, as a Postgres regular expression.
 _SUSPECT = r"://[^\s]*[@?#]"
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording as its source describes it; None and an empty vocabulary mean that the source does not say."""
+    """A recording as its source describes it; None or an empty vocabulary means unknown."""
 
     uuid: str
     #: URI of the audio.
@@ -39,14 +39,14 @@ class Recording:
 
 
 def register(engine: Engine, recordings: Iterable[Recording]) -> None:
-    """Insert the recordings, or update those that are known; of two with one UUID the last counts.
+    """Insert or update recordings; of two with the same UUID the last one counts.
 
-    What a new description leaves out is kept, except that a new source URI replaces all that was known of the old
-    one. A source whose etag changed loses the failure that belonged to its old content. Recordings that are described
-    as before are not touched. A recording that was forgotten is one like any other again. Of a source's URL only what
-    `shown_url` shows is written (`sources/secret_addresses.py` keeps the rest).
+    Unknown fields keep their old values, except that a new source URI replaces everything known about the old one. A
+    changed etag clears the failure of the old content. Unchanged recordings are not touched. A forgotten recording
+    becomes an ordinary one again. Only the part of a source URL that `shown_url` returns is written
+    (`sources/secret_addresses.py` keeps the rest).
 
-    Raises `InvalidRecordingId` for the first bad UUID, before anything is written.
+    Raises `InvalidRecordingId` for the first invalid UUID, before anything is written.
     """
     described = {
         recording_id(recording.uuid): {**asdict(recording), "source": shown_url(recording.source)}
@@ -54,7 +54,7 @@ def register(engine: Engine, recordings: Iterable[Recording]) -> None:
     }
     if not described:
         return
-    # In one order for everybody, so that two processes that register the same recordings cannot deadlock.
+    # A fixed order prevents deadlocks between processes that register the same recordings.
     rows = [described[key] for key in sorted(described)]
     with transaction(engine) as connection:
         connection.execute(_UPSERT, rows)
@@ -62,7 +62,7 @@ def register(engine: Engine, recordings: Iterable[Recording]) -> None:
 
 
 def find(engine: Engine, uuid: str) -> Recording | None:
-    """Return what is known of a recording, or None."""
+    """Return a registered recording, or None."""
     statement = select(RecordingRow).where(RecordingRow.uuid == recording_id(uuid))
     with transaction(engine) as connection:
         row = connection.execute(statement).one_or_none()
@@ -70,16 +70,16 @@ def find(engine: Engine, uuid: str) -> Recording | None:
 
 
 def known(engine: Engine, uuids: Iterable[str]) -> dict[str, str | None]:
-    """Return the etag of each of `uuids` that is registered; the others are left out."""
+    """Return the etags of the registered recordings among `uuids`."""
     statement = select(RecordingRow.uuid, RecordingRow.etag).where(RecordingRow.uuid == any_(_uuids(uuids)))
     with transaction(engine) as connection:
         return {row.uuid: row.etag for row in connection.execute(statement)}
 
 
 def record_etags(engine: Engine, etags: Mapping[str, str]) -> None:
-    """Note the versions of sources that runs were asked for; those that are not registered are left out.
+    """Record the source versions for which runs were requested; unregistered recordings are skipped.
 
-    Unlike `register`, it keeps a failure: the run that was asked for may have failed by now.
+    Unlike `register`, this keeps a failure: the requested run may have failed already.
     """
     if not etags:
         return
@@ -90,9 +90,9 @@ def record_etags(engine: Engine, etags: Mapping[str, str]) -> None:
 
 
 def forget(engine: Engine, uuid: str) -> bool:
-    """Remove a recording with its transcript, chunks and insights; False if it was not known.
+    """Remove a recording with its transcript, chunks and insights; return False if it was unknown.
 
-    That it was retracted stays known, until somebody registers it again.
+    The retraction stays recorded until the recording is registered again.
     """
     key = recording_id(uuid)
     with transaction(engine) as connection:
@@ -104,9 +104,9 @@ def forget(engine: Engine, uuid: str) -> bool:
 
 
 def clean_sources(engine: Engine, keep: Callable[[str, str], object]) -> None:
-    """Cut each source and each failure's reason down to what `shown_url` shows of their URLs.
+    """Shorten the URLs in all sources and failure reasons to what `shown_url` returns.
 
-    `keep` is given the recording and the whole URL before the row is changed, so that nothing is lost if it raises.
+    `keep` receives the recording and the whole URL before the row changes, so nothing is lost if it raises.
     """
     columns = RecordingRow.__table__.c
     suspect = or_(columns.source.regexp_match(_SUSPECT), columns.error.regexp_match(_SUSPECT))
@@ -125,17 +125,17 @@ def clean_sources(engine: Engine, keep: Callable[[str, str], object]) -> None:
 
 
 def record_failure(engine: Engine, uuid: str, error: str) -> None:
-    """Note that the recording failed, and why; does nothing for one that is not registered."""
+    """Record a failure and its reason; do nothing for an unregistered recording."""
     _set_failure(engine, uuid, failed_at=func.now(), error=without_secrets(error.replace("\0", "")))
 
 
 def clear_failure(engine: Engine, uuid: str) -> None:
-    """Forget that the recording failed."""
+    """Remove the recording's failure."""
     _set_failure(engine, uuid, failed_at=None, error=None)
 
 
 def from_row(row: Mapping[Any, Any]) -> Recording:
-    """Return the recording in a row that has every column of `recordings`."""
+    """Convert a row with all columns of `recordings`."""
     return Recording(
         uuid=row["uuid"],
         source=row["source"],

@@ -1,8 +1,8 @@
-"""What Dagster has logged of runs that ended long ago, removed without losing the state of any asset.
+"""Remove Dagster's logs of old runs without losing the state of any asset.
 
-The UI shows an asset's state from events: the latest materialization and observation of each partition, and an attempt
-at it that came to nothing. Those stay, with the runs they belong to and how those ended; so do the outcomes of checks.
-Everything else of an old run goes, and a run that later ones have replaced goes altogether.
+The UI derives an asset's state from events: the latest materialization and observation of each partition, and any
+later failed attempt. Those events stay, with their runs and how those ended, and so do the results of checks. All else
+about an old run goes, and a run whose results have all been replaced goes entirely.
 
 The statements work on the tables of Dagster's release that setup.py pins.
 """
@@ -17,17 +17,17 @@ from sqlalchemy import Connection, Engine, text
 
 from transcription_dagster.database.connection import transaction
 
-#: Runs that are looked at in one transaction.
+#: Runs per transaction.
 _BATCH_RUNS = 200
 
-#: Events that make up the state of an asset; of each, the latest for a partition counts.
+#: Events that define the state of an asset; the latest of each type per partition counts.
 _STATE: Final = [
     "ASSET_MATERIALIZATION",
     "ASSET_OBSERVATION",
     "ASSET_MATERIALIZATION_PLANNED",
     "ASSET_FAILED_TO_MATERIALIZE",
 ]
-#: Events that an old run keeps while the state of an asset depends on it: how it and its steps ended, and its checks.
+#: Events that a run keeps while an asset's state depends on it: how it and its steps ended, and its checks.
 _KEPT: Final = [
     "ASSET_CHECK_EVALUATION",
     "PIPELINE_START",
@@ -37,7 +37,7 @@ _KEPT: Final = [
     "STEP_FAILURE",
 ]
 
-#: Old runs that ended. A backfill counts its runs until all of them have ended, so its runs wait for it.
+#: Old runs that ended. A backfill counts its runs until all have ended, so runs of an unfinished one are excluded.
 _OLD_RUNS: Final = """
 SELECT r.id, r.run_id FROM runs r
  WHERE r.id > :after AND r.status IN ('SUCCESS', 'FAILURE', 'CANCELED')
@@ -47,8 +47,8 @@ SELECT r.id, r.run_id FROM runs r
  ORDER BY r.id LIMIT :limit
 """
 
-#: The events of some runs that make up the present state of an asset. An attempt that was planned no longer counts
-#: when its partition was materialized after it.
+#: The events of the given runs that define an asset's current state. A planned attempt no longer counts once its
+#: partition was materialized after it.
 _NEEDED: Final = """
 SELECT e.id, e.run_id FROM event_logs e
  WHERE e.run_id = ANY(CAST(:runs AS text[])) AND e.dagster_event_type = ANY(:state)
@@ -72,7 +72,7 @@ SELECT e.id, e.run_id, octet_length(e.event) AS bytes FROM event_logs e
    AND (e.run_id = ANY(CAST(:replaced AS text[])) OR e.dagster_event_type IS NULL OR e.dagster_event_type <> ALL(:kept))
 """
 
-#: The outcome of a check stays as long as it is the latest of that check.
+#: The latest result of a check stays.
 _DELETE_CHECKS: Final = """
 DELETE FROM asset_check_executions c
  WHERE c.run_id = ANY(CAST(:replaced AS text[]))
@@ -86,14 +86,14 @@ _DELETE_RUNS: Final = "DELETE FROM runs WHERE run_id = ANY(CAST(:replaced AS tex
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What can be removed, or was."""
+    """The history that can be, or was, removed."""
 
-    #: Runs that go altogether, because later ones did all that they did.
+    #: Runs removed entirely, because later ones replaced all their results.
     replaced_runs: int = 0
-    #: Runs that stay, without the details of their steps.
+    #: Runs that stay without the details of their steps.
     shortened_runs: int = 0
     events: int = 0
-    #: Size of these events' text.
+    #: Bytes of these events' text.
     bytes: int = 0
 
     def __add__(self, other: History) -> History:
@@ -102,7 +102,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Some of the old runs, and what can go of them."""
+    """A batch of old runs, and what can be removed of them."""
 
     replaced: list[str]
     events: list[int]
@@ -110,14 +110,14 @@ class _Batch:
 
 
 def old_history(engine: Engine, *, days: float) -> History:
-    """What `remove_old_history` would remove of the runs that ended more than `days` ago."""
+    """Return what `remove_old_history` would remove of runs that ended more than `days` ago."""
     return sum((batch.history for batch in _batches(engine, days)), start=History())
 
 
 def remove_old_history(engine: Engine, *, days: float, should_stop: Callable[[], bool] = lambda: False) -> History:
-    """Remove what the state of no asset depends on from the runs that ended more than `days` ago.
+    """Remove history that no asset's state depends on, from runs that ended more than `days` ago.
 
-    Each batch of runs is a transaction of its own; `should_stop` is asked between two of them.
+    Each batch of runs is one transaction; `should_stop` is checked between batches.
     """
     removed = History()
     for batch in _batches(engine, days):

@@ -1,4 +1,4 @@
-"""What the queues and Dagster keep of one recording, removed when the recording is forgotten.
+"""Remove a forgotten recording's traces from the queues and from Dagster's tables.
 
 The statements work on the tables of Dagster's release that setup.py pins; like the queues' they are in `public`.
 """
@@ -20,15 +20,15 @@ SELECT queueing_lock FROM procrastinate_jobs
 """
 _TAKE_AWAY: Final = "DELETE FROM procrastinate_jobs WHERE queueing_lock = ANY(CAST(:keys AS text[]))"
 
-#: The events of the recording's runs, of its partition, and those outside of any run that name it: an import's check.
+#: Events of the recording's runs and partition, and events outside of any run that name it, such as an import's check.
 _EVENTS: Final = """
     run_id = ANY(CAST(:runs AS text[]))
     OR (asset_key IN (SELECT asset_key FROM asset_keys) AND partition = :recording)
     OR (run_id = '' AND event LIKE '%' || :recording || '%')
 """
 
-#: In this order; each is told the recording and its runs. A job is taken from the worker that has it: what the worker
-#: reports of it afterwards is refused.
+#: Executed in this order with the recording and its runs. Jobs are taken from the workers that hold them, whose later
+#: reports are refused.
 _STATEMENTS: Final = (
     """
     DELETE FROM procrastinate_jobs WHERE queueing_lock IN (
@@ -44,7 +44,7 @@ _STATEMENTS: Final = (
     DELETE FROM asset_check_executions WHERE run_id = ANY(CAST(:runs AS text[])) OR partition = :recording
         OR (run_id = '' AND evaluation_event LIKE '%' || :recording || '%')
     """,
-    # An asset's latest event of any recording is kept a second time, beside its key.
+    # Dagster stores an asset's latest event a second time, beside its key.
     """
     UPDATE asset_keys SET (last_materialization, last_run_id) = (
         SELECT event, run_id FROM event_logs
@@ -58,21 +58,21 @@ _STATEMENTS: Final = (
 
 
 def runs_with_jobs(engine: Engine, keys: Sequence[str]) -> set[str]:
-    """Return those of the queue's keys under which a job waits or is under way."""
+    """Return the keys that have a waiting or running job."""
     with transaction(engine) as connection:
         return set(connection.execute(text(_UNDER_WAY), {"keys": list(keys)}).scalars())
 
 
 def take_jobs_away(engine: Engine, keys: Sequence[str]) -> None:
-    """Remove the jobs under these keys, also from workers that have them."""
+    """Remove the jobs with these keys, even while workers hold them."""
     with transaction(engine) as connection:
         connection.execute(text(_TAKE_AWAY), {"keys": list(keys)})
 
 
 def remove_run_traces(engine: Engine, recording: str) -> int:
-    """Remove a recording's runs, their events, jobs, requests and answers; return how many runs there were.
+    """Remove a recording's runs with their events, jobs, requests and answers; return the number of runs.
 
-    Its runs have to have ended: what still runs goes on to write events.
+    All its runs must have ended: a running one would write new events.
     """
     with transaction(engine) as connection:
         runs = list(connection.execute(text(_RUNS), {"recording": recording}).scalars())

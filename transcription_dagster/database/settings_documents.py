@@ -1,4 +1,4 @@
-"""The settings that all machines share: a document for each version that was ever in force."""
+"""The settings that all machines share, one document per version that was ever in force."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, insert, select, text
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import SettingsRow
 
-#: Key of the advisory lock that one push at a time holds; any number that no other program picks.
+#: Arbitrary key of the advisory lock that serialises pushes.
 _PUSH_LOCK = 0x7365_7474_696E_6773
 
 
@@ -21,9 +21,9 @@ class StoredSettings:
     """One version of the shared settings."""
 
     version: int
-    #: SHA-256 of the document, hexadecimal.
+    #: Hexadecimal SHA-256 of the document.
     digest: str
-    #: Name of a setting -> its value, as JSON.
+    #: Setting name -> JSON value.
     document: Mapping[str, Any]
     #: Version of the program that wrote it.
     program: str
@@ -50,7 +50,7 @@ def current_version(engine: Engine) -> int | None:
 def push(
     engine: Engine, document: Mapping[str, Any], *, digest: str, program: str, pushed_by: str, host: str
 ) -> StoredSettings | None:
-    """Put a document in force, and return the version that it replaced; one that is in force already stays as it is."""
+    """Put a document in force and return the version it replaces; do nothing if it is already in force."""
     with transaction(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PUSH_LOCK})
         newest = select(SettingsRow.__table__).order_by(SettingsRow.version.desc()).limit(1)

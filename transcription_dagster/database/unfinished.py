@@ -1,4 +1,4 @@
-"""The recordings that still need work, in the order in which they were registered."""
+"""Recordings that still need work, in order of registration."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.recordings import Recording, from_row
 from transcription_dagster.database.tables import RecordingRow, TranscriptRow
 
-#: Stands for the version of an asset that no run made, such as an imported transcript. It is never out of date.
+#: Version of assets that no run produced, such as an imported transcript; never stale.
 IMPORTED = "imported"
 
 
 def without_embeddings(engine: Engine) -> list[Recording]:
-    """Return the recordings that search cannot find, because they were never embedded."""
+    """Return the recordings without embeddings, which search cannot find."""
     return _recordings(engine, RecordingRow.embedded_with.is_(None))
 
 
 def failed(engine: Engine) -> list[Recording]:
-    """Return the recordings whose last attempt failed, for the source as it is now."""
+    """Return the recordings whose last attempt failed with the current source."""
     return _recordings(engine, RecordingRow.failed_at.is_not(None))
 
 
 def missing(engine: Engine) -> list[Recording]:
-    """Return the recordings of which nothing is published and which have not failed."""
+    """Return the unpublished recordings that have not failed."""
     published = exists().where(TranscriptRow.recording == RecordingRow.uuid)
     return _recordings(engine, ~published & RecordingRow.failed_at.is_(None))
 
 
 def stale(engine: Engine, versions: Mapping[str, str]) -> list[tuple[Recording, frozenset[str]]]:
-    """Return the published recordings that another version of an asset made than the one in `versions`.
+    """Return the published recordings that have an asset with a code version other than in `versions`.
 
-    With each come the names of those assets. `versions` maps an asset's name to its present code version.
+    Each comes with the names of those assets. `versions` maps asset names to current code versions.
     """
     current = TranscriptRow.versions.contains(dict(versions))
     statement = (

@@ -1,4 +1,4 @@
-"""The vocabulary for every recording, kept in the database."""
+"""The vocabulary shared by all recordings, stored in the database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transcription_dagster.model import Term
 
 
 def terms(engine: Engine) -> tuple[Term, ...]:
-    """Return every term, in the order of their text's code points."""
+    """Return all terms, ordered by code points."""
     statement = select(TermRow.__table__).order_by(collate(TermRow.text, "C"))
     with transaction(engine) as connection:
         rows = connection.execute(statement).mappings()
@@ -22,7 +22,7 @@ def terms(engine: Engine) -> tuple[Term, ...]:
 
 
 def replace(engine: Engine, terms: Iterable[Term]) -> None:
-    """Make `terms` the whole vocabulary; of two with one text the last counts."""
+    """Replace the whole vocabulary; of two terms with the same text the last one counts."""
     rows = {term.text: asdict(term) for term in terms}
     with transaction(engine) as connection:
         connection.execute(delete(TermRow))
@@ -31,7 +31,7 @@ def replace(engine: Engine, terms: Iterable[Term]) -> None:
 
 
 def term_from_json(values: Mapping[Any, Any]) -> Term:
-    """Return the term that `dataclasses.asdict` made `values` of."""
+    """Rebuild a term from the `values` that `dataclasses.asdict` returned."""
     return Term(
         text=values["text"],
         variants=tuple(values["variants"]),

@@ -1,4 +1,4 @@
-"""What run workers and GPU executors share: a slot in the pool, heartbeats, and jobs pulled from the queues."""
+"""The common part of run workers and GPU executors: a slot in the pool, heartbeats, and jobs from the queues."""
 
 from __future__ import annotations
 
@@ -27,57 +27,57 @@ from transcription_dagster.workers.main_thread import MainThread, watch_stop_sig
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between looks at a queue that told of nothing: a notification that comes while the worker looks is lost.
+#: Seconds between polls of the queue, because a notification that arrives during a poll is lost.
 _POLL_SECONDS = 0.5
 
-#: Workers that fell silent are struck off the queue's list after so long. Their jobs are rescued much sooner; one that
-#: lives, and was cut off from the database for a while, must not lose its place.
+#: Seconds after which silent workers are removed from the queue's list. Their jobs are requeued much sooner; a living
+#: worker that was cut off from the database for a while must not lose its registration.
 _FORGET_SECONDS = 86_400.0
 
-#: Seconds between tries of a worker that cannot work.
+#: Seconds between attempts of an unfit worker to recover.
 _RETRY_SECONDS = 5.0
 
-#: Seconds that a worker which ends over an error may take to write which.
+#: Seconds that a failing worker may take to record its error.
 _LAST_WORD_SECONDS = 5.0
 
 Result = TypeVar("Result")
 
 
 class WorkInterrupted(Exception):
-    """The worker stops before the work is done: the job goes back on its queue."""
+    """The worker stopped before the work was done; the job returns to its queue."""
 
 
 class RequeueOnInterrupt(BaseRetryStrategy):
-    """Interrupted work is done by whoever comes next; work that failed is not repeated by the queue."""
+    """Requeues interrupted jobs; failed ones are not retried by the queue."""
 
     def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> RetryDecision | None:
-        # A job that a user aborted is not given back either way: the queue's own function sees to it.
+        # The queue's own function never requeues a job that a user aborted.
         return RetryDecision() if isinstance(exception, WorkInterrupted | asyncio.CancelledError) else None
 
 
 class PoolWorker:
-    """A worker process: `serve` blocks in the main thread until the worker was asked to stop and is done."""
+    """A worker process; `serve` blocks in the main thread until the worker is asked to stop and has finished."""
 
     def __init__(
         self, settings: Settings, url: str, state: WorkerRecord, queues: list[str], concurrency: int = 1
     ) -> None:
         self.settings = settings
         self.state = state
-        #: This slot's own; what is in it does not outlive the process.
+        #: Scratch folder of this slot, emptied when the process starts.
         self.scratch = settings.scratch_folder / state.name
         self.main = MainThread()
         self.app = worker_app(url)
         self.draining = threading.Event()
         self.aborting = threading.Event()
-        #: The jobs that this process has taken.
+        #: The jobs that this process holds.
         self.hands = Hands()
-        #: Whether another job may be taken now, as far as the work itself says.
+        #: Returns whether the work itself allows another job to be taken now.
         self.may_take: Callable[[], bool] = lambda: True
         self.app.job_manager = LeasingJobManager(
             self.app, self.hands, may_take=lambda: self._fit and self.may_take(), is_over=self.draining.is_set
         )
         self._fit = True
-        #: Tries whether the worker can work; called in the main thread until it no longer raises `WorkerUnfit`.
+        #: Checks that the worker can work; called in the main thread until it no longer raises `WorkerUnfit`.
         self._prepare: Callable[[], None] = self.try_scratch
         self._queues = queues
         self._concurrency = concurrency
@@ -86,7 +86,7 @@ class PoolWorker:
         self._failure: BaseException | None = None
 
     def task(self, name: str, function: Callable[..., Awaitable[None]]) -> Task[..., Any, ...]:
-        """Register the coroutine function that does the jobs of task `name`; it is given the job's context first."""
+        """Register the coroutine function for jobs of the task `name`; its first argument is the job's context."""
 
         async def do(context: procrastinate.JobContext, **arguments: str) -> None:
             self.holding(context).task = asyncio.current_task()
@@ -98,16 +98,16 @@ class PoolWorker:
         return self.app.task(name=name, pass_context=True, retry=RequeueOnInterrupt())(do)
 
     def holding(self, context: procrastinate.JobContext) -> Holding:
-        """What this process knows of a job that it has. Raises `WorkInterrupted` if it was given back already."""
+        """Return the record of a held job. Raises `WorkInterrupted` if it was already requeued."""
         holding = self.hands.holdings.get(context.job.id or 0)
         if holding is None:
             raise WorkInterrupted
         return holding
 
     def serve(self, *, prepare: Callable[[], None]) -> None:
-        """Call `prepare` in the main thread, then take jobs until a stop signal; raises what ended it otherwise.
+        """Call `prepare` in the main thread, then take jobs until a stop signal; raises any other cause of its end.
 
-        A worker whose scratch folder cannot be used, or whose `prepare` raises `WorkerUnfit`, says so and tries again.
+        If the scratch folder is unusable or `prepare` raises `WorkerUnfit`, the worker reports that and tries again.
         """
 
         def prepare_all() -> None:
@@ -129,18 +129,18 @@ class PoolWorker:
 
     @property
     def fit(self) -> bool:
-        """Whether this machine lets the worker work."""
+        """Return whether the worker can work on this machine."""
         return self._fit
 
     def show(self, state: Literal["idle", "busy"]) -> None:
-        """Say what the worker does now; one that is draining or unfit goes on saying so."""
+        """Set the worker's displayed state, unless it is draining or unfit."""
         if self.draining.is_set():
             self.state.state = "draining"
         else:
             self.state.state = state if self._fit else "unfit"
 
     def unfit(self, error: WorkerUnfit) -> None:
-        """Take no new job until the worker can work again; to be called in the event loop."""
+        """Take no new job until the worker recovers. Call in the event loop."""
         logger.error("cannot work, and takes no jobs until it can: %s", error, extra={"action": "unfit"})
         self.state.last_error = str(error)
         if self._fit:
@@ -164,7 +164,7 @@ class PoolWorker:
                 return
 
     def drain(self) -> None:
-        """Take no new job; end when the present ones are done."""
+        """Take no new job, and end when the current ones are done."""
         logger.info("asked to stop: finishing what is under way", extra={"action": "drain"})
         self.draining.set()
         self.state.state = "draining"
@@ -172,7 +172,7 @@ class PoolWorker:
             self._loop.call_soon_threadsafe(self._worker.stop)
 
     def abort(self) -> None:
-        """Give what is under way back to its queue and end."""
+        """Requeue the current jobs and end."""
         logger.warning("asked again to stop: aborting what is under way", extra={"action": "abort"})
         self.aborting.set()
         self.main.interrupt()
@@ -202,12 +202,12 @@ class PoolWorker:
                 raise
             else:
                 publisher.cancel()
-                # Its last word must not come after the row is gone.
+                # A last heartbeat must not recreate the row.
                 await asyncio.wait([publisher])
                 await worker_registry.leave(self.app, self.state)
 
     async def _say_why(self, error: Exception) -> None:
-        """Leave the row, for others to see why there is no worker."""
+        """Leave the row with the error, which explains why there is no worker."""
         self.state.last_error = str(error)
         try:
             async with asyncio.timeout(_LAST_WORD_SECONDS):
@@ -216,9 +216,9 @@ class PoolWorker:
             logger.warning("could not write why this worker ends: %r", failure)
 
     async def _start(self) -> None:
-        """Empty the scratch folder and prepare, again and again while this machine does not let the worker work."""
+        """Empty the scratch folder and prepare, repeatedly until the worker can work on this machine."""
         try:
-            # What a process left that was killed can be as large as a source.
+            # A killed process may have left files as large as a source.
             await asyncio.to_thread(shutil.rmtree, self.scratch, ignore_errors=True)
             await asyncio.wrap_future(self.main.call(self._prepare))
         except WorkerUnfit as error:
@@ -245,7 +245,7 @@ class PoolWorker:
         await self._worker.run()
 
     async def _publish_state(self) -> None:
-        """Write what the worker says of itself, see what is still its own, and give back what dead workers had."""
+        """Publish the worker's state, check which jobs are still its own, and requeue those of dead workers."""
         stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
         reaper = worker_registry.OrphanReaper(self.app, stale_seconds=stale, beat_seconds=beat)
         while True:
@@ -262,7 +262,7 @@ class PoolWorker:
             await asyncio.sleep(beat)
 
     def _stop_work(self, taken: list[Holding]) -> None:
-        """Stop working on jobs that others have now."""
+        """Stop working on jobs that now belong to other workers."""
         for holding in taken:
             logger.warning(
                 "job %d was given to another worker: stopping the work on it",
@@ -274,7 +274,7 @@ class PoolWorker:
                 holding.task.cancel()
 
     def _side_task_ended(self, task: asyncio.Task[None]) -> None:
-        """A worker that cannot say that it lives would be taken for dead: it ends instead."""
+        """End the worker if a side task failed: without heartbeats it would be taken for dead."""
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()
             self.drain()
@@ -282,10 +282,10 @@ class PoolWorker:
     async def in_main_thread(
         self, context: procrastinate.JobContext, function: Callable[[], Result], *, stop: threading.Event | None = None
     ) -> Result:
-        """Have `function` called in the main thread and wait for it, also when the job is aborted meanwhile.
+        """Call `function` in the main thread and wait for it, even if the job is aborted meanwhile.
 
-        An abort sets `stop`, for a function that looks at it; without one the main thread is interrupted as by Ctrl+C.
-        Raises `JobAborted` when a user aborted the job, `WorkInterrupted` when the worker is stopping.
+        An abort sets `stop`, which the function polls; without `stop` the main thread is interrupted as by Ctrl+C.
+        Raises `JobAborted` if a user aborted the job, and `WorkInterrupted` if the worker is stopping.
         """
         future = asyncio.wrap_future(self.main.call(function))
         try:
@@ -303,7 +303,7 @@ class PoolWorker:
             raise WorkInterrupted from None
 
     def _job_done(self) -> None:
-        """Count a job; a worker that has done its share drains, and its supervisor starts it anew."""
+        """Count a finished job; after a set number the worker drains and its supervisor restarts it."""
         self.state.jobs += 1
         limit = self.settings.max_jobs_per_worker
         if limit and self.state.jobs >= limit and not self.draining.is_set():

@@ -233,7 +233,7 @@ RUN_FAILURE = {"__typename": "RunFailureEvent", "message": "The run worker was l
         ([step_failure("a", "ValueError: first"), step_failure("b", "ValueError: 2")], "a: ValueError: first"),
         ([RUN_FAILURE, step_failure("a", "ValueError: x")], "a: ValueError: x"),
         ([RUN_FAILURE], "The run worker was lost."),
-        ([{"__typename": "RunStartEvent"}], "Dagster does not say why"),
+        ([{"__typename": "RunStartEvent"}], "Dagster gives no reason"),
     ],
 )
 def test_the_reason_is_one_line_in_the_words_of_whoever_raised(events: list[dict[str, Any]], said: str) -> None:
