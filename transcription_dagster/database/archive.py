@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import ColumnElement, Engine, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Select, func, select, text, tuple_
 
 from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.publications import Warned
 from transcription_dagster.database.tables import RecordingRow, TranscriptRow
 from transcription_dagster.model import recording_id
 
@@ -44,6 +46,9 @@ class ListedRecording:
     duration: float | None
     words: int | None
     published_at: datetime | None
+    speakers: tuple[str, ...]
+    #: What the checks found.
+    warnings: tuple[Warned, ...]
     #: The beginning of the text.
     opening: str | None
 
@@ -81,8 +86,12 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     status: Status | None = None
+    speaker: str | None = None
+    #: Only those that a check found something in.
+    warned: bool = False
 
 
+_OF_RECORDING = (TranscriptRow, TranscriptRow.recording == RecordingRow.uuid)
 _RECORDED_AT = func.coalesce(RecordingRow.modified, RecordingRow.created_at)
 
 
@@ -95,14 +104,51 @@ def list_recordings(
         conditions.append(tuple_(_RECORDED_AT, RecordingRow.uuid) < (after.recorded_at, recording_id(after.uuid)))
     statement = _listed().where(*conditions).order_by(_RECORDED_AT.desc(), RecordingRow.uuid.desc()).limit(limit)
     with transaction(engine) as connection:
-        return [ListedRecording(*row) for row in connection.execute(statement)]
+        return [_recording(row) for row in connection.execute(statement)]
 
 
 def find_recording(engine: Engine, uuid: str) -> ListedRecording | None:
     """One recording as the list shows it; None for one that is not registered."""
     with transaction(engine) as connection:
         row = connection.execute(_listed().where(RecordingRow.uuid == recording_id(uuid))).one_or_none()
-    return None if row is None else ListedRecording(*row)
+    return None if row is None else _recording(row)
+
+
+def languages(engine: Engine) -> list[str]:
+    """The languages of what is published, each once."""
+    with transaction(engine) as connection:
+        return list(connection.execute(_LANGUAGES).scalars())
+
+
+def with_state(filters: Filters) -> Select[Any] | None:
+    """The UUIDs of the recordings with the wanted status, speaker and warnings; None if any will do.
+
+    For search, which keeps dates and languages beside the texts that it looks through.
+    """
+    wanted = replace(filters, language=None, since=None, until=None)
+    if wanted == Filters():
+        return None
+    return select(RecordingRow.uuid).join(*_OF_RECORDING, isouter=True).where(*_conditions(wanted))
+
+
+#: One index look-up for each language: DISTINCT would read the whole index.
+_LANGUAGES = text(
+    """
+    WITH RECURSIVE found(language) AS (
+        SELECT min(language) FROM transcription_data.transcripts
+        UNION ALL
+        SELECT (SELECT min(language) FROM transcription_data.transcripts WHERE language > found.language)
+        FROM found WHERE found.language IS NOT NULL
+    )
+    SELECT language FROM found WHERE language IS NOT NULL
+    """
+)
+
+
+def _recording(row: Sequence[Any]) -> ListedRecording:
+    *values, speakers, warnings, opening = row
+    warned = tuple(Warned(**warning) for warning in warnings or ())
+    return ListedRecording(*values, speakers=tuple(speakers or ()), warnings=warned, opening=opening)
 
 
 def _listed() -> Select[Any]:
@@ -117,14 +163,20 @@ def _listed() -> Select[Any]:
         TranscriptRow.duration,
         TranscriptRow.words,
         TranscriptRow.published_at,
+        TranscriptRow.speakers,
+        TranscriptRow.warnings,
         func.left(TranscriptRow.refined_text, _OPENING),
-    ).join(TranscriptRow, TranscriptRow.recording == RecordingRow.uuid, isouter=True)
+    ).join(*_OF_RECORDING, isouter=True)
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if filters.language is not None:
         conditions.append(TranscriptRow.language == filters.language)
+    if filters.speaker is not None:
+        conditions.append(TranscriptRow.speakers.contains([filters.speaker]))
+    if filters.warned:
+        conditions.append(text("warnings <> '[]'::jsonb"))
     if filters.since is not None:
         conditions.append(filters.since <= _RECORDED_AT)
     if filters.until is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +25,16 @@ class Insights:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that a check found in a recording."""
+
+    kind: str
+    #: Seconds into the recording; None for what concerns all of it.
+    place: float | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """One published recording."""
 
@@ -42,6 +52,8 @@ class Publication:
     versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     #: File name -> hexadecimal SHA-256.
     sha256s: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    speakers: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
     insights: Insights | None = None
 
 
@@ -68,7 +80,12 @@ def publish(engine: Engine, publication: Publication) -> None:
 def _write_transcript(connection: Connection, publication: Publication) -> None:
     names = ("text", "refined_text", "language", "model", "words", "duration")
     values = {name: getattr(publication, name) for name in names}
-    values |= {"versions": dict(publication.versions), "sha256s": dict(publication.sha256s)}
+    values |= {
+        "versions": dict(publication.versions),
+        "sha256s": dict(publication.sha256s),
+        "speakers": list(publication.speakers),
+        "warnings": [asdict(warning) for warning in publication.warnings],
+    }
     _upsert(connection, TranscriptRow, publication.recording, values, touch="published_at")
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
     func,
 )
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: Not `transcription`, which is the name of the usual user: a schema named like the user is searched before `public`,
@@ -66,6 +66,7 @@ class RecordingRow(Base):
     """A recording that the program knows, and where it comes from."""
 
     __tablename__ = "recordings"
+    __table_args__ = (Index("recordings_recorded_at", sql("coalesce(modified, created_at)"), "uuid"),)
 
     uuid: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     source: Mapped[str]
@@ -102,6 +103,11 @@ class TranscriptRow(Base):
     """What was published of a recording."""
 
     __tablename__ = "transcripts"
+    __table_args__ = (
+        Index("transcripts_speakers", "speakers", postgresql_using="gin"),
+        Index("transcripts_language", "language"),
+        Index("transcripts_warnings", "recording", postgresql_where=sql("warnings <> '[]'::jsonb")),
+    )
 
     recording: Mapped[str] = _recording_key()
     text: Mapped[str]
@@ -114,6 +120,9 @@ class TranscriptRow(Base):
     versions: Mapped[dict[str, Any]]
     #: File name -> SHA-256, hexadecimal.
     sha256s: Mapped[dict[str, Any]]
+    speakers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
+    #: What checks found: objects with kind, place and message.
+    warnings: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'::jsonb"))
     published_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -83,19 +83,23 @@ def search(
     since: datetime | None = None,
     until: datetime | None = None,
     recording: str | None = None,
+    among: Select[Any] | None = None,
 ) -> list[Hit]:
     """Return the best answers to `query`, best first.
 
     `query` may hold "quoted phrases", `or` and `-excluded` words, as Postgres' `websearch_to_tsquery` reads them.
     Without `embedding`, or when no recording is embedded with its model, the words alone decide. `language` is a code
     such as `en`, which finds `en-US` too; `since` is inclusive and `until` is not, and both mean the source's
-    modification time, or where that is unknown the time of registration.
+    modification time, or where that is unknown the time of registration. `among` selects the UUIDs of the
+    recordings to search in; None: all.
     """
     with transaction(engine) as connection:
         languages = _languages(connection, language)
         if not languages:
             return []
         filters = _filters(languages if language else (), since, until, recording)
+        if among is not None:
+            filters.append(ChunkRow.recording.in_(among))
         depth = 5 * limit
         queries = _queries(query, languages)
         lists = [_by_words(queries, filters, depth)]

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from transcription_dagster.captions.quality import faithfulness, gap_findings, loop_findings
 from transcription_dagster.database import publications
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
@@ -15,11 +16,14 @@ from transcription_dagster.model import Transcript
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.transcripts.plain_text import join_words
 
+#: Of one recording; more would say no more than these.
+_MOST_WARNINGS = 100
+
 
 @dg.asset(
     partitions_def=recordings,
     group_name="publication",
-    code_version="1",
+    code_version="2",
     automation_condition=REFRESH,
     kinds={"postgres", "json"},
     deps=["transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt", "embeddings"],
@@ -49,6 +53,8 @@ def publication(
                 duration=transcript.duration,
                 versions=code_versions(context),
                 sha256s=manifest.sha256s,
+                speakers=tuple(sorted({word.speaker for word in transcript.words if word.speaker})),
+                warnings=_warnings(transcript, refined_txt),
                 insights=publications.Insights(insights.analyser, insights.to_json()),
             ),
         )
@@ -63,3 +69,11 @@ def publication(
             "words": len(transcript.words),
         }
     )
+
+
+def _warnings(transcript: Transcript, refined_text: str) -> tuple[publications.Warned, ...]:
+    """What the checks of the transcript and of its refined text find: what a reader should look at first."""
+    findings = [*loop_findings(transcript.words, transcript.segments), *gap_findings(transcript.gaps)]
+    places = [publications.Warned(found.kind, found.place, found.message) for found in findings]
+    changed = faithfulness(join_words(transcript.words), refined_text)
+    return (*places[:_MOST_WARNINGS], *(publications.Warned(found.kind, None, found.message) for found in changed))

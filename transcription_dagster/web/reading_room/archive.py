@@ -11,6 +11,7 @@ from transcription_dagster.errors import SourceNotFound, UnknownRecording
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.transcripts.reading import Reading, reading_of
+from transcription_dagster.web.reading_room.query_embedder import QueryEmbedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,13 @@ class Archive:
     engine: Engine
     store: ObjectStore
     settings: Settings
+    embedder: QueryEmbedder
 
     @classmethod
     def of(cls, settings: Settings) -> Archive:
         """Open what the settings name; nothing is connected before it is used."""
-        return cls(open_database(settings.require_database_url()), ObjectStore(settings.store_url), settings)
+        engine = open_database(settings.require_database_url())
+        return cls(engine, ObjectStore(settings.store_url), settings, QueryEmbedder(settings))
 
     def recording(self, uuid: str) -> ListedRecording:
         """What is known of a recording. Raises `InvalidRecordingId` or `UnknownRecording`."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcription_dagster.database.archive import Filters, ListPlace, Status, list_recordings
+from transcription_dagster.database.archive import Filters, ListPlace, Status, languages, list_recordings, with_state
 from transcription_dagster.errors import InvalidRecordingId
 from transcription_dagster.model import recording_id
-from transcription_dagster.search.query import search
+from transcription_dagster.search.query import Hit, search
 from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.reading_room.archive import Archive
 
@@ -20,28 +21,63 @@ PAGE_SIZE = 50
 #: Moments that a search shows at once.
 HITS = 30
 _LONGEST_QUERY = 500
+#: Further hits of a search say less than a better query would find.
+_MOST_PAGES = 10
 
 
 def show_list(archive: Archive, pages: Pages, request: Request) -> Response:
     """The list of recordings, or the moments that answer a query."""
-    parameters = request.query_params
+    parameters = {name: value for name, value in request.query_params.items() if value}
     query = parameters.get("q", "").strip()[:_LONGEST_QUERY]
     filters = filters_of(parameters)
-    values = {"query": query, "parameters": dict(parameters), "statuses": list(Status), "hits": [], "recordings": []}
-    if query:
-        found = search(
-            archive.engine,
-            query,
-            limit=HITS,
-            language=filters.language,
-            since=filters.since,
-            until=filters.until,
-        )
-        return pages.render(request, "recordings.html", values | {"hits": found, "next_page": None})
+    found = _answers(archive, query, filters, parameters) if query else _newest(archive, filters, parameters)
+    values = {
+        "query": query,
+        "parameters": parameters,
+        "statuses": list(Status),
+        "languages": languages(archive.engine),
+        "groups": [],
+        "recordings": [],
+        "by_words_alone": False,
+        "next_page": None,
+        **found,
+    }
+    return pages.render(request, "recordings.html", values)
+
+
+def _newest(archive: Archive, filters: Filters, parameters: Mapping[str, str]) -> dict[str, Any]:
     listed = list_recordings(archive.engine, filters, after=_place_of(parameters), limit=PAGE_SIZE + 1)
     more = listed[PAGE_SIZE - 1].place if len(listed) > PAGE_SIZE else None
-    values |= {"recordings": listed[:PAGE_SIZE], "next_page": more and _next_page(parameters, more)}
-    return pages.render(request, "recordings.html", values)
+    return {"recordings": listed[:PAGE_SIZE], "next_page": more and _next_page(parameters, more)}
+
+
+def _answers(archive: Archive, query: str, filters: Filters, parameters: Mapping[str, str]) -> dict[str, Any]:
+    page = _page_of(parameters)
+    embedding = archive.embedder.embed(query)
+    hits = search(
+        archive.engine,
+        query,
+        embedding,
+        limit=page * HITS + 1,
+        language=filters.language,
+        since=filters.since,
+        until=filters.until,
+        among=with_state(filters),
+    )
+    more = len(hits) > page * HITS and page < _MOST_PAGES
+    return {
+        "groups": by_recording(hits[(page - 1) * HITS : page * HITS]),
+        "by_words_alone": embedding is None and archive.settings.embedder != "none",
+        "next_page": "?" + urlencode({**parameters, "page": page + 1}) if more else None,
+    }
+
+
+def by_recording(hits: Sequence[Hit]) -> list[list[Hit]]:
+    """The hits of each recording together in the order of time, the recording with the best hit first."""
+    groups: dict[str, list[Hit]] = {}
+    for hit in hits:
+        groups.setdefault(hit.recording, []).append(hit)
+    return [sorted(group, key=lambda hit: hit.start) for group in groups.values()]
 
 
 def filters_of(parameters: Mapping[str, str]) -> Filters:
@@ -54,6 +90,8 @@ def filters_of(parameters: Mapping[str, str]) -> Filters:
         # The day that is named belongs to the time that is wanted.
         until=until and until + timedelta(days=1),
         status=Status(status) if status in list(Status) else None,
+        speaker=parameters.get("speaker") or None,
+        warned=parameters.get("warned") == "1",
     )
 
 
@@ -62,6 +100,11 @@ def _date_of(text: str | None) -> datetime | None:
         return datetime.strptime(text or "", "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def _page_of(parameters: Mapping[str, str]) -> int:
+    page = parameters.get("page", "1")
+    return max(1, min(int(page), _MOST_PAGES)) if page.isdecimal() and page.isascii() and len(page) < 4 else 1
 
 
 def _place_of(parameters: Mapping[str, str]) -> ListPlace | None:

@@ -84,7 +84,7 @@ def library(serve: Callable[..., Site], tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("library")
     with cloned_database() as url:
         store = folder / "store"
-        site = serve(database_url=url, store=store.as_uri())
+        site = serve(database_url=url, store=store.as_uri(), embedder="none")
         engine = open_database(url)
         yield Library(site, engine, ObjectStore(store.as_uri()), folder)
         engine.dispose()
