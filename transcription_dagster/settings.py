@@ -116,10 +116,10 @@ class Settings(BaseSettings):
         default=4, ge=1, le=64, description="Windows of one recording that Claude works on at the same time."
     )
     claude_batch_recordings: int = Field(
-        default=20, ge=1, description="So many recordings waiting are handed in as a batch at once."
+        default=20, ge=1, description="Number of waiting recordings at which a batch is submitted."
     )
     claude_batch_minutes: float = Field(
-        default=15.0, ge=0, description="A recording that waited for so long is handed in with what there is."
+        default=15.0, ge=0, description="Minutes after which a waiting recording is submitted even in a small batch."
     )
     claude_max_dollars_per_recording: float = Field(
         default=5.0, ge=0, description="A recording that would cost more is left unrefined."

@@ -1,4 +1,4 @@
-"""Open a recording from an untrusted source, and decode the audio in it, a little at a time."""
+"""Open a recording from an untrusted source and decode its audio piece by piece."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from transcription_dagster.audio.riff import HEAD
 from transcription_dagster.audio.timeline import Clock, place
 from transcription_dagster.errors import SourceNotFound, UnusableAudio
 
-#: Rates outside are not audio but a broken header; a resampler for a rate of gigahertz would need gigabytes.
+#: Plausible sample rates. Others mean a broken header; resampling from gigahertz would need gigabytes.
 _PLAUSIBLE_RATES = range(1_000, 1_000_001)
 
 
 class Readable(Protocol):
-    """What FFmpeg reads from."""
+    """The file interface that FFmpeg reads from."""
 
     def read(self, size: int = -1, /) -> bytes: ...
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
@@ -34,9 +34,9 @@ class Readable(Protocol):
 
 
 class HashingReader:
-    """A file that is hashed while it is read, so that a large source is not read twice.
+    """A file that is hashed while it is read, to avoid reading a large source twice.
 
-    It has no name on purpose: FFmpeg would let an extension sway its guess of the format.
+    It deliberately has no name: an extension would bias FFmpeg's guess of the format.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -48,13 +48,13 @@ class HashingReader:
         file.seek(0)
 
     def beginning(self) -> bytes:
-        """Return the part of the file in which the start of a recording is looked for."""
+        """Return the part of the file that is searched for the start of a recording."""
         self._file.seek(0)
         return self._file.read(SEARCHED_BYTES)
 
     @contextmanager
     def again(self) -> Iterator[BinaryIO]:
-        """Open the file a second time, to be read beside this reader."""
+        """Open the file a second time, to read it in parallel."""
         with open(self._file.name, "rb") as file:
             yield file
 
@@ -73,7 +73,7 @@ class HashingReader:
         return self._file.tell()
 
     def finish(self) -> tuple[str, int]:
-        """Hash what the decoder never asked for; return the SHA-256 of the whole file and its size in bytes."""
+        """Hash the parts that the decoder skipped; return the SHA-256 of the whole file and its size in bytes."""
         self._file.seek(self._hashed)
         while data := self._file.read(1 << 20):
             self._sha256.update(data)
@@ -82,7 +82,7 @@ class HashingReader:
 
 
 class _From:
-    """The part of a file from an offset on, as a file of its own."""
+    """A view of a file from an offset on."""
 
     def __init__(self, file: Readable, offset: int) -> None:
         self._file = file
@@ -101,7 +101,7 @@ class _From:
 
 @contextmanager
 def open_source(path: Path) -> Iterator[HashingReader]:
-    """Open a source for reading; raises `SourceNotFound`, or `UnusableAudio` for a folder or an empty file."""
+    """Open a source for reading. Raises `SourceNotFound`, or `UnusableAudio` for a folder or an empty file."""
     if not path.exists():
         raise SourceNotFound(f"{path} does not exist")
     if not path.is_file():
@@ -114,12 +114,12 @@ def open_source(path: Path) -> Iterator[HashingReader]:
 
 @contextmanager
 def open_container(reader: Readable, opening: Opening) -> Iterator[InputContainer]:
-    """Open a source as media; raises `UnusableAudio` if it is none."""
+    """Open a source as media. Raises `UnusableAudio` if it is not media."""
     reader.seek(0)
     try:
         with media_errors("is not audio or video that can be read"):
             container = av.open(
-                # FFmpeg asks for two attributes that are not in the protocol's type: read and seek are all it uses.
+                # PyAV's type demands two more attributes, but FFmpeg only uses read and seek.
                 _From(reader, opening.offset) if opening.offset else reader,
                 mode="r",
                 format=opening.format,
@@ -137,7 +137,7 @@ def open_container(reader: Readable, opening: Opening) -> Iterator[InputContaine
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A decoded frame and its place."""
+    """A decoded frame and its position."""
 
     frame: av.AudioFrame
     stamp: float | None
@@ -145,7 +145,7 @@ class _Frame:
 
 
 class AudioTrack:
-    """An audio stream of a container, decoded to mono samples at `SAMPLE_RATE`."""
+    """Decodes an audio stream of a container to mono samples at `SAMPLE_RATE`."""
 
     def __init__(self, container: InputContainer, index: int) -> None:
         stream = next(stream for stream in container.streams.audio if stream.index == index)
@@ -157,12 +157,12 @@ class AudioTrack:
             self.codec: str = context.name
             self.sample_rate: int = context.sample_rate
             self.channels: int = context.channels
-        #: Frames that were decoded, and packets that the decoder refused.
+        #: Numbers of decoded frames and of packets that the decoder rejected.
         self.decoded = 0
         self.damaged = 0
-        #: Length of each silence that stands for sound that was lost on the way.
+        #: Length in seconds of each silence inserted for lost sound.
         self.holes: list[float] = []
-        #: Seconds of sound that were cut because the stamps of what follows overlap them.
+        #: Seconds of sound cut because later time stamps overlap them.
         self.overlapping_seconds = 0.0
         #: Why reading stopped before the end of the file, if it did.
         self.cut_short: str | None = None
@@ -174,13 +174,13 @@ class AudioTrack:
 
     @property
     def claimed_seconds(self) -> float | None:
-        """Length that the header claims."""
+        """Return the length in seconds that the header claims."""
         if self._stream.duration is not None and self._stream.time_base is not None:
             return float(self._stream.duration * self._stream.time_base)
         return self._container_seconds
 
     def samples(self) -> Iterator[np.ndarray]:
-        """Yield what decodes as int16 arrays of shape (samples,), with silence where sound is missing."""
+        """Yield decoded int16 arrays of shape (samples,), with silence in place of missing sound."""
         mixer = self._mixer
         begun = False
         for correction, piece in place(self._frames(), self._clock()):
@@ -226,7 +226,7 @@ class AudioTrack:
             if packet is None:
                 return
             try:
-                # An audio stream's packets decode to nothing else.
+                # Packets of an audio stream decode to audio frames only.
                 frames = cast("list[av.AudioFrame]", packet.decode())
             except BROKEN_MEDIA:
                 self.damaged += 1

@@ -1,4 +1,4 @@
-"""Which media formats are accepted, and where in a file one begins."""
+"""The accepted media formats, and where in a file a recording begins."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-#: Demuxers that may look at a source. FFmpeg also knows playlists and image sequences, which name other files and
-#: URLs to open, and text, which it would render: none of them is on the list.
+#: Allowed demuxers. FFmpeg's others include playlists and image sequences, which make it open other files and URLs,
+#: and text, which it would render.
 _ACCEPTED = (
     "aac ac3 act aiff amr ape asf au avi bit caf dsf dss dts dtshd eac3 flac flv gsm iff ilbc kux live_flv "
     "loas matroska webm mp3 mov mp4 m4a 3gp 3g2 mj2 mpc mpc8 mpeg mpegts mxf nistsphere nut ogg oma qcp rm sln sox tak "
     "truehd tta voc vqf w64 wav wsaud wv xwma"
 )
 
-#: Formats without a header: only the name tells them, so it is believed once the content says nothing.
+#: Formats without a header, recognised by file name if the content matches no other format.
 _HEADERLESS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     ".722": ("g722", {}),
     ".al": ("alaw", {"sample_rate": "8000"}),
@@ -33,10 +33,10 @@ _HEADERLESS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     ".ulaw": ("mulaw", {"sample_rate": "8000"}),
 }
 
-#: How far into a file the beginning of a recording is looked for.
+#: Bytes of a file that are searched for the beginning of a recording.
 SEARCHED_BYTES = 1 << 20
 
-#: Demuxers whose claimed length FFmpeg only derives from the stamps, so that it confirms nothing about them.
+#: Demuxers whose length FFmpeg derives from the time stamps, so that it cannot confirm them.
 STAMPED_LENGTHS = frozenset({"mpegts", "mpeg", "flv", "live_flv", "kux"})
 
 _MOST_BEGINNINGS = 6
@@ -48,7 +48,7 @@ _SIGNATURES = re.compile(
     re.DOTALL,
 )
 
-#: Frames in a row that make a stream; two syncs at the right distance turn up in noise.
+#: Consecutive frames that prove a stream; two syncs at the right distance occur in noise.
 _FRAMES_OF_A_STREAM = 4
 
 #: Bit rates in kbit/s by (MPEG-1?, layer), ISO/IEC 11172-3 and 13818-3.
@@ -65,20 +65,20 @@ _SAMPLE_RATES = (44_100, 48_000, 32_000)
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A way to open a file as media."""
+    """One way to open a file as media."""
 
     #: Bytes to skip.
     offset: int = 0
-    #: FFmpeg's name of the demuxer; None: the content decides.
+    #: FFmpeg's name of the demuxer; None to probe the content.
     format: str | None = None
     #: Options for the demuxer.
     options: Mapping[str, str] = field(default_factory=dict)
-    #: Demuxers that may not take the file.
+    #: Demuxers that must not be used.
     refused: frozenset[str] = frozenset()
 
     @property
     def demuxer_options(self) -> dict[str, str]:
-        """Return the options for FFmpeg, the lists of what it may open among them."""
+        """Return FFmpeg's options, including the allowed formats and protocols."""
         accepted = [name for name in _ACCEPTED.split() if name not in self.refused]
         if self.format is not None:
             accepted.append(self.format)
@@ -86,14 +86,14 @@ class Opening:
 
 
 def openings(name: str, beginning: bytes) -> Iterator[Opening]:
-    """Yield the ways to open a file, likeliest first.
+    """Yield ways to open a file, likeliest first.
 
-    `name` is what the file was called where it came from, and `beginning` its first `SEARCHED_BYTES`: a download may
-    carry a web server's headers, or a broken recorder's garbage, in front of the sound.
+    `name` is the file's original name, and `beginning` its first `SEARCHED_BYTES`: a download may start with a web
+    server's headers or a broken recorder's garbage.
     """
     begin_later = list(_beginnings(beginning))
     frames_later = any(kind in _STREAMS for _, kind in begin_later) and _stream_at(beginning, 0) is None
-    # FFmpeg would find a frame or two in the garbage before a stream of frames, and decode them to noise.
+    # FFmpeg would find spurious frames in the garbage and decode them to noise.
     yield Opening(refused=frozenset(_STREAMS) if frames_later and not beginning.startswith(b"ID3") else frozenset())
     headerless = _HEADERLESS.get(posixpath.splitext(name)[1].lower())
     if headerless:
@@ -103,7 +103,7 @@ def openings(name: str, beginning: bytes) -> Iterator[Opening]:
 
 
 def _beginnings(data: bytes) -> Iterator[tuple[int, str]]:
-    """Yield where in `data` a recording may begin behind something else, and its format."""
+    """Yield the offsets in `data` at which a recording may begin, with its format."""
     found = 0
     position = 1
     while found < _MOST_BEGINNINGS and (match := _SIGNATURES.search(data, position)):
@@ -117,7 +117,7 @@ def _beginnings(data: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _stream_at(data: bytes, offset: int) -> str | None:
-    """Return `mp3` or `aac` if frames of it follow each other from `offset` on."""
+    """Return `mp3` or `aac` if consecutive frames of it start at `offset`."""
     for kind, length_of in _STREAMS.items():
         position = offset
         for _ in range(_FRAMES_OF_A_STREAM):
@@ -131,7 +131,7 @@ def _stream_at(data: bytes, offset: int) -> str | None:
 
 
 def _mpeg_frame_bytes(header: bytes) -> int | None:
-    """Return the length of the MPEG audio frame with this header; None if it is none."""
+    """Return the length of the MPEG audio frame with this header; None if it is not one."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -147,12 +147,12 @@ def _mpeg_frame_bytes(header: bytes) -> int | None:
 
 
 def _adts_frame_bytes(header: bytes) -> int | None:
-    """Return the length of the ADTS frame with this header; None if it is none."""
+    """Return the length of the ADTS frame with this header; None if it is not one."""
     if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
         return None
     size = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
     return size if size > 7 else None
 
 
-#: Formats that are nothing but frames in a row, and how long a frame is by its header.
+#: Formats that consist of frames only, with functions that return a frame's length from its header.
 _STREAMS = {"mp3": _mpeg_frame_bytes, "aac": _adts_frame_bytes}

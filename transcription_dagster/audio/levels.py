@@ -1,4 +1,4 @@
-"""How loud a recording is, second by second."""
+"""The level of a recording, second by second."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from transcription_dagster.audio.decode import read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 
-#: Root mean square of the smallest step of a 16-bit sample, in dBFS; digital silence counts as this.
+#: Level in dBFS of the smallest 16-bit step; digital silence counts as this.
 FLOOR_DBFS = -90.3
 
 _BLOCK_SECONDS = 60
 
 
 def levels(path: Path) -> tuple[tuple[float, float, float], ...]:
-    """The level of each second of normalised audio as (start, end, level), in seconds and dBFS (root mean square)."""
+    """Yield (start, end, level) for each second of normalised audio, in seconds and dBFS (root mean square)."""
     found: list[tuple[float, float, float]] = []
     for block in read_blocks(path, _BLOCK_SECONDS):
         start = found[-1][1] if found else 0.0

@@ -1,4 +1,4 @@
-"""Broken media, told apart from everything else that can go wrong while it is read."""
+"""Tell broken media apart from all other errors."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import av.error
 
 from transcription_dagster.errors import UnusableAudio
 
-#: What PyAV raises for a broken file. Where FFmpeg does not notice that it is broken, the fields that PyAV reads hold
-#: nonsense, or nothing.
+#: PyAV's errors for a broken file. Where FFmpeg misses the damage, PyAV reads fields that hold nonsense or nothing.
 BROKEN_MEDIA = (av.error.FFmpegError, ValueError, OverflowError, ZeroDivisionError, AttributeError, TypeError)
 
 
 @contextmanager
 def media_errors(what: str) -> Iterator[None]:
-    """Raise `UnusableAudio`, saying that the source `what`, for what PyAV raises inside. Only for calls of PyAV."""
+    """Translate PyAV's errors into `UnusableAudio` with the message "the source `what`". Wrap only calls of PyAV."""
     try:
         yield
     except BROKEN_MEDIA as error:
@@ -24,5 +23,5 @@ def media_errors(what: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Return why FFmpeg failed, in its own words."""
+    """Return FFmpeg's own message."""
     return getattr(error, "strerror", None) or str(error)

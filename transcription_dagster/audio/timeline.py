@@ -1,7 +1,7 @@
-"""Keep a recording on its own clock: a gap in its time stamps becomes silence, and sound that overlaps is cut.
+"""Keep a recording on its own clock: gaps in its time stamps become silence, and overlapping sound is cut.
 
-Without this every word behind a gap would come too early, and in a recording whose stamps run slower than its samples
-the captions would drift late.
+Otherwise every word after a gap would come too early, and captions would drift late in a recording whose stamps run
+slower than its samples.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-#: Smallest difference that is corrected: less than the 42 ms of a frame at 24 frames a second, which is what a reader
-#: of captions can see, and more than containers round by.
+#: Smallest difference in seconds to correct: more than containers round by, and less than the 42 ms of a frame at 24
+#: frames a second, which a viewer of captions could notice.
 _TOLERANCE_SECONDS = 0.03
 
-#: Stamps of live recordings jitter. A difference counts once every stamp within this stretch of sound shows it.
+#: Stamps of live recordings jitter: a difference counts only if every stamp within this many seconds shows it.
 _LOOK_AHEAD_SECONDS = 0.5
 _LOOK_AHEAD_FRAMES = 3
 
-#: A longer jump ahead is believed only if the container's own length agrees; otherwise the clock was set.
+#: Longer jumps ahead must be confirmed by the container's length; otherwise the recorder's clock was set.
 _LARGEST_UNCONFIRMED_GAP_SECONDS = 600.0
 
-#: A longer jump back is believed only in a container that stamps its sound itself; otherwise the clock was set.
+#: Longer jumps back count only in containers that stamp their own sound; otherwise the recorder's clock was set.
 _LARGEST_UNCONFIRMED_OVERLAP_SECONDS = 1.0
 _LARGEST_OVERLAP_SECONDS = 30.0
 
-#: Stamps that return to the very beginning belong to a second recording that was joined to the first.
+#: Stamps that return to the very beginning belong to a second recording, joined to the first.
 _RESTART_SECONDS = 0.5
 
 
 class Stamped(Protocol):
-    """A piece of sound with its place."""
+    """A piece of sound with its time stamp."""
 
     @property
     def stamp(self) -> float | None:
-        """Where the container puts it, in seconds on the container's clock."""
+        """Return its time stamp in seconds on the container's clock."""
         ...
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Return its length in seconds."""
         ...
 
 
@@ -49,22 +49,22 @@ Piece = TypeVar("Piece", bound=Stamped)
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What a container says about time."""
+    """A container's statements about time."""
 
-    #: Stamp, in seconds, that the recording starts with; None: that of its first sound.
+    #: Time stamp in seconds of the recording's start; None for that of its first sound.
     origin: float | None = None
-    #: Length in seconds that the container claims; None where it claims none, or has only guessed it from the stamps.
+    #: Claimed length in seconds; None if there is none or it is only derived from the stamps.
     claimed_seconds: float | None = None
 
 
 def place(pieces: Iterable[Piece], clock: Clock) -> Iterator[tuple[float, Piece]]:
-    """Yield each piece with the correction to make before it, in seconds.
+    """Yield each piece with the correction to apply before it, in seconds.
 
-    A positive correction is a silence to insert, a negative one is how much of the piece's beginning to cut.
+    A positive correction inserts silence; a negative one cuts the beginning of the piece.
     """
     origin = clock.origin
     position = 0.0
-    #: Seconds still to be cut of an overlap that began in an earlier piece.
+    #: Remaining seconds to cut of an overlap that began in an earlier piece.
     overlap = 0.0
     for window in _windows(pieces):
         piece = window[0]
@@ -87,7 +87,7 @@ def place(pieces: Iterable[Piece], clock: Clock) -> Iterator[tuple[float, Piece]
 
 
 def _windows(pieces: Iterable[Piece]) -> Iterator[deque[Piece]]:
-    """Yield, for each piece, the deque of it and those that follow within the look-ahead."""
+    """Yield, for each piece, a deque of it and its successors within the look-ahead."""
     window: deque[Piece] = deque()
     held = 0.0
     for piece in pieces:
@@ -102,7 +102,7 @@ def _windows(pieces: Iterable[Piece]) -> Iterator[deque[Piece]]:
 
 
 def _persistent_drift(window: Iterable[Stamped], expected: float) -> float:
-    """Return by how much the stamps of the whole window are late (positive) or early; 0 within the tolerance."""
+    """Return by how many seconds all stamps of the window are late (positive) or early; 0 within the tolerance."""
     smallest: float | None = None
     for piece in window:
         if piece.stamp is not None:
@@ -121,7 +121,7 @@ def _confirmed(clock: Clock, position: float) -> bool:
 
 
 def _is_overlap(clock: Clock, position: float, seconds: float) -> bool:
-    """Whether sound that is stamped `seconds` before the end of what came before it overlaps that."""
+    """Return whether sound stamped `seconds` before the end of the previous sound overlaps it."""
     if position < _RESTART_SECONDS:
         return seconds < _RESTART_SECONDS
     limit = _LARGEST_UNCONFIRMED_OVERLAP_SECONDS if clock.claimed_seconds is None else _LARGEST_OVERLAP_SECONDS

@@ -1,4 +1,4 @@
-"""Choose, among the audio tracks of a container, the ones that hold the recording."""
+"""Choose the audio tracks of a container that hold the recording."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from av.stream import Disposition
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.language.codes import base_language
 
-#: Tracks that accompany another one: a director's comments, a description for the blind.
+#: Tracks that accompany another one, such as commentary or audio description.
 _SECONDARY = (
     Disposition.comment
     | Disposition.hearing_impaired
@@ -25,19 +25,19 @@ _SECONDARY = (
 
 @dataclass(frozen=True, slots=True)
 class TrackChoice:
-    """The tracks that are transcribed, by their index in the container; several are mixed."""
+    """The tracks to transcribe, by index in the container; several are mixed."""
 
     indexes: tuple[int, ...]
-    #: What was chosen and why, for people; empty where the container has one audio track only.
+    #: Explains the choice; empty if the container has a single audio track.
     note: str = ""
 
 
 def track_choices(container: InputContainer, language: str | None) -> Sequence[TrackChoice]:
-    """Return the choices of tracks to try, best first; a later one is for when those before it do not decode.
+    """Return choices of tracks, best first; later ones are fallbacks for tracks that do not decode.
 
-    Tracks in `language` (any spelling of BCP 47 or ISO 639) come first. Several mono tracks of one kind are the
-    channels of one recording, as broadcast recorders write them, and are mixed.
-    Raises `UnusableAudio` when no track has a decoder.
+    Tracks in `language` (a BCP 47 tag or ISO 639 code) come first. Several mono tracks of one kind are mixed: broadcast
+    recorders write the channels of a recording that way.
+    Raises `UnusableAudio` if no track has a decoder.
     """
     tracks = [track for track in container.streams.audio if _has_decoder(track)]
     if not tracks:
@@ -56,7 +56,7 @@ def track_choices(container: InputContainer, language: str | None) -> Sequence[T
 
 
 def _has_decoder(track: av.AudioStream) -> bool:
-    # PyAV leaves the context out where FFmpeg has no decoder.
+    # PyAV sets no codec context if FFmpeg has no decoder.
     return getattr(track, "codec_context", None) is not None
 
 
@@ -83,7 +83,7 @@ def _language(track: av.AudioStream) -> str | None:
 
 
 def _channels_of_one_recording(tracks: Sequence[av.AudioStream]) -> Sequence[av.AudioStream]:
-    """Return the tracks if all are mono, of one codec and rate, and none is marked as another version."""
+    """Return the tracks if all are mono with one codec and rate, and none is marked as an alternative."""
     kinds = {
         (track.codec_context.name, track.codec_context.sample_rate, track.codec_context.channels) for track in tracks
     }

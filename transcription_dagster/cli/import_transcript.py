@@ -32,12 +32,12 @@ def import_transcript(file: str, uuid: str, source: str | None) -> None:
     with open_cli_database(settings) as engine, open_instance(settings) as instance:
         from transcription_dagster.defs.partition_events import report_transcript
 
-        uri = take_in(engine, ObjectStore(settings.store_url), transcript, source)
+        uri = store_imported(engine, ObjectStore(settings.store_url), transcript, source)
         report_transcript(instance, transcript, uri, imported_from="standard input" if file == "-" else file)
     click.echo(f"{uri}: {len(transcript.words):,} words")
 
 
-def take_in(engine: Engine, store: ObjectStore, transcript: Transcript, source: str | None) -> str:
+def store_imported(engine: Engine, store: ObjectStore, transcript: Transcript, source: str | None) -> str:
     """Keep the transcript as its recording's own and register the recording; return where it is kept.
 
     What is known of the recording stays known; of one that is new and whose audio is gone, the source is the

@@ -1,4 +1,4 @@
-"""The job that hands in what waits for a Message Batch and takes in what has been answered."""
+"""The job that submits waiting recordings in Message Batches and collects the answers."""
 
 import dagster as dg
 
@@ -9,13 +9,13 @@ from transcription_dagster.errors import RefinementFailed
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.message_batches.batch_store import exchange_lock
 from transcription_dagster.refinement.message_batches.client import ClaudeBatches
-from transcription_dagster.refinement.message_batches.workflow import Material, hand_in, take_in
+from transcription_dagster.refinement.message_batches.workflow import Material, collect_ended, submit_waiting
 from transcription_dagster.refinement.results import RefinementSettings
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import object_key
 
 
-@dg.op(description="Hand in what waits for a Message Batch, and take in what has been answered.")
+@dg.op(description="Submit the recordings that wait for a Message Batch, and collect the answers.")
 def exchange(context: dg.OpExecutionContext, catalogue: CatalogueResource, store: StoreResource) -> None:
     form = STORED_FORMS["transcript"]
 
@@ -32,12 +32,12 @@ def exchange(context: dg.OpExecutionContext, catalogue: CatalogueResource, store
         if claude is None:
             raise RefinementFailed("there are no credentials for Claude")
         batches = ClaudeBatches(claude)
-        for batch in take_in(catalogue.engine, batches):
+        for batch in collect_ended(catalogue.engine, batches):
             context.log.info(f"Took in the batch {batch.id} with {len(batch.recordings)} recordings.")
-        for batch in hand_in(catalogue.engine, batches, material, RefinementSettings.of(load_settings())):
+        for batch in submit_waiting(catalogue.engine, batches, material, RefinementSettings.of(load_settings())):
             context.log.info(f"Handed in the batch {batch.id} with {len(batch.recordings)} recordings.")
 
 
-@dg.job(description="Hand in what waits for a Message Batch, and take in what has been answered.")
+@dg.job(description="Submit the recordings that wait for a Message Batch, and collect the answers.")
 def exchange_refinements() -> None:
     exchange()

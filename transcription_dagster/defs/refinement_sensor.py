@@ -43,7 +43,7 @@ def refinement_batches(
 
 
 def is_due(queue: Queue, settings: Settings) -> bool:
-    """Whether what waits is to be handed in now."""
+    """Return whether the waiting recordings are due for submission."""
     waited_long = queue.oldest_seconds >= settings.claude_batch_minutes * 60
     return queue.recordings >= settings.claude_batch_recordings or (queue.recordings > 0 and waited_long)
 
@@ -60,7 +60,7 @@ def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Setting
         requests.append(dg.RunRequest(job_name=exchange_refinements.name))
     cursor = json.dumps({recording: when.isoformat() for recording, when in answered.items()})
     if not requests:
-        return dg.SensorResult(skip_reason="Nothing is due to be handed in, and nothing was answered.", cursor=cursor)
+        return dg.SensorResult(skip_reason="No batch is due for submission, and no answer has arrived.", cursor=cursor)
     return dg.SensorResult(run_requests=requests, cursor=cursor)
 
 
@@ -83,7 +83,7 @@ def _may_exchange(instance: dg.DagsterInstance) -> bool:
 def _has_to_exchange(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> bool:
     if is_due(request_store.queue(engine), settings):
         return True
-    if not batch_store.pending(engine) and not batch_store.announced(engine):
+    if not batch_store.pending(engine) and not batch_store.unconfirmed(engine):
         return False
     claude = connect(retries=0, timeout=_POLL_SECONDS)
     try:

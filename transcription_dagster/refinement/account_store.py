@@ -1,8 +1,8 @@
-"""The books about Claude that all processes share: what was paid, what is set aside, and the answers that were bought.
+"""Claude accounts shared by all processes: money spent, reservations, and paid answers.
 
-A reservation belongs to a holder, whose number is an advisory lock that it keeps for as long as it lives. Whoever
-reserves next closes the books of holders that are gone: a request that was sent may have been answered, so its
-reservation counts as spent; one that was not sent costs nothing.
+A reservation belongs to a holder, identified by an advisory lock that it keeps while it lives. The next reservation
+settles those of dead holders: a request that was sent may have been answered, so its reservation counts as spent; one
+that was not sent costs nothing.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from transcription_dagster.refinement.spending import spent_since_midnight
 
 _reservation = ClaudeReservationRow.__table__.c
 
-#: Key of the advisory lock that whoever reserves holds; any number that no other program picks.
+#: Arbitrary key of the advisory lock that serialises reservations.
 _BUDGET_LOCK = 0x7261_6E73_6275_6467
-#: A holder that has not been heard of for so long is gone, also where its connection still seems to be there: longer
-#: than a request takes with all of its retries.
+#: Silence after which a holder counts as dead even if its connection still looks alive; longer than a request takes
+#: with all its retries.
 _LEASE = timedelta(hours=1)
 _RECORDING_WINDOW = timedelta(hours=24)
 
@@ -61,7 +61,7 @@ _CLOSE_LOST = text(
 
 
 class ClaudeAccount:
-    """The account of one recording (see `accounts.Account`); opened by `open_account`."""
+    """The account of one recording (see `accounts.Account`), opened by `open_account`."""
 
     def __init__(self, engine: Engine, holder: int, recording: str, model: str, limits: Limits) -> None:
         self._engine = engine
@@ -85,10 +85,10 @@ class ClaudeAccount:
         return None
 
     def sending(self, digest: str) -> None:
-        # Two threads that renew the same rows in different orders would wait for each other.
+        # Threads that renew the same rows in different orders would deadlock.
         with self._renewal, transaction(self._engine) as connection:
             connection.execute(self._own(digest).values(sent=True))
-            # As long as something is sent now and then, what waits for its turn stays reserved.
+            # Each request that is sent also renews the reservations of those that wait.
             renewed = update(ClaudeReservationRow).where(_reservation.holder == self._holder)
             connection.execute(renewed.values(expires_at=func.now() + _LEASE))
 
@@ -127,14 +127,14 @@ class ClaudeAccount:
 
 @contextmanager
 def open_account(engine: Engine, recording: str, *, model: str, limits: Limits) -> Iterator[ClaudeAccount]:
-    """Give the account of a recording; what it has reserved and not spent is released at the end of the block."""
+    """Open the account of a recording; its unspent reservations are released after the block."""
     with holding(engine) as holder:
         yield ClaudeAccount(engine, holder, recording_id(recording), model, limits)
 
 
 @contextmanager
 def holding(engine: Engine) -> Iterator[int]:
-    """Give the number of a holder of reservations, whose books are closed at the end of the block."""
+    """Provide a holder of reservations, which are settled after the block."""
     holder = secrets.randbits(62)
     with session_lock(engine, holder):
         try:
@@ -144,19 +144,19 @@ def holding(engine: Engine) -> Iterator[int]:
 
 
 def _close(engine: Engine, holder: int) -> None:
-    """Release what was not sent; what was sent and not heard of counts as spent."""
+    """Release reservations that were not sent; those sent without an answer count as spent."""
     with transaction(engine) as connection:
         connection.execute(_CLOSE_OWN, {"holder": holder})
 
 
 def lock_budget(connection: Connection) -> None:
-    """Be the only one to reserve until the transaction ends, with the books of lost holders closed."""
+    """Serialise reservations until the transaction ends, and settle those of dead holders."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _BUDGET_LOCK})
     connection.execute(_CLOSE_LOST)
 
 
 def reserved_dollars(connection: Connection) -> float:
-    """Return what is set aside for requests that are not answered yet."""
+    """Return the dollars reserved for unanswered requests."""
     return float(connection.execute(select(func.coalesce(func.sum(_reservation.dollars), 0.0))).scalar_one() or 0.0)
 
 

@@ -1,4 +1,4 @@
-"""What may be spent on Claude, and what was bought: how refinement deals with money, wherever the books are kept."""
+"""Budgets and paid answers: how refinement accounts for money, independent of where the account is stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transcription_dagster.refinement.messages import MessageReply, MessageReque
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Dollars that may be spent."""
+    """Budgets in dollars."""
 
     per_recording: float
     per_day: float
@@ -22,7 +22,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Dollars that are gone or set aside."""
+    """Dollars spent or reserved."""
 
     #: On the recording, within the last 24 hours.
     recording: float = 0.0
@@ -31,7 +31,7 @@ class Spent:
 
 
 def refusal(needed: float, spent: Spent, limits: Limits) -> str | None:
-    """Say why `needed` dollars more must not be spent; None where they may."""
+    """Return why `needed` more dollars must not be spent; None if they may."""
     left_today = limits.per_day - spent.today
     left = limits.per_recording - spent.recording
     if needed <= min(left, left_today):
@@ -43,9 +43,9 @@ def refusal(needed: float, spent: Spent, limits: Limits) -> str | None:
 
 
 def request_digest(request: MessageRequest) -> str:
-    """Identify a question by its content: the model, the instructions, the vocabulary, the words, the form asked for.
+    """Identify a request by its content: model, instructions, vocabulary, words and output schema.
 
-    How long the prefix stays cached is left out: it changes the price, not the answer.
+    The cache lifetime is excluded: it changes the price, not the answer.
     """
     content = asdict(request)
     del content["cache"]
@@ -53,31 +53,31 @@ def request_digest(request: MessageRequest) -> str:
 
 
 class Account(Protocol):
-    """The books of one recording. Safe to use from several threads."""
+    """The account of one recording. Safe to use from several threads."""
 
     def kept(self, digests: Collection[str]) -> Mapping[str, MessageReply]:
-        """Return the replies that were paid for earlier, by the digest of their request."""
+        """Return earlier paid replies by request digest."""
         ...
 
     def reserve(self, costs: Mapping[str, float]) -> str | None:
-        """Set dollars aside for requests, all or none; say why where the budget does not allow it."""
+        """Reserve dollars for all the requests, or return why the budget does not allow it."""
         ...
 
     def sending(self, digest: str) -> None:
-        """Note that a request is about to be sent, so that its reservation is money spent if this process dies."""
+        """Record that a request is about to be sent: its reservation counts as spent if this process dies."""
         ...
 
     def unanswered(self, digest: str) -> None:
-        """Release the reservation of a request that brought no reply."""
+        """Release the reservation of an unanswered request."""
         ...
 
     def enter(self, digest: str, reply: MessageReply, dollars: float | None, *, usable: bool) -> None:
-        """Enter what a reply cost and keep it, in place of its reservation. `dollars` is None at an unknown price."""
+        """Replace a reservation by the reply and its cost; `dollars` is None if the price is unknown."""
         ...
 
 
 class MemoryAccount:
-    """An account for this process alone, which nothing outlives."""
+    """An account in the memory of this process."""
 
     def __init__(self, limits: Limits, spent: Spent | None = None) -> None:
         self._limits = limits
@@ -100,7 +100,7 @@ class MemoryAccount:
         return None
 
     def sending(self, digest: str) -> None:
-        """Nothing to note: this account ends with its process."""
+        """Do nothing: this account ends with its process."""
 
     def unanswered(self, digest: str) -> None:
         with self._lock:

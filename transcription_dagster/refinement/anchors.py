@@ -1,4 +1,4 @@
-"""Where words stand before and after edits, and two rounds of edits as one."""
+"""Map word indices across edits, and combine two rounds of edits into one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transcription_dagster.transcripts.plain_text import join_words
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What one edit replaces, words `first` up to `stop`, and where its new words stand afterwards."""
+    """The words [`first`, `stop`) that an edit replaces, and the position of its new words."""
 
     first: int
     stop: int
@@ -22,7 +22,7 @@ class _Piece:
 
 
 class Anchors:
-    """The places of words across edits that do not overlap."""
+    """Maps word indices across edits that do not overlap."""
 
     def __init__(self, words: Sequence[Word], edits: Iterable[Edit]) -> None:
         self._pieces: list[_Piece] = []
@@ -37,25 +37,25 @@ class Anchors:
         self._new_firsts = [piece.new_first for piece in self._pieces]
 
     def new_index(self, index: int) -> int | None:
-        """Return where the word at `index` stands after the edits; None inside an edit, past its first word."""
+        """Return the index after the edits of the word at `index`; None inside an edit, past its first word."""
         piece = self._before(self._firsts, index)
         if piece is None or index >= piece.stop:
             return index + (piece.new_stop - piece.stop if piece else 0)
         return piece.new_first if index == piece.first else None
 
     def new_boundary(self, index: int) -> int:
-        """Return where the gap before the word at `index` is after the edits; one inside an edit moves behind it."""
+        """Return the position after the edits of the gap before `index`; a gap inside an edit moves behind it."""
         piece = self._before(self._firsts, index)
         if piece is None or index == piece.first:
             return piece.new_first if piece else index
         return max(index - piece.stop, 0) + piece.new_stop
 
     def old_span(self, first: int, stop: int) -> tuple[int, int]:
-        """Return the words from before the edits that became the words `first` up to `stop`."""
+        """Return the span of original words that became the words [`first`, `stop`)."""
         return self._old_edges(first)[0], self._old_edges(stop - 1)[1]
 
     def whole_span(self, first: int, stop: int) -> tuple[int, int]:
-        """Widen the words `first` up to `stop`, counted after the edits, so that they cut no edit in two."""
+        """Widen the span [`first`, `stop`) of edited words so that it splits no edit."""
         opening, closing = self._around(first), self._around(stop - 1)
         return (opening.new_first if opening else first), (closing.new_stop if closing else stop)
 
@@ -76,7 +76,7 @@ class Anchors:
 
 
 def corrected_transcript(transcript: Transcript, edits: Sequence[Edit]) -> Transcript:
-    """Return the transcript with the edits made; its segments keep their times, and the words that are left."""
+    """Apply the edits to the transcript; segments keep their times and remaining words."""
     anchors = Anchors(transcript.words, edits)
     moved = (
         replace(segment, first=anchors.new_boundary(segment.first), stop=anchors.new_boundary(segment.stop))
@@ -87,10 +87,10 @@ def corrected_transcript(transcript: Transcript, edits: Sequence[Edit]) -> Trans
 
 
 def compose(words: Sequence[Word], first_round: Sequence[Edit], second_round: Sequence[Edit]) -> list[Edit]:
-    """Return one list of edits of `words` that does what the first round does and then the second.
+    """Combine two consecutive rounds of edits of `words` into one.
 
-    The second round is anchored in the words that the first one leaves. Where both touch the same words they become
-    one edit, of the first round's kind; one that undoes the other is no edit.
+    The second round is anchored in the result of the first. Edits of both rounds to the same words become one edit of
+    the first round's kind, or none if they cancel out.
     """
     anchors = Anchors(words, first_round)
     between = correct_words(words, first_round)
@@ -109,7 +109,7 @@ def compose(words: Sequence[Word], first_round: Sequence[Edit], second_round: Se
 
 
 def _groups(edits: Sequence[Edit], anchors: Anchors) -> list[tuple[list[Edit], int, int]]:
-    """The edits by the whole spans they touch; edits of the same first-round edit belong together."""
+    """Group the second round's edits by the whole spans they touch."""
     groups: list[tuple[list[Edit], int, int]] = []
     for edit in sorted(edits, key=lambda edit: edit.first):
         first, stop = anchors.whole_span(edit.first, edit.last + 1)

@@ -1,4 +1,4 @@
-"""The replies that were bought from Claude: what each cost, and its text, to be used again for the same question."""
+"""Paid replies of Claude: their cost, and their text for reuse when the same request comes again."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from transcription_dagster.refinement.messages import MessageReply, Usage
 
 _answer = ClaudeAnswerRow.__table__.c
 
-#: After this a reply that could not be used no longer keeps anybody from asking again.
+#: Time after which an unusable reply no longer prevents the same request.
 _UNUSABLE_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class PaidReply:
-    """A reply and what it cost."""
+    """A reply and its cost."""
 
     recording: str
-    #: Of the request (`accounts.request_digest`); None where it is no longer known, and the reply cannot be kept.
+    #: Digest of the request (`accounts.request_digest`); None if it is unknown, in which case the reply is not kept.
     digest: str | None
     model: str
     reply: MessageReply
-    #: None at an unknown price.
+    #: None if the price is unknown.
     dollars: float | None
     #: Whether edits could be read from it.
     usable: bool
 
 
 def kept_replies(engine: Engine, digests: Collection[str]) -> dict[str, MessageReply]:
-    """Return the replies that were paid for, by the digest of their request, for whichever recording they were."""
+    """Return paid replies, of any recording, by request digest."""
     still_counts = or_(_answer.usable, _answer.answered_at > func.now() - _UNUSABLE_FOR)
     statement = select(_answer.digest, _answer.reply).where(_answer.digest.in_(list(digests)), still_counts)
     with transaction(engine) as connection:
@@ -45,7 +45,7 @@ def kept_replies(engine: Engine, digests: Collection[str]) -> dict[str, MessageR
 
 
 def enter_reply(connection: Connection, paid: PaidReply) -> None:
-    """Enter what a reply cost, and keep it unless its recording was forgotten meanwhile."""
+    """Record a reply's cost, and keep the reply unless its recording was forgotten meanwhile."""
     usage = asdict(paid.reply.usage)
     entry = {"recording": paid.recording, "model": paid.model, "dollars": paid.dollars, "usage": usage}
     connection.execute(insert(SpendingRow).values(entry))

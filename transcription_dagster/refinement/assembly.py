@@ -1,4 +1,4 @@
-"""A transcript before it is shown to Claude, and what is made of the answers; the same for direct and batch mode."""
+"""Prepare a transcript for Claude and assemble the answers, for direct and batch mode alike."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ UNKNOWN_PRICE = "no price is known for {model}: its dollars are not counted and 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A transcript after the vocabulary's own corrections, cut into windows."""
+    """A transcript after the vocabulary's corrections, cut into windows."""
 
     transcript: Transcript
-    #: The terms of every recording, and those of this one.
+    #: The shared terms, and those of this recording.
     shared: tuple[Term, ...]
     own: tuple[Term, ...]
     #: Anchored in the transcript's words.
     vocabulary_edits: tuple[Edit, ...]
-    #: What Claude is shown, and what its edits are anchored in.
+    #: The words that Claude sees and that its edits are anchored in.
     words: tuple[Word, ...]
     windows: tuple[Window, ...]
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """All terms; where two are spelled alike, the recording's own."""
+        """Return all terms; the recording's own take precedence over shared ones of the same spelling."""
         return merged(self.shared, self.own)
 
     def request(
         self, window: Window, settings: RefinementSettings, *, cache: Literal["5m", "1h"] = "5m"
     ) -> MessageRequest:
-        """Ask about one window."""
+        """Return the request for one window."""
         language = self.transcript.language
         return make_request(self.words, window, self.shared, language, settings, own=self.own, cache=cache)
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What came back for the windows of one recording; a window may have been asked about in halves."""
+    """The answers for the windows of one recording; a window may have been sent in halves."""
 
     answered: Mapping[Window, Answer]
     failures: tuple[WindowFailure, ...] = ()
-    #: What was paid for now.
+    #: Usage paid for now.
     usage: Usage = field(default_factory=Usage)
-    #: How many replies had been paid for earlier.
+    #: Number of replies paid for earlier.
     kept: int = 0
 
 
 def prepare(
     transcript: Transcript, terms: Sequence[Term], settings: RefinementSettings, *, own: Sequence[Term] = ()
 ) -> Prepared:
-    """Make the corrections that need nobody's judgement, and cut the words into windows."""
+    """Make the unambiguous corrections and cut the words into windows."""
     edits = tuple(correct_variants(transcript.words, merged(terms, own)))
     words = tuple(correct_words(transcript.words, edits))
     windows = make_windows(words, settings.window_words, settings.overlap_words)
@@ -74,7 +74,7 @@ def prepare(
 
 
 def unrefined(prepared: Prepared, status: Status, note: str) -> Refined:
-    """Return what the vocabulary alone makes of the transcript, marked with why Claude was not asked."""
+    """Return the transcript corrected by the vocabulary alone, with the reason why Claude was not asked."""
     return replace(_laid_out(prepared, prepared.vocabulary_edits, ()), status=status, note=note)
 
 
@@ -86,9 +86,9 @@ def assemble(
     *,
     batch: bool = False,
 ) -> Refined:
-    """Check the answers against the words, make the edits that fit, and account for everything.
+    """Validate the answers against the words, apply the valid edits, and report on all of them.
 
-    Raises `RefinementFailed` if no window was answered.
+    Raises `RefinementFailed` if no window has a usable answer.
     """
     failures = tuple(sorted(answers.failures, key=lambda failure: failure.first))
     if failures and not answers.answered:
@@ -112,7 +112,7 @@ def assemble(
 
 
 def _laid_out(prepared: Prepared, edits: Sequence[Edit], topics: Sequence[int]) -> Refined:
-    """The words after all edits, in paragraphs; `topics` count the words that Claude was shown."""
+    """Return the words after all edits, in paragraphs; `topics` index the words that Claude saw."""
     transcript = prepared.transcript
     words = tuple(correct_words(transcript.words, edits))
     shown, final = Anchors(transcript.words, prepared.vocabulary_edits), Anchors(transcript.words, edits)

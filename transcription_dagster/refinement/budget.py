@@ -1,4 +1,4 @@
-"""Dollars: what requests cost before they are sent."""
+"""Estimate the cost of requests before they are sent."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from collections.abc import Sequence
 
 from transcription_dagster.refinement.messages import MessageRequest, Price, Usage
 
-#: UTF-8 bytes to a token: less than English has, and right for scripts of three bytes a character.
+#: UTF-8 bytes per token: fewer than in English, and right for scripts with three bytes per character.
 _BYTES_PER_TOKEN = 3
-#: The API caches no prefix shorter than this (the highest of its models' minimums).
+#: Shortest prefix in tokens that the API caches (the highest minimum of its models).
 _CACHEABLE_TOKENS = 4_096
-#: Tokens of an answer: for the form of it and some thinking, and for each byte shown (a tenth of the words edited).
+#: Tokens of an answer: a constant for its form and some thinking, and a share per byte shown (a tenth of the words
+#: edited).
 _ANSWER_TOKENS = 1_000
 _ANSWER_TOKENS_PER_BYTE = 0.2
 
 
 def estimate(requests: Sequence[MessageRequest], price: Price, *, batch: bool = False) -> float:
-    """Return the dollars that requests will cost at most in all likelihood."""
+    """Return a likely upper bound, in dollars, on the cost of requests."""
     return sum(estimates(requests, price, batch=batch))
 
 
 def estimates(requests: Sequence[MessageRequest], price: Price, *, batch: bool = False) -> list[float]:
-    """Return what `estimate` adds up, request by request.
+    """Return the estimate for each request.
 
-    In a batch nothing is taken to come from the cache: what runs there at the same time writes it more than once.
+    In a batch nothing is assumed to come from the cache: concurrent requests write it more than once.
     """
     return [
         price.dollars(_prefix(request, cached=position > 0 and not batch) + _expected(request), batch=batch)

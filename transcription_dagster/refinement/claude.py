@@ -1,4 +1,4 @@
-"""Claude through the Messages API, by the anthropic SDK: its credentials, its base URL and its retries."""
+"""Claude through the Messages API and the anthropic SDK, which handles credentials, base URL and retries."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from transcription_dagster.refinement.messages import MessageReply, MessageReque
 if TYPE_CHECKING:
     import anthropic
 
-#: Tries after the first one. The SDK waits between them, as long as the API asks for or longer and longer.
+#: Retries by the SDK, which waits as long as the API asks, or backs off exponentially.
 RETRIES = 4
-#: Seconds for one try; an answer of the length that is asked for takes a few minutes at most.
+#: Seconds per attempt; an answer of the requested length takes a few minutes at most.
 TIMEOUT_SECONDS = 600.0
 
 
 class Claude:
-    """A connection to Claude; safe to use from several threads."""
+    """A connection to Claude. Safe to use from several threads."""
 
     def __init__(self, sdk: anthropic.Anthropic) -> None:
         self.sdk = sdk
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be repeated in any message."""
+        """Return the strings that must not appear in any message."""
         return tuple(secret for secret in (self.sdk.api_key, self.sdk.auth_token) if secret)
 
     def send(self, request: MessageRequest) -> MessageReply:
-        """Send one request and wait for its reply; the SDK tries again where that may help.
+        """Send one request and wait for its reply; the SDK retries transient errors.
 
-        Raises `RefinementUnavailable`, `SpendLimitReached` or `RefinementFailed`, none of which repeats a secret.
+        Raises `RefinementUnavailable`, `SpendLimitReached` or `RefinementFailed`, without secrets in their messages.
         """
         return own_errors(lambda: reply_of(self.sdk.messages.create(**message_params(request))), self.secrets)
 
 
 def has_credentials() -> bool:
-    """Whether the SDK finds credentials for Claude."""
+    """Return whether the SDK finds credentials for Claude."""
     return connect() is not None
 
 
 def connect(*, retries: int = RETRIES, timeout: float = TIMEOUT_SECONDS) -> Claude | None:
-    """Return a connection with the credentials that the SDK finds (`ANTHROPIC_API_KEY` first); None without any.
+    """Connect with the credentials that the SDK finds (`ANTHROPIC_API_KEY` first); return None if there are none.
 
-    The SDK alone reads them, and `ANTHROPIC_BASE_URL`. Raises `RefinementFailed` if it finds some and cannot load
-    them.
+    Only the SDK reads them and `ANTHROPIC_BASE_URL`. Raises `RefinementFailed` if credentials exist but cannot be
+    loaded.
     """
     import anthropic
 

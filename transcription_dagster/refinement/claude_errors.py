@@ -1,4 +1,4 @@
-"""The SDK's errors as the program's own, with nothing of the request in them."""
+"""Translate the SDK's errors into the program's own, without any content of the request."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How the API's codes for the limits of a tier, a contract and a linked organisation end.
+#: Suffix of the API's error codes for the spend limits of a tier, a contract and a linked organisation.
 _SPEND_LIMIT_CODE = "spend_limit_reached"
 _PAYMENT_REQUIRED = 402
 _RATE_LIMIT = 429
 _CREDENTIALS = frozenset({401, 403})
 _RETRYABLE = frozenset({408, 409, _RATE_LIMIT})
 _SERVER_ERRORS = 500
-#: Characters of the API's own explanation that are worth repeating.
+#: Length to which the API's explanation is shortened, in characters.
 _EXPLANATION = 300
 
 
 def stop_at_spend_limit(request: Any, call_next: Callable[[Any], Any]) -> Any:
-    """Middleware of the SDK that ends its retries where only money helps.
+    """SDK middleware that stops retries when a spend limit is reached.
 
-    The API answers a spend limit with status 429, which the SDK would try again like any rate limit.
+    The API reports a spend limit with status 429, which the SDK would retry like any rate limit.
     """
     response = call_next(request)
     if response.status_code == _PAYMENT_REQUIRED or _names_spend_limit(response):
@@ -36,10 +36,10 @@ def stop_at_spend_limit(request: Any, call_next: Callable[[Any], Any]) -> Any:
 
 
 def own_errors(call: Callable[[], T], secrets: Sequence[str]) -> T:
-    """Return what `call` returns, with the program's errors instead of the SDK's.
+    """Return the result of `call`, raising the program's errors in place of the SDK's.
 
-    They are raised outside of its handling, without cause or context: the SDK's exception holds the request, whose
-    headers hold the key. An explanation from outside is repeated without any of `secrets`.
+    They are raised without cause or context: the SDK's exception holds the request, whose headers hold the key.
+    `secrets` are removed from explanations that come from outside.
     """
     import anthropic
 

@@ -1,4 +1,4 @@
-"""Requests and replies in the shape of the Messages API, for single messages and for batches."""
+"""Convert requests and replies to and from the Messages API, for single messages and batches."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def message_params(request: MessageRequest) -> MessageCreateParamsNonStreaming:
     """Return the body of a request.
 
-    It has no sampling parameters, no prefilled answer and no tools: present models refuse the first two, and some
-    refuse tools that they are forced to call. The last part of the system prompt ends the cached prefix.
+    It has no sampling parameters, no prefilled answer and no tools: current models reject the first two, and some
+    reject forced tool calls. The last part of the system prompt ends the cached prefix.
     """
     *opening, last = request.system
     system: list[TextBlockParam] = [{"type": "text", "text": part} for part in opening]
@@ -35,9 +35,9 @@ def message_params(request: MessageRequest) -> MessageCreateParamsNonStreaming:
 
 
 def reply_of(message: Message) -> MessageReply:
-    """Return the answer in a message: its text blocks, for the first block may be the model's thinking.
+    """Return the text of a message: only its text blocks, because the first block may be the model's thinking.
 
-    Raises `RefinementUnavailable` for what is no message: the SDK checks nothing that comes with status 200.
+    Raises `RefinementUnavailable` for anything but a message: the SDK does not validate responses with status 200.
     """
     if getattr(message, "type", None) != "message" or not message.usage:
         raise RefinementUnavailable("Claude's answer was not a message of its API")

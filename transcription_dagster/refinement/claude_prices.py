@@ -1,7 +1,7 @@
-"""What Claude models cost: the one place to change when a price does.
+"""Prices of Claude models, to be updated here only.
 
-Dollars for a million tokens, from platform.claude.com/docs/en/about-claude/pricing as of October 2026. Haiku 5.5 costs
-more for prompts above 100,000 tokens, which nothing here comes near.
+Dollars per million tokens, from platform.claude.com/docs/en/about-claude/pricing as of October 2026. Haiku 5.5 costs
+more for prompts above 100,000 tokens, far longer than any request here.
 """
 
 from __future__ import annotations
@@ -32,5 +32,5 @@ _SNAPSHOT = re.compile(r"-\d{8}\Z")
 
 
 def price_of(model: str) -> Price | None:
-    """Return the price of a model, or of the model that a dated snapshot is of; None if it is not known."""
+    """Return the price of a model or of its dated snapshot; None if it is unknown."""
     return _PRICES.get(_SNAPSHOT.sub("", model))

@@ -1,4 +1,4 @@
-"""Refinement at once: the windows of one recording asked about in parallel, within a budget."""
+"""Direct refinement: send the windows of one recording in parallel, within a budget."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def refine(
     account: Account | None = None,
     without_client: str = NO_CREDENTIALS,
 ) -> Refined:
-    """Correct a transcript by its vocabulary and then by Claude, whose edits are made only where they fit.
+    """Correct a transcript with its vocabulary and then with Claude, applying only edits that pass validation.
 
-    The vocabulary is `terms`, the same for every recording, and the recording's `own`.
+    The vocabulary consists of the shared `terms` and the recording's `own`.
 
-    Without a `client`, or over budget, the vocabulary alone is applied and the status says so; `without_client` is the
-    note that then tells why. Every reply is entered into the `account` as it arrives, whatever becomes of the others;
-    what the account has kept is not asked again. Without an account the budget holds for this call.
+    Without a `client`, or over budget, only the vocabulary is applied and the status says so; `without_client` is the
+    note with the reason. Every reply is entered into the `account` as it arrives, and kept replies are reused. Without
+    an account the budget applies to this call alone.
 
-    Raises `RefinementUnavailable` if Claude cannot be reached, `SpendLimitReached` if the account may spend no more,
-    and `RefinementFailed` if the request is refused or no window is answered.
+    Raises `RefinementUnavailable` if Claude cannot be reached, `SpendLimitReached` if the account's limit is reached,
+    and `RefinementFailed` if the request is rejected or no window is answered.
     """
     prepared = prepare(transcript, terms, settings, own=own)
     if client is None:
@@ -51,7 +51,7 @@ def refine(
 
 
 class _Conversation:
-    """The requests about one recording."""
+    """The requests for one recording."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class _Conversation:
         self._account = account
 
     def reserve(self, windows: Sequence[Window]) -> str | None:
-        """Set aside what the windows will cost that are not answered yet, or say why they must not be asked about."""
+        """Reserve the cost of the unanswered windows, or return why they must not be sent."""
         requests = self._requests(windows)
         for digest in self._account.kept(requests):
             del requests[digest]
@@ -78,9 +78,9 @@ class _Conversation:
         return self._account.reserve(dict(zip(requests, costs, strict=True)))
 
     def ask(self, windows: Sequence[Window]) -> Answers:
-        """Ask about every window: one first, so that the others find its prefix in the cache, then in parallel.
+        """Send every window: one first, so that the others find the prefix in the cache, then the rest in parallel.
 
-        An error that is not one window's alone ends it; what is not yet sent is not sent.
+        An error that concerns more than one window stops it; windows not yet sent are not sent.
         """
         if not windows:
             return Answers({})
@@ -96,9 +96,9 @@ class _Conversation:
         return {request_digest(request): request for request in requests}
 
     def _ask(self, window: Window) -> Answers:
-        """Ask about a window, and about its halves if the answer cannot be used.
+        """Send a window, and its halves if the answer is unusable.
 
-        Halves heal an answer that was too long, and keep a refusal or a broken answer to the words that cause it.
+        Halves fix an answer that was too long, and confine a refusal or a broken answer to the words that cause it.
         """
         first = self._ask_once(window)
         if not first.failures:
@@ -121,7 +121,7 @@ class _Conversation:
         return Answers({window: answer}, (), usage, len(kept))
 
     def _paid_reply(self, digest: str, request: MessageRequest) -> MessageReply:
-        """Send a request and enter its reply before anything is made of it."""
+        """Send a request, and record its reply before using it."""
         self._account.sending(digest)
         try:
             reply = self._client.send(request)
@@ -134,7 +134,7 @@ class _Conversation:
 
 
 def _read(reply: MessageReply) -> Answer | str:
-    """Return the answer in a reply, or why it cannot be used."""
+    """Return the answer in a reply, or why it is unusable."""
     try:
         return read_reply(reply)
     except UnusableReply as error:

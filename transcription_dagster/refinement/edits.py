@@ -1,4 +1,4 @@
-"""Proposed edits against the words they claim to replace: what fits is kept, and the rest is dropped with a reason."""
+"""Validate proposed edits against the words they claim to replace; invalid ones are dropped with a reason."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from transcription_dagster.transcripts.plain_text import join_words
 
 @dataclass(frozen=True, slots=True)
 class EditLimits:
-    """How far edits may go."""
+    """Limits on edits."""
 
-    #: Share of the words of any block that edits may change, case and punctuation aside, and the size of a block.
+    #: Share of the words in any block that edits may change, ignoring case and punctuation, and the size of a block.
     max_changed_share: float = 0.25
     block_words: int = 200
-    #: So many words may change in a block whatever its size: a short recording may consist of a misheard name.
+    #: Words that may change in a block of any size: a short recording may consist of a misheard name.
     min_changed_words: int = 6
-    #: Words that one edit may replace.
+    #: Maximum words that one edit may replace.
     max_span: int = 20
-    #: How much a correction has to sound like what it corrects, 0 to 1.
+    #: Minimum phonetic similarity of a correction to what it replaces, 0 to 1.
     min_similarity: float = 0.5
-    #: How many words away from its index an edit is looked for.
+    #: Maximum distance in words between an edit's index and its words.
     reach: int = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """An edit that was not made, and why."""
+    """A rejected edit and the reason."""
 
     edit: Edit
     reason: str
@@ -41,7 +41,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """Edits that may be made, in the order of the words and without overlap, and those that may not."""
+    """The valid edits, in order and without overlap, and the rejected ones."""
 
     kept: tuple[Edit, ...]
     dropped: tuple[Dropped, ...]
@@ -55,12 +55,12 @@ def validate_edits(
     *,
     language: str = "en",
 ) -> Validated:
-    """Keep the proposals that fit `words`, moved to where they fit if their index was wrong.
+    """Keep the valid proposals for `words`, correcting wrong indices.
 
-    An edit has to echo the words at its place, or at exactly one place near it; to do what its kind may do; to change
-    no number, and no name that the vocabulary or the rest of the recording does not vouch for; and not to overlap
-    another. Where edits together change more than `limits` allow, all of them that no vocabulary vouches for go.
-    `old` and `new` of a kept edit hold exactly the displayed words, with their punctuation.
+    An edit must echo the words at its index, or at exactly one place nearby; do only what its kind allows; change no
+    number, and no name unless the vocabulary or the rest of the recording supports it; and not overlap another. If the
+    edits of a block change more than `limits` allow, all that the vocabulary does not support are dropped. `old` and
+    `new` of a kept edit hold exactly the displayed words with their punctuation.
     """
     limits = limits or EditLimits()
     knowledge = Knowledge(words, vocabulary)
@@ -80,7 +80,7 @@ def validate_edits(
 
 
 def _placed(words: Sequence[Word], edit: Edit, limits: EditLimits) -> Edit | str:
-    """The edit at the one place its echo fits, with punctuation that the echo left out given back; or why not."""
+    """Return the edit at the one place that its echo matches, with omitted punctuation restored, or why it has none."""
     if edit.kind not in KINDS:
         return f"unknown kind {edit.kind!r}"
     length = edit.last - edit.first + 1
@@ -115,7 +115,7 @@ def _echoes(words: Sequence[Word], first: int, length: int, echo: tuple[str, ...
 
 
 def _complete(words: Sequence[Word], edit: Edit) -> Edit:
-    """Echo the words as they are displayed; punctuation outside the echo was not meant to go."""
+    """Extend the echo to the displayed words; punctuation outside the echo is not to be removed."""
     shown = join_words(words[edit.first : edit.last + 1])
     new = " ".join(edit.new.split())
     opening, _, closing = affixes(shown)
@@ -141,7 +141,7 @@ def _fault(case: Case) -> str | None:
 
 
 def _closes_sentence(words: Sequence[Word], edit: Edit) -> bool:
-    """Tell whether removing the words would run two sentences together."""
+    """Return whether removing the words would run two sentences together."""
     if edit.first == 0:
         return False
     before, last = words[edit.first - 1], words[edit.last]
@@ -163,7 +163,7 @@ def _without_overlaps(edits: Sequence[Edit], dropped: list[Dropped]) -> list[Edi
 def _within_bounds(
     words: Sequence[Word], edits: Sequence[Edit], limits: EditLimits, dropped: list[Dropped]
 ) -> list[Edit]:
-    """Drop every unvouched change of words in a block where they are too many: such an answer is a rewriting."""
+    """Drop all unsupported word changes in a block with too many of them: such an answer rewrites the text."""
     changed: Counter[int] = Counter()
     for edit in edits:
         if _counts(edit):

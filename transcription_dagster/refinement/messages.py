@@ -1,4 +1,4 @@
-"""What is asked of a language model and what it answers, without the library that carries it."""
+"""Requests to and replies from a language model, independent of the client library."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
 @dataclass(frozen=True, slots=True)
 class MessageRequest:
-    """One question with a structured answer."""
+    """A request for a structured answer."""
 
     model: str
-    #: The parts of the system prompt; together they are a prefix worth caching, the same bytes in every request.
+    #: The parts of the system prompt, identical in every request and therefore cached.
     system: tuple[str, ...]
     user: str
     #: JSON schema of the answer.
     schema: Mapping[str, Any]
-    #: Tokens of the answer, thinking included.
+    #: Maximum tokens of the answer, including thinking.
     max_tokens: int
-    #: None: the model's own.
+    #: None for the model's default.
     effort: Effort | None = None
-    #: How long the prefix stays cached.
+    #: Cache lifetime of the prefix.
     cache: Literal["5m", "1h"] = "5m"
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as they are billed."""
+    """Billed tokens."""
 
     input: int = 0
     output: int = 0
@@ -49,39 +49,39 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class MessageReply:
-    """What came back: the text of the answer and why it ended."""
+    """A reply: its text and stop reason."""
 
     text: str
-    #: As the Messages API names it: end_turn, max_tokens, refusal, ...
+    #: As in the Messages API: end_turn, max_tokens, refusal, ...
     stop_reason: str
     usage: Usage
-    #: The model that answered, by its full name.
+    #: Full name of the model that answered.
     model: str
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Dollars for a million tokens."""
+    """Dollars per million tokens."""
 
     input: float
     output: float
     cache_read: float
 
-    #: Prices of writing to the cache, as multiples of the input's, and of a batch, as a multiple of everything
+    #: Price of cache writes as a multiple of the input price, and of batches as a multiple of everything
     #: (platform.claude.com, prompt caching and batch processing).
     _WRITE_5M = 1.25
     _WRITE_1H = 2.0
     _BATCH = 0.5
 
     def dollars(self, usage: Usage, *, batch: bool = False) -> float:
-        """What the tokens cost."""
+        """Return the cost of the tokens in dollars."""
         written = self._WRITE_5M * usage.cache_write_5m + self._WRITE_1H * usage.cache_write_1h
         total = self.input * (usage.input + written) + self.output * usage.output + self.cache_read * usage.cache_read
         return total / 1_000_000 * (self._BATCH if batch else 1.0)
 
 
 class MessageSender(Protocol):
-    """Whatever carries a request to a model and brings its reply back."""
+    """Sends requests to a model."""
 
     def send(self, request: MessageRequest) -> MessageReply:
         """Send one request and wait for its reply.
@@ -93,21 +93,21 @@ class MessageSender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of one request of a batch: a reply, or the reason why there is none."""
+    """The outcome of one request of a batch: a reply, or the reason why there is none."""
 
     custom_id: str
     reply: MessageReply | None
     problem: str = ""
-    #: Whether the same request may succeed in another batch.
+    #: True if the same request may succeed in another batch.
     retryable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BatchProgress:
-    """How far a batch is."""
+    """The progress of a batch."""
 
     ended: bool
-    #: Requests that are not finished, and those that ended in each way; all but the first are 0 until the batch ends.
+    #: Unfinished requests, and ended ones by outcome; all but the first are 0 until the batch ends.
     processing: int
     succeeded: int
     errored: int
@@ -116,18 +116,18 @@ class BatchProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class HandedIn:
-    """A batch that was handed in, as the API lists it."""
+class SubmittedBatch:
+    """A submitted batch, as the API lists it."""
 
     id: str
     requests: int
-    #: Whether it has ended, so that its results can be read.
+    #: True once its results can be read.
     ended: bool
 
 
 class BatchSender(Protocol):
-    """Whatever takes many requests at once and has their replies within a day."""
+    """Sends many requests at once, for replies within a day."""
 
     def submit(self, requests: Mapping[str, MessageRequest]) -> str:
-        """Hand in requests by custom id; returns the batch's id. Raises as `MessageSender.send` does."""
+        """Submit requests by custom id; return the batch's id. Raises as `MessageSender.send` does."""
         ...

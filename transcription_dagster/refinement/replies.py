@@ -1,4 +1,4 @@
-"""Claude's replies as proposals: read strictly, and refused as a whole if they are not what was asked for."""
+"""Parse Claude's replies strictly: a reply that does not match the schema is rejected as a whole."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded"})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Claude proposes for one window; nothing of it has been checked against the words."""
+    """Claude's proposals for one window, not yet validated against the words."""
 
     edits: tuple[Edit, ...]
-    #: Indices of words with which a new topic begins.
+    #: Indices of words that start a new topic.
     topics: tuple[int, ...]
 
 
 def read_reply(reply: MessageReply) -> Answer:
-    """Return the proposals in a reply; raises `UnusableReply`, which says what is wrong with it."""
+    """Return the proposals in a reply. Raises `UnusableReply` with the reason."""
     if reply.stop_reason == "refusal":
         raise UnusableReply("Claude refused to answer")
     if reply.stop_reason in _CUT_OFF:
@@ -56,4 +56,4 @@ def _integer(value: object) -> int:
 
 
 def _malformed(what: str) -> NoReturn:
-    raise UnusableReply(f"the answer has not the form that was asked for: {what}")
+    raise UnusableReply(f"the answer does not match the requested schema: {what}")

@@ -1,4 +1,4 @@
-"""What refinement is asked to keep to, and what comes out of it."""
+"""The settings and results of refinement."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from transcription_dagster.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RefinementSettings:
-    """How recordings are refined."""
+    """Settings of the refinement of recordings."""
 
     model: str
-    #: None: the model's own.
+    #: None for the model's default.
     effort: Effort | None = "medium"
     max_dollars_per_recording: float = 5.0
     max_dollars_per_day: float = 50.0
     parallel_windows: int = 4
-    #: Words sent in one request, and words that two neighbouring requests share.
+    #: Words per request, and words shared by adjacent requests.
     window_words: int = 1200
     overlap_words: int = 80
-    #: Thinking counts too. The SDK refuses more than about 21,000 without streaming.
+    #: Includes thinking. The SDK refuses more than about 21,000 without streaming.
     max_tokens: int = 16_000
     limits: EditLimits = field(default_factory=EditLimits)
 
     @property
     def spending(self) -> Limits:
-        """What may be spent."""
+        """Return the budgets."""
         return Limits(self.max_dollars_per_recording, self.max_dollars_per_day)
 
     @classmethod
     def of(cls, settings: Settings) -> RefinementSettings:
-        """Take what the program's settings say about refinement."""
+        """Extract the refinement settings from the program's settings."""
         return cls(
             model=settings.claude_model,
             effort=None if settings.claude_effort == "default" else settings.claude_effort,
@@ -47,19 +47,19 @@ class RefinementSettings:
 
 
 class Status(StrEnum):
-    """How far a refinement went."""
+    """The extent of a refinement."""
 
-    #: Claude has read the transcript; windows that failed are listed.
+    #: Claude has read the transcript; failed windows are listed.
     REFINED = "refined"
-    #: Nobody was asked: only the vocabulary's unmistakable variants are corrected.
+    #: Claude was not asked: only the vocabulary's unambiguous variants are corrected.
     VOCABULARY_ONLY = "vocabulary-only"
-    #: Asking would cost more than allowed: the same, and marked.
+    #: The same, because asking would exceed the budget.
     OVER_BUDGET = "over-budget"
 
 
 @dataclass(frozen=True, slots=True)
 class WindowFailure:
-    """The words `first` up to `stop` that Claude gave no usable answer about, and why."""
+    """The words [`first`, `stop`) without a usable answer, and the reason."""
 
     first: int
     stop: int
@@ -68,33 +68,33 @@ class WindowFailure:
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """A refined transcript, and everything that was done to it."""
+    """A refined transcript and its edits."""
 
     recording: str
-    #: Paragraphs with an empty line between them, and a newline at the end.
+    #: Paragraphs separated by empty lines, with a final newline.
     text: str
-    #: The transcript's words after all `edits`, in their old times.
+    #: The transcript's words after all `edits`, with unchanged times.
     words: tuple[Word, ...]
     #: Anchored in the transcript's words, in order, without overlap.
     edits: tuple[Edit, ...]
-    #: Anchored in the words that Claude was shown: those after the vocabulary's corrections.
+    #: Anchored in the words that Claude saw, after the vocabulary's corrections.
     dropped: tuple[Dropped, ...]
     #: Index in `words` of each paragraph's first word.
     paragraphs: tuple[int, ...]
     status: Status
-    #: What a reader of the status should know beside it; empty if nothing.
+    #: Explains the status; empty if there is nothing to explain.
     note: str = ""
-    #: The model that answered; empty when nobody was asked.
+    #: The model that answered; empty if Claude was not asked.
     model: str = ""
     usage: Usage = field(default_factory=Usage)
-    #: None when no price is known for the model.
+    #: None if the model's price is unknown.
     dollars: float | None = 0.0
     windows: int = 0
-    #: Replies that had been paid for earlier; neither `usage` nor `dollars` counts them.
+    #: Number of replies paid for earlier, not counted in `usage` and `dollars`.
     kept: int = 0
     failures: tuple[WindowFailure, ...] = ()
 
     @property
     def unrefined_words(self) -> int:
-        """How many words Claude gave no usable answer about."""
+        """Return the number of words without a usable answer."""
         return sum(failure.stop - failure.first for failure in self.failures)

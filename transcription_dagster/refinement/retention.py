@@ -1,4 +1,4 @@
-"""How long what Claude answered is kept."""
+"""Retention of Claude's answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, exists, func
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import ClaudeAnswerRow, ClaudeBatchRow, RefinementRequestRow
 
-#: Days after an answer came for which the same question costs nothing; after that only what was paid stays on record.
+#: Days for which an answer is kept and the same request costs nothing; afterwards only its cost stays on record.
 ANSWER_DAYS: Final = 30
 
 _answer = ClaudeAnswerRow.__table__.c
@@ -19,9 +19,9 @@ _batch = ClaudeBatchRow.__table__.c
 
 
 def remove_old_answers(engine: Engine, days: float = ANSWER_DAYS) -> None:
-    """Remove answers, answered requests and collected batches that are older than `days`.
+    """Remove answers, answered requests and collected batches older than `days`.
 
-    What waits or is under way stays, and so does a batch that a request still refers to.
+    Waiting and submitted requests stay, and so does any batch that a request still refers to.
     """
     oldest = func.now() - timedelta(days=days)
     with transaction(engine) as connection:

@@ -1,4 +1,4 @@
-"""What was spent on Claude, so that a day's budget holds for all processes together."""
+"""Money spent on Claude today, across all processes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from transcription_dagster.database.tables import SpendingRow
 
 
 def spent_today(engine: Engine) -> float:
-    """Dollars that were entered since midnight UTC."""
+    """Return the dollars spent since midnight UTC."""
     with transaction(engine) as connection:
         return spent_since_midnight(connection)
 
 
 def spent_since_midnight(connection: Connection) -> float:
-    """The same, within a transaction."""
+    """Like `spent_today`, inside a transaction."""
     midnight = text("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
     statement = select(func.coalesce(func.sum(SpendingRow.dollars), 0.0)).where(SpendingRow.spent_at >= midnight)
     return float(connection.execute(statement).scalar_one() or 0.0)

@@ -1,4 +1,4 @@
-"""Long transcripts in overlapping windows, and their edits joined so that no seam shows."""
+"""Cut long transcripts into overlapping windows, and join their edits without visible seams."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from transcription_dagster.language.boundaries import ends_sentence
 from transcription_dagster.model import Edit, Word
 
-#: Share of a window, at its end, in which the end of a sentence is looked for.
+#: Final share of a window in which to look for the end of a sentence.
 _SLACK = 0.1
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Window:
-    """The words `first` up to, not including, `stop`."""
+    """The words [`first`, `stop`)."""
 
     first: int
     stop: int
@@ -25,9 +25,9 @@ class Window:
 
 
 def make_windows(words: Sequence[Word], size: int, overlap: int) -> list[Window]:
-    """Cut `words` into windows of nearly equal length, at most `size` words, that overlap by `overlap` words.
+    """Cut `words` into windows of nearly equal length, at most `size` words, overlapping by `overlap` words.
 
-    A window ends with a sentence where one ends near its limit. `overlap` has to be less than half of `size`.
+    A window ends at a sentence end near its limit, if there is one. `overlap` must be less than half of `size`.
     """
     if not 0 <= overlap < size / 2:
         raise ValueError(f"an overlap of {overlap} does not fit windows of {size} words")
@@ -43,16 +43,16 @@ def make_windows(words: Sequence[Word], size: int, overlap: int) -> list[Window]
 
 
 def split_window(words: Sequence[Word], window: Window) -> list[Window]:
-    """Return the window's two halves, parted at a sentence if one ends near its middle."""
+    """Split a window into halves, at a sentence end near its middle if there is one."""
     middle = _stop(words[: window.stop], window.first, max(len(window) * 11 // 20, 1))
     return [half for half in (Window(window.first, middle), Window(middle, window.stop)) if len(half)]
 
 
 def join_edits(proposals: Mapping[Window, Sequence[Edit]]) -> list[Edit]:
-    """Return every window's edits, each place taken from the window in which it is most central.
+    """Join the windows' edits, taking each place from the window in which it is most central.
 
-    A window knows least about the words at its edges. Windows that gave no answer do not count, and an edit that its
-    window places outside itself stays: where it belongs, only its words can tell.
+    A window knows least about the words at its edges. Unanswered windows are ignored. An edit placed outside its own
+    window stays: only its words can tell where it belongs.
     """
     windows = sorted(proposals)
     return [
@@ -61,7 +61,7 @@ def join_edits(proposals: Mapping[Window, Sequence[Edit]]) -> list[Edit]:
 
 
 def join_places(places: Mapping[Window, Sequence[int]]) -> list[int]:
-    """Return the indices that every window names of its own words, each from the window where it is most central."""
+    """Join the windows' word indices, taking each from the window in which it is most central."""
     windows = sorted(places)
     return [
         place
@@ -81,7 +81,7 @@ def _stop(words: Sequence[Word], first: int, size: int) -> int:
 
 
 def _owns(window: Window, place: float, windows: Sequence[Window]) -> bool:
-    """Tell whether no other window has `place` farther from its edges; the earlier one has it where two are equal."""
+    """Return whether `place` is farthest from the edges in this window; the earlier window wins a tie."""
     if not window.first <= place < window.stop:
         return True
     around = (other for other in windows if other.first <= place < other.stop)

@@ -12,7 +12,7 @@ from dagster._core.instance import DagsterInstance
 from sqlalchemy import Engine
 
 from transcription_dagster.cli.batch.input import Batch, left_to_do, register_recordings
-from transcription_dagster.cli.import_transcript import take_in
+from transcription_dagster.cli.import_transcript import store_imported
 from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.cli.workers import _log
 from transcription_dagster.database.recordings import find
@@ -145,7 +145,9 @@ def test_no_trace_of_a_password_is_left_by_a_refusal(
 ) -> None:
     with open_instance(load_settings()) as instance:
         source = f"https://user:{PASSWORD}@media.example.org/a.wav?sig={SIGNATURE}"
-        take_in(engine, ObjectStore(load_settings().store_url), Transcript(RECORDING, WORDS, duration=1.0), source)
+        store_imported(
+            engine, ObjectStore(load_settings().store_url), Transcript(RECORDING, WORDS, duration=1.0), source
+        )
         assert not run(instance, "audio").success
     assert shown(database_url, tmp_path) == []
 
@@ -171,7 +173,7 @@ def test_a_presigned_object_is_fetched_and_described_without_its_signature(
     store = ObjectStore(load_settings().store_url)
     transcript = Transcript(RECORDING, WORDS, duration=1.0)
     with open_instance(load_settings()) as instance:
-        take_in(engine, store, transcript, None)
+        store_imported(engine, store, transcript, None)
         register(engine, url, tmp_path)
         result = run(instance, "audio", "refined_txt", "insights")
     assert result.success is (key == "a.wav")
@@ -207,7 +209,7 @@ def test_the_causes_of_an_error_lose_their_secrets_too(
         fails()
 
     with open_instance(load_settings()) as instance:
-        take_in(engine, ObjectStore(load_settings().store_url), Transcript(RECORDING, WORDS, duration=1.0), url)
+        store_imported(engine, ObjectStore(load_settings().store_url), Transcript(RECORDING, WORDS, duration=1.0), url)
         assert not failing.execute_in_process(instance=instance, raise_on_error=False).success
         logging.getLogger("anything").error("of %s: %s", RECORDING, url, exc_info=ValueError(url))
     assert "ValueError" in log.read_text()

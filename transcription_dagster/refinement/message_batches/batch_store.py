@@ -1,4 +1,4 @@
-"""The Message Batches that are under way: announced, handed in, collected. Each step is one transaction."""
+"""The Message Batches in progress: intended, submitted, collected. Each step is one transaction."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ _batch = ClaudeBatchRow.__table__.c
 _request = RefinementRequestRow.__table__.c
 _reserved = ClaudeReservationRow.__table__.c
 
-#: Key of the advisory lock that whoever hands in holds; any number that no other program picks.
+#: Arbitrary key of the advisory lock that serialises submissions.
 _EXCHANGE_LOCK = 0x7261_6E73_6261_7463
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
-    """A batch of which it is not known whether the API has it."""
+class UnconfirmedBatch:
+    """A batch that the API may or may not have received."""
 
     id: str
     state: dict[str, Any]
     announced_at: datetime
-    #: How long ago that was.
+    #: Age in seconds.
     age: timedelta
 
 
 def exchange_lock(engine: Engine) -> AbstractContextManager[bool]:
-    """Give whether this process is the only one, for the length of the block, that talks to the API about batches."""
+    """Try to be the only process that exchanges batches with the API during the block; yields whether it is."""
     return session_lock(engine, _EXCHANGE_LOCK)
 
 
-def announce(
+def record_intent(
     engine: Engine, batch: str, state: Mapping[str, Any], asked: Mapping[str, Mapping[str, str]], holder: int
 ) -> None:
-    """Note that a batch is about to be handed in, under an id of our own.
+    """Record the intent to submit a batch, under an id of our own.
 
-    `asked` gives the digest of each window's request, by recording. The batch's dollars are committed from now on, and
-    what `holder` had reserved for its recordings is released.
+    `asked` holds the digest of each window's request, by recording. The batch's dollars count as committed from now on,
+    and the reservations of `holder` for its recordings are released.
 
-    Raises `DatabaseUnavailable` if one of the recordings no longer waits: another process hands in too, because this
-    one has lost its lock, or the recording was forgotten. Nothing is noted then.
+    Raises `DatabaseUnavailable`, without recording anything, if one of the recordings no longer waits: this process
+    lost its lock and another one submits too, or the recording was forgotten.
     """
     waiting = update(RefinementRequestRow).where(
         _request.recording == bindparam("key"), _request.batch.is_(None), _request.answered_at.is_(None)
@@ -68,55 +68,55 @@ def announce(
         connection.execute(reserved)
 
 
-def announced(engine: Engine) -> list[Announced]:
-    """Return the batches that were announced and not heard of again, oldest first."""
+def unconfirmed(engine: Engine) -> list[UnconfirmedBatch]:
+    """Return the batches with a recorded intent but no outcome, oldest first."""
     statement = select(_batch.id, _batch.state, _batch.submitted_at, func.now() - _batch.submitted_at)
     with transaction(engine) as connection:
         rows = connection.execute(statement.where(_batch.handing_in).order_by(_batch.submitted_at))
-        return [Announced(*row) for row in rows]
+        return [UnconfirmedBatch(*row) for row in rows]
 
 
-def handed_in(engine: Engine, announced_id: str, batch: str, state: Mapping[str, Any]) -> None:
-    """Note that the API has the batch that was announced, under the id `batch`."""
-    statement = update(ClaudeBatchRow).where(_batch.handing_in, _batch.id == announced_id)
+def record_submission(engine: Engine, intent_id: str, batch: str, state: Mapping[str, Any]) -> None:
+    """Record that the API accepted the intended batch under the id `batch`."""
+    statement = update(ClaudeBatchRow).where(_batch.handing_in, _batch.id == intent_id)
     with transaction(engine) as connection:
         connection.execute(statement.values(id=batch, state=dict(state), handing_in=False))
 
 
-def take_back(engine: Engine, announced_id: str) -> None:
-    """Note that the API does not have the batch that was announced: its recordings wait again."""
+def discard_intent(engine: Engine, intent_id: str) -> None:
+    """Record that the API does not have the intended batch: its recordings wait again."""
     with transaction(engine) as connection:
-        connection.execute(update(RefinementRequestRow).where(_request.batch == announced_id).values(batch=None))
-        connection.execute(delete(ClaudeBatchRow).where(_batch.handing_in, _batch.id == announced_id))
+        connection.execute(update(RefinementRequestRow).where(_request.batch == intent_id).values(batch=None))
+        connection.execute(delete(ClaudeBatchRow).where(_batch.handing_in, _batch.id == intent_id))
 
 
 def pending(engine: Engine) -> list[dict[str, Any]]:
-    """Return the states of the batches that the API has and that are not collected, oldest first."""
+    """Return the states of submitted, uncollected batches, oldest first."""
     statement = select(_batch.state).where(~_batch.handing_in, _batch.collected_at.is_(None))
     with transaction(engine) as connection:
         return list(connection.execute(statement.order_by(_batch.submitted_at, _batch.id)).scalars())
 
 
 def find(engine: Engine, batch: str) -> dict[str, Any] | None:
-    """Return the state of a batch, or None if there is none by that id."""
+    """Return the state of a batch, or None if the id is unknown."""
     with transaction(engine) as connection:
         return connection.execute(select(_batch.state).where(_batch.id == batch)).scalar_one_or_none()
 
 
 def known(engine: Engine, batches: Collection[str]) -> set[str]:
-    """Return those of the ids that are ours already."""
+    """Return the ids that belong to known batches."""
     with transaction(engine) as connection:
         return set(connection.execute(select(_batch.id).where(_batch.id.in_(batches))).scalars())
 
 
 def committed_dollars(engine: Engine) -> float:
-    """Return what the batches that are not collected are expected to cost at most."""
+    """Return the maximum expected cost, in dollars, of uncollected batches."""
     with transaction(engine) as connection:
         return committed(connection)
 
 
 def committed(connection: Connection) -> float:
-    """The same, within a transaction."""
+    """Like `committed_dollars`, inside a transaction."""
     dollars = func.coalesce(func.sum(_batch.state["dollars"].astext.cast(SpendingRow.dollars.type)), 0.0)
     return float(connection.execute(select(dollars).where(_batch.collected_at.is_(None))).scalar_one() or 0.0)
 
@@ -129,9 +129,9 @@ def collect(
     again: Collection[str],
     paid: Iterable[PaidReply],
 ) -> None:
-    """Keep a batch's answers by recording and what they cost; the recordings in `again` wait for the next batch.
+    """Store a batch's answers by recording and their cost; the recordings in `again` wait for the next batch.
 
-    Does nothing if the batch was collected before.
+    Does nothing if the batch is already collected.
     """
     answer = update(RefinementRequestRow).where(_request.recording == bindparam("key"), _request.batch == batch)
     answer = answer.values(answers=bindparam("results"), answered_at=func.now(), run_requested=False)

@@ -1,4 +1,4 @@
-"""Message Batches: many requests at half the price, answered within a day and kept for a month."""
+"""The Message Batches API: many requests at half the price, answered within a day and kept for a month."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from transcription_dagster.errors import RefinementFailed, RefinementUnavailable
 from transcription_dagster.refinement.claude import Claude
 from transcription_dagster.refinement.claude_errors import own_errors
 from transcription_dagster.refinement.claude_messages import message_params, reply_of
-from transcription_dagster.refinement.messages import BatchProgress, BatchResult, HandedIn, MessageRequest
+from transcription_dagster.refinement.messages import BatchProgress, BatchResult, MessageRequest, SubmittedBatch
 
 if TYPE_CHECKING:
     from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
 
-#: Errors of single requests that say nothing about the request itself.
+#: Errors of single requests that are not the request's fault.
 _RETRYABLE = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
 
 
 class ClaudeBatches:
-    """The batches of one connection. Every method raises as `Claude.send` does."""
+    """Sends Message Batches. Every method raises as `Claude.send` does."""
 
     def __init__(self, claude: Claude) -> None:
         self._claude = claude
         self._batches = claude.sdk.messages.batches
 
     def submit(self, requests: Mapping[str, MessageRequest]) -> str:
-        """Hand in requests by custom id (1 to 64 letters, digits, `_` and `-`); returns the batch's id."""
+        """Submit requests by custom id (1 to 64 letters, digits, `_` and `-`); return the batch's id."""
         listed = [{"custom_id": name, "params": message_params(request)} for name, request in requests.items()]
         return own_errors(lambda: self._batches.create(requests=listed).id, self._claude.secrets)  # type: ignore[arg-type]
 
     def poll(self, batch_id: str) -> BatchProgress:
-        """Return how far a batch is; raises `RefinementFailed` if there is none by that id."""
+        """Return a batch's progress. Raises `RefinementFailed` if the id is unknown."""
         batch = self._retrieve(batch_id)
         counts = batch.request_counts
         return BatchProgress(
@@ -45,9 +45,9 @@ class ClaudeBatches:
         )
 
     def results(self, batch_id: str) -> Iterator[BatchResult]:
-        """Yield the results of a batch that has ended, in no order.
+        """Yield the results of an ended batch, in arbitrary order.
 
-        Raises `RefinementUnavailable` before it has ended, and `RefinementFailed` a month later, when they are gone.
+        Raises `RefinementUnavailable` before it ends, and `RefinementFailed` after a month, when the results are gone.
         """
         batch = self._retrieve(batch_id)
         if batch.processing_status != "ended":
@@ -58,15 +58,15 @@ class ClaudeBatches:
         while (line := own_errors(lambda: next(lines, None), self._claude.secrets)) is not None:
             yield _result(line)
 
-    def recent(self, since: datetime) -> Iterator[HandedIn]:
-        """Yield what was handed in since a moment by whoever uses the account's workspace, newest first."""
+    def recent(self, since: datetime) -> Iterator[SubmittedBatch]:
+        """Yield all batches submitted since a moment in the account's workspace, newest first."""
         batches = own_errors(lambda: iter(self._batches.list(limit=100)), self._claude.secrets)
         while (batch := own_errors(lambda: next(batches, None), self._claude.secrets)) is not None:
             if batch.created_at < since:
                 return
             counts = batch.request_counts
             requests = counts.processing + counts.succeeded + counts.errored + counts.canceled + counts.expired
-            yield HandedIn(batch.id, requests, batch.processing_status == "ended")
+            yield SubmittedBatch(batch.id, requests, batch.processing_status == "ended")
 
     def _retrieve(self, batch_id: str) -> MessageBatch:
         return own_errors(lambda: self._batches.retrieve(batch_id), self._claude.secrets)

@@ -1,4 +1,4 @@
-"""The recordings that are refined in Message Batches: waiting to be handed in, under way, answered."""
+"""Requests to refine recordings in Message Batches: waiting, submitted, answered."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _is_waiting = _row.batch.is_(None) & _row.answered_at.is_(None)
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What waits to be handed in."""
+    """The requests that wait for submission."""
 
     recordings: int
-    #: Seconds since the first of them was asked for.
+    #: Age of the oldest request in seconds.
     oldest_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came of a request."""
+    """The outcome of a request."""
 
-    #: The batch that answered, and what came from it; None where nobody was asked.
+    #: The batch that answered, and its results; None if Claude was not asked.
     batch: str | None
     answers: list[Any] | None
-    #: Where nobody was asked: the refinement's status, and why.
+    #: If Claude was not asked: the refinement's status and the reason.
     status: str | None
     note: str | None
     #: Digest of each window's request, by `first_stop`.
@@ -42,9 +42,9 @@ class Answered:
 
 
 def ask(engine: Engine, recording: str, fingerprint: str) -> bool:
-    """Put a recording among those that wait; False if the same question is under way or answered already.
+    """Queue a recording; return False if the same request is already submitted or answered.
 
-    One that is answered counts as answered now, so that the run that uses the answers is asked for again.
+    An answered one is marked as answered now, so that the run that uses the answers is requested again.
     """
     values = {"recording": recording_id(recording), "fingerprint": fingerprint}
     afresh = {
@@ -66,7 +66,7 @@ def ask(engine: Engine, recording: str, fingerprint: str) -> bool:
 
 
 def refuse(engine: Engine, recording: str, fingerprint: str, *, status: str, note: str) -> None:
-    """Note that nobody is asked about a recording, and why."""
+    """Record that Claude will not be asked about a recording, with the reason."""
     values = {"fingerprint": fingerprint, "status": status, "note": note.replace("\0", "")}
     settled = {**values, "batch": None, "answers": None, "answered_at": func.now(), "run_requested": False}
     statement = insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
@@ -75,7 +75,7 @@ def refuse(engine: Engine, recording: str, fingerprint: str, *, status: str, not
 
 
 def answer_from_kept(engine: Engine, recording: str, fingerprint: str, asked: Mapping[str, str]) -> None:
-    """Note that every window of a recording was answered earlier, so that no batch is needed."""
+    """Record that every window of a recording was answered earlier, so that no batch is needed."""
     values = {"fingerprint": fingerprint, "asked": dict(asked), "answers": [], "answered_at": func.now()}
     settled = {**values, "batch": None, "status": None, "note": None, "run_requested": False}
     statement = insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
@@ -84,13 +84,13 @@ def answer_from_kept(engine: Engine, recording: str, fingerprint: str, asked: Ma
 
 
 def withdraw(engine: Engine, recording: str) -> None:
-    """Forget what was asked about a recording, so that the same can be asked again."""
+    """Delete a recording's request, so that the same one can be made again."""
     with transaction(engine) as connection:
         connection.execute(delete(RefinementRequestRow).where(_row.recording == recording_id(recording)))
 
 
 def queue(engine: Engine) -> Queue:
-    """Return how much waits, and for how long."""
+    """Return the size and age of the queue."""
     age = func.extract("epoch", func.now() - func.min(_row.requested_at))
     with transaction(engine) as connection:
         count, oldest = connection.execute(select(func.count(), age).where(_is_waiting)).one()
@@ -98,21 +98,21 @@ def queue(engine: Engine) -> Queue:
 
 
 def waiting(engine: Engine) -> list[tuple[str, str]]:
-    """Return the recordings that wait, with their fingerprints, in the order in which they were asked for."""
+    """Return the waiting recordings and their fingerprints, in order of request."""
     statement = select(_row.recording, _row.fingerprint).where(_is_waiting).order_by(_row.requested_at, _row.recording)
     with transaction(engine) as connection:
         return [(recording, fingerprint) for recording, fingerprint in connection.execute(statement)]
 
 
 def is_under_way(engine: Engine, recording: str) -> bool:
-    """Whether a recording waits to be handed in, or for its answer."""
+    """Return whether a recording waits for submission or for its answer."""
     statement = select(_row.recording).where(_row.recording == recording_id(recording), _row.answered_at.is_(None))
     with transaction(engine) as connection:
         return connection.execute(statement).first() is not None
 
 
 def answered(engine: Engine, recording: str) -> Answered | None:
-    """Return what came of a recording's request, or None if there is none or it is not answered."""
+    """Return the outcome of a recording's request, or None if there is no answered request."""
     columns = (_row.batch, _row.answers, _row.status, _row.note, _row.asked)
     statement = select(*columns).where(_row.recording == recording_id(recording), _row.answered_at.is_not(None))
     with transaction(engine) as connection:
@@ -121,7 +121,7 @@ def answered(engine: Engine, recording: str) -> Answered | None:
 
 
 def to_use(engine: Engine, limit: int) -> dict[str, datetime]:
-    """Return recordings whose answers no run was asked for to use, and since when they are there; oldest first."""
+    """Return answered recordings for which no run was requested yet, with the time of the answer, oldest first."""
     statement = select(_row.recording, _row.answered_at).where(_row.answered_at.is_not(None), ~_row.run_requested)
     with transaction(engine) as connection:
         rows = connection.execute(statement.order_by(_row.answered_at, _row.recording).limit(limit))
@@ -129,7 +129,7 @@ def to_use(engine: Engine, limit: int) -> dict[str, datetime]:
 
 
 def record_runs(engine: Engine, asked: Mapping[str, datetime]) -> None:
-    """Note that runs were asked for; one that was answered anew in between is left out."""
+    """Record that runs were requested, except for recordings answered again in between."""
     these = tuple_(_row.recording, _row.answered_at).in_([(recording, when) for recording, when in asked.items()])
     with transaction(engine) as connection:
         connection.execute(update(RefinementRequestRow).where(these).values(run_requested=True))
@@ -137,9 +137,9 @@ def record_runs(engine: Engine, asked: Mapping[str, datetime]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """A recording in a batch."""
+    """A recording in a submitted batch."""
 
-    #: How often it came back unanswered before.
+    #: Number of earlier batches that did not answer it.
     attempts: int
     #: Digest of each window's request, by `first_stop`.
     asked: dict[str, str]

@@ -1,7 +1,7 @@
-"""Refinement by Message Batches: plan recordings, hand them in, and later make the same of the results.
+"""Refinement in Message Batches: plan the requests, submit them, and later assemble the results.
 
-What has to survive between handing in and collecting is a `PendingBatch`, which is written as JSON. A request's custom
-id names its recording and its words, so the results say themselves what they belong to.
+A `PendingBatch`, stored as JSON, is all that has to survive between submitting and collecting. A request's custom id
+names its recording and words, so results identify themselves.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from transcription_dagster.refinement.replies import Answer, read_reply
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
 from transcription_dagster.refinement.text_windows import Window
 
-#: The API takes 100,000 requests and 256 MB in a batch; this stays well below both.
+#: Well below the API's limits of 100,000 requests and 256 MB per batch.
 MAX_REQUESTS = 10_000
 MAX_BYTES = 100_000_000
 _CUSTOM_ID = re.compile(r"(?P<recording>[0-9a-f-]{36})_(?P<window>(?P<first>\d+)_(?P<stop>\d+))(?:_[0-9a-f]{8})?\Z")
@@ -41,48 +41,48 @@ _CUSTOM_ID = re.compile(r"(?P<recording>[0-9a-f-]{36})_(?P<window>(?P<first>\d+)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The requests about one recording, by the beginning of their custom id."""
+    """The requests for one recording, by the first part of their custom ids."""
 
     recording: str
     requests: Mapping[str, MessageRequest]
-    #: Digest of each window's request, by `first_stop`; also of those that are answered and not asked again.
+    #: Digest of each window's request, by `first_stop`, including windows that are already answered.
     asked: Mapping[str, str]
-    #: Of the words that are shown, to know them again.
+    #: Digest of the words that Claude sees.
     digest: str
-    #: None when no price is known for the model.
+    #: None if the model's price is unknown.
     dollars: float | None
-    #: What each request adds to `dollars`, by its digest.
+    #: Each request's share of `dollars`, by digest.
     costs: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class PendingBatch:
-    """A batch that was handed in, and what is needed to collect it."""
+    """A submitted batch, with what is needed to collect it."""
 
     id: str
     model: str
-    #: Every recording in it, with the digest of its words and the number of its windows.
+    #: Its recordings, each with the digest of its words and its number of windows.
     recordings: Mapping[str, tuple[str, int]]
-    #: What it is expected to cost at most; None when no price is known.
+    #: Maximum expected cost; None if the price is unknown.
     dollars: float | None
-    #: How many requests it holds.
+    #: Number of requests.
     requests: int
-    #: How every custom id in it ends, and in no other batch.
+    #: Suffix of all its custom ids, and of no others.
     mark: str
 
     def holds(self, custom_id: str) -> bool:
-        """Whether a request is one of this batch's."""
+        """Return whether a request belongs to this batch."""
         return custom_id.endswith(f"_{self.mark}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the batch as JSON has it."""
+        """Return the batch as JSON values."""
         return json.loads(json.dumps(asdict(self)))
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> PendingBatch:
-        """Read what `to_json` returned."""
+        """Parse what `to_json` returns."""
         recordings = {recording: (digest, count) for recording, (digest, count) in document["recordings"].items()}
-        # Batches of version 0.1.0 are not marked.
+        # Batches of version 0.1.0 have no mark.
         older = {"requests": sum(count for _, count in recordings.values()), "mark": ""}
         return cls(**{**older, **document, "recordings": recordings})
 
@@ -97,10 +97,10 @@ def plan(
     kept: Callable[[Collection[str]], Collection[str]] = lambda _digests: (),
     reserve: Callable[[Mapping[str, float]], str | None] = lambda _costs: None,
 ) -> Plan | Refined:
-    """Return the requests about a transcript, or at once what it becomes when nobody is to be asked about it.
+    """Return the requests for a transcript, or the finished result if Claude need not or must not be asked.
 
-    That is the case without words, and over budget: where `reserve` says why the costs, by the digest of the request,
-    must not be spent. Requests whose digests are `kept` are not made. Raises `InvalidRecordingId`.
+    That is the case without words, and over budget: `reserve` returns why the costs, by request digest, must not be
+    spent. Requests with `kept` digests are not repeated. Raises `InvalidRecordingId`.
     """
     recording = recording_id(transcript.recording)
     prepared = prepare(transcript, terms, settings, own=own)
@@ -122,39 +122,38 @@ def submit(
     plans: Iterable[Plan],
     sender: BatchSender,
     *,
-    announce: Callable[[PendingBatch, Sequence[Plan]], None] = lambda _batch, _plans: None,
+    record_intent: Callable[[PendingBatch, Sequence[Plan]], None] = lambda _batch, _plans: None,
 ) -> Iterator[tuple[PendingBatch, PendingBatch]]:
-    """Hand in the plans in as few batches as the API's limits allow; yields each once it is handed in: as it was
-    announced, and with the API's id.
+    """Submit the plans in as few batches as the API allows; yields each as it was recorded and with the API's id.
 
-    Each is announced before that, under an id that is not the API's. Whoever keeps what is announced, and what is
-    yielded before asking for the next, loses none if the process dies in between. Raises as the sender does.
+    Each is passed to `record_intent` first, under an id of our own. A caller that stores the intent, and each yielded
+    batch before asking for the next, loses none if the process dies. Raises as the sender does.
     """
     for group in _groups(plans):
-        announced_id = uuid.uuid4()
-        mark = announced_id.hex[:8]
+        intent_id = uuid.uuid4()
+        mark = intent_id.hex[:8]
         requests = {f"{name}_{mark}": request for each in group for name, request in each.requests.items()}
         costs = [each.dollars for each in group]
-        announced = PendingBatch(
-            id=f"announced-{announced_id}",
+        intended = PendingBatch(
+            id=f"announced-{intent_id}",
             model=next(iter(requests.values())).model,
             recordings={each.recording: (each.digest, len(each.asked)) for each in group},
             dollars=None if None in costs else sum(cost for cost in costs if cost is not None),
             requests=len(requests),
             mark=mark,
         )
-        announce(announced, group)
-        yield announced, replace(announced, id=sender.submit(requests))
+        record_intent(intended, group)
+        yield intended, replace(intended, id=sender.submit(requests))
 
 
 def fingerprint(requests: Mapping[str, MessageRequest]) -> str:
-    """Return what tells these requests from any others."""
+    """Return a digest that identifies these requests."""
     content = {name: asdict(request) for name, request in requests.items()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def by_recording(results: Iterable[BatchResult]) -> dict[str, list[BatchResult]]:
-    """Return a batch's results by recording; what this program did not hand in is left out."""
+    """Group a batch's results by recording, skipping requests that are not this program's."""
     found: defaultdict[str, list[BatchResult]] = defaultdict(list)
     for result in results:
         if match := _CUSTOM_ID.match(result.custom_id):
@@ -163,13 +162,13 @@ def by_recording(results: Iterable[BatchResult]) -> dict[str, list[BatchResult]]
 
 
 def window_of(custom_id: str) -> str:
-    """Return the `first_stop` of a request; empty for what this program did not hand in."""
+    """Return the `first_stop` of a request; empty if it is not this program's."""
     match = _CUSTOM_ID.match(custom_id)
     return match["window"] if match else ""
 
 
 def is_usable(reply: MessageReply) -> bool:
-    """Whether edits can be read from a reply."""
+    """Return whether edits can be read from a reply."""
     try:
         read_reply(reply)
     except UnusableReply:
@@ -188,18 +187,18 @@ def collect(
     price: Price | None = None,
     kept: Mapping[str, MessageReply] = MappingProxyType({}),
 ) -> Refined:
-    """Make of one recording's results what direct refinement makes of its replies.
+    """Assemble one recording's results as direct refinement assembles its replies.
 
-    `kept` holds the replies that were paid for earlier, by `first_stop`; they are not counted again.
+    `kept` holds replies paid for earlier, by `first_stop`; they are not counted again.
 
-    `settings` are those of the present, but for the model, which is the batch's. Raises `RefinementFailed` if the
-    transcript or its vocabulary is no longer the one that was handed in, or if no answer can be used, and
-    `RefinementUnavailable` if none came and another batch may bring it.
+    `settings` are the current ones, except for the model, which is the batch's. Raises `RefinementFailed` if the
+    transcript or its vocabulary changed since submission or no answer is usable, and `RefinementUnavailable` if there
+    is no answer but another batch may bring one.
     """
     prepared = prepare(transcript, terms, settings, own=own)
     digest, count = pending.recordings.get(transcript.recording, ("", 0))
     if digest != digest_of(prepared.words):
-        raise RefinementFailed("the transcript or its vocabulary has changed since it was handed in: refine it again")
+        raise RefinementFailed("the transcript or its vocabulary has changed since it was submitted; refine it again")
     earlier = [BatchResult(f"{transcript.recording}_{window}", reply) for window, reply in kept.items()]
     paid, others = _answers(results), _answers(earlier)
     answers = Answers(
@@ -210,11 +209,11 @@ def collect(
     if not answers.answered and any(result.retryable for result in results):
         raise RefinementUnavailable(f"the batch brought no answer: {answers.failures[0].reason}")
     settled = RefinementSettings(pending.model, settings.effort, limits=settings.limits)
-    return assemble(_as_handed_in(prepared, answers), answers, settled, price, batch=True)
+    return assemble(_as_submitted(prepared, answers), answers, settled, price, batch=True)
 
 
 def results_to_json(results: Iterable[BatchResult]) -> list[Any]:
-    """Return results as JSON has them, without the character that Postgres takes in no text."""
+    """Return results as JSON values, without the NUL character, which Postgres rejects."""
     documents = [asdict(result) for result in results]
     for document in documents:
         if document["reply"] is not None:
@@ -223,7 +222,7 @@ def results_to_json(results: Iterable[BatchResult]) -> list[Any]:
 
 
 def results_from_json(documents: Iterable[Mapping[str, Any]]) -> list[BatchResult]:
-    """Read what `results_to_json` returned."""
+    """Parse what `results_to_json` returns."""
     return [BatchResult(**{**document, "reply": _reply(document["reply"])}) for document in documents]
 
 
@@ -232,7 +231,7 @@ def _reply(document: Mapping[str, Any] | None) -> MessageReply | None:
 
 
 def digest_of(words: Sequence[Word]) -> str:
-    """Return what tells these words from any others."""
+    """Return a digest of the words."""
     return hashlib.sha256("\n".join(word.text for word in words).encode()).hexdigest()
 
 
@@ -270,7 +269,7 @@ def _answers(results: Iterable[BatchResult]) -> Answers:
     return Answers(answered, tuple(failures), usage)
 
 
-def _as_handed_in(prepared: Prepared, answers: Answers) -> Prepared:
-    """The windows are those that were handed in, whatever size the settings would cut today."""
+def _as_submitted(prepared: Prepared, answers: Answers) -> Prepared:
+    """Restore the submitted windows, whatever size the current settings would cut."""
     windows = [*answers.answered, *(Window(failure.first, failure.stop) for failure in answers.failures)]
     return replace(prepared, windows=tuple(sorted(windows)))

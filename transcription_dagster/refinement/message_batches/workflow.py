@@ -1,7 +1,7 @@
-"""Refinement in Message Batches, step by step: ask, hand in, take in, use. Nothing of Dagster.
+"""The workflow of refinement in Message Batches: ask, submit, collect, use. Independent of Dagster.
 
-Every step ends with what the database then knows, so that a process may die between any two of them: what was asked
-for is handed in once, what was handed in is paid for once, and what was answered is used.
+Every step ends in the database, so that a process may die between any two: each request is submitted once, paid for
+once, and each answer is used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transcription_dagster.refinement.answer_store import PaidReply, kept_replie
 from transcription_dagster.refinement.assembly import prepare, unrefined
 from transcription_dagster.refinement.claude_prices import price_of
 from transcription_dagster.refinement.message_batches import batch_store, request_store
-from transcription_dagster.refinement.message_batches.batch_store import Announced
+from transcription_dagster.refinement.message_batches.batch_store import UnconfirmedBatch
 from transcription_dagster.refinement.message_batches.client import ClaudeBatches
 from transcription_dagster.refinement.message_batches.request_store import Answered
 from transcription_dagster.refinement.message_batches.rounds import (
@@ -36,28 +36,28 @@ from transcription_dagster.refinement.message_batches.rounds import (
     submit,
     window_of,
 )
-from transcription_dagster.refinement.messages import BatchResult, HandedIn
+from transcription_dagster.refinement.messages import BatchResult, SubmittedBatch
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
 
-#: How often a recording is handed in before it counts as unanswered.
+#: Submissions after which a recording counts as unanswered.
 MAX_ATTEMPTS = 3
 
-#: How far the API's clock may be behind the database's.
+#: Maximum lag of the API's clock behind the database's.
 _CLOCKS_DIFFER = timedelta(minutes=5)
-#: A batch that its process did not live to see accepted may still be listed until then.
+#: Time until which a batch may still appear in the API's list after its process died.
 _ARRIVES_WITHIN = timedelta(minutes=2)
 
-#: A recording's transcript, the terms of every recording, and its own.
+#: A recording's transcript, the shared terms, and its own.
 Material = tuple[Transcript, Sequence[Term], Sequence[Term]]
 
 logger = logging.getLogger(__name__)
 
 
 def ask(engine: Engine, material: Material, how: RefinementSettings) -> Plan | Refined:
-    """Put a recording among those that wait, or note at once that nobody is to be asked about it, and why."""
+    """Queue a recording, or record at once that Claude will not be asked about it, with the reason."""
     transcript, _, _ = material
     with holding(engine) as holder:
-        # Reserved to see whether it may be spent; the exchange reserves again.
+        # Only checks the budget; the exchange reserves again.
         account = ClaudeAccount(engine, holder, transcript.recording, how.model, how.spending)
         made = _planned(engine, material, how, account)
     if isinstance(made, Refined):
@@ -69,62 +69,64 @@ def ask(engine: Engine, material: Material, how: RefinementSettings) -> Plan | R
     return made
 
 
-def hand_in(
+def submit_waiting(
     engine: Engine, sender: ClaudeBatches, material: Callable[[str], Material], how: RefinementSettings
 ) -> Iterator[PendingBatch]:
-    """Hand in everything that waits; yields each batch. Under the lock of `exchange_lock`.
+    """Submit all waiting recordings; yields each batch. Call under `exchange_lock`.
 
-    What would cost more than the day's budget is left unrefined. Raises as the sender does.
+    Recordings beyond the day's budget stay unrefined. Raises as the sender does.
     """
     recover(engine, sender)
 
     with holding(engine) as holder:
-        last_announced = ""
+        last_intended = ""
 
-        def announce(batch: PendingBatch, plans: Sequence[Plan]) -> None:
-            nonlocal last_announced
+        def record_intent(batch: PendingBatch, plans: Sequence[Plan]) -> None:
+            nonlocal last_intended
             asked = {each.recording: each.asked for each in plans}
-            batch_store.announce(engine, batch.id, batch.to_json(), asked, holder)
-            last_announced = batch.id
+            batch_store.record_intent(engine, batch.id, batch.to_json(), asked, holder)
+            last_intended = batch.id
 
         try:
-            for announced, batch in submit(_plans(engine, material, how, holder), sender, announce=announce):
-                batch_store.handed_in(engine, announced.id, batch.id, batch.to_json())
+            for intended, batch in submit(_plans(engine, material, how, holder), sender, record_intent=record_intent):
+                batch_store.record_submission(engine, intended.id, batch.id, batch.to_json())
                 yield batch
         except (RefinementFailed, SpendLimitReached):
-            # Refused, and so certainly not taken. After any other error `recover` finds out what became of it.
-            batch_store.take_back(engine, last_announced)
+            # A refusal means that the API has nothing. After any other error `recover` finds out what happened.
+            batch_store.discard_intent(engine, last_intended)
             raise
 
 
 def recover(engine: Engine, sender: ClaudeBatches) -> bool:
-    """Find out what became of batches that were announced, where the process died before it said so.
+    """Find out what became of intended batches whose process died before it recorded the outcome.
 
-    Returns whether anything was found out. A batch shows what is in it only when it has ended; until then its
-    recordings wait, for they may be answered, and paid for, already.
+    Returns whether anything was found. A batch reveals its content only when it has ended; until then its recordings
+    wait, because they may already be answered and paid for.
     """
     changed = False
-    for announced in batch_store.announced(engine):
-        batch = PendingBatch.from_json(announced.state)
-        candidates = _candidates(engine, sender, announced, batch.requests)
+    for intended in batch_store.unconfirmed(engine):
+        batch = PendingBatch.from_json(intended.state)
+        candidates = _candidates(engine, sender, intended, batch.requests)
         found = next((each.id for each in candidates if each.ended and _is_ours(sender, each.id, batch)), None)
         if found is not None:
-            logger.warning("found the batch %s, which was handed in by a process that died", found)
-            batch_store.handed_in(engine, announced.id, found, replace(batch, id=found).to_json())
-        elif announced.age >= _ARRIVES_WITHIN and all(each.ended for each in candidates):
-            batch_store.take_back(engine, announced.id)
+            logger.warning("found the batch %s, which a process submitted before it died", found)
+            batch_store.record_submission(engine, intended.id, found, replace(batch, id=found).to_json())
+        elif intended.age >= _ARRIVES_WITHIN and all(each.ended for each in candidates):
+            batch_store.discard_intent(engine, intended.id)
         else:
             continue
         changed = True
     return changed
 
 
-def _candidates(engine: Engine, sender: ClaudeBatches, announced: Announced, requests: int) -> Sequence[HandedIn]:
-    """The batches of the account that are as large as the one that was announced, and not known to be others of ours.
+def _candidates(
+    engine: Engine, sender: ClaudeBatches, intended: UnconfirmedBatch, requests: int
+) -> Sequence[SubmittedBatch]:
+    """Yield the account's batches of the intended size that are not known to be other batches of ours.
 
-    Another installation may use the same account: only what is in a batch tells whose it is.
+    Another installation may use the same account: only a batch's content shows whose it is.
     """
-    listed = sender.recent(announced.announced_at - _CLOCKS_DIFFER)
+    listed = sender.recent(intended.announced_at - _CLOCKS_DIFFER)
     alike = [each for each in listed if each.requests == requests]
     ours = batch_store.known(engine, [each.id for each in alike])
     return [each for each in alike if each.id not in ours]
@@ -134,13 +136,13 @@ def _is_ours(sender: ClaudeBatches, batch_id: str, batch: PendingBatch) -> bool:
     try:
         first = next(iter(sender.results(batch_id)), None)
     except RefinementFailed:
-        # Its results are kept no more, so nothing would be gained by it.
+        # Its results are gone, so there is nothing to gain.
         return False
     return first is not None and batch.holds(first.custom_id)
 
 
-def take_in(engine: Engine, sender: ClaudeBatches) -> Iterator[PendingBatch]:
-    """Keep the answers of every batch that has ended; yields each. Under the lock of `exchange_lock`."""
+def collect_ended(engine: Engine, sender: ClaudeBatches) -> Iterator[PendingBatch]:
+    """Collect the answers of every ended batch; yields each. Call under `exchange_lock`."""
     for state in batch_store.pending(engine):
         batch = PendingBatch.from_json(state)
         try:
@@ -148,7 +150,7 @@ def take_in(engine: Engine, sender: ClaudeBatches) -> Iterator[PendingBatch]:
                 continue
             results = by_recording(sender.results(batch.id))
         except RefinementFailed as error:
-            # The API does not know it, or keeps its results no more: its recordings fail, with that for the reason.
+            # The API does not know the batch or has dropped its results: its recordings fail for that reason.
             logger.error("the batch %s is lost: %s", batch.id, error)
             results = {}
         _keep(engine, batch, results)
@@ -156,7 +158,7 @@ def take_in(engine: Engine, sender: ClaudeBatches) -> Iterator[PendingBatch]:
 
 
 def has_ended(engine: Engine, sender: ClaudeBatches) -> bool:
-    """Whether a batch can be taken in."""
+    """Return whether a batch can be collected."""
     for state in batch_store.pending(engine):
         try:
             if sender.poll(state["id"]).ended:
@@ -167,9 +169,9 @@ def has_ended(engine: Engine, sender: ClaudeBatches) -> bool:
 
 
 def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings) -> Refined | None:
-    """Return what came of a recording's request, or None while it is not answered.
+    """Return the refined recording, or None until its request is answered.
 
-    Raises `RefinementFailed` if nothing was asked, or if the answers cannot be used; it can then be asked again.
+    Raises `RefinementFailed` if there is no request or the answers are unusable; it can then be requested again.
     """
     transcript, general, own = material
     found = request_store.answered(engine, transcript.recording)
@@ -196,7 +198,7 @@ def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings
 
 
 def _batch_of(engine: Engine, found: Answered, material: Material, how: RefinementSettings) -> PendingBatch:
-    """The batch that answered; where all was answered earlier, one that stands for it."""
+    """Return the batch that answered; if everything was answered earlier, a placeholder."""
     if found.batch is None:
         transcript, general, own = material
         words = digest_of(prepare(transcript, general, how, own=own).words)
@@ -224,13 +226,13 @@ def _planned(engine: Engine, material: Material, how: RefinementSettings, accoun
 
 
 def _plans(engine: Engine, material: Callable[[str], Material], how: RefinementSettings, holder: int) -> Iterator[Plan]:
-    """The plans of what waits, made as they are needed: together they may be larger than memory."""
+    """Yield the plans of waiting recordings one by one: together they may exceed memory."""
     for recording, asked in request_store.waiting(engine):
         account = ClaudeAccount(engine, holder, recording, how.model, how.spending)
         try:
             made = _planned(engine, material(recording), how, account)
         except PermanentError as error:
-            logger.error("recording %s cannot be handed in: %s", recording, error)
+            logger.error("recording %s cannot be submitted: %s", recording, error)
             request_store.refuse(engine, recording, asked, status=Status.VOCABULARY_ONLY, note=str(error))
             continue
         if isinstance(made, Refined):
@@ -259,14 +261,14 @@ def _keep(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResu
 
 
 def _is_unanswered(results: list[BatchResult] | None) -> bool:
-    """Whether nothing came, and another batch may bring it."""
+    """Return whether there is no answer yet but another batch may bring one."""
     return bool(results) and all(each.reply is None for each in results) and any(each.retryable for each in results)
 
 
 def _paid(
     batch: PendingBatch, results: Mapping[str, list[BatchResult]], asked: Mapping[str, Mapping[str, str]]
 ) -> Iterator[PaidReply]:
-    """Every reply with what it cost, also those about recordings that are asked about anew or forgotten by now."""
+    """Yield every reply with its cost, even for recordings since requested again or forgotten."""
     price = price_of(batch.model)
     for recording, found in results.items():
         for result in found:

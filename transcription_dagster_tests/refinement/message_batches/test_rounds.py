@@ -61,8 +61,8 @@ def batches(claude: Claude) -> ClaudeBatches:
 @pytest.fixture
 def pending(server: MessagesServer, batches: ClaudeBatches) -> PendingBatch:
     server.answer = corrections
-    [(_, handed_in)] = submit([planned(recording) for recording in RECORDINGS], batches)
-    return handed_in
+    [(_, submitted)] = submit([planned(recording) for recording in RECORDINGS], batches)
+    return submitted
 
 
 def collected(
@@ -74,8 +74,8 @@ def collected(
 
 
 def test_many_recordings_make_one_batch(server: MessagesServer, pending: PendingBatch) -> None:
-    [handed_in] = server.batches.values()
-    requests = handed_in["requests"]
+    [submitted] = server.batches.values()
+    requests = submitted["requests"]
     assert len(requests) > len(RECORDINGS)
     assert set(pending.recordings) == set(RECORDINGS)
     assert {request["params"]["system"][-1]["cache_control"]["ttl"] for request in requests} == {"1h"}
@@ -241,4 +241,4 @@ def test_a_spend_limit_stops_the_handing_in(batches: ClaudeBatches, server: Mess
 
 
 def _names(server: MessagesServer) -> list[str]:
-    return [request["custom_id"] for handed_in in server.batches.values() for request in handed_in["requests"]]
+    return [request["custom_id"] for submitted in server.batches.values() for request in submitted["requests"]]

@@ -26,10 +26,10 @@ from transcription_dagster.refinement.message_batches.workflow import (
     MAX_ATTEMPTS,
     Material,
     ask,
-    hand_in,
+    collect_ended,
     has_ended,
     refined_by_batch,
-    take_in,
+    submit_waiting,
 )
 from transcription_dagster.refinement.messages import MessageRequest
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
@@ -66,8 +66,8 @@ def ask_all(engine: Engine, how: RefinementSettings = HOW) -> None:
 
 
 def exchange(engine: Engine, batches: ClaudeBatches, how: RefinementSettings = HOW) -> None:
-    list(take_in(engine, batches))
-    list(hand_in(engine, batches, material, how))
+    list(collect_ended(engine, batches))
+    list(submit_waiting(engine, batches, material, how))
 
 
 def answer_all(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
@@ -163,8 +163,8 @@ def test_another_transcript_is_another_question(server: MessagesServer, engine: 
     ask(engine, other, HOW)
     assert waiting(engine) == [A]
     server.end_batch("msgbatch_1")
-    list(take_in(engine, batches))
-    list(hand_in(engine, batches, lambda recording: other if recording == A else material(recording), HOW))
+    list(collect_ended(engine, batches))
+    list(submit_waiting(engine, batches, lambda recording: other if recording == A else material(recording), HOW))
     assert refined_by_batch(engine, other, HOW) is None
     assert set(request_store.to_use(engine, 10)) == {B}
 
@@ -174,7 +174,7 @@ def test_a_batch_whose_process_died_is_found_and_not_handed_in_again(
 ) -> None:
     ask_all(engine)
     with pytest.raises(KeyboardInterrupt):
-        list(hand_in(engine, Dies(connect(retries=0)), material, HOW))  # type: ignore[arg-type]
+        list(submit_waiting(engine, Dies(connect(retries=0)), material, HOW))  # type: ignore[arg-type]
     answer_all(server, engine, batches)
     assert len(server.batches) == 1
     answer_all(server, engine, batches)
@@ -189,7 +189,7 @@ def test_a_batch_that_never_arrived_is_handed_in_again(
     ask_all(engine)
     with pytest.raises(RefinementUnavailable):
         exchange(engine, batches)
-    assert (waiting(engine), bool(batch_store.announced(engine))) == ([], True)
+    assert (waiting(engine), bool(batch_store.unconfirmed(engine))) == ([], True)
     server.create_batch = create
     exchange(engine, batches)
     assert (len(server.batches), waiting(engine)) == (0, [])
@@ -204,7 +204,7 @@ def test_a_batch_that_was_refused_waits(server: MessagesServer, engine: Engine, 
     with pytest.raises(SpendLimitReached):
         exchange(engine, batches)
     assert waiting(engine) == [A, B]
-    assert batch_store.announced(engine) == []
+    assert batch_store.unconfirmed(engine) == []
 
 
 def test_answers_that_could_not_be_kept_are_fetched_again(
@@ -216,9 +216,9 @@ def test_answers_that_could_not_be_kept_are_fetched_again(
     with monkeypatch.context() as patch:
         patch.setattr(batch_store, "collect", lambda *_, **__: (_ for _ in ()).throw(DatabaseUnavailable()))
         with pytest.raises(DatabaseUnavailable):
-            list(take_in(engine, batches))
+            list(collect_ended(engine, batches))
     assert has_ended(engine, batches)
-    list(take_in(engine, batches))
+    list(collect_ended(engine, batches))
     assert "Grafana" in refined_by_batch(engine, material(A), HOW).text
 
 
@@ -261,8 +261,8 @@ def test_over_the_days_budget_what_waits_is_left_unrefined(
     poor = RefinementSettings(HOW.model, window_words=40, overlap_words=10, max_dollars_per_day=plan.dollars * 1.5)
     ask(engine, material(B), poor)
     exchange(engine, batches, poor)
-    [handed_in] = batch_store.pending(engine)
-    assert set(handed_in["recordings"]) == {A}
+    [submitted] = batch_store.pending(engine)
+    assert set(submitted["recordings"]) == {A}
     refined = refined_by_batch(engine, material(B), HOW)
     assert refined.status is Status.OVER_BUDGET
     assert "left for today" in refined.note
@@ -296,9 +296,9 @@ def test_one_whose_transcript_is_gone_keeps_no_other_back(
             raise SourceNotFound("transcript.json does not exist")
         return material(recording)
 
-    list(hand_in(engine, batches, partly, HOW))
-    [handed_in] = batch_store.pending(engine)
-    assert set(handed_in["recordings"]) == {B}
+    list(submit_waiting(engine, batches, partly, HOW))
+    [submitted] = batch_store.pending(engine)
+    assert set(submitted["recordings"]) == {B}
 
 
 def test_a_recording_that_is_forgotten_meanwhile_is_passed_over(
