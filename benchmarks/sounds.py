@@ -115,6 +115,19 @@ def breathing() -> np.ndarray:
     return (_level(_coloured(0.7, 14) * breath, -42) + _level(_coloured(1.5, 15), -65)).astype(np.float32)
 
 
+def laughter() -> np.ndarray:
+    """Bursts of a falling voice, four a second, between breaths: a throat's pulses through the resonances of an a."""
+    t = _time()
+    burst = t * 4 % 1
+    laughs = (t % 3 < 2) & (burst < 0.55)
+    hertz = (230 - 40 * (t % 3)) * (1.1 - 0.3 * burst)
+    pulses = 2 * (np.cumsum(hertz) / RATE % 1) - 1
+    spectrum = np.fft.rfft((pulses + 0.3 * _coloured(0, 19) / 3) * laughs)
+    frequencies = np.fft.rfftfreq(t.size, 1 / RATE)
+    throat = sum(1 / (1 + ((frequencies - peak) / width) ** 2) for peak, width in ((750, 80), (1200, 110), (2600, 160)))
+    return _level(np.fft.irfft(spectrum * throat, t.size), -25)
+
+
 def chords() -> np.ndarray:
     """Slow chords with a little vibrato, as an organ plays them."""
     t, random = _time(), np.random.default_rng(16)

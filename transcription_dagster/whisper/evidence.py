@@ -93,10 +93,15 @@ def _against(word: Word, sound: Sound) -> set[Witness]:
 def doubts_itself(utterance: Utterance) -> bool:
     """Whether the model took the window for silence, or its own text for a failure at every temperature."""
     return (
-        utterance.no_speech_probability > _NO_SPEECH
+        is_silence(utterance)
         or utterance.average_log_probability < _IMPROBABLE_TEXT
         or utterance.compression_ratio > REPETITIVE
     )
+
+
+def is_silence(utterance: Utterance) -> bool:
+    """Whether the model thinks it more likely than not that nobody speaks where it heard this."""
+    return utterance.no_speech_probability > _NO_SPEECH
 
 
 def is_anomalous(words: Sequence[Word]) -> bool:

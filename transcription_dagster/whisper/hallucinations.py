@@ -22,6 +22,7 @@ from transcription_dagster.whisper.evidence import (
     doubts_itself,
     is_condemned,
     is_doubtful,
+    is_silence,
     witnesses,
 )
 from transcription_dagster.whisper.loops import find_loops, was_spoken
@@ -68,8 +69,8 @@ def without_inventions(heard: list[Utterance], sound: Sound, hear_again: HearAga
     if doubts:
         again = hear_again(merged([_around(run.words, sound.seconds) for run in doubts], gap=0.01), False)
         for run in doubts:
-            for index in _not_repeated(run, again):
-                against[index] |= {Witness.HEARING}
+            for index, witness in _not_repeated(run, again):
+                against[index] |= {witness}
     condemned = _in_long_silences(heard, [is_condemned(each) for each in against])
     removed = [
         RemovedSpeech(run.start, run.end, run.text, NOBODY_SPEAKS, _named(against, run))
@@ -118,14 +119,16 @@ def _around(words: Sequence[Word], seconds: float) -> Span:
     return Span(max(0.0, words[0].start - _AROUND), min(seconds, words[-1].end + _AROUND))
 
 
-def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[int]:
+def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, Witness]]:
     """Yield the indices of the words that a second hearing does not say near their place, aligned word by word.
 
-    A second hearing that doubts itself is no witness.
+    With each comes who says so: the hearing itself, or the model, if it says something else and takes the place for
+    silence. A second hearing that doubts its own text for another reason is no witness.
     """
     place = Span(run.start - _AROUND, run.end + _AROUND)
     near = [utterance for utterance in again if utterance.start < place.end and utterance.end > place.start]
-    if any(doubts_itself(utterance) for utterance in near):
+    silent = any(is_silence(utterance) for utterance in near)
+    if not silent and any(doubts_itself(utterance) for utterance in near):
         return
     words = _words(near)
     said = set()
@@ -134,7 +137,8 @@ def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[int]:
             first, second = run.words[block.old_first + place], words[block.new_first + place]
             if abs(first.start - second.start) <= _SAME_PLACE:
                 said.add(block.old_first + place)
-    yield from (run.first + index for index in range(len(run.words)) if index not in said)
+    witness = Witness.MODEL if silent else Witness.HEARING
+    yield from ((run.first + index, witness) for index in range(len(run.words)) if index not in said)
 
 
 def _in_long_silences(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[bool]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from transcription_dagster.language.spelling import fold
 from transcription_dagster.model import Gap, RemovedSpeech, Word
+from transcription_dagster.whisper.edges import with_settled_edges
 from transcription_dagster.whisper.evidence import doubts_itself, is_anomalous
 from transcription_dagster.whisper.loops import find_loops
 from transcription_dagster.whisper.sound import Sound
@@ -25,6 +26,8 @@ _NEAR_SECONDS = 0.3
 _WORD_SECONDS = 1.0
 #: Pauses shorter than this belong to the speech around them.
 _PAUSE_SECONDS = 0.5
+#: Breaths in which nothing was heard are heard again together up to this length.
+_BREATHS_SECONDS = 2.0
 #: How much sound around speech is heard with it.
 _AROUND_SECONDS = 0.3
 #: The words of lost speech may begin and end so far outside of it.
@@ -40,25 +43,52 @@ def with_lost_speech(
     """Return what was `heard` and what was passed over in a stretch of `sound`, and where still nothing was heard.
 
     Near text that was `removed` less speech is enough: its words may have been said there and put in the wrong place.
+    What stays without a word is heard once more, breath by breath: of what is said over and over in one window the
+    model writes down only the first time.
     """
     near = merged(sorted(_widened(item, _DISPLACED_SECONDS, sound.seconds) for item in removed), gap=0.0)
-    certain = unheard(heard, sound)
-    spans = unheard(heard, sound, _LEAST_DISPLACED_SECONDS) if near else certain
-    lost = tuple(span for span in spans if span in certain or common(span, near))
-    if not lost:
-        return heard, []
-    again = hear_again(merged([_widened(span, _AROUND_SECONDS, sound.seconds) for span in lost], gap=0.01))
+    certain = unheard(_words(heard), sound)
+    spans = unheard(_words(heard), sound, _LEAST_DISPLACED_SECONDS) if near else certain
+    lost = [span for span in spans if span in certain or common(span, near)]
+    whole = merged([_widened(span, _AROUND_SECONDS, sound.seconds) for span in lost], gap=0.01)
+    heard = _with_credible(heard, lost, whole, sound, hear_again)
+    lost = [breath for span in unheard(_words(heard), sound) for breath in _breaths(span, sound)]
+    heard = _with_credible(heard, lost, lost, sound, hear_again)
+    return heard, [Gap(round(span.start, 2), round(span.end, 2)) for span in unheard(_words(heard), sound)]
+
+
+def _with_credible(
+    heard: list[Utterance], lost: Sequence[Span], clips: Sequence[Span], sound: Sound, hear_again: HearAgain
+) -> list[Utterance]:
+    """Return the utterances and what a second hearing of `clips` credibly says in lost speech."""
+    if not clips:
+        return heard
+    again = with_settled_edges(hear_again(clips), sound)
     for span in lost:
         heard = woven(heard, _credible(again, heard, span, sound))
-    return heard, [Gap(round(span.start, 2), round(span.end, 2)) for span in unheard(heard, sound)]
+    return heard
 
 
-def unheard(heard: Sequence[Utterance], sound: Sound, least: float = _LEAST_SECONDS) -> tuple[Span, ...]:
+def _breaths(span: Span, sound: Sound) -> Sequence[Span]:
+    """Return a stretch cut in the middle of its pauses, into parts of one or more breaths; none if it has no pause."""
+    breaths = common(span, sound.speech)
+    cuts = [span.start]
+    for before, after in pairwise(breaths):
+        if after.end - cuts[-1] > _BREATHS_SECONDS:
+            cuts.append((before.end + after.start) / 2)
+    return [Span(start, end) for start, end in pairwise([*cuts, span.end])] if len(cuts) > 1 else []
+
+
+def unheard(words: Iterable[Word], sound: Sound, least: float = _LEAST_SECONDS) -> tuple[Span, ...]:
     """Return the stretches with at least so many seconds of speech that no word is near to."""
-    answered = merged(sorted(_answers(word for utterance in heard for word in utterance.words)), gap=0.0)
+    answered = merged(sorted(_answers(words)), gap=0.0)
     left = [part for span in sound.speech for part in without(span, answered)]
     stretches = merged(left, _PAUSE_SECONDS)
     return tuple(span for span in stretches if sum(_inside(part, span) for part in left) >= least)
+
+
+def _words(heard: Iterable[Utterance]) -> Iterator[Word]:
+    return (word for utterance in heard for word in utterance.words)
 
 
 def _answers(words: Iterable[Word]) -> Iterable[Span]:
@@ -89,7 +119,11 @@ def _credible(again: Sequence[Utterance], heard: Sequence[Utterance], span: Span
     ]
     found = []
     for utterance in again:
-        words = tuple(word for word in utterance.words if place.holds(_middle(word)) and not _is_known(word, known))
+        words = tuple(
+            word
+            for word in utterance.words
+            if word.start < word.end and place.holds(_middle(word)) and not _is_known(word, known)
+        )
         if not words or doubts_itself(utterance) or is_anomalous(words) or find_loops([word.text for word in words]):
             continue
         if not any(span.holds(_middle(word)) for word in words):

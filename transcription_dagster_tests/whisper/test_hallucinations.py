@@ -91,9 +91,16 @@ def test_what_a_second_hearing_says_again_stays_word_by_word():
     assert [item.text for item in judged.removed] == ["watching"]
 
 
-def test_a_second_hearing_that_doubts_itself_is_no_witness():
-    judged = without_inventions([GREETING, INVENTED], MUSIC, Ear(unsure(said("la la la", 10, 13))))
+def test_a_second_hearing_that_doubts_its_own_text_is_no_witness():
+    improbable = replace(said("la la la", 10, 13), average_log_probability=-1.5)
+    judged = without_inventions([GREETING, INVENTED], MUSIC, Ear(improbable))
     assert texts(judged.kept) == ["good evening", "thanks for watching"]
+
+
+def test_a_second_hearing_that_says_something_else_and_takes_the_place_for_silence_is_one():
+    judged = without_inventions([GREETING, INVENTED], MUSIC, Ear(unsure(said("thanks la la", 10, 13))))
+    assert texts(judged.kept) == ["good evening", "thanks"]
+    assert [item.witnesses for item in judged.removed] == [("model", "voice")]
 
 
 def test_a_model_that_doubts_itself_is_the_second_witness():

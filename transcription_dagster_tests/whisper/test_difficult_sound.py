@@ -1,0 +1,142 @@
+"""Sound as telephones, faults and distance leave it, through the real Whisper `base`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.model import Transcript
+from transcription_dagster_tests import corpus
+from transcription_dagster_tests.corpus import RATE, write_headerless, write_media, write_wav
+from transcription_dagster_tests.whisper.helpers import text_of, transcribe, word_errors
+
+pytestmark = pytest.mark.slow
+
+TEXT = "The road is hot in summer, it floods in winter, and trees would help with both."
+SECONDS = 4.8
+
+#: Of the telephone, in samples per second.
+NARROW = 8_000
+
+
+@pytest.fixture(scope="module")
+def sentence(voices) -> np.ndarray:
+    """`TEXT`, 4.8 s of it, at about -25 dBFS."""
+    return _cut(voices["Council meeting, item seven"].samples, 9.1, 13.9)
+
+
+@pytest.fixture(scope="module")
+def word(voices) -> np.ndarray:
+    """The word "Carried", about half a second."""
+    return _cut(voices["Council meeting, item seven"].samples, 72.9, 73.5)
+
+
+def _cut(samples: np.ndarray, start: float, end: float) -> np.ndarray:
+    return samples[round(start * RATE) : round(end * RATE)].copy()
+
+
+def _narrow(samples: np.ndarray) -> np.ndarray:
+    """The lower half of the spectrum, at half the rate."""
+    return np.fft.irfft(np.fft.rfft(samples)[: samples.size // 4 + 1], samples.size // 2) / 2
+
+
+def telephone(folder: Path, samples: np.ndarray) -> Path:
+    return write_wav(folder / "call.wav", _narrow(samples), NARROW)
+
+
+def mu_law(folder: Path, samples: np.ndarray) -> Path:
+    data = _narrow(samples)
+    compressed = np.sign(data) * np.log1p(255 * np.abs(data)) / np.log(256)
+    quantised = np.round(compressed * 127) / 127
+    return write_wav(folder / "call.wav", np.sign(quantised) * np.expm1(np.abs(quantised) * np.log(256)) / 255, NARROW)
+
+
+def mobile(folder: Path, samples: np.ndarray) -> Path:
+    """AMR, the codec of mobile telephones, at its lowest rate."""
+    path = folder / "call.amr"
+    write_headerless(path, _narrow(samples), "libopencore_amrnb", NARROW)
+    path.write_bytes(b"#!AMR\n" + path.read_bytes())
+    return path
+
+
+def dictaphone(folder: Path, samples: np.ndarray) -> Path:
+    """G.723.1 at 6.3 kbit/s."""
+    return write_headerless(folder / "memo.g723_1", _narrow(samples), "g723_1", NARROW)
+
+
+def quiet(folder: Path, samples: np.ndarray) -> Path:
+    return write_wav(folder / "quiet.wav", samples * 10 ** (-20 / 20))
+
+
+def whispered(folder: Path, samples: np.ndarray) -> Path:
+    """Peaks of a few hundred steps of 16 bits."""
+    return write_wav(folder / "whispered.wav", samples * 10 ** (-38 / 20))
+
+
+def clipped(folder: Path, samples: np.ndarray) -> Path:
+    return write_wav(folder / "clipped.wav", samples * 20)
+
+
+def offset(folder: Path, samples: np.ndarray) -> Path:
+    """A broken microphone adds a constant voltage."""
+    return write_wav(folder / "offset.wav", 0.5 * samples + 0.4)
+
+
+def opposite(folder: Path, samples: np.ndarray) -> Path:
+    """One channel of two is wired the wrong way round, so that their sum is silent."""
+    return write_media(folder / "stereo.flac", _stereo(samples, -samples), form="flac", layout="stereo", rate=RATE)
+
+
+def one_side(folder: Path, samples: np.ndarray) -> Path:
+    """The voice is on one channel only, and noise on the other."""
+    noise = corpus.noise(samples.size / RATE, level=0.0005)
+    return write_media(folder / "stereo.flac", _stereo(samples, noise), form="flac", layout="stereo", rate=RATE)
+
+
+def _stereo(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return np.stack([left, right[: left.size]], axis=1)
+
+
+def hear(engine, source: Path) -> Transcript:
+    flac = source.with_name("audio.flac")
+    normalise(source, flac, max_seconds=7200)
+    return transcribe(engine, flac, model="base")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [telephone, mu_law, mobile, dictaphone, quiet, whispered, clipped, offset, opposite, one_side],
+    ids=lambda make: make.__name__,
+)
+def test_a_sentence_is_heard_however_the_sound_was_treated(
+    base_engine, sentence, tmp_path, make: Callable[[Path, np.ndarray], Path]
+):
+    transcript = hear(base_engine, make(tmp_path, sentence))
+    assert word_errors(TEXT, text_of(transcript)) <= 1
+    assert (transcript.removed, transcript.gaps) == ((), ())
+    assert transcript.words[-1].end <= SECONDS + 0.1
+
+
+def test_a_word_between_long_silences_is_heard_in_its_place_and_the_silence_is_not(base_engine, word, tmp_path):
+    silence = np.zeros(20 * 60 * RATE, np.float32)
+    source = write_wav(tmp_path / "long.wav", np.concatenate([silence, word, silence]))
+    flac = tmp_path / "audio.flac"
+    normalise(source, flac, max_seconds=7200)
+    decoded = 0
+
+    def should_stop() -> bool:
+        nonlocal decoded
+        decoded += 1
+        return False
+
+    transcript = transcribe(base_engine, flac, model="base", should_stop=should_stop)
+    assert text_of(transcript) == "Carried."
+    assert transcript.words[0].start == pytest.approx(1200.1, abs=0.2)
+    assert transcript.words[0].end == pytest.approx(1200.55, abs=0.2)
+    assert transcript.language == "en"
+    # Once at each temperature, and once more in a second hearing. Whisper itself decodes 80 windows.
+    assert decoded <= 12
