@@ -88,7 +88,9 @@ def recordings(folder: Path, scratch: Path) -> Iterator[Recording]:
 def plain(model: Whisper, samples: np.ndarray, language: str | None, **options: Any) -> list[Word]:
     """Return the words that `model.transcribe` hears."""
     torch.manual_seed(0)
-    heard = model.transcribe(samples, language=language, fp16=False, word_timestamps=True, verbose=None, **options)
+    heard: dict[str, Any] = model.transcribe(
+        samples, language=language, fp16=False, word_timestamps=True, verbose=None, **options
+    )
     words = [word for segment in heard["segments"] for word in segment["words"]]
     return [
         Word(word["word"].strip(), word["start"], word["end"], word["probability"], not word["word"][0].isspace())

@@ -68,7 +68,7 @@ def ventilation() -> np.ndarray:
 def hum() -> np.ndarray:
     """Mains hum and its overtones."""
     t = _time()
-    return _level(sum(np.sin(2 * np.pi * 50 * n * t + n) / n for n in range(1, 9)) + 0, -30)
+    return _level(np.sum([np.sin(2 * np.pi * 50 * n * t + n) / n for n in range(1, 9)], axis=0), -30)
 
 
 def wind() -> np.ndarray:
@@ -124,7 +124,8 @@ def laughter() -> np.ndarray:
     pulses = 2 * (np.cumsum(hertz) / RATE % 1) - 1
     spectrum = np.fft.rfft((pulses + 0.3 * _coloured(0, 19) / 3) * laughs)
     frequencies = np.fft.rfftfreq(t.size, 1 / RATE)
-    throat = sum(1 / (1 + ((frequencies - peak) / width) ** 2) for peak, width in ((750, 80), (1200, 110), (2600, 160)))
+    formants = ((750, 80), (1200, 110), (2600, 160))
+    throat = np.sum([1 / (1 + ((frequencies - peak) / width) ** 2) for peak, width in formants], axis=0)
     return _level(np.fft.irfft(spectrum * throat, t.size), -25)
 
 

@@ -132,10 +132,12 @@ def is_doubtful(against: frozenset[Witness]) -> bool:
 def audible_parts(sound: Sound) -> tuple[Span, ...]:
     """Return the parts of a stretch of sound that are worth hearing: all of it, but for long stretches of nothing.
 
-    Two witnesses have to agree on nothing: a level that never leaves the noise, and no voice, for longer than Whisper
-    hears at once. There the model can only invent, and takes long to do so.
+    Two witnesses have to agree on nothing: a level that never leaves the noise, and no voice, all the time or for
+    longer than Whisper hears at once. There the model can only invent, and takes long to do so.
     """
     something = (sound.levels.frames - sound.levels.noise >= _LOUDER_DB) | (sound.voice >= _VOICELESS)
+    if not something.any():
+        return ()
     places = np.flatnonzero(something) * FRAME_SECONDS
     edges = np.concatenate([[-_AROUND_NOTHING], places, [sound.seconds + _AROUND_NOTHING]])
     wide = np.flatnonzero(np.diff(edges) > _LONG_NOTHING + 2 * _AROUND_NOTHING)

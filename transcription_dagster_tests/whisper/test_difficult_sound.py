@@ -134,9 +134,9 @@ def test_a_word_between_long_silences_is_heard_in_its_place_and_the_silence_is_n
         return False
 
     transcript = transcribe(base_engine, flac, model="base", should_stop=should_stop)
-    assert text_of(transcript) == "Carried."
+    assert word_errors("Carried", text_of(transcript)) == 0
     assert transcript.words[0].start == pytest.approx(1200.1, abs=0.2)
     assert transcript.words[0].end == pytest.approx(1200.55, abs=0.2)
     assert transcript.language == "en"
-    # Once at each temperature, and once more in a second hearing. Whisper itself decodes 80 windows.
-    assert decoded <= 12
+    # Once, or at each of six temperatures. Whisper itself decodes 80 windows.
+    assert decoded <= 6

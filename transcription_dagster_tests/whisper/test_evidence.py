@@ -87,3 +87,8 @@ def test_long_stretches_of_nothing_are_not_heard(loud, parts):
     assert [(part.start, part.end) for part in found] == [
         (pytest.approx(part.start, abs=0.07), pytest.approx(part.end, abs=0.07)) for part in parts
     ]
+
+
+def test_a_short_recording_of_nothing_is_not_heard():
+    assert audible_parts(sounding(5, voice=[], loud=[])) == ()
+    assert audible_parts(sounding(5, voice=[], loud=[Span(1, 1.1)])) == (Span(0, 5),)
