@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from transcription_dagster.defs.all_assets import all_assets, all_checks
+from transcription_dagster.defs.assets.correction import corrections
 from transcription_dagster.defs.embedding import EmbedderResource
 from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.jobs import jobs
@@ -13,7 +14,7 @@ from transcription_dagster.defs.sensors import sensors
 from transcription_dagster.settings import load_settings
 
 defs = dg.Definitions(
-    assets=all_assets(load_settings()),
+    assets=[corrections, *all_assets(load_settings())],
     asset_checks=all_checks(),
     jobs=jobs(load_settings()),
     sensors=sensors(load_settings()),

@@ -125,6 +125,14 @@ class UnrelatedText(PermanentError):
     """The corrected text has too little in common with the captions to be laid onto them."""
 
 
+class UnusableCorrection(PermanentError):
+    """The correction does not fit the transcript."""
+
+
+class CorrectionConflict(PermanentError):
+    """The words were changed meanwhile."""
+
+
 class RefinementUnavailable(TransientError):
     """Claude did not answer, or was overloaded."""
 

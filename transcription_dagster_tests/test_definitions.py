@@ -22,20 +22,23 @@ GRAPH = """
 audio: ingest
 captions_srt: captions, from transcript, checks well_formed, refreshed
 captions_vtt: captions, from transcript, refreshed
-embeddings: insight, from refined_txt transcript, checks complete, refreshed
-insights: insight, from refined_txt transcript, refreshed
-publication: publication, from captions_srt captions_vtt embeddings insights refined_srt refined_txt refined_vtt \
+corrected_txt: correction, from corrections refined_txt transcript, refreshed
+corrections: correction
+embeddings: insight, from corrected_txt transcript, checks complete, refreshed
+insights: insight, from corrected_txt transcript, refreshed
+publication: publication, from captions_srt captions_vtt corrected_txt embeddings insights refined_srt refined_vtt \
 transcript transcript_txt, refreshed
-refined_srt: refinement, from refined_txt transcript, checks well_formed, refreshed
+refined_srt: correction, from corrected_txt transcript, checks well_formed, refreshed
 refined_txt: refinement, from transcript, checks faithful, refreshed
-refined_vtt: refinement, from refined_txt transcript, refreshed
+refined_vtt: correction, from corrected_txt transcript, refreshed
 transcript: transcription, from audio, checks complete plausible
 transcript_txt: captions, from transcript, refreshed
 """
 #: A check that is a step of its own.
 CHECK = "refined_txt_faithful"
 FROM_CUES = ["captions_srt", "captions_vtt", "embeddings", "refined_srt", "refined_vtt"]
-CAPTIONS = ["captions_srt", "captions_vtt", "embeddings", "publication", "refined_srt", "refined_vtt"]
+CORRECTED = ["corrected_txt", "embeddings", "publication", "refined_srt", "refined_vtt"]
+CAPTIONS = ["captions_srt", "captions_vtt", *CORRECTED]
 
 #: Prints the code version of each asset, with a version of the caption rules raised.
 VERSIONS = """
@@ -95,21 +98,24 @@ def test_every_asset_says_what_it_is_and_which_code_made_it() -> None:
 
 def test_the_jobs_hold_what_they_promise() -> None:
     jobs = {job.name: sorted(job.graph.node_dict) for job in repository().get_all_jobs()}
-    every = sorted([CHECK, *(key.to_user_string() for key in repository().asset_graph.get_all_asset_keys())])
+    every = sorted([CHECK, *(key.to_user_string() for key in repository().asset_graph.materializable_asset_keys)])
     made_from_transcript = [name for name in every if name not in ("audio", "transcript")]
     assert jobs == {
         "__ASSET_JOB": every,
         "transcribe_recordings": every,
         "refine": made_from_transcript,
         "rebuild": [name for name in made_from_transcript if name not in ("refined_txt", CHECK)],
-        "captions": [*CAPTIONS, "transcript_txt"],
-        "reindex": ["embeddings", "publication"],
-        "publish": ["publication"],
+        "captions": sorted([*CAPTIONS, "transcript_txt"]),
+        "reindex": ["corrected_txt", "embeddings", "publication"],
+        "publish": ["corrected_txt", "publication"],
+        "apply_corrections": CORRECTED,
     }
 
 
 def test_worklists_know_every_job_of_recordings() -> None:
-    assert set(JOBS.values()) == {job.name for job in repository().get_all_jobs()} - {"__ASSET_JOB"}
+    assert set(JOBS.values()) | {"apply_corrections"} == {job.name for job in repository().get_all_jobs()} - {
+        "__ASSET_JOB"
+    }
 
 
 @pytest.mark.parametrize(
@@ -172,6 +178,7 @@ def test_without_a_source_only_failures_are_watched() -> None:
     status = {sensor.name: sensor.default_status for sensor in repository().sensor_defs}
     assert status == {
         "failed_recordings": dg.DefaultSensorStatus.RUNNING,
+        "corrected_recordings": dg.DefaultSensorStatus.RUNNING,
         "refresh_stale": dg.DefaultSensorStatus.STOPPED,
     }
 

@@ -21,7 +21,7 @@ LEVELS = (
     {"settings", "audio", "transcripts", "database"},
     {"captions", "vocabulary", "aws"},
     {"store", "dagster_api"},
-    {"shared_settings", "whisper", "refinement", "search", "insights", "sources"},
+    {"shared_settings", "whisper", "refinement", "search", "insights", "sources", "corrections"},
     {"pool"},
     {"defs"},
     {"definitions"},
@@ -38,7 +38,7 @@ RANKS = {part: rank for rank, parts in enumerate(LEVELS) for part in parts}
 CONFINED = {
     "dagster": {"defs", "definitions", "pool", "workers", "web", "stack", "cli"},
     "procrastinate": {"database", "pool", "workers"},
-    "sqlalchemy": {"database", "search", "refinement", "pool"},
+    "sqlalchemy": {"database", "search", "refinement", "pool", "corrections"},
     "alembic": {"database"},
     "pgvector": {"database", "search"},
     "torch": {"whisper", "defs", "api"},

@@ -182,6 +182,45 @@ class TermRow(Base):
     weight: Mapped[float]
 
 
+class CorrectionRow(Base):
+    """One person's change of a transcript (`corrections.changes.Change`); rows are added and never altered."""
+
+    __tablename__ = "corrections"
+
+    recording: Mapped[str] = _recording_key()
+    #: Counts from 1 within the recording.
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    #: Digest of the transcript that `first` and `stop` count the words of.
+    transcript: Mapped[str]
+    kind: Mapped[str]
+    first: Mapped[int]
+    stop: Mapped[int]
+    #: Seconds from the start of the recording.
+    start: Mapped[float]
+    end: Mapped[float]
+    old: Mapped[str]
+    new: Mapped[str]
+    #: The machine's words there.
+    heard: Mapped[str]
+    stretches: Mapped[list[Any]]
+    undoes: Mapped[int | None]
+    carried_from: Mapped[int | None]
+    is_lost: Mapped[bool]
+    who: Mapped[str]
+    made_at: Mapped[datetime]
+
+
+class CorrectedRecordingRow(Base):
+    """How far a recording is corrected, and up to which change its captions and texts were asked for."""
+
+    __tablename__ = "corrected_recordings"
+
+    recording: Mapped[str] = _recording_key()
+    version: Mapped[int]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    requested: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
+
+
 class SpendingRow(Base):
     """What one reply cost."""
 

@@ -9,6 +9,7 @@ import dagster as dg
 
 from transcription_dagster.defs.assets import (
     captions,
+    correction,
     ingest,
     insight,
     publication,
@@ -31,7 +32,7 @@ _CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
 def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     """Return the assets as they are with these settings."""
     in_batches = [refinement_request] if settings.refinement == "batch" else []
-    modules = [ingest, transcription, captions, *in_batches, refinement, insight, publication]
+    modules = [ingest, transcription, captions, *in_batches, refinement, correction, insight, publication]
     assets = [each for each in dg.load_assets_from_modules(modules) if isinstance(each, dg.AssetsDefinition)]
     if in_batches:
         refined = refinement.refined_txt.key

@@ -16,6 +16,18 @@ REFRESH = (
     & ~dg.AutomationCondition.in_progress()
 ).with_label("its code, or something that it is made from, is refreshed")
 
+#: Of an asset that recordings made by an earlier version of the program do not have: it is added where all that it is
+#: made from is there.
+REFRESH_OR_ADD = (
+    REFRESH
+    | (
+        dg.AutomationCondition.missing()
+        # Recordings that nobody has corrected have no corrections.
+        & ~dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets("corrections"))
+        & ~dg.AutomationCondition.in_progress()
+    )
+).with_label("it, or something that it is made from, is refreshed, or it is missing alone")
+
 refresh_stale = dg.AutomationConditionSensorDefinition(
     "refresh_stale",
     target=dg.AssetSelection.all(),

@@ -16,6 +16,8 @@ _assets = dg.AssetSelection.assets
 _REFINED = _assets("refined_txt").downstream()
 _FROM_TRANSCRIPT = _assets("transcript").downstream() - _assets("transcript")
 _TEXTS_AND_CAPTIONS = _assets("transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt")
+#: Part of every job: it costs nothing, and recordings made by an earlier version of the program do not have it.
+_CORRECTED = _assets("corrected_txt")
 
 #: By a job's name in worklists.
 _DESCRIPTIONS: Mapping[str, str] = {
@@ -49,6 +51,14 @@ request_refinement = dg.define_asset_job(
 )
 
 
+apply_corrections = dg.define_asset_job(
+    "apply_corrections",
+    selection=_CORRECTED | _assets("refined_srt", "refined_vtt", "embeddings", "publication"),
+    description="The corrected text, its captions, the vectors that search finds it by, and the publication. A sensor "
+    "asks for it when people have corrected a recording. No transcription, and nothing is asked of Claude.",
+)
+
+
 def selections(settings: Settings) -> Mapping[str, dg.AssetSelection]:
     """What each job of worklists brings up to date, by its name there, from the cheapest job to the dearest.
 
@@ -56,9 +66,9 @@ def selections(settings: Settings) -> Mapping[str, dg.AssetSelection]:
     """
     asked = _assets("refined_txt", "refinement_request") if settings.refinement == "batch" else _assets("refined_txt")
     return {
-        "publish": _assets("publication"),
-        "reindex": _assets("embeddings").downstream(),
-        "captions": (_TEXTS_AND_CAPTIONS | _assets("embeddings")).downstream(),
+        "publish": _CORRECTED | _assets("publication"),
+        "reindex": _CORRECTED | _assets("embeddings").downstream(),
+        "captions": _CORRECTED | (_TEXTS_AND_CAPTIONS | _assets("embeddings")).downstream(),
         "rebuild": _FROM_TRANSCRIPT - asked,
         "refine": _FROM_TRANSCRIPT,
         "transcribe": dg.AssetSelection.all(),
@@ -78,7 +88,8 @@ def smallest_job(assets: Collection[str], settings: Settings, known: Sequence[dg
 def jobs(settings: Settings) -> Sequence[dg.UnresolvedAssetJobDefinition | dg.JobDefinition]:
     """The jobs that exist with these settings."""
     in_batches = [refine_again, request_refinement, exchange_refinements] if settings.refinement == "batch" else []
-    return [*(_job(name, settings, selection) for name, selection in selections(settings).items()), *in_batches]
+    by_worklists = [_job(name, settings, selection) for name, selection in selections(settings).items()]
+    return [*by_worklists, apply_corrections, *in_batches]
 
 
 def _job(name: str, settings: Settings, selection: dg.AssetSelection) -> dg.UnresolvedAssetJobDefinition:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from transcription_dagster.defs.automation import refresh_stale
+from transcription_dagster.defs.correction_sensor import corrected_recordings
 from transcription_dagster.defs.failed_recordings import failed_recordings
 from transcription_dagster.defs.new_recordings import new_recordings
 from transcription_dagster.defs.refinement_sensor import refinement_batches
@@ -16,4 +17,4 @@ from transcription_dagster.settings import Settings
 def sensors(settings: Settings) -> Sequence[dg.SensorDefinition]:
     """The sensors that there are with these settings: none for new recordings before a source is configured."""
     in_batches = [refinement_batches] if settings.refinement == "batch" else []
-    return [*new_recordings(settings), failed_recordings, refresh_stale, *in_batches]
+    return [*new_recordings(settings), failed_recordings, corrected_recordings, refresh_stale, *in_batches]

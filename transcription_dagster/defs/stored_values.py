@@ -49,6 +49,7 @@ STORED_FORMS: Mapping[str, StoredForm] = {
     "captions_srt": _text("captions.srt"),
     "captions_vtt": _text("captions.vtt"),
     "refined_txt": _text("refined.txt"),
+    "corrected_txt": _text("corrected.txt"),
     "refined_srt": _text("refined.srt"),
     "refined_vtt": _text("refined.vtt"),
     "insights": StoredForm("insights.json", _insights_to_json, lambda data: Insights.from_json(json.loads(data))),

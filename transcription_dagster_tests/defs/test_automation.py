@@ -14,7 +14,7 @@ RECORDING = "00000000-0000-0000-0000-000000000001"
 FRESH = "00000000-0000-0000-0000-000000000002"
 
 CAPTIONS = {"captions_srt", "captions_vtt", "publication"}
-REFINED = {"refined_txt", "refined_srt", "refined_vtt", "embeddings", "insights", "publication"}
+REFINED = {"refined_txt", "corrected_txt", "refined_srt", "refined_vtt", "embeddings", "insights", "publication"}
 
 
 def with_versions(versions: Mapping[str, str]) -> dg.Definitions:
@@ -86,3 +86,13 @@ def test_a_new_transcription_brings_nothing(automation: Automation) -> None:
 
 def test_it_is_off_until_somebody_wants_it() -> None:
     assert refresh_stale.default_status is dg.DefaultSensorStatus.STOPPED
+
+
+def test_the_corrected_text_is_added_to_recordings_that_an_earlier_version_made(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("recordings", [RECORDING, FRESH])
+    for spec in defs.resolve_all_asset_specs():
+        if spec.key.to_user_string() not in ("corrected_txt", "corrections"):
+            instance.report_runless_asset_event(dg.AssetMaterialization(spec.key, partition=RECORDING))
+    asked = Automation(instance).asked()
+    assert ("corrected_txt", RECORDING) in asked
+    assert {recording for _, recording in asked} == {RECORDING}

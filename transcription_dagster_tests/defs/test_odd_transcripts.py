@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 MADE = {
     "captions_srt": "captions.srt",
     "captions_vtt": "captions.vtt",
+    "corrected_txt": "corrected.txt",
     "embeddings": None,
     "insights": "insights.json",
     "refined_srt": "refined.srt",

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Engine
 
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.defs.assets.refinement import faithful, refined_srt, refined_txt
+from transcription_dagster.defs.assets.correction import corrected_txt, refined_srt
+from transcription_dagster.defs.assets.refinement import faithful, refined_txt
 from transcription_dagster.defs.assets.refinement_request import refinement_request
 from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.partitions import recordings
@@ -141,15 +142,15 @@ def test_without_a_question_the_refined_text_fails_with_a_clear_reason(stage: St
 
 def test_what_is_made_from_the_refined_text_waits_for_the_answer(stage: Stage) -> None:
     stage.make(refinement_request)
-    too_early = stage.make(refined_txt, faithful, refined_srt)
+    too_early = stage.make(refined_txt, faithful, corrected_txt, refined_srt)
     assert too_early.success
     assert made_in(too_early) == []
     stage.exchange()
     stage.server.end_batch("msgbatch_1")
     stage.exchange()
     assert stage.asked() == [("refine_again", RECORDING)]
-    later = stage.make(refined_txt, faithful, refined_srt)
-    assert made_in(later) == ["refined_txt", "refined_srt"]
+    later = stage.make(refined_txt, faithful, corrected_txt, refined_srt)
+    assert made_in(later) == ["refined_txt", "corrected_txt", "refined_srt"]
     assert {check.check_name for check in later.get_asset_check_evaluations()} == {"faithful", "well_formed"}
 
 

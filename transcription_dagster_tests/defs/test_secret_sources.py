@@ -175,7 +175,7 @@ def test_a_presigned_object_is_fetched_and_described_without_its_signature(
     with open_instance(load_settings()) as instance:
         store_imported(engine, store, transcript, None)
         register(engine, url, tmp_path)
-        result = run(instance, "audio", "refined_txt", "insights")
+        result = run(instance, "audio", "refined_txt", "corrected_txt", "insights")
     assert result.success is (key == "a.wav")
     known = find(engine, RECORDING)
     assert known is not None

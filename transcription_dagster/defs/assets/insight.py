@@ -38,7 +38,7 @@ def insights_code_version(settings: Settings) -> str:
     automation_condition=REFRESH,
     kinds={"postgres", "sentencetransformers"},
     op_tags={GPU_TAG: ANY_GPU},
-    description="The refined text in chunks of a few cues, each with its time and the vector of its meaning.",
+    description="The corrected text in chunks of a few cues, each with its time and the vector of its meaning.",
     check_specs=[
         dg.AssetCheckSpec(
             "complete",
@@ -51,7 +51,7 @@ def insights_code_version(settings: Settings) -> str:
 def embeddings(
     context: dg.AssetExecutionContext,
     transcript: Transcript,
-    refined_txt: str,
+    corrected_txt: str,
     catalogue: CatalogueResource,
     embedder: EmbedderResource,
 ):
@@ -61,7 +61,7 @@ def embeddings(
             metadata={"chunks": 0, "note": "Not indexed: TRANSCRIPTION_EMBEDDER is none."},
             check_results=[check_result("complete", "embeddings", [])],
         )
-    cues = tuple(correct_cues(make_cues(transcript.words, duration=transcript.duration), refined_txt))
+    cues = tuple(correct_cues(make_cues(transcript.words, duration=transcript.duration), corrected_txt))
     request = EmbeddingRequest(transcript.recording, name, cues)
     with reported_failures():
         answer = embedder.embed(context, request)
@@ -87,9 +87,9 @@ def embeddings(
     partitions_def=recordings,
     group_name="insight",
     automation_condition=REFRESH,
-    description="Languages, entities, key phrases and sentiment of the refined text (`insights.json`).",
+    description="Languages, entities, key phrases and sentiment of the corrected text (`insights.json`).",
 )
-def insights(transcript: Transcript, refined_txt: str) -> dg.MaterializeResult[Insights]:
+def insights(transcript: Transcript, corrected_txt: str) -> dg.MaterializeResult[Insights]:
     with reported_failures():
-        found = open_analyser(load_settings()).analyse(refined_txt, transcript.language)
+        found = open_analyser(load_settings()).analyse(corrected_txt, transcript.language)
     return dg.MaterializeResult(value=found, metadata=insight_metadata(found))

@@ -32,7 +32,7 @@ _MOST_WARNINGS = 100
 def publication(
     context: dg.AssetExecutionContext,
     transcript: Transcript,
-    refined_txt: str,
+    corrected_txt: str,
     insights: Insights,
     catalogue: CatalogueResource,
     store: StoreResource,
@@ -46,7 +46,7 @@ def publication(
             publications.Publication(
                 recording=recording,
                 text=join_words(transcript.words),
-                refined_text=refined_txt,
+                refined_text=corrected_txt,
                 language=transcript.language,
                 model=transcript.model,
                 words=len(transcript.words),

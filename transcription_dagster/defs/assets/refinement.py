@@ -2,17 +2,13 @@
 
 import dagster as dg
 
-from transcription_dagster.captions.corrections import correct_cues
-from transcription_dagster.captions.cues import make_cues
-from transcription_dagster.captions.quality import caption_findings, faithfulness
-from transcription_dagster.captions.subtitles import to_srt, to_vtt
+from transcription_dagster.captions.quality import faithfulness
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.refinement_metadata import refinement_metadata
 from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.defs.versions import from_corrected_cues
 from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.claude import connect
@@ -88,40 +84,3 @@ def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Set
         return refine(transcript, general, None, how, own=own, without_client=SWITCHED_OFF)
     with open_account(catalogue.engine, transcript.recording, model=how.model, limits=how.spending) as account:
         return refine(transcript, general, connect(), how, own=own, price=price_of(how.model), account=account)
-
-
-@dg.asset(
-    partitions_def=recordings,
-    group_name="refinement",
-    code_version=from_corrected_cues("1"),
-    automation_condition=REFRESH,
-    kinds={"srt"},
-    description="The captions with the refined text (`refined.srt`): every cue keeps its time.",
-    check_specs=[
-        dg.AssetCheckSpec(
-            "well_formed",
-            asset="refined_srt",
-            partitions_def=recordings,
-            description="Cues are whole and within limits.",
-        )
-    ],
-)
-def refined_srt(transcript: Transcript, refined_txt: str):
-    cues = correct_cues(make_cues(transcript.words, duration=transcript.duration), refined_txt)
-    return dg.MaterializeResult(
-        value=to_srt(cues),
-        metadata={"cues": len(cues)},
-        check_results=[check_result("well_formed", "refined_srt", caption_findings(cues))],
-    )
-
-
-@dg.asset(
-    partitions_def=recordings,
-    group_name="refinement",
-    code_version=from_corrected_cues("1"),
-    automation_condition=REFRESH,
-    kinds={"webvtt"},
-    description="The captions with the refined text (`refined.vtt`): every cue keeps its time.",
-)
-def refined_vtt(transcript: Transcript, refined_txt: str) -> str:
-    return to_vtt(correct_cues(make_cues(transcript.words, duration=transcript.duration), refined_txt))

@@ -72,7 +72,8 @@ def test_nothing_keeps_a_word_of_a_recording_that_is_forgotten(system: System, t
     assert [run.status for run in system.finish([recording])] == ["SUCCESS"], system.log_of(run)
     imported = command("import", str(amazon_transcript(tmp_path)), "--uuid", recording)
     assert imported.returncode == 0, imported.stderr
-    system.launch_assets([recording], ["transcript_txt", "captions_srt", "refined_txt", "insights", "publication"])
+    assets = ["transcript_txt", "captions_srt", "refined_txt", "corrected_txt", "insights", "publication"]
+    system.launch_assets([recording], assets)
     assert [run.status for run in system.finish([recording])] == ["SUCCESS"]
     # The test looks where there is something: rows, events, objects.
     assert len(found(system)) > 4

@@ -1,0 +1,131 @@
+"""People's changes of an earlier transcript, found again in a new one of the same recording.
+
+A change is carried where the words that it is about were heard again at about the same time. Where they were not, it
+is kept as a lost change, which waits for a person.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from transcription_dagster.corrections.changes import Change, Draft, Kind, Stretch, replay
+from transcription_dagster.corrections.reading import Base, Passage
+from transcription_dagster.language.spelling import letters
+from transcription_dagster.transcripts.plain_text import join_words
+
+#: Seconds that a word's time may differ between two transcripts.
+_TOLERANCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A change as it is repeated on the new transcript, still its author's and of its time."""
+
+    draft: Draft
+    who: str
+    when: datetime
+
+
+def carry(changes: Sequence[Change], base: Base) -> list[Carried]:
+    """Repeat on a new transcript what all changes of the earlier one amount to, in the order of their versions.
+
+    A text that the new transcript has by itself is left out. A name is carried by time: the same stretches have the
+    same speaker, whatever the new transcript calls the voice.
+    """
+    state = replay(changes)
+    standing = {change.version for change in state.texts.values()} | {version for _, version in state.breaks.values()}
+    place_of = _Places(base)
+    carried: list[Carried] = []
+    for change in changes:
+        if change.version in state.undone or change.draft.kind is Kind.UNDO:
+            continue
+        is_standing = change.version in standing or change.draft.stretches or change.draft.is_lost
+        draft = place_of.draft(change) if is_standing else None
+        if draft is not None:
+            carried.append(Carried(draft, change.who, change.when))
+    return carried
+
+
+class _Places:
+    """Where the words of an earlier transcript stand in a new one."""
+
+    def __init__(self, base: Base) -> None:
+        self._words = base.words
+        self._passages = [base.machine[first] for first in sorted(base.machine)]
+        self._letters = [letters(join_words(passage.words)) for passage in self._passages]
+        self._by_letters: defaultdict[str, list[int]] = defaultdict(list)
+        for number, spelled in enumerate(self._letters):
+            self._by_letters[spelled].append(number)
+
+    def draft(self, change: Change) -> Draft | None:
+        """The change on the new transcript, lost where its words are not there; None where it has nothing to do."""
+        old = replace(change.draft, carried_from=change.version, is_lost=False)
+        if old.kind is Kind.SPEAKER:
+            stretches = tuple(self._spoken_in(old.stretches))
+            if not stretches:
+                return self._lost(old)
+            return replace(old, where=self._stretch(stretches[0].first, stretches[-1].stop), stretches=stretches)
+        if found := self._found(old.heard, old.where.start):
+            if old.kind is Kind.TEXT and old.new == join_words([word for passage in found for word in passage.words]):
+                return None
+            stretches = tuple(self._spoken_in(old.stretches))
+            return replace(old, where=self._stretch(found[0].first, found[-1].stop), stretches=stretches)
+        if old.kind is Kind.TEXT and old.new and self._found(old.new, old.where.start):
+            return None
+        return self._lost(old)
+
+    def _lost(self, draft: Draft) -> Draft:
+        """The draft without an effect, at the place that is the nearest in time."""
+        nearest = min(self._passages, key=lambda passage: abs(passage.words[0].start - draft.where.start), default=None)
+        first, stop = (nearest.first, nearest.stop) if nearest else (0, 0)
+        return replace(draft, where=replace(draft.where, first=first, stop=stop), is_lost=True)
+
+    def _found(self, heard: str, start: float) -> list[Passage]:
+        """The passages with these letters that begin nearest to `start`; none beyond the tolerance."""
+        wanted = [spelled for word in heard.split() if (spelled := letters(word))]
+        sought = "".join(wanted)
+        if not sought:
+            return []
+        best: list[Passage] = []
+        distance = _TOLERANCE
+        for number in self._candidates(sought):
+            off = abs(self._passages[number].words[0].start - start)
+            if off <= distance and (matching := self._matching(number, sought)):
+                best, distance = matching, off
+        return best
+
+    def _candidates(self, sought: str) -> Iterator[int]:
+        """The passages whose letters `sought` begins with."""
+        for length in range(1, len(sought) + 1):
+            yield from self._by_letters.get(sought[:length], ())
+
+    def _matching(self, number: int, sought: str) -> list[Passage]:
+        collected = ""
+        for stop in range(number, len(self._passages)):
+            collected += self._letters[stop]
+            if collected == sought:
+                return self._passages[number : stop + 1]
+            if not sought.startswith(collected):
+                return []
+        return []
+
+    def _spoken_in(self, stretches: Sequence[Stretch]) -> Iterator[Stretch]:
+        """The words whose middle lies in one of the stretches, as stretches of the new transcript."""
+        spans = iter(sorted((stretch.start, stretch.end) for stretch in stretches))
+        span = next(spans, None)
+        first: int | None = None
+        for passage in [*self._passages, None]:
+            middle = (passage.words[0].start + passage.words[-1].end) / 2 if passage else float("inf")
+            while span and span[1] < middle:
+                if first is not None:
+                    yield self._stretch(first, passage.first if passage else len(self._words))
+                    first = None
+                span = next(spans, None)
+            if passage and span and span[0] <= middle and first is None:
+                first = passage.first
+
+    def _stretch(self, first: int, stop: int) -> Stretch:
+        return Stretch(first, stop, self._words[first].start, self._words[stop - 1].end)

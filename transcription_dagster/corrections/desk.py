@@ -1,0 +1,112 @@
+"""Correcting one recording: its present reading, and changes that are recorded only where nobody else was faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from transcription_dagster.corrections.carrying import carry
+from transcription_dagster.corrections.changes import Change, Draft, State, replay, words_digest
+from transcription_dagster.corrections.journal import changes_of, earlier_changes, record
+from transcription_dagster.corrections.reading import Base, Reading, lay_changes, lay_refined
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.errors import CorrectionConflict
+from transcription_dagster.model import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Manuscript:
+    """What people's changes are laid over, with the digest that ties the changes to it."""
+
+    recording: str
+    base: Base
+    digest: str
+
+    @classmethod
+    def of(cls, transcript: Transcript, refined_text: str | None) -> Manuscript:
+        """The machine's words with the refined text over them, where there is one."""
+        return cls(transcript.recording, lay_refined(transcript.words, refined_text), words_digest(transcript.words))
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A manuscript with people's changes over it."""
+
+    manuscript: Manuscript
+    changes: tuple[Change, ...]
+    state: State
+    reading: Reading
+
+    @property
+    def version(self) -> int:
+        """Version of the last change; 0 before the first."""
+        return self.state.version
+
+    @property
+    def lost(self) -> list[Change]:
+        """Changes of an earlier transcript whose words the present one does not have, and that nobody dismissed."""
+        return [change for change in self.changes if change.draft.is_lost and change.version not in self.state.undone]
+
+    def change(self, version: int) -> Change | None:
+        """The change with this version."""
+        return next((change for change in self.changes if change.version == version), None)
+
+    def changed_since(self, version: int, first: int, stop: int) -> bool:
+        """Whether a later change than `version` is about any of the words `first` up to `stop`."""
+        return any(
+            change.draft.where.first < stop and change.draft.where.stop > first
+            for change in self.changes
+            if change.version > version
+        )
+
+
+def corrected(engine: Engine, manuscript: Manuscript) -> Corrected:
+    """Return the recording as it is corrected by now.
+
+    The first call after a new transcription carries the changes of the earlier transcript over to the new one.
+    """
+    changes = changes_of(engine, manuscript.recording, manuscript.digest)
+    if not changes and (earlier := earlier_changes(engine, manuscript.recording, manuscript.digest)):
+
+        def carried(present: Sequence[Change]) -> list[tuple[Draft, str, datetime | None]]:
+            # Another process may have done it between the look and the lock.
+            again = [] if present else carry(earlier, manuscript.base)
+            return [(each.draft, each.who, each.when) for each in again]
+
+        changes = record(engine, manuscript.recording, manuscript.digest, carried)
+        changes = changes or changes_of(engine, manuscript.recording, manuscript.digest)
+    return _laid(manuscript, changes)
+
+
+def correct(
+    engine: Engine,
+    manuscript: Manuscript,
+    make: Callable[[Corrected], Sequence[Draft]],
+    *,
+    who: str,
+    seen: int,
+) -> Corrected:
+    """Record the changes that `make` returns for the recording as it is, and return it with them.
+
+    `seen` is the version that the person had before them. Raises `CorrectionConflict`, and records nothing, where a
+    later change is about the same words; `UnusableCorrection` and `UnknownRecording` as `make` and the journal do.
+    """
+    before: list[Corrected] = []
+
+    def drafts(changes: Sequence[Change]) -> list[tuple[Draft, str, datetime | None]]:
+        now = _laid(manuscript, changes)
+        before.append(now)
+        made = make(now)
+        for draft in made:
+            if any(now.changed_since(seen, place.first, place.stop) for place in draft.stretches or (draft.where,)):
+                raise CorrectionConflict("the same words were changed meanwhile; nothing of yours was saved")
+        return [(draft, who, None) for draft in made]
+
+    recorded = record(engine, manuscript.recording, manuscript.digest, drafts)
+    return _laid(manuscript, [*before[0].changes, *recorded]) if recorded else before[0]
+
+
+def _laid(manuscript: Manuscript, changes: Sequence[Change]) -> Corrected:
+    state = replay(changes)
+    return Corrected(manuscript, tuple(changes), state, lay_changes(manuscript.base, state))

@@ -1,0 +1,92 @@
+"""Where a new wording differs from an old one that is made of units, each of which is replaced as a whole."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from transcription_dagster.language.alignment import Block, Token, align
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Units `first` up to `stop` whose wording became the new tokens `new_first` up to `new_stop`."""
+
+    first: int
+    stop: int
+    new_first: int
+    new_stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """All places that differ, in order, without overlap; everywhere else token stands for token."""
+
+    places: tuple[Place, ...]
+    #: For each unit, the index of its first old token; then the number of old tokens.
+    unit_starts: tuple[int, ...]
+
+    def unit_of(self, new_token: int) -> int:
+        """The unit that a new token belongs to; of a place that differs, its first unit."""
+        shift = 0
+        for place in self.places:
+            if new_token < place.new_first:
+                break
+            if new_token < place.new_stop:
+                return place.first
+            shift = self.unit_starts[place.stop] - place.new_stop
+        return min(bisect_right(self.unit_starts, new_token + shift) - 1, len(self.unit_starts) - 2)
+
+
+def differences(units: Sequence[Sequence[Token]], new: Sequence[Token]) -> Differences:
+    """Compare the units' tokens with `new`, exactly: another case or punctuation mark is a difference as well.
+
+    A space between two tokens alone makes no difference. What was added belongs to the unit before it, or to the
+    first one.
+    """
+    old = [token for unit in units for token in unit]
+    owners = [number for number, unit in enumerate(units) for _ in unit]
+    starts = tuple(accumulate((len(unit) for unit in units), initial=0))
+    if not old:
+        places = (Place(0, len(units), 0, len(new)),) if units and new else ()
+        return Differences(places, starts)
+    blocks = align([token.text for token in old], [token.text for token in new])
+    regions = [region for block in blocks for region in _regions(block, old, new)]
+    places: list[Place] = []
+    shift = 0
+    for first, stop, delta in _by_unit(regions, owners, len(old)):
+        new_first = starts[first] + shift
+        shift += delta
+        places.append(Place(first, stop, new_first, starts[stop] + shift))
+    return Differences(tuple(places), starts)
+
+
+def _regions(block: Block, old: Sequence[Token], new: Sequence[Token]) -> Iterator[Block]:
+    """The parts of a block whose tokens are not exactly the same."""
+    if not block.same:
+        yield block
+        return
+    for number in range(block.old_stop - block.old_first):
+        old_index, new_index = block.old_first + number, block.new_first + number
+        if old[old_index].text != new[new_index].text:
+            yield Block(False, old_index, old_index + 1, new_index, new_index + 1)
+
+
+def _by_unit(regions: Sequence[Block], owners: Sequence[int], count: int) -> list[tuple[int, int, int]]:
+    """Units `first` up to `stop` that each group of regions touches, and how many tokens they gain."""
+    touched: list[tuple[int, int, int]] = []
+    for region in regions:
+        low, high = region.old_first, region.old_stop
+        if low == high:
+            # Added: it goes with the token before it.
+            low = max(0, low - 1)
+            high = low + 1
+        first, stop = owners[low], owners[min(high, count) - 1] + 1
+        delta = (region.new_stop - region.new_first) - (region.old_stop - region.old_first)
+        if touched and first < touched[-1][1]:
+            before = touched.pop()
+            first, stop, delta = before[0], max(stop, before[1]), delta + before[2]
+        touched.append((first, stop, delta))
+    return touched

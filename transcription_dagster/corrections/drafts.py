@@ -1,0 +1,144 @@
+"""What a person asks for, as drafts of changes: the words they typed, the speaker they named, the place they cut."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from transcription_dagster.corrections.changes import UNINTELLIGIBLE, Draft, Kind, State, Stretch
+from transcription_dagster.corrections.differences import differences
+from transcription_dagster.corrections.reading import Passage, Reading, Turn
+from transcription_dagster.errors import UnusableCorrection
+from transcription_dagster.language.alignment import Token, tokenize
+from transcription_dagster.model import Word
+from transcription_dagster.transcripts.plain_text import join_words
+
+#: Characters of a speaker's name.
+_LONGEST_NAME = 100
+#: Characters that one save may hold: the words of some twenty minutes.
+LONGEST_TEXT = 20_000
+
+_CONTROL = re.compile(r"[^\S ]+|[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]+")
+
+
+def retyped(reading: Reading, first: int, stop: int, text: str) -> list[Draft]:
+    """The smallest changes that make the words `first` up to `stop` read `text`; none where they read so already.
+
+    Raises `UnusableCorrection` for a range that cuts a passage or is not there, and for a text that is too long.
+    """
+    passages = _whole_passages(reading, first, stop)
+    if len(text) > LONGEST_TEXT:
+        raise UnusableCorrection(f"the text has {len(text)} characters; one save takes {LONGEST_TEXT}")
+    new = tokenize(_CONTROL.sub(" ", text))
+    found = differences([tokenize(join_words(passage.words)) for passage in passages], new)
+    return [
+        _reworded(reading, passages[place.first : place.stop], new[place.new_first : place.new_stop])
+        for place in found.places
+    ]
+
+
+def marked_unintelligible(reading: Reading, first: int, stop: int) -> list[Draft]:
+    """The change that marks the words as not understood."""
+    passages = _whole_passages(reading, first, stop)
+    where, old = _stretch(reading, passages), _text(passages)
+    return [Draft(Kind.UNINTELLIGIBLE, where, old, UNINTELLIGIBLE, reading.heard(where.first, where.stop))]
+
+
+def restored(reading: Reading, state: State, first: int, stop: int) -> list[Draft]:
+    """The change that brings the machine's words back; none where nothing was changed."""
+    passages = _whole_passages(reading, first, stop)
+    if not any(word in state.texts for word in range(first, stop)):
+        return []
+    where = _stretch(reading, passages)
+    heard = reading.heard(where.first, where.stop)
+    return [Draft(Kind.RESTORE, where, _text(passages), heard, heard)]
+
+
+def named(reading: Reading, first: int, stop: int, speaker: str, *, everywhere: bool) -> list[Draft]:
+    """The change that gives the turns in the range a speaker; `everywhere`: all turns of the range's speaker.
+
+    A name that another speaker has already merges the two. Raises `UnusableCorrection` for an empty or endless name.
+    """
+    passages = _whole_passages(reading, first, stop)
+    name = " ".join(_CONTROL.sub(" ", speaker).split())
+    if not name or len(name) > _LONGEST_NAME:
+        raise UnusableCorrection(f"a speaker's name has 1 to {_LONGEST_NAME} characters")
+    old = passages[0].speaker
+    turns = [turn for turn in reading.turns() if turn.first < stop and turn.stop > first]
+    if everywhere:
+        turns = [turn for turn in reading.turns() if turn.speaker == old]
+    changed = [turn for turn in turns if turn.speaker != name]
+    if not changed:
+        return []
+    where = reading.stretch(changed[0].first, changed[-1].stop)
+    stretches = tuple(reading.stretch(turn.first, turn.stop) for turn in changed)
+    return [Draft(Kind.SPEAKER, where, old or "", name, stretches=stretches)]
+
+
+def split(reading: Reading, first: int) -> list[Draft]:
+    """The change that begins a turn at the word; none where one begins already."""
+    passage = _whole_passages(reading, first, first + 1, may_begin_in=True)[0]
+    if passage.first in reading.starts:
+        return []
+    where = _stretch(reading, [passage])
+    return [Draft(Kind.SPLIT, where, heard=reading.heard(where.first, where.stop))]
+
+
+def joined(reading: Reading, first: int) -> list[Draft]:
+    """The change that adds the turn which begins at the word to the one before it, and to its speaker.
+
+    Raises `UnusableCorrection` where no turn begins or none comes before.
+    """
+    turns = reading.turns()
+    number = next((number for number, turn in enumerate(turns) if turn.first == first), 0)
+    if number == 0:
+        raise UnusableCorrection(f"no turn that could be joined to another begins at word {first}")
+    before, turn = turns[number - 1], turns[number]
+    speaker, own = before.passages[-1].speaker, turn.speaker
+    stretches = (reading.stretch(turn.first, turn.stop),) if speaker != own and speaker is not None else ()
+    where = _stretch(reading, turn.passages[:1])
+    heard = reading.heard(where.first, where.stop)
+    return [Draft(Kind.JOIN, where, own or "", speaker or "", heard, stretches)]
+
+
+def undone(reading: Reading, state: State, change: Draft, version: int) -> list[Draft]:
+    """The change that takes `change` back, which has that version.
+
+    Raises `UnusableCorrection` where its words were changed again since, or it belongs to an earlier transcript.
+    """
+    if version in state.undone:
+        raise UnusableCorrection(f"change {version} is undone already")
+    if not state.is_untouched_since(version):
+        raise UnusableCorrection(f"the words of change {version} were changed again since: undo the later change first")
+    where = reading.stretch(change.where.first, change.where.stop)
+    return [Draft(Kind.UNDO, where, change.new, change.old, change.heard, change.stretches, undoes=version)]
+
+
+def turn_at(reading: Reading, first: int) -> Turn | None:
+    """The turn that holds the word."""
+    return next((turn for turn in reading.turns() if turn.first <= first < turn.stop), None)
+
+
+def _whole_passages(reading: Reading, first: int, stop: int, *, may_begin_in: bool = False) -> list[Passage]:
+    if not 0 <= first < stop <= len(reading.words):
+        raise UnusableCorrection(f"words {first} to {stop} are not among the {len(reading.words)} of the transcript")
+    passages = reading.part(first, stop)
+    if not may_begin_in and (passages[0].first != first or passages[-1].stop != stop):
+        raise UnusableCorrection(
+            f"words {first} to {stop} cut what is replaced as a whole: take {passages[0].first} to {passages[-1].stop}"
+        )
+    return passages
+
+
+def _reworded(reading: Reading, passages: Sequence[Passage], new: Sequence[Token]) -> Draft:
+    where = _stretch(reading, passages)
+    text = join_words([Word(token.text, 0.0, 0.0, glued=token.glued) for token in new])
+    return Draft(Kind.TEXT, where, _text(passages), text, reading.heard(where.first, where.stop))
+
+
+def _stretch(reading: Reading, passages: Sequence[Passage]) -> Stretch:
+    return reading.stretch(passages[0].first, passages[-1].stop)
+
+
+def _text(passages: Sequence[Passage]) -> str:
+    return join_words([word for passage in passages for word in passage.words])

@@ -1,0 +1,214 @@
+"""The transcript as people read it: the machine's words, the refined text over them, and people's changes over both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import accumulate
+
+from transcription_dagster.captions.corrections import correct_words
+from transcription_dagster.corrections.changes import State, Stretch
+from transcription_dagster.corrections.differences import differences
+from transcription_dagster.language.alignment import Token, tokenize
+from transcription_dagster.model import Edit, Word
+from transcription_dagster.transcripts.paragraphs import paragraph_starts
+from transcription_dagster.transcripts.plain_text import join_words
+
+
+class Author(StrEnum):
+    """Who wrote a passage."""
+
+    MACHINE = "machine"
+    #: The vocabulary or Claude.
+    REFINEMENT = "refinement"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The smallest piece that is replaced as a whole: the machine's words `first` up to `stop` in their wording.
+
+    What nobody changed is one passage for each word, and for words that are written as one ("twenty", "-five"). A
+    passage without words was taken out.
+    """
+
+    first: int
+    stop: int
+    words: tuple[Word, ...]
+    author: Author = Author.MACHINE
+    #: Of a person's: the version of the change.
+    version: int | None = None
+    #: Who says it, also where no words are left.
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Passages of one speaker that are read as one paragraph."""
+
+    passages: tuple[Passage, ...]
+
+    @property
+    def first(self) -> int:
+        return self.passages[0].first
+
+    @property
+    def stop(self) -> int:
+        return self.passages[-1].stop
+
+    @property
+    def words(self) -> list[Word]:
+        return [word for passage in self.passages for word in passage.words]
+
+    @property
+    def speaker(self) -> str | None:
+        return self.passages[0].speaker
+
+    @property
+    def text(self) -> str:
+        return join_words(self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The machine's words and the refined text over them: what people's changes are laid over."""
+
+    words: tuple[Word, ...]
+    #: The machine's passages, by the index of their first word.
+    machine: dict[int, Passage]
+    #: What the refinement wrote, by the index of the first word.
+    refined: dict[int, Passage]
+    #: Words that begin a paragraph.
+    starts: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All passages in order, and the words that begin a turn."""
+
+    words: tuple[Word, ...]
+    passages: tuple[Passage, ...]
+    starts: frozenset[int]
+
+    def turns(self) -> list[Turn]:
+        """The turns that hold passages, in order; a turn whose words were all taken out is among them."""
+        turns: list[list[Passage]] = []
+        for passage in self.passages:
+            if not turns or passage.first in self.starts:
+                turns.append([])
+            turns[-1].append(passage)
+        return [Turn(tuple(passages)) for passages in turns]
+
+    def part(self, first: int, stop: int) -> list[Passage]:
+        """The passages that hold any of the words `first` up to `stop`."""
+        return [passage for passage in self.passages if passage.first < stop and passage.stop > first]
+
+    def stretch(self, first: int, stop: int) -> Stretch:
+        """The words `first` up to `stop` with their times by the machine."""
+        return Stretch(first, stop, self.words[first].start, self.words[stop - 1].end)
+
+    def heard(self, first: int, stop: int) -> str:
+        """The machine's words `first` up to `stop`, as text."""
+        return join_words(self.words[first:stop])
+
+    def text(self) -> str:
+        """The turns as paragraphs, with an empty line between them and a newline at the end."""
+        paragraphs = [turn.text for turn in self.turns() if turn.words]
+        return "\n\n".join(paragraphs) + "\n" if paragraphs else ""
+
+
+def lay_refined(words: Sequence[Word], refined_text: str | None) -> Base:
+    """Lay the refined text over the machine's words; without one, the paragraphs are those of the words themselves."""
+    machine = list(_of_machine(words))
+    by_first = {passage.first: passage for passage in machine}
+    if refined_text is None or not words:
+        return Base(tuple(words), by_first, {}, frozenset(paragraph_starts(words)))
+    paragraphs = [tokenize(paragraph) for paragraph in refined_text.split("\n\n") if paragraph.strip()]
+    tokens = [token for paragraph in paragraphs for token in paragraph]
+    found = differences([tokenize(join_words(passage.words)) for passage in machine], tokens)
+    refined: dict[int, Passage] = {}
+    for place in found.places:
+        first, stop = machine[place.first].first, machine[place.stop - 1].stop
+        reworded = _reworded(words[first:stop], tokens[place.new_first : place.new_stop])
+        refined[first] = Passage(first, stop, reworded, Author.REFINEMENT)
+    openings = accumulate((len(paragraph) for paragraph in paragraphs[:-1]), initial=0)
+    starts = frozenset(machine[found.unit_of(opening)].first for opening in openings)
+    return Base(tuple(words), by_first, refined, starts)
+
+
+def lay_changes(base: Base, state: State) -> Reading:
+    """Lay people's changes over the words. A refinement that a person's change touches gives way to it."""
+    passages: list[Passage] = []
+    starts: set[int] = set()
+    speaker: str | None = None
+    for passage in _chosen(base, state):
+        named = _with_speaker(passage, base.words, state)
+        words = range(named.first, named.stop)
+        forced = [state.breaks[word][0] for word in words if word in state.breaks]
+        begins = any(word in base.starts for word in words) or named.speaker != speaker
+        if not passages or (forced[-1] if forced else begins):
+            starts.add(named.first)
+        passages.append(named)
+        speaker = named.speaker
+    return Reading(base.words, tuple(passages), frozenset(starts))
+
+
+def _chosen(base: Base, state: State) -> Iterator[Passage]:
+    position = 0
+    while position < len(base.words):
+        passage = _persons(base.words, state, position) or _undisturbed(base, state, position)
+        passage = passage or base.machine[position]
+        yield passage
+        position = passage.stop
+
+
+def _persons(words: Sequence[Word], state: State, position: int) -> Passage | None:
+    """The passage that a person wrote at the word, if all its words are still under that one change."""
+    change = state.texts.get(position)
+    if change is None or change.draft.where.first != position:
+        return None
+    first, stop = change.draft.where.first, change.draft.where.stop
+    if stop > len(words) or any(state.texts.get(word) is not change for word in range(first, stop)):
+        return None
+    reworded = tuple(replace(word, confidence=1.0) for word in _reworded(words[first:stop], tokenize(change.draft.new)))
+    return Passage(first, stop, reworded, Author.PERSON, change.version)
+
+
+def _undisturbed(base: Base, state: State, position: int) -> Passage | None:
+    passage = base.refined.get(position)
+    if passage is None or any(word in state.texts for word in range(passage.first, passage.stop)):
+        return None
+    return passage
+
+
+def _with_speaker(passage: Passage, words: Sequence[Word], state: State) -> Passage:
+    named = state.speakers.get(passage.first)
+    speaker = named[0] if named else words[passage.first].speaker
+    if speaker == passage.speaker and all(word.speaker == speaker for word in passage.words):
+        return passage
+    return replace(passage, speaker=speaker, words=tuple(replace(word, speaker=speaker) for word in passage.words))
+
+
+def _of_machine(words: Sequence[Word]) -> Iterator[Passage]:
+    first = 0
+    for index in range(1, len(words) + 1):
+        if index == len(words) or not _written_as_one(words[index - 1], words[index]):
+            yield Passage(first, index, tuple(words[first:index]), speaker=words[first].speaker)
+            first = index
+
+
+def _written_as_one(before: Word, word: Word) -> bool:
+    """Whether the two have neither a space between them nor a place where a text may be cut into words."""
+    if not word.glued:
+        return False
+    ends = accumulate(len(token.text) for token in tokenize(before.text + word.text))
+    return len(before.text) not in set(ends)
+
+
+def _reworded(words: Sequence[Word], tokens: Sequence[Token]) -> tuple[Word, ...]:
+    """The words in their new wording, in the time of the old ones."""
+    if len(words) == len(tokens) == 1:
+        return (replace(words[0], text=tokens[0].text),)
+    new = join_words([Word(token.text, 0.0, 0.0, glued=token.glued) for token in tokens])
+    return tuple(correct_words(words, [Edit(0, len(words) - 1, "", new, "")]))

@@ -1,0 +1,89 @@
+"""The text after people's corrections, which outrank the refinement's, and the captions that show it."""
+
+import dagster as dg
+
+from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.quality import caption_findings
+from transcription_dagster.captions.subtitles import to_srt, to_vtt
+from transcription_dagster.corrections.desk import Manuscript, corrected
+from transcription_dagster.corrections.reading import Author
+from transcription_dagster.defs.automation import REFRESH, REFRESH_OR_ADD
+from transcription_dagster.defs.check_results import check_result
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.versions import from_corrected_cues
+from transcription_dagster.model import Transcript
+
+#: People make it, in the reading room; a sensor observes it, with the version of the last change.
+corrections = dg.AssetSpec(
+    "corrections",
+    partitions_def=recordings,
+    group_name="correction",
+    code_version="1",
+    kinds={"postgres"},
+    description="People's corrections of the recording, from the reading room. Its data version is that of the last "
+    "change.",
+)
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="correction",
+    code_version="1",
+    deps=[corrections],
+    automation_condition=REFRESH_OR_ADD,
+    kinds={"text"},
+    description="The refined text with people's corrections in it (`corrected.txt`), which outrank the vocabulary's "
+    "and Claude's. Without corrections it is the refined text.",
+)
+def corrected_txt(transcript: Transcript, refined_txt: str, catalogue: CatalogueResource) -> dg.MaterializeResult[str]:
+    with reported_failures():
+        found = corrected(catalogue.engine, Manuscript.of(transcript, refined_txt))
+    passages = found.reading.passages
+    return dg.MaterializeResult(
+        value=found.reading.text() if found.changes else refined_txt,
+        metadata={
+            "version": found.version,
+            "corrected_passages": sum(passage.author is Author.PERSON for passage in passages),
+            "lost_corrections": len(found.lost),
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="correction",
+    code_version=from_corrected_cues("1"),
+    automation_condition=REFRESH,
+    kinds={"srt"},
+    description="The captions with the refined and corrected text (`refined.srt`): every cue keeps its time.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "well_formed",
+            asset="refined_srt",
+            partitions_def=recordings,
+            description="Cues are whole and within limits.",
+        )
+    ],
+)
+def refined_srt(transcript: Transcript, corrected_txt: str):
+    cues = correct_cues(make_cues(transcript.words, duration=transcript.duration), corrected_txt)
+    return dg.MaterializeResult(
+        value=to_srt(cues),
+        metadata={"cues": len(cues)},
+        check_results=[check_result("well_formed", "refined_srt", caption_findings(cues))],
+    )
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="correction",
+    code_version=from_corrected_cues("1"),
+    automation_condition=REFRESH,
+    kinds={"webvtt"},
+    description="The captions with the refined and corrected text (`refined.vtt`): every cue keeps its time.",
+)
+def refined_vtt(transcript: Transcript, corrected_txt: str) -> str:
+    return to_vtt(correct_cues(make_cues(transcript.words, duration=transcript.duration), corrected_txt))

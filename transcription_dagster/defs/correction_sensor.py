@@ -1,0 +1,66 @@
+"""The sensor that has people's corrections applied, once a recording has been left alone for a minute."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import dagster as dg
+
+from transcription_dagster.corrections import journal
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.defs.assets.correction import corrections
+from transcription_dagster.defs.jobs import apply_corrections
+from transcription_dagster.defs.queue_state import room
+from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.errors import TransientError
+from transcription_dagster.settings import load_settings
+
+#: A person who corrects saves with every pause of the typing: the run waits for the last of it.
+QUIET_SECONDS = 60.0
+
+
+@dg.sensor(
+    job=apply_corrections,
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Observes recordings that people have corrected, and asks for one run of `apply_corrections` on each "
+    "once nobody has changed it for a minute. Nothing in it takes Claude or a transcription.",
+)
+def corrected_recordings(
+    context: dg.SensorEvaluationContext, catalogue: CatalogueResource
+) -> dg.SensorResult | dg.SkipReason:
+    try:
+        return _tick(context, catalogue.engine)
+    except TransientError as error:
+        return dg.SkipReason(f"Nothing could be looked for: {error}")
+
+
+def _tick(context: dg.SensorEvaluationContext, engine: Engine) -> dg.SensorResult:
+    # That the cursor was stored means that the last tick's runs were asked for.
+    journal.note_requested(engine, json.loads(context.cursor or "{}"))
+    due = journal.due(engine, QUIET_SECONDS, room(context.instance, load_settings()))
+    cursor = json.dumps(due)
+    if not due:
+        return dg.SensorResult(skip_reason="No recording was corrected and left alone since.", cursor=cursor)
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=f"{recording}:{version}", partition_key=recording)
+            for recording, version in due.items()
+        ],
+        asset_events=_observations(due),
+        cursor=cursor,
+    )
+
+
+def _observations(versions: Mapping[str, int]) -> list[dg.AssetObservation]:
+    return [
+        # Dagster tells by observations that what is made from an external asset's partition has become stale.
+        dg.AssetObservation(
+            corrections.key,
+            partition=recording,
+            metadata={"version": version},
+            tags={"dagster/data_version": str(version)},
+        )
+        for recording, version in versions.items()
+    ]

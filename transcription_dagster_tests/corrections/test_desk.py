@@ -1,0 +1,96 @@
+"""Corrections kept in Postgres: recorded, refused where another was faster, and carried to a new transcript."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, text
+
+from transcription_dagster.corrections import drafts, journal
+from transcription_dagster.corrections.desk import Corrected, Manuscript, correct, corrected
+from transcription_dagster.database.recordings import Recording, forget, register
+from transcription_dagster.errors import CorrectionConflict, RecordingForgotten, UnknownRecording
+from transcription_dagster_tests.sample_transcripts import RECORDING, transcript
+
+MANUSCRIPT = Manuscript.of(transcript("one two three four"), None)
+
+
+@pytest.fixture
+def archive(engine: Engine) -> Engine:
+    register(engine, [Recording(RECORDING, "/a.wav")])
+    return engine
+
+
+def retype(engine: Engine, first: int, stop: int, words: str, *, who: str = "Ada", seen: int = 0) -> Corrected:
+    return correct(engine, MANUSCRIPT, lambda now: drafts.retyped(now.reading, first, stop, words), who=who, seen=seen)
+
+
+def test_changes_are_kept_with_who_made_them(archive: Engine) -> None:
+    retype(archive, 0, 2, "one too")
+    after = retype(archive, 2, 4, "tree four", who="Bob")
+    assert after.reading.text() == "one too tree four\n"
+    assert corrected(archive, MANUSCRIPT).reading == after.reading
+    assert [(change.version, change.who) for change in after.changes] == [(1, "Ada"), (2, "Bob")]
+
+
+def test_another_persons_words_are_never_written_over(archive: Engine) -> None:
+    retype(archive, 0, 4, "one too three four")
+    with pytest.raises(CorrectionConflict):
+        retype(archive, 0, 4, "one to three four", who="Bob", seen=0)
+    assert corrected(archive, MANUSCRIPT).reading.text() == "one too three four\n"
+    # Bob, who has not seen it, changes other words: both changes stand.
+    after = retype(archive, 0, 4, "one too three for", who="Bob", seen=1)
+    assert after.reading.text() == "one too three for\n"
+
+
+def test_what_changes_nothing_is_not_recorded(archive: Engine) -> None:
+    assert retype(archive, 0, 4, "one two three four").version == 0
+    assert journal.due(archive, 0, 10) == {}
+
+
+def test_a_recording_is_due_once_it_is_quiet_and_until_a_run_was_asked_for(archive: Engine) -> None:
+    retype(archive, 0, 2, "one too")
+    assert journal.due(archive, 3600, 10) == {}
+    assert journal.due(archive, 0, 10) == {RECORDING: 1}
+    journal.note_requested(archive, {RECORDING: 1})
+    assert journal.due(archive, 0, 10) == {}
+    retype(archive, 2, 3, "tree", seen=1)
+    assert journal.due(archive, 0, 10) == {RECORDING: 2}
+
+
+def test_a_new_transcript_takes_the_changes_over_once(archive: Engine) -> None:
+    retype(archive, 0, 2, "one too")
+    again = Manuscript.of(transcript("one tooth three four"), None)
+    moved = corrected(archive, again)
+    assert moved.reading.text() == "one tooth three four\n"
+    assert [change.draft.is_lost for change in moved.lost] == [True]
+    again = Manuscript.of(transcript("one two three four five"), None)
+    assert corrected(archive, again).reading.text() == "one too three four five\n"
+    assert corrected(archive, again).version == corrected(archive, again).version == 3
+    assert {change.who for change in corrected(archive, again).changes} == {"Ada"}
+
+
+def test_forgetting_a_recording_forgets_its_corrections(archive: Engine) -> None:
+    retype(archive, 0, 2, "one too")
+    forget(archive, RECORDING)
+    with archive.connect() as connection:
+        for table in ("corrections", "corrected_recordings"):
+            found = connection.execute(text(f"SELECT count(*) FROM transcription_data.{table}"))
+            assert found.scalar_one() == 0
+    with pytest.raises((UnknownRecording, RecordingForgotten)):
+        retype(archive, 0, 2, "one too")
+
+
+def test_the_journal_keeps_every_kind_of_change_as_it_was(archive: Engine) -> None:
+    retype(archive, 0, 2, "one too")
+    for make in (
+        lambda now: drafts.named(now.reading, 0, 4, "Ada", everywhere=True),
+        lambda now: drafts.split(now.reading, 2),
+        lambda now: drafts.joined(now.reading, 2),
+        lambda now: drafts.marked_unintelligible(now.reading, 3, 4),
+        lambda now: drafts.restored(now.reading, now.state, 0, 4),
+        lambda now: drafts.undone(now.reading, now.state, now.changes[-1].draft, now.version),
+    ):
+        after = correct(archive, MANUSCRIPT, make, who="Ada", seen=99)
+        assert corrected(archive, MANUSCRIPT).changes == after.changes
+        assert corrected(archive, MANUSCRIPT).reading == after.reading
+    assert after.reading.text() == "one too three [unintelligible]\n"

@@ -1,0 +1,208 @@
+"""People's changes laid over the machine's words and the refined text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from transcription_dagster.corrections import drafts
+from transcription_dagster.corrections.changes import Change, Draft, State, replay
+from transcription_dagster.corrections.reading import Author, Base, Reading, lay_changes, lay_refined
+from transcription_dagster.corrections.replacing import replaced, replacements
+from transcription_dagster.errors import UnusableCorrection
+from transcription_dagster.model import Word
+from transcription_dagster_tests.sample_transcripts import spoken
+
+WHEN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Sheet:
+    """A transcript that a person corrects, change by change."""
+
+    def __init__(self, words: Sequence[Word], refined: str | None = None) -> None:
+        self.base: Base = lay_refined(words, refined)
+        self.changes: list[Change] = []
+
+    @property
+    def state(self) -> State:
+        return replay(self.changes)
+
+    @property
+    def reading(self) -> Reading:
+        return lay_changes(self.base, self.state)
+
+    def add(self, made: Sequence[Draft]) -> Sheet:
+        self.changes += [
+            Change(version, draft, "Ada", WHEN) for version, draft in enumerate(made, start=len(self.changes) + 1)
+        ]
+        return self
+
+    def retype(self, first: int, stop: int, text: str) -> Sheet:
+        return self.add(drafts.retyped(self.reading, first, stop, text))
+
+    def undo(self, version: int) -> Sheet:
+        change = self.changes[version - 1]
+        return self.add(drafts.undone(self.reading, self.state, change.draft, version))
+
+    @property
+    def text(self) -> str:
+        return self.reading.text().strip()
+
+
+def said_by(text: str, **speakers: Sequence[int]) -> tuple[Word, ...]:
+    """Words, with the range of words that each speaker says."""
+    words = list(spoken(text))
+    for name, (first, stop) in speakers.items():
+        words[first:stop] = [replace(word, speaker=name) for word in words[first:stop]]
+    return tuple(words)
+
+
+def test_only_the_words_that_differ_are_changed_and_no_time_moves() -> None:
+    words = spoken("we found quill on ite in the basin")
+    sheet = Sheet(words).retype(0, 8, "we found Quillonite in the basin")
+    [change] = sheet.changes
+    assert (change.draft.heard, change.draft.old, change.draft.new) == ("quill on ite", "quill on ite", "Quillonite")
+    written = [word for passage in sheet.reading.passages for word in passage.words]
+    assert [word.text for word in written] == ["we", "found", "Quillonite", "in", "the", "basin"]
+    assert [written[index] for index in (0, 1, 3, 4, 5)] == [words[index] for index in (0, 1, 5, 6, 7)]
+    assert (written[2].start, written[2].end, written[2].confidence) == (words[2].start, words[4].end, 1.0)
+
+
+def test_typing_the_same_again_changes_nothing() -> None:
+    assert Sheet(spoken("one two three")).retype(0, 3, "  one two\nthree ").changes == []
+
+
+def test_a_persons_words_outrank_the_refinements() -> None:
+    words = spoken("we found quill on ite in the bay sin")
+    sheet = Sheet(words, "We found Quillonite in the basin.\n")
+    assert sheet.text == "We found Quillonite in the basin."
+    sheet.retype(0, 9, "We found Quillonyte in the basin.")
+    assert sheet.text == "We found Quillonyte in the basin."
+    authors = {passage.author for passage in sheet.reading.passages}
+    assert authors == {Author.MACHINE, Author.REFINEMENT, Author.PERSON}
+
+
+def test_a_refinement_that_touches_a_persons_words_later_gives_way_to_them() -> None:
+    words = spoken("the quill on ite is rare")
+    sheet = Sheet(words).retype(1, 2, "quell")
+    sheet.base = lay_refined(words, "The Quillonite is rare.\n")
+    assert sheet.text == "The quell on ite is rare."
+
+
+def test_words_that_are_added_and_taken_out() -> None:
+    sheet = Sheet(spoken("one two three four")).retype(0, 4, "zero one three and a half four")
+    assert sheet.text == "zero one three and a half four"
+    sheet.retype(0, 4, "")
+    assert sheet.text == ""
+    sheet.retype(0, 4, "five six")
+    assert sheet.text == "five six"
+
+
+def test_undo_brings_back_what_was_there_and_can_be_undone() -> None:
+    sheet = Sheet(spoken("one two three")).retype(0, 3, "one too three").retype(0, 3, "one to three")
+    with pytest.raises(UnusableCorrection, match="undo the later change first"):
+        sheet.undo(1)
+    assert sheet.undo(2).text == "one too three"
+    assert sheet.state.undone == {2}
+    assert sheet.undo(3).text == "one to three"
+    assert sheet.state.undone == {3}
+    with pytest.raises(UnusableCorrection, match="undone already"):
+        sheet.undo(3)
+
+
+def test_the_machines_words_come_back_and_that_can_be_undone() -> None:
+    sheet = Sheet(spoken("one two three"), "One, two, three.\n").retype(0, 3, "One, too, three!")
+    sheet.add(drafts.restored(sheet.reading, sheet.state, 0, 3))
+    assert sheet.text == "One, two, three."
+    assert drafts.restored(sheet.reading, sheet.state, 0, 3) == []
+    assert sheet.undo(len(sheet.changes)).text == "One, too, three!"
+
+
+def test_a_speaker_is_named_here_or_everywhere_and_two_are_merged() -> None:
+    words = said_by("a b c d e f", spk_0=(0, 2), spk_1=(2, 4), spk_2=(4, 6))
+    sheet = Sheet(words)
+    assert [turn.speaker for turn in sheet.reading.turns()] == ["spk_0", "spk_1", "spk_2"]
+    sheet.add(drafts.named(sheet.reading, 0, 2, " Ada  Lovelace", everywhere=False))
+    assert [turn.speaker for turn in sheet.reading.turns()] == ["Ada Lovelace", "spk_1", "spk_2"]
+    sheet.add(drafts.named(sheet.reading, 4, 6, "spk_1", everywhere=True))
+    turns = sheet.reading.turns()
+    assert [(turn.speaker, turn.first, turn.stop) for turn in turns] == [
+        ("Ada Lovelace", 0, 2),
+        ("spk_1", 2, 4),
+        ("spk_1", 4, 6),
+    ]
+    with pytest.raises(UnusableCorrection, match="name"):
+        drafts.named(sheet.reading, 0, 2, " \t", everywhere=False)
+
+
+def test_turns_are_split_and_joined() -> None:
+    words = said_by("a b c d", spk_0=(0, 2), spk_1=(2, 4))
+    sheet = Sheet(words)
+    sheet.add(drafts.split(sheet.reading, 1))
+    assert [turn.text for turn in sheet.reading.turns()] == ["a", "b", "c d"]
+    sheet.add(drafts.joined(sheet.reading, 2))
+    assert [(turn.text, turn.speaker) for turn in sheet.reading.turns()] == [("a", "spk_0"), ("b c d", "spk_0")]
+    sheet.undo(2)
+    assert [turn.text for turn in sheet.reading.turns()] == ["a", "b", "c d"]
+    with pytest.raises(UnusableCorrection, match="no turn"):
+        drafts.joined(sheet.reading, 0)
+
+
+def test_a_name_goes_with_words_that_were_taken_out_and_come_back() -> None:
+    words = said_by("a b c", spk_0=(0, 3))
+    sheet = Sheet(words).retype(0, 3, "")
+    sheet.add(drafts.named(sheet.reading, 0, 3, "Ada", everywhere=True))
+    sheet.retype(0, 3, "a b c")
+    assert {word.speaker for turn in sheet.reading.turns() for word in turn.words} == {"Ada"}
+
+
+def test_what_cannot_be_understood_is_marked() -> None:
+    sheet = Sheet(spoken("well mumble mumble yes"))
+    sheet.add(drafts.marked_unintelligible(sheet.reading, 1, 3))
+    assert sheet.text == "well [unintelligible] yes"
+
+
+def test_replacing_finds_whole_words_and_shows_both_texts() -> None:
+    sheet = Sheet(spoken("the cat sat with another Cat in the category"))
+    found = replacements(sheet.reading, "cat", "dog")
+    assert [(each.new, each.count) for each in found] == [("the dog sat with another dog in the category", 2)]
+    sheet.add(replaced(sheet.reading, found))
+    assert [(change.draft.heard, change.draft.new) for change in sheet.changes] == [("cat", "dog"), ("Cat", "dog")]
+    assert replacements(sheet.reading, "cat", "dog") == []
+    with pytest.raises(UnusableCorrection):
+        replacements(sheet.reading, " ", "dog")
+
+
+def test_words_written_as_one_are_one_passage() -> None:
+    first, second = spoken("twenty -five")
+    sheet = Sheet([first, replace(second, glued=True)], "Twenty-five.\n").retype(0, 2, "Twenty-six.")
+    assert [(passage.first, passage.stop) for passage in sheet.reading.passages] == [(0, 2)]
+    assert sheet.text == "Twenty-six."
+
+
+def test_a_script_without_spaces_is_corrected_by_the_character() -> None:
+    words = [replace(word, glued=True) for word in spoken("今 天 天 汽 很 好")]
+    sheet = Sheet(words, "今天天汽很好\n").retype(0, 6, "今天天气很好")
+    assert sheet.text == "今天天气很好"
+    [change] = sheet.changes
+    assert (change.draft.where.first, change.draft.where.stop, change.draft.new) == (3, 4, "气")
+
+
+def test_control_characters_and_hidden_directions_do_not_get_in() -> None:
+    sheet = Sheet(spoken("one two")).retype(0, 2, "one\x00\u202etwo\x1b[31m <b>")
+    assert sheet.text == "one two [31m <b>"
+
+
+@pytest.mark.parametrize(("first", "stop"), [(-1, 2), (0, 4), (2, 2), (2, 1)])
+def test_words_that_are_not_there_are_refused(first: int, stop: int) -> None:
+    with pytest.raises(UnusableCorrection, match="not among"):
+        drafts.retyped(Sheet(spoken("a b c")).reading, first, stop, "x")
+
+
+def test_a_range_that_cuts_what_is_replaced_as_a_whole_is_refused() -> None:
+    sheet = Sheet(spoken("quill on ite")).retype(0, 3, "Quillonite")
+    with pytest.raises(UnusableCorrection, match="take 0 to 3"):
+        drafts.retyped(sheet.reading, 1, 3, "x")

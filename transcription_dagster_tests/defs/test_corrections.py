@@ -1,0 +1,144 @@
+"""People's corrections in Dagster: the sensor that asks for them to be applied, and what is then made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+from sqlalchemy import Engine, text
+
+from transcription_dagster.corrections import drafts
+from transcription_dagster.corrections.desk import Manuscript, correct
+from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.definitions import defs
+from transcription_dagster.defs import correction_sensor
+from transcription_dagster.defs.jobs import apply_corrections
+from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.model import Transcript
+from transcription_dagster.settings import load_settings
+from transcription_dagster.store.object_store import ObjectStore
+from transcription_dagster.transcripts.amazon_json import write_transcript
+from transcription_dagster_tests.sample_transcripts import RECORDING, transcript
+
+FIRST = transcript("Yesterday we found quill on ite in the basin.")
+
+
+class Desk:
+    """One recording that was refined, and Dagster round it."""
+
+    def __init__(self, instance: dg.DagsterInstance, engine: Engine, folder: Path) -> None:
+        self.engine = engine
+        self._instance = instance
+        self._folder = folder / RECORDING
+        self._cursor: str | None = None
+        register(engine, [Recording(RECORDING, "/a.wav")])
+        instance.add_dynamic_partitions("recordings", [RECORDING])
+        self.transcribe(FIRST)
+        self.make("transcript_txt", "captions_srt", "captions_vtt", "refined_txt", "corrected_txt", "insights")
+
+    def transcribe(self, found: Transcript) -> None:
+        store = ObjectStore(load_settings().store_url)
+        store.put_bytes(f"{RECORDING}/transcript.json", write_transcript(found).encode())
+        self._transcript = found
+
+    def make(self, *assets: str) -> None:
+        job = defs.resolve_implicit_global_asset_job_def()
+        keys = [dg.AssetKey(name) for name in assets]
+        assert job.execute_in_process(instance=self._instance, partition_key=RECORDING, asset_selection=keys).success
+
+    def apply(self) -> None:
+        """Make what the job makes that the sensor asks for, but the publication, which needs a code location."""
+        nodes = defs.resolve_job_def(apply_corrections.name).graph.node_dict
+        self.make(*(name for name in nodes if name != "publication"))
+
+    def retype(self, first: int, stop: int, words: str) -> None:
+        manuscript = Manuscript.of(self._transcript, self.file("refined.txt"))
+        correct(
+            self.engine, manuscript, lambda now: drafts.retyped(now.reading, first, stop, words), who="Ada", seen=999
+        )
+
+    def let_rest(self, seconds: float) -> None:
+        """Pretend that the last change is that much older."""
+        with self.engine.begin() as connection:
+            statement = (
+                "UPDATE transcription_data.corrected_recordings SET changed_at = changed_at - :age * interval '1s'"
+            )
+            connection.execute(text(statement), {"age": seconds})
+
+    def asked(self) -> list[tuple[str | None, str | None]]:
+        """The keys and partitions of the runs that a tick of the sensor asks for; what it observes is stored."""
+        context = dg.build_sensor_context(
+            instance=self._instance, cursor=self._cursor, resources={"catalogue": CatalogueResource()}
+        )
+        result = correction_sensor.corrected_recordings(context)
+        assert isinstance(result, dg.SensorResult)
+        self._cursor = result.cursor
+        for event in result.asset_events:
+            self._instance.report_runless_asset_event(event)
+        return [(request.run_key, request.partition_key) for request in result.run_requests or ()]
+
+    def file(self, name: str) -> str:
+        return (self._folder / name).read_text(encoding="utf-8")
+
+    def status(self, asset: str) -> StaleStatus:
+        graph = defs.get_repository_def().asset_graph
+        resolver = CachingStaleStatusResolver(self._instance, graph, LoadingContextForTest(self._instance))
+        return resolver.get_status(dg.AssetKey(asset), RECORDING)
+
+
+@pytest.fixture
+def desk(instance: dg.DagsterInstance, engine: Engine, at_home: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setenv("TRANSCRIPTION_REFINEMENT", "off")
+    monkeypatch.setenv("TRANSCRIPTION_EMBEDDER", "none")
+    return Desk(instance, engine, at_home)
+
+
+def test_without_corrections_the_corrected_text_is_the_refined_one(desk: Desk) -> None:
+    assert desk.file("corrected.txt") == desk.file("refined.txt") == "Yesterday we found quill on ite in the basin.\n"
+
+
+def test_one_run_is_asked_for_after_a_quiet_minute(desk: Desk) -> None:
+    desk.retype(0, 9, "Yesterday we found Quillonite in the basin.")
+    desk.retype(0, 9, "Yesterday we found Quillonite in a basin.")
+    assert desk.asked() == []
+    desk.let_rest(correction_sensor.QUIET_SECONDS)
+    assert desk.asked() == [(f"{RECORDING}:2", RECORDING)]
+    assert desk.asked() == []
+    desk.retype(0, 9, "Today we found Quillonite in a basin.")
+    desk.let_rest(correction_sensor.QUIET_SECONDS)
+    assert desk.asked() == [(f"{RECORDING}:3", RECORDING)]
+
+
+def test_the_texts_and_captions_of_people_are_corrected_and_the_machines_are_not(desk: Desk) -> None:
+    machine = desk.file("captions.srt")
+    desk.retype(0, 9, "Yesterday we found Quillonite in the basin.")
+    desk.apply()
+    assert desk.file("corrected.txt") == "Yesterday we found Quillonite in the basin.\n"
+    assert "Quillonite" in " ".join(desk.file("refined.srt").split())
+    times = [line for line in machine.splitlines() if "-->" in line]
+    assert [line for line in desk.file("refined.srt").splitlines() if "-->" in line] == times
+    assert desk.file("captions.srt") == machine
+
+
+def test_a_correction_shows_as_stale_until_it_is_applied(desk: Desk) -> None:
+    # Dagster compares observations, so that the first one tells it nothing.
+    for first_word in ("Today", "Tomorrow"):
+        assert desk.status("corrected_txt") is StaleStatus.FRESH
+        desk.retype(0, 1, first_word)
+        desk.let_rest(correction_sensor.QUIET_SECONDS)
+        assert desk.asked() != []
+        if first_word == "Today":
+            desk.apply()
+    assert desk.status("corrected_txt") is StaleStatus.STALE
+    desk.apply()
+    assert desk.status("corrected_txt") is StaleStatus.FRESH
+
+
+def test_corrections_survive_a_new_transcription(desk: Desk) -> None:
+    desk.retype(0, 9, "Yesterday we found Quillonite in the basin.")
+    desk.transcribe(transcript("Yesterday we have found quill on ite in the basin"))
+    desk.make("refined_txt", "corrected_txt")
+    assert desk.file("corrected.txt") == "Yesterday we have found Quillonite in the basin\n"
