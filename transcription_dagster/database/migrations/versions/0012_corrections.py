@@ -1,7 +1,7 @@
 """Add people's corrections of transcripts.
 
 Revision ID: 0012
-Revises: 0009
+Revises: 0014
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from transcription_dagster.database.tables import SCHEMA
 
 revision = "0012"
-down_revision = "0009"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
