@@ -26,7 +26,7 @@ corrected_txt: correction, from corrections refined_txt transcript, refreshed
 corrections: correction
 embeddings: insight, from corrected_txt transcript, checks complete, refreshed
 insights: insight, from corrected_txt transcript, refreshed
-publication: publication, from captions_srt captions_vtt corrected_txt embeddings insights refined_srt refined_vtt \
+publication: publication, from captions_srt captions_vtt corrected_txt embeddings insights refined_srt refined_txt refined_vtt \
 transcript transcript_txt, refreshed
 refined_srt: correction, from corrected_txt transcript, checks well_formed, refreshed
 refined_txt: refinement, from transcript, checks faithful, refreshed

@@ -32,6 +32,7 @@ _MOST_WARNINGS = 100
 def publication(
     context: dg.AssetExecutionContext,
     transcript: Transcript,
+    refined_txt: str,
     corrected_txt: str,
     insights: Insights,
     catalogue: CatalogueResource,
