@@ -26,8 +26,8 @@ corrected_txt: correction, from corrections refined_txt transcript, refreshed
 corrections: correction
 embeddings: insight, from corrected_txt transcript, checks complete, refreshed
 insights: insight, from corrected_txt transcript, refreshed
-publication: publication, from captions_srt captions_vtt corrected_txt embeddings insights refined_srt refined_txt refined_vtt \
-transcript transcript_txt, refreshed
+publication: publication, from captions_srt captions_vtt corrected_txt embeddings insights refined_srt refined_txt \
+refined_vtt transcript transcript_txt, refreshed
 refined_srt: correction, from corrected_txt transcript, checks well_formed, refreshed
 refined_txt: refinement, from transcript, checks faithful, refreshed
 refined_vtt: correction, from corrected_txt transcript, refreshed
