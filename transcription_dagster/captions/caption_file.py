@@ -1,8 +1,8 @@
-"""SRT and WebVTT files as people have them, read without losing a byte.
+"""Read SRT and WebVTT files as found in the wild, without losing a byte.
 
-The libraries that read subtitles (pysubs2, srt, webvtt-py) keep cues, not files: identifiers, notes, styles, settings
-and line endings are gone when they write. Here the file stays its own lines, and a cue is a range of them, so that
-what nobody corrects is written back as it was. What cannot be read is refused with its line.
+Subtitle libraries (pysubs2, srt, webvtt-py) keep cues, not files: they lose identifiers, notes, styles, settings and
+line endings when they write. Here a file remains a list of lines and a cue is a range of them, so that everything
+uncorrected is written back unchanged. Errors name the line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CaptionKind = Literal["srt", "vtt"]
 
 _TIME = r"(?:([0-9]{1,6}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,3}))?"
 _TIMING = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
-#: Minutes, seconds and a fraction, or hours too, with the faults that people make in them: spaces, signs, semicolons.
+#: A time with optional hours, including common mistakes: spaces, signs, semicolons.
 _TIME_LIKE = r"-?\s*\d+(?:\s*[:;]\s*-?\s*\d+){1,3}(?:\s*[.,;]\s*-?\s*\d+)"
 _TIMING_LIKE = re.compile(rf"{_TIME_LIKE}\s*\S{{0,3}}\s*{_TIME_LIKE}(?:\s.*)?")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
@@ -28,7 +28,7 @@ _HEADER_FIELD = re.compile(r"[A-Za-z][\w-]*\s*[:=]")
 
 @dataclass(frozen=True, slots=True)
 class FileCue:
-    """A cue as a range of the file's lines: its block begins at `head`, its text is `first` up to `stop`."""
+    """A cue as a range of the file's lines: its block starts at `head`, its text is [`first`, `stop`)."""
 
     start_ms: int
     end_ms: int
@@ -39,7 +39,7 @@ class FileCue:
 
 @dataclass(frozen=True, slots=True)
 class CaptionFile:
-    """The lines of a file with their endings, which joined are the file, and the cues among them."""
+    """The lines of a file with their endings, and the cues among them. Joined, the lines are the file."""
 
     kind: CaptionKind
     lines: tuple[str, ...]
@@ -47,7 +47,7 @@ class CaptionFile:
 
 
 def caption_kind(text: str) -> CaptionKind | None:
-    """Which captions a text is, by its first lines: the header of WebVTT, or something like a timing; else None."""
+    """Return the format of captions by their first lines: WebVTT's header or a timing; None for other text."""
     lines = [bare for line in _LINE.findall(text[:10_000]) if (bare := _bare(line))][:2]
     if lines and re.match(r"WEBVTT(?:\s|\Z)", lines[0]):
         return "vtt"
@@ -67,7 +67,7 @@ def parse_srt(text: str) -> CaptionFile:
 def parse_vtt(text: str) -> CaptionFile:
     """Read WebVTT. Raises `InvalidCaptions` if the header is missing, and as `parse_srt` does."""
     if not re.match(r"\ufeff?WEBVTT(?:[ \t\r\n]|\Z)", text):
-        raise InvalidCaptions("line 1: the captions do not begin with WEBVTT, as WebVTT has to")
+        raise InvalidCaptions("line 1: WebVTT captions must begin with WEBVTT")
     return _Reader(text, "vtt").parse()
 
 
@@ -76,7 +76,7 @@ def _bare(line: str) -> str:
 
 
 class _Reader:
-    """One reading of a file."""
+    """Reads one file."""
 
     def __init__(self, text: str, kind: CaptionKind) -> None:
         self._kind: CaptionKind = kind
@@ -97,7 +97,7 @@ class _Reader:
         return CaptionFile(self._kind, self._lines, tuple(cues))
 
     def _heads(self, timings: Sequence[int]) -> Iterator[int]:
-        """Where the block of each timing begins: at its counter or identifier, if it has one."""
+        """Return where the block of each timing starts: at its counter or identifier, if it has one."""
         before, counter = -1, 0
         for number in timings:
             above = number - 1
@@ -113,7 +113,7 @@ class _Reader:
             before = number
 
     def _text_stop(self, first: int, limit: int) -> int:
-        """Where a cue's text stops: in WebVTT at the first empty line, in SRT before the next block."""
+        """Return where a cue's text ends: in WebVTT at the first empty line, in SRT before the next block."""
         if self._kind == "vtt":
             return next((row for row in range(first, limit) if not self._lines[row].rstrip("\r\n")), limit)
         while limit > first and not self._bare[limit - 1]:
@@ -121,7 +121,7 @@ class _Reader:
         return limit
 
     def _check(self, cues: Sequence[FileCue]) -> None:
-        """Refuse what stands outside of cues without a meaning, and what inside them was meant as a timing."""
+        """Reject meaningless lines outside of cues, and lines inside cues that look like broken timings."""
         before = 0
         for cue in cues:
             self._check_between(before, cue.head, started=before > 0)

@@ -1,4 +1,4 @@
-"""Corrections laid onto timed words and onto captions: the text changes, the times stay."""
+"""Apply corrections to timed words and captions: the text changes, the times stay."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from transcription_dagster.language.boundaries import closes_sentence
 from transcription_dagster.model import Cue, Edit, Word
 from transcription_dagster.transcripts.plain_text import join_words
 
-#: Share of the letters that have to agree for a text to count as a correction of the captions.
+#: Minimum share of common letters for a text to count as a correction of the captions.
 _LEAST_RELATED = 0.3
 
 
 def correct_words(words: Sequence[Word], edits: Sequence[Edit]) -> list[Word]:
-    """Make the edits, which neither overlap nor reach outside `words`.
+    """Apply edits, which must not overlap or reach outside `words`.
 
-    A corrected word takes the time of the word it replaces; where their numbers differ, the time of all is shared out
-    by length. A word that is added shares its neighbour's time, one that is taken away leaves its own empty. Raises
-    `ValueError` for edits that overlap or reach outside.
+    A corrected word takes the time of the word it replaces; if their numbers differ, the words share the whole span by
+    length. An added word shares its neighbour's time; the time of a removed word stays empty. Raises `ValueError` for
+    edits that overlap or reach outside.
     """
     corrected: list[Word] = []
     position = 0
@@ -40,13 +40,13 @@ def correct_words(words: Sequence[Word], edits: Sequence[Edit]) -> list[Word]:
 
 
 def _reworded(words: Sequence[Word], tokens: Sequence[Token]) -> list[Word]:
-    """The words of one edit in their new wording; those that stay keep their own time."""
+    """Return an edit's new words with times; unchanged words keep theirs."""
     placed: dict[int, Word] = {}
     for block in align([word.text for word in words], [token.text for token in tokens]):
         before, after = words[block.old_first : block.old_stop], tokens[block.new_first : block.new_stop]
         if before and after:
             placed.update(enumerate(_in_place_of(before, after), start=block.new_first))
-    # What was added shares the time of the word before it, or after it at the beginning.
+    # Added words share the time of the word before them, or at the beginning of the word after them.
     for first, stop in _missing(placed, len(tokens)):
         low, high = (first - 1, stop) if first else (first, stop + 1)
         neighbour = placed[low] if first else placed[stop]
@@ -56,13 +56,13 @@ def _reworded(words: Sequence[Word], tokens: Sequence[Token]) -> list[Word]:
 
 
 def _missing(placed: Mapping[int, object], count: int) -> list[tuple[int, int]]:
-    """The ranges of consecutive indices below `count` that `placed` has not."""
+    """Return the ranges of consecutive indices below `count` that are missing from `placed`."""
     runs = [list(run) for there, run in groupby(range(count), key=placed.__contains__) if not there]
     return [(run[0], run[-1] + 1) for run in runs]
 
 
 def _in_place_of(before: Sequence[Word], after: Sequence[Token]) -> list[Word]:
-    """The words `after` with the time of those that they replace, one by one or shared out by length."""
+    """Return the words `after` with the times of those they replace, one to one or shared by length."""
     spans = [(word.start, word.end) for word in before]
     if len(before) != len(after):
         spans = _shared_out(before, [len(token.text) for token in after])
@@ -74,7 +74,7 @@ def _in_place_of(before: Sequence[Word], after: Sequence[Token]) -> list[Word]:
 
 
 def _shared_out(words: Sequence[Word], lengths: Sequence[int]) -> list[tuple[float, float]]:
-    """The time of some words shared out by `lengths`; silence between the words stays where it was."""
+    """Share the time of some words by `lengths`; silence between the words stays in place."""
     ends = list(accumulate(len(word.text) for word in words))
     cuts = [cut * ends[-1] / sum(lengths) for cut in accumulate(lengths, initial=0)]
     spans = []
@@ -88,17 +88,16 @@ def _shared_out(words: Sequence[Word], lengths: Sequence[int]) -> list[tuple[flo
 
 
 def _moment(word: Word, characters: float) -> float:
-    """When so many characters from the word's end (negative: before it) were said, at an even pace."""
+    """Return when a number of characters after the word's end (negative: before it) was said, at an even pace."""
     return word.end + (word.end - word.start) * max(-1.0, min(0.0, characters / len(word.text)))
 
 
 def correct_cues(cues: Sequence[Cue], corrected_text: str, limits: CaptionLimits | None = None) -> list[Cue]:
-    """Lay a corrected text onto cues, whose times and order stay as they are.
+    """Apply a corrected text to cues; their times and order stay.
 
-    The words of the result are those of the text, in order. A cue that loses all its words is dropped, one whose
-    words change is broken into lines again, any other is left alone. Notes of songs and marks of dialogue keep their
-    places; a cue without them gets those of the text. Raises `UnrelatedText` if the text has too little in common
-    with the cues.
+    The result has the words of the text, in order. A cue that loses all its words is dropped; one whose words change is
+    broken into lines again; any other is untouched. Song notes and dialogue marks keep their places; a cue without
+    them gets those of the text. Raises `UnrelatedText` if the text has too little in common with the cues.
     """
     limits = limits or CaptionLimits()
     slots = _slots(cues)
@@ -118,7 +117,7 @@ def correct_cues(cues: Sequence[Cue], corrected_text: str, limits: CaptionLimits
 
 
 def places_of(old: Sequence[str], new: Sequence[str]) -> list[int]:
-    """For each word of a corrected text, the index of the old word whose place it takes; it never goes backward.
+    """Return, for each word of a corrected text, the index of the old word whose place it takes; never decreasing.
 
     Raises `UnrelatedText` if the two wordings have too little in common.
     """
@@ -127,21 +126,21 @@ def places_of(old: Sequence[str], new: Sequence[str]) -> list[int]:
     if share < _LEAST_RELATED:
         raise UnrelatedText(
             f"the corrected text shares only {share:.0%} of its letters with the captions: "
-            f"it does not seem to belong to them"
+            f"it seems to belong to a different recording"
         )
     return list(_places(old, new, blocks))
 
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """A place for words that has its own time: a cue, or one speaker's line in a cue that two share."""
+    """A place with its own time: a cue, or one speaker's line in a shared cue."""
 
     cue: int
     dashed: bool
     tokens: Sequence[MarkedToken]
 
     def reworded(self, said: Sequence[tuple[int, MarkedToken]]) -> list[MarkedToken]:
-        """The new words, as (the old word in whose place one stands, word), with the marks that this place shows."""
+        """Return the new words with the marks of this place, each with the index of the old word it replaces."""
         notes = any(token.before or token.after for token in self.tokens)
         turns = self.dashed or any(token.turn for token in self.tokens)
         new = [token for _, token in said]
@@ -160,7 +159,7 @@ class _Slot:
 
 
 def _slots(cues: Sequence[Cue]) -> list[_Slot]:
-    """The places of the cues, in order."""
+    """Return the places of the cues, in order."""
     slots: list[_Slot] = []
     for number, cue in enumerate(cues):
         dashed = len(cue.lines) > 1 and all(line.startswith(DASH) for line in cue.lines)
@@ -170,7 +169,7 @@ def _slots(cues: Sequence[Cue]) -> list[_Slot]:
 
 
 def _places(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block]) -> Iterator[int]:
-    """For each new word, the old word whose place it takes."""
+    """Return, for each new word, the index of the old word whose place it takes."""
     for block in blocks:
         before, after = old[block.old_first : block.old_stop], new[block.new_first : block.new_stop]
         if before:
@@ -184,7 +183,7 @@ def _places(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block]) -> 
 def _rebuilt(
     cue: Cue, places: Sequence[tuple[_Slot, Sequence[tuple[int, MarkedToken]]]], limits: CaptionLimits
 ) -> Cue | None:
-    """The cue with its new words; itself if they are its own, None if it has none left."""
+    """Return the cue with its new words: itself if they are unchanged, None if none are left."""
     turns = [(slot, slot.reworded(said)) for slot, said in places]
     if all(_same(slot.tokens, new) for slot, new in turns):
         return cue if any(slot.tokens for slot, _ in turns) else None
@@ -198,13 +197,13 @@ def _rebuilt(
 
 
 def _same(old: Sequence[MarkedToken], new: Sequence[MarkedToken]) -> bool:
-    """Whether two wordings show the same words and marks."""
+    """Return whether two wordings show the same words and marks."""
     shown = (shown_tokens(tokens, notes=True, turns=True) for tokens in (old, new))
     return len({tuple(token.text for token in tokens) for tokens in shown}) == 1
 
 
 def _lines(tokens: Sequence[MarkedToken], limits: CaptionLimits) -> tuple[str, ...]:
-    """The lines of a cue: as its words are broken best, or one for each turn of dialogue."""
+    """Return a cue's lines: the best line breaks, or one line per turn of dialogue."""
     words = _words(shown_tokens(tokens, notes=True, turns=True))
     turns = [number for number, token in enumerate(tokens) if token.turn and number]
     if not turns:

@@ -1,7 +1,7 @@
-"""Timed words cut into captions: the best breaks over the whole text, not the first that fit.
+"""Cut timed words into captions, choosing the best breaks over the whole text.
 
-The limits and the order of preference follow Netflix's timed text style guide and the BBC's subtitle guidelines.
-What does not fit is retimed, never reworded.
+Limits and preferences follow Netflix's timed text style guide and the BBC's subtitle guidelines. Cues that do not fit
+are retimed, never reworded.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from transcription_dagster.transcripts.word_timing import repair_timings
 def make_cues(
     words: Sequence[Word], limits: CaptionLimits | None = None, *, duration: float | None = None
 ) -> list[Cue]:
-    """Cut the words into cues, every word in exactly one, in order.
+    """Cut the words into cues: every word in exactly one cue, in order.
 
-    `duration` is the recording's length in seconds; None or 0 if it is unknown. No cue ends after it.
+    `duration` is the recording's length in seconds, which no cue exceeds; None or 0 if it is unknown.
 
-    A cue starts with its first word and ends with its last, or later if it would be too short or too fast to read
-    and the next leaves room. Cues never overlap. A word wider than a line is not cut. Two speakers share a cue only
-    as two short turns, each on its line after a dash. Words with impossible times are moved between their neighbours.
+    A cue lasts from its first word to its last, or longer if it would be too short or too fast to read and there is
+    room. Cues never overlap. A word wider than a line is not cut. Two speakers share a cue only as two short turns,
+    each on its own line after a dash. Words with impossible times are moved between their neighbours.
     """
     limits = limits or CaptionLimits()
     timed = repair_timings(words)
@@ -39,7 +39,7 @@ def make_cues(
 
 
 def _last_moment(words: Sequence[Word], duration: float | None) -> int | None:
-    """The recording's end in milliseconds, None if unknown: no earlier than just after its last word has begun."""
+    """Return the recording's end in milliseconds, at least just after the start of the last word; None if unknown."""
     return max(math.floor(duration * 1000), round(words[-1].start * 1000) + 1) if duration else None
 
 
@@ -60,9 +60,9 @@ def _timed_cues(sung: SungWords, stops: Sequence[int], limits: CaptionLimits, la
 def _start_times(
     words: Sequence[Word], firsts: Sequence[int], limits: CaptionLimits, last_moment: int | None
 ) -> list[int]:
-    """When each cue starts, in milliseconds: with its first word, unless no time at all is left to the one before.
+    """Return when each cue starts, in milliseconds: with its first word, unless that leaves no time to the cue before.
 
-    Cues that crowd at the recording's end start earlier, so that each has some time inside the recording.
+    Cues crowded at the recording's end start earlier, so that each has some time inside the recording.
     """
     starts: list[int] = []
     for first in firsts:

@@ -1,4 +1,4 @@
-"""The encoding of a text file: known by its byte order mark or by UTF-8's own form, or concluded from its words."""
+"""Detect a text file's encoding by its byte order mark, by valid UTF-8, or by its words."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-#: What subtitles in a single-byte encoding nearly always are, where no word tells.
+#: The most common single-byte encoding of subtitles, used if no word is conclusive.
 _WESTERN = "cp1252"
-#: The encodings of subtitles before UTF-8, Windows' code pages and those of East Asia, with the languages they write.
+#: Encodings of subtitles before UTF-8 (Windows code pages and East Asian ones) and their languages.
 _CANDIDATES: dict[str, tuple[str, ...]] = {
     _WESTERN: ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "nb", "fi", "is", "ca"),
     "cp1250": ("pl", "cs", "hu", "ro", "sk", "sl", "sh"),
@@ -32,11 +32,11 @@ _CANDIDATES: dict[str, tuple[str, ...]] = {
     "cp949": ("ko",),
 }
 _UNSPACED = frozenset({"cp932", "gb18030", "cp949"})
-#: Full-width kana, which no other reading of the bytes gives often.
+#: Full-width kana, which are rare in any wrong decoding.
 _KANA = re.compile("[\u3041-\u30ff]")
-#: The share of the words beyond ASCII that a language has to know, and its lead over every other reading.
+#: Minimum share of non-ASCII words that a language must know, and its minimum lead over other decodings.
 _LEAST_KNOWN, _LEAST_LEAD = 0.5, 0.25
-#: On the Zipf scale: a word that a language has, and a character that it uses often.
+#: Minimum Zipf frequency of a known word, and of a common character.
 _KNOWN_WORD, _COMMON_CHARACTER = 2.0, 3.5
 _LONGEST_SAMPLE = 20_000
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -44,16 +44,16 @@ _WORDS = re.compile(r"[^\W\d_]+")
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """A text, and what it takes to write it the same way."""
+    """A text with its encoding, so that it can be written the same way."""
 
     text: str
     encoding: str
     mark: bytes = b""
-    #: Whether the encoding was concluded from the letters, and may be wrong.
+    #: True if the encoding was guessed from the letters and may be wrong.
     guessed: bool = False
 
     def encode(self, text: str) -> bytes:
-        """Another text in the same encoding. Raises `InvalidCaptions` for a character that it does not have."""
+        """Encode a text the same way. Raises `InvalidCaptions` for a character that the encoding lacks."""
         try:
             return self.mark + text.encode(self.encoding)
         except UnicodeEncodeError as problem:
@@ -65,9 +65,9 @@ class EncodedText:
 
 
 def decode(data: bytes, encoding: str | None = None) -> EncodedText:
-    """Decode a text file, whose encoding may be given.
+    """Decode a text file, in the given encoding or a detected one.
 
-    Raises `InvalidCaptions` for bytes that are no text in it, and if no encoding is given and none is certain.
+    Raises `InvalidCaptions` for bytes that are invalid in the encoding, or if none is given and none is certain.
     """
     for mark, marked in _MARKS:
         if data.startswith(mark):
@@ -86,7 +86,7 @@ def decode(data: bytes, encoding: str | None = None) -> EncodedText:
 
 
 def _guess(data: bytes) -> str:
-    """The encoding whose languages know the words. Raises `InvalidCaptions` if another reading is nearly as good."""
+    """Guess the encoding whose languages know the words. Raises `InvalidCaptions` if another fits nearly as well."""
     readings: dict[str, str] = {}
     for encoding in _CANDIDATES:
         try:
@@ -103,23 +103,23 @@ def _guess(data: bytes) -> str:
     if known.get(best, 0.0) < _LEAST_KNOWN or known[best] - max(others, default=0.0) < _LEAST_LEAD:
         likely = ", ".join(ranked[:3]) or _WESTERN
         raise InvalidCaptions(
-            f"the text is not UTF-8, and too short or unusual to conclude its encoding from: "
+            f"the text is not UTF-8, and too short or unusual to detect its encoding: "
             f"give it with --encoding (likely {likely})"
         )
     return best
 
 
 def _telling(text: str, encoding: str) -> list[str]:
-    """The words of a reading beyond ASCII, which only the right encoding spells; in East Asia single characters."""
+    """Return the non-ASCII words, which only the right encoding spells; for East Asian languages, the characters."""
     if encoding in _UNSPACED:
         return [character for character in text if not character.isascii() and character.isalpha()]
     words = [word.lower() for word in _WORDS.findall(text) if not word.isascii()]
-    # Every single letter is a word of some language: it tells nothing beside longer words.
+    # Single letters are words of some language and prove nothing beside longer words.
     return [word for word in words if len(word) > 1] or words
 
 
 def _known_share(text: str, encoding: str) -> float:
-    """The share of the telling words that the language of this encoding knows that knows most, 0 to 1."""
+    """Return the largest share of the words, 0 to 1, that a language of this encoding knows."""
     telling = _telling(text, encoding)
     least = _COMMON_CHARACTER if encoding in _UNSPACED else _KNOWN_WORD
 

@@ -1,4 +1,4 @@
-"""A corrected text laid onto a caption file: only the words that differ change in the file's own lines."""
+"""Apply a corrected text to a caption file, changing only the words that differ in the file's own lines."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from transcription_dagster.captions.markup import Atom, ShownWord, cue_atoms, es
 from transcription_dagster.language.alignment import Token
 from transcription_dagster.model import Word
 
-#: Share of the cues that begin with the line before from which on captions roll, where no word has a time of its own.
+#: Share of cues starting with the previous line above which captions without word times count as rolling.
 _ROLLING = 0.5
 _TURN_MARK = re.compile(r"[-‐–—>]")
 
 
 def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | None = None) -> str:
-    """The file with the words of `corrected`; all else, and every cue whose words stay, is as it was to the byte.
+    """Return the file with the words of `corrected`; everything else stays identical to the byte.
 
-    Markup, dashes of dialogue and music notes keep their places; a cue without such marks gets those of `corrected`.
-    A cue that loses all its words is dropped, and no number changes. A cue is broken into lines again only if a line
-    becomes too wide. Raises `UnrelatedText` if the text has too little in common with the captions.
+    Markup, dialogue dashes and music notes keep their places; a cue without such marks gets those of `corrected`. A cue
+    that loses all its words is dropped, without renumbering. Lines are broken again only if one becomes too wide.
+    Raises `UnrelatedText` if the text has too little in common with the captions.
     """
     cues = _cue_texts(captions)
     owned, owners = _owners(cues)
@@ -37,7 +37,7 @@ def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | 
     for token, place in zip(new, places, strict=True):
         said[place].append(token)
     widest = max([(limits or CaptionLimits()).max_line_characters, *(width for cue in cues for width in cue.widths())])
-    # A line of rolling captions is shown by two cues, and the marks of one say nothing of the other.
+    # Two cues show each line of rolling captions, and the marks of one say nothing about the other.
     marks = not any(_rolling_lines(cues))
     texts = [
         _corrected(cue, [said[owner] for owner in own], widest, add_marks=marks)
@@ -47,14 +47,14 @@ def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | 
 
 
 def _dashes_mark_turns(cues: Sequence[_CueText]) -> bool:
-    """Whether a dash between spaces marks a turn: where captions mark turns by dashes and have no other dashes."""
+    """Return whether a dash between spaces marks a turn: if the captions use dashes for turns and nothing else."""
     atoms = [atom for cue in cues for atom in cue.atoms]
     marked = any(atom.mark and atom.source in "-‐–—>" for atom in atoms)
     return marked and not LOOSE_DASH.search("".join(atom.shown for atom in atoms))
 
 
 def spoken_text(captions: CaptionFile) -> str:
-    """What the captions say, line by line, each line of rolling captions once."""
+    """Return the captions' text line by line, with each line of rolling captions once."""
     cues = _cue_texts(captions)
     _, owners = _owners(cues)
     lines: list[str] = []
@@ -69,7 +69,7 @@ def spoken_text(captions: CaptionFile) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _CueText:
-    """The text of a cue in its pieces, and the words that they show."""
+    """The text of a cue as atoms, and the words they show."""
 
     kind: CaptionKind
     source: str
@@ -77,15 +77,15 @@ class _CueText:
     words: list[ShownWord]
 
     def lines(self) -> list[list[ShownWord]]:
-        """The words of each line that has any."""
+        """Return the words of each line that has any."""
         return [list(line) for _, line in groupby(self.words, key=lambda word: word.line)]
 
     def has_marks(self, pattern: re.Pattern[str]) -> bool:
-        """Whether it has marks of the kind that the pattern finds."""
+        """Return whether it has marks that match the pattern."""
         return any(atom.mark and pattern.search(atom.source) for atom in self.atoms)
 
     def widths(self) -> Iterator[int]:
-        """Columns of each line."""
+        """Return the width of each line in columns."""
         return (display_width(line.strip()) for line in "".join(atom.shown for atom in self.atoms).split("\n"))
 
 
@@ -99,9 +99,9 @@ def _cue_texts(captions: CaptionFile) -> list[_CueText]:
 
 
 def _owners(cues: Sequence[_CueText]) -> tuple[list[ShownWord], list[list[int]]]:
-    """The words that are said, and for each word of each cue which of them it shows.
+    """Return the spoken words, and for each word of each cue the index of the spoken word it shows.
 
-    In rolling captions (YouTube's) a cue begins with the last line of the cue before, which was said once.
+    In rolling captions (YouTube's) a cue repeats the last line of the cue before it.
     """
     repeated = _rolling_lines(cues)
     said: list[ShownWord] = []
@@ -120,7 +120,7 @@ def _owners(cues: Sequence[_CueText]) -> tuple[list[ShownWord], list[list[int]]]
 
 
 def _rolling_lines(cues: Sequence[_CueText]) -> list[bool]:
-    """Whether the first line of each cue repeats the line before, if these captions roll at all."""
+    """Return, for each cue, whether its first line repeats the line before; all False unless the captions roll."""
     lines = [[[word.token.text for word in line] for line in cue.lines()] for cue in cues]
     repeats = [bool(before and after) and before[-1] == after[0] for before, after in pairwise(lines)]
     timed_words = any("<" in cue.source and "><c>" in cue.source for cue in cues)
@@ -129,7 +129,7 @@ def _rolling_lines(cues: Sequence[_CueText]) -> list[bool]:
 
 
 def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: int, *, add_marks: bool) -> str | None:
-    """The source of a cue with its new words, or None if no word is left of those it had."""
+    """Return the source of a cue with its new words, or None if none of its words are left."""
     said = _with_new_marks(cue, marked) if add_marks else [[new.token for new in word] for word in marked]
     if all([token.text for token in new] == [word.token.text] for word, new in zip(cue.words, said, strict=True)):
         return cue.source
@@ -147,7 +147,7 @@ def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: i
 
 
 def _with_new_marks(cue: _CueText, marked: Sequence[Sequence[MarkedToken]]) -> list[list[Token]]:
-    """The new words of a cue, with their marks of a kind that the cue does not have yet."""
+    """Return a cue's new words, with marks of the kinds that the cue does not have yet."""
     tokens = [token for new in marked for token in new]
     turns = not cue.has_marks(_TURN_MARK)
     shown = shown_tokens(tokens, notes=not cue.has_marks(NOTES), turns=turns)
@@ -159,7 +159,7 @@ def _with_new_marks(cue: _CueText, marked: Sequence[Sequence[MarkedToken]]) -> l
 
 
 def _reword(cue: _CueText, word: ShownWord, new: Sequence[Token], newline: str) -> None:
-    """Write the new words in the place of the old one; punctuation that stays keeps its side of the markup."""
+    """Replace an old word by the new words; unchanged punctuation keeps its side of the markup."""
     if [token.text for token in new] == [word.token.text]:
         return
     text = "".join(token.text if token.glued or not number else f" {token.text}" for number, token in enumerate(new))
@@ -175,7 +175,7 @@ def _reword(cue: _CueText, word: ShownWord, new: Sequence[Token], newline: str) 
 
 
 def _common_marks(atoms: Sequence[Atom], text: str) -> int:
-    """Return how many atoms from the first on are punctuation that the text begins with, and not all of either."""
+    """Return how many leading atoms are punctuation that the text starts with too, leaving some of both."""
     count = 0
     for atom, character in zip(atoms[:-1], text[:-1], strict=False):
         if atom.shown != character or character.isalnum() or character.isspace():
@@ -185,9 +185,9 @@ def _common_marks(atoms: Sequence[Atom], text: str) -> int:
 
 
 def _drop_space(atoms: Sequence[Atom], gone: Atom) -> None:
-    """Take away the space beside a word that is gone or begins a line, but no line's end.
+    """Remove the space beside a deleted word or at the start of a line, but no line ending.
 
-    The space on its own side of the markup goes first, and of two such the one before it.
+    Prefers the space on the word's own side of the markup, and of two the one before it.
     """
     place = next(number for number, atom in enumerate(atoms) if atom is gone)
     sides = (atoms[:place][::-1], atoms[place + 1 :])
@@ -200,7 +200,7 @@ def _drop_space(atoms: Sequence[Atom], gone: Atom) -> None:
 
 
 def _close_empty_lines(cue: _CueText, said: Sequence[Sequence[Token]]) -> None:
-    """Take away the lines that lost all their words, which would end the cue; their markup stays."""
+    """Remove lines that lost all their words, which would end the cue; their markup stays."""
     kept = {word.line for word, new in zip(cue.words, said, strict=True) if new}
     lost = {word.line for word in cue.words} - kept
     line = 0
@@ -218,7 +218,7 @@ def _close_empty_lines(cue: _CueText, said: Sequence[Sequence[Token]]) -> None:
 
 
 def _break_again(cue: _CueText, max_lines: int, widest: int, newline: str) -> None:
-    """Move the line ends to where the words are broken best."""
+    """Move the line breaks to the best places."""
     words = [Word(word.token.text, 0.0, 0.0, glued=word.token.glued) for word in cue.words]
     stops = set(line_stops(words, max_lines, widest))
     places = {id(atom): number for number, atom in enumerate(cue.atoms)}
@@ -235,7 +235,7 @@ def _break_again(cue: _CueText, max_lines: int, widest: int, newline: str) -> No
 
 
 def _assembled(captions: CaptionFile, texts: Sequence[str | None]) -> Iterator[str]:
-    """The file's lines with the cues' new texts; a cue without one goes with its block and the empty lines after."""
+    """Return the file with the cues' new texts; a cue without text goes with its block and the empty lines after it."""
     row = 0
     for cue, text in zip(captions.cues, texts, strict=True):
         yield from captions.lines[row : cue.head]

@@ -1,4 +1,4 @@
-"""What a caption may be: the rules of the subtitling guides as numbers."""
+"""Limits on captions: the numbers of the subtitling guides."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 
 from transcription_dagster.errors import InvalidSetting
 
-#: What marks a speaker's turn where two share a cue.
+#: Marks each turn in a cue that two speakers share.
 DASH = "- "
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionLimits:
-    """What a caption may be. The defaults are Netflix's for adult programmes in English."""
+    """Limits on captions. The defaults are Netflix's for adult programmes in English."""
 
     max_lines: int = 2
-    #: Columns in a line; a wide (East Asian) character takes two.
+    #: Columns per line; a wide (East Asian) character takes two.
     max_line_characters: int = 42
     min_seconds: float = 5 / 6
     max_seconds: float = 7.0
     characters_per_second: float = 20.0
     gap_frames: int = 2
     frame_rate: float = 24.0
-    #: A shorter gap between two cues is closed to `gap_frames`.
+    #: Shorter gaps between cues are reduced to `gap_frames`.
     close_gap_seconds: float = 0.5
-    #: How long a cue may stay after its last word, where it would else be too short or too fast to read (BBC).
+    #: Seconds that a cue may stay after its last word if it would be too short or too fast to read (BBC).
     linger_seconds: float = 1.5
-    #: No cue goes on over a silence this long.
+    #: Seconds of silence that no cue spans.
     max_pause_seconds: float = 2.5
 
     def __post_init__(self) -> None:
-        """Raise `InvalidSetting` for limits that no caption can keep."""
+        """Raise `InvalidSetting` for limits that no caption can meet."""
         for name in ("max_lines", "max_line_characters", "characters_per_second", "frame_rate", "max_pause_seconds"):
             if getattr(self, name) <= 0:
                 raise InvalidSetting(f"a caption's {name} has to be more than 0, not {getattr(self, name)}")

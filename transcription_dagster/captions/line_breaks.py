@@ -1,4 +1,4 @@
-"""Words laid out in lines: how wide they are, and where a line ends best."""
+"""Lay words out in lines: display width and the best line breaks."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from transcription_dagster.language.boundaries import break_cost
 from transcription_dagster.model import Word
 from transcription_dagster.transcripts.plain_text import join_words
 
-#: What a line costs that is off the even width by the width of a whole line; it grows with the square, so that a
-#: good break may leave lines somewhat uneven, but no word alone.
+#: Cost of a line that differs from the even width by a whole line's width. It grows with the square, so a good break
+#: may leave somewhat uneven lines, but no lone word.
 _IMBALANCE = 12.0
-#: A pyramid, with its longer line below, hides less of the picture (Netflix): what the reverse costs.
+#: Cost of a longer upper line: the pyramid shape hides less of the picture (Netflix).
 _TOP_HEAVY = 1.0
-#: What each character too wide costs: more than any break, so that only a word wider than the line exceeds it.
+#: Cost of each excess column: more than any break, so that only a word wider than the line exceeds it.
 _TOO_WIDE = 1000.0
 
 
 @lru_cache(maxsize=65536)
 def display_width(text: str) -> int:
-    """Columns that a text takes: 2 for a wide (East Asian, emoji) character, 0 for a mark that sits on another."""
+    """Return the columns that a text takes: 2 per wide (East Asian, emoji) character, 0 per combining mark."""
     if text.isascii():
         return len(text)
     return sum(_columns(character) for character in text)
@@ -35,17 +35,17 @@ def _columns(character: str) -> int:
 
 
 def break_lines(words: Sequence[Word], max_lines: int, max_characters: int) -> tuple[str, ...]:
-    """Lay the words out in as few lines as they fit, at the best places and evenly filled.
+    """Lay the words out in as few lines as possible, with the best breaks and even widths.
 
-    Every word is whole and in exactly one line. A word wider than a line has a line of its own that is too wide; if
-    the words do not fit `max_lines`, the lines are too wide, never too many.
+    No word is cut. A word wider than a line gets its own, too wide line; if the words do not fit into `max_lines`, the
+    lines become too wide, never too many.
     """
     stops = line_stops(words, max_lines, max_characters)
     return tuple(join_words(words[start:stop]) for start, stop in pairwise([0, *stops]))
 
 
 def line_stops(words: Sequence[Word], max_lines: int, max_characters: int) -> list[int]:
-    """Where each line stops that `break_lines` makes of the words."""
+    """Return where each line of `break_lines` ends."""
     if not words:
         return []
     layout = _Layout(words, max_characters)
@@ -53,7 +53,7 @@ def line_stops(words: Sequence[Word], max_lines: int, max_characters: int) -> li
 
 
 class _Layout:
-    """The search for the best lines over a few words."""
+    """The search for the best lines of a few words."""
 
     def __init__(self, words: Sequence[Word], limit: int) -> None:
         self._words = words
@@ -63,7 +63,7 @@ class _Layout:
         self._offsets = [0, *accumulate(widths)]
 
     def fewest_lines(self) -> int:
-        """The number of lines that a greedy filling takes: it takes the fewest."""
+        """Return the minimum number of lines, which greedy filling achieves."""
         lines, start = 1, 0
         for stop in range(1, len(self._words) + 1):
             if stop - start > 1 and self._width(start, stop) > self._limit:
@@ -71,7 +71,7 @@ class _Layout:
         return lines
 
     def best_stops(self, lines: int) -> list[int]:
-        """Where each of so many lines stops, at the lowest cost; fewer lines if there are fewer words."""
+        """Return where each of `lines` lines ends at the lowest cost; fewer lines if there are fewer words."""
         count = len(self._words)
         if lines == 1:
             return [count]

@@ -1,4 +1,4 @@
-"""Marks in captions that are not spoken: notes of music, and the dashes and arrows before turns of dialogue."""
+"""Unspoken marks in captions: music notes, and the dashes and arrows before turns of dialogue."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from dataclasses import dataclass, replace
 
 from transcription_dagster.language.alignment import Token, tokenize
 
-#: Notes: alone in brackets for music without words, round the words of a song, or # instead of them (not "# 1").
+#: Music notes: alone in brackets for instrumental music, around the words of a song, or # instead (but not "# 1").
 NOTES = re.compile(r"\[[\s♩♪♫♬]+\]|\([\s♩♪♫♬]+\)|[♩♪♫♬]+|(?<!\S)#(?!\S)(?!\s+\d)")
-#: What marks a turn of dialogue at the start of a line or after a sentence.
+#: The mark of a turn of dialogue, at the start of a line or after a sentence.
 TURNS = re.compile(
     r"(?:(?m:^)[ \t]*|(?<=[.?!…♪♫\])\"”»。？！])[ \t]+)(?P<mark>[-‐–—](?=[ \t]+\S|[^\s\d‐–—-])|>>>?(?=[ \t]|\w))"
 )
-#: What marks a turn in captions that this program makes.
+#: The mark of a turn in this program's own captions.
 OWN_TURNS = re.compile(r"(?m:^)(?P<mark>-)(?= \S)")
 LOOSE_DASH = re.compile(r"(?<!\S)[-‐–—](?!\S)")
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedToken:
-    """A word of a text and the marks that stand beside it, with the space between them and the word."""
+    """A word and the marks beside it, including the space between."""
 
     token: Token
     #: A dash or arrow before it.
     turn: str = ""
     before: str = ""
     after: str = ""
-    #: The opening and the closing note of the song that it belongs to, empty outside of songs.
+    #: The opening and closing notes of its song; empty outside of songs.
     song: tuple[str, str] = ("", "")
 
 
 def marked_tokens(text: str, turns: re.Pattern[str] = TURNS, *, loose_dashes: bool = False) -> list[MarkedToken]:
-    """The words of a text without its marks, each with those that stand beside it.
+    """Return the words of a text, each with the marks beside it.
 
     `turns` finds the marks of turns; `loose_dashes`: a dash between spaces marks a turn wherever it stands.
     """
@@ -68,7 +68,7 @@ def _close(tokens: list[MarkedToken], opened: int | None, last: int, note: str) 
 
 
 def _blanked(text: str, turns: re.Pattern[str], *, loose_dashes: bool) -> tuple[str, list[tuple[int, str, bool]]]:
-    """The text with spaces in place of its marks, and the marks as (position, mark, whether it marks a turn)."""
+    """Return the text with its marks blanked, and the marks as (position, mark, whether it marks a turn)."""
     found = [(match.start(), match.group(), False) for match in NOTES.finditer(text)]
     found += [(match.start("mark"), match["mark"], True) for match in turns.finditer(text)]
     if loose_dashes:
@@ -90,10 +90,10 @@ def _starts(text: str, tokens: Sequence[MarkedToken]) -> list[int]:
 
 
 def shown_tokens(tokens: Sequence[MarkedToken], *, notes: bool, turns: bool) -> list[Token]:
-    """The words of one cue as they are shown: with the notes that they have, with the marks of turns.
+    """Return the words of one cue as shown, with music notes and turn marks.
 
-    A song that goes on beyond the cue has its notes at both ends of the cue. Where several turns share the cue, each
-    begins with its mark.
+    A song that continues beyond the cue has notes at both ends of the cue. If several turns share the cue, each starts
+    with its mark.
     """
     marks = [""] * len(tokens)
     if turns:

@@ -1,4 +1,4 @@
-"""The text of one cue as its source: what is shown, and the markup between, which corrections leave in place."""
+"""The source text of a cue: the shown text and the markup between, which corrections leave in place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind
 from transcription_dagster.captions.marks import NOTES, TURNS
 from transcription_dagster.language.alignment import Token, tokenize
 
-#: `{\an8}` of SubStation Alpha and `{y:i}` of MicroDVD, which players take in SRT.
+#: `{\an8}` of SubStation Alpha and `{y:i}` of MicroDVD, which players accept in SRT.
 _BRACES = r"\{\\[^{}]*\}|\{[a-zA-Z]:[^{}]*\}"
 _PIECES: dict[CaptionKind, re.Pattern[str]] = {
     "vtt": re.compile(rf"(?P<markup><[^<>]*>|{_BRACES})|&(?:#\d+|#x[0-9a-f]+|\w+);|\r\n|.", re.DOTALL | re.IGNORECASE),
@@ -23,13 +23,13 @@ _PIECES: dict[CaptionKind, re.Pattern[str]] = {
 }
 
 
-#: The tags that SRT and WebVTT have in common, and WebVTT's classes on them.
+#: The tags common to SRT and WebVTT, with WebVTT's classes.
 _STYLE = re.compile(r"<(/?)([biu])(?:[. \t][^<>]*)?>", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class Atom:
-    """A piece of a cue's source, and the text that it shows: nothing, if it is markup or a mark such as ♪."""
+    """A piece of a cue's source and the text it shows; empty for markup and for marks such as ♪."""
 
     source: str
     shown: str
@@ -38,7 +38,7 @@ class Atom:
 
 @dataclass(frozen=True, slots=True)
 class ShownWord:
-    """A word of a cue, and the atoms that show it; markup may stand between them."""
+    """A word of a cue and its atoms, possibly with markup between them."""
 
     token: Token
     line: int
@@ -46,7 +46,7 @@ class ShownWord:
 
 
 def cue_atoms(source: str, kind: CaptionKind) -> list[Atom]:
-    """The source of a cue's text in pieces, which joined are the source."""
+    """Split a cue's source into atoms that join back to the source."""
     atoms = []
     for piece in _PIECES[kind].finditer(source):
         text = piece.group()
@@ -66,7 +66,7 @@ def _turn_spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def shown_words(atoms: Sequence[Atom]) -> list[ShownWord]:
-    """The words that the atoms show, in order."""
+    """Return the words that the atoms show, in order."""
     shown_by = [atom for atom in atoms for _ in atom.shown]
     text = "".join(atom.shown for atom in atoms)
     words: list[ShownWord] = []
@@ -81,7 +81,7 @@ def shown_words(atoms: Sequence[Atom]) -> list[ShownWord]:
 
 
 def shown_lines(captions: CaptionFile) -> list[tuple[str, ...]]:
-    """What each cue shows, marks of music and dialogue included, without markup and empty lines."""
+    """Return the lines each cue shows, with music and dialogue marks, without markup and empty lines."""
     shown = []
     for cue in captions.cues:
         atoms = cue_atoms("".join(captions.lines[cue.first : cue.stop]), captions.kind)
@@ -91,7 +91,7 @@ def shown_lines(captions: CaptionFile) -> list[tuple[str, ...]]:
 
 
 def converted(source: str, given: CaptionKind, wanted: CaptionKind) -> str:
-    """The text of a cue in another format: bold, italic and underlined stay, other tags go, and lines without text."""
+    """Convert a cue's text to another format: bold, italic and underline stay; other tags and empty lines go."""
     pieces = []
     for atom in cue_atoms(source, given):
         style = _STYLE.fullmatch(atom.source)
@@ -101,7 +101,7 @@ def converted(source: str, given: CaptionKind, wanted: CaptionKind) -> str:
 
 
 def escaped(text: str, kind: CaptionKind) -> str:
-    """A text as a format writes it."""
+    """Escape a text for a format."""
     return html.escape(text, quote=False) if kind == "vtt" else text.replace("-->", "->")
 
 

@@ -1,4 +1,4 @@
-"""Whether results are good, not only whether they are there: findings with their places."""
+"""Check the quality of results; findings name their places."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from transcription_dagster.language.function_words import NUMBER_WORDS
 from transcription_dagster.language.spelling import fold
 from transcription_dagster.model import Cue, Gap, Segment, Word
 
-#: Text that compresses better than this repeats itself (the threshold of Whisper's own decoding).
+#: Compression ratio above which a text repeats itself (the threshold of Whisper's decoding).
 MAX_COMPRESSION_RATIO = 2.4
-#: The longest phrase that is looked for, in words, and how often a phrase of so many words may be said in a row.
+#: The longest phrase to look for, in words, and how often a phrase of each length may be repeated.
 LONGEST_PHRASE = 12
 _REPEATS_ALLOWED = {1: 4, 2: 3, 3: 3}
 _REPEATS_ALLOWED_LONGER = 2
-#: From so many repeats on it is certain that nobody said that.
+#: Repeats that certainly were not spoken.
 _CERTAIN_LOOP = 10
-#: Nobody is heard below this level, nor this far below the loudest moment of the recording, whichever is less.
+#: Speech is inaudible below this level in dBFS, or this far below the recording's loudest second, whichever is lower.
 SILENCE_DBFS = -50.0
 SILENCE_BELOW_LOUDEST = 35.0
 
@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """The severity of a finding."""
 
     WARN = "WARN"
     ERROR = "ERROR"
@@ -42,17 +42,17 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be."""
+    """A fault in a result."""
 
     kind: str
-    #: Seconds into the recording; for captions the cue's number from 1; for a text the word's number from 1.
+    #: Seconds into the recording; for captions the cue number, for a text the word number, both from 1.
     place: float
     message: str
     severity: Severity
 
 
 def caption_findings(cues: Sequence[Cue], limits: CaptionLimits | None = None) -> list[Finding]:
-    """What is wrong with captions: an error where a player stumbles, a warning where a limit is exceeded."""
+    """Check captions: errors for what breaks players, warnings for exceeded limits."""
     limits = limits or CaptionLimits()
     findings = []
     for number, cue in enumerate(cues, start=1):
@@ -95,7 +95,7 @@ def _gap_findings(number: int, gap_ms: int, limits: CaptionLimits) -> Iterator[F
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """Words `first` up to `stop` that say one phrase of `phrase_words` words `times` times in a row."""
+    """The words [`first`, `stop`), which repeat a phrase of `phrase_words` words `times` times in a row."""
 
     first: int
     stop: int
@@ -104,7 +104,7 @@ class Repetition:
 
 
 def repetitions(texts: Sequence[str]) -> list[Repetition]:
-    """Where a phrase is said more often in a row than people do, in order; case and punctuation aside."""
+    """Find phrases repeated implausibly often in a row, ignoring case and punctuation."""
     numbers: dict[str, int] = {}
     keys = np.array([numbers.setdefault(fold(text) or text, len(numbers)) for text in texts])
     found: list[Repetition] = []
@@ -120,13 +120,13 @@ def repetitions(texts: Sequence[str]) -> list[Repetition]:
 
 
 def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
-    """The ranges in which the flags are set."""
+    """Return the ranges in which the flags are set."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def loop_findings(words: Sequence[Word], segments: Sequence[Segment] = ()) -> list[Finding]:
-    """Where the model got caught in a loop: phrases repeated in a row, segments that compress too well."""
+    """Find decoding loops: repeated phrases and segments that compress too well."""
     texts = [word.text for word in words]
     findings = []
     for loop in repetitions(texts):
@@ -143,9 +143,9 @@ def loop_findings(words: Sequence[Word], segments: Sequence[Segment] = ()) -> li
 
 
 def silence_findings(segments: Sequence[Segment], levels: Sequence[tuple[float, float, float]]) -> list[Finding]:
-    """Segments that claim speech where the whole of their time is silent.
+    """Find segments whose whole time is silent.
 
-    `levels` holds consecutive stretches of the audio as (start, end, level), in seconds and dBFS.
+    `levels` holds consecutive stretches of the audio as (start, end, level) in seconds and dBFS.
     """
     loudest = max((level for _, _, level in levels), default=0.0)
     threshold = min(SILENCE_DBFS, loudest - SILENCE_BELOW_LOUDEST)
@@ -162,7 +162,7 @@ def silence_findings(segments: Sequence[Segment], levels: Sequence[tuple[float, 
 
 
 def gap_findings(gaps: Sequence[Gap]) -> list[Finding]:
-    """Where somebody speaks and the transcript has no words."""
+    """Find stretches of speech without words in the transcript."""
     return [
         Finding("gap", gap.start, f"speech until {gap.end:.2f} s in which no words were found", Severity.WARN)
         for gap in gaps
@@ -170,15 +170,15 @@ def gap_findings(gaps: Sequence[Gap]) -> list[Finding]:
 
 
 def changed_share(old_text: str, new_text: str) -> float:
-    """Share of the words that a new wording changed, added or took away, 0 to 1; case and punctuation aside."""
+    """Return the share of words, 0 to 1, that a new wording changes, adds or removes, ignoring case and punctuation."""
     old, new = _texts(old_text), _texts(new_text)
     return _changed_share(old, new, [block for block in align(old, new) if not block.same])
 
 
 def faithfulness(old_text: str, new_text: str, *, max_changed_share: float = 0.25) -> list[Finding]:
-    """Where a new wording says something else: numbers that changed, or too many words.
+    """Find differences in meaning between two wordings: changed numbers, or too many changed words.
 
-    A number that was spelled out and is now in digits, or the other way round, is not compared.
+    Numbers that changed between words and digits are not compared.
     """
     old, new = _texts(old_text), _texts(new_text)
     changes = [block for block in align(old, new) if not block.same]
@@ -206,7 +206,7 @@ def _changed_share(old: Sequence[str], new: Sequence[str], changes: Sequence[Blo
 
 
 def _numbers(texts: Sequence[str]) -> Counter[str]:
-    """The numbers in some words, without the marks that group their digits."""
+    """Return the numbers among the words, without digit grouping."""
     return Counter(re.sub(r",(?=\d{3}\b)", "", number) for text in texts for number in _NUMBER.findall(text))
 
 

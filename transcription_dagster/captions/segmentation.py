@@ -1,4 +1,4 @@
-"""The search for the best places to cut timed words into cues."""
+"""Search for the best places to cut timed words into cues."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from transcription_dagster.captions.line_breaks import display_width
 from transcription_dagster.language.boundaries import break_cost, ends_sentence
 from transcription_dagster.model import Word
 
-#: The costs of a cue that breaks a limit: more than any break, and the more the further it is off. What is too fast
-#: costs by the character, or many short cues would seem worse than few long ones.
+#: Costs of exceeding a limit: more than any break, and growing with the excess. Reading speed costs per character;
+#: otherwise many short cues would seem worse than a few long ones.
 _TOO_SHORT, _TOO_SHORT_BY = 90.0, 90.0
 _TOO_FAST, _TOO_FAST_BY = 0.5, 1.0
-#: The costs of a cue, on the scale of `boundaries`. Every cue costs something, or each word would have its own.
+#: Costs of a cue on the scale of `boundaries`. Every cue costs something, or each word would get its own.
 _EACH_CUE = 4.0
 _SECOND_LINE_BREAK = 0.4
 _SENTENCE_LEFT_OPEN = 5.0
 _DIALOGUE = 4.0
 _PAUSE_INSIDE_PER_SECOND = 14.0
 
-#: Columns of the notes and spaces at both ends of a song's line.
+#: Columns taken by the notes and spaces around a song's line.
 _NOTES_WIDTH = 4
 
-#: Words whose possible cues are judged in one step: some megabytes, and no step holds the interpreter for long.
+#: Words per vectorised step: a few megabytes, and no step holds the interpreter for long.
 _WORDS_AT_ONCE = 4_096
 
 
 class _Measures:
-    """The words as arrays, so that all possible cues of a long text can be judged at once."""
+    """The words as arrays, to rate all possible cues of a long text at once."""
 
     def __init__(self, words: Sequence[Word], limits: CaptionLimits, sung: Sequence[bool]) -> None:
         count = len(words)
@@ -41,42 +41,42 @@ class _Measures:
         self.count = count
         self.starts = np.array([word.start for word in words])
         self.ends = np.array([word.end for word in words])
-        #: Index k: a break before word k. There is none before the first; the one after the last is free.
+        #: Cost of a break before word k. Index 0 is unused; the break after the last word is free.
         self.breaks = np.array([0.0, *(break_cost(before, after) for before, after in pairs), 0.0])
         sentence_ends = np.array([False, *(ends_sentence(before, after) for before, after in pairs), True])
-        #: The last break up to k that ends a sentence.
+        #: The last sentence end up to break k.
         self.sentence_before = np.maximum.accumulate(np.where(sentence_ends, np.arange(count + 1), 0))
         self._measure_width(words)
-        #: Words of songs before words 0..k-1.
+        #: Number of sung words among the first k.
         self.sung = np.concatenate([[0], np.cumsum(np.array(sung, dtype=int))])
         self._measure_turns(words)
         pauses = np.concatenate([[0.0], np.maximum(self.starts[1:] - self.ends[:-1], 0.0), [0.0]])
-        #: Seconds of pauses before words 0..k-1 beyond what goes unnoticed.
+        #: Total noticeable pause, in seconds, before the first k words.
         self.pauses = np.concatenate([[0.0], np.cumsum(np.maximum(pauses - 0.4, 0.0))])
         self.long_pause = pauses >= limits.max_pause_seconds
 
     def _measure_width(self, words: Sequence[Word]) -> None:
-        # At least one column each, so that a cue holds a bounded number of words whatever they are.
+        # At least one column each, which bounds the number of words per cue.
         widths = np.array([max(1, display_width(word.text)) for word in words])
         self.spaces = np.array([0 if word.glued else 1 for word in words])
         self.offsets = np.concatenate([[0], np.cumsum(widths + self.spaces)])
 
     def _measure_turns(self, words: Sequence[Word]) -> None:
         changes = np.array([False, *(a.speaker != b.speaker for a, b in pairwise(words))])
-        #: Changes of speaker before words 0..k-1.
+        #: Number of speaker changes before the first k words.
         self.turns = np.concatenate([[0], np.cumsum(changes)])
-        #: The first word after k that another speaker says; the number of words if none does.
+        #: The first word after k by a different speaker, or the number of words.
         self.next_turn = _next_true(np.append(changes, True))
         self.breaks[:-1][changes] = 0.0
 
     def width(self, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-        """Columns of the words `first` up to `stop`, in one line."""
+        """Return the columns of the words [`first`, `stop`) on one line."""
         return self.offsets[stop] - self.offsets[first] - self.spaces[first]
 
     def line_stops(self) -> np.ndarray:
-        """For each word, where a line that begins with it has to stop; at least after the word itself.
+        """Return, for each word, where a line that starts with it must end; at least after the word itself.
 
-        A line of a song has room for the notes at both ends.
+        A song's line leaves room for the notes.
         """
         room = self.offsets[:-1] + self.spaces + self.limits.max_line_characters
         least = np.arange(1, self.count + 1)
@@ -84,12 +84,12 @@ class _Measures:
         if self.sung[-1]:
             room -= _NOTES_WIDTH * (self.sung[stops] > self.sung[:-1])
             stops = np.maximum(np.searchsorted(self.offsets, room, side="right") - 1, least)
-            # No line stops after one that begins later: the search for where a line may begin relies on it.
+            # The line ends never decrease: the search for the start of a line relies on it.
             stops = np.minimum.accumulate(stops[::-1])[::-1]
         return np.append(stops, self.count)
 
     def cue_stops(self, line_stops: np.ndarray) -> np.ndarray:
-        """For each word, where a cue that begins with it has to stop: lines, time, silence and turns."""
+        """Return, for each word, where a cue that starts with it must end, by lines, time, silence and turns."""
         words = np.arange(self.count)
         stops = words
         for _ in range(self.limits.max_lines):
@@ -102,17 +102,17 @@ class _Measures:
 
 
 def _next_true(flags: np.ndarray) -> np.ndarray:
-    """For each index but the last, the next larger index whose flag is set. The last flag is set."""
+    """Return, for each index but the last, the next larger index whose flag is set. The last flag must be set."""
     indices = np.where(flags, np.arange(len(flags)), len(flags))
     return np.minimum.accumulate(indices[::-1])[::-1][1:]
 
 
 def best_stops(words: Sequence[Word], limits: CaptionLimits, sung: Sequence[bool]) -> list[int]:
-    """Where each cue stops, in the set of cues that costs least: dynamic programming over all that the limits allow.
+    """Return where each cue ends in the cheapest segmentation, by dynamic programming over all allowed cues.
 
-    `sung` says which words belong to a song. `words` is not empty, and their times go forward. The number of possible
-    cues grows with the words times those that fit one cue. Their costs are computed for thousands of words at a time:
-    fast, and in little memory.
+    `sung` marks the words of songs. `words` must not be empty, and their times must increase. The number of possible
+    cues is that of the words times those that fit into a cue; costs are computed for thousands of words at a time,
+    which is fast and takes little memory.
     """
     measures = _Measures(words, limits, sung)
     line_stops = measures.line_stops()
@@ -134,9 +134,9 @@ def best_stops(words: Sequence[Word], limits: CaptionLimits, sung: Sequence[bool
 
 
 def _extend(total: list[float], origin: list[int], begin: int, edges: Sequence[int], costs: Sequence[float]) -> None:
-    """Carry the cheapest way to every word on by the cues that begin with the words from `begin` on.
+    """Extend the cheapest segmentations by the cues that start with the words from `begin` on.
 
-    `costs[edges[k]:edges[k + 1]]` are those of the cues that begin with word `begin + k`, the shortest first.
+    `costs[edges[k]:edges[k + 1]]` belong to the cues that start with word `begin + k`, shortest first.
     """
     for word, (edge, next_edge) in enumerate(pairwise(edges), start=begin):
         base = total[word]
@@ -149,7 +149,7 @@ def _extend(total: list[float], origin: list[int], begin: int, edges: Sequence[i
 def _cue_costs(
     measures: _Measures, line_stops: np.ndarray, line_breaks: _RangeMinimum, first: np.ndarray, stop: np.ndarray
 ) -> np.ndarray:
-    """What each possible cue, words `first` up to `stop`, costs."""
+    """Return the cost of each possible cue, words [`first`, `stop`)."""
     cost = _EACH_CUE + measures.breaks[stop]
     cost += _time_costs(measures, first, stop)
     cost += _line_costs(measures, line_stops, line_breaks, first, stop)
@@ -161,7 +161,7 @@ def _cue_costs(
 
 
 def _time_costs(measures: _Measures, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """What too short a time costs, after the cue was given all the time that its surroundings leave."""
+    """Return the penalty for cues too short to read even when extended into the adjacent silence."""
     limits = measures.limits
     begin, speech_end = measures.starts[first], measures.ends[stop - 1]
     following = np.append(measures.starts, np.inf)[stop] - limits.gap_ms / 1000
@@ -177,10 +177,10 @@ def _time_costs(measures: _Measures, first: np.ndarray, stop: np.ndarray) -> np.
 def _line_costs(
     measures: _Measures, line_stops: np.ndarray, line_breaks: _RangeMinimum, first: np.ndarray, stop: np.ndarray
 ) -> np.ndarray:
-    """What the break inside a cue costs that needs two lines, or that two speakers share."""
+    """Return the cost of the break inside a cue that needs two lines or that two speakers share."""
     limit = measures.limits.max_line_characters
     costs = np.zeros(len(first))
-    # Where a line that ends before `stop` may begin at the earliest: the inverse of `line_stops`.
+    # The earliest start of a line that ends before `stop`: the inverse of `line_stops`.
     earliest = np.searchsorted(line_stops[:-1], stop, side="left")
     two = (stop > line_stops[first]) & (earliest <= line_stops[first])
     costs[two] = _SECOND_LINE_BREAK * line_breaks.of(earliest[two], line_stops[first[two]] + 1)
@@ -195,10 +195,10 @@ def _line_costs(
 
 
 class _RangeMinimum:
-    """The smallest of some values in many ranges at once: two overlapping powers of two cover each range."""
+    """Minimum over many ranges at once: two overlapping powers of two cover each range (a sparse table)."""
 
     def __init__(self, values: np.ndarray, *, longest: int) -> None:
-        """No range is longer than `longest`."""
+        """Prepare for ranges of at most `longest` values."""
         table = [values]
         for step in range(longest.bit_length() - 1):
             half = 1 << step
@@ -206,6 +206,6 @@ class _RangeMinimum:
         self._table = np.stack(table)
 
     def of(self, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-        """The smallest of `values[first:stop]`."""
+        """Return the minimum of `values[first:stop]`."""
         level = np.frexp((stop - first).astype(float))[1] - 1
         return np.minimum(self._table[level, first], self._table[level, stop - (1 << level)])

@@ -1,4 +1,4 @@
-"""Songs: stretches of words between notes (♪ or #), whose every cue shows the notes at both ends (Netflix, BBC)."""
+"""Songs: words between notes (♪ or #). Each of their cues shows notes at both ends (Netflix, BBC)."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from dataclasses import dataclass, replace
 
 from transcription_dagster.model import Word
 
-#: A word that is a note alone, and the punctuation that a recogniser puts after it.
+#: A word that consists of a note and optional punctuation.
 _NOTE_ALONE = re.compile(r"([♩♪♫♬]+|#)[.,;!?]*")
 _OPENING = re.compile(r"[♩♪♫♬]+(?=\w)|[♩♪♫♬]+(?=[^\s\w]*\w)")
 _CLOSING = re.compile(r"(?<=\w)[^\s\w]*?([♩♪♫♬]+)\Z")
-#: Notes further apart enclose speech between two pieces of music, not one song.
+#: Notes further apart than this enclose speech between two pieces of music, not a song.
 _LONGEST_SONG_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
 class Song:
-    """Words `first` up to `stop` between two notes, the notes among them."""
+    """The words [`first`, `stop`) of a song, including its notes."""
 
     first: int
     stop: int
     mark: str
-    #: What stands between a note and the word beside it.
+    #: Separates a note from the word beside it.
     space: str
 
 
 @dataclass(frozen=True, slots=True)
 class SungWords:
-    """Words with the notes of songs joined to the words beside them, so that no break parts them."""
+    """Words with the notes of songs joined to their neighbours, so that no break separates them."""
 
     words: Sequence[Word]
-    #: Where each of the words begins among the transcript's words, and their number at the end.
+    #: Index of each word's start among the transcript's words, followed by the number of those.
     edges: Sequence[int]
-    #: The songs, by these words.
+    #: The songs, in terms of these words.
     songs: Sequence[Song]
 
     def sung(self) -> list[bool]:
-        """For each word, whether it belongs to a song."""
+        """Return, for each word, whether it belongs to a song."""
         flags = [False] * len(self.words)
         for song in self.songs:
             flags[song.first : song.stop] = [True] * (song.stop - song.first)
         return flags
 
     def shown(self, first: int, stop: int) -> list[Word]:
-        """The words `first` up to `stop` as a cue or a speaker's line shows them: notes at both ends of each song."""
+        """Return the words [`first`, `stop`) as a cue or a speaker's line shows them, with notes around each song."""
         words = [*self.words[first:stop]]
         if (song := self._song_at(first)) and song.first < first:
             words[0] = replace(words[0], text=f"{song.mark}{song.space}{words[0].text}")
@@ -60,7 +60,7 @@ class SungWords:
 
 
 def find_songs(words: Sequence[Word]) -> list[Song]:
-    """The songs among the words, in order. A note without a partner, such as one of music alone, makes no song."""
+    """Find the songs among the words, in order. An unpaired note, as for instrumental music, makes no song."""
     songs: list[Song] = []
     opened: Song | None = None
     for index, word in enumerate(words):
@@ -77,7 +77,7 @@ def find_songs(words: Sequence[Word]) -> list[Song]:
 
 
 def _at_note(words: Sequence[Word], index: int, mark: str, opened: Song | None, songs: list[Song]) -> Song | None:
-    """What is open after a note that is a word of its own: it closes a song if one is open, and else opens one."""
+    """Return the state after a separate note: it closes an open song, or else opens one."""
     following = words[index + 1] if index + 1 < len(words) else None
     if mark == "#" and ((opened and opened.mark != "#") or (not opened and (not following or _number(following)))):
         return opened
@@ -97,16 +97,16 @@ def _number(word: Word) -> bool:
 
 
 def join_marks(words: Sequence[Word]) -> SungWords:
-    """Join the notes of songs, and »quotation marks« that are words of their own, to the words beside them."""
+    """Join separate song notes and »quotation marks« to their neighbours."""
     quoted, edges = join_quotes(words)
     sung = _join_notes(quoted)
     return sung if quoted is words else SungWords(sung.words, [edges[edge] for edge in sung.edges], sung.songs)
 
 
 def join_quotes(words: Sequence[Word]) -> tuple[Sequence[Word], Sequence[int]]:
-    """Join guillemets that are words of their own to the words of the German »quotation«; return the edges too.
+    """Join separate guillemets to the words of a German »quotation«; return the edges too.
 
-    French «quotations» need no joining: in pairs of words alone » begins no line and « ends none.
+    French « quotations » need no joining: the rules already keep » from starting and « from ending a line.
     """
     if next((word.text for word in words if word.text in "»«›‹"), "") not in ("»", "›"):
         return words, range(len(words) + 1)
@@ -134,7 +134,7 @@ def _beside(before: Word, after: Word) -> str:
 
 
 def _join_notes(words: Sequence[Word]) -> SungWords:
-    """Join the notes of songs to the words beside them, whose times they take."""
+    """Join the notes of songs to their neighbours, whose times they take."""
     songs = find_songs(words)
     if not songs:
         return SungWords(words, range(len(words) + 1), [])
@@ -154,7 +154,7 @@ def _join_notes(words: Sequence[Word]) -> SungWords:
 
 
 def _sung(words: Sequence[Word], song: Song) -> tuple[list[Word], list[int]]:
-    """The words of a song with its notes joined to the first and the last, and where each begins."""
+    """Return the words of a song with its notes joined to the first and last, and where each starts."""
     opening = _NOTE_ALONE.fullmatch(words[song.first].text) is not None
     closing = _NOTE_ALONE.fullmatch(words[song.stop - 1].text) is not None
     first, stop = song.first + opening, song.stop - closing

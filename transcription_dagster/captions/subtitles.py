@@ -1,6 +1,6 @@
-"""Captions as SRT and WebVTT files, and back.
+"""Write and read captions as SRT and WebVTT.
 
-SRT has no specification; what is written here is what its strictest readers take: a counter from 1,
+SRT has no specification; this module writes what the strictest readers accept: a counter from 1,
 `HH:MM:SS,mmm --> HH:MM:SS,mmm`, lines of text, an empty line. WebVTT follows the W3C's grammar.
 """
 
@@ -14,17 +14,17 @@ from transcription_dagster.model import Cue
 
 
 def to_srt(cues: Sequence[Cue]) -> str:
-    """The cues as SRT text. SRT cannot escape anything, so an arrow `-->` in speech is written `->`."""
+    """Return the cues as SRT. SRT has no escapes, so an arrow `-->` in the text becomes `->`."""
     return _srt((cue.start_ms, cue.end_ms, escaped("\n".join(lines), "srt")) for cue, lines in _shown(cues))
 
 
 def to_vtt(cues: Sequence[Cue]) -> str:
-    """The cues as WebVTT text, with `&`, `<` and `>` escaped."""
+    """Return the cues as WebVTT, with `&`, `<` and `>` escaped."""
     return _vtt((cue.start_ms, cue.end_ms, escaped("\n".join(lines), "vtt")) for cue, lines in _shown(cues))
 
 
 def convert(captions: CaptionFile, kind: CaptionKind) -> str:
-    """A caption file in another format: times, texts, and the tags that both formats have (bold, italic, underline)."""
+    """Convert a caption file to another format, keeping times, texts and common tags (bold, italic, underline)."""
     blocks = []
     for cue in captions.cues:
         source = "".join(captions.lines[cue.first : cue.stop])
@@ -46,23 +46,23 @@ def _vtt(cues: Iterable[tuple[int, int, str]]) -> str:
 
 
 def read_srt(text: str) -> list[Cue]:
-    """The cues of SRT text that show something, without markup; raises `InvalidCaptions` as `parse_srt` does."""
+    """Return the visible cues of SRT, without markup. Raises `InvalidCaptions` as `parse_srt` does."""
     return shown_cues(parse_srt(text))
 
 
 def read_vtt(text: str) -> list[Cue]:
-    """The cues of WebVTT text that show something, without markup; raises `InvalidCaptions` as `parse_vtt` does."""
+    """Return the visible cues of WebVTT, without markup. Raises `InvalidCaptions` as `parse_vtt` does."""
     return shown_cues(parse_vtt(text))
 
 
 def shown_cues(captions: CaptionFile) -> list[Cue]:
-    """What a caption file shows: tags are left out, escapes undone, cues without text left out."""
+    """Return what a caption file shows, without tags, escapes and empty cues."""
     pairs = zip(captions.cues, shown_lines(captions), strict=True)
     return [Cue(cue.start_ms, cue.end_ms, lines) for cue, lines in pairs if lines]
 
 
 def _shown(cues: Sequence[Cue]) -> Iterator[tuple[Cue, list[str]]]:
-    """The cues that have text, with lines that hold no line break and are not empty (that would end the cue)."""
+    """Return the cues with text; their lines are not empty and contain no line break, which would end the cue."""
     for cue in cues:
         lines = [" ".join(part.split()) for line in cue.lines for part in line.splitlines()]
         if shown := [line for line in lines if line]:

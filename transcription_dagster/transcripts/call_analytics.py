@@ -1,6 +1,6 @@
-"""Documents of Amazon Transcribe that are no plain transcript: Call Analytics, and descriptions of jobs.
+"""Amazon Transcribe's other documents: Call Analytics output and job descriptions.
 
-The layouts: https://docs.aws.amazon.com/transcribe/latest/dg/tca-post-call.html and
+Formats: https://docs.aws.amazon.com/transcribe/latest/dg/tca-post-call.html and
 https://docs.aws.amazon.com/transcribe/latest/APIReference/API_GetTranscriptionJob.html
 """
 
@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: Where a job's description stands in the answers of Amazon's API and in its events.
+#: Keys of the job description in responses and events of Amazon's API.
 _DESCRIPTIONS = ("TranscriptionJob", "CallAnalyticsJob", "MedicalTranscriptionJob", "detail")
 _STATUSES = ("TranscriptionJobStatus", "CallAnalyticsJobStatus", "JobStatus", "status")
 
 
 def is_call_analytics(document: Any) -> bool:
-    """Whether this is what a Call Analytics job wrote."""
+    """Return whether a document is the output of a Call Analytics job."""
     return isinstance(document, dict) and isinstance(document.get("Transcript"), list)
 
 
 def as_transcript_document(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the output of a Call Analytics job in the layout of a plain transcript.
+    """Convert the output of a Call Analytics job to the layout of a plain transcript.
 
-    Every participant is a channel. May raise KeyError, TypeError or ValueError for a document that is broken.
+    Every participant becomes a channel. May raise KeyError, TypeError or ValueError for a broken document.
     """
     items: list[dict[str, Any]] = []
     segments: list[dict[str, Any]] = []
@@ -45,7 +45,7 @@ def as_transcript_document(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def why_no_transcript(document: Any) -> str | None:
-    """Return why a document of Amazon's holds no transcript; None where it is not a job's description."""
+    """Return why a job description holds no transcript; None if the document is not a job description."""
     if not isinstance(document, dict):
         return None
     job = next((document[key] for key in _DESCRIPTIONS if isinstance(document.get(key), dict)), document)
@@ -66,7 +66,7 @@ def why_no_transcript(document: Any) -> str | None:
 
 
 def _items(turn: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the words and marks of a turn; where it has its text alone, the words share its time evenly."""
+    """Yield the words and marks of a turn; if it only has text, the words share its time evenly."""
     speaker = {"channel_label": str(turn.get("ParticipantRole") or turn.get("ParticipantId") or "UNKNOWN")}
     if not turn.get("Items"):
         words = str(turn.get("Content", "")).split()

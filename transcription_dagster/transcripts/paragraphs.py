@@ -1,4 +1,4 @@
-"""Paragraphs of a text: where the speaker pauses, where another one speaks, and where the topic changes."""
+"""Split a text into paragraphs at pauses, changes of speaker and changes of topic."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Collection, Sequence
 from transcription_dagster.language.boundaries import ends_sentence
 from transcription_dagster.model import Word
 
-#: Seconds of silence after which a finished sentence ends its paragraph, and an unfinished one does.
+#: Seconds of silence that end a paragraph after a finished sentence, and after an unfinished one.
 PARAGRAPH_PAUSE = 1.5
 INTERRUPTION_PAUSE = 4.0
-#: A paragraph longer than this many characters ends with its sentence.
+#: Characters after which a paragraph ends with its sentence.
 LONG_PARAGRAPH = 800
 
 
 def paragraph_starts(words: Sequence[Word], topics: Collection[int] = ()) -> tuple[int, ...]:
-    """The index of each paragraph's first word.
+    """Return the index of each paragraph's first word.
 
-    A paragraph begins with a sentence: at one of `topics`, after a pause, or once the one before is long; and anywhere
-    at another speaker or after a very long pause.
+    A paragraph starts at a sentence that is one of `topics`, follows a pause or follows a long paragraph, and at any
+    word after a change of speaker or a very long pause.
     """
     starts: list[int] = []
     characters = 0

@@ -9,16 +9,16 @@ from transcription_dagster.transcripts.paragraphs import paragraph_starts
 
 
 def join_words(words: Sequence[Word]) -> str:
-    """The words in one line, with a space between them unless a word is glued to the one before it."""
+    """Join the words into one line, with a space before each word that is not glued."""
     if not words:
         return ""
     return words[0].text + "".join(word.text if word.glued else f" {word.text}" for word in words[1:])
 
 
 def join_paragraphs(words: Sequence[Word], starts: Sequence[int]) -> str:
-    """The words as paragraphs, each unwrapped, with an empty line between them and a newline at the end.
+    """Join the words into paragraphs, one line each, separated by empty lines, with a final newline.
 
-    `starts` holds the index of each paragraph's first word. No words give an empty text.
+    `starts` holds the index of each paragraph's first word. Without words the text is empty.
     """
     stops = [*starts[1:], len(words)]
     text = "\n\n".join(join_words(words[first:stop]) for first, stop in zip(starts, stops, strict=False))
@@ -26,6 +26,6 @@ def join_paragraphs(words: Sequence[Word], starts: Sequence[int]) -> str:
 
 
 def to_text(source: Transcript | Sequence[Word]) -> str:
-    """The words as paragraphs where their own pauses, sentences and speakers make them."""
+    """Join the words into paragraphs at their pauses, sentences and speakers."""
     words = source.words if isinstance(source, Transcript) else source
     return join_paragraphs(words, paragraph_starts(words))

@@ -1,6 +1,6 @@
-"""Words of several channels in one order: by turns, also where people talk at the same time.
+"""Merge the words of several channels by turns, even where people talk at the same time.
 
-Sorted by time alone, two people who talk at once would be shuffled word by word.
+Sorting by time alone would interleave two people who talk at once word by word.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 Span = tuple[float, float]
 
-#: A pause this long ends a turn, even if the same person goes on.
+#: Seconds of pause that end a turn, even if the same person continues.
 _TURN_PAUSE_SECONDS = 0.7
 _SENTENCE_ENDS = ".?!…。？！؟।"
 _CLOSING = "\"'”’»)]」』"
@@ -18,7 +18,7 @@ _CLOSING = "\"'”’»)]」』"
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """Words that belong together, by their numbers, and their time in seconds."""
+    """The indices of the words of a turn, and its time in seconds."""
 
     words: range
     start: float
@@ -32,10 +32,10 @@ class _Turn:
 def order_by_turns(
     texts: Sequence[str], spans: Sequence[Span], channels: Sequence[str]
 ) -> tuple[list[int], list[Span]]:
-    """Return the numbers of the words in the order of a transcript, and the time of each, in that order.
+    """Return the indices of the words in transcript order, and their times in that order.
 
-    The words come channel by channel; within one, `spans` go forward. A sentence stays whole. Where turns overlap so
-    that their words cannot all keep their times in order, each turn gets a share of their common time by its length.
+    The words come channel by channel, with increasing `spans` in each. Sentences stay whole. Where turns overlap so
+    that their words cannot all keep their times in order, each turn gets a share of the common time by its length.
     """
     turns = sorted(_turns(texts, spans, channels), key=lambda turn: turn.start)
     order: list[int] = []
@@ -60,7 +60,7 @@ def _turns(texts: Sequence[str], spans: Sequence[Span], channels: Sequence[str])
 
 
 def _clusters(turns: Sequence[_Turn]) -> Iterator[list[_Turn]]:
-    """Group turns, sorted by start, that overlap in time."""
+    """Group overlapping turns, which are sorted by start."""
     cluster: list[_Turn] = []
     end = 0.0
     for turn in turns:

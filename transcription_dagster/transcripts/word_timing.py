@@ -1,4 +1,4 @@
-"""Times for words that have none, or have them wrong: every word ends before the next one starts."""
+"""Repair missing or wrong word times, so that every word ends before the next one starts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import replace
 
 from transcription_dagster.model import Word
 
-#: Usual pace of speech, for words whose time nobody measured: about 17 characters a second.
+#: Seconds per character for words without a time: about 17 characters a second.
 SECONDS_PER_CHARACTER = 0.06
 
-#: No recording is this long: a later time is no time.
+#: Seconds; longer than any recording, so later times are invalid.
 _BEYOND = 3_600_000.0
 
 Span = tuple[float, float]
 
 
 def repair_timings(words: Sequence[Word]) -> list[Word]:
-    """Return the words with times that go forward and never overlap; plausible times stay exactly as they are."""
+    """Return the words with increasing times that do not overlap; plausible times stay exactly as they are."""
     spans = settle_spans([(word.start, word.end) for word in words], [len(word.text) for word in words])
     return [
         word if (word.start, word.end) == span else replace(word, start=span[0], end=span[1])
@@ -27,11 +27,11 @@ def repair_timings(words: Sequence[Word]) -> list[Word]:
 
 
 def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Sequence[int]) -> list[Span]:
-    """Give every word a start and an end in seconds.
+    """Return a start and an end in seconds for every word.
 
-    `spans` holds what is known of each word, `lengths` its number of characters. The largest set of starts that go
-    forward is believed; a word outside it is placed between its neighbours, as is a word without a start, by its
-    share of the characters and at most at the usual pace of speech. An end past the next start is cut to it.
+    `spans` holds the known times of each word, `lengths` its number of characters. The largest increasing set of starts
+    is kept; all other words are placed between their neighbours by their share of the characters, at most at the usual
+    pace of speech. An end after the next start is cut to it.
     """
     starts = [_sensible(start) for start, _ in spans]
     believed = _believable(starts)
@@ -49,12 +49,12 @@ def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Se
 
 
 def _sensible(seconds: float | None) -> float | None:
-    """A time as it is, 0 for an earlier one, None for what is no time at all, such as infinity."""
+    """Return a valid time, 0 for a negative one, None for an invalid one such as infinity."""
     return max(0.0, seconds) if seconds is not None and seconds < _BEYOND else None
 
 
 def _believable(starts: Sequence[float | None]) -> list[int]:
-    """Indices of the longest non-decreasing subsequence of the known starts (patience sorting)."""
+    """Return the indices of the longest non-decreasing subsequence of the known starts (patience sorting)."""
     tops: list[float] = []
     top_indices: list[int] = []
     before: list[int] = [-1] * len(starts)
@@ -84,7 +84,7 @@ def _known(start: float, end: float | None, length: int) -> Span:
 
 
 def _fill(left: float | None, right: float | None, lengths: Sequence[int]) -> list[Span]:
-    """Place words one after the other between `left` and `right`, of which either may be unknown."""
+    """Place consecutive words between `left` and `right`, either of which may be unknown."""
     wanted = sum(lengths) * SECONDS_PER_CHARACTER
     if left is None:
         left = 0.0 if right is None else max(0.0, right - wanted)
@@ -102,7 +102,7 @@ def _cut_overlaps(spans: list[Span]) -> list[Span]:
     cut: list[Span] = []
     limit = float("inf")
     for start, end in reversed(spans):
-        # A placed word is rounded to the millisecond, so it may start a hair after its measured neighbour.
+        # Rounding to the millisecond may move a placed word just past its measured neighbour.
         start = min(start, limit)
         cut.append((start, min(end, limit)))
         limit = start
