@@ -101,7 +101,7 @@ def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOpti
     """
     language = options.language
     if language is None:
-        language = (yield Detect(Window(0, N_FRAMES, spectrogram[:, :N_FRAMES]))) if vocabulary.multilingual else "en"
+        language = (yield from _language(spectrogram)) if vocabulary.multilingual else "en"
     tokenizer = vocabulary.tokenizer(language)
     prompt = options.initial_prompt
     heard = _Heard([] if prompt is None else tokenizer.encode(" " + prompt.strip()))
@@ -127,6 +127,12 @@ def answered(requests: Requests[Result], answer: Callable[[Decode | Align | Dete
         except StopIteration as end:
             return end.value
         reply = answer(request)
+
+
+def _language(spectrogram: Tensor) -> Requests[str]:
+    """Return the likeliest language of the first 30 s."""
+    likely: dict[str, float] = yield Detect(Window(0, N_FRAMES, spectrogram[:, :N_FRAMES]))
+    return max(likely, key=likely.__getitem__)
 
 
 def _clips(clips: Sequence[Span] | None, frames: int) -> Iterator[tuple[int, int]]:

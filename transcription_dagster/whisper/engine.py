@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,15 +17,19 @@ from whisper.timing import backtrace, dtw, dtw_cpu
 from transcription_dagster.audio.decode import claimed_seconds
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, SpeechOptions, Transcript
+from transcription_dagster.whisper.batch import Batch, DeviceTime
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
+from transcription_dagster.whisper.device import Device
 from transcription_dagster.whisper.device_errors import device_errors
 from transcription_dagster.whisper.edges import with_settled_edges
 from transcription_dagster.whisper.evidence import audible_parts
 from transcription_dagster.whisper.hallucinations import without_inventions
 from transcription_dagster.whisper.language_detection import guess_language, language_code
 from transcription_dagster.whisper.lost import with_lost_speech
+from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.models import open_model
 from transcription_dagster.whisper.passes import Hearing, Listening
+from transcription_dagster.whisper.slot_memory import slots_on
 from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.utterances import Utterance, numbered, shifted, tail_of_text
@@ -59,10 +64,12 @@ class PreparedAudio:
 
 
 class SpeechEngine:
-    """Whisper on one device. Models stay loaded; one transcription at a time.
+    """Whisper on one device. Models stay loaded, and any number of threads may each transcribe a recording.
 
-    `device` is `cpu`, `cuda` or `cuda:N`; `threads` limits what work on the CPU uses; recordings longer than
-    `block_seconds` are transcribed in blocks. Raises `InvalidSetting` when the device is not there.
+    `device` is `cpu`, `cuda` or `cuda:N`; `threads` limits what work on the CPU uses. At most `slots` windows are
+    decoded together (unset: as many as are worth it; fewer if memory is short), and there is room for `beams` in each
+    from the start. Recordings longer than `block_seconds` are transcribed in blocks. Raises `InvalidSetting` when the
+    device is not there.
     """
 
     def __init__(
@@ -70,6 +77,8 @@ class SpeechEngine:
         device: str = "cpu",
         *,
         threads: int | None = None,
+        slots: int | None = None,
+        beams: int = 1,
         models_folder: Path,
         block_seconds: float = BLOCK_SECONDS,
     ) -> None:
@@ -78,7 +87,10 @@ class SpeechEngine:
         #: Models loaded so far in this process.
         self.loads = 0
         self._block_seconds = block_seconds
-        self._models: dict[str, Whisper] = {}
+        self._slots, self._beams = slots, beams
+        self._batches: dict[str, Batch] = {}
+        self._loading = threading.Lock()
+        self._device = Device()
         if threads is not None:
             torch.set_num_threads(threads)
 
@@ -87,17 +99,20 @@ class SpeechEngine:
 
         Raises `UnknownModel`, `ModelUnavailable`, `OutOfMemory`, `DeviceBroken`.
         """
-        # For this thread. The word alignment is too small for threads to help, and where processes share the cores they
-        # wait for one another for several times the work.
-        numba.set_num_threads(1)
-        if model in self._models:
-            return
-        with device_errors():
-            self._models[model] = open_model(model, self.models_folder, self.device)
+        with self._loading, device_errors():
+            if model in self._batches:
+                return
             # Word times need a kernel that is compiled at its first use: a second that no recording shall wait for.
             _keep_compiled(self.models_folder / "compiled")
-            dtw(torch.zeros((2, 3), device=self.device))
-        self.loads += 1
+            self._device.between_steps(lambda: dtw(torch.zeros((2, 3), device=self.device)))
+            opened = open_model(model, self.models_folder, self.device)
+            slots = slots_on(opened.device, opened.dims, wanted=self._slots, beams=self._beams)
+            self._batches[model] = Batch(opened, slots, beams=self._beams, fixed=opened.device.type == "cuda")
+            self.loads += 1
+
+    def model(self, name: str) -> Whisper:
+        """Return a model that is loaded."""
+        return self._batches[name].model
 
     def prepare(self, path: Path) -> PreparedAudio:
         """Decode the first block of a recording. May run in another thread than `transcribe`.
@@ -115,17 +130,21 @@ class SpeechEngine:
         recording: str,
         on_progress: Callable[[float], None],
         should_stop: Callable[[], bool],
+        device_limit: float | None = None,
     ) -> Transcript:
         """Transcribe a recording; every window `on_progress` gets the share done, 0 to 1, and `should_stop` is asked.
+
+        May be called in several threads at once: the recordings share the device, and `device_limit` limits the seconds
+        that the device works on this one.
 
         Without `remove_invented_speech`, and up to one block, words, times and probabilities are those of
         `model.transcribe` with the same options, whose random numbers start at the seed 0. With it, what nothing
         speaks against keeps its words, and word times leave out pauses.
-        Raises `TranscriptionAborted`, `OutOfMemory`, `DeviceBroken`, `InvalidSetting` for a language that the model
-        does not know, and what `load` raises.
+        Raises `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`, `InvalidSetting` for a
+        language that the model does not know, and what `load` raises.
         """
         self.load(options.model)
-        model = self._models[options.model]
+        model = ModelAccess(self._device, self._batches[options.model], DeviceTime(device_limit))
         hearing = Hearing(model, options, seconds=audio.seconds, on_progress=on_progress, should_stop=should_stop)
         language = language_code(options.language, model)
         heard: list[Utterance] = []
@@ -135,10 +154,9 @@ class SpeechEngine:
         seconds = 0.0
         here: str | None = None
         for block in read_ahead(audio.blocks()):
-            with device_errors():
-                # A guess from a block in which no voice is sure is no guess about the blocks after it.
-                language = language or guess_language(model, block.samples, _sound(block).speech)
-                here = language or guess_language(model, block.samples, audible_parts(_sound(block)))
+            # A guess from a block in which no voice is sure is no guess about the blocks after it.
+            language = language or guess_language(model, block.samples, _sound(block).speech)
+            here = language or guess_language(model, block.samples, audible_parts(_sound(block)))
             listening = Listening(here, _prompt(options, heard))
             said = _listen(hearing, block, listening, options)
             heard += [utterance.shifted(block.offset) for utterance in said.kept]

@@ -5,12 +5,12 @@ Whisper guesses from the first 30 s, which may be silence, music or a ring tone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from whisper.audio import N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
-from whisper.model import Whisper
 
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.errors import InvalidSetting
@@ -23,7 +23,21 @@ _WINDOW_SECONDS = N_SAMPLES / SAMPLE_RATE
 _MOST_WINDOWS = 3
 
 
-def language_code(language: str | None, model: Whisper) -> str | None:
+class LanguageModel(Protocol):
+    """What is asked of a model here."""
+
+    #: Bands of the spectrograms that it reads.
+    mels: int
+
+    @property
+    def is_multilingual(self) -> bool: ...
+
+    def languages(self, windows: Sequence[torch.Tensor]) -> Sequence[Mapping[str, float]]:
+        """Return how likely each language is in windows of a spectrogram, each of shape (mels, 3000)."""
+        ...
+
+
+def language_code(language: str | None, model: LanguageModel) -> str | None:
     """Return Whisper's code of a language; None where it is to be detected.
 
     Raises `InvalidSetting` if Whisper, or this model, does not know it.
@@ -34,17 +48,16 @@ def language_code(language: str | None, model: Whisper) -> str | None:
     return code
 
 
-def guess_language(model: Whisper, samples: np.ndarray, speech: Sequence[Span]) -> str | None:
+def guess_language(model: LanguageModel, samples: np.ndarray, speech: Sequence[Span]) -> str | None:
     """Return the ISO 639-1 code of the likeliest language of float32 `samples`; None where nobody speaks."""
     if not model.is_multilingual:
         return "en"
     if not speech:
         return None
-    dtype = torch.float16 if model.device.type == "cuda" else torch.float32
     starts = speech_windows(speech, samples.size / SAMPLE_RATE)
     parts = (samples[round(start * SAMPLE_RATE) :][:N_SAMPLES] for start in starts)
-    windows = [torch.as_tensor(pad_or_trim(log_mel_spectrogram(part, model.dims.n_mels), N_FRAMES)) for part in parts]
-    _, guesses = model.detect_language(torch.stack(windows).to(model.device, dtype))
+    windows = [torch.as_tensor(pad_or_trim(log_mel_spectrogram(part, model.mels), N_FRAMES)) for part in parts]
+    guesses = model.languages(windows)
     return max(guesses[0], key=lambda language: sum(guess[language] for guess in guesses))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 import whisper
 from filelock import FileLock
+from torch.nn import Conv1d, Embedding, Linear
 from whisper.model import ModelDimensions, Whisper
 
 from transcription_dagster.errors import ModelUnavailable, UnknownModel
@@ -84,7 +85,16 @@ def open_model(model: str, folder: Path, device: str) -> Whisper:
         raise UnknownModel(f"{path} is not a Whisper checkpoint: {_first_line(error)}") from error
     if model in known_models():
         built.set_alignment_heads(whisper._ALIGNMENT_HEADS[model])
-    return built.to(device).eval()
+    built = built.to(device).eval()
+    return in_half_precision(built) if built.device.type == "cuda" else built
+
+
+def in_half_precision(model: Whisper) -> Whisper:
+    """Convert the weights once that Whisper would convert at every call, and return the model."""
+    for module in model.modules():
+        if isinstance(module, (Linear, Conv1d, Embedding)):
+            module.half()
+    return model
 
 
 def _weights(path: Path) -> Weights:

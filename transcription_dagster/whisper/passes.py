@@ -1,28 +1,21 @@
-"""One recording through Whisper: the options, every pass over a block, and the second try with less memory."""
+"""One recording through Whisper: the options, and every pass over a block."""
 
 from __future__ import annotations
 
-import gc
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
-from whisper.model import Whisper
 
-from transcription_dagster.errors import OutOfMemory, TranscriptionAborted
+from transcription_dagster.errors import TranscriptionAborted
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.whisper.blocks import Block
-from transcription_dagster.whisper.decoder import Decoder
-from transcription_dagster.whisper.decoding_loop import LoopOptions, answered, transcription
-from transcription_dagster.whisper.device_errors import device_errors
+from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
+from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.requests import Align, Decode, Detect
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.utterances import Utterance, utterances
-
-_log = logging.getLogger(__name__)
 
 #: The parts of a block that a pass goes over; None: all of it, in one.
 Clips = Sequence[Span] | None
@@ -49,7 +42,7 @@ class Hearing:
 
     def __init__(
         self,
-        model: Whisper,
+        model: ModelAccess,
         options: SpeechOptions,
         *,
         seconds: float,
@@ -62,8 +55,6 @@ class Hearing:
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._progress = 0.0
-        #: Memory ran out once: no beams, and the spectrogram stays off the device.
-        self._sparing = False
 
     def progressed(self, seconds: float) -> None:
         """Say that the recording is done up to here."""
@@ -73,43 +64,26 @@ class Hearing:
     def hear(self, block: Block, clips: Clips, listening: Listening) -> list[Utterance]:
         """Return what Whisper hears in a block, or in parts of it, with times from the block's start.
 
-        Raises `TranscriptionAborted`, `OutOfMemory`, `DeviceBroken`.
+        Raises `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
         """
         changes: dict[str, Any] = {"language": listening.language, "initial_prompt": listening.prompt}
         if listening.afresh:
             changes["condition_on_previous_text"] = False
         if listening.temperatures is not None:
             changes["temperature"] = listening.temperatures
-        return self._sparingly(block, clips, changes)
+        return self._run(block, clips, changes)
 
     def options_used(self) -> dict[str, Any]:
         """Return the parameters of `model.transcribe` for the first block, as they really were."""
         options = self._options
         return {
             "temperature": options.temperatures,
-            "beam_size": None if self._sparing else options.beam_size,
+            "beam_size": options.beam_size,
             "condition_on_previous_text": options.condition_on_previous_text,
             "initial_prompt": options.initial_prompt,
             "word_timestamps": True,
-            "fp16": self._on_gpu,
+            "fp16": self._model.half_precision,
         }
-
-    @property
-    def _on_gpu(self) -> bool:
-        return self._model.device.type == "cuda"
-
-    def _sparingly(self, block: Block, clips: Clips, changes: dict[str, Any]) -> list[Utterance]:
-        """Run one pass, and once more with less if memory runs out."""
-        if not self._sparing:
-            try:
-                return self._run(block, clips, changes)
-            except OutOfMemory as error:
-                _log.warning("%s; trying once more, greedy and with the spectrogram off the device", error)
-                self._sparing = True
-            # Only here, outside of the handler, is the traceback gone that kept the tensors alive.
-            gc.collect()
-            torch.cuda.empty_cache()
-        return self._run(block, clips, changes)
 
     def _run(self, block: Block, clips: Clips, changes: dict[str, Any]) -> list[Utterance]:
         """Run one pass."""
@@ -122,22 +96,14 @@ class Hearing:
             initial_prompt=used["initial_prompt"],
             clips=clips,
         )
-        decoder = Decoder(self._model)
+        spectrogram = log_mel_spectrogram(block.samples, self._model.mels, padding=N_SAMPLES)
+        loop = transcription(spectrogram, self._model.vocabulary, options)
 
-        def answer(request: Decode | Align | Detect) -> object:
+        def at_window(request: Decode | Align | Detect) -> None:
             if isinstance(request, Decode):
                 self._at_window(block.offset + request.window.start_seconds)
-            return decoder.answer(request)
 
-        # Above temperature 0 Whisper samples: the same recording shall give the same words again.
-        torch.manual_seed(0)
-        with device_errors():
-            loop = transcription(self._spectrogram(block), decoder.vocabulary, options)
-            return utterances(answered(loop, answer))
-
-    def _spectrogram(self, block: Block) -> torch.Tensor:
-        device = None if self._sparing else self._model.device
-        return log_mel_spectrogram(block.samples, self._model.dims.n_mels, padding=N_SAMPLES, device=device)
+        return utterances(self._model.run(loop, at_window))
 
     def _at_window(self, seconds: float) -> None:
         if self._should_stop():

@@ -61,7 +61,7 @@ class Align:
 
 @dataclass(frozen=True, slots=True)
 class Detect:
-    """Tell the language of a window. The answer is Whisper's code of the likeliest."""
+    """Tell the language of a window. The answer is how likely each is: a `dict` from Whisper's codes."""
 
     window: Window
 

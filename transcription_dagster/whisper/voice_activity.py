@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from functools import cache
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ _MOST_LANES = 16
 _LANE_SECONDS = 5.0
 _SETTLING_FRAMES = round(2.0 * SAMPLE_RATE / FRAME)
 
-#: The detector keeps its memory between calls.
-_one_at_a_time = threading.Lock()
+#: Detectors that nobody uses now. A detector keeps its memory between calls, so that each thread needs its own.
+_detectors: deque[Any] = deque()
 
 
 def analyse(samples: np.ndarray) -> Sound:
@@ -51,14 +52,21 @@ def speech_probabilities(samples: np.ndarray) -> np.ndarray:
     padded.view(-1)[settling * FRAME :][: samples.size] = torch.from_numpy(samples)
     starts = torch.arange(lanes) * steps
     heard = torch.empty((settling + steps, lanes))
-    with _one_at_a_time, torch.inference_mode():
-        detector = _detector()
+    with _detector() as detector, torch.inference_mode():
         detector.reset_states()
         for step in range(len(heard)):
             heard[step] = detector(padded[starts + step], SAMPLE_RATE)[:, 0]
     return heard[settling:].T.reshape(-1)[:frames].numpy()
 
 
-@cache
-def _detector() -> Any:
-    return load_silero_vad()
+@contextmanager
+def _detector() -> Iterator[Any]:
+    """Lend a detector: one that is free, or a new one."""
+    try:
+        detector = _detectors.pop()
+    except IndexError:
+        detector = load_silero_vad()
+    try:
+        yield detector
+    finally:
+        _detectors.append(detector)

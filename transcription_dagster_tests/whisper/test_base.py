@@ -42,9 +42,9 @@ def test_a_model_that_no_package_holds_has_no_parts():
 
 
 def test_base_has_the_heads_that_whisper_gives_it(base_engine):
-    expected = Whisper(base_engine._models["base"].dims)
+    expected = Whisper(base_engine.model("base").dims)
     expected.set_alignment_heads(whisper._ALIGNMENT_HEADS["base"])
-    found = base_engine._models["base"].alignment_heads
+    found = base_engine.model("base").alignment_heads
     assert found.to_dense().equal(expected.alignment_heads.to_dense())
 
 

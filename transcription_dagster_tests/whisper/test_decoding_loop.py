@@ -14,8 +14,10 @@ import whisper
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import ModelDimensions, Whisper
 
-from transcription_dagster.whisper.decoder import Decoder
+from transcription_dagster.whisper.batch import Batch, DeviceTime
 from transcription_dagster.whisper.decoding_loop import LoopOptions, Vocabulary, answered, transcription
+from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.requests import Align, AlignedWord, Decode, Decoded, Detect
 from transcription_dagster.whisper.segments import DecodedSegment
 from transcription_dagster.whisper.spans import Span
@@ -39,10 +41,9 @@ def options(**changes: object) -> LoopOptions:
 
 
 def ours(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[DecodedSegment]:
-    torch.manual_seed(0)
-    decoder = Decoder(model)
+    access = ModelAccess(Device(), Batch(model, slots=1), DeviceTime())
     spectrogram = log_mel_spectrogram(samples, model.dims.n_mels, padding=N_SAMPLES)
-    return answered(transcription(spectrogram, decoder.vocabulary, chosen), decoder.answer)
+    return access.run(transcription(spectrogram, access.vocabulary, chosen))
 
 
 def whispers(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[dict]:
@@ -160,7 +161,7 @@ def test_random_weights_give_the_same_segments(recordings, shape, chosen):
 
 @pytest.mark.slow
 def test_base_gives_the_same_segments_of_a_natural_voice(base_engine, voices):
-    model = base_engine._models["base"]
+    model = base_engine.model("base")
     samples = voices["A quiet memo"].samples[: 10 * RATE]
     chosen = options(language=None, beam_size=2, initial_prompt="A memo.")
     assert_equal(ours(model, samples, chosen), whispers(model, samples, chosen))

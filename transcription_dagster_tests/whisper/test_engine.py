@@ -68,9 +68,7 @@ SAMPLED = {"condition_on_previous_text": False, "temperatures": (0.4, 0.8)}
     [*((name, {}) for name in NAMES), ("late", BEAMS), ("flac", SAMPLED)],
     ids=[*NAMES, "beams", "sampled"],
 )
-def test_without_repair_words_times_and_probabilities_are_exactly_whispers(
-    plain_model, recordings, trusted, name, options
-):
+def test_without_repair_words_and_times_are_exactly_whispers(plain_model, recordings, trusted, name, options):
     recording = recordings[name]
     transcript = trusted(name, **options)
     parameters = dict(options)
@@ -79,11 +77,12 @@ def test_without_repair_words_times_and_probabilities_are_exactly_whispers(
     torch.manual_seed(0)
     plain = plain_model.transcribe(recording.samples, word_timestamps=True, fp16=False, **parameters)
     expected = [
-        (word["word"].strip(), word["start"], word["end"], word["probability"])
-        for segment in plain["segments"]
-        for word in segment["words"]
+        (word["word"].strip(), word["start"], word["end"]) for segment in plain["segments"] for word in segment["words"]
     ]
-    assert [(word.text, word.start, word.end, word.confidence) for word in transcript.words] == expected
+    assert [(word.text, word.start, word.end) for word in transcript.words] == expected
+    # Whisper encodes the sound once more for the word times, by other arithmetic.
+    probabilities = [word["probability"] for segment in plain["segments"] for word in segment["words"]]
+    assert [word.confidence for word in transcript.words] == pytest.approx(probabilities, abs=1e-4)
     assert [(segment.start, segment.end) for segment in transcript.segments] == [
         (segment["start"], segment["end"]) for segment in plain["segments"] if segment["words"]
     ]
@@ -196,7 +195,7 @@ def test_after_an_abort_the_model_is_as_it_was(engine, recordings):
 
 
 def count_hooks(engine: SpeechEngine) -> int:
-    model = engine._models[BULLETIN]
+    model = engine.model(BULLETIN)
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 
 

@@ -1,8 +1,8 @@
-"""A pass over a block: its clips, and running out of memory once."""
+"""A pass over a block: its clips, and a device that fails."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -12,7 +12,10 @@ import whisper
 from transcription_dagster.errors import DeviceBroken, OutOfMemory
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.whisper.batch import Batch, DeviceTime
 from transcription_dagster.whisper.blocks import Block
+from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.passes import Hearing, Listening
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.whisper.conftest import BULLETIN
@@ -32,7 +35,7 @@ def block(recordings) -> Block:
 
 def hearing_of(model, **options: object) -> Hearing:
     return Hearing(
-        model,
+        ModelAccess(Device(), Batch(model, slots=2), DeviceTime()),
         SpeechOptions(**{"model": BULLETIN, "temperatures": (0.0,), **options}),  # type: ignore[arg-type]
         seconds=6.8,
         on_progress=lambda _: None,
@@ -61,40 +64,11 @@ def failing(module, error: Exception, times: int) -> Iterator[list[int]]:
         handle.remove()
 
 
-def test_running_out_of_memory_once_is_met_with_a_smaller_try(model, block, recordings):
-    hearing = hearing_of(model, beam_size=2)
-    with failing(model.encoder, torch.cuda.OutOfMemoryError("CUDA out of memory."), times=1):
-        heard = hearing.hear(block, None, Listening("en"))
-    assert text(heard) == recordings["wav"].text
-    assert hearing.options_used()["beam_size"] is None
-
-
 def test_running_out_of_memory_twice_is_a_clear_failure(model, block):
     with failing(model.encoder, torch.cuda.OutOfMemoryError("CUDA out of memory."), times=99) as calls:
         with pytest.raises(OutOfMemory):
             hearing_of(model).hear(block, None, Listening("en"))
         assert calls == [2]
-
-
-def test_running_out_of_memory_while_words_are_aligned_leaves_no_hooks_behind(model, block):
-    # The decoder's attention is asked for its weights only while words are aligned.
-    before = [len(layer.cross_attn._forward_hooks) for layer in model.decoder.blocks]
-    aligned: list[int] = []
-    original: Callable = model.forward
-
-    def forward(*arguments: object):
-        aligned.append(1)
-        if len(aligned) == 1:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
-        return original(*arguments)
-
-    model.forward = forward
-    try:
-        heard = hearing_of(model).hear(block, None, Listening("en"))
-    finally:
-        del model.forward
-    assert heard
-    assert [len(layer.cross_attn._forward_hooks) for layer in model.decoder.blocks] == before
 
 
 def test_a_broken_device_is_not_tried_again(model, block):

@@ -1,0 +1,263 @@
+"""Whisper's text decoder over the windows of many recordings, on the weights of a loaded model.
+
+A slot holds one window: the keys and values of its sound, and those of the texts that are decoded from it, one or as
+many as beams. All of it is allocated once. The arithmetic is that of `whisper.model`, so that one window alone gets the
+very bits that Whisper gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from torch.nn import LayerNorm, Linear
+from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
+from whisper.model import ResidualAttentionBlock, Whisper
+
+from transcription_dagster.whisper.token_rules import Ruled, TextState, TokenRules, states
+
+#: Up to so many rows MKL multiplies faster with the vocabulary's matrix on the left.
+_SKINNY_ROWS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One text of a slot, about to be continued."""
+
+    slot: int
+    #: 0, or the number of the beam.
+    beam: int
+    #: The newest token, and its place in the text, prompt included.
+    token: int
+    position: int
+    state: TextState
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step gave."""
+
+    ruled: Ruled
+    #: For each row that was asked for, its place among those of `ruled`.
+    places: Sequence[int]
+
+
+class _Linear:
+    """Linear layers as one. The layers go on with parts of the joined matrix: nothing is stored twice."""
+
+    def __init__(self, *layers: Linear) -> None:
+        with torch.no_grad():
+            self.weight = torch.cat([layer.weight for layer in layers]).detach()
+            # The keys of an attention have no bias.
+            self.bias = None if len(layers) == 1 and layers[0].bias is None else _joined_biases(layers)
+            first = 0
+            for layer in layers:
+                size = len(layer.weight)
+                layer.weight.data = self.weight[first : first + size]
+                if layer.bias is not None and self.bias is not None:
+                    layer.bias.data = self.bias[first : first + size]
+                first += size
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
+
+
+def _joined_biases(layers: Sequence[Linear]) -> Tensor:
+    biases = [layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias for layer in layers]
+    return torch.cat(biases).detach()
+
+
+class _Layer:
+    def __init__(self, block: ResidualAttentionBlock) -> None:
+        own, cross = block.attn, block.cross_attn
+        if cross is None:
+            raise ValueError("a decoder's block attends to sound")
+        self.own_norm: LayerNorm = block.attn_ln
+        self.cross_norm: LayerNorm = block.cross_attn_ln  # type: ignore[assignment]  # there, as the attention is
+        self.mlp_norm: LayerNorm = block.mlp_ln
+        self.own, self.own_out = _Linear(own.query, own.key, own.value), _Linear(own.out)
+        self.query, self.key, self.value = _Linear(cross.query), _Linear(cross.key), _Linear(cross.value)
+        self.cross_out = _Linear(cross.out)
+        first, _, second = block.mlp
+        self.inner, self.outer = _Linear(first), _Linear(second)  # type: ignore[arg-type]  # it says Module
+
+    def mlp(self, x: Tensor) -> Tensor:
+        return self.outer(gelu(self.inner(normed(self.mlp_norm, x))))
+
+
+class DecoderSlots:
+    """`count` slots for up to `beams` texts each. What is computed of a slot depends on no other but for rounding."""
+
+    def __init__(self, model: Whisper, count: int, rules: TokenRules, *, beams: int = 1) -> None:
+        dims = model.dims
+        self.count, self.beams = count, beams
+        self._rules = rules
+        self._heads, self._size = dims.n_text_head, dims.n_text_state // dims.n_text_head
+        self._embedding = model.decoder.token_embedding.weight.detach()
+        self._positions = model.decoder.positional_embedding.detach()
+        self._norm = model.decoder.ln
+        self._layers = [_Layer(block) for block in model.decoder.blocks]
+        #: In the order of their layers.
+        self._alignment_heads: list[tuple[int, int]] = [
+            (layer, head)
+            for layer, head in model.alignment_heads.indices().T.tolist()  # type: ignore[operator]
+        ]
+        self._length, self._sound_length = dims.n_text_ctx, dims.n_audio_ctx
+        #: Keys and values of the texts, (layers, slots x beams, heads, tokens, size), and of the sound, (layers, slots,
+        #: heads, positions, size).
+        self._keys, self._values = (self._room(count * beams, self._length) for _ in range(2))
+        self._sound_keys, self._sound_values = (self._room(count, self._sound_length) for _ in range(2))
+
+    def _room(self, rows: int, length: int) -> Tensor:
+        shape = (len(self._layers), rows, self._heads, length, self._size)
+        return self._embedding.new_zeros(shape)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._embedding.dtype
+
+    @property
+    def bytes(self) -> int:
+        """What the caches take."""
+        caches = (self._keys, self._values, self._sound_keys, self._sound_values)
+        return sum(cache.numel() * cache.element_size() for cache in caches)
+
+    def widen(self, beams: int) -> None:
+        """Make room for more beams; the texts that are there stay."""
+        wide = [self._room(self.count * beams, self._length) for _ in range(2)]
+        for new, old in zip(wide, (self._keys, self._values), strict=True):
+            new.unflatten(1, (self.count, beams))[:, :, : self.beams] = old.unflatten(1, (self.count, self.beams))
+        self._keys, self._values = wide
+        self.beams = beams
+
+    def hear(self, slot: int, features: Tensor) -> None:
+        """Put a window's encoded sound, shape (positions, width), into a slot."""
+        for number, layer in enumerate(self._layers):
+            for cache, projection in ((self._sound_keys, layer.key), (self._sound_values, layer.value)):
+                cache[number, slot] = projection(features).view(-1, self._heads, self._size).transpose(0, 1)
+
+    def read(self, slot: int, tokens: Sequence[int]) -> Tensor:
+        """Read a prompt into a slot, as its first text; return the decoder's state at each token, (tokens, width)."""
+        row = slot * self.beams
+        x = self._embedded(tokens)
+        for number, layer in enumerate(self._layers):
+            own = self._apart(layer.own(normed(layer.own_norm, x)), 3)
+            self._keys[number, row, :, : len(tokens)], self._values[number, row, :, : len(tokens)] = own[1:]
+            query, x = self._listen(layer, x, own)
+            x = self._heard(layer, number, slot, x, query)
+        return x
+
+    def align(self, slot: int, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Attend from a whole text to the sound of a slot, whose own texts stay.
+
+        Returns the logits, (tokens, vocabulary), and the scores of the alignment heads before softmax, (heads, tokens,
+        positions), both float32.
+        """
+        scores: dict[int, Tensor] = {}
+        scale = self._size**-0.25
+        x = self._embedded(tokens)
+        for number, layer in enumerate(self._layers):
+            query, x = self._listen(layer, x, self._apart(layer.own(normed(layer.own_norm, x)), 3))
+            if heads := [head for one, head in self._alignment_heads if one == number]:
+                keys = self._sound_keys[number, slot, heads]
+                scores[number] = ((query[heads] * scale) @ (keys * scale).transpose(-1, -2)).float()
+            x = self._heard(layer, number, slot, x, query)
+        return self.logits(x), torch.cat([scores[layer] for layer in sorted(scores)])
+
+    def spread(self, slot: int, beams: int, length: int) -> None:
+        """Let all beams of a slot begin with the first `length` tokens of its first text."""
+        first = slot * self.beams
+        for cache in (self._keys, self._values):
+            cache[:, first + 1 : first + beams, :, :length] = cache[:, first : first + 1, :, :length]
+
+    def follow(self, slot: int, sources: Sequence[int], length: int) -> None:
+        """Let each beam of a slot go on from the first `length` tokens of the beam that `sources` names."""
+        if list(sources) == list(range(len(sources))):
+            return
+        first = slot * self.beams
+        rows = torch.tensor(sources, device=self._keys.device) + first
+        for cache in (self._keys, self._values):
+            cache[:, first : first + len(sources), :, :length] = cache[:, rows, :, :length]
+
+    def step(self, rows: Sequence[Row]) -> Step:
+        """Continue texts by their newest tokens. The rows of a slot follow one another."""
+        device = self._keys.device
+        places = torch.tensor([row.slot * self.beams + row.beam for row in rows], device=device)
+        positions = torch.tensor([row.position for row in rows], device=device)
+        tokens = torch.tensor([row.token for row in rows], device=device)
+        heads = torch.arange(self._heads, device=device)
+        spans = list(_spans(rows))
+        x = (self._embedding[tokens] + self._positions[positions]).to(self._embedding.dtype)
+        heard = x.new_empty((len(rows), self._heads, self._size))
+        for number, layer in enumerate(self._layers):
+            query, key, value = layer.own(normed(layer.own_norm, x)).view(-1, 3, self._heads, self._size).unbind(1)
+            keys, values = self._keys[number], self._values[number]
+            keys.index_put_((places[:, None], heads, positions[:, None]), key)
+            values.index_put_((places[:, None], heads, positions[:, None]), value)
+            for part, slot, length in spans:
+                texts = slice(slot * self.beams, slot * self.beams + part.stop - part.start)
+                known = keys[texts, :, :length], values[texts, :, :length]
+                heard[part] = scaled_dot_product_attention(query[part, :, None], *known)[:, :, 0]
+            x = x + layer.own_out(heard.flatten(1))
+            query = layer.query(normed(layer.cross_norm, x)).view(-1, self._heads, self._size)
+            for part, slot, _ in spans:
+                sound = self._sound_keys[number, slot : slot + 1], self._sound_values[number, slot : slot + 1]
+                heard[part] = scaled_dot_product_attention(query[part].transpose(0, 1)[None], *sound)[0].transpose(0, 1)
+            x = x + layer.cross_out(heard.flatten(1))
+            x = x + layer.mlp(x)
+        last, lowest = states([row.state for row in rows])
+        logits = self.logits(x)
+        ruled = self._rules.apply(logits, torch.tensor(last, device=device), torch.tensor(lowest, device=device))
+        return Step(ruled, range(len(rows)))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits of the decoder's state, (rows, width), as float32 of shape (rows, vocabulary)."""
+        x = normed(self._norm, x)
+        if x.device.type == "cpu" and 1 < len(x) <= _SKINNY_ROWS:
+            return (self._embedding @ x.t()).t().contiguous().float()
+        return linear(x, self._embedding).float()
+
+    def _embedded(self, tokens: Sequence[int]) -> Tensor:
+        embedded = self._embedding[torch.tensor(tokens, device=self._keys.device)]
+        return (embedded + self._positions[: len(tokens)]).to(embedded.dtype)
+
+    def _apart(self, x: Tensor, parts: int) -> list[Tensor]:
+        """Return the joined results of some layers, (tokens, parts x width), each as (heads, tokens, size)."""
+        return [part.view(len(x), self._heads, self._size).transpose(0, 1) for part in x.chunk(parts, -1)]
+
+    def _listen(self, layer: _Layer, x: Tensor, own: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Attend from a text to itself; return what it asks of the sound, (heads, tokens, size), and its state."""
+        query, key, value = (part[None] for part in own)
+        heard = scaled_dot_product_attention(query, key, value, is_causal=len(x) > 1)
+        x = x + layer.own_out(_joined(heard[0]))
+        [query] = self._apart(layer.query(normed(layer.cross_norm, x)), 1)
+        return query, x
+
+    def _heard(self, layer: _Layer, number: int, slot: int, x: Tensor, query: Tensor) -> Tensor:
+        """Return the state of a text that has attended to the sound of a slot."""
+        sound = self._sound_keys[number, slot : slot + 1], self._sound_values[number, slot : slot + 1]
+        x = x + layer.cross_out(_joined(scaled_dot_product_attention(query[None], *sound)[0]))
+        return x + layer.mlp(x)
+
+
+def normed(norm: LayerNorm, x: Tensor) -> Tensor:
+    """Normalise in float32, as Whisper does."""
+    normalised = layer_norm(x.float(), norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+    return normalised.to(x.dtype)
+
+
+def _joined(heard: Tensor) -> Tensor:
+    """Return what the heads heard, (heads, tokens, size), side by side."""
+    return heard.transpose(0, 1).flatten(1)
+
+
+def _spans(rows: Sequence[Row]) -> Iterator[tuple[slice, int, int]]:
+    """Yield the rows of each slot, the slot, and the length of its texts."""
+    first = 0
+    for slot, texts in groupby(rows, key=lambda row: row.slot):
+        found = list(texts)
+        yield slice(first, first + len(found)), slot, found[0].position + 1
+        first += len(found)

@@ -1,0 +1,129 @@
+"""The one thread that works on a device: steps for all recordings, and other calls between two steps."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numba
+import torch
+
+from transcription_dagster.errors import DeviceBroken
+from transcription_dagster.whisper.batch import Batch, DeviceTime, Session
+from transcription_dagster.whisper.requests import Align, Decode, Detect
+
+Result = TypeVar("Result")
+
+
+class Device:
+    """Thread-safe. Its thread lives while there is a session or a call."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        #: What others want of the thread, in order.
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._users = 0
+        self._thread: threading.Thread | None = None
+        self._batches: list[Batch] = []
+        self._broken: DeviceBroken | None = None
+        #: Seconds that the thread has worked; the rest of the time nobody had anything for it to do.
+        self.worked = 0.0
+
+    @contextmanager
+    def session(self, batch: Batch, used: DeviceTime) -> Iterator[Callable[[Decode | Align | Detect], Any]]:
+        """Begin a pass over a recording; yields the function that answers its requests.
+
+        The function waits until the device has the answer. It raises `TimeLimitExceeded`, `OutOfMemory`,
+        `DeviceBroken`, and whatever goes wrong with the request.
+        """
+        with self._use():
+            session = batch.session(used)
+
+            def answer(request: Decode | Align | Detect) -> Any:
+                session.answer = Future()
+                self._put(lambda: self._ask(session, request))
+                return session.answer.result()
+
+            try:
+                yield answer
+            finally:
+                self._put(lambda: batch.remove(session))
+
+    def between_steps(self, function: Callable[[], Result]) -> Result:
+        """Call a function in the device's thread, and return what it returns."""
+        future: Future[Result] = Future()
+
+        def call() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001  raised in the caller's thread
+                future.set_exception(error)
+
+        with self._use():
+            self._put(call)
+            return future.result()
+
+    def _ask(self, session: Session, request: Decode | Align | Detect) -> None:
+        if self._broken is not None:
+            session.answer.set_exception(DeviceBroken(str(self._broken)))
+            return
+        session.batch.add(session, request)
+        if session.batch not in self._batches:
+            self._batches.append(session.batch)
+
+    def _put(self, what: Callable[[], None]) -> None:
+        with self._changed:
+            self._inbox.append(what)
+            self._changed.notify()
+
+    @contextmanager
+    def _use(self) -> Iterator[None]:
+        with self._changed:
+            self._users += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="device", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users -= 1
+                self._changed.notify()
+
+    def _work(self) -> None:
+        # For this thread: the word alignment is too small for threads to help, and where processes share the cores they
+        # wait for one another for several times the work.
+        numba.set_num_threads(1)
+        with torch.inference_mode():
+            while self._wait():
+                started = time.perf_counter()
+                while self._inbox:
+                    self._inbox.popleft()()
+                self._advance()
+                self.worked += time.perf_counter() - started
+
+    def _wait(self) -> bool:
+        """Wait for something to do; return False, and forget the thread, when nobody uses the device any more."""
+        with self._changed:
+            while not self._inbox and not any(batch.has_work for batch in self._batches):
+                if self._users == 0:
+                    self._thread = None
+                    return False
+                self._changed.wait()
+            return True
+
+    def _advance(self) -> None:
+        try:
+            for batch in self._batches:
+                if batch.has_work:
+                    batch.advance()
+        except Exception as error:  # noqa: BLE001  raised in the recordings' threads
+            if isinstance(error, DeviceBroken):
+                self._broken = error
+            for batch in self._batches:
+                batch.fail_all(error)

@@ -1,0 +1,96 @@
+"""Slots of fixed shapes at fixed addresses, for a GPU: a step is recorded once, as a CUDA graph, and replayed.
+
+Launching the kernels of a step one by one takes a GPU longer than running them. As every step computes all slots, used
+or not, what a window gets depends on no other window, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from whisper.model import Whisper
+
+from transcription_dagster.whisper.decoder_slots import DecoderSlots, Row, Step, normed
+from transcription_dagster.whisper.token_rules import Ruled, TokenRules
+
+#: Steps that CUDA is given to set itself up before one is recorded.
+_WARM_UPS = 3
+
+
+class FixedSlots(DecoderSlots):
+    """Every step continues all texts of all slots; what of that is wanted is picked out afterwards."""
+
+    def __init__(self, model: Whisper, count: int, rules: TokenRules, *, beams: int = 1) -> None:
+        super().__init__(model, count, rules, beams=beams)
+        self._prepare()
+
+    def widen(self, beams: int) -> None:
+        super().widen(beams)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        rows, device = self.count * self.beams, self._keys.device
+        on_gpu = device.type == "cuda"
+        self._places = torch.arange(rows, device=device)[:, None]
+        self._head_places = torch.arange(self._heads, device=device)
+        self._positions_read = torch.arange(self._length, device=device)
+        #: Token, position, and the two numbers of the state of each row: here, and on the device.
+        self._wanted = torch.zeros((4, rows), dtype=torch.long, pin_memory=on_gpu)
+        self._inputs = torch.zeros((4, rows), dtype=torch.long, device=device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._ruled: Ruled | None = None
+
+    def hear(self, slot: int, features: Tensor) -> None:
+        # What another window left lies behind a mask, but 0 times what is no number is no number.
+        rows = slice(slot * self.beams, (slot + 1) * self.beams)
+        self._keys[:, rows] = 0
+        self._values[:, rows] = 0
+        super().hear(slot, features)
+
+    def step(self, rows: Sequence[Row]) -> Step:
+        places = [row.slot * self.beams + row.beam for row in rows]
+        self._wanted.zero_()
+        # Rows that are not wanted write where no text reads before it has written.
+        self._wanted[1] = self._length - 1
+        values = [(row.token, row.position, row.state.last, row.state.lowest) for row in rows]
+        self._wanted[:, places] = torch.tensor(values).T
+        self._inputs.copy_(self._wanted, non_blocking=True)
+        return Step(self._replayed() if self._inputs.is_cuda else self._continue(), places)
+
+    def _replayed(self) -> Ruled:
+        if self._graph is None or self._ruled is None:
+            warming = torch.cuda.Stream()
+            warming.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(warming):
+                # They write the same again.
+                for _ in range(_WARM_UPS):
+                    self._continue()
+            torch.cuda.current_stream().wait_stream(warming)
+            graph = torch.cuda.CUDAGraph()
+            # Other threads may use the device meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self._ruled = self._continue()
+            self._graph = graph
+        self._graph.replay()
+        return self._ruled
+
+    def _continue(self) -> Ruled:
+        token, position, last, lowest = self._inputs
+        rows, sound = len(token), (self.count, self.beams, self._heads, self._size)
+        known = (self._positions_read <= position[:, None])[:, None, None]
+        x = (self._embedding[token] + self._positions[position]).to(self.dtype)
+        for number, layer in enumerate(self._layers):
+            query, key, value = layer.own(normed(layer.own_norm, x)).view(rows, 3, self._heads, self._size).unbind(1)
+            keys, values = self._keys[number], self._values[number]
+            keys.index_put_((self._places, self._head_places, position[:, None]), key)
+            values.index_put_((self._places, self._head_places, position[:, None]), value)
+            heard = scaled_dot_product_attention(query[:, :, None], keys, values, attn_mask=known)
+            x = x + layer.own_out(heard.reshape(rows, -1))
+            query = layer.query(normed(layer.cross_norm, x)).view(sound).transpose(1, 2)
+            heard = scaled_dot_product_attention(query, self._sound_keys[number], self._sound_values[number])
+            x = x + layer.cross_out(heard.transpose(1, 2).reshape(rows, -1))
+            x = x + layer.mlp(x)
+        return self._rules.apply(self.logits(x), last, lowest)

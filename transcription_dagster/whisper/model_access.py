@@ -1,0 +1,56 @@
+"""One recording's way to a model that it shares with others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+from whisper.audio import N_FRAMES
+
+from transcription_dagster.whisper.batch import Batch, DeviceTime
+from transcription_dagster.whisper.decoding_loop import answered
+from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.requests import Align, Decode, Detect, Requests, Result, Window
+
+
+class ModelAccess:
+    """Runs computations that ask for a model's work, in the caller's thread; the work is done in the device's."""
+
+    def __init__(self, device: Device, batch: Batch, used: DeviceTime) -> None:
+        self._device = device
+        self._batch = batch
+        self._used = used
+        self.vocabulary = batch.vocabulary
+        #: Bands of the spectrograms that the model reads.
+        self.mels = batch.mels
+        self.half_precision = batch.half_precision
+
+    @property
+    def is_multilingual(self) -> bool:
+        return self.vocabulary.multilingual
+
+    def run(
+        self, requests: Requests[Result], before_each: Callable[[Decode | Align | Detect], None] = lambda _: None
+    ) -> Result:
+        """Run a computation to its end. Random numbers begin anew with it.
+
+        Raises what `before_each` raises, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
+        """
+        with self._device.session(self._batch, self._used) as answer:
+
+            def watched(request: Decode | Align | Detect) -> object:
+                before_each(request)
+                return answer(request)
+
+            return answered(requests, watched)
+
+    def languages(self, windows: Sequence[Tensor]) -> list[dict[str, float]]:
+        """Return how likely each language is in windows of a spectrogram, each of shape (mels, 3000)."""
+        return self.run(_languages(windows))
+
+
+def _languages(windows: Sequence[Tensor]) -> Requests[list[dict[str, float]]]:
+    found = []
+    for window in windows:
+        found.append((yield Detect(Window(0, N_FRAMES, window))))
+    return found

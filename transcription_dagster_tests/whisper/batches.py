@@ -1,0 +1,75 @@
+"""Recordings through a batch, step by step and without threads."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from whisper.audio import N_SAMPLES, log_mel_spectrogram
+from whisper.model import Whisper
+
+from transcription_dagster.whisper.batch import Batch, DeviceTime, Session
+from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
+from transcription_dagster.whisper.requests import Requests
+
+
+@dataclass
+class _Run:
+    session: Session
+    loop: Requests[Any]
+
+
+def loop_of(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> Requests[Any]:
+    """The way through a recording of a model."""
+    spectrogram = log_mel_spectrogram(samples, model.dims.n_mels, padding=N_SAMPLES)
+    return transcription(spectrogram, Batch(model, 1).vocabulary, chosen)
+
+
+@torch.inference_mode()
+def together(
+    batch: Batch,
+    loops: Mapping[str, Requests[Any]],
+    *,
+    order: random.Random | None = None,
+    limits: Mapping[str, float] | None = None,
+    at_each_step: Callable[[Mapping[str, Session]], None] = lambda _: None,
+) -> dict[str, Any]:
+    """What comes of each computation, or its error; with `order` they come at random steps, in a random order."""
+    names = list(loops)
+    if order:
+        order.shuffle(names)
+    running: dict[str, _Run] = {}
+    found: dict[str, Any] = {}
+
+    def advance(name: str, answer: Any, error: Exception | None = None) -> None:
+        run = running[name]
+        try:
+            request = run.loop.throw(error) if error else run.loop.send(answer)
+        except StopIteration as end:
+            found[name] = end.value
+        except Exception as failure:  # noqa: BLE001
+            found[name] = failure
+        else:
+            run.session.answer = Future()
+            batch.add(run.session, request)
+            return
+        batch.remove(running.pop(name).session)
+
+    while names or running:
+        if names and (order is None or not running or order.random() < 0.1):
+            name = names.pop(0)
+            running[name] = _Run(batch.session(DeviceTime((limits or {}).get(name))), loops[name])
+            advance(name, None)
+        at_each_step({name: run.session for name, run in running.items()})
+        batch.advance()
+        for name, run in list(running.items()):
+            if run.session.answer.done():
+                error = run.session.answer.exception()
+                assert error is None or isinstance(error, Exception)
+                advance(name, None if error else run.session.answer.result(), error)
+    return found

@@ -1,0 +1,196 @@
+"""Many recordings on one device: each as if it were alone, and what fails in one is felt by no other."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+import whisper
+from whisper.model import Whisper
+
+from transcription_dagster.errors import DeviceBroken, OutOfMemory, TimeLimitExceeded
+from transcription_dagster.whisper import decoding_loop
+from transcription_dagster.whisper.batch import Batch, Session
+from transcription_dagster.whisper.decoding_loop import LoopOptions
+from transcription_dagster.whisper.spans import Span
+from transcription_dagster_tests.corpus import RATE
+from transcription_dagster_tests.whisper.batches import loop_of, together
+from transcription_dagster_tests.whisper.conftest import BULLETIN
+from transcription_dagster_tests.whisper.test_decoding_loop import assert_equal, options, whispers
+
+pytestmark = pytest.mark.slow
+
+#: What each recording is decoded with.
+CHOSEN: Mapping[str, LoopOptions] = {
+    "wav": options(),
+    "late": options(language=None, beam_size=3),
+    "ogg": options(condition_on_previous_text=False),
+    "webm": options(initial_prompt="Walker, Carter, Brooks", temperatures=(0.0, 0.6)),
+    "flac": options(temperatures=(0.7,)),
+    "m4a": options(beam_size=2, temperatures=(0.0,)),
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> Whisper:
+    return whisper.load_model(BULLETIN, "cpu")
+
+
+@pytest.fixture(scope="module")
+def samples(recordings) -> dict[str, np.ndarray]:
+    return {name: recordings[name].samples[: (33 if name == "ogg" else 11) * RATE] for name in CHOSEN}
+
+
+@pytest.fixture(scope="module")
+def expected(samples) -> dict[str, list[dict]]:
+    """What `model.transcribe` says of each recording."""
+    plain = whisper.load_model(BULLETIN, "cpu")
+    return {name: whispers(plain, samples[name], chosen) for name, chosen in CHOSEN.items()}
+
+
+def loops(model: Whisper, samples: Mapping[str, np.ndarray]) -> dict:
+    return {name: loop_of(model, samples[name], chosen) for name, chosen in CHOSEN.items()}
+
+
+@pytest.mark.parametrize(("slots", "fixed", "seed"), [(1, False, 1), (4, False, 2), (8, False, 3), (3, True, 4)])
+def test_each_recording_gets_what_transcribe_gives_it_alone(model, samples, expected, slots, fixed, seed):
+    batch = Batch(model, slots, fixed=fixed)
+    found = together(batch, loops(model, samples), order=random.Random(seed))
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+    assert batch.rows > batch.steps
+
+
+def test_the_windows_of_several_recordings_share_the_steps(model, samples):
+    alone = Batch(model, 1)
+    together(alone, loops(model, samples))
+    shared = Batch(model, 6)
+    together(shared, loops(model, samples))
+    assert shared.windows == alone.windows
+    assert shared.steps < alone.steps / 2
+
+
+def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, samples, monkeypatch):
+    # No text is likely enough: every window goes up the whole ladder.
+    monkeypatch.setattr(decoding_loop, "_LEAST_LOG_PROBABILITY", 1.0)
+    batch = Batch(model, 1)
+    chosen = options(temperatures=(0.0, 0.2, 0.4), clips=[Span(0.0, 6.0)])
+    found = together(batch, {"wav": loop_of(model, samples["wav"], chosen)})
+    assert {segment.decoded.temperature for segment in found["wav"]} == {0.4}
+    assert batch.windows == len({segment.window for segment in found["wav"]})
+
+
+# --- one that fails
+
+
+def poisoned(error: Exception, after: int):
+    """A recording whose own code fails at its third request."""
+
+    def loop(inner):
+        answer = None
+        for _ in range(after):
+            answer = yield inner.send(answer)
+        raise error
+
+    return loop
+
+
+def test_an_error_in_one_recording_ends_it_alone(model, samples, expected):
+    batch = Batch(model, 3)
+    given = loops(model, samples)
+    given["bad"] = poisoned(KeyError("its own mistake"), after=2)(loop_of(model, samples["ogg"], options()))
+    found = together(batch, given, order=random.Random(3))
+    assert isinstance(found.pop("bad"), KeyError)
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_sound_that_is_not_a_number_spoils_no_other(model, samples, expected, temperature):
+    batch = Batch(model, 3)
+    silence = np.full(2 * RATE, np.nan, np.float32)
+    given = {"bad": loop_of(model, silence, options(temperatures=(temperature,))), **loops(model, samples)}
+    found = together(batch, given)
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+def test_a_recording_that_is_given_up_leaves_its_slot_in_the_middle_of_a_window(model, samples, expected):
+    batch = Batch(model, 2)
+    given_up: list[int] = []
+
+    def give_up(sessions: Mapping[str, Session]) -> None:
+        session = sessions.get("bad")
+        if session is not None and session.decoding is not None and batch.steps > 20 and not given_up:
+            batch.remove(session)
+            given_up.append(batch.busy)
+            session.answer.set_exception(RuntimeError("given up"))
+
+    given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples)}
+    found = together(batch, given, at_each_step=give_up)
+    assert given_up
+    assert isinstance(found["bad"], RuntimeError)
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+
+
+def test_the_time_limit_counts_the_work_on_the_recording_not_that_on_others(model, samples):
+    batch = Batch(model, 3)
+    found = together(batch, loops(model, samples), limits={"ogg": 0.001, "wav": 1000.0})
+    assert isinstance(found["ogg"], TimeLimitExceeded)
+    assert [name for name in CHOSEN if isinstance(found[name], Exception)] == ["ogg"]
+
+
+# --- the device that fails
+
+
+class Failing:
+    """Fails at some of its calls, as a device does."""
+
+    def __init__(self, function, error: Exception, calls: range) -> None:
+        self._function, self._error, self._calls, self.count = function, error, calls, 0
+
+    def __call__(self, *arguments):
+        self.count += 1
+        if self.count in self._calls:
+            raise self._error
+        return self._function(*arguments)
+
+
+OUT_OF_MEMORY = torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+
+@pytest.mark.parametrize("part", ["hear", "read", "step", "align"])
+def test_out_of_memory_halves_the_slots_and_loses_nothing(model, samples, expected, part, monkeypatch):
+    batch = Batch(model, 4)
+    failing = Failing(getattr(batch.slots, part), OUT_OF_MEMORY, range(3, 4))
+    monkeypatch.setattr(batch.slots, part, failing)
+    found = together(batch, loops(model, samples))
+    assert failing.count == 3
+    assert batch.slots.count == 2
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+def test_out_of_memory_with_one_slot_fails_the_recording_in_it(model, samples, expected, monkeypatch):
+    batch = Batch(model, 1)
+    monkeypatch.setattr(batch.slots, "step", Failing(batch.slots.step, OUT_OF_MEMORY, range(5, 6)))
+    found = together(batch, loops(model, samples))
+    assert isinstance(found.pop("wav"), OutOfMemory)
+    for name, segments in found.items():
+        assert_equal(segments, expected[name])
+
+
+def test_a_broken_device_is_everybodys_end(model, samples, monkeypatch):
+    batch = Batch(model, 2)
+    broken = RuntimeError("CUDA error: device-side assert triggered")
+    monkeypatch.setattr(batch.slots, "step", Failing(batch.slots.step, broken, range(5, 6)))
+    with pytest.raises(DeviceBroken):
+        together(batch, loops(model, samples))

@@ -1,0 +1,80 @@
+"""The device's thread: sessions of several threads, calls between steps, and a device that breaks."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from whisper.audio import N_FRAMES
+
+from transcription_dagster.errors import DeviceBroken
+from transcription_dagster.whisper.batch import Batch, DeviceTime
+from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.model_access import ModelAccess
+from transcription_dagster.whisper.requests import Detect, Window
+from transcription_dagster_tests.whisper.layouts import small_model
+
+SOUNDS = [torch.randn((80, N_FRAMES), generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
+
+
+@pytest.fixture
+def batch() -> Batch:
+    return Batch(small_model(), 2)
+
+
+def test_recordings_of_many_threads_are_answered_with_their_own(batch: Batch) -> None:
+    device = Device()
+
+    def languages(sound: torch.Tensor) -> list[dict[str, float]]:
+        return ModelAccess(device, batch, DeviceTime()).languages([sound])
+
+    alone = [languages(sound) for sound in SOUNDS]
+    assert len({max(found, key=found.__getitem__) for [found] in alone}) > 1 or alone[0] != alone[1]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(languages, SOUNDS))
+    for (found,), (expected,) in zip(together, alone, strict=True):
+        assert found == pytest.approx(expected, abs=1e-5)
+    assert device.between_steps(lambda: batch.busy) == 0
+
+
+def test_the_thread_ends_when_nobody_uses_it() -> None:
+    device = Device()
+    thread = device.between_steps(threading.current_thread)
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert device.between_steps(threading.current_thread) is not thread
+
+
+def test_what_a_call_raises_is_raised_where_it_was_made() -> None:
+    with pytest.raises(ZeroDivisionError):
+        Device().between_steps(lambda: 1 // 0)
+
+
+def test_whoever_comes_after_the_device_broke_hears_of_it(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    access = ModelAccess(device, batch, DeviceTime())
+    monkeypatch.setattr(batch.slots, "hear", broken)
+    with pytest.raises(DeviceBroken):
+        access.languages(SOUNDS[:1])
+    monkeypatch.undo()
+    with pytest.raises(DeviceBroken):
+        access.languages(SOUNDS[:1])
+
+
+def test_one_that_ends_in_the_middle_leaves_its_slot(batch: Batch) -> None:
+    device = Device()
+
+    def ends() -> None:
+        with device.session(batch, DeviceTime()) as answer:
+            answer(Detect(Window(0, N_FRAMES, SOUNDS[0])))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        ends()
+    assert device.between_steps(lambda: batch.busy) == 0
