@@ -145,18 +145,18 @@ class _Frame:
 
 
 class AudioTrack:
-    """Decodes an audio stream of a container to mono samples at `SAMPLE_RATE`."""
+    """Decodes an audio stream of a container at `SAMPLE_RATE`: mixed, and by channel if the channels are kept."""
 
-    def __init__(self, container: InputContainer, index: int) -> None:
+    def __init__(self, container: InputContainer, index: int, *, keep_channels: bool = False) -> None:
         stream = next(stream for stream in container.streams.audio if stream.index == index)
         self._container = container
         self._stream = stream
-        self._mixer = Mixer()
         with media_errors("has a broken header"):
             context = stream.codec_context
             self.codec: str = context.name
             self.sample_rate: int = context.sample_rate
             self.channels: int = context.channels
+        self._mixer = Mixer(self.channels if keep_channels and self.channels > 1 else 0)
         #: Numbers of decoded frames and of packets that the decoder rejected.
         self.decoded = 0
         self.damaged = 0
@@ -180,7 +180,10 @@ class AudioTrack:
         return self._container_seconds
 
     def samples(self) -> Iterator[np.ndarray]:
-        """Yield decoded int16 arrays of shape (samples,), with silence in place of missing sound."""
+        """Yield decoded int16 arrays of shape (rows, samples), with silence in place of missing sound.
+
+        Row 0 is the mix. One row for each channel follows if the stream has several and they are kept.
+        """
         mixer = self._mixer
         begun = False
         for correction, piece in place(self._frames(), self._clock()):

@@ -1,4 +1,7 @@
-"""Recordings of any format to the one that the rest of the program reads: 16 kHz mono 16-bit FLAC."""
+"""Recordings of any format to the one that the rest of the program reads: 16 kHz 16-bit FLAC.
+
+It has one channel, or several where different voices are on them.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-import av
 import numpy as np
 
+from transcription_dagster.audio.channels import ChannelMeter, Choice, DetectVoice, Mode, choose
 from transcription_dagster.audio.container import AudioTrack, HashingReader, open_container, open_source
+from transcription_dagster.audio.flac import MAX_CHANNELS, FlacWriter
 from transcription_dagster.audio.formats import Opening, openings
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.audio.riff import missing_bytes
@@ -44,23 +48,43 @@ class AudioFacts:
     flac_bytes: int
     #: Which of several audio tracks was used, and why; empty where there is one.
     track: str = ""
+    #: Channels of the FLAC: 1 for the mix, more where each is transcribed by itself.
+    flac_channels: int = 1
+    #: Why the channels are mixed or kept apart; empty where the source has one.
+    channels_note: str = ""
     #: What was wrong with the source although it could be used, one sentence each.
     warnings: tuple[str, ...] = ()
 
 
 def normalise(
-    source: Path, target: Path, *, max_seconds: float, name: str = "", language: str | None = None
+    source: Path,
+    target: Path,
+    *,
+    max_seconds: float,
+    name: str = "",
+    language: str | None = None,
+    channels: Mode = "mix",
+    detect_voice: DetectVoice | None = None,
 ) -> AudioFacts:
-    """Decode anything PyAV reads to 16 kHz mono 16-bit FLAC at `target`, in bounded memory.
+    """Decode anything PyAV reads to 16 kHz 16-bit FLAC at `target`, in bounded memory.
 
     `name` is what the source was called where it came from, if `source` is not: formats without a header are told by
     it. Of several audio tracks the one in `language` is preferred, and one that decodes to one that does not.
+    `channels` says whether several channels are mixed or kept apart; `auto` needs `detect_voice` to tell by the sound.
     The target appears whole or not at all. Of a damaged source what decodes is kept, and a warning says so.
     Raises `SourceNotFound`, or `UnusableAudio` if the source is empty, not media, without audio, without anything
     that decodes, or longer than `max_seconds`.
     """
-    with open_source(source) as reader, _written_atomically(target) as partial:
-        decoded = _decode_best(reader, name or source.name, language, partial, max_seconds)
+    with (
+        open_source(source) as reader,
+        _written_atomically(target) as mix,
+        _temporary(target.parent) as apart,
+    ):
+        targets = _Targets(mix, None if channels == "mix" else apart)
+        decoded = _decode_best(reader, name or source.name, language, targets, max_seconds)
+        choice = _choice(decoded, channels, apart, detect_voice)
+        if choice.kept:
+            _write_channels(apart, choice.kept, mix)
         sha256, size = reader.finish()
         track = decoded.tracks[0]
         missing = missing_bytes(reader.head, size)
@@ -72,22 +96,33 @@ def normalise(
             loudness=decoded.meter.loudness,
             source_sha256=sha256,
             source_bytes=size,
-            flac_bytes=partial.stat().st_size,
+            flac_bytes=mix.stat().st_size,
             track=decoded.choice.note,
+            flac_channels=max(1, len(choice.kept)),
+            channels_note=choice.reason,
             warnings=(*decoded.notes, *_warnings(decoded.tracks, decoded.claimed, decoded.meter.seconds, missing)),
         )
 
 
-def read_blocks(path: Path, block_seconds: float) -> Iterator[np.ndarray]:
+def read_blocks(path: Path, block_seconds: float, channel: int | None = None) -> Iterator[np.ndarray]:
     """Yield a recording as float32 arrays of shape (samples,) in [-1, 1], 16 kHz mono, `block_seconds` each.
 
-    The last block holds the rest. Raises what `normalise` raises.
+    `channel` is a channel's number from 0; None: all channels mixed. The last block holds the rest. Raises what
+    `normalise` raises.
     """
     size = max(1, round(block_seconds * SAMPLE_RATE))
     with open_source(path) as reader, open_container(reader, Opening()) as container:
         choice = track_choices(container, None)[0]
-        for block in _in_blocks(AudioTrack(container, choice.indexes[0]).samples(), size):
-            yield block.astype(np.float32) / 32768.0
+        track = AudioTrack(container, choice.indexes[0], keep_channels=channel is not None)
+        row = 0 if channel is None or track.channels == 1 else 1 + channel
+        for block in _in_blocks(track.samples(), size):
+            yield block[row].astype(np.float32) / 32768.0
+
+
+def channels_of(path: Path) -> int:
+    """Return how many channels a recording has that `normalise` wrote."""
+    with open_source(path) as reader, open_container(reader, Opening()) as container:
+        return AudioTrack(container, track_choices(container, None)[0].indexes[0]).channels
 
 
 def claimed_seconds(path: Path) -> float | None:
@@ -103,6 +138,8 @@ class _Decoded:
     tracks: tuple[AudioTrack, ...]
     choice: TrackChoice
     meter: _Meter
+    #: What the channels hold; None where there is one, or they are mixed unseen.
+    channels: ChannelMeter | None
     claimed: float | None
     notes: tuple[str, ...]
 
@@ -111,14 +148,25 @@ class _Decoded:
         return any(track.damaged > track.decoded for track in self.tracks)
 
 
-def _decode_best(reader: HashingReader, name: str, language: str | None, target: Path, max_seconds: float) -> _Decoded:
+@dataclass(frozen=True, slots=True)
+class _Targets:
+    """Where the sound is written."""
+
+    mix: Path
+    #: All channels of a source that has several; None: they are mixed only.
+    apart: Path | None
+
+
+def _decode_best(
+    reader: HashingReader, name: str, language: str | None, targets: _Targets, max_seconds: float
+) -> _Decoded:
     """Write the first way to read the source that gives sound; raises `UnusableAudio` when none does."""
     failures: list[UnusableAudio] = []
     for opening in openings(name, reader.beginning()):
         skipped = f"the first {opening.offset} bytes of the source are not audio and were skipped"
         notes = (skipped,) if opening.offset else ()
         try:
-            return _decode_opening(reader, opening, language, target, max_seconds, notes)
+            return _decode_opening(reader, opening, language, targets, max_seconds, notes)
         except TooLong:
             raise
         except UnusableAudio as error:
@@ -130,7 +178,7 @@ def _decode_opening(
     reader: HashingReader,
     opening: Opening,
     language: str | None,
-    target: Path,
+    targets: _Targets,
     max_seconds: float,
     notes: tuple[str, ...],
 ) -> _Decoded:
@@ -140,7 +188,7 @@ def _decode_opening(
     damaged: TrackChoice | None = None
     codecs: set[str] = set()
     for choice in choices:
-        decoded = _decode_choice(reader, opening, choice, target, max_seconds, notes)
+        decoded = _decode_choice(reader, opening, choice, targets, max_seconds, notes)
         if decoded.meter.samples and not decoded.mostly_damaged:
             return decoded
         if decoded.meter.samples:
@@ -149,14 +197,14 @@ def _decode_opening(
         notes = (*notes, f"passed over, because most of it cannot be decoded: {choice.note}")
     if damaged is None:
         raise UnusableAudio(f"no audio could be decoded from the source's {' and '.join(sorted(codecs))} stream")
-    return _decode_choice(reader, opening, damaged, target, max_seconds, notes[: -len(choices)])
+    return _decode_choice(reader, opening, damaged, targets, max_seconds, notes[: -len(choices)])
 
 
 def _decode_choice(
     reader: HashingReader,
     opening: Opening,
     choice: TrackChoice,
-    target: Path,
+    targets: _Targets,
     max_seconds: float,
     notes: tuple[str, ...],
 ) -> _Decoded:
@@ -166,23 +214,74 @@ def _decode_choice(
         for index in choice.indexes:
             # Each track is read on its own: they need not lie side by side in the file.
             file = reader if not tracks else stack.enter_context(reader.again())
-            tracks.append(AudioTrack(stack.enter_context(open_container(file, opening)), index))
+            container = stack.enter_context(open_container(file, opening))
+            tracks.append(AudioTrack(container, index, keep_channels=targets.apart is not None))
         claimed = max((track.claimed_seconds for track in tracks if track.claimed_seconds), default=None)
-        blocks = [_in_blocks(track.samples(), SAMPLE_RATE) for track in tracks]
-        _write_flac(target, meter.watch(_mixed(blocks)))
-    return _Decoded(tuple(tracks), choice, meter, claimed, notes)
+        blocks = _mixed([_in_blocks(track.samples(), SAMPLE_RATE) for track in tracks])
+        channels = _write(blocks, targets, meter, sum(track.channels for track in tracks))
+    return _Decoded(tuple(tracks), choice, meter, channels, claimed, notes)
+
+
+def _write(blocks: Iterator[np.ndarray], targets: _Targets, meter: _Meter, count: int) -> ChannelMeter | None:
+    """Write the mix, and `count` channels beside it where they are kept apart for now; return what they hold."""
+    with FlacWriter(targets.mix, 1) as mix:
+        if targets.apart is None or not 2 <= count <= MAX_CHANNELS:
+            for block in meter.watch(blocks):
+                mix.write(block[:1])
+            return None
+        channels = ChannelMeter(count)
+        with FlacWriter(targets.apart, count) as apart:
+            for block in meter.watch(blocks):
+                mix.write(block[:1])
+                apart.write(block[1:])
+                channels.add(block[1:])
+        return channels
+
+
+def _choice(decoded: _Decoded, mode: Mode, apart: Path, detect_voice: DetectVoice | None) -> Choice:
+    """Which channels are kept apart: none where they are mixed."""
+    count = sum(track.channels for track in decoded.tracks)
+    if count == 1:
+        return Choice()
+    if decoded.channels is None:
+        why = "as TRANSCRIPTION_CHANNELS or the worklist says" if mode == "mix" else f"more than {MAX_CHANNELS}"
+        return Choice(reason=f"the {count} channels are mixed: {why}")
+    return choose(
+        decoded.channels.evidence(),
+        mode,
+        read=lambda channel, seconds: read_blocks(apart, seconds, channel),
+        detect_voice=detect_voice,
+    )
+
+
+def _write_channels(source: Path, kept: Sequence[int], target: Path) -> None:
+    """Write some channels of the FLAC that holds all of them."""
+    with (
+        open_source(source) as reader,
+        open_container(reader, Opening()) as container,
+        FlacWriter(target, len(kept)) as flac,
+    ):
+        rows = [1 + channel for channel in kept]
+        for block in _in_blocks(AudioTrack(container, 0, keep_channels=True).samples(), SAMPLE_RATE):
+            flac.write(block[rows])
 
 
 def _mixed(tracks: Sequence[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
-    """Mix tracks that are cut into blocks of one size; a track that ends early is silent from there on."""
+    """Mix tracks that are cut into blocks of one size; a track that ends early is silent from there on.
+
+    Several tracks are mono. Row 0 is their mix, and the rows after it are the tracks.
+    """
     if len(tracks) == 1:
         yield from tracks[0]
         return
-    for blocks in zip_longest(*tracks, fillvalue=np.zeros(0, np.int16)):
-        total = np.zeros(max(block.size for block in blocks), np.int32)
-        for block in blocks:
-            total[: block.size] += block
-        yield (total // len(tracks)).astype(np.int16)
+    for blocks in zip_longest(*tracks):
+        size = max(block.shape[1] for block in blocks if block is not None)
+        rows = np.zeros((1 + len(tracks), size), np.int16)
+        for row, block in enumerate(blocks, start=1):
+            if block is not None:
+                rows[row, : block.shape[1]] = block[0]
+        rows[0] = rows[1:].sum(axis=0, dtype=np.int32) // len(tracks)
+        yield rows
 
 
 class TooLong(UnusableAudio):
@@ -199,10 +298,10 @@ class _Meter:
 
     def watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for block in blocks:
-            self.samples += block.size
+            self.samples += block.shape[1]
             if self.seconds > self._max_seconds:
                 raise TooLong(f"the recording is longer than the limit of {self._max_seconds / 3600:g} hours")
-            self._squares += float(np.square(block, dtype=np.float64).sum())
+            self._squares += float(np.square(block[0], dtype=np.float64).sum())
             yield block
 
     @property
@@ -217,45 +316,39 @@ class _Meter:
 
 
 def _in_blocks(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Re-cut a stream of arrays into arrays of `size`, the last one shorter."""
+    """Re-cut a stream of arrays of shape (rows, samples) into arrays of `size` samples, the last one shorter."""
     waiting: list[np.ndarray] = []
     held = 0
     for part in parts:
         waiting.append(part)
-        held += part.size
+        held += part.shape[1]
         if held >= size:
-            joined = np.concatenate(waiting)
+            joined = np.concatenate(waiting, axis=1)
             whole = held - held % size
-            yield from joined[:whole].reshape(-1, size)
-            waiting, held = [joined[whole:]], held - whole
+            yield from np.split(joined[:, :whole], whole // size, axis=1)
+            waiting, held = [joined[:, whole:]], held - whole
     if held:
-        yield np.concatenate(waiting)
-
-
-def _write_flac(path: Path, blocks: Iterable[np.ndarray]) -> None:
-    with av.open(str(path), mode="w", format="flac") as container:
-        stream = container.add_stream("flac", rate=SAMPLE_RATE, options={"compression_level": "5"})
-        stream.codec_context.layout = "mono"
-        stream.codec_context.format = "s16"
-        for block in blocks:
-            frame = av.AudioFrame.from_ndarray(block.reshape(1, -1), format="s16", layout="mono")
-            frame.sample_rate = SAMPLE_RATE
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        yield np.concatenate(waiting, axis=1)
 
 
 @contextmanager
 def _written_atomically(target: Path) -> Iterator[Path]:
     """Give a path beside `target` that replaces it when all went well, and vanishes when not."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
-    os.close(handle)
-    partial = Path(name)
-    try:
+    with _temporary(target.parent) as partial:
         yield partial
         partial.replace(target)
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[Path]:
+    """Give the path of a file that vanishes."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
+    os.close(handle)
+    try:
+        yield Path(name)
     finally:
-        partial.unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
 
 
 def _warnings(tracks: Sequence[AudioTrack], claimed: float | None, seconds: float, missing: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Mix sound of any rate, format and number of channels to 16 kHz mono."""
+"""Sound of any rate, format and number of channels at 16 kHz: mixed to one channel, and channel by channel."""
 
 from __future__ import annotations
 
@@ -25,31 +25,44 @@ _SILENCE_PIECE_SECONDS = 60
 
 
 class Mixer:
-    """Mixes frames to one channel at `SAMPLE_RATE`, whatever each of them is: joined files change on the way."""
+    """Mixes frames to one channel at `SAMPLE_RATE`, whatever each of them is: joined files change on the way.
 
-    def __init__(self) -> None:
+    What it yields are int16 arrays of shape (rows, samples). Row 0 is the mix. With `keep` channels, at least 2, the
+    rows after it are the channels themselves; a frame that has another number of channels gives its mix for each.
+    """
+
+    def __init__(self, keep: int = 0) -> None:
         #: Seconds in which the difference of two channels was taken because their sum cancelled.
         self.opposite_phase_seconds = 0.0
+        self._keep = keep
         self._resampler: av.AudioResampler | None = None
+        self._downmix = av.AudioResampler("s16", "mono", SAMPLE_RATE)
         self._made_for: tuple[str, str, int] | None = None
         self._phase = _Phase()
         #: Samples of the output still to be cut.
         self._cut = 0
 
     def mix(self, frame: av.AudioFrame) -> Iterator[np.ndarray]:
-        """Yield what the frame adds, as int16 arrays of shape (samples,). Raises `UnusableAudio`."""
+        """Yield what the frame adds. Raises `UnusableAudio`."""
         with media_errors("holds audio of an unknown kind"):
             setup = (frame.format.name, frame.layout.name, frame.sample_rate)
         if setup != self._made_for:
             yield from self.flush()
         resampler = self._resampler
         if resampler is None:
-            layout = "stereo" if frame.layout.nb_channels == 2 else "mono"
-            resampler = self._resampler = av.AudioResampler(format="s16", layout=layout, rate=SAMPLE_RATE)
+            resampler = self._resampler = av.AudioResampler("s16", self._layout(frame), SAMPLE_RATE)
+            self._downmix = av.AudioResampler("s16", "mono", SAMPLE_RATE)
             self._made_for = setup
         # Where the frame belongs is settled; by a broken time stamp the resampler would stretch it.
         frame.pts = None
         yield from self._resampled(resampler, frame)
+
+    def _layout(self, frame: av.AudioFrame) -> str | av.AudioLayout:
+        """The channels that are left once the rate is changed."""
+        channels = frame.layout.nb_channels
+        if channels == 2:
+            return "stereo"
+        return frame.layout if channels == self._keep else "mono"
 
     def silence(self, seconds: float) -> Iterator[np.ndarray]:
         """Yield a silence, after what the resampler still holds."""
@@ -57,7 +70,7 @@ class Mixer:
         left = round(seconds * SAMPLE_RATE)
         while left > 0:
             size = min(left, _SILENCE_PIECE_SECONDS * SAMPLE_RATE)
-            yield np.zeros(size, np.int16)
+            yield np.zeros((1 + self._keep, size), np.int16)
             left -= size
 
     def cut(self, seconds: float) -> None:
@@ -74,21 +87,37 @@ class Mixer:
         with media_errors("holds audio that cannot be mixed to one channel"):
             parts = resampler.resample(frame)
         for part in parts:
-            mono = self._to_mono(part)
-            dropped = min(self._cut, mono.size)
+            rows = self._rows(part)
+            dropped = min(self._cut, rows.shape[1])
             self._cut -= dropped
-            if dropped < mono.size:
-                yield mono[dropped:]
+            if dropped < rows.shape[1]:
+                yield rows[:, dropped:]
 
-    def _to_mono(self, part: av.AudioFrame) -> np.ndarray:
-        samples = part.to_ndarray().reshape(-1)
-        if part.layout.nb_channels == 1:
-            return samples
-        left, right = samples[0::2].astype(np.int32), samples[1::2].astype(np.int32)
+    def _rows(self, part: av.AudioFrame) -> np.ndarray:
+        count = part.layout.nb_channels
+        channels = part.to_ndarray().reshape(-1, count).T
+        if count == 1:
+            mono = channels[0]
+        elif count == 2:
+            mono = self._mixed_pair(*channels.astype(np.int32))
+        else:
+            mono = self._mixed_many(part)
+        if not self._keep:
+            return mono[None]
+        kept = channels if count == self._keep else np.broadcast_to(mono, (self._keep, mono.size))
+        return np.concatenate([mono[None], kept])
+
+    def _mixed_pair(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         if self._phase.is_opposite(left, right):
             self.opposite_phase_seconds += left.size / SAMPLE_RATE
             right = -right
         return ((left + right) // 2).astype(np.int16)
+
+    def _mixed_many(self, part: av.AudioFrame) -> np.ndarray:
+        """Mix by the layout's own weights, which FFmpeg knows; at an unchanged rate it holds nothing back."""
+        part.pts = None
+        with media_errors("holds audio that cannot be mixed to one channel"):
+            return np.concatenate([mixed.to_ndarray().reshape(-1) for mixed in self._downmix.resample(part)])
 
 
 class _Phase:

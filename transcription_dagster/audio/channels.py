@@ -1,0 +1,227 @@
+"""Whether the channels of a recording hold different voices, told by their sound.
+
+A call has one party on each channel. Most other stereo recordings have every voice on both, at one level or, with two
+microphones, at two. Each half second is compared: a channel has sound of its own where it is much louder than the
+others, or where it has nothing in common with them. Two channels have a sound in common if the cross-correlation of
+their equalised spectra has a peak (PHAT: Knapp and Carter, 1976, IEEE Trans. ASSP 24), whatever the sound's level, its
+colour and the distance between the microphones; or, in a room that blurs the peak, if their levels rise and fall
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+
+from transcription_dagster.audio.mixing import SAMPLE_RATE
+
+#: `mix`: one channel; `split`: every channel by itself; `auto`: what the sound asks for.
+Mode = Literal["auto", "mix", "split"]
+
+#: Gives the probability of a voice for each 32 ms of float32 samples (16 kHz mono).
+DetectVoice = Callable[[np.ndarray], np.ndarray]
+#: Reads a channel in blocks of so many seconds.
+ReadChannel = Callable[[int, float], Iterator[np.ndarray]]
+
+#: Samples of a window, and how many windows are compared in one step.
+_WINDOW = 8_192
+_WINDOWS_AT_ONCE = 64
+_WINDOW_SECONDS = _WINDOW / SAMPLE_RATE
+_VOICE_FRAME = 512
+#: Quieter is silence (dBFS, root mean square).
+_SILENCE = -65.0
+#: A voice that is so much louder than in the other channel (dB) was spoken into this one.
+_OWN_LEVEL = 12.0
+#: A peak below this is chance: unrelated voices reach 0.1, one voice in two microphones of a room 0.2 and more.
+_COMMON_PEAK = 0.12
+#: Levels that are correlated so much over some seconds are those of one sound: of unrelated voices they reach 0.35, of
+#: one voice in two microphones of an echoing room 0.66 and more.
+_COMMON_LEVELS = 0.6
+_WINDOWS_OF_LEVELS = 8
+_LEVEL_FRAME = 512
+#: The band of speech, in hertz, and how far apart two microphones may be, in seconds of sound.
+_BAND = (200.0, 4_000.0)
+_LONGEST_DELAY = 0.02
+#: A window holds a voice if this share of its frames does, each with this probability.
+_VOICED_SHARE, _VOICED = 0.3, 0.5
+#: A channel has a voice of its own if it is heard for so long, and for this share of all voices.
+_OWN_SECONDS, _OWN_SHARE = 1.0, 0.05
+#: The channels are mixed if more than this share of the voices is on both alike.
+_COMMON_SHARE = 0.25
+#: Voices are looked for in at most so much of a recording, taken evenly from all of it.
+_HEARD_SECONDS = 1_200.0
+_HEARD_AT_ONCE = 60 * SAMPLE_RATE // _WINDOW
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The channels that are kept apart, by their numbers, and why; none: they are mixed."""
+
+    kept: tuple[int, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was measured of each window, shape (windows, channels)."""
+
+    #: dBFS (root mean square).
+    levels: np.ndarray
+    #: Whether the channel has sound of its own there.
+    own: np.ndarray
+
+    @property
+    def channels(self) -> int:
+        return self.levels.shape[1]
+
+
+class ChannelMeter:
+    """Compares the channels of a recording window by window while it is decoded."""
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._held = np.zeros((channels, 0), np.int16)
+        self._levels: list[np.ndarray] = []
+        self._own: list[np.ndarray] = []
+
+    def add(self, samples: np.ndarray) -> None:
+        """Take int16 samples of shape (channels, samples)."""
+        self._held = np.concatenate([self._held, samples], axis=1)
+        step = _WINDOW * _WINDOWS_AT_ONCE
+        while self._held.shape[1] >= step:
+            self._measure(self._held[:, :step])
+            self._held = self._held[:, step:]
+
+    def evidence(self) -> Evidence:
+        """Return what was measured of all windows; a rest that fills none is left out."""
+        whole = self._held.shape[1] // _WINDOW * _WINDOW
+        if whole:
+            self._measure(self._held[:, :whole])
+            self._held = self._held[:, whole:]
+        none = np.zeros((0, self._channels))
+        return Evidence(np.concatenate([none, *self._levels]), np.concatenate([none.astype(bool), *self._own]))
+
+    def _measure(self, samples: np.ndarray) -> None:
+        windows = samples.reshape(self._channels, -1, _WINDOW).astype(np.float32) / 32768.0
+        levels = 10 * np.log10(np.square(windows).mean(axis=2) + 1e-12)
+        own = levels > _SILENCE
+        spectra = np.fft.rfft(windows * np.hanning(_WINDOW).astype(np.float32), axis=2)
+        for one, other in combinations(range(self._channels), 2):
+            both = own[one] & own[other]
+            common = np.zeros(both.shape, bool)
+            common[both] = _peak(spectra[one][both], spectra[other][both]) >= _COMMON_PEAK
+            common |= _together(windows[one], windows[other]) >= _COMMON_LEVELS
+            own[one] &= ~(common & (levels[one] - levels[other] < _OWN_LEVEL))
+            own[other] &= ~(common & (levels[other] - levels[one] < _OWN_LEVEL))
+        self._levels.append(levels.T)
+        self._own.append(own.T)
+
+
+def _peak(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The height of the highest peak of the windows' cross-correlations, 0 to 1; spectra of shape (windows, bins)."""
+    cross = one * np.conj(other)
+    cross /= np.abs(cross) + 1e-12
+    bins = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE)
+    band = (bins >= _BAND[0]) & (bins <= _BAND[1])
+    cross[:, ~band] = 0
+    # The inverse of a spectrum that is 1 in the band is this high at its middle.
+    correlation = np.fft.irfft(cross, axis=1) * (_WINDOW / (2 * band.sum()))
+    reach = round(_LONGEST_DELAY * SAMPLE_RATE)
+    near = np.concatenate([correlation[:, : reach + 1], correlation[:, -reach:]], axis=1)
+    return np.abs(near).max(axis=1, initial=0.0)
+
+
+def _together(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How much the levels of two channels rise and fall together around each window, -1 to 1.
+
+    `one` and `other` are samples of shape (windows, samples); the answer is the same for neighbouring windows.
+    """
+    found = np.zeros(len(one))
+    for first in range(0, len(one), _WINDOWS_OF_LEVELS):
+        stretch = slice(first, first + _WINDOWS_OF_LEVELS)
+        levels = [_frame_levels(samples[stretch]) for samples in (one, other)]
+        deviations = [level - level.mean() for level in levels]
+        scale = np.sqrt(np.prod([np.square(deviation).sum() for deviation in deviations]))
+        found[stretch] = (deviations[0] * deviations[1]).sum() / max(scale, 1e-6)
+    return found
+
+
+def _frame_levels(samples: np.ndarray) -> np.ndarray:
+    power = np.square(samples.reshape(-1, _LEVEL_FRAME)).mean(axis=1)
+    return np.maximum(10 * np.log10(power + 1e-12), _SILENCE)
+
+
+def choose(evidence: Evidence, mode: Mode, *, read: ReadChannel, detect_voice: DetectVoice | None = None) -> Choice:
+    """Decide about the channels of a recording that has at least two.
+
+    Voices are detected only where two channels have sound of their own, which few recordings have.
+    """
+    count = evidence.channels
+    if mode == "split":
+        sounding = tuple(int(channel) for channel in np.flatnonzero((evidence.levels > _SILENCE).any(axis=0)))
+        if len(sounding) < 2:
+            return Choice(reason=f"the {count} channels are mixed: at most one of them holds any sound")
+        return Choice(sounding, f"{_named(sounding)} are kept apart, as TRANSCRIPTION_CHANNELS or the worklist says")
+    candidates = np.flatnonzero(evidence.own.sum(axis=0) * _WINDOW_SECONDS >= _OWN_SECONDS)
+    if len(candidates) < 2 or detect_voice is None:
+        return Choice(reason=f"the {count} channels are mixed: they hold the same sound, or one alone holds any")
+    windows, voiced = _voiced(evidence, candidates, read, detect_voice)
+    return _by_voices(evidence.own[windows][:, candidates], voiced, [int(channel) for channel in candidates], count)
+
+
+def _by_voices(own: np.ndarray, voiced: np.ndarray, candidates: Sequence[int], count: int) -> Choice:
+    """Decide by the windows with voices: `own` and `voiced` are of shape (windows, candidates)."""
+    heard = int(voiced.any(axis=1).sum())
+    owned = voiced & own
+    seconds = owned.sum(axis=0) * _WINDOW_SECONDS
+    enough = max(_OWN_SECONDS, _OWN_SHARE * heard * _WINDOW_SECONDS)
+    speaking = tuple(channel for channel, each in zip(candidates, seconds, strict=True) if each >= enough)
+    if len(speaking) < 2:
+        return Choice(reason=f"the {count} channels are mixed: at most one of them holds a voice of its own")
+    common = 1 - owned.any(axis=1).sum() / heard
+    if common > _COMMON_SHARE:
+        return Choice(reason=f"the {count} channels are mixed: {common:.0%} of the speech is on several of them alike")
+    shares = " and ".join(f"{each / (heard * _WINDOW_SECONDS):.0%}" for each in seconds if each >= enough)
+    return Choice(
+        speaking,
+        f"{_named(speaking)} are kept apart: each holds a voice of its own, for {shares} of the speech; "
+        f"{common:.0%} is on several alike",
+    )
+
+
+def _voiced(
+    evidence: Evidence, candidates: Sequence[int], read: ReadChannel, detect_voice: DetectVoice
+) -> tuple[np.ndarray, np.ndarray]:
+    """The windows that were listened to, and whether there is a voice, shape (windows, candidates)."""
+    total = len(evidence.own)
+    blocks = -(-total // _HEARD_AT_ONCE)
+    every = max(1, round(blocks * _HEARD_AT_ONCE * _WINDOW_SECONDS / _HEARD_SECONDS))
+    windows = np.concatenate(
+        [
+            np.arange(block * _HEARD_AT_ONCE, min(total, (block + 1) * _HEARD_AT_ONCE))
+            for block in range(0, blocks, every)
+        ]
+    )
+    columns = [
+        _voiced_windows(read(channel, _HEARD_AT_ONCE * _WINDOW_SECONDS), every, detect_voice) for channel in candidates
+    ]
+    return windows, np.stack(columns, axis=1)[: len(windows)]
+
+
+def _voiced_windows(blocks: Iterator[np.ndarray], every: int, detect_voice: DetectVoice) -> np.ndarray:
+    found = []
+    for number, block in enumerate(blocks):
+        if number % every == 0:
+            whole = block[: block.size // _WINDOW * _WINDOW]
+            frames = detect_voice(whole).reshape(-1, _WINDOW // _VOICE_FRAME) > _VOICED
+            found.append(frames.mean(axis=1) >= _VOICED_SHARE)
+    return np.concatenate(found)
+
+
+def _named(channels: Sequence[int]) -> str:
+    numbers = [str(channel + 1) for channel in channels]
+    return f"channels {', '.join(numbers[:-1])} and {numbers[-1]}"
