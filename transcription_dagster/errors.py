@@ -133,6 +133,10 @@ class CorrectionConflict(PermanentError):
     """The words were changed meanwhile."""
 
 
+class InvalidToken(PermanentError):
+    """The token cannot be made."""
+
+
 class RefinementUnavailable(TransientError):
     """Claude did not answer, or was overloaded."""
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "search": "search:search",
     "import": "import_transcript:import_transcript",
     "forget": "forget:forget",
+    "tokens": "tokens:tokens",
 }
 
 

@@ -221,6 +221,44 @@ class CorrectedRecordingRow(Base):
     requested: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
 
 
+class TokenRow(Base):
+    """A token that another program shows to the API. Only its digest is kept."""
+
+    __tablename__ = "api_tokens"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    #: SHA-256 of the token, hexadecimal.
+    digest: Mapped[str] = mapped_column(unique=True)
+    #: `database.tokens.Scope`s.
+    scopes: Mapped[list[Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+
+
+class SubmissionRow(Base):
+    """A recording that came in over the API, until its run was asked for and its sender was told what became of it."""
+
+    __tablename__ = "submissions"
+
+    recording: Mapped[str] = _recording_key()
+    submitted_by: Mapped[str]
+    submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    run_requested: Mapped[bool] = mapped_column(server_default=sql("false"))
+    #: Where to tell that it is done; unset where nobody asked for it, or it was told or given up.
+    webhook: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DeclinedTermRow(Base):
+    """A term that corrections suggested for the vocabulary and that a person declined."""
+
+    __tablename__ = "declined_terms"
+
+    text: Mapped[str] = mapped_column(primary_key=True)
+    variant: Mapped[str] = mapped_column(primary_key=True)
+
+
 class SpendingRow(Base):
     """What one reply cost."""
 

@@ -18,6 +18,7 @@ from transcription_dagster.web.guard import Guard, SecurityHeaders
 from transcription_dagster.web.login import Login, Wall
 from transcription_dagster.web.own_names import OwnNames
 from transcription_dagster.web.pages import Pages
+from transcription_dagster.web.program_api.routes import program_api
 from transcription_dagster.web.reading_room.archive import Archive
 from transcription_dagster.web.reading_room.routes import reading_room
 
@@ -35,8 +36,10 @@ def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: st
         login = Login(Password(settings.ui_password.get_secret_value()), Sessions(), f"transcription-{port}")
         routes += login.routes()
         middleware.append(Middleware(Wall, login=login, open_paths=frozenset({HEALTH})))
-    pages = Pages(Csrf(f"transcription-csrf-{port}"), has_login=settings.ui_password is not None)
-    routes += reading_room(Archive.of(settings), pages)
+    csrf = Csrf(f"transcription-csrf-{port}")
+    pages = Pages(csrf, has_login=settings.ui_password is not None)
+    archive = Archive.of(settings)
+    routes += [*program_api(archive, csrf), *reading_room(archive, pages)]
     routes.append(Mount("", app=DagsterUi(context).create_asgi_app()))
     return Starlette(routes=routes, middleware=middleware, exception_handlers={TranscriptionError: pages.error})
 

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from transcription_dagster.web.access import SESSION_SECONDS, WINDOW_SECONDS, Password, Sessions, Verdict
 from transcription_dagster.web.guard import refuse_request
+from transcription_dagster.web.program_api.access import shows_token
 
 LOGIN, LOGOUT = "/login", "/logout"
 
@@ -92,7 +93,10 @@ class Login:
 
 
 class Wall:
-    """Middleware that lets through who has a session or shows the password, and everybody to the `open` paths."""
+    """Middleware that lets through who has a session or shows the password, and everybody to the `open` paths.
+
+    Requests to the API that show a token pass as well: the API judges it.
+    """
 
     def __init__(self, app: ASGIApp, login: Login, open_paths: frozenset[str]) -> None:
         self._app = app
@@ -104,6 +108,9 @@ class Wall:
             await self._app(scope, receive, send)
             return
         request = HTTPConnection(scope)
+        if shows_token(request):
+            await self._app(scope, receive, send)
+            return
         shown = password_of(request)
         if shown is None and self._login.is_known(request):
             await self._app(scope, receive, send)

@@ -1,0 +1,59 @@
+"""`transcription tokens`: what other programs show to the API."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.database import tokens as known
+from transcription_dagster.database.tokens import Scope
+from transcription_dagster.settings import load_settings
+
+
+@click.group()
+def tokens() -> None:
+    """Make and revoke the tokens by which other programs use the API."""
+
+
+@tokens.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice([str(scope) for scope in Scope]),
+    multiple=True,
+    required=True,
+    help="What the program may do; repeat it for several.",
+)
+def create(name: str, scopes: tuple[str, ...]) -> None:
+    """Make a token for the program NAME and print it. It is shown this once.
+
+    read: list, search and read recordings. correct: change texts, speakers and the vocabulary. submit: have recordings
+    transcribed.
+    """
+    with open_cli_database(load_settings()) as engine:
+        click.echo(known.create(engine, name, {Scope(scope) for scope in scopes}))
+
+
+@tokens.command(name="list")
+def list_tokens() -> None:
+    """List all tokens: name, scopes, when it was made, and whether it is revoked."""
+    with open_cli_database(load_settings()) as engine:
+        for token in known.tokens(engine):
+            state = f"revoked {token.revoked_at:%Y-%m-%d}" if token.revoked_at else "in use"
+            click.echo(f"{token.name}\t{','.join(sorted(token.scopes))}\t{token.created_at:%Y-%m-%d}\t{state}")
+
+
+@tokens.command()
+@click.argument("name")
+def revoke(name: str) -> None:
+    """Let nobody use the token NAME from now on.
+
+    Exit codes: 0 it is revoked, 1 there is none of that name in use.
+    """
+    with open_cli_database(load_settings()) as engine:
+        if not known.revoke(engine, name):
+            click.echo(f"There is no token {name!r} in use.", err=True)
+            sys.exit(1)

@@ -1,0 +1,88 @@
+"""Tokens that other programs show to the API. The database keeps their digests alone."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Engine, func, insert, select, update
+
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.tables import TokenRow
+from transcription_dagster.errors import InvalidToken
+
+#: Begins every token, so that people and secret scanners know one when they see it.
+_PREFIX = "transcription_"
+
+
+class Scope(StrEnum):
+    """What a token lets a program do."""
+
+    #: List, search and read recordings and results.
+    READ = "read"
+    #: Change texts, speakers and the vocabulary.
+    CORRECT = "correct"
+    #: Have recordings transcribed.
+    SUBMIT = "submit"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it is known; not the token itself."""
+
+    name: str
+    scopes: frozenset[Scope]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+def create(engine: Engine, name: str, scopes: Collection[Scope]) -> str:
+    """Make a token and return it; it cannot be shown again. Raises `InvalidToken` if the name is taken or empty."""
+    if not name.strip() or not name.isprintable() or not scopes:
+        raise InvalidToken("a token needs a name that can be printed, and at least one scope")
+    token = _PREFIX + secrets.token_urlsafe(32)
+    values = {"name": name, "digest": _digest(token), "scopes": sorted(scopes)}
+    with transaction(engine) as connection:
+        if connection.execute(select(TokenRow.name).where(TokenRow.name == name)).first():
+            raise InvalidToken(f"there is a token {name!r} already; a revoked one keeps its name")
+        connection.execute(insert(TokenRow).values(**values))
+    return token
+
+
+def find(engine: Engine, token: str) -> Token | None:
+    """The token as it is known; None for one that was never made or is revoked."""
+    if not token.startswith(_PREFIX):
+        return None
+    with transaction(engine) as connection:
+        known = select(TokenRow.__table__).where(TokenRow.digest == _digest(token), TokenRow.revoked_at.is_(None))
+        row = connection.execute(known).mappings().one_or_none()
+    return None if row is None else _token(row)
+
+
+def tokens(engine: Engine) -> list[Token]:
+    """All tokens, also the revoked ones, by name."""
+    statement = select(TokenRow.__table__).order_by(TokenRow.name)
+    with transaction(engine) as connection:
+        return [_token(row) for row in connection.execute(statement).mappings()]
+
+
+def revoke(engine: Engine, name: str) -> bool:
+    """Let nobody use the token from now on; False if there is none that is in use."""
+    statement = update(TokenRow).where(TokenRow.name == name, TokenRow.revoked_at.is_(None))
+    with transaction(engine) as connection:
+        return connection.execute(statement.values(revoked_at=func.now())).rowcount > 0
+
+
+def _digest(token: str) -> str:
+    # 256 random bits need no slow hash.
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def _token(row: Mapping[Any, Any]) -> Token:
+    scopes = frozenset(Scope(scope) for scope in row["scopes"])
+    return Token(row["name"], scopes, row["created_at"], row["revoked_at"])

@@ -1,0 +1,69 @@
+"""Who asks, and what they may do: a token's scopes, or everything for a browser that passed the login."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection, Request
+
+from transcription_dagster.database import tokens
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.tokens import Scope
+from transcription_dagster.web import csrf
+from transcription_dagster.web.csrf import Csrf
+
+#: Paths at which a token counts. The wall lets requests with one pass there, because each is judged here.
+TOKEN_PATHS = ("/api/", "/mcp")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Exception):
+    """A request that is not answered: the status and what is wrong."""
+
+    status: int
+    complaint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who asks: the token's name; None in a browser, where people say who they are."""
+
+    program: str | None
+    scopes: frozenset[Scope]
+
+
+def token_of(request: HTTPConnection) -> str | None:
+    """The bearer token that a request shows."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def shows_token(request: HTTPConnection) -> bool:
+    """Whether the request is to be judged by its token."""
+    path = request.scope["path"]
+    is_ours = any(path == place.rstrip("/") or path.startswith(place) for place in TOKEN_PATHS)
+    return is_ours and token_of(request) is not None
+
+
+def access_of(engine: Engine, csrf_tokens: Csrf, request: Request) -> Access:
+    """Who asks. Raises `Refusal` for an unknown token, and for a browser's change that is not of our own pages.
+
+    The wall has seen to the password where there is one.
+    """
+    shown = token_of(request)
+    if shown is not None:
+        known = tokens.find(engine, shown)
+        if known is None:
+            raise Refusal(401, "the token is unknown or revoked; `transcription tokens create` makes one")
+        return Access(known.name, known.scopes)
+    if request.method not in ("GET", "HEAD") and _is_of_browser(request):
+        own = request.headers.get(csrf.HEADER, "")
+        if not csrf_tokens.is_shown(request, own):
+            raise Refusal(403, "the page is too old, or not one of this server: load it again")
+    return Access(None, frozenset(Scope))
+
+
+def _is_of_browser(request: HTTPConnection) -> bool:
+    """Browsers state the page that asks, or bring their cookies; other programs do neither."""
+    headers = request.headers
+    return "origin" in headers or "sec-fetch-site" in headers or "cookie" in headers

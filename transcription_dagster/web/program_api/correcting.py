@@ -1,0 +1,345 @@
+"""Reading and correcting one recording over the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from transcription_dagster.corrections import drafts
+from transcription_dagster.corrections.changes import Change, Draft
+from transcription_dagster.corrections.desk import Corrected, correct, corrected
+from transcription_dagster.corrections.reading import Author, Turn
+from transcription_dagster.corrections.replacing import replaced, replacements
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.tokens import Scope
+from transcription_dagster.errors import CorrectionConflict, UnusableCorrection
+from transcription_dagster.web.program_api.manuscripts import Manuscripts
+from transcription_dagster.web.program_api.operations import Call, Operation
+
+#: Changes that a history shows; older ones stay in the journal.
+_HISTORY = 500
+#: Turns that a preview shows of what would be replaced.
+_PREVIEW = 200
+
+_Name = Field(default=None, max_length=100, description="Who corrects; a token's own name is taken where there is one.")
+
+
+class WordModel(BaseModel):
+    """A word with its times in seconds; `corrected`: a person wrote it."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+    #: Written without a space before it.
+    glued: bool
+    corrected: bool
+
+
+class TurnModel(BaseModel):
+    """One speaker's paragraph: the machine's words `first` up to `stop`, as they read now."""
+
+    first: int
+    stop: int
+    start: float
+    end: float
+    speaker: str | None
+    text: str
+    words: list[WordModel] | None = None
+
+
+class ReadingModel(BaseModel):
+    """A recording as it reads now; `version` is that of the last correction, 0 before the first."""
+
+    recording: str
+    version: int
+    turns: list[TurnModel]
+
+
+class ReadingQuery(BaseModel):
+    """Which words are wanted, and whether with their times."""
+
+    first: int = Field(default=0, ge=0)
+    stop: int | None = Field(default=None, ge=0, description="Unset: up to the end.")
+    words: bool = Field(default=False, description="With each word's times.")
+
+
+class CorrectionRequest(BaseModel):
+    """A correction of the machine's words `first` up to `stop`, which are those of one turn or several."""
+
+    kind: Literal["text", "unintelligible", "restore", "speaker", "split", "join", "undo"]
+    first: int = Field(default=0, ge=0)
+    stop: int = Field(default=0, ge=0, description="Not needed to split, join or undo.")
+    text: str = Field(default="", description="Of `text`: how the words should read.")
+    speaker: str = Field(default="", description="Of `speaker`: who says them.")
+    everywhere: bool = Field(default=False, description="Of `speaker`: for all turns of the speaker.")
+    undoes: int = Field(default=0, ge=0, description="Of `undo`: the version of the change to take back.")
+    seen: int = Field(ge=0, description="The version that the correction was made on.")
+    who: str | None = _Name
+
+
+class ChangeModel(BaseModel):
+    """A change in the history of a recording."""
+
+    version: int
+    kind: str
+    first: int
+    stop: int
+    start: float
+    end: float
+    old: str
+    new: str
+    heard: str
+    who: str
+    when: datetime
+    undoes: int | None
+    #: It was taken back.
+    undone: bool
+    #: Its words are not in the present transcript: it has no effect.
+    lost: bool
+    #: Nothing later is about its words, so that it can be taken back.
+    can_undo: bool
+
+
+class CorrectedModel(BaseModel):
+    """What was recorded, and the turns round it as they read now."""
+
+    version: int
+    changes: list[ChangeModel]
+    turns: list[TurnModel]
+
+
+class HistoryModel(BaseModel):
+    """The last changes, the newest first, and those that a new transcription left without their words."""
+
+    version: int
+    changes: list[ChangeModel]
+    lost: list[ChangeModel]
+
+
+class ReplaceRequest(BaseModel):
+    """What is sought through the recording, and what replaces it."""
+
+    sought: str = Field(max_length=200)
+    new: str = Field(max_length=200)
+    match_case: bool = False
+    apply: bool = Field(default=False, description="False: only say what would change.")
+    seen: int = Field(ge=0, description="The version that the preview was made on.")
+    who: str | None = _Name
+
+
+class ReplacementModel(BaseModel):
+    """A turn that changes."""
+
+    first: int
+    stop: int
+    start: float
+    old: str
+    new: str
+    count: int
+
+
+class ReplacedModel(BaseModel):
+    """What changes or was changed; `count` places in `turns` turns, of which the first are listed."""
+
+    version: int
+    count: int
+    turns: int
+    replacements: list[ReplacementModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Correcting:
+    """Answers the operations about one recording's text."""
+
+    engine: Engine
+    manuscripts: Manuscripts
+
+    def operations(self) -> list[Operation]:
+        """Reading, correcting, the history, and replacing."""
+        one = "/api/recordings/{recording}"
+        turns, corrections, replacing = f"{one}/turns", f"{one}/corrections", f"{one}/replacements"
+        read, correct = Scope.READ, Scope.CORRECT
+        return [
+            Operation("GET", turns, read, "Read the text in turns", self.read, ReadingQuery, ReadingModel),
+            Operation("GET", corrections, read, "The history of corrections", self.history, None, HistoryModel),
+            Operation("POST", corrections, correct, "Correct", self.correct, CorrectionRequest, CorrectedModel),
+            Operation("POST", replacing, correct, "Find and replace", self.replace, ReplaceRequest, ReplacedModel),
+        ]
+
+    def read(self, call: Call) -> ReadingModel:
+        """The turns that hold the wanted words."""
+        now = self.present(call.recording)
+        query: ReadingQuery = call.values
+        stop = len(now.reading.words) if query.stop is None else query.stop
+        return ReadingModel(
+            recording=call.recording,
+            version=now.version,
+            turns=[turn_model(now, turn, words=query.words) for turn in turns_of(now, query.first, stop)],
+        )
+
+    def history(self, call: Call) -> HistoryModel:
+        """The newest changes first."""
+        now = self.present(call.recording)
+        shown = [change for change in reversed(now.changes) if not change.draft.is_lost][:_HISTORY]
+        return HistoryModel(
+            version=now.version,
+            changes=[_change_model(now, change) for change in shown],
+            lost=[_change_model(now, change) for change in now.lost],
+        )
+
+    def correct(self, call: Call) -> CorrectedModel | Response:
+        """Record a correction, or show both where another person was faster."""
+        wanted: CorrectionRequest = call.values
+        manuscript = self.manuscripts.of(call.recording)
+        try:
+            after = correct(
+                self.engine, manuscript, lambda now: _drafts(now, wanted), who=_who(call, wanted.who), seen=wanted.seen
+            )
+        except CorrectionConflict as conflict:
+            return self._conflict(call.recording, wanted, str(conflict))
+        made = [change for change in after.changes if change.version > wanted.seen]
+        first, stop = _reach(after, wanted, made)
+        return CorrectedModel(
+            version=after.version,
+            changes=[_change_model(after, change) for change in made],
+            turns=[turn_model(after, turn) for turn in turns_of(after, first, stop)],
+        )
+
+    def replace(self, call: Call) -> ReplacedModel:
+        """Say what would be replaced, or replace it."""
+        wanted: ReplaceRequest = call.values
+        manuscript = self.manuscripts.of(call.recording)
+        now = corrected(self.engine, manuscript)
+        found = replacements(now.reading, wanted.sought, wanted.new, match_case=wanted.match_case)
+        if wanted.apply:
+            now = correct(
+                self.engine,
+                manuscript,
+                lambda present: replaced(
+                    present.reading,
+                    replacements(present.reading, wanted.sought, wanted.new, match_case=wanted.match_case),
+                ),
+                who=_who(call, wanted.who),
+                seen=wanted.seen,
+            )
+        listed = [
+            ReplacementModel(
+                first=each.first, stop=each.stop, start=each.start, old=each.old, new=each.new, count=each.count
+            )
+            for each in found[:_PREVIEW]
+        ]
+        count = sum(each.count for each in found)
+        return ReplacedModel(version=now.version, count=count, turns=len(found), replacements=listed)
+
+    def present(self, recording: str) -> Corrected:
+        """The recording as it reads now."""
+        return corrected(self.engine, self.manuscripts.of(recording))
+
+    def _conflict(self, recording: str, wanted: CorrectionRequest, complaint: str) -> Response:
+        now = self.present(recording)
+        stop = max(wanted.stop, wanted.first + 1)
+        later = [change for change in now.changes if change.version > wanted.seen]
+        since = [each for each in later if each.draft.where.first < stop and each.draft.where.stop > wanted.first]
+        theirs = CorrectedModel(
+            version=now.version,
+            changes=[_change_model(now, change) for change in since],
+            turns=[turn_model(now, turn) for turn in turns_of(now, wanted.first, stop)],
+        )
+        return JSONResponse({"error": complaint, "yours": wanted.text, "theirs": theirs.model_dump(mode="json")}, 409)
+
+
+def turns_of(now: Corrected, first: int, stop: int) -> list[Turn]:
+    """The turns that hold any of the words `first` up to `stop`."""
+    return [turn for turn in now.reading.turns() if turn.first < stop and turn.stop > first]
+
+
+def turn_model(now: Corrected, turn: Turn, *, words: bool = False) -> TurnModel:
+    """A turn for the API."""
+    where = now.reading.stretch(turn.first, turn.stop)
+    listed = [
+        WordModel(
+            text=word.text,
+            start=word.start,
+            end=word.end,
+            confidence=word.confidence,
+            glued=word.glued,
+            corrected=passage.author is Author.PERSON,
+        )
+        for passage in (turn.passages if words else ())
+        for word in passage.words
+    ]
+    return TurnModel(
+        first=turn.first,
+        stop=turn.stop,
+        start=where.start,
+        end=where.end,
+        speaker=turn.speaker,
+        text=turn.text,
+        words=listed if words else None,
+    )
+
+
+def _drafts(now: Corrected, wanted: CorrectionRequest) -> Sequence[Draft]:
+    reading, first, stop = now.reading, wanted.first, wanted.stop
+    match wanted.kind:
+        case "text":
+            return drafts.retyped(reading, first, stop, wanted.text)
+        case "unintelligible":
+            return drafts.marked_unintelligible(reading, first, stop)
+        case "restore":
+            return drafts.restored(reading, now.state, first, stop)
+        case "speaker":
+            return drafts.named(reading, first, stop, wanted.speaker, everywhere=wanted.everywhere)
+        case "split":
+            return drafts.split(reading, first)
+        case "join":
+            return drafts.joined(reading, first)
+        case "undo":
+            change = now.change(wanted.undoes)
+            if change is None:
+                raise UnusableCorrection(f"there is no change {wanted.undoes} of the present transcript")
+            return drafts.undone(reading, now.state, change.draft, change.version)
+
+
+def _reach(after: Corrected, wanted: CorrectionRequest, made: Sequence[Change]) -> tuple[int, int]:
+    """The words whose turns may look different now, the turns before and after them included."""
+    ranges = [(place.first, place.stop) for change in made for place in change.draft.stretches or (change.draft.where,)]
+    if wanted.kind != "undo":
+        ranges.append((wanted.first, max(wanted.stop, wanted.first + 1)))
+    first, stop = min(first for first, _ in ranges), max(stop for _, stop in ranges)
+    return max(0, first - 1), min(len(after.reading.words), stop + 1)
+
+
+def _change_model(now: Corrected, change: Change) -> ChangeModel:
+    draft = change.draft
+    undone = change.version in now.state.undone
+    return ChangeModel(
+        version=change.version,
+        kind=draft.kind,
+        first=draft.where.first,
+        stop=draft.where.stop,
+        start=draft.where.start,
+        end=draft.where.end,
+        old=draft.old,
+        new=draft.new,
+        heard=draft.heard,
+        who=change.who,
+        when=change.when,
+        undoes=draft.undoes,
+        undone=undone,
+        lost=draft.is_lost,
+        can_undo=not undone and now.state.is_untouched_since(change.version),
+    )
+
+
+def _who(call: Call, said: str | None) -> str:
+    if call.access.program is not None:
+        return call.access.program
+    name = " ".join((said or "").split())
+    return name if name.isprintable() and name else "unnamed"

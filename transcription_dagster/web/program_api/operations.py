@@ -1,0 +1,154 @@
+"""An operation of the API: what it takes and returns is declared once, for the answer and for the description."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.tokens import Scope
+from transcription_dagster.errors import (
+    CorrectionConflict,
+    InvalidRecordingId,
+    InvalidVocabulary,
+    RecordingForgotten,
+    SourceNotFound,
+    SourceRefused,
+    TranscriptionError,
+    TransientError,
+    UnknownRecording,
+    UnusableCorrection,
+)
+from transcription_dagster.model import recording_id
+from transcription_dagster.web.csrf import Csrf
+from transcription_dagster.web.program_api.access import Access, Refusal, access_of
+
+#: A turn of 20,000 characters, or a vocabulary of some thousand terms.
+LARGEST_BODY = 1_000_000
+
+_STATUSES: Sequence[tuple[type[TranscriptionError], int]] = (
+    (CorrectionConflict, 409),
+    (InvalidRecordingId, 404),
+    (UnknownRecording, 404),
+    (SourceNotFound, 404),
+    (RecordingForgotten, 410),
+    (UnusableCorrection, 422),
+    (InvalidVocabulary, 422),
+    (SourceRefused, 422),
+    (TransientError, 503),
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, checked: who asks, the recording of the path, and the values of query and body."""
+
+    request: Request
+    access: Access
+    #: Canonical UUID; empty for an operation that is about no recording.
+    recording: str
+    values: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A method and a path, and what answers them."""
+
+    method: str
+    path: str
+    scope: Scope
+    summary: str
+    answer: Callable[[Call], BaseModel | Response]
+    #: The query's parameters, or for other methods than GET and DELETE the fields of the JSON body.
+    takes: type[BaseModel] | None = None
+    returns: type[BaseModel] | None = None
+    #: Media type of the answer.
+    produces: str = "application/json"
+    status: int = 200
+
+    @property
+    def has_body(self) -> bool:
+        """Whether what it takes stands in the body."""
+        return self.takes is not None and self.method not in ("GET", "DELETE")
+
+    def route(self, engine: Engine, csrf: Csrf) -> Route:
+        """The route that checks a request, answers it in a thread, and turns errors into JSON."""
+
+        async def endpoint(request: Request) -> Response:
+            return await answered(lambda: self._answer(engine, csrf, request))
+
+        return Route(self.path, endpoint, methods=[self.method])
+
+    async def _answer(self, engine: Engine, csrf: Csrf, request: Request) -> Response:
+        access = await run_in_threadpool(permitted, engine, csrf, request, self.scope)
+        recording = recording_id(request.path_params["recording"]) if "recording" in request.path_params else ""
+        values = await self._values(request)
+        found = await run_in_threadpool(self.answer, Call(request, access, recording, values))
+        if isinstance(found, Response):
+            return found
+        return JSONResponse(found.model_dump(mode="json"), self.status)
+
+    async def _values(self, request: Request) -> Any:
+        if self.takes is None:
+            return None
+        if not self.has_body:
+            return self.takes.model_validate(dict(request.query_params))
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            raise Refusal(415, "the body has to be application/json")
+        return self.takes.model_validate_json(await bounded_body(request))
+
+
+def permitted(engine: Engine, csrf: Csrf, request: Request, scope: Scope) -> Access:
+    """Who asks, if they may do what `scope` says. Raises `Refusal`."""
+    access = access_of(engine, csrf, request)
+    if scope not in access.scopes:
+        raise Refusal(403, f"the token {access.program!r} has not the scope {scope}")
+    return access
+
+
+async def bounded_body(request: Request) -> bytes:
+    """The body of a request. Raises `Refusal` once it is larger than `LARGEST_BODY`."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST_BODY:
+            raise Refusal(413, f"the body is larger than {LARGEST_BODY} bytes")
+    return body
+
+
+async def answered(answer: Callable[[], Awaitable[Response]]) -> Response:
+    """The answer, or what went wrong as `{"error": …}`."""
+    try:
+        return await answer()
+    except Refusal as refusal:
+        headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None
+        return JSONResponse({"error": refusal.complaint}, refusal.status, headers)
+    except ValidationError as error:
+        return JSONResponse({"error": _told(error)}, 422)
+    except TranscriptionError as error:
+        return JSONResponse({"error": str(error)}, status_of(error))
+
+
+def status_of(error: TranscriptionError) -> int:
+    """The HTTP status that says what kind of error it is."""
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            return status
+    _log.error("%s: %s", type(error).__name__, error)
+    return 500
+
+
+def _told(error: ValidationError) -> str:
+    """What is wrong with the values, in one line; the values themselves are not repeated."""
+    wrong = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in wrong[:5])

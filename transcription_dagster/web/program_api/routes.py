@@ -1,0 +1,32 @@
+"""The addresses of the API."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from transcription_dagster.web.csrf import Csrf
+from transcription_dagster.web.program_api.correcting import Correcting
+from transcription_dagster.web.program_api.manuscripts import Manuscripts
+from transcription_dagster.web.program_api.openapi import describe
+from transcription_dagster.web.reading_room.archive import Archive
+
+
+def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
+    """All operations, and their description at `/api/openapi.json`."""
+    operations = [*Correcting(archive.engine, Manuscripts(archive.store)).operations()]
+    document = describe(operations)
+
+    async def description(_request: Request) -> Response:
+        return JSONResponse(document)
+
+    async def unknown(_request: Request) -> Response:
+        return JSONResponse({"error": "there is nothing at this address; see /api/openapi.json"}, 404)
+
+    return [
+        Route("/api/openapi.json", description, methods=["GET"]),
+        *(operation.route(archive.engine, csrf) for operation in operations),
+        # Dagster's UI would answer any other path with its own page.
+        Route("/api/{rest:path}", unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+    ]

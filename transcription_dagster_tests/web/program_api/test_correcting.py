@@ -1,0 +1,190 @@
+"""Reading and correcting over the API, as other programs and the pages do."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from transcription_dagster.database import tokens
+from transcription_dagster.database.tokens import Scope
+from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster_tests.web.conftest import PASSWORD, Site
+from transcription_dagster_tests.web.csrf_page import csrf_headers
+from transcription_dagster_tests.web.reading_room.conftest import Library
+
+
+@pytest.fixture
+def recording(library: Library) -> str:
+    name = str(uuid.uuid4())
+    library.add(name, "The basin", spoken("yesterday we found quill on ite in the basin"))
+    return name
+
+
+@pytest.fixture
+def program(library: Library) -> Iterator[httpx.Client]:
+    """Another program, without a token: the server has no password."""
+    with library.site.client() as client:
+        yield client
+
+
+def correct(client: httpx.Client, recording: str, **wanted: object) -> httpx.Response:
+    return client.post(f"/api/recordings/{recording}/corrections", json={"seen": 0, "who": "Ada", **wanted})
+
+
+def text(client: httpx.Client, recording: str) -> list[str]:
+    return [turn["text"] for turn in client.get(f"/api/recordings/{recording}/turns").json()["turns"]]
+
+
+def test_a_turn_is_read_corrected_and_read_again(program: httpx.Client, recording: str) -> None:
+    turns = program.get(f"/api/recordings/{recording}/turns").json()
+    assert turns["version"] == 0
+    [turn] = turns["turns"]
+    new = turn["text"].replace("quill on ite", "Quillonite")
+    answer = correct(program, recording, kind="text", first=turn["first"], stop=turn["stop"], text=new)
+    assert answer.status_code == 200
+    assert answer.json()["version"] == 1
+    assert [(each["old"], each["new"], each["who"]) for each in answer.json()["changes"]] == [
+        ("quill on ite", "Quillonite", "Ada")
+    ]
+    assert text(program, recording) == [new]
+    words = program.get(f"/api/recordings/{recording}/turns", params={"words": True}).json()["turns"][0]["words"]
+    assert [(word["text"], word["start"]) for word in words if word["corrected"]] == [("Quillonite", 1.5)]
+
+
+def test_a_second_persons_change_shows_both_texts(program: httpx.Client, recording: str) -> None:
+    correct(program, recording, kind="text", first=0, stop=9, text="Yesterday we found Quillonite in the basin")
+    answer = correct(program, recording, kind="text", first=0, stop=9, text="today we found quill on ice in the basin")
+    assert answer.status_code == 409
+    body = answer.json()
+    assert body["yours"] == "today we found quill on ice in the basin"
+    assert [turn["text"] for turn in body["theirs"]["turns"]] == ["Yesterday we found Quillonite in the basin"]
+    assert body["theirs"]["version"] == 2
+    assert text(program, recording) == ["Yesterday we found Quillonite in the basin"]
+
+
+def test_history_undo_and_the_machines_words(program: httpx.Client, recording: str) -> None:
+    correct(program, recording, kind="text", first=0, stop=9, text="today we found Quillonite in the basin")
+    history = program.get(f"/api/recordings/{recording}/corrections").json()
+    assert [(each["version"], each["can_undo"]) for each in history["changes"]] == [(2, True), (1, True)]
+    assert correct(program, recording, kind="undo", undoes=1, seen=2).status_code == 200
+    assert text(program, recording) == ["yesterday we found Quillonite in the basin"]
+    assert correct(program, recording, kind="restore", first=0, stop=9, seen=3).status_code == 200
+    assert text(program, recording) == ["yesterday we found quill on ite in the basin"]
+    assert correct(program, recording, kind="undo", undoes=1, seen=4).status_code == 422
+    assert correct(program, recording, kind="undo", undoes=99, seen=4).status_code == 422
+
+
+def test_replacing_shows_what_it_would_do_first(program: httpx.Client, recording: str) -> None:
+    address = f"/api/recordings/{recording}/replacements"
+    wanted = {"sought": "Quill on ite", "new": "Quillonite", "seen": 0}
+    shown = program.post(address, json=wanted).json()
+    assert (shown["count"], shown["version"]) == (1, 0)
+    assert shown["replacements"][0]["new"] == "yesterday we found Quillonite in the basin"
+    assert program.post(address, json=wanted | {"apply": True}).json()["version"] == 1
+    assert text(program, recording) == ["yesterday we found Quillonite in the basin"]
+
+
+def test_speakers_and_turns(program: httpx.Client, recording: str) -> None:
+    correct(program, recording, kind="split", first=3)
+    correct(program, recording, kind="speaker", first=0, stop=3, speaker="Ada", seen=1)
+    turns = program.get(f"/api/recordings/{recording}/turns").json()["turns"]
+    assert [(turn["speaker"], turn["text"]) for turn in turns] == [
+        ("Ada", "yesterday we found"),
+        (None, "quill on ite in the basin"),
+    ]
+    correct(program, recording, kind="join", first=3, seen=2)
+    assert text(program, recording) == ["yesterday we found quill on ite in the basin"]
+    correct(program, recording, kind="unintelligible", first=0, stop=9, seen=3)
+    assert text(program, recording) == ["[unintelligible]"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"kind": "text", "first": 0, "stop": 99, "text": "x"}, 422),
+        ({"kind": "text", "first": -1, "stop": 1, "text": "x"}, 422),
+        ({"kind": "dance", "first": 0, "stop": 1}, 422),
+        ({"kind": "speaker", "first": 0, "stop": 1, "speaker": " "}, 422),
+        ({"kind": "join", "first": 0}, 422),
+        ({"kind": "text", "first": 0, "stop": 9, "text": "x" * 30_000}, 422),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(
+    program: httpx.Client, recording: str, body: dict[str, object], status: int
+) -> None:
+    answer = correct(program, recording, **body)
+    assert answer.status_code == status
+    assert "\n" not in answer.json()["error"]
+    assert text(program, recording) == ["yesterday we found quill on ite in the basin"]
+
+
+def test_other_bodies_and_unknown_recordings_are_refused(program: httpx.Client, recording: str) -> None:
+    address = f"/api/recordings/{recording}/corrections"
+    assert program.post(address, data={"kind": "text"}).status_code == 415
+    assert (
+        program.post(address, content=b"x" * 1_100_000, headers={"Content-Type": "application/json"}).status_code == 413
+    )
+    assert program.get(f"/api/recordings/{uuid.uuid4()}/turns").status_code == 404
+    assert program.get("/api/recordings/../turns").status_code == 404
+    assert program.get("/api/nothing").json()["error"].startswith("there is nothing")
+
+
+def test_a_page_has_to_show_its_token_to_change_anything(library: Library, recording: str) -> None:
+    with library.site.client(headers={"Origin": library.site.url, "Sec-Fetch-Site": "same-origin"}) as browser:
+        assert correct(browser, recording, kind="split", first=3).status_code == 403
+        headers = csrf_headers(browser, f"/recordings/{recording}")
+        browser.headers.update(headers)
+        assert correct(browser, recording, kind="split", first=3).status_code == 200
+
+
+def test_a_token_does_what_its_scopes_say(library: Library, recording: str) -> None:
+    reading = tokens.create(library.engine, f"reader {recording}", {Scope.READ})
+    writing = tokens.create(library.engine, f"writer {recording}", {Scope.CORRECT})
+    with library.site.client(headers={"Authorization": f"Bearer {reading}"}) as reader:
+        assert reader.get(f"/api/recordings/{recording}/turns").status_code == 200
+        assert correct(reader, recording, kind="split", first=3).status_code == 403
+        tokens.revoke(library.engine, f"reader {recording}")
+        assert reader.get(f"/api/recordings/{recording}/turns").status_code == 401
+    with library.site.client(headers={"Authorization": f"Bearer {writing}"}) as writer:
+        [change] = correct(writer, recording, kind="split", first=3).json()["changes"]
+        assert change["who"] == f"writer {recording}"
+        assert writer.get(f"/api/recordings/{recording}/turns").status_code == 403
+
+
+def test_behind_a_password_a_token_opens_the_api_and_nothing_else(
+    serve: Callable[..., Site], library: Library, recording: str
+) -> None:
+    url = library.engine.url.render_as_string(hide_password=False).replace("postgresql+psycopg", "postgresql")
+    closed = serve(ui_password=PASSWORD, database_url=url, store=library.store.url, embedder="none")
+    token = tokens.create(library.engine, f"closed {recording}", {Scope.READ})
+    with closed.client() as stranger:
+        assert stranger.get(f"/api/recordings/{recording}/turns").status_code == 401
+        assert stranger.get(f"/api/recordings/{recording}/turns", auth=("", PASSWORD)).status_code == 200
+    with closed.client(headers={"Authorization": f"Bearer {token}"}) as program:
+        assert program.get(f"/api/recordings/{recording}/turns").status_code == 200
+        assert program.get("/graphql", params={"query": "{version}"}).status_code == 401
+        assert program.get("/recordings").status_code == 401
+    with closed.client(headers={"Authorization": "Bearer transcription_guess"}) as stranger:
+        assert stranger.get(f"/api/recordings/{recording}/turns").status_code == 401
+
+
+def test_the_description_names_every_operation(program: httpx.Client) -> None:
+    document = program.get("/api/openapi.json").json()
+    assert document["openapi"] == "3.1.0"
+    assert "post" in document["paths"]["/api/recordings/{recording}/corrections"]
+    named = set(_references(document))
+    assert named <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+
+def _references(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key == "$ref":
+                yield each
+            yield from _references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _references(each)
