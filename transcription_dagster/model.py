@@ -40,6 +40,8 @@ class Word:
     #: Written without a space before it, as "-five" in "twenty-five", or any word of a script without spaces.
     glued: bool = False
     speaker: str | None = None
+    #: ISO 639-1 or BCP 47; None: the transcript's.
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Transcript:
     recording: str
     words: tuple[Word, ...]
     segments: tuple[Segment, ...] = ()
-    #: ISO 639-1 code, or BCP 47 where the source says more.
+    #: ISO 639-1 code, or BCP 47 where the source says more; of several, the one most is said in.
     language: str = "en"
     #: Length of the recording in seconds.
     duration: float = 0.0
@@ -146,8 +148,10 @@ class SpeechOptions:
     """How a recording is decoded. Every field is a parameter of Whisper's `transcribe` by the same meaning."""
 
     model: str
-    #: None: guessed from the speech itself.
+    #: None: told from the speech itself, and again wherever it changes.
     language: str | None = None
+    #: The languages that may be spoken; none: any.
+    languages: tuple[str, ...] = ()
     initial_prompt: str | None = None
     beam_size: int | None = None
     #: Tried in turn while the result looks wrong.

@@ -22,7 +22,7 @@ from transcription_dagster.language.codes import whisper_language
 from transcription_dagster.model import SpeechOptions
 
 #: What stands between the values of settings that are lists; the others are JSON.
-_SEPARATORS = {"source_folders": os.pathsep, "source_hosts": ",", "ui_hosts": ","}
+_SEPARATORS = {"languages": ",", "source_folders": os.pathsep, "source_hosts": ",", "ui_hosts": ","}
 
 
 class Settings(BaseSettings):
@@ -51,7 +51,12 @@ class Settings(BaseSettings):
     # --- speech
     model: str = Field(default="medium", description="Whisper model by name, or the path of a checkpoint or folder.")
     language: str | None = Field(
-        default=None, description="Language of all recordings, by code or name; unset or auto: detected in each."
+        default=None,
+        description="Language of all recordings, by code or name; unset or auto: told wherever it changes.",
+    )
+    languages: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Languages, separated by commas, that may be spoken where `language` is unset; unset: any.",
     )
     beam_size: int | None = Field(default=None, ge=1, le=32, description="Beams; unset: greedy decoding.")
     temperatures: tuple[float, ...] = Field(
@@ -206,14 +211,25 @@ class Settings(BaseSettings):
         except InvalidSetting as error:
             raise ValueError(str(error)) from None
 
+    @field_validator("languages")
+    @classmethod
+    def _known_languages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            codes = [whisper_language(language) for language in value]
+        except InvalidSetting as error:
+            raise ValueError(str(error)) from None
+        if None in codes:
+            raise ValueError("auto is no language: leave the setting out to let any language be spoken")
+        return tuple(code for code in codes if code is not None)
+
     @field_validator("source_folders", mode="before")
     @classmethod
     def _split_folders(cls, value: object) -> object:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("source_hosts", "ui_hosts", mode="before")
+    @field_validator("languages", "source_hosts", "ui_hosts", mode="before")
     @classmethod
-    def _split_hosts(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("ui_hosts")
@@ -253,6 +269,7 @@ class Settings(BaseSettings):
         return SpeechOptions(
             model=self.model,
             language=self.language,
+            languages=self.languages,
             initial_prompt=self.initial_prompt,
             beam_size=self.beam_size,
             temperatures=self.temperatures,

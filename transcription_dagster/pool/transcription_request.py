@@ -45,6 +45,8 @@ class TranscriptionRequest:
         """Read what `for_queue` wrote."""
         options = dict(content["options"])
         options["temperatures"] = tuple(options["temperatures"])
+        # Requests of an earlier release do not limit the languages.
+        options["languages"] = tuple(options.get("languages", ()))
         return cls(
             recording=recording_id(content["recording"]),
             audio_key=content["audio_key"],

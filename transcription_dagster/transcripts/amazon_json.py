@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +20,7 @@ from transcription_dagster.transcripts.amazon_layout import (
     Item,
     Results,
     SpeakerLabels,
+    SpokenLanguage,
     Text,
     Whisper,
     parse_document,
@@ -27,6 +29,7 @@ from transcription_dagster.transcripts.amazon_layout import (
 from transcription_dagster.transcripts.call_analytics import why_no_transcript
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.turn_order import order_by_turns
+from transcription_dagster.transcripts.word_languages import LanguageRun, language_runs, spoken_seconds
 from transcription_dagster.transcripts.word_timing import settle_spans
 
 #: Marks that end what is said, and what may follow them.
@@ -59,10 +62,12 @@ def read_transcript(document: str | bytes, *, recording: str | None = None) -> T
             language=_language(content["results"]),
             duration=_known_end(content["results"], words),
         )
-    _check_segments(whisper["segments"], len(words))
+    _check_ranges("segments", whisper["segments"], len(words))
+    languages = whisper.get("languages", ())
+    _check_ranges("languages", languages, len(words))
     return Transcript(
         recording=name,
-        words=words,
+        words=_in_languages(words, languages),
         segments=whisper["segments"],
         language=whisper["language"],
         duration=whisper["duration"],
@@ -94,12 +99,21 @@ def write_transcript(transcript: Transcript) -> str:
             for number, segment in enumerate(transcript.segments)
         ],
     )
+    spoken = spoken_seconds(transcript.words, transcript.language)
+    if len(spoken) > 1:
+        results["language_codes"] = [
+            SpokenLanguage(language_code=language, duration_in_seconds=round(seconds, 3))
+            for language, seconds in spoken.items()
+        ]
+    else:
+        results["language_code"] = transcript.language
     whisper = Whisper(
         model=transcript.model,
         language=transcript.language,
         duration=transcript.duration,
         options=_thawed(transcript.options),
         segments=transcript.segments,
+        languages=tuple(run for run in language_runs(transcript.words, "") if run.language),
         glued=[number for number, word in enumerate(transcript.words) if word.glued],
         removed=transcript.removed,
         doubtful=transcript.doubtful,
@@ -262,12 +276,19 @@ def _audio_segments(results: Results, item_words: Mapping[int, int]) -> tuple[Se
     return tuple(segments)
 
 
-def _check_segments(segments: Sequence[Segment], count: int) -> None:
-    for number, segment in enumerate(segments):
-        if not 0 <= segment.first <= segment.stop <= count:
+def _check_ranges(name: str, ranges: Sequence[Segment | LanguageRun], count: int) -> None:
+    for number, part in enumerate(ranges):
+        if not 0 <= part.first <= part.stop <= count:
             raise InvalidTranscript(
-                f"whisper.segments[{number}]: words {segment.first} to {segment.stop} are not among the {count} words"
+                f"whisper.{name}[{number}]: words {part.first} to {part.stop} are not among the {count} words"
             )
+
+
+def _in_languages(words: tuple[Word, ...], languages: Sequence[LanguageRun]) -> tuple[Word, ...]:
+    spoken: list[str | None] = [None] * len(words)
+    for run in languages:
+        spoken[run.first : run.stop] = [run.language] * (run.stop - run.first)
+    return tuple(replace(word, language=language) for word, language in zip(words, spoken, strict=True))
 
 
 def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:

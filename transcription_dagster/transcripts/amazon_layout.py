@@ -20,6 +20,7 @@ from transcription_dagster.transcripts.call_analytics import (
     is_call_analytics,
     why_no_transcript,
 )
+from transcription_dagster.transcripts.word_languages import LanguageRun
 
 #: Seconds: a string in Amazon's layout, to the millisecond.
 Seconds = Annotated[
@@ -92,9 +93,10 @@ class ChannelLabels(TypedDict):
 
 
 class SpokenLanguage(TypedDict):
-    """One of the languages that were spoken."""
+    """One of the languages that were spoken, and for how long."""
 
     language_code: str
+    duration_in_seconds: NotRequired[float | None]
 
 
 class Text(TypedDict):
@@ -123,6 +125,8 @@ class Whisper(TypedDict):
     duration: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     options: dict[str, Any]
     segments: tuple[Segment, ...]
+    #: The words that know their language, by language.
+    languages: NotRequired[tuple[LanguageRun, ...]]
     glued: list[int]
     removed: tuple[RemovedSpeech, ...]
     doubtful: NotRequired[tuple[DoubtfulSpeech, ...]]

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from whisper.audio import N_FRAMES
 from whisper.model import Whisper
 
 from transcription_dagster.errors import DeviceBroken, OutOfMemory, TimeLimitExceeded
@@ -193,7 +194,7 @@ class Batch:
                     self._leave(session)
                     session.answer.set_result(words)
                 case Detect():
-                    session.answer.set_result(self._languages(hold))
+                    session.answer.set_result([self._languages(hold, part) for part in request.parts])
         self._waiting.pop(session, None)
         session.time.seconds += time.perf_counter() - started
 
@@ -249,9 +250,11 @@ class Batch:
         silent = float("nan") if no_speech is None else float(logits[0].softmax(-1)[no_speech])
         return _Prompt(tokens, logits[1:], silent)
 
-    def _languages(self, hold: _Hold) -> dict[str, float]:
-        """Return how likely each language is (`whisper.decoding.detect_language`)."""
-        state = self.slots.read(hold.slot, [self._tokenizer.sot])
+    def _languages(self, hold: _Hold, part: tuple[int, int]) -> dict[str, float]:
+        """Return how likely each language is in some frames of a window (`whisper.decoding.detect_language`)."""
+        frames = N_FRAMES // self.model.dims.n_audio_ctx
+        positions = slice(part[0] // frames, -(-part[1] // frames))
+        state = self.slots.read(hold.slot, [self._tokenizer.sot], positions)
         hold.prompt = None
         logits = self.slots.logits(state)[0, list(self._tokenizer.all_language_tokens)]
         return dict(zip(self._tokenizer.all_language_codes, logits.softmax(-1).tolist(), strict=True))

@@ -22,6 +22,9 @@ from transcription_dagster.whisper.token_rules import Ruled, TextState, TokenRul
 #: Up to so many rows MKL multiplies faster with the vocabulary's matrix on the left.
 _SKINNY_ROWS = 12
 
+#: All positions of a sound.
+_ALL = slice(None)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -139,15 +142,18 @@ class DecoderSlots:
             for cache, projection in ((self._sound_keys, layer.key), (self._sound_values, layer.value)):
                 cache[number, slot] = projection(features).view(-1, self._heads, self._size).transpose(0, 1)
 
-    def read(self, slot: int, tokens: Sequence[int]) -> Tensor:
-        """Read a prompt into a slot, as its first text; return the decoder's state at each token, (tokens, width)."""
+    def read(self, slot: int, tokens: Sequence[int], part: slice = _ALL) -> Tensor:
+        """Read a prompt into a slot, as its first text; return the decoder's state at each token, (tokens, width).
+
+        It attends to `part` of the sound's positions.
+        """
         row = slot * self.beams
         x = self._embedded(tokens)
         for number, layer in enumerate(self._layers):
             own = self._apart(layer.own(normed(layer.own_norm, x)), 3)
             self._keys[number, row, :, : len(tokens)], self._values[number, row, :, : len(tokens)] = own[1:]
             query, x = self._listen(layer, x, own)
-            x = self._heard(layer, number, slot, x, query)
+            x = self._heard(layer, number, slot, x, query, part)
         return x
 
     def align(self, slot: int, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -236,9 +242,10 @@ class DecoderSlots:
         [query] = self._apart(layer.query(normed(layer.cross_norm, x)), 1)
         return query, x
 
-    def _heard(self, layer: _Layer, number: int, slot: int, x: Tensor, query: Tensor) -> Tensor:
-        """Return the state of a text that has attended to the sound of a slot."""
-        sound = self._sound_keys[number, slot : slot + 1], self._sound_values[number, slot : slot + 1]
+    def _heard(self, layer: _Layer, number: int, slot: int, x: Tensor, query: Tensor, part: slice = _ALL) -> Tensor:
+        """Return the state of a text that has attended to part of the sound of a slot."""
+        keys, values = self._sound_keys[number, slot, :, part], self._sound_values[number, slot, :, part]
+        sound = keys[None], values[None]
         x = x + layer.cross_out(_joined(scaled_dot_product_attention(query[None], *sound)[0]))
         return x + layer.mlp(x)
 

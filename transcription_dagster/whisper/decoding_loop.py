@@ -19,6 +19,7 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 from transcription_dagster.whisper.requests import Align, Decode, Decoded, Detect, Requests, Result, Window
 from transcription_dagster.whisper.segments import DecodedSegment, cleared_if_empty, end_of_speech, split
 from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.word_times import with_word_times
 
 _log = logging.getLogger(__name__)
@@ -52,8 +53,7 @@ class Vocabulary:
 class LoopOptions:
     """How a recording is decoded; the meaning is that of the parameters of `model.transcribe`."""
 
-    #: Whisper's code; None: detected in the first 30 s.
-    language: str | None
+    languages: SpokenLanguages
     #: Tried in turn while the text of a window looks wrong.
     temperatures: tuple[float, ...]
     beam_size: int | None
@@ -87,28 +87,38 @@ class _Heard:
         if not show_to_next:
             self.prompt_from = len(self.text)
 
+    def forget_text(self) -> None:
+        """Show none of the text so far to the next window."""
+        self.prompt_from = len(self.text)
+
     def forget_window(self, start: int) -> None:
         """Drop what was decoded in the window at frame `start`, and show none of it to the next one."""
         self.segments = [segment for segment in self.segments if segment.window != start]
-        self.prompt_from = len(self.text)
+        self.forget_text()
 
 
 def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOptions) -> Requests[list[DecodedSegment]]:
     """Transcribe a log-mel spectrogram of shape (mels, frames) whose last 3000 frames are padding.
 
-    A clip that reaches past the audio ends with it. Where the decoding returns to the same place again and again, what
-    it gave is dropped and it goes on a second later.
+    A clip that reaches past the audio ends with it. A window ends where the language changes, and the next one is not
+    shown the text before it, which would be in another language. Where the decoding returns to the same place again and
+    again, what it gave is dropped and it goes on a second later.
     """
-    language = options.language
-    if language is None:
-        language = (yield from _language(spectrogram)) if vocabulary.multilingual else "en"
-    tokenizer = vocabulary.tokenizer(language)
+    languages = options.languages
+    language = languages.before
     prompt = options.initial_prompt
-    heard = _Heard([] if prompt is None else tokenizer.encode(" " + prompt.strip()))
+    heard = _Heard([] if prompt is None else vocabulary.tokenizer("en").encode(" " + prompt.strip()))
     for start, stop in _clips(options.clips, spectrogram.shape[-1] - N_FRAMES):
         seek, rounds = start, 0
         while seek < stop:
-            resume = yield from _transcribe_window(_cut(spectrogram, seek, stop), tokenizer, options, heard)
+            window = _cut(spectrogram, seek, stop)
+            before = language
+            language, change = yield from languages.of_window(window, spectrogram)
+            if change < window.stop:
+                window = _cut(spectrogram, seek, change)
+            if language != before and before is not None:
+                heard.forget_text()
+            resume = yield from _transcribe_window(window, vocabulary.tokenizer(language), options, heard)
             rounds = rounds + 1 if resume == seek else 0
             if rounds == _MOST_ROUNDS:
                 _log.warning("Whisper does not get past %.2f s and skips a second", seek / FRAMES_PER_SECOND)
@@ -127,12 +137,6 @@ def answered(requests: Requests[Result], answer: Callable[[Decode | Align | Dete
         except StopIteration as end:
             return end.value
         reply = answer(request)
-
-
-def _language(spectrogram: Tensor) -> Requests[str]:
-    """Return the likeliest language of the first 30 s."""
-    likely: dict[str, float] = yield Detect(Window(0, N_FRAMES, spectrogram[:, :N_FRAMES]))
-    return max(likely, key=likely.__getitem__)
 
 
 def _clips(clips: Sequence[Span] | None, frames: int) -> Iterator[tuple[int, int]]:

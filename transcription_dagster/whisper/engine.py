@@ -17,6 +17,7 @@ from whisper.timing import backtrace, dtw, dtw_cpu
 from transcription_dagster.audio.decode import claimed_seconds
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, SpeechOptions, Transcript
+from transcription_dagster.transcripts.word_languages import main_language
 from transcription_dagster.whisper.batch import Batch, DeviceTime
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
 from transcription_dagster.whisper.device import Device
@@ -24,7 +25,7 @@ from transcription_dagster.whisper.device_errors import device_errors
 from transcription_dagster.whisper.edges import with_settled_edges
 from transcription_dagster.whisper.evidence import audible_parts
 from transcription_dagster.whisper.hallucinations import without_inventions
-from transcription_dagster.whisper.language_detection import guess_language, language_code
+from transcription_dagster.whisper.language_detection import language_choice
 from transcription_dagster.whisper.lost import with_lost_speech
 from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.models import open_model
@@ -32,6 +33,7 @@ from transcription_dagster.whisper.passes import Hearing, Listening
 from transcription_dagster.whisper.slot_memory import slots_on
 from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.utterances import Utterance, numbered, shifted, tail_of_text
 from transcription_dagster.whisper.voice_activity import analyse
 
@@ -137,28 +139,28 @@ class SpeechEngine:
         May be called in several threads at once: the recordings share the device, and `device_limit` limits the seconds
         that the device works on this one.
 
-        Without `remove_invented_speech`, and up to one block, words, times and probabilities are those of
-        `model.transcribe` with the same options, whose random numbers start at the seed 0. With it, what nothing
-        speaks against keeps its words, and word times leave out pauses.
+        Without a language in the options, it is told wherever it changes. Without `remove_invented_speech`, and up to
+        one block in one language, words, times and probabilities are those of `model.transcribe` with the same options,
+        whose random numbers start at the seed 0. With it, what nothing speaks against keeps its words, and word times
+        leave out pauses.
         Raises `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`, `InvalidSetting` for a
         language that the model does not know, and what `load` raises.
         """
         self.load(options.model)
         model = ModelAccess(self._device, self._batches[options.model], DeviceTime(device_limit))
         hearing = Hearing(model, options, seconds=audio.seconds, on_progress=on_progress, should_stop=should_stop)
-        language = language_code(options.language, model)
+        languages = language_choice(options, multilingual=model.vocabulary.multilingual)
         heard: list[Utterance] = []
         removed: list[RemovedSpeech] = []
         doubtful: list[DoubtfulSpeech] = []
         gaps: list[Gap] = []
         seconds = 0.0
-        here: str | None = None
+        spoken: str | None = None
         for block in read_ahead(audio.blocks()):
-            # A guess from a block in which no voice is sure is no guess about the blocks after it.
-            language = language or guess_language(model, block.samples, _sound(block).speech)
-            here = language or guess_language(model, block.samples, audible_parts(_sound(block)))
-            listening = Listening(here, _prompt(options, heard))
+            followed = SpokenLanguages(_sound(block).speech, languages, before=spoken)
+            listening = Listening(followed, _prompt(options, heard))
             said = _listen(hearing, block, listening, options)
+            spoken = followed.latest
             heard += [utterance.shifted(block.offset) for utterance in said.kept]
             removed += [shifted(item, block.offset) for item in said.removed]
             doubtful += [shifted(item, block.offset) for item in said.doubtful]
@@ -169,13 +171,14 @@ class SpeechEngine:
         words, segments = numbered(heard)
         used = hearing.options_used() | {
             "language": options.language,
+            "languages": options.languages,
             "remove_invented_speech": options.remove_invented_speech,
         }
         return Transcript(
             recording=recording,
             words=words,
             segments=segments,
-            language=language or (here if words else None) or UNDETERMINED,
+            language=main_language(words, languages[0] if len(languages) == 1 else UNDETERMINED),
             duration=seconds,
             model=options.model,
             options=MappingProxyType(used),
@@ -206,7 +209,7 @@ def _listen(hearing: Hearing, block: Block, listening: Listening, options: Speec
 
     def hear_again(clips: Sequence[Span], persistently: bool = False) -> list[Utterance]:
         ladder = options.temperatures if len(options.temperatures) > 1 else _LADDER
-        again = Listening(listening.language, afresh=True, temperatures=ladder if persistently else _GREEDY)
+        again = Listening(listening.languages, afresh=True, temperatures=ladder if persistently else _GREEDY)
         return hearing.hear(block, clips, again)
 
     heard = hearing.hear(block, None if audible == (Span(0.0, sound.seconds),) else audible, listening)

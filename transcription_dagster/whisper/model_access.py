@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from torch import Tensor
-from whisper.audio import N_FRAMES
+from collections.abc import Callable
 
 from transcription_dagster.whisper.batch import Batch, DeviceTime
 from transcription_dagster.whisper.decoding_loop import answered
 from transcription_dagster.whisper.device import Device
-from transcription_dagster.whisper.requests import Align, Decode, Detect, Requests, Result, Window
+from transcription_dagster.whisper.requests import Align, Decode, Detect, Requests, Result
 
 
 class ModelAccess:
@@ -24,10 +21,6 @@ class ModelAccess:
         #: Bands of the spectrograms that the model reads.
         self.mels = batch.mels
         self.half_precision = batch.half_precision
-
-    @property
-    def is_multilingual(self) -> bool:
-        return self.vocabulary.multilingual
 
     def run(
         self, requests: Requests[Result], before_each: Callable[[Decode | Align | Detect], None] = lambda _: None
@@ -43,14 +36,3 @@ class ModelAccess:
                 return answer(request)
 
             return answered(requests, watched)
-
-    def languages(self, windows: Sequence[Tensor]) -> list[dict[str, float]]:
-        """Return how likely each language is in windows of a spectrogram, each of shape (mels, 3000)."""
-        return self.run(_languages(windows))
-
-
-def _languages(windows: Sequence[Tensor]) -> Requests[list[dict[str, float]]]:
-    found = []
-    for window in windows:
-        found.append((yield Detect(Window(0, N_FRAMES, window))))
-    return found

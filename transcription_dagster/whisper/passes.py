@@ -15,6 +15,7 @@ from transcription_dagster.whisper.decoding_loop import LoopOptions, transcripti
 from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.requests import Align, Decode, Detect
 from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.utterances import Utterance, utterances
 
 #: The parts of a block that a pass goes over; None: all of it, in one.
@@ -25,8 +26,7 @@ Clips = Sequence[Span] | None
 class Listening:
     """How a pass hears, where that differs from the recording's options."""
 
-    #: Whisper's code of the language; None: guessed.
-    language: str | None
+    languages: SpokenLanguages
     prompt: str | None = None
     #: Without the text before each window.
     afresh: bool = False
@@ -66,12 +66,12 @@ class Hearing:
 
         Raises `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
         """
-        changes: dict[str, Any] = {"language": listening.language, "initial_prompt": listening.prompt}
+        changes: dict[str, Any] = {"initial_prompt": listening.prompt}
         if listening.afresh:
             changes["condition_on_previous_text"] = False
         if listening.temperatures is not None:
             changes["temperature"] = listening.temperatures
-        return self._run(block, clips, changes)
+        return self._run(block, clips, listening.languages, changes)
 
     def options_used(self) -> dict[str, Any]:
         """Return the parameters of `model.transcribe` for the first block, as they really were."""
@@ -85,11 +85,11 @@ class Hearing:
             "fp16": self._model.half_precision,
         }
 
-    def _run(self, block: Block, clips: Clips, changes: dict[str, Any]) -> list[Utterance]:
+    def _run(self, block: Block, clips: Clips, languages: SpokenLanguages, changes: dict[str, Any]) -> list[Utterance]:
         """Run one pass."""
         used = self.options_used() | changes
         options = LoopOptions(
-            language=used["language"],
+            languages=languages,
             temperatures=used["temperature"],
             beam_size=used["beam_size"],
             condition_on_previous_text=used["condition_on_previous_text"],

@@ -61,9 +61,14 @@ class Align:
 
 @dataclass(frozen=True, slots=True)
 class Detect:
-    """Tell the language of a window. The answer is how likely each is: a `dict` from Whisper's codes."""
+    """Tell the languages of parts of a window, each from its own frames of the window's one encoding.
+
+    The answer is a list: for each part, how likely each language is, by Whisper's codes.
+    """
 
     window: Window
+    #: First and last frame of each part, the last not included, counted from the window's start.
+    parts: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class DecodedSegment:
     text: str
     #: With its timestamps.
     tokens: tuple[int, ...]
+    #: Whisper's code.
+    language: str
     #: The frame at which its window begins, and what was decoded there.
     window: int
     decoded: Decoded
@@ -59,11 +61,12 @@ def split(decoded: Decoded, window: Window, tokenizer: Tokenizer) -> Split:
     it. Without a pair, the window is one segment.
     """
     tokens, first = decoded.tokens, tokenizer.timestamp_begin
+    language = tokenizer.language or "en"
 
     def segment(part: tuple[int, ...], start: float, end: float) -> DecodedSegment:
         text = tokenizer.decode([token for token in part if token < tokenizer.eot])
         return DecodedSegment(
-            window.start_seconds + start, window.start_seconds + end, text, part, window.start, decoded
+            window.start_seconds + start, window.start_seconds + end, text, part, language, window.start, decoded
         )
 
     stamps = [token - first if token >= first else None for token in tokens]

@@ -53,7 +53,7 @@ def utterances(segments: Iterable[DecodedSegment]) -> list[Utterance]:
     """Return the segments that hold words."""
     found = []
     for segment in segments:
-        words = tuple(_word(word) for word in segment.words if word.text.strip())
+        words = tuple(_word(word, segment.language) for word in segment.words if word.text.strip())
         if words:
             found.append(
                 Utterance(
@@ -70,13 +70,14 @@ def utterances(segments: Iterable[DecodedSegment]) -> list[Utterance]:
     return found
 
 
-def _word(word: TimedWord) -> Word:
+def _word(word: TimedWord, language: str) -> Word:
     return Word(
         text=word.text.strip(),
         start=word.start,
         end=word.end,
         confidence=word.probability,
         glued=not word.text[0].isspace(),
+        language=language,
     )
 
 

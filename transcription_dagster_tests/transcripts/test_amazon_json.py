@@ -40,9 +40,11 @@ def transcripts(draw: st.DrawFn) -> Transcript:
     """Transcripts as a model makes them."""
     words = draw(spoken_words(speakers=True))
     glued = draw(st.lists(st.booleans(), min_size=len(words), max_size=len(words)))
+    spoken = st.sampled_from([None, "en", "de"])
+    languages = draw(st.lists(spoken, min_size=len(words), max_size=len(words)))
     words = [
-        Word(draw(st.just(word.text) | any_text), word.start, word.end, word.confidence, glue, word.speaker)
-        for word, glue in zip(words, glued, strict=True)
+        Word(draw(st.just(word.text) | any_text), word.start, word.end, word.confidence, glue, word.speaker, language)
+        for word, glue, language in zip(words, glued, languages, strict=True)
     ]
     edges = sorted(draw(st.lists(st.integers(0, len(words)), max_size=4)))
     segments = [
@@ -110,6 +112,7 @@ def test_the_layout_is_amazons() -> None:
         "audio_segments": [
             {"id": 0, "transcript": "Hello, world!", "start_time": "0.0", "end_time": "1.0", "items": [0, 1, 2, 3]}
         ],
+        "language_code": "en",
     }
     assert document["whisper"]["segments"][0]["average_log_probability"] == -0.25
 
@@ -220,6 +223,28 @@ def test_channels_are_speakers() -> None:
 
 def test_a_document_without_speakers_has_none() -> None:
     assert read_transcript(amazon([pronounced("Open?", "0.5", "1.0")]), recording="").words[0].speaker is None
+
+
+def test_the_languages_that_were_spoken_are_written_with_their_seconds() -> None:
+    words = (
+        Word("Hello", 0, 1, language="en"),
+        Word("liebe", 1, 2.5, language="de"),
+        Word("Welt", 3, 4, language="de"),
+    )
+    document = json.loads(write_transcript(Transcript(RECORDING, words, language="de")))
+    assert document["results"]["language_codes"] == [
+        {"language_code": "de", "duration_in_seconds": 2.5},
+        {"language_code": "en", "duration_in_seconds": 1.0},
+    ]
+    assert "language_code" not in document["results"]
+    assert read_transcript(json.dumps(document)).words == words
+
+
+def test_a_language_of_words_that_are_not_there_is_refused() -> None:
+    document = json.loads(write_transcript(Transcript(RECORDING, (Word("Hello", 0, 1, language="en"),))))
+    document["whisper"]["languages"][0]["stop"] = 2
+    with pytest.raises(InvalidTranscript, match=r"whisper\.languages\[0\]: words 0 to 2 are not among the 1 words"):
+        read_transcript(json.dumps(document))
 
 
 def test_several_languages_are_named_by_the_first() -> None:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 #: What each recording is decoded with.
 CHOSEN: Mapping[str, LoopOptions] = {
     "wav": options(),
-    "late": options(language=None, beam_size=3),
+    "late": options(beam_size=3),
     "ogg": options(condition_on_previous_text=False),
     "webm": options(initial_prompt="Walker, Carter, Brooks", temperatures=(0.0, 0.6)),
     "flac": options(temperatures=(0.7,)),

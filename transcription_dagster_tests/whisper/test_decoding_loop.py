@@ -21,6 +21,7 @@ from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.requests import Align, AlignedWord, Decode, Decoded, Detect
 from transcription_dagster.whisper.segments import DecodedSegment
 from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster_tests.corpus import RATE
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 
@@ -30,7 +31,7 @@ LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 def options(**changes: object) -> LoopOptions:
     return LoopOptions(
         **{  # type: ignore[arg-type]
-            "language": "en",
+            "languages": SpokenLanguages.fixed("en"),
             "temperatures": LADDER,
             "beam_size": None,
             "condition_on_previous_text": True,
@@ -50,7 +51,7 @@ def whispers(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[d
     torch.manual_seed(0)
     return model.transcribe(  # type: ignore[return-value]
         samples,
-        language=chosen.language,
+        language=chosen.languages.before,
         temperature=chosen.temperatures,
         beam_size=chosen.beam_size,
         condition_on_previous_text=chosen.condition_on_previous_text,
@@ -91,7 +92,7 @@ def bulletin() -> Whisper:
 
 CASES = {
     "greedy": ("ogg", options()),
-    "late": ("late", options(language=None)),
+    "late": ("late", options()),
     "noisy": ("webm", options()),
     "beams": ("late", options(beam_size=3)),
     "prompt": ("wav", options(initial_prompt=" Walker, Carter, Brooks ")),
@@ -142,10 +143,13 @@ SHAPES = {"English": (1, 32, 2, 51864), "multilingual": (2, 48, 3, 51865), "with
 @pytest.mark.parametrize(
     ("shape", "chosen"),
     [
-        ("English", options(language=None, temperatures=(0.0, 0.4))),
-        ("multilingual", options(language=None, temperatures=(0.0, 0.6), clips=[Span(0.5, 2.0), Span(1.0, 4.0)])),
-        ("with Cantonese", options(language="yue", temperatures=(0.0, 1.0), initial_prompt="早晨")),
-        ("with Cantonese", options(language="de", temperatures=(0.0,), beam_size=2)),
+        ("English", options(temperatures=(0.0, 0.4))),
+        ("multilingual", options(temperatures=(0.0, 0.6), clips=[Span(0.5, 2.0), Span(1.0, 4.0)])),
+        (
+            "with Cantonese",
+            options(languages=SpokenLanguages.fixed("yue"), temperatures=(0.0, 1.0), initial_prompt="早晨"),
+        ),
+        ("with Cantonese", options(languages=SpokenLanguages.fixed("de"), temperatures=(0.0,), beam_size=2)),
     ],
 )
 def test_random_weights_give_the_same_segments(recordings, shape, chosen):
@@ -163,7 +167,7 @@ def test_random_weights_give_the_same_segments(recordings, shape, chosen):
 def test_base_gives_the_same_segments_of_a_natural_voice(base_engine, voices):
     model = base_engine.model("base")
     samples = voices["A quiet memo"].samples[: 10 * RATE]
-    chosen = options(language=None, beam_size=2, initial_prompt="A memo.")
+    chosen = options(beam_size=2, initial_prompt="A memo.")
     assert_equal(ours(model, samples, chosen), whispers(model, samples, chosen))
 
 

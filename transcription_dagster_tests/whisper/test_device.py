@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from whisper.audio import N_FRAMES
+from whisper.decoding import detect_language
 
 from transcription_dagster.errors import DeviceBroken
 from transcription_dagster.whisper.batch import Batch, DeviceTime
 from transcription_dagster.whisper.device import Device
 from transcription_dagster.whisper.model_access import ModelAccess
-from transcription_dagster.whisper.requests import Detect, Window
+from transcription_dagster.whisper.requests import Detect, Requests, Window
 from transcription_dagster_tests.whisper.layouts import small_model
 
 SOUNDS = [torch.randn((80, N_FRAMES), generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
@@ -24,11 +25,18 @@ def batch() -> Batch:
     return Batch(small_model(), 2)
 
 
+WHOLE = ((0, N_FRAMES),)
+
+
+def languages_of(sound: torch.Tensor, parts: tuple[tuple[int, int], ...] = WHOLE) -> Requests[list[dict[str, float]]]:
+    return (yield Detect(Window(0, N_FRAMES, sound), parts))
+
+
 def test_recordings_of_many_threads_are_answered_with_their_own(batch: Batch) -> None:
     device = Device()
 
     def languages(sound: torch.Tensor) -> list[dict[str, float]]:
-        return ModelAccess(device, batch, DeviceTime()).languages([sound])
+        return ModelAccess(device, batch, DeviceTime()).run(languages_of(sound))
 
     alone = [languages(sound) for sound in SOUNDS]
     assert len({max(found, key=found.__getitem__) for [found] in alone}) > 1 or alone[0] != alone[1]
@@ -37,6 +45,21 @@ def test_recordings_of_many_threads_are_answered_with_their_own(batch: Batch) ->
     for (found,), (expected,) in zip(together, alone, strict=True):
         assert found == pytest.approx(expected, abs=1e-5)
     assert device.between_steps(lambda: batch.busy) == 0
+
+
+def test_parts_of_a_window_are_told_from_its_one_encoding(batch: Batch) -> None:
+    sound = SOUNDS[0]
+    encoded: list[None] = []
+    handle = batch.model.encoder.register_forward_hook(lambda *_: encoded.append(None))
+    access = ModelAccess(Device(), batch, DeviceTime())
+    parts = ((0, N_FRAMES), (0, 1000), (1000, 2000))
+    whole, *others = access.run(languages_of(sound, parts))
+    handle.remove()
+    assert len(encoded) == 1
+    _, expected = detect_language(batch.model, sound)
+    assert whole == pytest.approx(expected, abs=1e-5)
+    assert others[0] != whole
+    assert others[0] != others[1]
 
 
 def test_the_thread_ends_when_nobody_uses_it() -> None:
@@ -61,10 +84,10 @@ def test_whoever_comes_after_the_device_broke_hears_of_it(batch: Batch, monkeypa
     access = ModelAccess(device, batch, DeviceTime())
     monkeypatch.setattr(batch.slots, "hear", broken)
     with pytest.raises(DeviceBroken):
-        access.languages(SOUNDS[:1])
+        access.run(languages_of(SOUNDS[0]))
     monkeypatch.undo()
     with pytest.raises(DeviceBroken):
-        access.languages(SOUNDS[:1])
+        access.run(languages_of(SOUNDS[0]))
 
 
 def test_one_that_ends_in_the_middle_leaves_its_slot(batch: Batch) -> None:
@@ -72,7 +95,7 @@ def test_one_that_ends_in_the_middle_leaves_its_slot(batch: Batch) -> None:
 
     def ends() -> None:
         with device.session(batch, DeviceTime()) as answer:
-            answer(Detect(Window(0, N_FRAMES, SOUNDS[0])))
+            answer(Detect(Window(0, N_FRAMES, SOUNDS[0]), WHOLE))
             raise KeyError
 
     with pytest.raises(KeyError):

@@ -128,6 +128,7 @@ def test_the_transcript_says_what_was_used(engine, recordings):
         "word_timestamps": True,
         "fp16": False,
         "language": "English",
+        "languages": (),
         "remove_invented_speech": True,
     }
 

@@ -18,6 +18,7 @@ from transcription_dagster.whisper.device import Device
 from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.passes import Hearing, Listening
 from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 
 pytestmark = pytest.mark.slow
@@ -67,7 +68,7 @@ def failing(module, error: Exception, times: int) -> Iterator[list[int]]:
 def test_running_out_of_memory_twice_is_a_clear_failure(model, block):
     with failing(model.encoder, torch.cuda.OutOfMemoryError("CUDA out of memory."), times=99) as calls:
         with pytest.raises(OutOfMemory):
-            hearing_of(model).hear(block, None, Listening("en"))
+            hearing_of(model).hear(block, None, Listening(SpokenLanguages.fixed("en")))
         assert calls == [2]
 
 
@@ -75,7 +76,7 @@ def test_a_broken_device_is_not_tried_again(model, block):
     error = RuntimeError("CUDA error: device-side assert triggered")
     with failing(model.encoder, error, times=99) as calls:
         with pytest.raises(DeviceBroken):
-            hearing_of(model).hear(block, None, Listening("en"))
+            hearing_of(model).hear(block, None, Listening(SpokenLanguages.fixed("en")))
         assert calls == [1]
 
 
@@ -84,10 +85,10 @@ def test_a_mistake_in_the_program_is_not_called_a_device_error(model, block):
         failing(model.encoder, RuntimeError("shapes do not match"), times=1),
         pytest.raises(RuntimeError, match="shapes do not match"),
     ):
-        hearing_of(model).hear(block, None, Listening("en"))
+        hearing_of(model).hear(block, None, Listening(SpokenLanguages.fixed("en")))
 
 
 def test_what_is_heard_again_lies_in_the_clips(model, block):
-    heard = hearing_of(model).hear(block, [Span(2.6, 4.7)], Listening("en", afresh=True))
+    heard = hearing_of(model).hear(block, [Span(2.6, 4.7)], Listening(SpokenLanguages.fixed("en"), afresh=True))
     assert text(heard) == "This is the end of the report."
     assert all(2.5 <= word.start <= word.end <= 4.8 for utterance in heard for word in utterance.words)

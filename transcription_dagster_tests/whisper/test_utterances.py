@@ -17,6 +17,7 @@ def segment(*words: str, window: int = 0) -> DecodedSegment:
         end=2.0,
         text="".join(words),
         tokens=(),
+        language="cy",
         window=window,
         decoded=Decoded(
             tokens=(),
@@ -41,6 +42,7 @@ def test_a_word_without_a_space_before_it_is_glued(words, texts, glued):
     [utterance] = utterances([segment(*words)])
     assert [word.text for word in utterance.words] == texts
     assert [word.glued for word in utterance.words] == glued
+    assert {word.language for word in utterance.words} == {"cy"}
 
 
 def test_a_segment_without_words_is_left_out():

@@ -28,6 +28,7 @@ class TranscriptConfig(dg.Config):
 
     model: str | None = None
     language: str | None = None
+    languages: list[str] | None = None
     initial_prompt: str | None = None
     beam_size: int | None = None
     temperatures: list[float] | None = None
@@ -97,7 +98,9 @@ def _options(config: TranscriptConfig, catalogue: CatalogueResource, uuid: str) 
         defaults["initial_prompt"] = initial_prompt(general, own=own, count_tokens=count_prompt_tokens) or None
     chosen = {name: value for name, value in config.model_dump().items() if value is not None}
     merged: dict[str, Any] = {**defaults, **chosen}
-    merged["temperatures"] = tuple(merged["temperatures"])
+    if "languages" in chosen and "language" not in chosen:
+        merged["language"] = None
+    merged["temperatures"], merged["languages"] = tuple(merged["temperatures"]), tuple(merged["languages"])
     return SpeechOptions(**merged)
 
 

@@ -1,0 +1,197 @@
+"""Which language is spoken where in a recording.
+
+Speech is cut at its pauses into stretches of some seconds. The language of each stretch is read off the encoding of the
+window that is to be decoded anyway, which costs one step of the decoder. Where that agrees with the language spoken so
+far, nothing else is asked. A stretch that sounds like another language is heard alone, which costs one run of the
+encoder, and the language changes if it is surely another one.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor
+from torch.nn.functional import pad
+from whisper.audio import FRAMES_PER_SECOND, N_FRAMES
+
+from transcription_dagster.whisper.requests import Detect, Requests, Window
+from transcription_dagster.whisper.spans import Span, common
+
+#: A stretch ends at a pause of so many seconds, once it holds so many seconds of speech: the more, the shorter a pause.
+_PAUSES = ((3.0, 0.0), (0.5, 2.0), (0.3, 4.0), (0.0, 8.0))
+#: So much of the pauses around a stretch is heard with it.
+_AROUND_SECONDS = 0.5
+#: With less speech (s) than this, a stretch is in the language before it: a name or a loan word changes nothing.
+_LEAST_SECONDS = 1.5
+#: With less of a stretch (s) than this inside a window, the window says nothing about its language.
+_LEAST_PART_SECONDS = 1.0
+#: The language so far stands without another question if it is as likely as this.
+_STANDS = 0.5
+#: A language replaces the one so far if it is as likely as this where the stretch is heard alone, and so many times as
+#: likely as the other by both hearings together.
+_REPLACES = 0.8
+_LEAST_ODDS = 10.0
+#: Languages that Whisper cannot tell apart by their sound, or that differ in writing only. Neither replaces the other.
+_ALIKE = tuple(map(frozenset, (("no", "nn"), ("hr", "bs", "sr"), ("id", "ms"), ("hi", "ur"))))
+
+#: All of a window, padding included: as Whisper hears it.
+_WHOLE = (0, N_FRAMES)
+_WINDOW_SECONDS = N_FRAMES / FRAMES_PER_SECOND
+
+#: How likely each language is, by Whisper's codes.
+Likely = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Speech between two pauses that is in one language."""
+
+    #: With a part of the pauses around it. Its language holds from its start to the start of the next one.
+    span: Span
+    #: Seconds of speech in it.
+    seconds: float
+
+
+def stretches(speech: Sequence[Span]) -> tuple[Stretch, ...]:
+    """Cut speech, which is in order and apart, into stretches."""
+    groups = list(_groups(speech))
+    spans = [Span(max(0.0, group[0].start - _AROUND_SECONDS), group[-1].end + _AROUND_SECONDS) for group in groups]
+    for number, (one, other) in enumerate(pairwise(spans)):
+        middle = (groups[number][-1].end + groups[number + 1][0].start) / 2
+        spans[number] = Span(one.start, min(one.end, middle))
+        spans[number + 1] = Span(max(other.start, middle), other.end)
+    return tuple(Stretch(span, sum(part.seconds for part in group)) for span, group in zip(spans, groups, strict=True))
+
+
+def _groups(speech: Sequence[Span]) -> Iterator[list[Span]]:
+    group: list[Span] = []
+    for number, span in enumerate(speech):
+        group.append(span)
+        seconds = sum(part.seconds for part in group)
+        pause = speech[number + 1].start - span.end if number + 1 < len(speech) else math.inf
+        if any(pause >= least_pause and seconds >= least for least_pause, least in _PAUSES):
+            yield group
+            group = []
+
+
+class SpokenLanguages:
+    """The languages of a spectrogram, decided while it is decoded. Every pass over it finds what others decided.
+
+    `speech` is where somebody speaks, in seconds; `among` are Whisper's codes of the languages to choose from, none for
+    any; `before` is the language at the end of what came before, None at the start of a recording.
+    """
+
+    def __init__(self, speech: Sequence[Span], among: Sequence[str] = (), before: str | None = None) -> None:
+        self._stretches = stretches(speech)
+        self._starts = [_frame(stretch.span.start) for stretch in self._stretches]
+        self._among = among
+        self._decided: dict[int, str] = {}
+        self.before = before
+        #: The language of the last stretch that was decided; None: no language is known yet.
+        self.latest = before
+
+    @classmethod
+    def fixed(cls, language: str) -> SpokenLanguages:
+        """Return what knows one language throughout, and asks for nothing."""
+        return cls((), (language,), language)
+
+    def of_window(self, window: Window, spectrogram: Tensor) -> Requests[tuple[str, int]]:
+        """Return the language at the start of a window of `spectrogram`, and the frame from which on it is another.
+
+        That frame is the window's end where all of it is in one language.
+        """
+        if len(self._among) == 1:
+            return self._among[0], window.stop
+        # The stretch that the window begins in or after, and all that begin in it. What is left of a pause before a
+        # stretch is no window of its own.
+        first = bisect_right(self._starts, window.start + _frame(_AROUND_SECONDS)) - 1
+        numbers = range(max(0, first), bisect_left(self._starts, window.stop))
+        yield from self._decide([number for number in numbers if number not in self._decided], window, spectrogram)
+        known = [(number, self._decided[number]) for number in numbers if number in self._decided]
+        if not known:
+            # Speech that only the model finds, if at all: no language for the rest of the recording.
+            return self.latest or _likeliest((yield from self._hear(window))), window.stop
+        language = known[0][1]
+        return language, next((self._starts[number] for number, other in known if other != language), window.stop)
+
+    def _decide(self, numbers: Sequence[int], window: Window, spectrogram: Tensor) -> Requests[None]:
+        """Decide the language of stretches, as far as enough of each is inside the window."""
+        parts = {number: _part(self._stretches[number], window) for number in numbers}
+        heard = {number: part for number, part in parts.items() if part is not None}
+        if not heard:
+            return
+        answers: list[Likely] = yield Detect(window, (_WHOLE, *heard.values()))
+        whole, *likely = map(self._choice, answers)
+        if self.latest is None:
+            self.latest = yield from self._first(whole, heard, spectrogram)
+        for number, choice in zip(heard, likely, strict=True):
+            self.latest = yield from self._language(self._stretches[number], choice, self.latest, spectrogram)
+            self._decided[number] = self.latest
+
+    def _first(self, whole: Likely, numbers: Iterable[int], spectrogram: Tensor) -> Requests[str]:
+        """Return the language of the first window with speech; where it holds a few words only, that of the fullest."""
+        best = _likeliest(whole)
+        if whole[best] >= _STANDS or any(self._stretches[number].seconds >= _LEAST_SECONDS for number in numbers):
+            return best
+        fullest = max((stretch.span.start for stretch in self._stretches), key=self._speech_from)
+        return _likeliest((yield from self._hear(_alone(Span(fullest, fullest + _WINDOW_SECONDS), spectrogram))))
+
+    def _speech_from(self, start: float) -> float:
+        """Return the seconds of speech in the 30 s from a moment on."""
+        within = Span(start, start + _WINDOW_SECONDS)
+        return sum(part.seconds for stretch in self._stretches for part in common(within, (stretch.span,)))
+
+    def _language(self, stretch: Stretch, likely: Likely, before: str, spectrogram: Tensor) -> Requests[str]:
+        """Return the language of a stretch after one in the language `before`."""
+        if stretch.seconds < _LEAST_SECONDS or likely.get(before, 0.0) >= _STANDS:
+            return before
+        alone = yield from self._hear(_alone(stretch.span, spectrogram))
+        best = _likeliest(alone)
+        if alone[best] < _REPLACES or any({best, before} <= alike for alike in _ALIKE):
+            return before
+        odds = _odds(best, before, alone) * _odds(best, before, likely)
+        return best if odds >= _LEAST_ODDS else before
+
+    def _hear(self, window: Window) -> Requests[Likely]:
+        [likely] = yield Detect(window, (_WHOLE,))
+        return self._choice(likely)
+
+    def _choice(self, likely: Likely) -> Likely:
+        """Leave the languages that are to be chosen from."""
+        if not self._among:
+            return likely
+        total = sum(likely[language] for language in self._among)
+        return {language: likely[language] / total for language in self._among}
+
+
+def _likeliest(likely: Likely) -> str:
+    return max(likely, key=likely.__getitem__)
+
+
+def _odds(one: str, other: str, likely: Likely) -> float:
+    return likely[one] / max(likely[other], 1e-6)
+
+
+def _frame(seconds: float) -> int:
+    return round(seconds * FRAMES_PER_SECOND)
+
+
+def _part(stretch: Stretch, window: Window) -> tuple[int, int] | None:
+    """Return the frames of a window that a stretch takes up; None if too much of it lies outside to judge by."""
+    start, stop = _frame(stretch.span.start), _frame(stretch.span.end)
+    first, last = max(start, window.start), min(stop, window.stop)
+    if last - first < min(stop - start, _frame(_LEAST_PART_SECONDS)):
+        return None
+    return first - window.start, last - window.start
+
+
+def _alone(span: Span, spectrogram: Tensor) -> Window:
+    """Return a part of a spectrogram, 30 s of it at most, with silence after it."""
+    first = _frame(span.start)
+    mel = spectrogram[:, first : min(_frame(span.end), first + N_FRAMES)]
+    frames = mel.shape[-1]
+    return Window(first, frames, pad(mel, (0, N_FRAMES - frames), value=float(spectrogram.min())))
