@@ -1,4 +1,4 @@
-"""`transcription apply-corrections`: a corrected text laid onto captions."""
+"""`transcription apply-corrections`: apply a corrected text to captions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _known_encoding(_context: click.Context, _option: click.Parameter, name: str
     try:
         return codecs.lookup(name).name
     except LookupError:
-        raise click.BadParameter(f"{name!r} is no encoding that Python knows") from None
+        raise click.BadParameter(f"{name!r} is not an encoding that Python knows") from None
 
 
 @click.command("apply-corrections")
@@ -32,7 +32,7 @@ def _known_encoding(_context: click.Context, _option: click.Parameter, name: str
 def apply_corrections(
     captions: str, corrected: str, kind: CaptionKind | None, encoding: str | None, output: str | None
 ) -> None:
-    """Lay the text of CORRECTED onto CAPTIONS (SRT or WebVTT); no caption's time changes.
+    """Apply the text of CORRECTED to CAPTIONS (SRT or WebVTT); no caption's time changes.
 
     CORRECTED is plain text, SRT or WebVTT. Only the words that differ change: markup, settings, notes, numbers, line
     ends and the encoding of CAPTIONS stay. Another format (--to) keeps times, texts, <b>, <i> and <u>.

@@ -1,4 +1,4 @@
-"""Kinds of arguments that more than one command takes."""
+"""Argument types that several commands share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transcription_dagster.model import recording_id
 
 
 class _Recording(click.ParamType):
-    """A canonical UUID, in either case; gives it in lower case."""
+    """A canonical UUID in either case, converted to lower case."""
 
     name = "uuid"
 

@@ -1,4 +1,4 @@
-"""How commands reach the database: the one that was given, or the embedded one, started if no stack runs it."""
+"""The commands' connection to the database: the configured one, or the embedded one, started if necessary."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.shared_settings import adopt
 from transcription_dagster.stack.postgres import embedded_postgres, wait_until_ready
 
-#: How long a database that was given may take to answer.
+#: Seconds that a configured database may take to answer.
 _SECONDS = 5.0
 
 
 @contextmanager
 def reachable_database(settings: Settings) -> Iterator[str]:
-    """Give the URL of a database that answers, for the length of the block.
+    """Provide the URL of a running database during the block.
 
-    Raises `InvalidSetting` or `DatabaseUnavailable` when one was given that is no Postgres or does not answer.
+    Raises `InvalidSetting` or `DatabaseUnavailable` if the configured one is not Postgres or does not answer.
     """
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
@@ -32,9 +32,9 @@ def reachable_database(settings: Settings) -> Iterator[str]:
 
 
 def shared(settings: Settings, engine: Engine) -> Settings:
-    """Return the settings with those in force for all that machines share; as they are before the first `up`.
+    """Return the settings with the shared ones in force; unchanged before the first `up`.
 
-    For commands that look at results: what a machine sets itself does not change how they were made.
+    For commands that inspect results: this machine's own values do not change how those were made.
     """
     stored = settings_documents.current(engine)
     return settings if stored is None else adopt(settings, stored)
@@ -42,9 +42,9 @@ def shared(settings: Settings, engine: Engine) -> Settings:
 
 @contextmanager
 def open_cli_database(settings: Settings) -> Iterator[Engine]:
-    """Give a pool of connections for the length of the block.
+    """Provide a connection pool during the block.
 
-    Raises `WrongDatabaseVersion` unless the tables are this program's, and what `reachable_database` raises.
+    Raises `WrongDatabaseVersion` unless the tables match this version, and what `reachable_database` raises.
     """
     with reachable_database(settings) as url:
         engine = open_database(url)

@@ -1,4 +1,4 @@
-"""`transcription database`: bring the tables up to date, and look at what they hold."""
+"""`transcription database`: upgrade the tables, and count what they hold."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from transcription_dagster.settings import load_settings
 
 @click.group()
 def database() -> None:
-    """The database: its version, and what it holds."""
+    """Upgrade and inspect the database."""
 
 
 @database.command()
 def upgrade() -> None:
-    """Bring all tables up to this version of the program: its own, the queues' and Dagster's.
+    """Upgrade all tables to this version of the program: its own, the queues' and Dagster's.
 
-    `transcription up` does the same. What is up to date stays as it is.
+    `transcription up` does the same. Current tables stay as they are.
     """
     from transcription_dagster.stack.files import write_files
     from transcription_dagster.stack.schema import upgrade_tables
 
     settings = load_settings()
     with reachable_database(settings) as url:
-        # Dagster finds its instance, and the instance its storage, through the environment alone.
+        # Dagster finds its instance and its storage only through the environment.
         os.environ["TRANSCRIPTION_DATABASE_URL"] = url
         os.environ["DAGSTER_HOME"] = str(write_files(settings).dagster_home)
         upgrade_tables(url)
@@ -46,7 +46,7 @@ def upgrade() -> None:
 
 @database.command()
 def status() -> None:
-    """Show the database's revision and what it holds; exit code 1 if it has to be upgraded."""
+    """Show the database's revision and content; exit code 1 if it needs an upgrade."""
     settings = load_settings()
     with open_cli_database(settings) as engine:
         counts = overview(engine)

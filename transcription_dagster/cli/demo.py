@@ -27,10 +27,10 @@ _EXECUTORS = 2
 _RECORDINGS: Final = Path(str(resources.files("transcription_dagster"))) / "demo" / "recordings"
 _SPEECH: Final = {"model": "base"}
 
-#: What `--quick` transcribes: the shortest, which answer the question all the same.
+#: The recordings of `--quick`: the shortest ones, which still answer the question.
 _QUICK = 3
 _QUESTION = "when does the first boat leave"
-#: How much of a transcript is shown.
+#: Characters of each transcript to show.
 _LINES, _WIDTH = 6, 100
 
 
@@ -59,7 +59,7 @@ def demo(quick: bool, keep_up: bool) -> None:
 
 
 def _worklist(home: Path, quick: bool) -> Worklist:
-    """Write the worklist of the recordings anew, so that the demonstration can be repeated."""
+    """Write a fresh worklist of the recordings, so that the demonstration can be repeated."""
     path = home / "demo" / "worklist.json"
     references = json.loads((_RECORDINGS / "references.json").read_text(encoding="utf-8"))
     if quick:

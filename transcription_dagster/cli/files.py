@@ -1,4 +1,4 @@
-"""Reading and writing of the filters: a path or `-`, whatever encoding the terminal has."""
+"""Read and write the files of filter commands: a path or `-`, independent of the terminal's encoding."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import click
 from transcription_dagster.captions.encodings import EncodedText, decode
 from transcription_dagster.errors import InvalidCaptions
 
-#: An argument that is an existing file, or `-` for standard input.
+#: An existing file, or `-` for standard input.
 INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
-#: An option that is a file to write.
+#: A file to write.
 OUTPUT = click.Path(dir_okay=False, writable=True, allow_dash=True)
 
 
 def read_input(path: str) -> bytes:
-    """The content of a file, or of standard input for `-`."""
+    """Return the content of a file, or of standard input for `-`."""
     with click.open_file(path, "rb") as stream:
         return stream.read()
 
 
 def read_encoded(path: str, encoding: str | None = None) -> EncodedText:
-    """The text of a file in the encoding given, or the one it shows, which is told where it had to be concluded."""
+    """Decode a file in the given or detected encoding; a guessed one is reported."""
     name = "standard input" if path == "-" else path
     try:
         content = decode(read_input(path), encoding)
@@ -34,7 +34,7 @@ def read_encoded(path: str, encoding: str | None = None) -> EncodedText:
 
 
 def write_output(path: str | None, content: str | bytes) -> None:
-    """Write the content to a file, which is replaced whole or not at all, or to standard output; a text in UTF-8."""
+    """Write to a file, replacing it atomically, or to standard output; text as UTF-8."""
     data = content.encode() if isinstance(content, str) else content
     if path is None or path == "-":
         click.echo(data, nl=False)
@@ -44,5 +44,5 @@ def write_output(path: str | None, content: str | bytes) -> None:
 
 
 def extension(path: str | None) -> str:
-    """The extension of a path, in lower case and without its dot."""
+    """Return the extension of a path, in lower case and without its dot."""
     return Path(path or "").suffix.lower().lstrip(".")

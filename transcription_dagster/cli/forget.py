@@ -14,7 +14,7 @@ from transcription_dagster.database.run_traces import remove_run_traces
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore
 
-#: Seconds that a canceled run may take to end by itself: longer than the interrupt of a step.
+#: Seconds that a canceled run may take to end: longer than the interrupt of a step.
 _PATIENCE_SECONDS = 45.0
 
 
@@ -22,12 +22,12 @@ _PATIENCE_SECONDS = 45.0
 @click.argument("uuid", type=RECORDING)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def forget(uuid: str, yes: bool) -> None:
-    """Remove all that is kept of a recording: what is published, its files, its runs, and what search knows.
+    """Delete everything about a recording: its publication, files, runs and search index.
 
-    Its runs in flight are ended. What remains is that it was forgotten, and what was paid for it.
+    Unfinished runs are canceled. Only the fact that it was forgotten remains, and what it cost.
 
-    Its source stays where it is, and no sensor registers it again; a worklist or `import` that names it does. Exit code
-    1 if nothing was kept.
+    Its source stays where it is. No sensor registers it again, but a worklist or `import` that names it does. Exit code
+    1 if there was nothing to delete.
     """
     if not yes:
         click.confirm(f"Remove the transcript, captions and all other results of {uuid}?", abort=True)
@@ -37,12 +37,12 @@ def forget(uuid: str, yes: bool) -> None:
         from transcription_dagster.defs.partition_events import remove_partition
 
         store = ObjectStore(settings.store_url)
-        # From here on nothing is written about it: its runs end without results.
+        # From here on nothing can be written about it: its runs end without results.
         known = recordings.forget(engine, uuid)
         end_runs(instance, engine, uuid, patience=_PATIENCE_SECONDS, fence_seconds=settings.stale_seconds)
         files = store.forget(uuid)
         runs = remove_run_traces(engine, uuid)
-        # Last, so that the partition of a recording that is only partly removed can still be seen and forgotten.
+        # Last, so that the partition of a partly removed recording stays visible and can be forgotten again.
         partition = remove_partition(instance, uuid)
     if not known and not files and not runs and not partition:
         click.echo(f"Nothing is kept of {uuid}.", err=True)

@@ -1,4 +1,4 @@
-"""`transcription format`: a transcript as captions or text."""
+"""`transcription format`: write a transcript as captions or text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transcription_dagster.api import TranscriptFormat
 from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input, write_output
 
-#: Extensions of what a transcript can be written as.
+#: Extensions of the output formats.
 FORMATS: tuple[TranscriptFormat, ...] = get_args(TranscriptFormat)
 
 

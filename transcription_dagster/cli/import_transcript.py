@@ -1,4 +1,4 @@
-"""`transcription import`: a transcript made elsewhere becomes a recording's own."""
+"""`transcription import`: adopt a transcript that was made elsewhere."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from transcription_dagster.transcripts.amazon_json import read_transcript
 @click.command("import")
 @click.argument("file", type=INPUT)
 @click.option("--uuid", type=RECORDING, required=True, help="UUID of the recording.")
-@click.option("--source", help="URI of its audio, where that can still be read.")
+@click.option("--source", help="URI of its audio, if that still exists.")
 def import_transcript(file: str, uuid: str, source: str | None) -> None:
-    """Take in FILE, a transcript made by Amazon Transcribe, as the transcript of a recording.
+    """Import FILE, a transcript by Amazon Transcribe, as the transcript of a recording.
 
-    Everything that is made from a transcript then works on it, without transcribing again.
+    All later assets are then made from it, without transcribing again.
     """
     transcript = read_transcript(read_input(file), recording=uuid)
     settings = load_settings()
@@ -38,10 +38,9 @@ def import_transcript(file: str, uuid: str, source: str | None) -> None:
 
 
 def store_imported(engine: Engine, store: ObjectStore, transcript: Transcript, source: str | None) -> str:
-    """Keep the transcript as its recording's own and register the recording; return where it is kept.
+    """Store the transcript, register its recording, and return the transcript's URI.
 
-    What is known of the recording stays known; of one that is new and whose audio is gone, the source is the
-    transcript itself.
+    Known facts about the recording stay. The source of a new recording without audio is the transcript itself.
     """
     form = STORED_FORMS["transcript"]
     key = object_key(transcript.recording, form.file)

@@ -1,4 +1,4 @@
-"""How commands reach the Dagster instance of this installation without a stack."""
+"""The commands' access to this installation's Dagster instance without a stack."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
-    """Give the instance for the length of the block; the database has to answer."""
-    # Importing it takes a second, which most commands need not wait for.
+    """Provide the instance during the block; the database must answer."""
+    # Imported late: it takes a second, and most commands do not need it.
     from dagster import DagsterInstance
 
     write_files(settings)
-    # `dagster.yaml` takes the database from there.
+    # `dagster.yaml` reads the database's URL from there.
     os.environ.setdefault("TRANSCRIPTION_DATABASE_URL", database_url(settings))
     os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
     with DagsterInstance.from_config(str(dagster_home(settings))) as instance:

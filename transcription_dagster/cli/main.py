@@ -1,4 +1,4 @@
-"""The console script: a group whose commands are imported only when they are called.
+"""The console script: a group that imports each command only when it is called.
 
 Importing every command would load Dagster and boto3 before `transcription format` could print a line.
 """
@@ -15,7 +15,7 @@ from transcription_dagster import __version__
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.errors import TranscriptionError
 
-#: Where each command lives: the module below this package and the name of the click command in it.
+#: The module and the click command of each command.
 COMMANDS = {
     "up": "up:up",
     "batch": "batch.command:batch",
@@ -41,7 +41,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A click group that knows its commands by name and imports one when it is asked for."""
+    """A click group that imports a command on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -60,8 +60,8 @@ def transcription() -> None:
 
 
 def main() -> None:
-    """Run the console script; an error of the program ends it with one line and exit code 1."""
-    # The libraries of Anthropic and AWS find their credentials in the environment, and know no `.env`.
+    """Run the console script. An error of the program ends it with one line and exit code 1."""
+    # The SDKs of Anthropic and AWS read credentials from the environment and do not know `.env`.
     load_dotenv(".env")
     try:
         transcription()

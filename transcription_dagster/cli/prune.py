@@ -1,4 +1,4 @@
-"""`transcription prune`: remove what Dagster has logged of old runs."""
+"""`transcription prune`: remove Dagster's logs of old runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from transcription_dagster.settings import load_settings
 )
 @click.option("-y", "--yes", is_flag=True, help="Remove it; without this, only say what would be removed.")
 def prune(older_than: float | None, yes: bool) -> None:
-    """Remove the details of Dagster's old runs from the database, or say what would be removed.
+    """Remove the details of old runs from Dagster's database, or show what would be removed.
 
-    Results stay, and so does the state of every asset that the UI shows: the latest materialization of each recording,
-    how its run ended, and the outcomes of its checks. Runs whose results were all made anew by later ones go
-    altogether. Runs of a backfill that is under way stay as they are.
+    Results stay, and so does the state of every asset in the UI: the latest materialization of each recording, how its
+    run ended, and its check results. Runs whose results have all been replaced are removed entirely. Runs of an
+    unfinished backfill stay as they are.
     """
     settings = load_settings()
     days = older_than if older_than is not None else settings.run_history_days

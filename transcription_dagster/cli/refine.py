@@ -1,4 +1,4 @@
-"""`transcription refine`: a transcript corrected by its vocabulary and by Claude."""
+"""`transcription refine`: correct a transcript with its vocabulary and Claude."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FORMATS: dict[str, Callable[[Transcript, Refined], str]] = {
 @click.option("--to", "kind", type=click.Choice(list(_FORMATS)), help="Format; else the extension of -o, else txt.")
 @click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
 def refine(file: str, vocabulary: Path | None, kind: str | None, output: str | None) -> None:
-    """Correct the transcript FILE (- for standard input) by a vocabulary and by Claude.
+    """Correct the transcript FILE (- for standard input) with a vocabulary and Claude.
 
     FILE is a transcript.json of this program or of Amazon Transcribe. Claude needs ANTHROPIC_API_KEY; without it the
     vocabulary alone is applied. What was done is said on standard error.

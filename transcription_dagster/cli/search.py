@@ -1,4 +1,4 @@
-"""`transcription search`: where in which recording something was said."""
+"""`transcription search`: find where something was said."""
 
 from __future__ import annotations
 
@@ -95,16 +95,16 @@ def show_hits(
 
 
 def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | None:
-    """The meaning of the query, as the model that embeds recordings sees it.
+    """Return the query's embedding by the model that embeds recordings.
 
-    None, which is said on standard error, if there is no such model or no recording was embedded with it.
+    Returns None, with a message on standard error, if there is no such model or no recording was embedded with it.
     """
     from transcription_dagster.search.embedder import open_embedder
 
     used = in_use(engine)
     try:
         embedder = open_embedder(settings)
-        # The name first, for to tell its dimensions a model has to be loaded.
+        # Compare the name first: finding out a model's dimensions means loading it.
         if any(model.name == embedder.model for model in used):
             model = EmbeddingModel(embedder.model, embedder.dimensions)
             if model in used:
@@ -117,7 +117,7 @@ def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | Non
 
 
 def _link(base: str, hit: Hit) -> str:
-    """The recording's page in Dagster's UI."""
+    """Return the URL of the recording's page in Dagster's UI."""
     return f"{base}/assets/publication?{urlencode({'view': 'partitions', 'partition': hit.recording})}"
 
 
@@ -141,7 +141,7 @@ def _snippet(snippet: str, *, styled: bool) -> Text:
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:
-    """The pieces of a marked text, each with its style."""
+    """Return the pieces of a marked text with their styles."""
     before, *matches = text.split(MATCH_START)
     yield before, ""
     for piece in matches:

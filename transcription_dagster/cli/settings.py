@@ -1,4 +1,4 @@
-"""`transcription settings`: the settings that all machines share, as the database holds them."""
+"""`transcription settings`: the settings that all machines share, stored in the database."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from transcription_dagster.settings import Settings, load_settings
 
 @click.group()
 def settings() -> None:
-    """The settings that decide results: one document in the database, the same for every machine."""
+    """The settings that determine results: one document in the database for all machines."""
 
 
 @settings.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the version and the whole document.")
 def show(as_json: bool) -> None:
-    """Show the settings in force, and who wrote them when."""
+    """Show the settings in force, and who wrote them and when."""
     with open_cli_database(load_settings()) as engine:
         stored = _in_force(settings_documents.current(engine))
     if as_json:
@@ -36,7 +36,7 @@ def show(as_json: bool) -> None:
         click.echo(json.dumps({**values, **who, "settings": stored.document}, indent=2, ensure_ascii=False))
         return
     click.echo(printable(shared_settings.described(stored)))
-    # The database does not keep the order of a document.
+    # The database does not preserve the order of a document.
     for name in [*shared_settings.SHARED, *sorted(set(stored.document) - set(shared_settings.SHARED))]:
         click.echo(printable(f"{shared_settings.document_variable(name)}={_value(stored.document, name)}"))
 
@@ -60,9 +60,9 @@ def diff() -> None:
 
 @settings.command()
 def push() -> None:
-    """Put this machine's settings in force for every machine.
+    """Put this machine's settings in force for all machines.
 
-    Workers finish the run or request at hand, then start anew with them.
+    Workers finish their current run or request, then restart with them.
     """
     own = load_settings()
     with open_cli_database(own) as engine:
@@ -73,7 +73,7 @@ def push() -> None:
 
 
 def setting_changes(before: StoredSettings | None, now: StoredSettings) -> list[str]:
-    """Say what a push changed."""
+    """Return a line for each setting that a push changed."""
     if before is not None and before.digest == now.digest:
         return [f"Settings: {shared_settings.described(now)}, unchanged."]
     found = shared_settings.differences(now.document, before.document) if before else []

@@ -1,4 +1,4 @@
-"""`transcription status`: who works on what, what waits, and what is wrong."""
+"""`transcription status`: workers, queues, runs and problems."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
-    """Show the executors, the run workers, the queues and the runs, and what is wrong if something is.
+    """Show executors, run workers, queues, runs and any problems.
 
     Exit codes: 0 all is well, 1 something is wrong.
     """
@@ -45,7 +45,7 @@ def status(as_json: bool) -> None:
 
 
 def look(settings: Settings) -> Installation:
-    """Ask the supervisor, the database and the web server for their state; whoever does not answer is a complaint."""
+    """Collect the state of the supervisor, the database and the web server; one that does not answer is a problem."""
     complaints: list[str] = []
 
     def ask(question: Callable[[], Value]) -> Value | None:
@@ -56,7 +56,7 @@ def look(settings: Settings) -> Installation:
             return None
 
     stack = running(settings)
-    # The embedded database is a part of the stack: where there is none, there is nothing to ask.
+    # The embedded database is part of the stack: without a stack there is nothing to ask.
     pool = ask(lambda: _pool(settings)) if stack or settings.database_url else None
     programs = ask(stack.programs) if stack else None
     url = ask(lambda: ui_address(settings))
@@ -69,7 +69,7 @@ def look(settings: Settings) -> Installation:
 
 
 def as_document(found: Installation) -> dict[str, Any]:
-    """The state as JSON's types."""
+    """Return the state as JSON values."""
     pool = found.pool or PoolStatus((), {})
     return {
         "url": found.url,

@@ -1,4 +1,4 @@
-"""The state of an installation, and what is wrong with it."""
+"""The state of an installation and its problems."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from transcription_dagster.stack.supervisor import ProgramState
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What could be learnt of an installation; None where it could not."""
+    """The known state of an installation; None for what is unknown."""
 
-    #: Address of the UI; None: no stack is up, on this home or on its database.
+    #: Address of the UI; None if no stack is up, on this home or on its database.
     url: str | None
     programs: tuple[ProgramState, ...] = ()
     pool: PoolStatus | None = None
-    #: How many runs there are in each state.
+    #: Number of runs by status.
     runs: Mapping[str, int] | None = None
     daemons: tuple[Daemon, ...] = ()
-    #: What went wrong while asking.
+    #: Problems met while collecting the state.
     complaints: tuple[str, ...] = field(default=())
 
     def problems(self) -> list[str]:
-        """What is wrong, in sentences that say what to do where that is known; empty: all is well."""
+        """Return the problems, one sentence each, with advice where there is any; empty if all is well."""
         found = [] if self.url else ["No stack is up: start it with `transcription up`."]
         found += self.complaints
         found += [
@@ -63,5 +63,5 @@ class Installation:
 
 
 def _waiting_on(pool: PoolStatus, queue: str) -> int:
-    """Jobs on a queue, and on those for one GPU each that belong to it."""
+    """Return the number of jobs on a queue and on its queues for single GPUs."""
     return sum(count for name, count in pool.queues.items() if name == queue or name.startswith(f"{queue}:"))

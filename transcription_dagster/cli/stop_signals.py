@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class StopSignals:
-    """Counts SIGINT and SIGTERM, from the moment it is made."""
+    """Counts SIGINT and SIGTERM from its creation on."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -17,7 +17,7 @@ class StopSignals:
             signal.signal(number, self._received)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the first signal; whether it has come."""
+        """Wait for the first signal; return whether it has arrived."""
         return self._first.wait(seconds)
 
     def _received(self, _number: int, _frame: FrameType | None) -> None:

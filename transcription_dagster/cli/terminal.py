@@ -1,4 +1,4 @@
-"""Where tables are printed, and what may reach a terminal."""
+"""Print tables, and keep control characters away from the terminal."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _FILE_WIDTH = 120
 
 
 def printable(text: str) -> str:
-    """Return `text` in one line, with a space for every character that a terminal would obey instead of show.
+    """Return `text` on one line, with a space in place of every control character.
 
-    Titles, errors and transcripts come from outside: an escape sequence in one could rewrite what stands on the screen.
+    Titles, errors and transcripts come from outside: an escape sequence in one could rewrite the screen.
     """
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines with each of them `printable`."""
+    """Return a text of several lines, each made `printable`."""
     return "\n".join(printable(line) for line in text.splitlines())
 
 
 def open_console() -> Console:
-    """The terminal as wide as it is; a file or a pipe wide enough that no UUID is broken."""
-    # The console script imports this module for every command, most of which print no table.
+    """Open the terminal at its own width; files and pipes are wide enough that no UUID is broken."""
+    # Imported late: every command imports this module, but few print tables.
     from rich.console import Console
 
     console = Console()

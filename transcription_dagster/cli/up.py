@@ -28,9 +28,7 @@ _POLL_SECONDS = 1.0
 @click.option("--cpu-executors", type=click.IntRange(min=1), help="Executors on the CPU, instead of GPUs.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the UI; 0 takes any that is free.")
 @click.option("--host", help="Address that the UI is bound to.  [default: 127.0.0.1]")
-@click.option(
-    "--workers-only", is_flag=True, help="Only this machine's workers, for the stack that is up on the same database."
-)
+@click.option("--workers-only", is_flag=True, help="Start only workers, for the stack that is up on the same database.")
 def up(
     gpus: str | None,
     run_workers: int | None,
@@ -41,8 +39,8 @@ def up(
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl+C.
 
-    The first Ctrl+C (or SIGTERM) lets the workers finish what they are doing; a second one ends them at once, and what
-    they were doing is done again after the next start.
+    The first Ctrl+C (or SIGTERM) lets the workers finish; a second one stops them at once, and their work is repeated
+    after the next start.
     """
     settings = load_settings()
     if workers_only and settings.database_url is None:
@@ -79,7 +77,7 @@ def _tell_settings(settings: Settings) -> None:
 
 
 def program_changes(before: Mapping[str, ProgramState], after: Mapping[str, ProgramState]) -> list[str]:
-    """Say what happened to the programs of a stack between two looks at it."""
+    """Describe the changes of a stack's programs between two observations."""
     lines = []
     for name, now in after.items():
         then = before.get(name)
@@ -105,9 +103,9 @@ def _announce(stack_plan: StackPlan, settings: Settings) -> None:
 
 
 def _follow(stack: RunningStack, signals: StopSignals, news: SettingsNews) -> None:
-    """Tell what happens to the programs until a signal comes, here or at the supervisor.
+    """Report changes of the programs until a signal arrives, here or at the supervisor.
 
-    Raises `StackError` if the supervisor is gone without having been asked to.
+    Raises `StackError` if the supervisor ends unexpectedly.
     """
     before = {program.name: program for program in stack.programs()}
     while not signals.wait(_POLL_SECONDS):

@@ -1,4 +1,4 @@
-"""`transcription worklist`: the recordings that need work and the cheapest job for each, in the form `batch` reads."""
+"""`transcription worklist`: list the recordings that need work, with the cheapest job for each, for `batch`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def worklist(kind: str | None, output: Path | None) -> None:
 
 
 def entry(recording: Recording, job: str | None = None) -> dict[str, Any]:
-    """Return the recording as an object of a worklist, without what is not known of it."""
+    """Return the recording as a worklist entry, without unknown fields."""
     values = {
         "uuid": recording.uuid,
         "job": job,
@@ -67,7 +67,7 @@ def _term(term: Term) -> str | dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """A recording, and what is known to be wrong with it beside assets that are missing."""
+    """A recording and its known problems, besides missing assets."""
 
     recording: Recording
     outdated: frozenset[str] = frozenset()
@@ -105,9 +105,9 @@ def _stale(engine: Engine) -> Sequence[_Need]:
     # Importing the assets takes seconds, which the other kinds need not wait for.
     from transcription_dagster.defs.all_assets import code_versions
 
-    # The versions to compare with are those that the workers' settings make.
+    # Compare with the versions that the workers' settings produce.
     versions = dict(code_versions(shared(load_settings(), engine)))
-    # The publication lists the versions of what it was made from.
+    # The publication lists the versions of its inputs.
     versions.pop("publication", None)
     return [_Need(one, outdated) for one, outdated in unfinished.stale(engine, versions)]
 

@@ -1,4 +1,4 @@
-"""When an asset is made anew by itself: because its code changed, or because one that it is made from is made anew."""
+"""Automation conditions: refresh assets whose code changed, or whose upstream assets were refreshed."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ refresh_stale = dg.AutomationConditionSensorDefinition(
     # New recordings go first.
     run_tags={"dagster/priority": "-1"},
     default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Makes captions, refined texts, embeddings, insights and publications anew when a new version of the "
-    "program, or another model, makes them differently; no recording is transcribed again. It is off by default, "
-    "because refining a whole archive again costs money: switch it on before such a change, which it then notices. "
-    "Without it, stale assets can be backfilled by hand.",
+    description="Refreshes captions, refined texts, embeddings, insights and publications when a new version of the "
+    "program, or another model, would change them; no recording is transcribed again. It is off by "
+    "default, because refining a whole archive again costs money: switch it on before such a change, "
+    "which it then notices. Without it, stale assets can be backfilled by hand.",
 )

@@ -1,4 +1,4 @@
-"""Findings about a result as the outcome of an asset check."""
+"""Convert findings into results of asset checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transcription_dagster.defs.previews import table
 
 
 def check_result(check: str, asset: str, findings: Sequence[Finding]) -> dg.AssetCheckResult:
-    """Passed without findings; else failed as the worst of them says, with the places."""
+    """Return a passed check without findings; otherwise a failed one with the worst severity and all places."""
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     places = [(finding.kind, f"{finding.place:g}", finding.message) for finding in findings]
     return dg.AssetCheckResult(

@@ -1,4 +1,4 @@
-"""The resource that turns text into vectors: on the pool's executors, or in this process where there is no pool."""
+"""The resource that embeds text: on the pool's executors, or in this process without a pool."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from transcription_dagster.settings import load_settings
 
 
 class EmbedderResource(dg.ConfigurableResource):
-    """Cuts a recording's captions into chunks and encodes them."""
+    """Splits a recording's captions into chunks and embeds them."""
 
     def embed(self, context: dg.AssetExecutionContext, request: EmbeddingRequest) -> InferenceAnswer:
-        """Encode; the answer's result holds `model`, `dimensions` and `chunks` (text, start, end, embedding)."""
+        """Embed captions; the result holds `model`, `dimensions` and `chunks` (text, start, end, embedding)."""
         settings = load_settings()
         if settings.inference == "pool":
             return ask_pool(context, request.for_queue)

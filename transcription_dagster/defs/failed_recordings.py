@@ -1,4 +1,4 @@
-"""The sensor that tells the database which recordings failed, and why; a publication clears it again."""
+"""The sensor that records failed recordings and their reasons in the database; a publication clears them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from transcription_dagster.defs.resources import CatalogueResource
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=15,
-    description="Notes in the database that a recording failed, and why, for `transcription worklist --failed`. Its "
-    "next publication clears that.",
+    description="Records in the database that a recording failed, and why, for `transcription worklist --failed`. The"
+    " recording's next publication clears it.",
 )
 def failed_recordings(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     run = context.dagster_run
@@ -29,7 +29,7 @@ def failed_recordings(context: dg.RunFailureSensorContext) -> dg.SkipReason | No
 
 
 def reason(context: dg.RunFailureSensorContext) -> str:
-    """The first line of what went wrong, in the program's own words where they are there."""
+    """Return the first line of the failure's reason, preferably in the program's own words."""
     for event in context.get_step_failure_events():
         failure = event.step_failure_data
         if failure.user_failure_data and failure.user_failure_data.description:
@@ -49,7 +49,7 @@ def _end_of(instance: dg.DagsterInstance, run_id: str) -> float:
 
 
 def _was_published_since(instance: dg.DagsterInstance, recording: str, moment: float) -> bool:
-    """A tick comes after the failure, and a retry may have been faster."""
+    """Return whether a faster retry published the recording before this tick."""
     records = dg.AssetRecordsFilter(
         asset_key=dg.AssetKey("publication"), asset_partitions=[recording], after_timestamp=moment
     )

@@ -1,4 +1,4 @@
-"""Errors of the program as Dagster understands them: a permanent one fails the step, a transient one is tried again."""
+"""Translate the program's errors for Dagster: permanent ones fail the step, transient ones are retried."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import dagster as dg
 from transcription_dagster.errors import TranscriptionError, TransientError
 from transcription_dagster.urls import without_secrets
 
-#: Tries of a step after its first, and the seconds before each: together longer than a database takes to restart. A
-#: service that is down for longer fails the run, and its backfill or sensor asks again.
+#: Retries of a step, and the seconds before each: together longer than a database takes to restart. A longer outage
+#: fails the run, which its backfill or sensor requests again.
 _RETRIES = 6
 _RETRY_SECONDS = 10.0
 
 
 @contextmanager
 def reported_failures() -> Iterator[None]:
-    """Turn the program's errors into Dagster's, with the reason as the failure's description."""
+    """Turn the program's errors into Dagster failures that carry the reason as description."""
     try:
         yield
     except TransientError as error:
@@ -35,7 +35,7 @@ def reported_failures() -> Iterator[None]:
 
 
 def _clean(error: BaseException) -> None:
-    """Remove the secrets from the URLs that an error and its causes quote: Dagster keeps all of their messages."""
+    """Remove secrets from URLs in an error and its causes: Dagster stores all their messages."""
     seen: set[int] = set()
     left: list[BaseException | None] = [error]
     while left:

@@ -1,4 +1,4 @@
-"""Forgetting as Dagster sees it: runs are ended, and no step writes about a recording that was forgotten."""
+"""Forgetting in Dagster: end a recording's runs, and keep steps from writing about a forgotten recording."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.5
 
 @contextmanager
 def writing(engine: Engine, store: ObjectStore, recording: str, key: str) -> Iterator[None]:
-    """Let the block write an object of a recording, and remove it if the recording was forgotten meanwhile.
+    """Guard a block that writes an object: the object is removed if its recording was forgotten meanwhile.
 
     Raises `RecordingForgotten`, before or after the block.
     """
@@ -37,11 +37,10 @@ def writing(engine: Engine, store: ObjectStore, recording: str, key: str) -> Ite
 def end_runs(
     instance: dg.DagsterInstance, engine: Engine, recording: str, *, patience: float, fence_seconds: float
 ) -> None:
-    """Cancel the recording's runs and return when none can write an event any more.
+    """Cancel the recording's runs, and return once none of them can write another event.
 
-    A run that has not ended after `patience` seconds, because its worker hangs or is dead, loses its job. Its worker
-    then refuses every event of the run as soon as it no longer trusts its last look at the queue, which takes less
-    than `fence_seconds`.
+    A run that has not ended after `patience` seconds, because its worker hangs or died, loses its job. Within
+    `fence_seconds` its worker checks the queue again and then rejects every further event of the run.
     """
     for run in _runs(instance, recording):
         if not run.is_finished:
@@ -59,7 +58,7 @@ def end_runs(
 
 
 def _at_work(instance: dg.DagsterInstance, engine: Engine, recording: str) -> Sequence[dg.DagsterRun]:
-    """The runs that have not ended, or that a worker still has in its hands, whatever Dagster says of them."""
+    """Return the runs that have not ended, or that a worker still holds whatever their status in Dagster."""
     runs = _runs(instance, recording)
     held = runs_with_jobs(engine, [run_job_key(run.run_id) for run in runs])
     return [run for run in runs if not run.is_finished or run_job_key(run.run_id) in held]

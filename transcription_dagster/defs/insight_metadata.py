@@ -1,4 +1,4 @@
-"""What the Dagster UI shows of insights."""
+"""Metadata of insights for the Dagster UI."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transcription_dagster.insights.analyser import Insights
 
 
 def insight_metadata(found: Insights) -> dict[str, Any]:
-    """Who looked, how much was found, and the first of it."""
+    """Return the analyser, the counts and the first findings."""
     phrases = [(phrase.text, f"{phrase.score:.2f}") for phrase in found.key_phrases]
     entities = [(entity.text, entity.type, f"{entity.score:.2f}") for entity in found.entities]
     return {

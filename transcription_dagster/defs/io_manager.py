@@ -1,4 +1,4 @@
-"""Reads and writes the assets' values in the store, so that assets are functions of values."""
+"""Stores and loads the values of assets, so that assets are functions of values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transcription_dagster.store.object_store import ObjectStore, object_key
 
 
 class StoreIOManager(dg.ConfigurableIOManager):
-    """Keeps each asset of a recording as `{store}/{uuid}/{file}`, replaced whole."""
+    """Keeps each asset of a recording as `{store}/{uuid}/{file}`, replaced atomically."""
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         form = STORED_FORMS[context.asset_key.path[-1]]

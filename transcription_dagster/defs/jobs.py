@@ -1,4 +1,4 @@
-"""The jobs that people launch and backfill, and that sensors and batches ask for; partitioned as their assets are."""
+"""The jobs that people launch and backfill, and that sensors and batches request; partitioned like their assets."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from transcription_dagster.sources.worklists import JOBS
 
 _assets = dg.AssetSelection.assets
 
-#: What is made from a recording's refined text, with it.
+#: The assets made from a recording's refined text.
 _REFINED = _assets("refined_txt").downstream()
 _FROM_TRANSCRIPT = _assets("transcript").downstream() - _assets("transcript")
 _TEXTS_AND_CAPTIONS = _assets("transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt")
 #: Part of every job: it costs nothing, and recordings made by an earlier version of the program do not have it.
 _CORRECTED = _assets("corrected_txt")
 
-#: By a job's name in worklists.
+#: Job descriptions, by the name in worklists.
 _DESCRIPTIONS: Mapping[str, str] = {
-    "publish": "The recording's row in Postgres and its index `recording.json`, from the files that exist. "
-    'Worklists: "publish".',
-    "reindex": "The vectors that search finds a recording by, as after a change of the embedding model, and the "
-    'publication. Worklists: "reindex".',
-    "captions": "Text, captions, refined captions and vectors, as after a change of the caption rules, and the "
-    'publication. No transcription, and nothing is asked of Claude. Worklists: "captions".',
-    "rebuild": "Everything made from the transcript and the refined text, insights included; both stay as they are. "
-    'No transcription, and nothing is asked of Claude. Worklists: "rebuild".',
-    "refine": "Everything made from the transcript, the refined text included. No transcription: for a new vocabulary "
-    'or Claude model, and for imported transcripts. Worklists: "refine".',
-    "transcribe": "Everything for a recording: audio, transcript, captions and all that is made from them. It replaces "
-    'an imported transcript by Whisper\'s. Worklists: "transcribe".',
+    "publish": "Publishes a recording again from its existing files: the row in Postgres and the index "
+    '`recording.json`. Worklists: "publish".',
+    "reindex": "Embeds a recording again, for example after a change of the embedding model, and publishes it. "
+    'Worklists: "reindex".',
+    "captions": "Makes text, captions, refined captions and embeddings again, for example after a change of the "
+    'caption rules, and publishes. No transcription, no requests to Claude. Worklists: "captions".',
+    "rebuild": "Makes everything after the transcript and the refined text again, including insights; those two stay "
+    'as they are. No transcription, no requests to Claude. Worklists: "rebuild".',
+    "refine": "Makes everything after the transcript again, including the refined text: for a new vocabulary or "
+    'Claude model, and for imported transcripts. No transcription. Worklists: "refine".',
+    "transcribe": "Makes everything for a recording: audio, transcript, captions and the rest. Replaces an imported "
+    'transcript by Whisper\'s. Worklists: "transcribe".',
 }
-#: Added where Claude answers in batches.
+#: Appended if Claude answers in batches.
 _LATER = " The refined text and what is made from it follow when Claude has answered the next Message Batch."
 
 refine_again = dg.define_asset_job(
     "refine_again",
     selection=_REFINED,
-    description="The refined text of a recording and all that is made from it, from Claude's answers in a Message "
-    "Batch. A sensor asks for it once they are there.",
+    description="Makes the refined text of a recording and everything after it from Claude's answers in a Message "
+    "Batch. A sensor requests this job when they arrive.",
 )
 
 request_refinement = dg.define_asset_job(
     "request_refinement",
     selection=_assets("refinement_request"),
-    description="Ask for a recording to be refined in the next Message Batch; `refine_again` follows by itself.",
+    description="Queues a recording for the next Message Batch; `refine_again` follows automatically.",
 )
 
 
 apply_corrections = dg.define_asset_job(
     "apply_corrections",
     selection=_CORRECTED | _assets("refined_srt", "refined_vtt", "embeddings", "publication"),
-    description="The corrected text, its captions, the vectors that search finds it by, and the publication. A sensor "
-    "asks for it when people have corrected a recording. No transcription, and nothing is asked of Claude.",
+    description="Makes the corrected text, its captions, its embeddings and the publication. A sensor requests this "
+    "job after people have corrected a recording. No transcription, no requests to Claude.",
 )
 
 
 def selections(settings: Settings) -> Mapping[str, dg.AssetSelection]:
-    """What each job of worklists brings up to date, by its name there, from the cheapest job to the dearest.
+    """Return the assets that each worklist job refreshes, by job name, from the cheapest job to the most expensive.
 
-    Where Claude answers in batches, `refine` and `transcribe` make a part of it at once, and the rest follows.
+    If Claude answers in batches, `refine` and `transcribe` make some of them at once, and the rest follows later.
     """
     asked = _assets("refined_txt", "refinement_request") if settings.refinement == "batch" else _assets("refined_txt")
     return {
@@ -76,7 +76,7 @@ def selections(settings: Settings) -> Mapping[str, dg.AssetSelection]:
 
 
 def smallest_job(assets: Collection[str], settings: Settings, known: Sequence[dg.AssetsDefinition]) -> str:
-    """The name, in worklists, of the cheapest job that brings these assets of a recording up to date.
+    """Return the worklist name of the cheapest job that refreshes these assets of a recording.
 
     `known` holds all assets that exist with these settings.
     """
@@ -86,7 +86,7 @@ def smallest_job(assets: Collection[str], settings: Settings, known: Sequence[dg
 
 
 def jobs(settings: Settings) -> Sequence[dg.UnresolvedAssetJobDefinition | dg.JobDefinition]:
-    """The jobs that exist with these settings."""
+    """Return the jobs for these settings."""
     in_batches = [refine_again, request_refinement, exchange_refinements] if settings.refinement == "batch" else []
     by_worklists = [_job(name, settings, selection) for name, selection in selections(settings).items()]
     return [*by_worklists, apply_corrections, *in_batches]

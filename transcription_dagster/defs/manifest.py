@@ -1,4 +1,4 @@
-"""`recording.json`: what is kept of a recording, file by file."""
+"""`recording.json`: the index of a recording's files."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Manifest:
     """The index of a recording's files."""
 
     document: bytes
-    #: File name -> SHA-256, hexadecimal.
+    #: File name -> hexadecimal SHA-256.
     sha256s: Mapping[str, str]
     total_bytes: int
 
 
 def make_manifest(store: ObjectStore, recording: str, known: Recording, transcript: Transcript) -> Manifest:
-    """Index the files that the store holds of a recording. The same files make the same bytes."""
+    """Index a recording's files in the store. The same files give the same bytes."""
     files = {}
     names = {form.file for form in STORED_FORMS.values()} | {AUDIO_FILE}
     for stored in sorted(store.list(recording), key=lambda each: each.key):
@@ -35,7 +35,7 @@ def make_manifest(store: ObjectStore, recording: str, known: Recording, transcri
         if name in names and name != AUDIO_FILE:
             files[name] = _described(store.get_bytes(stored.key))
     if (form := STORED_FORMS["audio"]).file in files:
-        # Hashed when it was written: it is large, and may lie far away.
+        # Its hash was computed when it was written: the file is large and may be remote.
         audio: Audio = form.decode(store.get_bytes(object_key(recording, form.file)))
         files[AUDIO_FILE] = {"bytes": audio.flac_bytes, "sha256": audio.flac_sha256}
     content = {

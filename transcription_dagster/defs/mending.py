@@ -1,4 +1,4 @@
-"""The cheapest job that mends a recording, from what Dagster knows of its assets."""
+"""Choose the cheapest job that repairs a recording, from the state of its assets in Dagster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FROM_AUDIO = frozenset({"audio", "transcript"})
 
 
 class Mending:
-    """Chooses jobs for worklists. The assets of all recordings are read once, when it is made."""
+    """Chooses jobs for worklists. Reads the assets of all recordings once, when it is created."""
 
     def __init__(self, instance: dg.DagsterInstance, settings: Settings) -> None:
         self._assets = all_assets(settings)
@@ -23,14 +23,14 @@ class Mending:
         self._made = {
             key.path[-1]: instance.get_materialized_partitions(key) for asset in self._assets for key in asset.keys
         }
-        # Only a question to Claude that still waits needs one, and asking again is part of refining.
+        # A request to Claude exists only while it waits, and refining makes it again anyway.
         self._made.pop("refinement_request", None)
 
     def job(self, recording: str, outdated: Collection[str] = (), *, failed: bool = False) -> str | None:
-        """The cheapest job after which the recording has every asset, those in `outdated` made anew.
+        """Return the cheapest job that gives the recording every asset and refreshes those in `outdated`.
 
-        None: it has to be transcribed. The transcript of a recording that `failed` is used again only if it was
-        imported: its audio may be another one by now.
+        None means that it has to be transcribed. The transcript of a `failed` recording is reused only if it was
+        imported: its audio may have changed since.
         """
         is_imported = self.is_imported(recording)
         if recording not in self._made["transcript"] or (failed and not is_imported):
@@ -45,5 +45,5 @@ class Mending:
         return smallest_job(needed | {"publication"}, self._settings, self._assets)
 
     def is_imported(self, recording: str) -> bool:
-        """Whether the recording's transcript came without its audio, from `transcription import`."""
+        """Return whether the recording's transcript came from `transcription import`, without audio."""
         return recording in self._made["transcript"] and recording not in self._made["audio"]

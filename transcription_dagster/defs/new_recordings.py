@@ -1,4 +1,4 @@
-"""Sensors that ask for a run on each new or changed recording of a source."""
+"""Sensors that request a run for each new or changed recording of a source."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,17 +19,17 @@ from transcription_dagster.sources.fetch import open_sources
 from transcription_dagster.sources.secret_addresses import keep_whole_url
 from transcription_dagster.store.object_store import ObjectStore
 
-#: Dagster ends a tick after 60; what follows the listing takes a few.
+#: Seconds for listing: Dagster ends a tick after 60 s, and the rest takes a few.
 _LISTING_SECONDS = 30.0
 _INTERVAL_SECONDS = 30
 _DESCRIPTION = (
-    "Asks for a run of `transcribe_recordings` on each recording that is new or has changed there, once, and for no "
-    "more while many runs wait. A recording that failed is asked for again when its source changes."
+    "Requests one run of `transcribe_recordings` for each new or changed recording, and pauses while many runs wait. "
+    "A failed recording is requested again when its source changes."
 )
 
 
 def new_recordings(settings: Settings) -> Sequence[dg.SensorDefinition]:
-    """A sensor for each source that the settings name; none by default."""
+    """Return a sensor for each source that the settings name; none by default."""
     return [_sensor(source) for source in open_sources(settings)]
 
 
@@ -45,14 +45,14 @@ def _sensor(source: Source) -> dg.SensorDefinition:
         try:
             return _tick(context, source, catalogue.engine)
         except TransientError as error:
-            # The cursor stays as it is: the next tick does the whole of it again.
+            # Keep the cursor: the next tick repeats all steps.
             return dg.SkipReason(f"Nothing could be looked for: {error}")
 
     return look
 
 
 def _tick(context: dg.SensorEvaluationContext, source: Source, engine: Engine) -> dg.SensorResult:
-    """The steps of `discovery`, in its order."""
+    """Execute the steps of `discovery` in order."""
     state = State.from_text(context.cursor)
     record_etags(engine, settled(state.asked, known(engine, state.asked)))
     if state.receipts:

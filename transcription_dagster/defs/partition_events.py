@@ -1,4 +1,4 @@
-"""What Dagster is told of a recording by others than its own runs."""
+"""Events and partitions of recordings that do not come from runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PARTITIONS = recordings.name or ""
 
 
 def report_transcript(instance: dg.DagsterInstance, transcript: Transcript, uri: str, imported_from: str) -> None:
-    """Add the recording's partition and report that its transcript is there, so that what follows can be made."""
+    """Add the recording's partition and report its transcript as materialized, so that the rest can be made."""
     instance.add_dynamic_partitions(_PARTITIONS, [transcript.recording])
     instance.report_runless_asset_event(
         dg.AssetMaterialization(
@@ -30,7 +30,7 @@ def report_transcript(instance: dg.DagsterInstance, transcript: Transcript, uri:
 
 
 def remove_partition(instance: dg.DagsterInstance, recording: str) -> bool:
-    """Remove a recording's partition; False if there was none."""
+    """Remove a recording's partition; return False if there was none."""
     if not instance.has_dynamic_partition(_PARTITIONS, recording):
         return False
     instance.delete_dynamic_partition(_PARTITIONS, recording)

@@ -1,4 +1,4 @@
-"""The partitions of every asset and check: one for each recording, keyed by its UUID."""
+"""The partitions of every asset and check: one per recording, keyed by UUID."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import dagster as dg
 
 recordings = dg.DynamicPartitionsDefinition(name="recordings")
 
-# Without partitions a check shows what came of the last recording alone. Dagster calls them a preview; setup.py pins
-# the release that they were tested with, and the warning would stand at the head of every log.
+# Without partitions a check shows only the last recording's result. Dagster calls them a preview: the tested release is
+# pinned, and its warning would head every log.
 warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning)

@@ -1,4 +1,4 @@
-"""Asking the pool's executors from a step."""
+"""Send requests to the pool's executors from a step."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from transcription_dagster.pool.inference_client import InferenceAnswer, Inferen
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG, gpu_queue
 from transcription_dagster.settings import load_settings
 
-#: Longer than the interrupt of a canceled run may take.
+#: Seconds; longer than the interrupt of a canceled run may take.
 _INTERRUPT_SECONDS = 30.0
 
 
 class Queued(Protocol):
-    """Makes of a request what is put on a queue."""
+    """Converts a request to the queue's form."""
 
     def __call__(self, *, run_id: str, queue: str) -> InferenceRequest: ...
 
 
 def ask_pool(context: dg.AssetExecutionContext, request: Queued) -> InferenceAnswer:
-    """Ask an executor, the run's own if it is pinned to one, and wait for the answer.
+    """Send a request to the executors, or to the one the run is pinned to, and wait for the answer.
 
-    Raises the program's errors. An interrupt of the run leaves the request for the run's retry to find; whoever cancels
-    the run withdraws it.
+    Raises the program's errors. An interrupted run leaves the request to its retry; canceling the run cancels the
+    request too.
     """
     run = context.run
     queued = request(run_id=run.root_run_id or run.run_id, queue=gpu_queue(run.tags.get(GPU_TAG, ANY_GPU)))
@@ -35,6 +35,6 @@ def ask_pool(context: dg.AssetExecutionContext, request: Queued) -> InferenceAns
     try:
         return client.wait(queued, on_event=context.log.info)
     except TranscriptionAborted:
-        # Somebody cancels the run, and its interrupt is on the way: a step that failed first would fail the run.
+        # The run is being canceled and its interrupt is on the way: failing first would fail the run.
         time.sleep(_INTERRUPT_SECONDS)
         raise

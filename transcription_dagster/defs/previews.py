@@ -1,4 +1,4 @@
-"""What the Dagster UI shows of a value, as Markdown."""
+"""Markdown previews of values for the Dagster UI."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Iterable, Sequence
 from transcription_dagster.model import Transcript, Word
 from transcription_dagster.transcripts.plain_text import join_words
 
-#: Rows of a table that are shown.
+#: Maximum rows of a table.
 _ROWS = 20
 
-#: Words of one row where the transcript has no segments.
+#: Words per row if the transcript has no segments.
 _WORDS = 12
 
 
 def transcript_preview(transcript: Transcript) -> str:
-    """The transcript's beginning as a table of times and text."""
+    """Return the transcript's beginning as a table of times and text."""
     rows = [(_clock(words[0].start), join_words(words)) for words in _stretches(transcript)]
     return table(("time", "text"), rows) if rows else "*No speech.*"
 
 
 def text_preview(text: str, *, characters: int = 1200) -> str:
-    """The beginning of a text as it is."""
+    """Return the beginning of a text verbatim."""
     shown = text if len(text) <= characters else f"{text[:characters]}\n…"
-    # A longer fence than any in the text, so that what was said cannot end the preview.
+    # A longer fence than any in the text, which therefore cannot end the preview.
     fence = "`" * max(3, 1 + max((len(run) for run in _backtick_runs(shown)), default=0))
     return f"{fence}text\n{shown}\n{fence}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of its first rows; what stands in it is shown as it is, never as markup."""
+    """Return a table of the first rows, with all cell text escaped."""
     lines = [_row(head), _row(["---"] * len(head)), *(_row(map(_escaped, row)) for row in rows[:_ROWS])]
     if len(rows) > _ROWS:
         lines.append(f"\n*and {len(rows) - _ROWS} more*")

@@ -1,4 +1,4 @@
-"""What Dagster's queue holds, for sensors that must not flood it."""
+"""The state of Dagster's run queue, for sensors that must not flood it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from transcription_dagster.sources.discovery import room_for
 
 
 def room(instance: dg.DagsterInstance, settings: Settings) -> int:
-    """How many runs a sensor may ask for now."""
+    """Return how many runs a sensor may request now."""
     waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus(each) for each in WAITING_STATUSES]))
     return room_for(waiting, requests_per_tick=settings.requests_per_tick, max_waiting_runs=settings.max_waiting_runs)
 
 
 def recordings_in_flight(instance: dg.DagsterInstance) -> set[str]:
-    """The recordings with a run, of any job, that has not ended."""
+    """Return the recordings with an unfinished run of any job."""
     statuses = [status for status in dg.DagsterRunStatus if status.value not in ENDED_STATUSES]
     runs = instance.get_runs(dg.RunsFilter(statuses=statuses))
     return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags}

@@ -25,17 +25,17 @@ def exchange(context: dg.OpExecutionContext, catalogue: CatalogueResource, store
 
     with reported_failures(), exchange_lock(catalogue.engine) as is_alone:
         if not is_alone:
-            context.log.info("Another run does this already.")
+            context.log.info("Another run is already exchanging batches.")
             return
-        # Trying again by itself, the SDK could hand the same in twice; the step's own retry looks first.
+        # Retries by the SDK could submit the same batch twice; the step's own retry checks first.
         claude = connect(retries=0)
         if claude is None:
             raise RefinementFailed("there are no credentials for Claude")
         batches = ClaudeBatches(claude)
         for batch in collect_ended(catalogue.engine, batches):
-            context.log.info(f"Took in the batch {batch.id} with {len(batch.recordings)} recordings.")
+            context.log.info(f"Collected the batch {batch.id} with {len(batch.recordings)} recordings.")
         for batch in submit_waiting(catalogue.engine, batches, material, RefinementSettings.of(load_settings())):
-            context.log.info(f"Handed in the batch {batch.id} with {len(batch.recordings)} recordings.")
+            context.log.info(f"Submitted the batch {batch.id} with {len(batch.recordings)} recordings.")
 
 
 @dg.job(description="Submit the recordings that wait for a Message Batch, and collect the answers.")

@@ -1,4 +1,4 @@
-"""What the Dagster UI shows of a refinement: counts and costs as numbers, edits as tables."""
+"""Metadata of a refinement for the Dagster UI: counts and costs as numbers, edits as tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transcription_dagster.transcripts.plain_text import join_words
 
 
 def refinement_metadata(transcript: Transcript, refined: Refined) -> dict[str, Any]:
-    """Everything that was done to the transcript, and what it cost."""
+    """Return the edits of the transcript and their cost."""
     usage = refined.usage
     return {
         "refinement": str(refined.status),

@@ -1,4 +1,4 @@
-"""The sensor that keeps Message Batches going: starts the exchange, and the runs that use what was answered."""
+"""The sensor behind Message Batches: starts the exchange, and the runs that use the answers."""
 
 import json
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ from transcription_dagster.refinement.message_batches.workflow import has_ended,
 from transcription_dagster.settings import Settings, load_settings
 
 _INTERVAL_SECONDS = 60
-#: A tick may ask about a few batches, and Dagster ends it after 60.
+#: Seconds for polling batches: Dagster ends a tick after 60 s.
 _POLL_SECONDS = 10.0
-#: An exchange that failed is not tried again before.
+#: Pause after a failed exchange.
 _PAUSE_AFTER_FAILURE = timedelta(minutes=10)
 
 
@@ -30,8 +30,8 @@ _PAUSE_AFTER_FAILURE = timedelta(minutes=10)
     jobs=[refine_again, exchange_refinements],
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Hands in the recordings that wait for a Message Batch once enough of them do or one has waited long "
-    "enough, and asks for a run of `refine_again` on each recording that was answered.",
+    description="Submits waiting recordings in a Message Batch once enough of them wait or one has waited long "
+    "enough, and requests a run of `refine_again` for each answered recording.",
 )
 def refinement_batches(
     context: dg.SensorEvaluationContext, catalogue: CatalogueResource
@@ -49,7 +49,7 @@ def is_due(queue: Queue, settings: Settings) -> bool:
 
 
 def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
-    # That the cursor was stored means that the last tick's runs were asked for.
+    # The stored cursor proves that Dagster accepted the last tick's run requests.
     request_store.record_runs(engine, _from_cursor(context.cursor))
     answered = request_store.to_use(engine, room(context.instance, settings))
     requests = [
@@ -69,7 +69,7 @@ def _from_cursor(cursor: str | None) -> Mapping[str, datetime]:
 
 
 def _may_exchange(instance: dg.DagsterInstance) -> bool:
-    """Not while the job runs, nor soon after it failed."""
+    """Return False while the job runs and soon after it failed."""
     newest = instance.get_run_records(dg.RunsFilter(job_name=exchange_refinements.name), limit=1)
     if not newest:
         return True

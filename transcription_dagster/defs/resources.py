@@ -1,4 +1,4 @@
-"""What the assets use of the outside world. Settings are read when a step starts: no secret is in Dagster's config."""
+"""The resources of the assets. They read settings when a step starts, so that Dagster's config holds no secrets."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 class StoreResource(dg.ConfigurableResource):
-    """The folder of results that the settings name."""
+    """The store of results that the settings name."""
 
     def open(self) -> ObjectStore:
-        """The store; nothing is read before it is used."""
+        """Open the store. Does no I/O."""
         return ObjectStore(load_settings().store_url)
 
 
@@ -45,11 +45,11 @@ class CatalogueResource(dg.ConfigurableResource):
 
     @property
     def engine(self) -> Engine:
-        """Connections to the database, shared by all steps of this process."""
+        """Return the connection pool that all steps of this process share."""
         return _engine(load_settings().require_database_url())
 
     def recording(self, uuid: str) -> Recording:
-        """What is known of a recording. Raises `UnknownRecording`."""
+        """Return a registered recording. Raises `UnknownRecording`."""
         recording = find(self.engine, uuid)
         if recording is not None:
             return recording
@@ -62,17 +62,17 @@ class CatalogueResource(dg.ConfigurableResource):
         )
 
     def terms(self, uuid: str) -> tuple[Sequence[Term], Sequence[Term]]:
-        """The vocabulary for every recording, from the settings' file and the database, and the recording's own."""
+        """Return the shared vocabulary, from the settings' file and the database, and the recording's own terms."""
         path = load_settings().vocabulary
         from_file = read_vocabulary(path) if path else []
         return [*from_file, *vocabulary.terms(self.engine)], self.recording(uuid).vocabulary
 
 
 class WhisperResource(dg.ConfigurableResource):
-    """Transcribes recordings: on the pool's executors, or in this process where there is no pool."""
+    """Transcribes recordings: on the pool's executors, or in this process without a pool."""
 
     def transcribe(self, context: dg.AssetExecutionContext, audio: Audio, options: SpeechOptions) -> InferenceAnswer:
-        """Transcribe `audio`; the answer's result holds `transcript` (its document), `device` and `executor`.
+        """Transcribe `audio`; the answer's result holds `transcript` (a document), `device` and `executor`.
 
         Raises the program's errors.
         """
@@ -94,7 +94,7 @@ def _engine(url: str) -> Engine:
     return open_database(url)
 
 
-#: One engine for all steps of this process, and one transcription at a time on it.
+#: The engine that all steps of this process share, for one transcription at a time.
 _speech_lock = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""The sensors that there are."""
+"""Collect the sensors for `Definitions`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ from transcription_dagster.settings import Settings
 
 
 def sensors(settings: Settings) -> Sequence[dg.SensorDefinition]:
-    """The sensors that there are with these settings: none for new recordings before a source is configured."""
+    """Return the sensors that the settings enable; those for new recordings need a configured source."""
     in_batches = [refinement_batches] if settings.refinement == "batch" else []
     return [*new_recordings(settings), failed_recordings, corrected_recordings, refresh_stale, *in_batches]

@@ -1,4 +1,4 @@
-"""How each asset's value is written to the store: its file and its form."""
+"""The file and serialisation of each asset's value in the store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transcription_dagster.transcripts.amazon_json import read_transcript, write
 
 @dataclass(frozen=True, slots=True)
 class StoredForm:
-    """The file of an asset below its recording's folder, and how its value becomes bytes and back."""
+    """The file of an asset in its recording's folder, and its conversion to bytes and back."""
 
     file: str
     encode: Callable[[Any], bytes]
@@ -39,7 +39,7 @@ def _insights_to_json(insights: Insights) -> bytes:
     return json.dumps(insights.to_json(), indent=1, ensure_ascii=False).encode()
 
 
-#: The audio itself, which `audio.json` describes.
+#: The audio itself; `audio.json` describes it.
 AUDIO_FILE = "audio.flac"
 
 STORED_FORMS: Mapping[str, StoredForm] = {

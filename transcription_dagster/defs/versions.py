@@ -1,4 +1,4 @@
-"""The code versions of assets: those that several assets share, and those that made what is published."""
+"""Code versions of assets: those that several assets share, and those of published values."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import dagster as dg
 
 from transcription_dagster.database.unfinished import IMPORTED
 
-#: Raise it when the rules for cutting captions change what `make_cues` returns. Every asset made from cues carries it,
-#: so all of them become stale together: the captions, the refined captions, and the chunks that search finds.
+#: Increase it when a change of the caption rules changes what `make_cues` returns. Every asset made from cues includes
+#: it, so captions, refined captions and search chunks become stale together.
 CUES_VERSION = "3"
 
-#: Raise it when the rules for laying a corrected text onto cues change what `correct_cues` returns.
+#: Increase it when a change of the correction rules changes what `correct_cues` returns.
 CORRECTED_CUES_VERSION = "2"
 
-#: On a materialization: the version of the code that made it.
+#: Materialization tag: the code version.
 _CODE_VERSION_TAG = "dagster/code_version"
 
 
 def from_cues(own: str) -> str:
-    """The code version of an asset made from cues, whose own code has the version `own`."""
+    """Return the code version of an asset made from cues; `own` is the version of its own code."""
     return f"{own}-cues-{CUES_VERSION}"
 
 
 def from_corrected_cues(own: str) -> str:
-    """The code version of an asset made from cues that carry the refined text."""
+    """Return the code version of an asset made from cues with the refined text."""
     return f"{from_cues(own)}-corrected-{CORRECTED_CUES_VERSION}"
 
 
 def code_versions(context: dg.AssetExecutionContext) -> dict[str, str]:
-    """Asset name -> code version that made the recording's, of every asset but the publication itself.
+    """Return, by asset name, the code versions that made the recording's assets, except the publication.
 
-    What no run made, such as an imported transcript, has the version `IMPORTED`: no new code makes it stale.
+    An asset that no run made, such as an imported transcript, has the version `IMPORTED` and never becomes stale.
     """
     graph = context.repository_def.asset_graph
     keys = [key for key in graph.materializable_asset_keys if key != context.asset_key and graph.get(key).code_version]
@@ -38,7 +38,7 @@ def code_versions(context: dg.AssetExecutionContext) -> dict[str, str]:
 
 
 def version_made(instance: dg.DagsterInstance, asset: dg.AssetKey, recording: str) -> str | None:
-    """The code version that last made an asset of a recording; None if no run has made it."""
+    """Return the code version that last made an asset of a recording; None if no run has made it."""
     of_recording = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[recording])
     for record in instance.fetch_materializations(of_recording, limit=1).records:
         made = record.asset_materialization

@@ -1,4 +1,4 @@
-"""The recording as it came, made into the one form that everything after it reads."""
+"""The ingest stage: normalise a recording's audio into the form that all later assets read."""
 
 import hashlib
 from pathlib import Path
@@ -27,12 +27,12 @@ from transcription_dagster.urls import shown_url
 
 
 class AudioConfig(dg.Config):
-    """Where the recording is, for one that neither a worklist nor a watched source has named."""
+    """The source of a recording that neither a worklist nor a watched source names."""
 
     source: str | None = Field(
         default=None,
-        description="Path or URL (file://, s3://, https://) of the recording's audio or video; it replaces the source "
-        "that is known. Unset: the known one.",
+        description="Path or URL (file://, s3://, https://) of the recording's audio or video, which replaces the "
+        "registered source. Unset: the registered one.",
     )
 
 
@@ -41,7 +41,7 @@ class AudioConfig(dg.Config):
     group_name="ingest",
     code_version="2",
     kinds={"ffmpeg", "flac"},
-    description="The recording's sound as 16 kHz mono FLAC (`audio.flac`), with what its source was.",
+    description="The recording's audio as 16 kHz mono FLAC (`audio.flac`), with facts about its source.",
 )
 def audio(
     context: dg.AssetExecutionContext, config: AudioConfig, catalogue: CatalogueResource, store: StoreResource
@@ -55,7 +55,7 @@ def audio(
         files = store.open()
         source = fetch(whole_url(files, recording, known.source), folder / "source", settings)
         if known.etag is None and source.etag:
-            # Whoever named the recording did not say which version: a sensor must not take this one for a new one.
+            # The recording was named without a version: a sensor must not take this one for new.
             record_etags(catalogue.engine, {recording: source.etag})
         flac = folder / AUDIO_FILE
         facts = normalise(
@@ -111,6 +111,6 @@ def _named_source(source: str) -> str:
     uri = source_uri(source, Path.cwd())
     if shown_url(uri) != uri:
         raise InvalidWorklist(
-            "`source` holds a signature or a password, and Dagster shows a run's config: name it in a worklist instead"
+            "`source` contains a signature or a password, and Dagster shows run config; name it in a worklist instead"
         )
     return uri

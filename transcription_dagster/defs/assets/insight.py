@@ -1,4 +1,4 @@
-"""What can be found by meaning, and what the language tells."""
+"""The insight stage: embeddings for search, and an analysis of the text."""
 
 import dagster as dg
 
@@ -23,12 +23,12 @@ from transcription_dagster.settings import Settings, load_settings
 
 
 def embeddings_code_version(settings: Settings) -> str:
-    """Changes with the embedding model, whose vectors cannot be compared with another's."""
+    """Return the code version, which includes the embedding model: vectors of different models are incomparable."""
     return from_corrected_cues(f"1-{settings.embedder.rsplit('/', 1)[-1]}")
 
 
 def insights_code_version(settings: Settings) -> str:
-    """Changes with the analyser."""
+    """Return the code version, which includes the analyser."""
     return f"1-{settings.insights}"
 
 
@@ -38,13 +38,13 @@ def insights_code_version(settings: Settings) -> str:
     automation_condition=REFRESH,
     kinds={"postgres", "sentencetransformers"},
     op_tags={GPU_TAG: ANY_GPU},
-    description="The corrected text in chunks of a few cues, each with its time and the vector of its meaning.",
+    description="The corrected text in chunks of a few cues, each with its time and its embedding.",
     check_specs=[
         dg.AssetCheckSpec(
             "complete",
             asset="embeddings",
             partitions_def=recordings,
-            description="Everything that was said can be searched for.",
+            description="All of the text can be found by search.",
         )
     ],
 )

@@ -1,4 +1,4 @@
-"""A recording published: a row in Postgres and an index of its files, in one piece."""
+"""The publication stage: a row in Postgres and an index of the recording's files."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""The text as it should have been written: corrected by the vocabulary and by Claude, and laid back onto the times."""
+"""The refinement stage: the text corrected by the vocabulary and by Claude."""
 
 import dagster as dg
 
@@ -19,12 +19,12 @@ from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.transcripts.plain_text import join_words
 
-#: Raised when the instructions or the rules for edits change, so that older refinements show as stale.
+#: Increase it when the instructions or the rules for edits change, so that older refinements become stale.
 REFINEMENT_VERSION = "1"
 
 
 def refinement_code_version(settings: Settings) -> str:
-    """Changes with who refines: the model, or nobody."""
+    """Return the code version, which includes the model, or that there is none."""
     asked = settings.refinement if settings.refinement == "off" else settings.claude_model
     return f"{REFINEMENT_VERSION}-{asked}"
 
@@ -33,7 +33,9 @@ def _refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, cata
     with reported_failures():
         refined = _refined(transcript, catalogue, load_settings())
     if refined is None:
-        context.log.warning("Claude has not answered yet: when it has, a run makes this and what follows from it.")
+        context.log.warning(
+            "Claude has not answered yet; its answer will start a run that makes this asset and those after it."
+        )
         return
     if refined.note:
         context.log.info(refined.note)
@@ -41,40 +43,40 @@ def _refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, cata
 
 
 def refined_text(*, in_batches: bool) -> dg.AssetsDefinition:
-    """Return the asset `refined_txt`; where Claude answers in batches, it follows the question to Claude."""
+    """Return the asset `refined_txt`; if Claude answers in batches, it depends on the request to Claude."""
     return dg.asset(
         name="refined_txt",
         partitions_def=recordings,
         group_name="refinement",
-        # In batches there is no text until Claude has answered, and nothing fails for that.
+        # In batch mode there is no text until Claude has answered, which is not a failure.
         output_required=False,
-        # In batches, what is stale is asked for again, and the answers bring the run.
+        # In batch mode a stale text is requested again, and the answer starts the run.
         automation_condition=None if in_batches else REFRESH,
         deps=["refinement_request"] if in_batches else [],
         kinds={"claude", "text"},
-        description="The text with misheard words, names and punctuation put right (`refined.txt`): by the vocabulary, "
-        "and by edits of Claude's that were checked one by one.",
+        description="The text with corrected words, names and punctuation (`refined.txt`): by the vocabulary, and by "
+        "Claude's edits, each of them validated.",
     )(_refined_txt)
 
 
 refined_txt = refined_text(in_batches=False)
 
 
-# A check of its own, not part of the asset: it can be made again without asking Claude, and left out with the text.
+# A separate check and not part of the asset: it can run again without asking Claude.
 @dg.asset_check(
     asset=refined_txt,
     partitions_def=recordings,
     additional_ins={"transcript": dg.AssetIn("transcript")},
-    description="Few words were changed, and the numbers are the same.",
+    description="Few words changed, and no numbers.",
 )
 def faithful(refined_txt: str, transcript: Transcript) -> dg.AssetCheckResult:
     return check_result("faithful", "refined_txt", faithfulness(join_words(transcript.words), refined_txt))
 
 
 def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Settings) -> Refined | None:
-    """Refine as the settings say; what it costs is entered into the books, by the exchange for batches.
+    """Refine as the settings say; the cost is recorded, in batch mode by the exchange.
 
-    None while Claude is still to answer in a batch.
+    Return None until Claude has answered in a batch.
     """
     general, own = catalogue.terms(transcript.recording)
     how = RefinementSettings.of(settings)

@@ -1,4 +1,4 @@
-"""The question to Claude about a recording, where it answers in batches."""
+"""The request to Claude about a recording, in batch mode."""
 
 import dagster as dg
 
@@ -21,8 +21,8 @@ from transcription_dagster.settings import load_settings
     group_name="refinement",
     automation_condition=REFRESH,
     kinds={"claude"},
-    description="What Claude is asked about the recording, waiting for the next Message Batch. When the batch has "
-    "answered, a sensor asks for the refined text and what is made from it.",
+    description="The request to Claude for this recording, waiting for the next Message Batch. When the batch is "
+    "answered, a sensor requests the refined text and the assets after it.",
 )
 def refinement_request(
     context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource

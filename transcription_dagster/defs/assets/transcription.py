@@ -1,4 +1,4 @@
-"""What was said, word by word, from a GPU executor."""
+"""The transcription stage: words with times, from a GPU executor."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from transcription_dagster.whisper.prompt_tokens import count_prompt_tokens
 
 
 class TranscriptConfig(dg.Config):
-    """How this run transcribes; what is left out comes from the settings and the recording."""
+    """Options of this run; defaults come from the recording and the settings."""
 
     model: str | None = None
     language: str | None = None
@@ -47,19 +47,19 @@ def transcript_code_version(settings: Settings) -> str:
     group_name="transcription",
     kinds={"whisper", "json"},
     op_tags={GPU_TAG: ANY_GPU},
-    description="What was said, word by word (`transcript.json`, Amazon Transcribe's layout), by Whisper on a GPU.",
+    description="The words with their times (`transcript.json`, Amazon Transcribe's layout), by Whisper on a GPU.",
     check_specs=[
         dg.AssetCheckSpec(
             "plausible",
             asset="transcript",
             partitions_def=recordings,
-            description="No phrase goes round in a loop, and nobody speaks in silence.",
+            description="No repetition loops, and no words in silence.",
         ),
         dg.AssetCheckSpec(
             "complete",
             asset="transcript",
             partitions_def=recordings,
-            description="Wherever somebody speaks, there are words.",
+            description="All detected speech has words.",
         ),
     ],
 )
@@ -88,7 +88,7 @@ def transcript(
 
 
 def _options(config: TranscriptConfig, catalogue: CatalogueResource, uuid: str) -> SpeechOptions:
-    """The run's own options before the recording's, and those before the settings'."""
+    """Return the options: the run's override the recording's, which override the settings'."""
     defaults = asdict(load_settings().speech_options())
     language = catalogue.recording(uuid).language
     if language is not None:
