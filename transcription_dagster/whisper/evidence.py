@@ -32,8 +32,10 @@ class Witness(StrEnum):
     HEARING = "hearing"
 
 
-#: Those that listen to the sound itself. Without one of them no word is doubted: a model that mumbles heard something.
-ACOUSTIC = frozenset({Witness.LEVEL, Witness.VOICE})
+#: Those that listen to the sound itself. Without one of them a word is only doubted if the model and its attention both
+#: speak against it: a model that mumbles heard something.
+_ACOUSTIC = frozenset({Witness.LEVEL, Witness.VOICE})
+_LOST_THREAD = frozenset({Witness.MODEL, Witness.ATTENTION})
 
 #: Sound this much louder than the noise (dB) is more than the noise's own ups and downs.
 _LOUDER_DB = 6.0
@@ -119,14 +121,19 @@ def _anomaly(word: Word) -> float:
     )
 
 
+def is_suspect(against: frozenset[Witness]) -> bool:
+    """Whether enough speaks against a word to doubt it."""
+    return not _ACOUSTIC.isdisjoint(against) or against >= _LOST_THREAD
+
+
 def is_condemned(against: frozenset[Witness]) -> bool:
-    """Whether a word goes: on the word of two, one of whom listened to the sound."""
-    return len(against) >= 2 and not ACOUSTIC.isdisjoint(against)
+    """Whether a word goes: on the word of two, one of whom listened to the sound, or else of three.
 
-
-def is_doubtful(against: frozenset[Witness]) -> bool:
-    """Whether one who listened to the sound speaks against a word, and nobody else: a second hearing decides."""
-    return not is_condemned(against) and not ACOUSTIC.isdisjoint(against)
+    Where somebody speaks, the model and its attention are not enough; a second hearing has to say something else.
+    """
+    if _ACOUSTIC.isdisjoint(against):
+        return against >= _LOST_THREAD | {Witness.HEARING}
+    return len(against) >= 2
 
 
 def audible_parts(sound: Sound) -> tuple[Span, ...]:

@@ -1,7 +1,7 @@
 """Leaving out what a speech model made up, and nothing else.
 
-A word goes when two witnesses say that it was not said (`evidence`), one of whom listened to the sound. Where only one
-does, the model hears the place again, without the text before it: what it does not say again goes, what it repeats
+A word goes when two witnesses say that it was not said (`evidence`), one of whom listened to the sound. Where that one
+is alone, the model hears the place again, without the text before it: what it does not say again goes, what it repeats
 stays and is marked. A text that repeats itself is left alone if each repetition stands in a stretch of speech of its
 own; otherwise the place is heard again, and the second hearing takes the place of the first only if it is better.
 """
@@ -16,13 +16,12 @@ from transcription_dagster.language.alignment import align
 from transcription_dagster.model import DoubtfulSpeech, RemovedSpeech, Word
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.whisper.evidence import (
-    ACOUSTIC,
     REPETITIVE,
     Witness,
     doubts_itself,
     is_condemned,
-    is_doubtful,
     is_silence,
+    is_suspect,
     witnesses,
 )
 from transcription_dagster.whisper.loops import find_loops, was_spoken
@@ -62,10 +61,10 @@ def without_inventions(heard: list[Utterance], sound: Sound, hear_again: HearAga
     """Return what was said of what was `heard` in a stretch of `sound`; untouched if nothing speaks against it."""
     heard, replaced = _without_loops(heard, sound, hear_again)
     against = witnesses(heard, sound)
-    suspects = _in_long_silences(heard, [not ACOUSTIC.isdisjoint(each) for each in against])
+    suspects = _in_long_silences(heard, [is_suspect(each) for each in against])
     if not replaced and not any(suspects):
         return Judgement(heard, [], [])
-    doubts = _runs(heard, [suspect and is_doubtful(each) for suspect, each in zip(suspects, against, strict=True)])
+    doubts = _runs(heard, [suspect and not is_condemned(each) for suspect, each in zip(suspects, against, strict=True)])
     if doubts:
         again = hear_again(merged([_around(run.words, sound.seconds) for run in doubts], gap=0.01), False)
         for run in doubts:
@@ -122,12 +121,12 @@ def _around(words: Sequence[Word], seconds: float) -> Span:
 def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, Witness]]:
     """Yield the indices of the words that a second hearing does not say near their place, aligned word by word.
 
-    With each comes who says so: the hearing itself, or the model, if it says something else and takes the place for
+    With each comes who says so: the hearing, if it says something else, or the model, if it takes the place for
     silence. A second hearing that doubts its own text for another reason is no witness.
     """
     place = Span(run.start - _AROUND, run.end + _AROUND)
     near = [utterance for utterance in again if utterance.start < place.end and utterance.end > place.start]
-    silent = any(is_silence(utterance) for utterance in near)
+    silent = not near or any(is_silence(utterance) for utterance in near)
     if not silent and any(doubts_itself(utterance) for utterance in near):
         return
     words = _words(near)

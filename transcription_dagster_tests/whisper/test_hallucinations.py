@@ -78,11 +78,15 @@ def test_voice_activity_alone_is_not_enough_and_the_place_is_heard_again():
     assert (ear.clips, ear.persistently) == ([Span(9, 14)], False)
 
 
-@pytest.mark.parametrize("again", [[], [said("la la la", 10, 13)], [said("thanks for watching", 15.5, 18)]])
-def test_what_a_second_hearing_does_not_say_again_in_its_place_goes(again):
+@pytest.mark.parametrize(
+    ("again", "witness"),
+    [([], "model"), ([said("la la la", 10, 13)], "hearing"), ([said("thanks for watching", 13.5, 16)], "hearing")],
+    ids=["nothing", "something else", "elsewhere"],
+)
+def test_what_a_second_hearing_does_not_say_again_in_its_place_goes(again, witness):
     judged = without_inventions([GREETING, INVENTED], MUSIC, Ear(*again))
     assert texts(judged.kept) == ["good evening"]
-    assert [item.witnesses for item in judged.removed] == [("hearing", "voice")]
+    assert [item.witnesses for item in judged.removed] == [(witness, "voice")]
 
 
 def test_what_a_second_hearing_says_again_stays_word_by_word():
@@ -108,12 +112,26 @@ def test_a_model_that_doubts_itself_is_the_second_witness():
     assert [item.witnesses for item in judged.removed] == [("model", "voice")]
 
 
-def test_a_mumbled_word_on_a_voice_stays_however_improbable():
-    mumbled = replace(GREETING, average_log_probability=-3.0, no_speech_probability=0.9)
-    mumbled = replace(mumbled, words=tuple(replace(word, confidence=0.01) for word in mumbled.words))
-    judged = without_inventions([mumbled], MUSIC, Ear())
-    assert judged.kept == [mumbled]
-    assert (judged.removed, judged.doubtful) == ([], [])
+def mumbled(utterance: Utterance) -> Utterance:
+    """The same words, as improbable as a model finds what it cannot make out."""
+    words = tuple(replace(word, confidence=0.01) for word in utterance.words)
+    return replace(utterance, average_log_probability=-3.0, words=words)
+
+
+@pytest.mark.parametrize("again", [[], [mumbled(said("could even", 0.5, 1.5))]], ids=["nothing", "mumbled too"])
+def test_a_mumbled_word_on_a_voice_stays_unless_a_second_hearing_says_something_else(again):
+    heard = [mumbled(GREETING)]
+    judged = without_inventions(heard, MUSIC, Ear(*again))
+    assert judged.kept == heard
+    assert judged.removed == []
+    assert [item.text for item in judged.doubtful] == ["good evening"]
+
+
+def test_a_sentence_that_the_model_adds_to_the_last_breath_goes_if_a_second_hearing_does_without_it():
+    added = mumbled(said("turning upside down and repeating itself", 1.4, 1.6))
+    judged = without_inventions([GREETING, added], MUSIC, Ear(GREETING))
+    assert judged.kept == [GREETING]
+    assert [item.witnesses for item in judged.removed] == [("attention", "hearing", "model")]
 
 
 def test_an_utterance_half_invented_keeps_its_other_half():
