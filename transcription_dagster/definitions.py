@@ -11,6 +11,7 @@ from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.jobs import jobs
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource, WhisperResource
 from transcription_dagster.defs.sensors import sensors
+from transcription_dagster.defs.speakers import SpeakersResource
 from transcription_dagster.settings import load_settings
 
 defs = dg.Definitions(
@@ -24,6 +25,7 @@ defs = dg.Definitions(
         "catalogue": CatalogueResource(),
         "whisper": WhisperResource(),
         "embedder": EmbedderResource(),
+        "diarizer": SpeakersResource(),
     },
     # A run worker is one process that stays: its steps run in it.
     executor=dg.in_process_executor,

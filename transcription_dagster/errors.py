@@ -41,6 +41,10 @@ class UnknownRecording(PermanentError):
     """No source is known for this recording."""
 
 
+class UnknownSpeaker(PermanentError):
+    """No voice print is kept of this speaker."""
+
+
 class SourceNotFound(PermanentError):
     """The source of the recording does not exist."""
 

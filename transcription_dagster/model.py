@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
-from transcription_dagster.errors import InvalidRecordingId
+from transcription_dagster.errors import InvalidRecordingId, InvalidSetting
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+
+_SPEAKER_LIMITS = re.compile(r"(\d{1,2})(?:-(\d{1,2}))?\Z", re.ASCII)
 
 #: Namespace of the UUIDv5 given to a recording whose file is not named by a UUID.
 RECORDING_NAMESPACE = uuid.NAMESPACE_URL
@@ -180,3 +182,55 @@ class Audio:
     flac_sha256: str
     #: Level of each second, as (start, end, dBFS); silence is at the floor of 16-bit samples.
     levels: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerLimits:
+    """Whether the speakers of a recording are told apart, and how many there are."""
+
+    #: `auto`: where the models are installed; `required`: everywhere, and it is an error if the models cannot be had.
+    mode: Literal["off", "auto", "required"] = "auto"
+    at_least: int = 1
+    #: None: as many as are heard.
+    at_most: int | None = None
+
+
+def speaker_limits(text: str) -> SpeakerLimits:
+    """Read `off`, `auto`, a number of speakers such as `2`, or a range such as `2-4`. Raises `InvalidSetting`."""
+    if text == "off":
+        return SpeakerLimits("off")
+    if text == "auto":
+        return SpeakerLimits("auto")
+    numbers = _SPEAKER_LIMITS.match(text)
+    if numbers is None:
+        raise InvalidSetting(f"{text!r} is not off, auto, a number of speakers such as 2, or a range such as 2-4")
+    at_least, at_most = int(numbers[1]), int(numbers[2] or numbers[1])
+    if not 1 <= at_least <= at_most:
+        raise InvalidSetting(f"{text!r}: the number of speakers is at least 1, and a range runs from low to high")
+    return SpeakerLimits("required", at_least, at_most)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerTurn:
+    """A stretch in which one speaker talks; turns of different speakers may overlap."""
+
+    #: Seconds from the start of the recording.
+    start: float
+    end: float
+    #: `spk_0`, `spk_1`, … in the order in which the speakers are first heard, or the speaker's name.
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    """Who speaks when in a recording."""
+
+    recording: str
+    #: In order of their start.
+    turns: tuple[SpeakerTurn, ...] = ()
+    #: Name of what told the speakers apart; empty where nothing did.
+    model: str = ""
+    #: Each channel of the recording holds one speaker.
+    by_channel: bool = False
+    #: Why the speakers were not told apart; None where they were.
+    skipped: str | None = None

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.language.codes import whisper_language
-from transcription_dagster.model import SpeechOptions
+from transcription_dagster.model import SpeechOptions, speaker_limits
 
 #: What stands between the values of settings that are lists; the others are JSON.
 _SEPARATORS = {"languages": ",", "source_folders": os.pathsep, "source_hosts": ",", "ui_hosts": ","}
@@ -70,6 +70,16 @@ class Settings(BaseSettings):
     )
     initial_prompt: str | None = Field(default=None, description="Text that primes the model for every recording.")
     vocabulary: Path | None = Field(default=None, description="YAML or CSV file of terms for every recording.")
+    speakers: str = Field(
+        default="auto",
+        description="Tell the speakers apart: off; auto, where the models are installed; a number of speakers, or a "
+        "range such as 2-4.",
+    )
+    voice_prints: bool = Field(
+        default=False,
+        description="Keep the voices of speakers, so that one who is named once is known in other recordings; they are "
+        "personal data.",
+    )
 
     inference: Literal["pool", "process"] = Field(
         default="process", description="Where steps transcribe: on the pool's executors, or in their own process."
@@ -221,6 +231,15 @@ class Settings(BaseSettings):
         if None in codes:
             raise ValueError("auto is no language: leave the setting out to let any language be spoken")
         return tuple(code for code in codes if code is not None)
+
+    @field_validator("speakers")
+    @classmethod
+    def _known_speakers(cls, value: str) -> str:
+        try:
+            speaker_limits(value)
+        except InvalidSetting as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @field_validator("source_folders", mode="before")
     @classmethod

@@ -31,6 +31,7 @@ refined_vtt transcript transcript_txt, refreshed
 refined_srt: correction, from corrected_txt transcript, checks well_formed, refreshed
 refined_txt: refinement, from transcript, checks faithful, refreshed
 refined_vtt: correction, from corrected_txt transcript, refreshed
+speakers: transcription, from audio
 transcript: transcription, from audio, checks complete plausible
 transcript_txt: captions, from transcript, refreshed
 """
@@ -99,7 +100,7 @@ def test_every_asset_says_what_it_is_and_which_code_made_it() -> None:
 def test_the_jobs_hold_what_they_promise() -> None:
     jobs = {job.name: sorted(job.graph.node_dict) for job in repository().get_all_jobs()}
     every = sorted([CHECK, *(key.to_user_string() for key in repository().asset_graph.materializable_asset_keys)])
-    made_from_transcript = [name for name in every if name not in ("audio", "transcript")]
+    made_from_transcript = [name for name in every if name not in ("audio", "transcript", "speakers")]
     assert jobs == {
         "__ASSET_JOB": every,
         "transcribe_recordings": every,
@@ -109,6 +110,7 @@ def test_the_jobs_hold_what_they_promise() -> None:
         "reindex": ["corrected_txt", "embeddings", "publication"],
         "publish": ["corrected_txt", "publication"],
         "apply_corrections": CORRECTED,
+        "tell_speakers_apart": [name for name in every if name not in ("audio", "transcript")],
     }
 
 
@@ -128,6 +130,7 @@ def test_worklists_know_every_job_of_recordings() -> None:
         (["insights"], "rebuild"),
         (["insights", "captions_vtt"], "rebuild"),
         (["refined_txt"], "refine"),
+        (["speakers"], "speakers"),
         (["audio", "embeddings"], "transcribe"),
     ],
 )

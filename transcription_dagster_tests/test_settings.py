@@ -116,3 +116,14 @@ def test_settings_are_read_again_when_the_environment_or_the_file_changes(monkey
     assert load_settings().language == "fr"
     Path(".env").write_text("TRANSCRIPTION_LANGUAGE=cym\n")
     assert load_settings().language == "cy"
+
+
+@pytest.mark.parametrize("value", ["off", "auto", "1", "2", "12", "2-4"])
+def test_speakers_can_be_off_found_or_counted(value: str) -> None:
+    assert load_settings(speakers=value).speakers == value
+
+
+@pytest.mark.parametrize("value", ["", "on", "0", "-1", "4-2", "0-3", "2-", "100", "2.5", "²"])
+def test_other_numbers_of_speakers_are_refused(value: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"TRANSCRIPTION_SPEAKERS: .*(is not off, auto|at least 1)"):
+        load_settings(speakers=value)

@@ -31,6 +31,7 @@ COMMANDS = {
     "vocabulary": "vocabulary:vocabulary",
     "database": "database:database",
     "settings": "settings:settings",
+    "speakers": "speakers:speakers",
     "prune": "prune:prune",
     "worklist": "worklist:worklist",
     "search": "search:search",

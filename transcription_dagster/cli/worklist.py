@@ -55,6 +55,7 @@ def entry(recording: Recording, job: str | None = None) -> dict[str, Any]:
         "title": recording.title,
         "language": recording.language,
         "vocabulary": [_term(term) for term in recording.vocabulary],
+        "speakers": list(recording.speaker_names) or recording.speakers,
     }
     return {name: value for name, value in values.items() if value}
 

@@ -32,6 +32,10 @@ class Recording:
     language: str | None = None
     #: The recording's own terms.
     vocabulary: tuple[Term, ...] = ()
+    #: How many speak, as the setting `speakers` says it.
+    speakers: str | None = None
+    #: Names of the speakers, by channel or in the order in which they are first heard.
+    speaker_names: tuple[str, ...] = ()
     etag: str | None = None
     #: Bytes.
     size: int | None = None
@@ -142,6 +146,8 @@ def from_row(row: Mapping[Any, Any]) -> Recording:
         title=row["title"],
         language=row["language"],
         vocabulary=tuple(term_from_json(term) for term in row["vocabulary"]),
+        speakers=row["speakers"],
+        speaker_names=tuple(row["speaker_names"]),
         etag=row["etag"],
         size=row["size"],
         modified=row["modified"],
@@ -162,12 +168,15 @@ def _upsert() -> Insert:
     statement = insert(RecordingRow)
     new = statement.excluded
     same_source = RecordingRow.source == new.source
-    no_terms = cast([], RecordingRow.vocabulary.type)
+    nothing = cast([], RecordingRow.vocabulary.type)
     merged = {
         "source": new.source,
         "title": func.coalesce(new.title, RecordingRow.title),
         "language": func.coalesce(new.language, RecordingRow.language),
-        "vocabulary": case((new.vocabulary == no_terms, RecordingRow.vocabulary), else_=new.vocabulary),
+        "vocabulary": case((new.vocabulary == nothing, RecordingRow.vocabulary), else_=new.vocabulary),
+        # The number and the names go together: a new number drops the names that belonged to another.
+        "speakers": func.coalesce(new.speakers, RecordingRow.speakers),
+        "speaker_names": case((new.speakers.is_(None), RecordingRow.speaker_names), else_=new.speaker_names),
         **{
             name: case((same_source, func.coalesce(new[name], RecordingRow.__table__.c[name])), else_=new[name])
             for name in ("etag", "size", "modified")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pgvector.sqlalchemy import HALFVEC
+from pgvector.sqlalchemy import HALFVEC, VECTOR
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -74,6 +74,9 @@ class RecordingRow(Base):
     language: Mapped[str | None]
     #: The recording's own terms: objects with text, variants, category, weight.
     vocabulary: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'::jsonb"))
+    #: How many speak (`model.speaker_limits`); unset: as the settings say.
+    speakers: Mapped[str | None]
+    speaker_names: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'::jsonb"))
     etag: Mapped[str | None]
     size: Mapped[int | None] = mapped_column(BigInteger)
     modified: Mapped[datetime | None]
@@ -169,6 +172,27 @@ class ChunkRow(Base):
             persisted=True,
         ),
     )
+
+
+class VoicePrintRow(Base):
+    """The voice of one speaker of a recording, and who it is. Embeddings of different models are never compared."""
+
+    __tablename__ = "voice_prints"
+
+    recording: Mapped[str] = _recording_key()
+    #: `spk_0`, `spk_1`, … as the recording's turns have it.
+    label: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str]
+    #: How long the speaker talks.
+    seconds: Mapped[float]
+    #: Of length 1.
+    embedding: Mapped[Any] = mapped_column(VECTOR())
+    #: Unset: no one who was named sounds like it.
+    person: Mapped[str | None] = mapped_column(index=True)
+    #: Whether it was named by hand.
+    confirmed: Mapped[bool] = mapped_column(server_default=sql("false"))
+    #: To the nearest voice that was named by hand; unset where this one was.
+    similarity: Mapped[float | None]
 
 
 class TermRow(Base):

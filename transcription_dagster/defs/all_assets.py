@@ -15,6 +15,7 @@ from transcription_dagster.defs.assets import (
     publication,
     refinement,
     refinement_request,
+    speakers,
     transcription,
 )
 from transcription_dagster.settings import Settings
@@ -22,6 +23,7 @@ from transcription_dagster.settings import Settings
 #: Code versions that depend on the settings; the others stand with their assets.
 _CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
     "transcript": transcription.transcript_code_version,
+    "speakers": speakers.speakers_code_version,
     "refinement_request": refinement.refinement_code_version,
     "refined_txt": refinement.refinement_code_version,
     "embeddings": insight.embeddings_code_version,
@@ -32,7 +34,7 @@ _CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
 def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     """Return the assets as they are with these settings."""
     in_batches = [refinement_request] if settings.refinement == "batch" else []
-    modules = [ingest, transcription, captions, *in_batches, refinement, correction, insight, publication]
+    modules = [ingest, transcription, speakers, captions, *in_batches, refinement, correction, insight, publication]
     assets = [each for each in dg.load_assets_from_modules(modules) if isinstance(each, dg.AssetsDefinition)]
     if in_batches:
         refined = refinement.refined_txt.key

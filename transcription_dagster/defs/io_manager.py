@@ -31,7 +31,10 @@ class StoreIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> object:
         form = STORED_FORMS[context.asset_key.path[-1]]
         with reported_failures():
-            return form.decode(_store().get_bytes(object_key(context.partition_key, form.file)))
+            store, key = _store(), object_key(context.partition_key, form.file)
+            if form.missing is not None and store.head(key) is None:
+                return form.missing(context.partition_key)
+            return form.decode(store.get_bytes(key))
 
 
 def _store() -> ObjectStore:

@@ -31,6 +31,8 @@ _DESCRIPTIONS: Mapping[str, str] = {
     'as they are. No transcription, no requests to Claude. Worklists: "rebuild".',
     "refine": "Makes everything after the transcript again, including the refined text: for a new vocabulary or "
     'Claude model, and for imported transcripts. No transcription. Worklists: "refine".',
+    "speakers": "Tells the speakers apart and makes everything after the transcript again, for recordings that were "
+    'transcribed before the models of speakers were installed. No transcription. Worklists: "speakers".',
     "transcribe": "Makes everything for a recording: audio, transcript, captions and the rest. Replaces an imported "
     'transcript by Whisper\'s. Worklists: "transcribe".',
 }
@@ -71,6 +73,7 @@ def selections(settings: Settings) -> Mapping[str, dg.AssetSelection]:
         "captions": _CORRECTED | (_TEXTS_AND_CAPTIONS | _assets("embeddings")).downstream(),
         "rebuild": _FROM_TRANSCRIPT - asked,
         "refine": _FROM_TRANSCRIPT,
+        "speakers": _assets("speakers") | _FROM_TRANSCRIPT,
         "transcribe": dg.AssetSelection.all(),
     }
 
@@ -94,6 +97,6 @@ def jobs(settings: Settings) -> Sequence[dg.UnresolvedAssetJobDefinition | dg.Jo
 
 def _job(name: str, settings: Settings, selection: dg.AssetSelection) -> dg.UnresolvedAssetJobDefinition:
     description = _DESCRIPTIONS[name]
-    if settings.refinement == "batch" and name in ("refine", "transcribe"):
+    if settings.refinement == "batch" and name in ("refine", "speakers", "transcribe"):
         selection, description = selection - _REFINED, description + _LATER
     return dg.define_asset_job(JOBS[name], selection=selection, description=description)

@@ -25,6 +25,8 @@ class Mending:
         }
         # A request to Claude exists only while it waits, and refining makes it again anyway.
         self._made.pop("refinement_request", None)
+        # Older recordings have none, and to tell them apart is to ask Claude again.
+        self._made.pop("speakers")
 
     def job(self, recording: str, outdated: Collection[str] = (), *, failed: bool = False) -> str | None:
         """Return the cheapest job that gives the recording every asset and refreshes those in `outdated`.

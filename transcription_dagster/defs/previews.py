@@ -16,7 +16,7 @@ _WORDS = 12
 
 def transcript_preview(transcript: Transcript) -> str:
     """Return the transcript's beginning as a table of times and text."""
-    rows = [(_clock(words[0].start), join_words(words)) for words in _stretches(transcript)]
+    rows = [(clock(words[0].start), join_words(words)) for words in _stretches(transcript)]
     return table(("time", "text"), rows) if rows else "*No speech.*"
 
 
@@ -48,7 +48,8 @@ def _stretches(transcript: Transcript) -> list[Sequence[Word]]:
     return [span for span in spans if span]
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A moment as hours, minutes and seconds."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transcription_dagster.insights.analyser import Insights
-from transcription_dagster.model import Audio
+from transcription_dagster.model import Audio, Speakers, SpeakerTurn
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
 
 
@@ -19,6 +19,8 @@ class StoredForm:
     file: str
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
+    #: The value for a recording, by its UUID, that has no such file; None: every recording has to have it.
+    missing: Callable[[str], Any] | None = None
 
 
 def _text(file: str) -> StoredForm:
@@ -35,6 +37,20 @@ def _audio_from_json(data: bytes) -> Audio:
     return Audio(**content)
 
 
+def _speakers_to_json(speakers: Speakers) -> bytes:
+    return json.dumps(asdict(speakers), indent=1, ensure_ascii=False).encode()
+
+
+def _speakers_from_json(data: bytes) -> Speakers:
+    content = json.loads(data)
+    return Speakers(**{**content, "turns": tuple(SpeakerTurn(**turn) for turn in content["turns"])})
+
+
+def _unknown_speakers(recording: str) -> Speakers:
+    """For recordings that were transcribed by an older version, and for imported transcripts."""
+    return Speakers(recording, skipped="The speakers have not been told apart yet: the job `speakers` does it.")
+
+
 def _insights_to_json(insights: Insights) -> bytes:
     return json.dumps(insights.to_json(), indent=1, ensure_ascii=False).encode()
 
@@ -45,6 +61,7 @@ AUDIO_FILE = "audio.flac"
 STORED_FORMS: Mapping[str, StoredForm] = {
     "audio": StoredForm("audio.json", _audio_to_json, _audio_from_json),
     "transcript": StoredForm("transcript.json", lambda value: write_transcript(value).encode(), read_transcript),
+    "speakers": StoredForm("speakers.json", _speakers_to_json, _speakers_from_json, _unknown_speakers),
     "transcript_txt": _text("transcript.txt"),
     "captions_srt": _text("captions.srt"),
     "captions_vtt": _text("captions.vtt"),

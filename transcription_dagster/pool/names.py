@@ -18,6 +18,8 @@ EXECUTE_RUN_TASK: Final = "execute_run"
 TRANSCRIBE_TASK: Final = "transcribe"
 #: Encode the texts of one recording: `key` of its row in `transcription_speech`.
 EMBED_TASK: Final = "embed"
+#: Tell the speakers of one recording apart: `key` of its row in `transcription_speech`.
+SPEAKERS_TASK: Final = "speakers"
 
 #: Delete old answers and ended jobs.
 PRUNE_QUEUES_TASK: Final = "prune_queues"

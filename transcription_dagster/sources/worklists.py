@@ -1,7 +1,7 @@
 """Worklists: JSON files that name recordings and jobs, and receive the result of each.
 
-A worklist is a list of objects with `uuid` and, optionally, `job`, `source`, `title`, `language` and `vocabulary`. A
-batch adds `status`, `error`, `files` and `finished_at`. All other keys are preserved.
+A worklist is a list of objects with `uuid` and, optionally, `job`, `source`, `title`, `language`, `vocabulary` and
+`speakers`. A batch adds `status`, `error`, `files` and `finished_at`. All other keys are preserved.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from transcription_dagster.errors import (
     WorklistNotSaved,
 )
 from transcription_dagster.language.codes import whisper_language
-from transcription_dagster.model import Term, recording_id
+from transcription_dagster.model import Term, recording_id, speaker_limits
 from transcription_dagster.urls import shown_url
 from transcription_dagster.vocabulary.files import parse_terms
 
@@ -40,6 +40,7 @@ JOBS: Mapping[str, str] = {
     "rebuild": "rebuild",
     "reindex": "reindex",
     "publish": "publish",
+    "speakers": "tell_speakers_apart",
 }
 
 #: The keys that a batch writes besides `status`.
@@ -61,6 +62,9 @@ class Entry:
     title: str | None = None
     language: str | None = None
     vocabulary: tuple[Term, ...] = ()
+    #: How many speak, as the setting `speakers` says it; None: as the settings say.
+    speakers: str | None = None
+    speaker_names: tuple[str, ...] = ()
     status: Status = "waiting"
     #: A key of `JOBS`; None: `transcribe`, or `refine` for a recording whose transcript was imported.
     job: str | None = None
@@ -273,6 +277,7 @@ class _EntryReader:
     def read(self) -> Entry:
         """Return the entry; valid only if there are no problems."""
         status, job = self._status(), self._job()
+        speakers, speaker_names = self._speakers()
         return Entry(
             position=self._position,
             uuid=self._uuid(),
@@ -280,6 +285,8 @@ class _EntryReader:
             title=self._text("title"),
             language=self._language(),
             vocabulary=self._vocabulary(),
+            speakers=speakers,
+            speaker_names=speaker_names,
             status=status,
             job=job,
         )
@@ -340,6 +347,28 @@ class _EntryReader:
             # The message quotes keys verbatim, and a problem is one line.
             self._problem(" ".join(str(error).split()))
             return ()
+
+    def _speakers(self) -> tuple[str | None, tuple[str, ...]]:
+        """How many speak, and their names: a list of names is as many speakers."""
+        value = self._item.get("speakers")
+        if value is None:
+            return None, ()
+        if isinstance(value, list):
+            return self._named_speakers(value)
+        try:
+            text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else _kind(value)
+            speaker_limits(text)
+        except InvalidSetting as error:
+            self._problem(f"`speakers`: {error}, or a list of names")
+            return None, ()
+        return text, ()
+
+    def _named_speakers(self, names: list[Any]) -> tuple[str | None, tuple[str, ...]]:
+        usable = all(isinstance(name, str) and name.strip() and name.isprintable() for name in names)
+        if not usable or not 1 <= len(names) <= 99 or len(set(names)) < len(names):
+            self._problem("`speakers` is not a list of different names, each a line of text")
+            return None, ()
+        return str(len(names)), tuple(name.strip() for name in names)
 
     def source(self, *, must_exist: bool) -> str | None:
         """Return the URI of the entry's source; None if it has none or an invalid one."""

@@ -23,13 +23,13 @@ from transcription_dagster.errors import (
 )
 from transcription_dagster.pool import inference_server
 from transcription_dagster.pool.devices import pinned_device
-from transcription_dagster.pool.names import ANY_GPU, EMBED_TASK, TRANSCRIBE_TASK, gpu_queue
+from transcription_dagster.pool.names import ANY_GPU, EMBED_TASK, SPEAKERS_TASK, TRANSCRIBE_TASK, gpu_queue
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.scratch import machine_errors, new_folder
 from transcription_dagster.store.shared_files import local_path
 from transcription_dagster.whisper.engine import SpeechEngine
-from transcription_dagster.workers.inference_work import EmbeddingWork, TranscriptionWork, Work
+from transcription_dagster.workers.inference_work import EmbeddingWork, SpeakersWork, TranscriptionWork, Work
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkInterrupted
 from transcription_dagster.workers.prefetch_gate import PrefetchGate
 from transcription_dagster.workers.settings_watch import SettingsWatch
@@ -60,6 +60,7 @@ class GpuExecutor:
         self._broken: DeviceBroken | None = None
         self._watch = None if settings_version is None else SettingsWatch(url, settings_version, self.pool)
         self._register(TRANSCRIBE_TASK, TranscriptionWork(settings, self._engine))
+        self._register(SPEAKERS_TASK, SpeakersWork(settings, torch_device))
         self._register(EMBED_TASK, EmbeddingWork(settings, torch_device))
 
     def serve(self) -> None:

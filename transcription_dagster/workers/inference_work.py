@@ -1,4 +1,4 @@
-"""What a GPU executor can be asked for: to transcribe a recording, or to encode its text."""
+"""What a GPU executor can be asked for: a recording's words, its speakers, or the vectors of its text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Any, Protocol
 
 from transcription_dagster.errors import ModelUnavailable, TimeLimitExceeded, TranscriptionAborted, WorkerUnfit
 from transcription_dagster.pool.embedding_request import EmbeddingRequest
+from transcription_dagster.pool.speakers_request import SpeakersRequest
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.search.embedded_chunks import embed
 from transcription_dagster.search.embedder import Embedder, open_embedder
 from transcription_dagster.settings import Settings
+from transcription_dagster.speakers.engine import SpeakerEngine
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.store.shared_files import local_path
 from transcription_dagster.transcripts.amazon_json import write_transcript
+from transcription_dagster.whisper.device_errors import device_errors
 from transcription_dagster.whisper.engine import PreparedAudio, SpeechEngine
 
 
@@ -52,10 +55,7 @@ class TranscriptionWork:
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[TranscriptionRequest, PreparedAudio]:
         request = TranscriptionRequest.from_json(content)
-        path = self._store.local_path(request.audio_key)
-        if path is None:
-            path = folder / "audio.flac"
-            self._store.download(request.audio_key, path)
+        path = _audio(self._store, request.audio_key, folder)
         self._model_path(request)
         return request, self._engine.prepare(path)
 
@@ -102,6 +102,57 @@ class TranscriptionWork:
 
     def expected_seconds(self, prepared: tuple[TranscriptionRequest, PreparedAudio]) -> float | None:
         return None if self._pace is None else self._pace * prepared[0].seconds
+
+
+class SpeakersWork:
+    """Sound to turns, by models that are loaded when they are first asked for."""
+
+    def __init__(self, settings: Settings, device: str) -> None:
+        self._engine = SpeakerEngine(device, settings.models_folder)
+        self._store = ObjectStore(settings.store_url)
+        #: Real-time factor of the last recording.
+        self._pace: float | None = None
+
+    def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[SpeakersRequest, Path]:
+        request = SpeakersRequest.from_json(content)
+        return request, _audio(self._store, request.audio_key, folder)
+
+    def do(
+        self,
+        prepared: tuple[SpeakersRequest, Path],
+        *,
+        on_progress: Callable[[float], None],
+        should_stop: Callable[[], bool],
+    ) -> dict[str, Any]:
+        request, path = prepared
+        started = time.monotonic()
+        try:
+            with device_errors():
+                answer = self._engine.answer(
+                    path,
+                    request.limits,
+                    voices=request.voices,
+                    on_progress=lambda seconds: on_progress(min(1.0, seconds / max(request.seconds, 1.0))),
+                    should_stop=should_stop,
+                )
+        except ModelUnavailable as error:
+            # Another machine may have the models already.
+            raise WorkerUnfit(str(error)) from error
+        if request.seconds and answer["model"]:
+            self._pace = (time.monotonic() - started) / request.seconds
+        return answer
+
+    def expected_seconds(self, prepared: tuple[SpeakersRequest, Path]) -> float | None:
+        return None if self._pace is None else self._pace * prepared[0].seconds
+
+
+def _audio(store: ObjectStore, key: str, folder: Path) -> Path:
+    """The normalised audio of a recording; one that is not on this machine is fetched into `folder`."""
+    path = store.local_path(key)
+    if path is None:
+        path = folder / "audio.flac"
+        store.download(key, path)
+    return path
 
 
 class EmbeddingWork:

@@ -173,3 +173,12 @@ def test_a_failure_belongs_to_one_state_of_the_source(engine: Engine, described:
 def test_a_failure_of_a_recording_that_is_not_registered_is_no_error(engine: Engine) -> None:
     record_failure(engine, B, "gone")
     assert find(engine, B) is None
+
+
+def test_names_of_speakers_stay_until_another_number_is_given(engine: Engine) -> None:
+    named = Recording(A, "file:///a.wav", speakers="2", speaker_names=("Agent", "Caller"))
+    register(engine, [named])
+    register(engine, [Recording(A, "file:///a.wav")])
+    assert find(engine, A) == named
+    register(engine, [Recording(A, "file:///a.wav", speakers="3")])
+    assert find(engine, A) == Recording(A, "file:///a.wav", speakers="3")

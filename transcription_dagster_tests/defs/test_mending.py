@@ -40,6 +40,7 @@ def job(
         (TRANSCRIBED | ALL_ELSE - {"captions_vtt", "publication"}, "captions"),
         (TRANSCRIBED | ALL_ELSE - {"embeddings", "publication"}, "reindex"),
         (IMPORTED | ALL_ELSE, "publish"),
+        (TRANSCRIBED | ALL_ELSE - {"speakers", "embeddings"}, "reindex"),
     ],
 )
 def test_what_is_missing_is_made_and_nothing_is_transcribed_that_was(
@@ -55,6 +56,7 @@ def test_what_is_missing_is_made_and_nothing_is_transcribed_that_was(
         (TRANSCRIBED, {"embeddings"}, "reindex"),
         (TRANSCRIBED, {"insights", "embeddings"}, "rebuild"),
         (TRANSCRIBED, {"refined_txt", "refined_srt"}, "refine"),
+        (TRANSCRIBED, {"speakers"}, "speakers"),
         (TRANSCRIBED, {"transcript", "captions_srt"}, None),
         (IMPORTED, {"captions_srt"}, "captions"),
         # Published by a version of the program that did not tell imported transcripts apart.

@@ -22,6 +22,7 @@ from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.manifest import MANIFEST_FILE, make_manifest
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource, WhisperResource
+from transcription_dagster.defs.speakers import SpeakersResource
 from transcription_dagster.errors import SourceRefused
 from transcription_dagster.model import Transcript, Word
 from transcription_dagster.settings import load_settings
@@ -82,6 +83,7 @@ def run(instance: DagsterInstance, *assets: str) -> dg.ExecuteInProcessResult:
         "store": StoreResource(),
         "whisper": WhisperResource(),
         "embedder": EmbedderResource(),
+        "diarizer": SpeakersResource(),
     }
     return dg.materialize(
         [*all_assets(load_settings())],

@@ -360,3 +360,31 @@ _values = st.sampled_from(["uuid", "source", "title", "status", "vocabulary", "l
 def test_any_values_are_read_or_refused_with_reasons(objects: list[dict[str, Any]]) -> None:
     for line in refusal(json.dumps(objects)):
         assert line.startswith("/nowhere/worklist.json: entry ")
+
+
+@pytest.mark.parametrize(
+    ("value", "speakers", "names"),
+    [
+        (2, "2", ()),
+        ("2-4", "2-4", ()),
+        ("off", "off", ()),
+        (["Agent", " Caller "], "2", ("Agent", "Caller")),
+    ],
+)
+def test_speakers_are_a_number_a_range_or_names(folder: Path, value: object, speakers: str, names: tuple) -> None:
+    entry = only(folder, speakers=value)
+    assert (entry.speakers, entry.speaker_names) == (speakers, names)
+
+
+@pytest.mark.parametrize("value", [0, "many", {}, True, 2.5])
+def test_what_says_nothing_of_speakers_is_a_problem(folder: Path, value: object) -> None:
+    (problem,) = problems(folder, [{"uuid": ONE, "speakers": value}])
+    assert problem.startswith("entry 1: `speakers`: ")
+    assert problem.endswith(", or a list of names")
+
+
+@pytest.mark.parametrize("value", [[], ["Agent", "Agent"], [""], [3], ["two\nlines"], ["x"] * 100])
+def test_names_of_speakers_are_different_lines_of_text(folder: Path, value: list) -> None:
+    assert problems(folder, [{"uuid": ONE, "speakers": value}]) == [
+        "entry 1: `speakers` is not a list of different names, each a line of text"
+    ]

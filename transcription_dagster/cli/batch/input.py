@@ -70,7 +70,17 @@ def register_recordings(engine: Engine, store: ObjectStore, batch: Batch, ib_url
                 f"{batch.worklist.path}: entry {entry.position}: has no `source`, and {entry.uuid} is not known"
             )
         else:
-            recordings.append(Recording(entry.uuid, source, entry.title, entry.language, entry.vocabulary))
+            recordings.append(
+                Recording(
+                    entry.uuid,
+                    source,
+                    entry.title,
+                    entry.language,
+                    entry.vocabulary,
+                    entry.speakers,
+                    entry.speaker_names,
+                )
+            )
     if problems:
         raise InvalidWorklist("\n".join(problems))
     for recording in recordings:

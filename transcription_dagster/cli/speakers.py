@@ -1,0 +1,128 @@
+"""`transcription speakers`: who speaks in recordings, by the voices that were named."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from transcription_dagster.cli.arguments import RECORDING
+from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.cli.terminal import printable
+from transcription_dagster.cli.worklist import entry
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.recordings import find
+from transcription_dagster.database.voice_prints import (
+    VoicePrint,
+    forget_all,
+    forget_person,
+    name_speaker,
+    voice_prints,
+)
+from transcription_dagster.settings import load_settings
+from transcription_dagster.sources.worklists import write
+
+_OUTPUT = Path("assets_speakers.json")
+
+
+class _Name(click.ParamType):
+    """A person's name: one line of text."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.strip() or not value.isprintable():
+            self.fail("a name is one line of text", param, ctx)
+        return value.strip()
+
+
+@click.group()
+def speakers() -> None:
+    """Name the speakers of recordings by their voices, and forget them.
+
+    Voices are kept where TRANSCRIPTION_VOICE_PRINTS is true. They are personal data.
+    """
+
+
+@speakers.command("list")
+@click.argument("uuid", type=RECORDING, required=False)
+def list_speakers(uuid: str | None) -> None:
+    """List the speakers of the recording UUID; without one, the people who were named and where they are heard."""
+    with open_cli_database(load_settings()) as engine:
+        found = voice_prints(engine, uuid)
+    if uuid is not None:
+        for one in found:
+            click.echo(f"{one.label}  {one.seconds:8.1f} s  {_known(one)}".rstrip())
+        return
+    people: dict[str, list[VoicePrint]] = defaultdict(list)
+    for one in found:
+        people[one.person or ""].append(one)
+    for person, prints in people.items():
+        click.echo(printable(person))
+        for one in prints:
+            click.echo(f"  {one.recording}  {one.label}  {_certainty(one)}")
+
+
+@speakers.command()
+@click.argument("uuid", type=RECORDING)
+@click.argument("label")
+@click.argument("name", type=_Name())
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=_OUTPUT, show_default=True)
+def name(uuid: str, label: str, name: str, output: Path) -> None:
+    """Say that the speaker LABEL (such as spk_0) of the recording UUID is NAME.
+
+    The same voice in other recordings is named too where it is certain, and is listed as a suggestion where it is
+    likely. A worklist of the recordings with a new name is written, for `transcription batch` to put it into their
+    results.
+    """
+    with open_cli_database(load_settings()) as engine:
+        found = name_speaker(engine, uuid, label, name)
+        certain = [one for one in found if one.name is not None]
+        write(output, _entries(engine, [uuid, *(one.recording for one in certain)]))
+    for one in found:
+        click.echo(f"{one.recording}  {one.label}  {_certainty(one)}")
+    click.echo(
+        f"{printable(name)} is in {1 + len(certain)} recordings. Put the name into them: {_command(output)}", err=True
+    )
+    if len(certain) < len(found):
+        click.echo("Confirm what is likely with `transcription speakers name`.", err=True)
+
+
+@speakers.command()
+@click.argument("name", type=_Name(), required=False)
+@click.option("--all", "everybody", is_flag=True, help="Remove the voices of all people, named or not.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def forget(name: str | None, everybody: bool, yes: bool) -> None:
+    """Remove the voice prints of the person NAME from every recording.
+
+    Names that are written in transcripts stay there.
+    """
+    if (name is None) != everybody:
+        raise click.UsageError("Say whose voice prints: a NAME, or --all.")
+    if not yes:
+        whose = "of everybody" if name is None else f"of {printable(name)}"
+        click.confirm(f"Remove all voice prints {whose}?", abort=True)
+    with open_cli_database(load_settings()) as engine:
+        removed = forget_all(engine) if name is None else forget_person(engine, name)
+    click.echo(f"Removed {removed} voice prints.")
+
+
+def _known(one: VoicePrint) -> str:
+    return "" if one.person is None else f"{printable(one.person)} ({_certainty(one)})"
+
+
+def _certainty(one: VoicePrint) -> str:
+    if one.confirmed:
+        return "named"
+    return f"{'certain' if one.name else 'likely'}, similarity {one.similarity:.2f}"
+
+
+def _entries(engine: Engine, uuids: Sequence[str]) -> list[dict]:
+    known = [find(engine, uuid) for uuid in uuids]
+    return [entry(recording, "speakers") for recording in known if recording is not None]
+
+
+def _command(output: Path) -> str:
+    return f"transcription batch {output}"

@@ -1,0 +1,95 @@
+"""Who speaks when."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.recordings import Recording
+from transcription_dagster.database.voice_prints import VoicePrint, replace_voice_prints
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.previews import clock, table
+from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.speakers import SpeakersResource
+from transcription_dagster.model import Audio, Speakers, SpeakerTurn, speaker_limits
+from transcription_dagster.pool.inference_client import InferenceAnswer
+from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
+from transcription_dagster.settings import Settings, load_settings
+
+_OFF = "TRANSCRIPTION_SPEAKERS, or the recording's worklist, says off."
+
+
+def speakers_code_version(settings: Settings) -> str:
+    """Changes with the setting, so that recordings made with another show as stale."""
+    return f"1-{settings.speakers}"
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="transcription",
+    kinds={"torch", "json"},
+    op_tags={GPU_TAG: ANY_GPU},
+    description="Who speaks when (`speakers.json`): turns with times, by the voices alone.",
+)
+def speakers(
+    context: dg.AssetExecutionContext,
+    audio: Audio,
+    catalogue: CatalogueResource,
+    diarizer: SpeakersResource,
+) -> dg.MaterializeResult[Speakers]:
+    with reported_failures():
+        known = catalogue.recording(context.partition_key)
+        limits = speaker_limits(known.speakers or load_settings().speakers)
+        if limits.mode == "off":
+            return dg.MaterializeResult(
+                value=Speakers(audio.recording, skipped=_OFF), metadata={"speakers": 0, "note": _OFF}
+            )
+        keeps = load_settings().voice_prints
+        answer = diarizer.diarize(context, audio, limits, voices=keeps)
+        prints = _kept(catalogue.engine, audio.recording, answer.result) if keeps else ()
+    value = _named(audio.recording, known, prints, answer.result)
+    return dg.MaterializeResult(value=value, metadata=_metadata(value, answer) | _suggestions(prints))
+
+
+def _kept(engine: Engine, recording: str, result: Mapping[str, Any]) -> Sequence[VoicePrint]:
+    """Keep the voices of the recording, and find who of those that were named they are."""
+    seconds: Counter[str] = Counter()
+    for start, end, label in result["turns"]:
+        seconds[label] += end - start
+    voices = {label: (seconds[label], vector) for label, vector in result["voices"].items()}
+    return replace_voice_prints(engine, recording, result["model"], voices)
+
+
+def _named(recording: str, known: Recording, prints: Sequence[VoicePrint], result: Mapping[str, Any]) -> Speakers:
+    """The answer with names: the recording's own in the order in which speakers are first heard, else by the voices."""
+    names = {one.label: one.name for one in prints if one.name is not None and one.name not in known.speaker_names}
+    names |= {f"spk_{number}": name for number, name in enumerate(known.speaker_names)}
+    turns = tuple(SpeakerTurn(start, end, names.get(label, label)) for start, end, label in result["turns"])
+    return Speakers(recording, turns, model=result["model"], skipped=result["skipped"])
+
+
+def _suggestions(prints: Sequence[VoicePrint]) -> dict[str, Any]:
+    unsure = [one for one in prints if one.person is not None and one.name is None]
+    rows = [(one.label, one.person or "", f"{one.similarity:.2f}") for one in unsure]
+    return {"suggestions": dg.MetadataValue.md(table(("speaker", "may be", "similarity"), rows))} if rows else {}
+
+
+def _metadata(value: Speakers, answer: InferenceAnswer) -> dict[str, Any]:
+    seconds: Counter[str] = Counter()
+    for turn in value.turns:
+        seconds[turn.speaker] += turn.end - turn.start
+    shares = [(speaker, f"{spoken:.1f}") for speaker, spoken in seconds.most_common()]
+    turns = [(clock(turn.start), f"{turn.end - turn.start:.1f}", turn.speaker) for turn in value.turns]
+    return {
+        "speakers": len(seconds),
+        "turns": len(value.turns),
+        "model": value.model,
+        "gpu_wait_seconds": round(answer.waited_seconds, 3),
+        "gpu_seconds": round(answer.gpu_seconds, 3),
+        **({"shares": dg.MetadataValue.md(table(("speaker", "seconds"), shares))} if shares else {}),
+        **({"preview": dg.MetadataValue.md(table(("time", "seconds", "speaker"), turns))} if turns else {}),
+        **({"note": value.skipped} if value.skipped else {}),
+    }

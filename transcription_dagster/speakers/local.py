@@ -1,0 +1,121 @@
+"""Speakers told apart in this process: segmentation of overlapping windows, and clusters of the voices in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transcription_dagster.audio.mixing import SAMPLE_RATE
+from transcription_dagster.errors import TranscriptionAborted
+from transcription_dagster.model import SpeakerLimits
+from transcription_dagster.speakers.campplus import CamPlusPlus
+from transcription_dagster.speakers.clustering import THRESHOLD, cluster
+from transcription_dagster.speakers.diarizer import Diarization
+from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAMES, LOCAL_SPEAKERS, WINDOW, Segmentation
+from transcription_dagster.speakers.turns import by_their_own_voice, talking, turns_of
+from transcription_dagster.speakers.voices import Stretch, Voice, voices
+from transcription_dagster.speakers.weights import MODEL, load_weights
+from transcription_dagster.speakers.windows import batches
+
+#: Samples from one window to the next.
+STEP = SAMPLE_RATE
+#: Windows that go through the segmentation at once.
+_BATCH = 16
+#: Seconds that a speaker talks at least.
+_LEAST_SPOKEN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the networks say of a recording."""
+
+    seconds: float
+    #: Who talks in each window: bool of shape (windows, frames, local speakers).
+    active: np.ndarray
+    voices: tuple[Voice, ...]
+    stretches: tuple[Stretch, ...]
+
+
+class LocalDiarizer:
+    """pyannote's segmentation and CAM++ on one device, loaded once; one recording at a time."""
+
+    model = MODEL
+
+    def __init__(self, folder: Path, device: str) -> None:
+        """`folder` is what `speaker_models` or `fetch_speaker_models` returns."""
+        self._segmentation, self._voices = Segmentation(), CamPlusPlus()
+        for network, weights in zip((self._segmentation, self._voices), load_weights(folder), strict=True):
+            network.load_state_dict(weights)
+            network.to(device).eval()
+
+    def diarize(
+        self,
+        blocks: Iterable[np.ndarray],
+        limits: SpeakerLimits,
+        *,
+        on_progress: Callable[[float], None],
+        should_stop: Callable[[], bool],
+    ) -> Diarization:
+        """Do what `Diarizer` says. Time and memory grow with the recording's length, and no faster."""
+        return diarized(self.listen(blocks, on_progress=on_progress, should_stop=should_stop), limits)
+
+    def listen(
+        self, blocks: Iterable[np.ndarray], *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
+    ) -> Heard:
+        """Run the networks over a recording."""
+        length = _Length()
+        active, found = [np.zeros((0, FRAMES, LOCAL_SPEAKERS), bool)], list[Voice | Stretch]()
+        for batch in batches(length.measured(blocks), window=WINDOW, step=STEP, size=_BATCH):
+            if should_stop():
+                raise TranscriptionAborted
+            active.append(self._segmentation.active(batch.windows))
+            found += voices(batch, active[-1], self._voices, step=STEP)
+            on_progress((batch.first + len(batch.windows)) * STEP / SAMPLE_RATE)
+        return Heard(
+            length.samples / SAMPLE_RATE,
+            np.concatenate(active),
+            tuple(one for one in found if isinstance(one, Voice)),
+            tuple(one for one in found if isinstance(one, Stretch)),
+        )
+
+
+def diarized(heard: Heard, limits: SpeakerLimits, *, threshold: float = THRESHOLD) -> Diarization:
+    """Make turns of what the networks say."""
+    if not heard.voices:
+        return Diarization()
+    vectors = np.stack([voice.vector for voice in heard.voices])
+    spoken = np.array([voice.seconds for voice in heard.voices])
+    groups, centres = cluster(vectors, spoken, limits, threshold=threshold)
+    talks = _talking(heard, groups)
+    spoken_by_all = talks.sum(axis=0) * FRAME_SECONDS
+    lasting = np.flatnonzero(spoken_by_all >= _LEAST_SPOKEN)
+    if limits.at_least <= len(lasting) < len(centres):
+        # Those who hardly talk are noises, or others in a moment of noise.
+        centres = centres[lasting]
+        groups = np.where(np.isin(groups, lasting), np.searchsorted(lasting, groups), (vectors @ centres.T).argmax(1))
+        talks = _talking(heard, groups)
+    turns, order = turns_of(by_their_own_voice(talks, heard.stretches, centres), heard.seconds)
+    return Diarization(turns, {f"spk_{number}": centres[speaker] for number, speaker in enumerate(order)})
+
+
+def _talking(heard: Heard, groups: np.ndarray) -> np.ndarray:
+    """Who talks in each frame, where `groups` holds the speaker of each voice."""
+    speakers = np.full((len(heard.active), LOCAL_SPEAKERS), -1)
+    for voice, group in zip(heard.voices, groups, strict=True):
+        speakers[voice.window, voice.local] = group
+    return talking(heard.active, speakers, step=STEP)
+
+
+class _Length:
+    """Counts the samples that go by."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+
+    def measured(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
+            self.samples += block.size
+            yield block

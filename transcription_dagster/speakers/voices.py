@@ -1,0 +1,136 @@
+"""The voice of each speaker of a window as a vector, from the moments in which nobody else talks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import kaldi_native_fbank as kaldi
+import numpy as np
+import torch
+
+from transcription_dagster.audio.mixing import SAMPLE_RATE
+from transcription_dagster.speakers.campplus import BANDS, CamPlusPlus
+from transcription_dagster.speakers.segmentation import FRAME_OFFSET, FRAME_SECONDS, FRAME_STEP, first_frame
+from transcription_dagster.speakers.windows import Batch
+
+#: Samples from one frame of features to the next, and to the middle of the first.
+_STEP = 160
+_OFFSET = 200
+#: Less speech than this tells nothing of a voice.
+_LEAST_FRAMES = 25
+#: More speech than this, of one window, says little more of a voice.
+_MOST_FRAMES = 600
+#: A stretch of speech is judged by itself if it is as long as this, and goes on over pauses as long as that.
+_STRETCH_SECONDS = 0.8
+_PAUSE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """The voice of one speaker of one window."""
+
+    window: int
+    #: The speaker's number in the window.
+    local: int
+    #: Seconds of the window in which nobody else talks.
+    seconds: float
+    #: Of length 1, float32 of shape (`DIMENSIONS`,).
+    vector: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The voice in one stretch of speech between pauses. Every stretch of a recording comes up once."""
+
+    #: Frames of the recording, `first` up to, not including, `stop`.
+    first: int
+    stop: int
+    #: As that of `Voice`.
+    vector: np.ndarray
+
+
+def features(samples: np.ndarray) -> np.ndarray:
+    """Log mel spectrum as Kaldi computes it: float32 samples in [-1, 1] to (frames, `BANDS`), 100 frames a second."""
+    options = kaldi.FbankOptions()
+    options.frame_opts.samp_freq = SAMPLE_RATE
+    options.frame_opts.dither = 0.0
+    options.mel_opts.num_bins = BANDS
+    bank = kaldi.OnlineFbank(options)
+    bank.accept_waveform(SAMPLE_RATE, samples)
+    bank.input_finished()
+    if not bank.num_frames_ready:
+        return np.zeros((0, BANDS), np.float32)
+    return np.stack([bank.get_frame(number) for number in range(bank.num_frames_ready)])
+
+
+def voices(batch: Batch, active: np.ndarray, network: CamPlusPlus, *, step: int) -> Iterator[Voice | Stretch]:
+    """Yield the voices of a batch whose windows follow each other by `step` samples, and those of its stretches.
+
+    `active` is what `Segmentation.active` says of its windows.
+    """
+    spectrum = features(batch.samples)
+    speech: list[tuple[Callable[[np.ndarray], Voice | Stretch], np.ndarray]] = []
+    for number, window in enumerate(active):
+        start = number * step // _STEP
+        own = spectrum[start : start + (batch.windows.shape[1] - 2 * _OFFSET) // _STEP + 1]
+        middles = np.arange(len(own)) * _STEP + _OFFSET
+        frames = np.clip((middles - FRAME_OFFSET + FRAME_STEP // 2) // FRAME_STEP, 0, len(window) - 1)
+        alone = window & (window.sum(axis=1, keepdims=True) == 1)
+        offset = first_frame(batch.first + number, step)
+        begins, ends = _own_part(batch, number, len(window), step)
+        for local in np.flatnonzero(window.any(axis=0)):
+            seconds = float(alone[:, local].sum()) * FRAME_SECONDS
+            voice = partial(Voice, batch.first + number, int(local), seconds)
+            speech.append((voice, own[alone[frames, local]]))
+            for first, stop in stretches(alone[:, local]):
+                if begins <= first < ends:
+                    stretch = partial(Stretch, offset + first, offset + stop)
+                    speech.append((stretch, own[alone[frames, local] & (first <= frames) & (frames < stop)]))
+    yield from _embedded(speech, network)
+
+
+def stretches(alone: np.ndarray) -> list[tuple[int, int]]:
+    """Return the stretches (first frame, frame after the last) of speech that are long enough to be judged."""
+    edges = np.diff(alone.astype(np.int8), prepend=0, append=0)
+    runs: list[tuple[int, int]] = []
+    for first, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
+        if runs and (first - runs[-1][1]) * FRAME_SECONDS <= _PAUSE_SECONDS:
+            runs[-1] = (runs[-1][0], int(stop))
+        else:
+            runs.append((int(first), int(stop)))
+    return [(first, stop) for first, stop in runs if (stop - first) * FRAME_SECONDS >= _STRETCH_SECONDS]
+
+
+def _own_part(batch: Batch, number: int, length: int, step: int) -> tuple[int, int]:
+    """The frames of a window that are in the middle of it and of no other; what begins there is its to judge."""
+    here = first_frame(batch.first + number, step)
+    margin = (length - (first_frame(1, step))) // 2
+    begins = 0 if batch.first + number == 0 else margin
+    is_last = batch.is_last and number == len(batch.windows) - 1
+    ends = length if is_last else margin + first_frame(batch.first + number + 1, step) - here
+    return begins, ends
+
+
+def _embedded(
+    speech: Sequence[tuple[Callable[[np.ndarray], Voice | Stretch], np.ndarray]], network: CamPlusPlus
+) -> Iterator[Voice | Stretch]:
+    """What each piece of speech is, with its vector; pieces of the same length are embedded together."""
+    by_length: dict[int, list[tuple[Callable[[np.ndarray], Voice | Stretch], np.ndarray]]] = defaultdict(list)
+    for made, frames in speech:
+        if len(frames) >= _LEAST_FRAMES:
+            by_length[min(len(frames), _MOST_FRAMES)].append((made, frames[:_MOST_FRAMES]))
+    for same in by_length.values():
+        vectors = _vectors(np.stack([frames for _, frames in same]), network)
+        for (made, _), vector in zip(same, vectors, strict=True):
+            yield made(vector)
+
+
+@torch.inference_mode()
+def _vectors(speech: np.ndarray, network: CamPlusPlus) -> np.ndarray:
+    frames = torch.from_numpy(speech).to(next(network.parameters()).device)
+    # The recording's level and channel are in the mean, and are no part of the voice.
+    vectors = network(frames - frames.mean(dim=1, keepdim=True))
+    return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()

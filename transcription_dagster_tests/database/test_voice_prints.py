@@ -1,0 +1,137 @@
+"""Voice prints: who is known where, and that nothing of a person or a recording is left when it is forgotten."""
+
+from __future__ import annotations
+
+import math
+import uuid
+
+import pytest
+from sqlalchemy import Engine
+
+from transcription_dagster.database.recordings import Recording, forget, register
+from transcription_dagster.database.voice_prints import (
+    LIKELY,
+    SURE,
+    VoicePrint,
+    forget_all,
+    forget_person,
+    name_speaker,
+    replace_voice_prints,
+    voice_prints,
+)
+from transcription_dagster.errors import RecordingForgotten, UnknownSpeaker
+
+A, B, C = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
+ADA, BEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+
+
+def like(person: tuple[float, ...], similarity: float) -> tuple[float, float, float]:
+    """A voice of this similarity to a person's, and to nobody else's."""
+    rest = math.sqrt(1 - similarity**2)
+    return (person[0] * similarity, person[1] * similarity, rest)
+
+
+def heard(engine: Engine, recording: str, *vectors: tuple[float, ...], model: str = "m") -> tuple[VoicePrint, ...]:
+    voices = {f"spk_{number}": (10.0 + number, vector) for number, vector in enumerate(vectors)}
+    return replace_voice_prints(engine, recording, model, voices)
+
+
+def people(engine: Engine, recording: str) -> list[str]:
+    return [f"{one.label} {one.name or '?'} {one.person or '-'}" for one in voice_prints(engine, recording)]
+
+
+@pytest.fixture
+def known(engine: Engine) -> Engine:
+    register(engine, [Recording(recording, f"file:///{recording}.wav") for recording in (A, B, C)])
+    return engine
+
+
+def test_voices_are_kept_without_a_name(known: Engine) -> None:
+    assert heard(known, A, ADA, BEN) == voice_prints(known, A)
+    assert people(known, A) == ["spk_0 ? -", "spk_1 ? -"]
+    assert [one.seconds for one in voice_prints(known, A)] == [10.0, 11.0]
+    assert voice_prints(known) == ()
+
+
+def test_a_person_who_is_named_once_is_named_where_it_is_certain_and_suggested_where_it_is_likely(
+    known: Engine,
+) -> None:
+    heard(known, A, ADA, BEN)
+    heard(known, B, BEN, like(ADA, SURE + 0.01))
+    heard(known, C, like(ADA, LIKELY + 0.01))
+    found = name_speaker(known, A, "spk_0", "Ada")
+    assert [(one.recording, one.label, one.name) for one in found] == [(B, "spk_1", "Ada"), (C, "spk_0", None)]
+    assert people(known, A) == ["spk_0 Ada Ada", "spk_1 ? -"]
+    assert people(known, B) == ["spk_0 ? -", "spk_1 Ada Ada"]
+    assert people(known, C) == ["spk_0 ? Ada"]
+
+
+def test_recordings_that_come_later_know_who_was_named(known: Engine) -> None:
+    heard(known, A, ADA)
+    name_speaker(known, A, "spk_0", "Ada")
+    certain, other = heard(known, B, like(ADA, SURE + 0.01), BEN)
+    assert (certain.name, certain.confirmed, other.person) == ("Ada", False, None)
+    (likely,) = heard(known, C, like(ADA, SURE - 0.01))
+    assert (likely.name, likely.person) == (None, "Ada")
+
+
+def test_a_person_is_one_voice_of_a_recording(known: Engine) -> None:
+    heard(known, A, ADA)
+    heard(known, B, like(ADA, SURE + 0.01), like(ADA, SURE + 0.05))
+    assert [(one.recording, one.label) for one in name_speaker(known, A, "spk_0", "Ada")] == [(B, "spk_1")]
+    assert people(known, B) == ["spk_0 ? -", "spk_1 Ada Ada"]
+    assert [one.name for one in heard(known, C, like(ADA, SURE + 0.01), like(ADA, SURE + 0.05))] == [None, "Ada"]
+
+
+def test_what_was_named_by_hand_stays_named_when_the_recording_is_made_again(known: Engine) -> None:
+    heard(known, A, ADA, BEN)
+    name_speaker(known, A, "spk_0", "Ada")
+    again = heard(known, A, BEN, like(ADA, 0.99))
+    assert [(one.person, one.confirmed) for one in again] == [(None, False), ("Ada", True)]
+
+
+def test_a_name_given_by_hand_is_not_taken_away_by_another_recording(known: Engine) -> None:
+    heard(known, A, ADA)
+    heard(known, B, like(ADA, 0.95))
+    name_speaker(known, B, "spk_0", "Ada's twin")
+    assert name_speaker(known, A, "spk_0", "Ada") == ()
+    assert people(known, B) == ["spk_0 Ada's twin Ada's twin"]
+
+
+def test_voices_of_different_models_are_not_compared(known: Engine) -> None:
+    heard(known, A, ADA)
+    heard(known, B, ADA, model="another")
+    assert name_speaker(known, A, "spk_0", "Ada") == ()
+    assert heard(known, C, ADA, model="another")[0].person is None
+
+
+def test_a_speaker_without_a_voice_print_cannot_be_named(known: Engine) -> None:
+    with pytest.raises(UnknownSpeaker, match=f"no voice print of spk_7 in {A}"):
+        name_speaker(known, A, "spk_7", "Ada")
+
+
+def test_a_forgotten_person_is_gone_from_every_recording(known: Engine) -> None:
+    heard(known, A, ADA, BEN)
+    heard(known, B, like(ADA, SURE + 0.01))
+    heard(known, C, like(ADA, LIKELY + 0.01))
+    name_speaker(known, A, "spk_0", "Ada")
+    name_speaker(known, A, "spk_1", "Ben")
+    assert forget_person(known, "Ada") == 2
+    assert [people(known, recording) for recording in (A, B, C)] == [["spk_1 Ben Ben"], [], ["spk_0 ? -"]]
+    with pytest.raises(UnknownSpeaker, match="'Ada'"):
+        forget_person(known, "Ada")
+
+
+def test_everybody_can_be_forgotten(known: Engine) -> None:
+    heard(known, A, ADA, BEN)
+    assert forget_all(known) == 2
+    assert people(known, A) == []
+
+
+def test_a_forgotten_recording_has_no_voices_and_gets_none(known: Engine) -> None:
+    heard(known, A, ADA)
+    name_speaker(known, A, "spk_0", "Ada")
+    forget(known, A)
+    assert voice_prints(known) == voice_prints(known, A) == ()
+    with pytest.raises(RecordingForgotten):
+        heard(known, A, ADA)

@@ -1,0 +1,80 @@
+"""Which models are used, and what happens where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from transcription_dagster.errors import ModelUnavailable
+from transcription_dagster.model import SpeakerLimits, SpeakerTurn
+from transcription_dagster.speakers import engine as module
+from transcription_dagster.speakers.diarizer import Diarization
+from transcription_dagster.speakers.engine import NOT_INSTALLED, SpeakerEngine
+from transcription_dagster_tests.corpus import noise, write_wav
+
+REQUIRED = SpeakerLimits("required", 2, 2)
+
+
+class Everybody:
+    """Hears one speaker from the first sample to the last."""
+
+    model = "everybody"
+    opened = 0
+
+    def __init__(self, *_: object) -> None:
+        type(self).opened += 1
+
+    def diarize(
+        self, blocks: Any, _limits: SpeakerLimits, *, on_progress: Callable, should_stop: Callable
+    ) -> Diarization:
+        seconds = sum(block.size for block in blocks) / 16_000
+        on_progress(seconds)
+        return Diarization((SpeakerTurn(0.0, seconds, "spk_0"),), {"spk_0": np.array([0.6, 0.8])})
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> Path:
+    return write_wav(tmp_path / "audio.wav", noise(2.0))
+
+
+def ask(engine: SpeakerEngine, audio: Path, limits: SpeakerLimits, *, voices: bool = False) -> dict[str, Any]:
+    return engine.answer(audio, limits, voices=voices, on_progress=lambda _: None, should_stop=lambda: False)
+
+
+def test_without_models_auto_says_what_to_do(audio: Path, tmp_path: Path) -> None:
+    answer = ask(SpeakerEngine("cpu", tmp_path), audio, SpeakerLimits())
+    assert answer == {"turns": [], "voices": {}, "model": "", "skipped": NOT_INSTALLED}
+
+
+def test_a_number_of_speakers_requires_the_models(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(_folder: Path) -> Path:
+        raise ModelUnavailable("no index")
+
+    monkeypatch.setattr(module, "fetch_speaker_models", unreachable)
+    with pytest.raises(ModelUnavailable, match="no index"):
+        ask(SpeakerEngine("cpu", tmp_path), audio, REQUIRED)
+
+
+def test_models_are_loaded_once_and_used_as_soon_as_they_are_there(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LocalDiarizer", Everybody)
+    monkeypatch.setattr(Everybody, "opened", 0)
+    engine = SpeakerEngine("cpu", tmp_path)
+    assert ask(engine, audio, SpeakerLimits())["skipped"]
+    monkeypatch.setattr(module, "speaker_models", lambda folder: folder)
+    assert ask(engine, audio, SpeakerLimits())["turns"] == [[0.0, 2.0, "spk_0"]]
+    assert ask(engine, audio, SpeakerLimits())["model"] == "everybody"
+    assert Everybody.opened == 1
+
+
+def test_voices_are_told_only_to_those_who_ask(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LocalDiarizer", Everybody)
+    monkeypatch.setattr(module, "speaker_models", lambda folder: folder)
+    engine = SpeakerEngine("cpu", tmp_path)
+    assert ask(engine, audio, SpeakerLimits())["voices"] == {}
+    assert ask(engine, audio, SpeakerLimits(), voices=True)["voices"] == {"spk_0": [0.6, 0.8]}

@@ -1,0 +1,91 @@
+"""From windows to turns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from transcription_dagster.model import SpeakerTurn
+from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAME_STEP
+from transcription_dagster.speakers.turns import by_their_own_voice, talking, turns_of
+from transcription_dagster.speakers.voices import Stretch
+
+#: Four frames.
+STEP = 4 * FRAME_STEP
+
+
+def windows(*rows: tuple[str, ...]) -> np.ndarray:
+    """Windows of three local speakers, each a text with `x` where they talk."""
+    return np.array([[[mark == "x" for mark in local] for local in row] for row in rows]).transpose(0, 2, 1)
+
+
+def shown(talks: np.ndarray) -> list[str]:
+    return ["".join("x" if on else "." for on in column) for column in talks.T]
+
+
+def test_local_speakers_of_different_windows_are_joined() -> None:
+    active = windows(("xxxx....", "....xxxx", "........"), ("xxxx....", "....xxxx", "........"))
+    speakers = np.array([[0, 1, -1], [1, 0, -1]])
+    assert shown(talking(active, speakers, step=STEP)) == ["xxxx....xxxx", "....xxxx...."]
+
+
+def test_what_half_of_the_windows_hear_counts_and_what_fewer_hear_does_not() -> None:
+    one, none = ("xxxx", "....", "...."), ("....", "....", "....")
+    mine = np.array([[0, -1, -1]] * 3)
+    assert shown(talking(windows(one, one, none), mine, step=0)) == ["xxxx"]
+    assert shown(talking(windows(one, none, none), mine, step=0)) == ["...."]
+
+
+def test_two_talk_at_once_where_the_windows_say_so() -> None:
+    both = ("xxxx", ".xx.", "....")
+    speakers = np.array([[0, 1, -1]] * 2)
+    assert shown(talking(windows(both, both), speakers, step=0)) == ["xxxx", ".xx."]
+
+
+def test_a_voice_that_is_not_known_gives_its_place_to_nobody() -> None:
+    active = windows(("xx..", "..xx", "...."))
+    assert shown(talking(active, np.array([[0, -1, -1]]), step=STEP)) == ["xx.."]
+
+
+def test_no_windows_are_no_turns() -> None:
+    talks = talking(np.zeros((0, 8, 3), bool), np.zeros((0, 3), int), step=STEP)
+    assert turns_of(talks, 0.0) == ((), [])
+
+
+def test_turns_are_in_order_and_labelled_by_who_is_heard_first() -> None:
+    talks = np.zeros((20, 2), bool)
+    talks[10:20, 0] = talks[2:12, 1] = True
+    turns, order = turns_of(talks, 0.3)
+    begin = (495 - 135) / 16_000
+    assert turns == (
+        SpeakerTurn(round(begin + 2 * FRAME_SECONDS, 3), round(begin + 12 * FRAME_SECONDS, 3), "spk_0"),
+        # The recording ends within the last frame.
+        SpeakerTurn(round(begin + 10 * FRAME_SECONDS, 3), 0.3, "spk_1"),
+    )
+    assert order == [1, 0]
+
+
+CENTRES = np.eye(2)
+
+
+def corrected(talks: list[str], first: int, stop: int, vector: tuple[float, float]) -> list[str]:
+    before = np.array([[mark == "x" for mark in column] for column in talks]).T
+    after = by_their_own_voice(before, [Stretch(first, stop, np.array(vector))], CENTRES)
+    assert shown(before) == talks
+    return shown(after)
+
+
+def test_a_stretch_that_sounds_like_another_speaker_is_theirs() -> None:
+    assert corrected(["xxxx.xxxx", "........."], 5, 9, (0.3, 0.8)) == ["xxxx.....", ".....xxxx"]
+
+
+def test_a_stretch_that_sounds_a_little_like_another_speaker_stays() -> None:
+    assert corrected(["xxxx.xxxx", "........."], 5, 9, (0.5, 0.6)) == ["xxxx.xxxx", "........."]
+
+
+def test_moments_in_which_both_talk_stay_as_they_are() -> None:
+    assert corrected(["xxxx", "..xx"], 0, 4, (0.1, 0.9)) == ["..xx", "xxxx"]
+    assert corrected(["xxxx", "xxxx"], 0, 4, (0.1, 0.9)) == ["xxxx", "xxxx"]
+
+
+def test_a_stretch_in_which_nobody_is_known_to_talk_stays_so() -> None:
+    assert corrected(["....", "...."], 0, 4, (0.1, 0.9)) == ["....", "...."]

@@ -1,0 +1,91 @@
+"""What is heard of a voice: features as Kaldi computes them, and the stretches of speech between pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from transcription_dagster.speakers import voices as module
+from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAMES, WINDOW, first_frame
+from transcription_dagster.speakers.voices import Stretch, Voice, features, stretches, voices
+from transcription_dagster.speakers.windows import batches
+from transcription_dagster_tests.corpus import noise, tone
+
+STEP = 16_000
+
+
+class FirstBand(torch.nn.Module):
+    """Embeds speech by how its first bands change, whatever its length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames.abs().mean(dim=1)[:, :4] * self.weight
+
+
+def test_features_are_100_frames_a_second_and_louder_in_the_band_of_a_tone() -> None:
+    spectrum = features(tone(1.0, hertz=440.0))
+    assert spectrum.shape == (98, 80)
+    assert spectrum.dtype == np.float32
+    assert set(spectrum.argmax(axis=1)) <= {13, 14}
+    assert features(np.zeros(10, np.float32)).shape == (0, 80)
+
+
+def frames(*runs: tuple[float, float]) -> np.ndarray:
+    """Frames of ten seconds in which someone talks in these spans (s)."""
+    alone = np.zeros(FRAMES, bool)
+    for start, end in runs:
+        alone[round(start / FRAME_SECONDS) : round(end / FRAME_SECONDS)] = True
+    return alone
+
+
+@pytest.mark.parametrize(
+    ("runs", "found"),
+    [
+        ([], []),
+        ([(1, 3)], [(1, 3)]),
+        ([(0, 1), (9, 9.9)], [(0, 1), (9, 9.9)]),
+        ([(1, 1.7)], []),
+        ([(1, 1.5), (1.6, 2.1)], [(1, 2.1)]),
+        ([(1, 2), (2.3, 3.3)], [(1, 2), (2.3, 3.3)]),
+    ],
+)
+def test_stretches_end_at_pauses_and_are_not_short(runs: list, found: list) -> None:
+    spans = [(first * FRAME_SECONDS, stop * FRAME_SECONDS) for first, stop in stretches(frames(*runs))]
+    assert spans == [(pytest.approx(start, abs=0.02), pytest.approx(end, abs=0.02)) for start, end in found]
+
+
+def heard(seconds: float, talk: list[tuple[float, float]]) -> Iterator[Voice | Stretch]:
+    """The voices in noise of which one speaker, at these times, is said to talk."""
+    for batch in batches([noise(seconds)], window=WINDOW, step=STEP, size=4):
+        active = np.zeros((len(batch.windows), FRAMES, 3), bool)
+        for number in range(len(batch.windows)):
+            offset = first_frame(batch.first + number, STEP)
+            for start, end in talk:
+                first, stop = (round(moment / FRAME_SECONDS) - offset for moment in (start, end))
+                active[number, max(0, first) : max(0, stop), 1] = True
+        yield from voices(batch, active, FirstBand(), step=STEP)  # type: ignore[arg-type]  # any network
+
+
+@pytest.mark.parametrize("seconds", [6.0, 10.0, 11.5, 30.0])
+def test_every_stretch_comes_up_once(seconds: float) -> None:
+    talk = [(start + 0.5, start + 2.0) for start in range(0, int(seconds) - 2, 2)]
+    found = sorted((one.first, one.stop) for one in heard(seconds, talk) if isinstance(one, Stretch))
+    assert found == [(round(start / FRAME_SECONDS), round(end / FRAME_SECONDS)) for start, end in talk]
+
+
+def test_each_window_has_the_voice_of_who_talks_in_it() -> None:
+    found = [one for one in heard(12.0, [(2.0, 5.0)]) if isinstance(one, Voice)]
+    assert [(one.window, one.local, round(one.seconds, 1)) for one in found] == [(0, 1, 3.0), (1, 1, 3.0), (2, 1, 3.0)]
+    assert [np.linalg.norm(one.vector) for one in found] == pytest.approx([1.0] * 3)
+
+
+def test_too_little_speech_has_no_voice(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(heard(8.0, [(2.0, 2.2)])) == []
+    monkeypatch.setattr(module, "_LEAST_FRAMES", 5)
+    assert len(list(heard(8.0, [(2.0, 2.2)]))) == 1
