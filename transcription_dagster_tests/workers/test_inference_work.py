@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from transcription_dagster.errors import TimeLimitExceeded, TranscriptionAborted
-from transcription_dagster.model import Transcript
+from transcription_dagster.errors import ModelUnavailable, TimeLimitExceeded, TranscriptionAborted, WorkerUnfit
+from transcription_dagster.model import SpeakerLimits, Transcript
+from transcription_dagster.pool.speakers_request import SpeakersRequest
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings
-from transcription_dagster.workers.inference_work import TranscriptionWork
+from transcription_dagster.workers.inference_work import SpeakersWork, TranscriptionWork
 from transcription_dagster_tests.sample_transcripts import transcript
 
 
@@ -76,3 +78,54 @@ def test_what_a_recording_will_take_is_learnt_from_the_last(tmp_path: Path) -> N
 def test_the_limit_grows_with_the_recording_and_has_a_floor() -> None:
     assert REQUEST.time_limit(factor=20, floor_seconds=30) == 200
     assert REQUEST.time_limit(factor=20, floor_seconds=300) == 300
+
+
+class OneSpeaker:
+    """Hears one speaker in every recording, and says what it was asked."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.heard: list[Path] = []
+
+    def answer(self, path: Path, _limits: SpeakerLimits, *, voices: bool, on_progress: Any, **_: object) -> dict:
+        if self.error is not None:
+            raise self.error
+        self.heard.append(path)
+        on_progress(7.5)
+        return {"turns": [[0.0, 10.0, "spk_0"]], "voices": {}, "model": "model", "skipped": None}
+
+
+SPEAKERS = SpeakersRequest(REQUEST.recording, REQUEST.audio_key, REQUEST.audio_sha256, 10.0, SpeakerLimits())
+
+
+def speakers_work(home: Path, engine: OneSpeaker) -> SpeakersWork:
+    work = SpeakersWork(Settings(home=home), "cpu")
+    work._engine = cast(Any, engine)
+    return work
+
+
+def test_speakers_are_told_apart_in_the_audio_that_lies_in_the_store(tmp_path: Path) -> None:
+    audio = tmp_path / "store" / SPEAKERS.audio_key
+    audio.parent.mkdir(parents=True)
+    audio.touch()
+    engine, done = OneSpeaker(), list[float]()
+    work = speakers_work(tmp_path, engine)
+    content = SPEAKERS.for_queue(run_id="run", queue="gpu").request
+    prepared = work.prepare(json.loads(json.dumps(content)), tmp_path)
+    assert work.expected_seconds(prepared) is None
+    answer = work.do(prepared, on_progress=done.append, should_stop=lambda: False)
+    assert (answer["turns"], engine.heard, done) == ([[0.0, 10.0, "spk_0"]], [audio], [0.75])
+    assert work.expected_seconds(prepared) is not None
+
+
+def test_models_of_speakers_that_cannot_be_had_are_a_matter_of_this_executor(tmp_path: Path) -> None:
+    work = speakers_work(tmp_path, OneSpeaker(ModelUnavailable("no package index")))
+    with pytest.raises(WorkerUnfit, match="no package index"):
+        work.do((SPEAKERS, tmp_path), on_progress=ignore_progress, should_stop=lambda: False)
+
+
+def test_the_same_sound_with_another_number_of_speakers_is_another_request() -> None:
+    requests = [SPEAKERS, replace(SPEAKERS, limits=SpeakerLimits("required", 2, 2)), replace(SPEAKERS, voices=True)]
+    keys = {request.for_queue(run_id="run", queue="gpu").key for request in requests}
+    assert len(keys) == 3
+    assert SPEAKERS.for_queue(run_id="run", queue="gpu") == SPEAKERS.for_queue(run_id="run", queue="gpu")
