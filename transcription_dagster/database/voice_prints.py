@@ -72,10 +72,12 @@ def replace_voice_prints(
 
 def voice_prints(engine: Engine, recording: str | None = None) -> tuple[VoicePrint, ...]:
     """Return the voice prints of a recording, or of all whose person is known or suggested."""
-    chosen = VoicePrintRow.person.is_not(None)
-    if recording is not None:
-        chosen = VoicePrintRow.recording == recording_id(recording)
-    order = (VoicePrintRow.person, VoicePrintRow.recording, VoicePrintRow.label)
+    # `spk_10` comes after `spk_2`.
+    by_label = (func.length(VoicePrintRow.label), VoicePrintRow.label)
+    if recording is None:
+        chosen, order = VoicePrintRow.person.is_not(None), (VoicePrintRow.person, VoicePrintRow.recording, *by_label)
+    else:
+        chosen, order = VoicePrintRow.recording == recording_id(recording), by_label
     with transaction(engine) as connection:
         rows = connection.execute(select(*_COLUMNS).where(chosen).order_by(*order))
         return tuple(VoicePrint(*row) for row in rows)

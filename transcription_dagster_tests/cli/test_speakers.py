@@ -25,7 +25,7 @@ def run(on_database: Command, engine: Engine) -> Command:
     replace_voice_prints(engine, A, "m", {"spk_0": (10.0, (1.0, 0.0)), "spk_1": (65.4, (0.0, 1.0))})
     replace_voice_prints(engine, B, "m", {"spk_0": (20.0, (0.96, 0.28))})
     replace_voice_prints(engine, C, "m", {"spk_0": (30.0, (0.6, -0.8))})
-    return lambda *arguments: on_database(["speakers", *arguments], catch_exceptions=False)
+    return lambda *arguments: on_database("speakers", *arguments, catch_exceptions=False)
 
 
 def test_a_speaker_is_named_and_a_worklist_puts_the_name_into_the_results(run: Command, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Who speaks when."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -56,16 +56,22 @@ def speakers(
 
 def _kept(engine: Engine, recording: str, result: Mapping[str, Any]) -> Sequence[VoicePrint]:
     """Keep the voices of the recording, and find who of those that were named they are."""
-    seconds: Counter[str] = Counter()
-    for start, end, label in result["turns"]:
-        seconds[label] += end - start
+    seconds = _spoken(result["turns"])
     voices = {label: (seconds[label], vector) for label, vector in result["voices"].items()}
     return replace_voice_prints(engine, recording, result["model"], voices)
 
 
+def _spoken(turns: Iterable[tuple[float, float, str]]) -> Mapping[str, float]:
+    """Seconds that each speaker talks."""
+    seconds: dict[str, float] = defaultdict(float)
+    for start, end, speaker in turns:
+        seconds[speaker] += end - start
+    return seconds
+
+
 def _named(recording: str, known: Recording, prints: Sequence[VoicePrint], result: Mapping[str, Any]) -> Speakers:
     """The answer with names: the recording's own in the order in which speakers are first heard, else by the voices."""
-    names = {one.label: one.name for one in prints if one.name is not None and one.name not in known.speaker_names}
+    names = {one.label: name for one in prints if (name := one.name) is not None and name not in known.speaker_names}
     names |= {f"spk_{number}": name for number, name in enumerate(known.speaker_names)}
     turns = tuple(SpeakerTurn(start, end, names.get(label, label)) for start, end, label in result["turns"])
     return Speakers(recording, turns, model=result["model"], skipped=result["skipped"])
@@ -78,10 +84,8 @@ def _suggestions(prints: Sequence[VoicePrint]) -> dict[str, Any]:
 
 
 def _metadata(value: Speakers, answer: InferenceAnswer) -> dict[str, Any]:
-    seconds: Counter[str] = Counter()
-    for turn in value.turns:
-        seconds[turn.speaker] += turn.end - turn.start
-    shares = [(speaker, f"{spoken:.1f}") for speaker, spoken in seconds.most_common()]
+    seconds = _spoken((turn.start, turn.end, turn.speaker) for turn in value.turns)
+    shares = [(speaker, f"{spoken:.1f}") for speaker, spoken in sorted(seconds.items(), key=lambda one: -one[1])]
     turns = [(clock(turn.start), f"{turn.end - turn.start:.1f}", turn.speaker) for turn in value.turns]
     return {
         "speakers": len(seconds),
