@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -118,6 +118,14 @@ def languages(engine: Engine) -> list[str]:
     """The languages of what is published, each once."""
     with transaction(engine) as connection:
         return list(connection.execute(_LANGUAGES).scalars())
+
+
+def titles(engine: Engine, uuids: Iterable[str]) -> dict[str, str]:
+    """The titles of recordings by their UUID; those without one are left out."""
+    keys = [recording_id(uuid) for uuid in uuids]
+    statement = select(RecordingRow.uuid, RecordingRow.title).where(RecordingRow.uuid.in_(keys))
+    with transaction(engine) as connection:
+        return {row.uuid: row.title for row in connection.execute(statement) if row.title}
 
 
 def with_state(filters: Filters) -> Select[Any] | None:

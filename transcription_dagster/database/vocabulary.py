@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from dataclasses import replace as replace_values
 from typing import Any
 
 from sqlalchemy import Engine, collate, delete, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from transcription_dagster.database.connection import transaction
-from transcription_dagster.database.tables import TermRow
+from transcription_dagster.database.tables import DeclinedTermRow, TermRow
 from transcription_dagster.model import Term
 
 
@@ -28,6 +30,51 @@ def replace(engine: Engine, terms: Iterable[Term]) -> None:
         connection.execute(delete(TermRow))
         if rows:
             connection.execute(insert(TermRow), list(rows.values()))
+
+
+def put(engine: Engine, terms: Iterable[Term]) -> None:
+    """Add the terms; one that is there with the same text is replaced."""
+    rows = {term.text: asdict(term) for term in terms}
+    if not rows:
+        return
+    statement = upsert(TermRow)
+    values = {name: statement.excluded[name] for name in ("variants", "category", "weight")}
+    with transaction(engine) as connection:
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["text"], set_=values), [rows[text] for text in sorted(rows)]
+        )
+
+
+def add_variant(engine: Engine, text: str, variant: str) -> None:
+    """Add a variant to a term, which is added where it is not there."""
+    with transaction(engine) as connection:
+        found = select(TermRow.__table__).where(TermRow.text == text).with_for_update()
+        row = connection.execute(found).mappings().one_or_none()
+        term = Term(text) if row is None else term_from_json(row)
+        values = asdict(replace_values(term, variants=tuple(dict.fromkeys([*term.variants, variant]))))
+        statement = upsert(TermRow).values(**values)
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["text"], set_={"variants": values["variants"]})
+        )
+
+
+def remove(engine: Engine, text: str) -> bool:
+    """Remove a term; False if it is not there."""
+    with transaction(engine) as connection:
+        return connection.execute(delete(TermRow).where(TermRow.text == text)).rowcount > 0
+
+
+def decline(engine: Engine, text: str, variant: str) -> None:
+    """Note that a term with this variant is not wanted, so that it is not suggested again."""
+    with transaction(engine) as connection:
+        connection.execute(upsert(DeclinedTermRow).values(text=text, variant=variant).on_conflict_do_nothing())
+
+
+def declined(engine: Engine) -> set[tuple[str, str]]:
+    """Term and variant of the suggestions that were declined."""
+    with transaction(engine) as connection:
+        rows = connection.execute(select(DeclinedTermRow.text, DeclinedTermRow.variant))
+        return {(row.text, row.variant) for row in rows}
 
 
 def term_from_json(values: Mapping[Any, Any]) -> Term:

@@ -31,10 +31,30 @@ def read_vocabulary(path: Path) -> list[Term]:
         raise InvalidVocabulary(f"{path} cannot be read: {error}") from error
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        return _terms(_csv_entries(text, path.name))
+        return read_csv(text, path.name)
     if suffix in {".yaml", ".yml"}:
-        return _terms(_yaml_entries(text, path.name))
+        return read_yaml(text, path.name)
     raise InvalidVocabulary(f"{path} is neither .yaml, .yml nor .csv")
+
+
+def read_csv(text: str, name: str) -> list[Term]:
+    """Read the terms of a CSV document; `name` is what errors call it. Raises `InvalidVocabulary`."""
+    return _terms(_csv_entries(text, name))
+
+
+def read_yaml(text: str, name: str) -> list[Term]:
+    """Read the terms of a YAML document; `name` is what errors call it. Raises `InvalidVocabulary`."""
+    return _terms(_yaml_entries(text, name))
+
+
+def write_csv(terms: Iterable[Term]) -> str:
+    """Write terms as CSV, which `read_csv` reads back as they were."""
+    document = io.StringIO(newline="")
+    writer = csv.writer(document, lineterminator="\n")
+    writer.writerow(_FIELDS)
+    for term in terms:
+        writer.writerow([term.text, _VARIANT_SEPARATOR.join(term.variants), term.category, f"{term.weight:g}"])
+    return document.getvalue()
 
 
 def parse_terms(entries: Sequence[object], where: str) -> list[Term]:

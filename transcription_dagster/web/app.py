@@ -21,6 +21,7 @@ from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.program_api.routes import program_api
 from transcription_dagster.web.reading_room.archive import Archive
 from transcription_dagster.web.reading_room.routes import reading_room
+from transcription_dagster.web.vocabulary_page import VocabularyPage
 
 HEALTH = "/health"
 
@@ -39,7 +40,11 @@ def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: st
     csrf = Csrf(f"transcription-csrf-{port}")
     pages = Pages(csrf, has_login=settings.ui_password is not None)
     archive = Archive.of(settings)
-    routes += [*program_api(archive, csrf), *reading_room(archive, pages)]
+    routes += [
+        *program_api(archive, csrf),
+        *VocabularyPage(archive.engine, pages).routes(),
+        *reading_room(archive, pages),
+    ]
     routes.append(Mount("", app=DagsterUi(context).create_asgi_app()))
     return Starlette(routes=routes, middleware=middleware, exception_handlers={TranscriptionError: pages.error})
 

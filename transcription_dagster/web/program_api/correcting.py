@@ -13,11 +13,12 @@ from starlette.responses import JSONResponse, Response
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Change, Draft
 from transcription_dagster.corrections.desk import Corrected, correct, corrected
-from transcription_dagster.corrections.reading import Author, Turn
+from transcription_dagster.corrections.reading import Author, Passage, Turn
 from transcription_dagster.corrections.replacing import replaced, replacements
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import Scope
 from transcription_dagster.errors import CorrectionConflict, UnusableCorrection
+from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.web.program_api.manuscripts import Manuscripts
 from transcription_dagster.web.program_api.operations import Call, Operation
 
@@ -41,6 +42,17 @@ class WordModel(BaseModel):
     corrected: bool
 
 
+class PassageModel(BaseModel):
+    """The smallest piece that is replaced as a whole: the machine's words `first` up to `stop`, as they read now."""
+
+    first: int
+    stop: int
+    text: str
+    #: Written without a space before it.
+    glued: bool
+    author: Literal["machine", "refinement", "person"]
+
+
 class TurnModel(BaseModel):
     """One speaker's paragraph: the machine's words `first` up to `stop`, as they read now."""
 
@@ -51,6 +63,7 @@ class TurnModel(BaseModel):
     speaker: str | None
     text: str
     words: list[WordModel] | None = None
+    passages: list[PassageModel] | None = None
 
 
 class ReadingModel(BaseModel):
@@ -67,6 +80,7 @@ class ReadingQuery(BaseModel):
     first: int = Field(default=0, ge=0)
     stop: int | None = Field(default=None, ge=0, description="Unset: up to the end.")
     words: bool = Field(default=False, description="With each word's times.")
+    passages: bool = Field(default=False, description="With the pieces that are replaced as a whole.")
 
 
 class CorrectionRequest(BaseModel):
@@ -180,7 +194,10 @@ class Correcting:
         return ReadingModel(
             recording=call.recording,
             version=now.version,
-            turns=[turn_model(now, turn, words=query.words) for turn in turns_of(now, query.first, stop)],
+            turns=[
+                turn_model(now, turn, words=query.words, passages=query.passages)
+                for turn in turns_of(now, query.first, stop)
+            ],
         )
 
     def history(self, call: Call) -> HistoryModel:
@@ -259,7 +276,7 @@ def turns_of(now: Corrected, first: int, stop: int) -> list[Turn]:
     return [turn for turn in now.reading.turns() if turn.first < stop and turn.stop > first]
 
 
-def turn_model(now: Corrected, turn: Turn, *, words: bool = False) -> TurnModel:
+def turn_model(now: Corrected, turn: Turn, *, words: bool = False, passages: bool = False) -> TurnModel:
     """A turn for the API."""
     where = now.reading.stretch(turn.first, turn.stop)
     listed = [
@@ -282,6 +299,17 @@ def turn_model(now: Corrected, turn: Turn, *, words: bool = False) -> TurnModel:
         speaker=turn.speaker,
         text=turn.text,
         words=listed if words else None,
+        passages=[_passage_model(passage) for passage in turn.passages] if passages else None,
+    )
+
+
+def _passage_model(passage: Passage) -> PassageModel:
+    return PassageModel(
+        first=passage.first,
+        stop=passage.stop,
+        text=join_words(passage.words),
+        glued=bool(passage.words) and passage.words[0].glued,
+        author=passage.author.value,
     )
 
 

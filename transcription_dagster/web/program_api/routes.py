@@ -10,12 +10,16 @@ from transcription_dagster.web.csrf import Csrf
 from transcription_dagster.web.program_api.correcting import Correcting
 from transcription_dagster.web.program_api.manuscripts import Manuscripts
 from transcription_dagster.web.program_api.openapi import describe
+from transcription_dagster.web.program_api.vocabulary import Vocabulary
 from transcription_dagster.web.reading_room.archive import Archive
 
 
 def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
     """All operations, and their description at `/api/openapi.json`."""
-    operations = [*Correcting(archive.engine, Manuscripts(archive.store)).operations()]
+    operations = [
+        *Correcting(archive.engine, Manuscripts(archive.store)).operations(),
+        *Vocabulary(archive.engine).operations(),
+    ]
     document = describe(operations)
 
     async def description(_request: Request) -> Response:

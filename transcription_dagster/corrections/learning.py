@@ -1,0 +1,106 @@
+"""What people correct again and again, as suggestions for the vocabulary."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from transcription_dagster.database import vocabulary
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.tables import SCHEMA
+from transcription_dagster.language.common_words import is_common
+from transcription_dagster.language.spelling import affixes, tokens
+from transcription_dagster.model import Term
+from transcription_dagster.vocabulary.variants import risk
+
+#: How often a correction has to stand in the archive before it is suggested.
+OFTEN = 3
+#: Longer stretches are rewordings, not terms.
+_MOST_WORDS = 4
+#: Corrections that are looked at, the newest first.
+_LOOKED_AT = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a correction was made; seconds from the start of the recording."""
+
+    recording: str
+    start: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A term that people wrote for the same mishearing, and where."""
+
+    term: str
+    variant: str
+    places: tuple[Place, ...]
+    #: Why the variant would not be corrected without its context; empty if it would.
+    risk: str
+
+
+def suggestions(engine: Engine) -> list[Suggestion]:
+    """The corrections that stand at least `OFTEN` times and are not in the vocabulary, the most frequent first.
+
+    A person's decision against one is respected (`vocabulary.decline`).
+    """
+    with transaction(engine) as connection:
+        rows = connection.execute(_STANDING, {"limit": _LOOKED_AT}).all()
+    places: defaultdict[tuple[str, str], list[Place]] = defaultdict(list)
+    for heard, new, recording, start in rows:
+        if pair := _term_and_variant(heard, new):
+            places[pair].append(Place(str(recording), start))
+    known = _known(vocabulary.terms(engine)) | vocabulary.declined(engine)
+    found = [
+        Suggestion(term, variant, tuple(where), risk(tokens(variant), Term(term)))
+        for (term, variant), where in places.items()
+        if len(where) >= OFTEN and (term, variant) not in known
+    ]
+    return sorted(found, key=lambda suggestion: (-len(suggestion.places), suggestion.term))
+
+
+def _term_and_variant(heard: str, new: str) -> tuple[str, str] | None:
+    """What was written and what was heard, without the punctuation round it; None for what is no term."""
+    term = " ".join(_bare(new))
+    variant = " ".join(tokens(heard))
+    written = tokens(term)
+    if not written or not variant or len(written) > _MOST_WORDS or len(tokens(heard)) > _MOST_WORDS:
+        return None
+    # Another case or punctuation mark is no mishearing, and an ordinary word is no term.
+    if written == tokens(heard) or all(is_common((token,)) for token in written):
+        return None
+    return term, variant
+
+
+def _bare(text: str) -> list[str]:
+    words = text.split()
+    if words:
+        words[0] = "".join(affixes(words[0])[1:])
+        words[-1] = "".join(affixes(words[-1])[:2])
+    return [word for word in words if word]
+
+
+def _known(terms: Iterable[Term]) -> set[tuple[str, str]]:
+    return {(term.text, " ".join(tokens(variant))) for term in terms for variant in term.variants}
+
+
+#: The text that stands at each place of each recording's present transcript, where a person wrote it.
+_STANDING = text(
+    f"""
+    WITH present AS (
+        SELECT DISTINCT ON (recording) recording, transcript FROM {SCHEMA}.corrections ORDER BY recording, version DESC
+    ), latest AS (
+        SELECT DISTINCT ON (recording, first) recording, kind, heard, new, start, is_lost, made_at
+        FROM {SCHEMA}.corrections JOIN present USING (recording, transcript)
+        WHERE kind IN ('text', 'unintelligible', 'restore', 'undo')
+        ORDER BY recording, first, version DESC
+    )
+    SELECT heard, new, recording, start FROM latest
+    WHERE kind = 'text' AND NOT is_lost AND new <> '' AND length(heard) < 100 AND length(new) < 100
+    ORDER BY made_at DESC LIMIT :limit
+    """  # noqa: S608  constant
+)

@@ -1,0 +1,139 @@
+"""The vocabulary over the API: terms, and what people's corrections suggest."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from transcription_dagster.corrections.learning import suggestions
+from transcription_dagster.database import vocabulary
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.tokens import Scope
+from transcription_dagster.vocabulary.corrections import problems
+from transcription_dagster.vocabulary.files import parse_terms, read_csv, read_yaml, write_csv
+from transcription_dagster.web.program_api.operations import Call, Operation
+
+_LONGEST = 200
+
+
+class TermModel(BaseModel):
+    """A term: how it is written, and how it may have been heard."""
+
+    text: str = Field(min_length=1, max_length=_LONGEST)
+    variants: list[str] = Field(default=[], max_length=100)
+    category: str = Field(default="", max_length=_LONGEST)
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+
+class PlaceModel(BaseModel):
+    """Where a correction was made, in seconds from the start of the recording."""
+
+    recording: str
+    start: float
+
+
+class SuggestionModel(BaseModel):
+    """A term that people wrote for the same mishearing at several places."""
+
+    term: str
+    variant: str
+    places: list[PlaceModel]
+    #: Why the variant is left to Claude; empty if the vocabulary corrects it by itself.
+    risk: str
+
+
+class VocabularyModel(BaseModel):
+    """All terms, what is wrong with them, and what corrections suggest."""
+
+    terms: list[TermModel]
+    problems: list[str]
+    suggestions: list[SuggestionModel]
+
+
+class RemovalRequest(BaseModel):
+    """The term to remove."""
+
+    text: str = Field(max_length=_LONGEST)
+
+
+class DecisionRequest(BaseModel):
+    """Whether a suggestion becomes part of the vocabulary."""
+
+    term: str = Field(min_length=1, max_length=_LONGEST)
+    variant: str = Field(min_length=1, max_length=_LONGEST)
+    accept: bool
+
+
+class ImportRequest(BaseModel):
+    """Terms as a document; a term that is there with the same text is replaced."""
+
+    document: str
+    format: Literal["csv", "yaml"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Answers the operations about the vocabulary in the database."""
+
+    engine: Engine
+
+    def operations(self) -> list[Operation]:
+        """Listing, changing, importing and exporting terms, and deciding about suggestions."""
+        all_terms = "/api/vocabulary"
+        one, removals, decisions = f"{all_terms}/terms", f"{all_terms}/removals", f"{all_terms}/suggestions"
+        read, correct = Scope.READ, Scope.CORRECT
+        return [
+            Operation("GET", all_terms, read, "Terms and suggestions", self.list, None, VocabularyModel),
+            Operation("PUT", one, correct, "Add or replace a term", self.put, TermModel, VocabularyModel),
+            Operation("POST", removals, correct, "Remove a term", self.remove, RemovalRequest, VocabularyModel),
+            Operation("POST", decisions, correct, "Take or decline one", self.decide, DecisionRequest, VocabularyModel),
+            Operation("POST", f"{all_terms}/import", correct, "Import terms", self.add, ImportRequest, VocabularyModel),
+            Operation("GET", f"{all_terms}.csv", read, "Export the terms", self.export, produces="text/csv"),
+        ]
+
+    def list(self, _call: Call) -> VocabularyModel:
+        """The vocabulary as it is."""
+        terms = vocabulary.terms(self.engine)
+        return VocabularyModel(
+            terms=[
+                TermModel(text=term.text, variants=[*term.variants], category=term.category, weight=term.weight)
+                for term in terms
+            ],
+            problems=problems(terms),
+            suggestions=[SuggestionModel.model_validate(asdict(each)) for each in suggestions(self.engine)],
+        )
+
+    def put(self, call: Call) -> VocabularyModel:
+        """Add a term, checked as one of a file is. Raises `InvalidVocabulary`."""
+        vocabulary.put(self.engine, parse_terms([call.values.model_dump()], "the term"))
+        return self.list(call)
+
+    def remove(self, call: Call) -> VocabularyModel:
+        """Remove a term; one that is not there is no error."""
+        vocabulary.remove(self.engine, call.values.text)
+        return self.list(call)
+
+    def decide(self, call: Call) -> VocabularyModel:
+        """Take a suggestion into the vocabulary, or never suggest it again."""
+        wanted: DecisionRequest = call.values
+        [term] = parse_terms([{"term": wanted.term, "variants": [wanted.variant]}], "the suggestion")
+        if wanted.accept:
+            vocabulary.add_variant(self.engine, term.text, term.variants[0])
+        else:
+            vocabulary.decline(self.engine, term.text, term.variants[0])
+        return self.list(call)
+
+    def add(self, call: Call) -> VocabularyModel:
+        """Import terms. Raises `InvalidVocabulary` with the line, and imports none."""
+        wanted: ImportRequest = call.values
+        read = read_csv if wanted.format == "csv" else read_yaml
+        vocabulary.put(self.engine, read(wanted.document, "the document"))
+        return self.list(call)
+
+    def export(self, _call: Call) -> Response:
+        """The terms as CSV, which the import reads."""
+        headers = {"Content-Disposition": 'attachment; filename="vocabulary.csv"'}
+        return Response(write_csv(vocabulary.terms(self.engine)), media_type="text/csv", headers=headers)

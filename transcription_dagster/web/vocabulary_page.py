@@ -1,0 +1,105 @@
+"""`/vocabulary`: the terms that recordings are corrected by. It works without scripts: each button is a form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from transcription_dagster.corrections.learning import suggestions
+from transcription_dagster.database import vocabulary
+from transcription_dagster.database.archive import titles
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.errors import InvalidVocabulary
+from transcription_dagster.vocabulary.corrections import problems
+from transcription_dagster.vocabulary.files import parse_terms, read_csv, read_yaml
+from transcription_dagster.web import csrf
+from transcription_dagster.web.pages import Pages
+from transcription_dagster.web.program_api.operations import LARGEST_BODY
+
+PAGE = "/vocabulary"
+
+_Form = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class VocabularyPage:
+    """Shows the vocabulary, and takes the changes that its forms send."""
+
+    engine: Engine
+    pages: Pages
+
+    def routes(self) -> list[BaseRoute]:
+        """The page, and one address for each form."""
+        limit = Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)
+        changes: Mapping[str, Callable[[_Form], None]] = {
+            "terms": self._put,
+            "removals": self._remove,
+            "suggestions": self._decide,
+            "import": self._import,
+        }
+        forms = [
+            Route(f"{PAGE}/{name}", self._taking(change), methods=["POST"], middleware=[limit])
+            for name, change in changes.items()
+        ]
+        return [Route(PAGE, self.show, methods=["GET"]), *forms]
+
+    def show(self, request: Request, complaint: str = "") -> Response:
+        """All terms, and what corrections suggest."""
+        terms = vocabulary.terms(self.engine)
+        suggested = suggestions(self.engine)
+        values = {
+            "terms": terms,
+            "problems": problems(terms),
+            "suggestions": suggested,
+            "titles": titles(self.engine, {place.recording for each in suggested for place in each.places[:3]}),
+            "complaint": complaint,
+        }
+        return self.pages.render(request, "vocabulary.html", values, status=422 if complaint else 200)
+
+    def _taking(self, change: Callable[[_Form], None]) -> Callable[[Request], object]:
+        async def endpoint(request: Request) -> Response:
+            fields = parse_qs((await request.body()).decode(errors="replace"), keep_blank_values=True)
+            form = {name: values[0] for name, values in fields.items()}
+            return await run_in_threadpool(self._take, request, form, change)
+
+        return endpoint
+
+    def _take(self, request: Request, form: _Form, change: Callable[[_Form], None]) -> Response:
+        if not self.pages.csrf.is_shown(request, form.get(csrf.FIELD, "")):
+            return self.show(request, "The page was too old: it is a new one now. Try again.")
+        try:
+            change(form)
+        except InvalidVocabulary as error:
+            return self.show(request, str(error))
+        return RedirectResponse(PAGE, 303)
+
+    def _put(self, form: _Form) -> None:
+        variants = [line.strip() for line in form.get("variants", "").splitlines() if line.strip()]
+        entry = {"term": form.get("term", ""), "variants": variants, "category": form.get("category", "").strip()}
+        [term] = parse_terms([{**entry, "weight": form.get("weight", "")}], "the form")
+        was = form.get("was", "")
+        if was and was != term.text:
+            vocabulary.remove(self.engine, was)
+        vocabulary.put(self.engine, [term])
+
+    def _remove(self, form: _Form) -> None:
+        vocabulary.remove(self.engine, form.get("term", ""))
+
+    def _decide(self, form: _Form) -> None:
+        entry = {"term": form.get("term", ""), "variants": [form.get("variant", "")]}
+        [term] = parse_terms([entry], "the suggestion")
+        decide = vocabulary.add_variant if form.get("accept") == "yes" else vocabulary.decline
+        decide(self.engine, term.text, term.variants[0])
+
+    def _import(self, form: _Form) -> None:
+        document = form.get("document", "")
+        is_csv = "," in document.partition("\n")[0] or document.strip().partition("\n")[0].strip() == "term"
+        vocabulary.put(self.engine, (read_csv if is_csv else read_yaml)(document, "the document"))

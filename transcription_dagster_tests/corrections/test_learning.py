@@ -1,0 +1,76 @@
+"""Corrections that people make again and again become suggestions for the vocabulary."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from sqlalchemy import Engine
+
+from transcription_dagster.corrections import drafts
+from transcription_dagster.corrections.desk import Manuscript, correct
+from transcription_dagster.corrections.learning import suggestions
+from transcription_dagster.database import vocabulary
+from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.model import Term
+from transcription_dagster_tests.sample_transcripts import transcript
+
+
+class Archive:
+    """Recordings that are corrected one after another."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._numbers = count(1)
+
+    def corrected(self, heard: str, *texts: str) -> None:
+        """A recording in which `heard` was said, and what a person made of it, text after text."""
+        name = f"00000000-0000-4000-8000-{next(self._numbers):012}"
+        register(self.engine, [Recording(name, "/a.wav")])
+        manuscript = Manuscript.of(transcript(heard, recording=name), None)
+        stop = len(manuscript.base.words)
+        for typed in texts:
+            correct(
+                self.engine,
+                manuscript,
+                lambda now, typed=typed: drafts.retyped(now.reading, 0, stop, typed),
+                who="Ada",
+                seen=99,
+            )
+
+    def suggested(self) -> list[tuple[str, str, int]]:
+        return [(found.term, found.variant, len(found.places)) for found in suggestions(self.engine)]
+
+
+@pytest.fixture
+def archive(engine: Engine) -> Archive:
+    return Archive(engine)
+
+
+def test_a_correction_made_three_times_is_suggested_with_what_was_heard(archive: Archive) -> None:
+    archive.corrected("we found quill on ite here", "we found Quillonite here")
+    archive.corrected("Quill on ite, again", "Quillonite, again")
+    assert archive.suggested() == []
+    # What is typed letter by letter counts once, as it stands in the end.
+    archive.corrected("and quill on ite.", "and Quillo", "and Quillon.", "and Quillonite.")
+    assert archive.suggested() == [("Quillonite", "quill on ite", 3)]
+
+
+def test_what_was_taken_back_and_what_is_no_term_is_not_suggested(archive: Archive) -> None:
+    for _ in range(3):
+        archive.corrected("we found quill on ite", "we found Quillonite", "we found quill on ite")
+        archive.corrected("they went their", "they went there")
+        archive.corrected("hello world", "Hello, world!")
+    assert archive.suggested() == []
+
+
+def test_a_suggestion_is_taken_into_the_vocabulary_or_declined_for_good(archive: Archive) -> None:
+    vocabulary.put(archive.engine, [Term("Marrowgate", ("marrow gate",), "place", 2.0)])
+    for _ in range(3):
+        archive.corrected("at merrow gate", "at Marrowgate")
+        archive.corrected("some grifana", "some Grafana")
+    assert archive.suggested() == [("Grafana", "grifana", 3), ("Marrowgate", "merrow gate", 3)]
+    vocabulary.add_variant(archive.engine, "Marrowgate", "merrow gate")
+    vocabulary.decline(archive.engine, "Grafana", "grifana")
+    assert archive.suggested() == []
+    assert vocabulary.terms(archive.engine) == (Term("Marrowgate", ("marrow gate", "merrow gate"), "place", 2.0),)
