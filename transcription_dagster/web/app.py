@@ -40,11 +40,8 @@ def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: st
     csrf = Csrf(f"transcription-csrf-{port}")
     pages = Pages(csrf, has_login=settings.ui_password is not None)
     archive = Archive.of(settings)
-    routes += [
-        *program_api(archive, csrf),
-        *VocabularyPage(archive.engine, pages).routes(),
-        *reading_room(archive, pages),
-    ]
+    routes += [*program_api(archive, csrf), *reading_room(archive, pages)]
+    routes += VocabularyPage(archive.engine, pages).routes()
     routes.append(Mount("", app=DagsterUi(context).create_asgi_app()))
     return Starlette(routes=routes, middleware=middleware, exception_handlers={TranscriptionError: pages.error})
 
