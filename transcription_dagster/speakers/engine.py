@@ -9,7 +9,6 @@ from typing import Any
 from transcription_dagster.audio.decode import read_blocks
 from transcription_dagster.model import SpeakerLimits
 from transcription_dagster.speakers.diarizer import Diarizer
-from transcription_dagster.speakers.local import LocalDiarizer
 from transcription_dagster.speakers.weights import fetch_speaker_models, speaker_models
 
 NOT_INSTALLED = (
@@ -52,5 +51,9 @@ class SpeakerEngine:
     def _open(self, *, required: bool) -> Diarizer | None:
         if self._diarizer is None:
             folder = fetch_speaker_models(self._models_folder) if required else speaker_models(self._models_folder)
-            self._diarizer = folder and LocalDiarizer(folder, self._device)
+            if folder is not None:
+                # An executor that tells no speakers apart has no use for the libraries.
+                from transcription_dagster.speakers.local import LocalDiarizer
+
+                self._diarizer = LocalDiarizer(folder, self._device)
         return self._diarizer

@@ -12,6 +12,7 @@ import pytest
 from transcription_dagster.errors import ModelUnavailable
 from transcription_dagster.model import SpeakerLimits, SpeakerTurn
 from transcription_dagster.speakers import engine as module
+from transcription_dagster.speakers import local
 from transcription_dagster.speakers.diarizer import Diarization
 from transcription_dagster.speakers.engine import NOT_INSTALLED, SpeakerEngine
 from transcription_dagster_tests.corpus import noise, write_wav
@@ -62,7 +63,7 @@ def test_a_number_of_speakers_requires_the_models(audio: Path, tmp_path: Path, m
 def test_models_are_loaded_once_and_used_as_soon_as_they_are_there(
     audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LocalDiarizer", Everybody)
+    monkeypatch.setattr(local, "LocalDiarizer", Everybody)
     monkeypatch.setattr(Everybody, "opened", 0)
     engine = SpeakerEngine("cpu", tmp_path)
     assert ask(engine, audio, SpeakerLimits())["skipped"]
@@ -73,7 +74,7 @@ def test_models_are_loaded_once_and_used_as_soon_as_they_are_there(
 
 
 def test_voices_are_told_only_to_those_who_ask(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LocalDiarizer", Everybody)
+    monkeypatch.setattr(local, "LocalDiarizer", Everybody)
     monkeypatch.setattr(module, "speaker_models", lambda folder: folder)
     engine = SpeakerEngine("cpu", tmp_path)
     assert ask(engine, audio, SpeakerLimits())["voices"] == {}
