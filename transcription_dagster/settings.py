@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -23,6 +23,13 @@ from transcription_dagster.model import SpeechOptions, speaker_limits
 
 #: What stands between the values of settings that are lists; the others are JSON.
 _SEPARATORS = {"languages": ",", "source_folders": os.pathsep, "source_hosts": ",", "ui_hosts": ","}
+
+
+#: With more, the device gains next to nothing: every step reads the sound of each recording, which none shares.
+GPU_SLOTS: Final = 32
+CPU_SLOTS: Final = 4
+#: Recordings beyond those that are decoded, to be prepared meanwhile.
+RUNS_AHEAD: Final = 2
 
 
 class Settings(BaseSettings):
@@ -93,11 +100,21 @@ class Settings(BaseSettings):
         description="CUDA's own selection of GPUs; `gpus` counts those it leaves.",
     )
     cpu_executors: int = Field(default=1, ge=1, description="Executors to start where there is no GPU.")
-    runs_per_gpu: int = Field(default=3, ge=1, description="GPU-tagged runs in flight for each executor alive.")
+    slots: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Recordings decoded together; unset: 32 on a GPU, 4 on a CPU. Fewer if memory is short.",
+    )
+    runs_per_gpu: int | None = Field(
+        default=None,
+        ge=1,
+        description="GPU-tagged runs in flight for each executor alive; unset: two more than it decodes together.",
+    )
     run_workers: int | None = Field(
         default=None,
         ge=1,
-        description="Processes that execute runs; unset: runs_per_gpu for each executor, at most one a core.",
+        description="Processes that execute runs; unset: one for each GPU-tagged run in flight, at most one a core.",
     )
     max_jobs_per_worker: int = Field(default=0, ge=0, description="Recycle a worker after so many jobs; 0: never.")
     shutdown_seconds: float = Field(
@@ -106,7 +123,7 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(default=2.0, gt=0, description="How often a worker says that it is alive.")
     stale_seconds: float = Field(default=8.0, gt=0, description="A worker silent for so long counts as dead.")
     time_limit_factor: float = Field(
-        default=20.0, gt=0, description="Limit on the wall time of a transcription, as a multiple of its length."
+        default=20.0, gt=0, description="Limit on the work of the device on a recording, as a multiple of its length."
     )
     time_limit_floor_seconds: float = Field(default=300.0, gt=0, description="That limit is never below this.")
     max_recording_hours: float = Field(default=24.0, gt=0, description="Longer recordings are refused.")
@@ -282,6 +299,14 @@ class Settings(BaseSettings):
         if self.database_url is None:
             raise InvalidSetting("TRANSCRIPTION_DATABASE_URL is not set; `transcription up` sets it for what it starts")
         return self.database_url.get_secret_value()
+
+    def slots_on(self, device: str) -> int:
+        """Return how many recordings to decode together on a device, such as `cuda:0` or `cpu:0`."""
+        return self.slots or (CPU_SLOTS if device.startswith("cpu") else GPU_SLOTS)
+
+    def runs_for(self, device: str) -> int:
+        """Return how many GPU-tagged runs to have in flight for an executor on a device."""
+        return self.runs_per_gpu or self.slots_on(device) + RUNS_AHEAD
 
     def speech_options(self) -> SpeechOptions:
         """The decoding options of a recording that asks for nothing else."""

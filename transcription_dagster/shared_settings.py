@@ -57,7 +57,7 @@ heartbeat_seconds stale_seconds run_history_days
 """
 _MACHINE = """
 home scratch inference
-gpus cuda_visible_devices cpu_executors runs_per_gpu run_workers max_jobs_per_worker shutdown_seconds
+gpus cuda_visible_devices cpu_executors slots runs_per_gpu run_workers max_jobs_per_worker shutdown_seconds
 time_limit_factor time_limit_floor_seconds host port ui_trust_proxy ui_hosts
 source_directory source_s3 source_sqs ib_list_url ib_token_variable source_stall_seconds source_time_limit_seconds
 requests_per_tick max_waiting_runs log_level

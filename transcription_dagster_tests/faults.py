@@ -45,10 +45,16 @@ def busy_executor(system: System, recording: str, seconds: float = 60) -> Worker
     """Wait until an executor is in the middle of `recording`; returns it."""
 
     def in_the_middle() -> bool:
-        return any(worker.recording == recording and worker.progress for worker in system.pool().alive("gpu"))
+        return any(progress_of(worker, recording) for worker in system.pool().alive("gpu"))
 
     wait_until(in_the_middle, seconds, f"an executor is in the middle of {recording}")
-    return next(worker for worker in system.pool().workers if worker.recording == recording and worker.kind == "gpu")
+    return next(worker for worker in system.pool().workers if progress_of(worker, recording))
+
+
+def progress_of(executor: WorkerStatus, recording: str) -> float | None:
+    """How much of a recording an executor has done; None if it does not work on it."""
+    under_way = executor.work.recordings if executor.work else ()
+    return next((one.progress for one in under_way if one.recording == recording), None)
 
 
 def busy_run_worker(system: System, run_id: str, seconds: float = 60) -> WorkerStatus:
@@ -78,7 +84,7 @@ def killing_whoever_works_on(system: System, recording: str) -> Iterator[list[st
         pids: set[int] = set()
         while not over.wait(0.1):
             for worker in system.pool().workers:
-                if worker.recording == recording and worker.kind == "gpu" and worker.pid not in pids:
+                if progress_of(worker, recording) is not None and worker.pid not in pids:
                     pids.add(worker.pid)
                     killed.append(worker.name)
                     kill(worker)

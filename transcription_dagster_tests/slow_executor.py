@@ -20,7 +20,7 @@ class SlowWork(TranscriptionWork):
         self, prepared: Any, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
     ) -> Mapping[str, Any]:
         result = super().do(prepared, on_progress=lambda _share: None, should_stop=should_stop)
-        time.sleep(EXTRA_SECONDS)
+        self._engine.between_steps(lambda: time.sleep(EXTRA_SECONDS))
         return result
 
 

@@ -106,6 +106,9 @@ def _show(console: Console, found: Installation) -> None:
     console.print(f"UI: {found.url}" if found.url else "UI: none", highlight=False)
     if found.pool is not None:
         console.print(_workers(found.pool))
+        for worker in found.pool.alive("gpu"):
+            if worker.work is not None:
+                console.print(Text(printable(f"{worker.name}: {worker.work.rates()}")))
         waiting = ", ".join(f"{name}: {count}" for name, count in sorted(found.pool.queues.items()))
         console.print(f"Waiting on the queues: {waiting or 'nothing'}", highlight=False)
     if found.runs is not None:
@@ -120,16 +123,22 @@ def _workers(pool: PoolStatus) -> Table:
     for heading in ("Worker", "Device", "Model", "State", "On", "Done", "Model loads", "Last error"):
         table.add_column(heading, overflow="fold")
     for worker in pool.workers:
-        share = f" {worker.progress:.0%}" if worker.progress is not None else ""
         cells = [
             worker.name,
             worker.device or "",
             PurePath(worker.model or "").name,
             worker.state,
-            (worker.recording or "") + share,
+            "\n".join(_on(worker)),
             str(worker.jobs),
             str(worker.model_loads) if worker.kind == "gpu" else "",
             worker.last_error or "",
         ]
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        table.add_row(*(Text(printable_lines(cell)) for cell in cells))
     return table
+
+
+def _on(worker: WorkerStatus) -> list[str]:
+    """Return what a worker works on, a line for each."""
+    if worker.work is None:
+        return [worker.recording or ""]
+    return [f"{one.recording} {one.progress:.0%}" for one in worker.work.recordings]

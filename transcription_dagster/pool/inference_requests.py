@@ -21,7 +21,9 @@ BROKE: Final = "the device broke"
 #: Start of the end of an attempt whose executor cannot work on its machine.
 UNFIT: Final = "the executor cannot work"
 
-WAITING: Final = "SELECT request FROM transcription_speech WHERE key = %(key)s AND state IN ('queued', 'doing')"
+WAITING: Final = (
+    "SELECT request, attempts FROM transcription_speech WHERE key = %(key)s AND state IN ('queued', 'doing')"
+)
 
 FIND: Final = """
 SELECT key, state, progress, attempts, result, error, error_class, queue,

@@ -35,12 +35,24 @@ class Attempt:
     lost: int
 
 
-async def waiting_request(app: procrastinate.App, key: str) -> Mapping[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request that an executor may attempt."""
+
+    request: Mapping[str, Any]
+    #: Executors that earlier attempts lost, the last of them included.
+    lost: int
+
+
+async def waiting_request(app: procrastinate.App, key: str) -> Waiting | None:
     """Return the request `key`; None if it is done, canceled or unknown."""
     try:
-        return (await app.connector.execute_query_one_async(inference_requests.WAITING, key=key))["request"]
+        row = await app.connector.execute_query_one_async(inference_requests.WAITING, key=key)
     except NoResult:
         return None
+    # An attempt without an end lost its executor: the next attempt will say so.
+    ends = [attempt["ended"] or inference_requests.LOST for attempt in row["attempts"]]
+    return Waiting(row["request"], sum(ended.startswith(_LOST) for ended in ends))
 
 
 async def begin(app: procrastinate.App, key: str, lease: Lease, *, executor: str) -> Attempt | None:

@@ -134,12 +134,22 @@ class LeasingJobManager(JobManager):
     """Fetches a job only when allowed, keeps its lease, and reports its end under that lease."""
 
     def __init__(
-        self, app: procrastinate.App, hands: Hands, *, may_take: Callable[[], bool], is_over: Callable[[], bool]
+        self,
+        app: procrastinate.App,
+        hands: Hands,
+        *,
+        may_take: Callable[[], bool],
+        is_over: Callable[[], bool],
+        pause: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`may_take` tells whether another job may be fetched now, `is_over` whether fetching has ended for good."""
+        """`may_take` tells whether another job may be fetched now, `is_over` whether fetching has ended for good.
+
+        `pause` is for how many seconds to leave a job to other workers first.
+        """
         super().__init__(app.connector)
         self._hands = hands
         self._may_take = may_take
+        self._pause = pause
         self._is_over = is_over
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
@@ -147,6 +157,9 @@ class LeasingJobManager(JobManager):
             if self._is_over():
                 return None
             await asyncio.sleep(_GATE_POLL_SECONDS)
+        await asyncio.sleep(self._pause())
+        if self._is_over():
+            return None
         asked_at = awake_clock()
         job = await super().fetch_job(queues, worker_id)
         if job is not None and job.id is not None:

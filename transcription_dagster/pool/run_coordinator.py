@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
@@ -31,7 +32,7 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         super().__init__(inst_data=inst_data)
         settings = load_settings()
         self._url = settings.require_database_url()
-        self._runs_per_gpu = settings.runs_per_gpu
+        self._runs_for = settings.runs_for
         self._pool = PoolReader(stale_seconds=settings.stale_seconds, beat_seconds=settings.heartbeat_seconds)
         self._last_said: str | None = None
 
@@ -83,10 +84,10 @@ class GpuRunCoordinator(QueuedRunCoordinator):
             pool = self._pool.read(self._url)
         except DatabaseUnavailable as error:
             self._say(f"Cannot read the pool, so nothing is launched: {error}")
-            return queue_limits(PoolStatus((), {}), self._runs_per_gpu)
+            return queue_limits(PoolStatus((), {}), self._runs_for)
         executors, workers = len(pool.alive("gpu")), len(pool.alive("run"))
         self._say(f"{workers} run workers and {executors} executors are alive.")
-        return queue_limits(pool, self._runs_per_gpu)
+        return queue_limits(pool, self._runs_for)
 
     def _needs_gpu(self, run: DagsterRun) -> bool:
         if run.execution_plan_snapshot_id is None:
@@ -102,19 +103,21 @@ class GpuRunCoordinator(QueuedRunCoordinator):
             self._last_said = message
 
 
-def queue_limits(pool: PoolStatus, runs_per_gpu: int) -> RunQueueConfig:
-    """Cap launched runs at the living run workers, and GPU runs at `runs_per_gpu` for each living executor.
+def queue_limits(pool: PoolStatus, runs_for: Callable[[str], int]) -> RunQueueConfig:
+    """Cap launched runs at the living run workers, and GPU runs at `runs_for` the device of each living executor.
 
     A limit of zero keeps runs in the queue: without executors, GPU runs stay QUEUED and other runs proceed.
     """
     executors = pool.alive("gpu")
-    there = [pinned_device(worker.device or "") for worker in executors]
+    limits: Counter[str] = Counter()
+    for worker in executors:
+        limits[pinned_device(worker.device or "")] += runs_for(worker.device or "")
     # A limit of zero holds runs pinned to a device whose executor is away.
     pinned = [
-        {"key": GPU_TAG, "value": device, "limit": runs_per_gpu * there.count(device)}
-        for device in sorted({*there, *GPUS, *CPU_EXECUTORS})
+        {"key": GPU_TAG, "value": device, "limit": limits[device]}
+        for device in sorted({*limits, *GPUS, *CPU_EXECUTORS})
     ]
     return RunQueueConfig(
         max_concurrent_runs=len(pool.alive("run")),
-        tag_concurrency_limits=[{"key": GPU_TAG, "limit": runs_per_gpu * len(executors)}, *pinned],
+        tag_concurrency_limits=[{"key": GPU_TAG, "limit": limits.total()}, *pinned],
     )

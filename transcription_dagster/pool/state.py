@@ -9,6 +9,7 @@ from typing import Literal
 import psycopg
 from psycopg.rows import DictRow
 
+from transcription_dagster.pool.executor_work import ExecutorWork
 from transcription_dagster.pool.liveness import Heartbeat, LivenessMonitor
 from transcription_dagster.pool.names import run_job_key
 from transcription_dagster.pool.queue import database_errors, open_connection
@@ -57,6 +58,8 @@ class WorkerStatus:
     seconds_since_heartbeat: float
     #: The boot and pid namespace that `pid` belongs to.
     place: str | None = None
+    #: What an executor does.
+    work: ExecutorWork | None = None
 
     @property
     def takes_work(self) -> bool:
@@ -171,4 +174,5 @@ def _worker(row: DictRow, state: WorkerState) -> WorkerStatus:
         last_error=row["last_error"],
         seconds_since_heartbeat=max(0.0, row["silence"]),
         place=row["place"],
+        work=None if row["work"] is None else ExecutorWork.from_json(row["work"]),
     )

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import procrastinate
 from procrastinate.exceptions import UniqueViolation
+from psycopg.types.json import Jsonb
 
 from transcription_dagster.errors import StackError
+from transcription_dagster.pool.executor_work import ExecutorWork
 from transcription_dagster.pool.liveness import Heartbeat, Identity, LivenessMonitor
 
 logger = logging.getLogger(__name__)
@@ -22,10 +24,10 @@ _CLAIM = """
 INSERT INTO transcription_workers AS w (name, kind, host, pid, place, token, state)
 VALUES (%(name)s, %(kind)s, %(host)s, %(pid)s, %(place)s, %(token)s, 'starting')
 ON CONFLICT (name) DO UPDATE SET
-   (kind, host, pid, place, token, state, worker_id, device, model, recording, progress, jobs, model_loads, last_error,
-    beats, started_at, seen_at)
+   (kind, host, pid, place, token, state, worker_id, device, model, recording, progress, work, jobs, model_loads,
+    last_error, beats, started_at, seen_at)
  = (excluded.kind, excluded.host, excluded.pid, excluded.place, excluded.token, excluded.state, NULL, NULL, NULL, NULL,
-    NULL, 0, 0, NULL, 0, now(), now())
+    NULL, NULL, 0, 0, NULL, 0, now(), now())
  WHERE w.token IS NOT DISTINCT FROM %(occupant)s
 RETURNING token
 """
@@ -33,14 +35,14 @@ RETURNING token
 #: No row: another worker holds the slot.
 _PUBLISH = """
 INSERT INTO transcription_workers AS w
-       (name, kind, host, pid, place, token, worker_id, device, model, state, recording, progress, jobs, model_loads,
-        last_error, beats)
+       (name, kind, host, pid, place, token, worker_id, device, model, state, recording, progress, work, jobs,
+        model_loads, last_error, beats)
 VALUES (%(name)s, %(kind)s, %(host)s, %(pid)s, %(place)s, %(token)s, %(worker_id)s, %(device)s, %(model)s, %(state)s,
-        %(recording)s, %(progress)s, %(jobs)s, %(model_loads)s, %(last_error)s, 1)
+        %(recording)s, %(progress)s, %(work)s, %(jobs)s, %(model_loads)s, %(last_error)s, 1)
 ON CONFLICT (name) DO UPDATE SET
-   (worker_id, device, model, state, recording, progress, jobs, model_loads, last_error, beats, seen_at)
+   (worker_id, device, model, state, recording, progress, work, jobs, model_loads, last_error, beats, seen_at)
  = (excluded.worker_id, excluded.device, excluded.model, excluded.state, excluded.recording, excluded.progress,
-    excluded.jobs, excluded.model_loads, excluded.last_error, w.beats + 1, now())
+    excluded.work, excluded.jobs, excluded.model_loads, excluded.last_error, w.beats + 1, now())
  WHERE w.token = excluded.token
 RETURNING beats
 """
@@ -92,6 +94,8 @@ class WorkerRecord:
     recording: str | None = None
     #: Fraction of the recording that is done, 0 to 1.
     progress: float | None = None
+    #: What an executor does.
+    work: ExecutorWork | None = None
     jobs: int = 0
     model_loads: int = 0
     last_error: str | None = None
@@ -142,6 +146,7 @@ async def leave(app: procrastinate.App, state: WorkerRecord) -> None:
 async def publish_record(app: procrastinate.App, state: WorkerRecord) -> bool:
     """Write the worker's row, which counts as a beat; return False if another worker has claimed the slot."""
     described = {one.name: getattr(state, one.name) for one in fields(state) if one.name != "identity"}
+    described["work"] = None if state.work is None else Jsonb(state.work.as_json())
     rows = await app.connector.execute_query_all_async(_PUBLISH, **_who(state.identity), **described)
     return bool(rows)
 

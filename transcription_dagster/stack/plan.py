@@ -57,7 +57,7 @@ def plan_stack(
         host=host,
         port=settings.port if port is None else port,
         executors=devices,
-        run_workers=run_workers or settings.run_workers or _default_run_workers(settings, len(devices)),
+        run_workers=run_workers or settings.run_workers or _default_run_workers(settings, devices),
         notes=notes,
         workers_only=workers_only,
     )
@@ -115,8 +115,8 @@ def _cpu_slots(count: int) -> tuple[str, ...]:
     return tuple(f"cpu:{slot}" for slot in range(count))
 
 
-def _default_run_workers(settings: Settings, executors: int) -> int:
-    return max(1, min(settings.runs_per_gpu * executors, os.cpu_count() or 1))
+def _default_run_workers(settings: Settings, devices: tuple[str, ...]) -> int:
+    return max(1, min(sum(map(settings.runs_for, devices)), os.cpu_count() or 1))
 
 
 def _count(number: int, noun: str) -> str:

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -313,8 +313,13 @@ class Batch:
                 self._fail(session, error)
         if slots == 1:
             return
-        _log.warning("%s: going on with %d slots instead of %d", error, slots // 2, slots)
         del self.slots
         gc.collect()
         torch.cuda.empty_cache()
-        self._open(slots // 2, beams)
+        while slots > 1:
+            slots //= 2
+            _log.warning("%s: going on with %d slots", error, slots)
+            with suppress(OutOfMemory), device_errors():
+                self._open(slots, beams)
+                return
+        raise DeviceBroken("the device has no memory left for a single window")

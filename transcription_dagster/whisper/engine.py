@@ -20,7 +20,7 @@ from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Spee
 from transcription_dagster.transcripts.word_languages import main_language
 from transcription_dagster.whisper.batch import Batch, DeviceTime
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
-from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.device import Device, Result
 from transcription_dagster.whisper.device_errors import device_errors
 from transcription_dagster.whisper.edges import with_settled_edges
 from transcription_dagster.whisper.evidence import audible_parts
@@ -65,13 +65,25 @@ class PreparedAudio:
         return chain([] if self.first is None else [self.first], self.rest)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a device does."""
+
+    slots: int
+    #: Slots that hold a window.
+    busy: int
+    #: Windows that were encoded so far.
+    windows: int
+    #: Seconds that the device has worked so far.
+    worked_seconds: float
+
+
 class SpeechEngine:
     """Whisper on one device. Models stay loaded, and any number of threads may each transcribe a recording.
 
     `device` is `cpu`, `cuda` or `cuda:N`; `threads` limits what work on the CPU uses. At most `slots` windows are
-    decoded together (unset: as many as are worth it; fewer if memory is short), and there is room for `beams` in each
-    from the start. Recordings longer than `block_seconds` are transcribed in blocks. Raises `InvalidSetting` when the
-    device is not there.
+    decoded together, fewer if memory is short, and there is room for `beams` in each from the start. Recordings longer
+    than `block_seconds` are transcribed in blocks. Raises `InvalidSetting` when the device is not there.
     """
 
     def __init__(
@@ -79,7 +91,7 @@ class SpeechEngine:
         device: str = "cpu",
         *,
         threads: int | None = None,
-        slots: int | None = None,
+        slots: int = 1,
         beams: int = 1,
         models_folder: Path,
         block_seconds: float = BLOCK_SECONDS,
@@ -111,6 +123,25 @@ class SpeechEngine:
             slots = slots_on(opened.device, opened.dims, wanted=self._slots, beams=self._beams)
             self._batches[model] = Batch(opened, slots, beams=self._beams, fixed=opened.device.type == "cuda")
             self.loads += 1
+
+    @property
+    def slots(self) -> int:
+        """How many windows are decoded together with the models that are loaded; what is wanted, if none is."""
+        return min((batch.slots.count for batch in self._batches.values()), default=self._slots)
+
+    def usage(self) -> Usage:
+        """Return what the device has done so far, and has in its slots now."""
+        batches = list(self._batches.values())
+        return Usage(
+            slots=self.slots,
+            busy=sum(batch.busy for batch in batches),
+            windows=sum(batch.windows for batch in batches),
+            worked_seconds=self._device.worked,
+        )
+
+    def between_steps(self, function: Callable[[], Result]) -> Result:
+        """Call a function in the thread that works on the device, between two steps of the decoder."""
+        return self._device.between_steps(function)
 
     def model(self, name: str) -> Whisper:
         """Return a model that is loaded."""

@@ -12,10 +12,6 @@ _log = logging.getLogger(__name__)
 
 _GB = 1 << 30
 
-#: More slots gain a GPU next to nothing: the sound of each window is read at every step, and shared by none.
-_GPU_SLOTS = 32
-#: More slots gain a CPU next to nothing.
-_CPU_SLOTS = 4
 #: Left free for what is computed on the way, and for the embedding model.
 _GPU_RESERVE = 2 * _GB
 _CPU_RESERVE = _GB // 2
@@ -28,12 +24,12 @@ def slot_bytes(dims: ModelDimensions, beams: int, item: int) -> int:
     return 2 * item * dims.n_text_layer * dims.n_text_state * (dims.n_audio_ctx + beams * dims.n_text_ctx)
 
 
-def slots_on(device: torch.device, dims: ModelDimensions, *, wanted: int | None, beams: int) -> int:
-    """Return how many slots to open for a model that is loaded; `wanted` at most, or what is worth it."""
+def slots_on(device: torch.device, dims: ModelDimensions, *, wanted: int, beams: int) -> int:
+    """Return how many slots to open for a model that is loaded, `wanted` at most."""
     on_gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     return slots_that_fit(
-        wanted or (_GPU_SLOTS if on_gpu else _CPU_SLOTS),
+        wanted,
         free - (_GPU_RESERVE if on_gpu else _CPU_RESERVE),
         dims,
         beams=beams,

@@ -1,4 +1,4 @@
-"""A GPU executor: holds the model, pulls one recording at a time, and decodes the next while the GPU is busy."""
+"""A GPU executor: holds the model, and pulls as many recordings as the device works on together."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import procrastinate
@@ -25,14 +27,15 @@ from transcription_dagster.pool import inference_server
 from transcription_dagster.pool.devices import pinned_device
 from transcription_dagster.pool.names import ANY_GPU, EMBED_TASK, SPEAKERS_TASK, TRANSCRIBE_TASK, gpu_queue
 from transcription_dagster.pool.worker_registry import WorkerRecord
-from transcription_dagster.settings import Settings
+from transcription_dagster.settings import RUNS_AHEAD, Settings
 from transcription_dagster.store.scratch import machine_errors, new_folder
 from transcription_dagster.store.shared_files import local_path
 from transcription_dagster.whisper.engine import SpeechEngine
 from transcription_dagster.workers.inference_work import EmbeddingWork, SpeakersWork, TranscriptionWork, Work
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkInterrupted
-from transcription_dagster.workers.prefetch_gate import PrefetchGate
 from transcription_dagster.workers.settings_watch import SettingsWatch
+from transcription_dagster.workers.sharing import Sharing
+from transcription_dagster.workers.throughput import Job, Throughput
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ _REPORT_SECONDS = 1.0
 
 
 class GpuExecutor:
-    """One device (`cuda:0`, `cpu:0`), one model in memory, one inference at a time."""
+    """One device (`cuda:0`, `cpu:0`), one model in memory, many recordings at a time."""
 
     def __init__(self, settings: Settings, url: str, device: str, settings_version: int | None = None) -> None:
         """`settings_version` is the one that `settings` were read at; None: they never change."""
@@ -49,19 +52,28 @@ class GpuExecutor:
         torch_device = "cpu" if device.startswith("cpu") else device
         self._settings = settings
         self._engine = SpeechEngine(
-            torch_device, threads=_threads(settings, device), models_folder=settings.models_folder
+            torch_device,
+            threads=_threads(settings, device),
+            slots=settings.slots_on(device),
+            beams=settings.beam_size or 1,
+            models_folder=settings.models_folder,
         )
         self.state = WorkerRecord(name=f"{_slot(device)}@{socket.gethostname()}", kind="gpu", device=device)
         queues = [gpu_queue(ANY_GPU), gpu_queue(pinned_device(device))]
-        self.pool = PoolWorker(settings, url, self.state, queues, concurrency=2)
-        self._gate = PrefetchGate(self.pool)
-        self.pool.may_take = lambda: self._gate.open
-        self._device_lock = asyncio.Lock()
+        most = settings.slots_on(device) + RUNS_AHEAD
+        self.pool = PoolWorker(settings, url, self.state, queues, concurrency=most)
+        self._throughput = Throughput()
+        self._sharing = Sharing(self.pool.hands, lambda: self._engine.slots, lambda: self._throughput.ending)
+        self.pool.may_take = lambda: self._sharing.may_take
+        self.pool.pause = lambda: self._sharing.pause
+        self.pool.describe = self._describe
+        #: Each recording has a thread: it waits for the device most of the time.
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix="recording")
         self._broken: DeviceBroken | None = None
         self._watch = None if settings_version is None else SettingsWatch(url, settings_version, self.pool)
         self._register(TRANSCRIBE_TASK, TranscriptionWork(settings, self._engine))
         self._register(SPEAKERS_TASK, SpeakersWork(settings, torch_device))
-        self._register(EMBED_TASK, EmbeddingWork(settings, torch_device))
+        self._register(EMBED_TASK, EmbeddingWork(settings, torch_device, self._engine))
 
     def serve(self) -> None:
         """Load the model, then answer requests until a stop signal. Raises `DeviceBroken` when the device is lost."""
@@ -87,24 +99,29 @@ class GpuExecutor:
         self.pool.task(task, answer)
 
     async def _answer(self, context: procrastinate.JobContext, key: str, work: Work) -> None:
-        content = await inference_server.waiting_request(self.pool.app, key)
-        if content is None:
+        waiting = await inference_server.waiting_request(self.pool.app, key)
+        if waiting is None:
             return
-        with ExitStack() as files:
-            # With nobody on the device the preparation is a part of the attempt: it too may cost the executor.
-            ahead = await _outcome(self._prepare(work, content, files)) if self._device_lock.locked() else None
-            async with AsyncExitStack() as device:
-                await device.enter_async_context(self._device_lock)
-                async with self._attempt(context, key) as attempt:
-                    if attempt is None:
-                        return
-                    if isinstance(ahead, Exception):
-                        raise ahead
-                    prepared = ahead or await self._prepare(work, content, files)
-                    result = await self._on_device(context, attempt, work, prepared)
-                    # The next recording does not wait until this one's words are written.
-                    await device.aclose()
-                    await inference_server.answer(self.pool.app, attempt, result)
+        async with self._sharing.beside_others(waiting.lost), self._attempt(context, key) as attempt:
+            if attempt is None:
+                return
+            with ExitStack() as files, self._under_way(attempt) as job:
+                prepared = await self._prepare(work, attempt.request, files)
+                job.prepared(work.seconds(prepared))
+                result = await self._work_on(context, attempt, work, prepared, job)
+                await inference_server.answer(self.pool.app, attempt, result)
+
+    @contextmanager
+    def _under_way(self, attempt: inference_server.Attempt) -> Iterator[Job]:
+        """Show a job while it is under way."""
+        try:
+            with self._throughput.job(attempt.recording) as job:
+                self.pool.show("busy")
+                self._describe()
+                yield job
+        finally:
+            self.pool.show("busy" if self._throughput.jobs else "idle")
+            self._describe()
 
     async def _prepare(self, work: Work, content: Mapping[str, Any], files: ExitStack) -> Any:
         """Prepare the work in a folder that lives as long as `files`. Raises `WorkerUnfit` where this machine fails."""
@@ -151,50 +168,47 @@ class GpuExecutor:
             await inference_server.fail(app, attempt, TranscriptionError(f"the executor met an unexpected {error!r}"))
             raise
 
-    async def _on_device(
-        self, context: procrastinate.JobContext, attempt: inference_server.Attempt, work: Work, prepared: Any
+    async def _work_on(
+        self, context: procrastinate.JobContext, attempt: inference_server.Attempt, work: Work, prepared: Any, job: Job
     ) -> dict[str, Any]:
-        """Do the work in the main thread; progress is written meanwhile."""
+        """Do the work in a thread of its own; progress is written meanwhile."""
         stop = threading.Event()
-        reporter = asyncio.create_task(self._report(attempt))
-        # One that has cost an executor gets this one to itself, so that no other recording is lost with it again.
-        self._gate.began(attempt.recording, expected_seconds=work.expected_seconds(prepared), alone=attempt.lost > 0)
+        reporter = asyncio.create_task(self._report(attempt, job))
         try:
-            result = await self.pool.in_main_thread(context, lambda: self._do(work, prepared, stop), stop=stop)
+            called = self._threads.submit(self._do, work, prepared, stop, job)
+            result = await self.pool.result(context, called, stop=stop)
         finally:
-            self._gate.ended()
             reporter.cancel()
         return {**result, "device": self.state.device, "executor": self.state.name}
 
-    def _do(self, work: Work, prepared: Any, stop: threading.Event) -> dict[str, Any]:
+    def _do(self, work: Work, prepared: Any, stop: threading.Event, job: Job) -> dict[str, Any]:
         def should_stop() -> bool:
             return stop.is_set() or self.pool.aborting.is_set()
 
         try:
             with machine_errors():
-                return work.do(prepared, on_progress=self._gate.progressed, should_stop=should_stop)
+                return work.do(prepared, on_progress=job.progressed, should_stop=should_stop)
         except TranscriptionAborted:
             raise WorkInterrupted from None
         finally:
             self.state.model_loads = self._engine.loads
 
-    async def _report(self, attempt: inference_server.Attempt) -> None:
+    async def _report(self, attempt: inference_server.Attempt, job: Job) -> None:
         while True:
             await asyncio.sleep(_REPORT_SECONDS)
-            await inference_server.report_progress(self.pool.app, attempt, self.state.progress or 0.0)
+            await inference_server.report_progress(self.pool.app, attempt, job.share)
+
+    def _describe(self) -> None:
+        """Write into the record what is under way, and how fast it goes."""
+        self._throughput.measure(time.monotonic(), self._engine.usage())
+        jobs = self._throughput.jobs
+        self.state.recording, self.state.progress = (jobs[0].recording, jobs[0].share) if jobs else (None, None)
+        self.state.work = self._throughput.described()
 
     def _give_up(self, error: DeviceBroken) -> None:
         logger.error("the device is unusable: ending this process, its supervisor starts another: %s", error)
         self._broken = error
         self.pool.drain()
-
-
-async def _outcome(work: Awaitable[Any]) -> Any:
-    """The result of `work`, or the error that it raised: it is raised again within an attempt, which tells of it."""
-    try:
-        return await work
-    except Exception as error:  # noqa: BLE001
-        return error
 
 
 def _slot(device: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from transcription_dagster.errors import ModelUnavailable, TimeLimitExceeded, TranscriptionAborted, WorkerUnfit
+from transcription_dagster.errors import ModelUnavailable, TimeLimitExceeded, WorkerUnfit
 from transcription_dagster.pool.embedding_request import EmbeddingRequest
 from transcription_dagster.pool.speakers_request import SpeakersRequest
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
@@ -27,19 +27,19 @@ class Work(Protocol):
     """One kind of request."""
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> Any:
-        """Do all that needs no device; called in a thread, while the device may be busy. `folder` is for files."""
+        """Do all that needs no device, in a thread. `folder` is for files."""
         ...
 
     def do(self, prepared: Any, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]) -> Any:
-        """Do the rest, in the main thread, and return the answer as JSON values.
+        """Do the rest, in a thread beside those of other work, and return the answer as JSON values.
 
         Raises the program's errors; `TranscriptionAborted` after `should_stop` said so, `WorkerUnfit` when another
         executor may succeed.
         """
         ...
 
-    def expected_seconds(self, prepared: Any) -> float | None:
-        """How long `do` will take, by how long it took last time; None before the first time."""
+    def seconds(self, prepared: Any) -> float:
+        """How much audio it is about, in seconds."""
         ...
 
 
@@ -50,8 +50,6 @@ class TranscriptionWork:
         self._settings = settings
         self._engine = engine
         self._store = ObjectStore(settings.store_url)
-        #: Real-time factor of the last transcription.
-        self._pace: float | None = None
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[TranscriptionRequest, PreparedAudio]:
         request = TranscriptionRequest.from_json(content)
@@ -70,28 +68,23 @@ class TranscriptionWork:
         limit = request.time_limit(
             factor=self._settings.time_limit_factor, floor_seconds=self._settings.time_limit_floor_seconds
         )
-        started = time.monotonic()
-        deadline = started + limit
         try:
             transcript = self._engine.transcribe(
                 audio,
                 replace(request.options, model=self._model_path(request)),
                 recording=request.recording,
                 on_progress=on_progress,
-                should_stop=lambda: should_stop() or time.monotonic() > deadline,
+                should_stop=should_stop,
+                device_limit=limit,
             )
-        except TranscriptionAborted:
-            if should_stop():
-                raise
+        except TimeLimitExceeded as error:
             raise TimeLimitExceeded(
-                f"stopped after {limit:.0f} s, the limit for {request.seconds:.0f} s of audio; raise "
+                f"{error}: the limit for {request.seconds:.0f} s of audio is {limit:.0f} s; raise "
                 "TRANSCRIPTION_TIME_LIMIT_FACTOR if this device is really that slow"
             ) from None
         except ModelUnavailable as error:
             # Another machine may have the model already.
             raise WorkerUnfit(str(error)) from error
-        if request.seconds:
-            self._pace = (time.monotonic() - started) / request.seconds
         # Where this machine keeps the model is no matter of the transcript's.
         transcript = replace(transcript, model=request.options.model)
         return {"transcript": write_transcript(transcript)}
@@ -100,8 +93,8 @@ class TranscriptionWork:
         """What the engine can load: a checkpoint that the machine lacks is fetched from the store."""
         return local_path(request.options.model, self._settings.home, self._settings.store_url)
 
-    def expected_seconds(self, prepared: tuple[TranscriptionRequest, PreparedAudio]) -> float | None:
-        return None if self._pace is None else self._pace * prepared[0].seconds
+    def seconds(self, prepared: tuple[TranscriptionRequest, PreparedAudio]) -> float:
+        return prepared[0].seconds
 
 
 class SpeakersWork:
@@ -110,8 +103,8 @@ class SpeakersWork:
     def __init__(self, settings: Settings, device: str) -> None:
         self._engine = SpeakerEngine(device, settings.models_folder)
         self._store = ObjectStore(settings.store_url)
-        #: Real-time factor of the last recording.
-        self._pace: float | None = None
+        #: The models serve one recording at a time.
+        self._models = threading.Lock()
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[SpeakersRequest, Path]:
         request = SpeakersRequest.from_json(content)
@@ -125,10 +118,9 @@ class SpeakersWork:
         should_stop: Callable[[], bool],
     ) -> dict[str, Any]:
         request, path = prepared
-        started = time.monotonic()
         try:
-            with device_errors():
-                answer = self._engine.answer(
+            with self._models, device_errors():
+                return self._engine.answer(
                     path,
                     request.limits,
                     voices=request.voices,
@@ -138,12 +130,9 @@ class SpeakersWork:
         except ModelUnavailable as error:
             # Another machine may have the models already.
             raise WorkerUnfit(str(error)) from error
-        if request.seconds and answer["model"]:
-            self._pace = (time.monotonic() - started) / request.seconds
-        return answer
 
-    def expected_seconds(self, prepared: tuple[SpeakersRequest, Path]) -> float | None:
-        return None if self._pace is None else self._pace * prepared[0].seconds
+    def seconds(self, prepared: tuple[SpeakersRequest, Path]) -> float:
+        return prepared[0].seconds
 
 
 def _audio(store: ObjectStore, key: str, folder: Path) -> Path:
@@ -158,12 +147,11 @@ def _audio(store: ObjectStore, key: str, folder: Path) -> Path:
 class EmbeddingWork:
     """Text to vectors, by the embedding model that the request names; the last one is kept loaded."""
 
-    def __init__(self, settings: Settings, device: str) -> None:
+    def __init__(self, settings: Settings, device: str, engine: SpeechEngine) -> None:
         self._settings = settings
         self._device = device
+        self._engine = engine
         self._embedder: Embedder | None = None
-        #: Seconds that the last text took for each of its cues.
-        self._pace: float | None = None
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> EmbeddingRequest:
         return EmbeddingRequest.from_json(content)
@@ -171,13 +159,12 @@ class EmbeddingWork:
     def do(
         self, prepared: EmbeddingRequest, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
     ) -> dict[str, Any]:
+        return self._engine.between_steps(lambda: self._embed(prepared))
+
+    def _embed(self, prepared: EmbeddingRequest) -> dict[str, Any]:
         if self._embedder is None or self._embedder.model != prepared.model:
             self._embedder = open_embedder(self._settings.model_copy(update={"embedder": prepared.model}), self._device)
-        started = time.monotonic()
-        answer = embed(self._embedder, prepared.cues)
-        if prepared.cues:
-            self._pace = (time.monotonic() - started) / len(prepared.cues)
-        return answer
+        return embed(self._embedder, prepared.cues)
 
-    def expected_seconds(self, prepared: EmbeddingRequest) -> float | None:
-        return None if self._pace is None else self._pace * len(prepared.cues)
+    def seconds(self, prepared: EmbeddingRequest) -> float:
+        return 0.0

@@ -7,6 +7,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any, Literal, TypeVar
 
 import procrastinate
@@ -73,8 +74,16 @@ class PoolWorker:
         self.hands = Hands()
         #: Returns whether the work itself allows another job to be taken now.
         self.may_take: Callable[[], bool] = lambda: True
+        #: For how many seconds to leave the next job to others.
+        self.pause: Callable[[], float] = lambda: 0.0
+        #: Writes into the record what changes all the time, before it is published.
+        self.describe: Callable[[], None] = lambda: None
         self.app.job_manager = LeasingJobManager(
-            self.app, self.hands, may_take=lambda: self._fit and self.may_take(), is_over=self.draining.is_set
+            self.app,
+            self.hands,
+            may_take=lambda: self._fit and self.may_take(),
+            pause=lambda: self.pause(),
+            is_over=self.draining.is_set,
         )
         self._fit = True
         #: Checks that the worker can work; called in the main thread until it no longer raises `WorkerUnfit`.
@@ -249,6 +258,7 @@ class PoolWorker:
         stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
         reaper = worker_registry.OrphanReaper(self.app, stale_seconds=stale, beat_seconds=beat)
         while True:
+            self.describe()
             worker_id = self.state.worker_id = self._worker.worker_id if self._worker else None
             if not await worker_registry.publish_record(self.app, self.state):
                 self._stop_work(list(self.hands.holdings.values()))
@@ -287,7 +297,13 @@ class PoolWorker:
         An abort sets `stop`, which the function polls; without `stop` the main thread is interrupted as by Ctrl+C.
         Raises `JobAborted` if a user aborted the job, and `WorkInterrupted` if the worker is stopping.
         """
-        future = asyncio.wrap_future(self.main.call(function))
+        return await self.result(context, self.main.call(function), stop=stop)
+
+    async def result(
+        self, context: procrastinate.JobContext, called: Future[Result], *, stop: threading.Event | None = None
+    ) -> Result:
+        """Wait for work that was begun in the main thread, or in another thread that looks at `stop`; see above."""
+        future = asyncio.wrap_future(called)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:

@@ -34,7 +34,8 @@ SLOW = ("-m", slow_executor.__name__, "cpu:1")
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Settings, str]]:
     """A stock executor and a slow one on an empty queue; no Dagster."""
-    for name, value in environment_of(tmp_path, executors=2).items():
+    # One at a time, so that a slow executor cannot take its share of the queue at once.
+    for name, value in {**environment_of(tmp_path, executors=2), "TRANSCRIPTION_SLOTS": "1"}.items():
         monkeypatch.setenv(name, value)
     with cloned_database() as url, ExitStack() as stack:
         monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)

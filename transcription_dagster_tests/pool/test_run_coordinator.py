@@ -22,7 +22,7 @@ def worker(kind: Literal["gpu", "run"], state: WorkerState = "idle", device: str
 
 def limits(*workers: WorkerStatus, runs_per_gpu: int = 3) -> tuple[int, dict[str | None, int]]:
     """Runs in flight, and GPU-tagged runs by the value of their tag; None: of any value."""
-    config = queue_limits(PoolStatus(workers, {}), runs_per_gpu)
+    config = queue_limits(PoolStatus(workers, {}), lambda _: runs_per_gpu)
     by_value: dict[str | None, int] = {
         limit.get("value"): limit["limit"] for limit in config.tag_concurrency_limits if limit["key"] == GPU_TAG
     }

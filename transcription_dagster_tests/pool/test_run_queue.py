@@ -63,7 +63,7 @@ def look(instance: DagsterInstance, executors: list[str], run_workers: int) -> l
     )
     # Dagster's own class for it resolves its types in its own modules alone.
     limits: Any = SimpleNamespace(
-        run_queue_config=queue_limits(pool, runs_per_gpu=3), pool_config=SimpleNamespace(pool_granularity=None)
+        run_queue_config=queue_limits(pool, lambda _: 3), pool_config=SimpleNamespace(pool_granularity=None)
     )
     daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
     return [run.run_id for run in daemon._get_runs_to_dequeue(instance, limits, None)]

@@ -101,7 +101,7 @@ def test_cuda_visible_devices_is_handed_to_the_search(settings: Settings):
 
 def test_run_workers_are_as_many_as_the_executors_can_feed_and_the_cores_carry(settings: Settings):
     cores = os.cpu_count() or 1
-    assert make(settings, gpus="0").run_workers == min(3, cores)
+    assert make(settings, gpus="0").run_workers == min(34, cores)
     assert make(settings.model_copy(update={"runs_per_gpu": 1}), gpus="0").run_workers == 1
     assert make(settings.model_copy(update={"runs_per_gpu": 1000})).run_workers == cores
 

@@ -14,7 +14,7 @@ from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import Whisper
 
 from transcription_dagster.whisper.batch import Batch, DeviceTime, Session
-from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
+from transcription_dagster.whisper.decoding_loop import LoopOptions, Vocabulary, transcription
 from transcription_dagster.whisper.requests import Requests
 
 
@@ -27,7 +27,7 @@ class _Run:
 def loop_of(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> Requests[Any]:
     """The way through a recording of a model."""
     spectrogram = log_mel_spectrogram(samples, model.dims.n_mels, padding=N_SAMPLES)
-    return transcription(spectrogram, Batch(model, 1).vocabulary, chosen)
+    return transcription(spectrogram, Vocabulary(model.is_multilingual, model.num_languages), chosen)
 
 
 @torch.inference_mode()

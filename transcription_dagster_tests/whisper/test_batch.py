@@ -14,6 +14,7 @@ from whisper.model import Whisper
 from transcription_dagster.errors import DeviceBroken, OutOfMemory, TimeLimitExceeded
 from transcription_dagster.whisper import decoding_loop
 from transcription_dagster.whisper.batch import Batch, Session
+from transcription_dagster.whisper.decoder_slots import DecoderSlots
 from transcription_dagster.whisper.decoding_loop import LoopOptions
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.corpus import RATE
@@ -186,6 +187,24 @@ def test_out_of_memory_with_one_slot_fails_the_recording_in_it(model, samples, e
     assert isinstance(found.pop("wav"), OutOfMemory)
     for name, segments in found.items():
         assert_equal(segments, expected[name])
+
+
+def test_slots_are_halved_until_they_fit(model, samples, expected, monkeypatch):
+    batch = Batch(model, 8)
+    opened = DecoderSlots.__init__
+    sizes: list[int] = []
+
+    def opens(slots: DecoderSlots, model: Whisper, count: int, *arguments: object, **others: int) -> None:
+        sizes.append(count)
+        if count > 2:
+            raise OUT_OF_MEMORY
+        opened(slots, model, count, *arguments, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DecoderSlots, "__init__", opens)
+    monkeypatch.setattr(batch.slots, "read", Failing(batch.slots.read, OUT_OF_MEMORY, range(1, 2)))
+    found = together(batch, {"wav": loop_of(model, samples["wav"], CHOSEN["wav"])})
+    assert sizes == [4, 2]
+    assert_equal(found["wav"], expected["wav"])
 
 
 def test_a_broken_device_is_everybodys_end(model, samples, monkeypatch):

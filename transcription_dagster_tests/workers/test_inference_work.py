@@ -1,4 +1,4 @@
-"""The limit on the wall time of a transcription, with an engine that never ends by itself."""
+"""The limit on the device's work on a transcription, with an engine that never ends by itself."""
 
 from __future__ import annotations
 
@@ -11,34 +11,30 @@ from typing import Any, cast
 import pytest
 
 from transcription_dagster.errors import ModelUnavailable, TimeLimitExceeded, TranscriptionAborted, WorkerUnfit
-from transcription_dagster.model import SpeakerLimits, Transcript
+from transcription_dagster.model import SpeakerLimits
 from transcription_dagster.pool.speakers_request import SpeakersRequest
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.inference_work import SpeakersWork, TranscriptionWork
-from transcription_dagster_tests.sample_transcripts import transcript
 
 
-class EndlessEngine:
-    """Transcribes until it is asked to stop, as the engine does between two windows."""
+class LimitedEngine:
+    """Works on a recording until its limit, or is asked to stop before."""
 
-    def transcribe(self, *_: object, should_stop: Callable[[], bool], **__: object) -> None:
-        while not should_stop():
-            pass
-        raise TranscriptionAborted
+    def __init__(self) -> None:
+        self.limit: float | None = None
 
-
-class QuickEngine:
-    """Says the same of every recording."""
-
-    def transcribe(self, *_: object, **__: object) -> Transcript:
-        return transcript("Ferry leaves.")
+    def transcribe(self, *_: object, should_stop: Callable[[], bool], device_limit: float, **__: object) -> None:
+        self.limit = device_limit
+        if should_stop():
+            raise TranscriptionAborted
+        raise TimeLimitExceeded("stopped after 12 s of work on the device")
 
 
 @pytest.fixture
 def work(tmp_path: Path) -> TranscriptionWork:
     settings = Settings(home=tmp_path, time_limit_factor=0.001, time_limit_floor_seconds=0.05)
-    return TranscriptionWork(settings, cast(Any, EndlessEngine()))
+    return TranscriptionWork(settings, cast(Any, LimitedEngine()))
 
 
 REQUEST = TranscriptionRequest(
@@ -56,23 +52,15 @@ def ignore_progress(_share: float) -> None:
 
 def test_a_transcription_is_stopped_at_its_limit_with_what_to_do(work: TranscriptionWork) -> None:
     prepared = (REQUEST, cast(Any, None))
-    with pytest.raises(TimeLimitExceeded, match=r"for 10 s of audio; raise TRANSCRIPTION_TIME_LIMIT_FACTOR"):
+    with pytest.raises(
+        TimeLimitExceeded, match=r"stopped after 12 s.*for 10 s of audio is 0 s; raise TRANSCRIPTION_TIME_LIMIT_FACTOR"
+    ):
         work.do(prepared, on_progress=ignore_progress, should_stop=lambda: False)
 
 
 def test_one_that_somebody_stops_is_no_matter_of_the_limit(work: TranscriptionWork) -> None:
     with pytest.raises(TranscriptionAborted):
         work.do((REQUEST, cast(Any, None)), on_progress=ignore_progress, should_stop=lambda: True)
-
-
-def test_what_a_recording_will_take_is_learnt_from_the_last(tmp_path: Path) -> None:
-    work = TranscriptionWork(Settings(home=tmp_path), cast(Any, QuickEngine()))
-    short, long = ((replace(REQUEST, seconds=seconds), cast(Any, None)) for seconds in (10.0, 30.0))
-    assert work.expected_seconds(long) is None
-    work.do(short, on_progress=ignore_progress, should_stop=lambda: False)
-    expected = work.expected_seconds(short)
-    assert expected
-    assert work.expected_seconds(long) == pytest.approx(3 * expected)
 
 
 def test_the_limit_grows_with_the_recording_and_has_a_floor() -> None:
@@ -112,10 +100,9 @@ def test_speakers_are_told_apart_in_the_audio_that_lies_in_the_store(tmp_path: P
     work = speakers_work(tmp_path, engine)
     content = SPEAKERS.for_queue(run_id="run", queue="gpu").request
     prepared = work.prepare(json.loads(json.dumps(content)), tmp_path)
-    assert work.expected_seconds(prepared) is None
+    assert work.seconds(prepared) == 10.0
     answer = work.do(prepared, on_progress=done.append, should_stop=lambda: False)
     assert (answer["turns"], engine.heard, done) == ([[0.0, 10.0, "spk_0"]], [audio], [0.75])
-    assert work.expected_seconds(prepared) is not None
 
 
 def test_models_of_speakers_that_cannot_be_had_are_a_matter_of_this_executor(tmp_path: Path) -> None:

@@ -120,4 +120,6 @@ def _activity(executor: WorkerStatus, entries: Mapping[str, Entry]) -> str:
     if executor.recording is None:
         return printable(executor.last_error or "")
     entry = entries.get(executor.recording)
-    return name(entry) if entry else executor.recording
+    first = name(entry) if entry else executor.recording
+    others = len(executor.work.recordings) - 1 if executor.work else 0
+    return f"{first} and {others} more" if others > 0 else first

@@ -28,6 +28,7 @@ from transcription_dagster.cli.terminal import printable
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError
+from transcription_dagster.pool.names import ANY_GPU
 from transcription_dagster.pool.state import read_pool
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import JoinedStack, joined
@@ -132,7 +133,7 @@ def _config(batch: Batch, settings: Settings) -> BatchConfig:
         if batch.speech
         else {},
         threads=batch.threads,
-        runs_per_gpu=settings.runs_per_gpu,
+        runs_per_gpu=settings.runs_for(ANY_GPU),
         shutdown_seconds=settings.shutdown_seconds,
     )
 

@@ -1,0 +1,22 @@
+"""Let executors say what they work on together, and how fast.
+
+Revision ID: 0017
+Revises: 0011
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0017"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE transcription_workers ADD work jsonb")
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE transcription_workers DROP COLUMN work")

@@ -1,0 +1,97 @@
+"""Which jobs an executor takes, and which run side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from transcription_dagster.settings import RUNS_AHEAD
+from transcription_dagster.workers.sharing import Sharing
+
+SLOTS = 8
+
+
+def sharing(in_hand: int, ending: int = 0) -> Sharing:
+    return Sharing(["a job"] * in_hand, lambda: SLOTS, lambda: ending)
+
+
+@pytest.mark.parametrize(
+    ("in_hand", "ending", "takes"),
+    [
+        (0, 0, True),
+        (SLOTS - 1, 0, True),
+        (SLOTS, 0, False),
+        (SLOTS, 1, True),
+        (SLOTS + 1, 1, False),
+        (SLOTS + 1, 5, True),
+        (SLOTS + RUNS_AHEAD, 5, False),
+    ],
+)
+def test_it_takes_as_many_as_it_has_slots_and_up_to_two_for_those_that_end(
+    in_hand: int, ending: int, takes: bool
+) -> None:
+    assert sharing(in_hand, ending).may_take == takes
+
+
+def test_the_fuller_it_is_the_longer_it_leaves_the_next_to_others() -> None:
+    pauses = [sharing(in_hand).pause for in_hand in range(4)]
+    assert pauses[0] == 0
+    assert pauses == sorted(set(pauses))
+
+
+def together(losses: Sequence[int], *, slots: int = SLOTS) -> list[list[int]]:
+    """The jobs that run side by side, each by the executors lost over it, from one change to the next."""
+
+    async def run() -> list[list[int]]:
+        shared = Sharing([], lambda: slots, lambda: 0)
+        running: list[int] = []
+        seen: list[list[int]] = []
+
+        async def job(lost: int) -> None:
+            async with shared.beside_others(lost):
+                running.append(lost)
+                seen.append(sorted(running))
+                # Whoever may run beside it begins now.
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                running.remove(lost)
+
+        await asyncio.gather(*(job(lost) for lost in losses))
+        return seen
+
+    return asyncio.run(run())
+
+
+def largest(losses: Sequence[int], which: Callable[[int], bool], *, slots: int = SLOTS) -> int:
+    return max(sum(map(which, group)) for group in together(losses, slots=slots))
+
+
+def test_healthy_jobs_run_together() -> None:
+    assert largest([0] * 5, lambda lost: lost == 0) == 5
+
+
+def test_suspected_jobs_run_apart_from_healthy_ones_and_few_together() -> None:
+    groups = together([0, 0, 1, 0, 1, 1, 1, 1])
+    assert all(min(group) > 0 or max(group) == 0 for group in groups)
+    assert max(len(group) for group in groups if max(group) == 1) == SLOTS // 4
+    assert sorted(lost for group in groups for lost in group[-1:]).count(0) == 3
+
+
+def test_a_job_that_two_executors_were_lost_over_runs_alone() -> None:
+    assert all(group == [2] for group in together([0, 1, 2, 1]) if 2 in group)
+
+
+def test_with_few_slots_a_suspected_job_runs_alone() -> None:
+    assert largest([1, 1, 1], lambda lost: lost == 1, slots=1) == 1
+
+
+def test_while_a_suspected_job_waits_no_other_is_taken() -> None:
+    async def run() -> tuple[int, int]:
+        shared = Sharing([], lambda: SLOTS, lambda: 0)
+        before = shared.most
+        async with shared.beside_others(2):
+            return before, shared.most
+
+    assert asyncio.run(run()) == (SLOTS, 1)
