@@ -26,8 +26,11 @@ _NEAR_SECONDS = 0.3
 _WORD_SECONDS = 1.0
 #: Pauses shorter than this belong to the speech around them.
 _PAUSE_SECONDS = 0.5
-#: Breaths in which nothing was heard are heard again together up to this length.
+#: Breaths in which nothing was heard are heard again together up to this length (s), and up to a longer one if there
+#: would be more parts than one for so many seconds of sound, or than so many.
 _BREATHS_SECONDS = 2.0
+_SECONDS_FOR_A_PART = 10.0
+_FEWEST_PARTS = 10
 #: How much sound around speech is heard with it.
 _AROUND_SECONDS = 0.3
 #: The words of lost speech may begin and end so far outside of it.
@@ -52,8 +55,8 @@ def with_lost_speech(
     lost = [span for span in spans if span in certain or common(span, near)]
     whole = merged([_widened(span, _AROUND_SECONDS, sound.seconds) for span in lost], gap=0.01)
     heard = _with_credible(heard, lost, whole, sound, hear_again)
-    lost = [breath for span in unheard(_words(heard), sound) for breath in _breaths(span, sound)]
-    heard = _with_credible(heard, lost, lost, sound, hear_again)
+    breaths = _breaths(unheard(_words(heard), sound), sound)
+    heard = _with_credible(heard, breaths, breaths, sound, hear_again)
     return heard, [Gap(round(span.start, 2), round(span.end, 2)) for span in unheard(_words(heard), sound)]
 
 
@@ -69,14 +72,22 @@ def _with_credible(
     return heard
 
 
-def _breaths(span: Span, sound: Sound) -> Sequence[Span]:
-    """Return a stretch cut in the middle of its pauses, into parts of one or more breaths; none if it has no pause."""
-    breaths = common(span, sound.speech)
-    cuts = [span.start]
-    for before, after in pairwise(breaths):
-        if after.end - cuts[-1] > _BREATHS_SECONDS:
-            cuts.append((before.end + after.start) / 2)
-    return [Span(start, end) for start, end in pairwise([*cuts, span.end])] if len(cuts) > 1 else []
+def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:
+    """Return stretches cut in the middle of their pauses, into parts of one or more breaths; none that has no pause.
+
+    The more there is to hear, the longer the parts: each costs as much as a window.
+    """
+    most = max(_FEWEST_PARTS, sound.seconds / _SECONDS_FOR_A_PART)
+    longest = max(_BREATHS_SECONDS, sum(span.seconds for span in spans) / most)
+    parts: list[Span] = []
+    for span in spans:
+        cuts = [span.start]
+        for before, after in pairwise(common(span, sound.speech)):
+            if after.end - cuts[-1] > longest:
+                cuts.append((before.end + after.start) / 2)
+        if len(cuts) > 1:
+            parts += [Span(start, end) for start, end in pairwise([*cuts, span.end])]
+    return parts
 
 
 def unheard(words: Iterable[Word], sound: Sound, least: float = _LEAST_SECONDS) -> tuple[Span, ...]:

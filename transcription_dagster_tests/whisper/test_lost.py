@@ -79,6 +79,14 @@ def test_what_stays_without_a_word_is_heard_breath_by_breath():
     assert gaps == [Gap(6, 7.5)]
 
 
+def test_the_more_stays_without_a_word_the_longer_are_the_parts_in_which_it_is_heard():
+    ear = Ear()
+    with_lost_speech([], sounding(200, voice=[Span(at, at + 0.7) for at in range(200)]), ear)
+    (_, parts) = ear.clips
+    assert len(parts) <= 25
+    assert (parts[0].start, parts[-1].end) == (0, 199.7)
+
+
 def test_one_breath_that_stays_without_a_word_is_not_heard_a_third_time():
     ear = Ear()
     with_lost_speech([FIRST, LAST], TALK, ear)
