@@ -1,0 +1,87 @@
+"""Recordings of people, where a repair does harm most easily: a cold, a telephone, a meeting that is noise for long.
+
+They are not part of the project. `TRANSCRIPTION_TEST_SPEECH` names the folder that holds them and their texts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rapidfuzz.distance import Levenshtein
+from whisper.normalizers import EnglishTextNormalizer
+
+from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.model import Transcript
+from transcription_dagster.whisper.lost import unheard
+from transcription_dagster.whisper.voice_activity import analyse
+from transcription_dagster_tests.whisper.helpers import text_of, transcribe
+
+_FOLDER = os.environ.get("TRANSCRIPTION_TEST_SPEECH")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not _FOLDER, reason="TRANSCRIPTION_TEST_SPEECH names no folder with recordings of people"),
+]
+
+#: A stretch of speech this long (s) without a word is a loss.
+_LOST_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is heard in a recording, and what the list of recordings says about it."""
+
+    transcript: Transcript
+    samples: np.ndarray
+    entry: dict
+
+    @property
+    def errors(self) -> int:
+        """The edit distance from the reference in words, as Whisper's authors count it."""
+        plain = EnglishTextNormalizer()
+        return Levenshtein.distance(plain(self.entry["reference"]).split(), plain(text_of(self.transcript)).split())
+
+
+@pytest.fixture(scope="module")
+def hear(base_engine, tmp_path_factory):
+    """Transcribe a recording of the folder with the real `base` and the options that nobody chose."""
+    folder = Path(str(_FOLDER))
+    entries = {entry["file"]: entry for entry in json.loads((folder / "references.json").read_text(encoding="utf-8"))}
+
+    def heard(file: str) -> Heard:
+        if file not in entries:
+            pytest.skip(f"the folder of TRANSCRIPTION_TEST_SPEECH has no {file}")
+        flac = tmp_path_factory.mktemp("people") / "audio.flac"
+        normalise(folder / file, flac, max_seconds=600)
+        transcript = transcribe(base_engine, flac, model="base")
+        return Heard(transcript, np.concatenate([*read_blocks(flac, 60)]), entries[file])
+
+    return heard
+
+
+#: By the errors of `model.transcribe` with the same weights, which a repair must not add to.
+AS_GOOD_AS_WHISPER = {
+    "mfa_cold_corpus3.flac": 2,
+    "pyannote_sample.flac": 21,
+}
+
+
+@pytest.mark.parametrize("file", AS_GOOD_AS_WHISPER)
+def test_nothing_that_people_say_is_removed_or_lost(hear, file):
+    heard = hear(file)
+    assert heard.errors <= AS_GOOD_AS_WHISPER[file]
+    assert heard.transcript.removed == ()
+    assert unheard(heard.transcript.words, analyse(heard.samples), _LOST_SECONDS) == ()
+
+
+def test_over_the_noises_of_a_meeting_nothing_is_said(hear):
+    """Twenty seconds of papers and cups, and then two words."""
+    heard = hear("ami_excerpts_trn02.flac")
+    assert [word.text for word in heard.transcript.words if not 20 < word.start < 21.5] == []
+    assert 1 <= len(heard.transcript.words) <= 3
+    assert "video" in " ".join(removed.text for removed in heard.transcript.removed)
