@@ -102,8 +102,11 @@ def closes_sentence(text: str) -> bool:
 
 
 def ends_sentence(before: Word, after: Word | None) -> bool:
-    """Return whether a sentence ends between two adjacent words; the last word of a text ends one."""
-    if after is None:
+    """Return whether a sentence ends between two adjacent words; the last word of a text ends one.
+
+    So does the last word before another language.
+    """
+    if after is None or (before.language and after.language and before.language != after.language):
         return True
     token = _token(before.text)
     if never_apart(before.text, after.text):

@@ -70,7 +70,9 @@ def validate_edits(
         placed = _placed(words, proposal, limits)
         if isinstance(placed, str):
             dropped.append(Dropped(proposal, placed))
-        elif reason := _fault(Case(placed, words, knowledge, limits.min_similarity, language)):
+            continue
+        spoken = words[placed.first].language or language
+        if reason := _fault(Case(placed, words, knowledge, limits.min_similarity, spoken)):
             dropped.append(Dropped(proposal, reason))
         else:
             sound.append(placed)

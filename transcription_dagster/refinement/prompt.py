@@ -11,6 +11,7 @@ from transcription_dagster.refinement.messages import MessageRequest
 from transcription_dagster.refinement.results import RefinementSettings
 from transcription_dagster.refinement.text_windows import Window
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.word_languages import language_runs
 from transcription_dagster.vocabulary.corrections import glossary
 
 #: Every so many words an index is written: often enough to count from, seldom enough to stay cheap.
@@ -104,13 +105,21 @@ def make_request(
     )
 
 
+def _languages(words: Sequence[Word], window: Window, language: str) -> str:
+    runs = list(language_runs(words[window.first : window.stop], language))
+    if len(runs) == 1:
+        return f"Language: {runs[0].language}"
+    listed = (f"{run.language} ({window.first + run.first} to {window.first + run.stop - 1})" for run in runs)
+    return f"Languages, by the indices of their words: {', '.join(listed)}"
+
+
 def _shown(words: Sequence[Word], window: Window, language: str, own: Sequence[Term]) -> str:
     lines = [
         f"[{first}] {join_words(words[first : min(first + _INDEX_EVERY, window.stop)])}"
         for first in range(window.first, window.stop, _INDEX_EVERY)
     ]
     doubtful = [str(index) for index in range(window.first, window.stop) if words[index].confidence < _DOUBTFUL]
-    parts = [f"Language: {language}"]
+    parts = [_languages(words, window, language)]
     if own:
         parts.append(f"The vocabulary of this recording, beside the other:\n{glossary(own)}")
     parts += [

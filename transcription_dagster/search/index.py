@@ -23,6 +23,8 @@ class EmbeddedChunk:
     start: float
     end: float
     embedding: Sequence[float]
+    #: Of most of it; None: the recording's.
+    language: str | None = None
 
 
 def replace_chunks(
@@ -30,7 +32,8 @@ def replace_chunks(
 ) -> None:
     """Make `chunks`, in their order, all that search knows of a recording; none at all means that nothing was said.
 
-    `language` decides how words are stemmed; None: the recording's own, else no stemming. Raises `UnknownRecording`
+    `language` decides how words are stemmed in chunks that do not know theirs; None: the recording's own, else no
+    stemming. Raises `UnknownRecording`
     if it is not registered, `DatabaseRefused` if a vector has not the model's dimensions.
     """
     uuid = recording_id(uuid)
@@ -64,4 +67,5 @@ def _values(position: int, chunk: EmbeddedChunk) -> dict[str, object]:
         "start": chunk.start,
         "end": chunk.end,
         "embedding": chunk.embedding,
+        **({} if chunk.language is None else {"language": chunk.language}),
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from transcription_dagster.model import Word
+from transcription_dagster.model import Transcript, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,11 @@ def spoken_seconds(words: Sequence[Word], language: str) -> dict[str, float]:
 def main_language(words: Sequence[Word], language: str) -> str:
     """Return the language that most is said in; `language` without words."""
     return next(iter(spoken_seconds(words, language)), language)
+
+
+def language_between(transcript: Transcript, start: float, end: float) -> str:
+    """Return the language that most is said in between two moments, in seconds."""
+    words = transcript.words
+    first = bisect_right(words, start, key=lambda word: word.end)
+    stop = bisect_left(words, end, key=lambda word: word.start)
+    return main_language(words[first:stop], transcript.language)

@@ -147,7 +147,9 @@ def _is_phrase(found: Sequence[_Token], phrase: Phrase) -> bool:
 
 
 def _broken(words: Sequence[Word]) -> bool:
-    """Tell whether punctuation other than a hyphen stands between the words of a phrase."""
+    """Tell whether punctuation other than a hyphen or a change of language stands between the words of a phrase."""
+    if len({word.language for word in words}) > 1:
+        return True
     before, after = (word.text for word in words[:-1]), (word.text for word in words[1:])
     return any(affixes(text)[2].strip("-") for text in before) or any(affixes(text)[0].strip("-") for text in after)
 

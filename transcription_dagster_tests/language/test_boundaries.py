@@ -105,3 +105,10 @@ def test_a_sentence_closes_with_its_mark_also_inside_quotes() -> None:
     assert closes_sentence('over."')
     assert not closes_sentence("over,")
     assert not closes_sentence("")
+
+
+def test_a_sentence_ends_where_the_language_changes() -> None:
+    english, german = Word("museum", 0, 1, language="en"), Word("guten", 1, 2, language="de")
+    assert ends_sentence(english, german)
+    assert not ends_sentence(english, Word("guide", 1, 2, language="en"))
+    assert not ends_sentence(english, Word("guide", 1, 2))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -263,3 +265,10 @@ def test_no_digit_changes_without_the_vocabulary(case: tuple[str, list[Edit]]) -
     result = validate_edits(words, proposals, ())
     digits = [char for char in join_words(correct_words(words, result.kept)) if char.isdigit()]
     assert digits == [char for char in text if char.isdigit()]
+
+
+def test_a_filler_is_one_in_the_language_of_its_word() -> None:
+    words = [replace(word, language="de") for word in spoken("wir gehen äh heute Abend noch an den Hafen")]
+    filler = Edit(2, 2, "äh", "", "disfluency")
+    assert validate_edits(words, [filler], (), language="fr").kept == (filler,)
+    assert validate_edits([replace(word, language=None) for word in words], [filler], (), language="fr").kept == ()

@@ -294,3 +294,14 @@ def test_the_snippet_of_a_long_text_is_about_the_match(engine: Engine) -> None:
 def test_a_match_of_several_letters_is_marked_as_one(unspaced: Engine) -> None:
     (hit,) = search(unspaced, "东京 or 图书馆")
     assert hit.snippet == f"我们明天去北京{MATCH_START}图书馆{MATCH_END}看书。"
+
+
+def test_each_chunk_is_stemmed_in_its_own_language(library: Engine) -> None:
+    chunks = [
+        EmbeddedChunk("Ferries are leaving.", 0.0, 1.0, NORTH),
+        EmbeddedChunk("Die Fähren verlassen den Hafen.", 2.0, 3.0, UP, language="de"),
+    ]
+    replace_chunks(library, GERMAN, MODEL, [])
+    replace_chunks(library, FERRY, MODEL, chunks, language="en")
+    assert places(search(library, "Fähre Häfen verlassen")) == [(FERRY, 2.0)]
+    assert places(search(library, "ferry leaves")) == [(FERRY, 0.0)]

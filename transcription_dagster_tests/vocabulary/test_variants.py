@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -252,3 +253,11 @@ PROSE = {
 def test_ordinary_prose_is_never_corrected(language: str) -> None:
     text = " ".join(PROSE[language].split())
     assert [(edit.old, edit.new) for edit in correct_variants(spoken(text), TRICKY)] == []
+
+
+def test_a_variant_is_in_one_language() -> None:
+    words = spoken("the cooper netties museum")
+    languages = ("en", "en", "de", "de")
+    mixed = [replace(word, language=language) for word, language in zip(words, languages, strict=True)]
+    assert len(correct_variants(words, TERMS)) == 1
+    assert correct_variants(mixed, TERMS) == []

@@ -14,12 +14,14 @@ from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.defs.versions import from_corrected_cues
 from transcription_dagster.insights.analyser import Insights, open_analyser
+from transcription_dagster.insights.language_parts import analyse_parts, language_parts
 from transcription_dagster.model import Transcript
 from transcription_dagster.pool.embedding_request import EmbeddingRequest
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.transcripts.word_languages import language_between
 
 
 def embeddings_code_version(settings: Settings) -> str:
@@ -66,7 +68,10 @@ def embeddings(
     with reported_failures():
         answer = embedder.embed(context, request)
         found = answer.result
-        chunks = [EmbeddedChunk(**chunk) for chunk in found["chunks"]]
+        chunks = [
+            EmbeddedChunk(**chunk, language=language_between(transcript, chunk["start"], chunk["end"]))
+            for chunk in found["chunks"]
+        ]
         model = EmbeddingModel(found["model"], found["dimensions"])
         replace_chunks(catalogue.engine, transcript.recording, model, chunks, language=transcript.language)
     missing = bool(cues) and not chunks
@@ -91,5 +96,6 @@ def embeddings(
 )
 def insights(transcript: Transcript, corrected_txt: str) -> dg.MaterializeResult[Insights]:
     with reported_failures():
-        found = open_analyser(load_settings()).analyse(corrected_txt, transcript.language)
+        parts = language_parts(corrected_txt, transcript.words, transcript.language)
+        found = analyse_parts(open_analyser(load_settings()), corrected_txt, parts)
     return dg.MaterializeResult(value=found, metadata=insight_metadata(found))
