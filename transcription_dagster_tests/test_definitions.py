@@ -26,8 +26,10 @@ corrected_txt: correction, from corrections refined_txt transcript, refreshed
 corrections: correction
 embeddings: insight, from corrected_txt transcript, checks complete, refreshed
 insights: insight, from corrected_txt transcript, refreshed
-publication: publication, from captions_srt captions_vtt corrected_txt embeddings insights refined_srt refined_txt \
-refined_vtt transcript transcript_txt, refreshed
+peaks: reading_room, from audio, refreshed
+publication: publication, from captions_srt captions_vtt corrected_txt embeddings insights peaks reading refined_srt \
+refined_txt refined_vtt transcript transcript_txt, refreshed
+reading: reading_room, from refined_txt transcript, refreshed
 refined_srt: correction, from corrected_txt transcript, checks well_formed, refreshed
 refined_txt: refinement, from transcript, checks faithful, refreshed
 refined_vtt: correction, from corrected_txt transcript, refreshed
@@ -39,7 +41,7 @@ transcript_txt: captions, from transcript, refreshed
 CHECK = "refined_txt_faithful"
 FROM_CUES = ["captions_srt", "captions_vtt", "embeddings", "refined_srt", "refined_vtt"]
 CORRECTED = ["corrected_txt", "embeddings", "publication", "refined_srt", "refined_vtt"]
-CAPTIONS = ["captions_srt", "captions_vtt", *CORRECTED]
+CAPTIONS = ["captions_srt", "captions_vtt", "peaks", "reading", *CORRECTED]
 
 #: Prints the code version of each asset, with a version of the caption rules raised.
 VERSIONS = """

@@ -13,6 +13,7 @@ from transcription_dagster.defs.assets import (
     ingest,
     insight,
     publication,
+    reading_room,
     refinement,
     refinement_request,
     speakers,
@@ -34,7 +35,8 @@ _CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
 def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     """Return the assets as they are with these settings."""
     in_batches = [refinement_request] if settings.refinement == "batch" else []
-    modules = [ingest, transcription, speakers, captions, *in_batches, refinement, correction, insight, publication]
+    texts = [captions, *in_batches, refinement, correction]
+    modules = [ingest, transcription, speakers, *texts, insight, reading_room, publication]
     assets = [each for each in dg.load_assets_from_modules(modules) if isinstance(each, dg.AssetsDefinition)]
     if in_batches:
         refined = refinement.refined_txt.key

@@ -14,8 +14,11 @@ _assets = dg.AssetSelection.assets
 
 #: The assets made from a recording's refined text.
 _REFINED = _assets("refined_txt").downstream()
-_FROM_TRANSCRIPT = _assets("transcript").downstream() - _assets("transcript")
-_TEXTS_AND_CAPTIONS = _assets("transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt")
+#: The peaks are made from the audio, and need it no more than the rest does: without audio they are empty.
+_FROM_TRANSCRIPT = (_assets("transcript").downstream() - _assets("transcript")) | _assets("peaks")
+_TEXTS_AND_CAPTIONS = _assets(
+    "transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt", "peaks", "reading"
+)
 #: Part of every job: it costs nothing, and recordings made by an earlier version of the program do not have it.
 _CORRECTED = _assets("corrected_txt")
 
@@ -25,8 +28,9 @@ _DESCRIPTIONS: Mapping[str, str] = {
     '`recording.json`. Worklists: "publish".',
     "reindex": "Embeds a recording again, for example after a change of the embedding model, and publishes it. "
     'Worklists: "reindex".',
-    "captions": "Makes text, captions, refined captions and embeddings again, for example after a change of the "
-    'caption rules, and publishes. No transcription, no requests to Claude. Worklists: "captions".',
+    "captions": "Makes text, captions, refined captions, the reading room's files and embeddings again, for example "
+    "after a change of the caption rules, and publishes. No transcription, no requests to Claude. "
+    'Worklists: "captions".',
     "rebuild": "Makes everything after the transcript and the refined text again, including insights; those two stay "
     'as they are. No transcription, no requests to Claude. Worklists: "rebuild".',
     "refine": "Makes everything after the transcript again, including the refined text: for a new vocabulary or "

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from transcription_dagster.database.recordings import Recording
+from transcription_dagster.defs.refined_edits import EDITS_FILE
 from transcription_dagster.defs.stored_values import AUDIO_FILE, STORED_FORMS
 from transcription_dagster.model import Audio, Transcript
 from transcription_dagster.store.object_store import ObjectStore, object_key
@@ -29,7 +30,7 @@ class Manifest:
 def make_manifest(store: ObjectStore, recording: str, known: Recording, transcript: Transcript) -> Manifest:
     """Index a recording's files in the store. The same files give the same bytes."""
     files = {}
-    names = {form.file for form in STORED_FORMS.values()} | {AUDIO_FILE}
+    names = {form.file for form in STORED_FORMS.values()} | {AUDIO_FILE, EDITS_FILE}
     for stored in sorted(store.list(recording), key=lambda each: each.key):
         name = stored.key.split("/", 1)[1]
         if name in names and name != AUDIO_FILE:

@@ -10,6 +10,7 @@ from typing import Any
 from transcription_dagster.insights.analyser import Insights
 from transcription_dagster.model import Audio, Speakers, SpeakerTurn
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.reading import read_reading, write_reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,10 @@ def _insights_to_json(insights: Insights) -> bytes:
     return json.dumps(insights.to_json(), indent=1, ensure_ascii=False).encode()
 
 
+def _bytes(file: str) -> StoredForm:
+    return StoredForm(file, bytes, bytes)
+
+
 #: The audio itself; `audio.json` describes it.
 AUDIO_FILE = "audio.flac"
 
@@ -69,5 +74,7 @@ STORED_FORMS: Mapping[str, StoredForm] = {
     "corrected_txt": _text("corrected.txt"),
     "refined_srt": _text("refined.srt"),
     "refined_vtt": _text("refined.vtt"),
+    "peaks": _bytes("peaks.bin"),
+    "reading": StoredForm("reading.json", write_reading, read_reading),
     "insights": StoredForm("insights.json", _insights_to_json, lambda data: Insights.from_json(json.loads(data))),
 }

@@ -49,6 +49,16 @@ def object_key(recording: str, file: str) -> str:
     return f"{recording_id(recording)}/{file}"
 
 
+def signed_source(uri: str, seconds: int) -> str:
+    """A link by which anyone can read an object anywhere in S3, such as a recording's source, for so long.
+
+    Whether the object is there is not asked. Raises `StoreRefused`.
+    """
+    scheme, bucket, path, _, _ = urlsplit(uri)
+    with obstore_errors(f"Could not sign {shown_url(uri)}"):
+        return obstore.sign(open_remote(f"{scheme}://{bucket}"), "GET", path.lstrip("/"), timedelta(seconds=seconds))
+
+
 class ObjectStore:
     """Reads and writes results below a URL: `file://`, `s3://`, or any other that obstore opens.
 

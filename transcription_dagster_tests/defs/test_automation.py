@@ -14,7 +14,9 @@ RECORDING = "00000000-0000-0000-0000-000000000001"
 FRESH = "00000000-0000-0000-0000-000000000002"
 
 CAPTIONS = {"captions_srt", "captions_vtt", "publication"}
-REFINED = {"refined_txt", "corrected_txt", "refined_srt", "refined_vtt", "embeddings", "insights", "publication"}
+REFINED = {
+    *("refined_txt", "reading", "corrected_txt", "refined_srt", "refined_vtt", "embeddings", "insights", "publication")
+}
 
 
 def with_versions(versions: Mapping[str, str]) -> dg.Definitions:

@@ -25,6 +25,8 @@ MADE = {
     "corrected_txt": "corrected.txt",
     "embeddings": None,
     "insights": "insights.json",
+    "peaks": "peaks.bin",
+    "reading": "reading.json",
     "refined_srt": "refined.srt",
     "refined_txt": "refined.txt",
     "refined_vtt": "refined.vtt",
@@ -68,6 +70,6 @@ def test_everything_is_made_of_it(
     assert result.success
     assert made == set(MADE)
     files = {path.name for path in (at_home / RECORDING).iterdir()}
-    assert files == {"transcript.json", *filter(None, MADE.values())}
+    assert files == {"transcript.json", "edits.json", *filter(None, MADE.values())}
     said = "".join((at_home / RECORDING / "refined.txt").read_text().split())
     assert said == "".join(word.text for word in odd.words)

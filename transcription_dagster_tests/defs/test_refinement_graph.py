@@ -193,7 +193,7 @@ def test_the_graph_ends_at_the_question_and_begins_again_at_the_answer(tmp_path:
     )
     graph = json.loads(result.stdout)
     assert graph["jobs"]["transcribe_recordings"] == [
-        "audio", "captions_srt", "captions_vtt", "refinement_request", "transcript", "transcript_txt",
+        "audio", "captions_srt", "captions_vtt", "peaks", "refinement_request", "transcript", "transcript_txt",
     ]  # fmt: skip
     assert graph["jobs"]["request_refinement"] == ["refinement_request"]
     assert "refinement_request" not in graph["jobs"]["refine_again"]

@@ -26,7 +26,16 @@ _MOST_WARNINGS = 100
     code_version="2",
     automation_condition=REFRESH,
     kinds={"postgres", "json"},
-    deps=["transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt", "embeddings"],
+    deps=[
+        "transcript_txt",
+        "captions_srt",
+        "captions_vtt",
+        "refined_srt",
+        "refined_vtt",
+        "embeddings",
+        "peaks",
+        "reading",
+    ],
     description="The recording's row in Postgres, and `recording.json`: its files with their sizes and hashes.",
 )
 def publication(
@@ -64,6 +73,7 @@ def publication(
             files.put_bytes(key, manifest.document)
     return dg.MaterializeResult(
         metadata={
+            "page": dg.MetadataValue.url(f"/recordings/{recording}"),
             "uri": dg.MetadataValue.url(files.uri(key)),
             "files": len(manifest.sha256s),
             "bytes": manifest.total_bytes,

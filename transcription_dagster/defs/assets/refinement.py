@@ -6,9 +6,11 @@ from transcription_dagster.captions.quality import faithfulness
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.refined_edits import EDITS_FILE, edits_document
 from transcription_dagster.defs.refinement_metadata import refinement_metadata
-from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.claude import connect
@@ -17,6 +19,7 @@ from transcription_dagster.refinement.direct import SWITCHED_OFF, refine
 from transcription_dagster.refinement.message_batches.workflow import refined_by_batch
 from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.store.object_store import object_key
 from transcription_dagster.transcripts.plain_text import join_words
 
 #: Increase it when the instructions or the rules for edits change, so that older refinements become stale.
@@ -29,7 +32,9 @@ def refinement_code_version(settings: Settings) -> str:
     return f"{REFINEMENT_VERSION}-{asked}"
 
 
-def _refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource):
+def _refined_txt(
+    context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource, store: StoreResource
+):
     with reported_failures():
         refined = _refined(transcript, catalogue, load_settings())
     if refined is None:
@@ -39,6 +44,10 @@ def _refined_txt(context: dg.AssetExecutionContext, transcript: Transcript, cata
         return
     if refined.note:
         context.log.info(refined.note)
+    with reported_failures():
+        files, key = store.open(), object_key(transcript.recording, EDITS_FILE)
+        with writing(catalogue.engine, files, transcript.recording, key):
+            files.put_bytes(key, edits_document(refined))
     yield dg.MaterializeResult(value=refined.text, metadata=refinement_metadata(transcript, refined))
 
 

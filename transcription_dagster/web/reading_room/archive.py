@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from transcription_dagster.database.archive import ListedRecording, find_recording
 from transcription_dagster.database.connection import Engine, open_database
+from transcription_dagster.defs.refined_edits import read_edits
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.errors import SourceNotFound, UnknownRecording
 from transcription_dagster.settings import Settings
@@ -37,10 +39,23 @@ class Archive:
         return recording
 
     def reading(self, recording: str) -> Reading | None:
-        """The machine's words in turns; None while there is no transcript."""
-        form = STORED_FORMS["transcript"]
+        """The words in turns, with the edits of the refined text; None while there is no transcript.
+
+        What an older version of the program made has no `reading.json` yet: there the transcript itself is read.
+        """
+        made = self._stored("reading", recording)
+        if made is not None:
+            return made
+        transcript = self._stored("transcript", recording)
+        return None if transcript is None else reading_of(transcript, read_edits(self.store, recording))
+
+    def peaks(self, recording: str) -> bytes:
+        """The outline of the sound, `PEAKS_PER_SECOND` bytes a second; empty where there is none."""
+        return self._stored("peaks", recording) or b""
+
+    def _stored(self, asset: str, recording: str) -> Any:
+        form = STORED_FORMS[asset]
         try:
-            document = self.store.get_bytes(object_key(recording, form.file))
+            return form.decode(self.store.get_bytes(object_key(recording, form.file)))
         except SourceNotFound:
             return None
-        return reading_of(form.decode(document))

@@ -2,24 +2,96 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
 from starlette.responses import FileResponse, RedirectResponse, Response
 
+from transcription_dagster.database.archive import ListedRecording
 from transcription_dagster.defs.stored_values import AUDIO_FILE
-from transcription_dagster.errors import SourceNotFound
-from transcription_dagster.store.object_store import object_key
+from transcription_dagster.errors import SourceNotFound, TranscriptionError
+from transcription_dagster.sources.fetch import fetch
+from transcription_dagster.store.object_store import object_key, signed_source
 from transcription_dagster.web.reading_room.archive import Archive
 
 #: How long a link into a bucket is good for. The player asks for a new one when it has run out.
 LINK_SECONDS = 3600
 
+#: Forms that every current browser plays, by the ending of the file's name.
+_PLAYABLE = {
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+    ".ogg": "audio/ogg",
+    ".oga": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".webm": "video/webm",
+}
+_PRIVATE = {"Cache-Control": "private, no-cache"}
 
-def audio_response(archive: Archive, _request: Request, recording: str) -> Response:
-    """The normalised audio of a recording. Raises `SourceNotFound` where there is none yet."""
-    key = object_key(recording, AUDIO_FILE)
-    path = archive.store.local_path(key)
-    if path is None:
-        return RedirectResponse(archive.store.signed_url(key, LINK_SECONDS), 307, {"Cache-Control": "no-store"})
-    if not path.is_file():
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What the player of a recording plays: a file of this machine, or a link to another."""
+
+    type: str
+    path: Path | None = None
+    url: str = ""
+
+    @property
+    def is_video(self) -> bool:
+        """Whether there is something to see."""
+        return self.type.startswith("video/")
+
+    @property
+    def origin(self) -> str:
+        """The other server that it comes from; empty for this one."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}" if self.url else ""
+
+
+def media_of(archive: Archive, recording: ListedRecording) -> Media | None:
+    """The original where browsers play it and it can still be reached, else the normalised audio; None without either.
+
+    Originals on other web servers are not linked to: their addresses may hold secrets.
+    """
+    return _original(archive, recording) or _audio(archive, recording.uuid)
+
+
+def media_response(archive: Archive, uuid: str) -> Response:
+    """The recording as `media_of` chooses it. Raises `SourceNotFound` where there is nothing to play."""
+    media = media_of(archive, archive.recording(uuid))
+    if media is None:
         raise SourceNotFound("The audio of this recording is not there yet.")
-    return FileResponse(path, media_type="audio/flac", headers={"Cache-Control": "private, no-cache"})
+    if media.path is None:
+        return RedirectResponse(media.url, 307, {"Cache-Control": "no-store"})
+    return FileResponse(media.path, media_type=media.type, headers=_PRIVATE)
+
+
+def _original(archive: Archive, recording: ListedRecording) -> Media | None:
+    scheme, separator, _ = recording.source.partition("://")
+    kind = _PLAYABLE.get(Path(recording.file_name).suffix.lower())
+    if kind is None:
+        return None
+    try:
+        if not separator or scheme == "file":
+            # A file of this machine is used where it lies: nothing is written to the target.
+            return Media(kind, path=fetch(recording.source, Path(), archive.settings).path)
+        if scheme == "s3":
+            return Media(kind, url=signed_source(recording.source, LINK_SECONDS))
+    except TranscriptionError:
+        # Moved, removed or out of bounds since it was transcribed; the normalised audio is still there.
+        return None
+    return None
+
+
+def _audio(archive: Archive, uuid: str) -> Media | None:
+    key = object_key(uuid, AUDIO_FILE)
+    if archive.store.head(key) is None:
+        return None
+    path = archive.store.local_path(key)
+    return Media("audio/flac", path=path, url="" if path else archive.store.signed_url(key, LINK_SECONDS))

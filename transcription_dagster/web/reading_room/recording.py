@@ -2,27 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from transcription_dagster.transcripts.reading import Reading
 from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.reading_room.archive import Archive
-from transcription_dagster.web.reading_room.turns import shown_turns
+from transcription_dagster.web.reading_room.downloads import offered_files
+from transcription_dagster.web.reading_room.media import media_of
+from transcription_dagster.web.reading_room.turns import ShownTurn, View, shown_turns
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A stretch without words: speech in which none were found (`gap`), or text that was left out (`removed`)."""
+
+    kind: str
+    start: float
+    end: float
+    text: str = ""
+    reason: str = ""
+    #: What a second hearing put in its place.
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A turn or a note, in the order of time."""
+
+    start: float
+    turn: ShownTurn | None = None
+    note: Note | None = None
 
 
 def show_recording(archive: Archive, pages: Pages, request: Request, uuid: str) -> Response:
     """The page of one recording; without a transcript it says how far the recording is."""
     recording = archive.recording(uuid)
     reading = archive.reading(uuid)
+    media = media_of(archive, recording)
     values = {
         "recording": recording,
         "reading": reading,
-        "turns": shown_turns(reading) if reading else [],
+        "view": None,
+        "rows": [],
+        "stretches": {},
+        "media": media,
+        "files": offered_files(archive, uuid),
         "dagster_url": dagster_page(uuid),
+        **(_text(reading, request.query_params.get("view")) if reading else {}),
     }
-    return pages.render(request, "recording.html", values)
+    return pages.render(request, "recording.html", values, media_origin=media.origin if media else "")
+
+
+def peaks_response(archive: Archive, uuid: str) -> Response:
+    """The outline of the sound, a byte for each twentieth of a second."""
+    headers = {"Cache-Control": "private, no-cache"}
+    return Response(archive.peaks(uuid), media_type="application/octet-stream", headers=headers)
+
+
+def _text(reading: Reading, wanted: str | None) -> dict[str, Any]:
+    first_view = View.CHANGES if reading.edits else View.RAW
+    view = View(wanted) if wanted in list(View) else first_view
+    turns = shown_turns(reading, view)
+    return {"view": view, "views": list(View), "rows": _rows(reading, turns), "stretches": _stretches(reading, turns)}
+
+
+def _rows(reading: Reading, turns: Sequence[ShownTurn]) -> list[Row]:
+    """The turns, and between them what has no words, each before the first turn that begins after it."""
+    gaps = [Note("gap", gap.start, gap.end) for gap in reading.gaps]
+    removed = [Note("removed", each.start, each.end, each.text, each.reason, each.instead) for each in reading.removed]
+    rows = [Row(turn.start, turn=turn) for turn in turns] + [Row(note.start, note=note) for note in (*gaps, *removed)]
+    return sorted(rows, key=lambda row: row.start)
+
+
+def _stretches(reading: Reading, turns: Sequence[ShownTurn]) -> dict[str, Any]:
+    """What the waveform colours, in seconds: speech with the number of its speaker, and places to look at."""
+    numbers = {speaker: number for number, speaker in enumerate(reading.speakers)}
+    return {
+        "duration": reading.duration,
+        "speech": [[turn.start, turn.end, numbers.get(turn.speaker or "", 0)] for turn in turns],
+        "gaps": [[gap.start, gap.end] for gap in reading.gaps],
+        "removed": [[each.start, each.end] for each in reading.removed],
+    }
 
 
 def dagster_page(uuid: str) -> str:

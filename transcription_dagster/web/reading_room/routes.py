@@ -13,9 +13,10 @@ from starlette.staticfiles import StaticFiles
 from transcription_dagster.model import recording_id
 from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.reading_room.archive import Archive
+from transcription_dagster.web.reading_room.downloads import file_response
 from transcription_dagster.web.reading_room.listing import show_list
-from transcription_dagster.web.reading_room.media import audio_response
-from transcription_dagster.web.reading_room.recording import show_recording
+from transcription_dagster.web.reading_room.media import media_response
+from transcription_dagster.web.reading_room.recording import peaks_response, show_recording
 
 LIST = "/recordings"
 _STATIC = Path(__file__).parent.parent / "static"
@@ -35,7 +36,14 @@ def reading_room(archive: Archive, pages: Pages) -> list[BaseRoute]:
         Route(LIST, lambda request: show_list(archive, pages, request), methods=["GET"]),
         Mount(f"{LIST}/static", StaticFiles(directory=_STATIC)),
         of_recording("", lambda request, uuid: show_recording(archive, pages, request, uuid)),
-        of_recording("/audio", lambda request, uuid: audio_response(archive, request, uuid)),
+        of_recording("/media", lambda request, uuid: media_response(archive, uuid)),
+        of_recording("/peaks", lambda request, uuid: peaks_response(archive, uuid)),
+        of_recording("/tracks/{name}", lambda request, uuid: file_response(archive, uuid, _name(request), inline=True)),
+        of_recording("/files/{name}", lambda request, uuid: file_response(archive, uuid, _name(request))),
         # Dagster's UI would show its own page for any other path.
         Route(f"{LIST}/{{rest:path}}", lambda request: pages.not_found(request), methods=["GET"]),
     ]
+
+
+def _name(request: Request) -> str:
+    return request.path_params["name"]

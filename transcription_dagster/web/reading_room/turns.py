@@ -6,22 +6,43 @@ two attributes say where in it each word begins and when it is said; scripts fin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
-from transcription_dagster.model import Word
-from transcription_dagster.transcripts.reading import Reading, Turn
+from transcription_dagster.captions.corrections import correct_words
+from transcription_dagster.model import DoubtfulSpeech, Edit, Word
+from transcription_dagster.transcripts.reading import Reading, SignedEdit, Turn
 
 #: Words with a lower probability are marked as doubtful.
 DOUBTFUL_CONFIDENCE = 0.4
 
 
+class View(StrEnum):
+    """Which wording of the text is shown."""
+
+    #: The machine's words with every edit marked.
+    CHANGES = "changes"
+    REFINED = "refined"
+    RAW = "raw"
+
+
+class Mark(StrEnum):
+    """What a stretch of text is."""
+
+    PLAIN = "plain"
+    DOUBT = "doubt"
+    STRUCK = "struck"
+    ADDED = "added"
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of a turn's text; `doubt` is the confidence of a doubtful word in percent."""
+    """A stretch of a turn's text; `why` explains its mark."""
 
     text: str
-    doubt: int | None = None
+    mark: Mark = Mark.PLAIN
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,53 +59,137 @@ class ShownTurn:
     is_new_speaker: bool
     pieces: tuple[Piece, ...]
     #: Each word's first character in UTF-16 units, as scripts count, and each word's start in hundredths of a second;
-    #: both as differences to the word before.
+    #: both as differences to the word before. Struck text is not counted.
     offsets: str
     times: str
 
 
-def shown_turns(reading: Reading) -> list[ShownTurn]:
+def shown_turns(reading: Reading, view: View = View.CHANGES) -> list[ShownTurn]:
     """All turns of a reading, in order."""
     shown = []
     speaker = None
+    doubts = _Doubts(reading.doubtful)
+    edits = () if view is View.RAW else reading.edits
+    ahead = 0
     for number, turn in enumerate(reading.turns):
-        shown.append(_shown(number, turn, reading.words[turn.first : turn.stop], is_new=turn.speaker != speaker))
+        while ahead < len(edits) and edits[ahead].last < turn.first:
+            ahead += 1
+        stop = ahead
+        while stop < len(edits) and edits[stop].first < turn.stop:
+            stop += 1
+        line = _Line(doubts, marks_edits=view is View.CHANGES)
+        line.add(reading.words, turn, edits[ahead:stop])
+        shown.append(line.turn(number, turn, reading.words, is_new=turn.speaker != speaker))
         speaker = turn.speaker
     return shown
 
 
-def _shown(number: int, turn: Turn, words: Sequence[Word], *, is_new: bool) -> ShownTurn:
-    pieces: list[Piece] = []
-    offsets: list[str] = []
-    times: list[str] = []
-    run = ""
-    length = before = centiseconds = 0
-    for index, word in enumerate(words):
-        space = "" if word.glued or not index else " "
-        offset, time = length + len(space), round(word.start * 100)
-        offsets.append(str(offset - before))
-        times.append(str(time - centiseconds))
-        before, centiseconds = offset, time
-        length = offset + _utf16_length(word.text)
-        if word.confidence < DOUBTFUL_CONFIDENCE:
-            pieces += [Piece(run + space)] if run or space else []
-            pieces.append(Piece(word.text, doubt=round(word.confidence * 100)))
-            run = ""
+def refined_words(reading: Reading) -> list[Word]:
+    """The words after all edits, in their old times."""
+    return correct_words(reading.words, [_unsigned(edit) for edit in reading.edits])
+
+
+def _unsigned(edit: SignedEdit, shift: int = 0) -> Edit:
+    return Edit(edit.first - shift, edit.last - shift, edit.old, edit.new, edit.kind)
+
+
+class _Doubts:
+    """What is doubtful about a word; asked in the order of time."""
+
+    def __init__(self, doubtful: Sequence[DoubtfulSpeech]) -> None:
+        self._stretches = sorted(doubtful, key=lambda stretch: stretch.start)
+        self._next = 0
+
+    def of(self, word: Word) -> str:
+        """Why a word is doubtful; empty if it is not."""
+        while self._next < len(self._stretches) and self._stretches[self._next].end <= word.start:
+            self._next += 1
+        if self._next < len(self._stretches) and word.start >= self._stretches[self._next].start - 0.001:
+            return f"perhaps not said, by {', '.join(self._stretches[self._next].witnesses)}"
+        return f"{word.confidence:.0%} sure" if word.confidence < DOUBTFUL_CONFIDENCE else ""
+
+
+@dataclass
+class _Line:
+    """The text of one turn while it is put together."""
+
+    doubts: _Doubts
+    marks_edits: bool
+    pieces: list[Piece] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    #: UTF-16 units so far, without struck text.
+    length: int = 0
+
+    def add(self, words: Sequence[Word], turn: Turn, edits: Sequence[SignedEdit]) -> None:
+        """Add the turn's words with the edits made in it; one that began in the turn before belongs there."""
+        position = turn.first
+        for edit in edits:
+            if edit.first < turn.first:
+                position = min(edit.last + 1, turn.stop)
+                continue
+            for word in words[position : edit.first]:
+                self._word(word)
+            self._edit(words[edit.first : edit.last + 1], edit)
+            position = min(edit.last + 1, turn.stop)
+        for word in words[position : turn.stop]:
+            self._word(word)
+
+    def _word(self, word: Word, mark: Mark = Mark.PLAIN, why: str = "") -> None:
+        self._space(word)
+        if mark is Mark.PLAIN and (doubt := self.doubts.of(word)):
+            mark, why = Mark.DOUBT, doubt
+        self.offsets.append(self.length)
+        self.times.append(round(word.start * 100))
+        self._text(word.text, mark, why)
+
+    def _edit(self, old: Sequence[Word], edit: SignedEdit) -> None:
+        why = f"{edit.kind}, by {edit.author}"
+        if self.marks_edits:
+            self._space(old[0])
+            self.pieces.append(Piece(edit.old, Mark.STRUCK, why))
+        if not edit.new:
+            return
+        new = correct_words(old, [_unsigned(edit, edit.first)])
+        if self.marks_edits:
+            # The struck words stand between it and the word that it is glued to.
+            new[0] = replace(new[0], glued=False)
+        for word in new:
+            self._word(word, Mark.ADDED, why)
+
+    def _space(self, word: Word) -> None:
+        last = self.pieces[-1].text[-1:] if self.pieces else " "
+        if not word.glued and last != " ":
+            self._text(" ", Mark.PLAIN, "")
+
+    def _text(self, text: str, mark: Mark, why: str) -> None:
+        self.length += _utf16_length(text)
+        last = self.pieces[-1] if self.pieces else None
+        if last is not None and last.mark is mark and last.why == why and mark is not Mark.DOUBT:
+            self.pieces[-1] = Piece(last.text + text, mark, why)
         else:
-            run += space + word.text
-    pieces += [Piece(run)] if run else []
-    return ShownTurn(
-        number=number,
-        first=turn.first,
-        stop=turn.stop,
-        start=words[0].start,
-        end=words[-1].end,
-        speaker=turn.speaker,
-        is_new_speaker=is_new,
-        pieces=tuple(pieces),
-        offsets=" ".join(offsets),
-        times=" ".join(times),
-    )
+            self.pieces.append(Piece(text, mark, why))
+
+    def turn(self, number: int, turn: Turn, words: Sequence[Word], *, is_new: bool) -> ShownTurn:
+        return ShownTurn(
+            number=number,
+            first=turn.first,
+            stop=turn.stop,
+            start=words[turn.first].start,
+            end=words[turn.stop - 1].end,
+            speaker=turn.speaker,
+            is_new_speaker=is_new,
+            pieces=tuple(self.pieces),
+            offsets=" ".join(map(str, _differences(self.offsets))),
+            times=" ".join(map(str, _differences(self.times))),
+        )
+
+
+def _differences(values: Sequence[int]) -> Iterator[int]:
+    before = 0
+    for value in values:
+        yield value - before
+        before = value
 
 
 def _utf16_length(text: str) -> int:

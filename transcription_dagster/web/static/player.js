@@ -1,49 +1,197 @@
-// Follows the sound through the text: the word that is spoken is highlighted, and a click on a word goes there.
+// The player of a recording: it follows the sound through the text, and goes where one clicks in either.
 
+import { bindKeys } from "./keys.js";
+import { nextToCheck } from "./to_check.js";
+import { Waveform } from "./waveform.js";
 import { lastNotAfter, rangeOf, wordAt, wordsOf } from "./word_times.js";
+
+const SKIP_SECONDS = 3;
+// A seek lands a little before the time that was asked for.
+const EARLY_SECONDS = 0.02;
 
 const media = document.getElementById("media");
 const turnsElement = document.getElementById("turns");
 
-if (media && turnsElement) follow();
+export function clock(seconds) {
+  const whole = Math.floor(seconds);
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  const second = String(whole % 60).padStart(2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${second}` : `${minutes}:${second}`;
+}
 
-function follow() {
-  const turns = [...turnsElement.querySelectorAll(".turn")];
-  const starts = turns.map(turn => Number(turn.dataset.start));
-  const spoken = "highlights" in CSS ? new Highlight() : null;
-  if (spoken) CSS.highlights.set("spoken", spoken);
-  let current = null;
+export function seek(seconds) {
+  media.currentTime = Math.max(0, seconds);
+}
+
+function toggle() {
+  if (media.paused) media.play();
+  else media.pause();
+}
+
+function changeRate(step) {
+  const select = document.getElementById("rate");
+  const index = Math.min(Math.max(select.selectedIndex + step, 0), select.options.length - 1);
+  select.selectedIndex = index;
+  media.playbackRate = Number(select.value);
+}
+
+// Keeps the word that is heard highlighted, without changing the page: a new highlight costs no layout.
+class Follower {
+  constructor() {
+    this.turns = turnsElement ? [...turnsElement.querySelectorAll(".turn")] : [];
+    this.starts = this.turns.map(turn => Number(turn.dataset.start));
+    this.current = null;
+    this.word = -1;
+    this.highlight = "highlights" in CSS ? new Highlight() : null;
+    if (this.highlight) CSS.highlights.set("spoken", this.highlight);
+  }
+
+  turnAt(seconds) {
+    return this.turns[lastNotAfter(this.starts, seconds + EARLY_SECONDS)];
+  }
+
+  show(seconds, scroll) {
+    if (!this.turns.length) return;
+    const turn = this.turnAt(seconds);
+    const word = lastNotAfter(wordsOf(turn).starts, seconds + EARLY_SECONDS);
+    if (turn === this.current && word === this.word) return;
+    if (turn !== this.current) {
+      this.current?.classList.remove("current");
+      turn.classList.add("current");
+      if (scroll) turn.scrollIntoView({ block: "nearest", behavior: "auto" });
+    }
+    this.current = turn;
+    this.word = word;
+    this.highlight?.clear();
+    const range = rangeOf(turn, word);
+    if (range) this.highlight?.add(range);
+  }
+}
+
+function start() {
+  const follower = new Follower();
+  const controls = document.getElementById("controls");
+  const position = document.getElementById("position");
+  const play = document.getElementById("play");
+  const follow = document.getElementById("follow");
+  const stretches = JSON.parse(document.getElementById("stretches")?.textContent ?? "{}");
+  media.controls = false;
+  controls.hidden = false;
+  const waveform = new Waveform(document.getElementById("waveform"), stretches, seek);
 
   function show() {
-    if (!turns.length) return;
-    const turn = turns[lastNotAfter(starts, media.currentTime + 0.02)];
-    if (turn !== current) {
-      current?.classList.remove("current");
-      turn.classList.add("current");
-      current = turn;
-    }
-    if (spoken) {
-      spoken.clear();
-      const range = rangeOf(turn, lastNotAfter(wordsOf(turn).starts, media.currentTime + 0.02));
-      if (range) spoken.add(range);
-    }
+    const now = media.currentTime;
+    follower.show(now, follow.checked && !media.paused);
+    const text = clock(now);
+    if (position.textContent !== text) position.textContent = text;
+    waveform.showPosition(now, text);
     if (!media.paused) requestAnimationFrame(show);
   }
 
-  media.addEventListener("play", show);
-  media.addEventListener("seeked", show);
-
-  turnsElement.addEventListener("click", event => {
-    if (!getSelection().isCollapsed) return;
-    const turn = event.target.closest(".turn");
-    const caret = document.caretPositionFromPoint?.(event.clientX, event.clientY);
-    const index = turn && caret ? wordAt(turn, caret.offsetNode, caret.offset) : null;
-    if (index !== null) media.currentTime = wordsOf(turn).starts[index];
-  });
-
-  const wanted = Number(new URLSearchParams(location.search).get("t"));
-  if (wanted > 0) {
-    media.currentTime = wanted;
-    turns[lastNotAfter(starts, wanted)]?.scrollIntoView({ block: "center" });
+  function showState() {
+    play.setAttribute("aria-label", media.paused ? "Play" : "Pause");
+    play.classList.toggle("playing", !media.paused);
+    show();
   }
+
+  for (const event of ["play", "pause", "ended"]) media.addEventListener(event, showState);
+  for (const event of ["seeking", "loadedmetadata"]) media.addEventListener(event, show);
+  media.addEventListener("click", toggle);
+  recoverFromExpiredLinks();
+
+  const jumpToCheck = () => {
+    const found = nextToCheck(turnsElement, media.currentTime);
+    if (!found) return;
+    seek(found.seconds);
+    found.element.scrollIntoView({ block: "center" });
+    found.element.classList.remove("found");
+    requestAnimationFrame(() => found.element.classList.add("found"));
+  };
+  const actions = {
+    toggle,
+    back: () => seek(media.currentTime - SKIP_SECONDS),
+    forward: () => seek(media.currentTime + SKIP_SECONDS),
+    slower: () => changeRate(-1),
+    faster: () => changeRate(1),
+    toStart: () => seek(0),
+    doubtful: jumpToCheck,
+  };
+  play.addEventListener("click", toggle);
+  document.getElementById("back").addEventListener("click", actions.back);
+  document.getElementById("forward").addEventListener("click", actions.forward);
+  document.getElementById("doubtful").addEventListener("click", jumpToCheck);
+  document.getElementById("rate").addEventListener("change", () => changeRate(0));
+  document.getElementById("link").addEventListener("click", copyLink);
+  bindKeys(actions);
+  if (turnsElement) turnsElement.addEventListener("click", goToWord);
+  document.addEventListener("click", followTimeLink);
+  window.addEventListener("popstate", () => goToAddress(follower));
+  goToAddress(follower);
+  show();
 }
+
+function goToWord(event) {
+  if (!getSelection().isCollapsed || event.target.closest("a, button, textarea, input, [contenteditable]")) return;
+  const turn = event.target.closest(".turn");
+  const caret = document.caretPositionFromPoint?.(event.clientX, event.clientY);
+  const index = turn && caret ? wordAt(turn, caret.offsetNode, caret.offset) : null;
+  if (index !== null) seek(wordsOf(turn).starts[index]);
+}
+
+// A link to a time of this very page goes there without loading it again.
+function followTimeLink(event) {
+  const link = event.target.closest("a.when");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const seconds = Number(new URL(link.href).searchParams.get("t"));
+  event.preventDefault();
+  history.replaceState(null, "", addressAt(seconds));
+  seek(seconds);
+  if (!link.closest("#turns")) scrollTo(seconds);
+}
+
+function scrollTo(seconds) {
+  const turns = [...turnsElement.querySelectorAll(".turn")];
+  turns[lastNotAfter(turns.map(turn => Number(turn.dataset.start)), seconds + EARLY_SECONDS)]
+    ?.scrollIntoView({ block: "center" });
+}
+
+function addressAt(seconds) {
+  const url = new URL(location.href);
+  url.searchParams.set("t", seconds.toFixed(1));
+  url.hash = "";
+  return url.href;
+}
+
+async function copyLink(event) {
+  const button = event.currentTarget;
+  const address = addressAt(media.currentTime);
+  history.replaceState(null, "", address);
+  // The clipboard is there for pages that came over TLS or from this machine.
+  await navigator.clipboard?.writeText(address);
+  button.textContent = navigator.clipboard ? "Copied" : "In the address bar";
+  setTimeout(() => (button.textContent = "Copy link"), 1500);
+}
+
+function goToAddress(follower) {
+  const wanted = Number(new URLSearchParams(location.search).get("t"));
+  if (!(wanted > 0)) return;
+  seek(wanted);
+  follower.show(wanted, false);
+  if (follower.turns.length) scrollTo(wanted);
+}
+
+// A link into a bucket holds for an hour only: after that the server gives a new one for the same address.
+function recoverFromExpiredLinks() {
+  let recovered = 0;
+  media.addEventListener("error", () => {
+    if (!media.currentTime || Date.now() - recovered < 60_000) return;
+    recovered = Date.now();
+    const { currentTime, paused, playbackRate } = media;
+    media.load();
+    media.currentTime = currentTime;
+    media.playbackRate = playbackRate;
+    if (!paused) media.play();
+  });
+}
+
+if (media) start();

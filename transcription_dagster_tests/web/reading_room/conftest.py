@@ -9,8 +9,11 @@ import av
 import numpy as np
 import pytest
 
+from transcription_dagster.audio.peaks import peaks
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.database.connection import Engine, open_database
-from transcription_dagster.database.publications import Publication, publish
+from transcription_dagster.database.publications import Publication, Warned, publish
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.model import Transcript, Word
 from transcription_dagster.search.embedding_models import EmbeddingModel
@@ -18,6 +21,8 @@ from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster.transcripts.plain_text import join_words, to_text
+from transcription_dagster.transcripts.reading import SignedEdit, reading_of, write_reading
+from transcription_dagster.web.reading_room.turns import refined_words
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.web.conftest import Site
 
@@ -41,22 +46,42 @@ class Library:
         *,
         language: str = "en",
         recorded: datetime = datetime(2026, 5, 4, tzinfo=UTC),
-        refined: str | None = None,
+        edits: Sequence[SignedEdit] = (),
+        warnings: Sequence[Warned] = (),
         **more: object,
     ) -> Transcript:
         """Register, transcribe and publish a recording whose sound is a tone of its length."""
         duration = words[-1].end + 0.5 if words else 1.0
         transcript = Transcript(uuid, tuple(words), language=language, duration=duration, model="small", **more)  # type: ignore[arg-type]
         register(self.engine, [Recording(uuid, f"file:///archive/{uuid}.mp3", title, modified=recorded)])
-        self.store.put_bytes(f"{uuid}/transcript.json", write_transcript(transcript).encode())
-        if refined is not None:
-            self.store.put_bytes(f"{uuid}/refined.txt", refined.encode())
-        self.store.put_file(f"{uuid}/audio.flac", tone(self.folder, min(duration, 120.0)))
-        text = refined or to_text(transcript)
-        publish(
-            self.engine,
-            Publication(uuid, join_words(words), text, language, "small", len(words), duration),
+        sound = tone(self.folder, min(duration, 120.0))
+        reading = reading_of(transcript, edits)
+        said = refined_words(reading)
+        cues = make_cues(said, duration=duration)
+        files = {
+            "transcript.json": write_transcript(transcript).encode(),
+            "reading.json": write_reading(reading),
+            "refined.txt": to_text(said).encode(),
+            "refined.srt": to_srt(cues).encode(),
+            "refined.vtt": to_vtt(cues).encode(),
+            "peaks.bin": peaks(sound),
+        }
+        for name, data in files.items():
+            self.store.put_bytes(f"{uuid}/{name}", data)
+        self.store.put_file(f"{uuid}/audio.flac", sound)
+        publication = Publication(
+            uuid,
+            join_words(words),
+            to_text(said),
+            language,
+            "small",
+            len(words),
+            duration,
+            speakers=reading.speakers,
+            warnings=tuple(warnings),
         )
+        publish(self.engine, publication)
+        text = join_words(said)
         chunk = EmbeddedChunk(text[:2000], words[0].start if words else 0.0, duration, [1.0, 0.0, 0.0])
         replace_chunks(self.engine, uuid, MODEL, [chunk] if words else [], language=language)
         return transcript

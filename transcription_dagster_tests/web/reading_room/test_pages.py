@@ -76,14 +76,14 @@ def test_pages_run_only_the_servers_own_scripts(visitor: httpx.Client):
 
 
 @pytest.mark.parametrize("name", ["nothing", "..%2f..%2fetc", "A" + FIRST[1:], FIRST.replace("1", "9")])
-@pytest.mark.parametrize("below", ["", "/audio"])
+@pytest.mark.parametrize("below", ["", "/media"])
 def test_what_is_no_recording_of_the_archive_is_not_found(visitor: httpx.Client, name: str, below: str):
     assert visitor.get(f"/recordings/{name}{below}").status_code == 404
 
 
 def test_audio_is_served_in_ranges(visitor: httpx.Client, library: Library):
     whole = library.store.get_bytes(f"{FIRST}/audio.flac")
-    part = visitor.get(f"/recordings/{FIRST}/audio", headers={"Range": "bytes=100-199"})
+    part = visitor.get(f"/recordings/{FIRST}/media", headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.headers["Content-Type"]) == (206, "audio/flac")
     assert part.content == whole[100:200]
     assert part.headers["Content-Range"] == f"bytes 100-199/{len(whole)}"

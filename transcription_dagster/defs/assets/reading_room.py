@@ -1,0 +1,66 @@
+"""What the reading room shows of a recording without reading its whole transcript and its sound each time."""
+
+import dagster as dg
+
+from transcription_dagster.audio.peaks import PEAKS_PER_SECOND
+from transcription_dagster.audio.peaks import peaks as peaks_of
+from transcription_dagster.defs.automation import REFRESH
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.refined_edits import read_edits
+from transcription_dagster.defs.resources import StoreResource
+from transcription_dagster.defs.stored_values import AUDIO_FILE
+from transcription_dagster.model import Transcript
+from transcription_dagster.settings import load_settings
+from transcription_dagster.store.object_store import object_key
+from transcription_dagster.store.scratch import scratch_folder
+from transcription_dagster.transcripts.reading import Reading, reading_of
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="reading_room",
+    code_version="1",
+    automation_condition=REFRESH,
+    # Not an input: a transcript that was imported has no audio, and everything else is made from it all the same.
+    deps=["audio"],
+    kinds={"ffmpeg"},
+    description="The outline of the sound, 20 bytes a second (`peaks.bin`), which the recording's page draws. Empty "
+    "for a transcript that was imported without its audio.",
+)
+def peaks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult[bytes]:
+    key = object_key(context.partition_key, AUDIO_FILE)
+    with reported_failures(), scratch_folder(load_settings()) as folder:
+        files = store.open()
+        if files.head(key) is None:
+            return dg.MaterializeResult(value=b"", metadata={"note": "There is no audio: the transcript was imported."})
+        path = files.local_path(key)
+        if path is None:
+            path = folder / AUDIO_FILE
+            files.download(key, path)
+        value = peaks_of(path)
+    return dg.MaterializeResult(value=value, metadata={"seconds": len(value) / PEAKS_PER_SECOND})
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="reading_room",
+    code_version="1",
+    automation_condition=REFRESH,
+    deps=["refined_txt"],
+    kinds={"json"},
+    description="The words in turns, with every edit and who made it (`reading.json`): the recording's page.",
+)
+def reading(transcript: Transcript, store: StoreResource) -> dg.MaterializeResult[Reading]:
+    with reported_failures():
+        edits = read_edits(store.open(), transcript.recording)
+    value = reading_of(transcript, edits)
+    return dg.MaterializeResult(
+        value=value,
+        metadata={
+            "page": dg.MetadataValue.url(f"/recordings/{transcript.recording}"),
+            "turns": len(value.turns),
+            "speakers": len(value.speakers),
+            "edits": len(value.edits),
+        },
+    )

@@ -1,0 +1,76 @@
+"""The files of a recording that people take with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from transcription_dagster.errors import SourceNotFound
+from transcription_dagster.store.object_store import object_key
+from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.reading import turns_of
+from transcription_dagster.transcripts.word_document import Paragraph, write_word_document
+from transcription_dagster.web.formats import clock, day, language_name
+from transcription_dagster.web.reading_room.archive import Archive
+from transcription_dagster.web.reading_room.turns import refined_words
+
+_WORD_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+WORD_FILE = "refined.docx"
+
+#: The files of the store that are offered, with their types; nothing else of the store is.
+FILES: Mapping[str, str] = {
+    "refined.srt": "application/x-subrip",
+    "refined.vtt": "text/vtt",
+    "refined.txt": "text/plain; charset=utf-8",
+    "captions.srt": "application/x-subrip",
+    "captions.vtt": "text/vtt",
+    "transcript.txt": "text/plain; charset=utf-8",
+    "transcript.json": "application/json",
+}
+
+
+def offered_files(archive: Archive, uuid: str) -> list[str]:
+    """The names of the files that there are to download."""
+    there = {stored.key.partition("/")[2] for stored in archive.store.list(uuid)}
+    word_file = [WORD_FILE] if "transcript.json" in there else []
+    return [*word_file, *(name for name in FILES if name in there)]
+
+
+def file_response(archive: Archive, uuid: str, name: str, *, inline: bool = False) -> Response:
+    """One file, named after the recording; `inline` for a track of the player. Raises `SourceNotFound`."""
+    recording = archive.recording(uuid)
+    if name == WORD_FILE:
+        data, kind = _word_file(archive, uuid), _WORD_TYPE
+    elif name in FILES:
+        data, kind = archive.store.get_bytes(object_key(uuid, name)), FILES[name]
+    else:
+        raise SourceNotFound(f"There is no file {name[:80]!r} to download.")
+    headers = {"Cache-Control": "private, no-cache"}
+    if not inline:
+        title = recording.title or recording.file_name.rpartition(".")[0] or uuid
+        headers["Content-Disposition"] = _attachment(title, name)
+    return Response(data, media_type=kind, headers=headers)
+
+
+def _word_file(archive: Archive, uuid: str) -> bytes:
+    recording, reading = archive.recording(uuid), archive.reading(uuid)
+    if reading is None:
+        raise SourceNotFound("There is no transcript of this recording yet.")
+    words = refined_words(reading)
+    paragraphs = (
+        Paragraph(turn.speaker, clock(words[turn.first].start), join_words(words[turn.first : turn.stop]))
+        for turn in turns_of(words)
+    )
+    facts = [day(recording.recorded_at), clock(reading.duration), language_name(reading.language)]
+    return write_word_document(recording.title or recording.file_name, facts, paragraphs)
+
+
+def _attachment(title: str, file: str) -> str:
+    """The header that names a file, in letters for every program and in the title's own (RFC 6266)."""
+    stem = re.sub(r"[^\w .-]+", " ", title).strip(" .")[:100] or "recording"
+    name = f"{stem} {file}"
+    plain = re.sub(r"[^A-Za-z0-9 ._-]+", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
