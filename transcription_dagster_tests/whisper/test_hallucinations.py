@@ -268,3 +268,17 @@ def test_music_under_speech_is_no_reason_to_doubt(engine, recordings, tmp_path):
     path = sound(tmp_path, speech + corpus.melody(30, level=0.02)[: speech.size])
     cautious, trusting = transcribe(engine, path), transcribe(engine, path, remove_invented_speech=False)
     assert text_of(cautious) == text_of(trusting)
+
+
+# --- with the real `base`
+
+#: The prompt of a demo recording's vocabulary. After its last word, the model is left with 0.7 s of nothing.
+ROCKS = "Quillonite, Marrowgate Basin, Tarnwell Shale, Vellicants, Vellicant, Orrisite, Ostrel rule, Perrick method."
+
+
+@pytest.mark.slow
+def test_a_prompt_of_terms_adds_no_sentence_to_the_end_of_a_recording(base_engine, voices):
+    recording = voices["Rocks of the Marrowgate Basin"].flac
+    transcript = transcribe(base_engine, recording, model="base", initial_prompt=ROCKS, temperatures=(0.0, 1.0))
+    assert text_of(transcript).endswith("not that kind of salt.")
+    assert [removed.witnesses for removed in transcript.removed] == [("attention", "hearing", "model")]
