@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,28 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
+import transcription_dagster
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.voice_prints import name_speaker, replace_voice_prints, voice_prints
+from transcription_dagster.defs.assets.ingest import audio
 from transcription_dagster.defs.assets.speakers import speakers
 from transcription_dagster.defs.io_manager import StoreIOManager
-from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.speakers import SpeakersResource
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.model import Audio, SpeakerLimits, Speakers, SpeakerTurn
 from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore, object_key
+from transcription_dagster_tests.speakers.conftest import speaker_models_home
+
+__all__ = ["speaker_models_home"]
 
 OTHER = "00000000-0000-0000-0000-000000000002"
 RECORDING = "00000000-0000-0000-0000-000000000001"
 AUDIO = Audio(RECORDING, "", 9.0, "0" * 64, 1, "flac", 16_000, 1, -20.0, 1, "0" * 64)
+#: Two voices in turn.
+INTERVIEW = Path(transcription_dagster.__file__).parent / "demo/recordings/c5a59749-49e8-5453-a510-1a2d7b96abc1.m4a"
 TURNS = [[0.5, 2.0, "spk_0"], [2.0, 4.0, "spk_1"], [4.5, 6.0, "spk_0"]]
 
 
@@ -122,3 +130,29 @@ def test_a_voice_that_was_named_elsewhere_gives_its_name_or_a_suggestion(
     value, metadata, _ = run(Recording(RECORDING, "file:///a.wav"), {"voices": VOICES})
     assert [turn.speaker for turn in value.turns] == ["spk_0", "Ada", "spk_0"]
     assert "| spk\\_0 | Ben | 0.60 |" in metadata["suggestions"]
+
+
+@pytest.mark.slow
+def test_without_a_pool_speakers_are_told_apart_in_the_process_of_the_step(
+    engine: Engine, at_home: Path, instance: dg.DagsterInstance, speaker_models_home: Path
+) -> None:
+    (at_home.parent / "home").mkdir()
+    (at_home.parent / "home" / "models").symlink_to(speaker_models_home)
+    register(engine, [Recording(RECORDING, INTERVIEW.as_uri())])
+    instance.add_dynamic_partitions("recordings", [RECORDING])
+    ran = dg.materialize(
+        [audio, speakers],
+        partition_key=RECORDING,
+        instance=instance,
+        resources={
+            "io_manager": StoreIOManager(),
+            "catalogue": CatalogueResource(),
+            "store": StoreResource(),
+            "diarizer": SpeakersResource(),
+        },
+    )
+    (made,) = ran.asset_materializations_for_node("speakers")
+    assert made.metadata["speakers"].value == 2
+    stored = json.loads((at_home / RECORDING / "speakers.json").read_text())
+    assert stored["model"] == "segmentation-3.0+campplus-zh-en"
+    assert {turn["speaker"] for turn in stored["turns"]} == {"spk_0", "spk_1"}

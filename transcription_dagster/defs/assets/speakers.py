@@ -31,7 +31,8 @@ def speakers_code_version(settings: Settings) -> str:
     partitions_def=recordings,
     group_name="transcription",
     kinds={"torch", "json"},
-    op_tags={GPU_TAG: ANY_GPU},
+    # After the transcript, which more is made from.
+    op_tags={GPU_TAG: ANY_GPU, "dagster/priority": "-1"},
     description="Who speaks when (`speakers.json`): turns with times, by the voices alone.",
 )
 def speakers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from transcription_dagster.dagster_api.values import Run
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import known
 from transcription_dagster.sources.directory import file_etag
+from transcription_dagster.speakers.engine import NOT_INSTALLED
 from transcription_dagster.transcripts.amazon_json import read_transcript
 from transcription_dagster_tests.faults import requests_of
 from transcription_dagster_tests.processes import below, of_each
@@ -134,7 +136,10 @@ def test_results_lie_in_the_store_under_their_names(system: System) -> None:
     system.launch([recording])
     system.finish([recording])
     files = sorted(path.name for path in system.file(recording, "").iterdir())
-    assert {"audio.flac", "transcript.json", "transcript.txt", "captions.srt", "captions.vtt"} <= set(files)
+    made = {"audio.flac", "transcript.json", "transcript.txt", "captions.srt", "captions.vtt", "speakers.json"}
+    assert made <= set(files)
+    # No models of speakers are installed: the executor says what to do, and the run succeeds.
+    assert json.loads(system.file(recording, "speakers.json").read_text())["skipped"] == NOT_INSTALLED
     assert not [name for name in files if name.startswith(".")]
 
 
