@@ -168,7 +168,7 @@ def age(url: str) -> None:
     with psycopg.connect(url) as connection:
         for table, column in (
             ("procrastinate_events", "at"),
-            ("transcription_speech", "finished_at"),
+            ("inference_requests", "finished_at"),
             ("runs", "update_timestamp"),
         ):
             connection.execute(f"UPDATE {table} SET {column} = {column} - interval '24 hours 1 second'")  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ def measured(url: str) -> list[str]:
 
         relation = "pg_total_relation_size(format('%I.%I', schemaname, tablename))"
         sizes = [value(f"SELECT sum({relation}) FROM pg_tables WHERE {which}") for which in GROUPS.values()]
-        queues = ("procrastinate_jobs", "procrastinate_events", "transcription_speech")
+        queues = ("procrastinate_jobs", "procrastinate_events", "inference_requests")
         rows = sum(value(f"SELECT count(*) FROM {table}") for table in queues)
         events = sum(value(f"SELECT count(*) FROM {table}") for table in ("runs", "event_logs"))
     return [*(f"{float(size) / 1e6:.1f}" for size in sizes), f"{rows:,}", f"{events:,}"]

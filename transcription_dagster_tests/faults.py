@@ -103,7 +103,7 @@ def requests_of(system: System, recordings: Sequence[str]) -> list[dict[str, Any
     with open_connection(system.url) as connection:
         return list(
             connection.execute(
-                "SELECT * FROM transcription_speech WHERE recording = ANY(%s) AND task = 'transcribe'"
+                "SELECT * FROM inference_requests WHERE recording = ANY(%s) AND task = 'transcribe'"
                 " ORDER BY created_at",
                 (list(recordings),),
             )

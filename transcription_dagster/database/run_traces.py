@@ -32,11 +32,11 @@ _EVENTS: Final = """
 _STATEMENTS: Final = (
     """
     DELETE FROM procrastinate_jobs WHERE queueing_lock IN (
-        SELECT 'speech:' || key FROM transcription_speech
+        SELECT 'inference:' || key FROM inference_requests
          WHERE recording = :recording OR run_id = ANY(CAST(:runs AS text[]))
         UNION ALL SELECT 'run:' || run FROM unnest(CAST(:runs AS text[])) AS run)
     """,
-    "DELETE FROM transcription_speech WHERE recording = :recording OR run_id = ANY(CAST(:runs AS text[]))",
+    "DELETE FROM inference_requests WHERE recording = :recording OR run_id = ANY(CAST(:runs AS text[]))",
     "UPDATE transcription_workers SET last_error = NULL WHERE last_error LIKE '%' || :recording || '%'",
     f"DELETE FROM asset_event_tags WHERE event_id IN (SELECT id FROM event_logs WHERE {_EVENTS})",  # noqa: S608
     f"DELETE FROM event_logs WHERE {_EVENTS}",  # noqa: S608  constants

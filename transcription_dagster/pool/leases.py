@@ -67,7 +67,7 @@ def is_valid(url: str, lease: Lease) -> bool:
 
 
 @dataclass(slots=True)
-class Holding:
+class HeldJob:
     """A job that a worker holds."""
 
     lease: Lease
@@ -88,23 +88,23 @@ def awake_clock() -> float:
 
 
 @dataclass(eq=False)
-class Hands:
+class HeldJobs:
     """The jobs that this process has fetched and not ended."""
 
-    holdings: dict[int, Holding] = field(default_factory=dict)
+    jobs: dict[int, HeldJob] = field(default_factory=dict)
     #: Jobs of ours without a task working on them, as of the last call of `reconcile`.
     _suspected: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
-        return len(self.holdings)
+        return len(self.jobs)
 
-    async def reconcile(self, app: procrastinate.App, worker_id: int) -> list[Holding]:
+    async def reconcile(self, app: procrastinate.App, worker_id: int) -> list[HeldJob]:
         """Compare the held jobs with the queue's record of them; returns the jobs that other workers have now.
 
         A lost answer leaves a job that is ours without our knowledge; a task canceled before its first step leaves a
         job without work. Such a job is requeued when a second call finds it again.
         """
-        before, asked_at = dict(self.holdings), awake_clock()
+        before, asked_at = dict(self.jobs), awake_clock()
         rows = await app.connector.execute_query_all_async(_ALL_HELD, worker_id=worker_id)
         ours = {row["id"]: row["attempts"] for row in rows}
         taken = [holding for job_id, holding in before.items() if self._was_taken(job_id, holding, ours)]
@@ -114,17 +114,17 @@ class Hands:
         idle = {
             job_id
             for job_id in ours
-            if (holding := self.holdings.get(job_id)) is None or (holding.task is None and not holding.ending)
+            if (holding := self.jobs.get(job_id)) is None or (holding.task is None and not holding.ending)
         }
         for job_id in sorted(idle & self._suspected):
             await requeue_job(app, job_id, worker_id, ours[job_id])
-            self.holdings.pop(job_id, None)
+            self.jobs.pop(job_id, None)
         self._suspected = idle - self._suspected
         return taken
 
-    def _was_taken(self, job_id: int, holding: Holding, ours: dict[int, int]) -> bool:
+    def _was_taken(self, job_id: int, holding: HeldJob, ours: dict[int, int]) -> bool:
         gone = ours.get(job_id) != holding.lease.attempts
-        if not gone or holding.ending or holding.lost or self.holdings.get(job_id) is not holding:
+        if not gone or holding.ending or holding.lost or self.jobs.get(job_id) is not holding:
             return False
         holding.lost = True
         return True
@@ -136,7 +136,7 @@ class LeasingJobManager(JobManager):
     def __init__(
         self,
         app: procrastinate.App,
-        hands: Hands,
+        held: HeldJobs,
         *,
         may_take: Callable[[], bool],
         is_over: Callable[[], bool],
@@ -147,7 +147,7 @@ class LeasingJobManager(JobManager):
         `pause` is for how many seconds to leave a job to other workers first.
         """
         super().__init__(app.connector)
-        self._hands = hands
+        self._held = held
         self._may_take = may_take
         self._pause = pause
         self._is_over = is_over
@@ -163,7 +163,7 @@ class LeasingJobManager(JobManager):
         asked_at = awake_clock()
         job = await super().fetch_job(queues, worker_id)
         if job is not None and job.id is not None:
-            self._hands.holdings[job.id] = Holding(Lease(job.id, worker_id, job.attempts), asked_at)
+            self._held.jobs[job.id] = HeldJob(Lease(job.id, worker_id, job.attempts), asked_at)
         return job
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
@@ -181,7 +181,7 @@ class LeasingJobManager(JobManager):
 
     async def _end(self, job: Job, statement: LiteralString, **arguments: object) -> None:
         assert job.id is not None  # noqa: S101  it came from the queue
-        holding = self._hands.holdings.get(job.id)
+        holding = self._held.jobs.get(job.id)
         if holding is None:
             logger.warning("job %d is not this worker's any more: its end is not reported", job.id)
             return
@@ -189,7 +189,7 @@ class LeasingJobManager(JobManager):
         try:
             rows = await self.connector.execute_query_all_async(statement, **holding.lease.parameters(), **arguments)
         finally:
-            self._hands.holdings.pop(job.id, None)
+            self._held.jobs.pop(job.id, None)
         if not rows:
             logger.warning(
                 "job %d was taken from this worker: its end is not reported", job.id, extra={"action": "fenced"}

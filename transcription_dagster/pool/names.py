@@ -14,11 +14,11 @@ HOUSEKEEPING_QUEUE: Final = "housekeeping"
 
 #: Execute one Dagster run: `run_id`.
 EXECUTE_RUN_TASK: Final = "execute_run"
-#: Transcribe one recording: `key` of its row in `transcription_speech`.
+#: Transcribe one recording: `key` of its row in `inference_requests`.
 TRANSCRIBE_TASK: Final = "transcribe"
-#: Encode the texts of one recording: `key` of its row in `transcription_speech`.
+#: Encode the texts of one recording: `key` of its row in `inference_requests`.
 EMBED_TASK: Final = "embed"
-#: Tell the speakers of one recording apart: `key` of its row in `transcription_speech`.
+#: Tell the speakers of one recording apart: `key` of its row in `inference_requests`.
 SPEAKERS_TASK: Final = "speakers"
 
 #: Delete old answers and ended jobs.
@@ -27,7 +27,7 @@ PRUNE_QUEUES_TASK: Final = "prune_queues"
 PRUNE_HISTORY_TASK: Final = "prune_history"
 
 #: Notification channel: the key of an inference request whenever its row changes.
-INFERENCE_CHANNEL: Final = "transcription_speech"
+INFERENCE_CHANNEL: Final = "inference_requests"
 
 #: On an op: this step needs a GPU. On a run: `any`, or the GPU (such as `1`) that the run is pinned to.
 GPU_TAG: Final = "transcription/gpu"
@@ -53,4 +53,4 @@ def run_job_key(run_id: str) -> str:
 
 def inference_job_key(key: str) -> str:
     """Return the job's key for an inference request."""
-    return f"speech:{key}"
+    return f"inference:{key}"

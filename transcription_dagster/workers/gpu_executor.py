@@ -63,7 +63,7 @@ class GpuExecutor:
         most = settings.slots_on(device) + RUNS_AHEAD
         self.pool = PoolWorker(settings, url, self.state, queues, concurrency=most)
         self._throughput = Throughput()
-        self._sharing = Sharing(self.pool.hands, lambda: self._engine.slots, lambda: self._throughput.ending)
+        self._sharing = Sharing(self.pool.held, lambda: self._engine.slots, lambda: self._throughput.ending)
         self.pool.may_take = lambda: self._sharing.may_take
         self.pool.pause = lambda: self._sharing.pause
         self.pool.describe = self._describe

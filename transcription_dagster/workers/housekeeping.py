@@ -26,7 +26,7 @@ _HOURLY = "7 * * * *"
 _DAILY = "37 3 * * *"
 
 #: Hours for which an ended job is kept for inspection. Nothing depends on it: Dagster's tables and
-#: `transcription_speech` hold the outcome of runs and requests.
+#: `inference_requests` hold the outcome of runs and requests.
 _JOB_HOURS = 24
 
 

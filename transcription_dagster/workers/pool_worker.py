@@ -19,7 +19,7 @@ from procrastinate.worker import Worker
 
 from transcription_dagster.errors import StackError, WorkerUnfit
 from transcription_dagster.pool import worker_registry
-from transcription_dagster.pool.leases import Hands, Holding, LeasingJobManager
+from transcription_dagster.pool.leases import HeldJob, HeldJobs, LeasingJobManager
 from transcription_dagster.pool.queue import worker_app
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
@@ -71,7 +71,7 @@ class PoolWorker:
         self.draining = threading.Event()
         self.aborting = threading.Event()
         #: The jobs that this process holds.
-        self.hands = Hands()
+        self.held = HeldJobs()
         #: Returns whether the work itself allows another job to be taken now.
         self.may_take: Callable[[], bool] = lambda: True
         #: For how many seconds to leave the next job to others.
@@ -80,7 +80,7 @@ class PoolWorker:
         self.describe: Callable[[], None] = lambda: None
         self.app.job_manager = LeasingJobManager(
             self.app,
-            self.hands,
+            self.held,
             may_take=lambda: self._fit and self.may_take(),
             pause=lambda: self.pause(),
             is_over=self.draining.is_set,
@@ -106,9 +106,9 @@ class PoolWorker:
 
         return self.app.task(name=name, pass_context=True, retry=RequeueOnInterrupt())(do)
 
-    def holding(self, context: procrastinate.JobContext) -> Holding:
+    def holding(self, context: procrastinate.JobContext) -> HeldJob:
         """Return the record of a held job. Raises `WorkInterrupted` if it was already requeued."""
-        holding = self.hands.holdings.get(context.job.id or 0)
+        holding = self.held.jobs.get(context.job.id or 0)
         if holding is None:
             raise WorkInterrupted
         return holding
@@ -261,17 +261,17 @@ class PoolWorker:
             self.describe()
             worker_id = self.state.worker_id = self._worker.worker_id if self._worker else None
             if not await worker_registry.publish_record(self.app, self.state):
-                self._stop_work(list(self.hands.holdings.values()))
+                self._stop_work(list(self.held.jobs.values()))
                 raise StackError(
                     f"another process is worker {self.state.name} now: this one was silent for too long, "
                     "or two were started in one slot"
                 )
             if worker_id is not None:
-                self._stop_work(await self.hands.reconcile(self.app, worker_id))
+                self._stop_work(await self.held.reconcile(self.app, worker_id))
             await reaper.reap(worker_id)
             await asyncio.sleep(beat)
 
-    def _stop_work(self, taken: list[Holding]) -> None:
+    def _stop_work(self, taken: list[HeldJob]) -> None:
         """Stop working on jobs that now belong to other workers."""
         for holding in taken:
             logger.warning(

@@ -7,7 +7,7 @@ from typing import Any
 from dagster import DagsterInstance, EventLogEntry
 
 from transcription_dagster.errors import WorkTaken
-from transcription_dagster.pool.leases import Holding, awake_clock, is_valid
+from transcription_dagster.pool.leases import HeldJob, awake_clock, is_valid
 
 
 class RunFence:
@@ -22,7 +22,7 @@ class RunFence:
         self._url = url
         self._trusted_seconds = trusted_seconds
         self._run_id: str | None = None
-        self._holding: Holding | None = None
+        self._holding: HeldJob | None = None
 
     def guard(self, instance: DagsterInstance) -> None:
         """Put the fence before every run event that this instance stores."""
@@ -35,7 +35,7 @@ class RunFence:
 
         instance.handle_new_event = store_if_ours  # type: ignore[method-assign]
 
-    def watch(self, run_id: str, holding: Holding) -> None:
+    def watch(self, run_id: str, holding: HeldJob) -> None:
         """Set the current run."""
         self._run_id, self._holding = run_id, holding
 

@@ -14,7 +14,7 @@ from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import RecordingForgotten, WorkTaken
 from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
-from transcription_dagster.pool.leases import Holding, Lease, awake_clock
+from transcription_dagster.pool.leases import HeldJob, Lease, awake_clock
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, GPU_QUEUE, RUNS_QUEUE, TRANSCRIBE_TASK, run_job_key
 from transcription_dagster.pool.queue import jobs, open_connection, worker_app
 from transcription_dagster.settings import load_settings
@@ -81,7 +81,7 @@ def test_the_runs_of_a_recording_go_with_all_that_they_said(
         assert latest is not None
         assert latest.run_id == kept
     with open_connection(database_url) as connection:
-        assert [row["key"] for row in connection.execute("SELECT key FROM transcription_speech")] == ["wombats hum"]
+        assert [row["key"] for row in connection.execute("SELECT key FROM inference_requests")] == ["wombats hum"]
         assert connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone() == {"count": 1}
 
 
@@ -116,16 +116,16 @@ def test_a_run_that_does_not_end_loses_its_job_and_can_write_no_event(
     assert traces.in_database(database_url, SENTENCE, run.run_id) == []
 
 
-def hung_worker(url: str, run_id: str) -> Holding:
+def hung_worker(url: str, run_id: str) -> HeldJob:
     """Have a worker take a job for the run, and look no more."""
 
-    async def take() -> Holding:
+    async def take() -> HeldJob:
         async with worker_app(url).open_async() as app:
             worker = await app.job_manager.register_worker()
             job = await app.job_manager.fetch_job([RUNS_QUEUE], worker)
             assert job is not None
             assert job.id is not None
-            return Holding(Lease(job.id, worker, job.attempts), awake_clock())
+            return HeldJob(Lease(job.id, worker, job.attempts), awake_clock())
 
     key = run_job_key(run_id)
     with open_connection(url) as connection:

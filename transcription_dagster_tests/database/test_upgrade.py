@@ -80,7 +80,7 @@ def test_an_upgrade_keeps_the_rows_of_the_queues() -> None:
         )
         execute(url, "INSERT INTO procrastinate_jobs (task_name, queue_name) VALUES ('execute_run', 'runs')")
         upgrade(url)
-        assert execute(url, "SELECT result->>'text' FROM transcription_speech") == [("hello",)]
+        assert execute(url, "SELECT result->>'text' FROM inference_requests") == [("hello",)]
         assert execute(url, "SELECT task_name, status::text FROM procrastinate_jobs") == [("execute_run", "todo")]
 
 

@@ -56,7 +56,7 @@ def on_executor(url: str, steps: Callable[[procrastinate.App], Coroutine[Any, An
 async def take(app: procrastinate.App) -> Lease:
     """Take a job off the queue as an executor that has just started; the last one's is given back."""
     await app.connector.execute_query_async(
-        "UPDATE procrastinate_jobs j SET status = 'succeeded' FROM transcription_speech s"
+        "UPDATE procrastinate_jobs j SET status = 'succeeded' FROM inference_requests s"
         " WHERE s.key = j.args->>'key' AND j.status = 'doing' AND s.state IN ('done', 'failed')"
     )
     busy = await app.connector.execute_query_all_async(
@@ -134,7 +134,7 @@ def test_the_answers_of_a_run_that_succeeded_are_released_and_asked_for_anew_by_
         on_executor(queues, finish(key, {"n": 1}))
     release_answers(queues, "run-1")
     with open_connection(queues) as connection:
-        rows = connection.execute("SELECT result, request, attempts FROM transcription_speech ORDER BY key").fetchall()
+        rows = connection.execute("SELECT result, request, attempts FROM inference_requests ORDER BY key").fetchall()
         connection.execute("DELETE FROM procrastinate_jobs")
     assert [(row["result"], row["request"]) for row in rows] == [(None, {}), ({"n": 1}, {"of": "two"})]
     assert [len(row["attempts"]) for row in rows] == [1, 1]
@@ -254,7 +254,7 @@ def test_what_an_executor_reports_after_its_work_went_to_another_is_refused(queu
         assert not await inference_server.answer(app, late, {"said by": "gpu-0"})
         await inference_server.fail(app, late, UnusableAudio("gpu-0 says so"))
         await inference_server.requeue_attempt(app, late, reason="gpu-0 was stopped")
-        row = await app.connector.execute_query_one_async("SELECT state, progress FROM transcription_speech")
+        row = await app.connector.execute_query_one_async("SELECT state, progress FROM inference_requests")
         assert await inference_server.answer(app, other, {"said by": "gpu-1"})
         return row
 

@@ -10,7 +10,7 @@ import procrastinate
 import pytest
 from procrastinate.jobs import Job, Status
 
-from transcription_dagster.pool.leases import Hands, Lease, LeasingJobManager, is_valid
+from transcription_dagster.pool.leases import HeldJobs, Lease, LeasingJobManager, is_valid
 from transcription_dagster.pool.queue import jobs, open_connection, worker_app
 from transcription_dagster.pool.worker_registry import requeue_job
 
@@ -21,8 +21,8 @@ class AWorker:
     """The queue's side of a worker process."""
 
     def __init__(self, app: procrastinate.App, worker_id: int) -> None:
-        self._app, self.worker_id, self.hands = app, worker_id, Hands()
-        self.manager = LeasingJobManager(app, self.hands, may_take=lambda: True, is_over=lambda: False)
+        self._app, self.worker_id, self.held = app, worker_id, HeldJobs()
+        self.manager = LeasingJobManager(app, self.held, may_take=lambda: True, is_over=lambda: False)
 
     @classmethod
     async def start(cls, app: procrastinate.App) -> AWorker:
@@ -74,7 +74,7 @@ def test_a_worker_that_keeps_its_job_reports_its_end(queued: str) -> None:
     async def work(app: procrastinate.App) -> int:
         worker = await AWorker.start(app)
         await succeed(worker, await worker.take())
-        return len(worker.hands)
+        return len(worker.held)
 
     assert in_loop(queued, work) == 0
     assert state(queued) == ("succeeded", 1)
@@ -87,7 +87,7 @@ def test_the_end_of_a_job_that_went_back_to_its_queue_is_refused(queued: str, re
         job = await late.take()
         await late.lose(job)
         await report(late, job)
-        assert len(late.hands) == 0
+        assert len(late.held) == 0
 
     in_loop(queued, come_back_late)
     assert state(queued) == ("todo", 1)
@@ -101,8 +101,8 @@ def test_the_end_of_a_job_that_another_has_is_refused(queued: str, report: Any) 
         await late.lose(job)
         await other.take()
         await report(late, job)
-        assert len(late.hands) == 0
-        assert len(other.hands) == 1
+        assert len(late.held) == 0
+        assert len(other.held) == 1
 
     in_loop(queued, come_back_late)
     assert state(queued) == ("doing", 1)
@@ -128,11 +128,11 @@ def test_a_worker_learns_which_of_its_jobs_were_taken_away_and_learns_it_once(qu
     async def look(app: procrastinate.App) -> list[list[int]]:
         worker = await AWorker.start(app)
         job = await worker.take()
-        (holding,) = worker.hands.holdings.values()
+        (holding,) = worker.held.jobs.values()
         holding.task = asyncio.current_task()
-        looks = [await worker.hands.reconcile(app, worker.worker_id)]
+        looks = [await worker.held.reconcile(app, worker.worker_id)]
         await worker.lose(job)
-        looks += [await worker.hands.reconcile(app, worker.worker_id) for _ in range(2)]
+        looks += [await worker.held.reconcile(app, worker.worker_id) for _ in range(2)]
         return [[taken.lease.job_id for taken in look] for look in looks]
 
     before, first, second = in_loop(queued, look)
@@ -142,7 +142,7 @@ def test_a_worker_learns_which_of_its_jobs_were_taken_away_and_learns_it_once(qu
 def test_a_worker_that_may_take_nothing_takes_nothing_until_it_stops(queued: str) -> None:
     async def wait(app: procrastinate.App) -> Any:
         over = asyncio.Event()
-        manager = LeasingJobManager(app, Hands(), may_take=lambda: False, is_over=over.is_set)
+        manager = LeasingJobManager(app, HeldJobs(), may_take=lambda: False, is_over=over.is_set)
         waiting = asyncio.create_task(manager.fetch_job([QUEUE], await app.job_manager.register_worker()))
         await asyncio.sleep(0)
         over.set()

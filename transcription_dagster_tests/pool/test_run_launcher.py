@@ -165,7 +165,7 @@ def test_canceling_a_run_withdraws_what_it_asked_of_the_executors(instance: Dags
     launcher(instance).terminate(run.run_id)
     with psycopg.connect(database) as connection:
         assert connection.execute(
-            "SELECT state, error_class FROM transcription_speech WHERE key = 'a-key'"
+            "SELECT state, error_class FROM inference_requests WHERE key = 'a-key'"
         ).fetchall() == [("failed", "TranscriptionAborted")]
         assert connection.execute(
             "SELECT status::text FROM procrastinate_jobs WHERE task_name = 'transcribe'"
@@ -204,7 +204,7 @@ def test_a_run_that_is_over_is_not_terminated(instance: DagsterInstance) -> None
 
 def request_state(url: str, key: str) -> str:
     with open_connection(url) as connection:
-        row = connection.execute("SELECT state FROM transcription_speech WHERE key = %s", (key,)).fetchone()
+        row = connection.execute("SELECT state FROM inference_requests WHERE key = %s", (key,)).fetchone()
     assert row is not None
     return row["state"]
 

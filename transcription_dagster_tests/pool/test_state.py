@@ -14,7 +14,7 @@ from psycopg import sql
 
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.pool import worker_registry
-from transcription_dagster.pool.leases import Hands, LeasingJobManager
+from transcription_dagster.pool.leases import HeldJobs, LeasingJobManager
 from transcription_dagster.pool.liveness import Identity
 from transcription_dagster.pool.names import RUNS_QUEUE, run_job_key
 from transcription_dagster.pool.queue import jobs, open_connection, worker_app
@@ -187,11 +187,11 @@ def test_a_job_that_no_answer_told_of_is_given_back_at_the_second_look(queues: s
     queue_run(queues, "r1")
 
     async def look_twice(app: procrastinate.App) -> None:
-        worker, hands = await app.job_manager.register_worker(), Hands()
+        worker, held = await app.job_manager.register_worker(), HeldJobs()
         await app.job_manager.fetch_job([RUNS_QUEUE], worker)
-        await hands.reconcile(app, worker)
+        await held.reconcile(app, worker)
         assert job_status(queues, "r1") == "doing"
-        await hands.reconcile(app, worker)
+        await held.reconcile(app, worker)
 
     in_loop(queues, look_twice)
     assert job_status(queues, "r1") == "todo"
@@ -201,13 +201,13 @@ def test_a_job_whose_task_never_began_is_given_back_and_leaves_the_hands_free(qu
     queue_run(queues, "r1")
 
     async def look_twice(app: procrastinate.App) -> int:
-        worker, hands = await app.job_manager.register_worker(), Hands()
-        manager = LeasingJobManager(app, hands, may_take=lambda: True, is_over=lambda: False)
+        worker, held = await app.job_manager.register_worker(), HeldJobs()
+        manager = LeasingJobManager(app, held, may_take=lambda: True, is_over=lambda: False)
         assert await manager.fetch_job([RUNS_QUEUE], worker) is not None
-        assert len(hands) == 1
+        assert len(held) == 1
         for _ in range(2):
-            await hands.reconcile(app, worker)
-        return len(hands)
+            await held.reconcile(app, worker)
+        return len(held)
 
     assert in_loop(queues, look_twice) == 0
     assert job_status(queues, "r1") == "todo"
@@ -217,13 +217,13 @@ def test_a_job_in_hand_is_never_given_back(queues: str) -> None:
     queue_run(queues, "r1")
 
     async def look_often(app: procrastinate.App) -> None:
-        worker, hands = await app.job_manager.register_worker(), Hands()
-        manager = LeasingJobManager(app, hands, may_take=lambda: True, is_over=lambda: False)
+        worker, held = await app.job_manager.register_worker(), HeldJobs()
+        manager = LeasingJobManager(app, held, may_take=lambda: True, is_over=lambda: False)
         assert await manager.fetch_job([RUNS_QUEUE], worker) is not None
-        (holding,) = hands.holdings.values()
+        (holding,) = held.jobs.values()
         holding.task = asyncio.current_task()
         for _ in range(3):
-            assert await hands.reconcile(app, worker) == []
+            assert await held.reconcile(app, worker) == []
 
     in_loop(queues, look_often)
     assert job_status(queues, "r1") == "doing"

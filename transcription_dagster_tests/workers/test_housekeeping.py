@@ -75,13 +75,13 @@ def test_an_answer_is_kept_for_a_week_and_a_request_under_way_as_long_as_it_take
             ("waiting", "queued", None),
         ):
             connection.execute(
-                "INSERT INTO transcription_speech (key, task, recording, run_id, queue, request, state, created_at,"
+                "INSERT INTO inference_requests (key, task, recording, run_id, queue, request, state, created_at,"
                 " finished_at) VALUES (%s, 'transcribe', 'r', 'run', 'gpu', '{}', %s, now() - interval '9 days',"
                 " now() - make_interval(secs => %s))",
                 (key, state, finished_days_ago and finished_days_ago * 24 * HOUR),
             )
     prune(queues)
-    assert rows(queues, "SELECT key FROM transcription_speech ORDER BY key") == ["this week's", "waiting"]
+    assert rows(queues, "SELECT key FROM inference_requests ORDER BY key") == ["this week's", "waiting"]
 
 
 def test_whatever_the_number_of_workers_each_task_is_done_once_when_it_is_due(queues: str) -> None:
