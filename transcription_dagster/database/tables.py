@@ -66,7 +66,15 @@ class RecordingRow(Base):
     """A recording that the program knows, and where it comes from."""
 
     __tablename__ = "recordings"
-    __table_args__ = (Index("recordings_recorded_at", sql("coalesce(modified, created_at)"), "uuid"),)
+    __table_args__ = (
+        Index("recordings_recorded_at", sql("coalesce(modified, created_at)"), "uuid"),
+        Index(
+            "recordings_failed",
+            sql("coalesce(modified, created_at)"),
+            "uuid",
+            postgresql_where=sql("failed_at IS NOT NULL"),
+        ),
+    )
 
     uuid: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     source: Mapped[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -20,23 +21,31 @@ from transcription_dagster.web.reading_room.turns import refined_words
 _WORD_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 WORD_FILE = "refined.docx"
 
-#: The files of the store that are offered, with their types; nothing else of the store is.
-FILES: Mapping[str, str] = {
-    "refined.srt": "application/x-subrip",
-    "refined.vtt": "text/vtt",
-    "refined.txt": "text/plain; charset=utf-8",
-    "captions.srt": "application/x-subrip",
-    "captions.vtt": "text/vtt",
-    "transcript.txt": "text/plain; charset=utf-8",
-    "transcript.json": "application/json",
+#: The files of the store that are offered, with their types and what people call them; no other file is.
+FILES: Mapping[str, tuple[str, str]] = {
+    "refined.srt": ("application/x-subrip", "Captions (SRT)"),
+    "refined.vtt": ("text/vtt", "Captions (WebVTT)"),
+    "refined.txt": ("text/plain; charset=utf-8", "Text"),
+    "captions.srt": ("application/x-subrip", "Captions as heard (SRT)"),
+    "captions.vtt": ("text/vtt", "Captions as heard (WebVTT)"),
+    "transcript.txt": ("text/plain; charset=utf-8", "Text as heard"),
+    "transcript.json": ("application/json", "Words with times (JSON)"),
 }
 
 
-def offered_files(archive: Archive, uuid: str) -> list[str]:
-    """The names of the files that there are to download."""
+@dataclass(frozen=True, slots=True)
+class OfferedFile:
+    """A file to download."""
+
+    name: str
+    label: str
+
+
+def offered_files(archive: Archive, uuid: str) -> list[OfferedFile]:
+    """The files that there are to download."""
     there = {stored.key.partition("/")[2] for stored in archive.store.list(uuid)}
-    word_file = [WORD_FILE] if "transcript.json" in there else []
-    return [*word_file, *(name for name in FILES if name in there)]
+    word_file = [OfferedFile(WORD_FILE, "Word document (DOCX)")] if "transcript.json" in there else []
+    return [*word_file, *(OfferedFile(name, label) for name, (_, label) in FILES.items() if name in there)]
 
 
 def file_response(archive: Archive, uuid: str, name: str, *, inline: bool = False) -> Response:
@@ -45,7 +54,7 @@ def file_response(archive: Archive, uuid: str, name: str, *, inline: bool = Fals
     if name == WORD_FILE:
         data, kind = _word_file(archive, uuid), _WORD_TYPE
     elif name in FILES:
-        data, kind = archive.store.get_bytes(object_key(uuid, name)), FILES[name]
+        data, kind = archive.store.get_bytes(object_key(uuid, name)), FILES[name][0]
     else:
         raise SourceNotFound(f"There is no file {name[:80]!r} to download.")
     headers = {"Cache-Control": "private, no-cache"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +16,9 @@ from transcription_dagster.web.reading_room.archive import Archive
 from transcription_dagster.web.reading_room.downloads import offered_files
 from transcription_dagster.web.reading_room.media import media_of
 from transcription_dagster.web.reading_room.turns import ShownTurn, View, shown_turns
+
+#: Speakers that have colours of their own; the next has that of the first.
+_COLOURS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,13 @@ def _text(reading: Reading, wanted: str | None) -> dict[str, Any]:
     first_view = View.CHANGES if reading.edits else View.RAW
     view = View(wanted) if wanted in list(View) else first_view
     turns = shown_turns(reading, view)
-    return {"view": view, "views": list(View), "rows": _rows(reading, turns), "stretches": _stretches(reading, turns)}
+    numbers = {speaker: number for number, speaker in enumerate(reading.speakers)}
+    return {
+        "view": view,
+        "rows": _rows(reading, turns),
+        "stretches": _stretches(reading, turns, numbers),
+        "numbers": {speaker: number % _COLOURS for speaker, number in numbers.items()},
+    }
 
 
 def _rows(reading: Reading, turns: Sequence[ShownTurn]) -> list[Row]:
@@ -80,9 +89,8 @@ def _rows(reading: Reading, turns: Sequence[ShownTurn]) -> list[Row]:
     return sorted(rows, key=lambda row: row.start)
 
 
-def _stretches(reading: Reading, turns: Sequence[ShownTurn]) -> dict[str, Any]:
+def _stretches(reading: Reading, turns: Sequence[ShownTurn], numbers: Mapping[str, int]) -> dict[str, Any]:
     """What the waveform colours, in seconds: speech with the number of its speaker, and places to look at."""
-    numbers = {speaker: number for number, speaker in enumerate(reading.speakers)}
     return {
         "duration": reading.duration,
         "speech": [[turn.start, turn.end, numbers.get(turn.speaker or "", 0)] for turn in turns],

@@ -32,13 +32,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("warnings <> '[]'::jsonb"),
         schema=SCHEMA,
     )
+    recorded_at = sa.text("coalesce(modified, created_at)")
     op.create_index(
-        "recordings_recorded_at", "recordings", [sa.text("coalesce(modified, created_at)"), "uuid"], schema=SCHEMA
+        "recordings_failed",
+        "recordings",
+        [recorded_at, "uuid"],
+        postgresql_where=sa.text("failed_at IS NOT NULL"),
+        schema=SCHEMA,
     )
+    op.create_index("recordings_recorded_at", "recordings", [recorded_at, "uuid"], schema=SCHEMA)
 
 
 def downgrade() -> None:
     op.drop_index("recordings_recorded_at", "recordings", schema=SCHEMA)
+    op.drop_index("recordings_failed", "recordings", schema=SCHEMA)
     for name in ("transcripts_warnings", "transcripts_language", "transcripts_speakers"):
         op.drop_index(name, "transcripts", schema=SCHEMA)
     for name in ("warnings", "speakers"):

@@ -1,0 +1,227 @@
+"""The reading room in a real browser: what scripts do with the pages, and what people with a keyboard or without
+scripts can do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from transcription_dagster.model import Gap, RemovedSpeech, Word
+from transcription_dagster.transcripts.reading import SignedEdit
+from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster_tests.web.reading_room.conftest import Library
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH"), pytest.mark.slow]
+
+TALK = "00000000-0000-4000-8000-000000000011"
+HOSTILE = "00000000-0000-4000-8000-000000000012"
+LONG = "00000000-0000-4000-8000-000000000013"
+ATTACK = "<img src=x onerror=document.title='owned'>"
+#: The word that is highlighted as spoken.
+SPOKEN = "() => [...(CSS.highlights.get('spoken') ?? [])].map(String).join()"
+TIME = "() => document.getElementById('media').currentTime"
+
+
+@pytest.fixture(scope="module")
+def archive(library: Library) -> Library:
+    first = spoken("The peer has moved. We will repair the bridge in spring.")
+    words = [Word(word.text, word.start, word.end, word.confidence, speaker="Ines") for word in first]
+    words[8] = Word("bridge", 4.0, 4.4, 0.2, speaker="Ines")
+    answer = [Word(text, 9.0 + n / 2, 9.4 + n / 2, speaker="Tomasz") for n, text in enumerate(["When,", "Ines?"])]
+    library.add(
+        TALK,
+        "Repairs",
+        [*words, *answer],
+        edits=[SignedEdit(1, 1, "peer", "pier", "mishearing", "claude")],
+        gaps=(Gap(6.0, 7.5),),
+        removed=(RemovedSpeech(7.6, 8.5, "Thank you.", "nobody speaks"),),
+    )
+    library.add(
+        HOSTILE, ATTACK, [Word(text, n / 2, n / 2 + 0.4, speaker=ATTACK) for n, text in enumerate(ATTACK.split())]
+    )
+    return library
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.Browser]:
+    with playwright.sync_playwright() as driver:
+        arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
+    """A page that is to raise no error and breaks no policy."""
+    complaints: list[str] = []
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        yield page
+    assert complaints == []
+
+
+def show(page: playwright.Page, library: Library, recording: str = TALK, query: str = "") -> None:
+    page.goto(f"{library.site.url}/recordings/{recording}{query}")
+    page.wait_for_function("document.getElementById('media').readyState >= 1")
+
+
+def seek(page: playwright.Page, seconds: float) -> None:
+    page.evaluate("seconds => { document.getElementById('media').currentTime = seconds; }", seconds)
+
+
+def heard(page: playwright.Page, word: str) -> None:
+    page.wait_for_function(f"word => ({SPOKEN})() === word", arg=word)
+
+
+def test_the_word_that_is_heard_is_highlighted_without_a_new_element(page: playwright.Page, archive: Library):
+    show(page, archive)
+    before = page.evaluate("document.querySelectorAll('*').length")
+    for seconds, word in ((0.6, "pier"), (1.1, "has"), (4.1, "bridge"), (9.6, "Ines?")):
+        seek(page, seconds)
+        heard(page, word)
+    assert page.evaluate("document.querySelectorAll('*').length") == before
+
+
+def test_the_text_follows_while_the_sound_plays(page: playwright.Page, archive: Library):
+    show(page, archive, query="?t=3.6")
+    heard(page, "the")
+    page.get_by_role("button", name="Play").click()
+    heard(page, "bridge")
+    heard(page, "in")
+    page.get_by_role("button", name="Pause").click()
+    assert page.evaluate("document.getElementById('media').paused")
+
+
+def test_a_click_on_a_word_goes_there(page: playwright.Page, archive: Library):
+    show(page, archive)
+    # Of every word, where it stands on the screen.
+    box = page.evaluate(
+        """async () => {
+            const { rangeOf } = await import("/recordings/static/word_times.js");
+            const box = rangeOf(document.getElementById("turn-0"), 6).getBoundingClientRect();
+            return [box.x + box.width / 2, box.y + box.height / 2];
+        }"""
+    )
+    page.mouse.click(*box)
+    heard(page, "repair")
+    assert page.evaluate(TIME) == pytest.approx(3.0, abs=0.05)
+
+
+def test_the_keys_of_a_transcriber(page: playwright.Page, archive: Library):
+    show(page, archive)
+    seek(page, 5.0)
+    page.keyboard.press("F1")
+    assert page.evaluate(TIME) == pytest.approx(2.0, abs=0.05)
+    page.keyboard.press("F2")
+    assert page.evaluate(TIME) == pytest.approx(5.0, abs=0.05)
+    page.keyboard.press("F4")
+    assert page.evaluate("document.getElementById('media').playbackRate") == 1.25
+    for _ in range(5):
+        page.keyboard.press("F3")
+    assert page.evaluate("document.getElementById('media').playbackRate") == 0.5
+    page.keyboard.press("Control+0")
+    assert page.evaluate(TIME) == 0
+    page.keyboard.press("Escape")
+    page.wait_for_function("!document.getElementById('media').paused")
+    page.keyboard.press("Escape")
+    page.wait_for_function("document.getElementById('media').paused")
+
+
+def test_what_is_worth_a_second_look_comes_one_after_the_other(page: playwright.Page, archive: Library):
+    show(page, archive)
+    stops = []
+    for _ in range(4):
+        page.keyboard.press("n")
+        stops.append(round(page.evaluate(TIME), 1))
+    # The edit, the doubtful word, the speech without words, the text that was left out.
+    assert stops == [0.5, 4.0, 6.0, 7.6]
+
+
+def test_a_link_leads_to_its_moment(page: playwright.Page, archive: Library):
+    show(page, archive, query="?t=9.6")
+    heard(page, "Ines?")
+    playwright.expect(page.locator(".turn.current .text")).to_have_text("When, Ines?")
+
+
+def test_every_wording_can_be_read(page: playwright.Page, archive: Library):
+    show(page, archive)
+    first = page.locator("#turn-0 .text")
+    playwright.expect(first.locator("del")).to_have_text("peer")
+    playwright.expect(first.locator("ins")).to_have_attribute("title", "mishearing, by claude")
+    page.get_by_role("link", name="Refined").click()
+    playwright.expect(first).to_have_text("The pier has moved. We will repair the bridge in spring.")
+    page.get_by_role("link", name="As heard").click()
+    playwright.expect(first).to_have_text("The peer has moved. We will repair the bridge in spring.")
+    seek(page, 1.1)
+    heard(page, "has")
+
+
+def test_a_moment_is_played_where_it_is_listed(page: playwright.Page, archive: Library):
+    page.goto(f"{archive.site.url}/recordings?q=spring")
+    playwright.expect(page.locator("mark")).to_have_text("spring")
+    button = page.get_by_role("button", name="Play Repairs from 0:00")
+    with page.expect_response(lambda answer: answer.url.endswith("/media")) as sound:
+        button.click()
+    assert sound.value.status in (200, 206)
+    playwright.expect(button).to_have_attribute("aria-pressed", "true")
+    button.click()
+    playwright.expect(button).to_have_attribute("aria-pressed", "false")
+
+
+def test_hostile_texts_stay_texts(page: playwright.Page, archive: Library):
+    show(page, archive, HOSTILE)
+    playwright.expect(page.get_by_role("heading", level=1)).to_have_text(ATTACK)
+    playwright.expect(page.locator(".speaker").first).to_have_text(ATTACK)
+    page.goto(f"{archive.site.url}/recordings")
+    playwright.expect(page.get_by_role("link", name=ATTACK)).to_be_visible()
+    assert "owned" not in page.title()
+
+
+def test_a_document_is_downloaded_under_the_recordings_name(page: playwright.Page, archive: Library):
+    show(page, archive)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Word document").click()
+    assert download.value.suggested_filename == "Repairs refined.docx"
+
+
+def test_without_scripts_everything_can_be_read_found_and_heard(browser: playwright.Browser, archive: Library):
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(f"{archive.site.url}/recordings")
+        page.get_by_label("Search what was said").fill("spring")
+        page.get_by_role("button", name="Search").click()
+        page.get_by_role("link", name="Repairs", exact=True).click()
+        playwright.expect(page.locator("audio[controls]")).to_be_visible()
+        playwright.expect(page.locator("#turn-1")).to_contain_text("When, Ines?")
+        playwright.expect(page.locator("#controls")).to_be_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["", "?q=spring", f"/{TALK}"])
+def test_axe_finds_nothing_serious(browser: playwright.Browser, archive: Library, path: str, scheme: Any):
+    with browser.new_context(color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(f"{archive.site.url}/recordings{path}")
+        page.wait_for_load_state("networkidle")
+        found = axe.Axe().run(page).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], each["nodes"][0]["html"], each["nodes"][0]["failureSummary"]) for each in serious] == []
+
+
+def test_a_page_grows_with_its_turns_and_not_with_its_words(page: playwright.Page, archive: Library):
+    words = spoken(" ".join(["Some words are said"] * 2_000 + ["here."]), confidence=0.9)
+    archive.add(LONG, "Long", words)
+    show(page, archive, LONG)
+    assert page.evaluate("document.getElementById('turns').querySelectorAll('*').length") < 100
+    seek(page, 100.1)
+    heard(page, "Some")
