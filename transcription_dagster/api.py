@@ -119,7 +119,7 @@ def transcribe(
     path = Path(source)
     chosen = options or SpeechOptions(model, language=whisper_language(language))
     engine = _engine(device, models_folder or Path.home() / ".transcription" / "models")
-    engine.load(chosen.model)
+    engine.load(chosen.model, chosen.engine)
     with tempfile.TemporaryDirectory(prefix="transcription-") as folder:
         flac = Path(folder) / "audio.flac"
         facts = normalise(path, flac, max_seconds=max_hours * 3600, name=name or str(path), language=chosen.language)

@@ -45,6 +45,10 @@ class UnknownSpeaker(PermanentError):
     """No voice print is kept of this speaker."""
 
 
+class EngineMissing(InvalidSetting):
+    """The speech engine that the settings name is not installed on this machine."""
+
+
 class SourceNotFound(PermanentError):
     """The source of the recording does not exist."""
 

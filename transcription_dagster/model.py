@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from transcription_dagster.errors import InvalidRecordingId, InvalidSetting
 
@@ -145,9 +145,15 @@ class Edit:
     kind: str
 
 
+#: What runs a model: PyTorch as openai-whisper does, or CTranslate2 as faster-whisper does.
+SpeechEngineName = Literal["openai-whisper", "faster-whisper"]
+OPENAI_WHISPER: Final = "openai-whisper"
+FASTER_WHISPER: Final = "faster-whisper"
+
+
 @dataclass(frozen=True, slots=True)
 class SpeechOptions:
-    """How a recording is decoded. Every field is a parameter of Whisper's `transcribe` by the same meaning."""
+    """How a recording is decoded. Most fields are parameters of Whisper's `transcribe` by the same meaning."""
 
     model: str
     #: None: told from the speech itself, and again wherever it changes.
@@ -161,6 +167,8 @@ class SpeechOptions:
     condition_on_previous_text: bool = True
     #: Leave out text claimed where nobody speaks, and text that loops.
     remove_invented_speech: bool = True
+    #: Never chosen by the program itself: the two do not give quite the same words.
+    engine: SpeechEngineName = OPENAI_WHISPER
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.language.codes import whisper_language
-from transcription_dagster.model import SpeechOptions, speaker_limits
+from transcription_dagster.model import OPENAI_WHISPER, SpeechEngineName, SpeechOptions, speaker_limits
 
 #: What stands between the values of settings that are lists; the others are JSON.
 _SEPARATORS = {"languages": ",", "source_folders": os.pathsep, "source_hosts": ",", "ui_hosts": ","}
@@ -57,6 +57,11 @@ class Settings(BaseSettings):
 
     # --- speech
     model: str = Field(default="medium", description="Whisper model by name, or the path of a checkpoint or folder.")
+    engine: SpeechEngineName = Field(
+        default=OPENAI_WHISPER,
+        description="What runs the model: openai-whisper, or faster-whisper (the extra of that name), which computes "
+        "in int8 on a CPU and does not give quite the same words.",
+    )
     language: str | None = Field(
         default=None,
         description="Language of all recordings, by code or name; unset or auto: told wherever it changes.",
@@ -319,6 +324,7 @@ class Settings(BaseSettings):
             temperatures=self.temperatures,
             condition_on_previous_text=self.condition_on_previous_text,
             remove_invented_speech=self.remove_invented_speech,
+            engine=self.engine,
         )
 
     @cached_property

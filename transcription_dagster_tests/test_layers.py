@@ -43,6 +43,7 @@ CONFINED = {
     "pgvector": {"database", "search"},
     "torch": {"whisper", "speakers", "defs", "api"},
     "whisper": {"whisper"},
+    "ctranslate2": {"whisper"},
     "anthropic": {"refinement"},
     "boto3": {"aws"},
     "starlette": {"web"},

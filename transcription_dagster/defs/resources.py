@@ -111,7 +111,7 @@ def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> Infer
     with _speech_lock, tempfile.TemporaryDirectory() as folder:
         engine = _speech_engine(settings.models_folder)
         model = local_path(request.options.model, settings.home, settings.store_url)
-        engine.load(model)
+        engine.load(model, request.options.engine)
         store = ObjectStore(settings.store_url)
         path = store.local_path(request.audio_key)
         if path is None:

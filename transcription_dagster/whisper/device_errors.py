@@ -19,12 +19,23 @@ _MEMORY_SIGNS = (
 )
 
 #: After one of these every later call in the process fails too.
-_BROKEN_SIGNS = ("CUDA error", "device-side assert", "cuDNN error", "CUBLAS_STATUS_", "CUDNN_STATUS_", "CUDA driver")
+_BROKEN_SIGNS = (
+    "CUDA error",
+    "device-side assert",
+    "cuDNN error",
+    "CUBLAS_STATUS_",
+    "CUDNN_STATUS_",
+    "CUDA driver",
+    # CTranslate2's own words.
+    "CUDA failed with error",
+    "cuBLAS failed with status",
+    "cuDNN failed with status",
+)
 
 
 @contextmanager
 def device_errors() -> Iterator[None]:
-    """Raise torch's complaints about the device as `OutOfMemory` or `DeviceBroken`, everything else as it is."""
+    """Raise what torch and CTranslate2 say of the device as `OutOfMemory` or `DeviceBroken`, all else as it is."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numba
 import torch
@@ -15,8 +16,17 @@ from whisper.model import Whisper
 from whisper.timing import backtrace, dtw, dtw_cpu
 
 from transcription_dagster.audio.decode import claimed_seconds
-from transcription_dagster.errors import InvalidSetting
-from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, SpeechOptions, Transcript
+from transcription_dagster.errors import EngineMissing, InvalidSetting
+from transcription_dagster.model import (
+    FASTER_WHISPER,
+    OPENAI_WHISPER,
+    DoubtfulSpeech,
+    Gap,
+    RemovedSpeech,
+    SpeechEngineName,
+    SpeechOptions,
+    Transcript,
+)
 from transcription_dagster.transcripts.word_languages import main_language
 from transcription_dagster.whisper.batch import Batch, DeviceTime
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
@@ -33,9 +43,13 @@ from transcription_dagster.whisper.passes import Hearing, Listening
 from transcription_dagster.whisper.slot_memory import slots_on
 from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.speech_model import SpeechModel
 from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.utterances import Utterance, numbered, shifted, tail_of_text
 from transcription_dagster.whisper.voice_activity import analyse
+
+if TYPE_CHECKING:
+    from transcription_dagster.whisper.faster_whisper import FasterModel
 
 #: Longest stretch that Whisper is given at once; its spectrogram and Fourier transform need about a gigabyte.
 BLOCK_SECONDS = 1200.0
@@ -101,42 +115,51 @@ class SpeechEngine:
         #: Models loaded so far in this process.
         self.loads = 0
         self._block_seconds = block_seconds
-        self._slots, self._beams = slots, beams
+        self._slots, self._beams, self._threads = slots, beams, threads
         self._batches: dict[str, Batch] = {}
+        self._faster: dict[str, FasterModel] = {}
         self._loading = threading.Lock()
         self._device = Device()
         if threads is not None:
             torch.set_num_threads(threads)
 
-    def load(self, model: str) -> None:
+    def load(self, model: str, engine: SpeechEngineName = OPENAI_WHISPER) -> None:
         """Load a model by name or path, unless it is loaded.
 
-        Raises `UnknownModel`, `ModelUnavailable`, `OutOfMemory`, `DeviceBroken`.
+        Raises `UnknownModel`, `ModelUnavailable`, `OutOfMemory`, `DeviceBroken`, `EngineMissing`, and `InvalidSetting`
+        if the engine cannot use the device.
         """
         with self._loading, device_errors():
-            if model in self._batches:
+            if model in (self._faster if engine == FASTER_WHISPER else self._batches):
                 return
-            # Word times need a kernel that is compiled at its first use: a second that no recording shall wait for.
-            _keep_compiled(self.models_folder / "compiled")
-            self._device.between_steps(lambda: dtw(torch.zeros((2, 3), device=self.device)))
-            opened = open_model(model, self.models_folder, self.device)
-            slots = slots_on(opened.device, opened.dims, wanted=self._slots, beams=self._beams)
-            self._batches[model] = Batch(opened, slots, beams=self._beams, fixed=opened.device.type == "cuda")
+            if engine == FASTER_WHISPER:
+                self._faster[model] = _open_faster(model, self.models_folder, self.device, self._threads)
+            else:
+                self._batches[model] = self._open_batch(model)
             self.loads += 1
+
+    def _open_batch(self, model: str) -> Batch:
+        # Word times need a kernel that is compiled at its first use: a second that no recording shall wait for.
+        _keep_compiled(self.models_folder / "compiled")
+        self._device.between_steps(lambda: dtw(torch.zeros((2, 3), device=self.device)))
+        opened = open_model(model, self.models_folder, self.device)
+        slots = slots_on(opened.device, opened.dims, wanted=self._slots, beams=self._beams)
+        return Batch(opened, slots, beams=self._beams, fixed=opened.device.type == "cuda")
 
     @property
     def slots(self) -> int:
         """How many windows are decoded together with the models that are loaded; what is wanted, if none is."""
-        return min((batch.slots.count for batch in self._batches.values()), default=self._slots)
+        counts = [batch.slots.count for batch in self._batches.values()] + [1] * len(self._faster)
+        return min(counts, default=self._slots)
 
     def usage(self) -> Usage:
         """Return what the device has done so far, and has in its slots now."""
-        batches = list(self._batches.values())
+        batches, others = list(self._batches.values()), list(self._faster.values())
         return Usage(
             slots=self.slots,
-            busy=sum(batch.busy for batch in batches),
-            windows=sum(batch.windows for batch in batches),
-            worked_seconds=self._device.worked,
+            busy=sum(model.busy for model in [*batches, *others]),
+            windows=sum(model.windows for model in [*batches, *others]),
+            worked_seconds=self._device.worked + sum(model.worked for model in others),
         )
 
     def between_steps(self, function: Callable[[], Result]) -> Result:
@@ -144,7 +167,7 @@ class SpeechEngine:
         return self._device.between_steps(function)
 
     def model(self, name: str) -> Whisper:
-        """Return a model that is loaded."""
+        """Return a model that is loaded in openai-whisper."""
         return self._batches[name].model
 
     def prepare(self, path: Path) -> PreparedAudio:
@@ -170,15 +193,15 @@ class SpeechEngine:
         May be called in several threads at once: the recordings share the device, and `device_limit` limits the seconds
         that the device works on this one.
 
-        Without a language in the options, it is told wherever it changes. Without `remove_invented_speech`, and up to
-        one block in one language, words, times and probabilities are those of `model.transcribe` with the same options,
-        whose random numbers start at the seed 0. With it, what nothing speaks against keeps its words, and word times
-        leave out pauses.
+        Without a language in the options, it is told wherever it changes. With openai-whisper, without
+        `remove_invented_speech`, and up to one block in one language, words, times and probabilities are those of
+        `model.transcribe` with the same options, whose random numbers start at the seed 0. With that option, what
+        nothing speaks against keeps its words, and word times leave out pauses.
         Raises `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`, `InvalidSetting` for a
         language that the model does not know, and what `load` raises.
         """
-        self.load(options.model)
-        model = ModelAccess(self._device, self._batches[options.model], DeviceTime(device_limit))
+        self.load(options.model, options.engine)
+        model = self._access(options, DeviceTime(device_limit))
         hearing = Hearing(model, options, seconds=audio.seconds, on_progress=on_progress, should_stop=should_stop)
         languages = language_choice(options, multilingual=model.vocabulary.multilingual)
         heard: list[Utterance] = []
@@ -217,6 +240,11 @@ class SpeechEngine:
             doubtful=tuple(doubtful),
             gaps=tuple(gaps),
         )
+
+    def _access(self, options: SpeechOptions, used: DeviceTime) -> SpeechModel:
+        if options.engine == FASTER_WHISPER:
+            return self._faster[options.model].access(used)
+        return ModelAccess(self._device, self._batches[options.model], used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +286,18 @@ def _prompt(options: SpeechOptions, heard: list[Utterance]) -> str | None:
     if not heard or not options.condition_on_previous_text or heard[-1].temperature > _TRUSTED_TEMPERATURE:
         return options.initial_prompt
     return tail_of_text(heard)
+
+
+def _open_faster(model: str, folder: Path, device: str, threads: int | None) -> FasterModel:
+    try:
+        from transcription_dagster.whisper.faster_whisper import open_faster_whisper
+    except ModuleNotFoundError as error:
+        if error.name != "ctranslate2":
+            raise
+        raise EngineMissing(
+            f"the engine {FASTER_WHISPER} needs pip install 'transcription-dagster[{FASTER_WHISPER}]'"
+        ) from error
+    return open_faster_whisper(model, folder, device, threads=threads)
 
 
 def _keep_compiled(folder: Path) -> None:

@@ -1,9 +1,11 @@
-"""One recording's way to a model that it shares with others."""
+"""One recording's way to a model of openai-whisper that it shares with others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from transcription_dagster.model import OPENAI_WHISPER
 from transcription_dagster.whisper.batch import Batch, DeviceTime
 from transcription_dagster.whisper.decoding_loop import answered
 from transcription_dagster.whisper.device import Device
@@ -20,7 +22,7 @@ class ModelAccess:
         self.vocabulary = batch.vocabulary
         #: Bands of the spectrograms that the model reads.
         self.mels = batch.mels
-        self.half_precision = batch.half_precision
+        self.options_used: dict[str, Any] = {"engine": OPENAI_WHISPER, "fp16": batch.half_precision}
 
     def run(
         self, requests: Requests[Result], before_each: Callable[[Decode | Align | Detect], None] = lambda _: None

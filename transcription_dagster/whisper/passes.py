@@ -12,9 +12,9 @@ from transcription_dagster.errors import TranscriptionAborted
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.whisper.blocks import Block
 from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
-from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.requests import Align, Decode, Detect
 from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.speech_model import SpeechModel
 from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.utterances import Utterance, utterances
 
@@ -42,7 +42,7 @@ class Hearing:
 
     def __init__(
         self,
-        model: ModelAccess,
+        model: SpeechModel,
         options: SpeechOptions,
         *,
         seconds: float,
@@ -82,7 +82,7 @@ class Hearing:
             "condition_on_previous_text": options.condition_on_previous_text,
             "initial_prompt": options.initial_prompt,
             "word_timestamps": True,
-            "fp16": self._model.half_precision,
+            **self._model.options_used,
         }
 
     def _run(self, block: Block, clips: Clips, languages: SpokenLanguages, changes: dict[str, Any]) -> list[Utterance]:

@@ -18,6 +18,7 @@ from procrastinate.exceptions import JobAborted
 
 from transcription_dagster.errors import (
     DeviceBroken,
+    EngineMissing,
     ModelUnavailable,
     TranscriptionAborted,
     TranscriptionError,
@@ -86,8 +87,9 @@ class GpuExecutor:
     def _load(self) -> None:
         try:
             with machine_errors():
-                self._engine.load(local_path(self._settings.model, self._settings.home, self._settings.store_url))
-        except ModelUnavailable as error:
+                model = local_path(self._settings.model, self._settings.home, self._settings.store_url)
+                self._engine.load(model, self._settings.engine)
+        except (ModelUnavailable, EngineMissing) as error:
             raise WorkerUnfit(str(error)) from error
         self.state.model = self._settings.model
         self.state.model_loads = self._engine.loads

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from transcription_dagster.errors import ModelUnavailable, TimeLimitExceeded, WorkerUnfit
+from transcription_dagster.errors import EngineMissing, ModelUnavailable, TimeLimitExceeded, WorkerUnfit
 from transcription_dagster.pool.embedding_request import EmbeddingRequest
 from transcription_dagster.pool.speakers_request import SpeakersRequest
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
@@ -82,8 +82,8 @@ class TranscriptionWork:
                 f"{error}: the limit for {request.seconds:.0f} s of audio is {limit:.0f} s; raise "
                 "TRANSCRIPTION_TIME_LIMIT_FACTOR if this device is really that slow"
             ) from None
-        except ModelUnavailable as error:
-            # Another machine may have the model already.
+        except (ModelUnavailable, EngineMissing) as error:
+            # Another machine may have the model already, or the engine.
             raise WorkerUnfit(str(error)) from error
         # Where this machine keeps the model is no matter of the transcript's.
         transcript = replace(transcript, model=request.options.model)

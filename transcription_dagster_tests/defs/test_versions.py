@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
+from transcription_dagster.defs.assets.transcription import transcript_code_version
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.versions import version_made
+from transcription_dagster.settings import load_settings
 
 RECORDING, OTHER = (f"00000000-0000-0000-0000-00000000000{number}" for number in (1, 2))
 TRANSCRIPT = dg.AssetKey("transcript")
@@ -31,3 +33,8 @@ def test_what_no_run_made_has_none(instance: dg.DagsterInstance) -> None:
     assert version_made(instance, TRANSCRIPT, RECORDING) is None
     instance.report_runless_asset_event(dg.AssetMaterialization(TRANSCRIPT, partition=RECORDING))
     assert version_made(instance, TRANSCRIPT, RECORDING) is None
+
+
+def test_a_transcript_is_stale_when_the_engine_changes() -> None:
+    assert transcript_code_version(load_settings()) == transcript_code_version(load_settings(engine="openai-whisper"))
+    assert transcript_code_version(load_settings()) != transcript_code_version(load_settings(engine="faster-whisper"))

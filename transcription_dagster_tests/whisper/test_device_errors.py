@@ -17,6 +17,7 @@ OUT_OF_MEMORY = [
     RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
     RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4000000000 bytes."),
     MemoryError(),
+    RuntimeError("CUDA failed with error out of memory"),
 ]
 
 BROKEN = [
@@ -26,6 +27,8 @@ BROKEN = [
     RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
     RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`"),
     RuntimeError("CUDA driver error: unknown error"),
+    RuntimeError("CUDA failed with error an illegal memory access was encountered"),
+    RuntimeError("cuBLAS failed with status CUBLAS_STATUS_EXECUTION_FAILED"),
 ]
 
 NEITHER = [

@@ -126,6 +126,7 @@ def test_the_transcript_says_what_was_used(engine, recordings):
         "condition_on_previous_text": True,
         "initial_prompt": "Carter",
         "word_timestamps": True,
+        "engine": "openai-whisper",
         "fp16": False,
         "language": "English",
         "languages": (),

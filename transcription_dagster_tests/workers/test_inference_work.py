@@ -10,8 +10,14 @@ from typing import Any, cast
 
 import pytest
 
-from transcription_dagster.errors import ModelUnavailable, TimeLimitExceeded, TranscriptionAborted, WorkerUnfit
-from transcription_dagster.model import SpeakerLimits
+from transcription_dagster.errors import (
+    EngineMissing,
+    ModelUnavailable,
+    TimeLimitExceeded,
+    TranscriptionAborted,
+    WorkerUnfit,
+)
+from transcription_dagster.model import SpeakerLimits, Transcript
 from transcription_dagster.pool.speakers_request import SpeakersRequest
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings
@@ -116,3 +122,13 @@ def test_the_same_sound_with_another_number_of_speakers_is_another_request() -> 
     keys = {request.for_queue(run_id="run", queue="gpu").key for request in requests}
     assert len(keys) == 3
     assert SPEAKERS.for_queue(run_id="run", queue="gpu") == SPEAKERS.for_queue(run_id="run", queue="gpu")
+
+
+def test_a_machine_without_the_engine_is_unfit_and_the_recording_is_not_failed(tmp_path: Path) -> None:
+    class Engine:
+        def transcribe(self, *_: object, **__: object) -> Transcript:
+            raise EngineMissing("pip install it")
+
+    work = TranscriptionWork(Settings(home=tmp_path), cast(Any, Engine()))
+    with pytest.raises(WorkerUnfit, match="pip install it"):
+        work.do((REQUEST, cast(Any, None)), on_progress=ignore_progress, should_stop=lambda: False)

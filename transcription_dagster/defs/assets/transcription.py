@@ -14,7 +14,7 @@ from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.previews import table, transcript_preview
 from transcription_dagster.defs.resources import CatalogueResource, WhisperResource
-from transcription_dagster.model import Audio, DoubtfulSpeech, RemovedSpeech, SpeechOptions, Transcript
+from transcription_dagster.model import OPENAI_WHISPER, Audio, DoubtfulSpeech, RemovedSpeech, SpeechOptions, Transcript
 from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.settings import Settings, load_settings
@@ -36,8 +36,11 @@ class TranscriptConfig(dg.Config):
 
 
 def transcript_code_version(settings: Settings) -> str:
-    """Changes with the model and the decoding options, so that older transcripts show as stale."""
+    """Changes with the model, the engine and the decoding options, so that older transcripts show as stale."""
     options = asdict(settings.speech_options())
+    if options["engine"] == OPENAI_WHISPER:
+        # It made all transcripts from before there was another.
+        del options["engine"]
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
     return f"2-{PurePath(settings.model).name}-{digest[:12]}"
 

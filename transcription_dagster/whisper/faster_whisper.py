@@ -1,0 +1,244 @@
+"""Whisper on CTranslate2, the library under faster-whisper: int8 on a CPU, float16 on a GPU.
+
+The way through a recording is the same as with openai-whisper; only what the decoding loop asks of the model is
+answered here. docs/operating.md says where the answers differ.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+from whisper.audio import FRAMES_PER_SECOND, TOKENS_PER_SECOND
+from whisper.tokenizer import Tokenizer
+from whisper.utils import compression_ratio
+
+from transcription_dagster.errors import InvalidSetting, WorkerUnfit
+from transcription_dagster.model import FASTER_WHISPER
+from transcription_dagster.whisper.batch import DeviceTime
+from transcription_dagster.whisper.ctranslate2_files import write_model
+from transcription_dagster.whisper.decoding_loop import Vocabulary, answered
+from transcription_dagster.whisper.device_errors import device_errors
+from transcription_dagster.whisper.layouts import CTRANSLATE2_FILE
+from transcription_dagster.whisper.models import checkpoint, open_model
+from transcription_dagster.whisper.requests import Align, AlignedWord, Decode, Decoded, Detect, Requests, Result, Window
+
+#: Half of the decoder's context holds the text before a window, one token of it the mark that says so.
+_CONTEXT = 448
+_LONGEST_PROMPT = _CONTEXT // 2 - 1
+
+#: Frames of a spectrogram for each position of its encoding.
+_FRAMES = FRAMES_PER_SECOND // TOKENS_PER_SECOND
+
+#: What CTranslate2 says where NVIDIA's libraries are not those that it was built for.
+_NO_LIBRARY = "is not found or cannot be loaded"
+
+
+class FasterModel:
+    """A model in CTranslate2. Several recordings may use it at once; one request is computed at a time."""
+
+    def __init__(self, model: ctranslate2.models.Whisper) -> None:
+        self.model = model
+        self._lock = threading.Lock()
+        #: Windows that were encoded so far.
+        self.windows = 0
+        #: Seconds that it has computed so far.
+        self.worked = 0.0
+
+    @property
+    def busy(self) -> int:
+        """1 while it computes, else 0."""
+        return int(self._lock.locked())
+
+    @contextmanager
+    def computing(self, used: DeviceTime) -> Iterator[None]:
+        """Wait for the model, and have it for what is done in here; the time counts as `used`."""
+        with self._lock:
+            started = time.perf_counter()
+            try:
+                yield
+            finally:
+                seconds = time.perf_counter() - started
+                used.seconds += seconds
+                self.worked += seconds
+
+    def encode(self, window: Window) -> ctranslate2.StorageView:
+        """Return a window's encoding, of shape (1, positions, width)."""
+        self.windows += 1
+        mel = np.ascontiguousarray(window.mel.numpy()[None])
+        return self.model.encode(ctranslate2.StorageView.from_array(mel))
+
+    def access(self, used: DeviceTime) -> FasterWhisper:
+        """Return one recording's way to the model."""
+        return FasterWhisper(self, used)
+
+
+class FasterWhisper:
+    """One recording's way to a model in CTranslate2 that it shares with others."""
+
+    def __init__(self, shared: FasterModel, used: DeviceTime) -> None:
+        self._shared = shared
+        self._used = used
+        model = shared.model
+        self.vocabulary = Vocabulary(model.is_multilingual, model.num_languages)
+        #: Bands of the spectrograms that the model reads.
+        self.mels: int = model.n_mels
+        self.options_used: dict[str, Any] = {"engine": FASTER_WHISPER, "compute_type": model.compute_type}
+
+    def run(
+        self, requests: Requests[Result], before_each: Callable[[Decode | Align | Detect], None] = lambda _: None
+    ) -> Result:
+        """Run a computation to its end.
+
+        Raises what `before_each` raises, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`, and `WorkerUnfit` where
+        this machine's CUDA is not the one that CTranslate2 needs.
+        """
+        answers = _Answers(self._shared)
+
+        def timed(request: Decode | Align | Detect) -> object:
+            before_each(request)
+            self._used.check()
+            with self._shared.computing(self._used):
+                return answers.answer(request)
+
+        with _ctranslate2_errors():
+            return answered(requests, timed)
+
+
+def open_faster_whisper(
+    model: str, folder: Path, device: str, *, threads: int | None = None, compute_type: str | None = None
+) -> FasterModel:
+    """Load a model given by name or path into CTranslate2, from whatever layout it is in.
+
+    `device` is `cpu` or `cuda:N`; None for `threads` and `compute_type`: as many as CTranslate2 likes, and int8 on a
+    CPU, float16 on a GPU. Raises what `open_model` raises, and `InvalidSetting` where the device cannot compute so.
+    """
+    kind, _, index = device.partition(":")
+    folder.mkdir(parents=True, exist_ok=True)
+    # Read by our own readers first: they tell what is wrong with a file, and know the alignment heads.
+    network = open_model(model, folder, "cpu")
+    weights = checkpoint(model, folder) / CTRANSLATE2_FILE
+    tokenizer = Vocabulary(network.is_multilingual, network.num_languages).tokenizer("en")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".ctranslate2-") as converted, _ctranslate2_errors():
+        write_model(network, tokenizer, Path(converted), weights=weights if weights.is_file() else None)
+        del network
+        try:
+            loaded = ctranslate2.models.Whisper(
+                converted,
+                device=kind,
+                device_index=int(index or 0),
+                compute_type=compute_type or ("int8" if kind == "cpu" else "float16"),
+                intra_threads=threads or 0,
+            )
+        except ValueError as error:
+            raise InvalidSetting(f"the engine {FASTER_WHISPER} cannot use {device}: {error}") from error
+    return FasterModel(loaded)
+
+
+class _Answers:
+    """The model's answers to one recording; the last window stays encoded."""
+
+    def __init__(self, shared: FasterModel) -> None:
+        self._shared = shared
+        self._model = shared.model
+        self._window: Window | None = None
+        self._encoded: ctranslate2.StorageView | None = None
+
+    def answer(self, request: Decode | Align | Detect) -> Decoded | list[AlignedWord] | list[dict[str, float]]:
+        """Answer a request with what its class says."""
+        encoded = self._encode(request.window)
+        match request:
+            case Decode():
+                return self._decode(encoded, request)
+            case Align():
+                return self._align(encoded, request)
+            case Detect():
+                return [self._languages(encoded, part) for part in request.parts]
+
+    def _encode(self, window: Window) -> ctranslate2.StorageView:
+        if self._encoded is None or self._window is not window:
+            self._window, self._encoded = window, self._shared.encode(window)
+        return self._encoded
+
+    def _languages(self, encoded: ctranslate2.StorageView, part: tuple[int, int]) -> dict[str, float]:
+        """Return how likely each language is in some frames of a window, from their part of its encoding."""
+        positions = slice(part[0] // _FRAMES, -(-part[1] // _FRAMES))
+        heard = np.ascontiguousarray(np.array(encoded)[:, positions])
+        [likely] = self._model.detect_language(ctranslate2.StorageView.from_array(heard))
+        return {token.strip("<|>"): probability for token, probability in likely}
+
+    def _decode(self, encoded: ctranslate2.StorageView, request: Decode) -> Decoded:
+        samples = request.temperature > 0
+        tokenizer = request.tokenizer
+        [found] = self._model.generate(
+            encoded,
+            [_prompt(request)],
+            beam_size=1 if samples else request.beam_size or 1,
+            sampling_topk=0 if samples else 1,
+            sampling_temperature=request.temperature or 1,
+            max_length=_CONTEXT,
+            suppress_tokens=_suppressed(tokenizer),
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        tokens = tuple(found.sequences_ids[0])
+        return Decoded(
+            tokens,
+            # CTranslate2 divides by the length without the end of text, whose probability is among those added up.
+            average_log_probability=found.scores[0] * len(tokens) / (len(tokens) + 1),
+            no_speech_probability=found.no_speech_prob,
+            compression_ratio=compression_ratio(tokenizer.decode(list(tokens)).strip()),
+            temperature=request.temperature,
+        )
+
+    def _align(self, encoded: ctranslate2.StorageView, request: Align) -> list[AlignedWord]:
+        tokenizer, tokens = request.tokenizer, list(request.tokens)
+        [found] = self._model.align(encoded, list(tokenizer.sot_sequence), [tokens], request.window.frames)
+        starts: dict[int, int] = {}
+        for token, moment in found.alignments:
+            # Each token, and after them the end of text, begins with the first moment of its own.
+            starts.setdefault(token, moment)
+        words, word_tokens = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
+        borders = [0, *np.cumsum([len(part) for part in word_tokens[:-1]]).tolist()]
+        return [
+            AlignedWord(
+                word,
+                tuple(part),
+                starts[first] / TOKENS_PER_SECOND,
+                starts[stop] / TOKENS_PER_SECOND,
+                float(np.mean(found.text_token_probs[first:stop])),
+            )
+            for word, part, (first, stop) in zip(words, word_tokens, pairwise(borders), strict=False)
+        ]
+
+
+def _prompt(request: Decode) -> list[int]:
+    tokenizer = request.tokenizer
+    before = request.prompt[-_LONGEST_PROMPT:]
+    return [*([tokenizer.sot_prev, *before] if before else []), *tokenizer.sot_sequence]
+
+
+def _suppressed(tokenizer: Tokenizer) -> list[int]:
+    """The tokens that openai-whisper never samples by default."""
+    special = (tokenizer.transcribe, tokenizer.translate, tokenizer.sot, tokenizer.sot_prev, tokenizer.sot_lm)
+    return sorted({*tokenizer.non_speech_tokens, *special, tokenizer.no_speech})
+
+
+@contextmanager
+def _ctranslate2_errors() -> Iterator[None]:
+    """Raise CTranslate2's complaints about the device as the program's errors."""
+    try:
+        with device_errors():
+            yield
+    except RuntimeError as error:
+        if _NO_LIBRARY in str(error):
+            raise WorkerUnfit(f"CTranslate2 cannot use this machine's CUDA: {error}") from error
+        raise

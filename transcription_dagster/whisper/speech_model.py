@@ -1,0 +1,28 @@
+"""What the passes over a recording need of a loaded model, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from transcription_dagster.whisper.decoding_loop import Vocabulary
+from transcription_dagster.whisper.requests import Align, Decode, Detect, Requests, Result
+
+
+class SpeechModel(Protocol):
+    """One recording's way to a Whisper model that answers the requests of the decoding loop."""
+
+    vocabulary: Vocabulary
+    #: Bands of the spectrograms that the model reads.
+    mels: int
+    #: Engine and precision, for the transcript.
+    options_used: dict[str, Any]
+
+    def run(
+        self, requests: Requests[Result], before_each: Callable[[Decode | Align | Detect], None] = ..., /
+    ) -> Result:
+        """Run a computation to its end; `before_each` is called with every request before it is answered.
+
+        Raises what `before_each` raises, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
+        """
+        ...
