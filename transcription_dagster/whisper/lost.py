@@ -67,9 +67,15 @@ def _with_credible(
     if not clips:
         return heard
     again = with_settled_edges(hear_again(clips), sound)
+    found: list[Utterance] = []
     for span in lost:
-        heard = woven(heard, _credible(again, heard, span, sound))
-    return heard
+        # A word between two lost stretches belongs to the first of them.
+        known = set(_words(found))
+        for utterance in _credible(again, heard, span, sound):
+            words = tuple(word for word in utterance.words if word not in known)
+            if words:
+                found.append(with_words(utterance, words))
+    return woven(heard, found)
 
 
 def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:

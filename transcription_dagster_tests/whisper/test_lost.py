@@ -79,6 +79,13 @@ def test_what_stays_without_a_word_is_heard_breath_by_breath():
     assert gaps == [Gap(6, 7.5)]
 
 
+def test_a_word_that_is_said_again_at_once_comes_in_again():
+    voice = [Span(at, at + 0.6) for at in (3, 3.9, 4.8, 5.7, 6.6)]
+    ear = Ear(breath=[said("go", 3, 3.6), said("go", 3.9, 4.5), said("go", 4.8, 5.4), said("go", 5.7, 6.3)])
+    heard, _ = with_lost_speech([FIRST], sounding(10, voice=[Span(0, 1), *voice]), ear)
+    assert texts(heard) == ["good evening", "go", "go", "go", "go"]
+
+
 def test_the_more_stays_without_a_word_the_longer_are_the_parts_in_which_it_is_heard():
     ear = Ear()
     with_lost_speech([], sounding(200, voice=[Span(at, at + 0.7) for at in range(200)]), ear)
