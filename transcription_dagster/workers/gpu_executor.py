@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -40,6 +41,9 @@ from transcription_dagster.workers.throughput import Job, Throughput
 
 logger = logging.getLogger(__name__)
 
+#: How long another thread may keep a GPU's thread waiting.
+_SWITCH_SECONDS = 0.0002
+
 #: How often the progress of a request is written for those who watch.
 _REPORT_SECONDS = 1.0
 
@@ -52,6 +56,9 @@ class GpuExecutor:
         # A CPU executor is `cpu:0`; to torch there is but one CPU.
         torch_device = "cpu" if device.startswith("cpu") else device
         self._settings = settings
+        if torch_device != "cpu":
+            # A step takes a GPU a millisecond. Its thread must not wait 5 ms, Python's default, for the recordings'.
+            sys.setswitchinterval(_SWITCH_SECONDS)
         self._engine = SpeechEngine(
             torch_device,
             threads=_threads(settings, device),

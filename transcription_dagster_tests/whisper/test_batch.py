@@ -85,6 +85,16 @@ def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, 
     assert batch.windows == len({segment.window for segment in found["wav"]})
 
 
+def test_base_gives_several_voices_together_what_it_gives_each_alone(base_engine, voices):
+    model = base_engine.model("base")
+    names = sorted(voices)[:3]
+    samples = {name: voices[name].samples[: 6 * RATE] for name in names}
+    found = together(Batch(model, 3), {name: loop_of(model, samples[name], options()) for name in names})
+    for name in names:
+        assert_equal(found[name], whispers(model, samples[name], options()))
+    assert any(segment.words for segments in found.values() for segment in segments)
+
+
 # --- one that fails
 
 
