@@ -1,7 +1,7 @@
 """The engine against `model.transcribe` in the same process: seconds of work for an hour of audio, and the ratio.
 
     python -m benchmarks.engine [FOLDER] [--model base | --shape turbo] [--seconds 20] [--count 16]
-                                [--slots 1 4 8 16] [--beams N] [--language en] [--device cuda]
+                                [--slots 1 4 8 16] [--beams N] [--language auto] [--device cuda]
 
 Both get the same clips of FOLDER's recordings (without one, of the demo's voices), the same options and one thread, and
 neither repairs the text. On a CPU the seconds are those of the process; on a GPU they are the clock's, and the weights
@@ -36,6 +36,7 @@ from transcription_dagster.whisper.decoding_loop import LoopOptions, transcripti
 from transcription_dagster.whisper.device import Device
 from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.models import in_half_precision, open_model
+from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 
 VOICES = Path(__file__).parents[1] / "transcription_dagster" / "demo" / "recordings"
@@ -114,7 +115,7 @@ def together(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOption
     def hear(samples: np.ndarray) -> list[str]:
         access = ModelAccess(device, batch, DeviceTime())
         chosen = LoopOptions(
-            languages=SpokenLanguages.fixed(options.language or "en"),
+            languages=languages_of(samples, options.language),
             temperatures=options.temperatures,
             beam_size=options.beam_size,
             condition_on_previous_text=options.condition_on_previous_text,
@@ -131,6 +132,13 @@ def together(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOption
     seconds = now() - started
     [found] = gaps
     return Measurement(seconds, words, batch.rows / max(1, batch.steps), statistics.median(found or [0.0]))
+
+
+def languages_of(samples: np.ndarray, language: str | None) -> SpokenLanguages:
+    """The language that is given, or that of the whole clip, to be found out."""
+    if language is not None:
+        return SpokenLanguages.fixed(language)
+    return SpokenLanguages([Span(0.0, samples.size / SAMPLE_RATE)])
 
 
 def watched(batch: Batch) -> Iterator[list[float]]:
@@ -159,16 +167,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 8, 16])
     parser.add_argument("--beams", type=int)
-    parser.add_argument("--language", default="en")
+    parser.add_argument("--language", default="en", help="a code, or auto")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     numba.set_num_threads(1)
     sounds = clips(arguments.folder, arguments.seconds, arguments.count)
     hours = sum(samples.size for samples in sounds) / SAMPLE_RATE / 3600
-    options = SpeechOptions(
-        model=arguments.shape or arguments.model, language=arguments.language, beam_size=arguments.beams
-    )
+    language = None if arguments.language == "auto" else arguments.language
+    options = SpeechOptions(model=arguments.model, language=language, beam_size=arguments.beams)
     if arguments.shape:
         options = SpeechOptions(model=arguments.shape, language="en", beam_size=arguments.beams, temperatures=(0.0,))
         model = random_model(arguments.shape, arguments.device)

@@ -25,6 +25,7 @@ from whisper.model import Whisper
 from transcription_dagster.errors import DeviceBroken, OutOfMemory, TimeLimitExceeded
 from transcription_dagster.whisper.alignment import align
 from transcription_dagster.whisper.decoder_slots import DecoderSlots, Row
+from transcription_dagster.whisper.decoder_weights import DecoderWeights
 from transcription_dagster.whisper.decoding_loop import Vocabulary
 from transcription_dagster.whisper.device_errors import device_errors
 from transcription_dagster.whisper.fixed_slots import FixedSlots
@@ -114,6 +115,7 @@ class Batch:
         self._tokenizer = self.vocabulary.tokenizer("en")
         self._rules = TokenRules(self._tokenizer, model.dims, model.device)
         self._limits = Limits(length=model.dims.n_text_ctx, sampled=model.dims.n_text_ctx // 2)
+        self._weights = DecoderWeights(model)
         self._slots_class = FixedSlots if fixed else DecoderSlots
         self._open(slots, beams)
         #: The requests that are not begun.
@@ -123,7 +125,7 @@ class Batch:
         self.windows = self.steps = self.rows = 0
 
     def _open(self, slots: int, beams: int) -> None:
-        self.slots = self._slots_class(self.model, slots, self._rules, beams=beams)
+        self.slots = self._slots_class(self._weights, slots, self._rules, beams=beams)
         self._free = list(range(slots))
 
     def session(self, used: DeviceTime) -> Session:

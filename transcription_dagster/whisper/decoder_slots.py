@@ -13,10 +13,9 @@ from itertools import groupby
 
 import torch
 from torch import Tensor
-from torch.nn import LayerNorm, Linear
-from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
-from whisper.model import ResidualAttentionBlock, Whisper
+from torch.nn.functional import linear, scaled_dot_product_attention
 
+from transcription_dagster.whisper.decoder_weights import DecoderWeights, Layer, normed
 from transcription_dagster.whisper.token_rules import Ruled, TextState, TokenRules, states
 
 #: Up to so many rows MKL multiplies faster with the vocabulary's matrix on the left.
@@ -48,66 +47,16 @@ class Step:
     places: Sequence[int]
 
 
-class _Linear:
-    """Linear layers as one. The layers go on with parts of the joined matrix: nothing is stored twice."""
-
-    def __init__(self, *layers: Linear) -> None:
-        with torch.no_grad():
-            self.weight = torch.cat([layer.weight for layer in layers]).detach()
-            # The keys of an attention have no bias.
-            self.bias = None if len(layers) == 1 and layers[0].bias is None else _joined_biases(layers)
-            first = 0
-            for layer in layers:
-                size = len(layer.weight)
-                layer.weight.data = self.weight[first : first + size]
-                if layer.bias is not None and self.bias is not None:
-                    layer.bias.data = self.bias[first : first + size]
-                first += size
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
-
-
-def _joined_biases(layers: Sequence[Linear]) -> Tensor:
-    biases = [layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias for layer in layers]
-    return torch.cat(biases).detach()
-
-
-class _Layer:
-    def __init__(self, block: ResidualAttentionBlock) -> None:
-        own, cross = block.attn, block.cross_attn
-        if cross is None:
-            raise ValueError("a decoder's block attends to sound")
-        self.own_norm: LayerNorm = block.attn_ln
-        self.cross_norm: LayerNorm = block.cross_attn_ln  # type: ignore[assignment]  # there, as the attention is
-        self.mlp_norm: LayerNorm = block.mlp_ln
-        self.own, self.own_out = _Linear(own.query, own.key, own.value), _Linear(own.out)
-        self.query, self.key, self.value = _Linear(cross.query), _Linear(cross.key), _Linear(cross.value)
-        self.cross_out = _Linear(cross.out)
-        first, _, second = block.mlp
-        self.inner, self.outer = _Linear(first), _Linear(second)  # type: ignore[arg-type]  # it says Module
-
-    def mlp(self, x: Tensor) -> Tensor:
-        return self.outer(gelu(self.inner(normed(self.mlp_norm, x))))
-
-
 class DecoderSlots:
     """`count` slots for up to `beams` texts each. What is computed of a slot depends on no other but for rounding."""
 
-    def __init__(self, model: Whisper, count: int, rules: TokenRules, *, beams: int = 1) -> None:
-        dims = model.dims
+    def __init__(self, weights: DecoderWeights, count: int, rules: TokenRules, *, beams: int = 1) -> None:
+        dims = weights.dims
         self.count, self.beams = count, beams
         self._rules = rules
         self._heads, self._size = dims.n_text_head, dims.n_text_state // dims.n_text_head
-        self._embedding = model.decoder.token_embedding.weight.detach()
-        self._positions = model.decoder.positional_embedding.detach()
-        self._norm = model.decoder.ln
-        self._layers = [_Layer(block) for block in model.decoder.blocks]
-        #: In the order of their layers.
-        self._alignment_heads: list[tuple[int, int]] = [
-            (layer, head)
-            for layer, head in model.alignment_heads.indices().T.tolist()  # type: ignore[operator]
-        ]
+        self._embedding, self._positions, self._norm = weights.embedding, weights.positions, weights.norm
+        self._layers, self._alignment_heads = weights.layers, weights.alignment_heads
         self._length, self._sound_length = dims.n_text_ctx, dims.n_audio_ctx
         #: Keys and values of the texts, (layers, slots x beams, heads, tokens, size), and of the sound, (layers, slots,
         #: heads, positions, size).
@@ -234,7 +183,7 @@ class DecoderSlots:
         """Return the joined results of some layers, (tokens, parts x width), each as (heads, tokens, size)."""
         return [part.view(len(x), self._heads, self._size).transpose(0, 1) for part in x.chunk(parts, -1)]
 
-    def _listen(self, layer: _Layer, x: Tensor, own: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _listen(self, layer: Layer, x: Tensor, own: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Attend from a text to itself; return what it asks of the sound, (heads, tokens, size), and its state."""
         query, key, value = (part[None] for part in own)
         heard = scaled_dot_product_attention(query, key, value, is_causal=len(x) > 1)
@@ -242,18 +191,12 @@ class DecoderSlots:
         [query] = self._apart(layer.query(normed(layer.cross_norm, x)), 1)
         return query, x
 
-    def _heard(self, layer: _Layer, number: int, slot: int, x: Tensor, query: Tensor, part: slice = _ALL) -> Tensor:
+    def _heard(self, layer: Layer, number: int, slot: int, x: Tensor, query: Tensor, part: slice = _ALL) -> Tensor:
         """Return the state of a text that has attended to part of the sound of a slot."""
         keys, values = self._sound_keys[number, slot, :, part], self._sound_values[number, slot, :, part]
         sound = keys[None], values[None]
         x = x + layer.cross_out(_joined(scaled_dot_product_attention(query[None], *sound)[0]))
         return x + layer.mlp(x)
-
-
-def normed(norm: LayerNorm, x: Tensor) -> Tensor:
-    """Normalise in float32, as Whisper does."""
-    normalised = layer_norm(x.float(), norm.normalized_shape, norm.weight, norm.bias, norm.eps)
-    return normalised.to(x.dtype)
 
 
 def _joined(heard: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from whisper.model import Whisper
 
-from transcription_dagster.whisper.decoder_slots import DecoderSlots, Row, Step, normed
+from transcription_dagster.whisper.decoder_slots import DecoderSlots, Row, Step
+from transcription_dagster.whisper.decoder_weights import DecoderWeights, normed
 from transcription_dagster.whisper.token_rules import Ruled, TokenRules
 
 #: Steps that CUDA is given to set itself up before one is recorded.
@@ -23,8 +23,8 @@ _WARM_UPS = 3
 class FixedSlots(DecoderSlots):
     """Every step continues all texts of all slots; what of that is wanted is picked out afterwards."""
 
-    def __init__(self, model: Whisper, count: int, rules: TokenRules, *, beams: int = 1) -> None:
-        super().__init__(model, count, rules, beams=beams)
+    def __init__(self, weights: DecoderWeights, count: int, rules: TokenRules, *, beams: int = 1) -> None:
+        super().__init__(weights, count, rules, beams=beams)
         self._prepare()
 
     def widen(self, beams: int) -> None:

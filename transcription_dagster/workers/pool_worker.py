@@ -81,7 +81,7 @@ class PoolWorker:
         self.app.job_manager = LeasingJobManager(
             self.app,
             self.held,
-            may_take=lambda: self._fit and self.may_take(),
+            may_take=lambda: self._fit and not self._has_its_share() and self.may_take(),
             pause=lambda: self.pause(),
             is_over=self.draining.is_set,
         )
@@ -317,6 +317,11 @@ class PoolWorker:
             if context.abort_reason() is AbortReason.USER_REQUEST:
                 raise JobAborted from None
             raise WorkInterrupted from None
+
+    def _has_its_share(self) -> bool:
+        """Whether the worker has as many jobs, with those that are done, as it may do in its life."""
+        limit = self.settings.max_jobs_per_worker
+        return limit > 0 and self.state.jobs + len(self.held) >= limit
 
     def _job_done(self) -> None:
         """Count a finished job; after a set number the worker drains and its supervisor restarts it."""

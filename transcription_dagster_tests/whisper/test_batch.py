@@ -15,6 +15,7 @@ from transcription_dagster.errors import DeviceBroken, OutOfMemory, TimeLimitExc
 from transcription_dagster.whisper import decoding_loop
 from transcription_dagster.whisper.batch import Batch, Session
 from transcription_dagster.whisper.decoder_slots import DecoderSlots
+from transcription_dagster.whisper.decoder_weights import DecoderWeights
 from transcription_dagster.whisper.decoding_loop import LoopOptions
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.corpus import RATE
@@ -204,11 +205,11 @@ def test_slots_are_halved_until_they_fit(model, samples, expected, monkeypatch):
     opened = DecoderSlots.__init__
     sizes: list[int] = []
 
-    def opens(slots: DecoderSlots, model: Whisper, count: int, *arguments: object, **others: int) -> None:
+    def opens(slots: DecoderSlots, weights: DecoderWeights, count: int, *arguments: object, **others: int) -> None:
         sizes.append(count)
         if count > 2:
             raise OUT_OF_MEMORY
-        opened(slots, model, count, *arguments, **others)  # type: ignore[arg-type]
+        opened(slots, weights, count, *arguments, **others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(DecoderSlots, "__init__", opens)
     monkeypatch.setattr(batch.slots, "read", Failing(batch.slots.read, OUT_OF_MEMORY, range(1, 2)))

@@ -9,6 +9,7 @@ import torch
 from whisper.model import Whisper
 
 from transcription_dagster.whisper.decoder_slots import DecoderSlots, Row
+from transcription_dagster.whisper.decoder_weights import DecoderWeights
 from transcription_dagster.whisper.decoding_loop import Vocabulary
 from transcription_dagster.whisper.fixed_slots import FixedSlots
 from transcription_dagster.whisper.slot_memory import slot_bytes
@@ -56,9 +57,9 @@ def logits_of(slots: DecoderSlots, slot: int, companions: Sequence[int], steps: 
 @torch.inference_mode()
 def test_what_a_window_gets_depends_on_no_other_to_the_last_bit(small: Whisper, sounds: list[torch.Tensor]) -> None:
     rules = rules_of(small)
-    alone = logits_of(filled(FixedSlots(small, 4, rules), sounds, [0]), 0, [])
-    first = logits_of(filled(FixedSlots(small, 4, rules), sounds, [0, 1, 2]), 0, [1, 2])
-    last = logits_of(filled(FixedSlots(small, 4, rules), sounds, [3, 1, 2, 0]), 3, [0, 2])
+    alone = logits_of(filled(FixedSlots(DecoderWeights(small), 4, rules), sounds, [0]), 0, [])
+    first = logits_of(filled(FixedSlots(DecoderWeights(small), 4, rules), sounds, [0, 1, 2]), 0, [1, 2])
+    last = logits_of(filled(FixedSlots(DecoderWeights(small), 4, rules), sounds, [3, 1, 2, 0]), 3, [0, 2])
     assert alone.equal(first)
     assert alone.equal(last)
 
@@ -67,7 +68,8 @@ def test_what_a_window_gets_depends_on_no_other_to_the_last_bit(small: Whisper, 
 def test_both_kinds_of_slots_give_the_same_but_for_rounding(small: Whisper, sounds: list[torch.Tensor]) -> None:
     rules = rules_of(small)
     exact, fixed = (
-        logits_of(filled(kind(small, 3, rules), sounds, [0, 1]), 1, [0]) for kind in (DecoderSlots, FixedSlots)
+        logits_of(filled(kind(DecoderWeights(small), 3, rules), sounds, [0, 1]), 1, [0])
+        for kind in (DecoderSlots, FixedSlots)
     )
     allowed = exact.isfinite()
     assert allowed.equal(fixed.isfinite())
@@ -77,8 +79,8 @@ def test_both_kinds_of_slots_give_the_same_but_for_rounding(small: Whisper, soun
 @torch.inference_mode()
 def test_a_slot_that_held_no_numbers_is_clean_for_the_next_window(small: Whisper, sounds: list[torch.Tensor]) -> None:
     rules = rules_of(small)
-    clean = logits_of(filled(FixedSlots(small, 2, rules), sounds, [0]), 0, [])
-    slots = FixedSlots(small, 2, rules)
+    clean = logits_of(filled(FixedSlots(DecoderWeights(small), 2, rules), sounds, [0]), 0, [])
+    slots = FixedSlots(DecoderWeights(small), 2, rules)
     slots.hear(0, torch.full((1500, 8), torch.nan))
     slots.read(0, PROMPT * 4)
     logits_of(slots, 0, [])
@@ -87,14 +89,14 @@ def test_a_slot_that_held_no_numbers_is_clean_for_the_next_window(small: Whisper
 
 @pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
 def test_slots_take_what_the_formula_says(small: Whisper, kind: type[DecoderSlots]) -> None:
-    slots = kind(small, 3, rules_of(small), beams=2)
+    slots = kind(DecoderWeights(small), 3, rules_of(small), beams=2)
     assert slots.bytes == 3 * slot_bytes(small.dims, beams=2, item=4)
 
 
 @pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
 @torch.inference_mode()
 def test_a_thousand_steps_take_no_more_memory(small: Whisper, sounds: list[torch.Tensor], kind) -> None:
-    slots = filled(kind(small, 2, rules_of(small)), sounds, [0, 1])
+    slots = filled(kind(DecoderWeights(small), 2, rules_of(small)), sounds, [0, 1])
     before = [cache.data_ptr() for cache in (slots._keys, slots._values, slots._sound_keys, slots._sound_values)]
     size = slots.bytes
     logits_of(slots, 0, [1], steps=400)
@@ -111,8 +113,8 @@ def test_a_recorded_step_is_the_step_itself(sounds: list[torch.Tensor]) -> None:
     model = small_model().to("cuda")
     rules = rules_of(model)
     on_gpu = [sound.to("cuda") for sound in sounds]
-    recorded = filled(FixedSlots(model, 3, rules), on_gpu, [0, 1])
-    plain = filled(DecoderSlots(model, 3, rules), on_gpu, [0, 1])
+    recorded = filled(FixedSlots(DecoderWeights(model), 3, rules), on_gpu, [0, 1])
+    plain = filled(DecoderSlots(DecoderWeights(model), 3, rules), on_gpu, [0, 1])
     found, wanted = logits_of(recorded, 1, [0]), logits_of(plain, 1, [0])
     assert found.isfinite().equal(wanted.isfinite())
     assert torch.allclose(found.nan_to_num(), wanted.nan_to_num(), atol=1e-2)
