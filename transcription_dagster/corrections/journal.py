@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from transcription_dagster.corrections.changes import Change, Draft, Kind, Stretch
@@ -15,6 +15,12 @@ from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import CorrectedRecordingRow, CorrectionRow, RecordingRow
 from transcription_dagster.errors import UnknownRecording
 from transcription_dagster.model import recording_id
+
+
+def is_corrected(engine: Engine, recording: str) -> bool:
+    """Whether anybody has corrected a recording, in this transcript or an earlier one."""
+    with transaction(engine) as connection:
+        return bool(connection.scalar(select(exists().where(CorrectionRow.recording == recording_id(recording)))))
 
 
 def changes_of(engine: Engine, recording: str, transcript: str) -> list[Change]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from transcription_dagster.corrections.journal import is_corrected
 from transcription_dagster.database.archive import ListedRecording, find_recording
 from transcription_dagster.database.connection import Engine, open_database
 from transcription_dagster.defs.refined_edits import read_edits
@@ -13,6 +14,7 @@ from transcription_dagster.errors import SourceNotFound, UnknownRecording
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.transcripts.reading import Reading, reading_of
+from transcription_dagster.web.reading_room.corrections import with_corrections
 from transcription_dagster.web.reading_room.query_embedder import QueryEmbedder
 
 
@@ -39,15 +41,19 @@ class Archive:
         return recording
 
     def reading(self, recording: str) -> Reading | None:
-        """The words in turns, with the edits of the refined text; None while there is no transcript.
+        """The words in turns, with the edits of the refined text and people's; None while there is no transcript.
 
         What an older version of the program made has no `reading.json` yet: there the transcript itself is read.
         """
-        made = self._stored("reading", recording)
-        if made is not None:
-            return made
-        transcript = self._stored("transcript", recording)
-        return None if transcript is None else reading_of(transcript, read_edits(self.store, recording))
+        reading: Reading | None = self._stored("reading", recording)
+        if reading is None:
+            transcript = self._stored("transcript", recording)
+            if transcript is None:
+                return None
+            reading = reading_of(transcript, read_edits(self.store, recording))
+        if reading.words and is_corrected(self.engine, recording):
+            return with_corrections(self.engine, reading, self._stored("refined_txt", recording))
+        return reading
 
     def peaks(self, recording: str) -> bytes:
         """The outline of the sound, `PEAKS_PER_SECOND` bytes a second; empty where there is none."""

@@ -11,21 +11,19 @@ from starlette.responses import Response
 
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.store.object_store import object_key
-from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.transcripts.reading import turns_of
 from transcription_dagster.transcripts.word_document import Paragraph, write_word_document
 from transcription_dagster.web.formats import clock, day, language_name
 from transcription_dagster.web.reading_room.archive import Archive
-from transcription_dagster.web.reading_room.turns import refined_words
+from transcription_dagster.web.reading_room.turns import View, shown_turns
 
 _WORD_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-WORD_FILE = "refined.docx"
+WORD_FILE = "transcript.docx"
 
 #: The files of the store that are offered, with their types and what people call them; no other file is.
 FILES: Mapping[str, tuple[str, str]] = {
     "refined.srt": ("application/x-subrip", "Captions (SRT)"),
     "refined.vtt": ("text/vtt", "Captions (WebVTT)"),
-    "refined.txt": ("text/plain; charset=utf-8", "Text"),
+    "corrected.txt": ("text/plain; charset=utf-8", "Text"),
     "captions.srt": ("application/x-subrip", "Captions as heard (SRT)"),
     "captions.vtt": ("text/vtt", "Captions as heard (WebVTT)"),
     "transcript.txt": ("text/plain; charset=utf-8", "Text as heard"),
@@ -68,10 +66,9 @@ def _word_file(archive: Archive, uuid: str) -> bytes:
     recording, reading = archive.recording(uuid), archive.reading(uuid)
     if reading is None:
         raise SourceNotFound("There is no transcript of this recording yet.")
-    words = refined_words(reading)
     paragraphs = (
-        Paragraph(turn.speaker, clock(words[turn.first].start), join_words(words[turn.first : turn.stop]))
-        for turn in turns_of(words)
+        Paragraph(turn.speaker, clock(turn.start), "".join(piece.text for piece in turn.pieces))
+        for turn in shown_turns(reading, View.REFINED)
     )
     facts = [day(recording.recorded_at), clock(reading.duration), language_name(reading.language)]
     return write_word_document(recording.title or recording.file_name, facts, paragraphs)
@@ -79,7 +76,7 @@ def _word_file(archive: Archive, uuid: str) -> bytes:
 
 def _attachment(title: str, file: str) -> str:
     """The header that names a file, in letters for every program and in the title's own (RFC 6266)."""
-    stem = re.sub(r"[^\w .-]+", " ", title).strip(" .")[:100] or "recording"
+    stem = " ".join(re.sub(r"[^\w .-]+", " ", title).split()).strip(" .")[:100] or "recording"
     name = f"{stem} {file}"
     plain = re.sub(r"[^A-Za-z0-9 ._-]+", "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"

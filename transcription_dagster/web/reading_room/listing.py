@@ -27,8 +27,10 @@ _MOST_PAGES = 10
 
 def show_list(archive: Archive, pages: Pages, request: Request) -> Response:
     """The list of recordings, or the moments that answer a query."""
-    parameters = {name: value for name, value in request.query_params.items() if value}
-    query = parameters.get("q", "").strip()[:_LONGEST_QUERY]
+    # Postgres has no text with a null character in it.
+    given = {name: value.replace("\0", "").strip() for name, value in request.query_params.items()}
+    parameters = {name: value for name, value in given.items() if value}
+    query = parameters.get("q", "")[:_LONGEST_QUERY]
     filters = filters_of(parameters)
     found = _answers(archive, query, filters, parameters) if query else _newest(archive, filters, parameters)
     values = {

@@ -84,11 +84,6 @@ def shown_turns(reading: Reading, view: View = View.CHANGES) -> list[ShownTurn]:
     return shown
 
 
-def refined_words(reading: Reading) -> list[Word]:
-    """The words after all edits, in their old times."""
-    return correct_words(reading.words, [_unsigned(edit) for edit in reading.edits])
-
-
 def _unsigned(edit: SignedEdit, shift: int = 0) -> Edit:
     return Edit(edit.first - shift, edit.last - shift, edit.old, edit.new, edit.kind)
 

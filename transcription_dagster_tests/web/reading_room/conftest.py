@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from transcription_dagster.audio.peaks import peaks
+from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.database.connection import Engine, open_database
 from transcription_dagster.database.publications import Publication, Warned, publish
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.model import Transcript, Word
+from transcription_dagster.model import Edit, Transcript, Word
 from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster.transcripts.plain_text import join_words, to_text
 from transcription_dagster.transcripts.reading import SignedEdit, reading_of, write_reading
-from transcription_dagster.web.reading_room.turns import refined_words
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.web.conftest import Site
 
@@ -56,12 +56,13 @@ class Library:
         register(self.engine, [Recording(uuid, f"file:///archive/{uuid}.mp3", title, modified=recorded)])
         sound = tone(self.folder, min(duration, 120.0))
         reading = reading_of(transcript, edits)
-        said = refined_words(reading)
+        said = correct_words(transcript.words, [Edit(e.first, e.last, e.old, e.new, e.kind) for e in edits])
         cues = make_cues(said, duration=duration)
         files = {
             "transcript.json": write_transcript(transcript).encode(),
             "reading.json": write_reading(reading),
             "refined.txt": to_text(said).encode(),
+            "corrected.txt": to_text(said).encode(),
             "refined.srt": to_srt(cues).encode(),
             "refined.vtt": to_vtt(cues).encode(),
             "peaks.bin": peaks(sound),

@@ -191,7 +191,7 @@ def test_a_document_is_downloaded_under_the_recordings_name(page: playwright.Pag
     show(page, archive)
     with page.expect_download() as download:
         page.get_by_role("link", name="Word document").click()
-    assert download.value.suggested_filename == "Repairs refined.docx"
+    assert download.value.suggested_filename == "Repairs transcript.docx"
 
 
 def test_without_scripts_everything_can_be_read_found_and_heard(browser: playwright.Browser, archive: Library):

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from html import unescape
 from html.parser import HTMLParser
+from io import BytesIO
 
 import httpx
 import pytest
+from docx import Document
 
+from transcription_dagster.corrections.changes import Draft
+from transcription_dagster.corrections.desk import Corrected, Manuscript, correct
+from transcription_dagster.corrections.drafts import retyped
+from transcription_dagster.database.publications import Warned
+from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.model import Word
+from transcription_dagster.transcripts.reading import SignedEdit
 from transcription_dagster_tests.sample_transcripts import spoken
 from transcription_dagster_tests.web.reading_room.conftest import Library
 
@@ -94,3 +107,101 @@ def test_audio_is_served_in_ranges(visitor: httpx.Client, library: Library):
 def test_scripts_and_styles_are_served_and_nothing_beside_them(visitor: httpx.Client):
     assert visitor.get("/recordings/static/player.js").headers["Content-Type"].partition(";")[0] in SCRIPTS
     assert visitor.get("/recordings/static/..%2fapp.py").status_code == 404
+
+
+def test_peoples_corrections_are_among_the_changes_with_their_names(visitor: httpx.Client, library: Library):
+    uuid = "00000000-0000-4000-8000-000000000003"
+    edit = SignedEdit(1, 1, "peer", "pier", "mishearing", "claude")
+    transcript = library.add(uuid, "Corrected", spoken("The peer has moved again."), edits=[edit])
+    manuscript = Manuscript.of(transcript, "The pier has moved again.")
+    for first, stop, text in ((0, 2, "The jetty"), (4, 5, "twice.")):
+        drafts = partial(_retyped, first=first, stop=stop, text=text)
+        correct(library.engine, manuscript, drafts, who="Anna <b>", seen=10)
+    page = visitor.get(f"/recordings/{uuid}").text
+    assert '<del title="correction, by Anna &lt;b&gt;">again.</del>' in page
+    assert '<ins title="correction, by Anna &lt;b&gt;">twice.</ins>' in page
+    assert "jetty" in page
+    assert "pier" not in page
+    assert ">The jetty has moved twice.<" in _without_tags(visitor.get(f"/recordings/{uuid}?view=refined").text)
+
+
+def _retyped(now: Corrected, *, first: int, stop: int, text: str) -> list[Draft]:
+    return retyped(now.reading, first, stop, text)
+
+
+def _without_tags(page: str) -> str:
+    return re.sub(r"</?ins[^>]*>", "", page)
+
+
+def test_the_documents_hold_the_corrected_text(visitor: httpx.Client, library: Library):
+    uuid = "00000000-0000-4000-8000-000000000004"
+    library.add(
+        uuid, "Größe: 1/2", spoken("The peer has moved."), edits=[SignedEdit(1, 1, "peer", "pier", "mishearing", "c")]
+    )
+    answer = visitor.get(f"/recordings/{uuid}/files/transcript.docx")
+    assert "filename*=UTF-8''Gr%C3%B6%C3%9Fe%201%202%20transcript.docx" in answer.headers["Content-Disposition"]
+    document = Document(BytesIO(answer.content))
+    assert [paragraph.text.split("\n")[-1] for paragraph in document.paragraphs][-1] == "The pier has moved."
+    captions = visitor.get(f"/recordings/{uuid}/files/refined.vtt")
+    assert captions.text.startswith("WEBVTT")
+    assert "The pier has moved." in captions.text
+
+
+@pytest.mark.parametrize("name", ["audio.json", "reading.json", "source.secret", "..%2faudio.flac", "refined.exe"])
+def test_no_other_file_of_the_store_is_served(visitor: httpx.Client, library: Library, name: str):
+    library.store.put_bytes(f"{FIRST}/source.secret", b"secret")
+    assert visitor.get(f"/recordings/{FIRST}/files/{name}").status_code == 404
+    assert visitor.get(f"/recordings/{FIRST}/tracks/{name}").status_code == 404
+
+
+def test_an_original_that_browsers_play_is_served_and_a_lost_one_gives_way(visitor: httpx.Client, library: Library):
+    uuid = "00000000-0000-4000-8000-000000000005"
+    library.add(uuid, "Original", spoken("Good evening."))
+    original = library.folder / "evening.mp4"
+    original.write_bytes(b"not really a film")
+    register(library.engine, [Recording(uuid, original.as_uri())])
+    assert visitor.get(f"/recordings/{uuid}/media").content == b"not really a film"
+    assert f'<video id="media" controls preload="metadata" src="/recordings/{uuid}/media">' in (
+        page := visitor.get(f"/recordings/{uuid}").text
+    )
+    assert f'<track kind="captions" src="/recordings/{uuid}/tracks/refined.vtt"' in page
+    original.unlink()
+    assert visitor.get(f"/recordings/{uuid}/media").headers["Content-Type"] == "audio/flac"
+    assert "<audio" in visitor.get(f"/recordings/{uuid}").text
+
+
+def test_the_list_is_paged_and_filtered(visitor: httpx.Client, library: Library):
+    for number in range(60):
+        uuid = f"00000000-0000-4000-8000-0000000001{number:02}"
+        register(
+            library.engine,
+            [Recording(uuid, f"file:///old/{number}.mp3", modified=datetime(1999, 1, 1 + number // 3, tzinfo=UTC))],
+        )
+    seen: list[str] = []
+    address = "/recordings?until=1999-12-31&status=waiting"
+    while address:
+        page = visitor.get(address).text
+        seen += re.findall(r'class="title" href="/recordings/([0-9a-f-]+)"', page)
+        following = re.search(r'rel="next" href="([^"]+)"', page)
+        address = f"/recordings{unescape(following[1])}" if following else ""
+    assert len(seen) == len(set(seen)) == 60
+    assert seen == sorted(seen, reverse=True)
+    assert "No recording is here yet" in visitor.get("/recordings?until=1999-12-31&status=published").text
+
+
+def test_filters_of_speaker_and_warnings_reach_list_and_search(visitor: httpx.Client, library: Library):
+    uuid = "00000000-0000-4000-8000-000000000006"
+    words = [Word("Zeppelin", 0.0, 0.5, speaker="Ines")]
+    library.add(uuid, "Airship", words, warnings=[Warned("gap", 3.0, "speech in which no words were found")])
+    for query in ("", "q=zeppelin&"):
+        for wanted, found in (("speaker=Ines", True), ("speaker=Nobody", False), ("warned=1", True)):
+            page = visitor.get(f"/recordings?{query}{wanted}").text
+            assert ("Airship" in page) is found, (query, wanted)
+    assert "The council meets" not in visitor.get("/recordings?warned=1").text
+
+
+@pytest.mark.parametrize(
+    "query", ["after=x", "after=9999999999999999999_" + FIRST, "since=2026-99-99", "page=-1&q=a", "q=%00"]
+)
+def test_odd_parameters_harm_nothing(visitor: httpx.Client, query: str):
+    assert visitor.get(f"/recordings?{query}").status_code == 200
