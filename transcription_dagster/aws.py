@@ -79,7 +79,11 @@ def aws_errors(
     unavailable: type[TransientError] = ServiceUnavailable,
     missing: type[PermanentError] | None = None,
 ) -> Iterator[None]:
-    """Translate what boto3 raises in the block; messages begin with `action`. `missing` is for an absent object."""
+    """Translate what boto3 raises in the block; messages begin with `action`. `missing` is for an absent object.
+
+    The errors have no cause: boto3's own quote endpoints and parameters, which may hold passwords or a recording's
+    text, and Dagster stores an error with all its causes.
+    """
     try:
         yield
     except ClientError as error:
@@ -87,14 +91,19 @@ def aws_errors(
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         message = f"{action}: {error.response.get('Error', {}).get('Message') or 'no reason given'} ({code})"
         if missing and code in _NOT_FOUND_CODES:
-            raise missing(message) from error
+            raise missing(message) from None
         if status >= 500 or status == 429 or code in _TRANSIENT_CODES:
-            raise unavailable(message) from error
-        raise refused(message) from error
+            raise unavailable(message) from None
+        raise refused(message) from None
     except _NO_RETRY_HELPS as error:
-        raise refused(f"{action}: {error}") from error
+        raise refused(f"{action}: {_without_values(error)}") from None
     except BotoCoreError as error:
-        raise unavailable(f"{action}: {error}") from error
+        raise unavailable(f"{action}: {error}") from None
+
+
+def _without_values(error: Exception) -> str:
+    """Return the error in one line, without the value of a parameter, which may be the text of a recording."""
+    return " ".join(str(error).split()).partition(", value:")[0]
 
 
 @cache

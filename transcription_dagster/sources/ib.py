@@ -13,6 +13,7 @@ from transcription_dagster.model import recording_id
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Listing, SourceObject
 from transcription_dagster.sources.http import WebClient
+from transcription_dagster.sources.kept_addresses import KeptAddresses
 
 _LISTING_BYTES = 16 * 1024 * 1024
 
@@ -54,10 +55,14 @@ class IbSource:
         self._template = settings.ib_url_template
         self._list_url = settings.ib_list_url
         self._client = WebClient(settings)
+        self._pages = KeptAddresses(settings.home / "sources" / "ib_pages.json")
 
     def list(self, cursor: str | None, limit: int) -> Listing:
-        """The cursor is the URL of the next page."""
-        url = cursor or _with_limit(self._list_url, limit)
+        """The cursor names the URL of the next page, which may hold a secret and is kept on this machine.
+
+        Where it is not kept, such as on another machine, the listing begins anew.
+        """
+        url = (cursor and self._pages.find(cursor)) or _with_limit(self._list_url, limit)
         page = self._page(url)
         problems: list[str] = []
         objects: list[SourceObject] = []
@@ -69,7 +74,7 @@ class IbSource:
                 problems.append(f"{str(entry)[:80]!r} is left out: {reason}")
         return Listing(
             objects=tuple(objects),
-            cursor=urljoin(url, page.next) if page.next else None,
+            cursor=self._pages.keep(urljoin(url, page.next)) if page.next else None,
             exhausted=not page.next,
             problems=tuple(problems),
         )

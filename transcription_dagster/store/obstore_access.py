@@ -46,26 +46,27 @@ def open_remote(url: str, retries: int = 5) -> Any:
     try:
         return from_url(url, **options)
     except (BaseError, ValueError) as error:
-        raise StoreRefused(f"{url} cannot be opened: {_reason(error)}") from error
+        raise StoreRefused(f"{url} cannot be opened: {_reason(error)}") from None
 
 
 @contextmanager
 def obstore_errors(action: str) -> Iterator[None]:
     """Translate obstore's errors in the block; messages begin with `action`.
 
-    Raises `SourceNotFound` for a missing object, `StoreRefused`, or `StoreUnavailable`.
+    Raises `SourceNotFound` for a missing object, `StoreRefused`, or `StoreUnavailable`, without a cause: obstore quotes
+    the server's whole answer, in which S3 repeats the signed request with its session token.
     """
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
         reason = _reason(error)
         if "NoSuchBucket" in reason:
-            raise StoreRefused(f"{action}: the bucket does not exist") from error
+            raise StoreRefused(f"{action}: the bucket does not exist") from None
         if isinstance(error, (NotFoundError, FileNotFoundError)):
-            raise SourceNotFound(f"{action}: it does not exist") from error
+            raise SourceNotFound(f"{action}: it does not exist") from None
         if _is_final(error, reason):
-            raise StoreRefused(f"{action}: {reason}") from error
-        raise StoreUnavailable(f"{action}: {reason}") from error
+            raise StoreRefused(f"{action}: {reason}") from None
+        raise StoreUnavailable(f"{action}: {reason}") from None
 
 
 def _aws_credentials(url: str) -> Any:

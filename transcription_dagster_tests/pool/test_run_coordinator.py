@@ -1,16 +1,26 @@
-"""How many runs may leave the queue, for every pool that can be."""
+"""How many runs may leave the queue, for every pool that can be, and which are refused when they are submitted."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import asyncio
+import sys
+from typing import Any, Literal, cast
 
 import pytest
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transcription_dagster.errors import InvalidGpu
+from transcription_dagster.pool import worker_registry
 from transcription_dagster.pool.names import GPU_TAG
+from transcription_dagster.pool.queue import worker_app
 from transcription_dagster.pool.run_coordinator import queue_limits
 from transcription_dagster.pool.state import PoolStatus, WorkerState, WorkerStatus
+from transcription_dagster.pool.worker_registry import WorkerRecord
 
 
 def worker(kind: Literal["gpu", "run"], state: WorkerState = "idle", device: str | None = None) -> WorkerStatus:
@@ -63,3 +73,47 @@ def test_workers_that_take_no_work_do_not_count(state: Any) -> None:
 def test_the_limits_of_the_devices_add_up_to_that_of_all(devices: list[str], runs_per_gpu: int) -> None:
     _, gpu = limits(*(worker("gpu", device=device) for device in devices), runs_per_gpu=runs_per_gpu)
     assert gpu.pop(None) == sum(gpu.values()) == runs_per_gpu * len(devices)
+
+
+# --- submitting a run
+
+ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "repository"), "job")
+CODE = JobPythonOrigin("job", RepositoryPythonOrigin(sys.executable, ModuleCodePointer("module", "repository", None)))
+
+
+def submit(instance: DagsterInstance, pin: str) -> str:
+    """Submit a run pinned to a device, as Dagster's web server and daemon do; return its id."""
+    run = DagsterRun("job", tags={GPU_TAG: pin}, remote_job_origin=ORIGIN, job_code_origin=CODE)
+    instance.add_run(run)
+    # Only a launch in a code location would need the workspace.
+    instance.submit_run(run.run_id, cast(Any, None))
+    return run.run_id
+
+
+@pytest.fixture
+def one_gpu(database: str) -> None:
+    async def publish() -> None:
+        async with worker_app(database).open_async() as app:
+            await worker_registry.publish_record(app, WorkerRecord("gpu-0@here", "gpu", device="cuda:0", state="idle"))
+
+    asyncio.run(publish())
+
+
+@pytest.mark.parametrize("pin", ["7", "cuda:12", "tpu", "0; DROP TABLE runs", "-1"])
+def test_a_run_pinned_to_a_gpu_that_no_executor_has_is_refused(
+    instance: DagsterInstance, one_gpu: None, pin: str
+) -> None:
+    with pytest.raises(InvalidGpu, match=r"no executor serves transcription/gpu=.*it can be any, 0$"):
+        submit(instance, pin)
+    run = instance.get_runs(limit=1)[0]
+    assert (run.tags[GPU_TAG], run.status) == (pin, DagsterRunStatus.FAILURE)
+    assert run.tags["dagster/max_retries"] == "0"
+
+
+@pytest.mark.parametrize(("pin", "device"), [("0", "0"), ("cuda:0", "0"), ("GPU 0", "0"), ("any", "any"), ("", "any")])
+def test_a_run_pinned_to_a_gpu_that_is_there_waits_in_the_queue(
+    instance: DagsterInstance, one_gpu: None, pin: str, device: str
+) -> None:
+    run = instance.get_run_by_id(submit(instance, pin))
+    assert run is not None
+    assert (run.tags[GPU_TAG], run.status) == (device, DagsterRunStatus.QUEUED)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from transcription_dagster.errors import InvalidRecordingId, InvalidSetting, SourceRefused, SourceUnavailable
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.ib import IbSource, ib_uri
+from transcription_dagster.sources.kept_addresses import KeptAddresses
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
 
 ONE = "00000000-0000-4000-8000-000000000001"
@@ -58,11 +61,35 @@ def test_pages_follow_one_another(server: WebServer, library: IbSource) -> None:
     server.answer = answer
     first = library.list(None, 50)
     assert not first.exhausted
-    assert first.cursor == f"{server.url}/list?page=2"
     second = library.list(first.cursor, 50)
     assert second.exhausted
     assert second.cursor is None
     assert [found.uuid for found in (*first.objects, *second.objects)] == [ONE, TWO]
+
+
+def test_a_cursor_holds_nothing_of_the_address_that_the_server_gave(
+    server: WebServer, library: IbSource, tmp_path: Path
+) -> None:
+    server.answer = lambda request: page({"uuid": ONE}, following="/list?page=2&signature=quokka")
+    cursor = library.list(None, 50).cursor
+    assert cursor is not None
+    assert re.fullmatch(r"[0-9a-f]{64}", cursor)
+    library.list(cursor, 50)
+    assert server.requests[-1].path == "/list?page=2&signature=quokka"
+    (kept,) = (tmp_path / "home" / "sources").iterdir()
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("cursor", ["0" * 64, "http://elsewhere.example/list?signature=quokka"])
+def test_a_cursor_whose_address_is_not_kept_begins_anew(server: WebServer, library: IbSource, cursor: str) -> None:
+    library.list(cursor, 50)
+    assert server.requests[-1].path == "/list?kind=audio&limit=50"
+
+
+def test_only_the_last_addresses_are_kept(tmp_path: Path) -> None:
+    kept = KeptAddresses(tmp_path / "pages.json")
+    names = [kept.keep(f"https://host.example/{number}") for number in range(103)]
+    assert [kept.find(name) for name in names[:4]] == [None, None, None, "https://host.example/3"]
 
 
 @pytest.mark.parametrize(

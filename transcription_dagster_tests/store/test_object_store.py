@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import traceback
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from obstore.exceptions import PermissionDeniedError
 
 from transcription_dagster.errors import (
     InvalidRecordingId,
@@ -17,6 +19,7 @@ from transcription_dagster.errors import (
     StoreUnavailable,
 )
 from transcription_dagster.store.object_store import ObjectStore, object_key
+from transcription_dagster.store.obstore_access import obstore_errors
 from transcription_dagster_tests.s3_server import AwsServer
 
 ONE = "00000000-0000-4000-8000-000000000001"
@@ -225,3 +228,15 @@ def test_the_endpoint_of_s3_alone_wins_over_the_one_of_all_services(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", aws.url)
     ObjectStore("s3://results").put_bytes(KEY, b"x")
     assert aws.client("s3").head_object(Bucket="results", Key=KEY)["ContentLength"] == 1
+
+
+def test_the_session_token_that_s3_repeats_is_in_no_error_and_in_nothing_that_is_logged_of_it() -> None:
+    answer = (
+        "Error performing GET https://host.example/a: 403: <?xml version='1.0'?>"
+        "<Error><Code>SignatureDoesNotMatch</Code>"
+        "<CanonicalRequest>GET x-amz-security-token:quokka</CanonicalRequest></Error>"
+    )
+    refused = pytest.raises(StoreRefused, match=r"reading a: .* \(SignatureDoesNotMatch\)$")
+    with refused as caught, obstore_errors("reading a"):
+        raise PermissionDeniedError(answer)
+    assert "quokka" not in "".join(traceback.format_exception(caught.value))

@@ -1,0 +1,49 @@
+"""boto3's errors in the program's own classes, and nothing secret in them."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ParamValidationError
+
+from transcription_dagster.aws import aws_errors
+from transcription_dagster.errors import ServiceRefused, ServiceUnavailable, TranscriptionError
+
+SECRET = "quokkas yodel gently"
+
+
+def answered(status: int, code: str) -> ClientError:
+    response = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "DetectEntities")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (answered(400, "ValidationException"), ServiceRefused),
+        (answered(400, "ThrottlingException"), ServiceUnavailable),
+        (answered(503, "Unavailable"), ServiceUnavailable),
+        (EndpointConnectionError(endpoint_url="https://host.example"), ServiceUnavailable),
+    ],
+    ids=["refused", "throttled", "failed", "unreachable"],
+)
+def test_what_may_succeed_later_is_transient(error: Exception, kind: type[TranscriptionError]) -> None:
+    with pytest.raises(kind, match=r"^entities of a recording: "), aws_errors("entities of a recording"):
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EndpointConnectionError(endpoint_url=f"https://user:{SECRET.replace(' ', '-')}@host.example/"),
+        ParamValidationError(report=f"Invalid type for parameter Text, value: {SECRET}\n{SECRET}, type: bytes"),
+    ],
+    ids=["a password in an endpoint", "a text as a parameter"],
+)
+def test_no_secret_is_in_an_error_or_in_what_is_logged_of_it(error: BotoCoreError) -> None:
+    with pytest.raises(TranscriptionError) as caught, aws_errors("entities"):
+        raise error
+    shown = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in shown
+    assert SECRET.replace(" ", "-") not in shown
