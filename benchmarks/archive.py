@@ -1,0 +1,98 @@
+"""How fast the reading room's list is over a large archive, with each filter and far from its beginning.
+
+    python -m benchmarks.archive --recordings 100000
+
+Recordings are synthetic: a tenth is in each of the rarer languages, 1 in 20 waits, 1 in 500 failed, 3 % have warnings,
+and of 20,000 speakers each is heard in a handful. The median of five answers is printed, after one that is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import Engine
+
+from transcription_dagster.database.archive import Filters, Status, languages, list_recordings
+from transcription_dagster.database.connection import open_database, upgrade
+from transcription_dagster.settings import Settings
+from transcription_dagster.stack.postgres import embedded_postgres
+
+_RECORDINGS = """
+INSERT INTO transcription_data.recordings (uuid, source, title, modified, failed_at, error)
+SELECT gen_random_uuid(), 'file:///archive/' || n || '.mp3', 'Recording ' || n,
+       timestamptz '2020-01-01' + n * interval '31 minutes',
+       CASE WHEN n %% 500 = 0 THEN now() END, CASE WHEN n %% 500 = 0 THEN 'the source does not exist' END
+  FROM generate_series(1, %s) n
+"""
+_TRANSCRIPTS = """
+INSERT INTO transcription_data.transcripts
+       (recording, text, refined_text, language, model, words, duration, versions, sha256s, speakers, warnings)
+SELECT uuid, text, text, (ARRAY['en', 'en', 'en', 'en', 'de', 'de', 'fr', 'es', 'it', 'sv'])[1 + floor(random() * 10)],
+       'small', 3000, 1800, '{}', '{}',
+       ARRAY['spk_' || floor(random() * 5), 'name ' || floor(random() * 20000)],
+       CASE WHEN random() < 0.03 THEN '[{"kind": "gap", "place": 3, "message": "speech without words"}]'::jsonb
+            ELSE '[]'::jsonb END
+  FROM (SELECT uuid, repeat('Some words that somebody said. ', 100) AS text, row_number() OVER () AS n
+          FROM transcription_data.recordings) AS recordings
+ WHERE n % 20 <> 7
+"""
+
+
+def main() -> None:
+    """Fill a database of its own, and ask it for pages."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recordings", type=int, default=100_000)
+    count = parser.parse_args().recordings
+    with tempfile.TemporaryDirectory() as folder, embedded_postgres(Settings(home=Path(folder))) as url:
+        upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(_RECORDINGS, (count,))
+            connection.execute(_TRANSCRIPTS)
+            connection.execute("VACUUM ANALYZE")
+        engine = open_database(url)
+        for name, ask in _questions(engine, count).items():
+            print(f"{name:28} {_median_ms(ask):7.1f} ms")
+        engine.dispose()
+
+
+def _questions(engine: Engine, count: int) -> Mapping[str, Callable[[], object]]:
+    middle = list_recordings(engine, limit=count // 2)[-1].place
+    filters = {
+        "a common language": Filters(language="en"),
+        "a rare language": Filters(language="sv"),
+        "no such language": Filters(language="xx"),
+        "failed": Filters(status=Status.FAILED),
+        "waiting": Filters(status=Status.WAITING),
+        "published": Filters(status=Status.PUBLISHED),
+        "with warnings": Filters(warned=True),
+        "a speaker": Filters(speaker="name 77"),
+        "no such speaker": Filters(speaker="nobody"),
+        "two days": Filters(since=datetime(2022, 1, 1, tzinfo=UTC), until=datetime(2022, 1, 3, tzinfo=UTC)),
+    }
+    return {
+        "newest": lambda: list_recordings(engine),
+        "in the middle": lambda: list_recordings(engine, after=middle),
+        "all languages": lambda: languages(engine),
+        **{name: (lambda chosen=chosen: list_recordings(engine, chosen)) for name, chosen in filters.items()},
+    }
+
+
+def _median_ms(ask: Callable[[], object]) -> float:
+    ask()
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        ask()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1000
+
+
+if __name__ == "__main__":
+    main()
