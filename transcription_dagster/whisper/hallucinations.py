@@ -122,7 +122,8 @@ def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, 
     """Yield the indices of the words that a second hearing does not say near their place, aligned word by word.
 
     With each comes who says so: the hearing, if it says something else, or the model, if it takes the place for
-    silence. A second hearing that doubts its own text for another reason is no witness.
+    silence and repeats less than half of the words, be it the same one by chance. A second hearing that doubts its own
+    text for another reason is no witness.
     """
     place = Span(run.start - _AROUND, run.end + _AROUND)
     near = [utterance for utterance in again if utterance.start < place.end and utterance.end > place.start]
@@ -136,6 +137,8 @@ def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, 
             first, second = run.words[block.old_first + place], words[block.new_first + place]
             if abs(first.start - second.start) <= _SAME_PLACE:
                 said.add(block.old_first + place)
+    if silent and 2 * len(said) < len(run.words):
+        said.clear()
     witness = Witness.MODEL if silent else Witness.HEARING
     yield from ((run.first + index, witness) for index in range(len(run.words)) if index not in said)
 
