@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import click
@@ -10,12 +11,20 @@ from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.database import recordings
+from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.run_traces import remove_run_traces
+from transcription_dagster.errors import InvalidTranscript, SourceNotFound
 from transcription_dagster.settings import load_settings
-from transcription_dagster.store.object_store import ObjectStore
+from transcription_dagster.stack.log_files import remove_records
+from transcription_dagster.store.object_store import ObjectStore, object_key
+from transcription_dagster.transcripts.amazon_json import read_transcript
+from transcription_dagster.transcripts.plain_text import join_words
 
 #: Seconds that a canceled run may take to end: longer than the interrupt of a step.
 _PATIENCE_SECONDS = 45.0
+#: A title or a sentence that is shorter (characters) stands in the logs for other recordings too.
+_SHORTEST_TELLING = 12
+_SENTENCE_END = re.compile(r"[.!?。！？]+\s*")
 
 
 @click.command()
@@ -24,7 +33,8 @@ _PATIENCE_SECONDS = 45.0
 def forget(uuid: str, yes: bool) -> None:
     """Delete everything about a recording: its publication, files, runs and search index.
 
-    Unfinished runs are canceled. Only the fact that it was forgotten remains, and what it cost.
+    Records of this machine's log files that name it or quote its text are removed, too. Unfinished runs are canceled.
+    Only the fact that it was forgotten remains, and what it cost.
 
     Its source stays where it is. No sensor registers it again, but a worklist or `import` that names it does. Exit code
     1 if there was nothing to delete.
@@ -37,6 +47,7 @@ def forget(uuid: str, yes: bool) -> None:
         from transcription_dagster.defs.partition_events import remove_partition
 
         store = ObjectStore(settings.store_url)
+        telling = _telling(engine, store, uuid)
         # From here on nothing can be written about it: its runs end without results.
         known = recordings.forget(engine, uuid)
         end_runs(instance, engine, uuid, patience=_PATIENCE_SECONDS, fence_seconds=settings.stale_seconds)
@@ -44,10 +55,27 @@ def forget(uuid: str, yes: bool) -> None:
         runs = remove_run_traces(engine, uuid)
         # Last, so that the partition of a partly removed recording stays visible and can be forgotten again.
         partition = remove_partition(instance, uuid)
-    if not known and not files and not runs and not partition:
+    records = remove_records(settings.home / "logs", telling)
+    if not known and not files and not runs and not partition and not records:
         click.echo(f"Nothing is kept of {uuid}.", err=True)
         sys.exit(1)
     rows = "its rows" if known else "no rows"
     click.echo(
         f"Removed {uuid}: {rows}, {files} files, {runs} runs and {'its partition' if partition else 'no partition'}."
     )
+    if records:
+        click.echo(f"Removed {records} records of log files that told of it.")
+
+
+def _telling(engine: Engine, store: ObjectStore, uuid: str) -> set[str]:
+    """Return what tells of a recording wherever it stands: id, source, title, and what is said in it."""
+    found = recordings.find(engine, uuid)
+    words = [found.source, found.title or ""] if found else []
+    try:
+        transcript = read_transcript(store.get_bytes(object_key(uuid, "transcript.json")))
+    except (SourceNotFound, InvalidTranscript):
+        pass
+    else:
+        words += [join_words(transcript.words[segment.first : segment.stop]) for segment in transcript.segments]
+        words += _SENTENCE_END.split(join_words(transcript.words))
+    return {uuid, *(word for word in words if len(word) >= _SHORTEST_TELLING)}

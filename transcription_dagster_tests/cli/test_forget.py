@@ -18,8 +18,11 @@ from transcription_dagster.pool.leases import HeldJob, Lease, awake_clock
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, GPU_QUEUE, RUNS_QUEUE, TRANSCRIBE_TASK, run_job_key
 from transcription_dagster.pool.queue import jobs, open_connection, worker_app
 from transcription_dagster.settings import load_settings
+from transcription_dagster.store.object_store import ObjectStore
+from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster.workers.run_fence import RunFence
 from transcription_dagster_tests import traces
+from transcription_dagster_tests.sample_transcripts import transcript
 
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
@@ -134,3 +137,16 @@ def hung_worker(url: str, run_id: str) -> HeldJob:
         )
         task.defer(run_id=run_id)
     return asyncio.run(take())
+
+
+def test_log_records_that_name_it_or_quote_it_go(on_database: Command, engine: Engine, tmp_path: Path) -> None:
+    register(engine, [Recording(A, f"/data/{A}.wav", title="The council of spring")])
+    store = ObjectStore(load_settings().store_url)
+    store.put_bytes(f"{A}/transcript.json", write_transcript(transcript(SENTENCE)).encode())
+    log = tmp_path / "home" / "logs" / "run-1.log"
+    log.parent.mkdir(parents=True)
+    told = [f"took {A}", f"left out: {SENTENCE}", 'title "The council of spring"', f"took {B}"]
+    log.write_text("".join(f"2026-11-30 10:00:0{number} {line}\n" for number, line in enumerate(told)))
+    result = on_database("forget", "-y", A)
+    assert result.stdout.splitlines()[-1] == "Removed 3 records of log files that told of it."
+    assert log.read_text() == f"2026-11-30 10:00:03 took {B}\n"
