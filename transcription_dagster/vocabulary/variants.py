@@ -48,6 +48,8 @@ _DETERMINERS = frozenset({"a", "an", "the", "my", "your", "our", "their", "its",
 
 def risk(phrase: Phrase, term: Term) -> str:
     """Why a variant, as its folded words, cannot be corrected without its context; empty if it can be nothing else."""
+    if all(token.isdecimal() for token in phrase):
+        return "a number"
     if len(phrase) != 1:
         return "an ordinary phrase" if is_ordinary_phrase(phrase) and not _is_one_word(phrase, term) else ""
     variant = phrase[0]

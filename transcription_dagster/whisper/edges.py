@@ -1,11 +1,12 @@
 """Word times laid on the speech: a word begins and ends with a voice, where the voice is sure.
 
 Whisper finds word times by its attention, which drifts over pauses: the first word of a recording starts at 0.0, a word
-after a pause starts where the pause does, and the last word before one is drawn out over it.
+after a pause starts where the pause does, and the last word before one is drawn out over it, or cut short.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -22,17 +23,35 @@ _SCRAP_SECONDS = 0.25
 _HISS_SECONDS = 0.16
 #: As loud as that above the noise, in dB.
 _HISS_DB = 10.0
+#: A word ends at most this much before its voice does; in a longer rest of it something else is said. In seconds.
+_LASTING_SECONDS = 0.8
 #: No word is made shorter than this, in seconds.
 _SHORTEST_SECONDS = 0.06
 
 
 def with_settled_edges(heard: Sequence[Utterance], sound: Sound) -> list[Utterance]:
-    """Return the utterances with word times that leave out pauses. No word moves past another, or out of its own time.
+    """Return the utterances with word times that leave out pauses and last as long as the voice.
 
-    Words that lie in no speech at all keep their times, but for what lies outside of the sound.
+    No word moves past another, and none begins before its own time. Words that lie in no speech at all keep their
+    times, but for what lies outside of the sound.
     """
     voiced = [_with_hiss(span, sound) for span in merged(sound.speech, _PAUSE_SECONDS)]
-    return [with_words(utterance, tuple(_settled(utterance.words, voiced, sound.seconds))) for utterance in heard]
+    settled = [tuple(_settled(utterance.words, voiced, sound.seconds)) for utterance in heard]
+    following = [word.start for words in settled for word in words][1:] + [sound.seconds]
+    starts = iter(following)
+    return [
+        with_words(utterance, tuple(_lasting(word, next(starts), voiced) for word in words))
+        for utterance, words in zip(heard, settled, strict=True)
+    ]
+
+
+def _lasting(word: Word, following: float, voiced: Sequence[Span]) -> Word:
+    """Return a word that lasts as long as its voice does, if it is the last one of that voice."""
+    place = bisect_right(voiced, word.end, key=lambda span: span.start) - 1
+    if place < 0:
+        return word
+    end = round(voiced[place].end, 2)
+    return replace(word, end=end) if word.end < end <= min(following, word.end + _LASTING_SECONDS) else word
 
 
 def _settled(words: Sequence[Word], voiced: Sequence[Span], seconds: float) -> Iterator[Word]:

@@ -132,6 +132,7 @@ RISKY = (
     Term("Wien", ("wine", "vin")),
     Term("Gut", ("gut", "gute")),
     Term("GitHub", ("get up",)),
+    Term("III", ("3",)),
 )
 
 
@@ -142,6 +143,7 @@ RISKY = (
         "She will polish the silver and take a bite. Ships lie in the bays. Let it go. Marc has to get up.",
         "Gute Leute haben es gut, sagte er.",
         "Le vin est bon.",
+        "Item 3 of 12.",
     ],
 )
 def test_ordinary_words_and_names_are_left_to_the_refinement(text: str) -> None:

@@ -1,0 +1,92 @@
+"""Recordings in several languages, and prompts that must not be heard, with the real Whisper `base`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.model import Transcript
+from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.word_languages import language_runs
+from transcription_dagster_tests.corpus import RATE
+from transcription_dagster_tests.whisper.helpers import sound, text_of, transcribe, word_errors
+
+pytestmark = pytest.mark.slow
+
+_FOLDER = os.environ.get("TRANSCRIPTION_TEST_SPEECH")
+
+
+def runs(transcript: Transcript) -> list[tuple[str, str]]:
+    """What is said in each language, in order."""
+    words = transcript.words
+    return [
+        (run.language, join_words(words[run.first : run.stop])) for run in language_runs(words, transcript.language)
+    ]
+
+
+def test_a_recording_is_transcribed_in_each_of_its_languages(base_engine, voices, tmp_path):
+    english, japanese = voices["A quiet memo"], voices["秋の市場のお知らせ"].samples[: round(12.5 * RATE)]
+    joined = sound(tmp_path, english.samples[: 9 * RATE], 0.5, japanese, 0.5, english.samples[: 9 * RATE])
+    transcript = transcribe(base_engine, joined, model="base")
+    (first, before), (second, between), (third, after) = runs(transcript)
+    assert (first, second, third) == ("en", "ja", "en")
+    said = english.text[: english.text.index(" Oh,")]
+    assert word_errors(said, before) <= 1
+    assert "町のラジオ" in between
+    assert word_errors(said, after) <= 1
+    assert transcript.language == "en"
+
+
+def test_the_languages_that_may_be_spoken_are_the_only_ones(base_engine, voices):
+    transcript = transcribe(
+        base_engine, voices["A quiet memo"].flac, model="base", languages=("de", "cy"), temperatures=(0.0,)
+    )
+    assert transcript.language in ("de", "cy")
+    assert {word.language for word in transcript.words} == {transcript.language}
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Quillonite, Marrowgate Basin, Vellicant, Kubernetes.",
+        "Guten Abend, meine Damen und Herren. Der Gemeinderat von Überlingen tagt heute im Rathaus.",
+        "昨日の会議の議事録です。",
+    ],
+)
+def test_a_prompt_in_any_language_is_not_heard_and_changes_no_language(base_engine, voices, prompt):
+    memo = voices["A quiet memo"]
+    transcript = transcribe(base_engine, memo.flac, model="base", initial_prompt=prompt)
+    assert transcript.language == "en"
+    # A prompt may tip one word over.
+    assert word_errors(memo.text, text_of(transcript)) <= 1
+
+
+def test_a_prompt_is_not_said_where_nobody_speaks(base_engine, tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.003, 20 * RATE).astype(np.float32)
+    prompt = "Quillonite, Marrowgate Basin, Vellicant."
+    assert transcribe(base_engine, sound(tmp_path, noise), model="base", initial_prompt=prompt).words == ()
+
+
+@pytest.mark.skipif(not _FOLDER, reason="TRANSCRIPTION_TEST_SPEECH names no folder with recordings of people")
+@pytest.mark.parametrize(
+    ("file", "spoken"),
+    [
+        ("unreferenced_multilingual.mp3", [("en", "Permission is hereby granted"), ("de", "unentgeltlich")]),
+        # Foreign names change nothing.
+        ("fleurs_fleurs_zh_en_mix_1805_1830_clip6.flac", [("zh", "多數席位")]),
+    ],
+)
+def test_people_who_change_their_language(base_engine, tmp_path, file, spoken):
+    folder = Path(str(_FOLDER))
+    if file not in {entry["file"] for entry in json.loads((folder / "references.json").read_text(encoding="utf-8"))}:
+        pytest.skip(f"the folder of TRANSCRIPTION_TEST_SPEECH has no {file}")
+    normalise(folder / file, tmp_path / "audio.flac", max_seconds=600)
+    found = runs(transcribe(base_engine, tmp_path / "audio.flac", model="base"))
+    assert [language for language, _ in found] == [language for language, _ in spoken]
+    for (_, text), (_, part) in zip(found, spoken, strict=True):
+        assert part in text
