@@ -81,7 +81,7 @@ def transcribe(
     model
         Whisper model by name (`tiny` to `large-v3`, `turbo`), or the path of a checkpoint or model folder.
     language
-        Language spoken, by code or name (`en`, `English`); None: detected.
+        Language spoken, by code or name (`en`, `English`); None: detected wherever it changes.
     device
         `cpu`, `cuda` or `cuda:N`; None: a GPU if there is one.
     options

@@ -37,10 +37,10 @@ def with_settled_edges(heard: Sequence[Utterance], sound: Sound) -> list[Utteran
     """
     voiced = [_with_hiss(span, sound) for span in merged(sound.speech, _PAUSE_SECONDS)]
     settled = [tuple(_settled(utterance.words, voiced, sound.seconds)) for utterance in heard]
-    following = [word.start for words in settled for word in words][1:] + [sound.seconds]
-    starts = iter(following)
+    starts = [word.start for words in settled for word in words]
+    following = iter([*starts[1:], sound.seconds])
     return [
-        with_words(utterance, tuple(_lasting(word, next(starts), voiced) for word in words))
+        with_words(utterance, tuple(_lasting(word, next(following), voiced) for word in words))
         for utterance, words in zip(heard, settled, strict=True)
     ]
 

@@ -2,8 +2,8 @@
 
 Speech is cut at its pauses into stretches of some seconds. The language of each stretch is read off the encoding of the
 window that is to be decoded anyway, which costs one step of the decoder. Where that agrees with the language spoken so
-far, nothing else is asked. A stretch that sounds like another language is heard alone, which costs one run of the
-encoder, and the language changes if it is surely another one.
+far, nothing else is asked. A stretch that sounds like another language is heard alone, which costs two runs of the
+encoder (its own, and the window's once more), and the language changes if it is surely another one.
 """
 
 from __future__ import annotations
