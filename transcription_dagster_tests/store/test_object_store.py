@@ -6,6 +6,7 @@ import os
 import traceback
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from transcription_dagster.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from transcription_dagster.store.object_store import ObjectStore, object_key
+from transcription_dagster.store.object_store import ObjectStore, object_key, signed_source
 from transcription_dagster.store.obstore_access import obstore_errors
 from transcription_dagster_tests.s3_server import AwsServer
 
@@ -240,3 +241,21 @@ def test_the_session_token_that_s3_repeats_is_in_no_error_and_in_nothing_that_is
     with refused as caught, obstore_errors("reading a"):
         raise PermissionDeniedError(answer)
     assert "quokka" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_signed_link_reads_one_object_for_a_while_and_needs_no_credentials(aws: AwsServer) -> None:
+    aws.make_bucket("results")
+    store = ObjectStore("s3://results/folder")
+    store.put_bytes(f"{ONE}/audio.flac", b"0123456789")
+    for link in (
+        store.signed_url(f"{ONE}/audio.flac", 60),
+        signed_source(f"s3://results/folder/{ONE}/audio.flac", 60),
+    ):
+        assert "X-Amz-Expires=60" in link
+        answer = httpx.get(link, headers={"Range": "bytes=2-4"}, trust_env=False)
+        assert (answer.status_code, answer.content) == (206, b"234")
+
+
+def test_files_of_a_folder_have_no_links(tmp_path: Path) -> None:
+    with pytest.raises(StoreRefused, match="is a folder"):
+        ObjectStore(tmp_path.as_uri()).signed_url(f"{ONE}/audio.flac", 60)
