@@ -6,11 +6,11 @@ person.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, false, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, or_, select, true, update
 
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.forgotten import refuse_forgotten
@@ -56,69 +56,57 @@ def replace_voice_prints(
     uuid = recording_id(recording)
     with transaction(engine) as connection:
         refuse_forgotten(connection, uuid)
-        candidates = [
-            (similarity, label, person, own)
+        named = _one_each(
+            (similarity, label, person)
             for label, (_, vector) in voices.items()
-            for person, own, similarity in _people_like(connection, model, vector, uuid)
-        ]
-        matches = _one_each(candidates)
+            for person, similarity in _people_like(connection, model, vector, VoicePrintRow.recording == uuid)
+            if similarity >= SURE
+        )
         connection.execute(delete(VoicePrintRow).where(VoicePrintRow.recording == uuid))
-        prints = [_print(uuid, label, seconds, matches.get(label)) for label, (seconds, _) in voices.items()]
-        rows = [_row(one, model, voices[one.label][1]) for one in prints]
+        rows = [
+            {"recording": uuid, "label": label, "model": model, "seconds": seconds, "embedding": list(vector)}
+            | {"person": named[label][0] if label in named else None, "confirmed": label in named}
+            for label, (seconds, vector) in voices.items()
+        ]
         if rows:
             connection.execute(insert(VoicePrintRow), rows)
-    return tuple(prints)
+        _match(connection, uuid)
+        return _found(connection, VoicePrintRow.recording == uuid)
 
 
 def voice_prints(engine: Engine, recording: str | None = None) -> tuple[VoicePrint, ...]:
     """Return the voice prints of a recording, or of all whose person is known or suggested."""
-    # `spk_10` comes after `spk_2`.
-    by_label = (func.length(VoicePrintRow.label), VoicePrintRow.label)
-    if recording is None:
-        chosen, order = VoicePrintRow.person.is_not(None), (VoicePrintRow.person, VoicePrintRow.recording, *by_label)
-    else:
-        chosen, order = VoicePrintRow.recording == recording_id(recording), by_label
+    chosen = VoicePrintRow.person.is_not(None)
+    if recording is not None:
+        chosen = VoicePrintRow.recording == recording_id(recording)
     with transaction(engine) as connection:
-        rows = connection.execute(select(*_COLUMNS).where(chosen).order_by(*order))
-        return tuple(VoicePrint(*row) for row in rows)
+        found = _found(connection, chosen)
+    return found if recording is not None else tuple(sorted(found, key=lambda one: one.person or ""))
 
 
 def name_speaker(engine: Engine, recording: str, label: str, person: str) -> tuple[VoicePrint, ...]:
-    """Say whose voice it is; return the voice prints of other recordings that are now taken for this person's.
+    """Say whose voice it is; return the voice prints of other recordings that are taken for this person's.
 
-    In each recording it is at most one, and never one that was named by hand. Raises `UnknownSpeaker` if there is no
-    voice print of that label.
+    In each recording it is at most one, and never one that was named by hand. Naming a voice again corrects the name.
+    Raises `UnknownSpeaker` if there is no voice print of that label.
     """
     uuid = recording_id(recording)
     named = and_(VoicePrintRow.recording == uuid, VoicePrintRow.label == label)
-    values = {"person": person, "confirmed": True, "similarity": None}
+    known = select(VoicePrintRow.person, VoicePrintRow.model, VoicePrintRow.embedding).where(named)
     with transaction(engine) as connection:
-        returned = (VoicePrintRow.model, VoicePrintRow.embedding)
-        row = connection.execute(update(VoicePrintRow).where(named).values(values).returning(*returned)).one_or_none()
+        row = connection.execute(known.with_for_update()).one_or_none()
         if row is None:
             raise UnknownSpeaker(f"there is no voice print of {label} in {uuid}")
-        similarity = _similarity(row.embedding)
-        taken = select(VoicePrintRow.recording).where(VoicePrintRow.person == person, VoicePrintRow.confirmed)
-        found = connection.execute(
-            select(VoicePrintRow.recording, VoicePrintRow.label, similarity.label("similarity"))
-            .where(VoicePrintRow.model == row.model, ~VoicePrintRow.confirmed)
-            .where(VoicePrintRow.recording.not_in(taken), similarity >= LIKELY)
-            .where(similarity > func.coalesce(VoicePrintRow.similarity, -1.0))
-            .order_by(similarity.desc())
-        ).all()
-        # The most similar one of each recording.
-        best = {one.recording: one for one in reversed(found)}
-        for one in best.values():
-            _take(connection, one.recording, one.label, person, one.similarity)
-        keys = or_(
-            false(),
-            *(
-                and_(VoicePrintRow.recording == one.recording, VoicePrintRow.label == one.label)
-                for one in best.values()
-            ),
-        )
-        rows = connection.execute(select(*_COLUMNS).where(keys).order_by(VoicePrintRow.similarity.desc()))
-        return tuple(VoicePrint(*row) for row in rows)
+        connection.execute(update(VoicePrintRow).where(named).values(person=person, confirmed=True, similarity=None))
+        alike = _similarity(row.embedding) >= LIKELY
+        if row.person is not None:
+            # Others were taken for the person that it was said to be before.
+            alike = or_(alike, VoicePrintRow.person == row.person)
+        unnamed = select(VoicePrintRow.recording).where(VoicePrintRow.model == row.model, ~VoicePrintRow.confirmed)
+        for other in sorted({uuid, *connection.scalars(unnamed.where(alike))}):
+            _match(connection, other)
+        theirs = _found(connection, and_(VoicePrintRow.person == person, ~VoicePrintRow.confirmed))
+    return tuple(sorted(theirs, key=lambda one: -(one.similarity or 0.0)))
 
 
 def forget_person(engine: Engine, person: str) -> int:
@@ -152,57 +140,54 @@ _COLUMNS = (
 )
 
 
-def _similarity(vector: Any) -> Any:
-    return 1.0 - VoicePrintRow.embedding.cosine_distance(vector)
+def _found(connection: Connection, chosen: ColumnElement[bool]) -> tuple[VoicePrint, ...]:
+    # `spk_10` comes after `spk_2`.
+    order = (VoicePrintRow.recording, func.length(VoicePrintRow.label), VoicePrintRow.label)
+    return tuple(VoicePrint(*row) for row in connection.execute(select(*_COLUMNS).where(chosen).order_by(*order)))
+
+
+def _match(connection: Connection, recording: str) -> None:
+    """Find anew who the speakers of a recording are, or may be, of those that were not named by hand."""
+    there = VoicePrintRow.recording == recording
+    taken = set(connection.scalars(select(VoicePrintRow.person).where(there, VoicePrintRow.confirmed)))
+    unnamed = select(VoicePrintRow.label, VoicePrintRow.model, VoicePrintRow.embedding)
+    rows = connection.execute(unnamed.where(there, ~VoicePrintRow.confirmed)).all()
+    matches = _one_each(
+        (similarity, row.label, person)
+        for row in rows
+        for person, similarity in _people_like(connection, row.model, row.embedding, true())
+        if person not in taken
+    )
+    for row in rows:
+        person, similarity = matches.get(row.label, (None, None))
+        statement = update(VoicePrintRow).where(there, VoicePrintRow.label == row.label)
+        connection.execute(statement.values(person=person, similarity=similarity))
 
 
 def _people_like(
-    connection: Connection, model: str, vector: Sequence[float], recording: str
-) -> Sequence[tuple[str, bool, float]]:
-    """People who may have this voice: name, whether it was named in this very recording, similarity."""
-    own = VoicePrintRow.recording == recording
-    similarity = func.max(_similarity(list(vector)))
+    connection: Connection, model: str, vector: Any, among: ColumnElement[bool]
+) -> Sequence[tuple[str, float]]:
+    """People who may have this voice by those that were named by hand, and how similar theirs are."""
+    similarity = func.max(_similarity(vector))
     rows = connection.execute(
-        select(VoicePrintRow.person, own, similarity)
-        .where(VoicePrintRow.model == model, VoicePrintRow.confirmed)
-        .group_by(VoicePrintRow.person, own)
+        select(VoicePrintRow.person, similarity)
+        .where(VoicePrintRow.model == model, VoicePrintRow.confirmed, among)
+        .group_by(VoicePrintRow.person)
         .having(similarity >= LIKELY)
     )
-    return [(person, is_own, float(value)) for person, is_own, value in rows]
+    return [(person, float(value)) for person, value in rows]
 
 
-def _one_each(candidates: list[tuple[float, str, str, bool]]) -> dict[str, tuple[float, str, bool]]:
+def _similarity(vector: Any) -> ColumnElement[float]:
+    return 1.0 - VoicePrintRow.embedding.cosine_distance(list(vector))
+
+
+def _one_each(candidates: Iterable[tuple[float, str, str]]) -> dict[str, tuple[str, float]]:
     """For each label the most similar person, and each person for one label."""
-    matches: dict[str, tuple[float, str, bool]] = {}
+    matches: dict[str, tuple[str, float]] = {}
     taken: set[str] = set()
-    for similarity, label, person, own in sorted(candidates, reverse=True):
+    for similarity, label, person in sorted(candidates, reverse=True):
         if label not in matches and person not in taken:
-            matches[label] = (similarity, person, own)
+            matches[label] = (person, similarity)
             taken.add(person)
     return matches
-
-
-def _print(recording: str, label: str, seconds: float, match: tuple[float, str, bool] | None) -> VoicePrint:
-    if match is None:
-        return VoicePrint(recording, label, seconds)
-    similarity, person, own = match
-    if own and similarity >= SURE:
-        return VoicePrint(recording, label, seconds, person, confirmed=True)
-    return VoicePrint(recording, label, seconds, person, similarity=similarity)
-
-
-def _row(voice: VoicePrint, model: str, vector: Sequence[float]) -> dict[str, Any]:
-    values = {
-        name: getattr(voice, name) for name in ("recording", "label", "seconds", "person", "confirmed", "similarity")
-    }
-    return values | {"model": model, "embedding": list(vector)}
-
-
-def _take(connection: Connection, recording: str, label: str, person: str, similarity: float) -> None:
-    """Take a voice for a person's; whoever else in the recording was taken for them is not any more."""
-    there = VoicePrintRow.recording == recording
-    connection.execute(
-        update(VoicePrintRow).where(there, VoicePrintRow.person == person).values(person=None, similarity=None)
-    )
-    taken = update(VoicePrintRow).where(there, VoicePrintRow.label == label)
-    connection.execute(taken.values(person=person, similarity=similarity))

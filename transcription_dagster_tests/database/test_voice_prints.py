@@ -98,6 +98,14 @@ def test_a_name_given_by_hand_is_not_taken_away_by_another_recording(known: Engi
     assert people(known, B) == ["spk_0 Ada's twin Ada's twin"]
 
 
+def test_a_name_that_was_wrong_is_corrected_everywhere(known: Engine) -> None:
+    heard(known, A, ADA)
+    heard(known, B, like(ADA, 0.9))
+    name_speaker(known, A, "spk_0", "Eda")
+    assert [one.recording for one in name_speaker(known, A, "spk_0", "Ada")] == [B]
+    assert people(known, B) == ["spk_0 Ada Ada"]
+
+
 def test_voices_of_different_models_are_not_compared(known: Engine) -> None:
     heard(known, A, ADA)
     heard(known, B, ADA, model="another")
