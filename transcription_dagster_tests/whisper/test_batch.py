@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,6 +95,21 @@ def test_base_gives_several_voices_together_what_it_gives_each_alone(base_engine
     for name in names:
         assert_equal(found[name], whispers(model, samples[name], options()))
     assert any(segment.words for segments in found.values() for segment in segments)
+
+
+@pytest.mark.requires_cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+def test_a_gpu_in_single_precision_gives_what_transcribe_gives_there(samples, monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    model = whisper.load_model(BULLETIN, "cuda")
+    # Random numbers are a matter of the device.
+    chosen = {name: replace(each, temperatures=(0.0,)) for name, each in CHOSEN.items()}
+    found = together(
+        Batch(model, 3, fixed=True), {name: loop_of(model, samples[name], chosen[name]) for name in chosen}
+    )
+    for name in chosen:
+        assert_equal(found[name], whispers(model, samples[name], chosen[name]))
 
 
 # --- one that fails
