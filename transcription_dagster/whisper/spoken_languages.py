@@ -91,8 +91,16 @@ class SpokenLanguages:
         self._among = among
         self._decided: dict[int, str] = {}
         self.before = before
-        #: The language of the last stretch that was decided; None: no language is known yet.
-        self.latest = before
+
+    @property
+    def latest(self) -> str | None:
+        """The language of the last stretch that was decided; None: no language is known yet."""
+        return self._before(len(self._stretches))
+
+    def _before(self, number: int) -> str | None:
+        """Return the language before a stretch: that of the nearest one before it that was decided."""
+        earlier = [other for other in self._decided if other < number]
+        return self._decided[max(earlier)] if earlier else self.before
 
     @classmethod
     def fixed(cls, language: str) -> SpokenLanguages:
@@ -126,11 +134,10 @@ class SpokenLanguages:
             return
         answers: list[Likely] = yield Detect(window, (_WHOLE, *heard.values()))
         whole, *likely = map(self._choice, answers)
-        if self.latest is None:
-            self.latest = yield from self._first(whole, heard, spectrogram)
+        first = self.latest or (yield from self._first(whole, heard, spectrogram))
         for number, choice in zip(heard, likely, strict=True):
-            self.latest = yield from self._language(self._stretches[number], choice, self.latest, spectrogram)
-            self._decided[number] = self.latest
+            before = self._before(number) or first
+            self._decided[number] = yield from self._language(self._stretches[number], choice, before, spectrogram)
 
     def _first(self, whole: Likely, numbers: Iterable[int], spectrogram: Tensor) -> Requests[str]:
         """Return the language of the first window with speech; where it holds a few words only, that of the fullest."""
@@ -164,8 +171,10 @@ class SpokenLanguages:
         """Leave the languages that are to be chosen from."""
         if not self._among:
             return likely
-        total = sum(likely[language] for language in self._among)
-        return {language: likely[language] / total for language in self._among}
+        # A model without Cantonese does not say how likely it is.
+        chosen = {language: likely.get(language, 0.0) for language in self._among}
+        total = sum(chosen.values()) or 1.0
+        return {language: share / total for language, share in chosen.items()}
 
 
 def _likeliest(likely: Likely) -> str:

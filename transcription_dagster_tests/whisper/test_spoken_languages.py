@@ -96,6 +96,20 @@ def test_only_the_languages_that_may_be_spoken_are_chosen():
     assert told(SpokenLanguages([ENGLISH, GERMAN], among=("de", "fr")), listener, 0)[0] in ("de", "fr")
 
 
+def test_a_language_that_the_model_does_not_have_is_never_chosen():
+    listener = Listener({ENGLISH: "en"})
+    assert told(SpokenLanguages([ENGLISH], among=("yue", "en")), listener, 0) == ("en", 30)
+
+
+def test_what_is_decided_later_follows_what_is_spoken_before_it():
+    listener = Listener({Span(1, 12): "en", Span(40, 50): "de"})
+    languages = SpokenLanguages([Span(1, 12), Span(32, 33), Span(40, 50)])
+    assert told(languages, listener, 0) == ("en", 30)
+    assert told(languages, listener, 39.5) == ("de", 69.5)
+    assert told(languages, listener, 19) == ("en", 39.5)
+    assert languages.latest == "de"
+
+
 def test_a_language_that_is_known_is_not_asked_for():
     listener = Listener({ENGLISH: "en"})
     assert told(SpokenLanguages.fixed("cy"), listener, 0) == ("cy", 30)
