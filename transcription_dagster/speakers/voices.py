@@ -22,8 +22,6 @@ _STEP = 160
 _OFFSET = 200
 #: Less speech than this tells nothing of a voice.
 _LEAST_FRAMES = 25
-#: More speech than this, of one window, says little more of a voice.
-_MOST_FRAMES = 600
 #: A stretch of speech is judged by itself if it is as long as this, and goes on over pauses as long as that.
 _STRETCH_SECONDS = 0.8
 _PAUSE_SECONDS = 0.2
@@ -123,7 +121,7 @@ def _embedded(
     by_length: dict[int, list[tuple[Callable[[np.ndarray], Voice | Stretch], np.ndarray]]] = defaultdict(list)
     for made, frames in speech:
         if len(frames) >= _LEAST_FRAMES:
-            by_length[min(len(frames), _MOST_FRAMES)].append((made, frames[:_MOST_FRAMES]))
+            by_length[len(frames)].append((made, frames))
     for same in by_length.values():
         vectors = _vectors(np.stack([frames for _, frames in same]), network)
         for (made, _), vector in zip(same, vectors, strict=True):
