@@ -13,6 +13,8 @@ from transcription_dagster.speakers.voices import Stretch
 
 #: Windows tell no more than two speakers apart at one moment.
 _AT_ONCE = 2
+#: A turn lasts at least so many frames: a tenth of a second, in which no word can be said.
+_SHORTEST = 6
 #: Frames that are ranked at once, to keep memory small.
 _PART = 100_000
 #: By so much more does a stretch sound like one speaker than like another whose it is not.
@@ -78,7 +80,7 @@ def turns_of(talks: np.ndarray, seconds: float) -> tuple[tuple[SpeakerTurn, ...]
         edges = np.diff(talks[:, speaker].astype(np.int8), prepend=0, append=0)
         for start, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
             begin, end = _time(int(start)), min(_time(int(stop)), seconds)
-            if begin < end:
+            if stop - start >= _SHORTEST and begin < end:
                 found.append((begin, end, speaker))
     found.sort()
     order = list(dict.fromkeys(speaker for *_, speaker in found))

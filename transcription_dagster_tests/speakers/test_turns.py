@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from transcription_dagster.model import SpeakerTurn
 from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAME_STEP
@@ -62,6 +63,13 @@ def test_turns_are_in_order_and_labelled_by_who_is_heard_first() -> None:
         SpeakerTurn(round(begin + 10 * FRAME_SECONDS, 3), 0.3, "spk_1"),
     )
     assert order == [1, 0]
+
+
+def test_a_moment_too_short_for_a_word_is_no_turn() -> None:
+    talks = np.zeros((40, 1), bool)
+    talks[3:8] = talks[20:26] = True
+    (turn,), order = turns_of(talks, 9.0)
+    assert (turn.start, order) == (pytest.approx(20 * FRAME_SECONDS + 0.0225, abs=0.001), [0])
 
 
 CENTRES = np.eye(2)
