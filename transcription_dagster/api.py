@@ -25,13 +25,13 @@ from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.subtitles import convert, to_srt, to_vtt
 from transcription_dagster.errors import InvalidRecordingId, InvalidSetting
 from transcription_dagster.language.codes import whisper_language
-from transcription_dagster.model import SpeechOptions, Term, Transcript, recording_id
+from transcription_dagster.model import ChannelMode, SpeechOptions, Term, Transcript, recording_id
 from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF
 from transcription_dagster.refinement.direct import refine as refine_transcript
 from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster.settings import Settings
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
-from transcription_dagster.transcripts.plain_text import to_text
+from transcription_dagster.transcripts.plain_text import to_text, without_speakers
 from transcription_dagster.vocabulary.files import read_vocabulary
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def transcribe(
     device: str | None = None,
     options: SpeechOptions | None = None,
     models_folder: Path | None = None,
+    channels: ChannelMode = "auto",
     max_hours: float = 24.0,
     name: str | None = None,
     on_progress: Callable[[float], None] | None = None,
@@ -88,6 +89,9 @@ def transcribe(
         All decoding options; they replace `model` and `language`.
     models_folder
         Folder that downloaded models are kept in; None: `~/.transcription/models`, shared with the platform.
+    channels
+        `auto`: channels that hold different voices, as those of a call, are transcribed one by one, and others are
+        mixed; `mix` and `split` do always the one or the other.
     max_hours
         Longer recordings are refused.
     name
@@ -101,7 +105,8 @@ def transcribe(
     Returns
     -------
     Transcript
-        Words with start and end in seconds. `recording` is the UUID that the file is named by, else empty.
+        Words with start and end in seconds; their channel (`ch_0`) is the speaker where channels are transcribed one
+        by one. `recording` is the UUID that the file is named by, else empty.
 
     Raises
     ------
@@ -115,6 +120,8 @@ def transcribe(
         The device cannot hold the model, or failed.
     """
     from transcription_dagster.audio.decode import normalise
+    from transcription_dagster.whisper.recordings import prepare_recording, transcribe_recording
+    from transcription_dagster.whisper.voice_activity import voice_probabilities
 
     path = Path(source)
     chosen = options or SpeechOptions(model, language=whisper_language(language))
@@ -122,15 +129,24 @@ def transcribe(
     engine.load(chosen.model, chosen.engine)
     with tempfile.TemporaryDirectory(prefix="transcription-") as folder:
         flac = Path(folder) / "audio.flac"
-        facts = normalise(path, flac, max_seconds=max_hours * 3600, name=name or str(path), language=chosen.language)
-        transcript = engine.transcribe(
-            engine.prepare(flac),
+        facts = normalise(
+            path,
+            flac,
+            max_seconds=max_hours * 3600,
+            name=name or str(path),
+            language=chosen.language,
+            channels=channels,
+            detect_voice=voice_probabilities,
+        )
+        transcript = transcribe_recording(
+            engine,
+            prepare_recording(engine, flac),
             chosen,
             recording=_recording(path),
             on_progress=on_progress or (lambda _share: None),
             should_stop=lambda: False,
         )
-    for warning in [*filter(None, [facts.track]), *facts.warnings, *_notes(transcript)]:
+    for warning in [*filter(None, [facts.track, facts.channels_note]), *facts.warnings, *_notes(transcript)]:
         if on_warning is None:
             warnings.warn(warning, stacklevel=2)
         else:
@@ -246,7 +262,7 @@ def apply_corrections(captions: Path | str, corrected: Path | str, *, to: Captio
     captions
         SubRip or WebVTT.
     corrected
-        Plain text, SubRip or WebVTT.
+        Plain text, with the names of speakers or without, SubRip or WebVTT.
     to
         `srt` or `vtt`; None: the format of `captions`. Another format keeps times, texts, bold, italic and underline.
 
@@ -316,4 +332,4 @@ def _text(value: Path | str) -> str:
 def _spoken(text: str) -> str:
     """Return a corrected text as it is, or what it says if it is captions itself."""
     kind = caption_kind(text)
-    return spoken_text(_PARSERS[kind](text)) if kind else text
+    return spoken_text(_PARSERS[kind](text)) if kind else without_speakers(text)

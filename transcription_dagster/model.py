@@ -15,6 +15,10 @@ _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 _SPEAKER_LIMITS = re.compile(r"(\d{1,2})(?:-(\d{1,2}))?\Z", re.ASCII)
 
+#: `mix`: the channels of a recording become one; `split`: each is transcribed by itself; `auto`: what the sound asks
+#: for.
+ChannelMode = Literal["auto", "mix", "split"]
+
 #: Namespace of the UUIDv5 given to a recording whose file is not named by a UUID.
 RECORDING_NAMESPACE = uuid.NAMESPACE_URL
 
@@ -122,6 +126,8 @@ class Cue:
     #: The transcript's words `first` up to, not including, `stop`; both 0 when the cue was read from a file.
     first: int = 0
     stop: int = 0
+    #: Who speaks: one for the whole cue, or one for each line; none where that is not known.
+    speakers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +196,8 @@ class Audio:
     flac_sha256: str
     #: Level of each second, as (start, end, dBFS); silence is at the floor of 16-bit samples.
     levels: tuple[tuple[float, float, float], ...] = ()
+    #: Channels of the FLAC: 1 for the mix, more where each is transcribed by itself.
+    flac_channels: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.language.codes import whisper_language
-from transcription_dagster.model import OPENAI_WHISPER, SpeechEngineName, SpeechOptions, speaker_limits
+from transcription_dagster.model import OPENAI_WHISPER, ChannelMode, SpeechEngineName, SpeechOptions, speaker_limits
 
 #: What stands between the values of settings that are lists; the others are JSON.
-_SEPARATORS = {"languages": ",", "source_folders": os.pathsep, "source_hosts": ",", "ui_hosts": ","}
+_SEPARATORS = {"languages": ",", "redact": ",", "source_folders": os.pathsep, "source_hosts": ",", "ui_hosts": ","}
 
 
 #: With more, the device gains next to nothing: every step reads the sound of each recording, which none shares.
@@ -30,6 +30,10 @@ GPU_SLOTS: Final = 32
 CPU_SLOTS: Final = 4
 #: Recordings beyond those that are decoded, to be prepared meanwhile.
 RUNS_AHEAD: Final = 2
+
+
+#: What can be taken out of the redacted files; the last two by AWS Comprehend alone.
+REDACTED_KINDS = ("card", "iban", "email", "phone", "ssn", "digits", "name", "address")
 
 
 class Settings(BaseSettings):
@@ -92,9 +96,24 @@ class Settings(BaseSettings):
         description="Keep the voices of speakers, so that one who is named once is known in other recordings; they are "
         "personal data.",
     )
+    channels: ChannelMode = Field(
+        default="auto",
+        description="Channels of a recording: mixed, split (each transcribed by itself), or auto: split where the "
+        "sound shows that they hold different voices, as those of a call.",
+    )
 
     inference: Literal["pool", "process"] = Field(
         default="process", description="Where steps transcribe: on the pool's executors, or in their own process."
+    )
+
+    # --- redaction
+    redact: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Kinds of what is taken out of the redacted files, separated by commas: card, iban, email, phone, "
+        "ssn, digits, and with AWS Comprehend name and address. Unset: no redacted files.",
+    )
+    publish: Literal["all", "redacted"] = Field(
+        default="all", description="What the publication shows of a recording: everything, or its redacted files alone."
     )
 
     # --- the pool
@@ -223,7 +242,9 @@ class Settings(BaseSettings):
         "none: recordings are not indexed for search.",
     )
     insights: Literal["local", "comprehend"] = Field(
-        default="local", description="Who analyses the language: libraries in the process, or AWS Comprehend."
+        default="local",
+        validate_default=True,
+        description="Who analyses the language: libraries in the process, or AWS Comprehend.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -268,7 +289,7 @@ class Settings(BaseSettings):
     def _split_folders(cls, value: object) -> object:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("languages", "source_hosts", "ui_hosts", mode="before")
+    @field_validator("languages", "redact", "source_hosts", "ui_hosts", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -286,6 +307,27 @@ class Settings(BaseSettings):
     def _names_a_recording(cls, value: str | None) -> str | None:
         if value is not None and "{uuid}" not in value:
             raise ValueError("the template has no {uuid} in it")
+        return value
+
+    @field_validator("redact")
+    @classmethod
+    def _are_kinds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [kind for kind in value if kind not in REDACTED_KINDS]:
+            raise ValueError(f"{unknown[0]!r} is no kind: {', '.join(REDACTED_KINDS)}")
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("insights")
+    @classmethod
+    def _finds_names(cls, value: str, info: ValidationInfo) -> str:
+        if value != "comprehend" and {"name", "address"} & set(info.data.get("redact", ())):
+            raise ValueError("names and addresses, which TRANSCRIPTION_REDACT asks for, need comprehend")
+        return value
+
+    @field_validator("publish")
+    @classmethod
+    def _has_something_to_publish(cls, value: str, info: ValidationInfo) -> str:
+        if value == "redacted" and not info.data.get("redact"):
+            raise ValueError("TRANSCRIPTION_REDACT names no kinds, so there are no redacted files")
         return value
 
     @property

@@ -20,22 +20,23 @@ from transcription_dagster.sources.worklists import JOBS
 #: Asset: group, what it is made from, checks, and whether a new code version may refresh it.
 GRAPH = """
 audio: ingest
-captions_srt: captions, from transcript, checks well_formed, refreshed
-captions_vtt: captions, from transcript, refreshed
-corrected_txt: correction, from corrections refined_txt transcript, refreshed
+captions_srt: captions, from conversation, checks well_formed, refreshed
+captions_vtt: captions, from conversation, refreshed
+conversation: transcription, from speakers transcript, refreshed
+corrected_txt: correction, from conversation corrections refined_txt, refreshed
 corrections: correction
-embeddings: insight, from corrected_txt transcript, checks complete, refreshed
-insights: insight, from corrected_txt transcript, refreshed
+embeddings: insight, from conversation corrected_txt, checks complete, refreshed
+insights: insight, from conversation corrected_txt, refreshed
 peaks: reading_room, from audio, refreshed
-publication: publication, from captions_srt captions_vtt corrected_txt embeddings insights peaks reading refined_srt \
-refined_txt refined_vtt transcript transcript_txt, refreshed
-reading: reading_room, from refined_txt transcript, refreshed
-refined_srt: correction, from corrected_txt transcript, checks well_formed, refreshed
-refined_txt: refinement, from transcript, checks faithful, refreshed
-refined_vtt: correction, from corrected_txt transcript, refreshed
+publication: publication, from captions_srt captions_vtt conversation corrected_txt embeddings insights peaks reading \
+refined_srt refined_txt refined_vtt transcript_txt, refreshed
+reading: reading_room, from conversation refined_txt, refreshed
+refined_srt: correction, from conversation corrected_txt, checks well_formed, refreshed
+refined_txt: refinement, from conversation, checks faithful, refreshed
+refined_vtt: correction, from conversation corrected_txt, refreshed
 speakers: transcription, from audio
 transcript: transcription, from audio, checks complete plausible
-transcript_txt: captions, from transcript, refreshed
+transcript_txt: captions, from conversation, refreshed
 """
 #: A check that is a step of its own.
 CHECK = "refined_txt_faithful"

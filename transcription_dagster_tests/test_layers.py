@@ -22,7 +22,7 @@ LEVELS = (
     {"captions", "vocabulary", "aws"},
     {"store", "dagster_api"},
     {"shared_settings", "whisper", "speakers", "refinement", "search", "insights", "sources", "corrections"},
-    {"pool"},
+    {"pool", "redaction"},
     {"defs"},
     {"definitions"},
     # Above the definitions, because a run worker imports them once, before its first run.

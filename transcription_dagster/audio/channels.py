@@ -13,14 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 
 from transcription_dagster.audio.mixing import SAMPLE_RATE
-
-#: `mix`: one channel; `split`: every channel by itself; `auto`: what the sound asks for.
-Mode = Literal["auto", "mix", "split"]
+from transcription_dagster.model import ChannelMode
 
 #: Gives the probability of a voice for each 32 ms of float32 samples (16 kHz mono).
 DetectVoice = Callable[[np.ndarray], np.ndarray]
@@ -155,7 +152,9 @@ def _frame_levels(samples: np.ndarray) -> np.ndarray:
     return np.maximum(10 * np.log10(power + 1e-12), _SILENCE)
 
 
-def choose(evidence: Evidence, mode: Mode, *, read: ReadChannel, detect_voice: DetectVoice | None = None) -> Choice:
+def choose(
+    evidence: Evidence, mode: ChannelMode, *, read: ReadChannel, detect_voice: DetectVoice | None = None
+) -> Choice:
     """Decide about the channels of a recording that has at least two.
 
     Voices are detected only where two channels have sound of their own, which few recordings have.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transcription_dagster.audio.channels import ChannelMeter, Choice, DetectVoice, Mode, choose
+from transcription_dagster.audio.channels import ChannelMeter, Choice, DetectVoice, choose
 from transcription_dagster.audio.container import AudioTrack, HashingReader, open_container, open_source
 from transcription_dagster.audio.flac import MAX_CHANNELS, FlacWriter
 from transcription_dagster.audio.formats import Opening, openings
@@ -24,6 +24,7 @@ from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.audio.riff import missing_bytes
 from transcription_dagster.audio.tracks import TrackChoice, track_choices
 from transcription_dagster.errors import UnusableAudio
+from transcription_dagster.model import ChannelMode
 
 #: A header is believed to this share of its claim; encoders pad and trim.
 _CLAIM_TOLERANCE = 0.01
@@ -63,7 +64,7 @@ def normalise(
     max_seconds: float,
     name: str = "",
     language: str | None = None,
-    channels: Mode = "mix",
+    channels: ChannelMode = "mix",
     detect_voice: DetectVoice | None = None,
 ) -> AudioFacts:
     """Decode anything PyAV reads to 16 kHz 16-bit FLAC at `target`, in bounded memory.
@@ -117,6 +118,15 @@ def read_blocks(path: Path, block_seconds: float, channel: int | None = None) ->
         row = 0 if channel is None or track.channels == 1 else 1 + channel
         for block in _in_blocks(track.samples(), size):
             yield block[row].astype(np.float32) / 32768.0
+
+
+def read_channels(path: Path, block_seconds: float) -> Iterator[np.ndarray]:
+    """Yield a FLAC that `normalise` wrote as int16 arrays of shape (channels, samples), `block_seconds` each."""
+    size = max(1, round(block_seconds * SAMPLE_RATE))
+    with open_source(path) as reader, open_container(reader, Opening()) as container:
+        track = AudioTrack(container, 0, keep_channels=True)
+        for block in _in_blocks(track.samples(), size):
+            yield block[-track.channels :]
 
 
 def channels_of(path: Path) -> int:
@@ -238,7 +248,7 @@ def _write(blocks: Iterator[np.ndarray], targets: _Targets, meter: _Meter, count
         return channels
 
 
-def _choice(decoded: _Decoded, mode: Mode, apart: Path, detect_voice: DetectVoice | None) -> Choice:
+def _choice(decoded: _Decoded, mode: ChannelMode, apart: Path, detect_voice: DetectVoice | None) -> Choice:
     """Which channels are kept apart: none where they are mixed."""
     count = sum(track.channels for track in decoded.tracks)
     if count == 1:

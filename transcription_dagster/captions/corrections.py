@@ -188,6 +188,9 @@ def _rebuilt(
     if all(_same(slot.tokens, new) for slot, new in turns):
         return cue if any(slot.tokens for slot, _ in turns) else None
     spoken = [new for _, new in turns if new]
+    if len(cue.speakers) == len(turns):
+        speakers = (speaker for speaker, (_, new) in zip(cue.speakers, turns, strict=True) if new)
+        cue = replace(cue, speakers=tuple(speakers))
     if not spoken:
         return None
     if len(spoken) == 1:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 
 from transcription_dagster.captions.limits import DASH, CaptionLimits
 from transcription_dagster.captions.line_breaks import break_lines, display_width
 from transcription_dagster.captions.segmentation import best_stops
 from transcription_dagster.captions.songs import SungWords, join_marks
 from transcription_dagster.model import Cue, Word
+from transcription_dagster.transcripts.conversation import in_turns, shown_speaker
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.turn_order import spread_turns
 from transcription_dagster.transcripts.word_timing import repair_timings
 
 
@@ -30,7 +33,7 @@ def make_cues(
     each on its own line after a dash. Words with impossible times are moved between their neighbours.
     """
     limits = limits or CaptionLimits()
-    timed = repair_timings(words)
+    timed = repair_timings(spread_turns(in_turns(words)))
     if not timed:
         return []
     sung = join_marks(timed)
@@ -53,7 +56,8 @@ def _timed_cues(sung: SungWords, stops: Sequence[int], limits: CaptionLimits, la
         following = starts[number + 1] if number + 1 < len(starts) else None
         end = _end_time(starts[number], round(words[stop - 1].end * 1000), following, lines, limits)
         end = end if last_moment is None else min(end, last_moment)
-        cues.append(Cue(starts[number], end, lines, sung.edges[first], sung.edges[stop]))
+        speakers = _speakers(words[first:stop])
+        cues.append(Cue(starts[number], end, lines, sung.edges[first], sung.edges[stop], speakers))
     return cues
 
 
@@ -86,6 +90,11 @@ def _end_time(start: int, speech_end: int, following: int | None, lines: Sequenc
     if following - end < limits.close_gap_seconds * 1000:
         end = following - limits.gap_ms
     return min(end, latest)
+
+
+def _speakers(words: Sequence[Word]) -> tuple[str, ...]:
+    """Return the speakers of a cue's turns as people read them."""
+    return tuple(shown_speaker(speaker) for speaker, _ in groupby(words, key=lambda word: word.speaker) if speaker)
 
 
 def _cue_lines(sung: SungWords, first: int, stop: int, limits: CaptionLimits) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ SRT has no specification; this module writes what the strictest readers accept: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind, parse_srt, parse_vtt
 from transcription_dagster.captions.markup import converted, cue_atoms, escaped, shown_lines
@@ -19,8 +20,17 @@ def to_srt(cues: Sequence[Cue]) -> str:
 
 
 def to_vtt(cues: Sequence[Cue]) -> str:
-    """Return the cues as WebVTT, with `&`, `<` and `>` escaped."""
-    return _vtt((cue.start_ms, cue.end_ms, escaped("\n".join(lines), "vtt")) for cue, lines in _shown(cues))
+    """Return the cues as WebVTT, with `&`, `<` and `>` escaped, and a voice tag for each speaker."""
+    return _vtt((cue.start_ms, cue.end_ms, _voiced(cue, lines)) for cue, lines in _shown(cues))
+
+
+def _voiced(cue: Cue, lines: Sequence[str]) -> str:
+    """Return the text of a cue with its speakers; a voice without an end tag goes on to the next one."""
+    tags = [f"<v {escaped(' '.join(speaker.split()), 'vtt')}>" for speaker in cue.speakers]
+    if len(tags) != len(lines):
+        tags = tags[:1]
+    texts = escaped("\n".join(lines), "vtt").split("\n")
+    return "\n".join(tag + text for tag, text in zip_longest(tags, texts, fillvalue=""))
 
 
 def convert(captions: CaptionFile, kind: CaptionKind) -> str:

@@ -35,6 +35,7 @@ class Filters(TypedDict, total=False):
     since: datetime | None
     until: datetime | None
     recording: str | None
+    speaker: str | None
 
 
 _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
@@ -47,6 +48,7 @@ _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 @click.option("--since", type=_DATE, help="Only recordings made or changed at this time (UTC) or later.")
 @click.option("--until", type=_DATE, help="Only recordings made or changed before this time (UTC).")
 @click.option("--recording", type=RECORDING, help="Only this recording's UUID.")
+@click.option("--speaker", help="Only where this speaker is heard, by the name that captions show.")
 @click.option("--words-only", is_flag=True, help="Match words alone, without loading the embedding model.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON list of the answers.")
 def search(
@@ -56,6 +58,7 @@ def search(
     since: datetime | None,
     until: datetime | None,
     recording: str | None,
+    speaker: str | None,
     words_only: bool,
     as_json: bool,
 ) -> None:
@@ -74,6 +77,7 @@ def search(
         since=since and since.replace(tzinfo=UTC),
         until=until and until.replace(tzinfo=UTC),
         recording=recording,
+        speaker=speaker,
     )
 
 
@@ -128,6 +132,8 @@ def _print(hits: Sequence[Hit], links: Sequence[str]) -> None:
     for number, (hit, link) in enumerate(zip(hits, links, strict=True), start=1):
         heading = Text.assemble((f"{number}. {printable(hit.title or hit.recording)}", "bold"), "  ")
         heading.append(f"{clock(hit.start)} to {clock(hit.end)}", "cyan")
+        if hit.speakers:
+            heading.append(f"  {printable(', '.join(hit.speakers))}", "magenta")
         console.print(heading)
         console.print(Text("   ").append_text(_snippet(hit.snippet, styled=console.is_terminal)))
         console.print(Text(f"   {link}", "dim"))

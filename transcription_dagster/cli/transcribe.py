@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -19,6 +20,7 @@ from transcription_dagster.cli.files import INPUT, OUTPUT, write_output
 from transcription_dagster.cli.format import FORMATS, named_format
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.language.codes import whisper_language
+from transcription_dagster.model import ChannelMode
 from transcription_dagster.settings import load_settings
 
 
@@ -28,6 +30,11 @@ from transcription_dagster.settings import load_settings
 @click.option("--language", help="Language that is spoken, such as en; else the setting, else guessed.")
 @click.option("--to", "kind", type=click.Choice(FORMATS), help="Format; else the extension of -o, else txt.")
 @click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
+@click.option(
+    "--channels",
+    type=click.Choice(get_args(ChannelMode)),
+    help="Mix the channels, transcribe each by itself, or tell by the sound; else the setting.",
+)
 @click.option("--device", help="cpu, cuda or cuda:N; else a GPU if there is one.")
 def transcribe(
     file: str,
@@ -35,6 +42,7 @@ def transcribe(
     language: str | None,
     kind: TranscriptFormat | None,
     output: str | None,
+    channels: ChannelMode | None,
     device: str | None,
 ) -> None:
     """Transcribe FILE, any audio or video (- for standard input), without Dagster."""
@@ -49,6 +57,7 @@ def transcribe(
             device=device,
             options=options,
             models_folder=settings.models_folder,
+            channels=channels or settings.channels,
             max_hours=settings.max_recording_hours,
             name=file,
             on_progress=lambda share: progress.update(task, description="transcribing", total=1.0, completed=share),

@@ -14,7 +14,7 @@ from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.forgotten import lock_for_forgetting
 from transcription_dagster.database.tables import ClaudeAnswerRow, ForgottenRow, RecordingRow
 from transcription_dagster.database.vocabulary import term_from_json
-from transcription_dagster.model import Term, recording_id
+from transcription_dagster.model import ChannelMode, Term, recording_id
 from transcription_dagster.urls import shown_url, without_secrets
 
 #: Matches URLs that `shown_url` may shorten, as a Postgres regular expression.
@@ -36,6 +36,8 @@ class Recording:
     speakers: str | None = None
     #: Names of the speakers, by channel or in the order in which they are first heard.
     speaker_names: tuple[str, ...] = ()
+    #: What becomes of its channels.
+    channels: ChannelMode | None = None
     etag: str | None = None
     #: Bytes.
     size: int | None = None
@@ -148,6 +150,7 @@ def from_row(row: Mapping[Any, Any]) -> Recording:
         vocabulary=tuple(term_from_json(term) for term in row["vocabulary"]),
         speakers=row["speakers"],
         speaker_names=tuple(row["speaker_names"]),
+        channels=row["channels"],
         etag=row["etag"],
         size=row["size"],
         modified=row["modified"],
@@ -177,6 +180,7 @@ def _upsert() -> Insert:
         # The number and the names go together: a new number drops the names that belonged to another.
         "speakers": func.coalesce(new.speakers, RecordingRow.speakers),
         "speaker_names": case((new.speakers.is_(None), RecordingRow.speaker_names), else_=new.speaker_names),
+        "channels": func.coalesce(new.channels, RecordingRow.channels),
         **{
             name: case((same_source, func.coalesce(new[name], RecordingRow.__table__.c[name])), else_=new[name])
             for name in ("etag", "size", "modified")

@@ -85,6 +85,8 @@ class RecordingRow(Base):
     #: How many speak (`model.speaker_limits`); unset: as the settings say.
     speakers: Mapped[str | None]
     speaker_names: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'::jsonb"))
+    #: What becomes of its channels (`model.ChannelMode`); unset: as the settings say.
+    channels: Mapped[str | None]
     etag: Mapped[str | None]
     size: Mapped[int | None] = mapped_column(BigInteger)
     modified: Mapped[datetime | None]
@@ -169,6 +171,8 @@ class ChunkRow(Base):
     #: Seconds from the start of the recording.
     start: Mapped[float]
     end: Mapped[float]
+    #: Who speaks in it, in the order in which they are first heard.
+    speakers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
     language: Mapped[str] = mapped_column(index=True)
     recorded_at: Mapped[datetime] = mapped_column(index=True)
     model_id: Mapped[int] = mapped_column(ForeignKey(EmbeddingModelRow.id))

@@ -9,11 +9,13 @@ import dagster as dg
 
 from transcription_dagster.defs.assets import (
     captions,
+    conversation,
     correction,
     ingest,
     insight,
     publication,
     reading_room,
+    redaction,
     refinement,
     refinement_request,
     speakers,
@@ -23,12 +25,15 @@ from transcription_dagster.settings import Settings
 
 #: Code versions that depend on the settings; the others stand with their assets.
 _CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
+    **dict.fromkeys(("redacted_txt", "redacted_srt", "redacted_audio"), redaction.redaction_code_version),
+    "audio": ingest.audio_code_version,
     "transcript": transcription.transcript_code_version,
     "speakers": speakers.speakers_code_version,
     "refinement_request": refinement.refinement_code_version,
     "refined_txt": refinement.refinement_code_version,
     "embeddings": insight.embeddings_code_version,
     "insights": insight.insights_code_version,
+    "publication": publication.publication_code_version,
 }
 
 
@@ -36,11 +41,15 @@ def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     """Return the assets as they are with these settings."""
     in_batches = [refinement_request] if settings.refinement == "batch" else []
     texts = [captions, *in_batches, refinement, correction]
-    modules = [ingest, transcription, speakers, *texts, insight, reading_room, publication]
+    modules = [ingest, transcription, speakers, conversation, *texts, insight, reading_room, publication]
+    modules += [redaction] if settings.redact else []
     assets = [each for each in dg.load_assets_from_modules(modules) if isinstance(each, dg.AssetsDefinition)]
-    if in_batches:
-        refined = refinement.refined_txt.key
-        assets = [*(each for each in assets if each.key != refined), refinement.refined_text(in_batches=True)]
+    other = [refinement.refined_text(in_batches=True)] if in_batches else []
+    if settings.publish == "redacted":
+        other.append(insight.embeddings_asset(after=redaction.NAMES))
+        other.append(publication.publication_asset(after=redaction.NAMES))
+    replaced = {each.key for each in other}
+    assets = [*(each for each in assets if replaced.isdisjoint(each.keys)), *other]
     return [each.map_asset_specs(partial(_with_settings, settings)) for each in assets]
 
 

@@ -14,6 +14,7 @@ def insight_metadata(found: Insights) -> dict[str, Any]:
     """Return the analyser, the counts and the first findings."""
     phrases = [(phrase.text, f"{phrase.score:.2f}") for phrase in found.key_phrases]
     entities = [(entity.text, entity.type, f"{entity.score:.2f}") for entity in found.entities]
+    shares = [(each.speaker, f"{each.share:.0%}", str(each.turns), str(each.questions)) for each in found.speakers]
     return {
         "analyser": found.analyser,
         "key_phrases": len(found.key_phrases),
@@ -22,5 +23,10 @@ def insight_metadata(found: Insights) -> dict[str, Any]:
         **({"sentiment": found.sentiment.label} if found.sentiment else {}),
         **({"phrases": dg.MetadataValue.md(table(("phrase", "score"), phrases))} if phrases else {}),
         **({"names": dg.MetadataValue.md(table(("entity", "type", "score"), entities))} if entities else {}),
+        **(
+            {"speakers": dg.MetadataValue.md(table(("speaker", "share", "turns", "questions"), shares))}
+            if shares
+            else {}
+        ),
         **({"notes": " ".join(found.notes)} if found.notes else {}),
     }

@@ -8,7 +8,7 @@ from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.previews import text_preview
 from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.defs.stored_values import STORED_FORMS
+from transcription_dagster.defs.stored_values import STORED_FORMS, stored_value
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore, object_key
 
@@ -29,12 +29,8 @@ class StoreIOManager(dg.ConfigurableIOManager):
             context.add_output_metadata({"preview": dg.MetadataValue.md(text_preview(obj))})
 
     def load_input(self, context: dg.InputContext) -> object:
-        form = STORED_FORMS[context.asset_key.path[-1]]
         with reported_failures():
-            store, key = _store(), object_key(context.partition_key, form.file)
-            if form.missing is not None and store.head(key) is None:
-                return form.missing(context.partition_key)
-            return form.decode(store.get_bytes(key))
+            return stored_value(_store(), context.asset_key.path[-1], context.partition_key)
 
 
 def _store() -> ObjectStore:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.defs.refined_edits import EDITS_FILE
-from transcription_dagster.defs.stored_values import AUDIO_FILE, STORED_FORMS
+from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE, STORED_FORMS
 from transcription_dagster.model import Audio, Transcript
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.urls import shown_url
@@ -27,10 +29,14 @@ class Manifest:
     total_bytes: int
 
 
-def make_manifest(store: ObjectStore, recording: str, known: Recording, transcript: Transcript) -> Manifest:
-    """Index a recording's files in the store. The same files give the same bytes."""
+def make_manifest(
+    store: ObjectStore, recording: str, known: Recording, transcript: Transcript, *, redacted_only: bool = False
+) -> Manifest:
+    """Index a recording's files in the store, or its redacted ones alone. The same files give the same bytes."""
     files = {}
     names = {form.file for form in STORED_FORMS.values()} | {AUDIO_FILE, EDITS_FILE}
+    if redacted_only:
+        names = {STORED_FORMS[asset].file for asset in ("redacted_txt", "redacted_srt")}
     for stored in sorted(store.list(recording), key=lambda each: each.key):
         name = stored.key.split("/", 1)[1]
         if name in names and name != AUDIO_FILE:
@@ -39,6 +45,8 @@ def make_manifest(store: ObjectStore, recording: str, known: Recording, transcri
         # Its hash was computed when it was written: the file is large and may be remote.
         audio: Audio = form.decode(store.get_bytes(object_key(recording, form.file)))
         files[AUDIO_FILE] = {"bytes": audio.flac_bytes, "sha256": audio.flac_sha256}
+    if store.head(key := object_key(recording, REDACTED_AUDIO_FILE)) is not None:
+        files[REDACTED_AUDIO_FILE] = _described_file(store, key)
     content = {
         "uuid": recording,
         "title": known.title,
@@ -54,6 +62,18 @@ def make_manifest(store: ObjectStore, recording: str, known: Recording, transcri
         sha256s={name: str(each["sha256"]) for name, each in files.items()},
         total_bytes=sum(int(each["bytes"]) for each in files.values()),
     )
+
+
+def _described_file(store: ObjectStore, key: str) -> dict[str, int | str]:
+    """Describe an object that may be too large for memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = store.local_path(key)
+        if path is None:
+            path = Path(folder) / "object"
+            store.download(key, path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": path.stat().st_size, "sha256": digest}
 
 
 def _described(data: bytes) -> dict[str, int | str]:

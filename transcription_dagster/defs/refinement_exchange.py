@@ -4,7 +4,7 @@ import dagster as dg
 
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
-from transcription_dagster.defs.stored_values import STORED_FORMS
+from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.errors import RefinementFailed
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.message_batches.batch_store import exchange_lock
@@ -12,16 +12,12 @@ from transcription_dagster.refinement.message_batches.client import ClaudeBatche
 from transcription_dagster.refinement.message_batches.workflow import Material, collect_ended, submit_waiting
 from transcription_dagster.refinement.results import RefinementSettings
 from transcription_dagster.settings import load_settings
-from transcription_dagster.store.object_store import object_key
 
 
 @dg.op(description="Submit the recordings that wait for a Message Batch, and collect the answers.")
 def exchange(context: dg.OpExecutionContext, catalogue: CatalogueResource, store: StoreResource) -> None:
-    form = STORED_FORMS["transcript"]
-
     def material(recording: str) -> Material:
-        transcript = form.decode(store.open().get_bytes(object_key(recording, form.file)))
-        return transcript, *catalogue.terms(recording)
+        return stored_value(store.open(), "conversation", recording), *catalogue.terms(recording)
 
     with reported_failures(), exchange_lock(catalogue.engine) as is_alone:
         if not is_alone:

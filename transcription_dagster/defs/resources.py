@@ -81,7 +81,7 @@ class WhisperResource(dg.ConfigurableResource):
             recording=audio.recording,
             audio_key=object_key(audio.recording, AUDIO_FILE),
             audio_sha256=audio.source_sha256,
-            seconds=audio.seconds,
+            seconds=audio.seconds * audio.flac_channels,
             options=options,
         )
         if settings.inference == "process":
@@ -108,6 +108,8 @@ def _speech_engine(models_folder: Path) -> SpeechEngine:
 
 
 def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> InferenceAnswer:
+    from transcription_dagster.whisper.recordings import prepare_recording, transcribe_recording
+
     with _speech_lock, tempfile.TemporaryDirectory() as folder:
         engine = _speech_engine(settings.models_folder)
         model = local_path(request.options.model, settings.home, settings.store_url)
@@ -118,8 +120,9 @@ def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> Infer
             path = Path(folder) / AUDIO_FILE
             store.download(request.audio_key, path)
         started = time.monotonic()
-        transcript = engine.transcribe(
-            engine.prepare(path),
+        transcript = transcribe_recording(
+            engine,
+            prepare_recording(engine, path),
             replace(request.options, model=model),
             recording=request.recording,
             on_progress=lambda _share: None,

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.insights.analyser import Insights
 from transcription_dagster.model import Audio, Speakers, SpeakerTurn
+from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
 from transcription_dagster.transcripts.reading import read_reading, write_reading
 
@@ -22,6 +24,8 @@ class StoredForm:
     decode: Callable[[bytes], Any]
     #: The value for a recording, by its UUID, that has no such file; None: every recording has to have it.
     missing: Callable[[str], Any] | None = None
+    #: The asset whose value stands in for one that a recording does not have; None: there is none.
+    instead: str | None = None
 
 
 def _text(file: str) -> StoredForm:
@@ -62,10 +66,19 @@ def _bytes(file: str) -> StoredForm:
 
 #: The audio itself; `audio.json` describes it.
 AUDIO_FILE = "audio.flac"
+#: The same without what must not be heard.
+REDACTED_AUDIO_FILE = "redacted.flac"
 
 STORED_FORMS: Mapping[str, StoredForm] = {
     "audio": StoredForm("audio.json", _audio_to_json, _audio_from_json),
     "transcript": StoredForm("transcript.json", lambda value: write_transcript(value).encode(), read_transcript),
+    "conversation": StoredForm(
+        "conversation.json",
+        lambda value: write_transcript(value).encode(),
+        read_transcript,
+        # For recordings that were transcribed by an earlier version.
+        instead="transcript",
+    ),
     "speakers": StoredForm("speakers.json", _speakers_to_json, _speakers_from_json, _unknown_speakers),
     "transcript_txt": _text("transcript.txt"),
     "captions_srt": _text("captions.srt"),
@@ -76,5 +89,24 @@ STORED_FORMS: Mapping[str, StoredForm] = {
     "refined_vtt": _text("refined.vtt"),
     "peaks": _bytes("peaks.bin"),
     "reading": StoredForm("reading.json", write_reading, read_reading),
+    "redacted_txt": _text("redacted.txt"),
+    "redacted_srt": _text("redacted.srt"),
     "insights": StoredForm("insights.json", _insights_to_json, lambda data: Insights.from_json(json.loads(data))),
 }
+
+
+def stored_value(store: ObjectStore, asset: str, recording: str) -> Any:
+    """Return the value of an asset of a recording, or what stands in for one that it does not have.
+
+    Raises `SourceNotFound` where there is neither.
+    """
+    form = STORED_FORMS[asset]
+    key = object_key(recording, form.file)
+    if form.missing is not None and store.head(key) is None:
+        return form.missing(recording)
+    try:
+        return form.decode(store.get_bytes(key))
+    except SourceNotFound:
+        if form.instead is None:
+            raise
+        return stored_value(store, form.instead, recording)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from transcription_dagster.insights.speakers import SpeakerShare
 from transcription_dagster.settings import Settings
 
 
@@ -67,6 +68,8 @@ class Insights:
     sentiment: Sentiment | None = None
     #: A sentence for each missing finding, with the reason.
     notes: tuple[str, ...] = ()
+    #: Most time first; none where the speakers are not known.
+    speakers: tuple[SpeakerShare, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `insights.json`."""
@@ -83,6 +86,7 @@ class Insights:
             key_phrases=tuple(KeyPhrase(**found) for found in document["key_phrases"]),
             sentiment=Sentiment(**sentiment) if sentiment else None,
             notes=tuple(document["notes"]),
+            speakers=tuple(SpeakerShare(**share) for share in document.get("speakers", ())),
         )
 
 

@@ -29,5 +29,8 @@ class EmbeddingRequest:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> EmbeddingRequest:
         """Read what `for_queue` wrote."""
-        cues = tuple(Cue(cue["start_ms"], cue["end_ms"], tuple(cue["lines"])) for cue in content["cues"])
+        cues = tuple(
+            Cue(cue["start_ms"], cue["end_ms"], tuple(cue["lines"]), speakers=tuple(cue["speakers"]))
+            for cue in content["cues"]
+        )
         return cls(recording_id(content["recording"]), content["model"], cues)

@@ -20,7 +20,7 @@ class TranscriptionRequest:
     audio_key: str
     #: SHA-256 of the original audio: different audio is a different request.
     audio_sha256: str
-    #: Length of the audio in seconds.
+    #: Length of the audio in seconds, that of all channels together.
     seconds: float
     options: SpeechOptions
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from transcription_dagster.language.common_words import is_common
 from transcription_dagster.language.meaning import Knowledge, names_in, negations_in, numbers_in, starts_sentence
@@ -45,6 +46,13 @@ class Case:
         return self.words[self.edit.first : self.edit.last + 1]
 
     @property
+    def following(self) -> Sequence[Word]:
+        """The next few words, as far as the same speaker goes on."""
+        speaker = self.words[self.edit.last].speaker
+        ahead = self.words[self.edit.last + 1 :][:_REPETITION_REACH]
+        return list(takewhile(lambda word: word.speaker == speaker, ahead))
+
+    @property
     def heard(self) -> tuple[str, ...]:
         return tokens(self.edit.old)
 
@@ -71,6 +79,8 @@ def changes_words(edit: Edit) -> bool:
 
 def fault(case: Case) -> str | None:
     """Say why an edit must not be made; None if it may. Its words have been found at its place before."""
+    if len({word.speaker for word in case.replaced if word.speaker}) > 1:
+        return "reaches across speakers"
     if not changes_words(case.edit):
         return None
     return _RULES[case.edit.kind](case)
@@ -86,7 +96,7 @@ def _disfluency(case: Case) -> str | None:
         return "adds or changes words under the name of disfluency"
     if numbers_in(case.heard) != numbers_in(case.written):
         return "changes a number"
-    following = [token for word in case.words[case.edit.last + 1 :][:_REPETITION_REACH] for token in tokens(word.text)]
+    following = [token for word in case.following for token in tokens(word.text)]
     spoken = [*case.heard, *following]
     spared = [spoken[place] for place in removed if not _means_nothing(spoken, place, case.language)]
     return f"removes speech: {' '.join(spared)}" if spared else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Literal
 
 from transcription_dagster.model import Term, Word
@@ -10,6 +11,7 @@ from transcription_dagster.refinement.edit_rules import KINDS
 from transcription_dagster.refinement.messages import MessageRequest
 from transcription_dagster.refinement.results import RefinementSettings
 from transcription_dagster.refinement.text_windows import Window
+from transcription_dagster.transcripts.conversation import in_turns, shown_speaker
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.word_languages import language_runs
 from transcription_dagster.vocabulary.corrections import glossary
@@ -30,6 +32,9 @@ proofread it like the rest.
 
 How words are numbered: every word has an index. [120] stands before the word with index 120; the words after it are
 121, 122 and so on, until the next number in brackets. Words are what stands between spaces, punctuation included.
+
+Where the speakers are known, each turn is a line of its own that begins with its speaker, as in <Speaker 1>. That is
+no word and has no index. No edit reaches across two speakers' words.
 
 An edit replaces the words from index `first` to index `last`, both included:
 - `old` repeats these words exactly as they are shown, with their punctuation.
@@ -114,18 +119,36 @@ def _languages(words: Sequence[Word], window: Window, language: str) -> str:
 
 
 def _shown(words: Sequence[Word], window: Window, language: str, own: Sequence[Term]) -> str:
-    lines = [
-        f"[{first}] {join_words(words[first : min(first + _INDEX_EVERY, window.stop)])}"
-        for first in range(window.first, window.stop, _INDEX_EVERY)
-    ]
+    turns = _turns(in_turns(words[window.first : window.stop]), window.first)
     doubtful = [str(index) for index in range(window.first, window.stop) if words[index].confidence < _DOUBTFUL]
     parts = [_languages(words, window, language)]
     if own:
         parts.append(f"The vocabulary of this recording, beside the other:\n{glossary(own)}")
     parts += [
         f"Words {window.first} to {window.stop - 1} of a recording of {len(words)} words:",
-        f"<transcript>\n{' '.join(lines)}\n</transcript>",
+        f"<transcript>\n{turns}\n</transcript>",
     ]
     if doubtful:
         parts.append(f"Heard with little confidence: {', '.join(doubtful[:_MOST_DOUBTFUL])}")
     return "\n".join(parts)
+
+
+def _turns(words: Sequence[Word], first: int) -> str:
+    """The words, the first of which has the index `first`: one line, or a line for each turn where speakers change."""
+    speakers = [word.speaker for word in words]
+    has_turns = len(set(speakers)) > 1
+    lines = []
+    for speaker, group in groupby(range(len(words)), key=lambda place: speakers[place] if has_turns else None):
+        places = list(group)
+        title = [f"<{_inline(shown_speaker(speaker))}>"] if speaker else []
+        numbered = (
+            f"[{first + place}] {join_words(words[place : min(place + _INDEX_EVERY, places[-1] + 1)])}"
+            for place in places[::_INDEX_EVERY]
+        )
+        lines.append(" ".join([*title, *numbered]))
+    return "\n".join(lines)
+
+
+def _inline(name: str) -> str:
+    """A speaker's name without what would end its mark."""
+    return " ".join(name.replace("<", " ").replace(">", " ").split())

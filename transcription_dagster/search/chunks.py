@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 
 from transcription_dagster.language.boundaries import closes_sentence
 from transcription_dagster.model import Cue
 
 #: A chunk this full may end early, with a sentence.
 _FULL_ENOUGH = 0.6
+
+#: A turn of so many seconds is long.
+_LONG_TURN_SECONDS = 15.0
 
 #: Tokens of each text, without the model's own marks at the beginning and end.
 CountTokens = Callable[[list[str]], list[int]]
@@ -22,6 +26,8 @@ class Chunk:
     text: str
     start: float
     end: float
+    #: Who speaks in it, in the order in which they are first heard; none where that is not known.
+    speakers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +38,21 @@ class _Piece:
     start: float
     end: float
     tokens: int
+    speakers: tuple[str, ...] = ()
+    #: It begins a turn that is long itself, or that follows a long one: no chunk goes on over its beginning.
+    apart: bool = False
 
 
 def make_chunks(cues: Sequence[Cue], count_tokens: CountTokens, max_tokens: int, overlap: int) -> list[Chunk]:
     """Group the cues into chunks of at most `max_tokens` tokens, along the cues' boundaries, sentences if possible.
 
     Each chunk begins with the cues that ended the one before it, as many as fit `overlap` tokens. A cue that alone
-    is too long is divided, its time by its words. Raises `ValueError` unless 0 <= overlap < max_tokens.
+    is too long is divided, its time by its words. A chunk holds short turns of several speakers, but none together
+    with a part of a long one. Raises `ValueError` unless 0 <= overlap < max_tokens.
     """
     if not 0 <= overlap < max_tokens:
         raise ValueError(f"chunks of {max_tokens} tokens cannot overlap by {overlap}")
-    pieces = _pieces(cues, count_tokens, max_tokens)
+    pieces = _parted(_pieces(cues, count_tokens, max_tokens))
     chunks = []
     first = 0
     while first < len(pieces):
@@ -60,9 +70,18 @@ def _pieces(cues: Sequence[Cue], count_tokens: CountTokens, max_tokens: int) -> 
     pieces: list[_Piece] = []
     for cue, parts, count in zip(cues, words, counts, strict=True):
         if parts:
-            whole = _Piece(parts, cue.start_ms / 1000, cue.end_ms / 1000, count)
+            whole = _Piece(parts, cue.start_ms / 1000, cue.end_ms / 1000, count, cue.speakers)
             pieces += _divided(whole, count_tokens, max_tokens)
     return pieces
+
+
+def _parted(pieces: Sequence[_Piece]) -> list[_Piece]:
+    """Mark the pieces that begin a chunk of their own because a long turn begins or has ended with them."""
+    turns = [list(turn) for _, turn in groupby(pieces, key=lambda piece: piece.speakers)]
+    is_long = [turn[-1].end - turn[0].start >= _LONG_TURN_SECONDS for turn in turns]
+    for (before, after), turn in zip(pairwise(is_long), turns[1:], strict=True):
+        turn[0] = replace(turn[0], apart=before or after)
+    return [piece for turn in turns for piece in turn]
 
 
 def _divided(piece: _Piece, count_tokens: CountTokens, max_tokens: int) -> list[_Piece]:
@@ -72,7 +91,10 @@ def _divided(piece: _Piece, count_tokens: CountTokens, max_tokens: int) -> list[
     middle = round(piece.start + (piece.end - piece.start) * half / len(piece.words), 3)
     parts = piece.words[:half], piece.words[half:]
     counts = count_tokens([" ".join(part) for part in parts])
-    halves = _Piece(parts[0], piece.start, middle, counts[0]), _Piece(parts[1], middle, piece.end, counts[1])
+    halves = (
+        replace(piece, words=parts[0], end=middle, tokens=counts[0]),
+        replace(piece, words=parts[1], start=middle, tokens=counts[1]),
+    )
     return [part for side in halves for part in _divided(side, count_tokens, max_tokens)]
 
 
@@ -81,6 +103,8 @@ def _stop(pieces: Sequence[_Piece], first: int, max_tokens: int) -> int:
     total = 0
     sentence_stop = None
     for index in range(first, len(pieces)):
+        if pieces[index].apart and index > first:
+            return index
         total += pieces[index].tokens
         if total > max_tokens and index > first:
             return sentence_stop or index
@@ -92,7 +116,9 @@ def _stop(pieces: Sequence[_Piece], first: int, max_tokens: int) -> int:
 def _overlapping_first(pieces: Sequence[_Piece], first: int, stop: int, room: int) -> int:
     """The first piece of the chunk after `first` up to `stop`, so that what both hold fits `room` tokens."""
     begin = stop
-    while begin - 1 > first and pieces[begin - 1].tokens <= room:
+    if pieces[stop].apart:
+        return stop
+    while begin - 1 > first and pieces[begin - 1].tokens <= room and not pieces[begin].apart:
         begin -= 1
         room -= pieces[begin].tokens
     return begin
@@ -100,4 +126,5 @@ def _overlapping_first(pieces: Sequence[_Piece], first: int, stop: int, room: in
 
 def _chunk(pieces: Sequence[_Piece]) -> Chunk:
     text = " ".join(word for piece in pieces for word in piece.words)
-    return Chunk(text, pieces[0].start, pieces[-1].end)
+    speakers = dict.fromkeys(speaker for piece in pieces for speaker in piece.speakers)
+    return Chunk(text, pieces[0].start, pieces[-1].end, tuple(speakers))

@@ -18,8 +18,8 @@ _OVERLAP = 16
 def embed(embedder: Embedder, cues: Sequence[Cue]) -> dict[str, Any]:
     """Cut the captions into chunks of about half a minute, and encode them.
 
-    Returns JSON values: `model`, `dimensions`, and `chunks`, each with `text`, `start`, `end` (seconds) and
-    `embedding`.
+    Returns JSON values: `model`, `dimensions`, and `chunks`, each with `text`, `start`, `end` (seconds),
+    `speakers` and `embedding`.
     """
     chunks = make_chunks(cues, embedder.count_tokens, min(_TOKENS, embedder.max_tokens), _OVERLAP)
     vectors = embedder.encode([chunk.text for chunk in chunks]) if chunks else []
@@ -27,7 +27,13 @@ def embed(embedder: Embedder, cues: Sequence[Cue]) -> dict[str, Any]:
         "model": embedder.model,
         "dimensions": embedder.dimensions,
         "chunks": [
-            {"text": chunk.text, "start": chunk.start, "end": chunk.end, "embedding": vector}
+            {
+                "text": chunk.text,
+                "start": chunk.start,
+                "end": chunk.end,
+                "speakers": list(chunk.speakers),
+                "embedding": vector,
+            }
             for chunk, vector in zip(chunks, vectors, strict=True)
         ],
     }

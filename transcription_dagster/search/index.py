@@ -25,6 +25,7 @@ class EmbeddedChunk:
     embedding: Sequence[float]
     #: Of most of it; None: the recording's.
     language: str | None = None
+    speakers: Sequence[str] = ()
 
 
 def replace_chunks(
@@ -66,6 +67,7 @@ def _values(position: int, chunk: EmbeddedChunk) -> dict[str, object]:
         "text": chunk.text,
         "start": chunk.start,
         "end": chunk.end,
+        "speakers": list(chunk.speakers),
         "embedding": chunk.embedding,
         **({} if chunk.language is None else {"language": chunk.language}),
     }

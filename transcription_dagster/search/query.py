@@ -17,6 +17,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    exists,
     func,
     or_,
     select,
@@ -71,6 +72,8 @@ class Hit:
     #: The part of `text` around the match, with `MATCH_START` and `MATCH_END` about each word that matched.
     snippet: str
     score: float
+    #: Who speaks there, in the order in which they are first heard; none where that is not known.
+    speakers: Sequence[str] = ()
 
 
 def search(
@@ -83,6 +86,7 @@ def search(
     since: datetime | None = None,
     until: datetime | None = None,
     recording: str | None = None,
+    speaker: str | None = None,
     among: Select[Any] | None = None,
 ) -> list[Hit]:
     """Return the best answers to `query`, best first.
@@ -90,14 +94,14 @@ def search(
     `query` may hold "quoted phrases", `or` and `-excluded` words, as Postgres' `websearch_to_tsquery` reads them.
     Without `embedding`, or when no recording is embedded with its model, the words alone decide. `language` is a code
     such as `en`, which finds `en-US` too; `since` is inclusive and `until` is not, and both mean the source's
-    modification time, or where that is unknown the time of registration. `among` selects the UUIDs of the
-    recordings to search in; None: all.
+    modification time, or where that is unknown the time of registration. `speaker` is a speaker's
+    name in any case. `among` selects the UUIDs of the recordings to search in; None: all.
     """
     with transaction(engine) as connection:
         languages = _languages(connection, language)
         if not languages:
             return []
-        filters = _filters(languages if language else (), since, until, recording)
+        filters = _filters(languages if language else (), since, until, recording, speaker)
         if among is not None:
             filters.append(ChunkRow.recording.in_(among))
         depth = 5 * limit
@@ -148,7 +152,11 @@ def _languages(connection: Connection, wanted: str | None) -> list[str]:
 
 
 def _filters(
-    languages: Sequence[str], since: datetime | None, until: datetime | None, recording: str | None
+    languages: Sequence[str],
+    since: datetime | None,
+    until: datetime | None,
+    recording: str | None,
+    speaker: str | None,
 ) -> list[ColumnElement[bool]]:
     filters: list[ColumnElement[bool]] = []
     if languages:
@@ -159,6 +167,9 @@ def _filters(
         filters.append(ChunkRow.recorded_at < until)
     if recording is not None:
         filters.append(ChunkRow.recording == recording_id(recording))
+    if speaker is not None:
+        named = func.unnest(ChunkRow.speakers).column_valued("named")
+        filters.append(exists(select(named).where(func.lower(named) == speaker.lower())))
     return filters
 
 
@@ -207,7 +218,14 @@ def _hits(fused: CTE, queries: dict[str, ColumnElement[Any]]) -> Select[Any]:
     snippet = func.ts_headline(configuration, ChunkRow.text, case(queries, value=ChunkRow.language), _HEADLINE)
     return (
         select(
-            ChunkRow.recording, RecordingRow.title, ChunkRow.start, ChunkRow.end, ChunkRow.text, snippet, fused.c.score
+            ChunkRow.recording,
+            RecordingRow.title,
+            ChunkRow.start,
+            ChunkRow.end,
+            ChunkRow.text,
+            snippet,
+            fused.c.score,
+            ChunkRow.speakers,
         )
         .join(fused, fused.c.id == ChunkRow.id)
         .join(RecordingRow, RecordingRow.uuid == ChunkRow.recording)

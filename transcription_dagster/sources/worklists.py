@@ -1,7 +1,7 @@
 """Worklists: JSON files that name recordings and jobs, and receive the result of each.
 
-A worklist is a list of objects with `uuid` and, optionally, `job`, `source`, `title`, `language`, `vocabulary` and
-`speakers`. A batch adds `status`, `error`, `files` and `finished_at`. All other keys are preserved.
+A worklist is a list of objects with `uuid` and, optionally, `job`, `source`, `title`, `language`, `vocabulary`,
+`speakers` and `channels`. A batch adds `status`, `error`, `files` and `finished_at`. All other keys are preserved.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from transcription_dagster.errors import (
     WorklistNotSaved,
 )
 from transcription_dagster.language.codes import whisper_language
-from transcription_dagster.model import Term, recording_id, speaker_limits
+from transcription_dagster.model import ChannelMode, Term, recording_id, speaker_limits
 from transcription_dagster.urls import shown_url
 from transcription_dagster.vocabulary.files import parse_terms
 
@@ -65,6 +65,8 @@ class Entry:
     #: How many speak, as the setting `speakers` says it; None: as the settings say.
     speakers: str | None = None
     speaker_names: tuple[str, ...] = ()
+    #: What becomes of its channels; None: as the settings say.
+    channels: ChannelMode | None = None
     status: Status = "waiting"
     #: A key of `JOBS`; None: `transcribe`, or `refine` for a recording whose transcript was imported.
     job: str | None = None
@@ -287,6 +289,7 @@ class _EntryReader:
             vocabulary=self._vocabulary(),
             speakers=speakers,
             speaker_names=speaker_names,
+            channels=self._channels(),
             status=status,
             job=job,
         )
@@ -333,6 +336,13 @@ class _EntryReader:
         value = self._item.get("job")
         if value is not None and (not isinstance(value, str) or value not in JOBS):
             self._problem(f"`job` is {value!r}; it can be {', '.join(JOBS)}")
+            return None
+        return value
+
+    def _channels(self) -> ChannelMode | None:
+        value = self._item.get("channels")
+        if value is not None and value not in get_args(ChannelMode):
+            self._problem(f"`channels` is {value!r}; it can be {', '.join(get_args(ChannelMode))}")
             return None
         return value
 

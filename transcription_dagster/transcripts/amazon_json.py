@@ -12,6 +12,7 @@ from typing import Any
 from transcription_dagster.errors import InvalidRecordingId, InvalidTranscript
 from transcription_dagster.language.boundaries import is_unspaced
 from transcription_dagster.model import Segment, Transcript, Word, recording_id
+from transcription_dagster.transcripts.amazon_labels import channel_labels, label_of, labelled, speaker_labels
 from transcription_dagster.transcripts.amazon_layout import (
     Alternative,
     AudioSegment,
@@ -107,6 +108,10 @@ def write_transcript(transcript: Transcript) -> str:
         ]
     else:
         results["language_code"] = transcript.language
+    if channels := channel_labels(items):
+        results["channel_labels"] = channels
+    if speakers := speaker_labels(transcript.words):
+        results["speaker_labels"] = speakers
     whisper = Whisper(
         model=transcript.model,
         language=transcript.language,
@@ -152,22 +157,37 @@ def _language(results: Results) -> str:
 
 def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
     """Return the words, and the number of the word that each item belongs to."""
-    channels = _items_by_channel(content["results"])
+    own = content.get("whisper") is not None
+    channels = [content["results"].get("items") or []] if own else _items_by_channel(content["results"])
     texts, spoken, item_words = _texts([item for items in channels for item in items])
+    speakers = _speakers(spoken, None if own else content["results"].get("speaker_labels"))
     times = [(item.get("start_time"), item.get("end_time")) for item in spoken]
     if len(channels) > 1:
         order, times = _by_turns(texts, spoken, times)
         texts, spoken = [texts[number] for number in order], [spoken[number] for number in order]
+        speakers = [speakers[number] for number in order]
         places = {number: place for place, number in enumerate(order)}
         item_words = {item: places[number] for item, number in item_words.items()}
-    spans = settle_spans(times, [len(text) for text in texts])
+    # In our own documents people who talk at once keep their times: only those of one speaker go forward.
+    spans = _settled(times, texts, speakers if own else [None] * len(texts))
     glued = _glued(texts, content)
-    speakers = _speakers(spoken, content["results"].get("speaker_labels"))
     words = tuple(
         Word(text, start, end, _confidence(item), number in glued, speaker)
         for number, (text, (start, end), item, speaker) in enumerate(zip(texts, spans, spoken, speakers, strict=True))
     )
     return words, item_words
+
+
+def _settled(
+    times: Sequence[tuple[float | None, float | None]], texts: Sequence[str], speakers: Sequence[str | None]
+) -> list[tuple[float, float]]:
+    """The times of the words, put in order among those of each speaker."""
+    spans: dict[int, tuple[float, float]] = {}
+    for speaker in dict.fromkeys(speakers):
+        numbers = [number for number, each in enumerate(speakers) if each == speaker]
+        settled = settle_spans([times[number] for number in numbers], [len(texts[number]) for number in numbers])
+        spans |= zip(numbers, settled, strict=True)
+    return [spans[number] for number in range(len(texts))]
 
 
 def _items_by_channel(results: Results) -> list[list[Item]]:
@@ -253,13 +273,10 @@ def _speakers(spoken: Sequence[Item], labels: SpeakerLabels | None) -> list[str 
     for turn in labels.get("segments", []) if labels else []:
         by_start |= {item.get("start_time"): item["speaker_label"] for item in turn.get("items", [])}
     by_start.pop(None, None)
-    return [_speaker(item, by_start.get(item.get("start_time"))) for item in spoken]
-
-
-def _speaker(item: Item, listed: str | None) -> str | None:
-    channel, speaker = item.get("channel_label"), item.get("speaker_label") or listed
-    # Speakers are numbered on each channel anew: spk_0 of one is not spk_0 of the other.
-    return f"{channel}/{speaker}" if channel and speaker else channel or speaker
+    return [
+        label_of(item.get("channel_label"), item.get("speaker_label") or by_start.get(item.get("start_time")))
+        for item in spoken
+    ]
 
 
 def _confidence(item: Item) -> float:
@@ -304,9 +321,7 @@ def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:
         for number, mark in enumerate(marks, start=first + 1):
             written = Alternative(content=mark, confidence=0.0)
             items.append(Item(id=number, type="punctuation", alternatives=[written]))
-        if word.speaker is not None:
-            for item in items[first:]:
-                item["speaker_label"] = word.speaker
+        items[first:] = [labelled(item, word.speaker) for item in items[first:]]
         word_items.append(list(range(first, len(items))))
     return items, word_items
 

@@ -63,19 +63,23 @@ class SpokenItem(TypedDict):
     """A word's time and its speaker."""
 
     start_time: NotRequired[Seconds | None]
+    end_time: NotRequired[Seconds | None]
     speaker_label: str
 
 
 class SpeakerSegment(TypedDict):
     """One speaker's turn."""
 
+    start_time: NotRequired[Seconds | None]
     end_time: NotRequired[Seconds | None]
+    speaker_label: NotRequired[str]
     items: NotRequired[list[SpokenItem]]
 
 
 class SpeakerLabels(TypedDict):
     """Who spoke when; in older documents the only place that says so."""
 
+    speakers: NotRequired[int]
     segments: NotRequired[list[SpeakerSegment]]
 
 
@@ -90,6 +94,7 @@ class ChannelLabels(TypedDict):
     """What was said on each channel; in older documents the only place that says which word is on which."""
 
     channels: NotRequired[list[Channel]]
+    number_of_channels: NotRequired[int]
 
 
 class SpokenLanguage(TypedDict):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from transcription_dagster.language.boundaries import ends_sentence
 from transcription_dagster.model import Word
+from transcription_dagster.transcripts.conversation import in_turns
 
 #: Seconds of silence that end a paragraph after a finished sentence, and after an unfinished one.
 PARAGRAPH_PAUSE = 1.5
@@ -20,6 +21,7 @@ def paragraph_starts(words: Sequence[Word], topics: Collection[int] = ()) -> tup
     A paragraph starts at a sentence that is one of `topics`, follows a pause or follows a long paragraph, and at any
     word after a change of speaker or a very long pause.
     """
+    words = in_turns(words)
     starts: list[int] = []
     characters = 0
     for index, word in enumerate(words):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Transcript, Word
+from transcription_dagster.transcripts.conversation import in_turns
 from transcription_dagster.transcripts.paragraphs import paragraph_starts
 
 
@@ -75,6 +76,7 @@ def reading_of(transcript: Transcript, edits: Sequence[SignedEdit] = ()) -> Read
 
 def turns_of(words: Sequence[Word]) -> tuple[Turn, ...]:
     """The turns of some words: a new one wherever a paragraph begins."""
+    words = in_turns(words)
     starts = paragraph_starts(words)
     stops = (*starts[1:], len(words))
     return tuple(Turn(first, stop, words[first].speaker) for first, stop in zip(starts, stops, strict=False))

@@ -6,7 +6,10 @@ Sorting by time alone would interleave two people who talk at once word by word.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from transcription_dagster.model import Word
 
 Span = tuple[float, float]
 
@@ -44,6 +47,20 @@ def order_by_turns(
         order += [number for turn in cluster for number in turn.words]
         ordered += _times(cluster, spans)
     return order, ordered
+
+
+def spread_turns(words: Sequence[Word]) -> Sequence[Word]:
+    """Return words that stand by turns with times that go forward, as captions need them.
+
+    People who talk at once each keep their own times in a transcript. Where these go backward from one turn to the
+    next, each of the turns gets a share of their common time by its length.
+    """
+    if all(before.start <= after.start for before, after in pairwise(words)):
+        return words
+    spans = [(word.start, word.end) for word in words]
+    turns = _turns([word.text for word in words], spans, [word.speaker or "" for word in words])
+    times = [span for cluster in _clusters(list(turns)) for span in _times(cluster, spans)]
+    return [replace(word, start=start, end=end) for word, (start, end) in zip(words, times, strict=True)]
 
 
 def _turns(texts: Sequence[str], spans: Sequence[Span], channels: Sequence[str]) -> Iterator[_Turn]:

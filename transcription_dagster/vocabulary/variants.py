@@ -149,8 +149,8 @@ def _is_phrase(found: Sequence[_Token], phrase: Phrase) -> bool:
 
 
 def _broken(words: Sequence[Word]) -> bool:
-    """Tell whether punctuation other than a hyphen or a change of language stands between the words of a phrase."""
-    if len({word.language for word in words}) > 1:
+    """Tell whether punctuation other than a hyphen, or a change of language or speaker, parts the words of a phrase."""
+    if len({word.language for word in words}) > 1 or len({word.speaker for word in words if word.speaker}) > 1:
         return True
     before, after = (word.text for word in words[:-1]), (word.text for word in words[1:])
     return any(affixes(text)[2].strip("-") for text in before) or any(affixes(text)[0].strip("-") for text in after)

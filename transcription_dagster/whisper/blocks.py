@@ -43,9 +43,12 @@ class Block:
         return self.samples.size / SAMPLE_RATE
 
 
-def blocks_of(path: Path, block_seconds: float) -> Iterator[Block]:
-    """Yield a recording in measured blocks of at most `block_seconds`; one that fits is a single block."""
-    for block in cut(read_blocks(path, _PIECE_SECONDS), block_seconds):
+def blocks_of(path: Path, block_seconds: float, channel: int | None = None) -> Iterator[Block]:
+    """Yield a recording in measured blocks of at most `block_seconds`; one that fits is a single block.
+
+    `channel` is a channel's number from 0; None: all channels mixed.
+    """
+    for block in cut(read_blocks(path, _PIECE_SECONDS, channel), block_seconds):
         yield replace(block, sound=analyse(block.samples))
 
 

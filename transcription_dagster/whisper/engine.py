@@ -170,12 +170,12 @@ class SpeechEngine:
         """Return a model that is loaded in openai-whisper."""
         return self._batches[name].model
 
-    def prepare(self, path: Path) -> PreparedAudio:
+    def prepare(self, path: Path, channel: int | None = None) -> PreparedAudio:
         """Decode the first block of a recording. May run in another thread than `transcribe`.
 
-        Raises `SourceNotFound` or `UnusableAudio`.
+        `channel` is a channel's number from 0; None: all channels mixed. Raises `SourceNotFound` or `UnusableAudio`.
         """
-        blocks = blocks_of(path, self._block_seconds)
+        blocks = blocks_of(path, self._block_seconds, channel)
         return PreparedAudio(claimed_seconds(path) or 0.0, next(blocks, None), blocks)
 
     def transcribe(

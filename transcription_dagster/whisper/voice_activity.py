@@ -33,6 +33,11 @@ def analyse(samples: np.ndarray) -> Sound:
     return Sound(levels, voice, _spans(voice, samples.size), samples.size / SAMPLE_RATE)
 
 
+def voice_probabilities(samples: np.ndarray) -> np.ndarray:
+    """Return the probability of a voice for each 32 ms of float32 samples, once quiet speech is brought up."""
+    return analyse(samples).voice
+
+
 def _spans(probabilities: np.ndarray, size: int) -> tuple[Span, ...]:
     found: list[dict[str, Any]] = get_speech_timestamps_from_probs(
         probabilities.tolist(), sampling_rate=SAMPLE_RATE, audio_length_samples=size

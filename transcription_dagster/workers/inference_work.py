@@ -20,7 +20,8 @@ from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.store.shared_files import local_path
 from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster.whisper.device_errors import device_errors
-from transcription_dagster.whisper.engine import PreparedAudio, SpeechEngine
+from transcription_dagster.whisper.engine import SpeechEngine
+from transcription_dagster.whisper.recordings import PreparedRecording, prepare_recording, transcribe_recording
 
 
 class Work(Protocol):
@@ -51,15 +52,15 @@ class TranscriptionWork:
         self._engine = engine
         self._store = ObjectStore(settings.store_url)
 
-    def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[TranscriptionRequest, PreparedAudio]:
+    def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[TranscriptionRequest, PreparedRecording]:
         request = TranscriptionRequest.from_json(content)
         path = _audio(self._store, request.audio_key, folder)
         self._model_path(request)
-        return request, self._engine.prepare(path)
+        return request, prepare_recording(self._engine, path)
 
     def do(
         self,
-        prepared: tuple[TranscriptionRequest, PreparedAudio],
+        prepared: tuple[TranscriptionRequest, PreparedRecording],
         *,
         on_progress: Callable[[float], None],
         should_stop: Callable[[], bool],
@@ -69,7 +70,8 @@ class TranscriptionWork:
             factor=self._settings.time_limit_factor, floor_seconds=self._settings.time_limit_floor_seconds
         )
         try:
-            transcript = self._engine.transcribe(
+            transcript = transcribe_recording(
+                self._engine,
                 audio,
                 replace(request.options, model=self._model_path(request)),
                 recording=request.recording,
@@ -93,7 +95,7 @@ class TranscriptionWork:
         """What the engine can load: a checkpoint that the machine lacks is fetched from the store."""
         return local_path(request.options.model, self._settings.home, self._settings.store_url)
 
-    def seconds(self, prepared: tuple[TranscriptionRequest, PreparedAudio]) -> float:
+    def seconds(self, prepared: tuple[TranscriptionRequest, PreparedRecording]) -> float:
         return prepared[0].seconds
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transcription_dagster.audio.channels import ChannelMeter, Choice, Mode, choose
+from transcription_dagster.audio.channels import ChannelMeter, Choice, choose
 from transcription_dagster.audio.decode import AudioFacts, channels_of, normalise, read_blocks
+from transcription_dagster.model import ChannelMode
 from transcription_dagster_tests import corpus
 
 RATE = corpus.RATE
@@ -46,7 +47,7 @@ def hears_nothing(samples: np.ndarray) -> np.ndarray:
     return np.zeros(samples.size // 512, np.float32)
 
 
-def decide(*channels: np.ndarray, mode: Mode = "auto", detector=hears_noise_as_voice) -> Choice:
+def decide(*channels: np.ndarray, mode: ChannelMode = "auto", detector=hears_noise_as_voice) -> Choice:
     samples = np.clip(np.stack(channels), -1, 1)
     meter = ChannelMeter(len(channels))
     for block in np.split((samples * 32767).astype(np.int16), SECONDS, axis=1):
@@ -112,7 +113,7 @@ def test_split_keeps_every_channel_that_holds_sound():
     assert decide(voice(1), np.zeros(SIZE), mode="split").kept == ()
 
 
-def normalised(tmp_path: Path, sound: np.ndarray, mode: Mode, **media: str) -> AudioFacts:
+def normalised(tmp_path: Path, sound: np.ndarray, mode: ChannelMode, **media: str) -> AudioFacts:
     source = corpus.write_media(tmp_path / "source", sound.astype(np.float32), rate=RATE, **media)
     return normalise(
         source, tmp_path / "audio.flac", max_seconds=86_400, channels=mode, detect_voice=hears_noise_as_voice

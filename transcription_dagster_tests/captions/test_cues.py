@@ -16,6 +16,7 @@ from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.line_breaks import display_width
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import Cue, Word
+from transcription_dagster.transcripts.conversation import in_turns
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster_tests.captions.speech import say, spoken_words, wild_words
 
@@ -107,7 +108,7 @@ def test_gaps_are_closed_or_clear(words: list[Word]) -> None:
 @given(spoken_words(speakers=True))
 def test_a_cue_holds_one_speaker_or_two_short_turns(words: list[Word]) -> None:
     for cue in make_cues(words):
-        own = words[cue.first : cue.stop]
+        own = in_turns(words)[cue.first : cue.stop]
         turns = [before.speaker != after.speaker for before, after in pairwise(own)].count(True)
         if turns:
             assert turns == 1

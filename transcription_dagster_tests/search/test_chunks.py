@@ -82,3 +82,23 @@ def test_chunks_hold_every_word_fit_and_go_forward(lengths: list[int], max_token
         assert chunk.start < chunk.end
         following = said[-1] + 1
     assert following == sum(lengths)
+
+
+def turn(speaker: str, start: int, stop: int) -> list[Cue]:
+    """A cue of two words for each second."""
+    return [Cue(1000 * second, 1000 * second + 1000, ("a b",), speakers=(speaker,)) for second in range(start, stop)]
+
+
+def test_no_chunk_holds_a_part_of_a_long_turn_with_another_turn() -> None:
+    chunks = make_chunks([*turn("Ada", 0, 20), *turn("Ben", 20, 23), *turn("Ada", 23, 25)], count_words, 30, 6)
+    assert [(chunk.speakers, chunk.start, chunk.end) for chunk in chunks] == [
+        (("Ada",), 0.0, 15.0),
+        (("Ada",), 12.0, 20.0),
+        (("Ben", "Ada"), 20.0, 25.0),
+    ]
+
+
+def test_short_turns_share_a_chunk_and_all_their_speakers_are_named() -> None:
+    shared = Cue(4000, 5000, ("- a", "- b"), speakers=("Ada", "Ben"))
+    (chunk,) = make_chunks([*turn("Ben", 0, 2), *turn("Ada", 2, 4), shared], count_words, 96, 16)
+    assert chunk.speakers == ("Ben", "Ada")

@@ -305,3 +305,20 @@ def test_each_chunk_is_stemmed_in_its_own_language(library: Engine) -> None:
     replace_chunks(library, FERRY, MODEL, chunks, language="en")
     assert places(search(library, "Fähre Häfen verlassen")) == [(FERRY, 2.0)]
     assert places(search(library, "ferry leaves")) == [(FERRY, 0.0)]
+
+
+def test_a_speaker_is_found_by_name_in_any_case(own_library: Engine) -> None:
+    replace_chunks(
+        own_library,
+        FERRY,
+        MODEL,
+        [
+            EmbeddedChunk("The ferry leaves at nine.", 0.0, 4.0, NORTH, speakers=["Ada Brooks", "Ben"]),
+            EmbeddedChunk("The ferry is late.", 4.0, 8.0, NORTH, speakers=["Ben"]),
+            EmbeddedChunk("The ferry is blue.", 8.0, 9.0, NORTH),
+        ],
+    )
+    assert [hit.start for hit in search(own_library, "ferry", speaker="ada brooks", recording=FERRY)] == [0.0]
+    found = search(own_library, "ferry", Embedding(MODEL, NORTH), speaker="Ben", recording=FERRY)
+    assert sorted((hit.start, tuple(hit.speakers)) for hit in found) == [(0.0, ("Ada Brooks", "Ben")), (4.0, ("Ben",))]
+    assert search(own_library, "ferry", speaker="Ada") == []

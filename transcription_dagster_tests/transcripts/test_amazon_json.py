@@ -113,6 +113,17 @@ def test_the_layout_is_amazons() -> None:
             {"id": 0, "transcript": "Hello, world!", "start_time": "0.0", "end_time": "1.0", "items": [0, 1, 2, 3]}
         ],
         "language_code": "en",
+        "speaker_labels": {
+            "speakers": 1,
+            "segments": [
+                {
+                    "start_time": "0.4",
+                    "end_time": "1.0",
+                    "speaker_label": "spk_0",
+                    "items": [{"start_time": "0.4", "end_time": "1.0", "speaker_label": "spk_0"}],
+                }
+            ],
+        },
     }
     assert document["whisper"]["segments"][0]["average_log_probability"] == -0.25
 

@@ -31,7 +31,11 @@ def test_a_pause_ends_a_paragraph_only_after_a_sentence() -> None:
 def test_a_very_long_pause_and_another_speaker_always_do() -> None:
     assert paragraph_starts(later(spoken("So and then"), 1, 5.0)) == (0, 1)
     words = spoken("So and then")
-    assert paragraph_starts([words[0], replace(words[1], speaker="spk_1"), words[2]]) == (0, 1, 2)
+    speakers = ("spk_0", "spk_1", "spk_0")
+    said = [replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True)]
+    assert paragraph_starts(said) == (0, 1, 2)
+    # A word whose speaker is unsure belongs to the turn around it.
+    assert paragraph_starts([said[0], words[1], said[2]]) == (0,)
 
 
 def test_a_paragraph_ends_once_it_is_long() -> None:

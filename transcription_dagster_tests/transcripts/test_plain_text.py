@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from transcription_dagster.model import Transcript, Word
-from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words, to_text
+from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words, to_text, without_speakers
 from transcription_dagster_tests.captions.speech import say, spoken_words
 
 
@@ -32,7 +32,7 @@ def test_a_very_long_pause_always_does() -> None:
 
 def test_another_speaker_begins_a_paragraph() -> None:
     words = [*say("Are you", speaker="spk_0"), *say("Yes.", start=1.0, speaker="spk_1")]
-    assert to_text(Transcript("", tuple(words))) == "Are you\n\nYes.\n"
+    assert to_text(Transcript("", tuple(words))) == "Speaker 1: Are you\n\nSpeaker 2: Yes.\n"
 
 
 def test_a_long_paragraph_ends_with_its_sentence() -> None:
@@ -43,10 +43,16 @@ def test_a_long_paragraph_ends_with_its_sentence() -> None:
 
 @given(spoken_words(speakers=True))
 def test_the_text_holds_every_word_in_order(words: list[Word]) -> None:
-    assert to_text(words).split() == [word.text for word in words]
+    assert without_speakers(to_text(words)).split() == [word.text for word in words]
 
 
 def test_paragraphs_begin_where_they_are_told_to() -> None:
     words = say("One. Two. Three.")
     assert join_paragraphs(words, (0, 1)) == "One.\n\nTwo. Three.\n"
     assert join_paragraphs([], ()) == ""
+
+
+def test_names_of_speakers_are_taken_off_a_text_that_has_them() -> None:
+    assert without_speakers("Ada: Hello.\n\nYes.\n\nBen: I see: nothing.\n") == "Hello.\n\nYes.\n\nI see: nothing.\n"
+    for text in ("Note: bring water.\n\nWe leave.\n", "Hello.\n\nAda: no.\n\nBen: yes.\n", "", "Note: a\n\nNote: b"):
+        assert without_speakers(text) == text

@@ -79,6 +79,7 @@ def register_recordings(engine: Engine, store: ObjectStore, batch: Batch, ib_url
                     entry.vocabulary,
                     entry.speakers,
                     entry.speaker_names,
+                    entry.channels,
                 )
             )
     if problems:

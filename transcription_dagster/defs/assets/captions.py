@@ -21,8 +21,8 @@ from transcription_dagster.transcripts.plain_text import to_text
     kinds={"text"},
     description="The transcript as plain text in paragraphs (`transcript.txt`).",
 )
-def transcript_txt(transcript: Transcript) -> str:
-    return to_text(transcript)
+def transcript_txt(conversation: Transcript) -> str:
+    return to_text(conversation)
 
 
 @dg.asset(
@@ -41,8 +41,8 @@ def transcript_txt(transcript: Transcript) -> str:
         )
     ],
 )
-def captions_srt(transcript: Transcript):
-    cues = make_cues(transcript.words, duration=transcript.duration)
+def captions_srt(conversation: Transcript):
+    cues = make_cues(conversation.words, duration=conversation.duration)
     return dg.MaterializeResult(
         value=to_srt(cues),
         metadata={"cues": len(cues)},
@@ -58,5 +58,5 @@ def captions_srt(transcript: Transcript):
     kinds={"webvtt"},
     description="Captions as WebVTT (`captions.vtt`).",
 )
-def captions_vtt(transcript: Transcript) -> str:
-    return to_vtt(make_cues(transcript.words, duration=transcript.duration))
+def captions_vtt(conversation: Transcript) -> str:
+    return to_vtt(make_cues(conversation.words, duration=conversation.duration))

@@ -38,9 +38,11 @@ corrections = dg.AssetSpec(
     description="The refined text with people's corrections in it (`corrected.txt`), which outrank the vocabulary's "
     "and Claude's. Without corrections it is the refined text.",
 )
-def corrected_txt(transcript: Transcript, refined_txt: str, catalogue: CatalogueResource) -> dg.MaterializeResult[str]:
+def corrected_txt(
+    conversation: Transcript, refined_txt: str, catalogue: CatalogueResource
+) -> dg.MaterializeResult[str]:
     with reported_failures():
-        found = corrected(catalogue.engine, Manuscript.of(transcript, refined_txt))
+        found = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt))
     passages = found.reading.passages
     return dg.MaterializeResult(
         value=found.reading.text() if found.changes else refined_txt,
@@ -68,8 +70,8 @@ def corrected_txt(transcript: Transcript, refined_txt: str, catalogue: Catalogue
         )
     ],
 )
-def refined_srt(transcript: Transcript, corrected_txt: str):
-    cues = correct_cues(make_cues(transcript.words, duration=transcript.duration), corrected_txt)
+def refined_srt(conversation: Transcript, corrected_txt: str):
+    cues = correct_cues(make_cues(conversation.words, duration=conversation.duration), corrected_txt)
     return dg.MaterializeResult(
         value=to_srt(cues),
         metadata={"cues": len(cues)},
@@ -85,5 +87,5 @@ def refined_srt(transcript: Transcript, corrected_txt: str):
     kinds={"webvtt"},
     description="The captions with the refined and corrected text (`refined.vtt`): every cue keeps its time.",
 )
-def refined_vtt(transcript: Transcript, corrected_txt: str) -> str:
-    return to_vtt(correct_cues(make_cues(transcript.words, duration=transcript.duration), corrected_txt))
+def refined_vtt(conversation: Transcript, corrected_txt: str) -> str:
+    return to_vtt(correct_cues(make_cues(conversation.words, duration=conversation.duration), corrected_txt))

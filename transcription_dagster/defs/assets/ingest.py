@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dagster as dg
+import numpy as np
 from pydantic import Field
 
 from transcription_dagster.audio.decode import normalise
@@ -17,7 +18,7 @@ from transcription_dagster.defs.resources import CatalogueResource, StoreResourc
 from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.errors import InvalidWorklist
 from transcription_dagster.model import Audio
-from transcription_dagster.settings import load_settings
+from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.sources.fetch import fetch
 from transcription_dagster.sources.secret_addresses import whole_url
 from transcription_dagster.sources.worklists import source_uri
@@ -36,12 +37,17 @@ class AudioConfig(dg.Config):
     )
 
 
+def audio_code_version(settings: Settings) -> str:
+    """Changes with what becomes of channels, unless that is told by the sound."""
+    return "2" if settings.channels == "auto" else f"2-{settings.channels}"
+
+
 @dg.asset(
     partitions_def=recordings,
     group_name="ingest",
-    code_version="2",
     kinds={"ffmpeg", "flac"},
-    description="The recording's audio as 16 kHz mono FLAC (`audio.flac`), with facts about its source.",
+    description="The recording's audio as 16 kHz FLAC (`audio.flac`), mixed or with the channels that hold different "
+    "voices, and facts about its source.",
 )
 def audio(
     context: dg.AssetExecutionContext, config: AudioConfig, catalogue: CatalogueResource, store: StoreResource
@@ -64,6 +70,8 @@ def audio(
             max_seconds=settings.max_recording_hours * 3600,
             name=urlsplit(known.source).path,
             language=known.language or settings.language,
+            channels=known.channels or settings.channels,
+            detect_voice=_detect_voice,
         )
         key = object_key(recording, AUDIO_FILE)
         with writing(catalogue.engine, files, recording, key):
@@ -86,6 +94,7 @@ def audio(
         flac_bytes=facts.flac_bytes,
         flac_sha256=flac_sha256,
         levels=loudness_by_second,
+        flac_channels=facts.flac_channels,
     )
     return dg.MaterializeResult(
         value=value,
@@ -98,6 +107,11 @@ def audio(
             "source_sha256": facts.source_sha256,
             "flac_bytes": facts.flac_bytes,
             "title": known.title or "",
+            **(
+                {"flac_channels": facts.flac_channels, "channels_note": facts.channels_note}
+                if facts.channels_note
+                else {}
+            ),
             **({"track": facts.track} if facts.track else {}),
             **({} if facts.loudness is None else {"loudness_dbfs": round(facts.loudness, 1)}),
             **(
@@ -105,6 +119,13 @@ def audio(
             ),
         },
     )
+
+
+def _detect_voice(samples: np.ndarray) -> np.ndarray:
+    # Only recordings whose channels differ need it, and it loads torch.
+    from transcription_dagster.whisper.voice_activity import voice_probabilities
+
+    return voice_probabilities(samples)
 
 
 def _named_source(source: str) -> str:

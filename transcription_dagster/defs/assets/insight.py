@@ -1,20 +1,26 @@
 """The insight stage: embeddings for search, and an analysis of the text."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import dagster as dg
 
 from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
+from transcription_dagster.captions.subtitles import read_srt
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.embedding import EmbedderResource
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.insight_metadata import insight_metadata
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.defs.versions import from_corrected_cues
 from transcription_dagster.insights.analyser import Insights, open_analyser
 from transcription_dagster.insights.language_parts import analyse_parts, language_parts
+from transcription_dagster.insights.speakers import speaker_shares
 from transcription_dagster.model import Transcript
 from transcription_dagster.pool.embedding_request import EmbeddingRequest
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
@@ -26,7 +32,8 @@ from transcription_dagster.transcripts.word_languages import language_between
 
 def embeddings_code_version(settings: Settings) -> str:
     """Return the code version, which includes the embedding model: vectors of different models are incomparable."""
-    return from_corrected_cues(f"1-{settings.embedder.rsplit('/', 1)[-1]}")
+    published = "" if settings.publish == "all" else f"-{settings.publish}"
+    return from_corrected_cues(f"1-{settings.embedder.rsplit('/', 1)[-1]}{published}")
 
 
 def insights_code_version(settings: Settings) -> str:
@@ -34,27 +41,12 @@ def insights_code_version(settings: Settings) -> str:
     return f"1-{settings.insights}"
 
 
-@dg.asset(
-    partitions_def=recordings,
-    group_name="insight",
-    automation_condition=REFRESH,
-    kinds={"postgres", "sentencetransformers"},
-    op_tags={GPU_TAG: ANY_GPU},
-    description="The corrected text in chunks of a few cues, each with its time and its embedding.",
-    check_specs=[
-        dg.AssetCheckSpec(
-            "complete",
-            asset="embeddings",
-            partitions_def=recordings,
-            description="All of the text can be found by search.",
-        )
-    ],
-)
-def embeddings(
+def _embeddings(
     context: dg.AssetExecutionContext,
-    transcript: Transcript,
+    conversation: Transcript,
     corrected_txt: str,
     catalogue: CatalogueResource,
+    store: StoreResource,
     embedder: EmbedderResource,
 ):
     name = load_settings().embedder
@@ -63,17 +55,21 @@ def embeddings(
             metadata={"chunks": 0, "note": "Not indexed: TRANSCRIPTION_EMBEDDER is none."},
             check_results=[check_result("complete", "embeddings", [])],
         )
-    cues = tuple(correct_cues(make_cues(transcript.words, duration=transcript.duration), corrected_txt))
-    request = EmbeddingRequest(transcript.recording, name, cues)
+    if load_settings().publish == "redacted":
+        with reported_failures():
+            cues = tuple(read_srt(stored_value(store.open(), "redacted_srt", conversation.recording)))
+    else:
+        cues = tuple(correct_cues(make_cues(conversation.words, duration=conversation.duration), corrected_txt))
+    request = EmbeddingRequest(conversation.recording, name, cues)
     with reported_failures():
         answer = embedder.embed(context, request)
         found = answer.result
         chunks = [
-            EmbeddedChunk(**chunk, language=language_between(transcript, chunk["start"], chunk["end"]))
+            EmbeddedChunk(**chunk, language=language_between(conversation, chunk["start"], chunk["end"]))
             for chunk in found["chunks"]
         ]
         model = EmbeddingModel(found["model"], found["dimensions"])
-        replace_chunks(catalogue.engine, transcript.recording, model, chunks, language=transcript.language)
+        replace_chunks(catalogue.engine, conversation.recording, model, chunks, language=conversation.language)
     missing = bool(cues) and not chunks
     findings = [Finding("missing", 1, "there are captions and no chunks", Severity.ERROR)] if missing else []
     return dg.MaterializeResult(
@@ -88,14 +84,41 @@ def embeddings(
     )
 
 
+def embeddings_asset(*, after: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """Return the asset `embeddings`, which reads files of `after` beside its inputs."""
+    return dg.asset(
+        name="embeddings",
+        deps=after,
+        partitions_def=recordings,
+        group_name="insight",
+        automation_condition=REFRESH,
+        kinds={"postgres", "sentencetransformers"},
+        op_tags={GPU_TAG: ANY_GPU},
+        description="The corrected text in chunks of a few cues, each with its time and its embedding.",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "complete",
+                asset="embeddings",
+                partitions_def=recordings,
+                description="All of the text can be found by search.",
+            )
+        ],
+    )(_embeddings)
+
+
+embeddings = embeddings_asset()
+
+
 @dg.asset(
     partitions_def=recordings,
     group_name="insight",
     automation_condition=REFRESH,
-    description="Languages, entities, key phrases and sentiment of the corrected text (`insights.json`).",
+    description="Languages, entities, key phrases and sentiment of the corrected text, and what each speaker "
+    "contributes (`insights.json`).",
 )
-def insights(transcript: Transcript, corrected_txt: str) -> dg.MaterializeResult[Insights]:
+def insights(conversation: Transcript, corrected_txt: str) -> dg.MaterializeResult[Insights]:
     with reported_failures():
-        parts = language_parts(corrected_txt, transcript.words, transcript.language)
+        parts = language_parts(corrected_txt, conversation.words, conversation.language)
         found = analyse_parts(open_analyser(load_settings()), corrected_txt, parts)
+        found = replace(found, speakers=speaker_shares(conversation.words, conversation.language))
     return dg.MaterializeResult(value=found, metadata=insight_metadata(found))

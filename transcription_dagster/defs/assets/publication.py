@@ -1,5 +1,8 @@
 """The publication stage: a row in Postgres and an index of the recording's files."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import dagster as dg
 
 from transcription_dagster.captions.quality import faithfulness, gap_findings, loop_findings
@@ -10,37 +13,27 @@ from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.manifest import MANIFEST_FILE, make_manifest
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.defs.versions import code_versions
 from transcription_dagster.insights.analyser import Insights
 from transcription_dagster.model import Transcript
+from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.transcripts.plain_text import join_words
 
 #: Of one recording; more would say no more than these.
 _MOST_WARNINGS = 100
+_NOT_PUBLISHED = Insights("none", notes=("Only the redacted files are published.",))
 
 
-@dg.asset(
-    partitions_def=recordings,
-    group_name="publication",
-    code_version="2",
-    automation_condition=REFRESH,
-    kinds={"postgres", "json"},
-    deps=[
-        "transcript_txt",
-        "captions_srt",
-        "captions_vtt",
-        "refined_srt",
-        "refined_vtt",
-        "embeddings",
-        "peaks",
-        "reading",
-    ],
-    description="The recording's row in Postgres, and `recording.json`: its files with their sizes and hashes.",
-)
-def publication(
+def publication_code_version(settings: Settings) -> str:
+    """Changes with what is published."""
+    return "2" if settings.publish == "all" else f"2-{settings.publish}"
+
+
+def _publication(
     context: dg.AssetExecutionContext,
-    transcript: Transcript,
+    conversation: Transcript,
     refined_txt: str,
     corrected_txt: str,
     insights: Insights,
@@ -48,23 +41,31 @@ def publication(
     store: StoreResource,
 ) -> dg.MaterializeResult:
     recording = context.partition_key
+    redacted_only = load_settings().publish == "redacted"
     with reported_failures():
         files = store.open()
-        manifest = make_manifest(files, recording, catalogue.recording(recording), transcript)
+        manifest = make_manifest(
+            files, recording, catalogue.recording(recording), conversation, redacted_only=redacted_only
+        )
+        text, corrected, warnings = join_words(conversation.words), corrected_txt, _warnings(conversation, refined_txt)
+        if redacted_only:
+            # What is found in the text, and what a check quotes of it, may hold what was taken out.
+            text = corrected = stored_value(files, "redacted_txt", recording)
+            insights, warnings = replace(_NOT_PUBLISHED, speakers=insights.speakers), ()
         publications.publish(
             catalogue.engine,
             publications.Publication(
                 recording=recording,
-                text=join_words(transcript.words),
-                refined_text=corrected_txt,
-                language=transcript.language,
-                model=transcript.model,
-                words=len(transcript.words),
-                duration=transcript.duration,
+                text=text,
+                refined_text=corrected,
+                language=conversation.language,
+                model=conversation.model,
+                words=len(conversation.words),
+                duration=conversation.duration,
                 versions=code_versions(context),
                 sha256s=manifest.sha256s,
-                speakers=tuple(sorted({word.speaker for word in transcript.words if word.speaker})),
-                warnings=_warnings(transcript, refined_txt),
+                speakers=tuple(sorted({word.speaker for word in conversation.words if word.speaker})),
+                warnings=warnings,
                 insights=publications.Insights(insights.analyser, insights.to_json()),
             ),
         )
@@ -77,14 +78,40 @@ def publication(
             "uri": dg.MetadataValue.url(files.uri(key)),
             "files": len(manifest.sha256s),
             "bytes": manifest.total_bytes,
-            "words": len(transcript.words),
+            "words": len(conversation.words),
         }
     )
 
 
-def _warnings(transcript: Transcript, refined_text: str) -> tuple[publications.Warned, ...]:
+def publication_asset(*, after: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """Return the asset `publication`, which reads files of `after` beside its inputs."""
+    return dg.asset(
+        name="publication",
+        partitions_def=recordings,
+        group_name="publication",
+        automation_condition=REFRESH,
+        kinds={"postgres", "json"},
+        deps=[
+            "transcript_txt",
+            "captions_srt",
+            "captions_vtt",
+            "refined_srt",
+            "refined_vtt",
+            "embeddings",
+            "peaks",
+            *after,
+            "reading",
+        ],
+        description="The recording's row in Postgres, and `recording.json`: its files with their sizes and hashes.",
+    )(_publication)
+
+
+publication = publication_asset()
+
+
+def _warnings(conversation: Transcript, refined_text: str) -> tuple[publications.Warned, ...]:
     """What the checks of the transcript and of its refined text find: what a reader should look at first."""
-    findings = [*loop_findings(transcript.words, transcript.segments), *gap_findings(transcript.gaps)]
+    findings = [*loop_findings(conversation.words, conversation.segments), *gap_findings(conversation.gaps)]
     places = [publications.Warned(found.kind, found.place, found.message) for found in findings]
-    changed = faithfulness(join_words(transcript.words), refined_text)
+    changed = faithfulness(join_words(conversation.words), refined_text)
     return (*places[:_MOST_WARNINGS], *(publications.Warned(found.kind, None, found.message) for found in changed))

@@ -51,14 +51,14 @@ def peaks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materia
     kinds={"json"},
     description="The words in turns, with every edit and who made it (`reading.json`): the recording's page.",
 )
-def reading(transcript: Transcript, store: StoreResource) -> dg.MaterializeResult[Reading]:
+def reading(conversation: Transcript, store: StoreResource) -> dg.MaterializeResult[Reading]:
     with reported_failures():
-        edits = read_edits(store.open(), transcript.recording)
-    value = reading_of(transcript, edits)
+        edits = read_edits(store.open(), conversation.recording)
+    value = reading_of(conversation, edits)
     return dg.MaterializeResult(
         value=value,
         metadata={
-            "page": dg.MetadataValue.url(f"/recordings/{transcript.recording}"),
+            "page": dg.MetadataValue.url(f"/recordings/{conversation.recording}"),
             "turns": len(value.turns),
             "speakers": len(value.speakers),
             "edits": len(value.edits),

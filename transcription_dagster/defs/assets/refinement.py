@@ -33,10 +33,10 @@ def refinement_code_version(settings: Settings) -> str:
 
 
 def _refined_txt(
-    context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource, store: StoreResource
+    context: dg.AssetExecutionContext, conversation: Transcript, catalogue: CatalogueResource, store: StoreResource
 ):
     with reported_failures():
-        refined = _refined(transcript, catalogue, load_settings())
+        refined = _refined(conversation, catalogue, load_settings())
     if refined is None:
         context.log.warning(
             "Claude has not answered yet; its answer will start a run that makes this asset and those after it."
@@ -45,10 +45,10 @@ def _refined_txt(
     if refined.note:
         context.log.info(refined.note)
     with reported_failures():
-        files, key = store.open(), object_key(transcript.recording, EDITS_FILE)
-        with writing(catalogue.engine, files, transcript.recording, key):
+        files, key = store.open(), object_key(conversation.recording, EDITS_FILE)
+        with writing(catalogue.engine, files, conversation.recording, key):
             files.put_bytes(key, edits_document(refined))
-    yield dg.MaterializeResult(value=refined.text, metadata=refinement_metadata(transcript, refined))
+    yield dg.MaterializeResult(value=refined.text, metadata=refinement_metadata(conversation, refined))
 
 
 def refined_text(*, in_batches: bool) -> dg.AssetsDefinition:
@@ -75,23 +75,23 @@ refined_txt = refined_text(in_batches=False)
 @dg.asset_check(
     asset=refined_txt,
     partitions_def=recordings,
-    additional_ins={"transcript": dg.AssetIn("transcript")},
+    additional_ins={"conversation": dg.AssetIn("conversation")},
     description="Few words changed, and no numbers.",
 )
-def faithful(refined_txt: str, transcript: Transcript) -> dg.AssetCheckResult:
-    return check_result("faithful", "refined_txt", faithfulness(join_words(transcript.words), refined_txt))
+def faithful(refined_txt: str, conversation: Transcript) -> dg.AssetCheckResult:
+    return check_result("faithful", "refined_txt", faithfulness(join_words(conversation.words), refined_txt))
 
 
-def _refined(transcript: Transcript, catalogue: CatalogueResource, settings: Settings) -> Refined | None:
+def _refined(conversation: Transcript, catalogue: CatalogueResource, settings: Settings) -> Refined | None:
     """Refine as the settings say; the cost is recorded, in batch mode by the exchange.
 
     Return None until Claude has answered in a batch.
     """
-    general, own = catalogue.terms(transcript.recording)
+    general, own = catalogue.terms(conversation.recording)
     how = RefinementSettings.of(settings)
     if settings.refinement == "batch":
-        return refined_by_batch(catalogue.engine, (transcript, general, own), how)
+        return refined_by_batch(catalogue.engine, (conversation, general, own), how)
     if settings.refinement == "off":
-        return refine(transcript, general, None, how, own=own, without_client=SWITCHED_OFF)
-    with open_account(catalogue.engine, transcript.recording, model=how.model, limits=how.spending) as account:
-        return refine(transcript, general, connect(), how, own=own, price=price_of(how.model), account=account)
+        return refine(conversation, general, None, how, own=own, without_client=SWITCHED_OFF)
+    with open_account(catalogue.engine, conversation.recording, model=how.model, limits=how.spending) as account:
+        return refine(conversation, general, connect(), how, own=own, price=price_of(how.model), account=account)

@@ -25,14 +25,14 @@ from transcription_dagster.settings import load_settings
     "answered, a sensor requests the refined text and the assets after it.",
 )
 def refinement_request(
-    context: dg.AssetExecutionContext, transcript: Transcript, catalogue: CatalogueResource
+    context: dg.AssetExecutionContext, conversation: Transcript, catalogue: CatalogueResource
 ) -> dg.MaterializeResult:
     recording = context.partition_key
     with reported_failures():
         if connect() is None:
             request_store.refuse(catalogue.engine, recording, "", status=Status.VOCABULARY_ONLY, note=NO_CREDENTIALS)
             return dg.MaterializeResult(metadata={"requests": 0, "note": NO_CREDENTIALS})
-        material = (transcript, *catalogue.terms(recording))
+        material = (conversation, *catalogue.terms(recording))
         asked = ask(catalogue.engine, material, RefinementSettings.of(load_settings()))
     if isinstance(asked, Plan):
         dollars = {} if asked.dollars is None else {"expected_dollars": asked.dollars}

@@ -21,6 +21,8 @@ from transcription_dagster.settings import Settings, load_settings
 
 _OFF = "TRANSCRIPTION_SPEAKERS, or the recording's worklist, says off."
 
+_BY_CHANNEL = "Each channel of the recording holds one speaker."
+
 
 def speakers_code_version(settings: Settings) -> str:
     """Changes with the setting, so that recordings made with another show as stale."""
@@ -48,6 +50,9 @@ def speakers(
             return dg.MaterializeResult(
                 value=Speakers(audio.recording, skipped=_OFF), metadata={"speakers": 0, "note": _OFF}
             )
+        if audio.flac_channels > 1:
+            value = Speakers(audio.recording, by_channel=True, skipped=_BY_CHANNEL)
+            return dg.MaterializeResult(value=value, metadata={"speakers": audio.flac_channels, "note": _BY_CHANNEL})
         keeps = load_settings().voice_prints
         answer = diarizer.diarize(context, audio, limits, voices=keeps)
         prints = _kept(catalogue.engine, audio.recording, answer.result) if keeps else ()

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from transcription_dagster.corrections.desk import Manuscript
-from transcription_dagster.defs.stored_values import STORED_FORMS
+from transcription_dagster.defs.stored_values import STORED_FORMS, stored_value
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.store.object_store import ObjectStore, object_key
 
 #: A recording of ten hours takes some 60 MB.
 _KEPT = 2
 
-_Version = tuple[str | None, str | None]
+_Version = tuple[str | None, ...]
 
 
 @dataclass
@@ -28,10 +28,11 @@ class Manuscripts:
     def of(self, recording: str) -> Manuscript:
         """The manuscript of a recording. Raises `SourceNotFound` while there is no transcript."""
         with self._lock:
-            version = self._version("transcript", recording), self._version("refined_txt", recording)
+            assets = ("conversation", "transcript", "refined_txt")
+            version = tuple(self._version(asset, recording) for asset in assets)
             kept = self._kept.pop(recording, None)
             if kept is None or kept[0] != version:
-                kept = version, self._read(recording, is_refined=version[1] is not None)
+                kept = version, self._read(recording, is_refined=version[-1] is not None)
             self._kept[recording] = kept
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
@@ -42,11 +43,9 @@ class Manuscripts:
         return None if stored is None else f"{stored.etag} {stored.size} {stored.modified.isoformat()}"
 
     def _read(self, recording: str, *, is_refined: bool) -> Manuscript:
-        form = STORED_FORMS["transcript"]
         try:
-            transcript = form.decode(self.store.get_bytes(object_key(recording, form.file)))
+            conversation = stored_value(self.store, "conversation", recording)
         except SourceNotFound:
             raise SourceNotFound(f"recording {recording} has no transcript yet") from None
-        refined = STORED_FORMS["refined_txt"]
-        text = refined.decode(self.store.get_bytes(object_key(recording, refined.file))) if is_refined else None
-        return Manuscript.of(transcript, text)
+        text = stored_value(self.store, "refined_txt", recording) if is_refined else None
+        return Manuscript.of(conversation, text)

@@ -9,10 +9,10 @@ from transcription_dagster.corrections.journal import is_corrected
 from transcription_dagster.database.archive import ListedRecording, find_recording
 from transcription_dagster.database.connection import Engine, open_database
 from transcription_dagster.defs.refined_edits import read_edits
-from transcription_dagster.defs.stored_values import STORED_FORMS
+from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.errors import SourceNotFound, UnknownRecording
 from transcription_dagster.settings import Settings
-from transcription_dagster.store.object_store import ObjectStore, object_key
+from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.reading import Reading, reading_of
 from transcription_dagster.web.reading_room.corrections import with_corrections
 from transcription_dagster.web.reading_room.query_embedder import QueryEmbedder
@@ -47,10 +47,10 @@ class Archive:
         """
         reading: Reading | None = self._stored("reading", recording)
         if reading is None:
-            transcript = self._stored("transcript", recording)
-            if transcript is None:
+            conversation = self._stored("conversation", recording)
+            if conversation is None:
                 return None
-            reading = reading_of(transcript, read_edits(self.store, recording))
+            reading = reading_of(conversation, read_edits(self.store, recording))
         if reading.words and is_corrected(self.engine, recording):
             return with_corrections(self.engine, reading, self._stored("refined_txt", recording))
         return reading
@@ -60,8 +60,7 @@ class Archive:
         return self._stored("peaks", recording) or b""
 
     def _stored(self, asset: str, recording: str) -> Any:
-        form = STORED_FORMS[asset]
         try:
-            return form.decode(self.store.get_bytes(object_key(recording, form.file)))
+            return stored_value(self.store, asset, recording)
         except SourceNotFound:
             return None

@@ -1,0 +1,32 @@
+"""Add what becomes of a recording's channels, and who speaks in a chunk.
+
+Revision ID: 0016
+Revises: 0018
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from transcription_dagster.database.tables import SCHEMA
+
+revision = "0016"
+down_revision = "0018"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("recordings", sa.Column("channels", sa.Text()), schema=SCHEMA)
+    op.add_column(
+        "transcript_chunks",
+        sa.Column("speakers", ARRAY(sa.Text()), server_default="{}", nullable=False),
+        schema=SCHEMA,
+    )
+
+
+def downgrade() -> None:
+    op.drop_column("transcript_chunks", "speakers", schema=SCHEMA)
+    op.drop_column("recordings", "channels", schema=SCHEMA)

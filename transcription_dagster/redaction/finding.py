@@ -1,0 +1,172 @@
+"""What must not be read in a transcript: card numbers, accounts, addresses and the like, by patterns that check."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from transcription_dagster.language.spelling import tokens
+from transcription_dagster.model import Word
+from transcription_dagster.redaction.spoken import Sign, number_runs, spoken_address
+
+#: The kinds that are found here, from the surest to the least sure: a stretch is of the first kind that fits.
+KINDS = ("iban", "card", "email", "ssn", "phone", "digits")
+
+#: Characters of an IBAN by country (ISO 13616, by the registry that SWIFT keeps).
+_IBAN_LENGTHS: Mapping[str, int] = {
+    country: length
+    for length, countries in {
+        15: "NO",
+        16: "BE",
+        18: "DK FI FK FO GL NL SD",
+        19: "MK SI",
+        20: "AT BA EE KZ LT LU MN XK",
+        21: "CH HR LI LV",
+        22: "BG BH CR DE GB GE IE ME RS VA",
+        23: "AE GI IL IQ OM SO TL",
+        24: "AD CZ ES MD PK RO SA SE SK TN VG",
+        25: "LY PT ST",
+        26: "IS TR",
+        27: "BI DJ FR GR IT MC MR SM",
+        28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
+        29: "BR EG PS QA UA",
+        30: "JO KW MU YE",
+        31: "MT SC",
+        32: "LC",
+        33: "RU",
+    }.items()
+    for country in countries.split()
+}
+#: Payment cards begin with 2 to 6 and have 13 to 19 digits (ISO/IEC 7812).
+_CARD_LENGTHS = range(19, 12, -1)
+_CARD_STARTS = "23456"
+#: E.164 allows 15 digits; fewer than 7 are dialled nowhere from outside.
+_PHONE_LENGTHS = range(7, 16)
+_FEWEST_DIGITS = 4
+_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+")
+#: Number of the US Social Security: no area 000, 666 or from 900 on, no group 00, no serial 0000.
+_SSN = re.compile(r"(?!000|666|9)\d{3}(?!00)\d{2}(?!0000)\d{4}", re.ASCII)
+_SSN_FORM = re.compile(r"\d{3}-\d{2}-\d{4}", re.ASCII)
+_SSN_WORDS = frozenset({"social", "ssn"})
+#: So many words before a number may say what it is.
+_BEFORE = 10
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Found:
+    """Something that must not be read: the words `first` up to, not including, `stop`."""
+
+    first: int
+    stop: int
+    kind: str
+
+
+def find(words: Sequence[Word], kinds: Collection[str], language: str) -> list[Found]:
+    """Return what of these kinds the words hold, in order and apart; `language` is ISO 639-1 or BCP 47."""
+    by_kind: Mapping[str, Callable[[], Iterator[Found]]] = {
+        "iban": lambda: _in_runs(runs, _ibans),
+        "card": lambda: _in_runs(runs, _cards),
+        "email": lambda: _emails(words, language),
+        "ssn": lambda: _ssns(words, runs),
+        "phone": lambda: _in_runs(runs, _phones),
+        "digits": lambda: _in_runs(runs, _digit_rows),
+    }
+    runs = number_runs(words, language)
+    found: list[Found] = []
+    taken: set[int] = set()
+    for kind in KINDS:
+        # Those that are surer come first also where they are not asked for: a card number is no telephone number.
+        for each in by_kind[kind]():
+            span = range(each.first, each.stop)
+            if taken.isdisjoint(span):
+                taken.update(span)
+                found += [each] if kind in kinds else []
+    return sorted(found)
+
+
+def _in_runs(
+    runs: Sequence[Sequence[Sign]], parts: Callable[[Sequence[Sign]], Iterator[tuple[int, int, str]]]
+) -> Iterator[Found]:
+    for run in runs:
+        for first, stop, kind in parts(run):
+            yield Found(run[first].word, run[stop - 1].word + 1, kind)
+
+
+def _ibans(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
+    text = "".join(sign.character for sign in run)
+    for first in range(len(text) - 4):
+        stop = first + _IBAN_LENGTHS.get(text[first : first + 2], len(text) + 1)
+        if stop <= len(text) and is_iban(text[first:stop]):
+            yield first, stop, "iban"
+
+
+def is_iban(text: str) -> bool:
+    """Tell whether capital letters and digits without spaces are an IBAN: its length and its checksum (mod 97)."""
+    if len(text) != _IBAN_LENGTHS.get(text[:2]) or not text[2:4].isdigit() or not text.isalnum():
+        return False
+    return int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1
+
+
+def is_card(digits: str) -> bool:
+    """Tell whether digits are a card number: a card's first digit and length, and the checksum of Luhn."""
+    if len(digits) not in _CARD_LENGTHS or digits[0] not in _CARD_STARTS or len(set(digits)) == 1:
+        return False
+    doubled = (int(digit) * 2 for digit in digits[-2::-2])
+    return (sum(map(int, digits[-1::-2])) + sum(value - 9 * (value > 9) for value in doubled)) % 10 == 0
+
+
+def _cards(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
+    for begin, end in _digit_rows_of(run):
+        first = begin
+        while first < end:
+            stop = next((first + size for size in _CARD_LENGTHS if _is_card_at(run, first, first + size, end)), None)
+            if stop:
+                yield first, stop, "card"
+            first = stop or first + 1
+
+
+def _is_card_at(run: Sequence[Sign], first: int, stop: int, end: int) -> bool:
+    """Whole words only: a card number does not begin in the middle of one."""
+    if stop > end or (first and run[first - 1].word == run[first].word):
+        return False
+    if stop < len(run) and run[stop].word == run[stop - 1].word:
+        return False
+    return is_card("".join(sign.character for sign in run[first:stop]))
+
+
+def _phones(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
+    yield from ((first, stop, "phone") for first, stop in _digit_rows_of(run) if stop - first in _PHONE_LENGTHS)
+
+
+def _digit_rows(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
+    yield from ((first, stop, "digits") for first, stop in _digit_rows_of(run) if stop - first >= _FEWEST_DIGITS)
+
+
+def _digit_rows_of(run: Sequence[Sign]) -> Iterator[tuple[int, int]]:
+    """Yield the stretches of digits in a run of digits and letters."""
+    first = 0
+    for place in range(len(run) + 1):
+        if place == len(run) or not run[place].character.isdigit():
+            if place > first:
+                yield first, place
+            first = place + 1
+
+
+def _emails(words: Sequence[Word], language: str) -> Iterator[Found]:
+    for index, word in enumerate(words):
+        if _EMAIL.search(word.text):
+            yield Found(index, index + 1, "email")
+    yield from (Found(first, stop, "email") for first, stop in spoken_address(words, language))
+
+
+def _ssns(words: Sequence[Word], runs: Sequence[Sequence[Sign]]) -> Iterator[Found]:
+    """Only where it is sure: written as one, or named as one shortly before."""
+    for run in runs:
+        for first, stop in _digit_rows_of(run):
+            if not _SSN.fullmatch("".join(sign.character for sign in run[first:stop])):
+                continue
+            begin, end = run[first].word, run[stop - 1].word + 1
+            before = {token for word in words[max(0, begin - _BEFORE) : begin] for token in tokens(word.text)}
+            if _SSN_FORM.search("".join(word.text for word in words[begin:end])) or before & _SSN_WORDS:
+                yield Found(begin, end, "ssn")

@@ -1,0 +1,95 @@
+"""Who says each word of a transcript, by the turns of the speakers or the channels of the recording."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from transcription_dagster.model import SpeakerTurn, Transcript, Word
+
+#: A word in the gap between two turns of one speaker is that speaker's if the gap is no longer than this, in seconds.
+_LONGEST_GAP = 1.0
+#: Of two speakers who both talk during a word, the one with more time says it only if it is more by this share.
+_CLEARLY_MORE = 1.1
+_LABEL = re.compile(r"(?:ch_(\d+)/?)?(?:spk_(\d+))?", re.ASCII)
+
+
+def with_speakers(transcript: Transcript, turns: Sequence[SpeakerTurn], names: Sequence[str] = ()) -> Transcript:
+    """Return the transcript with the speaker of each word.
+
+    Words that have a speaker already, those of a recording with one voice on each channel or of an imported
+    transcript, keep it. Each of the others is said by the speaker whose turns overlap it most, and by None where that
+    is not sure. `names` are those of the channels, or of the speakers in the order of their labels.
+    """
+    words = transcript.words
+    if not any(word.speaker for word in words):
+        speakers = _speakers(words, turns)
+        words = tuple(replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True))
+    named = {f"{kind}_{number}": name for number, name in enumerate(names) for kind in ("ch", "spk")}
+    return replace(transcript, words=tuple(_named(word, named) for word in words))
+
+
+def shown_speaker(speaker: str) -> str:
+    """Return a speaker as people read it: a name as it is, and a label such as `spk_0` as "Speaker 1"."""
+    label = _LABEL.fullmatch(speaker)
+    if label is None:
+        return speaker
+    channel, number = label.groups()
+    parts = ([f"Channel {int(channel) + 1}"] if channel else []) + ([f"Speaker {int(number) + 1}"] if number else [])
+    return ", ".join(parts)
+
+
+def in_turns(words: Sequence[Word]) -> Sequence[Word]:
+    """Return words that all have a speaker if any has: one whose speaker is unsure belongs to the turn around it."""
+    speaker = next((word.speaker for word in words if word.speaker), None)
+    if speaker is None or all(word.speaker for word in words):
+        return words
+    settled = []
+    for word in words:
+        speaker = word.speaker or speaker
+        settled.append(word if word.speaker else replace(word, speaker=speaker))
+    return settled
+
+
+def _named(word: Word, names: Mapping[str, str]) -> Word:
+    name = names.get(word.speaker or "")
+    return word if name is None else replace(word, speaker=name)
+
+
+def _speakers(words: Sequence[Word], turns: Sequence[SpeakerTurn]) -> Iterator[str | None]:
+    """Yield the speaker of each word; the words go forward in time, and so do the starts of the turns."""
+    waiting = iter(turns)
+    following = next(waiting, None)
+    current: list[SpeakerTurn] = []
+    ended: SpeakerTurn | None = None
+    speaker: str | None = None
+    for word in words:
+        while following is not None and following.start < word.end:
+            current.append(following)
+            following = next(waiting, None)
+        over = [turn for turn in current if turn.end <= word.start]
+        ended = max([*over, *([ended] if ended else [])], key=lambda turn: turn.end, default=None)
+        current = [turn for turn in current if turn.end > word.start]
+        speaker = _speaker(word, current, before=speaker) if current else _between(ended, following)
+        yield speaker
+
+
+def _speaker(word: Word, turns: Sequence[SpeakerTurn], *, before: str | None) -> str | None:
+    """Return the speaker with the most time in a word; of two with nearly the same the one before, or None."""
+    seconds: dict[str, float] = {}
+    for turn in turns:
+        common = min(word.end, turn.end) - max(word.start, turn.start)
+        seconds[turn.speaker] = seconds.get(turn.speaker, 0.0) + max(0.0, common)
+    first, *others = sorted(seconds, key=lambda speaker: -seconds[speaker])
+    rivals = [first, *(other for other in others if seconds[other] * _CLEARLY_MORE >= seconds[first])]
+    if len(rivals) == 1:
+        return first
+    return before if before in rivals else None
+
+
+def _between(ended: SpeakerTurn | None, following: SpeakerTurn | None) -> str | None:
+    """Return the speaker of a word that lies in no turn: one who speaks both before and after it."""
+    if ended is None or following is None or ended.speaker != following.speaker:
+        return None
+    return ended.speaker if following.start - ended.end <= _LONGEST_GAP else None

@@ -1,0 +1,124 @@
+"""What is found of numbers and addresses, said or written, and what is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from transcription_dagster.model import Word
+from transcription_dagster.redaction.finding import KINDS, find, is_card, is_iban
+
+#: Test numbers that the card schemes publish.
+VISA, AMEX = "4111 1111 1111 1111", "3782 822463 10005"
+
+
+def words(text: str) -> list[Word]:
+    return [Word(part, float(number), number + 0.9) for number, part in enumerate(text.split())]
+
+
+def found(text: str, language: str = "en", kinds: tuple[str, ...] = KINDS) -> list[tuple[str, str]]:
+    said = words(text)
+    return [
+        (each.kind, " ".join(word.text for word in said[each.first : each.stop]))
+        for each in find(said, kinds, language)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("digits", "valid"),
+    [
+        ("4111111111111111", True),
+        ("378282246310005", True),
+        ("5555555555554444", True),
+        ("4111111111111112", False),
+        ("0000000000000000", False),
+        ("9111111111111111", False),
+        ("411111", False),
+    ],
+)
+def test_cards_are_checked_by_luhn(digits, valid):
+    assert is_card(digits) is valid
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("GB82WEST12345698765432", True),
+        ("DE89370400440532013000", True),
+        ("NO9386011117947", True),
+        ("DE89370400440532013001", False),
+        ("DE8937040044053201300", False),
+        ("XX89370400440532013000", False),
+        ("", False),
+    ],
+)
+def test_ibans_are_checked_by_length_and_mod_97(text, valid):
+    assert is_iban(text) is valid
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"My card is {VISA}, thanks.", ("card", "4111 1111 1111 1111,")),
+        (f"My card is {VISA.replace(' ', '-')}.", ("card", f"{VISA.replace(' ', '-')}.")),
+        (f"It is an Amex, {AMEX}.", ("card", "3782 822463 10005.")),
+        ("four one one one one one one one uh one one one one one one one one please", ("card", None)),
+        ("forty-one eleven eleven eleven eleven eleven eleven eleven", ("card", None)),
+        ("my IBAN is DE89 3704 0044 0532 0130 00.", ("iban", "DE89 3704 0044 0532 0130 00.")),
+        ("It is D E eight nine 3704 0044 0532 0130 double zero, right?", ("iban", None)),
+        ("Write to jane.doe@example.org.", ("email", "jane.doe@example.org.")),
+        ("It's john dot smith at example dot com, thank you", ("email", "john dot smith at example dot com,")),
+        ("Mail me at jane at example.org please", ("email", "jane at example.org")),
+        ("Call me on 020 7946 0958.", ("phone", "020 7946 0958.")),
+        ("The number is +1 (415) 555-0132.", ("phone", "+1 (415) 555-0132.")),
+        ("oh seven seven double oh nine oh oh one two three", ("phone", None)),
+        ("My social security number is 536 22 8726.", ("ssn", "536 22 8726.")),
+        ("It is 536-22-8726.", ("ssn", "536-22-8726.")),
+        ("The code is four five double two.", ("digits", "four five double two.")),
+    ],
+)
+def test_english_numbers_and_addresses(text, expected):
+    kind, value = expected
+    ((found_kind, found_value),) = found(text)
+    assert found_kind == kind
+    assert value is None or found_value == value
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("de", "Die Nummer ist vier eins eins eins eins eins eins eins eins eins eins eins eins eins eins eins bitte"),
+        ("fr", "quatre un un un un un un un un un un un un un un un"),
+        ("es", "cuatro uno uno uno uno uno uno uno uno uno uno uno uno uno uno uno"),
+        ("it", "quattro uno uno uno uno uno uno uno uno uno uno uno uno uno uno uno"),
+        ("pt", "quatro um um um um um um um um um um um um um um um"),
+        ("nl-BE", "vier een een een een een een een een een een een een een een een"),
+    ],
+)
+def test_card_numbers_said_in_other_languages(language, text):
+    assert [kind for kind, _ in found(text, language)] == ["card"]
+
+
+def test_addresses_said_in_other_languages():
+    assert found("das ist anna punkt meier at beispiel punkt de", "de")[0][0] == "email"
+    assert found("escriba a ana arroba ejemplo punto es", "es")[0] == ("email", "ana arroba ejemplo punto es")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We meet at nine at the office.",
+        "In 2019, 2020 and 2021 it was £2,400,000 or 3.50 a head.",
+        "One or two of us, maybe three.",
+        "Look at me. The dot is red.",
+        "It has 12 rooms, 340 seats and 99%.",
+        "Oh, I see.",
+    ],
+)
+def test_ordinary_speech_is_left_alone(text):
+    assert found(text) == []
+
+
+def test_only_the_kinds_that_are_asked_for_are_found_and_a_card_is_never_a_telephone_number():
+    text = f"card {VISA} phone 020 7946 0958"
+    assert found(text, kinds=("phone",)) == [("phone", "020 7946 0958")]
+    assert found(text, kinds=("card",)) == [("card", VISA)]

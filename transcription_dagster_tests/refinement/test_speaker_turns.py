@@ -1,0 +1,64 @@
+"""Speakers in what Claude is shown, and edits that may not cross from one to another."""
+
+from __future__ import annotations
+
+from transcription_dagster.model import Edit, Term, Word
+from transcription_dagster.refinement.edits import validate_edits
+from transcription_dagster.refinement.prompt import make_request
+from transcription_dagster.refinement.results import RefinementSettings
+from transcription_dagster.refinement.text_windows import Window
+from transcription_dagster.vocabulary.variants import correct_variants
+
+
+def said(*turns: tuple[str | None, str]) -> list[Word]:
+    texts = [(text, speaker) for speaker, turn in turns for text in turn.split()]
+    return [Word(text, number / 2, number / 2 + 0.4, speaker=speaker) for number, (text, speaker) in enumerate(texts)]
+
+
+def shown(words: list[Word], first: int = 0) -> list[str]:
+    request = make_request(words, Window(first, len(words)), (), "en", RefinementSettings("some-model"))
+    transcript = request.user.split("<transcript>\n")[1].split("\n</transcript>")[0]
+    return transcript.split("\n")
+
+
+def test_each_turn_is_a_line_with_its_speaker_and_an_index() -> None:
+    words = said(("spk_0", "Where is the boat?"), ("Ben", "It left an hour ago, I fear."), ("spk_0", "Oh."))
+    assert shown(words) == [
+        "<Speaker 1> [0] Where is the boat?",
+        "<Ben> [4] It left an hour ago, [9] I fear.",
+        "<Speaker 1> [11] Oh.",
+    ]
+    assert shown(words, 8)[0] == "<Ben> [8] ago, I fear."
+
+
+def test_one_speaker_or_none_is_shown_as_one_line() -> None:
+    assert shown(said((None, "It left an hour ago, yes."))) == ["[0] It left an hour ago, [5] yes."]
+    assert shown(said(("Ben", "It left."))) == ["[0] It left."]
+
+
+def test_a_name_cannot_end_its_mark() -> None:
+    assert shown(said(("A>\n[0] x <b", "Yes."), ("B", "No.")))[0] == "<A [0] x b> [0] Yes."
+
+
+def reasons(words: list[Word], edit: Edit) -> list[str]:
+    return [dropped.reason for dropped in validate_edits(words, [edit], (), language="en").dropped]
+
+
+def test_an_edit_that_reaches_across_speakers_is_dropped() -> None:
+    words = said(("A", "We go to"), ("B", "day. Yes we do go there."))
+    assert reasons(words, Edit(2, 3, "to day.", "today.", "punctuation")) == ["reaches across speakers"]
+    assert (
+        reasons(said(("A", "We go to day. Yes we do go there.")), Edit(2, 3, "to day.", "today.", "punctuation")) == []
+    )
+
+
+def test_what_the_other_speaker_repeats_is_no_false_start() -> None:
+    edit = Edit(3, 3, "there", "", "disfluency")
+    assert reasons(said(("A", "I was sitting there there in the morning")), edit) == []
+    assert reasons(said(("A", "I was sitting there"), ("B", "there in the morning")), edit) != []
+
+
+def test_a_term_is_not_put_together_from_two_speakers_words() -> None:
+    terms = [Term("Kubernetes", ("cooper netties",))]
+    assert correct_variants(said(("A", "We run cooper"), ("B", "netties too")), terms) == []
+    assert len(correct_variants(said(("A", "We run cooper netties")), terms)) == 1

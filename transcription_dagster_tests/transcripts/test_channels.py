@@ -1,0 +1,123 @@
+"""The transcripts of channels as one."""
+
+from __future__ import annotations
+
+import json
+
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.model import Gap, Segment, Transcript, Word
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.channels import merge_channels
+from transcription_dagster.transcripts.turn_order import spread_turns
+
+RECORDING = "00000000-0000-0000-0000-000000000001"
+
+
+def said(text: str, start: float, *, step: float = 0.3, gaps: tuple[Gap, ...] = ()) -> Transcript:
+    """Words one after another, as one segment."""
+    words = tuple(
+        Word(word, round(start + step * number, 3), round(start + step * (number + 1), 3))
+        for number, word in enumerate(text.split())
+    )
+    segments = (Segment(words[0].start, words[-1].end, 0, len(words)),) if words else ()
+    return Transcript(RECORDING, words, segments, duration=20.0, model="base", gaps=gaps)
+
+
+def joined(*transcripts: Transcript) -> Transcript:
+    words = tuple(word for transcript in transcripts for word in transcript.words)
+    first = 0
+    segments = []
+    for transcript in transcripts:
+        segments.append(
+            Segment(transcript.words[0].start, transcript.words[-1].end, first, first + len(transcript.words))
+        )
+        first += len(transcript.words)
+    return Transcript(RECORDING, words, tuple(segments), duration=20.0, model="base")
+
+
+def levels(*by_channel: float):
+    return lambda channel, _start, _end: by_channel[channel]
+
+
+def text(transcript: Transcript) -> list[tuple[str | None, str]]:
+    return [(word.speaker, word.text) for word in transcript.words]
+
+
+def test_turns_stand_in_the_order_of_time_and_carry_their_channel():
+    merged = merge_channels(
+        [joined(said("Hello there.", 0), said("Fine.", 5)), said("How are you?", 2)], levels(-20, -20)
+    )
+    assert " ".join(word.text for word in merged.words) == "Hello there. How are you? Fine."
+    assert [word.speaker for word in merged.words] == ["ch_0"] * 2 + ["ch_1"] * 3 + ["ch_0"]
+    assert [(segment.first, segment.stop) for segment in merged.segments] == [(0, 2), (2, 5), (5, 6)]
+    assert merged.options["channels"] == 2
+
+
+def test_what_two_people_say_at_once_keeps_its_times_and_stays_whole():
+    one, other = said("He could rise and seem.", 0.3), said("Nobody knows that yet.", 0.4)
+    merged = merge_channels([one, other], levels(-20, -20))
+    assert " ".join(word.text for word in merged.words) == "He could rise and seem. Nobody knows that yet."
+    assert [word.start for word in merged.words] == [word.start for word in (*one.words, *other.words)]
+
+
+def test_cross_talk_is_heard_once_where_it_is_louder():
+    echo = said("I will send it tomorrow", 1.05)
+    for quiet, loud in ((0, 1), (1, 0)):
+        both = [said("I will send it tomorrow", 1.0), said("I will send it tomorrow", 1.0)]
+        both[quiet] = echo
+        merged = merge_channels(both, levels(*(-40 if channel == quiet else -20 for channel in (0, 1))))
+        assert text(merged) == [(f"ch_{loud}", word) for word in ("I", "will", "send", "it", "tomorrow")]
+        assert [(item.text, item.reason) for item in merged.removed] == [
+            ("I will send it tomorrow", "it is louder on another channel")
+        ]
+
+
+def test_words_of_an_echo_that_were_misheard_go_with_it():
+    merged = merge_channels([said("I will send it tomorrow", 1), said("I will mend it tomorrow", 1)], levels(-20, -40))
+    assert " ".join(word.text for word in merged.words) == "I will send it tomorrow"
+
+
+def test_two_who_say_yes_at_once_are_both_heard():
+    merged = merge_channels([said("Yes.", 1), said("Yes.", 1.1)], levels(-20, -22))
+    assert text(merged) == [("ch_0", "Yes."), ("ch_1", "Yes.")]
+
+
+def test_the_same_words_a_second_later_are_no_echo():
+    merged = merge_channels([said("We leave at nine", 1), said("We leave at nine", 2.5)], levels(-20, -40))
+    assert len(merged.words) == 8
+
+
+def test_one_voice_on_two_equal_channels_is_written_once():
+    merged = merge_channels([said("We leave at nine", 1), said("We leave at nine", 1)], levels(-20, -20))
+    assert text(merged) == [("ch_0", word) for word in ("We", "leave", "at", "nine")]
+
+
+def test_speech_that_another_channel_has_the_words_of_is_no_gap():
+    covered, open_gap = Gap(0.0, 1.2), Gap(8.0, 9.0)
+    merged = merge_channels([said("We leave at nine", 0), said("Good.", 5, gaps=(covered, open_gap))], levels(-20, -20))
+    assert merged.gaps == (open_gap,)
+
+
+def test_a_merged_transcript_reads_back_as_it_was_and_has_amazons_channel_labels():
+    merged = merge_channels(
+        [said("He could rise and seem.", 0.3), said("Nobody knows that yet.", 0.4)], levels(-20, -20)
+    )
+    document = write_transcript(merged)
+    assert read_transcript(document) == merged
+    labels = json.loads(document)["results"]["channel_labels"]
+    assert labels["number_of_channels"] == 2
+    spoken = [
+        " ".join(item["alternatives"][0]["content"] for item in channel["items"] if item["type"] == "pronunciation")
+        for channel in labels["channels"]
+    ]
+    assert spoken == ["He could rise and seem", "Nobody knows that yet"]
+
+
+def test_captions_of_people_who_talk_at_once_go_forward():
+    merged = merge_channels(
+        [said("He could rise and seem to complain.", 0.3), said("Nobody knows that yet at all.", 0.4)], levels(-20, -20)
+    )
+    (cue,) = make_cues(merged.words, duration=20)
+    assert cue.lines == ("- He could rise and seem to complain.", "- Nobody knows that yet at all.")
+    starts = [word.start for word in spread_turns(merged.words)]
+    assert starts == sorted(starts)

@@ -1,0 +1,156 @@
+"""Who says each word, and how that shows in text and captions."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+
+from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cues import make_cues
+from transcription_dagster.captions.subtitles import read_vtt, to_srt, to_vtt
+from transcription_dagster.model import SpeakerTurn, Transcript, Word
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.conversation import in_turns, shown_speaker, with_speakers
+from transcription_dagster.transcripts.plain_text import to_text
+
+RECORDING = "00000000-0000-0000-0000-000000000001"
+
+
+def spoken(text: str, *, speakers: str = "", step: float = 0.5) -> Transcript:
+    """One word every half second; `speakers` has a letter for each word, `-` for none."""
+    texts = text.split()
+    labels = [None if letter == "-" else letter for letter in speakers or "-" * len(texts)]
+    words = [
+        Word(word, number * step, (number + 1) * step, speaker=label)
+        for number, (word, label) in enumerate(zip(texts, labels, strict=True))
+    ]
+    return Transcript(RECORDING, tuple(words), duration=len(texts) * step)
+
+
+def speakers_of(transcript: Transcript) -> str:
+    return "".join((word.speaker or "-")[-1] for word in transcript.words)
+
+
+def turns(*spans: tuple[float, float, str]) -> list[SpeakerTurn]:
+    return [SpeakerTurn(*span) for span in spans]
+
+
+def test_each_word_is_said_by_the_speaker_with_the_most_time():
+    found = with_speakers(spoken("a b c d e f"), turns((0, 1.3, "spk_0"), (1.3, 3, "spk_1")))
+    assert speakers_of(found) == "000111"
+
+
+def test_a_short_answer_inside_a_long_turn_is_the_other_speakers():
+    found = with_speakers(spoken("a b c d e f"), turns((0, 3, "spk_0"), (1.0, 1.5, "spk_1")))
+    # Both talk during the third word, and neither for longer: it stays with who was talking.
+    assert speakers_of(found) == "000000"
+    found = with_speakers(spoken("a b c d e f"), turns((0, 1.1, "spk_0"), (1.0, 1.5, "spk_1"), (1.4, 3, "spk_0")))
+    assert speakers_of(found) == "001000"
+
+
+def test_what_is_not_sure_stays_empty():
+    assert speakers_of(with_speakers(spoken("a b"), turns((0, 1, "spk_0"), (0, 1, "spk_1")))) == "--"
+    assert speakers_of(with_speakers(spoken("a b c d"), turns((0, 1, "spk_0"), (1.5, 2, "spk_1")))) == "00-1"
+    assert speakers_of(with_speakers(spoken("a b"), [])) == "--"
+
+
+def test_a_word_in_a_breath_of_its_speaker_is_theirs_and_one_in_a_long_silence_is_not():
+    assert speakers_of(with_speakers(spoken("a b c"), turns((0, 0.5, "spk_0"), (1.0, 2, "spk_0")))) == "000"
+    assert speakers_of(with_speakers(spoken("a b c d e"), turns((0, 0.5, "spk_0"), (2.0, 3, "spk_0")))) == "0---0"
+
+
+def test_names_are_those_of_labels_and_channels_and_known_speakers_stay():
+    found = with_speakers(spoken("a b"), turns((0, 0.5, "spk_1"), (0.5, 1, "spk_0")), ["Agent", "Caller"])
+    assert [word.speaker for word in found.words] == ["Caller", "Agent"]
+    channels = Transcript(RECORDING, (Word("a", 0, 1, speaker="ch_1"),))
+    assert with_speakers(channels, turns((0, 1, "spk_0")), ["Agent", "Caller"]).words[0].speaker == "Caller"
+    assert with_speakers(channels, turns((0, 1, "spk_0"))).words[0].speaker == "ch_1"
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("spk_0", "Speaker 1"),
+        ("ch_1", "Channel 2"),
+        ("ch_0/spk_1", "Channel 1, Speaker 2"),
+        ("Agent", "Agent"),
+        ("Ch. Dupont", "Ch. Dupont"),
+    ],
+)
+def test_labels_are_shown_as_people_read_them(label, shown):
+    assert shown_speaker(label) == shown
+
+
+def test_unsure_words_belong_to_the_turn_around_them():
+    assert [word.speaker for word in in_turns(spoken("a b c d e", speakers="-A-B-").words)] == list("AAABB")
+    assert in_turns(spoken("a b").words) == spoken("a b").words
+
+
+def test_a_conversation_reads_back_with_speakers_at_once_and_has_amazons_labels():
+    words = (
+        Word("Good", 0.0, 1.0, speaker="Agent"),
+        Word("morning.", 1.0, 2.0, speaker="Agent"),
+        Word("Hello.", 0.5, 1.5, speaker="Caller"),
+    )
+    document = write_transcript(Transcript(RECORDING, words, duration=2.0))
+    assert read_transcript(document).words == words
+    labels = json.loads(document)["results"]["speaker_labels"]
+    assert labels["speakers"] == 2
+    assert [(each["speaker_label"], each["start_time"], each["end_time"]) for each in labels["segments"]] == [
+        ("Agent", "0.0", "2.0"),
+        ("Caller", "0.5", "1.5"),
+    ]
+    assert json.loads(document)["results"]["items"][0]["speaker_label"] == "Agent"
+
+
+def test_text_has_a_paragraph_for_each_turn_with_the_name_where_it_changes():
+    text = to_text(spoken("Hello there. Who speaks? Me. Fine.", speakers="AAB-BA"))
+    assert text == "A: Hello there.\n\nB: Who speaks? Me.\n\nA: Fine.\n"
+    labels = Transcript(RECORDING, (Word("Yes.", 0, 1, speaker="spk_0"), Word("No.", 1, 2, speaker="spk_1")))
+    assert to_text(labels) == "Speaker 1: Yes.\n\nSpeaker 2: No.\n"
+
+
+def test_text_of_one_speaker_has_no_names():
+    assert to_text(spoken("Hello there.", speakers="AA")) == "Hello there.\n"
+    assert to_text(spoken("Hello there.")) == "Hello there.\n"
+
+
+CALL = "Good morning this is the ferry office how can I help you today? I left a bag on the boat last night I think."
+WHO = "A" * 13 + "B" * 11
+
+
+def test_captions_break_where_the_speaker_changes_and_name_the_voice():
+    cues = make_cues(spoken(CALL, speakers=WHO).words)
+    assert all(len(cue.speakers) == 1 for cue in cues)
+    assert [name for name, other in pairwise(cue.speakers[0] for cue in cues) if name != other] == ["A"]
+    assert "<v A>Good morning" in to_vtt(cues)
+    assert "<v B>I left" in to_vtt(cues)
+    assert "<v" not in to_srt(cues)
+
+
+def test_two_short_turns_share_a_caption_with_dashes_and_two_voices():
+    words = spoken("Ready? Yes.", speakers="AB", step=0.4).words
+    assert "<v A>- Ready?\n<v B>- Yes." in to_vtt(make_cues(words))
+
+
+def test_an_unsure_word_breaks_no_caption():
+    words = spoken("We leave at nine today.", speakers="AA-AA", step=0.3).words
+    (cue,) = make_cues(words)
+    assert (cue.lines, cue.speakers) == (("We leave at nine today.",), ("A",))
+
+
+def test_a_name_cannot_break_out_of_its_tag():
+    words = (Word("Hello.", 0.0, 1.0, speaker='<i> & "x"\n\n00:00.000 --> 00:09.000'),)
+    text = to_vtt(make_cues(words))
+    assert text.count("-->") == 1
+    (cue,) = read_vtt(text)
+    assert cue.lines == ("Hello.",)
+
+
+def test_a_corrected_caption_keeps_the_voice_of_the_turn_that_is_left():
+    cues = make_cues(spoken("Ready? Uh. Yes we go.", speakers="ABAAA", step=0.35).words)
+    corrected = correct_cues(cues, "Ready? Yes we go.")
+    assert "<v B>" not in to_vtt(corrected)
+    assert to_vtt(corrected).count("<v A>") == len(corrected)
