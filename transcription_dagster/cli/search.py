@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
 import click
 from rich.console import Console
@@ -121,8 +120,8 @@ def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | Non
 
 
 def _link(base: str, hit: Hit) -> str:
-    """Return the URL of the recording's page in Dagster's UI."""
-    return f"{base}/assets/publication?{urlencode({'view': 'partitions', 'partition': hit.recording})}"
+    """The moment on the recording's page in the reading room."""
+    return f"{base}/recordings/{hit.recording}?t={hit.start:.1f}"
 
 
 def _print(hits: Sequence[Hit], links: Sequence[str]) -> None:

@@ -52,7 +52,7 @@ def test_an_answer_shows_where_it_is_and_what_was_said(on_database: Command, lib
     heading, snippet, link = result.stdout.splitlines()
     assert heading == "1. Harbour [bold]news  1:02:05 to 1:02:10"
     assert "⟦ferry⟧ ⟦leaves⟧" in snippet
-    assert link.strip() == f"http://127.0.0.1:3000/assets/publication?view=partitions&partition={A}"
+    assert link.strip() == f"http://127.0.0.1:3000/recordings/{A}?t=3725.4"
 
 
 def test_meaning_finds_what_shares_no_word(
@@ -92,7 +92,7 @@ def test_json_holds_every_answer_whole(on_database: Command, library: Engine) ->
     )  # fmt: skip
     assert answer["text"] == "The ferry leaves\x1b[31m at nine."
     assert "⟦ferry⟧" in answer["snippet"]
-    assert answer["link"].endswith(A)
+    assert answer["link"].endswith(f"/recordings/{A}?t=3725.4")
     assert answer["score"] > 0
 
 
