@@ -110,7 +110,7 @@ def together(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOption
     """All clips through the engine's batch, each in a thread of its own."""
     batch = Batch(model, slots, beams=options.beam_size or 1, fixed=model.device.type == "cuda")
     gaps = list(watched(batch))
-    device = Device()
+    device = Device(model.device)
 
     def hear(samples: np.ndarray) -> list[str]:
         access = ModelAccess(device, batch, DeviceTime())

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import numba
@@ -19,11 +19,14 @@ from transcription_dagster.whisper.requests import Align, Decode, Detect
 
 Result = TypeVar("Result")
 
+_CPU = torch.device("cpu")
+
 
 class Device:
     """Thread-safe. Its thread lives while there is a session or a call."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device = _CPU) -> None:
+        self._on_gpu = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
         self._changed = threading.Condition()
         #: What others want of the thread, in order.
         self._inbox: deque[Callable[[], None]] = deque()
@@ -99,7 +102,8 @@ class Device:
         # For this thread: the word alignment is too small for threads to help, and where processes share the cores they
         # wait for one another for several times the work.
         numba.set_num_threads(1)
-        with torch.inference_mode():
+        # Kernels and graphs run on the thread's GPU, wherever their tensors are.
+        with self._on_gpu, torch.inference_mode():
             while self._wait():
                 started = time.perf_counter()
                 while self._inbox:

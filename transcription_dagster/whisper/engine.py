@@ -119,7 +119,7 @@ class SpeechEngine:
         self._batches: dict[str, Batch] = {}
         self._faster: dict[str, FasterModel] = {}
         self._loading = threading.Lock()
-        self._device = Device()
+        self._device = Device(torch.device(self.device))
         if threads is not None:
             torch.set_num_threads(threads)
 
