@@ -22,7 +22,14 @@ from transcription_dagster.language.codes import whisper_language
 from transcription_dagster.model import OPENAI_WHISPER, ChannelMode, SpeechEngineName, SpeechOptions, speaker_limits
 
 #: What stands between the values of settings that are lists; the others are JSON.
-_SEPARATORS = {"languages": ",", "redact": ",", "source_folders": os.pathsep, "source_hosts": ",", "ui_hosts": ","}
+_SEPARATORS = {
+    "languages": ",",
+    "redact": ",",
+    "source_folders": os.pathsep,
+    "source_hosts": ",",
+    "ui_hosts": ",",
+    "webhook_hosts": ",",
+}
 
 
 #: With more, the device gains next to nothing: every step reads the sound of each recording, which none shares.
@@ -201,6 +208,15 @@ class Settings(BaseSettings):
         "name:port for a proxy on a port of its own.",
     )
 
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts, separated by commas, that are told over https when a recording that came in over the API "
+        "is done; http://host:port for one without TLS.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None, min_length=16, description="Secret that webhooks are signed with; unset: there are none."
+    )
+
     # --- where recordings come from
     source_directory: Path | None = Field(default=None, description="Folder that is watched for new recordings.")
     source_s3: str | None = Field(
@@ -289,7 +305,7 @@ class Settings(BaseSettings):
     def _split_folders(cls, value: object) -> object:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("languages", "redact", "source_hosts", "ui_hosts", mode="before")
+    @field_validator("languages", "redact", "source_hosts", "ui_hosts", "webhook_hosts", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -60,9 +60,9 @@ home scratch inference
 gpus cuda_visible_devices cpu_executors slots runs_per_gpu run_workers max_jobs_per_worker shutdown_seconds
 time_limit_factor time_limit_floor_seconds host port ui_trust_proxy ui_hosts
 source_directory source_s3 source_sqs ib_list_url ib_token_variable source_stall_seconds source_time_limit_seconds
-requests_per_tick max_waiting_runs log_level
+requests_per_tick max_waiting_runs webhook_hosts log_level
 """
-_SECRET = "database_url ui_password"  # noqa: S105  a name
+_SECRET = "database_url ui_password webhook_secret"  # noqa: S105  a name
 
 #: The scope of every setting. A new setting has to be entered above: a test compares with `Settings`.
 SCOPES: Mapping[str, Scope] = {

@@ -185,6 +185,7 @@ def test_without_a_source_only_failures_are_watched() -> None:
     assert status == {
         "failed_recordings": dg.DefaultSensorStatus.RUNNING,
         "corrected_recordings": dg.DefaultSensorStatus.RUNNING,
+        "submitted_recordings": dg.DefaultSensorStatus.RUNNING,
         "refresh_stale": dg.DefaultSensorStatus.STOPPED,
     }
 

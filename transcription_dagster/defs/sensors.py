@@ -11,10 +11,18 @@ from transcription_dagster.defs.correction_sensor import corrected_recordings
 from transcription_dagster.defs.failed_recordings import failed_recordings
 from transcription_dagster.defs.new_recordings import new_recordings
 from transcription_dagster.defs.refinement_sensor import refinement_batches
+from transcription_dagster.defs.submissions import submitted_recordings
 from transcription_dagster.settings import Settings
 
 
 def sensors(settings: Settings) -> Sequence[dg.SensorDefinition]:
     """Return the sensors that the settings enable; those for new recordings need a configured source."""
     in_batches = [refinement_batches] if settings.refinement == "batch" else []
-    return [*new_recordings(settings), failed_recordings, corrected_recordings, refresh_stale, *in_batches]
+    return [
+        *new_recordings(settings),
+        failed_recordings,
+        corrected_recordings,
+        submitted_recordings,
+        refresh_stale,
+        *in_batches,
+    ]

@@ -97,7 +97,7 @@ def _on_disk(path: Path, settings: Settings) -> FetchedSource:
         raise SourceNotFound(f"{str(path)!r} does not exist") from None
     except OSError as error:
         raise SourceRefused(f"{str(path)!r} cannot be read: {error.strerror}") from error
-    _check_folder(real, settings.source_folders)
+    _check_folder(real, settings)
     if not stat.S_ISREG(status.st_mode):
         raise SourceRefused(f"{str(path)!r} is not a file")
     if not os.access(real, os.R_OK):
@@ -112,6 +112,10 @@ def _on_disk(path: Path, settings: Settings) -> FetchedSource:
     return FetchedSource(real, status.st_size, file_etag(status))
 
 
-def _check_folder(path: Path, folders: Sequence[Path] | None) -> None:
-    if folders is not None and not any(path.is_relative_to(folder.resolve()) for folder in folders):
+def _check_folder(path: Path, settings: Settings) -> None:
+    """Refuse a path outside the allowed folders and the store, where uploads lie."""
+    if settings.source_folders is None:
+        return
+    store = [_local_path(settings.store_url)] if settings.store_url.startswith("file://") else []
+    if not any(path.is_relative_to(folder.resolve()) for folder in [*settings.source_folders, *store]):
         raise SourceRefused(f"{str(path)!r} is outside the folders in TRANSCRIPTION_SOURCE_FOLDERS")

@@ -41,18 +41,24 @@ for _name in ("connection", "http11", "http2", "proxy", "socks"):
     logging.getLogger(f"httpcore.{_name}").setLevel(logging.INFO)
 
 
+def allowed_origins(settings: Settings) -> frozenset[str]:
+    """The origins that recordings may be fetched from: the media library's, and those of the settings."""
+    return _library(settings) | {origin(host) for host in settings.source_hosts}
+
+
+def _library(settings: Settings) -> frozenset[str]:
+    return frozenset(origin(url) for url in (settings.ib_url_template, settings.ib_list_url) if url)
+
+
 class WebClient:
     """Sends requests to the hosts that the settings allow; only the media library receives its token."""
 
     def __init__(self, settings: Settings) -> None:
-        library = [url for url in (settings.ib_url_template, settings.ib_list_url) if url]
-        self._library = frozenset(origin(url) for url in library)
+        self._library = _library(settings)
         self._token = settings.ib_token
         self._token_variable = settings.ib_token_variable
         self._client = httpx.Client(
-            transport=GuardedTransport(
-                self._library | {origin(host) for host in settings.source_hosts}, settings.ib_allow_private
-            ),
+            transport=GuardedTransport(allowed_origins(settings), settings.ib_allow_private),
             timeout=httpx.Timeout(settings.source_stall_seconds, connect=min(10.0, settings.source_stall_seconds)),
             follow_redirects=True,
             max_redirects=5,

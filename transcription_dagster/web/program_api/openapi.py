@@ -58,6 +58,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", operation.path)
     ]
+    if operation.takes_file:
+        described["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     if operation.takes is not None and operation.has_body:
         described["requestBody"] = {
             "required": True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -68,18 +69,21 @@ class Operation:
     path: str
     scope: Scope
     summary: str
-    answer: Callable[[Call], BaseModel | Response]
+    #: Runs in a thread, unless it is a coroutine.
+    answer: Callable[[Call], BaseModel | Response | Awaitable[BaseModel | Response]]
     #: The query's parameters, or for other methods than GET and DELETE the fields of the JSON body.
     takes: type[BaseModel] | None = None
     returns: type[BaseModel] | None = None
     #: Media type of the answer.
     produces: str = "application/json"
     status: int = 200
+    #: The body is a file, which the answer reads itself.
+    takes_file: bool = False
 
     @property
     def has_body(self) -> bool:
         """Whether what it takes stands in the body."""
-        return self.takes is not None and self.method not in ("GET", "DELETE")
+        return self.takes is not None and self.method not in ("GET", "DELETE") and not self.takes_file
 
     def route(self, engine: Engine, csrf: Csrf) -> Route:
         """The route that checks a request, answers it in a thread, and turns errors into JSON."""
@@ -93,7 +97,11 @@ class Operation:
         access = await run_in_threadpool(permitted, engine, csrf, request, self.scope)
         recording = recording_id(request.path_params["recording"]) if "recording" in request.path_params else ""
         values = await self._values(request)
-        found = await run_in_threadpool(self.answer, Call(request, access, recording, values))
+        call = Call(request, access, recording, values)
+        if iscoroutinefunction(self.answer):
+            found = await self.answer(call)
+        else:
+            found = await run_in_threadpool(self.answer, call)
         if isinstance(found, Response):
             return found
         return JSONResponse(found.model_dump(mode="json"), self.status)

@@ -6,20 +6,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from transcription_dagster.sources.submissions import Intake
 from transcription_dagster.web.csrf import Csrf
 from transcription_dagster.web.program_api.correcting import Correcting
 from transcription_dagster.web.program_api.manuscripts import Manuscripts
+from transcription_dagster.web.program_api.mcp import Assistants
 from transcription_dagster.web.program_api.openapi import describe
+from transcription_dagster.web.program_api.recordings import Recordings
 from transcription_dagster.web.program_api.vocabulary import Vocabulary
 from transcription_dagster.web.reading_room.archive import Archive
 
 
 def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
     """All operations, and their description at `/api/openapi.json`."""
-    operations = [
-        *Correcting(archive.engine, Manuscripts(archive.store)).operations(),
-        *Vocabulary(archive.engine).operations(),
-    ]
+    correcting = Correcting(archive.engine, Manuscripts(archive.store))
+    recordings = Recordings(archive, Intake(archive.engine, archive.store, archive.settings))
+    vocabulary = Vocabulary(archive.engine)
+    operations = [*recordings.operations(), *correcting.operations(), *vocabulary.operations()]
     document = describe(operations)
 
     async def description(_request: Request) -> Response:
@@ -31,6 +34,7 @@ def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
     return [
         Route("/api/openapi.json", description, methods=["GET"]),
         *(operation.route(archive.engine, csrf) for operation in operations),
+        *Assistants(archive, correcting).routes(csrf),
         # Dagster's UI would answer any other path with its own page.
         Route("/api/{rest:path}", unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]

@@ -1,0 +1,87 @@
+"""Recordings that came in over the API: runs that are to be asked for, and senders that are to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, func, insert, or_, select, update
+
+from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.tables import RecordingRow, SubmissionRow, TranscriptRow
+from transcription_dagster.model import recording_id
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a submitted recording, and where to tell it."""
+
+    recording: str
+    webhook: str
+    #: Deliveries that failed so far.
+    attempts: int
+    submitted_at: datetime
+    #: Why it failed; None if it was published.
+    error: str | None
+
+
+def add(engine: Engine, recording: str, submitted_by: str, webhook: str | None) -> None:
+    """Note a registered recording that is to be transcribed."""
+    values = {"recording": recording_id(recording), "submitted_by": submitted_by, "webhook": webhook}
+    with transaction(engine) as connection:
+        connection.execute(insert(SubmissionRow).values(**values))
+
+
+def waiting(engine: Engine, limit: int) -> list[str]:
+    """Recordings whose run was not asked for, the longest waiting first."""
+    statement = select(SubmissionRow.recording).where(~SubmissionRow.run_requested)
+    with transaction(engine) as connection:
+        return list(connection.scalars(statement.order_by(SubmissionRow.submitted_at).limit(limit)))
+
+
+def note_requested(engine: Engine, recordings: Iterable[str]) -> None:
+    """Note that runs were asked for."""
+    keys = sorted(recording_id(recording) for recording in recordings)
+    statement = update(SubmissionRow).where(SubmissionRow.recording.in_(keys)).values(run_requested=True)
+    with transaction(engine) as connection:
+        connection.execute(statement)
+
+
+def outcomes(engine: Engine, limit: int) -> list[Outcome]:
+    """Recordings that are done and whose senders are to be told now: published, or failed, since they came in."""
+    since = SubmissionRow.submitted_at
+    published, failed = TranscriptRow.published_at >= since, RecordingRow.failed_at >= since
+    statement = (
+        select(
+            SubmissionRow.recording,
+            SubmissionRow.webhook,
+            SubmissionRow.attempts,
+            SubmissionRow.submitted_at,
+            RecordingRow.error,
+        )
+        .join(RecordingRow, RecordingRow.uuid == SubmissionRow.recording)
+        .join(TranscriptRow, TranscriptRow.recording == SubmissionRow.recording, isouter=True)
+        .where(SubmissionRow.webhook.is_not(None), SubmissionRow.next_attempt_at <= func.now())
+        .where(or_(published, failed))
+        .order_by(SubmissionRow.next_attempt_at)
+        .limit(limit)
+    )
+    with transaction(engine) as connection:
+        return [Outcome(*row) for row in connection.execute(statement)]
+
+
+def note_told(engine: Engine, recording: str) -> None:
+    """Note that the sender was told, or that it is given up."""
+    _update(engine, recording, webhook=None)
+
+
+def note_untold(engine: Engine, recording: str, wait: timedelta) -> None:
+    """Note that the sender did not take it, and is to be told again after a while."""
+    _update(engine, recording, attempts=SubmissionRow.attempts + 1, next_attempt_at=func.now() + wait)
+
+
+def _update(engine: Engine, recording: str, **values: object) -> None:
+    statement = update(SubmissionRow).where(SubmissionRow.recording == recording_id(recording)).values(**values)
+    with transaction(engine) as connection:
+        connection.execute(statement)

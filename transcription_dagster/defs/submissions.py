@@ -1,0 +1,70 @@
+"""The sensor for recordings that came in over the API: it asks for their runs, and tells their senders the outcome."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import dagster as dg
+
+from transcription_dagster.database import submissions
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.queue_state import room
+from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.errors import TranscriptionError, TransientError
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.sources.webhooks import tell, wait_after, webhook_client
+
+#: Outcomes that one tick tells, and how long it takes for them: Dagster ends a tick after 60 seconds.
+_OUTCOMES, _TELLING_SECONDS = 50, 30.0
+
+
+@dg.sensor(
+    job_name="transcribe_recordings",
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a run of `transcribe_recordings` on each recording that another program handed in, and calls "
+    "its webhook when it is published or has failed.",
+)
+def submitted_recordings(
+    context: dg.SensorEvaluationContext, catalogue: CatalogueResource
+) -> dg.SensorResult | dg.SkipReason:
+    try:
+        return _tick(context, catalogue.engine, load_settings())
+    except TransientError as error:
+        return dg.SkipReason(f"Nothing could be looked for: {error}")
+
+
+def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
+    # That the cursor was stored means that the last tick's runs were asked for.
+    submissions.note_requested(engine, json.loads(context.cursor or "[]"))
+    _tell_outcomes(context, engine, settings)
+    found = submissions.waiting(engine, room(context.instance, settings))
+    cursor = json.dumps(found)
+    if not found:
+        return dg.SensorResult(skip_reason="No recording was handed in.", cursor=cursor)
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"submitted:{recording}", partition_key=recording) for recording in found],
+        dynamic_partitions_requests=[recordings.build_add_request(found)],
+        cursor=cursor,
+    )
+
+
+def _tell_outcomes(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> None:
+    if settings.webhook_secret is None:
+        return
+    deadline = time.monotonic() + _TELLING_SECONDS
+    with webhook_client(settings) as client:
+        for outcome in submissions.outcomes(engine, _OUTCOMES):
+            if time.monotonic() > deadline:
+                return
+            try:
+                tell(client, outcome, settings.webhook_secret.get_secret_value())
+            except TranscriptionError as error:
+                wait = wait_after(outcome.attempts)
+                context.log.warning(f"{error}; {'it is given up' if wait is None else f'again after {wait}'}")
+                if wait is not None:
+                    submissions.note_untold(engine, outcome.recording, wait)
+                    continue
+            submissions.note_told(engine, outcome.recording)

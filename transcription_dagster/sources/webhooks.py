@@ -1,0 +1,84 @@
+"""Telling a program that the recording it handed in is done: a signed POST to an address that it named.
+
+The signature is `t=SECONDS,v1=HEX`: HMAC-SHA256, under the shared secret, of the time, a full stop and the body.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import httpx
+
+from transcription_dagster.database.submissions import Outcome
+from transcription_dagster.errors import SourceRefused, SourceUnavailable
+from transcription_dagster.settings import Settings
+from transcription_dagster.sources.addresses import GuardedTransport, is_among, origin
+from transcription_dagster.urls import shown_url
+
+SIGNATURE = "X-Transcription-Signature"
+_SECONDS = 10.0
+#: How long after each failed delivery the next one comes; after the last it is given up.
+_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
+
+
+def check_webhook(url: str, settings: Settings) -> None:
+    """Raise `SourceRefused` unless webhooks are signed here and may go to this host."""
+    if settings.webhook_secret is None:
+        raise SourceRefused("webhooks are not set up: TRANSCRIPTION_WEBHOOK_SECRET signs them")
+    if not is_among(url, {origin(host) for host in settings.webhook_hosts}):
+        raise SourceRefused(f"{shown_url(url)} is not on one of the hosts in TRANSCRIPTION_WEBHOOK_HOSTS")
+
+
+def wait_after(attempts: int) -> timedelta | None:
+    """How long to wait after so many failed deliveries before this one failed; None: give up."""
+    return _WAITS[attempts] if attempts < len(_WAITS) else None
+
+
+@contextmanager
+def webhook_client(settings: Settings) -> Iterator[httpx.Client]:
+    """Give a client that reaches the allowed hosts only, at public addresses unless private ones are allowed."""
+    origins = {origin(host) for host in settings.webhook_hosts}
+    transport = GuardedTransport(origins, settings.ib_allow_private)
+    with httpx.Client(transport=transport, timeout=_SECONDS, follow_redirects=False, trust_env=False) as client:
+        yield client
+
+
+def tell(client: httpx.Client, outcome: Outcome, secret: str, now: float | None = None) -> None:
+    """Send an outcome. Raises `SourceUnavailable` or `SourceRefused` unless it is taken with a 2xx."""
+    body = json.dumps(
+        {
+            "event": "recording.failed" if outcome.error else "recording.done",
+            "recording": outcome.recording,
+            "submitted_at": outcome.submitted_at.isoformat(),
+            "error": outcome.error,
+            "results": f"/api/recordings/{outcome.recording}",
+        }
+    ).encode()
+    headers = {
+        "Content-Type": "application/json",
+        SIGNATURE: signature(body, secret, time.time() if now is None else now),
+    }
+    shown = shown_url(outcome.webhook)
+    try:
+        # Streamed and not read: what it answers does not matter, however long it is.
+        with client.stream("POST", outcome.webhook, content=body, headers=headers) as response:
+            status = response.status_code
+    except httpx.InvalidURL:
+        raise SourceRefused(f"{shown} is not a URL") from None
+    except httpx.RequestError as error:
+        raise SourceUnavailable(f"{shown} did not take the news: {type(error).__name__}") from None
+    if not 200 <= status < 300:
+        raise SourceUnavailable(f"{shown} answered {status} to the news")
+
+
+def signature(body: bytes, secret: str, now: float) -> str:
+    """The value of the header `SIGNATURE` for a body that is sent at `now` (seconds since 1970)."""
+    seconds = str(int(now))
+    signed = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256)
+    return f"t={seconds},v1={signed.hexdigest()}"

@@ -1,0 +1,194 @@
+"""The archive for assistants: a Model Context Protocol server with tools to search and to read.
+
+Streamable HTTP without sessions: every request is a POST that is answered by one JSON-RPC message, which the protocol
+allows a server that sends nothing by itself. See https://modelcontextprotocol.io/specification/2025-06-18.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from transcription_dagster import __version__
+from transcription_dagster.database.tokens import Scope
+from transcription_dagster.errors import TranscriptionError
+from transcription_dagster.model import recording_id
+from transcription_dagster.web.csrf import Csrf
+from transcription_dagster.web.program_api.access import Refusal
+from transcription_dagster.web.program_api.correcting import Correcting
+from transcription_dagster.web.program_api.operations import answered, bounded_body, permitted
+from transcription_dagster.web.program_api.recordings import moments
+from transcription_dagster.web.reading_room.archive import Archive
+
+ENDPOINT = "/mcp"
+#: The versions of the protocol whose messages these are, the newest first.
+_VERSIONS = ("2025-06-18", "2025-03-26")
+_PARSE_ERROR, _INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMETERS = -32700, -32600, -32601, -32602
+_LONGEST_READING = 40_000
+_INSTRUCTIONS = (
+    "An archive of transcribed recordings. Search it, read round what is found, and name the moment of each statement "
+    "as its source: the recording's title, the time, and the link of the moment."
+)
+
+
+class SearchArguments(BaseModel):
+    """What is sought, in words or as a question."""
+
+    query: str = Field(min_length=1, max_length=500)
+    limit: int = Field(default=8, ge=1, le=50, description="Moments that are returned at most.")
+
+
+class ReadArguments(BaseModel):
+    """Which part of which recording is read."""
+
+    recording: str = Field(description="The UUID of the recording, as a search returns it.")
+    start: float = Field(default=0.0, ge=0, description="Seconds from the start of the recording.")
+    end: float | None = Field(default=None, description="Seconds; unset: as much as fits one answer.")
+
+
+class _Error(Exception):
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class _Tool:
+    description: str
+    arguments: type[BaseModel]
+    answer: Callable[[Any, str], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Assistants:
+    """Answers assistants' messages."""
+
+    archive: Archive
+    correcting: Correcting
+
+    def routes(self, csrf: Csrf) -> list[BaseRoute]:
+        """The endpoint. It offers no stream of its own, which a GET would open."""
+
+        async def endpoint(request: Request) -> Response:
+            return await answered(lambda: self._answer(request, csrf))
+
+        return [Route(ENDPOINT, endpoint, methods=["GET", "POST", "DELETE"])]
+
+    async def _answer(self, request: Request, csrf: Csrf) -> Response:
+        await run_in_threadpool(permitted, self.archive.engine, csrf, request, Scope.READ)
+        if request.method != "POST":
+            return JSONResponse({"error": "send messages by POST; there are no sessions"}, 405, {"Allow": "POST"})
+        version = request.headers.get("mcp-protocol-version", _VERSIONS[0])
+        if version not in _VERSIONS:
+            raise Refusal(400, f"unknown version of the protocol; known are {', '.join(_VERSIONS)}")
+        try:
+            message = json.loads(await bounded_body(request))
+        except ValueError:
+            return _failed(None, _PARSE_ERROR, "the body is not JSON")
+        if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+            return _failed(None, _INVALID_REQUEST, "a message with a `method` is expected")
+        if "id" not in message:
+            return Response(status_code=202)
+        origin = str(request.base_url).rstrip("/")
+        try:
+            found = await run_in_threadpool(self._result, message["method"], message.get("params"), origin)
+        except _Error as error:
+            return _failed(message["id"], error.code, str(error))
+        return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": found})
+
+    def _result(self, method: str, parameters: object, origin: str) -> dict[str, Any]:
+        values = parameters if isinstance(parameters, dict) else {}
+        match method:
+            case "initialize":
+                asked = values.get("protocolVersion")
+                return {
+                    "protocolVersion": asked if asked in _VERSIONS else _VERSIONS[0],
+                    "capabilities": {"tools": {"listChanged": False}},
+                    "serverInfo": {"name": "transcription-dagster", "version": __version__},
+                    "instructions": _INSTRUCTIONS,
+                }
+            case "ping":
+                return {}
+            case "tools/list":
+                return {"tools": [_described(name, tool) for name, tool in self._tools().items()]}
+            case "tools/call":
+                return self._call(values, origin)
+        raise _Error(_NO_METHOD, f"there is no method {method[:100]!r}")
+
+    def _tools(self) -> Mapping[str, _Tool]:
+        searching = "Find moments in the recordings by words and by meaning, each with its recording, time and link."
+        reading = "Read what is said in a recording, turn by turn with times and speakers, as people corrected it."
+        return {
+            "search": _Tool(searching, SearchArguments, self._search),
+            "read_recording": _Tool(reading, ReadArguments, self._read),
+        }
+
+    def _call(self, values: Mapping[str, Any], origin: str) -> dict[str, Any]:
+        tool = self._tools().get(str(values.get("name")))
+        if tool is None:
+            raise _Error(_INVALID_PARAMETERS, f"there is no tool {str(values.get('name'))[:100]!r}")
+        try:
+            arguments = tool.arguments.model_validate(values.get("arguments") or {})
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_input=False)
+            told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong[:5])
+            raise _Error(_INVALID_PARAMETERS, told) from None
+        try:
+            found = tool.answer(arguments, origin)
+        except TranscriptionError as error:
+            # The assistant may do better: it is told in the result, as the protocol wants it.
+            return {"content": [{"type": "text", "text": str(error)}], "isError": True}
+        return {
+            "content": [{"type": "text", "text": json.dumps(found, ensure_ascii=False)}],
+            "structuredContent": found,
+        }
+
+    def _search(self, wanted: SearchArguments, origin: str) -> dict[str, Any]:
+        found = moments(self.archive, wanted.query, wanted.limit)
+        return {
+            "moments": [
+                {**moment.model_dump(exclude={"page", "snippet"}), "link": f"{origin}{moment.page}"} for moment in found
+            ]
+        }
+
+    def _read(self, wanted: ReadArguments, origin: str) -> dict[str, Any]:
+        recording = recording_id(wanted.recording)
+        listed = self.archive.recording(recording)
+        now = self.correcting.present(recording)
+        turns: list[dict[str, Any]] = []
+        length = 0
+        following: float | None = None
+        for turn in now.reading.turns():
+            where = now.reading.stretch(turn.first, turn.stop)
+            if where.end < wanted.start or not turn.words:
+                continue
+            if (wanted.end is not None and where.start > wanted.end) or length > _LONGEST_READING:
+                following = where.start
+                break
+            length += len(turn.text)
+            link = f"{origin}/recordings/{recording}?t={where.start:.2f}"
+            turns.append(
+                {"start": where.start, "end": where.end, "speaker": turn.speaker, "text": turn.text, "link": link}
+            )
+        return {"recording": recording, "title": listed.title, "turns": turns, "next_start": following}
+
+
+def _described(name: str, tool: _Tool) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": tool.description,
+        "inputSchema": tool.arguments.model_json_schema(),
+        "annotations": {"readOnlyHint": True, "openWorldHint": False},
+    }
+
+
+def _failed(identifier: object, code: int, message: str) -> Response:
+    return JSONResponse({"jsonrpc": "2.0", "id": identifier, "error": {"code": code, "message": message}})

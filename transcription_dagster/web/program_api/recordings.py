@@ -1,0 +1,270 @@
+"""Recordings over the API: list, search, results, and handing new ones in."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from transcription_dagster.database.archive import Filters, ListedRecording, ListPlace, Status, list_recordings
+from transcription_dagster.database.tokens import Scope
+from transcription_dagster.defs.stored_values import STORED_FORMS
+from transcription_dagster.errors import SourceNotFound
+from transcription_dagster.search.query import MATCH_END, MATCH_START, search
+from transcription_dagster.sources.submissions import Description, Intake
+from transcription_dagster.store.object_store import object_key
+from transcription_dagster.store.scratch import scratch_folder
+from transcription_dagster.urls import shown_url
+from transcription_dagster.web.program_api.access import Access, Refusal
+from transcription_dagster.web.program_api.operations import Call, Operation
+from transcription_dagster.web.reading_room.archive import Archive
+
+_TYPES = {
+    ".json": "application/json",
+    ".srt": "application/x-subrip; charset=utf-8",
+    ".vtt": "text/vtt; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+class RecordingModel(BaseModel):
+    """A recording, and what became of it."""
+
+    recording: str
+    title: str | None
+    source: str
+    status: Status
+    recorded_at: datetime
+    language: str | None
+    #: Seconds.
+    duration: float | None
+    words: int | None
+    speakers: list[str]
+    published_at: datetime | None
+    #: Why the last attempt failed.
+    error: str | None
+
+
+class ListQuery(BaseModel):
+    """Which recordings are wanted, newest first."""
+
+    language: str | None = None
+    status: Status | None = None
+    speaker: str | None = None
+    since: datetime | None = Field(default=None, description="Recorded at this time or later.")
+    until: datetime | None = Field(default=None, description="Recorded before this time.")
+    limit: int = Field(default=50, ge=1, le=500)
+    after: str | None = Field(default=None, description="`next` of the page before.")
+
+
+class RecordingsModel(BaseModel):
+    """A page of the list; `next` is None on the last."""
+
+    recordings: list[RecordingModel]
+    next: str | None
+
+
+class OneRecordingModel(RecordingModel):
+    """A recording with the names of its results."""
+
+    files: list[str]
+
+
+class SearchQuery(BaseModel):
+    """What is sought."""
+
+    q: str = Field(min_length=1, max_length=500)
+    limit: int = Field(default=20, ge=1, le=100)
+    language: str | None = None
+
+
+class MomentModel(BaseModel):
+    """A moment that answers a query, in seconds from the start of its recording."""
+
+    recording: str
+    title: str | None
+    start: float
+    end: float
+    text: str
+    #: The part round the match.
+    snippet: str
+    #: Where to read and hear it.
+    page: str
+
+
+class MomentsModel(BaseModel):
+    """The moments that answer a query, the best first."""
+
+    moments: list[MomentModel]
+
+
+class SubmitRequest(BaseModel):
+    """A recording at a URL."""
+
+    url: str = Field(max_length=4_000, description="https:// on one of the hosts in TRANSCRIPTION_SOURCE_HOSTS.")
+    title: str | None = Field(default=None, max_length=500)
+    language: str | None = Field(default=None, max_length=50, description="Unset: it is detected.")
+    webhook: str | None = Field(
+        default=None, max_length=2_000, description="Called with a signed POST when it is done."
+    )
+
+
+class UploadQuery(BaseModel):
+    """What is said of a file that is sent as the body."""
+
+    name: str = Field(default="", max_length=500, description="The file's name; its ending helps to tell its format.")
+    title: str | None = Field(default=None, max_length=500)
+    language: str | None = Field(default=None, max_length=50)
+    webhook: str | None = Field(default=None, max_length=2_000)
+
+
+class SubmittedModel(BaseModel):
+    """The UUID that a recording was given."""
+
+    recording: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """Answers the operations about the archive."""
+
+    archive: Archive
+    intake: Intake
+
+    def operations(self) -> list[Operation]:
+        """Listing, searching, results, and handing in."""
+        many = "/api/recordings"
+        one = f"{many}/{{recording}}"
+        read, submit = Scope.READ, Scope.SUBMIT
+        return [
+            Operation("GET", many, read, "List recordings", self.list, ListQuery, RecordingsModel),
+            Operation("POST", many, submit, "Hand in a URL", self.submit, SubmitRequest, SubmittedModel, status=202),
+            Operation(
+                "POST",
+                "/api/uploads",
+                submit,
+                "Hand in a file, which is the body",
+                self.upload,
+                UploadQuery,
+                SubmittedModel,
+                status=202,
+                takes_file=True,
+            ),
+            Operation("GET", "/api/search", read, "Search by words and meaning", self.find, SearchQuery, MomentsModel),
+            Operation("GET", one, read, "A recording and its results", self.one, None, OneRecordingModel),
+            Operation("GET", f"{one}/files/{{file}}", read, "A result", self.file, produces="application/octet-stream"),
+        ]
+
+    def list(self, call: Call) -> RecordingsModel:
+        """A page of the list."""
+        query: ListQuery = call.values
+        filters = Filters(query.language, query.since, query.until, query.status, query.speaker)
+        found = list_recordings(self.archive.engine, filters, after=_place(query.after), limit=query.limit + 1)
+        shown = found[: query.limit]
+        following = _written(shown[-1].place) if len(found) > query.limit else None
+        return RecordingsModel(recordings=[RecordingModel(**_values(each)) for each in shown], next=following)
+
+    def find(self, call: Call) -> MomentsModel:
+        """The moments that answer a query."""
+        query: SearchQuery = call.values
+        return MomentsModel(moments=moments(self.archive, query.q, query.limit, query.language))
+
+    def one(self, call: Call) -> OneRecordingModel:
+        """A recording with the files that are there."""
+        found = self.archive.recording(call.recording)
+        names = {form.file for form in STORED_FORMS.values()}
+        stored = sorted(each.key.partition("/")[2] for each in self.archive.store.list(call.recording))
+        return OneRecordingModel(**_values(found), files=[name for name in stored if name in names])
+
+    def file(self, call: Call) -> Response:
+        """A file among the results."""
+        name = call.request.path_params["file"]
+        if name not in {form.file for form in STORED_FORMS.values()}:
+            raise SourceNotFound("there is no such result; the recording lists them in `files`")
+        self.archive.recording(call.recording)
+        document = self.archive.store.get_bytes(object_key(call.recording, name))
+        media_type = _TYPES.get(Path(name).suffix, "application/octet-stream")
+        return Response(document, media_type=media_type, headers={"Content-Disposition": "attachment"})
+
+    def submit(self, call: Call) -> SubmittedModel:
+        """Take in a recording at a URL."""
+        wanted: SubmitRequest = call.values
+        described = Description(wanted.title, wanted.language, wanted.webhook)
+        return SubmittedModel(recording=self.intake.take_url(wanted.url, described, _by(call.access)))
+
+    async def upload(self, call: Call) -> SubmittedModel:
+        """Take in the file that is the body, a part at a time."""
+        query: UploadQuery = call.values
+        described = Description(query.title, query.language, query.webhook)
+        self.intake.check(described)
+        limit = int(self.archive.settings.max_source_gb * 1e9)
+        with scratch_folder(self.archive.settings) as folder, tempfile.NamedTemporaryFile(dir=folder) as file:
+            size = 0
+            async for part in call.request.stream():
+                size += len(part)
+                if size > limit:
+                    raise Refusal(413, f"the file is larger than {limit} bytes (TRANSCRIPTION_MAX_SOURCE_GB)")
+                await run_in_threadpool(file.write, part)
+            if not size:
+                raise Refusal(422, "the body is empty: send the file as the body")
+            await run_in_threadpool(file.flush)
+            by = _by(call.access)
+            taken = await run_in_threadpool(self.intake.take_file, Path(file.name), query.name, described, by)
+        return SubmittedModel(recording=taken)
+
+
+def moments(archive: Archive, query: str, limit: int, language: str | None = None) -> list[MomentModel]:
+    """The moments that answer a query, the best first."""
+    hits = search(archive.engine, query, archive.embedder.embed(query), limit=limit, language=language)
+    return [
+        MomentModel(
+            recording=hit.recording,
+            title=hit.title,
+            start=hit.start,
+            end=hit.end,
+            text=hit.text,
+            snippet=hit.snippet.replace(MATCH_START, "").replace(MATCH_END, ""),
+            page=f"/recordings/{hit.recording}?t={hit.start:.2f}",
+        )
+        for hit in hits
+    ]
+
+
+def _values(found: ListedRecording) -> dict[str, Any]:
+    return {
+        "recording": found.uuid,
+        "title": found.title,
+        "source": shown_url(found.source),
+        "status": found.status,
+        "recorded_at": found.recorded_at,
+        "language": found.language,
+        "duration": found.duration,
+        "words": found.words,
+        "speakers": list(found.speakers),
+        "published_at": found.published_at,
+        "error": found.error,
+    }
+
+
+def _by(access: Access) -> str:
+    return access.program or "the reading room"
+
+
+def _written(place: ListPlace) -> str:
+    return f"{place.recorded_at.astimezone(UTC).isoformat()}_{place.uuid}"
+
+
+def _place(written: str | None) -> ListPlace | None:
+    if written is None:
+        return None
+    moment, _, recording = written.partition("_")
+    try:
+        return ListPlace(datetime.fromisoformat(moment), recording)
+    except ValueError:
+        raise Refusal(422, "`after` is not the `next` of a page") from None

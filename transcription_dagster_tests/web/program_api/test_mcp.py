@@ -1,0 +1,72 @@
+"""The endpoint for assistants, message by message as the protocol has them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster_tests.web.program_api.test_correcting import correct
+from transcription_dagster_tests.web.reading_room.conftest import Library
+
+HEADERS = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+
+
+@pytest.fixture
+def assistant(library: Library) -> Iterator[httpx.Client]:
+    with library.site.client(headers=HEADERS) as client:
+        yield client
+
+
+def ask(client: httpx.Client, method: str, **parameters: Any) -> Any:
+    message = {"jsonrpc": "2.0", "id": 7, "method": method, "params": parameters}
+    answer = client.post("/mcp", json=message).json()
+    assert answer["id"] == 7
+    return answer.get("result") or answer["error"]
+
+
+def test_an_assistant_says_hello_and_learns_the_tools(assistant: httpx.Client) -> None:
+    hello = ask(assistant, "initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo={"name": "test"})
+    assert hello["protocolVersion"] == "2025-06-18"
+    assert assistant.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"}).status_code == 202
+    tools = {tool["name"]: tool["inputSchema"] for tool in ask(assistant, "tools/list")["tools"]}
+    assert tools["search"]["required"] == ["query"]
+    assert tools["read_recording"]["required"] == ["recording"]
+
+
+def test_it_searches_and_reads_and_gets_moments_as_sources(assistant: httpx.Client, library: Library) -> None:
+    recording = str(uuid.uuid4())
+    library.add(recording, "Ferries", spoken("the ferry to Wrexholm leaves at noon"))
+    found = ask(assistant, "tools/call", name="search", arguments={"query": "Wrexholm"})
+    [moment] = found["structuredContent"]["moments"]
+    assert (moment["title"], moment["start"]) == ("Ferries", 0.0)
+    assert moment["link"] == f"{library.site.url}/recordings/{recording}?t=0.00"
+    assert json.loads(found["content"][0]["text"]) == found["structuredContent"]
+    correct(assistant, recording, kind="text", first=0, stop=7, text="the ferry to Wrexham leaves at noon")
+    read = ask(assistant, "tools/call", name="read_recording", arguments={"recording": recording})
+    assert [turn["text"] for turn in read["structuredContent"]["turns"]] == ["the ferry to Wrexham leaves at noon"]
+    assert read["structuredContent"]["next_start"] is None
+
+
+@pytest.mark.parametrize("recording", ["../../etc", str(uuid.uuid4())])
+def test_what_cannot_be_read_is_told_to_the_assistant(assistant: httpx.Client, recording: str) -> None:
+    told = ask(assistant, "tools/call", name="read_recording", arguments={"recording": recording})
+    assert told["isError"]
+
+
+def test_what_is_no_message_of_the_protocol_is_an_error(assistant: httpx.Client) -> None:
+    assert ask(assistant, "resources/list")["code"] == -32601
+    assert ask(assistant, "tools/call", name="delete", arguments={})["code"] == -32602
+    assert ask(assistant, "tools/call", name="search", arguments={"limit": 0})["code"] == -32602
+    assert (
+        assistant.post("/mcp", content=b"{", headers={"Content-Type": "application/json"}).json()["error"]["code"]
+        == -32700
+    )
+    assert assistant.get("/mcp").status_code == 405
+    old = {"MCP-Protocol-Version": "1999-01-01"}
+    assert assistant.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=old).status_code == 400

@@ -1,0 +1,132 @@
+"""Listing, searching, results and handing in over the API."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from transcription_dagster.database import submissions, tokens
+from transcription_dagster.database.recordings import find
+from transcription_dagster.database.tokens import Scope
+from transcription_dagster.settings import load_settings
+from transcription_dagster.sources.fetch import fetch
+from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster_tests.web.conftest import Site
+from transcription_dagster_tests.web.reading_room.conftest import Library
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A server that takes recordings in, the program that sends them, and the store that they end up in."""
+
+    client: httpx.Client
+    engine: Engine
+    store: Path
+
+
+@pytest.fixture
+def counter(engine: Engine, serve: Callable[..., Site], tmp_path: Path) -> Iterator[Counter]:
+    url = engine.url.render_as_string(hide_password=False).replace("postgresql+psycopg", "postgresql")
+    site = serve(
+        database_url=url,
+        store=(tmp_path / "store").as_uri(),
+        embedder="none",
+        max_source_gb=1e-5,
+        source_hosts=("media.example.org",),
+        webhook_hosts=("hooks.example.org",),
+        webhook_secret="a secret of tests",
+    )
+    token = tokens.create(engine, "sender", {Scope.SUBMIT})
+    with site.client(headers={"Authorization": f"Bearer {token}"}) as client:
+        yield Counter(client, engine, tmp_path / "store")
+
+
+def test_a_url_is_taken_in_and_waits_for_its_run(counter: Counter) -> None:
+    wanted = {
+        "url": "https://media.example.org/talk.mp3?signature=planted-secret",
+        "title": "A talk",
+        "language": "de",
+        "webhook": "https://hooks.example.org/done",
+    }
+    answer = counter.client.post("/api/recordings", json=wanted)
+    assert answer.status_code == 202
+    recording = answer.json()["recording"]
+    known = find(counter.engine, recording)
+    assert known is not None
+    assert (known.source, known.title, known.language) == ("https://media.example.org/talk.mp3", "A talk", "de")
+    assert submissions.waiting(counter.engine, 10) == [recording]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"url": "https://elsewhere.example.org/talk.mp3"},
+        {"url": "http://media.example.org/talk.mp3"},
+        {"url": "file:///etc/passwd"},
+        {"url": "https://user:password@media.example.org/talk.mp3"},
+        {"url": "https://media.example.org/"},
+        {"url": "https://media.example.org/talk.mp3", "webhook": "https://elsewhere.example.org/done"},
+        {"url": "https://media.example.org/talk.mp3", "webhook": "http://127.0.0.1:8080/"},
+        {"url": "https://media.example.org/talk.mp3", "language": "klingon"},
+    ],
+)
+def test_addresses_and_languages_that_are_not_allowed_are_refused(counter: Counter, wanted: dict[str, str]) -> None:
+    answer = counter.client.post("/api/recordings", json=wanted)
+    assert answer.status_code == 422
+    assert "password" not in answer.json()["error"]
+    assert submissions.waiting(counter.engine, 10) == []
+
+
+def test_a_file_is_taken_in_where_workers_find_it(counter: Counter, tmp_path: Path) -> None:
+    answer = counter.client.post(
+        "/api/uploads", params={"name": "../../My talk.WAV", "title": "A talk"}, content=b"RIFF" * 100
+    )
+    assert answer.status_code == 202
+    recording = answer.json()["recording"]
+    assert (counter.store / recording / "upload.wav").read_bytes() == b"RIFF" * 100
+    known = find(counter.engine, recording)
+    assert known is not None
+    settings = load_settings(home=tmp_path, store=counter.store.as_uri(), source_folders=[tmp_path / "elsewhere"])
+    assert fetch(known.source, tmp_path / "fetched", settings).size == 400
+
+
+def test_too_much_or_nothing_is_refused_and_leaves_nothing(counter: Counter) -> None:
+    assert counter.client.post("/api/uploads", content=b"x" * 10_001).status_code == 413
+    assert counter.client.post("/api/uploads", content=b"").status_code == 422
+    assert not counter.store.exists() or list(counter.store.iterdir()) == []
+    assert submissions.waiting(counter.engine, 10) == []
+
+
+def test_a_token_that_submits_reads_nothing(counter: Counter) -> None:
+    assert counter.client.get("/api/recordings").status_code == 403
+    assert counter.client.get("/api/search", params={"q": "x"}).status_code == 403
+
+
+def test_recordings_are_listed_page_by_page_searched_and_fetched(library: Library) -> None:
+    names = [str(uuid.uuid4()) for _ in range(3)]
+    for name in names:
+        library.add(name, f"Talk {name[:4]}", spoken("the zymurgist brews"), refined="The zymurgist brews.\n")
+    with library.site.client() as program:
+        listed: list[str] = []
+        page = {"limit": "2"}
+        while page:
+            found = program.get("/api/recordings", params=page).json()
+            listed += [each["recording"] for each in found["recordings"]]
+            page = {"limit": "2", "after": found["next"]} if found["next"] else {}
+        assert set(names) <= set(listed)
+        assert len(listed) == len(set(listed))
+        moments = program.get("/api/search", params={"q": "zymurgist"}).json()["moments"]
+        assert {moment["recording"] for moment in moments} == set(names)
+        one = program.get(f"/api/recordings/{names[0]}").json()
+        assert one["files"] == ["refined.txt", "transcript.json"]
+        assert program.get(f"/api/recordings/{names[0]}/files/refined.txt").text == "The zymurgist brews.\n"
+        assert program.get(f"/api/recordings/{names[0]}/files/source.secret").status_code == 404
+        assert program.get(f"/api/recordings/{uuid.uuid4()}").status_code == 404
+        assert program.get("/api/recordings", params={"limit": "0"}).status_code == 422
+        assert program.get("/api/recordings", params={"after": "x"}).status_code == 422
