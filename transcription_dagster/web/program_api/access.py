@@ -16,12 +16,13 @@ from transcription_dagster.web.csrf import Csrf
 TOKEN_PATHS = ("/api/", "/mcp")
 
 
-@dataclass(frozen=True, slots=True)
 class Refusal(Exception):
     """A request that is not answered: the status and what is wrong."""
 
-    status: int
-    complaint: str
+    def __init__(self, status: int, complaint: str) -> None:
+        super().__init__(complaint)
+        self.status = status
+        self.complaint = complaint
 
 
 @dataclass(frozen=True, slots=True)

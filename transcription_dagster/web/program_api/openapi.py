@@ -66,7 +66,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "content": {"application/json": {"schema": _reference(operation.takes)}},
         }
     elif operation.takes is not None:
-        schema = operation.takes.model_json_schema()
+        schema = operation.takes.model_json_schema(ref_template=_REFERENCE)
         required = schema.get("required", ())
         parameters += [
             {"name": name, "in": "query", "required": name in required, "schema": each}
