@@ -19,8 +19,8 @@ from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import Scope
 from transcription_dagster.errors import CorrectionConflict, UnusableCorrection
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.web.program_api.manuscripts import Manuscripts
 from transcription_dagster.web.program_api.operations import Call, Operation
+from transcription_dagster.web.reading_room.manuscripts import Manuscripts
 
 #: Changes that a history shows; older ones stay in the journal.
 _HISTORY = 500

@@ -9,7 +9,6 @@ from starlette.routing import BaseRoute, Route
 from transcription_dagster.sources.submissions import Intake
 from transcription_dagster.web.csrf import Csrf
 from transcription_dagster.web.program_api.correcting import Correcting
-from transcription_dagster.web.program_api.manuscripts import Manuscripts
 from transcription_dagster.web.program_api.mcp import Assistants
 from transcription_dagster.web.program_api.openapi import describe
 from transcription_dagster.web.program_api.recordings import Recordings
@@ -19,7 +18,7 @@ from transcription_dagster.web.reading_room.archive import Archive
 
 def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
     """All operations, and their description at `/api/openapi.json`."""
-    correcting = Correcting(archive.engine, Manuscripts(archive.store))
+    correcting = Correcting(archive.engine, archive.manuscripts)
     recordings = Recordings(archive, Intake(archive.engine, archive.store, archive.settings))
     vocabulary = Vocabulary(archive.engine)
     operations = [*recordings.operations(), *correcting.operations(), *vocabulary.operations()]

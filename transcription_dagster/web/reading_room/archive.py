@@ -15,6 +15,7 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.reading import Reading, reading_of
 from transcription_dagster.web.reading_room.corrections import with_corrections
+from transcription_dagster.web.reading_room.manuscripts import Manuscripts
 from transcription_dagster.web.reading_room.query_embedder import QueryEmbedder
 
 
@@ -26,12 +27,14 @@ class Archive:
     store: ObjectStore
     settings: Settings
     embedder: QueryEmbedder
+    manuscripts: Manuscripts
 
     @classmethod
     def of(cls, settings: Settings) -> Archive:
         """Open what the settings name; nothing is connected before it is used."""
         engine = open_database(settings.require_database_url())
-        return cls(engine, ObjectStore(settings.store_url), settings, QueryEmbedder(settings))
+        store = ObjectStore(settings.store_url)
+        return cls(engine, store, settings, QueryEmbedder(settings), Manuscripts(store))
 
     def recording(self, uuid: str) -> ListedRecording:
         """What is known of a recording. Raises `InvalidRecordingId` or `UnknownRecording`."""

@@ -10,15 +10,25 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from transcription_dagster.corrections import journal
+from transcription_dagster.corrections.desk import corrected
 from transcription_dagster.transcripts.reading import Reading
 from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.reading_room.archive import Archive
+from transcription_dagster.web.reading_room.corrected_view import corrected_speakers, corrected_turns
 from transcription_dagster.web.reading_room.downloads import offered_files
 from transcription_dagster.web.reading_room.media import media_of
 from transcription_dagster.web.reading_room.turns import ShownTurn, View, shown_turns
 
 #: Speakers that have colours of their own; the next has that of the first.
 _COLOURS = 6
+_LABELS = {
+    View.CORRECTED: "Corrected",
+    View.CHANGES: "With changes",
+    View.REFINED: "Refined",
+    View.RAW: "As heard",
+}
+_RANGE = ("first", "stop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +62,13 @@ def show_recording(archive: Archive, pages: Pages, request: Request, uuid: str) 
         "recording": recording,
         "reading": reading,
         "view": None,
+        "version": 0,
         "rows": [],
         "stretches": {},
         "media": media,
         "files": offered_files(archive, uuid),
         "dagster_url": dagster_page(uuid),
-        **(_text(reading, request.query_params.get("view")) if reading else {}),
+        **(_text(archive, reading, request.query_params.get("view")) if reading else {}),
     }
     return pages.render(request, "recording.html", values, media_origin=media.origin if media else "")
 
@@ -68,17 +79,42 @@ def peaks_response(archive: Archive, uuid: str) -> Response:
     return Response(archive.peaks(uuid), media_type="application/octet-stream", headers=headers)
 
 
-def _text(reading: Reading, wanted: str | None) -> dict[str, Any]:
-    first_view = View.CHANGES if reading.edits else View.RAW
+def turns_response(archive: Archive, pages: Pages, request: Request, uuid: str) -> Response:
+    """Some turns of the corrected text as the page shows them, for its scripts; by the machine's words."""
+    now = corrected(archive.engine, archive.manuscripts.of(uuid))
+    first, stop = (int(text) if (text := request.query_params.get(name, "")).isdecimal() else 0 for name in _RANGE)
+    numbers = _numbers(corrected_speakers(now))
+    values = {"turns": corrected_turns(now, first, stop), "numbers": numbers, "view": View.CORRECTED}
+    return pages.render(request, "turns.html", values)
+
+
+def _text(archive: Archive, reading: Reading, wanted: str | None) -> dict[str, Any]:
+    is_corrected = journal.is_corrected(archive.engine, reading.recording)
+    first_view = View.CORRECTED if is_corrected else View.CHANGES if reading.edits else View.RAW
     view = View(wanted) if wanted in list(View) else first_view
-    turns = shown_turns(reading, view)
-    numbers = {speaker: number for number, speaker in enumerate(reading.speakers)}
+    offered = [View.CORRECTED, *([View.CHANGES, View.REFINED] if reading.edits else []), View.RAW]
+    version, speakers = 0, reading.speakers
+    if view is View.CORRECTED:
+        now = corrected(archive.engine, archive.manuscripts.of(reading.recording))
+        version, speakers, turns = now.version, corrected_speakers(now), corrected_turns(now)
+    else:
+        turns = shown_turns(reading, view)
+    numbers = _numbers(speakers)
     return {
         "view": view,
+        "views": offered,
+        "labels": _LABELS if is_corrected else {**_LABELS, View.CORRECTED: "Correct"},
+        "version": version,
+        "speakers": speakers,
         "rows": _rows(reading, turns),
         "stretches": _stretches(reading, turns, numbers),
-        "numbers": {speaker: number % _COLOURS for speaker, number in numbers.items()},
+        "numbers": numbers,
     }
+
+
+def _numbers(speakers: Sequence[str]) -> dict[str, int]:
+    """The number of each speaker's colour."""
+    return {speaker: number % _COLOURS for number, speaker in enumerate(speakers)}
 
 
 def _rows(reading: Reading, turns: Sequence[ShownTurn]) -> list[Row]:

@@ -16,7 +16,7 @@ from transcription_dagster.web.reading_room.archive import Archive
 from transcription_dagster.web.reading_room.downloads import file_response
 from transcription_dagster.web.reading_room.listing import show_list
 from transcription_dagster.web.reading_room.media import media_response
-from transcription_dagster.web.reading_room.recording import peaks_response, show_recording
+from transcription_dagster.web.reading_room.recording import peaks_response, show_recording, turns_response
 
 LIST = "/recordings"
 _STATIC = Path(__file__).parent.parent / "static"
@@ -36,6 +36,7 @@ def reading_room(archive: Archive, pages: Pages) -> list[BaseRoute]:
         Route(LIST, lambda request: show_list(archive, pages, request), methods=["GET"]),
         Mount(f"{LIST}/static", StaticFiles(directory=_STATIC)),
         of_recording("", lambda request, uuid: show_recording(archive, pages, request, uuid)),
+        of_recording("/turns", lambda request, uuid: turns_response(archive, pages, request, uuid)),
         of_recording("/media", lambda request, uuid: media_response(archive, uuid)),
         of_recording("/peaks", lambda request, uuid: peaks_response(archive, uuid)),
         of_recording("/tracks/{name}", lambda request, uuid: file_response(archive, uuid, _name(request), inline=True)),

@@ -25,6 +25,8 @@ class View(StrEnum):
     CHANGES = "changes"
     REFINED = "refined"
     RAW = "raw"
+    #: As people corrected it, where it can be corrected further.
+    CORRECTED = "corrected"
 
 
 class Mark(StrEnum):
@@ -175,12 +177,13 @@ class _Line:
             speaker=turn.speaker,
             is_new_speaker=is_new,
             pieces=tuple(self.pieces),
-            offsets=" ".join(map(str, _differences(self.offsets))),
-            times=" ".join(map(str, _differences(self.times))),
+            offsets=" ".join(map(str, differences(self.offsets))),
+            times=" ".join(map(str, differences(self.times))),
         )
 
 
-def _differences(values: Sequence[int]) -> Iterator[int]:
+def differences(values: Sequence[int]) -> Iterator[int]:
+    """The values as differences to the one before, the first to 0."""
     before = 0
     for value in values:
         yield value - before

@@ -46,6 +46,13 @@ class Follower {
     if (this.highlight) CSS.highlights.set("spoken", this.highlight);
   }
 
+  // Looks for the turns anew, after some of them were replaced.
+  refresh() {
+    this.turns = [...turnsElement.querySelectorAll(".turn")];
+    this.starts = this.turns.map(turn => Number(turn.dataset.start));
+    this.current = null;
+  }
+
   turnAt(seconds) {
     return this.turns[lastNotAfter(this.starts, seconds + EARLY_SECONDS)];
   }
@@ -123,7 +130,11 @@ function start() {
   document.getElementById("rate").addEventListener("change", () => changeRate(0));
   document.getElementById("link").addEventListener("click", copyLink);
   bindKeys(actions);
-  if (turnsElement) turnsElement.addEventListener("click", goToWord);
+  turnsElement?.addEventListener("click", goToWord);
+  turnsElement?.addEventListener("turnschanged", () => {
+    follower.refresh();
+    show();
+  });
   document.addEventListener("click", followTimeLink);
   window.addEventListener("popstate", () => goToAddress(follower));
   goToAddress(follower);

@@ -1,0 +1,74 @@
+// The history of corrections: who changed what, undoing it, and corrections that a new transcription left behind.
+
+const dialog = document.getElementById("history");
+
+export async function showHistory(desk) {
+  if (!(await desk.close())) return;
+  await fill(desk);
+  if (!dialog.open) dialog.showModal();
+}
+
+async function fill(desk) {
+  const history = await desk.client.history();
+  desk.client.version = history.version;
+  const list = dialog.querySelector(":scope > ol");
+  list.replaceChildren(...together(history.changes).map(change => item(desk, change)));
+  dialog.querySelector(".none").hidden = history.changes.length > 0;
+  dialog.querySelector(".lost").hidden = history.lost.length === 0;
+  dialog.querySelector(".lost ol").replaceChildren(...history.lost.map(change => item(desk, change)));
+}
+
+// What one person typed at one place without a pause is shown as one change; the newest come first.
+function together(changes) {
+  const shown = [];
+  for (const change of changes) {
+    const later = shown.at(-1);
+    const same = later && later.kind === "text" && change.kind === "text" && later.who === change.who
+      && later.first === change.first && later.stop === change.stop && later.undone === change.undone
+      && new Date(later.when) - new Date(change.when) < 60_000;
+    if (same) later.old = change.old;
+    else shown.push({ ...change });
+  }
+  return shown;
+}
+
+function item(desk, change) {
+  const element = document.getElementById("history-item").content.cloneNode(true).firstElementChild;
+  element.classList.toggle("undone", change.undone);
+  const when = element.querySelector(".when");
+  when.textContent = clock(change.start);
+  when.href = `?view=corrected&t=${change.start.toFixed(2)}`;
+  element.querySelector(".what").textContent = NAMES[change.kind] ?? change.kind;
+  element.querySelector("del").textContent = change.old || change.heard;
+  element.querySelector("ins").textContent = change.new;
+  const day = new Date(change.when).toLocaleString();
+  element.querySelector("small").textContent = `${change.who}, ${day}${change.undone ? ", undone" : ""}`;
+  const button = element.querySelector("button");
+  button.hidden = !change.can_undo;
+  button.textContent = change.lost ? "Dismiss" : "Undo";
+  button.addEventListener("click", () => undo(desk, change));
+  return element;
+}
+
+const NAMES = {
+  text: "Text", unintelligible: "Unintelligible", restore: "Machine’s words", speaker: "Speaker",
+  split: "New turn", join: "Turn joined", undo: "Undone",
+};
+
+async function undo(desk, change) {
+  try {
+    const answer = await desk.client.correct({ kind: "undo", undoes: change.version });
+    desk.saved();
+    if (answer.turns.length) await desk.refresh(answer.turns[0].first, answer.turns.at(-1).stop);
+  } catch (error) {
+    desk.fail(error);
+  }
+  await fill(desk);
+}
+
+function clock(seconds) {
+  const whole = Math.floor(seconds);
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  const second = String(whole % 60).padStart(2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${second}` : `${minutes}:${second}`;
+}

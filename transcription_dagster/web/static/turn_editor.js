@@ -1,0 +1,159 @@
+// One turn while it is corrected: a text field in its place, saved as one types.
+
+import { Conflict } from "./corrections_client.js";
+
+const PAUSE_MS = 700;
+
+export class TurnEditor {
+  // `desk` shows states and turns, and knows the client.
+  constructor(desk, turn) {
+    this.desk = desk;
+    this.turn = turn;
+    this.first = Number(turn.dataset.first);
+    this.stop = Number(turn.dataset.stop);
+    this.saved = null;
+    this.timer = 0;
+  }
+
+  async open() {
+    const { turns } = await this.desk.client.turns(this.first, this.stop);
+    const found = turns.find(each => each.first === this.first && each.stop === this.stop);
+    if (!found) return this.desk.refresh(this.first, this.stop);
+    this.seen = this.desk.client.version;
+    this.saved = found.text;
+    const template = document.getElementById("turn-editor").content.cloneNode(true);
+    this.form = template.querySelector("form");
+    this.field = this.form.querySelector("textarea");
+    this.field.value = found.text;
+    this.form.querySelector("input[name=speaker]").value = found.speaker ?? "";
+    this.turn.classList.add("editing");
+    this.turn.append(template);
+    this.#fit();
+    this.field.focus();
+    this.field.addEventListener("input", () => this.#typed());
+    this.field.addEventListener("keydown", event => this.#key(event));
+    this.form.addEventListener("click", event => this.#act(event));
+    this.form.addEventListener("submit", event => event.preventDefault());
+  }
+
+  // Saves what is typed and shows the turn again; false where that was not possible.
+  async close() {
+    if (!this.form) return true;
+    if (!(await this.save())) return false;
+    this.form.remove();
+    this.form = null;
+    this.turn.classList.remove("editing");
+    await this.desk.refresh(this.first, this.stop);
+    return true;
+  }
+
+  async save() {
+    clearTimeout(this.timer);
+    const text = this.field.value;
+    if (text === this.saved) return true;
+    return this.#send({ kind: "text", text });
+  }
+
+  async #send(wanted) {
+    this.desk.say("Saving…");
+    try {
+      const answer = await this.desk.client.correct({ first: this.first, stop: this.stop, ...wanted });
+      if (wanted.kind === "text") this.saved = wanted.text;
+      this.form.querySelector(".conflict").hidden = true;
+      this.desk.saved();
+      return answer;
+    } catch (error) {
+      if (error instanceof Conflict) this.#showConflict(error, wanted.text ?? this.field.value);
+      else this.desk.fail(error);
+      return null;
+    }
+  }
+
+  #typed() {
+    this.#fit();
+    this.desk.say("Not saved yet");
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.save(), PAUSE_MS);
+  }
+
+  #fit() {
+    this.field.style.height = "auto";
+    this.field.style.height = `${this.field.scrollHeight + 2}px`;
+  }
+
+  #key(event) {
+    // Escape and the F-keys stay the player's, so that one hears what one corrects.
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      this.desk.editNext(this.turn);
+    }
+  }
+
+  async #act(event) {
+    const action = event.target.closest("button")?.value;
+    if (!action) return;
+    if (action === "close") return this.desk.close();
+    if (action === "mine") return this.#insist();
+    if (action === "theirs") return this.#giveWay();
+    if (!(await this.save())) return;
+    const done = await this.#structural(action);
+    if (done) this.desk.leave(done);
+  }
+
+  // The changes after which the turn is another one, or begins or ends elsewhere.
+  async #structural(action) {
+    const name = this.form.querySelector("input[name=speaker]").value;
+    switch (action) {
+      case "split": return this.#split();
+      case "join": return this.#send({ kind: "join" });
+      case "unintelligible": return this.#send({ kind: "unintelligible", ...(await this.#selectedWords()) });
+      case "restore": return this.#send({ kind: "restore" });
+      case "here": return this.#send({ kind: "speaker", speaker: name });
+      case "everywhere": return this.#send({ kind: "speaker", speaker: name, everywhere: true });
+    }
+    return null;
+  }
+
+  async #split() {
+    const place = await this.desk.wordAt(this.first, this.stop, this.field.selectionStart);
+    if (place === null || place <= this.first) {
+      this.desk.say("Put the cursor before the word that begins the new turn.");
+      return null;
+    }
+    return this.#send({ kind: "split", first: place });
+  }
+
+  async #selectedWords() {
+    const { selectionStart, selectionEnd } = this.field;
+    return selectionStart === selectionEnd
+      ? {}
+      : this.desk.wordsBetween(this.first, this.stop, selectionStart, selectionEnd);
+  }
+
+  #showConflict(conflict, mine) {
+    const box = this.form.querySelector(".conflict");
+    const theirs = conflict.theirs.turns.map(turn => turn.text).join("\n");
+    const who = conflict.theirs.changes.map(change => change.who).at(-1) ?? "Another person";
+    box.querySelector(".who-changed").textContent = who;
+    box.querySelector(".their-text").textContent = theirs;
+    box.querySelector(".my-text").textContent = mine;
+    box.hidden = false;
+    this.theirs = conflict.theirs;
+    this.desk.say("Not saved: the same words were changed meanwhile.");
+    box.querySelector("button").focus();
+  }
+
+  async #insist() {
+    this.desk.client.version = this.theirs.version;
+    const [theirs] = this.theirs.turns;
+    [this.first, this.stop] = [theirs.first, this.theirs.turns.at(-1).stop];
+    if (await this.#send({ kind: "text", text: this.field.value })) this.field.focus();
+  }
+
+  #giveWay() {
+    this.desk.client.version = this.theirs.version;
+    this.saved = this.field.value;
+    this.form.querySelector(".conflict").hidden = true;
+    this.desk.close();
+  }
+}

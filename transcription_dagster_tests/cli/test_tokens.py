@@ -1,0 +1,47 @@
+"""`transcription tokens`."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine
+
+from transcription_dagster.cli.main import transcription
+from transcription_dagster.database import tokens
+from transcription_dagster.database.tokens import Scope
+
+
+@pytest.fixture(autouse=True)
+def _database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", database_url)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(transcription, ["tokens", *arguments])
+
+
+def test_a_token_is_shown_once_and_kept_as_a_digest(engine: Engine) -> None:
+    token = run("create", "newsroom", "--scope", "read", "--scope", "submit").stdout.strip()
+    found = tokens.find(engine, token)
+    assert found is not None
+    assert (found.name, found.scopes) == ("newsroom", {Scope.READ, Scope.SUBMIT})
+    assert token not in run("list").stdout
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT * FROM transcription_data.api_tokens").all()
+    assert token not in str(rows)
+
+
+def test_a_revoked_token_opens_nothing_and_stays_listed(engine: Engine) -> None:
+    token = run("create", "newsroom", "--scope", "read").stdout.strip()
+    assert run("revoke", "newsroom").exit_code == 0
+    assert tokens.find(engine, token) is None
+    assert "revoked" in run("list").stdout
+    assert run("revoke", "newsroom").exit_code == 1
+
+
+def test_a_name_is_used_once_and_a_scope_is_needed() -> None:
+    assert run("create", "newsroom").exit_code == 2
+    run("create", "newsroom", "--scope", "read")
+    again = run("create", "newsroom", "--scope", "read")
+    assert again.exit_code == 1
+    assert run("create", "newsroom", "--scope", "admin").exit_code == 2

@@ -1,0 +1,169 @@
+"""Correcting in a real browser: in place, by two people, undone, renamed, replaced, and with hostile texts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster_tests.web.reading_room.conftest import Library
+from transcription_dagster_tests.web.reading_room.test_browser import ATTACK, CHROMIUM, browser, playwright, show
+
+__all__ = ["browser"]
+
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH"), pytest.mark.slow]
+
+
+@pytest.fixture
+def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
+    """A page that is to raise no error and breaks no policy. Chromium itself reports every answer of 409."""
+    complaints: list[str] = []
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        yield page
+    assert [complaint for complaint in complaints if "409 (Conflict)" not in complaint] == []
+
+
+@pytest.fixture
+def recording(library: Library) -> str:
+    """Two speakers, of whom one says a term that was misheard."""
+    name = str(uuid.uuid4())
+    words = spoken("we found quill on ite here and quill on ite there is that so")
+    speakers = ["spk_0"] * 11 + ["spk_1"] * 3
+    said = [replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True)]
+    library.add(name, "The basin", said)
+    return name
+
+
+@pytest.fixture
+def desk(page: playwright.Page, library: Library, recording: str) -> playwright.Page:
+    show(page, library, recording, "?view=corrected")
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_label("Your name").blur()
+    return page
+
+
+def edit(page: playwright.Page, number: int = 0) -> playwright.Locator:
+    """Open a turn; returns its text field."""
+    page.locator(".turn").nth(number).get_by_role("button", name="Edit").click()
+    field = page.get_by_label("Text of this turn")
+    playwright.expect(field).to_be_focused()
+    return field
+
+
+def texts(page: playwright.Page) -> list[str]:
+    return [" ".join(text.split()) for text in page.locator(".turn .text").all_inner_texts()]
+
+
+def saved(page: playwright.Page) -> None:
+    playwright.expect(page.locator("#saved-state")).to_have_text("Saved")
+
+
+def test_a_turn_is_corrected_in_its_place_and_saved_as_one_types(
+    desk: playwright.Page, library: Library, recording: str
+) -> None:
+    edit(desk).fill("We found Quillonite here and quill on ite there")
+    saved(desk)
+    with library.site.client() as program:
+        [first, _] = program.get(f"/api/recordings/{recording}/turns").json()["turns"]
+    assert first["text"] == "We found Quillonite here and quill on ite there"
+    desk.get_by_role("button", name="Done").click()
+    playwright.expect(desk.locator(".turn").first).to_contain_text("We found Quillonite here")
+    marked = desk.locator(".turn ins").nth(1)
+    assert marked.inner_text() == "Quillonite"
+    assert "heard: quill on ite" in (marked.get_attribute("title") or "")
+    desk.reload()
+    assert texts(desk) == ["We found Quillonite here and quill on ite there", "is that so"]
+
+
+def test_a_second_person_sees_both_texts_and_decides(desk: playwright.Page, library: Library, recording: str) -> None:
+    field = edit(desk)
+    with library.site.client() as other:
+        change = {"kind": "text", "first": 0, "stop": 11, "text": "we found gold here and quill on ite there"}
+        answer = other.post(f"/api/recordings/{recording}/corrections", json={**change, "seen": 0, "who": "Bob"})
+        assert answer.status_code == 200
+    field.fill("we found Quillonite here and quill on ite there")
+    conflict = desk.locator(".conflict")
+    playwright.expect(conflict).to_be_visible()
+    playwright.expect(conflict).to_contain_text("Bob changed these words meanwhile")
+    playwright.expect(conflict.locator(".their-text")).to_have_text("we found gold here and quill on ite there")
+    playwright.expect(conflict.locator(".my-text")).to_have_text("we found Quillonite here and quill on ite there")
+    conflict.get_by_role("button", name="Put mine in their place").click()
+    saved(desk)
+    desk.get_by_role("button", name="Done").click()
+    playwright.expect(desk.locator(".turn").first).to_contain_text("we found Quillonite here")
+
+
+def test_a_change_is_undone_from_the_history(desk: playwright.Page) -> None:
+    edit(desk).fill("we found gold here and quill on ite there")
+    saved(desk)
+    desk.get_by_role("button", name="History").click()
+    history = desk.get_by_role("dialog", name="History")
+    playwright.expect(history).to_contain_text("Ada")
+    history.get_by_role("button", name="Undo", exact=True).first.click()
+    playwright.expect(history.locator("li.undone")).to_have_count(1)
+    history.get_by_role("button", name="Close").click()
+    playwright.expect(desk.locator(".turn").first).to_contain_text("we found quill on ite here")
+
+
+def test_a_speaker_is_named_here_and_everywhere(desk: playwright.Page) -> None:
+    edit(desk, 1)
+    desk.get_by_label("Speaker").fill("Bob")
+    desk.get_by_role("button", name="Everywhere").click()
+    playwright.expect(desk.locator(".turn .speaker").nth(1)).to_have_text("Bob")
+    edit(desk, 0)
+    desk.get_by_label("Speaker").fill("Ada")
+    desk.get_by_role("button", name="Here", exact=True).click()
+    playwright.expect(desk.locator(".turn .speaker").first).to_have_text("Ada")
+
+
+def test_turns_are_split_at_the_cursor_and_joined(desk: playwright.Page) -> None:
+    field = edit(desk)
+    field.evaluate("field => field.setSelectionRange(27, 27)")
+    desk.get_by_role("button", name="Split here").click()
+    playwright.expect(desk.locator(".turn")).to_have_count(3)
+    assert texts(desk)[:2] == ["we found quill on ite here", "and quill on ite there"]
+    edit(desk, 1)
+    desk.get_by_role("button", name="Join to the turn above").click()
+    playwright.expect(desk.locator(".turn")).to_have_count(2)
+
+
+def test_what_is_selected_is_marked_unintelligible_and_put_back(desk: playwright.Page) -> None:
+    edit(desk).evaluate("field => field.setSelectionRange(9, 21)")
+    desk.get_by_role("button", name="Unintelligible").click()
+    playwright.expect(desk.locator(".turn").first).to_contain_text("we found [unintelligible] here")
+    edit(desk)
+    desk.get_by_role("button", name="Machine’s words").click()
+    playwright.expect(desk.locator(".turn").first).to_contain_text("we found quill on ite here")
+
+
+def test_replacing_is_shown_before_it_is_done(desk: playwright.Page) -> None:
+    desk.get_by_role("button", name="Find and replace").click()
+    dialog = desk.get_by_role("dialog", name="Find and replace")
+    dialog.get_by_label("Find").fill("quill on ite")
+    dialog.get_by_label("Replace by").fill("Quillonite")
+    dialog.get_by_role("button", name="Preview").click()
+    playwright.expect(dialog.get_by_role("status")).to_have_text("2 in 1 turn:")
+    playwright.expect(dialog.locator("ins")).to_have_text("we found Quillonite here and Quillonite there")
+    assert "Quillonite" not in texts(desk)[0]
+    dialog.get_by_role("button", name="Replace all").click()
+    playwright.expect(desk.locator(".turn").first).to_contain_text("we found Quillonite here and Quillonite there")
+
+
+def test_hostile_words_and_names_stay_text(desk: playwright.Page) -> None:
+    field = edit(desk)
+    field.fill(f"we found {ATTACK} here")
+    saved(desk)
+    desk.get_by_label("Speaker").fill(ATTACK)
+    desk.get_by_role("button", name="Here", exact=True).click()
+    playwright.expect(desk.locator(".turn .speaker").first).to_have_text(ATTACK)
+    desk.get_by_role("button", name="History").click()
+    playwright.expect(desk.get_by_role("dialog", name="History")).to_contain_text(ATTACK)
+    desk.reload()
+    assert "owned" not in desk.title()
+    assert desk.locator("img").count() == 0
