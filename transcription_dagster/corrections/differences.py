@@ -50,8 +50,8 @@ def differences(units: Sequence[Sequence[Token]], new: Sequence[Token]) -> Diffe
     owners = [number for number, unit in enumerate(units) for _ in unit]
     starts = tuple(accumulate((len(unit) for unit in units), initial=0))
     if not old:
-        places = (Place(0, len(units), 0, len(new)),) if units and new else ()
-        return Differences(places, starts)
+        everything = (Place(0, len(units), 0, len(new)),)
+        return Differences(everything if units and new else (), starts)
     blocks = align([token.text for token in old], [token.text for token in new])
     regions = [region for block in blocks for region in _regions(block, old, new)]
     places: list[Place] = []

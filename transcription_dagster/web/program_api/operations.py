@@ -98,10 +98,9 @@ class Operation:
         recording = recording_id(request.path_params["recording"]) if "recording" in request.path_params else ""
         values = await self._values(request)
         call = Call(request, access, recording, values)
-        if iscoroutinefunction(self.answer):
-            found = await self.answer(call)
-        else:
-            found = await run_in_threadpool(self.answer, call)
+        is_coroutine = iscoroutinefunction(self.answer)
+        answer: Any = self.answer(call) if is_coroutine else run_in_threadpool(self.answer, call)
+        found: BaseModel | Response = await answer
         if isinstance(found, Response):
             return found
         return JSONResponse(found.model_dump(mode="json"), self.status)

@@ -117,7 +117,7 @@ def test_peoples_corrections_are_among_the_changes_with_their_names(visitor: htt
     for first, stop, text in ((0, 2, "The jetty"), (4, 5, "twice.")):
         drafts = partial(_retyped, first=first, stop=stop, text=text)
         correct(library.engine, manuscript, drafts, who="Anna <b>", seen=10)
-    page = visitor.get(f"/recordings/{uuid}").text
+    page = visitor.get(f"/recordings/{uuid}?view=changes").text
     assert '<del title="correction, by Anna &lt;b&gt;">again.</del>' in page
     assert '<ins title="correction, by Anna &lt;b&gt;">twice.</ins>' in page
     assert "jetty" in page
