@@ -69,7 +69,7 @@ class Stage:
         """Make the assets, and carry out the checks, in one run."""
         definitions = dg.Definitions(
             assets=[
-                dg.AssetSpec("transcript", partitions_def=recordings),
+                dg.AssetSpec("conversation", partitions_def=recordings),
                 *(each for each in assets if not isinstance(each, dg.AssetChecksDefinition)),
             ],
             asset_checks=[each for each in assets if isinstance(each, dg.AssetChecksDefinition)],
@@ -193,10 +193,11 @@ def test_the_graph_ends_at_the_question_and_begins_again_at_the_answer(tmp_path:
     )
     graph = json.loads(result.stdout)
     assert graph["jobs"]["transcribe_recordings"] == [
-        "audio", "captions_srt", "captions_vtt", "peaks", "refinement_request", "transcript", "transcript_txt",
+        "audio", "captions_srt", "captions_vtt", "conversation", "peaks", "refinement_request", "speakers",
+        "transcript", "transcript_txt",
     ]  # fmt: skip
     assert graph["jobs"]["request_refinement"] == ["refinement_request"]
     assert "refinement_request" not in graph["jobs"]["refine_again"]
     assert {"exchange_refinements", "refine_again"} <= set(graph["jobs"])
     assert "refinement_batches" in graph["sensors"]
-    assert graph["deps"] == ["refinement_request", "transcript"]
+    assert graph["deps"] == ["conversation", "refinement_request"]

@@ -136,7 +136,15 @@ def test_results_lie_in_the_store_under_their_names(system: System) -> None:
     system.launch([recording])
     system.finish([recording])
     files = sorted(path.name for path in system.file(recording, "").iterdir())
-    made = {"audio.flac", "transcript.json", "transcript.txt", "captions.srt", "captions.vtt", "speakers.json"}
+    made = {
+        "audio.flac",
+        "transcript.json",
+        "transcript.txt",
+        "captions.srt",
+        "captions.vtt",
+        "speakers.json",
+        "conversation.json",
+    }
     assert made <= set(files)
     # No models of speakers are installed: the executor says what to do, and the run succeeds.
     assert json.loads(system.file(recording, "speakers.json").read_text())["skipped"] == NOT_INSTALLED
