@@ -121,9 +121,14 @@ def _anomaly(word: Word) -> float:
     )
 
 
+def is_denied_by_sound(against: frozenset[Witness]) -> bool:
+    """Whether a witness that listened to the sound speaks against a word."""
+    return not _ACOUSTIC.isdisjoint(against)
+
+
 def is_suspect(against: frozenset[Witness]) -> bool:
     """Whether enough speaks against a word to doubt it."""
-    return not _ACOUSTIC.isdisjoint(against) or against >= _LOST_THREAD
+    return is_denied_by_sound(against) or against >= _LOST_THREAD
 
 
 def is_condemned(against: frozenset[Witness]) -> bool:
@@ -131,9 +136,7 @@ def is_condemned(against: frozenset[Witness]) -> bool:
 
     Where somebody speaks, the model and its attention are not enough; a second hearing has to say something else.
     """
-    if _ACOUSTIC.isdisjoint(against):
-        return against >= _LOST_THREAD | {Witness.HEARING}
-    return len(against) >= 2
+    return len(against) >= 2 if is_denied_by_sound(against) else against >= _LOST_THREAD | {Witness.HEARING}
 
 
 def audible_parts(sound: Sound) -> tuple[Span, ...]:

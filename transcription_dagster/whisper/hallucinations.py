@@ -1,9 +1,10 @@
 """Leaving out what a speech model made up, and nothing else.
 
 A word goes when two witnesses say that it was not said (`evidence`), one of whom listened to the sound. Where that one
-is alone, the model hears the place again, without the text before it: what it does not say again goes, what it repeats
-stays and is marked. A text that repeats itself is left alone if each repetition stands in a stretch of speech of its
-own; otherwise the place is heard again, and the second hearing takes the place of the first only if it is better.
+is alone, or only the model disowns its text, the place is heard again, without the text before it: what is not said
+again goes, what is repeated stays and is marked. A text that repeats itself is left alone if each repetition stands in
+a stretch of speech of its own; otherwise the place is heard again, and the second hearing takes the place of the first
+only if it is better.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from transcription_dagster.whisper.evidence import (
     Witness,
     doubts_itself,
     is_condemned,
+    is_denied_by_sound,
     is_silence,
     is_suspect,
     witnesses,
@@ -30,6 +32,7 @@ from transcription_dagster.whisper.spans import Span, merged
 from transcription_dagster.whisper.utterances import Utterance, with_words
 
 NOBODY_SPEAKS = "nobody speaks here"
+SAYS_OTHERWISE = "heard again, this is not said"
 LOOPS = "the text repeats itself"
 
 #: A doubtful place is heard with so much sound around it, in seconds.
@@ -71,10 +74,7 @@ def without_inventions(heard: list[Utterance], sound: Sound, hear_again: HearAga
             for index, witness in _not_repeated(run, again):
                 against[index] |= {witness}
     condemned = _in_long_silences(heard, [is_condemned(each) for each in against])
-    removed = [
-        RemovedSpeech(run.start, run.end, run.text, NOBODY_SPEAKS, _named(against, run))
-        for run in _runs(heard, condemned)
-    ]
+    removed = [_removed(run, against) for run in _runs(heard, condemned)]
     stays = [suspect and not goes for suspect, goes in zip(suspects, condemned, strict=True)]
     doubtful = [DoubtfulSpeech(run.start, run.end, run.text, _named(against, run)) for run in _runs(heard, stays)]
     return Judgement(_pruned(heard, condemned), sorted(removed + replaced, key=lambda item: item.start), doubtful)
@@ -112,6 +112,12 @@ def _runs(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[_Run]:
             items = list(group)
             found.append(_Run(items[0][2], tuple(item[3] for item in items)))
     return found
+
+
+def _removed(run: _Run, against: Evidence) -> RemovedSpeech:
+    silent = any(is_denied_by_sound(against[index]) for index in range(run.first, run.first + len(run.words)))
+    reason = NOBODY_SPEAKS if silent else SAYS_OTHERWISE
+    return RemovedSpeech(run.start, run.end, run.text, reason, _named(against, run))
 
 
 def _around(words: Sequence[Word], seconds: float) -> Span:

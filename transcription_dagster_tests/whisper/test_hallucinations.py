@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.sounds import drums
 from transcription_dagster.whisper.evidence import is_condemned, witnesses
-from transcription_dagster.whisper.hallucinations import LOOPS, NOBODY_SPEAKS, without_inventions
+from transcription_dagster.whisper.hallucinations import (
+    LOOPS,
+    NOBODY_SPEAKS,
+    SAYS_OTHERWISE,
+    without_inventions,
+)
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.utterances import Utterance
 from transcription_dagster_tests import corpus
@@ -140,7 +146,8 @@ def test_a_sentence_that_the_model_adds_to_the_last_breath_goes_if_a_second_hear
     added = mumbled(said("turning upside down and repeating itself", 1.4, 1.6))
     judged = without_inventions([GREETING, added], MUSIC, Ear(GREETING))
     assert judged.kept == [GREETING]
-    assert [item.witnesses for item in judged.removed] == [("attention", "hearing", "model")]
+    (removed,) = judged.removed
+    assert (removed.reason, removed.witnesses) == (SAYS_OTHERWISE, ("attention", "hearing", "model"))
 
 
 def test_an_utterance_half_invented_keeps_its_other_half():
@@ -291,3 +298,12 @@ def test_a_prompt_of_terms_adds_no_sentence_to_the_end_of_a_recording(base_engin
     transcript = transcribe(base_engine, recording, model="base", initial_prompt=ROCKS, temperatures=(0.0, 1.0))
     assert text_of(transcript).endswith("not that kind of salt.")
     assert [removed.witnesses for removed in transcript.removed] == [("attention", "hearing", "model")]
+
+
+@pytest.mark.slow
+def test_over_a_drum_machine_nothing_is_said(base_engine, tmp_path):
+    path = sound(tmp_path, drums())
+    transcript = helpers.transcribe(base_engine, path, model="base", temperatures=(0.0, 0.4))
+    assert transcript.words == ()
+    assert transcript.removed, "base invents nothing here any more: choose another sound"
+    assert {witness for removed in transcript.removed for witness in removed.witnesses} >= {"attention", "voice"}
