@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from transcription_dagster.corrections.carrying import carry
 from transcription_dagster.corrections.changes import Change, Draft, State, replay, words_digest
-from transcription_dagster.corrections.journal import changes_of, earlier_changes, record
+from transcription_dagster.corrections.journal import changes_of, earlier_changes, is_corrected, record
 from transcription_dagster.corrections.reading import Base, Reading, lay_changes, lay_refined
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import CorrectionConflict
@@ -77,6 +77,18 @@ def corrected(engine: Engine, manuscript: Manuscript) -> Corrected:
         changes = record(engine, manuscript.recording, manuscript.digest, carried)
         changes = changes or changes_of(engine, manuscript.recording, manuscript.digest)
     return _laid(manuscript, changes)
+
+
+def with_named_speakers(engine: Engine, transcript: Transcript) -> Transcript:
+    """Return the transcript with the speakers that people gave its words; the words stay the machine's."""
+    if not is_corrected(engine, transcript.recording):
+        return transcript
+    named = corrected(engine, Manuscript.of(transcript, None)).state.speakers
+    words = [
+        replace(word, speaker=named[number][0]) if number in named else word
+        for number, word in enumerate(transcript.words)
+    ]
+    return replace(transcript, words=tuple(words))
 
 
 def correct(

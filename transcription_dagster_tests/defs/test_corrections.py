@@ -142,3 +142,17 @@ def test_corrections_survive_a_new_transcription(desk: Desk) -> None:
     desk.transcribe(transcript("Yesterday we have found quill on ite in the basin"))
     desk.make("refined_txt", "corrected_txt")
     assert desk.file("corrected.txt") == "Yesterday we have found Quillonite in the basin\n"
+
+
+def test_the_names_that_people_give_speakers_are_in_the_captions(desk: Desk) -> None:
+    manuscript = Manuscript.of(FIRST, desk.file("refined.txt"))
+    correct(
+        desk.engine,
+        manuscript,
+        lambda now: drafts.named(now.reading, 0, 9, "Ada Lovelace", everywhere=True),
+        who="Bob",
+        seen=0,
+    )
+    desk.apply()
+    assert "<v Ada Lovelace>" in desk.file("refined.vtt")
+    assert "<v" not in desk.file("captions.vtt")

@@ -6,7 +6,7 @@ from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import caption_findings
 from transcription_dagster.captions.subtitles import to_srt, to_vtt
-from transcription_dagster.corrections.desk import Manuscript, corrected
+from transcription_dagster.corrections.desk import Manuscript, corrected, with_named_speakers
 from transcription_dagster.corrections.reading import Author
 from transcription_dagster.defs.automation import REFRESH, REFRESH_OR_ADD
 from transcription_dagster.defs.check_results import check_result
@@ -70,8 +70,10 @@ def corrected_txt(
         )
     ],
 )
-def refined_srt(conversation: Transcript, corrected_txt: str):
-    cues = correct_cues(make_cues(conversation.words, duration=conversation.duration), corrected_txt)
+def refined_srt(conversation: Transcript, corrected_txt: str, catalogue: CatalogueResource):
+    with reported_failures():
+        named = with_named_speakers(catalogue.engine, conversation)
+    cues = correct_cues(make_cues(named.words, duration=named.duration), corrected_txt)
     return dg.MaterializeResult(
         value=to_srt(cues),
         metadata={"cues": len(cues)},
@@ -87,5 +89,7 @@ def refined_srt(conversation: Transcript, corrected_txt: str):
     kinds={"webvtt"},
     description="The captions with the refined and corrected text (`refined.vtt`): every cue keeps its time.",
 )
-def refined_vtt(conversation: Transcript, corrected_txt: str) -> str:
-    return to_vtt(correct_cues(make_cues(conversation.words, duration=conversation.duration), corrected_txt))
+def refined_vtt(conversation: Transcript, corrected_txt: str, catalogue: CatalogueResource) -> str:
+    with reported_failures():
+        named = with_named_speakers(catalogue.engine, conversation)
+    return to_vtt(correct_cues(make_cues(named.words, duration=named.duration), corrected_txt))

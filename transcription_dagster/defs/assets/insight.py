@@ -9,6 +9,7 @@ from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
 from transcription_dagster.captions.subtitles import read_srt
+from transcription_dagster.corrections.desk import with_named_speakers
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.embedding import EmbedderResource
@@ -59,7 +60,9 @@ def _embeddings(
         with reported_failures():
             cues = tuple(read_srt(stored_value(store.open(), "redacted_srt", conversation.recording)))
     else:
-        cues = tuple(correct_cues(make_cues(conversation.words, duration=conversation.duration), corrected_txt))
+        with reported_failures():
+            named = with_named_speakers(catalogue.engine, conversation)
+        cues = tuple(correct_cues(make_cues(named.words, duration=named.duration), corrected_txt))
     request = EmbeddingRequest(conversation.recording, name, cues)
     with reported_failures():
         answer = embedder.embed(context, request)

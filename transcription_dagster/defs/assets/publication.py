@@ -6,6 +6,7 @@ from dataclasses import replace
 import dagster as dg
 
 from transcription_dagster.captions.quality import faithfulness, gap_findings, loop_findings
+from transcription_dagster.corrections.desk import with_named_speakers
 from transcription_dagster.database import publications
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
@@ -47,6 +48,7 @@ def _publication(
         manifest = make_manifest(
             files, recording, catalogue.recording(recording), conversation, redacted_only=redacted_only
         )
+        named = with_named_speakers(catalogue.engine, conversation)
         text, corrected, warnings = join_words(conversation.words), corrected_txt, _warnings(conversation, refined_txt)
         if redacted_only:
             # What is found in the text, and what a check quotes of it, may hold what was taken out.
@@ -64,7 +66,7 @@ def _publication(
                 duration=conversation.duration,
                 versions=code_versions(context),
                 sha256s=manifest.sha256s,
-                speakers=tuple(sorted({word.speaker for word in conversation.words if word.speaker})),
+                speakers=tuple(sorted({word.speaker for word in named.words if word.speaker})),
                 warnings=warnings,
                 insights=publications.Insights(insights.analyser, insights.to_json()),
             ),
