@@ -16,7 +16,7 @@ from transcription_dagster.transcripts.plain_text import to_text
 @dg.asset(
     partitions_def=recordings,
     group_name="captions",
-    code_version="1",
+    code_version="2",
     automation_condition=REFRESH,
     kinds={"text"},
     description="The transcript as plain text in paragraphs (`transcript.txt`).",

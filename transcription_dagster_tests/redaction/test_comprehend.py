@@ -1,0 +1,82 @@
+"""Personal data by Comprehend as a local server plays it, asked by the real boto3."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from transcription_dagster.errors import ServiceRefused
+from transcription_dagster.model import Word
+from transcription_dagster.redaction.comprehend import apart, find_by_comprehend
+from transcription_dagster.redaction.finding import Found
+from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
+
+SAYS = {"NAME": re.compile(r"Ada Brooks|Zoë"), "ADDRESS": re.compile(r"4 Pier Road"), "DATE_TIME": re.compile("Monday")}
+
+
+def words(text: str) -> list[Word]:
+    return [Word(part, float(number), number + 0.9) for number, part in enumerate(text.split())]
+
+
+def answer(request: Request) -> Reply:
+    asked = json.loads(request.body)
+    assert request.headers["x-amz-target"].endswith(".DetectPiiEntities")
+    if "refuse" in asked["Text"]:
+        return reply({"__type": "AccessDeniedException", "message": "no"}, status=400)
+    entities = [
+        {"Type": kind, "Score": 0.99, "BeginOffset": match.start(), "EndOffset": match.end()}
+        for kind, pattern in SAYS.items()
+        for match in pattern.finditer(asked["Text"])
+    ]
+    return reply({"Entities": entities})
+
+
+def reply(document: object, status: int = 200) -> Reply:
+    return Reply(status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(document).encode())
+
+
+@pytest.fixture
+def comprehend(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    with web_server(answer) as server:
+        for name, value in {
+            "AWS_ENDPOINT_URL_COMPREHEND": server.url,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def test_names_and_addresses_are_found_at_their_words(comprehend: WebServer) -> None:
+    said = words("On Monday Ada Brooks, of 4 Pier Road, met Zoë.")
+    found = find_by_comprehend(said, {"name", "address"}, "en-GB")
+    texts = [(each.kind, " ".join(word.text for word in said[each.first : each.stop])) for each in found]
+    assert texts == [("name", "Ada Brooks,"), ("address", "4 Pier Road,"), ("name", "Zoë.")]
+
+
+def test_a_long_text_is_asked_about_in_pieces(comprehend: WebServer) -> None:
+    said = words("We talk and talk. " * 4_000 + "Ada Brooks came.")
+    (found,) = find_by_comprehend(said, {"name"}, "en")
+    assert (said[found.first].text, found.stop - found.first) == ("Ada", 2)
+    assert len(comprehend.requests) == 2
+
+
+def test_other_languages_and_kinds_are_not_asked_about_or_left_out(comprehend: WebServer) -> None:
+    assert find_by_comprehend(words("Ada Brooks"), {"name"}, "de") == []
+    assert find_by_comprehend([], {"name"}, "en") == []
+    assert comprehend.requests == []
+    assert find_by_comprehend(words("Ada Brooks"), {"card"}, "en") == []
+
+
+def test_a_refusal_is_an_error(comprehend: WebServer) -> None:
+    with pytest.raises(ServiceRefused):
+        find_by_comprehend(words("please refuse"), {"name"}, "en")
+
+
+def test_what_a_pattern_has_found_stays_as_it_is() -> None:
+    mine = [Found(2, 5, "card")]
+    assert apart(mine, [Found(4, 6, "digits"), Found(0, 1, "name")]) == [Found(0, 1, "name"), Found(2, 5, "card")]
