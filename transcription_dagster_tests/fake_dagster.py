@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from transcription_dagster.sources.worklists import JOBS
+from transcription_dagster.sources.worklist_entries import JOBS
 from transcription_dagster_tests.sources.web_server import Reply, Request, web_server
 
 LOCATION = {"repositoryName": "__repository__", "repositoryLocationName": "here"}

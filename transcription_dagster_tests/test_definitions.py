@@ -15,7 +15,7 @@ from transcription_dagster.definitions import defs
 from transcription_dagster.defs.all_assets import all_assets
 from transcription_dagster.defs.jobs import smallest_job
 from transcription_dagster.settings import load_settings
-from transcription_dagster.sources.worklists import JOBS
+from transcription_dagster.sources.worklist_entries import JOBS
 
 #: Asset: group, what it is made from, checks, and whether a new code version may refresh it.
 GRAPH = """

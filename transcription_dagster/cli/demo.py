@@ -20,7 +20,8 @@ from transcription_dagster.cli.batch.session import run_batch, stack_for
 from transcription_dagster.cli.search import show_hits
 from transcription_dagster.cli.stop_signals import StopSignals
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.sources.worklists import Entry, Worklist, load, write
+from transcription_dagster.sources.worklist_entries import Entry
+from transcription_dagster.sources.worklists import Worklist, load, write
 from transcription_dagster.store.object_store import ObjectStore, object_key
 
 _EXECUTORS = 2

@@ -8,7 +8,7 @@ import dagster as dg
 
 from transcription_dagster.defs.refinement_exchange import exchange_refinements
 from transcription_dagster.settings import Settings
-from transcription_dagster.sources.worklists import JOBS
+from transcription_dagster.sources.worklist_entries import JOBS
 
 _assets = dg.AssetSelection.assets
 

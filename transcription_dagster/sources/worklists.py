@@ -9,72 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast, get_args
-from urllib.parse import unquote, urlsplit
+from typing import Any, Protocol
 
 from transcription_dagster.atomic_files import replacing
 from transcription_dagster.errors import (
-    InvalidRecordingId,
-    InvalidSetting,
-    InvalidVocabulary,
     InvalidWorklist,
     WorklistNotSaved,
 )
-from transcription_dagster.language.codes import whisper_language
-from transcription_dagster.model import ChannelMode, Term, recording_id, speaker_limits
-from transcription_dagster.urls import shown_url
-from transcription_dagster.vocabulary.files import parse_terms
-
-Status = Literal["waiting", "done", "failed"]
-
-#: The jobs that an entry may name, with their names in Dagster.
-JOBS: Mapping[str, str] = {
-    "transcribe": "transcribe_recordings",
-    "refine": "refine",
-    "captions": "captions",
-    "rebuild": "rebuild",
-    "reindex": "reindex",
-    "publish": "publish",
-    "speakers": "tell_speakers_apart",
-}
+from transcription_dagster.sources.worklist_entries import Entry, EntryReader, Status, json_type
 
 #: The keys that a batch writes besides `status`.
 _RESULT = ("error", "files", "finished_at")
-
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_SCHEMES = ("file", "s3", "https", "http")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One recording of a worklist."""
-
-    #: Position in the list, from 1.
-    position: int
-    uuid: str
-    #: URI of the audio; None if the recording is already registered.
-    source: str | None = None
-    title: str | None = None
-    language: str | None = None
-    vocabulary: tuple[Term, ...] = ()
-    #: How many speak, as the setting `speakers` says it; None: as the settings say.
-    speakers: str | None = None
-    speaker_names: tuple[str, ...] = ()
-    #: What becomes of its channels; None: as the settings say.
-    channels: ChannelMode | None = None
-    status: Status = "waiting"
-    #: A key of `JOBS`; None: `transcribe`, or `refine` for a recording whose transcript was imported.
-    job: str | None = None
-
-    @property
-    def may_transcribe(self) -> bool:
-        """Return whether the job may need the recording's audio."""
-        return self.job in (None, "transcribe")
 
 
 class Results(Protocol):
@@ -194,7 +143,7 @@ def parse(text: str, path: Path, content: bytes = b"") -> Worklist:
     `content` is the file's bytes, kept to detect later edits.
     """
     objects = _objects(text, path)
-    readers = [_EntryReader(position, item, path.parent) for position, item in enumerate(objects, start=1)]
+    readers = [EntryReader(position, item, path.parent) for position, item in enumerate(objects, start=1)]
     entries = [reader.read() for reader in readers]
     problems = [problem for reader in readers for problem in reader.problems]
     problems += _repetitions(entries)
@@ -208,7 +157,7 @@ def source_uri(source: str, folder: Path) -> str:
 
     Raises `InvalidWorklist` if it is neither, or if the file does not exist.
     """
-    reader = _EntryReader(1, {"source": source}, folder)
+    reader = EntryReader(1, {"source": source}, folder)
     uri = reader.source(must_exist=True)
     if uri is None:
         raise InvalidWorklist(reader.problems[0].partition(": ")[2])
@@ -230,7 +179,7 @@ def _objects(text: str, path: Path) -> list[Any]:
     except RecursionError:
         raise InvalidWorklist(f"{path}: not a worklist: nested too deeply") from None
     if not isinstance(objects, list):
-        raise InvalidWorklist(f"{path}: not a list of recordings, but {_kind(objects)}")
+        raise InvalidWorklist(f"{path}: not a list of recordings, but {json_type(objects)}")
     return objects
 
 
@@ -265,167 +214,6 @@ def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-class _EntryReader:
-    """Reads one object of the list and collects its problems."""
-
-    def __init__(self, position: int, item: object, folder: Path) -> None:
-        self.problems: list[str] = []
-        self._position = position
-        self._folder = folder
-        self._item = item if isinstance(item, dict) else {}
-        if not isinstance(item, dict):
-            self._problem(f"not an object, but {_kind(item)}")
-
-    def read(self) -> Entry:
-        """Return the entry; valid only if there are no problems."""
-        status, job = self._status(), self._job()
-        speakers, speaker_names = self._speakers()
-        return Entry(
-            position=self._position,
-            uuid=self._uuid(),
-            source=self.source(must_exist=status != "done" and job in (None, "transcribe")),
-            title=self._text("title"),
-            language=self._language(),
-            vocabulary=self._vocabulary(),
-            speakers=speakers,
-            speaker_names=speaker_names,
-            channels=self._channels(),
-            status=status,
-            job=job,
-        )
-
-    def _problem(self, text: str) -> None:
-        self.problems.append(f"entry {self._position}: {text}")
-
-    def _uuid(self) -> str:
-        if not self._item:
-            return ""
-        if "uuid" not in self._item:
-            self._problem("has no `uuid`")
-            return ""
-        try:
-            return recording_id(self._item["uuid"])
-        except InvalidRecordingId as error:
-            self._problem(str(error))
-            return ""
-
-    def _text(self, name: str) -> str | None:
-        value = self._item.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, str) or not value.strip():
-            self._problem(f"`{name}` is not a text, but {_kind(value)}")
-            return None
-        return value
-
-    def _language(self) -> str | None:
-        try:
-            return whisper_language(self._text("language"))
-        except InvalidSetting as error:
-            self._problem(f"`language`: {error}")
-            return None
-
-    def _status(self) -> Status:
-        value = self._item.get("status") or "waiting"
-        if value not in get_args(Status):
-            self._problem(f"`status` is {value!r}; it can be {', '.join(get_args(Status))}")
-            return "waiting"
-        return cast(Status, value)
-
-    def _job(self) -> str | None:
-        value = self._item.get("job")
-        if value is not None and (not isinstance(value, str) or value not in JOBS):
-            self._problem(f"`job` is {value!r}; it can be {', '.join(JOBS)}")
-            return None
-        return value
-
-    def _channels(self) -> ChannelMode | None:
-        value = self._item.get("channels")
-        if value is not None and value not in get_args(ChannelMode):
-            self._problem(f"`channels` is {value!r}; it can be {', '.join(get_args(ChannelMode))}")
-            return None
-        return value
-
-    def _vocabulary(self) -> tuple[Term, ...]:
-        value = self._item.get("vocabulary") or ()
-        if not isinstance(value, list | tuple):
-            self._problem(f"`vocabulary` is not a list of terms, but {_kind(value)}")
-            return ()
-        try:
-            return tuple(parse_terms(value, "`vocabulary`"))
-        except InvalidVocabulary as error:
-            # The message quotes keys verbatim, and a problem is one line.
-            self._problem(" ".join(str(error).split()))
-            return ()
-
-    def _speakers(self) -> tuple[str | None, tuple[str, ...]]:
-        """How many speak, and their names: a list of names is as many speakers."""
-        value = self._item.get("speakers")
-        if value is None:
-            return None, ()
-        if isinstance(value, list):
-            return self._named_speakers(value)
-        try:
-            text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else _kind(value)
-            speaker_limits(text)
-        except InvalidSetting as error:
-            self._problem(f"`speakers`: {error}, or a list of names")
-            return None, ()
-        return text, ()
-
-    def _named_speakers(self, names: list[Any]) -> tuple[str | None, tuple[str, ...]]:
-        usable = all(isinstance(name, str) and name.strip() and name.isprintable() for name in names)
-        if not usable or not 1 <= len(names) <= 99 or len(set(names)) < len(names):
-            self._problem("`speakers` is not a list of different names, each a line of text")
-            return None, ()
-        return str(len(names)), tuple(name.strip() for name in names)
-
-    def source(self, *, must_exist: bool) -> str | None:
-        """Return the URI of the entry's source; None if it has none or an invalid one."""
-        value = self._text("source")
-        if value is None:
-            return None
-        scheme = _SCHEME.match(value)
-        if scheme is None:
-            return self._file(Path(value), value, must_exist)
-        if scheme[1].lower() not in _SCHEMES:
-            self._problem(
-                f"`source` {shown_url(value)!r}: unknown scheme; known are a path, {'://, '.join(_SCHEMES)}://"
-            )
-            return None
-        return self._url(value, must_exist)
-
-    def _url(self, value: str, must_exist: bool) -> str | None:
-        try:
-            url = urlsplit(value)
-        except ValueError:
-            self._problem("`source` is not a URL that can be parsed")
-            return None
-        if url.scheme == "file":
-            if url.netloc not in ("", "localhost"):
-                self._problem(f"`source` {shown_url(value)!r} is a file on another machine")
-                return None
-            return self._file(Path(unquote(url.path)), value, must_exist)
-        if url.username is not None or url.password is not None:
-            # Not quoted: the message would show the password.
-            self._problem(
-                "`source` contains a user name or password, which worklists and pages would show; remove them"
-            )
-        elif not url.netloc or not url.path.strip("/"):
-            self._problem(f"`source` {shown_url(value)!r} names no {'object' if url.scheme == 's3' else 'file'}")
-        else:
-            return value
-        return None
-
-    def _file(self, path: Path, value: str, must_exist: bool) -> str | None:
-        path = Path(os.path.normpath(self._folder / path))
-        if must_exist and not path.is_file():
-            what = "is not a file" if path.exists() else "does not exist"
-            self._problem(f"`source` {shown_url(value)!r}: {os.fspath(path)!r} {what}")
-            return None
-        return path.as_uri()
-
-
 def _repetitions(entries: Sequence[Entry]) -> Iterator[str]:
     """Return a problem for each repeated UUID, naming both entries."""
     first: dict[str, int] = {}
@@ -433,14 +221,6 @@ def _repetitions(entries: Sequence[Entry]) -> Iterator[str]:
         earlier = first.setdefault(entry.uuid, entry.position)
         if entry.uuid and earlier != entry.position:
             yield f"entry {entry.position}: {entry.uuid} is also entry {earlier}"
-
-
-def _kind(value: object) -> str:
-    """Return the JSON name of a value's type."""
-    if isinstance(value, str):
-        return "an empty text" if not value.strip() else "a text"
-    kinds = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
-    return kinds.get(type(value), "null")
 
 
 def _timestamp(moment: datetime) -> str:

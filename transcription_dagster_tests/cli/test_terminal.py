@@ -14,7 +14,7 @@ from transcription_dagster.cli.batch.report import Outcome, Progress, outcome_ta
 from transcription_dagster.cli.main import main
 from transcription_dagster.cli.terminal import printable, printable_lines
 from transcription_dagster.pool.state import WorkerStatus
-from transcription_dagster.sources.worklists import Entry
+from transcription_dagster.sources.worklist_entries import Entry
 
 #: Sets the window's title, clears the screen and rings; C1's CSI does without ESC; U+202E reverses what follows.
 HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b31m \u202eevil\rover"

@@ -16,7 +16,7 @@ from rich.text import Text
 from transcription_dagster.cli.batch.report import Outcome, Progress, name
 from transcription_dagster.cli.terminal import clock, printable
 from transcription_dagster.pool.state import WorkerStatus
-from transcription_dagster.sources.worklists import Entry
+from transcription_dagster.sources.worklist_entries import Entry
 
 #: Seconds without a finished recording after which a line reports the progress.
 _QUIET_SECONDS = 30.0

@@ -12,7 +12,8 @@ from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
 from transcription_dagster.sources.secret_addresses import keep_whole_url
-from transcription_dagster.sources.worklists import Entry, Results
+from transcription_dagster.sources.worklist_entries import Entry
+from transcription_dagster.sources.worklists import Results
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.whisper.layouts import is_model_path
 

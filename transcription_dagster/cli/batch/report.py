@@ -11,7 +11,7 @@ from rich.text import Text
 
 from transcription_dagster.cli.terminal import clock, printable
 from transcription_dagster.dagster_api.values import RunResults
-from transcription_dagster.sources.worklists import Entry, Status
+from transcription_dagster.sources.worklist_entries import Entry, Status
 
 #: Longer tables list only the failed recordings.
 _LONGEST_TABLE = 200

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from transcription_dagster.errors import InvalidWorklist, WorklistNotSaved
-from transcription_dagster.sources.worklists import Entry, Worklist
+from transcription_dagster.sources.worklist_entries import Entry
+from transcription_dagster.sources.worklists import Worklist
 
 #: A save that took so long is followed by none for so many times as long: under 1 % of the batch's time.
 _REST = 99.0

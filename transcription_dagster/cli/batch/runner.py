@@ -21,7 +21,8 @@ from transcription_dagster.dagster_api.values import (
 )
 from transcription_dagster.errors import ServiceUnavailable, TransientError
 from transcription_dagster.pool.names import ANY_GPU, BATCH_TAG, GPU_TAG
-from transcription_dagster.sources.worklists import JOBS, Entry, Results
+from transcription_dagster.sources.worklist_entries import JOBS, Entry
+from transcription_dagster.sources.worklists import Results
 
 PARTITIONS: Final = "recordings"
 

@@ -12,7 +12,7 @@ from transcription_dagster.cli.batch.display import LineDisplay, LiveDisplay, de
 from transcription_dagster.cli.batch.report import Outcome, Progress, outcome_table, summary
 from transcription_dagster.dagster_api.values import RunResults
 from transcription_dagster.pool.state import WorkerStatus
-from transcription_dagster.sources.worklists import Entry, Status
+from transcription_dagster.sources.worklist_entries import Entry, Status
 
 ONE = Entry(1, "919f49d0-ef35-5e93-b564-e948b9d75f83", title="Harbour [bold]news[/bold]")
 TWO = Entry(2, "fb4024f4-a2d2-5e85-bbe5-f84f01e07dc0")
