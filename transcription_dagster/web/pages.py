@@ -20,6 +20,7 @@ from transcription_dagster.errors import (
     TransientError,
     UnknownRecording,
 )
+from transcription_dagster.transcripts.conversation import shown_speaker
 from transcription_dagster.web import formats
 from transcription_dagster.web.csrf import Csrf
 
@@ -38,6 +39,7 @@ _environment.filters |= {
     "moment": formats.moment,
     "language_name": formats.language_name,
     "marked": formats.marked,
+    "shown_speaker": shown_speaker,
 }
 _templates = Jinja2Templates(env=_environment)
 
