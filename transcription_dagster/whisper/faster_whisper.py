@@ -1,7 +1,7 @@
 """Whisper on CTranslate2, the library under faster-whisper: int8 on a CPU, float16 on a GPU.
 
 The way through a recording is the same as with openai-whisper; only what the decoding loop asks of the model is
-answered here. docs/operating.md says where the answers differ.
+answered here. docs/engine.md says where the answers differ.
 """
 
 from __future__ import annotations
