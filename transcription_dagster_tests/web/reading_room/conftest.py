@@ -21,7 +21,8 @@ from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
-from transcription_dagster.transcripts.plain_text import join_words, to_text
+from transcription_dagster.transcripts.paragraphs import paragraph_starts
+from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words, to_text
 from transcription_dagster.transcripts.reading import SignedEdit, reading_of, write_reading
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.web.conftest import Site
@@ -61,8 +62,9 @@ class Library:
         files = {
             "transcript.json": write_transcript(transcript).encode(),
             "reading.json": write_reading(reading),
-            "refined.txt": to_text(said).encode(),
-            "corrected.txt": to_text(said).encode(),
+            # As refinement writes it: without the speakers' names.
+            "refined.txt": join_paragraphs(said, paragraph_starts(said)).encode(),
+            "corrected.txt": join_paragraphs(said, paragraph_starts(said)).encode(),
             "refined.srt": to_srt(cues).encode(),
             "refined.vtt": to_vtt(cues).encode(),
             "peaks.bin": peaks(sound),
