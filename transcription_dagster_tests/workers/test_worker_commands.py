@@ -27,7 +27,7 @@ from transcription_dagster_tests.machines import another_machine, needs_namespac
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, environment_of, wait_until
 
-pytestmark = needs_namespaces
+pytestmark = [needs_namespaces, pytest.mark.slow]
 
 HOST = "second-machine"
 RECORDING = "00000000-0000-4000-8000-000000000000"
