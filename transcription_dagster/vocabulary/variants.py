@@ -50,6 +50,8 @@ def risk(phrase: Phrase, term: Term) -> str:
     """Why a variant, as its folded words, cannot be corrected without its context; empty if it can be nothing else."""
     if all(token.isdecimal() for token in phrase):
         return "a number"
+    if len(phrase) == 1 and len(phrase[0]) == 1:
+        return "a single letter"
     if len(phrase) != 1:
         return "an ordinary phrase" if is_ordinary_phrase(phrase) and not _is_one_word(phrase, term) else ""
     variant = phrase[0]

@@ -133,6 +133,7 @@ RISKY = (
     Term("Gut", ("gut", "gute")),
     Term("GitHub", ("get up",)),
     Term("III", ("3",)),
+    Term("Um", ("o",)),
 )
 
 
@@ -144,6 +145,7 @@ RISKY = (
         "Gute Leute haben es gut, sagte er.",
         "Le vin est bon.",
         "Item 3 of 12.",
+        "O barco e o porto.",
     ],
 )
 def test_ordinary_words_and_names_are_left_to_the_refinement(text: str) -> None:
