@@ -142,6 +142,7 @@ def test_the_cheapest_job_that_covers_what_is_outdated_is_chosen(outdated: list[
     assert smallest_job(outdated, settings, all_assets(settings)) == job
 
 
+@pytest.mark.slow
 def test_what_is_made_from_the_cue_rules_becomes_stale_together() -> None:
     versions = {}
     for raised in ("versions.CUES_VERSION = 'next'", "versions.CORRECTED_CUES_VERSION = 'next'", "pass"):
