@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import ColumnElement, Engine, Select, func, select, text, tuple_
+from sqlalchemy import Boolean, ColumnElement, Engine, Select, func, literal_column, select, text, tuple_
 
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.publications import Warned
@@ -184,7 +184,7 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.speaker is not None:
         conditions.append(TranscriptRow.speakers.contains([filters.speaker]))
     if filters.warned:
-        conditions.append(text("warnings <> '[]'::jsonb"))
+        conditions.append(literal_column("warnings <> '[]'::jsonb", Boolean()))
     if filters.since is not None:
         conditions.append(filters.since <= _RECORDED_AT)
     if filters.until is not None:
