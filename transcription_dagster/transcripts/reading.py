@@ -75,11 +75,11 @@ def reading_of(transcript: Transcript, edits: Sequence[SignedEdit] = ()) -> Read
 
 
 def turns_of(words: Sequence[Word]) -> tuple[Turn, ...]:
-    """The turns of some words: a new one wherever a paragraph begins."""
-    words = in_turns(words)
-    starts = paragraph_starts(words)
-    stops = (*starts[1:], len(words))
-    return tuple(Turn(first, stop, words[first].speaker) for first, stop in zip(starts, stops, strict=False))
+    """The turns of some words: a new one wherever a paragraph begins. A word of no sure speaker begins none."""
+    said = in_turns(words)
+    starts = paragraph_starts(said)
+    stops = (*starts[1:], len(said))
+    return tuple(Turn(first, stop, said[first].speaker) for first, stop in zip(starts, stops, strict=False))
 
 
 def write_reading(reading: Reading) -> bytes:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.store.object_store import object_key
+from transcription_dagster.transcripts.conversation import shown_speaker
 from transcription_dagster.transcripts.word_document import Paragraph, write_word_document
 from transcription_dagster.web.formats import clock, day, language_name
 from transcription_dagster.web.reading_room.archive import Archive
@@ -67,7 +68,11 @@ def _word_file(archive: Archive, uuid: str) -> bytes:
     if reading is None:
         raise SourceNotFound("There is no transcript of this recording yet.")
     paragraphs = (
-        Paragraph(turn.speaker, clock(turn.start), "".join(piece.text for piece in turn.pieces))
+        Paragraph(
+            turn.speaker and shown_speaker(turn.speaker),
+            clock(turn.start),
+            "".join(piece.text for piece in turn.pieces),
+        )
         for turn in shown_turns(reading, View.REFINED)
     )
     facts = [day(recording.recorded_at), clock(reading.duration), language_name(reading.language)]

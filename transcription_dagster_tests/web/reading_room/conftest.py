@@ -22,7 +22,7 @@ from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster.transcripts.paragraphs import paragraph_starts
-from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words, to_text
+from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words
 from transcription_dagster.transcripts.reading import SignedEdit, reading_of, write_reading
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.web.conftest import Site
@@ -58,13 +58,14 @@ class Library:
         sound = tone(self.folder, min(duration, 120.0))
         reading = reading_of(transcript, edits)
         said = correct_words(transcript.words, [Edit(e.first, e.last, e.old, e.new, e.kind) for e in edits])
+        paragraphs = join_paragraphs(said, paragraph_starts(said))
         cues = make_cues(said, duration=duration)
         files = {
             "transcript.json": write_transcript(transcript).encode(),
             "reading.json": write_reading(reading),
             # As refinement writes it: without the speakers' names.
-            "refined.txt": join_paragraphs(said, paragraph_starts(said)).encode(),
-            "corrected.txt": join_paragraphs(said, paragraph_starts(said)).encode(),
+            "refined.txt": paragraphs.encode(),
+            "corrected.txt": paragraphs.encode(),
             "refined.srt": to_srt(cues).encode(),
             "refined.vtt": to_vtt(cues).encode(),
             "peaks.bin": peaks(sound),
@@ -75,7 +76,7 @@ class Library:
         publication = Publication(
             uuid,
             join_words(words),
-            to_text(said),
+            paragraphs,
             language,
             "small",
             len(words),
