@@ -77,7 +77,8 @@ def _spoken(turns: Iterable[tuple[float, float, str]]) -> Mapping[str, float]:
 
 def _named(recording: str, known: Recording, prints: Sequence[VoicePrint], result: Mapping[str, Any]) -> Speakers:
     """The answer with names: the recording's own in the order in which speakers are first heard, else by the voices."""
-    names = {one.label: name for one in prints if (name := one.name) is not None and name not in known.speaker_names}
+    by_voice = ((one.label, one.name) for one in prints)
+    names = {label: name for label, name in by_voice if name is not None and name not in known.speaker_names}
     names |= {f"spk_{number}": name for number, name in enumerate(known.speaker_names)}
     turns = tuple(SpeakerTurn(start, end, names.get(label, label)) for start, end, label in result["turns"])
     return Speakers(recording, turns, model=result["model"], skipped=result["skipped"])
