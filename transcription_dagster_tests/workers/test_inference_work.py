@@ -21,6 +21,7 @@ from transcription_dagster.model import SpeakerLimits, Transcript
 from transcription_dagster.pool.speakers_request import SpeakersRequest
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings
+from transcription_dagster.whisper.recordings import PreparedRecording
 from transcription_dagster.workers.inference_work import SpeakersWork, TranscriptionWork
 
 
@@ -51,13 +52,16 @@ REQUEST = TranscriptionRequest(
     options=Settings().speech_options(),
 )
 
+#: One channel, whose sound the engines of these tests do not look at.
+PREPARED = PreparedRecording(Path("audio.flac"), (cast(Any, None),))
+
 
 def ignore_progress(_share: float) -> None:
     """Nobody watches."""
 
 
 def test_a_transcription_is_stopped_at_its_limit_with_what_to_do(work: TranscriptionWork) -> None:
-    prepared = (REQUEST, cast(Any, None))
+    prepared = (REQUEST, PREPARED)
     with pytest.raises(
         TimeLimitExceeded, match=r"stopped after 12 s.*for 10 s of audio is 0 s; raise TRANSCRIPTION_TIME_LIMIT_FACTOR"
     ):
@@ -66,7 +70,7 @@ def test_a_transcription_is_stopped_at_its_limit_with_what_to_do(work: Transcrip
 
 def test_one_that_somebody_stops_is_no_matter_of_the_limit(work: TranscriptionWork) -> None:
     with pytest.raises(TranscriptionAborted):
-        work.do((REQUEST, cast(Any, None)), on_progress=ignore_progress, should_stop=lambda: True)
+        work.do((REQUEST, PREPARED), on_progress=ignore_progress, should_stop=lambda: True)
 
 
 def test_the_limit_grows_with_the_recording_and_has_a_floor() -> None:
@@ -131,4 +135,4 @@ def test_a_machine_without_the_engine_is_unfit_and_the_recording_is_not_failed(t
 
     work = TranscriptionWork(Settings(home=tmp_path), cast(Any, Engine()))
     with pytest.raises(WorkerUnfit, match="pip install it"):
-        work.do((REQUEST, cast(Any, None)), on_progress=ignore_progress, should_stop=lambda: False)
+        work.do((REQUEST, PREPARED), on_progress=ignore_progress, should_stop=lambda: False)
