@@ -18,7 +18,7 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from whisper.model import Whisper
 from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
 from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import SpeechOptions, Transcript, Word
 from transcription_dagster.settings import load_settings
 from transcription_dagster.transcripts.plain_text import join_words
@@ -76,11 +77,17 @@ def units(text: str, language: str) -> list[str]:
     return normaliser(text).split()
 
 
-def recordings(folder: Path, scratch: Path) -> Iterator[Recording]:
-    """Yield the recordings of a folder, in the order of its list."""
+def recordings(folder: Path, scratch: Path, only: Collection[str] = ()) -> Iterator[Recording]:
+    """Yield the recordings of a folder, in the order of its list; only those of these names, if there are any."""
     for number, entry in enumerate(json.loads((folder / "references.json").read_text(encoding="utf-8"))):
+        if only and entry["file"] not in only:
+            continue
         flac = scratch / f"{number}.flac"
-        normalise(folder / entry["file"], flac, max_seconds=7200)
+        try:
+            normalise(folder / entry["file"], flac, max_seconds=7200)
+        except UnusableAudio as error:
+            print(f"{entry['file']}: left out: {error}")
+            continue
         samples = np.concatenate([*read_blocks(flac, 60)])
         yield Recording(entry["file"], entry["language"], entry.get("reference") or "", flac, samples)
 
@@ -121,7 +128,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=os.environ.get("TRANSCRIPTION_TEST_SPEECH"))
     parser.add_argument("--model", default="base")
     parser.add_argument("--language", choices=["auto", "given"], default="auto")
-    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--only", nargs="*", default=())
     arguments = parser.parse_args()
     if not arguments.folder:
         print("nothing measured: name a folder of recordings, or set TRANSCRIPTION_TEST_SPEECH")
@@ -133,9 +140,7 @@ def main() -> None:
     scores: dict[str, Score] = defaultdict(Score)
     seconds = [0.0, 0.0]
     with tempfile.TemporaryDirectory() as scratch:
-        for recording in recordings(Path(arguments.folder), Path(scratch)):
-            if arguments.only and recording.name not in arguments.only:
-                continue
+        for recording in recordings(Path(arguments.folder), Path(scratch), arguments.only):
             language = recording.language.partition("-")[0] if arguments.language == "given" else None
             words, theirs = timed(lambda: plain(model, recording.samples, language))  # noqa: B023
             heard, ours = timed(lambda: repaired(engine, arguments.model, recording.flac, language))  # noqa: B023

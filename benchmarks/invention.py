@@ -14,7 +14,6 @@ not. It counts as found if it is the other way round.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import wave
 from collections.abc import Iterator
@@ -25,10 +24,9 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 from whisper.model import Whisper
 
-from benchmarks.accuracy import plain, repaired, units
+from benchmarks.accuracy import plain, recordings, repaired, units
 from benchmarks.sounds import NO_SPEECH, RATE
 from benchmarks.spoken import SPOKEN
-from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.settings import load_settings
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.whisper.engine import SpeechEngine
@@ -100,14 +98,11 @@ def cases(speech: Path | None) -> Iterator[Case]:
     for name, speak in SPOKEN.items():
         samples, words = speak()
         yield Case(name, samples, words)
-    entries = json.loads((speech / "references.json").read_text(encoding="utf-8")) if speech else []
-    for entry in entries:
-        if speech and entry.get("reference"):
-            with tempfile.TemporaryDirectory() as folder:
-                flac = Path(folder) / "recording.flac"
-                normalise(speech / entry["file"], flac, max_seconds=7200)
-                samples = np.concatenate([*read_blocks(flac, 60)])
-            yield Case(entry["file"], samples, entry["reference"], entry["language"])
+    if speech is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            for recording in recordings(speech, Path(scratch)):
+                if recording.reference:
+                    yield Case(recording.name, recording.samples, recording.reference, recording.language)
 
 
 def heard(engine: SpeechEngine, model: Whisper, name: str, samples: np.ndarray) -> list[str]:
