@@ -28,6 +28,7 @@ import torch
 
 import transcription_dagster
 from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import SpeakerLimits, SpeakerTurn
 from transcription_dagster.settings import load_settings
 from transcription_dagster.speakers.clustering import THRESHOLD
@@ -88,7 +89,11 @@ def report_error(folder: Path, diarizer: LocalDiarizer) -> None:
 def report_false_speakers(folder: Path, entries: Sequence[dict], diarizer: LocalDiarizer) -> None:
     counts: Counter[int] = Counter()
     for entry in entries:
-        found = {turn.speaker for turn in _turns(listen(folder / entry["file"], diarizer))}
+        try:
+            found = {turn.speaker for turn in _turns(listen(folder / entry["file"], diarizer))}
+        except UnusableAudio as error:
+            print(f"  {entry['file']}: {error}")
+            continue
         counts[len(found)] += 1
         if len(found) != 1:
             print(f"  {entry['file']}: {len(found)} speakers")
