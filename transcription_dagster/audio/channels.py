@@ -165,11 +165,11 @@ def choose(
         if len(sounding) < 2:
             return Choice(reason=f"the {count} channels are mixed: at most one of them holds any sound")
         return Choice(sounding, f"{_named(sounding)} are kept apart, as TRANSCRIPTION_CHANNELS or the worklist says")
-    candidates = np.flatnonzero(evidence.own.sum(axis=0) * _WINDOW_SECONDS >= _OWN_SECONDS)
+    candidates: list[int] = np.flatnonzero(evidence.own.sum(axis=0) * _WINDOW_SECONDS >= _OWN_SECONDS).tolist()
     if len(candidates) < 2 or detect_voice is None:
         return Choice(reason=f"the {count} channels are mixed: they hold the same sound, or one alone holds any")
     windows, voiced = _voiced(evidence, candidates, read, detect_voice)
-    return _by_voices(evidence.own[windows][:, candidates], voiced, [int(channel) for channel in candidates], count)
+    return _by_voices(evidence.own[windows][:, candidates], voiced, candidates, count)
 
 
 def _by_voices(own: np.ndarray, voiced: np.ndarray, candidates: Sequence[int], count: int) -> Choice:

@@ -6,6 +6,8 @@ Revises: 0014
 
 from __future__ import annotations
 
+import uuid
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -18,7 +20,7 @@ branch_labels = None
 depends_on = None
 
 
-def _recording() -> sa.Column[str]:
+def _recording() -> sa.Column[uuid.UUID]:
     key = sa.ForeignKey(f"{SCHEMA}.recordings.uuid", ondelete="CASCADE")
     return sa.Column("recording", sa.Uuid(), key, nullable=False)
 

@@ -6,6 +6,8 @@ Revises: 0012
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -18,7 +20,7 @@ branch_labels = None
 depends_on = None
 
 
-def _now(name: str) -> sa.Column[object]:
+def _now(name: str) -> sa.Column[datetime]:
     return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False)
 
 
