@@ -1,7 +1,7 @@
 """Add how many people speak in a recording, and their names.
 
-Revision ID: 0010
-Revises: 0013
+Revision ID: 0013
+Revises: 0012
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from transcription_dagster.database.tables import SCHEMA
 
-revision = "0010"
-down_revision = "0013"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Add people's corrections of transcripts.
 
-Revision ID: 0012
-Revises: 0014
+Revision ID: 0011
+Revises: 0010
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from transcription_dagster.database.tables import SCHEMA
 
-revision = "0012"
-down_revision = "0014"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Add what becomes of a recording's channels, and who speaks in a chunk.
 
-Revision ID: 0016
-Revises: 0018
+Revision ID: 0017
+Revises: 0016
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from transcription_dagster.database.tables import SCHEMA
 
-revision = "0016"
-down_revision = "0018"
+revision = "0017"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 

@@ -1,6 +1,6 @@
 """Add what the list of recordings filters by: speakers and warnings, and the order of its pages.
 
-Revision ID: 0014
+Revision ID: 0010
 Revises: 0009
 """
 
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from transcription_dagster.database.tables import SCHEMA
 
-revision = "0014"
+revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None

@@ -1,7 +1,7 @@
 """Add tokens of the API, recordings that came in over it, and declined suggestions for the vocabulary.
 
-Revision ID: 0013
-Revises: 0012
+Revision ID: 0012
+Revises: 0011
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from transcription_dagster.database.tables import SCHEMA
 
-revision = "0013"
-down_revision = "0012"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Add voice prints.
 
-Revision ID: 0011
-Revises: 0010
+Revision ID: 0014
+Revises: 0013
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pgvector.sqlalchemy import VECTOR
 
 from transcription_dagster.database.tables import SCHEMA
 
-revision = "0011"
-down_revision = "0010"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
