@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -35,6 +36,12 @@ _FEWEST_PARTS = 10
 _AROUND_SECONDS = 0.3
 #: The words of lost speech may begin and end so far outside of it.
 _EDGE_SECONDS = 0.5
+#: Words that the model misplaced are this close to where they were said, and squeezed: at least so many are this short.
+_MISPLACED_SECONDS = 5.0
+_SQUEEZED_SECONDS = 0.04
+_FEWEST_SQUEEZED = 3
+#: Share of the words of a second hearing that then show it to repeat misplaced ones.
+_REPEATED = 2 / 3
 
 #: Hears only the given spans, without the text before them.
 HearAgain = Callable[[Sequence[Span]], list[Utterance]]
@@ -143,7 +150,7 @@ def _credible(again: Sequence[Utterance], heard: Sequence[Utterance], span: Span
         )
         if not words or doubts_itself(utterance) or is_anomalous(words) or find_loops([word.text for word in words]):
             continue
-        if not any(span.holds(_middle(word)) for word in words):
+        if not any(span.holds(_middle(word)) for word in words) or _are_misplaced(words, heard, span):
             continue
         voiced = sum(sound.voiced(word.start, word.end) for word in words)
         if voiced >= sum(word.end - word.start for word in words) / 2:
@@ -160,6 +167,17 @@ def _is_known(word: Word, known: Sequence[Word]) -> bool:
         if near and fold(other.text) == fold(word.text):
             return True
     return False
+
+
+def _are_misplaced(words: Sequence[Word], heard: Sequence[Utterance], span: Span) -> bool:
+    """Return whether the first hearing has these words nearby, crowded into too little time for speech."""
+    place = _widened(span, _MISPLACED_SECONDS, span.end + _MISPLACED_SECONDS)
+    near = [word for word in _words(heard) if word.start < place.end and word.end > place.start]
+    if sum(word.end - word.start <= _SQUEEZED_SECONDS for word in near) < _FEWEST_SQUEEZED:
+        return False
+    texts = Counter(fold(word.text) for word in words)
+    repeated = (texts & Counter(fold(word.text) for word in near)).total()
+    return repeated >= _REPEATED * len(words)
 
 
 def _middle(word: Word) -> float:

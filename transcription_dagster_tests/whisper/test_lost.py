@@ -51,6 +51,19 @@ def test_speech_without_a_word_is_heard_again_and_comes_in_at_its_place():
     assert ear.clips == [[Span(2.7, 6.3)]]
 
 
+def test_words_that_the_model_crowded_beside_the_speech_do_not_come_in_twice():
+    crowded = said("the bus leaves at nine", 7.9, 8.0)
+    heard, gaps = with_lost_speech([FIRST, crowded, LAST], TALK, Ear(said("the bus leaves at ten", 3, 6)))
+    assert texts(heard) == ["good evening", "the bus leaves at nine", "and good night"]
+    assert gaps == [Gap(3.0, 6.0)]
+
+
+def test_words_said_twice_at_an_ordinary_pace_come_in():
+    before = said("the bus leaves at nine", 0, 1)
+    heard, _ = with_lost_speech([before, LAST], TALK, Ear(said("the bus leaves at nine", 3, 6)))
+    assert texts(heard) == ["the bus leaves at nine", "the bus leaves at nine", "and good night"]
+
+
 @pytest.mark.parametrize(
     "again",
     [
