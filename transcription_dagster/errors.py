@@ -18,7 +18,7 @@ class TranscriptionError(Exception):
 
 
 class PermanentError(TranscriptionError):
-    """The same input will fail again: somebody has to change something."""
+    """The same input will fail again until something is changed."""
 
 
 class TransientError(TranscriptionError):
@@ -154,7 +154,7 @@ class RefinementFailed(PermanentError):
 
 
 class SpendLimitReached(PermanentError):
-    """The account's spend limit is reached: nothing more is refined until somebody raises it."""
+    """The account's spend limit is reached; refinement resumes when it is raised."""
 
 
 class UnusableReply(PermanentError):

@@ -80,7 +80,7 @@ class RemovedSpeech:
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulSpeech:
-    """Text that stays in the transcript although somebody says that it was not said."""
+    """Text that stays in the transcript although there is evidence against it."""
 
     start: float
     end: float
@@ -90,7 +90,7 @@ class DoubtfulSpeech:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch in which somebody speaks and the model, asked twice, found no words."""
+    """A stretch of speech in which the model found no words, twice."""
 
     start: float
     end: float
@@ -171,7 +171,7 @@ class SpeechOptions:
     #: Tried in turn while the result looks wrong.
     temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     condition_on_previous_text: bool = True
-    #: Leave out text claimed where nobody speaks, and text that loops.
+    #: Remove hallucinations: text where there is no speech, and decoding loops.
     remove_invented_speech: bool = True
     #: Never chosen by the program itself: the two do not give quite the same words.
     engine: SpeechEngineName = OPENAI_WHISPER

@@ -1,4 +1,4 @@
-"""When each word of a window is said: the text aligned with its sound (`whisper.timing.find_alignment`)."""
+"""Align a window's text with its sound to find word times (`whisper.timing.find_alignment`)."""
 
 from __future__ import annotations
 

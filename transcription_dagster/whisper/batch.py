@@ -1,8 +1,8 @@
-"""The windows of many recordings through one model: each takes a free slot, and all slots step together.
+"""Decode windows of many recordings together: each takes a free slot, and all slots step at once.
 
-A recording has one slot at most, for one window at a time, and a slot that is done is filled again at the next step.
-What fails in one recording ends that recording alone. When memory runs out the slots are halved, and the windows that
-were under way start over: their words stay the same.
+A recording has at most one slot, for one window at a time, and a finished slot is refilled at the next step. A failure
+ends only its own recording. When memory runs out, the slots are halved and the interrupted windows start over, with the
+same words as a result.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _numbers = itertools.count()
 
 
 class DeviceTime:
-    """What a recording uses of a device, in seconds: its own work, and its share of every step that it takes part in.
+    """A recording's use of a device in seconds: its own work, and its share of the steps it takes part in.
 
     The recording that began first gets the next free slot.
     """
@@ -50,7 +50,7 @@ class DeviceTime:
         self.limit = limit
 
     def check(self) -> None:
-        """Raise `TimeLimitExceeded` if it is used up."""
+        """Raise `TimeLimitExceeded` if the limit is used up."""
         if self.limit is not None and self.seconds > self.limit:
             raise TimeLimitExceeded(f"stopped after {self.seconds:.0f} s of work on the device")
 
@@ -95,9 +95,9 @@ class Session:
 
     batch: Batch
     time: DeviceTime
-    #: Draws the tokens above temperature 0. Its seed is always the same: companions on the device change nothing.
+    #: Draws the tokens above temperature 0. A fixed seed makes results independent of other recordings on the device.
     random: torch.Generator
-    #: Will hold what comes of the present request.
+    #: Holds the result of the current request.
     answer: Future[Any] = field(default_factory=Future)
     hold: _Hold | None = None
     decoding: _Decoding | None = None
@@ -134,20 +134,20 @@ class Batch:
 
     @property
     def busy(self) -> int:
-        """How many slots hold a window."""
+        """Return the number of slots that hold a window."""
         return len(self._holding)
 
     @property
     def has_work(self) -> bool:
-        """Whether `advance` would do anything."""
+        """Return whether `advance` has anything to do."""
         return bool(self._decodings()) or any(map(self._may_begin, self._waiting))
 
     def add(self, session: Session, request: Decode | Align | Detect) -> None:
-        """Take the request of a session."""
+        """Queue a session's request."""
         self._waiting[session] = request
 
     def remove(self, session: Session) -> None:
-        """End a session: its slot is free for others."""
+        """End a session and free its slot."""
         self._leave(session)
         self._waiting.pop(session, None)
 

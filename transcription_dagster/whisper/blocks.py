@@ -1,6 +1,6 @@
-"""A recording of any length as blocks that fit in memory, cut where nobody speaks.
+"""Cut a recording of any length into blocks that fit in memory, at quiet places.
 
-Whisper computes the spectrogram of all the audio it is given before the first word: gigabytes for ten hours.
+Whisper computes the spectrogram of its whole input first, which takes gigabytes for ten hours.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.voice_activity import analyse
 
-#: How much is decoded at a time.
+#: Seconds decoded at a time.
 _PIECE_SECONDS = 30.0
-#: A block ends at the quietest place of its last so many seconds.
+#: Seconds at the end of a block that are searched for the quietest place to cut.
 _SEARCH_SECONDS = 60.0
-#: Width of such a place: a pause between sentences, not the closure of a consonant.
+#: Width of that place in seconds: a pause between sentences, not the closure of a consonant.
 _QUIET_SECONDS = 0.4
 #: Energies are compared in steps of this length.
 _STEP_SECONDS = 0.02

@@ -1,8 +1,8 @@
-"""Whisper's way through a recording: window after window, each decoded, cut into segments, its words timed.
+"""Whisper's decoding loop: window after window is decoded, cut into segments, and its words timed.
 
 The segments are those of openai-whisper's `model.transcribe` with `word_timestamps=True`. The loop never touches the
-model: it yields a request wherever it needs one, so that whoever runs it decides when, where and beside what else the
-work is done, and sees at every request how far it has come.
+model: it yields requests, so that its caller decides when, where and together with what the work is done, and sees at
+every request how far it has come.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from transcription_dagster.whisper.word_times import with_word_times
 
 _log = logging.getLogger(__name__)
 
-#: A text is decoded again at the next temperature if it repeats itself more, or if it is less likely.
+#: A text that is more repetitive, or less likely, than this is decoded again at the next temperature.
 _MOST_COMPRESSION = 2.4
 _LEAST_LOG_PROBABILITY = -1.0
 #: An unlikely text in a window that more likely holds no speech is taken for silence.
@@ -32,8 +32,8 @@ _SILENCE_PROBABILITY = 0.6
 #: Text sampled above this temperature is not shown to the next window.
 _MOST_TEMPERATURE_OF_PROMPTS = 0.5
 
-#: Decoding resumes where the last word ends, which can be where the window begins. After so many rounds it goes on
-#: this much later.
+#: Decoding resumes where the last word ends, which can be where the window begins. After this many rounds without
+#: progress it skips ahead by this many frames.
 _MOST_ROUNDS = 3
 _SKIPPED_FRAMES = FRAMES_PER_SECOND
 
@@ -54,7 +54,7 @@ class LoopOptions:
     """How a recording is decoded; the meaning is that of the parameters of `model.transcribe`."""
 
     languages: SpokenLanguages
-    #: Tried in turn while the text of a window looks wrong.
+    #: Tried in order while the text of a window looks wrong.
     temperatures: tuple[float, ...]
     beam_size: int | None
     #: Show each window the text before it.
@@ -67,7 +67,7 @@ class LoopOptions:
 
 @dataclass(slots=True)
 class _Heard:
-    """What one window leaves to the next."""
+    """The state that one window passes to the next."""
 
     #: Tokens of the initial prompt and of all text.
     text: list[int]

@@ -28,13 +28,13 @@ class Device:
     def __init__(self, device: torch.device = _CPU) -> None:
         self._on_gpu = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
         self._changed = threading.Condition()
-        #: What others want of the thread, in order.
+        #: Calls from other threads, in order.
         self._inbox: deque[Callable[[], None]] = deque()
         self._users = 0
         self._thread: threading.Thread | None = None
         self._batches: list[Batch] = []
         self._broken: DeviceBroken | None = None
-        #: Seconds that the thread has worked; the rest of the time nobody had anything for it to do.
+        #: Seconds that the thread has worked; the rest of the time it was idle.
         self.worked = 0.0
 
     @contextmanager
@@ -112,7 +112,7 @@ class Device:
                 self.worked += time.perf_counter() - started
 
     def _wait(self) -> bool:
-        """Wait for something to do; return False, and forget the thread, when nobody uses the device any more."""
+        """Wait for work; return False, and forget the thread, once no session or call is left."""
         with self._changed:
             while not self._inbox and not any(batch.has_work for batch in self._batches):
                 if self._users == 0:

@@ -1,4 +1,4 @@
-"""What a failing device says, as errors of the program."""
+"""Translate the errors of failing devices into the program's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from transcription_dagster.errors import DeviceBroken, OutOfMemory, TranscriptionError
 
-#: How the libraries under torch say that memory ran out without using torch's own class.
+#: Out-of-memory messages of libraries that do not use torch's own exception.
 _MEMORY_SIGNS = (
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -18,7 +18,7 @@ _MEMORY_SIGNS = (
     "not enough memory",
 )
 
-#: After one of these every later call in the process fails too.
+#: Messages after which every later call in the process fails too.
 _BROKEN_SIGNS = (
     "CUDA error",
     "device-side assert",
@@ -35,7 +35,7 @@ _BROKEN_SIGNS = (
 
 @contextmanager
 def device_errors() -> Iterator[None]:
-    """Raise what torch and CTranslate2 say of the device as `OutOfMemory` or `DeviceBroken`, all else as it is."""
+    """Raise device errors of torch and CTranslate2 as `OutOfMemory` or `DeviceBroken`, and all others unchanged."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

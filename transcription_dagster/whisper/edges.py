@@ -1,4 +1,4 @@
-"""Word times laid on the speech: a word begins and ends with a voice, where the voice is sure.
+"""Snap word times to speech: a word begins and ends with a voice, where voice activity is certain.
 
 Whisper finds word times by its attention, which drifts over pauses: the first word of a recording starts at 0.0, a word
 after a pause starts where the pause does, and the last word before one is drawn out over it, or cut short.
@@ -17,11 +17,11 @@ from transcription_dagster.whisper.utterances import Utterance, with_words
 
 #: Silence shorter than this (s) is the closure of a consonant, not a pause.
 _PAUSE_SECONDS = 0.3
-#: Of a word that lies on both sides of a pause, a part as short as this is its neighbour's.
+#: If a word spans a pause, a part as short as this (s) belongs to its neighbour.
 _SCRAP_SECONDS = 0.25
-#: The detector misses the hiss that some words begin and end with: so much more counts while the sound goes on.
+#: The detector misses the hiss at the edges of some words: this many more seconds count while the sound continues.
 _HISS_SECONDS = 0.16
-#: As loud as that above the noise, in dB.
+#: Minimum level of that sound above the noise, in dB.
 _HISS_DB = 10.0
 #: A word ends at most this much before its voice does; in a longer rest of it something else is said. In seconds.
 _LASTING_SECONDS = 0.8

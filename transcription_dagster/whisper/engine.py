@@ -51,24 +51,24 @@ from transcription_dagster.whisper.voice_activity import analyse
 if TYPE_CHECKING:
     from transcription_dagster.whisper.faster_whisper import FasterModel
 
-#: Longest stretch that Whisper is given at once; its spectrogram and Fourier transform need about a gigabyte.
+#: Longest stretch in seconds that Whisper gets at once; its spectrogram and Fourier transform need about a gigabyte.
 BLOCK_SECONDS = 1200.0
 
-#: Whisper's own ladder of temperatures, for a second hearing of what went wrong at a single one.
+#: Whisper's default temperatures, for a second hearing of what went wrong at a single one.
 _LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-#: A second hearing that only has to confirm the first does not guess.
+#: A second hearing that only confirms the first one does not sample.
 _GREEDY = (0.0,)
 
-#: Whisper forgets its own text after a window that needed a temperature above this: the text is not to be trusted.
+#: Above this temperature Whisper does not trust a window's text as a prompt.
 _TRUSTED_TEMPERATURE = 0.5
 
-#: ISO 639-2's code for a language that nobody can tell.
+#: ISO 639-2's code for an undetermined language.
 UNDETERMINED = "und"
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedAudio:
-    """A recording whose first block is decoded, so that a GPU need not wait for it. Good for one transcription."""
+    """A recording whose first block is decoded ahead, so that the GPU need not wait. Usable once."""
 
     #: Length in seconds that the recording's header claims, for the share that is done.
     seconds: float
@@ -81,7 +81,7 @@ class PreparedAudio:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a device does."""
+    """The use of a device."""
 
     slots: int
     #: Slots that hold a window.
@@ -148,12 +148,12 @@ class SpeechEngine:
 
     @property
     def slots(self) -> int:
-        """How many windows are decoded together with the models that are loaded; what is wanted, if none is."""
+        """Return how many windows are decoded together; before a model is loaded, the requested number."""
         counts = [batch.slots.count for batch in self._batches.values()] + [1] * len(self._faster)
         return min(counts, default=self._slots)
 
     def usage(self) -> Usage:
-        """Return what the device has done so far, and has in its slots now."""
+        """Return the work of the device so far, and its slots in use."""
         batches, others = list(self._batches.values()), list(self._faster.values())
         return Usage(
             slots=self.slots,
@@ -249,7 +249,7 @@ class SpeechEngine:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What was said in a block, with times from its start."""
+    """The words of a block, with times from its start."""
 
     kept: list[Utterance]
     removed: Sequence[RemovedSpeech] = ()
@@ -258,7 +258,7 @@ class _Said:
 
 
 def _listen(hearing: Hearing, block: Block, listening: Listening, options: SpeechOptions) -> _Said:
-    """Hear a block, weigh what was heard, and listen again where something is doubtful or missing."""
+    """Transcribe a block, judge the result, and transcribe doubtful or missing parts again."""
     if not options.remove_invented_speech:
         return _Said(hearing.hear(block, None, listening))
     sound = _sound(block)
@@ -282,7 +282,7 @@ def _sound(block: Block) -> Sound:
 
 
 def _prompt(options: SpeechOptions, heard: list[Utterance]) -> str | None:
-    """Prime a block as Whisper primes a window: the first with the prompt, later ones with what was said before."""
+    """Return the prompt of a block: the initial prompt for the first one, the preceding text for later ones."""
     if not heard or not options.condition_on_previous_text or heard[-1].temperature > _TRUSTED_TEMPERATURE:
         return options.initial_prompt
     return tail_of_text(heard)

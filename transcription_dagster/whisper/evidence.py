@@ -1,7 +1,7 @@
-"""What speaks against a word that a model claims: witnesses that do not know of one another.
+"""Evidence against the words of a model, from independent witnesses.
 
-A model invents words where nobody speaks, and a detector of voices misses people who whisper, call from afar or laugh.
-Neither is believed alone.
+Whisper hallucinates words where there is no speech, and voice activity detection misses people who whisper, call from
+afar or laugh. Neither is trusted alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from transcription_dagster.whisper.utterances import Utterance
 
 
 class Witness(StrEnum):
-    """Who says that a word was not said."""
+    """A witness that a word was not spoken."""
 
     #: The sound there is no louder than the recording's own noise.
     LEVEL = "level"
@@ -64,7 +64,7 @@ _LONGEST_WORD = 2.0
 
 
 def witnesses(heard: Sequence[Utterance], sound: Sound) -> list[frozenset[Witness]]:
-    """Return the witnesses against each word of all utterances, in their order."""
+    """Return, for each word of all utterances in order, the witnesses against it."""
     found: list[frozenset[Witness]] = []
     for utterance in heard:
         of_all = set()
@@ -93,7 +93,7 @@ def _against(word: Word, sound: Sound) -> set[Witness]:
 
 
 def doubts_itself(utterance: Utterance) -> bool:
-    """Whether the model took the window for silence, or its own text for a failure at every temperature."""
+    """Return whether the model took the window for silence, or its text for a failure at every temperature."""
     return (
         is_silence(utterance)
         or utterance.average_log_probability < _IMPROBABLE_TEXT
@@ -102,12 +102,12 @@ def doubts_itself(utterance: Utterance) -> bool:
 
 
 def is_silence(utterance: Utterance) -> bool:
-    """Whether the model thinks it more likely than not that nobody speaks where it heard this."""
+    """Return whether the model considers silence more likely than speech in this utterance's window."""
     return utterance.no_speech_probability > _NO_SPEECH
 
 
 def is_anomalous(words: Sequence[Word]) -> bool:
-    """Whether words are so short, long or improbable as Whisper's own rule finds them in a hallucination."""
+    """Return whether words are as short, long or improbable as Whisper's own rule expects of hallucinations."""
     scores = [_anomaly(word) for word in words[:8]]
     return bool(scores) and (sum(scores) >= 3 or sum(scores) + 0.01 >= len(scores))
 
@@ -122,17 +122,17 @@ def _anomaly(word: Word) -> float:
 
 
 def is_denied_by_sound(against: frozenset[Witness]) -> bool:
-    """Whether a witness that listened to the sound speaks against a word."""
+    """Return whether a witness that examined the sound speaks against a word."""
     return not _ACOUSTIC.isdisjoint(against)
 
 
 def is_suspect(against: frozenset[Witness]) -> bool:
-    """Whether enough speaks against a word to doubt it."""
+    """Return whether there is enough evidence to doubt a word."""
     return is_denied_by_sound(against) or against >= _LOST_THREAD
 
 
 def is_condemned(against: frozenset[Witness]) -> bool:
-    """Whether a word goes: on the word of two, one of whom listened to the sound, or else of three.
+    """Return whether a word is removed: by two witnesses, one of which examined the sound, or else by three.
 
     Where somebody speaks, the model and its attention are not enough; a second hearing has to say something else.
     """

@@ -1,10 +1,9 @@
-"""Leaving out what a speech model made up, and nothing else.
+"""Remove what the model hallucinated, and nothing else.
 
-A word goes when two witnesses say that it was not said (`evidence`), one of whom listened to the sound. Where that one
-is alone, or only the model disowns its text, the place is heard again, without the text before it: what is not said
-again goes, what is repeated stays and is marked. A text that repeats itself is left alone if each repetition stands in
-a stretch of speech of its own; otherwise the place is heard again, and the second hearing takes the place of the first
-only if it is better.
+A word is removed if two witnesses (`evidence`) say that it was not spoken, one of which examined the sound. If that one
+is alone, or only the model disowns its text, the place is transcribed again without the preceding text: words that do
+not come again are removed, the others stay and are marked as doubtful. A repetitive text stays if each repetition has
+its own stretch of speech; otherwise the place is transcribed again, and the result is used only if it is better.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ NOBODY_SPEAKS = "nobody speaks here"
 SAYS_OTHERWISE = "heard again, this is not said"
 LOOPS = "the text repeats itself"
 
-#: A doubtful place is heard with so much sound around it, in seconds.
+#: Seconds of sound around a doubtful place that are transcribed with it.
 _AROUND = 1.0
-#: A word heard twice starts within this of itself, in seconds. What is made up stands anywhere.
+#: Seconds between the starts of a word in both hearings; a hallucinated word can be anywhere.
 _SAME_PLACE = 1.0
 #: A pause shorter than this is part of speech: word times are not exact enough to judge what is claimed in it.
 _LONG_SILENCE = 2.0
@@ -53,7 +52,7 @@ Evidence = list[frozenset[Witness]]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is kept of what was heard, and what was said against it."""
+    """The words that are kept, and the findings against words."""
 
     kept: list[Utterance]
     removed: list[RemovedSpeech]
@@ -61,7 +60,7 @@ class Judgement:
 
 
 def without_inventions(heard: list[Utterance], sound: Sound, hear_again: HearAgain) -> Judgement:
-    """Return what was said of what was `heard` in a stretch of `sound`; untouched if nothing speaks against it."""
+    """Judge what was `heard` in a stretch of `sound`; words without evidence against them stay unchanged."""
     heard, replaced = _without_loops(heard, sound, hear_again)
     against = witnesses(heard, sound)
     suspects = _in_long_silences(heard, [is_suspect(each) for each in against])
@@ -82,7 +81,7 @@ def without_inventions(heard: list[Utterance], sound: Sound, hear_again: HearAga
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Words of one utterance that follow each other; `first` is the index of the first among all words."""
+    """Consecutive words of one utterance; `first` is the index of the first among all words."""
 
     first: int
     words: tuple[Word, ...]
@@ -185,7 +184,7 @@ def _pruned(heard: Iterable[Utterance], condemned: Sequence[bool]) -> list[Utter
 def _without_loops(
     heard: list[Utterance], sound: Sound, hear_again: HearAgain
 ) -> tuple[list[Utterance], list[RemovedSpeech]]:
-    """Replace the places where the text goes in circles by a second hearing, each if that is better."""
+    """Replace loops by a second hearing wherever that is better."""
     places = _circles(heard, sound)
     if not places:
         return heard, []

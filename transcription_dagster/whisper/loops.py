@@ -1,4 +1,4 @@
-"""Text that loops: a phrase said over and over, as a speech model does when it has lost the thread."""
+"""Find decoding loops: a phrase repeated over and over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from transcription_dagster.model import Word
 from transcription_dagster.whisper.spans import Span
 
-#: Longest phrase that is looked for, in words; in a script without spaces a word is a character.
+#: Longest phrase to look for, in words; in a script without spaces a word is a character.
 _LONGEST_PHRASE = 30
 
 #: People say a thing twice or three times, and short words more often: a loop is this many times and words.
@@ -18,7 +18,7 @@ _FEWEST_WORDS = 12
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Words `first` up to, not including, `stop` that say a phrase of `length` words again and again."""
+    """The words [`first`, `stop`), which repeat a phrase of `length` words."""
 
     first: int
     stop: int
@@ -50,7 +50,7 @@ def find_loops(words: Sequence[str]) -> list[Loop]:
 
 
 def was_spoken(loop: Loop, words: Sequence[Word], speech: Sequence[Span]) -> bool:
-    """Whether each repetition stands in a stretch of speech of its own: somebody counts, chants or insists.
+    """Return whether each repetition has its own stretch of speech, as in counting, chanting or insisting.
 
     Text alone cannot tell this from a model that goes in circles, but such a model puts its words anywhere: several
     repetitions into one breath, or none where the next breath is.

@@ -1,4 +1,4 @@
-"""Finding what a speech model passed over: speech with no word near it is heard again, and marked if it stays so."""
+"""Recover lost speech: speech without words near it is transcribed again, and marked as a gap if it stays empty."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.spans import Span, common, merged, without
 from transcription_dagster.whisper.utterances import Utterance, with_words
 
-#: So much speech without a word is a loss, in seconds; less is a breath, a filler or the word times' own error.
+#: Seconds of speech without a word that count as lost; less is a breath, a filler or an error of word times.
 _LEAST_SECONDS = 1.0
-#: So much is enough within reach of text that was removed, both in seconds.
+#: Near removed text this much is enough, and this is how near, both in seconds.
 _LEAST_DISPLACED_SECONDS = 0.4
 _DISPLACED_SECONDS = 2.0
-#: A word answers for the speech so near to it.
+#: A word accounts for speech this near to it, in seconds.
 _NEAR_SECONDS = 0.3
-#: A long word answers for so much after its start and before its end; what lies between was not heard.
+#: A long word accounts only for this much (s) after its start and before its end.
 _WORD_SECONDS = 1.0
 #: Pauses shorter than this belong to the speech around them.
 _PAUSE_SECONDS = 0.5
@@ -32,15 +32,15 @@ _PAUSE_SECONDS = 0.5
 _BREATHS_SECONDS = 2.0
 _SECONDS_FOR_A_PART = 10.0
 _FEWEST_PARTS = 10
-#: How much sound around speech is heard with it.
+#: Seconds of sound around speech that are transcribed with it.
 _AROUND_SECONDS = 0.3
-#: The words of lost speech may begin and end so far outside of it.
+#: Seconds that the words of lost speech may extend beyond it.
 _EDGE_SECONDS = 0.5
-#: Words that the model misplaced are this close to where they were said, and squeezed: at least so many are this short.
+#: Misplaced words are this close (s) to where they were spoken, and at least this many of them are this short (s).
 _MISPLACED_SECONDS = 5.0
 _SQUEEZED_SECONDS = 0.04
 _FEWEST_SQUEEZED = 3
-#: Share of the words of a second hearing that then show it to repeat misplaced ones.
+#: Share of a second hearing's words that must repeat misplaced ones to discard it.
 _REPEATED = 2 / 3
 
 #: Hears only the given spans, without the text before them.
@@ -50,7 +50,7 @@ HearAgain = Callable[[Sequence[Span]], list[Utterance]]
 def with_lost_speech(
     heard: list[Utterance], sound: Sound, hear_again: HearAgain, removed: Sequence[RemovedSpeech] = ()
 ) -> tuple[list[Utterance], list[Gap]]:
-    """Return what was `heard` and what was passed over in a stretch of `sound`, and where still nothing was heard.
+    """Return what was `heard` with the lost speech of a stretch of `sound` added, and the remaining gaps.
 
     Near text that was `removed` less speech is enough: its words may have been said there and put in the wrong place.
     What stays without a word is heard once more, breath by breath: of what is said over and over in one window the
@@ -104,7 +104,7 @@ def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:
 
 
 def unheard(words: Iterable[Word], sound: Sound, least: float = _LEAST_SECONDS) -> tuple[Span, ...]:
-    """Return the stretches with at least so many seconds of speech that no word is near to."""
+    """Return the stretches with at least `least` seconds of speech without a word near it."""
     answered = merged(sorted(_answers(words)), gap=0.0)
     left = [part for span in sound.speech for part in without(span, answered)]
     stretches = merged(left, _PAUSE_SECONDS)

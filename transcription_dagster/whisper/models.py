@@ -1,4 +1,4 @@
-"""Finding, downloading and opening Whisper models."""
+"""Find, download and open Whisper models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _UNREADABLE = (
 
 
 def known_models() -> tuple[str, ...]:
-    """Names that `checkpoint` can download."""
+    """Return the names that `checkpoint` can download."""
     return tuple(whisper.available_models())
 
 

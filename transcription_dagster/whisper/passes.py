@@ -1,4 +1,4 @@
-"""One recording through Whisper: the options, and every pass over a block."""
+"""The passes of Whisper over a recording: options, and one pass over a block."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Clips = Sequence[Span] | None
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """How a pass hears, where that differs from the recording's options."""
+    """Options of one pass that differ from the recording's."""
 
     languages: SpokenLanguages
     prompt: str | None = None
@@ -35,7 +35,7 @@ class Listening:
 
 
 class Hearing:
-    """What is the same for every pass over one recording.
+    """The common state of all passes over one recording.
 
     `on_progress` gets the share of `seconds` done, which never falls; `should_stop` is asked at every window.
     """

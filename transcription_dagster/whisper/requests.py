@@ -1,4 +1,4 @@
-"""What the decoding loop wants of the model, and the model's answers."""
+"""The decoding loop's requests to the model, and the model's answers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Align:
 
 @dataclass(frozen=True, slots=True)
 class Detect:
-    """Tell the languages of parts of a window, each from its own frames of the window's one encoding.
+    """Detect the languages of parts of a window, each from its own frames of the window's encoding.
 
     The answer is a list: for each part, how likely each language is, by Whisper's codes.
     """

@@ -1,4 +1,4 @@
-"""How loud a recording is, moment by moment, against its own noise; and the same recording brought to one level."""
+"""Measure a recording's level against its own noise, and level it for voice activity detection."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What can be told of a stretch of sound without understanding it; times in seconds from its start."""
+    """Measurements of a stretch of sound; times in seconds from its start."""
 
     levels: Levels
-    #: Probability that somebody speaks in each frame, shape (frames,).
+    #: Probability of speech in each frame, shape (frames,).
     voice: np.ndarray
-    #: Where somebody speaks, in order and apart.
+    #: Stretches of speech, in order and disjoint.
     speech: tuple[Span, ...]
     seconds: float
 
@@ -69,7 +69,7 @@ class Sound:
         return float(np.minimum(np.minimum(near[:-2], near[1:-1]), near[2:]).max())
 
     def voiced(self, start: float, end: float) -> float:
-        """Return for how many seconds somebody speaks between two moments."""
+        """Return the seconds of speech between two moments."""
         return sum(span.seconds for span in common(Span(start, end), self.speech))
 
 

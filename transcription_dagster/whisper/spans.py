@@ -1,4 +1,4 @@
-"""Stretches of time, and what can be done with them."""
+"""Spans of time and operations on them."""
 
 from __future__ import annotations
 

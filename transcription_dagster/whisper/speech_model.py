@@ -1,4 +1,4 @@
-"""What the passes over a recording need of a loaded model, whatever runs it."""
+"""The interface between the passes over a recording and a loaded model of any engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which language is spoken where in a recording.
+"""Detect which language is spoken where in a recording.
 
 Speech is cut at its pauses into stretches of some seconds. The language of each stretch is read off the encoding of the
 window that is to be decoded anyway, which costs one step of the decoder. Where that agrees with the language spoken so

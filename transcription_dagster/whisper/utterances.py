@@ -1,4 +1,4 @@
-"""Segments as they are decoded, as the program's own values."""
+"""Decoded segments as the program's own values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Utterance:
     temperature: float
 
     def shifted(self, seconds: float) -> Utterance:
-        """Return it so much later; by 0 every time stays exactly what Whisper said."""
+        """Return the utterance shifted by `seconds`; 0 keeps every time exactly."""
         if seconds == 0:
             return self
         words = (replace(word, start=_sum(word.start, seconds), end=_sum(word.end, seconds)) for word in self.words)

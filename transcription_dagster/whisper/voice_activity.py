@@ -1,4 +1,4 @@
-"""Where in a recording somebody speaks, by Silero's voice detector."""
+"""Voice activity detection with Silero."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_LANES = 16
 _LANE_SECONDS = 5.0
 _SETTLING_FRAMES = round(2.0 * SAMPLE_RATE / FRAME)
 
-#: Detectors that nobody uses now. A detector keeps its memory between calls, so that each thread needs its own.
+#: Free detectors. A detector keeps state between calls, so each thread needs its own.
 _detectors: deque[Any] = deque()
 
 

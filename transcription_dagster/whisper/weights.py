@@ -1,4 +1,4 @@
-"""One state dict for Whisper, whatever layout it was read from, and the network made of it."""
+"""Whisper's state dict, independent of the layout it was read from, and the network built from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From words aligned with a window's sound to the words of its segments.
+"""Turn words aligned with a window's sound into the words of its segments.
 
 The alignment stretches words over pauses. The rules that shorten them are those of `whisper.timing`, so that the times
 are the ones that `model.transcribe` gives.
