@@ -63,19 +63,19 @@ class Settings(BaseSettings):
     )
 
     scratch: Path | None = Field(
-        default=None, description="Folder for files that live as long as a step, on a local disk; unset: home/scratch."
+        default=None, description="Folder for temporary files, on a local disk; unset: home/scratch."
     )
 
     # --- speech
     model: str = Field(default="medium", description="Whisper model by name, or the path of a checkpoint or folder.")
     engine: SpeechEngineName = Field(
         default=OPENAI_WHISPER,
-        description="What runs the model: openai-whisper, or faster-whisper (the extra of that name), which computes "
-        "in int8 on a CPU and does not give quite the same words.",
+        description="Speech engine: openai-whisper, or faster-whisper (the extra of that name), which computes in "
+        "int8 on a CPU and gives slightly different words.",
     )
     language: str | None = Field(
         default=None,
-        description="Language of all recordings, by code or name; unset or auto: told wherever it changes.",
+        description="Language of all recordings, by code or name; unset or auto: detected wherever it changes.",
     )
     languages: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -83,54 +83,54 @@ class Settings(BaseSettings):
     )
     beam_size: int | None = Field(default=None, ge=1, le=32, description="Beams; unset: greedy decoding.")
     temperatures: tuple[float, ...] = Field(
-        default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), description="Tried in turn while a window looks wrong."
+        default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), description="Temperatures to try in order while a window looks wrong."
     )
     condition_on_previous_text: bool = Field(
-        default=True, description="Prime each window with the text before it; can make a loop go on."
+        default=True, description="Prompt each window with the text before it; this can prolong decoding loops."
     )
     remove_invented_speech: bool = Field(
-        default=True, description="Leave out text claimed where nobody speaks, and text that loops."
+        default=True, description="Remove hallucinations: text where there is no speech, and decoding loops."
     )
-    initial_prompt: str | None = Field(default=None, description="Text that primes the model for every recording.")
+    initial_prompt: str | None = Field(default=None, description="Prompt for every recording.")
     vocabulary: Path | None = Field(default=None, description="YAML or CSV file of terms for every recording.")
     speakers: str = Field(
         default="auto",
-        description="Tell the speakers apart: off; auto, where the models are installed; a number of speakers, or a "
-        "range such as 2-4.",
+        description="Speaker diarization: off; auto, if the models are installed; the number of speakers, or a range "
+        "such as 2-4.",
     )
     voice_prints: bool = Field(
         default=False,
-        description="Keep the voices of speakers, so that one who is named once is known in other recordings; they are "
-        "personal data.",
+        description="Store voice prints, so that a speaker named once is recognised in other recordings. Voice prints"
+        " are personal data.",
     )
     channels: ChannelMode = Field(
         default="auto",
-        description="Channels of a recording: mixed, split (each transcribed by itself), or auto: split where the "
-        "sound shows that they hold different voices, as those of a call.",
+        description="Channels of a recording: mix, split (transcribe each one separately), or auto: split if the "
+        "sound shows that they hold different voices, as in a call.",
     )
 
     inference: Literal["pool", "process"] = Field(
-        default="process", description="Where steps transcribe: on the pool's executors, or in their own process."
+        default="process", description="Where steps run inference: on the pool's executors, or in their own process."
     )
 
     # --- redaction
     redact: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Kinds of what is taken out of the redacted files, separated by commas: card, iban, email, phone, "
+        description="Kinds of data to remove from the redacted files, separated by commas: card, iban, email, phone, "
         "ssn, digits, and with AWS Comprehend name and address. Unset: no redacted files.",
     )
     publish: Literal["all", "redacted"] = Field(
-        default="all", description="What the publication shows of a recording: everything, or its redacted files alone."
+        default="all", description="What a publication contains: everything, or only the redacted files."
     )
 
     # --- the pool
-    gpus: str | None = Field(default=None, description="GPUs to use, such as 0,1, or none; unset: all that are there.")
+    gpus: str | None = Field(default=None, description="GPUs to use, such as 0,1, or none; unset: all.")
     cuda_visible_devices: str | None = Field(
         default=None,
         validation_alias="CUDA_VISIBLE_DEVICES",
-        description="CUDA's own selection of GPUs; `gpus` counts those it leaves.",
+        description="CUDA's own selection of GPUs; `gpus` numbers the selected ones.",
     )
-    cpu_executors: int = Field(default=1, ge=1, description="Executors to start where there is no GPU.")
+    cpu_executors: int = Field(default=1, ge=1, description="Executors to start if there is no GPU.")
     slots: int | None = Field(
         default=None,
         ge=1,
@@ -140,43 +140,46 @@ class Settings(BaseSettings):
     runs_per_gpu: int | None = Field(
         default=None,
         ge=1,
-        description="GPU-tagged runs in flight for each executor alive; unset: two more than it decodes together.",
+        description="GPU-tagged runs in flight per live executor; unset: two more than its slots.",
     )
     run_workers: int | None = Field(
         default=None,
         ge=1,
-        description="Processes that execute runs; unset: one for each GPU-tagged run in flight, at most one a core.",
+        description="Processes that execute runs; unset: one per GPU-tagged run in flight, at most one per core.",
     )
-    max_jobs_per_worker: int = Field(default=0, ge=0, description="Recycle a worker after so many jobs; 0: never.")
+    max_jobs_per_worker: int = Field(default=0, ge=0, description="Restart a worker after this many jobs; 0: never.")
     shutdown_seconds: float = Field(
-        default=600.0, gt=0, description="How long a worker may finish its job after it was asked to stop."
+        default=600.0, gt=0, description="Seconds that a worker may take to finish its job after a stop signal."
     )
-    heartbeat_seconds: float = Field(default=2.0, gt=0, description="How often a worker says that it is alive.")
-    stale_seconds: float = Field(default=8.0, gt=0, description="A worker silent for so long counts as dead.")
+    heartbeat_seconds: float = Field(default=2.0, gt=0, description="Seconds between the heartbeats of a worker.")
+    stale_seconds: float = Field(
+        default=8.0, gt=0, description="Seconds without a heartbeat after which a worker counts as dead."
+    )
     time_limit_factor: float = Field(
-        default=20.0, gt=0, description="Limit on the work of the device on a recording, as a multiple of its length."
+        default=20.0, gt=0, description="Limit on the device time for a recording, as a multiple of its length."
     )
-    time_limit_floor_seconds: float = Field(default=300.0, gt=0, description="That limit is never below this.")
+    time_limit_floor_seconds: float = Field(default=300.0, gt=0, description="Minimum of that limit in seconds.")
     max_recording_hours: float = Field(default=24.0, gt=0, description="Longer recordings are refused.")
 
     run_history_days: float | None = Field(
         default=None,
         ge=1,
-        description="Remove the details of Dagster's runs that ended so many days ago, every night; the state of all "
-        "assets stays. Unset: all is kept.",
+        description="Remove the details of Dagster's runs this many days after they ended, every night; the state of "
+        "all assets stays. Unset: keep everything.",
     )
 
     # --- refinement
     refinement: Literal["off", "direct", "batch"] = Field(
         default="direct",
-        description="How Claude refines: not at all (the vocabulary alone), at once, or in batches at half the price.",
+        description="How Claude refines: off (the vocabulary alone), direct, or batch (Message Batches at half the "
+        "price).",
     )
-    claude_model: str = Field(default="claude-sonnet-5-5", description="Claude model, by its name in the API.")
+    claude_model: str = Field(default="claude-sonnet-5-5", description="Claude model, by its API name.")
     claude_effort: Literal["default", "low", "medium", "high", "xhigh", "max"] = Field(
-        default="medium", description="How much Claude may think; default: as the model does by itself."
+        default="medium", description="Claude's effort; default: the model's own."
     )
     claude_parallel_windows: int = Field(
-        default=4, ge=1, le=64, description="Windows of one recording that Claude works on at the same time."
+        default=4, ge=1, le=64, description="Windows of one recording sent to Claude in parallel."
     )
     claude_batch_recordings: int = Field(
         default=20, ge=1, description="Number of waiting recordings at which a batch is submitted."
@@ -185,10 +188,14 @@ class Settings(BaseSettings):
         default=15.0, ge=0, description="Minutes after which a waiting recording is submitted even in a small batch."
     )
     claude_max_dollars_per_recording: float = Field(
-        default=5.0, ge=0, description="A recording that would cost more is left unrefined."
+        default=5.0,
+        ge=0,
+        description="Budget in dollars for one recording; a recording that would cost more stays unrefined.",
     )
     claude_max_dollars_per_day: float = Field(
-        default=50.0, ge=0, description="Once refinement would cost more in a day, recordings are left unrefined."
+        default=50.0,
+        ge=0,
+        description="Budget in dollars for one day (UTC); once it is used up, recordings stay unrefined.",
     )
 
     # --- the web server
@@ -197,24 +204,24 @@ class Settings(BaseSettings):
     ui_password: SecretStr | None = Field(
         default=None,
         min_length=1,
-        description="Password of the web server; required where it is bound to other addresses than loopback.",
+        description="Password of the web server; required if it is bound to anything but loopback.",
     )
     ui_trust_proxy: bool = Field(
-        default=False, description="A proxy in front of the web server asks for a login, and nobody gets past it."
+        default=False, description="A proxy in front of the web server requires a login and cannot be bypassed."
     )
     ui_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Names, separated by commas, by which browsers reach the web server beside its address; "
-        "name:port for a proxy on a port of its own.",
+        description="Other names, separated by commas, by which browsers reach the web server; name:port for a proxy "
+        "on another port.",
     )
 
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Hosts, separated by commas, that are told over https when a recording that came in over the API "
+        description="Hosts, separated by commas, that webhooks may call over https when a recording submitted by API "
         "is done; http://host:port for one without TLS.",
     )
     webhook_secret: SecretStr | None = Field(
-        default=None, min_length=16, description="Secret that webhooks are signed with; unset: there are none."
+        default=None, min_length=16, description="Secret that signs webhooks; unset: no webhooks."
     )
 
     # --- where recordings come from
@@ -223,15 +230,15 @@ class Settings(BaseSettings):
         default=None, description="Bucket and prefix that are watched for new recordings (s3://bucket/prefix)."
     )
     source_sqs: str | None = Field(
-        default=None, description="URL of the SQS queue that S3 tells of new recordings (ObjectCreated events)."
+        default=None, description="URL of the SQS queue on which S3 announces new recordings (ObjectCreated events)."
     )
     source_folders: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
-        default=None, description="Folders, separated by colons, that recordings on disk have to lie in; unset: any."
+        default=None, description="Folders, separated by colons, that local recordings must be in; unset: any."
     )
     source_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Hosts, separated by commas, that recordings may be fetched from over https beside the IB's; "
-        "http://host:port for one without TLS.",
+        description="Hosts, separated by commas, besides the media library's, that recordings may be fetched from "
+        "over https; http://host:port for one without TLS.",
     )
     ib_url_template: str | None = Field(
         default=None, description="URL of a recording in the media library (IB), with {uuid} in it."
@@ -240,15 +247,17 @@ class Settings(BaseSettings):
     ib_token_variable: str = Field(
         default="IB_TOKEN", description="Name of the environment variable that holds the media library's bearer token."
     )
-    ib_allow_private: bool = Field(default=False, description="Let HTTP sources be at loopback and private addresses.")
+    ib_allow_private: bool = Field(default=False, description="Allow HTTP sources at loopback and private addresses.")
     max_source_gb: float = Field(default=20.0, gt=0, description="Larger sources are refused (10^9 bytes).")
-    source_stall_seconds: float = Field(default=60.0, gt=0, description="A source silent for so long is asked again.")
-    source_time_limit_seconds: float = Field(
-        default=14_400.0, gt=0, description="Limit on the wall time of fetching one source."
+    source_stall_seconds: float = Field(
+        default=60.0, gt=0, description="Seconds without data after which a download is resumed."
     )
-    requests_per_tick: int = Field(default=50, ge=1, description="Runs that a sensor asks for at most in one tick.")
+    source_time_limit_seconds: float = Field(
+        default=14_400.0, gt=0, description="Limit on the wall time, in seconds, of fetching one source."
+    )
+    requests_per_tick: int = Field(default=50, ge=1, description="Maximum runs that a sensor requests per tick.")
     max_waiting_runs: int = Field(
-        default=200, ge=1, description="Sensors ask for nothing more while so many runs wait in the queue."
+        default=200, ge=1, description="Sensors pause while this many runs wait in the queue."
     )
 
     # --- embeddings and insights
@@ -260,11 +269,11 @@ class Settings(BaseSettings):
     insights: Literal["local", "comprehend"] = Field(
         default="local",
         validate_default=True,
-        description="Who analyses the language: libraries in the process, or AWS Comprehend.",
+        description="Analyser of the text: local libraries, or AWS Comprehend.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least severe messages that processes write to their logs."
+        default="info", description="Lowest severity of log messages."
     )
 
     @field_validator("home", "scratch")

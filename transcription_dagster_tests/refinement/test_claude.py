@@ -116,7 +116,7 @@ def test_an_answer_that_does_not_come_in_time_is_transient(server: MessagesServe
 @pytest.mark.parametrize("code", ["enforced_spend_limit_reached", "contract_spend_limit_reached"])
 def test_a_spend_limit_is_not_tried_again(server: MessagesServer, code: str) -> None:
     server.answer_in_turn(error(429, "rate_limit_error", code=code, **AT_ONCE))
-    with pytest.raises(SpendLimitReached, match="until somebody raises it"):
+    with pytest.raises(SpendLimitReached, match="resumes when it is raised"):
         connected().send(REQUEST)
     assert len(server.requests) == 1
 
