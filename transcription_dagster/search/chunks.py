@@ -1,4 +1,4 @@
-"""Captions grouped into passages that an embedding model can take whole."""
+"""Group captions into chunks that an embedding model can read whole."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from itertools import groupby, pairwise
 from transcription_dagster.language.boundaries import closes_sentence
 from transcription_dagster.model import Cue
 
-#: A chunk this full may end early, with a sentence.
+#: Share of a full chunk from which it may end early, at the end of a sentence.
 _FULL_ENOUGH = 0.6
 
-#: A turn of so many seconds is long.
+#: Seconds from which a turn counts as long.
 _LONG_TURN_SECONDS = 15.0
 
-#: Tokens of each text, without the model's own marks at the beginning and end.
+#: Counts the tokens of each text, without the model's own marks at the beginning and end.
 CountTokens = Callable[[list[str]], list[int]]
 
 
@@ -26,7 +26,7 @@ class Chunk:
     text: str
     start: float
     end: float
-    #: Who speaks in it, in the order in which they are first heard; none where that is not known.
+    #: Its speakers, in order of first appearance; empty if they are unknown.
     speakers: tuple[str, ...] = ()
 
 
@@ -39,7 +39,7 @@ class _Piece:
     end: float
     tokens: int
     speakers: tuple[str, ...] = ()
-    #: It begins a turn that is long itself, or that follows a long one: no chunk goes on over its beginning.
+    #: True if it starts a long turn, or the turn after one: no chunk extends across its start.
     apart: bool = False
 
 
@@ -76,7 +76,7 @@ def _pieces(cues: Sequence[Cue], count_tokens: CountTokens, max_tokens: int) -> 
 
 
 def _parted(pieces: Sequence[_Piece]) -> list[_Piece]:
-    """Mark the pieces that begin a chunk of their own because a long turn begins or has ended with them."""
+    """Mark the pieces that must start a chunk because a long turn starts or has just ended."""
     turns = [list(turn) for _, turn in groupby(pieces, key=lambda piece: piece.speakers)]
     is_long = [turn[-1].end - turn[0].start >= _LONG_TURN_SECONDS for turn in turns]
     for (before, after), turn in zip(pairwise(is_long), turns[1:], strict=True):
@@ -99,7 +99,7 @@ def _divided(piece: _Piece, count_tokens: CountTokens, max_tokens: int) -> list[
 
 
 def _stop(pieces: Sequence[_Piece], first: int, max_tokens: int) -> int:
-    """Where the chunk that begins at `first` ends: when it is full, or with the last sentence not long before."""
+    """Return where the chunk that starts at `first` ends: when it is full, or at the last sentence shortly before."""
     total = 0
     sentence_stop = None
     for index in range(first, len(pieces)):
@@ -114,7 +114,7 @@ def _stop(pieces: Sequence[_Piece], first: int, max_tokens: int) -> int:
 
 
 def _overlapping_first(pieces: Sequence[_Piece], first: int, stop: int, room: int) -> int:
-    """The first piece of the chunk after `first` up to `stop`, so that what both hold fits `room` tokens."""
+    """Return the first piece of the chunk after [`first`, `stop`), so that the overlap fits into `room` tokens."""
     begin = stop
     if pieces[stop].apart:
         return stop

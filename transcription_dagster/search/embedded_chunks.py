@@ -1,4 +1,4 @@
-"""A recording's captions as chunks with the vectors of their meaning."""
+"""Embed a recording's captions, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from transcription_dagster.model import Cue
 from transcription_dagster.search.chunks import make_chunks
 from transcription_dagster.search.embedder import Embedder
 
-#: About half a minute of speech: a model could read more at once, but an answer is a time to jump to.
+#: Tokens of about half a minute of speech. Models can read more, but a hit should be a moment to jump to.
 _TOKENS = 96
-#: Tokens that neighbouring chunks share, so that a thought at a chunk's end is whole in one of them.
+#: Tokens that adjacent chunks share, so that a thought at a chunk's edge is whole in one of them.
 _OVERLAP = 16
 
 
 def embed(embedder: Embedder, cues: Sequence[Cue]) -> dict[str, Any]:
-    """Cut the captions into chunks of about half a minute, and encode them.
+    """Split the captions into chunks of about half a minute, and embed them.
 
     Returns JSON values: `model`, `dimensions`, and `chunks`, each with `text`, `start`, `end` (seconds),
     `speakers` and `embedding`.

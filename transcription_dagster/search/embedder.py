@@ -1,4 +1,4 @@
-"""Text into vectors that can be searched by meaning."""
+"""Embedding models, which turn text into vectors that can be searched by meaning."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.store.shared_files import local_path
 
 TITAN = "amazon.titan-embed-text-v2:0"
-#: Titan takes one text a call.
+#: Concurrent calls: Titan takes one text per call.
 _TITAN_CALLS_AT_ONCE = 8
 
 
 class Embedder(Protocol):
-    """A model that turns text into vectors. Opening one loads nothing."""
+    """An embedding model. Opening one loads nothing."""
 
     @property
     def model(self) -> str:
-        """The model's name: vectors of different models, or dimensions, cannot be compared."""
+        """Return the model's name. Vectors of different models or dimensions cannot be compared."""
         ...
 
     @property
     def dimensions(self) -> int:
-        """Components of a vector."""
+        """Return the number of components of a vector."""
         ...
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of text that the model reads; it passes over what follows them."""
+        """Return the number of tokens that the model reads; it ignores the rest of a text."""
         ...
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """The tokens of each text, without the model's own marks at its ends. Loads no weights."""
+        """Count the tokens of each text, without the model's own marks at its ends. Loads no weights."""
         ...
 
     def encode(self, texts: Sequence[str]) -> list[list[float]]:
-        """The vector of each text, of length 1."""
+        """Return the vector of each text, normalised to length 1."""
         ...
 
 
 def open_embedder(settings: Settings, device: str = "cpu") -> Embedder:
-    """The embedder that the settings name; `device` is where a local model computes, as torch names it.
+    """Return the embedder that the settings name; `device` is torch's name of the device for a local model.
 
-    Raises `UnknownModel`, `ModelUnavailable`, or `InvalidSetting` when a library for it is missing.
+    Raises `UnknownModel`, `ModelUnavailable`, or `InvalidSetting` if a library is missing.
     """
     if settings.embedder == TITAN:
         return BedrockTitanEmbedder()
@@ -91,7 +91,7 @@ class SentenceTransformerEmbedder:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        """The tokenizer alone: a process that only counts tokens must not import torch."""
+        """Return the tokenizer alone: a process that only counts tokens must not import torch."""
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
@@ -124,11 +124,11 @@ class BedrockTitanEmbedder:
     max_tokens = 8192
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """An estimate that errs towards too many, a token for 3 bytes: its tokenizer is not published."""
+        """Estimate high, at one token per 3 bytes: Titan's tokenizer is not published."""
         return [math.ceil(len(text.encode()) / 3) for text in texts]
 
     def encode(self, texts: Sequence[str]) -> list[list[float]]:
-        """Raises `ServiceRefused` or `ServiceUnavailable`."""
+        """Return the vector of each text. Raises `ServiceRefused` or `ServiceUnavailable`."""
         with ThreadPoolExecutor(_TITAN_CALLS_AT_ONCE) as pool:
             return list(pool.map(self._encode, texts))
 

@@ -1,7 +1,7 @@
-"""The models whose embeddings the database holds, each with a vector index of its own.
+"""The embedding models in the database, each with its own vector index.
 
-Vectors of two models cannot be compared, and need not have the same dimensions. So every model gets a partial index
-over its own chunks, and a change of model is a re-index: recording by recording, the chunks move to the new one.
+Vectors of different models cannot be compared and may differ in dimensions. Each model therefore has a partial index
+over its own chunks, and after a change of model the chunks move to the new one, recording by recording.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from transcription_dagster.database.tables import SCHEMA, ChunkRow, EmbeddingMod
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
-    """A model that turns text into vectors; another number of dimensions is another model."""
+    """An embedding model with a number of dimensions; other dimensions make another model."""
 
     name: str
-    #: Components of its vectors, at most 4,000: the limit of an index over `halfvec`.
+    #: Components of its vectors; an index over `halfvec` allows at most 4,000.
     dimensions: int
 
 
 def find(connection: Connection, model: EmbeddingModel) -> int | None:
-    """Return the key of a model, None if the database holds nothing of it.
+    """Return the key of a model; None if the database has no embeddings by it.
 
     The model cannot be retired before the transaction ends.
     """
@@ -36,9 +36,9 @@ def find(connection: Connection, model: EmbeddingModel) -> int | None:
 
 
 def ensure(connection: Connection, model: EmbeddingModel) -> int:
-    """Return the key of a model, after making its index if it is new.
+    """Return the key of a model, creating its index if it is new.
 
-    To be called before the transaction writes chunks: making an index waits for those who do.
+    Call this before the transaction writes chunks: creating an index waits for other writers.
     """
     model_id = find(connection, model)
     if model_id is not None:
@@ -71,7 +71,7 @@ def in_use(engine: Engine) -> dict[EmbeddingModel, int]:
 
 
 def retire_unused(engine: Engine) -> list[EmbeddingModel]:
-    """Drop the models, and their indexes, that no recording is embedded with any more; return them."""
+    """Drop the models that no recording uses any more, and their indexes; return them."""
     used = exists().where(RecordingRow.embedded_with == EmbeddingModelRow.id)
     statement = delete(EmbeddingModelRow).where(~used).returning(EmbeddingModelRow.__table__)
     with transaction(engine) as connection:

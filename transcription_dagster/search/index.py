@@ -1,4 +1,4 @@
-"""The stretches of text that search finds: written for a recording as a whole."""
+"""Write the search index of a recording."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from transcription_dagster.search.embedding_models import EmbeddingModel
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedChunk:
-    """A stretch of a recording's text and the vector of its meaning; times in seconds."""
+    """A chunk of a recording's text and its embedding; times in seconds."""
 
     text: str
     start: float
     end: float
     embedding: Sequence[float]
-    #: Of most of it; None: the recording's.
+    #: Language of most of it; None for the recording's.
     language: str | None = None
     speakers: Sequence[str] = ()
 
@@ -31,7 +31,7 @@ class EmbeddedChunk:
 def replace_chunks(
     engine: Engine, uuid: str, model: EmbeddingModel, chunks: Sequence[EmbeddedChunk], *, language: str | None = None
 ) -> None:
-    """Make `chunks`, in their order, all that search knows of a recording; none at all means that nothing was said.
+    """Replace the index of a recording by `chunks`, in order; no chunks mean that nothing was said.
 
     `language` decides how words are stemmed in chunks that do not know theirs; None: the recording's own, else no
     stemming. Raises `UnknownRecording`

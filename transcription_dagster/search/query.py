@@ -1,4 +1,4 @@
-"""Hybrid search: the chunks that share the query's words and those that share its meaning, fused by rank."""
+"""Hybrid search: chunks that match the query's words and chunks close to its meaning, fused by rank."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from transcription_dagster.search import embedding_models
 from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.query_words import is_unspaced, snippet_of, web_query
 
-#: What stands before and after a match in a snippet; speech holds neither.
+#: Marks around a match in a snippet; transcripts contain neither.
 MATCH_START, MATCH_END = "⟦", "⟧"
 
 #: Reciprocal rank fusion: a chunk scores the sum of 1 / (K + rank) over the lists it is in. K as in Cormack, Clarke
 #: and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
 _FUSION_K = 60
 
-#: How many matches of the words are ranked. A query that more chunks than this contain says too little for their
-#: order to matter, and ranking hundreds of thousands of rows would take seconds.
+#: Word matches to rank. If more chunks match, the query is too unspecific for their order to matter, and ranking
+#: hundreds of thousands of rows would take seconds.
 _RANKED_MATCHES = 1000
 
-#: How many neighbours the index keeps in sight while it looks for the nearest; more finds more and takes longer.
+#: Candidates that the vector index tracks (`ef_search`); more improve recall and take longer.
 _VECTOR_EFFORT = 120
 _LARGEST_EFFORT = 1000
-#: How many rows the index may look at in all when a filter drops most of them.
+#: Maximum rows that the index scans when a filter drops most of them.
 _MAX_SCANNED_ROWS = 40_000
 
 _HEADLINE = f"StartSel={MATCH_START}, StopSel={MATCH_END}, MaxWords=30, MinWords=15, MaxFragments=1"
@@ -54,7 +54,7 @@ _HEADLINE = f"StartSel={MATCH_START}, StopSel={MATCH_END}, MaxWords=30, MinWords
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """The meaning of a query, and the model that knows it."""
+    """The embedding of a query and its model."""
 
     model: EmbeddingModel
     vector: Sequence[float]
@@ -62,17 +62,17 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A place in a recording that answers a query; times in seconds."""
+    """A place in a recording that matches a query; times in seconds."""
 
     recording: str
     title: str | None
     start: float
     end: float
     text: str
-    #: The part of `text` around the match, with `MATCH_START` and `MATCH_END` about each word that matched.
+    #: The part of `text` around the match, with `MATCH_START` and `MATCH_END` around each matching word.
     snippet: str
     score: float
-    #: Who speaks there, in the order in which they are first heard; none where that is not known.
+    #: Its speakers, in order of first appearance; empty if they are unknown.
     speakers: Sequence[str] = ()
 
 
@@ -89,10 +89,10 @@ def search(
     speaker: str | None = None,
     among: Select[Any] | None = None,
 ) -> list[Hit]:
-    """Return the best answers to `query`, best first.
+    """Return the best matches for `query`, best first.
 
     `query` may hold "quoted phrases", `or` and `-excluded` words, as Postgres' `websearch_to_tsquery` reads them.
-    Without `embedding`, or when no recording is embedded with its model, the words alone decide. `language` is a code
+    Without `embedding`, or if no recording is embedded with its model, only words are matched. `language` is a code
     such as `en`, which finds `en-US` too; `since` is inclusive and `until` is not, and both mean the source's
     modification time, or where that is unknown the time of registration. `speaker` is a speaker's
     name in any case. `among` selects the UUIDs of the recordings to search in; None: all.
@@ -118,9 +118,9 @@ def search(
     ]
 
 
-#: Settings of this transaction only. Plans are made for the values at hand: a plan for any value can neither choose a
-#: partial index nor know what a filter leaves. There is an index for every condition, and one is always the better
-#: way: the planner, which does not count what it costs to look into a `tsvector`, sometimes prefers the whole table.
+#: Settings for this transaction. Custom plans, because a generic plan can neither choose a partial index nor estimate a
+#: filter. No sequential scans, because every condition has an index, and the planner, which ignores the cost of
+#: reading a `tsvector`, sometimes prefers the whole table.
 _SCAN_SETTINGS = text(
     f"""
     SELECT set_config('hnsw.ef_search', :effort, true),
@@ -131,7 +131,7 @@ _SCAN_SETTINGS = text(
     """
 )
 
-#: Every language once, one index look-up each: DISTINCT would read the whole index.
+#: Each language once, with one index look-up each: DISTINCT would read the whole index.
 _LANGUAGES = text(
     """
     WITH RECURSIVE found(language) AS (
@@ -146,7 +146,7 @@ _LANGUAGES = text(
 
 
 def _languages(connection: Connection, wanted: str | None) -> list[str]:
-    """The languages there are chunks in: all, or `wanted` and its regional variants, in any case."""
+    """Return the languages of the chunks: all, or `wanted` and its regional variants, ignoring case."""
     present = connection.execute(_LANGUAGES).scalars()
     return [code for code in present if wanted is None or f"{code}-".lower().startswith(f"{wanted}-".lower())]
 
@@ -174,7 +174,7 @@ def _filters(
 
 
 def _queries(query: str, languages: Sequence[str]) -> dict[str, ColumnElement[Any]]:
-    """Return the query stemmed for each language, as its chunks are."""
+    """Return the query stemmed for each language, like its chunks."""
     configuration = getattr(func, SCHEMA).search_configuration
     return {code: func.websearch_to_tsquery(configuration(code), web_query(query)) for code in languages}
 
@@ -188,7 +188,7 @@ def _by_words(queries: dict[str, ColumnElement[Any]], filters: list[ColumnElemen
 
 
 def _by_meaning(embedding: Embedding, model_id: int, filters: list[ColumnElement[bool]], depth: int) -> Select[Any]:
-    # The index is over this very cast, and only a limit keeps the planner on it.
+    # The index is over exactly this cast, and the planner only uses it with a limit.
     indexed = cast(ChunkRow.embedding, HALFVEC(embedding.model.dimensions))
     distance = indexed.cosine_distance(list(embedding.vector))
     rows = select(ChunkRow.id, distance.label("distance")).where(ChunkRow.model_id == model_id, *filters)
@@ -196,7 +196,7 @@ def _by_meaning(embedding: Embedding, model_id: int, filters: list[ColumnElement
 
 
 def _places(nearest: Select[Any]) -> Select[Any]:
-    """The rows of `nearest` (id, distance) as (id, place): 1 for the smallest distance."""
+    """Return the rows of `nearest` (id, distance) as (id, rank), with rank 1 for the smallest distance."""
     rows = nearest.subquery()
     return select(rows.c.id, func.row_number().over(order_by=(rows.c.distance, rows.c.id)).label("place"))
 

@@ -1,7 +1,7 @@
-"""Words of a query and of a snippet in scripts that put no space between them.
+"""Query words and snippets in scripts without spaces.
 
-The database indexes every letter of such a script as a word of its own (`transcription_data.separated`), so a query
-asks for its letters one after the other.
+The database indexes every letter of such a script as a word (`transcription_data.separated`), so a query becomes a
+phrase of its letters.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-#: About as much as Postgres shows of other texts.
+#: Letters in a snippet, about as much text as Postgres shows in other scripts.
 _SNIPPET_LETTERS = 80
 
 _QUERY_WORD = re.compile(r'(-?)(?:"([^"]+)"?|([^\s"]+))')
 
-#: Runs of Thai, Lao, Tibetan, Burmese, Khmer, Chinese, Japanese and Korean: the letters that `separated` separates.
+#: Runs of Thai, Lao, Tibetan, Burmese, Khmer, Chinese, Japanese and Korean letters, which `separated` separates.
 _UNSPACED_RUN = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u312f\u3130-\u318f\u3190-\u9fff\ua960-\ua97f"
     "\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff]+"
@@ -24,19 +24,19 @@ _UNSPACED_RUN = re.compile(
 def web_query(query: str) -> str:
     """Return a query for `websearch_to_tsquery` in which each run of unspaced letters is a phrase of its letters."""
     parts = unicodedata.normalize("NFKC", query).split('"')
-    # Every other part stands in quotation marks, and is a phrase already.
+    # Every second part is in quotation marks and is a phrase already.
     return '"'.join(_UNSPACED_RUN.sub(_spaced if number % 2 else _phrase, part) for number, part in enumerate(parts))
 
 
 def is_unspaced(text: str) -> bool:
-    """Return whether a text holds letters that are words of their own to the index."""
+    """Return whether a text holds letters that are indexed as words."""
     return bool(_UNSPACED_RUN.search(text))
 
 
 def snippet_of(text: str, query: str, match_start: str, match_end: str) -> str:
-    """Return the part of an unspaced text around the first of the query's words, each of them between the marks.
+    """Return the part of an unspaced text around the first of the query's words, with each of them marked.
 
-    Postgres' own snippets count and mark letters here as words, also where they do not stand together.
+    Postgres' own snippets would count and mark single letters as words, even where they are not adjacent.
     """
     text = unicodedata.normalize("NFKC", text)
     matches = list(_words_of(query).finditer(text))
@@ -53,7 +53,7 @@ def snippet_of(text: str, query: str, match_start: str, match_end: str) -> str:
 
 
 def _words_of(query: str) -> re.Pattern[str]:
-    """Return a pattern for the words that a query asks for, phrases as a whole."""
+    """Return a pattern for the query's words, with phrases as a whole."""
     wanted: list[str] = []
     for minus, phrase, word in _QUERY_WORD.findall(unicodedata.normalize("NFKC", query)):
         if not minus and word.lower() != "or":
