@@ -32,7 +32,7 @@ with DagsterInstance.from_ref(InstanceRef.from_dir(sys.argv[1], config_dir="."))
     result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
         partition_key="{RECORDING}",
-        asset_selection=[AssetKey("audio"), AssetKey("transcript"), AssetKey("captions_srt")],
+        asset_selection=[AssetKey("audio"), AssetKey("transcript"), AssetKey("conversation"), AssetKey("captions_srt")],
         run_config={{"ops": {{"audio": {{"config": {{"source": sys.argv[2]}}}}}}}},
         raise_on_error=False,
     )

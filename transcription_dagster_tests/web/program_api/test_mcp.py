@@ -39,7 +39,7 @@ def test_an_assistant_says_hello_and_learns_the_tools(assistant: httpx.Client) -
 
 
 def test_it_searches_and_reads_and_gets_moments_as_sources(assistant: httpx.Client, library: Library) -> None:
-    recording = "00000000-0000-4000-8000-000000000000"
+    recording = "6651400b-e6dd-426d-bd77-00cc380d16b4"
     library.add(recording, "Ferries", spoken("the ferry to Wrexholm leaves at noon"))
     found = ask(assistant, "tools/call", name="search", arguments={"query": "Wrexholm"})
     [moment] = found["structuredContent"]["moments"]
@@ -52,7 +52,7 @@ def test_it_searches_and_reads_and_gets_moments_as_sources(assistant: httpx.Clie
     assert read["structuredContent"]["next_start"] is None
 
 
-@pytest.mark.parametrize("recording", ["../../etc", "00000000-0000-4000-8000-000000000000"])
+@pytest.mark.parametrize("recording", ["../../etc", "99999999-0000-4000-8000-000000000000"])
 def test_what_cannot_be_read_is_told_to_the_assistant(assistant: httpx.Client, recording: str) -> None:
     told = ask(assistant, "tools/call", name="read_recording", arguments={"recording": recording})
     assert told["isError"]
