@@ -49,7 +49,7 @@ from transcription_dagster_tests.system import (
 )
 
 PROCESSES = 2
-ASSETS = ("audio", "transcript", "transcript_txt", "captions_srt", "captions_vtt")
+ASSETS = ("audio", "transcript", "conversation", "transcript_txt", "captions_srt", "captions_vtt")
 
 #: A short recording of 7 s and one of more than a minute.
 SHORT = next(path for path in DEMO_RECORDINGS if path.name.startswith("919f49d0"))

@@ -85,3 +85,12 @@ def said(text: str, start: float, end: float, *, window: float = 0.0, compressio
         no_speech_probability=0.01,
         temperature=0.0,
     )
+
+
+def are_laid_on_speech(words: Sequence[Word], whispers: Sequence[tuple[float, float]]) -> bool:
+    """Return whether words lie within Whisper's own times (s), which are rounded, or last as long as their voice."""
+    next_starts = [word.start for word in words[1:]] + [float("inf")]
+    return all(
+        start - 0.006 <= word.start <= word.end <= max(end, min(end + 0.8, next_start)) + 0.006
+        for word, (start, end), next_start in zip(words, whispers, next_starts, strict=True)
+    )

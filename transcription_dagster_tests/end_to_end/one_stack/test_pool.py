@@ -22,13 +22,14 @@ from transcription_dagster.transcripts.amazon_json import read_transcript
 from transcription_dagster_tests.faults import requests_of
 from transcription_dagster_tests.processes import below, of_each
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, REFERENCES, System, wait_until
+from transcription_dagster_tests.whisper.helpers import are_laid_on_speech
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
 #: Much less than a Python process takes to start.
 _POLL_SECONDS = 0.2
 
-ASSETS = ("audio", "transcript", "transcript_txt", "captions_srt", "captions_vtt")
+ASSETS = ("audio", "transcript", "conversation", "transcript_txt", "captions_srt", "captions_vtt")
 
 
 class ProcessWatch:
@@ -108,11 +109,7 @@ def test_the_pool_says_what_the_model_itself_says_within_its_times(system: Syste
         transcript = read_transcript(system.file(recording, "transcript.json").read_bytes())
         whispers = [word for segment in expected["segments"] for word in segment["words"]]
         assert [word.text for word in transcript.words] == [word["word"].strip() for word in whispers]
-        # Words are laid on the speech: within Whisper's own times, which are rounded.
-        assert all(
-            theirs["start"] - 0.006 <= ours.start <= ours.end <= theirs["end"] + 0.006
-            for ours, theirs in zip(transcript.words, whispers, strict=True)
-        )
+        assert are_laid_on_speech(transcript.words, [(word["start"], word["end"]) for word in whispers])
         meant = references[path.name]["text"].split()
         said = system.file(recording, "transcript.txt").read_text().split()
         errors[path.suffix] = errors.get(path.suffix, 0) + Levenshtein.distance(said, meant)
