@@ -316,7 +316,7 @@ def _notes(transcript: Transcript) -> Iterator[str]:
     for gap in transcript.gaps:
         yield f"speech without words {gap.start:.1f} s to {gap.end:.1f} s"
     if not transcript.words:
-        yield "nobody speaks in this recording"
+        yield "no speech was found in this recording"
 
 
 def _transcript(value: Transcript | Path | str | bytes) -> Transcript:

@@ -49,7 +49,7 @@ def list_tokens() -> None:
 @tokens.command()
 @click.argument("name")
 def revoke(name: str) -> None:
-    """Let nobody use the token NAME from now on.
+    """Revoke the token NAME.
 
     Exit codes: 0 it is revoked, 1 there is none of that name in use.
     """

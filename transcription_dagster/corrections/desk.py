@@ -1,4 +1,4 @@
-"""Correcting one recording: its present reading, and changes that are recorded only where nobody else was faster."""
+"""Correct one recording: its current reading, and changes that are recorded unless someone else was faster."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Corrected:
 
     @property
     def lost(self) -> list[Change]:
-        """Changes of an earlier transcript whose words the present one does not have, and that nobody dismissed."""
+        """Return undismissed changes of an earlier transcript whose words the current one does not have."""
         return [change for change in self.changes if change.draft.is_lost and change.version not in self.state.undone]
 
     def change(self, version: int) -> Change | None:

@@ -72,7 +72,7 @@ def tokens(engine: Engine) -> list[Token]:
 
 
 def revoke(engine: Engine, name: str) -> bool:
-    """Let nobody use the token from now on; False if there is none that is in use."""
+    """Revoke a token; return False if there is no valid one of this name."""
     statement = update(TokenRow).where(TokenRow.name == name, TokenRow.revoked_at.is_(None))
     with transaction(engine) as connection:
         return connection.execute(statement.values(revoked_at=func.now())).rowcount > 0
