@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from transcription_dagster_tests.sources.web_server import Reply, web_server
 from transcription_dagster_tests.stack.small_stack import until
+from transcription_dagster_tests.web.chromium import CHROMIUM, needs_chromium
 from transcription_dagster_tests.web.conftest import PASSWORD, Site
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH"), pytest.mark.slow]
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 #: Tries to delete a run in every way that a browser leaves to a page, and says when each of them has ended.
 ATTACK = """<!doctype html><title>attack</title><iframe name="sink"></iframe><script>

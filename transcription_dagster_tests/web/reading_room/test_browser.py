@@ -3,7 +3,6 @@ scripts can do."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +11,13 @@ import pytest
 from transcription_dagster.model import Gap, RemovedSpeech, Word
 from transcription_dagster.transcripts.reading import SignedEdit
 from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster_tests.web.chromium import CHROMIUM, needs_chromium
 from transcription_dagster_tests.web.reading_room.conftest import Library
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH"), pytest.mark.slow]
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 TALK = "00000000-0000-4000-8000-000000000011"
 HOSTILE = "00000000-0000-4000-8000-000000000012"

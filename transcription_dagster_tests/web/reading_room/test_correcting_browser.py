@@ -9,12 +9,13 @@ from dataclasses import replace
 import pytest
 
 from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster_tests.web.chromium import needs_chromium
 from transcription_dagster_tests.web.reading_room.conftest import Library
-from transcription_dagster_tests.web.reading_room.test_browser import ATTACK, CHROMIUM, browser, playwright, show
+from transcription_dagster_tests.web.reading_room.test_browser import ATTACK, browser, playwright, show
 
 __all__ = ["browser"]
 
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH"), pytest.mark.slow]
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 
 @pytest.fixture
