@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
 
 _TEMPLATE = "upgraded"
+#: Far more than the databases of one test process take; containers often have less.
+_ROOM_BYTES = 2_000_000_000
 _numbers = itertools.count(1)
 
 
@@ -69,7 +72,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 @cache
 def _server() -> str:
     """Start the server for as long as the process lives; return the URL of its first database."""
-    home = Path(tempfile.mkdtemp(prefix="transcription-postgres-"))
+    home = Path(tempfile.mkdtemp(prefix="transcription-postgres-", dir=_memory()))
     stack = ExitStack()
     stack.callback(shutil.rmtree, home, ignore_errors=True)
     url = stack.enter_context(embedded_postgres(Settings(home=home)))
@@ -79,6 +82,14 @@ def _server() -> str:
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")
     return url
+
+
+def _memory() -> Path | None:
+    """Return a folder in memory with ample room, if there is one: a clone is hundreds of files, slow on a disk."""
+    folder = Path("/dev/shm")
+    if folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > _ROOM_BYTES:
+        return folder
+    return None
 
 
 @cache
