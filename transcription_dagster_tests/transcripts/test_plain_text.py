@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import assume, given
 
 from transcription_dagster.model import Transcript, Word
 from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words, to_text, without_speakers
@@ -43,6 +43,8 @@ def test_a_long_paragraph_ends_with_its_sentence() -> None:
 
 @given(spoken_words(speakers=True))
 def test_the_text_holds_every_word_in_order(words: list[Word]) -> None:
+    # A paragraph that begins with a few words and a colon reads like one with its speaker's name.
+    assume(not any(":" in word.text for word in words))
     assert without_speakers(to_text(words)).split() == [word.text for word in words]
 
 
