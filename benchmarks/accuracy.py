@@ -50,7 +50,7 @@ WAYS = ("model.transcribe", "this program")
 
 @dataclass(frozen=True)
 class Recording:
-    """A normalised recording; `reference` is empty where nobody wrote down what is said."""
+    """A normalised recording; `reference` is empty if there is no reference text."""
 
     name: str
     language: str

@@ -1,4 +1,4 @@
-"""Words invented where nobody speaks, and words of people that a repair removes.
+"""Words invented without speech, and real words that the repair removes.
 
     python -m benchmarks.invention [--model base] [--speech FOLDER] [--only NAME ...]
 

@@ -1,4 +1,4 @@
-"""Sounds in which nobody speaks, made on the spot: float32 of shape (samples,), 16 kHz mono."""
+"""Synthetic sounds without speech: float32 of shape (samples,), 16 kHz mono."""
 
 from __future__ import annotations
 

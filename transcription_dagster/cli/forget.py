@@ -68,14 +68,21 @@ def forget(uuid: str, yes: bool) -> None:
 
 
 def _telling(engine: Engine, store: ObjectStore, uuid: str) -> set[str]:
-    """Return what tells of a recording wherever it stands: id, source, title, and what is said in it."""
+    """Return the texts that identify a recording in a log: its id, source, title and sentences."""
     found = recordings.find(engine, uuid)
-    words = [found.source, found.title or ""] if found else []
+    texts = [found.source, found.title or ""] if found else []
+    texts += _sentences(store, uuid)
+    return {uuid, *(text for text in texts if len(text) >= _SHORTEST_TELLING)}
+
+
+def _sentences(store: ObjectStore, uuid: str) -> list[str]:
+    """Return the segments and sentences of a recording's transcript; none without a readable one."""
     try:
         transcript = read_transcript(store.get_bytes(object_key(uuid, "transcript.json")))
-    except (SourceNotFound, InvalidTranscript):
-        pass
-    else:
-        words += [join_words(transcript.words[segment.first : segment.stop]) for segment in transcript.segments]
-        words += _SENTENCE_END.split(join_words(transcript.words))
-    return {uuid, *(word for word in words if len(word) >= _SHORTEST_TELLING)}
+    except SourceNotFound:
+        return []
+    except InvalidTranscript as error:
+        click.echo(f"Its transcript is unreadable, so log files keep what they quote of it: {error}", err=True)
+        return []
+    segments = [join_words(transcript.words[segment.first : segment.stop]) for segment in transcript.segments]
+    return segments + _SENTENCE_END.split(join_words(transcript.words))

@@ -150,3 +150,13 @@ def test_log_records_that_name_it_or_quote_it_go(on_database: Command, engine: E
     result = on_database("forget", "-y", A)
     assert result.stdout.splitlines()[-1] == "Removed 3 records of log files that told of it."
     assert log.read_text() == f"2026-11-30 10:00:03 took {B}\n"
+
+
+def test_it_says_that_the_words_of_an_unreadable_transcript_may_stay_in_log_files(
+    on_database: Command, engine: Engine
+) -> None:
+    register(engine, [Recording(A, f"/data/{A}.wav")])
+    ObjectStore(load_settings().store_url).put_bytes(f"{A}/transcript.json", b"{")
+    result = on_database("forget", "-y", A)
+    assert "log files keep what they quote of it" in result.stderr
+    assert result.stdout.startswith(f"Removed {A}: its rows, 1 files")
