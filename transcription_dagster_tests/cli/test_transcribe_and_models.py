@@ -62,13 +62,13 @@ def test_standard_input():
 def test_silence_is_said_to_be_silence(tmp_path):
     result = run(corpus.silent(tmp_path, 3))
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "nobody speaks" in result.stderr
+    assert "no speech was found" in result.stderr
 
 
 def test_what_was_left_out_is_told(tmp_path):
     result = run(corpus.write_wav(tmp_path / "noise.wav", corpus.noise(15)))
     assert result.stdout == ""
-    assert "nobody speaks" in result.stderr
+    assert "no speech was found" in result.stderr
 
 
 def test_a_damaged_recording_is_transcribed_with_a_warning(tmp_path):
