@@ -34,6 +34,7 @@ from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.run_history import remove_old_history
 from transcription_dagster.pool import inference_server
 from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest, release_answers
+from transcription_dagster.pool.leases import Lease
 from transcription_dagster.pool.names import (
     EMBED_TASK,
     EXECUTE_RUN_TASK,
@@ -132,9 +133,12 @@ async def one_recording(app: procrastinate.App, worker: int, url: str, engine: E
         client.ask(request)
         job = await app.job_manager.fetch_job([GPU_QUEUE], worker)
         assert job is not None
-        await inference_server.begin(app, request.key, executor="gpu-0@here")
-        await inference_server.report_progress(app, request.key, 0.5)
-        await inference_server.answer(app, request.key, answer)
+        assert job.id is not None
+        lease = Lease(job.id, worker, job.attempts)
+        attempt = await inference_server.begin(app, request.key, lease, executor="gpu-0@here")
+        assert attempt is not None
+        await inference_server.report_progress(app, attempt, 0.5)
+        assert await inference_server.answer(app, attempt, answer)
         await app.job_manager.finish_job(job, Status.SUCCEEDED, delete_job=False)
         client.wait(request, on_event=lambda _line: None)
     text = " ".join(texts)
