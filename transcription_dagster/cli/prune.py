@@ -14,15 +14,17 @@ from transcription_dagster.settings import load_settings
     "--older-than",
     type=click.FloatRange(min=1),
     metavar="DAYS",
-    help="Runs that ended so many days ago.  [default: TRANSCRIPTION_RUN_HISTORY_DAYS]",
+    help="Minimum age of a run, in days since it ended.  [default: TRANSCRIPTION_RUN_HISTORY_DAYS]",
 )
-@click.option("-y", "--yes", is_flag=True, help="Remove it; without this, only say what would be removed.")
+@click.option(
+    "-y", "--yes", is_flag=True, help="Remove the details; without this option, only show what would be removed."
+)
 def prune(older_than: float | None, yes: bool) -> None:
-    """Remove the details of old runs from Dagster's database, or show what would be removed.
+    """Remove details of old runs from Dagster's database.
 
-    Results stay, and so does the state of every asset in the UI: the latest materialization of each recording, how its
-    run ended, and its check results. Runs whose results have all been replaced are removed entirely. Runs of an
-    unfinished backfill stay as they are.
+    Without --yes, it only shows what would be removed. Results are kept, and so is the state of every asset in the UI:
+    the latest materialization of each recording, how its run ended, and its check results. Runs whose results have all
+    been replaced are removed entirely. Runs of an unfinished backfill are left alone.
     """
     settings = load_settings()
     days = older_than if older_than is not None else settings.run_history_days

@@ -38,15 +38,15 @@ _FORMATS: dict[str, Callable[[Transcript, Refined], str]] = {
 @click.option(
     "--vocabulary",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML or CSV file of terms; else that of the settings.",
+    help="YAML or CSV file of terms.  [default: TRANSCRIPTION_VOCABULARY]",
 )
 @click.option("--to", "kind", type=click.Choice(list(_FORMATS)), help="Format; else the extension of -o, else txt.")
 @click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
 def refine(file: str, vocabulary: Path | None, kind: str | None, output: str | None) -> None:
-    """Correct the transcript FILE (- for standard input) with a vocabulary and Claude.
+    """Correct a transcript with a vocabulary and Claude.
 
-    FILE is a transcript.json of this program or of Amazon Transcribe. Claude needs ANTHROPIC_API_KEY; without it the
-    vocabulary alone is applied. What was done is said on standard error.
+    FILE (- for standard input) is a transcript.json of this program or of Amazon Transcribe. Claude needs
+    ANTHROPIC_API_KEY; without it, only the vocabulary is applied. Standard error lists what was done.
     """
     settings = load_settings()
     source = vocabulary or settings.vocabulary

@@ -44,12 +44,12 @@ _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 @click.argument("text")
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
 @click.option("--language", help="Only recordings in this language, such as en.")
-@click.option("--since", type=_DATE, help="Only recordings made or changed at this time (UTC) or later.")
-@click.option("--until", type=_DATE, help="Only recordings made or changed before this time (UTC).")
+@click.option("--since", type=_DATE, help="Only recordings last modified at this time (UTC) or later.")
+@click.option("--until", type=_DATE, help="Only recordings last modified before this time (UTC).")
 @click.option("--recording", type=RECORDING, help="Only this recording's UUID.")
-@click.option("--speaker", help="Only where this speaker is heard, by the name that captions show.")
+@click.option("--speaker", help="Only what this speaker said; NAME as captions show it.")
 @click.option("--words-only", is_flag=True, help="Match words alone, without loading the embedding model.")
-@click.option("--json", "as_json", is_flag=True, help="Write a JSON list of the answers.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as a JSON list.")
 def search(
     text: str,
     limit: int,
@@ -61,10 +61,10 @@ def search(
     words_only: bool,
     as_json: bool,
 ) -> None:
-    """Find where something was said, by its words and by its meaning.
+    """Find where something was said, by words and by meaning.
 
-    TEXT may hold "quoted phrases", `or`, and -words that must not occur. Where the output is no terminal, ⟦ and ⟧ stand
-    about the words that matched.
+    TEXT may contain "quoted phrases", `or`, and -words that must not occur. Matching words are marked ⟦like this⟧ when
+    the output is not a terminal.
     """
     show_hits(
         load_settings(),

@@ -21,7 +21,10 @@ from transcription_dagster.settings import Settings, load_settings
 
 @click.group()
 def settings() -> None:
-    """The settings that determine results: one document in the database for all machines."""
+    """Compare, push and show the shared settings.
+
+    They determine results, and are one document in the database for all machines.
+    """
 
 
 @settings.command()

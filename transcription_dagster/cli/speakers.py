@@ -40,16 +40,19 @@ class _Name(click.ParamType):
 
 @click.group()
 def speakers() -> None:
-    """Name the speakers of recordings by their voices, and forget them.
+    """Name, list and forget speakers by their voices.
 
-    Voices are kept where TRANSCRIPTION_VOICE_PRINTS is true. They are personal data.
+    Voice prints are kept only if TRANSCRIPTION_VOICE_PRINTS is true. They are personal data.
     """
 
 
 @speakers.command("list")
 @click.argument("uuid", type=RECORDING, required=False)
 def list_speakers(uuid: str | None) -> None:
-    """List the speakers of the recording UUID; without one, the people who were named and where they are heard."""
+    """List the speakers of a recording, or all named speakers.
+
+    Without UUID, it lists the named speakers and the recordings in which they speak.
+    """
     with open_cli_database(load_settings()) as engine:
         found = voice_prints(engine, uuid)
     if uuid is not None:
@@ -71,11 +74,11 @@ def list_speakers(uuid: str | None) -> None:
 @click.argument("name", type=_Name())
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=_OUTPUT, show_default=True)
 def name(uuid: str, label: str, name: str, output: Path) -> None:
-    """Say that the speaker LABEL (such as spk_0) of the recording UUID is NAME.
+    """Name a speaker of a recording, here and elsewhere.
 
-    The same voice in other recordings is named too where it is certain, and is listed as a suggestion where it is
-    likely. A worklist of the recordings with a new name is written, for `transcription batch` to put it into their
-    results.
+    LABEL is the speaker's label, such as spk_0. Other recordings with the same voice get the name too where the match
+    is certain; likely matches are listed as suggestions. The command writes a worklist of the renamed recordings, with
+    which `transcription batch` updates their results.
     """
     with open_cli_database(load_settings()) as engine:
         found = name_speaker(engine, uuid, label, name)
@@ -93,11 +96,11 @@ def name(uuid: str, label: str, name: str, output: Path) -> None:
 @speakers.command()
 @click.argument("name", type=_Name(), required=False)
 @click.option("--all", "everybody", is_flag=True, help="Remove the voices of all people, named or not.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Skip the confirmation.")
 def forget(name: str | None, everybody: bool, yes: bool) -> None:
-    """Remove the voice prints of the person NAME from every recording.
+    """Remove a speaker's voice prints from all recordings.
 
-    Names that are written in transcripts stay there.
+    Names in existing transcripts stay.
     """
     if (name is None) != everybody:
         raise click.UsageError("Say whose voice prints: a NAME, or --all.")

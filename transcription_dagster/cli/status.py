@@ -31,9 +31,9 @@ Value = TypeVar("Value")
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
-    """Show executors, run workers, queues, runs and any problems.
+    """Show executors, run workers, queues, runs and problems.
 
-    Exit codes: 0 all is well, 1 something is wrong.
+    Exit codes: 0 no problems, 1 problems.
     """
     found = look(load_settings())
     problems = found.problems()

@@ -14,7 +14,7 @@ from transcription_dagster.settings import load_settings
 
 @click.group()
 def tokens() -> None:
-    """Make and revoke the tokens by which other programs use the API."""
+    """Create, list and revoke tokens for the API."""
 
 
 @tokens.command()
@@ -25,13 +25,13 @@ def tokens() -> None:
     type=click.Choice([str(scope) for scope in Scope]),
     multiple=True,
     required=True,
-    help="What the program may do; repeat it for several.",
+    help="What the program may do; repeatable.",
 )
 def create(name: str, scopes: tuple[str, ...]) -> None:
-    """Make a token for the program NAME and print it. It is shown this once.
+    """Create a token for the program NAME and print it.
 
-    read: list, search and read recordings. correct: change texts, speakers and the vocabulary. submit: have recordings
-    transcribed.
+    The token is shown only once. Scopes: `read` lists, searches and reads recordings; `correct` changes texts, speakers
+    and the vocabulary; `submit` has recordings transcribed.
     """
     with open_cli_database(load_settings()) as engine:
         click.echo(known.create(engine, name, {Scope(scope) for scope in scopes}))
@@ -39,7 +39,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
 
 @tokens.command(name="list")
 def list_tokens() -> None:
-    """List all tokens: name, scopes, when it was made, and whether it is revoked."""
+    """List all tokens with their scopes, age and state."""
     with open_cli_database(load_settings()) as engine:
         for token in known.tokens(engine):
             state = f"revoked {token.revoked_at:%Y-%m-%d}" if token.revoked_at else "in use"
@@ -51,7 +51,7 @@ def list_tokens() -> None:
 def revoke(name: str) -> None:
     """Revoke the token NAME.
 
-    Exit codes: 0 it is revoked, 1 there is none of that name in use.
+    Exit codes: 0 it is revoked, 1 no valid token has this name.
     """
     with open_cli_database(load_settings()) as engine:
         if not known.revoke(engine, name):

@@ -26,16 +26,16 @@ from transcription_dagster.settings import load_settings
 
 @click.command()
 @click.argument("file", type=INPUT)
-@click.option("-m", "--model", help="Whisper model by name or checkpoint; else the setting.")
-@click.option("--language", help="Language that is spoken, such as en; else the setting, else guessed.")
+@click.option("-m", "--model", help="Name of a Whisper model, or path of a checkpoint.  [default: TRANSCRIPTION_MODEL]")
+@click.option("--language", help="Spoken language, such as en.  [default: TRANSCRIPTION_LANGUAGE, or detected]")
 @click.option("--to", "kind", type=click.Choice(FORMATS), help="Format; else the extension of -o, else txt.")
 @click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
 @click.option(
     "--channels",
     type=click.Choice(get_args(ChannelMode)),
-    help="Mix the channels, transcribe each by itself, or tell by the sound; else the setting.",
+    help="Mix the channels, transcribe each separately, or decide by their sound.  [default: TRANSCRIPTION_CHANNELS]",
 )
-@click.option("--device", help="cpu, cuda or cuda:N; else a GPU if there is one.")
+@click.option("--device", help="cpu, cuda or cuda:N.  [default: a GPU if there is one]")
 def transcribe(
     file: str,
     model: str | None,
@@ -45,7 +45,10 @@ def transcribe(
     channels: ChannelMode | None,
     device: str | None,
 ) -> None:
-    """Transcribe FILE, any audio or video (- for standard input), without Dagster."""
+    """Transcribe one file without Dagster.
+
+    FILE (- for standard input) is any audio or video.
+    """
     settings = load_settings()
     defaults = settings.speech_options()
     options = replace(defaults, model=model or defaults.model, language=whisper_language(language) or defaults.language)

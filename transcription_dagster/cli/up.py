@@ -23,12 +23,14 @@ _POLL_SECONDS = 1.0
 
 
 @click.command()
-@click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1, or none; all that are there by default.")
+@click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1, or none.  [default: all]")
 @click.option("--run-workers", type=click.IntRange(min=1), help="Processes that execute runs.")
-@click.option("--cpu-executors", type=click.IntRange(min=1), help="Executors on the CPU, instead of GPUs.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of the UI; 0 takes any that is free.")
-@click.option("--host", help="Address that the UI is bound to.  [default: 127.0.0.1]")
-@click.option("--workers-only", is_flag=True, help="Start only workers, for the stack that is up on the same database.")
+@click.option("--cpu-executors", type=click.IntRange(min=1), help="Executors on the CPU instead of GPUs.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the UI; 0 takes any free port.")
+@click.option("--host", help="Address to bind the UI to.  [default: 127.0.0.1]")
+@click.option(
+    "--workers-only", is_flag=True, help="Start only workers, for a stack that is already running on the same database."
+)
 def up(
     gpus: str | None,
     run_workers: int | None,
@@ -37,7 +39,7 @@ def up(
     host: str | None,
     workers_only: bool,
 ) -> None:
-    """Start everything on this machine and keep it running until Ctrl+C.
+    """Start everything on this machine, until Ctrl+C.
 
     The first Ctrl+C (or SIGTERM) lets the workers finish; a second one stops them at once, and their work is repeated
     after the next start.

@@ -13,15 +13,16 @@ from transcription_dagster.vocabulary.files import read_vocabulary
 
 @click.group()
 def vocabulary() -> None:
-    """Look after the vocabulary."""
+    """Check a vocabulary file."""
 
 
 @vocabulary.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def check(file: Path) -> None:
-    """Find duplicates, terms that correct each other and terms that are common words in FILE (YAML or CSV).
+    """Check a vocabulary FILE (YAML or CSV) for mistakes.
 
-    Exit codes: 0 nothing is wrong, 1 something is, 2 FILE is missing.
+    It reports duplicates, terms that correct each other, and terms that are common words. Exit codes: 0 no mistakes,
+    1 mistakes, 2 FILE is missing.
     """
     terms = read_vocabulary(file)
     found = problems(terms)

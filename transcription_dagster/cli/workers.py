@@ -25,11 +25,12 @@ _DEVICE_LOST = 70
 
 
 @click.command("run-worker")
-@click.option(
-    "--slot", default="1", show_default=True, help="Name of the slot on this machine, its own to each worker."
-)
+@click.option("--slot", default="1", show_default=True, help="Name of this worker; unique on this machine.")
 def run_worker(slot: str) -> None:
-    """Execute Dagster runs from the queue, one at a time, until stopped."""
+    """Execute Dagster runs from the queue until stopped.
+
+    Runs are executed one at a time.
+    """
     block_stop_signals()
     if not re.fullmatch(r"[A-Za-z0-9-]{1,40}", slot):
         raise click.BadParameter("letters, digits and dashes", param_hint="--slot")
@@ -55,7 +56,10 @@ def run_worker(slot: str) -> None:
 @click.command("gpu-worker")
 @click.option("--gpu", required=True, help="Index of the GPU, or cpu:N for an executor on the CPU.")
 def gpu_worker(gpu: str) -> None:
-    """Hold the model on one GPU and answer requests from the queue until stopped."""
+    """Transcribe for the queue on one GPU until stopped.
+
+    The model stays loaded, and many recordings are transcribed together.
+    """
     block_stop_signals()
     if not _DEVICE.fullmatch(gpu):
         raise click.BadParameter("an index such as 0, or cpu:0", param_hint="--gpu")

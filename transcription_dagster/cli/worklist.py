@@ -21,18 +21,20 @@ from transcription_dagster.sources.worklists import write
 
 
 @click.command()
-@click.option("--without-embeddings", "kind", flag_value="without_embeddings", help="Search cannot find them yet.")
-@click.option("--failed", "kind", flag_value="failed", help="Their last attempt failed.")
-@click.option("--stale", "kind", flag_value="stale", help="Published by another version of an asset, or other options.")
-@click.option("--missing", "kind", flag_value="missing", help="Nothing of them is published, and they have not failed.")
+@click.option(
+    "--without-embeddings", "kind", flag_value="without_embeddings", help="Recordings that search cannot find yet."
+)
+@click.option("--failed", "kind", flag_value="failed", help="Recordings whose last attempt failed.")
+@click.option("--stale", "kind", flag_value="stale", help="Recordings published with older code or other settings.")
+@click.option("--missing", "kind", flag_value="missing", help="Recordings without a publication or a failure.")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: assets_KIND.json, as in --KIND]"
 )
 def worklist(kind: str | None, output: Path | None) -> None:
-    """Write a worklist of the recordings that need something, for `transcription batch`.
+    """Write a worklist of the recordings that need work.
 
-    Each entry names the cheapest job that mends the recording. One without a job has to be transcribed; an imported
-    transcript is never transcribed over.
+    `transcription batch` processes it. Each entry names the cheapest job that brings the recording up to date; an entry
+    without a job is transcribed. An imported transcript is never replaced by a transcription.
     """
     if kind is None:
         raise click.UsageError("Say which recordings: --without-embeddings, --failed, --stale or --missing.")

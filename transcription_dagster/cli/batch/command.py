@@ -34,24 +34,24 @@ _USUAL = Path("assets_without_embeddings.json")
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Executors that work on the batch, each on a GPU of its own.  [default: all]",
+    help="Number of executors to use, each on its own GPU.  [default: all]",
 )
-@click.option("-m", "--model", help="Whisper model by name, or the path of a checkpoint.")
-@click.option("-y", "--yes", is_flag=True, help="Go on when a recording fails.")
-@click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave the first N entries out.")
-@click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1, or none, if no stack is up.")
+@click.option("-m", "--model", help="Name of a Whisper model, or path of a checkpoint.")
+@click.option("-y", "--yes", is_flag=True, help="Continue after failures.")
+@click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Skip the first N entries.")
+@click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1, or none, when the batch starts its own stack.")
 def batch(worklist: Path, threads: int | None, model: str | None, yes: bool, skip: int, gpus: str | None) -> None:
-    """Do what WORKLIST says with its recordings, and write the result of each into it.
+    """Process a worklist and write each result into it.
 
     WORKLIST is assets_without_embeddings.json unless you name another. An entry is transcribed unless it names another
     job; an imported transcript is replaced only if its entry says `"job": "transcribe"`.
 
-    Entries that are done are left alone, so the same command goes on where it ended. It uses the stack that is up, or
-    starts one and stops it at the end. Without --yes it starts nothing more after the first failure. You may edit the
-    file meanwhile: your edits stay, and entries that you add wait for the next call.
+    Finished entries are skipped, so the same command resumes an interrupted batch. It uses the running stack, or starts
+    one and stops it at the end. Without --yes it starts nothing more after the first failure. You may edit the file
+    while the batch runs: your edits are kept, and new entries wait for the next call.
 
-    Ctrl+C starts nothing more and lets finish what runs; a second one ends that too. Exit codes: 0 all are done,
-    1 some are not, 2 the worklist or an option is wrong and nothing was started, 3 the worklist could not be written,
+    The first Ctrl+C lets running recordings finish; a second one stops them too. Exit codes: 0 all entries are done,
+    1 some are not, 2 the worklist or an option is invalid and nothing was started, 3 the worklist could not be written,
     130 stopped by Ctrl+C.
     """
     with wrong_input():
