@@ -1,7 +1,7 @@
 """The archive for assistants: a Model Context Protocol server with tools to search and to read.
 
 Streamable HTTP without sessions: every request is a POST that is answered by one JSON-RPC message, which the protocol
-allows a server that sends nothing by itself. See https://modelcontextprotocol.io/specification/2025-06-18.
+allows a server that sends nothing by itself. See https://modelcontextprotocol.io/specification/2025-11-25.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from transcription_dagster.model import recording_id
 from transcription_dagster.web.csrf import Csrf
 from transcription_dagster.web.program_api.access import Refusal
 from transcription_dagster.web.program_api.correcting import Correcting
-from transcription_dagster.web.program_api.operations import answered, bounded_body, permitted
+from transcription_dagster.web.program_api.operations import answered, bounded_body, permitted, told
 from transcription_dagster.web.program_api.recordings import moments
 from transcription_dagster.web.reading_room.archive import Archive
 
 ENDPOINT = "/mcp"
 #: The versions of the protocol whose messages these are, the newest first.
-_VERSIONS = ("2025-06-18", "2025-03-26")
+_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 _PARSE_ERROR, _INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMETERS = -32700, -32600, -32601, -32602
 _LONGEST_READING = 40_000
 _INSTRUCTIONS = (
@@ -54,6 +54,42 @@ class ReadArguments(BaseModel):
     end: float | None = Field(default=None, description="Seconds; unset: as much as fits one answer.")
 
 
+class SourceMoment(BaseModel):
+    """A moment that answers a query, with the link to name as its source."""
+
+    recording: str = Field(description="The UUID of the recording.")
+    title: str | None
+    start: float = Field(description="Seconds from the start of the recording.")
+    end: float
+    text: str
+    link: str = Field(description="Where to read and hear it.")
+
+
+class SourceMoments(BaseModel):
+    """The moments that answer a query, the best first."""
+
+    moments: list[SourceMoment]
+
+
+class SourceTurn(BaseModel):
+    """What one speaker says, in seconds from the start of the recording."""
+
+    start: float
+    end: float
+    speaker: str | None
+    text: str
+    link: str
+
+
+class SourceTurns(BaseModel):
+    """A part of a recording; `next_start` is where to read on, None at its end."""
+
+    recording: str
+    title: str | None
+    turns: list[SourceTurn]
+    next_start: float | None
+
+
 class _Error(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -62,9 +98,12 @@ class _Error(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Tool:
+    title: str
     description: str
     arguments: type[BaseModel]
-    answer: Callable[[Any, str], dict[str, Any]]
+    returns: type[BaseModel]
+    #: Gets the arguments and the address of this server.
+    answer: Callable[[Any, str], BaseModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +166,8 @@ class Assistants:
         searching = "Find moments in the recordings by words and by meaning, each with its recording, time and link."
         reading = "Read what is said in a recording, turn by turn with times and speakers, as people corrected it."
         return {
-            "search": _Tool(searching, SearchArguments, self._search),
-            "read_recording": _Tool(reading, ReadArguments, self._read),
+            "search": _Tool("Search the recordings", searching, SearchArguments, SourceMoments, self._search),
+            "read_recording": _Tool("Read a recording", reading, ReadArguments, SourceTurns, self._read),
         }
 
     def _call(self, values: Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -137,33 +176,30 @@ class Assistants:
             raise _Error(_INVALID_PARAMETERS, f"there is no tool {str(values.get('name'))[:100]!r}")
         try:
             arguments = tool.arguments.model_validate(values.get("arguments") or {})
+            found = tool.answer(arguments, origin).model_dump(mode="json")
         except ValidationError as error:
-            wrong = error.errors(include_url=False, include_input=False)
-            told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong[:5])
-            raise _Error(_INVALID_PARAMETERS, told) from None
-        try:
-            found = tool.answer(arguments, origin)
+            return _unanswered(told(error))
         except TranscriptionError as error:
-            # The assistant may do better: it is told in the result, as the protocol wants it.
-            return {"content": [{"type": "text", "text": str(error)}], "isError": True}
+            return _unanswered(str(error))
         return {
             "content": [{"type": "text", "text": json.dumps(found, ensure_ascii=False)}],
             "structuredContent": found,
         }
 
-    def _search(self, wanted: SearchArguments, origin: str) -> dict[str, Any]:
+    def _search(self, wanted: SearchArguments, origin: str) -> SourceMoments:
         found = moments(self.archive, wanted.query, wanted.limit)
-        return {
-            "moments": [
-                {**moment.model_dump(exclude={"page", "snippet"}), "link": f"{origin}{moment.page}"} for moment in found
+        return SourceMoments(
+            moments=[
+                SourceMoment(**moment.model_dump(exclude={"page", "snippet"}), link=f"{origin}{moment.page}")
+                for moment in found
             ]
-        }
+        )
 
-    def _read(self, wanted: ReadArguments, origin: str) -> dict[str, Any]:
+    def _read(self, wanted: ReadArguments, origin: str) -> SourceTurns:
         recording = recording_id(wanted.recording)
         listed = self.archive.recording(recording)
         now = self.correcting.present(recording)
-        turns: list[dict[str, Any]] = []
+        turns: list[SourceTurn] = []
         length = 0
         following: float | None = None
         for turn in now.reading.turns():
@@ -175,19 +211,24 @@ class Assistants:
                 break
             length += len(turn.text)
             link = f"{origin}/recordings/{recording}?t={where.start:.2f}"
-            turns.append(
-                {"start": where.start, "end": where.end, "speaker": turn.speaker, "text": turn.text, "link": link}
-            )
-        return {"recording": recording, "title": listed.title, "turns": turns, "next_start": following}
+            turns.append(SourceTurn(start=where.start, end=where.end, speaker=turn.speaker, text=turn.text, link=link))
+        return SourceTurns(recording=recording, title=listed.title, turns=turns, next_start=following)
 
 
 def _described(name: str, tool: _Tool) -> dict[str, Any]:
     return {
         "name": name,
+        "title": tool.title,
         "description": tool.description,
         "inputSchema": tool.arguments.model_json_schema(),
+        "outputSchema": tool.returns.model_json_schema(mode="serialization"),
         "annotations": {"readOnlyHint": True, "openWorldHint": False},
     }
+
+
+def _unanswered(complaint: str) -> dict[str, Any]:
+    """A call that went wrong, told as a result: the assistant reads it, and may ask better."""
+    return {"content": [{"type": "text", "text": complaint}], "isError": True}
 
 
 def _failed(identifier: object, code: int, message: str) -> Response:

@@ -141,7 +141,7 @@ async def answered(answer: Callable[[], Awaitable[Response]]) -> Response:
         headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None
         return JSONResponse({"error": refusal.complaint}, refusal.status, headers)
     except ValidationError as error:
-        return JSONResponse({"error": _told(error)}, 422)
+        return JSONResponse({"error": told(error)}, 422)
     except TranscriptionError as error:
         return JSONResponse({"error": str(error)}, status_of(error))
 
@@ -155,7 +155,7 @@ def status_of(error: TranscriptionError) -> int:
     return 500
 
 
-def _told(error: ValidationError) -> str:
+def told(error: ValidationError) -> str:
     """What is wrong with the values, in one line; the values themselves are not repeated."""
     wrong = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in wrong[:5])

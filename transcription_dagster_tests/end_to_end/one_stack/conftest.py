@@ -9,6 +9,7 @@ from transcription_dagster_tests.sources.web_server import Reply, WebServer, web
 from transcription_dagster_tests.system import System, running_system
 
 EXECUTORS, RUN_WORKERS = 2, 3
+WEBHOOK_SECRET = "a secret that tests sign with"
 
 
 @pytest.fixture(scope="package")
@@ -19,8 +20,22 @@ def endless_source() -> Iterator[WebServer]:
 
 
 @pytest.fixture(scope="package")
-def system(tmp_path_factory: pytest.TempPathFactory, endless_source: WebServer) -> Iterator[System]:
-    settings = NO_EMBEDDINGS | {"source_hosts": endless_source.url, "ib_allow_private": "true"}
+def other_program() -> Iterator[WebServer]:
+    """The server of another program, which has recordings to fetch and takes webhooks."""
+    with web_server(lambda _request: Reply(404)) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def system(
+    tmp_path_factory: pytest.TempPathFactory, endless_source: WebServer, other_program: WebServer
+) -> Iterator[System]:
+    settings = NO_EMBEDDINGS | {
+        "source_hosts": f"{endless_source.url},{other_program.url}",
+        "ib_allow_private": "true",
+        "webhook_hosts": other_program.url,
+        "webhook_secret": WEBHOOK_SECRET,
+    }
     home = tmp_path_factory.mktemp("home")
     with running_system(home, executors=EXECUTORS, run_workers=RUN_WORKERS, **settings) as system:
         yield system

@@ -13,7 +13,7 @@ from transcription_dagster_tests.sample_transcripts import spoken
 from transcription_dagster_tests.web.program_api.test_correcting import correct
 from transcription_dagster_tests.web.reading_room.conftest import Library
 
-HEADERS = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+HEADERS = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
 
 
 @pytest.fixture
@@ -30,12 +30,14 @@ def ask(client: httpx.Client, method: str, **parameters: Any) -> Any:
 
 
 def test_an_assistant_says_hello_and_learns_the_tools(assistant: httpx.Client) -> None:
-    hello = ask(assistant, "initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo={"name": "test"})
-    assert hello["protocolVersion"] == "2025-06-18"
+    for asked, spoken_here in (("2025-06-18", "2025-06-18"), ("2099-01-01", "2025-11-25")):
+        hello = ask(assistant, "initialize", protocolVersion=asked, capabilities={}, clientInfo={"name": "test"})
+        assert hello["protocolVersion"] == spoken_here
     assert assistant.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"}).status_code == 202
-    tools = {tool["name"]: tool["inputSchema"] for tool in ask(assistant, "tools/list")["tools"]}
-    assert tools["search"]["required"] == ["query"]
-    assert tools["read_recording"]["required"] == ["recording"]
+    tools = {tool["name"]: tool for tool in ask(assistant, "tools/list")["tools"]}
+    assert tools["search"]["inputSchema"]["required"] == ["query"]
+    assert tools["read_recording"]["inputSchema"]["required"] == ["recording"]
+    assert tools["read_recording"]["outputSchema"]["required"] == ["recording", "title", "turns", "next_start"]
 
 
 def test_it_searches_and_reads_and_gets_moments_as_sources(assistant: httpx.Client, library: Library) -> None:
@@ -52,16 +54,26 @@ def test_it_searches_and_reads_and_gets_moments_as_sources(assistant: httpx.Clie
     assert read["structuredContent"]["next_start"] is None
 
 
-@pytest.mark.parametrize("recording", ["../../etc", "99999999-0000-4000-8000-000000000000"])
-def test_what_cannot_be_read_is_told_to_the_assistant(assistant: httpx.Client, recording: str) -> None:
-    told = ask(assistant, "tools/call", name="read_recording", arguments={"recording": recording})
-    assert told["isError"]
+@pytest.mark.parametrize(
+    ("tool", "arguments", "told"),
+    [
+        ("read_recording", {"recording": "../../etc"}, "not a canonical lower-case UUID"),
+        ("read_recording", {"recording": "99999999-0000-4000-8000-000000000000"}, "There is no recording"),
+        ("search", {"query": "ferry", "limit": 0}, "limit: Input should be greater"),
+        ("search", {}, "query: Field required"),
+    ],
+)
+def test_what_cannot_be_answered_is_told_to_the_assistant(
+    assistant: httpx.Client, tool: str, arguments: dict[str, Any], told: str
+) -> None:
+    answer = ask(assistant, "tools/call", name=tool, arguments=arguments)
+    assert answer["isError"]
+    assert told in answer["content"][0]["text"]
 
 
 def test_what_is_no_message_of_the_protocol_is_an_error(assistant: httpx.Client) -> None:
     assert ask(assistant, "resources/list")["code"] == -32601
     assert ask(assistant, "tools/call", name="delete", arguments={})["code"] == -32602
-    assert ask(assistant, "tools/call", name="search", arguments={"limit": 0})["code"] == -32602
     assert (
         assistant.post("/mcp", content=b"{", headers={"Content-Type": "application/json"}).json()["error"]["code"]
         == -32700

@@ -1,0 +1,138 @@
+"""Other programs and a stack that is up: recordings in over the API, webhooks and results out, and corrections."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from transcription_dagster.database.connection import open_database, transaction
+from transcription_dagster.database.tables import CorrectedRecordingRow
+from transcription_dagster.defs.correction_sensor import QUIET_SECONDS
+from transcription_dagster.sources.webhooks import SIGNATURE, signature
+from transcription_dagster_tests.end_to_end.one_stack.conftest import WEBHOOK_SECRET
+from transcription_dagster_tests.faults import requests_of
+from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
+
+CORRECTED_FILES = {"corrected.txt", "refined.srt", "refined.vtt", "recording.json"}
+#: Sensors look every 15 seconds, the daemon takes its time, and both of the stack's cores may be busy.
+SENSOR_SECONDS = 120
+
+
+@pytest.fixture
+def program(system: System) -> Iterator[httpx.Client]:
+    """Another program, without a token: the stack has no password."""
+    with httpx.Client(base_url=system.stack.url, trust_env=False, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def outside(other_program: WebServer) -> WebServer:
+    """The other program's server: it has one recording to fetch, and takes every webhook."""
+
+    def answer(request: Request) -> Reply:
+        return Reply(body=DEMO_RECORDINGS[1].read_bytes() if request.path == "/talk.wav" else b"")
+
+    other_program.answer = answer
+    return other_program
+
+
+def upload(program: httpx.Client, outside: WebServer) -> httpx.Response:
+    query = {"name": "talk.wav", "title": "A talk", "webhook": f"{outside.url}/done"}
+    return program.post("/api/uploads", params=query, content=DEMO_RECORDINGS[0].read_bytes())
+
+
+def submit_url(program: httpx.Client, outside: WebServer) -> httpx.Response:
+    wanted = {"url": f"{outside.url}/talk.wav", "title": "A talk", "webhook": f"{outside.url}/done"}
+    return program.post("/api/recordings", json=wanted)
+
+
+def news(outside: WebServer, recording: str) -> list[dict[str, Any]]:
+    """The news of a recording that webhooks brought, each properly signed."""
+    brought = []
+    for request in list(outside.requests):
+        if request.path != "/done" or recording.encode() not in request.body:
+            continue
+        shown = request.headers[SIGNATURE.lower()]
+        sent_at = float(shown.removeprefix("t=").partition(",")[0])
+        assert shown == signature(request.body, WEBHOOK_SECRET, sent_at)
+        brought.append(json.loads(request.body))
+    return brought
+
+
+def let_rest(system: System, recording: str) -> None:
+    """Pretend that the last correction is older by the time after which the sensor asks for a run."""
+    older = CorrectedRecordingRow.changed_at - timedelta(seconds=QUIET_SECONDS)
+    engine = open_database(system.url)
+    with transaction(engine) as connection:
+        connection.execute(
+            update(CorrectedRecordingRow).where(CorrectedRecordingRow.recording == recording).values(changed_at=older)
+        )
+    engine.dispose()
+
+
+def contents(system: System, recording: str) -> dict[str, bytes]:
+    folder = system.settings.home / "store" / recording
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def turns(program: httpx.Client, recording: str) -> list[dict[str, Any]]:
+    return program.get(f"/api/recordings/{recording}/turns").json()["turns"]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("hand_in", [upload, submit_url])
+def test_a_recording_goes_in_and_its_results_come_out(
+    system: System,
+    program: httpx.Client,
+    outside: WebServer,
+    hand_in: Callable[[httpx.Client, WebServer], httpx.Response],
+) -> None:
+    taken = hand_in(program, outside)
+    assert taken.status_code == 202, taken.text
+    recording = taken.json()["recording"]
+    wait_until(lambda: news(outside, recording), 2 * SENSOR_SECONDS, "the webhook was called", every=0.5)
+    assert [(each["event"], each["error"]) for each in news(outside, recording)] == [("recording.done", None)]
+    found = program.get(news(outside, recording)[0]["results"]).json()
+    assert (found["status"], found["title"]) == ("published", "A talk")
+    assert {"transcript.json", "refined.srt", "corrected.txt"} <= set(found["files"])
+    text = program.get(f"/api/recordings/{recording}/files/corrected.txt").text
+    assert len(text.split()) == found["words"] > 10
+
+
+@pytest.mark.timeout(600)
+def test_a_correction_reaches_what_is_published_and_nothing_is_transcribed_again(
+    system: System, program: httpx.Client
+) -> None:
+    [recording] = system.register([DEMO_RECORDINGS[0]])
+    run = system.launch([recording])[recording]
+    assert [run.status for run in system.finish([recording])] == ["SUCCESS"], system.log_of(run)
+    before = contents(system, recording)
+    first = turns(program, recording)[0]
+    change = {"kind": "text", "first": first["first"], "stop": first["stop"], "text": f"Quillonite {first['text']}"}
+    named = {"kind": "speaker", "first": first["first"], "stop": first["stop"], "speaker": "Ada", "everywhere": True}
+    for version, wanted in enumerate((change, named)):
+        answer = program.post(f"/api/recordings/{recording}/corrections", json={**wanted, "seen": version})
+        assert answer.status_code == 200, answer.text
+    let_rest(system, recording)
+    wait_until(
+        lambda: any(each.id != run for each in system.runs_of([recording])), SENSOR_SECONDS, "a run was asked for"
+    )
+    [corrected] = system.finish([recording])
+    assert (corrected.status, corrected.tags["dagster/sensor_name"]) == ("SUCCESS", "corrected_recordings")
+    after = contents(system, recording)
+    assert {name for name in after if after[name] != before.get(name)} == CORRECTED_FILES
+    assert b"Quillonite" in after["refined.srt"]
+    assert b"<v Ada>" in after["refined.vtt"]
+    [listed] = [each for each in program.get("/api/recordings").json()["recordings"] if each["recording"] == recording]
+    assert listed["speakers"] == ["Ada"]
+    assert len(requests_of(system, [recording])) == 1
+    assert turns(program, recording)[0]["text"].startswith("Quillonite ")
