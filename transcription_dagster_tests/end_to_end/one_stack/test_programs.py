@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -45,14 +45,16 @@ def outside(other_program: WebServer) -> WebServer:
     return other_program
 
 
-def upload(program: httpx.Client, outside: WebServer) -> httpx.Response:
-    query = {"name": "talk.wav", "title": "A talk", "webhook": f"{outside.url}/done"}
-    return program.post("/api/uploads", params=query, content=DEMO_RECORDINGS[0].read_bytes())
-
-
-def submit_url(program: httpx.Client, outside: WebServer) -> httpx.Response:
-    wanted = {"url": f"{outside.url}/talk.wav", "title": "A talk", "webhook": f"{outside.url}/done"}
-    return program.post("/api/recordings", json=wanted)
+def hand_in(program: httpx.Client, outside: WebServer) -> list[str]:
+    """Upload one recording and name the URL of another; returns their UUIDs."""
+    described = {"title": "A talk", "webhook": f"{outside.url}/done"}
+    file = DEMO_RECORDINGS[0].read_bytes()
+    answers = [
+        program.post("/api/uploads", params={"name": "talk.wav", **described}, content=file),
+        program.post("/api/recordings", json={"url": f"{outside.url}/talk.wav", **described}),
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202], [answer.text for answer in answers]
+    return [answer.json()["recording"] for answer in answers]
 
 
 def news(outside: WebServer, recording: str) -> list[dict[str, Any]]:
@@ -89,23 +91,22 @@ def turns(program: httpx.Client, recording: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("hand_in", [upload, submit_url])
-def test_a_recording_goes_in_and_its_results_come_out(
-    system: System,
-    program: httpx.Client,
-    outside: WebServer,
-    hand_in: Callable[[httpx.Client, WebServer], httpx.Response],
-) -> None:
-    taken = hand_in(program, outside)
-    assert taken.status_code == 202, taken.text
-    recording = taken.json()["recording"]
-    wait_until(lambda: news(outside, recording), 2 * SENSOR_SECONDS, "the webhook was called", every=0.5)
-    assert [(each["event"], each["error"]) for each in news(outside, recording)] == [("recording.done", None)]
-    found = program.get(news(outside, recording)[0]["results"]).json()
-    assert (found["status"], found["title"]) == ("published", "A talk")
-    assert {"transcript.json", "refined.srt", "corrected.txt"} <= set(found["files"])
-    text = program.get(f"/api/recordings/{recording}/files/corrected.txt").text
-    assert len(text.split()) == found["words"] > 10
+def test_recordings_go_in_and_their_results_come_out(program: httpx.Client, outside: WebServer) -> None:
+    recordings = hand_in(program, outside)
+    for recording in recordings:
+        wait_until(
+            lambda recording=recording: news(outside, recording),
+            2 * SENSOR_SECONDS,
+            "the webhook was called",
+            every=0.5,
+        )
+        [told] = news(outside, recording)
+        assert (told["event"], told["error"]) == ("recording.done", None)
+        found = program.get(told["results"]).json()
+        assert (found["status"], found["title"]) == ("published", "A talk")
+        assert {"transcript.json", "refined.srt", "corrected.txt"} <= set(found["files"])
+        text = program.get(f"/api/recordings/{recording}/files/corrected.txt").text
+        assert len(text.split()) == found["words"] > 10
 
 
 @pytest.mark.timeout(600)
