@@ -1,6 +1,6 @@
 """Cut a recording of any length into blocks that fit in memory, at quiet places.
 
-Whisper computes the spectrogram of its whole input first, which takes gigabytes for ten hours.
+Whisper computes the spectrogram of its whole input first, which takes gigabytes for a ten-hour recording.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.voice_activity import analyse
 
-#: Seconds decoded at a time.
+#: Length of a block in seconds.
 _PIECE_SECONDS = 30.0
 #: Seconds at the end of a block that are searched for the quietest place to cut.
 _SEARCH_SECONDS = 60.0
-#: Width of that place in seconds: a pause between sentences, not the closure of a consonant.
+#: Width of that place in seconds: long enough for a pause between sentences, longer than the closure of a consonant.
 _QUIET_SECONDS = 0.4
-#: Energies are compared in steps of this length.
+#: Energies are compared at steps of this length.
 _STEP_SECONDS = 0.02
 
 
@@ -35,7 +35,7 @@ class Block:
     offset: float
     #: float32 of shape (samples,), 16 kHz mono in [-1, 1].
     samples: np.ndarray
-    #: What was measured of it; None until it was.
+    #: Measurements of the block; None if it was not measured.
     sound: Sound | None = None
 
     @property
@@ -44,16 +44,16 @@ class Block:
 
 
 def blocks_of(path: Path, block_seconds: float, channel: int | None = None) -> Iterator[Block]:
-    """Yield a recording in measured blocks of at most `block_seconds`; one that fits is a single block.
+    """Yield a recording as measured blocks of at most `block_seconds`; a short recording is a single block.
 
-    `channel` is a channel's number from 0; None: all channels mixed.
+    `channel` is a channel's number from 0; None mixes all channels.
     """
     for block in cut(read_blocks(path, _PIECE_SECONDS, channel), block_seconds):
         yield replace(block, sound=analyse(block.samples))
 
 
 def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
-    """Yield `blocks`, each made in another thread while the one before it is worked on."""
+    """Yield `blocks`, computing each in another thread while the caller works on the one before it."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
         block = next(blocks, None)
         while block is not None:
@@ -78,7 +78,7 @@ def cut(pieces: Iterable[np.ndarray], block_seconds: float) -> Iterator[Block]:
 
 
 def quiet_place(samples: np.ndarray) -> int:
-    """Return the index of the middle of the quietest stretch near the end of `samples`, the last one if many."""
+    """Return the index of the middle of the quietest stretch near the end of `samples`, the last one in a tie."""
     step = round(_STEP_SECONDS * SAMPLE_RATE)
     width = round(_QUIET_SECONDS / _STEP_SECONDS)
     tail = samples[-min(samples.size // 2, round(_SEARCH_SECONDS * SAMPLE_RATE)) :]

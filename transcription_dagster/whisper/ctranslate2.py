@@ -1,8 +1,8 @@
-"""Whisper in CTranslate2's layout (what faster-whisper uses): `model.bin` and `config.json` in a folder.
+"""Read Whisper models in CTranslate2's layout (used by faster-whisper): a folder with `model.bin` and `config.json`.
 
-The file, little-endian, as CTranslate2's `ModelSpec.save` writes it (binary version 6): version, name and revision of
-the specification; the variables, each with name, rank, dimensions, type and bytes; pairs of alias and name. Strings
-carry their length and end with a zero byte.
+`model.bin` is little-endian, as CTranslate2's `ModelSpec.save` writes it (binary version 6): version, name and revision
+of the specification; the variables, each with name, rank, dimensions, type and bytes; pairs of alias and name. Strings
+are prefixed with their length and end with a zero byte.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from torch import Tensor
 from transcription_dagster.whisper.layouts import CTRANSLATE2_FILE
 from transcription_dagster.whisper.weights import Weights, measured_dims
 
-#: The version since which variables carry the type and size that is read here.
+#: The first binary version whose variables carry the type and size read here.
 _OLDEST_VERSION = 4
 _NEWEST_VERSION = 6
 _TYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, torch.bfloat16)
-#: No variable of Whisper has more dimensions than a convolution's weights.
+#: A convolution's weights have the most dimensions of Whisper's variables.
 _MOST_DIMENSIONS = 3
 
-#: CTranslate2's name of each part of a layer that is not attention, and Whisper's.
+#: CTranslate2's names of the parts of a layer outside its attentions, with Whisper's names.
 _NORM = {"gamma": "weight", "beta": "bias"}
 _LINEAR = {"weight": "weight", "bias": "bias"}
 
 
 def read_ctranslate2(folder: Path) -> Weights:
-    """Read the model in a folder. Raises `ValueError` that says what is not as CTranslate2 writes it, or `OSError`."""
+    """Read the model in a folder. Raises `ValueError` naming the deviation from CTranslate2's format, or `OSError`."""
     with (folder / CTRANSLATE2_FILE).open("rb") as file:
         variables = _Variables(_read_variables(file, (folder / CTRANSLATE2_FILE).stat().st_size))
     tensors = dict(_tensors(variables))
@@ -49,7 +49,7 @@ def _alignment_heads(config: Path) -> list[tuple[int, int]] | None:
 
 
 class _Variables:
-    """A model's variables by name, quantized ones brought back to real numbers."""
+    """A model's variables by name, dequantized."""
 
     def __init__(self, found: Mapping[str, Tensor]) -> None:
         self._found = found
@@ -65,7 +65,7 @@ class _Variables:
         if tensor.dtype.is_floating_point:
             return tensor
         scale = self._plain(f"{name}_scale").to(torch.float32)
-        # One scale for all (int16), or one for each row (int8).
+        # One scale for the whole variable (int16), or one per row (int8).
         return tensor.to(torch.float32) / scale.reshape(-1, *[1] * (tensor.dim() - 1))
 
     def _plain(self, name: str) -> Tensor:
@@ -128,7 +128,7 @@ def _bytes(file: BinaryIO, count: int) -> bytes:
 
 
 def _tensors(variables: _Variables) -> Iterator[tuple[str, Tensor]]:
-    """Yield all tensors by Whisper's names."""
+    """Yield all tensors under Whisper's names."""
     for number in (1, 2):
         yield from _copied(variables, f"encoder/conv{number}", f"encoder.conv{number}", _LINEAR)
     yield "encoder.positional_embedding", variables["encoder/position_encodings/encodings"]
@@ -146,7 +146,7 @@ def _layers(variables: _Variables, part: str, *, crossed: bool) -> Iterator[tupl
         source, target = f"{part}/layer_{number}", f"{part}.blocks.{number}"
         yield from _attention(variables, f"{source}/self_attention", f"{target}.attn", ["query", "key", "value"])
         if crossed:
-            # Its queries come from the text, its keys and values from the sound: two matrices.
+            # Queries come from the text, keys and values from the audio, so there are two matrices.
             yield from _attention(variables, f"{source}/attention", f"{target}.cross_attn", ["query"], ["key", "value"])
         yield from _copied(variables, f"{source}/ffn/layer_norm", f"{target}.mlp_ln", _NORM)
         yield from _copied(variables, f"{source}/ffn/linear_0", f"{target}.mlp.0", _LINEAR)
@@ -155,7 +155,7 @@ def _layers(variables: _Variables, part: str, *, crossed: bool) -> Iterator[tupl
 
 
 def _attention(variables: _Variables, source: str, target: str, *fused: list[str]) -> Iterator[tuple[str, Tensor]]:
-    """Yield an attention's tensors, those that CTranslate2 keeps in one matrix taken apart."""
+    """Yield an attention's tensors, splitting those that CTranslate2 stores in one matrix."""
     yield from _copied(variables, f"{source}/layer_norm", f"{target}_ln", _NORM)
     for number, names in enumerate(fused):
         weights = _split(variables, f"{source}/linear_{number}/weight", len(names))

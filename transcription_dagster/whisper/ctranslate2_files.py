@@ -1,4 +1,4 @@
-"""Whisper written as CTranslate2 loads it: `model.bin`, `config.json` and `vocabulary.json` in a folder."""
+"""Write Whisper models in CTranslate2's layout: a folder with `model.bin`, `config.json` and `vocabulary.json`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from whisper.tokenizer import Tokenizer
 
 from transcription_dagster.whisper.layouts import CTRANSLATE2_FILE
 
-#: By how much the weights may be rounded in the file; CTranslate2 rounds them further when it loads them as int8.
+#: Quantization of the weights in the file; CTranslate2 quantizes further when it loads them as int8.
 _STORED = "float16"
 
 
 def write_model(model: Whisper, tokenizer: Tokenizer, folder: Path, *, weights: Path | None = None) -> None:
-    """Write a model into an empty folder. `weights` is a `model.bin` that holds it already; None: one is made."""
+    """Write a model into an empty folder. `weights` is its `model.bin` if there is one; None converts the weights."""
     vocabulary, config = _vocabulary(tokenizer, model.dims.n_vocab), _config(model, tokenizer)
     if weights is None:
         specification = _specification(model)
@@ -35,7 +35,7 @@ def write_model(model: Whisper, tokenizer: Tokenizer, folder: Path, *, weights: 
 
 
 def _config(model: Whisper, tokenizer: Tokenizer) -> dict[str, Any]:
-    """What CTranslate2 cannot see in the weights; `generate` is told which tokens to suppress."""
+    """Return what CTranslate2 cannot derive from the weights; tokens to suppress are passed to `generate`."""
     return {
         "suppress_ids": [],
         "suppress_ids_begin": [*tokenizer.encode(" "), tokenizer.eot],
@@ -45,7 +45,7 @@ def _config(model: Whisper, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _vocabulary(tokenizer: Tokenizer, size: int) -> list[str]:
-    """A name for every token. CTranslate2 looks special ones up by it; those of text need only be different."""
+    """Return a name for every token. CTranslate2 looks up special tokens by name; others only need distinct names."""
     special = {number: name for name, number in tokenizer.special_tokens.items()}
     encoding = tokenizer.encoding
     return [
@@ -74,7 +74,7 @@ def _specification(model: Whisper) -> WhisperSpec:
 def _layer(layer: Any, tensors: dict[str, Tensor], name: str) -> None:
     _attention(layer.self_attention, tensors, f"{name}.attn", ["query", "key", "value"])
     if hasattr(layer, "attention"):
-        # Its queries come from the text, its keys and values from the sound: two matrices.
+        # Queries come from the text, keys and values from the audio, so there are two matrices.
         _attention(layer.attention, tensors, f"{name}.cross_attn", ["query"], ["key", "value"])
     _norm(layer.ffn.layer_norm, tensors, f"{name}.mlp_ln")
     _linear(layer.ffn.linear_0, tensors, f"{name}.mlp.0")
@@ -82,7 +82,7 @@ def _layer(layer: Any, tensors: dict[str, Tensor], name: str) -> None:
 
 
 def _attention(spec: Any, tensors: dict[str, Tensor], name: str, *fused: list[str]) -> None:
-    """Set an attention's matrices, those that CTranslate2 keeps in one put together."""
+    """Set an attention's matrices, joining those that CTranslate2 stores in one."""
     _norm(spec.layer_norm, tensors, f"{name}_ln")
     for target, names in zip(spec.linear, [*fused, ["out"]], strict=True):
         parts = [LinearSpec() for _ in names]

@@ -1,4 +1,4 @@
-"""The weights of Whisper's text decoder, laid out for decoding many texts at once."""
+"""The weights of Whisper's text decoder, arranged for decoding many texts at once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from whisper.model import ResidualAttentionBlock, Whisper
 
 
 class _Linear:
-    """Linear layers as one. The layers go on with parts of the joined matrix: nothing is stored twice."""
+    """Linear layers joined into one. The layers keep views of the joined matrix, so nothing is stored twice."""
 
     def __init__(self, *layers: Linear) -> None:
         with torch.no_grad():
             self.weight = torch.cat([layer.weight for layer in layers]).detach()
-            # The keys of an attention have no bias.
+            # The key projection of an attention has no bias.
             self.bias = None if len(layers) == 1 and layers[0].bias is None else _joined_biases(layers)
             first = 0
             for layer in layers:
@@ -63,7 +63,7 @@ def normed(norm: LayerNorm, x: Tensor) -> Tensor:
 
 
 class DecoderWeights:
-    """What a decoder is made of, in the type of its embeddings."""
+    """A decoder's weights, in the type of its embeddings."""
 
     def __init__(self, model: Whisper) -> None:
         self.dims = model.dims
@@ -71,7 +71,7 @@ class DecoderWeights:
         self.positions = model.decoder.positional_embedding.detach()
         self.norm = model.decoder.ln
         self.layers = [Layer(block) for block in model.decoder.blocks]
-        #: Layer and head of each, in the order of the layers.
+        #: Layer and head of each alignment head, ordered by layer.
         self.alignment_heads: list[tuple[int, int]] = [
             (layer, head)
             for layer, head in model.alignment_heads.indices().T.tolist()  # type: ignore[operator]

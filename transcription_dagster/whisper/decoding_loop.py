@@ -1,8 +1,8 @@
-"""Whisper's decoding loop: window after window is decoded, cut into segments, and its words timed.
+"""Whisper's decoding loop: decode window after window, cut each into segments, and time its words.
 
-The segments are those of openai-whisper's `model.transcribe` with `word_timestamps=True`. The loop never touches the
-model: it yields requests, so that its caller decides when, where and together with what the work is done, and sees at
-every request how far it has come.
+The segments equal those of openai-whisper's `model.transcribe` with `word_timestamps=True`. The loop never touches the
+model: it yields requests. Its caller decides when and where to run them and which to batch, and sees the progress at
+every request.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _log = logging.getLogger(__name__)
 #: A text that is more repetitive, or less likely, than this is decoded again at the next temperature.
 _MOST_COMPRESSION = 2.4
 _LEAST_LOG_PROBABILITY = -1.0
-#: An unlikely text in a window that more likely holds no speech is taken for silence.
+#: An unlikely text counts as silence if the probability of no speech in its window exceeds this.
 _SILENCE_PROBABILITY = 0.6
-#: Text sampled above this temperature is not shown to the next window.
+#: Text sampled above this temperature does not become the prompt of the next window.
 _MOST_TEMPERATURE_OF_PROMPTS = 0.5
 
-#: Decoding resumes where the last word ends, which can be where the window begins. After this many rounds without
-#: progress it skips ahead by this many frames.
+#: Decoding resumes at the end of the last word, which can be where the window began. After this many rounds without
+#: progress, skip this many frames.
 _MOST_ROUNDS = 3
 _SKIPPED_FRAMES = FRAMES_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Which of Whisper's vocabularies a model has."""
+    """Which of Whisper's vocabularies a model uses."""
 
     multilingual: bool
     languages: int
@@ -51,15 +51,15 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
-    """How a recording is decoded; the meaning is that of the parameters of `model.transcribe`."""
+    """How to decode a recording; fields mean the same as the parameters of `model.transcribe`."""
 
     languages: SpokenLanguages
     #: Tried in order while the text of a window looks wrong.
     temperatures: tuple[float, ...]
     beam_size: int | None
-    #: Show each window the text before it.
+    #: Use the preceding text as a window's prompt.
     condition_on_previous_text: bool
-    #: Shown to the first window.
+    #: Prompt of the first window.
     initial_prompt: str | None
     #: The parts to decode, in order; None: everything.
     clips: Sequence[Span] | None = None
@@ -69,11 +69,11 @@ class LoopOptions:
 class _Heard:
     """The state that one window passes to the next."""
 
-    #: Tokens of the initial prompt and of all text.
+    #: Tokens of the initial prompt and of all text so far.
     text: list[int]
-    #: Where in `text` the prompt of the next window begins.
+    #: Index in `text` where the prompt of the next window begins.
     prompt_from: int = 0
-    #: Where the last word ends, in seconds.
+    #: End of the last word, in seconds.
     speech_end: float = 0.0
     segments: list[DecodedSegment] = field(default_factory=list)
 
@@ -88,11 +88,11 @@ class _Heard:
             self.prompt_from = len(self.text)
 
     def forget_text(self) -> None:
-        """Show none of the text so far to the next window."""
+        """Start the prompt of the next window empty."""
         self.prompt_from = len(self.text)
 
     def forget_window(self, start: int) -> None:
-        """Drop what was decoded in the window at frame `start`, and show none of it to the next one."""
+        """Drop the segments of the window at frame `start`, and start the prompt of the next window empty."""
         self.segments = [segment for segment in self.segments if segment.window != start]
         self.forget_text()
 
@@ -100,9 +100,9 @@ class _Heard:
 def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOptions) -> Requests[list[DecodedSegment]]:
     """Transcribe a log-mel spectrogram of shape (mels, frames) whose last 3000 frames are padding.
 
-    A clip that reaches past the audio ends with it. A window ends where the language changes, and the next one is not
-    shown the text before it, which would be in another language. Where the decoding returns to the same place again and
-    again, what it gave is dropped and it goes on a second later.
+    Clips that reach past the audio are cut at its end. A window ends where the language changes; the next window gets
+    no prompt, since the preceding text is in another language. When decoding returns to the same place repeatedly, the
+    text of that window is dropped and decoding continues a second later.
     """
     languages = options.languages
     language = languages.before
@@ -129,7 +129,7 @@ def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOpti
 
 
 def answered(requests: Requests[Result], answer: Callable[[Decode | Align | Detect], object]) -> Result:
-    """Run a computation to its end, each of its requests answered in turn."""
+    """Run a computation to its end, answering its requests in turn."""
     reply: object = None
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Translate the errors of failing devices into the program's own."""
+"""Translate errors of failing devices into the program's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from transcription_dagster.errors import DeviceBroken, OutOfMemory, TranscriptionError
 
-#: Out-of-memory messages of libraries that do not use torch's own exception.
+#: Out-of-memory messages of libraries that do not raise torch's own exception.
 _MEMORY_SIGNS = (
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -18,7 +18,7 @@ _MEMORY_SIGNS = (
     "not enough memory",
 )
 
-#: Messages after which every later call in the process fails too.
+#: After these messages every later call in the process fails too.
 _BROKEN_SIGNS = (
     "CUDA error",
     "device-side assert",
@@ -26,7 +26,7 @@ _BROKEN_SIGNS = (
     "CUBLAS_STATUS_",
     "CUDNN_STATUS_",
     "CUDA driver",
-    # CTranslate2's own words.
+    # CTranslate2's messages.
     "CUDA failed with error",
     "cuBLAS failed with status",
     "cuDNN failed with status",
@@ -35,7 +35,7 @@ _BROKEN_SIGNS = (
 
 @contextmanager
 def device_errors() -> Iterator[None]:
-    """Raise device errors of torch and CTranslate2 as `OutOfMemory` or `DeviceBroken`, and all others unchanged."""
+    """Raise device errors of torch and CTranslate2 as `OutOfMemory` or `DeviceBroken`; pass on all other errors."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -46,7 +46,7 @@ def device_errors() -> Iterator[None]:
 
 
 def device_error(error: RuntimeError | MemoryError) -> TranscriptionError | None:
-    """Return what an exception from torch means: `OutOfMemory`, `DeviceBroken`, or None if it is about neither."""
+    """Return the `OutOfMemory` or `DeviceBroken` that an exception stands for, or None for any other error."""
     message = str(error)
     line = (message.splitlines() or [type(error).__name__])[0]
     ran_out = isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))

@@ -1,7 +1,7 @@
-"""Snap word times to speech: a word begins and ends with a voice, where voice activity is certain.
+"""Snap word times to speech: move word boundaries to where voice activity begins and ends.
 
-Whisper finds word times by its attention, which drifts over pauses: the first word of a recording starts at 0.0, a word
-after a pause starts where the pause does, and the last word before one is drawn out over it, or cut short.
+Whisper derives word times from its attention, which drifts across pauses: the first word of a recording starts at 0.0,
+a word after a pause starts with the pause, and the last word before a pause extends into it or ends too early.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from transcription_dagster.whisper.sound import FRAME_SECONDS, Sound
 from transcription_dagster.whisper.spans import Span, common, merged
 from transcription_dagster.whisper.utterances import Utterance, with_words
 
-#: Silence shorter than this (s) is the closure of a consonant, not a pause.
+#: A silence shorter than this (s) is the closure of a consonant, not a pause.
 _PAUSE_SECONDS = 0.3
-#: If a word spans a pause, a part as short as this (s) belongs to its neighbour.
+#: If a word spans a pause, a part as short as this (s) belongs to the neighbouring word.
 _SCRAP_SECONDS = 0.25
-#: The detector misses the hiss at the edges of some words: this many more seconds count while the sound continues.
+#: Voice activity detection misses hissing sounds at the edges of words: extend speech by up to this (s) while the audio
+#: stays loud.
 _HISS_SECONDS = 0.16
-#: Minimum level of that sound above the noise, in dB.
+#: Minimum level of such audio above the noise, in dB.
 _HISS_DB = 10.0
-#: A word ends at most this much before its voice does; in a longer rest of it something else is said. In seconds.
+#: A word is extended to the end of its voice by at most this (s); a longer rest holds other words.
 _LASTING_SECONDS = 0.8
-#: No word is made shorter than this, in seconds.
+#: Words are not made shorter than this, in seconds.
 _SHORTEST_SECONDS = 0.06
 
 
 def with_settled_edges(heard: Sequence[Utterance], sound: Sound) -> list[Utterance]:
-    """Return the utterances with word times that leave out pauses and last as long as the voice.
+    """Return the utterances with word times that exclude pauses and extend to the end of the voice.
 
-    No word moves past another, and none begins before its own time. Words that lie in no speech at all keep their
-    times, but for what lies outside of the sound.
+    Words keep their order, and no word starts earlier than before. Words outside all speech keep their times, clipped
+    to the length of the sound.
     """
     voiced = [_with_hiss(span, sound) for span in merged(sound.speech, _PAUSE_SECONDS)]
     settled = [tuple(_settled(utterance.words, voiced, sound.seconds)) for utterance in heard]
@@ -46,7 +47,7 @@ def with_settled_edges(heard: Sequence[Utterance], sound: Sound) -> list[Utteran
 
 
 def _lasting(word: Word, following: float, voiced: Sequence[Span]) -> Word:
-    """Return a word that lasts as long as its voice does, if it is the last one of that voice."""
+    """Extend a word to the end of its voiced span if it is the last word in that span."""
     place = bisect_right(voiced, word.end, key=lambda span: span.start) - 1
     if place < 0:
         return word
@@ -67,7 +68,7 @@ def _settled(words: Sequence[Word], voiced: Sequence[Span], seconds: float) -> I
 
 
 def _without_scraps(parts: Sequence[Span]) -> Span | None:
-    """Return the time from the first to the last voiced part of a word, scraps at its ends left to its neighbours."""
+    """Return the time from a word's first to its last voiced part, without short parts that belong to neighbours."""
     rest = list(parts)
     while len(rest) > 1 and rest[0].seconds <= _SCRAP_SECONDS and rest[0].seconds <= rest[-1].seconds:
         del rest[0]
@@ -77,7 +78,7 @@ def _without_scraps(parts: Sequence[Span]) -> Span | None:
 
 
 def _with_hiss(span: Span, sound: Sound) -> Span:
-    """Return a stretch of speech with the loud sound that directly goes before and after it."""
+    """Return a stretch of speech extended over adjacent loud sound."""
     loud = sound.levels.frames - sound.levels.noise >= _HISS_DB
     most = round(_HISS_SECONDS / FRAME_SECONDS)
     first, last = round(span.start / FRAME_SECONDS), round(span.end / FRAME_SECONDS)

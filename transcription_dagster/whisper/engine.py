@@ -34,7 +34,7 @@ from transcription_dagster.whisper.device import Device, Result
 from transcription_dagster.whisper.device_errors import device_errors
 from transcription_dagster.whisper.edges import with_settled_edges
 from transcription_dagster.whisper.evidence import audible_parts
-from transcription_dagster.whisper.hallucinations import without_inventions
+from transcription_dagster.whisper.hallucinations import without_hallucinations
 from transcription_dagster.whisper.language_detection import language_choice
 from transcription_dagster.whisper.lost import with_lost_speech
 from transcription_dagster.whisper.model_access import ModelAccess
@@ -272,7 +272,7 @@ def _listen(hearing: Hearing, block: Block, listening: Listening, options: Speec
         return hearing.hear(block, clips, again)
 
     heard = hearing.hear(block, None if audible == (Span(0.0, sound.seconds),) else audible, listening)
-    judged = without_inventions(heard, sound, hear_again)
+    judged = without_hallucinations(heard, sound, hear_again)
     complete, gaps = with_lost_speech(judged.kept, sound, hear_again, judged.removed)
     return _Said(with_settled_edges(complete, sound), judged.removed, judged.doubtful, gaps)
 

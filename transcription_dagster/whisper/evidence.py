@@ -1,7 +1,7 @@
-"""Evidence against the words of a model, from independent witnesses.
+"""Evidence against transcribed words, from independent witnesses.
 
-Whisper hallucinates words where there is no speech, and voice activity detection misses people who whisper, call from
-afar or laugh. Neither is trusted alone.
+Whisper hallucinates words where there is no speech, and voice activity detection misses whispering, distant voices and
+laughter. Neither is trusted alone.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ from transcription_dagster.whisper.utterances import Utterance
 class Witness(StrEnum):
     """A witness that a word was not spoken."""
 
-    #: The sound there is no louder than the recording's own noise.
+    #: The audio is no louder than the recording's own noise.
     LEVEL = "level"
-    #: The detector hears no voice there, on a signal whose quiet parts were brought up.
+    #: The detector finds no voice, even with quiet parts amplified.
     VOICE = "voice"
-    #: The model took the window for silence, or found its own text improbable or too repetitive.
+    #: The model rates the window as silence, or its own text as improbable or too repetitive.
     MODEL = "model"
-    #: The word takes no time or far too much, or is improbable given its sound: no sound answers to it.
+    #: The word is too short, too long or improbable given its audio: the attention finds no matching sound.
     ATTENTION = "attention"
-    #: Heard again without the text before it, the model does not say it.
+    #: In a second pass without the preceding text, the model does not repeat the word.
     HEARING = "hearing"
 
 
-#: Those that listen to the sound itself. Without one of them a word is only doubted if the model and its attention both
-#: speak against it: a model that mumbles heard something.
+#: The witnesses that examine the audio itself. Without one of them, a word is only doubtful if both the model and its
+#: attention speak against it: a model with low confidence may still have heard speech.
 _ACOUSTIC = frozenset({Witness.LEVEL, Witness.VOICE})
 _LOST_THREAD = frozenset({Witness.MODEL, Witness.ATTENTION})
 
-#: Sound this much louder than the noise (dB) is more than the noise's own ups and downs.
+#: Sound this much (dB) above the noise exceeds the noise's own variation.
 _LOUDER_DB = 6.0
-#: Word times are inexact: so much before and after a word is listened to as well, in seconds.
+#: Word times are inexact: examine this much audio (s) before and after a word too.
 _AROUND_LEVEL = 0.2
 _AROUND_VOICE = 0.5
-#: A word that takes no time (s) was not placed by its sound, and may have been said this far from where it stands.
+#: A word this short (s) was not aligned to its audio; examine this much (s) more around it.
 _NO_PLACE = 0.05
 _AROUND_NO_PLACE = 1.0
-#: Below this the detector is sure that nobody speaks (its own threshold for the end of speech).
+#: Below this probability the detector is sure that there is no voice (Silero's own threshold for the end of speech).
 _VOICELESS = 0.35
 
-#: Less than this of nothing, in seconds, is heard like everything else: it is one window at most.
+#: Stretches without any signal up to this length (s) are transcribed like the rest: they take one window at most.
 _LONG_NOTHING = 30.0
-#: So much of it, on either side of something, is heard with that.
+#: Transcribe this much (s) of such a stretch with its neighbour.
 _AROUND_NOTHING = 1.0
 
-#: The thresholds by which Whisper itself takes a window for silence, a text for a failure, and a text for a loop.
+#: Whisper's own thresholds for a silent window, an improbable text and a repetitive text.
 _NO_SPEECH = 0.6
 _IMPROBABLE_TEXT = -1.0
 REPETITIVE = 2.4
-#: And those by which it finds a word anomalous (`word_anomaly_score`).
+#: Whisper's own thresholds for an anomalous word (`word_anomaly_score`).
 _IMPROBABLE_WORD = 0.15
 _SHORTEST_WORD = 0.133
 _LONGEST_WORD = 2.0
@@ -73,7 +73,7 @@ def witnesses(heard: Sequence[Utterance], sound: Sound) -> list[frozenset[Witnes
         if is_anomalous(utterance.words):
             of_all.add(Witness.ATTENTION)
         for place, word in enumerate(utterance.words):
-            # A dash or a note has no sound of its own: it shares the lot of the word before it.
+            # A dash or a note has no sound of its own: it shares the evidence of the word before it.
             spoken = any(map(str.isalnum, word.text)) or place == 0
             found.append(frozenset(of_all | _against(word, sound)) if spoken else found[-1])
     return found
@@ -93,7 +93,7 @@ def _against(word: Word, sound: Sound) -> set[Witness]:
 
 
 def doubts_itself(utterance: Utterance) -> bool:
-    """Return whether the model took the window for silence, or its text for a failure at every temperature."""
+    """Return whether the model rates the window as silence, or its text as improbable or repetitive."""
     return (
         is_silence(utterance)
         or utterance.average_log_probability < _IMPROBABLE_TEXT
@@ -107,7 +107,7 @@ def is_silence(utterance: Utterance) -> bool:
 
 
 def is_anomalous(words: Sequence[Word]) -> bool:
-    """Return whether words are as short, long or improbable as Whisper's own rule expects of hallucinations."""
+    """Return whether words are so short, long or improbable that Whisper's own rule takes them for hallucinations."""
     scores = [_anomaly(word) for word in words[:8]]
     return bool(scores) and (sum(scores) >= 3 or sum(scores) + 0.01 >= len(scores))
 
@@ -122,7 +122,7 @@ def _anomaly(word: Word) -> float:
 
 
 def is_denied_by_sound(against: frozenset[Witness]) -> bool:
-    """Return whether a witness that examined the sound speaks against a word."""
+    """Return whether a witness that examined the audio speaks against a word."""
     return not _ACOUSTIC.isdisjoint(against)
 
 
@@ -132,18 +132,18 @@ def is_suspect(against: frozenset[Witness]) -> bool:
 
 
 def is_condemned(against: frozenset[Witness]) -> bool:
-    """Return whether a word is removed: by two witnesses, one of which examined the sound, or else by three.
+    """Return whether a word is removed: two witnesses suffice if one of them examined the audio, otherwise three.
 
-    Where somebody speaks, the model and its attention are not enough; a second hearing has to say something else.
+    Without acoustic evidence, the model and its attention are not enough; a second pass has to contradict the word too.
     """
     return len(against) >= 2 if is_denied_by_sound(against) else against >= _LOST_THREAD | {Witness.HEARING}
 
 
 def audible_parts(sound: Sound) -> tuple[Span, ...]:
-    """Return the parts of a stretch of sound that are worth hearing: all of it, but for long stretches of nothing.
+    """Return the parts of a stretch of sound worth transcribing: all of it, except long stretches without any signal.
 
-    Two witnesses have to agree on nothing: a level that never leaves the noise, and no voice, all the time or for
-    longer than Whisper hears at once. There the model can only invent, and takes long to do so.
+    A stretch is left out if the level never exceeds the noise and there is no voice, for the whole sound or for longer
+    than one of Whisper's windows. There the model can only hallucinate, and takes long to do so.
     """
     something = (sound.levels.frames - sound.levels.noise >= _LOUDER_DB) | (sound.voice >= _VOICELESS)
     if not something.any():

@@ -1,9 +1,10 @@
-"""Remove what the model hallucinated, and nothing else.
+"""Remove hallucinations, and nothing else.
 
-A word is removed if two witnesses (`evidence`) say that it was not spoken, one of which examined the sound. If that one
-is alone, or only the model disowns its text, the place is transcribed again without the preceding text: words that do
-not come again are removed, the others stay and are marked as doubtful. A repetitive text stays if each repetition has
-its own stretch of speech; otherwise the place is transcribed again, and the result is used only if it is better.
+A word is removed if two witnesses (`evidence`), one of which examined the audio, say that it was not spoken. If there
+is only that one, or only the model doubts its text, the place is transcribed again without the preceding text: words
+that do not come again are removed; the others stay and are marked as doubtful. A repetitive text stays if each
+repetition has its own stretch of speech; otherwise the place is transcribed again, and the result replaces the text
+only if it is better.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.spans import Span, merged
 from transcription_dagster.whisper.utterances import Utterance, with_words
 
-NOBODY_SPEAKS = "nobody speaks here"
-SAYS_OTHERWISE = "heard again, this is not said"
+NO_SPEECH_HERE = "no speech here"
+NOT_REPEATED = "a second pass does not repeat it"
 LOOPS = "the text repeats itself"
 
-#: Seconds of sound around a doubtful place that are transcribed with it.
+#: Seconds of audio around a doubtful place that are transcribed with it.
 _AROUND = 1.0
-#: Seconds between the starts of a word in both hearings; a hallucinated word can be anywhere.
+#: Largest distance (s) between the starts of a word in both passes; a hallucinated word can be placed anywhere.
 _SAME_PLACE = 1.0
-#: A pause shorter than this is part of speech: word times are not exact enough to judge what is claimed in it.
+#: A shorter silence (s) is part of speech: word times are too inexact to judge words in it.
 _LONG_SILENCE = 2.0
-#: The second hearing of a loop is believed up to this temperature; Whisper itself distrusts text above it.
+#: A second pass over a loop is trusted up to this temperature; Whisper itself distrusts text above it.
 _TRUSTED_TEMPERATURE = 0.5
 
-#: Hears only the given spans, without the text before them. Its second argument: whether to try all temperatures.
+#: Transcribes the given spans again, without the preceding text. Second argument: whether to try all temperatures.
 HearAgain = Callable[[Sequence[Span], bool], list[Utterance]]
 
-#: The witnesses against each word of a row of utterances.
+#: The witnesses against each word, for all utterances in order.
 Evidence = list[frozenset[Witness]]
 
 
@@ -59,8 +60,8 @@ class Judgement:
     doubtful: list[DoubtfulSpeech]
 
 
-def without_inventions(heard: list[Utterance], sound: Sound, hear_again: HearAgain) -> Judgement:
-    """Judge what was `heard` in a stretch of `sound`; words without evidence against them stay unchanged."""
+def without_hallucinations(heard: list[Utterance], sound: Sound, hear_again: HearAgain) -> Judgement:
+    """Judge the utterances `heard` in `sound`; words without evidence against them stay unchanged."""
     heard, replaced = _without_loops(heard, sound, hear_again)
     against = witnesses(heard, sound)
     suspects = _in_long_silences(heard, [is_suspect(each) for each in against])
@@ -81,7 +82,7 @@ def without_inventions(heard: list[Utterance], sound: Sound, hear_again: HearAga
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Consecutive words of one utterance; `first` is the index of the first among all words."""
+    """Consecutive words of one utterance; `first` is the index of the first one among all words."""
 
     first: int
     words: tuple[Word, ...]
@@ -100,7 +101,7 @@ class _Run:
 
 
 def _runs(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[_Run]:
-    """Return the flagged words that follow each other in one utterance."""
+    """Return the runs of flagged words, each within one utterance."""
     places = [(number, word) for number, utterance in enumerate(heard) for word in utterance.words]
     found = []
     marked = (
@@ -115,7 +116,7 @@ def _runs(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[_Run]:
 
 def _removed(run: _Run, against: Evidence) -> RemovedSpeech:
     silent = any(is_denied_by_sound(against[index]) for index in range(run.first, run.first + len(run.words)))
-    reason = NOBODY_SPEAKS if silent else SAYS_OTHERWISE
+    reason = NO_SPEECH_HERE if silent else NOT_REPEATED
     return RemovedSpeech(run.start, run.end, run.text, reason, _named(against, run))
 
 
@@ -124,11 +125,11 @@ def _around(words: Sequence[Word], seconds: float) -> Span:
 
 
 def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, Witness]]:
-    """Yield the indices of the words that a second hearing does not say near their place, aligned word by word.
+    """Yield the indices of words that a second pass does not repeat near their place, aligned word by word.
 
-    With each comes who says so: the hearing, if it says something else, or the model, if it takes the place for
-    silence and repeats less than half of the words, be it the same one by chance. A second hearing that doubts its own
-    text for another reason is no witness.
+    Each comes with its witness: HEARING if the second pass has other words there; MODEL if it rates the place as
+    silence and repeats less than half of the words, which may be chance. A second pass that doubts its own text for
+    another reason is no witness.
     """
     place = Span(run.start - _AROUND, run.end + _AROUND)
     near = [utterance for utterance in again if utterance.start < place.end and utterance.end > place.start]
@@ -149,9 +150,9 @@ def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, 
 
 
 def _in_long_silences(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[bool]:
-    """Return the flags without those of a moment between words of the same utterance that have none.
+    """Clear the flags of words in a short silence between unflagged words of the same utterance.
 
-    What lies between words that were said was said in one breath with them, whatever a detector makes of it.
+    Such words belong to the same breath as the words around them, whatever the detector says.
     """
     found = list(flags)
     first = 0
@@ -184,7 +185,7 @@ def _pruned(heard: Iterable[Utterance], condemned: Sequence[bool]) -> list[Utter
 def _without_loops(
     heard: list[Utterance], sound: Sound, hear_again: HearAgain
 ) -> tuple[list[Utterance], list[RemovedSpeech]]:
-    """Replace loops by a second hearing wherever that is better."""
+    """Replace loops by a second pass where it is better."""
     places = _circles(heard, sound)
     if not places:
         return heard, []
@@ -200,7 +201,7 @@ def _without_loops(
 
 
 def _circles(heard: Sequence[Utterance], sound: Sound) -> tuple[Span, ...]:
-    """Return where the text repeats itself and the sound does not."""
+    """Return the places where the text repeats itself but the audio does not."""
     words = _words(heard)
     loops = find_loops([word.text for word in words])
     spoken: set[int] = set()
@@ -220,7 +221,7 @@ def _circles(heard: Sequence[Utterance], sound: Sound) -> tuple[Span, ...]:
 
 
 def is_better(second: Sequence[Utterance]) -> bool:
-    """Whether a second hearing of a loop may take its place: sure of itself, and no loop."""
+    """Whether a second pass may replace a loop: it trusts its own text and contains no loop."""
     return not (
         any(doubts_itself(utterance) or utterance.temperature > _TRUSTED_TEMPERATURE for utterance in second)
         or find_loops([word.text for word in _words(second)])
@@ -228,7 +229,7 @@ def is_better(second: Sequence[Utterance]) -> bool:
 
 
 def _replaced(heard: Sequence[Utterance], second: Sequence[Utterance], place: Span) -> Iterator[RemovedSpeech]:
-    """Yield what of the first hearing the second does not say, aligned word by word."""
+    """Yield the words of the first pass that the second one does not have, aligned word by word."""
     old = [word for word in _words(heard) if place.holds(_middle(word))]
     new = _words(second)
     for block in align([word.text for word in old], [word.text for word in new]):
@@ -239,7 +240,7 @@ def _replaced(heard: Sequence[Utterance], second: Sequence[Utterance], place: Sp
 
 
 def _only(heard: Iterable[Utterance], wanted: Callable[[float], bool]) -> Iterator[Utterance]:
-    """Yield the utterances with only those words whose middle is at a wanted moment."""
+    """Yield the utterances reduced to words whose middle is at a wanted moment."""
     for utterance in heard:
         words = tuple(word for word in utterance.words if wanted(_middle(word)))
         if words:

@@ -1,4 +1,4 @@
-"""Whisper in the layout of Hugging Face's transformers, which fine-tuning writes: a folder of safetensors."""
+"""Read Whisper models in Hugging Face's layout, as fine-tuning with transformers writes it: a folder of safetensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transcription_dagster.whisper.layouts import HUGGING_FACE_FILE
 from transcription_dagster.whisper.weights import Weights
 
 _WEIGHTS_FILE = "model.safetensors"
-#: Names the file of each tensor where the weights are spread over several.
+#: Gives the file of each tensor if the weights are split over several files.
 _INDEX_FILE = "model.safetensors.index.json"
 
 #: Whisper's dimensions by their names in config.json.
@@ -34,7 +34,7 @@ _DIMENSIONS = {
     "n_text_layer": "decoder_layers",
 }
 
-#: Their names of the parts of a model, in the order in which they are to be replaced, and Whisper's.
+#: transformers' names of the parts of a model, in the order of replacement, with Whisper's names.
 _RENAMED = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -64,7 +64,7 @@ _TOKENS = "decoder.token_embedding.weight"
 
 
 def read_hugging_face(folder: Path) -> Weights:
-    """Read the model in a folder. Raises `ValueError` that says what is not as transformers writes it, or `OSError`."""
+    """Read the model in a folder. Raises `ValueError` naming the deviation from transformers' format, or `OSError`."""
     config = _json(folder / HUGGING_FACE_FILE)
     if config.get("model_type") != "whisper":
         raise ValueError(f"{HUGGING_FACE_FILE} describes a {config.get('model_type')!r}, not a Whisper model")

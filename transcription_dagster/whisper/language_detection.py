@@ -10,7 +10,7 @@ from transcription_dagster.model import SpeechOptions
 
 
 def language_choice(options: SpeechOptions, *, multilingual: bool) -> tuple[str, ...]:
-    """Return the languages to choose from: one that is given, some that may be spoken, or none, which means any.
+    """Return the candidate languages: the given one, the ones that may be spoken, or none, which means any.
 
     Raises `InvalidSetting` if Whisper, or a model that is not `multilingual`, does not know one.
     """

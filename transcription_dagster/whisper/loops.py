@@ -1,4 +1,4 @@
-"""Find decoding loops: a phrase repeated over and over."""
+"""Find decoding loops: phrases repeated over and over."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from transcription_dagster.model import Word
 from transcription_dagster.whisper.spans import Span
 
-#: Longest phrase to look for, in words; in a script without spaces a word is a character.
+#: Longest phrase to look for, in words; in a script without spaces a character counts as a word.
 _LONGEST_PHRASE = 30
 
-#: People say a thing twice or three times, and short words more often: a loop is this many times and words.
+#: People repeat a phrase two or three times, and short phrases more often: a loop has at least this many repetitions
+#: and words.
 _FEWEST_REPEATS = 4
 _FEWEST_WORDS = 12
 
@@ -25,18 +26,18 @@ class Loop:
     length: int
 
     def repetitions(self) -> Iterator[range]:
-        """Yield the words of each time the phrase is said; the last one may break off."""
+        """Yield the words of each repetition; the last one may be incomplete."""
         for start in range(self.first, self.stop, self.length):
             yield range(start, min(start + self.length, self.stop))
 
     @property
     def repeats(self) -> range:
-        """All its words but those of the first time."""
+        """All words except the first occurrence of the phrase."""
         return range(self.first + self.length, self.stop)
 
 
 def find_loops(words: Sequence[str]) -> list[Loop]:
-    """Return where a phrase is repeated once too often, in order and apart; of two readings that with fewer words."""
+    """Return the loops in order, without overlap; of two readings, the one with fewer words."""
     plain = [_plain(word) for word in words]
     found: list[Loop] = []
     for length in range(1, _LONGEST_PHRASE + 1):
@@ -52,8 +53,8 @@ def find_loops(words: Sequence[str]) -> list[Loop]:
 def was_spoken(loop: Loop, words: Sequence[Word], speech: Sequence[Span]) -> bool:
     """Return whether each repetition has its own stretch of speech, as in counting, chanting or insisting.
 
-    Text alone cannot tell this from a model that goes in circles, but such a model puts its words anywhere: several
-    repetitions into one breath, or none where the next breath is.
+    The text alone does not tell speech from a decoding loop, but a loop places its words anywhere: several repetitions
+    in one breath, or none in the next one.
     """
     middles = [(span.start + span.end) / 2 for span in speech]
     for repetition in loop.repetitions():
@@ -64,7 +65,7 @@ def was_spoken(loop: Loop, words: Sequence[Word], speech: Sequence[Span]) -> boo
 
 
 def _runs(words: Sequence[str], length: int) -> list[tuple[int, int]]:
-    """Return the longest stretches in which every word equals the one `length` before it."""
+    """Return the longest stretches in which every word equals the one `length` words before it."""
     runs = []
     start = 0
     for index in range(length, len(words) + 1):

@@ -1,4 +1,4 @@
-"""Recover lost speech: speech without words near it is transcribed again, and marked as a gap if it stays empty."""
+"""Recover lost speech: transcribe speech without words again, and mark it as a gap if it stays empty."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from transcription_dagster.whisper.utterances import Utterance, with_words
 
 #: Seconds of speech without a word that count as lost; less is a breath, a filler or an error of word times.
 _LEAST_SECONDS = 1.0
-#: Near removed text this much is enough, and this is how near, both in seconds.
+#: Near removed text less speech (s) counts as lost, and this is how near (s).
 _LEAST_DISPLACED_SECONDS = 0.4
 _DISPLACED_SECONDS = 2.0
-#: A word accounts for speech this near to it, in seconds.
+#: A word accounts for speech within this distance, in seconds.
 _NEAR_SECONDS = 0.3
 #: A long word accounts only for this much (s) after its start and before its end.
 _WORD_SECONDS = 1.0
-#: Pauses shorter than this belong to the speech around them.
+#: Shorter pauses (s) belong to the speech around them.
 _PAUSE_SECONDS = 0.5
-#: Breaths in which nothing was heard are heard again together up to this length (s), and up to a longer one if there
-#: would be more parts than one for so many seconds of sound, or than so many.
+#: Breaths that stay without words are transcribed again, grouped up to this length (s). The groups are longer if there
+#: would otherwise be more than one per this many seconds of sound, or more than this many.
 _BREATHS_SECONDS = 2.0
 _SECONDS_FOR_A_PART = 10.0
 _FEWEST_PARTS = 10
-#: Seconds of sound around speech that are transcribed with it.
+#: Seconds of audio around speech that are transcribed with it.
 _AROUND_SECONDS = 0.3
 #: Seconds that the words of lost speech may extend beyond it.
 _EDGE_SECONDS = 0.5
@@ -40,21 +40,21 @@ _EDGE_SECONDS = 0.5
 _MISPLACED_SECONDS = 5.0
 _SQUEEZED_SECONDS = 0.04
 _FEWEST_SQUEEZED = 3
-#: Share of a second hearing's words that must repeat misplaced ones to discard it.
+#: A second pass is discarded if at least this share of its words repeats misplaced ones.
 _REPEATED = 2 / 3
 
-#: Hears only the given spans, without the text before them.
+#: Transcribes the given spans again, without the preceding text.
 HearAgain = Callable[[Sequence[Span]], list[Utterance]]
 
 
 def with_lost_speech(
     heard: list[Utterance], sound: Sound, hear_again: HearAgain, removed: Sequence[RemovedSpeech] = ()
 ) -> tuple[list[Utterance], list[Gap]]:
-    """Return what was `heard` with the lost speech of a stretch of `sound` added, and the remaining gaps.
+    """Return `heard` with the lost speech of `sound` added, and the gaps that remain.
 
-    Near text that was `removed` less speech is enough: its words may have been said there and put in the wrong place.
-    What stays without a word is heard once more, breath by breath: of what is said over and over in one window the
-    model writes down only the first time.
+    Near text that was `removed`, less speech is enough: its words may have been spoken there and misplaced. Speech that
+    stays without words is transcribed once more, breath by breath: when a phrase is repeated many times in one window,
+    the model writes it only once.
     """
     near = merged(sorted(_widened(item, _DISPLACED_SECONDS, sound.seconds) for item in removed), gap=0.0)
     certain = unheard(_words(heard), sound)
@@ -70,13 +70,13 @@ def with_lost_speech(
 def _with_credible(
     heard: list[Utterance], lost: Sequence[Span], clips: Sequence[Span], sound: Sound, hear_again: HearAgain
 ) -> list[Utterance]:
-    """Return the utterances and what a second hearing of `clips` credibly says in lost speech."""
+    """Return the utterances with the credible words that a second pass over `clips` finds in lost speech."""
     if not clips:
         return heard
     again = with_settled_edges(hear_again(clips), sound)
     found: list[Utterance] = []
     for span in lost:
-        # A word between two lost stretches belongs to the first of them.
+        # A word that belongs to two lost stretches is taken once, with the first of them.
         known = set(_words(found))
         for utterance in _credible(again, heard, span, sound):
             words = tuple(word for word in utterance.words if word not in known)
@@ -86,9 +86,9 @@ def _with_credible(
 
 
 def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:
-    """Return stretches cut in the middle of their pauses, into parts of one or more breaths; none that has no pause.
+    """Cut stretches in the middle of their pauses into parts of one or more breaths; drop those without a pause.
 
-    The more there is to hear, the longer the parts: each costs as much as a window.
+    The longer the stretches, the longer the parts: each part costs as much as a window.
     """
     most = max(_FEWEST_PARTS, sound.seconds / _SECONDS_FOR_A_PART)
     longest = max(_BREATHS_SECONDS, sum(span.seconds for span in spans) / most)
@@ -104,7 +104,7 @@ def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:
 
 
 def unheard(words: Iterable[Word], sound: Sound, least: float = _LEAST_SECONDS) -> tuple[Span, ...]:
-    """Return the stretches with at least `least` seconds of speech without a word near it."""
+    """Return the stretches that hold at least `least` seconds of speech without a word near it."""
     answered = merged(sorted(_answers(words)), gap=0.0)
     left = [part for span in sound.speech for part in without(span, answered)]
     stretches = merged(left, _PAUSE_SECONDS)
@@ -133,9 +133,10 @@ def _widened(span: Span | RemovedSpeech, seconds: float, limit: float) -> Span:
 
 
 def _credible(again: Sequence[Utterance], heard: Sequence[Utterance], span: Span, sound: Sound) -> list[Utterance]:
-    """Return the words of a second hearing that belong to lost speech, if the model stands by them.
+    """Return the words of a second pass that belong to lost speech, if they are beyond doubt.
 
-    What comes in on the second hearing's word alone has to be above doubt: sure of itself, on voiced sound, no loop.
+    These words have no other evidence: the model must trust them, most of their time must be voiced, and they must not
+    be a loop.
     """
     place = _widened(span, _EDGE_SECONDS, sound.seconds)
     known = [
@@ -159,7 +160,7 @@ def _credible(again: Sequence[Utterance], heard: Sequence[Utterance], span: Span
 
 
 def _is_known(word: Word, known: Sequence[Word]) -> bool:
-    """Whether the first hearing has a word at that place already, or the same one beside it."""
+    """Return whether the first pass has a word at that place, or the same word next to it."""
     for other in known:
         if other.end - other.start <= 2 * _WORD_SECONDS and other.start <= _middle(word) <= other.end:
             return True
@@ -170,7 +171,7 @@ def _is_known(word: Word, known: Sequence[Word]) -> bool:
 
 
 def _are_misplaced(words: Sequence[Word], heard: Sequence[Utterance], span: Span) -> bool:
-    """Return whether the first hearing has these words nearby, crowded into too little time for speech."""
+    """Return whether the first pass has these words nearby, squeezed into too little time for speech."""
     place = _widened(span, _MISPLACED_SECONDS, span.end + _MISPLACED_SECONDS)
     near = [word for word in _words(heard) if word.start < place.end and word.end > place.start]
     if sum(word.end - word.start <= _SQUEEZED_SECONDS for word in near) < _FEWEST_SQUEEZED:
@@ -185,7 +186,7 @@ def _middle(word: Word) -> float:
 
 
 def woven(heard: Sequence[Utterance], found: Sequence[Utterance]) -> list[Utterance]:
-    """Return both in the order of their words: an utterance that others fall into is cut there."""
+    """Merge both in the order of their words, splitting utterances that others fall into."""
     parts: list[Utterance] = []
     for utterance in heard:
         cuts = sorted({other.start for other in found if utterance.start < other.start < utterance.end})
@@ -202,7 +203,7 @@ def woven(heard: Sequence[Utterance], found: Sequence[Utterance]) -> list[Uttera
 
 
 def _apart(heard: list[Utterance]) -> list[Utterance]:
-    """Return the utterances, the last word of each ended where the next one begins: it was drawn out over it."""
+    """End the last word of each utterance where the next one begins; such overlap is a word stretched too far."""
     for number, (before, after) in enumerate(pairwise(heard)):
         if before.words[-1].end > after.start:
             last = before.words[-1]

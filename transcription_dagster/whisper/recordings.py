@@ -1,4 +1,4 @@
-"""Whole recordings through the engine: at once, or channel by channel where their FLAC has several channels."""
+"""Transcribe whole recordings: mixed, or channel by channel if their FLAC has several channels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transcription_dagster.model import SpeechOptions, Transcript
 from transcription_dagster.transcripts.channels import Level, merge_channels
 from transcription_dagster.whisper.engine import PreparedAudio, SpeechEngine
 
-#: Samples of which a channel's level is measured at once: 32 ms.
+#: Samples per measurement of a channel's level: 32 ms.
 _FRAME = 512
 _PIECE_SECONDS = 30.0
 
@@ -33,7 +33,7 @@ class PreparedRecording:
 
 
 def prepare_recording(engine: SpeechEngine, path: Path) -> PreparedRecording:
-    """Decode the beginning of each channel of the FLAC that `normalise` wrote. Raises what `engine.prepare` raises."""
+    """Decode the beginning of each channel of a FLAC written by `normalise`. Raises what `engine.prepare` raises."""
     count = channels_of(path)
     channels = [engine.prepare(path, channel) for channel in range(count)] if count > 1 else [engine.prepare(path)]
     return PreparedRecording(path, tuple(channels))
@@ -49,9 +49,9 @@ def transcribe_recording(
     should_stop: Callable[[], bool],
     device_limit: float | None = None,
 ) -> Transcript:
-    """Transcribe a recording, its channels side by side; parameters and errors are those of `engine.transcribe`.
+    """Transcribe a recording, its channels in parallel; parameters and errors are those of `engine.transcribe`.
 
-    Words of a recording with several channels carry their channel as the speaker (`merge_channels`).
+    In a recording with several channels, the speaker of each word is its channel (`merge_channels`).
     """
     shares = [0.0] * len(prepared.channels)
     failed = threading.Event()
@@ -80,13 +80,13 @@ def transcribe_recording(
         futures = [threads.submit(transcribe, channel) for channel in range(len(shares))]
     errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
-        # What one channel failed by stops the others, whose `TranscriptionAborted` says less.
+        # A failing channel stops the others with `TranscriptionAborted`, which says less than the original error.
         raise next((error for error in errors if not isinstance(error, TranscriptionAborted)), errors[0])
     return merge_channels([future.result() for future in futures], _levels(prepared.path))
 
 
 def _levels(path: Path) -> Level:
-    """The levels of a recording's channels, each measured when it is first asked for."""
+    """The levels of a recording's channels, each measured on first use."""
 
     @cache
     def powers(channel: int) -> np.ndarray:

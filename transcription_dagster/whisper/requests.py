@@ -1,4 +1,4 @@
-"""The decoding loop's requests to the model, and the model's answers."""
+"""Requests of the decoding loop to the model, and the model's answers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from whisper.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """30 seconds of a spectrogram. Every request about the same window carries the same object."""
+    """30 seconds of a spectrogram. All requests about the same window carry the same object."""
 
-    #: The spectrogram's frame at which it begins.
+    #: Index of its first frame in the spectrogram.
     start: int
-    #: How many of its frames are audio; padding follows.
+    #: How many of its frames are audio; the rest is padding.
     frames: int
     #: Log-mel spectrogram of shape (mels, 3000).
     mel: Tensor
@@ -41,21 +41,21 @@ class Decode:
 
     window: Window
     tokenizer: Tokenizer
-    #: The text before the window; the decoder keeps as much of its end as the model has room for.
+    #: The text before the window; the decoder uses as much of its end as the model has room for.
     prompt: tuple[int, ...]
-    #: 0 takes the likeliest tokens, anything above samples.
+    #: 0 takes the likeliest token each time; above 0 tokens are sampled.
     temperature: float
-    #: Beams to search with; None: greedy. Ignored above temperature 0.
+    #: Width of the beam search; None: greedy. Ignored above temperature 0.
     beam_size: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Align:
-    """Align the text of a window with its sound. The answer is a list of `AlignedWord`."""
+    """Align the text of a window with its audio. The answer is a list of `AlignedWord`."""
 
     window: Window
     tokenizer: Tokenizer
-    #: At least one; no timestamps.
+    #: At least one token, without timestamps.
     tokens: tuple[int, ...]
 
 
@@ -63,22 +63,22 @@ class Align:
 class Detect:
     """Detect the languages of parts of a window, each from its own frames of the window's encoding.
 
-    The answer is a list: for each part, how likely each language is, by Whisper's codes.
+    The answer is a list with a mapping for each part, from Whisper's language codes to probabilities.
     """
 
     window: Window
-    #: First and last frame of each part, the last not included, counted from the window's start.
+    #: First and last frame (exclusive) of each part, counted from the window's start.
     parts: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The tokens of a window, timestamps included, without the end of text."""
+    """The tokens of a window, with timestamps, without the end-of-text token."""
 
     tokens: tuple[int, ...]
     average_log_probability: float
     no_speech_probability: float
-    #: Length of the text over its compressed length: high where the text repeats itself.
+    #: Length of the text divided by its compressed length; high if the text repeats itself.
     compression_ratio: float
     temperature: float
 
@@ -87,7 +87,7 @@ class Decoded:
 class AlignedWord:
     """A word with its times in seconds from the start of the window."""
 
-    #: With the space before it, if it has one.
+    #: With its leading space, if any.
     text: str
     tokens: tuple[int, ...]
     start: float
@@ -97,5 +97,5 @@ class AlignedWord:
 
 Result = TypeVar("Result")
 
-#: A computation that yields requests, is sent their answers, and returns a result.
+#: A computation that yields requests, receives their answers, and returns a result.
 Requests = Generator[Decode | Align | Detect, Any, Result]

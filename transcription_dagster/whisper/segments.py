@@ -1,4 +1,4 @@
-"""The segments of a decoded window: a text between two timestamps each."""
+"""Split the text of a decoded window into segments at its timestamps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from whisper.tokenizer import Tokenizer
 
 from transcription_dagster.whisper.requests import Decoded, Window
 
-#: Step of Whisper's timestamps.
+#: Resolution of Whisper's timestamps.
 SECONDS_PER_TIMESTAMP = 0.02
 _FRAMES_PER_TIMESTAMP = 2
 
@@ -19,7 +19,7 @@ _FRAMES_PER_TIMESTAMP = 2
 class TimedWord:
     """A word with its times in seconds."""
 
-    #: With the space before it, if it has one.
+    #: With its leading space, if any.
     text: str
     start: float
     end: float
@@ -35,9 +35,9 @@ class DecodedSegment:
     text: str
     #: With its timestamps.
     tokens: tuple[int, ...]
-    #: Whisper's code.
+    #: Whisper's language code.
     language: str
-    #: The frame at which its window begins, and what was decoded there.
+    #: First frame of its window, and the result of decoding it.
     window: int
     decoded: Decoded
     words: tuple[TimedWord, ...] = ()
@@ -45,20 +45,20 @@ class DecodedSegment:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A window's tokens as segments, and where decoding goes on."""
+    """The segments of a window, and where decoding resumes."""
 
     segments: list[DecodedSegment]
     #: A frame of the spectrogram.
     resume: int
-    #: The last timestamp closes the speech of the window: nothing is left for the next one to repeat.
+    #: A timestamp closes the speech of the window, so the next window cannot repeat any of it.
     closed: bool
 
 
 def split(decoded: Decoded, window: Window, tokenizer: Tokenizer) -> Split:
-    """Cut a window's tokens between every two timestamps in a row.
+    """Split a window's tokens at each pair of consecutive timestamps.
 
-    Text after the last pair is dropped, and decoded again as the start of the next window, unless a timestamp closes
-    it. Without a pair, the window is one segment.
+    Text after the last pair is dropped and decoded again at the start of the next window, unless a timestamp closes it.
+    Without a pair, the window is one segment.
     """
     tokens, first = decoded.tokens, tokenizer.timestamp_begin
     language = tokenizer.language or "en"
@@ -88,12 +88,12 @@ def split(decoded: Decoded, window: Window, tokenizer: Tokenizer) -> Split:
 
 
 def end_of_speech(segments: Sequence[DecodedSegment]) -> float:
-    """Return where the last word ends, or the last segment if there are no words."""
+    """Return the end of the last word, or of the last segment if there are no words."""
     return next((words[-1].end for segment in reversed(segments) if (words := segment.words)), segments[-1].end)
 
 
 def cleared_if_empty(segment: DecodedSegment) -> DecodedSegment:
-    """Return a segment without its tokens and words if it takes no time or holds no text."""
+    """Return a segment without its tokens and words if it takes no time or has no text."""
     if segment.start != segment.end and segment.text.strip():
         return segment
     return replace(segment, text="", tokens=(), words=())

@@ -1,4 +1,4 @@
-"""Measure a recording's level against its own noise, and level it for voice activity detection."""
+"""Measure a recording's level relative to its own noise, and even out the level for voice activity detection."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FRAME_SECONDS = FRAME / SAMPLE_RATE
 #: Root mean square of the smallest step of a 16-bit sample, in dBFS; digital silence counts as this.
 FLOOR_DBFS = -90.3
 
-#: A voice lasts so many frames.
+#: Shortest duration of a voice, in frames.
 _LASTING_FRAMES = 3
-#: A recording's noise is at this percentile of its frames: even in dense speech a tenth of the time is pauses.
+#: Percentile of the frames' levels taken as noise: even dense speech consists of pauses for a tenth of the time.
 _NOISE_PERCENTILE = 10
-#: Around a frame, this much of the recording decides how loud speech is there.
+#: The level of speech at a frame is measured over this much of the recording around it.
 _NEAR_SECONDS = 2.0
-#: Speech is brought up to this level, in dBFS, but the noise to no more than the other. Nothing is turned down.
+#: Speech is amplified to the first level (dBFS), but the noise at most to the second. Nothing is attenuated.
 _SPEECH_DBFS = -23.0
 _NOISE_DBFS = -45.0
 
@@ -31,13 +31,13 @@ _NOISE_DBFS = -45.0
 class Levels:
     """The level of each frame of a stretch of sound."""
 
-    #: dBFS (root mean square), shape (frames,).
+    #: Root mean square in dBFS, shape (frames,).
     frames: np.ndarray
-    #: dBFS of the noise under it.
+    #: The level of the noise, in dBFS.
     noise: float
 
     def above_noise(self, start: float, end: float) -> float:
-        """Return by how many dB the loudest two frames in a row between two moments (s) exceed the noise."""
+        """Return by how many dB the loudest two consecutive frames between two times (s) exceed the noise."""
         first, last = max(0, int(start / FRAME_SECONDS)), int(np.ceil(end / FRAME_SECONDS))
         near = self.frames[first : max(last, first + 2)]
         if near.size == 0:
@@ -58,9 +58,9 @@ class Sound:
     seconds: float
 
     def voice_between(self, start: float, end: float) -> float:
-        """Return the highest probability of voice, lasting three frames, between two moments; 0 outside of the sound.
+        """Return the highest probability of a voice lasting three frames between two times (s); 0 outside the sound.
 
-        A note or a click can look like a voice for one frame; no vowel is as short as two.
+        A musical note or a click can look like a voice for one frame; every vowel is longer than two.
         """
         first, last = max(0, int(start / FRAME_SECONDS) - 1), int(np.ceil(end / FRAME_SECONDS)) + 1
         near = self.voice[first:last]
@@ -69,12 +69,12 @@ class Sound:
         return float(np.minimum(np.minimum(near[:-2], near[1:-1]), near[2:]).max())
 
     def voiced(self, start: float, end: float) -> float:
-        """Return the seconds of speech between two moments."""
+        """Return the seconds of speech between two times (s)."""
         return sum(span.seconds for span in common(Span(start, end), self.speech))
 
 
 def levels_of(samples: np.ndarray) -> Levels:
-    """Measure float32 `samples` in [-1, 1]; the last frame may be a short one."""
+    """Measure float32 `samples` in [-1, 1]; the last frame may be incomplete."""
     frames = -(-samples.size // FRAME)
     padded = np.zeros(frames * FRAME, np.float32)
     padded[: samples.size] = samples
@@ -85,7 +85,7 @@ def levels_of(samples: np.ndarray) -> Levels:
 
 
 def levelled(samples: np.ndarray, levels: Levels) -> np.ndarray:
-    """Return `samples` with quiet speech brought up, for a detector that expects speech at a usual level."""
+    """Return `samples` with quiet speech amplified, for a detector that expects speech at a normal level."""
     if samples.size == 0:
         return samples
     gain = np.minimum(_SPEECH_DBFS - _loudest_near(levels.frames), _NOISE_DBFS - levels.noise)
@@ -98,10 +98,10 @@ def levelled(samples: np.ndarray, levels: Levels) -> np.ndarray:
 
 
 def _loudest_near(frames: np.ndarray) -> np.ndarray:
-    """Return, for each frame, the level of the loudest one near it."""
+    """Return, for each frame, the highest level near it."""
     reach = round(_NEAR_SECONDS / FRAME_SECONDS)
     padded = np.pad(frames, reach, constant_values=-np.inf)
-    # The maximum over a window is that over two overlapping windows of a power of two: a few passes for any width.
+    # The maximum over a window is that of two overlapping power-of-two windows: a few passes for any width.
     width, step, loudest = 2 * reach + 1, 1, padded
     while 2 * step <= width:
         loudest = np.maximum(loudest[:-step], loudest[step:])

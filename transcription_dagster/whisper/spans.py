@@ -22,13 +22,13 @@ class Span:
 
 
 def common(span: Span, others: Sequence[Span]) -> tuple[Span, ...]:
-    """Return the parts of `span` that lie in `others`, which are apart and in order."""
+    """Return the parts of `span` inside `others`, which are disjoint and in order."""
     parts = (Span(max(span.start, other.start), min(span.end, other.end)) for other in others)
     return tuple(part for part in parts if part.seconds > 0)
 
 
 def merged(spans: Sequence[Span], gap: float) -> tuple[Span, ...]:
-    """Return ordered spans, those joined that are less than `gap` seconds apart."""
+    """Return ordered spans, joining those less than `gap` seconds apart."""
     joined: list[Span] = []
     for span in spans:
         if joined and span.start - joined[-1].end < gap:
@@ -39,7 +39,7 @@ def merged(spans: Sequence[Span], gap: float) -> tuple[Span, ...]:
 
 
 def without(span: Span, others: Sequence[Span]) -> tuple[Span, ...]:
-    """Return the parts of `span` that lie outside of `others`, which are in order."""
+    """Return the parts of `span` outside `others`, which are in order."""
     parts = []
     start = span.start
     for other in others:

@@ -1,9 +1,9 @@
 """Detect which language is spoken where in a recording.
 
-Speech is cut at its pauses into stretches of some seconds. The language of each stretch is read off the encoding of the
-window that is to be decoded anyway, which costs one step of the decoder. Where that agrees with the language spoken so
-far, nothing else is asked. A stretch that sounds like another language is heard alone, which costs two runs of the
-encoder (its own, and the window's once more), and the language changes if it is surely another one.
+Speech is split at its pauses into stretches of some seconds. The language of a stretch is read from the encoding of the
+window that is decoded anyway, for one step of the decoder. If it agrees with the language so far, nothing else is done.
+Otherwise the stretch is encoded alone, which costs two runs of the encoder (for the stretch, and for the window once
+more), and the language changes if the result is certain enough.
 """
 
 from __future__ import annotations
@@ -21,43 +21,44 @@ from whisper.audio import FRAMES_PER_SECOND, N_FRAMES
 from transcription_dagster.whisper.requests import Detect, Requests, Window
 from transcription_dagster.whisper.spans import Span, common
 
-#: A stretch ends at a pause of so many seconds, once it holds so many seconds of speech: the more, the shorter a pause.
+#: A stretch ends at a pause of this many seconds if it has at least this many seconds of speech: the more speech, the
+#: shorter the pause.
 _PAUSES = ((3.0, 0.0), (0.5, 2.0), (0.3, 4.0), (0.0, 8.0))
-#: So much of the pauses around a stretch is heard with it.
+#: Seconds of the pauses around a stretch that count as part of it.
 _AROUND_SECONDS = 0.5
-#: With less speech (s) than this, a stretch is in the language before it: a name or a loan word changes nothing.
+#: A stretch with less speech (s) keeps the language before it: a name or a loan word changes nothing.
 _LEAST_SECONDS = 1.5
-#: With less of a stretch (s) than this inside a window, the window says nothing about its language.
+#: If less of a stretch (s) is inside a window, the window says nothing about its language.
 _LEAST_PART_SECONDS = 1.0
-#: The language so far stands without another question if it is as likely as this.
+#: The language so far is kept without further checks if its probability is at least this.
 _STANDS = 0.5
-#: A language replaces the one so far if it is as likely as this where the stretch is heard alone, and so many times as
-#: likely as the other by both hearings together.
+#: Another language replaces it if it has at least this probability when the stretch is encoded alone, and at least
+#: these odds against it in both results together.
 _REPLACES = 0.8
 _LEAST_ODDS = 10.0
-#: Languages that Whisper cannot tell apart by their sound, or that differ in writing only. Neither replaces the other.
+#: Languages that Whisper cannot distinguish by sound, or that differ only in writing. Neither replaces the other.
 _ALIKE = tuple(map(frozenset, (("no", "nn"), ("hr", "bs", "sr"), ("id", "ms"), ("hi", "ur"))))
 
-#: All of a window, padding included: as Whisper hears it.
+#: A whole window, padding included, as Whisper encodes it.
 _WHOLE = (0, N_FRAMES)
 _WINDOW_SECONDS = N_FRAMES / FRAMES_PER_SECOND
 
-#: How likely each language is, by Whisper's codes.
+#: The probability of each language, by Whisper's codes.
 Likely = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Speech between two pauses that is in one language."""
+    """Speech between two pauses, in one language."""
 
-    #: With a part of the pauses around it. Its language holds from its start to the start of the next one.
+    #: Includes part of the pauses around it. Its language applies from its start to the start of the next stretch.
     span: Span
     #: Seconds of speech in it.
     seconds: float
 
 
 def stretches(speech: Sequence[Span]) -> tuple[Stretch, ...]:
-    """Cut speech, which is in order and apart, into stretches."""
+    """Split speech, given in order and disjoint, into stretches."""
     groups = list(_groups(speech))
     spans = [Span(max(0.0, group[0].start - _AROUND_SECONDS), group[-1].end + _AROUND_SECONDS) for group in groups]
     for number, (one, other) in enumerate(pairwise(spans)):
@@ -79,10 +80,10 @@ def _groups(speech: Sequence[Span]) -> Iterator[list[Span]]:
 
 
 class SpokenLanguages:
-    """The languages of a spectrogram, decided while it is decoded. Every pass over it finds what others decided.
+    """The languages of a spectrogram, decided while it is decoded. All passes over it share the decisions.
 
-    `speech` is where somebody speaks, in seconds; `among` are Whisper's codes of the languages to choose from, none for
-    any; `before` is the language at the end of what came before, None at the start of a recording.
+    `speech` holds the stretches of speech in seconds; `among` the candidates as Whisper's codes, empty for any
+    language; `before` the language at the end of the preceding block, None at the start of a recording.
     """
 
     def __init__(self, speech: Sequence[Span], among: Sequence[str] = (), before: str | None = None) -> None:
@@ -94,40 +95,40 @@ class SpokenLanguages:
 
     @property
     def latest(self) -> str | None:
-        """The language of the last stretch that was decided; None: no language is known yet."""
+        """The language of the last stretch decided so far; None: no language is known yet."""
         return self._before(len(self._stretches))
 
     def _before(self, number: int) -> str | None:
-        """Return the language before a stretch: that of the nearest one before it that was decided."""
+        """Return the language of the nearest decided stretch before this one."""
         earlier = [other for other in self._decided if other < number]
         return self._decided[max(earlier)] if earlier else self.before
 
     @classmethod
     def fixed(cls, language: str) -> SpokenLanguages:
-        """Return what knows one language throughout, and asks for nothing."""
+        """Return a single known language, which needs no request to the model."""
         return cls((), (language,), language)
 
     def of_window(self, window: Window, spectrogram: Tensor) -> Requests[tuple[str, int]]:
-        """Return the language at the start of a window of `spectrogram`, and the frame from which on it is another.
+        """Return the language at the start of a window of `spectrogram`, and the frame at which it changes.
 
-        That frame is the window's end where all of it is in one language.
+        That frame is the window's end if the whole window is in one language.
         """
         if len(self._among) == 1:
             return self._among[0], window.stop
-        # The stretch that the window begins in or after, and all that begin in it. What is left of a pause before a
-        # stretch is no window of its own.
+        # The stretch in or after which the window begins, and all that begin inside it. The rest of a pause before a
+        # stretch does not become a window of its own.
         first = bisect_right(self._starts, window.start + _frame(_AROUND_SECONDS)) - 1
         numbers = range(max(0, first), bisect_left(self._starts, window.stop))
         yield from self._decide([number for number in numbers if number not in self._decided], window, spectrogram)
         known = [(number, self._decided[number]) for number in numbers if number in self._decided]
         if not known:
-            # Speech that only the model finds, if at all: no language for the rest of the recording.
+            # Speech that only the model finds, if any: it does not set the language of the rest of the recording.
             return self.latest or _likeliest((yield from self._hear(window))), window.stop
         language = known[0][1]
         return language, next((self._starts[number] for number, other in known if other != language), window.stop)
 
     def _decide(self, numbers: Sequence[int], window: Window, spectrogram: Tensor) -> Requests[None]:
-        """Decide the language of stretches, as far as enough of each is inside the window."""
+        """Decide the language of the stretches of which enough is inside the window."""
         parts = {number: _part(self._stretches[number], window) for number in numbers}
         heard = {number: part for number, part in parts.items() if part is not None}
         if not heard:
@@ -140,7 +141,7 @@ class SpokenLanguages:
             self._decided[number] = yield from self._language(self._stretches[number], choice, before, spectrogram)
 
     def _first(self, whole: Likely, numbers: Iterable[int], spectrogram: Tensor) -> Requests[str]:
-        """Return the language of the first window with speech; where it holds a few words only, that of the fullest."""
+        """Return the language of the first window with speech, or of the one with most speech if it has few words."""
         best = _likeliest(whole)
         if whole[best] >= _STANDS or any(self._stretches[number].seconds >= _LEAST_SECONDS for number in numbers):
             return best
@@ -148,12 +149,12 @@ class SpokenLanguages:
         return _likeliest((yield from self._hear(_alone(Span(fullest, fullest + _WINDOW_SECONDS), spectrogram))))
 
     def _speech_from(self, start: float) -> float:
-        """Return the seconds of speech in the 30 s from a moment on."""
+        """Return the seconds of speech in the 30 s after a time."""
         within = Span(start, start + _WINDOW_SECONDS)
         return sum(part.seconds for stretch in self._stretches for part in common(within, (stretch.span,)))
 
     def _language(self, stretch: Stretch, likely: Likely, before: str, spectrogram: Tensor) -> Requests[str]:
-        """Return the language of a stretch after one in the language `before`."""
+        """Return the language of a stretch that follows one in the language `before`."""
         if stretch.seconds < _LEAST_SECONDS or likely.get(before, 0.0) >= _STANDS:
             return before
         alone = yield from self._hear(_alone(stretch.span, spectrogram))
@@ -168,10 +169,10 @@ class SpokenLanguages:
         return self._choice(likely)
 
     def _choice(self, likely: Likely) -> Likely:
-        """Leave the languages that are to be chosen from."""
+        """Restrict the probabilities to the candidates."""
         if not self._among:
             return likely
-        # A model without Cantonese does not say how likely it is.
+        # A model without Cantonese gives no probability for it.
         chosen = {language: likely.get(language, 0.0) for language in self._among}
         total = sum(chosen.values()) or 1.0
         return {language: share / total for language, share in chosen.items()}
@@ -190,7 +191,7 @@ def _frame(seconds: float) -> int:
 
 
 def _part(stretch: Stretch, window: Window) -> tuple[int, int] | None:
-    """Return the frames of a window that a stretch takes up; None if too much of it lies outside to judge by."""
+    """Return the frames of a window that a stretch covers; None if too little of it is inside to judge by."""
     start, stop = _frame(stretch.span.start), _frame(stretch.span.end)
     first, last = max(start, window.start), min(stop, window.stop)
     if last - first < min(stop - start, _frame(_LEAST_PART_SECONDS)):
@@ -199,7 +200,7 @@ def _part(stretch: Stretch, window: Window) -> tuple[int, int] | None:
 
 
 def _alone(span: Span, spectrogram: Tensor) -> Window:
-    """Return a part of a spectrogram, 30 s of it at most, with silence after it."""
+    """Return up to 30 s of a spectrogram, followed by silence."""
     first = _frame(span.start)
     mel = spectrogram[:, first : min(_frame(span.end), first + N_FRAMES)]
     frames = mel.shape[-1]

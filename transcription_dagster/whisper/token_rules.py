@@ -1,7 +1,7 @@
 """Which tokens may come next in a window's text, for many texts at once.
 
 The rules are `SuppressTokens`, `SuppressBlank` and `ApplyTimestampRules` of `whisper.decoding`. Those read the whole
-text at every step; here a text carries the little of it that they need.
+text at every step; here each text carries the two numbers that the rules need.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from whisper.audio import CHUNK_LENGTH
 from whisper.model import ModelDimensions
 from whisper.tokenizer import Tokenizer
 
-#: The first timestamp of a window is at most this late, in seconds.
+#: Latest first timestamp of a window, in seconds.
 _LATEST_START: Final = 1.0
 
-#: What came last in a text. Timestamps come in pairs: one ends a segment, the next one begins another.
+#: The kind of a text's last token. Timestamps come in pairs: one ends a segment, the next one begins another.
 FIRST, TEXT, END, START = range(4)
 
 
 @dataclass(frozen=True, slots=True)
 class TextState:
-    """What the rules need to know of the tokens sampled so far."""
+    """What the rules need to know about the tokens so far."""
 
-    #: FIRST: nothing; TEXT; END: a timestamp after text; START: a timestamp after another, or at the very start.
+    #: FIRST: no token yet; TEXT; END: a timestamp after text; START: a timestamp after a timestamp or at the very
+    #: start.
     last: int
     #: The lowest timestamp that may come next.
     lowest: int
@@ -35,13 +36,13 @@ class TextState:
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """Logits under the rules, of shape (rows, vocabulary), and the likeliest token of each row."""
+    """Logits under the rules, shape (rows, vocabulary), and the likeliest token of each row."""
 
-    #: Ruled-out tokens are -inf; see `timestamp_only` for those that are not marked yet.
+    #: -inf for tokens that are ruled out, except those that only `timestamp_only` rules out.
     logits: Tensor
-    #: Whether text is ruled out too, shape (rows,): timestamps together are likelier than any token of text.
+    #: Whether text is ruled out too, shape (rows,): all timestamps together are likelier than any text token.
     timestamp_only: Tensor
-    #: Logarithm of the sum of exp over the tokens that are allowed, shape (rows,).
+    #: Logarithm of the sum of exp over the allowed tokens, shape (rows,).
     total: Tensor
     #: The likeliest token of each row and its log probability, shape (rows,).
     best: Tensor
@@ -49,7 +50,7 @@ class Ruled:
 
 
 class TokenRules:
-    """The rules of one vocabulary. The language does not matter to them."""
+    """The rules of one vocabulary; they are the same for all languages."""
 
     def __init__(self, tokenizer: Tokenizer, dims: ModelDimensions, device: torch.device) -> None:
         self.eot, self.timestamps = tokenizer.eot, tokenizer.timestamp_begin
@@ -67,10 +68,10 @@ class TokenRules:
         self.start = TextState(FIRST, self.timestamps)
 
     def after(self, state: TextState, token: int) -> TextState:
-        """Return the state of a text to which a token was added."""
+        """Return the state of a text after a token is added."""
         if token < self.timestamps:
             return TextState(TEXT, state.lowest + (state.last == END))
-        # A segment takes time: the timestamp that ends it is later than the one it begins with.
+        # Segments have a duration: the timestamp that ends one is later than the one that begins it.
         return TextState(END, token) if state.last == TEXT else TextState(START, token + 1)
 
     def apply(self, logits: Tensor, last: Tensor, lowest: Tensor) -> Ruled:
@@ -90,7 +91,7 @@ class TokenRules:
         return Ruled(logits, only, total, best, torch.where(stamped, best_stamp, best_text) - total)
 
     def allowed(self, ruled: Ruled, rows: slice) -> Tensor:
-        """Return the logits of some rows with everything marked that is ruled out."""
+        """Return the logits of some rows with every token marked that is ruled out."""
         logits = ruled.logits[rows].clone()
         logits[:, : self.timestamps].masked_fill_(ruled.timestamp_only[rows][:, None], -torch.inf)
         return logits
@@ -112,5 +113,5 @@ def _suppressed(tokenizer: Tokenizer) -> list[int]:
 
 
 def states(found: Sequence[TextState]) -> tuple[list[int], list[int]]:
-    """Return the fields of states, for `TokenRules.apply`."""
+    """Return the fields of the states as two lists, for `TokenRules.apply`."""
     return [state.last for state in found], [state.lowest for state in found]

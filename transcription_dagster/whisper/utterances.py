@@ -12,18 +12,18 @@ from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Segm
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.whisper.segments import DecodedSegment, TimedWord
 
-#: No token is more than a word, except in scripts without spaces, where a word is a character of up to 4 tokens.
+#: That many words have at least as many tokens; in a script without spaces a word is a character of up to 4 tokens.
 _PROMPT_WORDS = 223
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A segment together with its words, before the words of a recording are numbered."""
+    """A segment with its words, before the words of a recording are numbered."""
 
     start: float
     end: float
     words: tuple[Word, ...]
-    #: Where the window began that it was decoded from; several utterances share one.
+    #: Start of the window that it was decoded from; several utterances share one.
     window: float
     average_log_probability: float
     compression_ratio: float
@@ -45,12 +45,12 @@ class Utterance:
 
 
 def with_words(utterance: Utterance, words: tuple[Word, ...]) -> Utterance:
-    """Return an utterance with other words, at least one, and the time from the first to the last of them."""
+    """Return an utterance with other words, at least one, and the times of the first and the last of them."""
     return replace(utterance, words=words, start=words[0].start, end=words[-1].end)
 
 
 def utterances(segments: Iterable[DecodedSegment]) -> list[Utterance]:
-    """Return the segments that hold words."""
+    """Return the segments that have words."""
     found = []
     for segment in segments:
         words = tuple(_word(word, segment.language) for word in segment.words if word.text.strip())
@@ -89,12 +89,12 @@ Placed = TypeVar("Placed", RemovedSpeech, DoubtfulSpeech, Gap)
 
 
 def shifted(item: Placed, seconds: float) -> Placed:
-    """Return what stands at a place of a recording so much later."""
+    """Return a finding shifted by `seconds`."""
     return replace(item, start=_sum(item.start, seconds), end=_sum(item.end, seconds))
 
 
 def numbered(found: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segment, ...]]:
-    """Return the words of all utterances in one row, and the segments that point into it."""
+    """Return the words of all utterances in one list, and the segments that refer to them by index."""
     words: list[Word] = []
     segments: list[Segment] = []
     for utterance in found:
@@ -116,6 +116,6 @@ def numbered(found: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segmen
 
 
 def tail_of_text(heard: Sequence[Utterance]) -> str:
-    """Return the end of the text, at least what Whisper takes as a prompt: it keeps the last 223 tokens itself."""
+    """Return the end of the text, at least as much as Whisper uses as a prompt: it keeps the last 223 tokens itself."""
     words = [word for utterance in heard[-_PROMPT_WORDS:] for word in utterance.words]
     return join_words(words[-_PROMPT_WORDS:])

@@ -16,25 +16,25 @@ from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.whisper.sound import FRAME, Sound, levelled, levels_of
 from transcription_dagster.whisper.spans import Span
 
-#: The detector goes through the audio frame by frame, and most of a call is overhead. So a long recording is read
-#: from many places side by side, each from a little earlier, until the detector's memory has settled.
+#: The detector works frame by frame, and most of the cost of a call is overhead. A long recording is therefore read
+#: from many places in parallel, each starting a little earlier, until the detector's memory has settled.
 _MOST_LANES = 16
 _LANE_SECONDS = 5.0
 _SETTLING_FRAMES = round(2.0 * SAMPLE_RATE / FRAME)
 
-#: Free detectors. A detector keeps state between calls, so each thread needs its own.
+#: Idle detectors. A detector keeps state between calls, so each thread needs its own.
 _detectors: deque[Any] = deque()
 
 
 def analyse(samples: np.ndarray) -> Sound:
-    """Measure float32 samples (16 kHz mono, any length): levels, and voice once quiet speech is brought up."""
+    """Measure float32 samples (16 kHz mono, any length): levels, and voice activity with quiet speech amplified."""
     levels = levels_of(samples)
     voice = speech_probabilities(levelled(samples, levels))
     return Sound(levels, voice, _spans(voice, samples.size), samples.size / SAMPLE_RATE)
 
 
 def voice_probabilities(samples: np.ndarray) -> np.ndarray:
-    """Return the probability of a voice for each 32 ms of float32 samples, once quiet speech is brought up."""
+    """Return the voice probability of each 32 ms of float32 samples, with quiet speech amplified."""
     return analyse(samples).voice
 
 
@@ -66,7 +66,7 @@ def speech_probabilities(samples: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _detector() -> Iterator[Any]:
-    """Lend a detector: one that is free, or a new one."""
+    """Lend a detector: an idle one, or a new one."""
     try:
         detector = _detectors.pop()
     except IndexError:

@@ -10,27 +10,27 @@ import torch
 from torch import Tensor
 from whisper.model import ModelDimensions, Whisper
 
-#: Vocabulary sizes that Whisper's tokenizers serve: English only, multilingual, and multilingual with Cantonese.
+#: Vocabulary sizes of Whisper's tokenizers: English only, multilingual, and multilingual with Cantonese.
 _VOCABULARIES = (51864, 51865, 51866)
 
 _BLOCK = re.compile(r"(encoder|decoder)\.blocks\.(\d+)\.")
 
-#: A layer of the decoder and one of its heads, whose cross-attention follows the speech.
+#: A layer of the decoder and one of its heads whose cross-attention follows the speech.
 Head = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model by the names that openai-whisper gives its tensors."""
+    """A model's tensors under openai-whisper's names."""
 
     dims: ModelDimensions
     tensors: Mapping[str, Tensor]
-    #: None: not known; Whisper then takes all heads of the last half of the decoder's layers.
+    #: None if unknown; Whisper then uses all heads of the second half of the decoder's layers.
     alignment_heads: Sequence[Head] | None = None
 
 
 def measured_dims(tensors: Mapping[str, Tensor], audio_heads: int, text_heads: int) -> ModelDimensions:
-    """Return a model's dimensions from its tensors; heads leave no trace in their shapes. Raises `ValueError`."""
+    """Return a model's dimensions from its tensors; the shapes do not show the heads. Raises `ValueError`."""
     state, mels, _ = _shape(tensors, "encoder.conv1.weight", 3)
     contexts, _ = _shape(tensors, "encoder.positional_embedding", 2)
     words, text_state = _shape(tensors, "decoder.token_embedding.weight", 2)
@@ -50,10 +50,10 @@ def measured_dims(tensors: Mapping[str, Tensor], audio_heads: int, text_heads: i
 
 
 def network(weights: Weights) -> Whisper:
-    """Build the network, on the CPU, in single precision.
+    """Build the network on the CPU in single precision.
 
-    The dimensions are compared with the tensors first, so that no file makes the program reserve more memory than the
-    file itself holds. Raises `ValueError` that names what does not fit.
+    The dimensions are checked against the tensors first, so that a file cannot make the program reserve more memory
+    than the file itself holds. Raises `ValueError` that names the mismatch.
     """
     dims = weights.dims
     measured = asdict(measured_dims(weights.tensors, dims.n_audio_head, dims.n_text_head))
@@ -84,7 +84,7 @@ def _check_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -
 
 
 def _set_alignment_heads(built: Whisper, heads: Sequence[Head]) -> None:
-    """Say which heads of the decoder follow the speech, as `Whisper.set_alignment_heads` does from its own table."""
+    """Set the decoder heads that follow the speech, as `Whisper.set_alignment_heads` does from its own table."""
     dims = built.dims
     chosen = torch.zeros((dims.n_text_layer, dims.n_text_head), dtype=torch.bool)
     for layer, head in heads:

@@ -1,7 +1,7 @@
-"""The text of a window while it is sampled: one text, greedy or at random, or several beams.
+"""The text of a window while it is being decoded: one text, greedy or sampled, or several beams.
 
-What they choose is what `whisper.decoding` chooses: its `GreedyDecoder`, and its `BeamSearchDecoder` with the
-`MaximumLikelihoodRanker`.
+The results equal those of `GreedyDecoder` and of `BeamSearchDecoder` with `MaximumLikelihoodRanker` in
+`whisper.decoding`.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from transcription_dagster.whisper.token_rules import Ruled, TextState, TokenRul
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a text ends that does not end itself."""
+    """When to stop a text that does not end by itself."""
 
-    #: Tokens, the prompt's included.
+    #: Tokens, the prompt included.
     length: int
-    #: Tokens that are sampled.
+    #: Tokens generated.
     sampled: int
 
 
 class WindowText(Protocol):
-    """A decoding that is under way."""
+    """A decoding in progress."""
 
-    #: How many texts it has in its slot.
+    #: Number of texts in its slot.
     beams: int
 
     def rows(self, slot: int) -> list[Row]:
-        """Return what the decoder has to continue."""
+        """Return the rows for the next step of the decoder."""
         ...
 
     def choose(self, ruled: Ruled, first: int, chosen: Choices) -> Sequence[int]:
-        """Take the next token of each text by the rows of `ruled` from `first` on.
+        """Add the next token of each text, from the rows of `ruled` starting at `first`.
 
-        Returns which beam each text goes on from.
+        Returns, for each text, the beam that it continues.
         """
         ...
 
@@ -52,13 +52,13 @@ class WindowText(Protocol):
     def complete(self) -> bool: ...
 
     def found(self) -> tuple[list[int], float]:
-        """Return the tokens of the best text, without the end of text, and their log probability in all."""
+        """Return the tokens of the best text, without the end-of-text token, and their total log probability."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The likeliest token of each row, as the host knows it."""
+    """The likeliest token of each row, copied to the host."""
 
     tokens: Sequence[int]
     log_probabilities: np.ndarray
@@ -69,7 +69,7 @@ class Choices:
 
 
 def begun(request: Decode, prompt: int, rules: TokenRules, limits: Limits, random: torch.Generator) -> WindowText:
-    """Return the empty text of a request whose prompt takes so many tokens."""
+    """Return the empty text of a request whose prompt has `prompt` tokens."""
     if request.temperature > 0:
         return SingleText(rules, prompt, limits, request.temperature, random)
     if request.beam_size is None:
@@ -78,7 +78,7 @@ def begun(request: Decode, prompt: int, rules: TokenRules, limits: Limits, rando
 
 
 def decoded(text: WindowText, request: Decode, no_speech_probability: float) -> Decoded:
-    """Return what a complete text answers to a request."""
+    """Return a complete text as the answer to its request."""
     tokens, log_probability = text.found()
     return Decoded(
         tuple(tokens),
@@ -90,7 +90,7 @@ def decoded(text: WindowText, request: Decode, no_speech_probability: float) -> 
 
 
 class SingleText:
-    """The likeliest tokens, or tokens drawn at random at a temperature above 0."""
+    """Greedy decoding, or sampling if the temperature is above 0."""
 
     beams = 1
 
@@ -106,7 +106,7 @@ class SingleText:
         self._temperature, self._random = temperature, random
         self._tokens: list[int] = []
         self._state = rules.start
-        #: float32, as Whisper adds it up.
+        #: float32, because Whisper sums in float32.
         self._log_probability = np.float32(0)
 
     def rows(self, slot: int) -> list[Row]:
@@ -138,17 +138,17 @@ class SingleText:
 
 @dataclass(frozen=True, slots=True)
 class _Beam:
-    """A text that a search follows, and its log probability."""
+    """A text of a beam search and its log probability."""
 
     tokens: tuple[int, ...]
     state: TextState
-    #: float32, as Whisper adds it up.
+    #: float32, because Whisper sums in float32.
     log_probability: np.float32
 
 
 @dataclass(slots=True)
 class _Candidates:
-    """Continuations of beams: the texts, each once, with their log probability and the beam they continue."""
+    """Distinct continuations of beams, with their log probability and the beam they continue."""
 
     scores: dict[tuple[int, ...], np.float32] = field(default_factory=dict)
     sources: dict[tuple[int, ...], int] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class _Candidates:
 
 
 class Beams:
-    """The likeliest texts side by side, until as many have ended."""
+    """Beam search: the likeliest texts, until as many have ended."""
 
     def __init__(self, rules: TokenRules, prompt: int, limits: Limits, beams: int) -> None:
         self.beams = beams
@@ -193,7 +193,7 @@ class Beams:
         return sources
 
     def _continuations(self, ruled: Ruled, first: int) -> _Candidates:
-        """Return one continuation more than there are beams of each text: one may be its end."""
+        """Return for each text one continuation more than there are beams, since one of them may end the text."""
         log_probabilities = log_softmax(self._rules.allowed(ruled, slice(first, first + self.beams)), dim=-1)
         likeliest = log_probabilities.topk(self.beams + 1)
         found = _Candidates()
@@ -217,7 +217,7 @@ class Beams:
                 break
             texts[(*self._texts[number].tokens, self._rules.eot)] = self._texts[number].log_probability
         found = [(_before(tokens, self._rules.eot), float(score)) for tokens, score in texts.items()]
-        # Every text begins with a timestamp: none is empty.
+        # Every text begins with a timestamp, so none is empty.
         return max(found, key=lambda text: text[1] / len(text[0]))
 
 

@@ -1,7 +1,7 @@
-"""Turn words aligned with a window's sound into the words of its segments.
+"""Turn words aligned with a window's audio into the words of its segments.
 
-The alignment stretches words over pauses. The rules that shorten them are those of `whisper.timing`, so that the times
-are the ones that `model.transcribe` gives.
+The alignment stretches words over pauses. The rules that shorten them are those of `whisper.timing`, so the times equal
+those of `model.transcribe`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from whisper.tokenizer import Tokenizer
 from transcription_dagster.whisper.requests import AlignedWord
 from transcription_dagster.whisper.segments import DecodedSegment, TimedWord
 
-#: Punctuation that belongs to the word after it, and to the word before it.
+#: Punctuation that belongs to the following word, and to the preceding word.
 _OPENING = "\"'“¿([{-"
 _CLOSING = "\"'.。,，!！?？:：”)]}、"
 _SENTENCE_ENDS = ".。!！?？"
 
-#: No typical word is longer.
+#: Upper limit of the median duration of a word.
 _TYPICAL_LIMIT_SECONDS = 0.7
-#: A segment's own time is preferred to that of its first or last word if they are so far apart.
+#: A segment's own time replaces that of its first or last word if they are this far apart.
 _TOLERANCE_SECONDS = 0.5
 
 
@@ -36,10 +36,10 @@ def with_word_times(
     offset: float,
     speech_end: float,
 ) -> list[DecodedSegment]:
-    """Return the segments of a window with their words, and with their times fitted to them.
+    """Return the segments of a window with their words, and with their times fitted to the words.
 
     `alignment` covers the text of all segments in order, with times from the start of the window, which is at `offset`
-    seconds. `speech_end` is where the speech before the window ended.
+    seconds. `speech_end` is the end of the speech before the window.
     """
     typical = _typical_seconds(alignment)
     aligned = deque(_with_punctuation(_shortened_at_sentence_ends(alignment, 2 * typical)))
@@ -64,7 +64,7 @@ def _typical_seconds(alignment: Iterable[AlignedWord]) -> float:
 
 
 def _shortened_at_sentence_ends(alignment: Sequence[AlignedWord], longest: float) -> list[AlignedWord]:
-    """Give the pause between two sentences to neither: not to the mark that ends one, not to the word after it."""
+    """Exclude the pause between two sentences from the punctuation before it and from the word after it."""
     shortened = list(alignment[:1])
     for before, word in pairwise(alignment):
         if word.end - word.start > longest:
@@ -77,7 +77,7 @@ def _shortened_at_sentence_ends(alignment: Sequence[AlignedWord], longest: float
 
 
 def _with_punctuation(words: Iterable[AlignedWord]) -> list[AlignedWord]:
-    """Join punctuation to its words, which keep their times."""
+    """Attach punctuation to its words, whose times do not change."""
     opened: list[AlignedWord] = []
     for word in reversed([*words]):
         if opened and word.text.startswith(" ") and word.text.strip() in _OPENING:
@@ -94,7 +94,7 @@ def _with_punctuation(words: Iterable[AlignedWord]) -> list[AlignedWord]:
 
 
 def _taken(words: deque[AlignedWord], tokens: int) -> list[AlignedWord]:
-    """Take words from the left until they hold so many tokens."""
+    """Take words from the left until they have this many tokens."""
     taken: list[AlignedWord] = []
     while words and tokens > 0:
         taken.append(words.popleft())
@@ -103,7 +103,7 @@ def _taken(words: deque[AlignedWord], tokens: int) -> list[AlignedWord]:
 
 
 def _shortened_after_pause(words: Sequence[TimedWord], speech_end: float, longest: float) -> list[TimedWord]:
-    """Give a pause before a segment neither to its first word nor to its second."""
+    """Exclude a pause before a segment from its first and second word."""
     first, *others = words
     second = others[0] if others else None
     stretched = first.end - first.start > longest or (second is not None and second.end - first.start > 2 * longest)
@@ -117,7 +117,7 @@ def _shortened_after_pause(words: Sequence[TimedWord], speech_end: float, longes
 
 
 def _fitted(segment: DecodedSegment, words: list[TimedWord], typical: float) -> DecodedSegment:
-    """Let the segment begin and end with its words, or an overlong word at the edge with the segment."""
+    """Fit the segment to its first and last word, or shorten an overlong word at its edge to the segment."""
     start, first = segment.start, words[0]
     if first.start < start - _TOLERANCE_SECONDS and start < first.end:
         words[0] = replace(first, start=max(0.0, min(first.end - typical, start)))
@@ -132,5 +132,5 @@ def _fitted(segment: DecodedSegment, words: list[TimedWord], typical: float) -> 
 
 
 def _rounded(seconds: float) -> float:
-    """Round as numpy does, which is not quite as Python does."""
+    """Round as numpy does, which differs slightly from Python."""
     return float(np.round(seconds, 2))

@@ -17,7 +17,7 @@ TRANSCRIPT = Transcript(
     language="en",
     duration=3.5,
     model="small",
-    removed=(RemovedSpeech(2.0, 2.5, "Thank you.", "nobody speaks", ("voice activity",)),),
+    removed=(RemovedSpeech(2.0, 2.5, "Thank you.", "no speech here", ("voice activity",)),),
     doubtful=(DoubtfulSpeech(0.4, 0.9, "morning.", ("no speech probability",)),),
     gaps=(Gap(2.6, 3.1),),
 )

@@ -14,9 +14,9 @@ from benchmarks.sounds import drums
 from transcription_dagster.whisper.evidence import is_condemned, witnesses
 from transcription_dagster.whisper.hallucinations import (
     LOOPS,
-    NOBODY_SPEAKS,
-    SAYS_OTHERWISE,
-    without_inventions,
+    NO_SPEECH_HERE,
+    NOT_REPEATED,
+    without_hallucinations,
 )
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.utterances import Utterance
@@ -60,24 +60,24 @@ NOISE = sounding(20, voice=[Span(0.4, 1.6)], loud=[Span(0.4, 1.6)])
 def test_a_recording_that_nothing_speaks_against_is_not_touched():
     heard = [GREETING, said("and welcome", 3.2, 4)]
     ear = Ear()
-    judged = without_inventions(heard, sounding(20, voice=[Span(0.4, 1.6), Span(3, 4)]), ear)
+    judged = without_hallucinations(heard, sounding(20, voice=[Span(0.4, 1.6), Span(3, 4)]), ear)
     assert judged.kept is heard
     assert (judged.removed, judged.doubtful, ear.clips) == ([], [], None)
 
 
 def test_a_word_that_two_witnesses_deny_goes_with_its_place_reason_and_witnesses():
     ear = Ear()
-    judged = without_inventions([GREETING, INVENTED], NOISE, ear)
+    judged = without_hallucinations([GREETING, INVENTED], NOISE, ear)
     assert texts(judged.kept) == ["good evening"]
     (removed,) = judged.removed
-    assert (removed.start, removed.end, removed.text, removed.reason) == (10, 13, "thanks for watching", NOBODY_SPEAKS)
+    assert (removed.start, removed.end, removed.text, removed.reason) == (10, 13, "thanks for watching", NO_SPEECH_HERE)
     assert removed.witnesses == ("level", "voice")
     assert ear.clips is None
 
 
 def test_voice_activity_alone_is_not_enough_and_the_place_is_heard_again():
     ear = Ear(INVENTED)
-    judged = without_inventions([GREETING, INVENTED], MUSIC, ear)
+    judged = without_hallucinations([GREETING, INVENTED], MUSIC, ear)
     assert texts(judged.kept) == ["good evening", "thanks for watching"]
     assert judged.removed == []
     assert [(item.text, item.witnesses) for item in judged.doubtful] == [("thanks for watching", ("voice",))]
@@ -90,20 +90,20 @@ def test_voice_activity_alone_is_not_enough_and_the_place_is_heard_again():
     ids=["nothing", "something else", "elsewhere"],
 )
 def test_what_a_second_hearing_does_not_say_again_in_its_place_goes(again, witness):
-    judged = without_inventions([GREETING, INVENTED], MUSIC, Ear(*again))
+    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(*again))
     assert texts(judged.kept) == ["good evening"]
     assert [item.witnesses for item in judged.removed] == [(witness, "voice")]
 
 
 def test_what_a_second_hearing_says_again_stays_word_by_word():
-    judged = without_inventions([GREETING, INVENTED], MUSIC, Ear(said("thanks for it", 10, 13)))
+    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(said("thanks for it", 10, 13)))
     assert texts(judged.kept) == ["good evening", "thanks for"]
     assert [item.text for item in judged.removed] == ["watching"]
 
 
 def test_a_second_hearing_that_doubts_its_own_text_is_no_witness():
     improbable = replace(said("la la la", 10, 13), average_log_probability=-1.5)
-    judged = without_inventions([GREETING, INVENTED], MUSIC, Ear(improbable))
+    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(improbable))
     assert texts(judged.kept) == ["good evening", "thanks for watching"]
 
 
@@ -117,13 +117,13 @@ def test_a_second_hearing_that_doubts_its_own_text_is_no_witness():
     ],
 )
 def test_a_second_hearing_that_takes_the_place_for_silence_has_to_repeat_half_of_it(again, kept):
-    judged = without_inventions([GREETING, INVENTED], MUSIC, Ear(unsure(said(again, 10, 13))))
+    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(unsure(said(again, 10, 13))))
     assert texts(judged.kept) == ["good evening", *filter(None, [kept])]
     assert all(item.witnesses == ("model", "voice") for item in judged.removed)
 
 
 def test_a_model_that_doubts_itself_is_the_second_witness():
-    judged = without_inventions([GREETING, unsure(INVENTED)], MUSIC, Ear())
+    judged = without_hallucinations([GREETING, unsure(INVENTED)], MUSIC, Ear())
     assert [item.witnesses for item in judged.removed] == [("model", "voice")]
 
 
@@ -136,7 +136,7 @@ def mumbled(utterance: Utterance) -> Utterance:
 @pytest.mark.parametrize("again", [[], [mumbled(said("could even", 0.5, 1.5))]], ids=["nothing", "mumbled too"])
 def test_a_mumbled_word_on_a_voice_stays_unless_a_second_hearing_says_something_else(again):
     heard = [mumbled(GREETING)]
-    judged = without_inventions(heard, MUSIC, Ear(*again))
+    judged = without_hallucinations(heard, MUSIC, Ear(*again))
     assert judged.kept == heard
     assert judged.removed == []
     assert [item.text for item in judged.doubtful] == ["good evening"]
@@ -144,15 +144,15 @@ def test_a_mumbled_word_on_a_voice_stays_unless_a_second_hearing_says_something_
 
 def test_a_sentence_that_the_model_adds_to_the_last_breath_goes_if_a_second_hearing_does_without_it():
     added = mumbled(said("turning upside down and repeating itself", 1.4, 1.6))
-    judged = without_inventions([GREETING, added], MUSIC, Ear(GREETING))
+    judged = without_hallucinations([GREETING, added], MUSIC, Ear(GREETING))
     assert judged.kept == [GREETING]
     (removed,) = judged.removed
-    assert (removed.reason, removed.witnesses) == (SAYS_OTHERWISE, ("attention", "hearing", "model"))
+    assert (removed.reason, removed.witnesses) == (NOT_REPEATED, ("attention", "hearing", "model"))
 
 
 def test_an_utterance_half_invented_keeps_its_other_half():
     half = said("good evening made up here", 0.5, 12)
-    judged = without_inventions([half], NOISE, Ear())
+    judged = without_hallucinations([half], NOISE, Ear())
     assert texts(judged.kept) == ["good"]
     assert (judged.kept[0].start, judged.kept[0].end) == (half.start, half.words[0].end)
 
@@ -160,13 +160,13 @@ def test_an_utterance_half_invented_keeps_its_other_half():
 def test_a_word_in_a_pause_between_words_that_stay_stays():
     heard = said("one two three four five", 0, 4)
     ear = Ear()
-    judged = without_inventions([heard], sounding(20, voice=[Span(0, 0.9), Span(3.1, 4)]), ear)
+    judged = without_hallucinations([heard], sounding(20, voice=[Span(0, 0.9), Span(3.1, 4)]), ear)
     assert judged.kept == [heard]
     assert (judged.doubtful, ear.clips) == ([], None)
 
 
 def test_a_block_in_which_the_model_heard_nothing():
-    judged = without_inventions([], MUSIC, Ear())
+    judged = without_hallucinations([], MUSIC, Ear())
     assert (judged.kept, judged.removed, judged.doubtful) == ([], [], [])
 
 
@@ -178,7 +178,7 @@ TALK = sounding(12, voice=[Span(0.4, 12)])
 
 def test_a_loop_over_speech_gives_way_to_a_better_second_hearing_and_is_listed_with_what_replaced_it():
     ear = Ear(said("the bus leaves at nine", 0.5, 12))
-    judged = without_inventions([LOOP], TALK, ear)
+    judged = without_hallucinations([LOOP], TALK, ear)
     assert texts(judged.kept) == ["the bus leaves at nine"]
     (removed,) = judged.removed
     assert (removed.text, removed.reason) == (("thank you for listening " * 5).strip(), LOOPS)
@@ -197,7 +197,7 @@ def test_a_loop_over_speech_gives_way_to_a_better_second_hearing_and_is_listed_w
     ids=["the same", "nothing", "unsure", "guessed"],
 )
 def test_the_first_hearing_stays_unless_the_second_is_better(again):
-    judged = without_inventions([LOOP], TALK, Ear(*again))
+    judged = without_hallucinations([LOOP], TALK, Ear(*again))
     assert judged.kept == [LOOP]
     assert judged.removed == []
 
@@ -206,21 +206,23 @@ def test_counting_aloud_is_not_even_heard_again():
     spans = [Span(second, second + 0.6) for second in range(18)]
     counted = [said(word, span.start, span.end) for word, span in zip(("one", "two", "three") * 6, spans, strict=True)]
     ear = Ear()
-    assert without_inventions(counted, sounding(18, voice=spans), ear).kept is counted
+    assert without_hallucinations(counted, sounding(18, voice=spans), ear).kept is counted
     assert ear.clips is None
 
 
 def test_a_loop_of_several_repetitions_to_a_breath_is_heard_again():
     spans = [Span(second, second + 0.6) for second in range(18)]
     ear = Ear(said("one two three four five six", 0, 2))
-    judged = without_inventions([said("one two three " * 6, 0, 2)], sounding(18, voice=spans), ear)
+    judged = without_hallucinations([said("one two three " * 6, 0, 2)], sounding(18, voice=spans), ear)
     assert texts(judged.kept) == ["one two three four five six"]
     assert ear.clips == [Span(0, 2)]
 
 
 def test_a_text_that_compresses_like_a_loop_is_heard_again():
     ear = Ear(said("something sensible", 0, 3))
-    judged = without_inventions([said("la lala la lala", 0, 3, compression=2.6)], sounding(3, voice=[Span(0, 3)]), ear)
+    judged = without_hallucinations(
+        [said("la lala la lala", 0, 3, compression=2.6)], sounding(3, voice=[Span(0, 3)]), ear
+    )
     assert texts(judged.kept) == ["something sensible"]
     assert [item.text for item in judged.removed] == ["la lala la lala"]
 
@@ -228,7 +230,7 @@ def test_a_text_that_compresses_like_a_loop_is_heard_again():
 def test_what_stands_beside_a_loop_stays():
     before, after = said("good evening", 0, 0.4), said("and welcome", 12.5, 14)
     ear = Ear(before, said("the bus leaves at nine", 0.5, 12), after)
-    judged = without_inventions([before, LOOP, after], sounding(14, voice=[Span(0, 14)]), ear)
+    judged = without_hallucinations([before, LOOP, after], sounding(14, voice=[Span(0, 14)]), ear)
     assert texts(judged.kept) == ["good evening", "the bus leaves at nine", "and welcome"]
 
 
@@ -242,7 +244,7 @@ def test_a_word_goes_only_on_the_word_of_two_and_nothing_vanishes_silently(start
     heard = [said(f"w{number}", start, start + 0.3) for number, start in enumerate(starts)]
     about = sounding(60, voice=voice, loud=loud)
     second = [said(f"w{number}", span.start, span.end) for number, span in enumerate(again)]
-    judged = without_inventions(heard, about, Ear(*second))
+    judged = without_hallucinations(heard, about, Ear(*second))
     assert sorted([*texts(judged.kept), *(item.text for item in judged.removed)]) == sorted(texts(heard))
     assert [utterance.start for utterance in judged.kept] == sorted(utterance.start for utterance in judged.kept)
     assert all(len(item.witnesses) >= 2 for item in judged.removed)

@@ -143,7 +143,7 @@ def test_a_word_drawn_out_over_a_sentence_does_not_answer_for_it():
 def test_near_text_that_was_removed_less_speech_is_heard_again():
     sound = sounding(10, voice=[Span(0, 1), Span(3, 3.6)])
     again = said("for listening", 3, 3.6)
-    removed = [RemovedSpeech(4.5, 5.5, "for listening", "nobody speaks here")]
+    removed = [RemovedSpeech(4.5, 5.5, "for listening", "no speech here")]
     assert with_lost_speech([FIRST], sound, Ear(again)) == ([FIRST], [])
     heard, _ = with_lost_speech([FIRST], sound, Ear(again), removed)
     assert texts(heard) == ["good evening", "for listening"]

@@ -40,7 +40,7 @@ def archive(library: Library) -> Library:
         [*words, *answer],
         edits=[SignedEdit(1, 1, "peer", "pier", "mishearing", "claude")],
         gaps=(Gap(6.0, 7.5),),
-        removed=(RemovedSpeech(7.6, 8.5, "Thank you.", "nobody speaks"),),
+        removed=(RemovedSpeech(7.6, 8.5, "Thank you.", "no speech here"),),
     )
     library.add(
         HOSTILE, ATTACK, [Word(text, n / 2, n / 2 + 0.4, speaker=ATTACK) for n, text in enumerate(ATTACK.split())]
