@@ -1,13 +1,13 @@
 """Word errors of `model.transcribe` beside those of this program, by language, on recordings with reference texts.
 
-    python -m benchmarks.accuracy [FOLDER] [--model base] [--language auto|given] [--only NAME ...]
+    python -m benchmarks.accuracy [FOLDER] [--model base] [--language auto|given] [--only NAME ...] [--kept FILE]
 
 FOLDER holds recordings and `references.json`: a list of {"file", "language", "reference"}; without it, the folder that
 `TRANSCRIPTION_TEST_SPEECH` names is taken. Both columns come from the same weights with the same options. Texts are
 compared as Whisper's authors do, through its own normalisers; Chinese, Japanese and Korean by character. A stretch of
 speech counts as lost if a voice speaks for two seconds and no word stands near; recordings without a reference are
 counted there too. The CPU time is that of recordings in which nothing was doubtful, lost or removed, so that both
-ways do the same work.
+ways do the same work. What is heard is kept in FILE, with which an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -16,27 +16,21 @@ import argparse
 import json
 import os
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from rapidfuzz.distance import Levenshtein
-from whisper.model import Whisper
 from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
+from benchmarks.hearings import PLAIN, PROGRAM, Listener, Recording
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.errors import UnusableAudio
-from transcription_dagster.model import SpeechOptions, Transcript, Word
-from transcription_dagster.settings import load_settings
+from transcription_dagster.model import Word
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.whisper.engine import SpeechEngine
 from transcription_dagster.whisper.lost import unheard
-from transcription_dagster.whisper.models import open_model
 from transcription_dagster.whisper.voice_activity import analyse
 
 _BY_CHARACTER = frozenset({"zh", "ja", "ko", "th"})
@@ -45,18 +39,7 @@ _ENGLISH, _BASIC, _CHARACTERS = EnglishTextNormalizer(), BasicTextNormalizer(), 
 #: A stretch of speech this long (s) without a word is lost.
 _LOST_SECONDS = 2.0
 
-WAYS = ("model.transcribe", "this program")
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A normalised recording; `reference` is empty if there is no reference text."""
-
-    name: str
-    language: str
-    reference: str
-    flac: Path
-    samples: np.ndarray
+WAYS = (PLAIN, PROGRAM)
 
 
 @dataclass
@@ -92,75 +75,45 @@ def recordings(folder: Path, scratch: Path, only: Collection[str] = ()) -> Itera
         yield Recording(entry["file"], entry["language"], entry.get("reference") or "", flac, samples)
 
 
-def plain(model: Whisper, samples: np.ndarray, language: str | None, **options: Any) -> list[Word]:
-    """Return the words that `model.transcribe` hears."""
-    torch.manual_seed(0)
-    heard: dict[str, Any] = model.transcribe(
-        samples, language=language, fp16=False, word_timestamps=True, verbose=None, **options
-    )
-    words = [word for segment in heard["segments"] for word in segment["words"]]
-    return [
-        Word(word["word"].strip(), word["start"], word["end"], word["probability"], not word["word"][0].isspace())
-        for word in words
-        if word["word"].strip()
-    ]
-
-
-def repaired(engine: SpeechEngine, model: str, flac: Path, language: str | None) -> Transcript:
-    """Return what this program hears."""
-    return engine.transcribe(
-        engine.prepare(flac),
-        SpeechOptions(model=model, language=language),
-        recording="",
-        on_progress=lambda _: None,
-        should_stop=lambda: False,
-    )
-
-
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what a function returns, and the CPU time that it took in seconds."""
-    started = time.process_time()
-    return work(), time.process_time() - started
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=os.environ.get("TRANSCRIPTION_TEST_SPEECH"))
     parser.add_argument("--model", default="base")
     parser.add_argument("--language", choices=["auto", "given"], default="auto")
     parser.add_argument("--only", nargs="*", default=())
+    parser.add_argument("--kept", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     if not arguments.folder:
         print("nothing measured: name a folder of recordings, or set TRANSCRIPTION_TEST_SPEECH")
         return
-    models_folder = load_settings().models_folder
-    engine = SpeechEngine(threads=1, models_folder=models_folder)
-    engine.load(arguments.model)
-    model = open_model(arguments.model, models_folder, "cpu")
+    listener = Listener(arguments.model, arguments.kept)
     scores: dict[str, Score] = defaultdict(Score)
     seconds = [0.0, 0.0]
     with tempfile.TemporaryDirectory() as scratch:
         for recording in recordings(Path(arguments.folder), Path(scratch), arguments.only):
             language = recording.language.partition("-")[0] if arguments.language == "given" else None
-            words, theirs = timed(lambda: plain(model, recording.samples, language))  # noqa: B023
-            heard, ours = timed(lambda: repaired(engine, arguments.model, recording.flac, language))  # noqa: B023
-            count(scores[recording.language], recording, [words, heard.words])
-            if [word.text for word in words] == [word.text for word in heard.words] and not heard.doubtful:
-                seconds = [seconds[0] + theirs, seconds[1] + ours]
-            print(f"{recording.name}: {theirs:.1f} s, {ours:.1f} s", flush=True)
+            theirs, ours = (listener.hear(recording, way, language) for way in WAYS)
+            errors = count(scores[recording.language], recording, theirs.words, ours.words)
+            if [word.text for word in theirs.words] == [word.text for word in ours.words] and ours.untouched:
+                seconds = [seconds[0] + theirs.seconds, seconds[1] + ours.seconds]
+            took = f"{theirs.seconds:.1f} s and {ours.seconds:.1f} s"
+            print(f"{recording.name}: {errors[0]} and {errors[1]} errors, {took}", flush=True)
     show(scores, seconds)
 
 
-def count(score: Score, recording: Recording, heard: list[Any]) -> None:
-    """Add what both ways heard in a recording."""
+def count(score: Score, recording: Recording, *heard: Sequence[Word]) -> list[int]:
+    """Add what both ways heard in a recording; return the errors of each."""
     sound = analyse(recording.samples)
     wanted = units(recording.reference, recording.language)
     score.recordings += 1
     score.words += len(wanted)
+    errors = [0, 0]
     for way, words in enumerate(heard):
         score.lost[way] += len(unheard(words, sound, _LOST_SECONDS))
         if wanted:
-            score.errors[way] += Levenshtein.distance(wanted, units(join_words(words), recording.language))
+            errors[way] = Levenshtein.distance(wanted, units(join_words(words), recording.language))
+            score.errors[way] += errors[way]
+    return errors
 
 
 def show(scores: dict[str, Score], seconds: list[float]) -> None:

@@ -1,6 +1,7 @@
 """Word times beside exact ones: how far from the voice words and captions begin and end.
 
     python -m benchmarks.word_times [FOLDER] [--model base] [--prompts LANGUAGE=FOLDER ...] [--only TITLE ...]
+        [--kept FILE]
 
 FOLDER holds recordings and `references.json`, a list of {"file", "title", "language", "words": [{"text", "start",
 "end"}]}; without it, the demo's recordings are used. A folder of prompts holds one spoken sentence in each file, such
@@ -9,6 +10,7 @@ and ends with the sound that is within 40 dB of its loudest.
 
 Both ways to transcribe have the same weights: `model.transcribe` as it is, and this program. Errors are in
 milliseconds, without their sign. A caption is off if it begins more than three frames (25 a second) from its words.
+What is heard is kept in FILE, with which an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import wave
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -25,15 +26,12 @@ from pathlib import Path
 import numpy as np
 
 import transcription_dagster
-from benchmarks.accuracy import plain, repaired
+from benchmarks.hearings import PLAIN, PROGRAM, Listener, Recording, write_wav
 from benchmarks.sounds import RATE
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.language.alignment import align
 from transcription_dagster.model import Word
-from transcription_dagster.settings import load_settings
-from transcription_dagster.whisper.engine import SpeechEngine
-from transcription_dagster.whisper.models import open_model
 
 _DEMO = Path(transcription_dagster.__file__).parent / "demo" / "recordings"
 #: A pause between two phrases, in seconds.
@@ -47,19 +45,11 @@ _PAUSES = (0.6, 1.0, 1.5, 2.2, 3.0)
 _QUIET_DB = 40.0
 _STEP = RATE // 100
 
-WAYS = ("model.transcribe", "this program")
+WAYS = (PLAIN, PROGRAM)
 
 
-@dataclass(frozen=True)
-class Case:
-    """A recording, and what is known of its times."""
-
-    title: str
-    language: str
-    flac: Path
-    samples: np.ndarray
-    #: Its words; or, without text, its phrases.
-    reference: Sequence[Word]
+#: A recording, and what is known of its times: its words, or, without text, its phrases.
+Case = tuple[Recording, Sequence[Word]]
 
 
 @dataclass
@@ -136,7 +126,7 @@ def recordings(folder: Path, scratch: Path) -> Iterator[Case]:
         if entry.get("words"):
             flac, samples = _decoded(folder / entry["file"], scratch / f"{number}.flac")
             words = [Word(word["text"], word["start"], word["end"]) for word in entry["words"]]
-            yield Case(entry["title"], entry["language"], flac, samples, words)
+            yield Recording(entry["title"], entry["language"], "", flac, samples), words
 
 
 def prompts(language: str, folder: Path, scratch: Path) -> Case:
@@ -153,11 +143,9 @@ def prompts(language: str, folder: Path, scratch: Path) -> Case:
         parts += [samples, pause]
         place += (samples.size + pause.size) / RATE
     whole = np.concatenate(parts)
-    with wave.open(str(scratch / f"{language}.wav"), "wb") as file:
-        file.setparams((1, 2, RATE, 0, "NONE", ""))
-        file.writeframes((whole * 32767).astype("<i2").tobytes())
+    write_wav(scratch / f"{language}.wav", whole)
     flac, samples = _decoded(scratch / f"{language}.wav", scratch / f"{language}.flac")
-    return Case(f"prompts, {language}", language, flac, samples, phrases)
+    return Recording(f"prompts, {language}", language, "", flac, samples), phrases
 
 
 def _speech(samples: np.ndarray) -> tuple[float, float]:
@@ -188,11 +176,9 @@ def main() -> None:
     parser.add_argument("--model", default="base")
     parser.add_argument("--prompts", nargs="*", default=[], metavar="LANGUAGE=FOLDER")
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--kept", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    models_folder = load_settings().models_folder
-    engine = SpeechEngine(threads=1, models_folder=models_folder)
-    engine.load(arguments.model)
-    model = open_model(arguments.model, models_folder, "cpu")
+    listener = Listener(arguments.model, arguments.kept)
     print(f"{'median / 95 % (ms)':<34}  {'word starts':>13}  {'word ends':>13}  {'after pauses':>13}  "
           f"{'before pauses':>13}  captions off")  # fmt: skip
     totals = [Errors(), Errors()]
@@ -200,17 +186,14 @@ def main() -> None:
         scratch = Path(folder)
         folders = (named.partition("=") for named in arguments.prompts)
         joined = (prompts(language, Path(place), scratch) for language, _, place in folders)
-        for case in [*recordings(arguments.folder, scratch), *joined]:
-            if arguments.only and case.title not in arguments.only:
+        for case, reference in [*recordings(arguments.folder, scratch), *joined]:
+            if arguments.only and case.name not in arguments.only:
                 continue
-            heard = (
-                plain(model, case.samples, case.language),
-                repaired(engine, arguments.model, case.flac, case.language).words,
-            )
-            for total, way, words in zip(totals, WAYS, heard, strict=True):
-                found = errors(words, case.reference, duration=case.samples.size / RATE)
+            for total, way in zip(totals, WAYS, strict=True):
+                words = listener.hear(case, way, case.language).words
+                found = errors(words, reference, duration=case.samples.size / RATE)
                 total.add(found)
-                print(row(f"{case.title[:14]}: {way}", found), flush=True)
+                print(row(f"{case.name[:14]}: {way}", found), flush=True)
     for total, way in zip(totals, WAYS, strict=True):
         print(row(f"all: {way}", total))
 

@@ -1,0 +1,145 @@
+"""Recordings heard by `model.transcribe` and by this program, for the benchmarks that compare words.
+
+What was heard can be kept in a file, one line of JSON for each recording and way: an interrupted benchmark goes on with
+it, and one benchmark takes over what another has heard. The file does not know which version of the program wrote it:
+begin a new one after a change.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import wave
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from whisper.model import Whisper
+
+from benchmarks.sounds import RATE
+from transcription_dagster.model import SpeechOptions, Word
+from transcription_dagster.settings import load_settings
+from transcription_dagster.whisper.engine import SpeechEngine
+from transcription_dagster.whisper.models import open_model
+
+#: Ways to transcribe: `model.transcribe` as it is, with its own remedy against invented words, and this program.
+PLAIN, REMEDIED, PROGRAM = "model.transcribe", "hallucination_silence_threshold", "this program"
+
+#: The seconds of silence around a doubtful segment that make Whisper's own remedy skip it.
+_THRESHOLD_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A normalised recording; `reference` is what is said in it, empty if that is nothing or not known."""
+
+    name: str
+    language: str
+    reference: str
+    flac: Path
+    samples: np.ndarray
+
+    @property
+    def hours(self) -> float:
+        return self.samples.size / RATE / 3600
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The words that one way to transcribe hears in a recording, and the CPU time that it takes (s)."""
+
+    words: Sequence[Word]
+    seconds: float
+    #: Whether the program removes, doubts or misses nothing, so that no second hearing changes anything.
+    untouched: bool = True
+
+
+class Listener:
+    """Hears recordings with one model in several ways, each with the same options and one thread.
+
+    `kept` is the file of what was heard before, and gets what is heard now; None: nothing is kept.
+    """
+
+    def __init__(self, model: str, kept: Path | None = None) -> None:
+        self._model_name, self._kept = model, kept
+        self._before = _read(kept)
+
+    def hear(self, recording: Recording, way: str, language: str | None = None) -> Heard:
+        """Return what is heard in a recording; without a language, it is detected."""
+        key = (self._model_name, language or "", way, recording.name)
+        if key not in self._before:
+            hear = self._program if way == PROGRAM else self._plain
+            self._before[key] = hear(recording, way, language)
+            self._keep(key)
+        return self._before[key]
+
+    def _program(self, recording: Recording, _: str, language: str | None) -> Heard:
+        engine = self._engine
+        started = time.process_time()
+        heard = engine.transcribe(
+            engine.prepare(recording.flac),
+            SpeechOptions(model=self._model_name, language=language),
+            recording="",
+            on_progress=lambda _: None,
+            should_stop=lambda: False,
+        )
+        untouched = not (heard.removed or heard.doubtful or heard.gaps)
+        return Heard(heard.words, time.process_time() - started, untouched)
+
+    def _plain(self, recording: Recording, way: str, language: str | None) -> Heard:
+        model = self._model
+        remedy = {"hallucination_silence_threshold": _THRESHOLD_SECONDS} if way == REMEDIED else {}
+        torch.manual_seed(0)
+        started = time.process_time()
+        heard: dict[str, Any] = model.transcribe(
+            recording.samples, language=language, fp16=False, word_timestamps=True, verbose=None, **remedy
+        )
+        seconds = time.process_time() - started
+        words = [word for segment in heard["segments"] for word in segment["words"] if word["word"].strip()]
+        return Heard([_word(word) for word in words], seconds)
+
+    @cached_property
+    def _engine(self) -> SpeechEngine:
+        engine = SpeechEngine(threads=1, models_folder=load_settings().models_folder)
+        engine.load(self._model_name)
+        return engine
+
+    @cached_property
+    def _model(self) -> Whisper:
+        torch.set_num_threads(1)
+        return open_model(self._model_name, load_settings().models_folder, "cpu")
+
+    def _keep(self, key: _Key) -> None:
+        if self._kept is not None:
+            with self._kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([key, asdict(self._before[key])], ensure_ascii=False) + "\n")
+
+
+#: Model, language or nothing, way to transcribe, name of the recording.
+_Key = tuple[str, ...]
+
+
+def _read(kept: Path | None) -> dict[_Key, Heard]:
+    if kept is None or not kept.exists():
+        return {}
+    found = {}
+    for line in kept.read_text(encoding="utf-8").splitlines():
+        key, heard = json.loads(line)
+        found[tuple(key)] = Heard(**heard | {"words": [Word(**word) for word in heard["words"]]})
+    return found
+
+
+def _word(word: dict[str, Any]) -> Word:
+    text = word["word"]
+    return Word(text.strip(), word["start"], word["end"], word["probability"], not text[0].isspace())
+
+
+def write_wav(path: Path, samples: np.ndarray) -> None:
+    """Write float32 samples, 16 kHz mono, as 16-bit WAV."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
