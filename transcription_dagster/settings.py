@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transcription_dagster.errors import InvalidSetting
-from transcription_dagster.language.codes import whisper_language
+from transcription_dagster.language.codes import whisper_language, whisper_languages
 from transcription_dagster.model import OPENAI_WHISPER, ChannelMode, SpeechEngineName, SpeechOptions, speaker_limits
 
 #: What stands between the values of settings that are lists; the others are JSON.
@@ -293,12 +293,9 @@ class Settings(BaseSettings):
     @classmethod
     def _known_languages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         try:
-            codes = [whisper_language(language) for language in value]
+            return whisper_languages(value)
         except InvalidSetting as error:
             raise ValueError(str(error)) from None
-        if None in codes:
-            raise ValueError("auto is no language: leave the setting out to let any language be spoken")
-        return tuple(code for code in codes if code is not None)
 
     @field_validator("speakers")
     @classmethod

@@ -56,6 +56,7 @@ def entry(recording: Recording, job: str | None = None) -> dict[str, Any]:
         "source": recording.source,
         "title": recording.title,
         "language": recording.language,
+        "languages": list(recording.languages),
         "channels": recording.channels,
         "vocabulary": [_term(term) for term in recording.vocabulary],
         "speakers": list(recording.speaker_names) or recording.speakers,

@@ -38,6 +38,8 @@ class Recording:
     speaker_names: tuple[str, ...] = ()
     #: What becomes of its channels.
     channels: ChannelMode | None = None
+    #: The languages that may be spoken, where `language` is None; none: any.
+    languages: tuple[str, ...] = ()
     etag: str | None = None
     #: Bytes.
     size: int | None = None
@@ -151,6 +153,7 @@ def from_row(row: Mapping[Any, Any]) -> Recording:
         speakers=row["speakers"],
         speaker_names=tuple(row["speaker_names"]),
         channels=row["channels"],
+        languages=tuple(row["languages"]),
         etag=row["etag"],
         size=row["size"],
         modified=row["modified"],
@@ -171,11 +174,14 @@ def _upsert() -> Insert:
     statement = insert(RecordingRow)
     new = statement.excluded
     same_source = RecordingRow.source == new.source
+    chosen = func.cardinality(new.languages) > 0
     nothing = cast([], RecordingRow.vocabulary.type)
     merged = {
         "source": new.source,
         "title": func.coalesce(new.title, RecordingRow.title),
-        "language": func.coalesce(new.language, RecordingRow.language),
+        # One language and a choice of languages exclude each other: the newer one counts.
+        "language": case((chosen, None), else_=func.coalesce(new.language, RecordingRow.language)),
+        "languages": case((or_(chosen, new.language.is_not(None)), new.languages), else_=RecordingRow.languages),
         "vocabulary": case((new.vocabulary == nothing, RecordingRow.vocabulary), else_=new.vocabulary),
         # The number and the names go together: a new number drops the names that belonged to another.
         "speakers": func.coalesce(new.speakers, RecordingRow.speakers),

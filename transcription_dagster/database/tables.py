@@ -80,6 +80,8 @@ class RecordingRow(Base):
     source: Mapped[str]
     title: Mapped[str | None]
     language: Mapped[str | None]
+    #: Those that may be spoken, where `language` is unset; none: as the settings say.
+    languages: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
     #: The recording's own terms: objects with text, variants, category, weight.
     vocabulary: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'::jsonb"))
     #: How many speak (`model.speaker_limits`); unset: as the settings say.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from langcodes import Language
 from langcodes.tag_parser import LanguageTagError
@@ -150,6 +150,17 @@ def whisper_language(language: str | None) -> str | None:
             f"{language!r} is not a language that Whisper knows; use a code such as en, de or pt-BR, or auto"
         )
     return code
+
+
+def whisper_languages(languages: Iterable[str]) -> tuple[str, ...]:
+    """Return Whisper's codes of languages, each once.
+
+    Raises `InvalidSetting` for `auto`, and for a language that Whisper does not know.
+    """
+    codes = [whisper_language(language) for language in languages]
+    if None in codes:
+        raise InvalidSetting("auto is no language: leave languages out to let any be spoken")
+    return tuple(dict.fromkeys(code for code in codes if code is not None))
 
 
 def base_language(tag: str) -> str | None:

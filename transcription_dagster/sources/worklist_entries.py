@@ -15,7 +15,7 @@ from transcription_dagster.errors import (
     InvalidSetting,
     InvalidVocabulary,
 )
-from transcription_dagster.language.codes import whisper_language
+from transcription_dagster.language.codes import whisper_language, whisper_languages
 from transcription_dagster.model import ChannelMode, Term, recording_id, speaker_limits
 from transcription_dagster.urls import shown_url
 from transcription_dagster.vocabulary.files import parse_terms
@@ -48,6 +48,8 @@ class Entry:
     source: str | None = None
     title: str | None = None
     language: str | None = None
+    #: The languages that may be spoken; none: as the settings say. Never together with `language`.
+    languages: tuple[str, ...] = ()
     vocabulary: tuple[Term, ...] = ()
     #: How many speak, as the setting `speakers` says it; None: as the settings say.
     speakers: str | None = None
@@ -85,6 +87,7 @@ class EntryReader:
             source=self.source(must_exist=status != "done" and job in (None, "transcribe")),
             title=self._text("title"),
             language=self._language(),
+            languages=self._languages(),
             vocabulary=self._vocabulary(),
             speakers=speakers,
             speaker_names=speaker_names,
@@ -123,6 +126,21 @@ class EntryReader:
         except InvalidSetting as error:
             self._problem(f"`language`: {error}")
             return None
+
+    def _languages(self) -> tuple[str, ...]:
+        value = self._item.get("languages")
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+            self._problem("`languages` is not a list of languages, such as en, de or pt-BR")
+        elif self._item.get("language") is not None:
+            self._problem("names both `language` and `languages`; name the one that is spoken, or those that may be")
+        else:
+            try:
+                return whisper_languages(value)
+            except InvalidSetting as error:
+                self._problem(f"`languages`: {error}")
+        return ()
 
     def _status(self) -> Status:
         value = self._item.get("status") or "waiting"

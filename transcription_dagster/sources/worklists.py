@@ -1,7 +1,8 @@
 """Worklists: JSON files that name recordings and jobs, and receive the result of each.
 
-A worklist is a list of objects with `uuid` and, optionally, `job`, `source`, `title`, `language`, `vocabulary`,
-`speakers` and `channels`. A batch adds `status`, `error`, `files` and `finished_at`. All other keys are preserved.
+A worklist is a list of objects with `uuid` and, optionally, `job`, `source`, `title`, `language` or `languages`,
+`vocabulary`, `speakers` and `channels`. A batch adds `status`, `error`, `files` and `finished_at`. All other keys are
+preserved.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ FULL = Recording(A, "s3://bucket/a.wav", "Harbour news", "en", TERMS, etag="e1")
 
 
 def test_the_usual_worklist_can_be_read_back_by_batch(on_database: Command, engine: Engine, tmp_path: Path) -> None:
-    register(engine, [FULL, Recording(B, "https://host/b.wav")])
+    register(engine, [FULL, Recording(B, "https://host/b.wav", languages=("de", "en"))])
     result = on_database("worklist", "--without-embeddings")
     assert result.exit_code == 0
     assert "assets_without_embeddings.json: 2 recordings" in result.output
@@ -35,6 +35,7 @@ def test_the_usual_worklist_can_be_read_back_by_batch(on_database: Command, engi
         A, FULL.source, "Harbour news", "en", TERMS, "waiting",
     )  # fmt: skip
     assert (second.uuid, second.source, second.title, second.vocabulary) == (B, "https://host/b.wav", None, ())
+    assert (second.language, second.languages) == (None, ("de", "en"))
 
 
 def test_what_is_not_known_of_a_recording_is_left_out(on_database: Command, engine: Engine, tmp_path: Path) -> None:

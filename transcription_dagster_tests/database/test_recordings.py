@@ -68,6 +68,15 @@ def test_what_a_new_description_says_replaces_what_was_known(engine: Engine) -> 
     assert find(engine, A) == changed
 
 
+def test_one_language_and_a_choice_of_languages_replace_each_other(engine: Engine) -> None:
+    register(engine, [FULL])
+    register(engine, [Recording(A, FULL.source, languages=("en", "de"))])
+    register(engine, [Recording(A, FULL.source)])
+    assert find(engine, A) == replace(FULL, language=None, languages=("en", "de"))
+    register(engine, [Recording(A, FULL.source, language="fr")])
+    assert find(engine, A) == replace(FULL, language="fr", languages=())
+
+
 def test_a_new_source_leaves_nothing_of_the_old_ones_object(engine: Engine) -> None:
     register(engine, [FULL])
     register(engine, [Recording(A, "file:///other.wav")])

@@ -73,6 +73,12 @@ def test_an_entry_is_read_whole(folder: Path) -> None:
     assert entry.vocabulary == (Term("Ellis"), Term("UN", variants=("you",)))
 
 
+def test_an_entry_names_the_languages_that_may_be_spoken(folder: Path) -> None:
+    assert only(folder, languages=["German", "pt-BR", "de"]).languages == ("de", "pt")
+    assert only(folder, languages=None, language="en").languages == ()
+    assert only(folder, languages=["de", "en"], language=None).languages == ("de", "en")
+
+
 def test_null_is_as_good_as_nothing(folder: Path) -> None:
     entry = only(folder, source=None, title=None, language=None, vocabulary=None, status=None)
     assert (entry.source, entry.title, entry.vocabulary, entry.status) == (None, None, (), "waiting")
@@ -141,6 +147,12 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ({"title": 5}, "`title` is not a text, but a number"),
         ({"title": " "}, "`title` is not a text, but an empty text"),
         ({"language": ["en"]}, "`language` is not a text, but a list"),
+        ({"languages": "en,de"}, "`languages` is not a list of languages, such as en, de or pt-BR"),
+        ({"languages": []}, "`languages` is not a list of languages"),
+        ({"languages": ["en", 5]}, "`languages` is not a list of languages"),
+        ({"languages": ["en", "klingon"]}, "`languages`: 'klingon' is not a language that Whisper knows"),
+        ({"languages": ["en", "auto"]}, "`languages`: auto is no language: leave languages out to let any be spoken"),
+        ({"languages": ["en", "de"], "language": "en"}, "names both `language` and `languages`"),
         ({"status": "ready"}, "`status` is 'ready'; it can be waiting, done, failed"),
         ({"status": ["done"]}, "`status` is ['done']; it can be waiting, done, failed"),
         ({"vocabulary": "Ellis"}, "`vocabulary` is not a list of terms, but a text"),

@@ -75,12 +75,13 @@ def register_recordings(engine: Engine, store: ObjectStore, batch: Batch, ib_url
                 Recording(
                     entry.uuid,
                     source,
-                    entry.title,
-                    entry.language,
-                    entry.vocabulary,
-                    entry.speakers,
-                    entry.speaker_names,
-                    entry.channels,
+                    title=entry.title,
+                    language=entry.language,
+                    languages=entry.languages,
+                    vocabulary=entry.vocabulary,
+                    speakers=entry.speakers,
+                    speaker_names=entry.speaker_names,
+                    channels=entry.channels,
                 )
             )
     if problems:

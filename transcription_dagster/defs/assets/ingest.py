@@ -69,7 +69,7 @@ def audio(
             flac,
             max_seconds=settings.max_recording_hours * 3600,
             name=urlsplit(known.source).path,
-            language=known.language or settings.language,
+            language=known.language or (None if known.languages else settings.language),
             channels=known.channels or settings.channels,
             detect_voice=_detect_voice,
         )

@@ -74,7 +74,7 @@ def transcript(
     whisper: WhisperResource,
 ):
     with reported_failures():
-        options = _options(config, catalogue, context.partition_key)
+        options = options_of_run(config, catalogue, context.partition_key)
         answer = whisper.transcribe(context, audio, options)
         value = read_transcript(answer.result["transcript"])
     for removed in value.removed:
@@ -90,12 +90,14 @@ def transcript(
     )
 
 
-def _options(config: TranscriptConfig, catalogue: CatalogueResource, uuid: str) -> SpeechOptions:
+def options_of_run(config: TranscriptConfig, catalogue: CatalogueResource, uuid: str) -> SpeechOptions:
     """Return the options: the run's override the recording's, which override the settings'."""
     defaults = asdict(load_settings().speech_options())
-    language = catalogue.recording(uuid).language
-    if language is not None:
-        defaults["language"] = language
+    recording = catalogue.recording(uuid)
+    if recording.language is not None:
+        defaults["language"] = recording.language
+    elif recording.languages:
+        defaults["language"], defaults["languages"] = None, recording.languages
     if defaults["initial_prompt"] is None:
         general, own = catalogue.terms(uuid)
         defaults["initial_prompt"] = initial_prompt(general, own=own, count_tokens=count_prompt_tokens) or None

@@ -76,6 +76,9 @@ def test_recordings_are_registered_as_the_worklist_describes_them(engine: Engine
     described = {"uuid": ONE, "source": "s3://b/one.wav", "title": "One", "language": "en", "vocabulary": ["Ellis"]}
     register_recordings(engine, ObjectStore(tmp_path.as_uri()), batch(tmp_path, described), None)
     assert find(engine, ONE) == Recording(ONE, "s3://b/one.wav", "One", "en", (Term("Ellis"),))
+    mixed = {"uuid": TWO, "source": "s3://b/two.wav", "languages": ["de", "en"], "channels": "split"}
+    register_recordings(engine, ObjectStore(tmp_path.as_uri()), batch(tmp_path, mixed), None)
+    assert find(engine, TWO) == Recording(TWO, "s3://b/two.wav", channels="split", languages=("de", "en"))
 
 
 def test_a_recording_that_is_known_needs_no_source(engine: Engine, tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""How a recording is to be heard: the run's options before the recording's, and these before the settings'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.defs.assets.transcription import TranscriptConfig, options_of_run
+from transcription_dagster.defs.resources import CatalogueResource
+
+ONE = "919f49d0-ef35-5e93-b564-e948b9d75f83"
+
+
+@pytest.mark.parametrize(
+    ("recording", "config", "expected"),
+    [
+        ({}, {}, ("fr", ("es",))),
+        ({"language": "de"}, {}, ("de", ("es",))),
+        ({"languages": ("de", "en")}, {}, (None, ("de", "en"))),
+        ({"languages": ("de", "en")}, {"language": "it"}, ("it", ("de", "en"))),
+        ({"language": "de"}, {"languages": ["en", "it"]}, (None, ("en", "it"))),
+    ],
+)
+def test_the_languages_are_those_of_the_run_else_the_recording_else_the_settings(
+    recording: dict[str, object],
+    config: dict[str, object],
+    expected: tuple[str | None, tuple[str, ...]],
+    at_home: Path,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_LANGUAGE", "fr")
+    monkeypatch.setenv("TRANSCRIPTION_LANGUAGES", "es")
+    register(engine, [Recording(ONE, "file:///a.wav", **recording)])  # type: ignore[arg-type]  # its fields by name
+    options = options_of_run(TranscriptConfig(**config), CatalogueResource(), ONE)  # type: ignore[arg-type]
+    assert (options.language, options.languages) == expected
