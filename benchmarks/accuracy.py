@@ -17,7 +17,7 @@ import json
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +51,8 @@ class Score:
     errors: list[int] = field(default_factory=lambda: [0, 0])
     #: Stretches of speech without a word.
     lost: list[int] = field(default_factory=lambda: [0, 0])
+    #: Recordings in which both ways hear the same words.
+    alike: int = 0
 
 
 def units(text: str, language: str) -> list[str]:
@@ -107,6 +109,7 @@ def count(score: Score, recording: Recording, *heard: Sequence[Word]) -> list[in
     wanted = units(recording.reference, recording.language)
     score.recordings += 1
     score.words += len(wanted)
+    score.alike += len({tuple(word.text for word in words) for words in heard}) == 1
     errors = [0, 0]
     for way, words in enumerate(heard):
         score.lost[way] += len(unheard(words, sound, _LOST_SECONDS))
@@ -114,6 +117,18 @@ def count(score: Score, recording: Recording, *heard: Sequence[Word]) -> list[in
             errors[way] = Levenshtein.distance(wanted, units(join_words(words), recording.language))
             score.errors[way] += errors[way]
     return errors
+
+
+def total(scores: Iterable[Score]) -> Score:
+    """Return the sums of all scores."""
+    found = Score()
+    for score in scores:
+        found.recordings += score.recordings
+        found.words += score.words
+        found.errors = [one + other for one, other in zip(found.errors, score.errors, strict=True)]
+        found.lost = [one + other for one, other in zip(found.lost, score.lost, strict=True)]
+        found.alike += score.alike
+    return found
 
 
 def show(scores: dict[str, Score], seconds: list[float]) -> None:
@@ -124,11 +139,14 @@ def show(scores: dict[str, Score], seconds: list[float]) -> None:
         "words",
         *(f"errors, {way}" for way in WAYS),
         *(f"lost, {way}" for way in WAYS),
+        "alike",
     ]
     print(f"\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
-    for language, score in sorted(scores.items()):
+    for language, score in [*sorted(scores.items()), ("all", total(scores.values()))]:
         rates = [f"{100 * errors / score.words:.1f} %" if score.words else "-" for errors in score.errors]
-        print("|", " | ".join(map(str, [language, score.recordings, score.words, *rates, *score.lost])), "|")
+        print(
+            "|", " | ".join(map(str, [language, score.recordings, score.words, *rates, *score.lost, score.alike])), "|"
+        )
     if seconds[0]:
         print(f"\nCPU time where nothing was heard twice: {seconds[0]:.0f} s and {seconds[1]:.0f} s,", end=" ")
         print(f"{100 * (seconds[1] / seconds[0] - 1):+.1f} %")

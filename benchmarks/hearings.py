@@ -92,11 +92,15 @@ class Listener:
 
     def _plain(self, recording: Recording, way: str, language: str | None) -> Heard:
         model = self._model
-        remedy = {"hallucination_silence_threshold": _THRESHOLD_SECONDS} if way == REMEDIED else {}
         torch.manual_seed(0)
         started = time.process_time()
         heard: dict[str, Any] = model.transcribe(
-            recording.samples, language=language, fp16=False, word_timestamps=True, verbose=None, **remedy
+            recording.samples,
+            language=language,
+            fp16=False,
+            word_timestamps=True,
+            verbose=None,
+            hallucination_silence_threshold=_THRESHOLD_SECONDS if way == REMEDIED else None,
         )
         seconds = time.process_time() - started
         words = [word for segment in heard["segments"] for word in segment["words"] if word["word"].strip()]
