@@ -31,7 +31,8 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
     """Create a token for the program NAME and print it.
 
     The token is shown only once. Scopes: `read` lists, searches and reads recordings; `correct` changes texts, speakers
-    and the vocabulary; `submit` has recordings transcribed.
+    and the vocabulary; `submit` has recordings transcribed. Where TRANSCRIPTION_PUBLISH is redacted, `read-unredacted`
+    is needed in addition to read or correct the whole text.
     """
     with open_cli_database(load_settings()) as engine:
         click.echo(known.create(engine, name, {Scope(scope) for scope in scopes}))

@@ -25,6 +25,8 @@ class Scope(StrEnum):
 
     #: List, search and read recordings and results.
     READ = "read"
+    #: Read what redaction takes out, where only redacted files are published.
+    READ_UNREDACTED = "read-unredacted"
     #: Change texts, speakers and the vocabulary.
     CORRECT = "correct"
     #: Have recordings transcribed.

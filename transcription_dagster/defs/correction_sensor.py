@@ -10,7 +10,7 @@ import dagster as dg
 from transcription_dagster.corrections import journal
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.defs.assets.correction import corrections
-from transcription_dagster.defs.jobs import apply_corrections
+from transcription_dagster.defs.jobs import APPLY_CORRECTIONS
 from transcription_dagster.defs.queue_state import room
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.errors import TransientError
@@ -21,7 +21,7 @@ QUIET_SECONDS = 60.0
 
 
 @dg.sensor(
-    job=apply_corrections,
+    job_name=APPLY_CORRECTIONS,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Observes recordings that people have corrected, and asks for one run of `apply_corrections` on each "

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
+from transcription_dagster.defs.assets.redaction import NAMES as REDACTED
 from transcription_dagster.defs.refinement_exchange import exchange_refinements
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.worklist_entries import JOBS
@@ -18,8 +19,7 @@ _REFINED = _assets("refined_txt").downstream()
 _FROM_TRANSCRIPT = (_assets("transcript").downstream() - _assets("transcript")) | _assets("peaks")
 _TEXTS_AND_CAPTIONS = _assets(
     "transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt", "peaks", "reading"
-)
-#: Part of every job: it costs nothing, and recordings made by an earlier version of the program do not have it.
+)  #: Part of every job: it costs nothing, and recordings made by an earlier version of the program do not have it.
 _CORRECTED = _assets("corrected_txt")
 
 #: Job descriptions, by the name in worklists.
@@ -56,13 +56,8 @@ request_refinement = dg.define_asset_job(
     description="Queues a recording for the next Message Batch; `refine_again` follows automatically.",
 )
 
-
-apply_corrections = dg.define_asset_job(
-    "apply_corrections",
-    selection=_CORRECTED | _assets("refined_srt", "refined_vtt", "embeddings", "publication"),
-    description="Makes the corrected text, its captions, its embeddings and the publication. A sensor requests this "
-    "job after people have corrected a recording. No transcription, no requests to Claude.",
-)
+#: The job after people have corrected a recording.
+APPLY_CORRECTIONS = "apply_corrections"
 
 
 def selections(settings: Settings) -> Mapping[str, dg.AssetSelection]:
@@ -74,7 +69,7 @@ def selections(settings: Settings) -> Mapping[str, dg.AssetSelection]:
     return {
         "publish": _CORRECTED | _assets("publication"),
         "reindex": _CORRECTED | _assets("embeddings").downstream(),
-        "captions": _CORRECTED | (_TEXTS_AND_CAPTIONS | _assets("embeddings")).downstream(),
+        "captions": _CORRECTED | (_TEXTS_AND_CAPTIONS | _assets("embeddings")).downstream() | _redacted(settings),
         "rebuild": _FROM_TRANSCRIPT - asked,
         "refine": _FROM_TRANSCRIPT,
         "speakers": _assets("speakers") | _FROM_TRANSCRIPT,
@@ -92,11 +87,25 @@ def smallest_job(assets: Collection[str], settings: Settings, known: Sequence[dg
     return next(job for job, selection in covers if wanted <= selection.resolve(known))
 
 
+def _redacted(settings: Settings) -> dg.AssetSelection:
+    """The redacted files, where there are any: captions and corrections change them."""
+    return _assets(*(REDACTED if settings.redact else ()))
+
+
+def _apply_corrections(settings: Settings) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        APPLY_CORRECTIONS,
+        selection=_CORRECTED | _assets("refined_srt", "refined_vtt", "embeddings", "publication") | _redacted(settings),
+        description="Makes the corrected text, its captions, its redacted files, its embeddings and the publication. A "
+        "sensor requests this job after people have corrected a recording. No transcription, no requests to Claude.",
+    )
+
+
 def jobs(settings: Settings) -> Sequence[dg.UnresolvedAssetJobDefinition | dg.JobDefinition]:
     """Return the jobs for these settings."""
     in_batches = [refine_again, request_refinement, exchange_refinements] if settings.refinement == "batch" else []
     by_worklists = [_job(name, settings, selection) for name, selection in selections(settings).items()]
-    return [*by_worklists, apply_corrections, *in_batches]
+    return [*by_worklists, _apply_corrections(settings), *in_batches]
 
 
 def _job(name: str, settings: Settings, selection: dg.AssetSelection) -> dg.UnresolvedAssetJobDefinition:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.defs.refined_edits import EDITS_FILE
-from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE, STORED_FORMS
+from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE, REDACTED_FILES, STORED_FORMS
 from transcription_dagster.model import Audio, Transcript
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.urls import shown_url
@@ -36,7 +36,7 @@ def make_manifest(
     files = {}
     names = {form.file for form in STORED_FORMS.values()} | {AUDIO_FILE, EDITS_FILE}
     if redacted_only:
-        names = {STORED_FORMS[asset].file for asset in ("redacted_txt", "redacted_srt")}
+        names = set(REDACTED_FILES)
     for stored in sorted(store.list(recording), key=lambda each: each.key):
         name = stored.key.split("/", 1)[1]
         if name in names and name != AUDIO_FILE:

@@ -90,9 +90,14 @@ STORED_FORMS: Mapping[str, StoredForm] = {
     "peaks": _bytes("peaks.bin"),
     "reading": StoredForm("reading.json", write_reading, read_reading),
     "redacted_txt": _text("redacted.txt"),
+    "redacted_json": StoredForm("redacted.json", lambda value: write_transcript(value).encode(), read_transcript),
     "redacted_srt": _text("redacted.srt"),
+    "redacted_vtt": _text("redacted.vtt"),
     "insights": StoredForm("insights.json", _insights_to_json, lambda data: Insights.from_json(json.loads(data))),
 }
+
+#: The texts from which what must not be read was taken out.
+REDACTED_FILES = frozenset(form.file for asset, form in STORED_FORMS.items() if asset.startswith("redacted_"))
 
 
 def stored_value(store: ObjectStore, asset: str, recording: str) -> Any:

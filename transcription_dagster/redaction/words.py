@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
-from transcription_dagster.language.spelling import affixes, letters
+from transcription_dagster.corrections.reading import Passage
+from transcription_dagster.language.spelling import affixes, letters, tokens
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.finding import Found, find
+from transcription_dagster.transcripts.conversation import is_label
 from transcription_dagster.transcripts.plain_text import join_words
 
 #: Silence around what is cut out of the sound, in seconds: word times are off by less.
 MARGIN_SECONDS = 0.2
+#: Kinds that are said in words and not in digits or letters.
+_OF_WORDS = frozenset({"name", "address"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,43 +27,92 @@ class Redaction:
     #: The words, with one such as `[card]` in place of all those of a number.
     words: tuple[Word, ...]
     found: tuple[Found, ...]
-    #: What was said in each place of `found`.
-    values: tuple[str, ...]
+    #: Kind and wording of what was taken out, as it reads and as it was heard.
+    values: tuple[tuple[str, str], ...]
     #: What is silenced, as (start, end) in seconds, in order and apart.
     spans: tuple[tuple[float, float], ...]
 
 
-def redact(words: Sequence[Word], found: Sequence[Found], duration: float) -> Redaction:
-    """Take out what was found in the words of a recording of `duration` seconds; `found` is in order and apart."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Something that must not be heard: the machine's words for it, which a correction may have replaced."""
+
+    kind: str
+    words: tuple[Word, ...]
+
+
+def redact(words: Sequence[Word], found: Sequence[Found], duration: float, heard: Sequence[Heard] = ()) -> Redaction:
+    """Take out what was found in the words of a recording of `duration` seconds; `found` is in order and apart.
+
+    `heard` is silenced as well, and its wording must not be left in the text either.
+    """
     left: list[Word] = []
     position = 0
     for each in found:
         left += [*words[position : each.first], _mark(words[each.first : each.stop], each.kind)]
         position = each.stop
-    said = [words[each.first : each.stop] for each in found]
+    said = [(each.kind, words[each.first : each.stop]) for each in found]
+    said += [(each.kind, each.words) for each in heard]
     return Redaction(
         words=(*left, *words[position:]),
         found=tuple(found),
-        values=tuple(join_words(stretch) for stretch in said),
+        values=tuple(dict.fromkeys((kind, join_words(stretch)) for kind, stretch in said)),
         spans=_joined(
             [
                 (
                     max(0.0, min(word.start for word in stretch) - MARGIN_SECONDS),
                     min(duration, max(word.end for word in stretch) + MARGIN_SECONDS),
                 )
-                for stretch in said
+                for _, stretch in said
             ]
         ),
     )
 
 
+def in_corrected_words(found: Sequence[Found], passages: Sequence[Passage]) -> list[Found]:
+    """Return what was found in the machine's words by its place in the words of `passages`, in which they now read.
+
+    A passage is taken out as a whole; of one without words nothing is left. The passages hold all of the machine's
+    words, in order.
+    """
+    firsts = [passage.first for passage in passages]
+    places = list(accumulate((len(passage.words) for passage in passages), initial=0))
+    moved = []
+    for each in found:
+        first, stop = places[bisect_right(firsts, each.first) - 1], places[bisect_left(firsts, each.stop)]
+        moved += [Found(first, stop, each.kind)] if stop > first else []
+    return moved
+
+
+def together(found: Iterable[Found]) -> list[Found]:
+    """Return what was found in order and apart: what overlaps becomes one, of the kind of its first."""
+    joined: list[Found] = []
+    for each in sorted(found):
+        if joined and each.first < joined[-1].stop:
+            joined[-1] = replace(joined[-1], stop=max(joined[-1].stop, each.stop))
+        else:
+            joined.append(each)
+    return joined
+
+
+def without_names(words: Sequence[Word]) -> tuple[Word, ...]:
+    """Return the words with their speakers numbered in the order of speech, if any of them has a name."""
+    speakers = list(dict.fromkeys(word.speaker for word in words if word.speaker))
+    if all(is_label(speaker) for speaker in speakers):
+        return tuple(words)
+    labels = {speaker: f"spk_{number}" for number, speaker in enumerate(speakers)}
+    return tuple(replace(word, speaker=labels.get(word.speaker or "")) for word in words)
+
+
 def remaining(text: str, redaction: Redaction, kinds: Collection[str], language: str) -> list[str]:
     """Return the kinds of what can still be read in a text: one of the values, or anything that is found in it."""
-    shown = letters(text)
+    shown, shown_tokens = letters(text), f" {' '.join(tokens(text))} "
     left = [
-        each.kind
-        for each, value in zip(redaction.found, redaction.values, strict=True)
-        if (said := letters(value)) and said in shown
+        kind
+        for kind, value in redaction.values
+        # "Ann" is not left in "annual", but a number is left however it is parted.
+        if (f" {' '.join(tokens(value))} " in shown_tokens if kind in _OF_WORDS else letters(value) in shown)
+        and letters(value)
     ]
     words = [Word(part, 0.0, 0.0) for part in text.split()]
     return sorted({*left, *(each.kind for each in find(words, kinds, language))})

@@ -40,6 +40,11 @@ def shown_speaker(speaker: str) -> str:
     return ", ".join(parts)
 
 
+def is_label(speaker: str) -> bool:
+    """Return True for a label such as `spk_0` or `ch_1`, False for a name."""
+    return _LABEL.fullmatch(speaker) is not None
+
+
 def in_turns(words: Sequence[Word]) -> Sequence[Word]:
     """Return words that all have a speaker if any has: one whose speaker is unsure belongs to the turn around it."""
     speaker = next((word.speaker for word in words if word.speaker), None)

@@ -15,7 +15,7 @@ from transcription_dagster.corrections.desk import Manuscript, correct
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.definitions import defs
 from transcription_dagster.defs import correction_sensor
-from transcription_dagster.defs.jobs import apply_corrections
+from transcription_dagster.defs.jobs import APPLY_CORRECTIONS
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import load_settings
@@ -51,7 +51,7 @@ class Desk:
 
     def apply(self) -> None:
         """Make what the job makes that the sensor asks for, but the publication, which needs a code location."""
-        nodes = defs.resolve_job_def(apply_corrections.name).graph.node_dict
+        nodes = defs.resolve_job_def(APPLY_CORRECTIONS).graph.node_dict
         self.make(*(name for name in nodes if name != "publication"))
 
     def retype(self, first: int, stop: int, words: str) -> None:

@@ -10,9 +10,12 @@ import pytest
 from sqlalchemy import Engine
 
 from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.corrections import drafts
+from transcription_dagster.corrections.changes import Draft
+from transcription_dagster.corrections.desk import Corrected, Manuscript, correct
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.defs.all_assets import all_assets
-from transcription_dagster.defs.assets.redaction import redaction
+from transcription_dagster.defs.assets.redaction import NAMES, redaction
 from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
@@ -25,6 +28,7 @@ from transcription_dagster_tests.sample_transcripts import RECORDING
 
 pytestmark = pytest.mark.slow
 
+INPUTS = ("audio", "conversation", "refined_txt", "corrected_txt")
 SAID = "My card is four one one one one one one one one one one one one one one one thanks. Write to jane@example.org."
 
 
@@ -44,17 +48,19 @@ def stored(folder: Path) -> ObjectStore:
     store.put_bytes(f"{RECORDING}/audio.json", STORED_FORMS["audio"].encode(audio))
     conversation = Transcript(RECORDING, words, duration=seconds)
     store.put_bytes(f"{RECORDING}/conversation.json", STORED_FORMS["conversation"].encode(conversation))
+    store.put_bytes(f"{RECORDING}/refined.txt", f"{SAID}\n".encode())
     return store
 
 
-def made(instance: dg.DagsterInstance, *assets: str) -> dg.ExecuteInProcessResult:
+def made(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Make all redacted files."""
     instance.add_dynamic_partitions("recordings", [RECORDING])
     definitions = dg.Definitions(
-        [redaction, *(dg.AssetSpec(name, partitions_def=recordings) for name in ("audio", "conversation"))],
+        [redaction, *(dg.AssetSpec(name, partitions_def=recordings) for name in INPUTS)],
         resources={"io_manager": StoreIOManager(), "catalogue": CatalogueResource(), "store": StoreResource()},
     )
     job = definitions.resolve_implicit_global_asset_job_def()
-    keys = [dg.AssetKey(asset) for asset in assets]
+    keys = [dg.AssetKey(asset) for asset in NAMES]
     return job.execute_in_process(instance=instance, partition_key=RECORDING, asset_selection=keys)
 
 
@@ -64,9 +70,9 @@ def test_text_captions_and_sound_are_without_it(
     monkeypatch.setenv("TRANSCRIPTION_REDACT", "card,email")
     register(engine, [Recording(RECORDING, "/call.wav")])
     stored(tmp_path)
-    result = made(instance, "redacted_txt", "redacted_srt", "redacted_audio")
+    result = made(instance)
     outcomes = {each.asset_key.path[-1]: each.passed for each in result.get_asset_check_evaluations()}
-    assert outcomes == {"redacted_txt": True, "redacted_srt": True, "redacted_audio": True}
+    assert outcomes == dict.fromkeys(NAMES, True)
     folder = at_home / RECORDING
     assert (folder / "redacted.txt").read_text() == (
         "Channel 2: My card is [card] thanks.\n\nChannel 1: Write to [email].\n"
@@ -80,14 +86,37 @@ def test_text_captions_and_sound_are_without_it(
         assert np.abs(sound[: round(1.2 * 16_000)]).max() > 0.1
 
 
+def test_corrections_are_in_the_redacted_files_and_what_they_replace_stays_silent(
+    at_home: Path, tmp_path: Path, engine: Engine, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_REDACT", "card,email")
+    register(engine, [Recording(RECORDING, "/call.wav")])
+    store = stored(tmp_path)
+    conversation = STORED_FORMS["conversation"].decode(store.get_bytes(f"{RECORDING}/conversation.json"))
+    manuscript = Manuscript.of(conversation, f"{SAID}\n")
+
+    def corrections(now: Corrected) -> list[Draft]:
+        # A mail address that was misheard is named; one of the card's digits is taken for a word.
+        wrote = drafts.retyped(now.reading, 20, 23, "Write to bob@example.org.")
+        named = drafts.named(now.reading, 20, 23, "Ada", everywhere=False)
+        return [*wrote, *named, *drafts.retyped(now.reading, 3, 4, "for")]
+
+    correct(engine, manuscript, corrections, who="Bob", seen=0)
+    result = made(instance)
+    assert all(each.passed for each in result.get_asset_check_evaluations())
+    folder = at_home / RECORDING
+    assert (folder / "redacted.txt").read_text() == "Channel 2: My card is [card] thanks.\n\nAda: Write to [email].\n"
+    assert "<v Ada>- Write to [email]." in (folder / "redacted.vtt").read_text()
+    words = STORED_FORMS["redacted_json"].decode((folder / "redacted.json").read_bytes()).words
+    assert [(word.text, word.speaker) for word in words][-2:] == [("to", "Ada"), ("[email].", "Ada")]
+    sound = np.concatenate(list(read_blocks(folder / "redacted.flac", 5, 0)))
+    assert np.abs(sound[round(1.4 * 16_000) : round(1.8 * 16_000)]).max() == 0
+
+
 def test_redacted_assets_exist_only_where_kinds_are_named(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def names() -> set[str]:
         return {key.to_user_string() for asset in all_assets(load_settings()) for key in asset.keys}
 
     assert not {name for name in names() if name.startswith("redacted")}
     monkeypatch.setenv("TRANSCRIPTION_REDACT", "card")
-    assert {name for name in names() if name.startswith("redacted")} == {
-        "redacted_txt",
-        "redacted_srt",
-        "redacted_audio",
-    }
+    assert {name for name in names() if name.startswith("redacted")} == set(NAMES)

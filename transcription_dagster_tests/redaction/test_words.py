@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from transcription_dagster.audio.decode import normalise, read_channels
 from transcription_dagster.audio.silencing import audible_spans, write_silenced
+from transcription_dagster.corrections.reading import Author, Passage
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.finding import KINDS, Found, find
-from transcription_dagster.redaction.words import redact, remaining
+from transcription_dagster.redaction.words import (
+    Heard,
+    in_corrected_words,
+    redact,
+    remaining,
+    together,
+    without_names,
+)
 from transcription_dagster_tests import corpus
 
 
@@ -24,7 +34,7 @@ def test_each_number_is_one_word_that_says_its_kind_and_keeps_the_punctuation():
     redaction = redact(said, find(said, KINDS, "en"), 20.0)
     assert " ".join(word.text for word in redaction.words) == "Yes, it is ([card]), thanks. Mail [email]!"
     assert (redaction.words[3].start, redaction.words[3].end) == (3.0, 6.9)
-    assert redaction.values == ("(4111 1111 1111 1111),", "jane@example.org!")
+    assert redaction.values == (("card", "(4111 1111 1111 1111),"), ("email", "jane@example.org!"))
 
 
 def test_the_sound_is_cut_with_a_margin_inside_the_recording():
@@ -46,6 +56,45 @@ def test_what_is_left_of_a_value_is_found_however_it_is_written():
     assert remaining(f"{shown} 4111-1111-1111-1111", redaction, KINDS, "en") == ["card"]
     assert remaining(f"{shown} JANE@example.org", redaction, KINDS, "en") == ["email"]
     assert remaining(f"{shown} 5555 5555 5555 4444", redaction, KINDS, "en") == ["card"]
+
+
+def test_a_name_is_not_left_in_a_longer_word():
+    said = words("Ann has an annual card.")
+    redaction = redact(said, [Found(0, 1, "name")], 5.0)
+    assert remaining("[name] has an annual card.", redaction, ["name"], "en") == []
+    assert remaining("[name] has a card, ANN.", redaction, ["name"], "en") == ["name"]
+
+
+def test_what_was_heard_is_silent_and_found_where_it_now_reads_otherwise():
+    said = words("call four one one one now")
+    passages = [
+        Passage(0, 1, (said[0],)),
+        Passage(1, 3, (Word("for", 1.0, 2.0), Word("once", 2.0, 2.9)), Author.PERSON),
+        Passage(3, 4, (), Author.PERSON),
+        Passage(4, 6, (said[4], said[5]), Author.REFINEMENT),
+    ]
+    found = in_corrected_words([Found(1, 5, "digits"), Found(3, 4, "digits")], passages)
+    assert found == [Found(1, 5, "digits")]
+    now = [word for passage in passages for word in passage.words]
+    redaction = redact(now, found, 6.0, [Heard("digits", tuple(said[1:5]))])
+    assert [word.text for word in redaction.words] == ["call", "[digits]"]
+    assert redaction.spans == ((0.8, 6.0),)
+    assert remaining("call four one one one", redaction, ["digits"], "en") == ["digits"]
+
+
+def test_what_overlaps_is_taken_out_as_one():
+    assert together([Found(4, 6, "name"), Found(0, 2, "card"), Found(1, 3, "phone")]) == [
+        Found(0, 3, "card"),
+        Found(4, 6, "name"),
+    ]
+
+
+def test_speakers_with_names_become_numbers_and_labels_stay():
+    said = [
+        replace(word, speaker=speaker) for word, speaker in zip(words("a b c"), ("Ada", None, "spk_0"), strict=True)
+    ]
+    assert [word.speaker for word in without_names(said)] == ["spk_0", None, "spk_1"]
+    assert without_names(said[1:]) == tuple(said[1:])
 
 
 def test_spans_are_silent_on_every_channel_and_the_rest_is_untouched(tmp_path):

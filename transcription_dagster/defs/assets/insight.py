@@ -8,7 +8,6 @@ import dagster as dg
 from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
-from transcription_dagster.captions.subtitles import read_srt
 from transcription_dagster.corrections.desk import with_named_speakers
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.check_results import check_result
@@ -33,7 +32,7 @@ from transcription_dagster.transcripts.word_languages import language_between
 
 def embeddings_code_version(settings: Settings) -> str:
     """Return the code version, which includes the embedding model: vectors of different models are incomparable."""
-    published = "" if settings.publish == "all" else f"-{settings.publish}"
+    published = "" if settings.publish == "all" else f"-{settings.publish}-2"
     return from_corrected_cues(f"1-{settings.embedder.rsplit('/', 1)[-1]}{published}")
 
 
@@ -58,7 +57,8 @@ def _embeddings(
         )
     if load_settings().publish == "redacted":
         with reported_failures():
-            cues = tuple(read_srt(stored_value(store.open(), "redacted_srt", conversation.recording)))
+            redacted = stored_value(store.open(), "redacted_json", conversation.recording)
+        cues = tuple(make_cues(redacted.words, duration=redacted.duration))
     else:
         with reported_failures():
             named = with_named_speakers(catalogue.engine, conversation)

@@ -17,6 +17,7 @@ from transcription_dagster.defs.resources import CatalogueResource, StoreResourc
 from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.defs.versions import code_versions
 from transcription_dagster.insights.analyser import Insights
+from transcription_dagster.insights.speakers import speaker_shares
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.store.object_store import object_key
@@ -29,7 +30,7 @@ _NOT_PUBLISHED = Insights("none", notes=("Only the redacted files are published.
 
 def publication_code_version(settings: Settings) -> str:
     """Changes with what is published."""
-    return "2" if settings.publish == "all" else f"2-{settings.publish}"
+    return "2" if settings.publish == "all" else f"3-{settings.publish}"
 
 
 def _publication(
@@ -53,7 +54,8 @@ def _publication(
         if redacted_only:
             # What is found in the text, and what a check quotes of it, may hold what was taken out.
             text = corrected = stored_value(files, "redacted_txt", recording)
-            insights, warnings = replace(_NOT_PUBLISHED, speakers=insights.speakers), ()
+            named, warnings = stored_value(files, "redacted_json", recording), ()
+            insights = replace(_NOT_PUBLISHED, speakers=speaker_shares(named.words, named.language))
         publications.publish(
             catalogue.engine,
             publications.Publication(

@@ -8,8 +8,10 @@ import dagster as dg
 from transcription_dagster.audio.silencing import audible_spans, write_silenced
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
-from transcription_dagster.captions.subtitles import to_srt
-from transcription_dagster.defs.automation import REFRESH
+from transcription_dagster.captions.subtitles import to_srt, to_vtt
+from transcription_dagster.corrections.desk import Manuscript, corrected
+from transcription_dagster.corrections.reading import Passage
+from transcription_dagster.defs.automation import REFRESH_OR_ADD
 from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.forgetting import writing
@@ -17,26 +19,43 @@ from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.previews import table
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE
-from transcription_dagster.model import Audio, Transcript
+from transcription_dagster.defs.versions import from_cues
+from transcription_dagster.model import Audio, Transcript, Word
 from transcription_dagster.redaction.comprehend import apart, find_by_comprehend
 from transcription_dagster.redaction.finding import Found, find
-from transcription_dagster.redaction.words import Redaction, redact, remaining
+from transcription_dagster.redaction.words import (
+    Heard,
+    Redaction,
+    in_corrected_words,
+    redact,
+    remaining,
+    together,
+    without_names,
+)
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.store.scratch import scratch_folder
-from transcription_dagster.transcripts.plain_text import to_text
+from transcription_dagster.transcripts.plain_text import join_words, to_text
 
-NAMES = ("redacted_txt", "redacted_srt", "redacted_audio")
-_DESCRIPTIONS = {
-    "redacted_txt": "The transcript's text with marks such as `[card]` for what must not be read (`redacted.txt`).",
-    "redacted_srt": "Captions with these marks (`redacted.srt`).",
-    "redacted_audio": "The sound, silent where these things are said (`redacted.flac`).",
+#: Each asset's kind and description.
+_ASSETS = {
+    "redacted_txt": (
+        "text",
+        "The corrected text with marks such as `[card]` for what was taken out (`redacted.txt`).",
+    ),
+    "redacted_json": ("json", "The same word by word, with times and speakers (`redacted.json`, Amazon's layout)."),
+    "redacted_srt": ("srt", "Captions with these marks (`redacted.srt`)."),
+    "redacted_vtt": ("webvtt", "Captions with these marks and the speakers (`redacted.vtt`)."),
+    "redacted_audio": ("flac", "The sound, silent where these things are said (`redacted.flac`)."),
 }
+NAMES = tuple(_ASSETS)
+#: Of their values; the others are texts.
+_TYPES = {"redacted_json": Transcript, "redacted_audio": dg.Nothing}
 
 
 def redaction_code_version(settings: Settings) -> str:
     """Changes with the kinds and with who finds them."""
-    return f"1-{'-'.join(sorted(settings.redact))}-{settings.insights}"
+    return from_cues(f"2-{'-'.join(sorted(settings.redact))}-{settings.insights}")
 
 
 @dg.multi_asset(
@@ -45,13 +64,15 @@ def redaction_code_version(settings: Settings) -> str:
     group_name="redaction",
     outs={
         name: dg.AssetOut(
-            description=_DESCRIPTIONS[name],
+            description=description,
             kinds={kind},
-            automation_condition=REFRESH,
-            dagster_type=dg.Nothing if name == "redacted_audio" else str,
+            automation_condition=REFRESH_OR_ADD,
+            dagster_type=_TYPES.get(name, str),
         )
-        for name, kind in zip(NAMES, ("text", "srt", "flac"), strict=True)
+        for name, (kind, description) in _ASSETS.items()
     },
+    # Not its value: that has no times.
+    deps=["corrected_txt"],
     check_specs=[
         dg.AssetCheckSpec("redacted", asset=name, partitions_def=recordings, description="Nothing of it is left.")
         for name in NAMES
@@ -61,13 +82,15 @@ def redaction(
     context: dg.AssetExecutionContext,
     audio: Audio,
     conversation: Transcript,
+    refined_txt: str,
     catalogue: CatalogueResource,
     store: StoreResource,
 ) -> Iterator[dg.MaterializeResult]:
     settings = load_settings()
     with reported_failures():
-        redacted = redact(conversation.words, _found(conversation, settings), conversation.duration)
-    text, captions = to_text(redacted.words), to_srt(make_cues(redacted.words, duration=conversation.duration))
+        passages = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading.passages
+        redacted = _redacted(conversation, passages, settings)
+    values = _values(conversation, redacted.words)
     with reported_failures(), scratch_folder(settings) as folder:
         files, key = store.open(), object_key(audio.recording, REDACTED_AUDIO_FILE)
         flac = _silenced(files, audio.recording, redacted, folder)
@@ -79,10 +102,10 @@ def redaction(
         ]
         size = flac.stat().st_size
     language, metadata = conversation.language, _metadata(redacted)
-    for name, value in (("redacted_txt", text), ("redacted_srt", captions)):
+    for name, (value, read) in values.items():
         left = [
             Finding("remains", number, f"a value of the kind {kind} can be read", Severity.ERROR)
-            for number, kind in enumerate(remaining(value, redacted, settings.redact, language), start=1)
+            for number, kind in enumerate(remaining(read, redacted, settings.redact, language), start=1)
         ]
         yield dg.MaterializeResult(
             asset_key=name, value=value, metadata=metadata, check_results=[check_result("redacted", name, left)]
@@ -94,11 +117,43 @@ def redaction(
     )
 
 
-def _found(conversation: Transcript, settings: Settings) -> Sequence[Found]:
-    found = find(conversation.words, settings.redact, conversation.language)
+def _redacted(conversation: Transcript, passages: Sequence[Passage], settings: Settings) -> Redaction:
+    """The words as they read now without what is found in them, or in what was heard in their place."""
+    words = [word for passage in passages for word in passage.words]
+    as_heard = _found(conversation.words, conversation.language, settings)
+    as_read = _found(words, conversation.language, settings)
+    if "name" in settings.redact:
+        words = list(without_names(words))
+    found = together([*as_read, *in_corrected_words(as_heard, passages)])
+    heard = [Heard(each.kind, conversation.words[each.first : each.stop]) for each in as_heard]
+    return redact(words, found, conversation.duration, heard)
+
+
+def _found(words: Sequence[Word], language: str, settings: Settings) -> Sequence[Found]:
+    found = find(words, settings.redact, language)
     if settings.insights != "comprehend":
         return found
-    return apart(found, find_by_comprehend(conversation.words, settings.redact, conversation.language))
+    return apart(found, find_by_comprehend(words, settings.redact, language))
+
+
+def _values(conversation: Transcript, words: tuple[Word, ...]) -> dict[str, tuple[str | Transcript, str]]:
+    """The value of each asset of words, and what can be read in it."""
+    cues = make_cues(words, duration=conversation.duration)
+    text, srt, vtt = to_text(words), to_srt(cues), to_vtt(cues)
+    # Nothing else of the conversation: what was left out of it, or doubted, was never looked through.
+    transcript = Transcript(
+        conversation.recording,
+        words,
+        language=conversation.language,
+        duration=conversation.duration,
+        model=conversation.model,
+    )
+    return {
+        "redacted_txt": (text, text),
+        "redacted_json": (transcript, join_words(words)),
+        "redacted_srt": (srt, srt),
+        "redacted_vtt": (vtt, vtt),
+    }
 
 
 def _silenced(store: ObjectStore, recording: str, redacted: Redaction, folder: Path) -> Path:

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection, Request
 from transcription_dagster.database import tokens
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import Scope
+from transcription_dagster.settings import Settings
 from transcription_dagster.web import csrf
 from transcription_dagster.web.csrf import Csrf
 
@@ -31,6 +32,11 @@ class Access:
 
     program: str | None
     scopes: frozenset[Scope]
+
+
+def reads_everything(access: Access, settings: Settings) -> bool:
+    """Whether who asks may read what redaction takes out; where everything is published, all may."""
+    return settings.publish == "all" or Scope.READ_UNREDACTED in access.scopes
 
 
 def token_of(request: HTTPConnection) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -179,12 +179,13 @@ class Correcting:
         one = "/api/recordings/{recording}"
         turns, corrections, replacing = f"{one}/turns", f"{one}/corrections", f"{one}/replacements"
         read, correct = Scope.READ, Scope.CORRECT
-        return [
+        operations = [
             Operation("GET", turns, read, "Read the text in turns", self.read, ReadingQuery, ReadingModel),
             Operation("GET", corrections, read, "The history of corrections", self.history, None, HistoryModel),
             Operation("POST", corrections, correct, "Correct", self.correct, CorrectionRequest, CorrectedModel),
             Operation("POST", replacing, correct, "Find and replace", self.replace, ReplaceRequest, ReplacedModel),
         ]
+        return [replace(operation, shows_everything=True) for operation in operations]
 
     def read(self, call: Call) -> ReadingModel:
         """The turns that hold the wanted words."""

@@ -18,11 +18,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from transcription_dagster import __version__
+from transcription_dagster.corrections.changes import State
+from transcription_dagster.corrections.reading import Reading, lay_changes, lay_refined
 from transcription_dagster.database.tokens import Scope
+from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.model import recording_id
 from transcription_dagster.web.csrf import Csrf
-from transcription_dagster.web.program_api.access import Refusal
+from transcription_dagster.web.program_api.access import Refusal, reads_everything
 from transcription_dagster.web.program_api.correcting import Correcting
 from transcription_dagster.web.program_api.operations import answered, bounded_body, permitted, told
 from transcription_dagster.web.program_api.recordings import moments
@@ -97,13 +100,21 @@ class _Error(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a tool has to know of a request beside its arguments."""
+
+    #: The address of this server.
+    origin: str
+    reads_everything: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Tool:
     title: str
     description: str
     arguments: type[BaseModel]
     returns: type[BaseModel]
-    #: Gets the arguments and the address of this server.
-    answer: Callable[[Any, str], BaseModel]
+    answer: Callable[[Any, _Asked], BaseModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ class Assistants:
         return [Route(ENDPOINT, endpoint, methods=["GET", "POST", "DELETE"])]
 
     async def _answer(self, request: Request, csrf: Csrf) -> Response:
-        await run_in_threadpool(permitted, self.archive.engine, csrf, request, Scope.READ)
+        access = await run_in_threadpool(permitted, self.archive.engine, csrf, request, Scope.READ)
         if request.method != "POST":
             return JSONResponse({"error": "send messages by POST; there are no sessions"}, 405, {"Allow": "POST"})
         version = request.headers.get("mcp-protocol-version", _VERSIONS[0])
@@ -136,20 +147,20 @@ class Assistants:
             return _failed(None, _INVALID_REQUEST, "a message with a `method` is expected")
         if "id" not in message:
             return Response(status_code=202)
-        origin = str(request.base_url).rstrip("/")
+        asked = _Asked(str(request.base_url).rstrip("/"), reads_everything(access, self.archive.settings))
         try:
-            found = await run_in_threadpool(self._result, message["method"], message.get("params"), origin)
+            found = await run_in_threadpool(self._result, message["method"], message.get("params"), asked)
         except _Error as error:
             return _failed(message["id"], error.code, str(error))
         return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": found})
 
-    def _result(self, method: str, parameters: object, origin: str) -> dict[str, Any]:
+    def _result(self, method: str, parameters: object, asked: _Asked) -> dict[str, Any]:
         values = parameters if isinstance(parameters, dict) else {}
         match method:
             case "initialize":
-                asked = values.get("protocolVersion")
+                version = values.get("protocolVersion")
                 return {
-                    "protocolVersion": asked if asked in _VERSIONS else _VERSIONS[0],
+                    "protocolVersion": version if version in _VERSIONS else _VERSIONS[0],
                     "capabilities": {"tools": {"listChanged": False}},
                     "serverInfo": {"name": "transcription-dagster", "version": __version__},
                     "instructions": _INSTRUCTIONS,
@@ -159,7 +170,7 @@ class Assistants:
             case "tools/list":
                 return {"tools": [_described(name, tool) for name, tool in self._tools().items()]}
             case "tools/call":
-                return self._call(values, origin)
+                return self._call(values, asked)
         raise _Error(_NO_METHOD, f"there is no method {method[:100]!r}")
 
     def _tools(self) -> Mapping[str, _Tool]:
@@ -170,13 +181,13 @@ class Assistants:
             "read_recording": _Tool("Read a recording", reading, ReadArguments, SourceTurns, self._read),
         }
 
-    def _call(self, values: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    def _call(self, values: Mapping[str, Any], asked: _Asked) -> dict[str, Any]:
         tool = self._tools().get(str(values.get("name")))
         if tool is None:
             raise _Error(_INVALID_PARAMETERS, f"there is no tool {str(values.get('name'))[:100]!r}")
         try:
             arguments = tool.arguments.model_validate(values.get("arguments") or {})
-            found = tool.answer(arguments, origin).model_dump(mode="json")
+            found = tool.answer(arguments, asked).model_dump(mode="json")
         except ValidationError as error:
             return _unanswered(told(error))
         except TranscriptionError as error:
@@ -186,33 +197,38 @@ class Assistants:
             "structuredContent": found,
         }
 
-    def _search(self, wanted: SearchArguments, origin: str) -> SourceMoments:
+    def _search(self, wanted: SearchArguments, asked: _Asked) -> SourceMoments:
         found = moments(self.archive, wanted.query, wanted.limit)
         return SourceMoments(
             moments=[
-                SourceMoment(**moment.model_dump(exclude={"page", "snippet"}), link=f"{origin}{moment.page}")
+                SourceMoment(**moment.model_dump(exclude={"page", "snippet"}), link=f"{asked.origin}{moment.page}")
                 for moment in found
             ]
         )
 
-    def _read(self, wanted: ReadArguments, origin: str) -> SourceTurns:
+    def _read(self, wanted: ReadArguments, asked: _Asked) -> SourceTurns:
         recording = recording_id(wanted.recording)
         listed = self.archive.recording(recording)
-        now = self.correcting.present(recording)
+        reading = self.correcting.present(recording).reading if asked.reads_everything else self._redacted(recording)
         turns: list[SourceTurn] = []
         length = 0
         following: float | None = None
-        for turn in now.reading.turns():
-            where = now.reading.stretch(turn.first, turn.stop)
+        for turn in reading.turns():
+            where = reading.stretch(turn.first, turn.stop)
             if where.end < wanted.start or not turn.words:
                 continue
             if (wanted.end is not None and where.start > wanted.end) or length > _LONGEST_READING:
                 following = where.start
                 break
             length += len(turn.text)
-            link = f"{origin}/recordings/{recording}?t={where.start:.2f}"
+            link = f"{asked.origin}/recordings/{recording}?t={where.start:.2f}"
             turns.append(SourceTurn(start=where.start, end=where.end, speaker=turn.speaker, text=turn.text, link=link))
         return SourceTurns(recording=recording, title=listed.title, turns=turns, next_start=following)
+
+    def _redacted(self, recording: str) -> Reading:
+        """The text without what redaction takes out. Raises `SourceNotFound` where it is not redacted yet."""
+        words = stored_value(self.archive.store, "redacted_json", recording).words
+        return lay_changes(lay_refined(words, None), State())
 
 
 def _described(name: str, tool: _Tool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from transcription_dagster import __version__
+from transcription_dagster.database.tokens import Scope
 from transcription_dagster.web.program_api.operations import Operation
 
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
@@ -44,7 +45,7 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
 def _operation(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "summary": operation.summary,
-        "description": f"Needs the scope `{operation.scope}`.",
+        "description": _scopes(operation),
         "operationId": _identifier(operation),
         "responses": {
             str(operation.status): {
@@ -73,6 +74,13 @@ def _operation(operation: Operation) -> dict[str, Any]:
             for name, each in schema["properties"].items()
         ]
     return described | ({"parameters": parameters} if parameters else {})
+
+
+def _scopes(operation: Operation) -> str:
+    needed = f"Needs the scope `{operation.scope}`."
+    if not operation.shows_everything:
+        return needed
+    return f"{needed} Where only redacted files are published, also `{Scope.READ_UNREDACTED}`."
 
 
 def _content(model: type[BaseModel] | None) -> dict[str, Any]:

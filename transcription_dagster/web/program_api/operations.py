@@ -29,11 +29,17 @@ from transcription_dagster.errors import (
     UnusableCorrection,
 )
 from transcription_dagster.model import recording_id
+from transcription_dagster.settings import Settings
 from transcription_dagster.web.csrf import Csrf
-from transcription_dagster.web.program_api.access import Access, Refusal, access_of
+from transcription_dagster.web.program_api.access import Access, Refusal, access_of, reads_everything
 
 #: A turn of 20,000 characters, or a vocabulary of some thousand terms.
 LARGEST_BODY = 1_000_000
+
+ONLY_REDACTED = (
+    "only redacted files are published (TRANSCRIPTION_PUBLISH): read those that the recording lists in `files`, or use "
+    f"a token with the scope {Scope.READ_UNREDACTED}"
+)
 
 _STATUSES: Sequence[tuple[type[TranscriptionError], int]] = (
     (CorrectionConflict, 409),
@@ -79,22 +85,26 @@ class Operation:
     status: int = 200
     #: The body is a file, which the answer reads itself.
     takes_file: bool = False
+    #: It shows the whole text, also what redaction takes out.
+    shows_everything: bool = False
 
     @property
     def has_body(self) -> bool:
         """Whether what it takes stands in the body."""
         return self.takes is not None and self.method not in ("GET", "DELETE") and not self.takes_file
 
-    def route(self, engine: Engine, csrf: Csrf) -> Route:
+    def route(self, engine: Engine, csrf: Csrf, settings: Settings) -> Route:
         """The route that checks a request, answers it in a thread, and turns errors into JSON."""
 
         async def endpoint(request: Request) -> Response:
-            return await answered(lambda: self._answer(engine, csrf, request))
+            return await answered(lambda: self._answer(engine, csrf, settings, request))
 
         return Route(self.path, endpoint, methods=[self.method])
 
-    async def _answer(self, engine: Engine, csrf: Csrf, request: Request) -> Response:
+    async def _answer(self, engine: Engine, csrf: Csrf, settings: Settings, request: Request) -> Response:
         access = await run_in_threadpool(permitted, engine, csrf, request, self.scope)
+        if self.shows_everything and not reads_everything(access, settings):
+            raise Refusal(403, ONLY_REDACTED)
         recording = recording_id(request.path_params["recording"]) if "recording" in request.path_params else ""
         values = await self._values(request)
         call = Call(request, access, recording, values)

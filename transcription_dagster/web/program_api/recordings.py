@@ -14,17 +14,18 @@ from starlette.responses import Response
 
 from transcription_dagster.database.archive import Filters, ListedRecording, ListPlace, Status, list_recordings
 from transcription_dagster.database.tokens import Scope
-from transcription_dagster.defs.stored_values import STORED_FORMS
+from transcription_dagster.defs.stored_values import REDACTED_FILES, STORED_FORMS
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.search.query import MATCH_END, MATCH_START, search
 from transcription_dagster.sources.submissions import Description, Intake
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.store.scratch import scratch_folder
 from transcription_dagster.urls import shown_url
-from transcription_dagster.web.program_api.access import Access, Refusal
-from transcription_dagster.web.program_api.operations import Call, Operation
+from transcription_dagster.web.program_api.access import Access, Refusal, reads_everything
+from transcription_dagster.web.program_api.operations import ONLY_REDACTED, Call, Operation
 from transcription_dagster.web.reading_room.archive import Archive
 
+_FILES = frozenset(form.file for form in STORED_FORMS.values())
 _TYPES = {
     ".json": "application/json",
     ".srt": "application/x-subrip; charset=utf-8",
@@ -178,19 +179,24 @@ class Recordings:
     def one(self, call: Call) -> OneRecordingModel:
         """A recording with the files that are there."""
         found = self.archive.recording(call.recording)
-        names = {form.file for form in STORED_FORMS.values()}
         stored = sorted(each.key.partition("/")[2] for each in self.archive.store.list(call.recording))
-        return OneRecordingModel(**_values(found), files=[name for name in stored if name in names])
+        return OneRecordingModel(**_values(found), files=[name for name in stored if name in self._files(call.access)])
 
     def file(self, call: Call) -> Response:
         """A file among the results."""
         name = call.request.path_params["file"]
-        if name not in {form.file for form in STORED_FORMS.values()}:
+        if name not in _FILES:
             raise SourceNotFound("there is no such result; the recording lists them in `files`")
+        if name not in self._files(call.access):
+            raise Refusal(403, ONLY_REDACTED)
         self.archive.recording(call.recording)
         document = self.archive.store.get_bytes(object_key(call.recording, name))
         media_type = _TYPES.get(Path(name).suffix, "application/octet-stream")
         return Response(document, media_type=media_type, headers={"Content-Disposition": "attachment"})
+
+    def _files(self, access: Access) -> frozenset[str]:
+        """The results that who asks may read."""
+        return _FILES if reads_everything(access, self.archive.settings) else REDACTED_FILES
 
     def submit(self, call: Call) -> SubmittedModel:
         """Take in a recording at a URL."""

@@ -20,7 +20,7 @@ def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
     """All operations, and their description at `/api/openapi.json`."""
     correcting = Correcting(archive.engine, archive.manuscripts)
     recordings = Recordings(archive, Intake(archive.engine, archive.store, archive.settings))
-    vocabulary = Vocabulary(archive.engine)
+    vocabulary = Vocabulary(archive.engine, archive.settings)
     operations = [*recordings.operations(), *correcting.operations(), *vocabulary.operations()]
     document = describe(operations)
 
@@ -32,7 +32,7 @@ def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
 
     return [
         Route("/api/openapi.json", description, methods=["GET"]),
-        *(operation.route(archive.engine, csrf) for operation in operations),
+        *(operation.route(archive.engine, csrf, archive.settings) for operation in operations),
         *Assistants(archive, correcting).routes(csrf),
         # Dagster's UI would answer any other path with its own page.
         Route("/api/{rest:path}", unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),

@@ -12,8 +12,10 @@ from transcription_dagster.corrections.learning import suggestions
 from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import Scope
+from transcription_dagster.settings import Settings
 from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import parse_terms, read_csv, read_yaml, write_csv
+from transcription_dagster.web.program_api.access import reads_everything
 from transcription_dagster.web.program_api.operations import Call, Operation
 
 _LONGEST = 200
@@ -79,6 +81,7 @@ class Vocabulary:
     """Answers the operations about the vocabulary in the database."""
 
     engine: Engine
+    settings: Settings
 
     def operations(self) -> list[Operation]:
         """Listing, changing, importing and exporting terms, and deciding about suggestions."""
@@ -94,7 +97,7 @@ class Vocabulary:
             Operation("GET", f"{all_terms}.csv", read, "Export the terms", self.export, produces="text/csv"),
         ]
 
-    def list(self, _call: Call) -> VocabularyModel:
+    def list(self, call: Call) -> VocabularyModel:
         """The vocabulary as it is."""
         terms = vocabulary.terms(self.engine)
         return VocabularyModel(
@@ -103,7 +106,11 @@ class Vocabulary:
                 for term in terms
             ],
             problems=problems(terms),
-            suggestions=[SuggestionModel.model_validate(asdict(each)) for each in suggestions(self.engine)],
+            # What people wrote in recordings is their text.
+            suggestions=[
+                SuggestionModel.model_validate(asdict(each))
+                for each in (suggestions(self.engine) if reads_everything(call.access, self.settings) else ())
+            ],
         )
 
     def put(self, call: Call) -> VocabularyModel:

@@ -29,6 +29,10 @@ FILES: Mapping[str, tuple[str, str]] = {
     "captions.vtt": ("text/vtt", "Captions as heard (WebVTT)"),
     "transcript.txt": ("text/plain; charset=utf-8", "Text as heard"),
     "transcript.json": ("application/json", "Words with times (JSON)"),
+    "redacted.srt": ("application/x-subrip", "Redacted captions (SRT)"),
+    "redacted.vtt": ("text/vtt", "Redacted captions (WebVTT)"),
+    "redacted.txt": ("text/plain; charset=utf-8", "Redacted text"),
+    "redacted.json": ("application/json", "Redacted words with times (JSON)"),
 }
 
 

@@ -10,10 +10,14 @@ import pytest
 
 from transcription_dagster.database import tokens
 from transcription_dagster.database.tokens import Scope
-from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster.defs.stored_values import STORED_FORMS
+from transcription_dagster_tests.sample_transcripts import spoken, transcript
 from transcription_dagster_tests.web.conftest import PASSWORD, Site
 from transcription_dagster_tests.web.csrf_page import csrf_headers
 from transcription_dagster_tests.web.reading_room.conftest import Library
+
+#: Where a recording's whole text can be read.
+WHOLE_TEXT = ("turns", "corrections", "files/transcript.json", "files/refined.srt")
 
 
 @pytest.fixture
@@ -169,6 +173,49 @@ def test_behind_a_password_a_token_opens_the_api_and_nothing_else(
         assert program.get("/recordings").status_code == 401
     with closed.client(headers={"Authorization": "Bearer transcription_guess"}) as stranger:
         assert stranger.get(f"/api/recordings/{recording}/turns").status_code == 401
+
+
+def test_what_redaction_takes_out_needs_a_scope_of_its_own(
+    serve: Callable[..., Site], library: Library, recording: str
+) -> None:
+    redacted = transcript("yesterday we found [card] in the basin", recording=recording)
+    files = {
+        "redacted_json": redacted,
+        "redacted_txt": "yesterday we found [card] in the basin\n",
+    }
+    for asset, value in files.items():
+        form = STORED_FORMS[asset]
+        library.store.put_bytes(f"{recording}/{form.file}", form.encode(value))
+    url = library.engine.url.render_as_string(hide_password=False).replace("postgresql+psycopg", "postgresql")
+    site = serve(database_url=url, store=library.store.url, embedder="none", redact=("card",), publish="redacted")
+    scopes = {Scope.READ, Scope.CORRECT}
+    tokens_of = {
+        name: tokens.create(library.engine, f"{name} {recording}", given)
+        for name, given in {"reader": scopes, "editor": scopes | {Scope.READ_UNREDACTED}}.items()
+    }
+    one = f"/api/recordings/{recording}"
+    call = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "read_recording", "arguments": {"recording": recording}},
+    }
+    with site.client(headers={"Authorization": f"Bearer {tokens_of['reader']}"}) as reader:
+        assert reader.get(one).json()["files"] == ["redacted.json", "redacted.txt"]
+        assert reader.get(f"{one}/files/redacted.txt").text == files["redacted_txt"]
+        assert [reader.get(f"{one}/{path}").status_code for path in WHOLE_TEXT] == [403] * len(WHOLE_TEXT)
+        assert correct(reader, recording, kind="split", first=3).status_code == 403
+        assert "quill" not in reader.post("/mcp", json=call).text
+        [turn] = reader.post("/mcp", json=call).json()["result"]["structuredContent"]["turns"]
+        assert turn["text"] == "yesterday we found [card] in the basin"
+        assert reader.get("/api/vocabulary").json()["suggestions"] == []
+    with site.client(headers={"Authorization": f"Bearer {tokens_of['editor']}"}) as editor:
+        assert [editor.get(f"{one}/{path}").status_code for path in WHOLE_TEXT] == [200] * len(WHOLE_TEXT)
+        assert "quill on ite" in editor.post("/mcp", json=call).text
+    with site.client(headers={"Accept": "text/html"}) as browser:
+        assert (
+            "Only the redacted files of this recording are published." in browser.get(f"/recordings/{recording}").text
+        )
 
 
 def test_the_description_names_every_operation(program: httpx.Client) -> None:
