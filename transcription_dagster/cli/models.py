@@ -8,7 +8,7 @@ import click
 
 from transcription_dagster.settings import load_settings
 
-#: The name of the models that tell speakers apart.
+#: The name of the diarization models.
 SPEAKERS = "speakers"
 
 

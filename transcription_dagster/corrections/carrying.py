@@ -1,7 +1,7 @@
-"""People's changes of an earlier transcript, found again in a new one of the same recording.
+"""Carry people's changes over from an earlier transcript to a new one of the same recording.
 
-A change is carried where the words that it is about were heard again at about the same time. Where they were not, it
-is kept as a lost change, which waits for a person.
+A change is carried over if the new transcript has its words at about the same time. Otherwise it is kept as a lost
+change, for a person to decide on.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from transcription_dagster.corrections.reading import Base, Passage
 from transcription_dagster.language.spelling import letters
 from transcription_dagster.transcripts.plain_text import join_words
 
-#: Seconds that a word's time may differ between two transcripts.
+#: Largest difference of a word's times between the two transcripts, in seconds.
 _TOLERANCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A change as it is repeated on the new transcript, still its author's and of its time."""
+    """A change as repeated on the new transcript; it keeps its author and time."""
 
     draft: Draft
     who: str
@@ -30,10 +30,10 @@ class Carried:
 
 
 def carry(changes: Sequence[Change], base: Base) -> list[Carried]:
-    """Repeat on a new transcript what all changes of the earlier one amount to, in the order of their versions.
+    """Repeat the net effect of all earlier changes on a new transcript, in the order of their versions.
 
-    A text that the new transcript has by itself is left out. A name is carried by time: the same stretches have the
-    same speaker, whatever the new transcript calls the voice.
+    A text that the new transcript already has is left out. Speakers' names are carried by time: the same stretches keep
+    their speaker, whatever the new transcript calls the voice.
     """
     state = replay(changes)
     standing = {change.version for change in state.texts.values()} | {version for _, version in state.breaks.values()}
@@ -50,7 +50,7 @@ def carry(changes: Sequence[Change], base: Base) -> list[Carried]:
 
 
 class _Places:
-    """Where the words of an earlier transcript stand in a new one."""
+    """Finds the words of an earlier transcript in a new one."""
 
     def __init__(self, base: Base) -> None:
         self._words = base.words
@@ -61,7 +61,7 @@ class _Places:
             self._by_letters[spelled].append(number)
 
     def draft(self, change: Change) -> Draft | None:
-        """The change on the new transcript, lost where its words are not there; None where it has nothing to do."""
+        """Return the change on the new transcript, lost if its words are missing; None if it has no effect any more."""
         old = replace(change.draft, carried_from=change.version, is_lost=False)
         if old.kind is Kind.SPEAKER:
             stretches = tuple(self._spoken_in(old.stretches))
@@ -78,13 +78,13 @@ class _Places:
         return self._lost(old)
 
     def _lost(self, draft: Draft) -> Draft:
-        """The draft without an effect, at the place that is the nearest in time."""
+        """Return the draft without effect, at the nearest place in time."""
         nearest = min(self._passages, key=lambda passage: abs(passage.words[0].start - draft.where.start), default=None)
         first, stop = (nearest.first, nearest.stop) if nearest else (0, 0)
         return replace(draft, where=replace(draft.where, first=first, stop=stop), is_lost=True)
 
     def _found(self, heard: str, start: float) -> list[Passage]:
-        """The passages with these letters that begin nearest to `start`; none beyond the tolerance."""
+        """Return the passages with these letters that begin nearest to `start`, within the tolerance; empty if none."""
         wanted = [spelled for word in heard.split() if (spelled := letters(word))]
         sought = "".join(wanted)
         if not sought:
@@ -98,7 +98,7 @@ class _Places:
         return best
 
     def _candidates(self, sought: str) -> Iterator[int]:
-        """The passages whose letters `sought` begins with."""
+        """Return the passages whose letters `sought` begins with."""
         for length in range(1, len(sought) + 1):
             yield from self._by_letters.get(sought[:length], ())
 
@@ -113,7 +113,7 @@ class _Places:
         return []
 
     def _spoken_in(self, stretches: Sequence[Stretch]) -> Iterator[Stretch]:
-        """The words whose middle lies in one of the stretches, as stretches of the new transcript."""
+        """Return the words whose middle lies in one of the stretches, as stretches of the new transcript."""
         spans = iter(sorted((stretch.start, stretch.end) for stretch in stretches))
         span = next(spans, None)
         first: int | None = None

@@ -1,7 +1,7 @@
-"""People's changes of a transcript: an append-only list of entries, and the state that they amount to.
+"""People's changes of a transcript: an append-only list of entries, and the state that they produce.
 
-The machine's transcript never changes. Every entry names words of it by their index, so an entry can be read without
-the ones before it, and an undone entry needs no rewriting: an undo is one more entry.
+The machine's transcript never changes. Every entry refers to the machine's words by index, so it can be read without
+the entries before it. Undoing adds an entry instead of changing one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from transcription_dagster.model import Word
 
-#: What stands in the text where nobody understands the speaker.
+#: Text for speech that a person cannot understand.
 UNINTELLIGIBLE = "[unintelligible]"
 
 
@@ -26,7 +26,7 @@ class Kind(StrEnum):
     TEXT = "text"
     #: The words cannot be understood: `UNINTELLIGIBLE` replaces them.
     UNINTELLIGIBLE = "unintelligible"
-    #: The machine's words come back.
+    #: Restores the machine's words.
     RESTORE = "restore"
     #: `new` is the speaker of all words in `stretches`.
     SPEAKER = "speaker"
@@ -34,7 +34,7 @@ class Kind(StrEnum):
     SPLIT = "split"
     #: No turn begins at the word `first`: it belongs to the turn before it.
     JOIN = "join"
-    #: The words are again as they were before the change `undoes`.
+    #: Restores the words to their state before the change `undoes`.
     UNDO = "undo"
 
 
@@ -50,23 +50,23 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A change before it is recorded: what it does, without who made it and when."""
+    """A change before it is recorded: what it does, without author and time."""
 
     kind: Kind
-    #: The machine's words that it is about.
+    #: The machine's words that it concerns.
     where: Stretch
-    #: What the person saw there, and what they want there: a text, or a speaker.
+    #: What the person saw there and wants there: a text, or a speaker.
     old: str = ""
     new: str = ""
     #: The machine's words there, as text.
     heard: str = ""
-    #: Of a change of speaker: all stretches that it reaches.
+    #: For a change of speaker: all stretches that it covers.
     stretches: tuple[Stretch, ...] = ()
-    #: Of an undo: the version of the change that it takes back.
+    #: For an undo: the version of the change that it undoes.
     undoes: int | None = None
-    #: The version of the change, made on an earlier transcript, that this one repeats on the present transcript.
+    #: The version of the change, made on an earlier transcript, that this one repeats on the current transcript.
     carried_from: int | None = None
-    #: The words of the earlier transcript are not in the present one: the change has no effect and waits for a person.
+    #: The words of the earlier transcript are not in the current one: the change has no effect until a person decides.
     is_lost: bool = False
 
 
@@ -82,7 +82,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class _Patch:
-    """One value that a change set: in which layer, at which word, and what was there before and after."""
+    """One value set by a change: the layer, the word, and the values before and after."""
 
     layer: str
     word: int
@@ -92,15 +92,15 @@ class _Patch:
 
 @dataclass
 class State:
-    """What all changes together say about the words; a word that no layer mentions is as the machine has it."""
+    """The combined effect of all changes on the words; a word in no layer is as the machine has it."""
 
-    #: Word -> the change whose text stands in its place.
+    #: Word -> the change whose text replaces it.
     texts: dict[int, Change] = field(default_factory=dict)
     #: Word -> (speaker, version of the change).
     speakers: dict[int, tuple[str, int]] = field(default_factory=dict)
     #: Word -> (whether a turn begins there, version of the change).
     breaks: dict[int, tuple[bool, int]] = field(default_factory=dict)
-    #: Versions of changes that are undone.
+    #: Versions of undone changes.
     undone: set[int] = field(default_factory=set)
     #: Version of the last change.
     version: int = 0
@@ -120,7 +120,7 @@ class State:
         self._note_undone(change)
 
     def is_untouched_since(self, version: int) -> bool:
-        """Whether everything that a change set is still as it set it, so that the change can be undone."""
+        """Return whether every value that a change set is unchanged since, so that the change can be undone."""
         patches = self._patches.get(version)
         return patches is not None and all(
             getattr(self, patch.layer).get(patch.word) == patch.after for patch in patches
@@ -153,7 +153,7 @@ class State:
         ]
 
     def _note_undone(self, change: Change) -> None:
-        """An undo marks its change as undone; the undo of an undo brings that change back."""
+        """Record an undo: its change is undone; undoing an undo restores that change."""
         undoes = change.draft.undoes
         if change.draft.kind is not Kind.UNDO or undoes is None:
             return
@@ -161,12 +161,12 @@ class State:
         self.undone.discard(self._undoes.get(undoes, 0))
         self._undoes[change.version] = undoes
 
-    #: Version of an undo -> version of the change that it took back.
+    #: Version of an undo -> version of the change that it undid.
     _undoes: dict[int, int] = field(default_factory=dict)
 
 
 def replay(changes: Iterable[Change]) -> State:
-    """The state after all changes, which come in the order of their versions."""
+    """Return the state after all changes, given in the order of their versions."""
     state = State()
     for change in changes:
         state.apply(change)
@@ -174,9 +174,9 @@ def replay(changes: Iterable[Change]) -> State:
 
 
 def words_digest(words: Sequence[Word]) -> str:
-    """A digest of the machine's words and times, SHA-256 in hexadecimal; speakers do not count.
+    """Return a SHA-256 digest (hexadecimal) of the machine's words and times; speakers do not count.
 
-    Changes name words by index, so they belong to the transcript with this digest.
+    Changes refer to words by index, so they belong to the transcript with this digest.
     """
     digest = hashlib.sha256()
     for word in words:

@@ -1,4 +1,4 @@
-"""Correct one recording: its current reading, and changes that are recorded unless someone else was faster."""
+"""Correct one recording: read its current text, and record changes unless another person was faster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transcription_dagster.model import Transcript
 
 @dataclass(frozen=True, slots=True)
 class Manuscript:
-    """What people's changes are laid over, with the digest that ties the changes to it."""
+    """The text that people correct, with the digest of the transcript that their changes refer to."""
 
     recording: str
     base: Base
@@ -25,13 +25,13 @@ class Manuscript:
 
     @classmethod
     def of(cls, transcript: Transcript, refined_text: str | None) -> Manuscript:
-        """The machine's words with the refined text over them, where there is one."""
+        """Return the machine's words with the refined text over them, if there is one."""
         return cls(transcript.recording, lay_refined(transcript.words, refined_text), words_digest(transcript.words))
 
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """A manuscript with people's changes over it."""
+    """A manuscript with people's changes applied."""
 
     manuscript: Manuscript
     changes: tuple[Change, ...]
@@ -49,11 +49,11 @@ class Corrected:
         return [change for change in self.changes if change.draft.is_lost and change.version not in self.state.undone]
 
     def change(self, version: int) -> Change | None:
-        """The change with this version."""
+        """Return the change with this version."""
         return next((change for change in self.changes if change.version == version), None)
 
     def changed_since(self, version: int, first: int, stop: int) -> bool:
-        """Whether a later change than `version` is about any of the words `first` up to `stop`."""
+        """Return whether a change after `version` concerns any of the words `first` up to `stop`."""
         return any(
             change.draft.where.first < stop and change.draft.where.stop > first
             for change in self.changes
@@ -62,7 +62,7 @@ class Corrected:
 
 
 def corrected(engine: Engine, manuscript: Manuscript) -> Corrected:
-    """Return the recording as it is corrected by now.
+    """Return the recording with all corrections so far.
 
     The first call after a new transcription carries the changes of the earlier transcript over to the new one.
     """
@@ -70,7 +70,7 @@ def corrected(engine: Engine, manuscript: Manuscript) -> Corrected:
     if not changes and (earlier := earlier_changes(engine, manuscript.recording, manuscript.digest)):
 
         def carried(present: Sequence[Change]) -> list[tuple[Draft, str, datetime | None]]:
-            # Another process may have done it between the look and the lock.
+            # Another process may have carried them over before this one got the lock.
             again = [] if present else carry(earlier, manuscript.base)
             return [(each.draft, each.who, each.when) for each in again]
 
@@ -80,7 +80,7 @@ def corrected(engine: Engine, manuscript: Manuscript) -> Corrected:
 
 
 def with_named_speakers(engine: Engine, transcript: Transcript) -> Transcript:
-    """Return the transcript with the speakers that people gave its words; the words stay the machine's."""
+    """Return the transcript with the speakers that people named; the words stay the machine's."""
     if not is_corrected(engine, transcript.recording):
         return transcript
     named = corrected(engine, Manuscript.of(transcript, None)).state.speakers
@@ -99,10 +99,10 @@ def correct(
     who: str,
     seen: int,
 ) -> Corrected:
-    """Record the changes that `make` returns for the recording as it is, and return it with them.
+    """Record the changes that `make` returns for the current state; return the new state and the changes.
 
-    `seen` is the version that the person had before them. Raises `CorrectionConflict`, and records nothing, where a
-    later change is about the same words; `UnusableCorrection` and `UnknownRecording` as `make` and the journal do.
+    `seen` is the version that the person was editing. Raises `CorrectionConflict` and records nothing if a later change
+    concerns the same words; `UnusableCorrection` and `UnknownRecording` as `make` and the journal do.
     """
     before: list[Corrected] = []
 
@@ -112,7 +112,7 @@ def correct(
         made = make(now)
         for draft in made:
             if any(now.changed_since(seen, place.first, place.stop) for place in draft.stretches or (draft.where,)):
-                raise CorrectionConflict("the same words were changed meanwhile; nothing of yours was saved")
+                raise CorrectionConflict("someone else has changed the same words; your change was not saved")
         return [(draft, who, None) for draft in made]
 
     recorded = record(engine, manuscript.recording, manuscript.digest, drafts)

@@ -1,4 +1,4 @@
-"""Where a new wording differs from an old one that is made of units, each of which is replaced as a whole."""
+"""Compare a new wording with an old one made of units, each of which is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transcription_dagster.language.alignment import Block, Token, align
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Units `first` up to `stop` whose wording became the new tokens `new_first` up to `new_stop`."""
+    """Units `first` up to `stop`, whose wording became the new tokens `new_first` up to `new_stop`."""
 
     first: int
     stop: int
@@ -22,14 +22,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """All places that differ, in order, without overlap; everywhere else token stands for token."""
+    """All differing places in order, without overlap; all other tokens correspond one to one."""
 
     places: tuple[Place, ...]
     #: For each unit, the index of its first old token; then the number of old tokens.
     unit_starts: tuple[int, ...]
 
     def unit_of(self, new_token: int) -> int:
-        """The unit that a new token belongs to; of a place that differs, its first unit."""
+        """Return the unit of a new token; in a differing place, its first unit."""
         shift = 0
         for place in self.places:
             if new_token < place.new_first:
@@ -41,10 +41,9 @@ class Differences:
 
 
 def differences(units: Sequence[Sequence[Token]], new: Sequence[Token]) -> Differences:
-    """Compare the units' tokens with `new`, exactly: another case or punctuation mark is a difference as well.
+    """Compare the units' tokens with `new`, exactly: case and punctuation count as differences.
 
-    A space between two tokens alone makes no difference. What was added belongs to the unit before it, or to the
-    first one.
+    A space between two tokens alone does not. An addition belongs to the unit before it, or to the first unit.
     """
     old = [token for unit in units for token in unit]
     owners = [number for number, unit in enumerate(units) for _ in unit]
@@ -64,7 +63,7 @@ def differences(units: Sequence[Sequence[Token]], new: Sequence[Token]) -> Diffe
 
 
 def _regions(block: Block, old: Sequence[Token], new: Sequence[Token]) -> Iterator[Block]:
-    """The parts of a block whose tokens are not exactly the same."""
+    """Return the parts of a block whose tokens are not identical."""
     if not block.same:
         yield block
         return
@@ -75,12 +74,12 @@ def _regions(block: Block, old: Sequence[Token], new: Sequence[Token]) -> Iterat
 
 
 def _by_unit(regions: Sequence[Block], owners: Sequence[int], count: int) -> list[tuple[int, int, int]]:
-    """Units `first` up to `stop` that each group of regions touches, and how many tokens they gain."""
+    """Return the units `first` up to `stop` that each group of regions touches, and how many tokens they gain."""
     touched: list[tuple[int, int, int]] = []
     for region in regions:
         low, high = region.old_first, region.old_stop
         if low == high:
-            # Added: it goes with the token before it.
+            # An addition belongs to the token before it.
             low = max(0, low - 1)
             high = low + 1
         first, stop = owners[low], owners[min(high, count) - 1] + 1

@@ -1,4 +1,4 @@
-"""What a person asks for, as drafts of changes: the words they typed, the speaker they named, the place they cut."""
+"""Turn people's requests into drafts of changes: typed words, named speakers, split and joined turns."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from transcription_dagster.language.alignment import Token, tokenize
 from transcription_dagster.model import Word
 from transcription_dagster.transcripts.plain_text import join_words
 
-#: Characters of a speaker's name.
+#: Longest name of a speaker, in characters.
 _LONGEST_NAME = 100
-#: Characters that one save may hold: the words of some twenty minutes.
+#: Most characters per save: the words of about twenty minutes.
 LONGEST_TEXT = 20_000
 
 _CONTROL = re.compile(r"[^\S ]+|[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]+")
 
 
 def retyped(reading: Reading, first: int, stop: int, text: str) -> list[Draft]:
-    """The smallest changes that make the words `first` up to `stop` read `text`; none where they read so already.
+    """Return the smallest changes after which the words `first` up to `stop` read `text`; none if they already do.
 
-    Raises `UnusableCorrection` for a range that cuts a passage or is not there, and for a text that is too long.
+    Raises `UnusableCorrection` for a range that is invalid or cuts a passage, and for a text that is too long.
     """
     passages = _whole_passages(reading, first, stop)
     if len(text) > LONGEST_TEXT:
-        raise UnusableCorrection(f"the text has {len(text)} characters; one save takes {LONGEST_TEXT}")
+        raise UnusableCorrection(f"the text has {len(text)} characters; the limit is {LONGEST_TEXT}")
     new = tokenize(_CONTROL.sub(" ", text))
     found = differences([tokenize(join_words(passage.words)) for passage in passages], new)
     return [
@@ -38,14 +38,14 @@ def retyped(reading: Reading, first: int, stop: int, text: str) -> list[Draft]:
 
 
 def marked_unintelligible(reading: Reading, first: int, stop: int) -> list[Draft]:
-    """The change that marks the words as not understood."""
+    """Return the change that marks the words as unintelligible."""
     passages = _whole_passages(reading, first, stop)
     where, old = _stretch(reading, passages), _text(passages)
     return [Draft(Kind.UNINTELLIGIBLE, where, old, UNINTELLIGIBLE, reading.heard(where.first, where.stop))]
 
 
 def restored(reading: Reading, state: State, first: int, stop: int) -> list[Draft]:
-    """The change that brings the machine's words back; none where nothing was changed."""
+    """Return the change that restores the machine's words; none if nothing was changed."""
     passages = _whole_passages(reading, first, stop)
     if not any(word in state.texts for word in range(first, stop)):
         return []
@@ -55,9 +55,9 @@ def restored(reading: Reading, state: State, first: int, stop: int) -> list[Draf
 
 
 def named(reading: Reading, first: int, stop: int, speaker: str, *, everywhere: bool) -> list[Draft]:
-    """The change that gives the turns in the range a speaker; `everywhere`: all turns of the range's speaker.
+    """Return the change that gives the turns in the range a speaker; `everywhere`: all turns of the range's speaker.
 
-    A name that another speaker has already merges the two. Raises `UnusableCorrection` for an empty or endless name.
+    The name of another speaker merges the two. Raises `UnusableCorrection` for an empty or too long name.
     """
     passages = _whole_passages(reading, first, stop)
     name = " ".join(_CONTROL.sub(" ", speaker).split())
@@ -76,7 +76,7 @@ def named(reading: Reading, first: int, stop: int, speaker: str, *, everywhere: 
 
 
 def split(reading: Reading, first: int) -> list[Draft]:
-    """The change that begins a turn at the word; none where one begins already."""
+    """Return the change that begins a turn at the word; none if a turn begins there already."""
     passage = _whole_passages(reading, first, first + 1, may_begin_in=True)[0]
     if passage.first in reading.starts:
         return []
@@ -85,14 +85,14 @@ def split(reading: Reading, first: int) -> list[Draft]:
 
 
 def joined(reading: Reading, first: int) -> list[Draft]:
-    """The change that adds the turn which begins at the word to the one before it, and to its speaker.
+    """Return the change that joins the turn that begins at the word to the previous turn, and to its speaker.
 
-    Raises `UnusableCorrection` where no turn begins or none comes before.
+    Raises `UnusableCorrection` if no turn begins there or there is no previous turn.
     """
     turns = reading.turns()
     number = next((number for number, turn in enumerate(turns) if turn.first == first), 0)
     if number == 0:
-        raise UnusableCorrection(f"no turn that could be joined to another begins at word {first}")
+        raise UnusableCorrection(f"no turn that can be joined to the previous one begins at word {first}")
     before, turn = turns[number - 1], turns[number]
     speaker, own = before.passages[-1].speaker, turn.speaker
     stretches = (reading.stretch(turn.first, turn.stop),) if speaker != own and speaker is not None else ()
@@ -102,12 +102,12 @@ def joined(reading: Reading, first: int) -> list[Draft]:
 
 
 def undone(reading: Reading, state: State, change: Draft, version: int) -> list[Draft]:
-    """The change that takes `change` back, which has that version.
+    """Return the change that undoes `change`, which has that version.
 
-    Raises `UnusableCorrection` where its words were changed again since, or it belongs to an earlier transcript.
+    Raises `UnusableCorrection` if its words were changed again since, or it belongs to an earlier transcript.
     """
     if version in state.undone:
-        raise UnusableCorrection(f"change {version} is undone already")
+        raise UnusableCorrection(f"change {version} is already undone")
     if not state.is_untouched_since(version):
         raise UnusableCorrection(f"the words of change {version} were changed again since: undo the later change first")
     where = reading.stretch(change.where.first, change.where.stop)
@@ -115,7 +115,7 @@ def undone(reading: Reading, state: State, change: Draft, version: int) -> list[
 
 
 def turn_at(reading: Reading, first: int) -> Turn | None:
-    """The turn that holds the word."""
+    """Return the turn that holds the word."""
     return next((turn for turn in reading.turns() if turn.first <= first < turn.stop), None)
 
 
@@ -125,7 +125,7 @@ def _whole_passages(reading: Reading, first: int, stop: int, *, may_begin_in: bo
     passages = reading.part(first, stop)
     if not may_begin_in and (passages[0].first != first or passages[-1].stop != stop):
         raise UnusableCorrection(
-            f"words {first} to {stop} cut what is replaced as a whole: take {passages[0].first} to {passages[-1].stop}"
+            f"words {first} to {stop} cut a passage: use {passages[0].first} to {passages[-1].stop}"
         )
     return passages
 

@@ -1,4 +1,4 @@
-"""The journal of corrections in the database: changes are added to it, and none is ever altered or removed."""
+"""The journal of corrections in the database: append-only; changes are never altered or removed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from transcription_dagster.model import recording_id
 
 
 def is_corrected(engine: Engine, recording: str) -> bool:
-    """Whether anybody has corrected a recording, in this transcript or an earlier one."""
+    """Return whether a recording has corrections, of this transcript or an earlier one."""
     with transaction(engine) as connection:
         return bool(connection.scalar(select(exists().where(CorrectionRow.recording == recording_id(recording)))))
 
 
 def changes_of(engine: Engine, recording: str, transcript: str) -> list[Change]:
-    """The changes of a recording that belong to the transcript with this digest, in the order of their versions."""
+    """Return the changes that belong to the transcript with this digest, in the order of their versions."""
     with transaction(engine) as connection:
         return _changes(connection, recording, CorrectionRow.transcript == transcript)
 
 
 def earlier_changes(engine: Engine, recording: str, transcript: str) -> list[Change]:
-    """The changes of the transcript that was corrected last, if it is another than the one with this digest."""
+    """Return the changes of the transcript that was corrected last, unless it has this digest."""
     newest = (
         select(CorrectionRow.transcript)
         .where(CorrectionRow.recording == recording_id(recording))
@@ -50,10 +50,10 @@ def record(
     transcript: str,
     make: Callable[[Sequence[Change]], Sequence[tuple[Draft, str, datetime | None]]],
 ) -> list[Change]:
-    """Add the changes that `make` returns: draft, author, and when it was made (None: now).
+    """Add the changes that `make` returns: draft, author, and time (None: now).
 
-    `make` sees all changes of the transcript so far, and none can be added until its own are. What it raises is passed
-    on, and nothing is recorded. Raises `UnknownRecording` if the recording is not registered.
+    `make` sees all changes of the transcript so far; no other change can be added until its own are. Its errors are
+    passed on, and nothing is recorded. Raises `UnknownRecording` if the recording is not registered.
     """
     key = recording_id(recording)
     with transaction(engine) as connection:
@@ -80,9 +80,9 @@ def record(
 
 
 def due(engine: Engine, quiet_seconds: float, limit: int) -> dict[str, int]:
-    """Recordings with changes that no run was asked for, none of them younger than `quiet_seconds`.
+    """Return recordings with changes for which no run was requested, all older than `quiet_seconds`.
 
-    Returns the version of each one's last change, the longest waiting first.
+    Returns the version of each one's last change, longest waiting first.
     """
     quiet = func.make_interval(0, 0, 0, 0, 0, 0, quiet_seconds)
     statement = (
@@ -97,7 +97,7 @@ def due(engine: Engine, quiet_seconds: float, limit: int) -> dict[str, int]:
 
 
 def note_requested(engine: Engine, versions: Mapping[str, int]) -> None:
-    """Note that runs were asked for on recordings up to these versions."""
+    """Record that runs were requested for recordings up to these versions."""
     with transaction(engine) as connection:
         for recording, version in sorted(versions.items()):
             statement = update(CorrectedRecordingRow).where(CorrectedRecordingRow.recording == recording_id(recording))

@@ -1,4 +1,4 @@
-"""What people correct again and again, as suggestions for the vocabulary."""
+"""Suggest vocabulary terms from corrections that people make again and again."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from transcription_dagster.language.spelling import affixes, tokens
 from transcription_dagster.model import Term
 from transcription_dagster.vocabulary.variants import risk
 
-#: How often a correction has to stand in the archive before it is suggested.
+#: How often a correction must occur in the archive to be suggested.
 OFTEN = 3
-#: Longer stretches are rewordings, not terms.
+#: Longer corrections are rewordings, not terms.
 _MOST_WORDS = 4
-#: Corrections that are looked at, the newest first.
+#: Number of corrections examined, newest first.
 _LOOKED_AT = 50_000
 
 
@@ -39,14 +39,14 @@ class Suggestion:
     term: str
     variant: str
     places: tuple[Place, ...]
-    #: Why the variant would not be corrected without its context; empty if it would.
+    #: Why the variant is not corrected without context; empty if it is.
     risk: str
 
 
 def suggestions(engine: Engine) -> list[Suggestion]:
-    """The corrections that stand at least `OFTEN` times and are not in the vocabulary, the most frequent first.
+    """Return corrections that occur at least `OFTEN` times and are not in the vocabulary, the most frequent first.
 
-    A person's decision against one is respected (`vocabulary.decline`).
+    Declined suggestions are left out (`vocabulary.decline`).
     """
     with transaction(engine) as connection:
         rows = connection.execute(_STANDING, {"limit": _LOOKED_AT}).all()
@@ -64,13 +64,13 @@ def suggestions(engine: Engine) -> list[Suggestion]:
 
 
 def _term_and_variant(heard: str, new: str) -> tuple[str, str] | None:
-    """What was written and what was heard, without the punctuation round it; None for what is no term."""
+    """Return the written and the transcribed text without surrounding punctuation; None if it is no term."""
     term = " ".join(_bare(new))
     variant = " ".join(tokens(heard))
     written = tokens(term)
     if not written or not variant or len(written) > _MOST_WORDS or len(tokens(heard)) > _MOST_WORDS:
         return None
-    # Another case or punctuation mark is no mishearing, and an ordinary word is no term.
+    # A change of case or punctuation is no mishearing, and an ordinary word is no term.
     if written == tokens(heard) or all(is_common((token,)) for token in written):
         return None
     return term, variant
@@ -88,7 +88,7 @@ def _known(terms: Iterable[Term]) -> set[tuple[str, str]]:
     return {(term.text, " ".join(tokens(variant))) for term in terms for variant in term.variants}
 
 
-#: The text that stands at each place of each recording's present transcript, where a person wrote it.
+#: Selects, for each recording's current transcript, the places where a person wrote text, with that text.
 _STANDING = text(
     f"""
     WITH present AS (

@@ -1,4 +1,4 @@
-"""The transcript as people read it: the machine's words, the refined text over them, and people's changes over both."""
+"""The text as people read it: the machine's words, the refined text over them, and people's changes over both."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class Author(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """The smallest piece that is replaced as a whole: the machine's words `first` up to `stop` in their wording.
+    """The smallest unit of replacement: the machine's words `first` up to `stop` with their current text.
 
-    What nobody changed is one passage for each word, and for words that are written as one ("twenty", "-five"). A
-    passage without words was taken out.
+    Unchanged text has a passage per word; words written as one ("twenty", "-five") share a passage. A passage without
+    words was deleted.
     """
 
     first: int
     stop: int
     words: tuple[Word, ...]
     author: Author = Author.MACHINE
-    #: Of a person's: the version of the change.
+    #: For a person's passage: the version of the change.
     version: int | None = None
-    #: Who says it, also where no words are left.
+    #: The speaker, also if no words are left.
     speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Passages of one speaker that are read as one paragraph."""
+    """Consecutive passages of one speaker, read as one paragraph."""
 
     passages: tuple[Passage, ...]
 
@@ -72,12 +72,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The machine's words and the refined text over them: what people's changes are laid over."""
+    """The machine's words and the refined text over them, to which people's changes apply."""
 
     words: tuple[Word, ...]
     #: The machine's passages, by the index of their first word.
     machine: dict[int, Passage]
-    #: What the refinement wrote, by the index of the first word.
+    #: The refinement's passages, by the index of their first word.
     refined: dict[int, Passage]
     #: Words that begin a paragraph.
     starts: frozenset[int]
@@ -92,7 +92,7 @@ class Reading:
     starts: frozenset[int]
 
     def turns(self) -> list[Turn]:
-        """The turns that hold passages, in order; a turn whose words were all taken out is among them."""
+        """Return the turns in order, including turns whose words were all deleted."""
         turns: list[list[Passage]] = []
         for passage in self.passages:
             if not turns or passage.first in self.starts:
@@ -101,25 +101,25 @@ class Reading:
         return [Turn(tuple(passages)) for passages in turns]
 
     def part(self, first: int, stop: int) -> list[Passage]:
-        """The passages that hold any of the words `first` up to `stop`."""
+        """Return the passages that hold any of the words `first` up to `stop`."""
         return [passage for passage in self.passages if passage.first < stop and passage.stop > first]
 
     def stretch(self, first: int, stop: int) -> Stretch:
-        """The words `first` up to `stop` with their times by the machine."""
+        """Return the words `first` up to `stop` with the machine's times."""
         return Stretch(first, stop, self.words[first].start, self.words[stop - 1].end)
 
     def heard(self, first: int, stop: int) -> str:
-        """The machine's words `first` up to `stop`, as text."""
+        """Return the machine's words `first` up to `stop` as text."""
         return join_words(self.words[first:stop])
 
     def text(self) -> str:
-        """The turns as paragraphs, with an empty line between them and a newline at the end."""
+        """Return the turns as paragraphs separated by empty lines, with a newline at the end."""
         paragraphs = [turn.text for turn in self.turns() if turn.words]
         return "\n\n".join(paragraphs) + "\n" if paragraphs else ""
 
 
 def lay_refined(words: Sequence[Word], refined_text: str | None) -> Base:
-    """Lay the refined text over the machine's words; without one, the paragraphs are those of the words themselves."""
+    """Apply the refined text to the machine's words; without one, paragraphs follow from the words themselves."""
     machine = list(_of_machine(words))
     by_first = {passage.first: passage for passage in machine}
     if refined_text is None or not words:
@@ -138,7 +138,7 @@ def lay_refined(words: Sequence[Word], refined_text: str | None) -> Base:
 
 
 def lay_changes(base: Base, state: State) -> Reading:
-    """Lay people's changes over the words. A refinement that a person's change touches gives way to it."""
+    """Apply people's changes to the words. A change replaces every refinement that it touches."""
     passages: list[Passage] = []
     starts: set[int] = set()
     speaker: str | None = None
@@ -164,7 +164,7 @@ def _chosen(base: Base, state: State) -> Iterator[Passage]:
 
 
 def _persons(words: Sequence[Word], state: State, position: int) -> Passage | None:
-    """The passage that a person wrote at the word, if all its words are still under that one change."""
+    """Return the passage that a person wrote at the word, if all its words still belong to that change."""
     change = state.texts.get(position)
     if change is None or change.draft.where.first != position:
         return None
@@ -199,7 +199,7 @@ def _of_machine(words: Sequence[Word]) -> Iterator[Passage]:
 
 
 def _written_as_one(before: Word, word: Word) -> bool:
-    """Whether the two have neither a space between them nor a place where a text may be cut into words."""
+    """Return whether the two have neither a space nor a word boundary between them."""
     if not word.glued:
         return False
     ends = accumulate(len(token.text) for token in tokenize(before.text + word.text))
@@ -207,7 +207,7 @@ def _written_as_one(before: Word, word: Word) -> bool:
 
 
 def _reworded(words: Sequence[Word], tokens: Sequence[Token]) -> tuple[Word, ...]:
-    """The words in their new wording, in the time of the old ones."""
+    """Return the words in their new wording, spread over the time of the old ones."""
     if len(words) == len(tokens) == 1:
         return (replace(words[0], text=tokens[0].text),)
     new = join_words([Word(token.text, 0.0, 0.0, glued=token.glued) for token in tokens])

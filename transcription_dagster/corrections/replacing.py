@@ -1,4 +1,4 @@
-"""Find and replace through a whole recording: what would change, and the changes."""
+"""Find and replace in a whole recording: the preview and the changes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from transcription_dagster.corrections.drafts import retyped
 from transcription_dagster.corrections.reading import Reading, Turn
 from transcription_dagster.errors import UnusableCorrection
 
-#: Characters of what is sought.
+#: Longest search text, in characters.
 _LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """One turn in which something is replaced, before and after."""
+    """One turn with replacements, before and after."""
 
     first: int
     stop: int
@@ -25,24 +25,24 @@ class Replacement:
     start: float
     old: str
     new: str
-    #: How often it occurs in the turn.
+    #: Number of matches in the turn.
     count: int
 
 
 def replacements(reading: Reading, sought: str, new: str, *, match_case: bool = False) -> list[Replacement]:
-    """The turns that would change. Only whole words are found, in any case unless `match_case`.
+    """Return the turns that would change. Only whole words match, in any case unless `match_case`.
 
-    In a script without spaces, any place counts. Raises `UnusableCorrection` where nothing is sought.
+    In a script without spaces, any position matches. Raises `UnusableCorrection` for an empty or too long search.
     """
     sought = " ".join(sought.split())
     if not sought or len(sought) > _LONGEST or len(new) > _LONGEST:
-        raise UnusableCorrection(f"say what is sought and what replaces it, with at most {_LONGEST} characters each")
+        raise UnusableCorrection(f"enter the text to find and its replacement, at most {_LONGEST} characters each")
     pattern = _pattern(sought, match_case=match_case)
     return list(_found(reading, pattern, " ".join(new.split())))
 
 
 def replaced(reading: Reading, found: list[Replacement]) -> list[Draft]:
-    """The changes that make the replacements."""
+    """Return the changes that make the replacements."""
     return [draft for each in found for draft in retyped(reading, each.first, each.stop, each.new)]
 
 
@@ -59,7 +59,7 @@ def _start(reading: Reading, turn: Turn) -> float:
 
 
 def _pattern(sought: str, *, match_case: bool) -> re.Pattern[str]:
-    # A word ends where a letter or digit does, so that "C#" is found as well as "cat".
+    # Word boundaries count only next to letters and digits, so that "C#" is found as well as "cat".
     before = r"(?<!\w)" if sought[0].isascii() and sought[0].isalnum() else ""
     after = r"(?!\w)" if sought[-1].isascii() and sought[-1].isalnum() else ""
     words = r"\s+".join(re.escape(word) for word in sought.split(" "))

@@ -1,4 +1,4 @@
-"""Personal data found by AWS Comprehend, which knows names and addresses too.
+"""Find personal data with AWS Comprehend, which also detects names and postal addresses.
 
 `DetectPiiEntities` takes texts of up to 100 KB in English or Spanish
 (https://docs.aws.amazon.com/comprehend/latest/dg/how-pii.html).
@@ -17,9 +17,9 @@ from transcription_dagster.redaction.finding import Found
 from transcription_dagster.transcripts.plain_text import join_words
 
 LANGUAGES = frozenset({"en", "es"})
-#: Bytes of UTF-8 in one call; entities do not reach far, and pieces end with a sentence.
+#: Bytes of UTF-8 per call; entities are short, and pieces end with a sentence.
 _MAX_BYTES = 50_000
-#: Comprehend's types, by our kinds.
+#: Comprehend's types by our kinds.
 _KINDS: Mapping[str, str] = {
     "NAME": "name",
     "ADDRESS": "address",
@@ -35,7 +35,7 @@ _KINDS: Mapping[str, str] = {
 
 
 def find_by_comprehend(words: Sequence[Word], kinds: Collection[str], language: str) -> list[Found]:
-    """Return what of these kinds Comprehend finds in the words, in order; nothing in a language that it does not know.
+    """Return what Comprehend finds of these kinds, in order; nothing in a language that it does not support.
 
     Raises `ServiceRefused` or `ServiceUnavailable`.
     """
@@ -43,7 +43,7 @@ def find_by_comprehend(words: Sequence[Word], kinds: Collection[str], language: 
     if code not in LANGUAGES or not words:
         return []
     text = join_words(words)
-    # Where each word ends in the text, with the space before it.
+    # The end of each word in the text, including the space before it.
     ends = list(accumulate(len(word.text) + (0 if word.glued or not index else 1) for index, word in enumerate(words)))
     client = aws_client("comprehend", retries="adaptive")
     found = []
@@ -61,7 +61,7 @@ def find_by_comprehend(words: Sequence[Word], kinds: Collection[str], language: 
 
 
 def apart(found: Sequence[Found], others: Sequence[Found]) -> list[Found]:
-    """Return both in order, those of `others` that overlap none before them."""
+    """Merge both in order, without those of `others` that overlap `found`."""
     kept = list(found)
     for other in others:
         if all(other.stop <= each.first or each.stop <= other.first for each in kept):

@@ -1,4 +1,4 @@
-"""What must not be read in a transcript: card numbers, accounts, addresses and the like, by patterns that check."""
+"""Find sensitive data in a transcript by validated patterns: card numbers, accounts, addresses and the like."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from transcription_dagster.language.spelling import tokens
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.spoken import Sign, number_runs, spoken_address
 
-#: The kinds that are found here, from the surest to the least sure: a stretch is of the first kind that fits.
+#: The kinds, from most to least certain; a stretch gets the first kind that matches.
 KINDS = ("iban", "card", "email", "ssn", "phone", "digits")
 
-#: Characters of an IBAN by country (ISO 13616, by the registry that SWIFT keeps).
+#: Length of an IBAN by country (ISO 13616, from SWIFT's registry).
 _IBAN_LENGTHS: Mapping[str, int] = {
     country: length
     for length, countries in {
@@ -38,24 +38,24 @@ _IBAN_LENGTHS: Mapping[str, int] = {
     }.items()
     for country in countries.split()
 }
-#: Payment cards begin with 2 to 6 and have 13 to 19 digits (ISO/IEC 7812).
+#: Payment card numbers begin with 2 to 6 and have 13 to 19 digits (ISO/IEC 7812).
 _CARD_LENGTHS = range(19, 12, -1)
 _CARD_STARTS = "23456"
-#: E.164 allows 15 digits; fewer than 7 are dialled nowhere from outside.
+#: E.164 allows 15 digits; fewer than 7 are never dialled from outside.
 _PHONE_LENGTHS = range(7, 16)
 _FEWEST_DIGITS = 4
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+")
-#: Number of the US Social Security: no area 000, 666 or from 900 on, no group 00, no serial 0000.
+#: US Social Security numbers: no area 000, 666 or from 900 on, no group 00, no serial 0000.
 _SSN = re.compile(r"(?!000|666|9)\d{3}(?!00)\d{2}(?!0000)\d{4}", re.ASCII)
 _SSN_FORM = re.compile(r"\d{3}-\d{2}-\d{4}", re.ASCII)
 _SSN_WORDS = frozenset({"social", "ssn"})
-#: So many words before a number may say what it is.
+#: Number of words before a number that may say what it is.
 _BEFORE = 10
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Found:
-    """Something that must not be read: the words `first` up to, not including, `stop`."""
+    """A finding: the words `first` up to but excluding `stop`."""
 
     first: int
     stop: int
@@ -63,7 +63,7 @@ class Found:
 
 
 def find(words: Sequence[Word], kinds: Collection[str], language: str) -> list[Found]:
-    """Return what of these kinds the words hold, in order and apart; `language` is ISO 639-1 or BCP 47."""
+    """Return the findings of these kinds, in order and without overlap; `language` is ISO 639-1 or BCP 47."""
     by_kind: Mapping[str, Callable[[], Iterator[Found]]] = {
         "iban": lambda: _in_runs(runs, _ibans),
         "card": lambda: _in_runs(runs, _cards),
@@ -76,7 +76,7 @@ def find(words: Sequence[Word], kinds: Collection[str], language: str) -> list[F
     found: list[Found] = []
     taken: set[int] = set()
     for kind in KINDS:
-        # Those that are surer come first also where they are not asked for: a card number is no telephone number.
+        # More certain kinds take precedence even if they are not requested: a card number is not a telephone number.
         for each in by_kind[kind]():
             span = range(each.first, each.stop)
             if taken.isdisjoint(span):
@@ -102,14 +102,14 @@ def _ibans(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
 
 
 def is_iban(text: str) -> bool:
-    """Tell whether capital letters and digits without spaces are an IBAN: its length and its checksum (mod 97)."""
+    """Return whether capital letters and digits without spaces are an IBAN, by length and checksum (mod 97)."""
     if len(text) != _IBAN_LENGTHS.get(text[:2]) or not text[2:4].isdigit() or not text.isalnum():
         return False
     return int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1
 
 
 def is_card(digits: str) -> bool:
-    """Tell whether digits are a card number: a card's first digit and length, and the checksum of Luhn."""
+    """Return whether digits are a card number, by first digit, length and Luhn checksum."""
     if len(digits) not in _CARD_LENGTHS or digits[0] not in _CARD_STARTS or len(set(digits)) == 1:
         return False
     doubled = (int(digit) * 2 for digit in digits[-2::-2])
@@ -127,7 +127,7 @@ def _cards(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
 
 
 def _is_card_at(run: Sequence[Sign], first: int, stop: int, end: int) -> bool:
-    """Whole words only: a card number does not begin in the middle of one."""
+    """Match whole words only: a card number does not begin inside a word."""
     if stop > end or (first and run[first - 1].word == run[first].word):
         return False
     if stop < len(run) and run[stop].word == run[stop - 1].word:
@@ -161,7 +161,7 @@ def _emails(words: Sequence[Word], language: str) -> Iterator[Found]:
 
 
 def _ssns(words: Sequence[Word], runs: Sequence[Sequence[Sign]]) -> Iterator[Found]:
-    """Only where it is sure: written as one, or named as one shortly before."""
+    """Only certain cases: written in the usual format, or named shortly before."""
     for run in runs:
         for first, stop in _digit_rows_of(run):
             if not _SSN.fullmatch("".join(sign.character for sign in run[first:stop])):

@@ -1,4 +1,4 @@
-"""Numbers and addresses as they are said: "four five double two", "john dot smith at example dot com"."""
+"""Spoken numbers and addresses: "four five double two", "john dot smith at example dot com"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transcription_dagster.language.spelling import tokens
 from transcription_dagster.model import Word
 
-#: The digits by language (ISO 639-1), from 0; alternatives of one digit are parted by a slash.
+#: The digits by language (ISO 639-1), from 0; alternatives are separated by a slash.
 _DIGIT_WORDS: Mapping[str, str] = {
     "en": "zero/oh/nought/naught one two three four five six seven eight nine",
     "de": "null eins/ein zwei/zwo drei vier fünf sechs sieben acht neun",
@@ -31,7 +31,7 @@ _REPEATS: Mapping[str, Mapping[str, int]] = {
     "nl": {"dubbel": 2},
     "de": {"doppel": 2},
 }
-#: What stands for "@" and "." in an address.
+#: Spoken forms of "@" and "." in an address.
 _AT: Mapping[str, frozenset[str]] = {
     "en": frozenset({"at"}),
     "de": frozenset({"at", "ät", "klammeraffe"}),
@@ -50,7 +50,7 @@ _DOT: Mapping[str, frozenset[str]] = {
     "pt": frozenset({"ponto"}),
     "nl": frozenset({"punt"}),
 }
-#: Said between two digits and no part of the number.
+#: Words between two digits that are not part of the number.
 _BETWEEN = frozenset(
     {"uh", "um", "uhm", "er", "erm", "äh", "ähm", "euh", "eh", "ehm", "dash", "hyphen", "space", "and"}
 )
@@ -64,17 +64,17 @@ _EDGES = "\"'“”‘’«»([{.,;:!?…)]}"
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A letter or digit of a number, capital, and the word that it was said in."""
+    """A letter (capital) or digit of a number, and the word that contains it."""
 
     character: str
     word: int
 
 
 def number_runs(words: Sequence[Word], language: str) -> list[list[Sign]]:
-    """Return the numbers of a text, said or written, sign by sign: stretches of digits, and letters said one by one.
+    """Return the numbers in a text, spoken or written, sign by sign: runs of digits and of individually spoken letters.
 
-    Amounts and years stand in none of them. `language` is ISO 639-1 or BCP 47; digits are understood as said in
-    English, German, French, Spanish, Italian, Portuguese and Dutch.
+    Amounts and years are excluded. `language` is ISO 639-1 or BCP 47; spoken digits are recognised in English, German,
+    French, Spanish, Italian, Portuguese and Dutch.
     """
     code = language.partition("-")[0].lower()
     digits = _digits(code)
@@ -96,7 +96,7 @@ def number_runs(words: Sequence[Word], language: str) -> list[list[Sign]]:
 
 
 def spoken_address(words: Sequence[Word], language: str) -> list[tuple[int, int]]:
-    """Return the addresses that are said as words: `first` up to, not including, `stop`."""
+    """Return addresses spoken as words: `first` up to but excluding `stop`."""
     code = language.partition("-")[0].lower()
     at, dot = _AT.get(code, frozenset()), _DOT.get(code, frozenset())
     texts = [" ".join(tokens(word.text)) for word in words]
@@ -127,7 +127,7 @@ def _digits(code: str) -> Mapping[str, str]:
 
 
 def _said(text: str, parts: Sequence[str], digits: Mapping[str, str]) -> str:
-    """The signs of a number in a word; empty if it is an ordinary word, an amount or a year."""
+    """Return the signs of a number in a word; empty if it is an ordinary word, an amount or a year."""
     if parts and all(part in digits for part in parts):
         values = [digits[part] for part in parts]
         if len(values) == 2 and len(values[0]) == 2 and values[0].endswith("0") and len(values[1]) == 1:

@@ -1,7 +1,7 @@
-"""CAM++: the voice in some seconds of speech as a vector.
+"""CAM++: embed the voice of a few seconds of speech as a vector.
 
 The network of H. Wang et al., "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware
-Masking", 2023, as 3D-Speaker (Apache-2.0) publishes it: a residual front end over time and frequency, densely connected
+Masking", 2023, as published by 3D-Speaker (Apache-2.0): a residual front end over time and frequency, densely connected
 time-delay layers whose outputs are masked by their context, and pooled statistics.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Values of an embedding.
+#: Dimensions of an embedding.
 DIMENSIONS = 192
 #: Mel bands of the features.
 BANDS = 80
@@ -20,12 +20,12 @@ _GROWTH = 32
 _BOTTLENECK = 128
 #: Layers and dilation of each dense block.
 _BLOCKS = ((12, 1), (24, 2), (16, 2))
-#: Frames of speech whose mean is the context of a mask.
+#: A mask's context is the mean over this many frames.
 _CONTEXT_FRAMES = 100
 
 
 class CamPlusPlus(nn.Module):
-    """The network; its names are those of the published weights."""
+    """The network; parameters have the names of the published weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class CamPlusPlus(nn.Module):
         self.xvector = nn.ModuleDict(layers)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Embed speech: features of shape (batch, frames, `BANDS`) to (batch, `DIMENSIONS`), of any length."""
+        """Embed speech: features of shape (batch, frames, `BANDS`), of any length, to (batch, `DIMENSIONS`)."""
         hidden = self.head(features.transpose(1, 2))
         for name, layer in self.xvector.items():
             if name == "dense":
-                # The deviation over frames is the unbiased one.
+                # The standard deviation over frames is the unbiased one.
                 hidden = torch.cat([hidden.mean(dim=-1), hidden.std(dim=-1)], dim=-1)
             hidden = layer(hidden)
         return hidden
@@ -138,7 +138,7 @@ class _DenseLayer(nn.Module):
 
 
 class _Masked(nn.Module):
-    """A time-delay layer whose output is weighted by what is heard around it and in all of the speech."""
+    """A time-delay layer whose output is weighted by its local context and by the mean over all frames."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class _Masked(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         nearby = functional.avg_pool1d(hidden, _CONTEXT_FRAMES, _CONTEXT_FRAMES, ceil_mode=True)
         context = hidden.mean(dim=-1, keepdim=True) + nearby
-        # The mask is the same for all frames of a stretch: it is computed once for each.
+        # The mask is the same for all frames of a segment, so it is computed once per segment.
         mask = torch.sigmoid(self.linear2(functional.relu(self.linear1(context))))
         mask = mask.repeat_interleave(_CONTEXT_FRAMES, dim=-1)[..., : hidden.shape[-1]]
         return self.linear_local(hidden) * mask

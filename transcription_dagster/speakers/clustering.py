@@ -1,4 +1,4 @@
-"""Which voices are the same speaker's."""
+"""Cluster voice embeddings by speaker."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from transcription_dagster.model import SpeakerLimits
 
-#: Cosine distance up to which groups of voices are one speaker's, on average.
+#: Largest average cosine distance between groups of voices of the same speaker.
 THRESHOLD = 0.4
-#: Voices from less speech than this are not asked how many speakers there are, only whose they are.
+#: Voices from less speech than this (s) do not affect the number of speakers; they are only assigned to one.
 _SURE_SECONDS = 1.2
-#: So many voices are compared with each other; the others with the speakers that these make. The work and the memory of
-#: comparing grow with the square.
+#: At most this many voices are compared with each other, and the rest with the resulting speakers: time and memory of
+#: the comparison grow with the square.
 _MOST_COMPARED = 4000
 
 
@@ -21,8 +21,8 @@ def cluster(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Group voices by agglomerative clustering with average linkage of cosine distances.
 
-    `vectors` (voices, dimensions) have length 1, `seconds` (voices,) of speech each. Returns each voice's speaker, from
-    0, and the speakers' vectors (speakers, dimensions), of length 1.
+    `vectors` (voices, dimensions) have length 1; `seconds` (voices,) is the speech behind each. Returns each voice's
+    speaker, from 0, and the speakers' vectors (speakers, dimensions), of length 1.
     """
     if not len(vectors):
         return np.zeros(0, int), vectors
@@ -36,7 +36,7 @@ def cluster(
 
 
 def _compared(seconds: np.ndarray) -> np.ndarray:
-    """The places of the voices that decide how many speakers there are, spread over the recording."""
+    """Return the indices of the voices that determine the number of speakers, spread over the recording."""
     sure = np.flatnonzero(seconds >= min(_SURE_SECONDS, seconds.max()))
     if len(sure) <= _MOST_COMPARED:
         return sure

@@ -1,4 +1,4 @@
-"""What tells the speakers of a recording apart: sound in, turns out."""
+"""The interface of diarization: sound in, turns out."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from transcription_dagster.model import SpeakerLimits, SpeakerTurn
 
 @dataclass(frozen=True, slots=True)
 class Diarization:
-    """Who speaks when, and how each speaker sounds."""
+    """Who speaks when, and each speaker's voice."""
 
-    #: In order of their start; the labels are `spk_0`, `spk_1`, … in the order in which the speakers are first heard.
+    #: In order of their start; labels are `spk_0`, `spk_1`, … in order of first appearance.
     turns: tuple[SpeakerTurn, ...] = ()
-    #: For each label the voice's embedding, of length 1 and shape (dimensions,).
+    #: Each label's voice embedding, of length 1 and shape (dimensions,).
     voices: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def to_json(self, *, voices: bool) -> dict[str, Any]:
-        """The turns as JSON values, and the embeddings if `voices` says so."""
+        """Return the turns as JSON values, with the embeddings if `voices` is true."""
         kept = {label: [round(float(value), 6) for value in voice] for label, voice in self.voices.items()}
         return {
             "turns": [[turn.start, turn.end, turn.speaker] for turn in self.turns],
@@ -30,11 +30,11 @@ class Diarization:
 
 
 class Diarizer(Protocol):
-    """A way to tell speakers apart."""
+    """A diarization method."""
 
     @property
     def model(self) -> str:
-        """Name of what does it; voices of different models cannot be compared."""
+        """Name of the models; voices of different models are not comparable."""
         ...
 
     def diarize(
@@ -47,7 +47,6 @@ class Diarizer(Protocol):
     ) -> Diarization:
         """Return the turns of a recording, given as float32 arrays of shape (samples,) in [-1, 1], 16 kHz mono.
 
-        `on_progress` gets the seconds of sound that are done. Raises `TranscriptionAborted` after `should_stop` said
-        so.
+        `on_progress` gets the seconds of sound done. Raises `TranscriptionAborted` once `should_stop` returns true.
         """
         ...

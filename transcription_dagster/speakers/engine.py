@@ -1,4 +1,4 @@
-"""The speakers of a recording for those who ask: which models, loaded once, and what to do where there are none."""
+"""Diarization as a service: models loaded once, and a clear result if they are missing."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from transcription_dagster.speakers.diarizer import Diarizer
 from transcription_dagster.speakers.weights import fetch_speaker_models, speaker_models
 
 NOT_INSTALLED = (
-    "The models that tell speakers apart are not installed on the machine that did this: run `transcription models "
-    "pull speakers` there, and materialize `speakers` again."
+    "Speakers were not detected, because the machine that ran this step has no diarization models: run `transcription "
+    "models pull speakers` there and materialize `speakers` again."
 )
 
 _BLOCK_SECONDS = 60
 
 
 class SpeakerEngine:
-    """Tells speakers apart on one device; the models are loaded when they are first needed, and stay."""
+    """Diarization on one device; the models are loaded on first use and stay loaded."""
 
     def __init__(self, device: str, models_folder: Path) -> None:
         self._device = device
@@ -36,10 +36,10 @@ class SpeakerEngine:
         on_progress: Callable[[float], None],
         should_stop: Callable[[], bool],
     ) -> dict[str, Any]:
-        """Tell the speakers of normalised audio apart: `turns`, `voices`, `model` and `skipped` as JSON values.
+        """Diarize normalised audio: returns `turns`, `voices`, `model` and `skipped` as JSON values.
 
-        `voices` says whether the speakers' embeddings are wanted. `on_progress` gets the seconds that are done. Raises
-        `ModelUnavailable` where models are required and cannot be fetched, and what `Diarizer.diarize` raises.
+        `voices` says whether to return the speakers' embeddings. `on_progress` gets the seconds done. Raises
+        `ModelUnavailable` if models are required but cannot be downloaded, and the errors of `Diarizer.diarize`.
         """
         diarizer = self._open(required=limits.mode == "required")
         if diarizer is None:
@@ -52,7 +52,7 @@ class SpeakerEngine:
         if self._diarizer is None:
             folder = fetch_speaker_models(self._models_folder) if required else speaker_models(self._models_folder)
             if folder is not None:
-                # An executor that tells no speakers apart has no use for the libraries.
+                # Imported here: an executor without diarization does not need the libraries.
                 from transcription_dagster.speakers.local import LocalDiarizer
 
                 self._diarizer = LocalDiarizer(folder, self._device)

@@ -1,4 +1,4 @@
-"""Speakers told apart in this process: segmentation of overlapping windows, and clusters of the voices in them."""
+"""Diarization in this process: segmentation of overlapping windows, and clustering of the voices in them."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from transcription_dagster.speakers.windows import batches
 
 #: Samples from one window to the next.
 STEP = SAMPLE_RATE
-#: Windows that go through the segmentation at once.
+#: Windows per batch of the segmentation.
 _BATCH = 16
-#: Seconds that a speaker talks at least.
+#: Shortest total speech of a speaker, in seconds.
 _LEAST_SPOKEN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the networks say of a recording."""
+    """The networks' results for a recording."""
 
     seconds: float
-    #: Who talks in each window: bool of shape (windows, frames, local speakers).
+    #: Who speaks in each window: bool of shape (windows, frames, local speakers).
     active: np.ndarray
     voices: tuple[Voice, ...]
     stretches: tuple[Stretch, ...]
 
 
 class LocalDiarizer:
-    """pyannote's segmentation and CAM++ on one device, loaded once; one recording at a time."""
+    """pyannote's segmentation and CAM++ on one device, loaded once; diarizes one recording at a time."""
 
     model = MODEL
 
     def __init__(self, folder: Path, device: str) -> None:
-        """`folder` is what `speaker_models` or `fetch_speaker_models` returns."""
+        """`folder` is the result of `speaker_models` or `fetch_speaker_models`."""
         self._segmentation, self._voices = Segmentation(), CamPlusPlus()
         for network, weights in zip((self._segmentation, self._voices), load_weights(folder), strict=True):
             network.load_state_dict(weights)
@@ -59,7 +59,7 @@ class LocalDiarizer:
         on_progress: Callable[[float], None],
         should_stop: Callable[[], bool],
     ) -> Diarization:
-        """Do what `Diarizer` says. Time and memory grow with the recording's length, and no faster."""
+        """Implement `Diarizer.diarize`. Time and memory grow linearly with the recording's length."""
         return diarized(self.listen(blocks, on_progress=on_progress, should_stop=should_stop), limits)
 
     def listen(
@@ -83,7 +83,7 @@ class LocalDiarizer:
 
 
 def diarized(heard: Heard, limits: SpeakerLimits, *, threshold: float = THRESHOLD) -> Diarization:
-    """Make turns of what the networks say."""
+    """Turn the networks' results into turns."""
     if not heard.voices:
         return Diarization()
     vectors = np.stack([voice.vector for voice in heard.voices])
@@ -93,7 +93,7 @@ def diarized(heard: Heard, limits: SpeakerLimits, *, threshold: float = THRESHOL
     spoken_by_all = talks.sum(axis=0) * FRAME_SECONDS
     lasting = np.flatnonzero(spoken_by_all >= _LEAST_SPOKEN)
     if limits.at_least <= len(lasting) < len(centres):
-        # Those who hardly talk are noises, or others in a moment of noise.
+        # Speakers with hardly any speech are noise, or another speaker during noise.
         centres = centres[lasting]
         groups = np.where(np.isin(groups, lasting), np.searchsorted(lasting, groups), (vectors @ centres.T).argmax(1))
         talks = _talking(heard, groups)
@@ -102,7 +102,7 @@ def diarized(heard: Heard, limits: SpeakerLimits, *, threshold: float = THRESHOL
 
 
 def _talking(heard: Heard, groups: np.ndarray) -> np.ndarray:
-    """Who talks in each frame, where `groups` holds the speaker of each voice."""
+    """Return who speaks in each frame, given the speaker of each voice in `groups`."""
     speakers = np.full((len(heard.active), LOCAL_SPEAKERS), -1)
     for voice, group in zip(heard.voices, groups, strict=True):
         speakers[voice.window, voice.local] = group
@@ -110,7 +110,7 @@ def _talking(heard: Heard, groups: np.ndarray) -> np.ndarray:
 
 
 class _Length:
-    """Counts the samples that go by."""
+    """Counts samples as they pass through."""
 
     def __init__(self) -> None:
         self.samples = 0

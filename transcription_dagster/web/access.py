@@ -20,21 +20,21 @@ TRIES_PER_ADDRESS, TRIES, WINDOW_SECONDS = 10, 100, 600.0
 
 
 class Verdict(Enum):
-    """Result of checking a password."""
+    """The result of checking a password."""
 
     RIGHT = "right"
     WRONG = "wrong"
-    #: Not checked: there were too many wrong ones.
+    #: Not checked, because of too many wrong ones.
     TOO_MANY = "too many"
 
 
 @dataclass
 class Password:
-    """The password, with a rate limit on wrong ones."""
+    """The password, with a rate limit on wrong attempts."""
 
     value: str
     clock: Callable[[], float] = time.monotonic
-    #: Time and address of each wrong one, the oldest first.
+    #: Time and address of each wrong attempt, oldest first.
     _wrong: deque[tuple[float, str]] = field(default_factory=deque)
 
     def check(self, shown: str, address: str) -> Verdict:
@@ -51,9 +51,9 @@ class Password:
 
 
 class Sessions:
-    """Sessions of browsers that passed the login, each a signed token in a cookie.
+    """Sessions of logged-in browsers, each a signed token in a cookie.
 
-    The signing key is new at each start: a restart, which a new password needs anyway, ends all sessions.
+    The signing key is new at each start. A restart, which changing the password needs anyway, ends all sessions.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The application: the pages of this program, and Dagster's UI for every other path."""
+"""The application: this program's pages, and Dagster's UI on every other path."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEALTH = "/health"
 
 
 def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: str, port: int) -> Starlette:
-    """Make the application for a server bound to `host` and `port`, which asks for a password if one is set."""
+    """Create the application for a server bound to `host` and `port`; it requires the password if one is set."""
     routes: list[BaseRoute] = [Route(HEALTH, _health, methods=["GET"])]
     middleware = [
         Middleware(SecurityHeaders),
@@ -47,5 +47,5 @@ def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: st
 
 
 async def _health(_request: Request) -> JSONResponse:
-    """Say that the server answers, to whatever watches it: it shows no password and learns nothing."""
+    """Report that the server is up. Monitoring needs no password, and the response reveals nothing else."""
     return JSONResponse({"status": "ok"})

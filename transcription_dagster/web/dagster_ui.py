@@ -1,7 +1,7 @@
-"""Dagster's webserver, whose GraphQL endpoint takes commands in one form only: POSTs of JSON.
+"""Dagster's web server, restricted so that its GraphQL endpoint accepts commands only as POSTs of JSON.
 
-Dagster itself also runs mutations that come with a GET, or in the query of a POST of any type: what an image, a link or
-a form of any other page can send.
+Dagster itself also runs mutations sent by GET, or in the query string of a POST of any type, which an image, a link or
+a form on any other page can send.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ class DagsterUi(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContex
     """Dagster's UI and its API."""
 
     async def graphql_http_endpoint(self, request: Request) -> HTMLResponse | PlainTextResponse | JSONResponse:
-        """Answer one GraphQL request; of POSTs, only those that are JSON through and through."""
+        """Answer a GraphQL request; a POST must be entirely JSON."""
         if request.method == "POST":
             if _media_type(request) != "application/json":
-                return _refusal(415, "a POST to GraphQL has to be application/json")
+                return _refusal(415, "a POST to GraphQL must be application/json")
             try:
                 body = await request.json()
             except ValueError:
                 return _refusal(400, "the body is not JSON")
             if not isinstance(body, dict) or not isinstance(body.get("query"), str):
-                return _refusal(400, "the body has to be one JSON object with a query in it")
+                return _refusal(400, "the body must be one JSON object with a query")
         return await super().graphql_http_endpoint(request)
 
     async def execute_graphql_request(
         self, request: Request, query: str, variables: dict[str, Any] | None, operation_name: str | None
     ) -> JSONResponse:
-        """Run the operation, unless it would change something and came with a GET."""
+        """Run the operation, unless it is a mutation sent by GET."""
         if request.method != "POST" and OperationType.MUTATION in operation_types(query):
-            return _refusal(405, "a mutation has to be a POST of application/json", Allow="POST")
+            return _refusal(405, "a mutation must be a POST of application/json", Allow="POST")
         return await super().execute_graphql_request(request, query, variables, operation_name)
 
     async def execute_graphql_subscription(
@@ -49,14 +49,14 @@ class DagsterUi(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContex
         variables: dict[str, Any] | None,
         operation_name: str | None,
     ) -> tuple[Task[None] | None, GraphQLFormattedError | None]:
-        """Begin a subscription; anything else has no business on a websocket."""
+        """Start a subscription; a websocket accepts nothing else."""
         if operation_types(query) - {OperationType.SUBSCRIPTION}:
-            return None, GraphQLError("a websocket takes subscriptions only").formatted
+            return None, GraphQLError("a websocket accepts only subscriptions").formatted
         return await super().execute_graphql_subscription(websocket, operation_id, query, variables, operation_name)
 
 
 def operation_types(query: str) -> set[OperationType]:
-    """The types of all operations in a GraphQL document, whichever is to be run; none if it cannot be parsed."""
+    """Return the types of all operations in a GraphQL document, not only the selected one; none if it is invalid."""
     try:
         document = parse(query)
     except GraphQLError:

@@ -1,4 +1,4 @@
-"""How the pages write times, languages and matches."""
+"""Format times, languages and search matches for the pages."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from transcription_dagster.search.query import MATCH_END, MATCH_START
 
 
 def clock(seconds: float) -> str:
-    """A position or a length as `m:ss`, or `h:mm:ss` from an hour on, rounded down."""
+    """Return a position or a length as `m:ss`, or as `h:mm:ss` from an hour on, rounded down."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def day(when: datetime) -> str:
-    """A date as `4 May 2026`."""
+    """Return a date such as `4 May 2026`."""
     return f"{when.day} {when:%b %Y}"
 
 
 def moment(when: datetime) -> str:
-    """A date and time of day in UTC, as HTML's `datetime` attributes want it."""
+    """Return a time in UTC in the format of HTML's `datetime` attributes."""
     return when.isoformat(timespec="seconds")
 
 
 def language_name(code: str) -> str:
-    """The English name of a language, with its region, such as `English (US)`; the code itself where it has none."""
+    """Return the English name of a language and region, such as `English (US)`, or its code if it has no name."""
     primary, _, region = code.partition("-")
     name = WHISPER_LANGUAGES.get(primary.lower())
     if name is None:
@@ -37,6 +37,6 @@ def language_name(code: str) -> str:
 
 
 def marked(snippet: str) -> Markup:
-    """A snippet of a search with its matches in `<mark>`, everything else escaped."""
+    """Return a search snippet with its matches in `<mark>` and everything else escaped."""
     escaped = str(escape(snippet))
     return Markup(escaped.replace(MATCH_START, "<mark>").replace(MATCH_END, "</mark>"))  # noqa: S704 - escaped above

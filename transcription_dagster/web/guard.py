@@ -1,4 +1,4 @@
-"""Protection against pages of other sites that send requests through a user's browser.
+"""Protection against other sites' pages that send requests through a user's browser.
 
 A browser sends requests to any address that a page names, 127.0.0.1 included. It states the page (`Origin`) and its
 relation to the server (`Sec-Fetch-Site`); other programs state neither. See https://www.w3.org/TR/fetch-metadata/.
@@ -14,23 +14,23 @@ from starlette.websockets import WebSocketClose
 
 from transcription_dagster.web.own_names import OwnNames
 
-#: RFC 6455: the connection breaks a policy of the server.
+#: RFC 6455, status 1008: policy violation.
 _POLICY_VIOLATION = 1008
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    # Dagster shows notebooks in frames of its own.
+    # Dagster shows notebooks in frames on its own pages.
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-#: Pages and answers contain transcripts and must not be cached; scripts and styles may.
+#: Pages and responses contain transcripts and must not be cached; scripts and styles may be.
 _PRIVATE_TYPES = ("text/html", "application/json")
 
 
 class Guard:
-    """Middleware that refuses requests for another server or from another site's page."""
+    """Middleware that refuses requests addressed to another server or sent by another site's page."""
 
     def __init__(self, app: ASGIApp, names: OwnNames) -> None:
         self._app = app
@@ -47,18 +47,18 @@ class Guard:
         """Return why the request is refused; None if it is allowed."""
         hosts, origins = request.headers.getlist("host"), request.headers.getlist("origin")
         if len(hosts) != 1 or not self._names.is_own_host(hosts[0]):
-            return "this server does not go by that name; TRANSCRIPTION_UI_HOSTS adds names"
+            return "unknown host name; add this server's other names to TRANSCRIPTION_UI_HOSTS"
         scheme = request.scope["scheme"]
         if not all(self._names.is_own_origin(origin, host=hosts[0], scheme=scheme) for origin in origins):
-            return "requests of pages from elsewhere are refused; TRANSCRIPTION_UI_HOSTS names proxies in front"
+            return "requests from other sites' pages are refused; add the names of proxies to TRANSCRIPTION_UI_HOSTS"
         site = request.headers.get("sec-fetch-site", "none")
         if site not in ("same-origin", "none") and not _is_link(request.scope, request.headers):
-            return "requests of other sites are refused"
+            return "requests from other sites are refused"
         return None
 
 
 class SecurityHeaders:
-    """Middleware that adds security headers, unless the answer sets them itself."""
+    """Middleware that adds security headers, unless the response sets them itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -79,7 +79,7 @@ class SecurityHeaders:
 async def refuse_request(
     scope: Scope, receive: Receive, send: Send, status: int, complaint: str, **headers: str
 ) -> None:
-    """Answer a request with an error; close a websocket before it opens."""
+    """Respond to a request with an error; close a websocket before it opens."""
     if scope["type"] == "websocket":
         await WebSocketClose(_POLICY_VIOLATION, complaint)(scope, receive, send)
     else:
@@ -87,7 +87,7 @@ async def refuse_request(
 
 
 def _is_link(scope: Scope, headers: Headers) -> bool:
-    """Return True if the user followed a link from another site, whose page cannot read the answer."""
+    """Return True if the user followed a link from another site, whose page cannot read the response."""
     return (
         scope["type"] == "http"
         and scope["method"] == "GET"

@@ -1,4 +1,4 @@
-"""The login: a wall in front of everything, and the page where people pass it. Programs show the password each time."""
+"""The login: middleware that guards every path, and the login page. Programs send the password with each request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOGIN, LOGOUT = "/login", "/logout"
 
 _LARGEST_FORM = 8_192
 _COMPLAINTS = {
-    Verdict.WRONG: "That is not the password.",
+    Verdict.WRONG: "Wrong password.",
     Verdict.TOO_MANY: f"Too many wrong passwords. Try again in {WINDOW_SECONDS / 60:.0f} minutes.",
 }
 _STATUSES = {Verdict.WRONG: 401, Verdict.TOO_MANY: 429}
@@ -38,15 +38,15 @@ class Login:
 
     password: Password
     sessions: Sessions
-    #: Name of the cookie. Browsers keep those of all ports of a host together, so it has the port in it.
+    #: Name of the cookie. It includes the port, because browsers share cookies between all ports of a host.
     cookie: str
 
     def is_known(self, request: HTTPConnection) -> bool:
-        """Whether the browser that asks has shown the password before."""
+        """Return whether the request belongs to a logged-in session."""
         return self.sessions.holds(request.cookies.get(self.cookie, ""))
 
     def routes(self) -> list[BaseRoute]:
-        """The page, and what its form is sent to."""
+        """Return the routes of the page and of its form."""
         limit = Middleware(RequestBodyLimitMiddleware, max_body_size=_LARGEST_FORM)
         return [
             Route(LOGIN, self._page, methods=["GET"]),
@@ -69,7 +69,7 @@ class Login:
             self.sessions.begin(),
             max_age=SESSION_SECONDS,
             httponly=True,
-            # Links of other sites lead in; their forms and scripts do not get it.
+            # Links of other sites may lead here with the cookie; their forms and scripts do not get it.
             samesite="lax",
             secure=request.url.scheme == "https",
         )
@@ -93,9 +93,9 @@ class Login:
 
 
 class Wall:
-    """Middleware that lets through who has a session or shows the password, and everybody to the `open` paths.
+    """Middleware that admits requests with a session or the password, and all requests to the `open` paths.
 
-    Requests to the API that show a token pass as well: the API judges it.
+    Requests to the API with a token pass as well: the API checks it.
     """
 
     def __init__(self, app: ASGIApp, login: Login, open_paths: frozenset[str]) -> None:
@@ -132,7 +132,7 @@ class Wall:
 
 
 def password_of(request: HTTPConnection) -> str | None:
-    """The password that a program shows, by HTTP's basic authentication with any user name; None if it shows none."""
+    """Return the password that a program sends by HTTP basic authentication, with any user name; None without one."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -143,9 +143,9 @@ def password_of(request: HTTPConnection) -> str | None:
 
 
 def page_of_ours(place: str) -> str:
-    """Return `place` if it is a path on this server, else the first page.
+    """Return `place` if it is a path on this server, otherwise the first page.
 
-    Browsers take a backslash for a slash, leave out tabs and line breaks, and go to another host after two slashes.
+    Browsers read a backslash as a slash, ignore tabs and line breaks, and go to another host after two slashes.
     """
     parts = urlsplit(place)
     ours = place.startswith("/") and not place.startswith("//") and not parts.scheme and not parts.netloc
@@ -153,7 +153,7 @@ def page_of_ours(place: str) -> str:
 
 
 def address_of(request: HTTPConnection) -> str:
-    """The address that a request came from, as far as that is known."""
+    """Return the address that a request came from, as far as it is known."""
     return request.client.host if request.client else ""
 
 

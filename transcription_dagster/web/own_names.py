@@ -1,4 +1,4 @@
-"""The names under which browsers reach this server, and which other sites' requests are told from its own by."""
+"""The names of this server, by which its own requests are told from other sites'."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class OwnNames:
-    """What the `Host` and `Origin` of a request to this server may say.
+    """The accepted `Host` and `Origin` headers.
 
-    A page of another site can have its own name resolve to our address (DNS rebinding), but its requests go on saying
-    that name in `Host`. An address in `Host` cannot be rebound.
+    A page of another site can have its own name resolve to our address (DNS rebinding), but its requests still carry
+    that name in `Host`. An IP address in `Host` cannot be rebound.
     """
 
     hosts: frozenset[str]
-    #: Whether any IP address will do: the server is bound to all interfaces.
+    #: Whether any IP address is accepted: the server is bound to all interfaces.
     any_address: bool
-    #: Names, with a port where it is not the scheme's own, of proxies that put another `Host` into what they pass on.
+    #: Names of proxies that forward requests with another `Host`, with the port unless it is the scheme's default.
     proxies: frozenset[str]
 
     @classmethod
     def of_server(cls, bound_to: str, extra: Iterable[str] = ()) -> OwnNames:
-        """The names of a server bound to `bound_to`; `extra` are those that its operator added, as `name[:port]`."""
+        """Return the names of a server bound to `bound_to`; `extra` holds the operator's additions as `name[:port]`."""
         address = _address(bound_to)
         everywhere = address is not None and address.is_unspecified
         added = [name.lower() for name in extra]
@@ -39,7 +39,7 @@ class OwnNames:
         )
 
     def is_own_host(self, host: str) -> bool:
-        """Whether a request with this `Host` header was meant for this server."""
+        """Return whether a request with this `Host` header is meant for this server."""
         try:
             name = _split(f"//{host}").hostname
         except ValueError:
@@ -47,14 +47,14 @@ class OwnNames:
         return name is not None and (name in self.hosts or self._is_own_address(name))
 
     def is_own_origin(self, origin: str, *, host: str, scheme: str) -> bool:
-        """Whether the `Origin` of a request that came with `host`, over `scheme`, is a page of this server."""
+        """Return whether an `Origin`, of a request with `host` over `scheme`, is a page of this server."""
         try:
             page, here = _split(origin), _split(f"//{host}")
             default = _DEFAULT_PORTS[page.scheme]
             page_port, own_port = page.port or default, here.port or default
         except (ValueError, KeyError):
             return False
-        # A proxy may speak TLS for us; what came over TLS never belongs to a page that did not.
+        # A proxy may handle TLS for us, but a request over TLS never belongs to a page without TLS.
         if page.hostname is None or (scheme in ("https", "wss") and page.scheme != "https"):
             return False
         name = f"[{page.hostname}]" if ":" in page.hostname else page.hostname
@@ -74,7 +74,7 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _split(url: str) -> SplitResult:
-    """Split a URL of nothing but a host and a port; raises `ValueError` for any other."""
+    """Split a URL of only a host and a port; raises `ValueError` for any other."""
     parts = urlsplit(url)
     if parts.path or parts.query or parts.fragment or "@" in parts.netloc or not url.isprintable() or " " in url:
         raise ValueError("more than a host and a port")

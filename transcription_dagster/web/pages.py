@@ -1,4 +1,4 @@
-"""The pages of the reading room: templates, the policy that they are shown under, and errors as pages."""
+"""Render the pages of the reading room: templates, content security policy, and error pages."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Pages:
     """Renders the pages' templates."""
 
     csrf: Csrf
-    #: Whether there is a login, and so a way to log out.
+    #: Whether there is a login, so that pages offer a logout.
     has_login: bool = False
 
     def render(
         self, request: Request, template: str, values: Mapping[str, Any], *, status: int = 200, media_origin: str = ""
     ) -> Response:
-        """Show a page. `media_origin` is another server that its audio and video come from."""
+        """Render a page. `media_origin` is the other server that its audio and video come from, if any."""
         token = self.csrf.token(request)
         context = {**values, "csrf_token": token, "has_login": self.has_login}
         headers = {"Content-Security-Policy": _policy(media_origin)}
@@ -64,13 +64,13 @@ class Pages:
         return response
 
     def error(self, request: Request, error: Exception) -> Response:
-        """Say what went wrong, as a page to a browser and as JSON to any other program."""
+        """Report an error: as a page to a browser, as JSON to any other program."""
         if not isinstance(error, TranscriptionError):
             raise error
         return self._complain(request, _status_of(error), str(error))
 
     def not_found(self, request: Request) -> Response:
-        """Say that there is no such page."""
+        """Report that there is no such page."""
         return self._complain(request, HTTPStatus.NOT_FOUND, "There is nothing at this address.")
 
     def _complain(self, request: Request, status: HTTPStatus, complaint: str) -> Response:

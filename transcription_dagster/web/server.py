@@ -1,4 +1,4 @@
-"""`python -m transcription_dagster.web.server`: the web server as a stack starts it. It needs DAGSTER_HOME."""
+"""`python -m transcription_dagster.web.server`: the web server, as a stack starts it. Requires DAGSTER_HOME."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from dagster_webserver.version import __version__
 from transcription_dagster.settings import load_settings
 from transcription_dagster.web.app import create_app
 
-#: As `dagster-webserver` has them: milliseconds, seconds, connections.
+#: The defaults of `dagster-webserver`: milliseconds, seconds, connections.
 _STATEMENT_TIMEOUT, _POOL_RECYCLE, _POOL_OVERFLOW = 15_000, 3600, 20
 
 
 def main() -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal arrives."""
     parser = argparse.ArgumentParser(prog="transcription_dagster.web.server", description=__doc__)
     parser.add_argument("--host", required=True, help="address to bind to")
     parser.add_argument("--port", required=True, type=int)

@@ -1,4 +1,4 @@
-"""`/vocabulary`: the terms that recordings are corrected by. It works without scripts: each button is a form."""
+"""`/vocabulary`: the terms by which recordings are corrected. It works without scripts: each button is a form."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _Form = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class VocabularyPage:
-    """Shows the vocabulary, and takes the changes that its forms send."""
+    """Shows the vocabulary and applies the changes that its forms send."""
 
     engine: Engine
     pages: Pages
 
     def routes(self) -> list[BaseRoute]:
-        """The page, and one address for each form."""
+        """Return the routes of the page and of its forms."""
         limit = Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)
         changes: Mapping[str, Callable[[_Form], None]] = {
             "terms": self._put,
@@ -52,7 +52,7 @@ class VocabularyPage:
         return [Route(PAGE, self.show, methods=["GET"]), *forms]
 
     def show(self, request: Request, complaint: str = "") -> Response:
-        """All terms, and what corrections suggest."""
+        """All terms, and the terms that corrections suggest."""
         terms = vocabulary.terms(self.engine)
         suggested = suggestions(self.engine)
         values = {
@@ -74,7 +74,7 @@ class VocabularyPage:
 
     def _take(self, request: Request, form: _Form, change: Callable[[_Form], None]) -> Response:
         if not self.pages.csrf.is_shown(request, form.get(csrf.FIELD, "")):
-            return self.show(request, "The page was too old: it is a new one now. Try again.")
+            return self.show(request, "This page was outdated and has been reloaded. Try again.")
         try:
             change(form)
         except InvalidVocabulary as error:

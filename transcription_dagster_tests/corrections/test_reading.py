@@ -109,7 +109,7 @@ def test_undo_brings_back_what_was_there_and_can_be_undone() -> None:
     assert sheet.state.undone == {2}
     assert sheet.undo(3).text == "one to three"
     assert sheet.state.undone == {3}
-    with pytest.raises(UnusableCorrection, match="undone already"):
+    with pytest.raises(UnusableCorrection, match="already undone"):
         sheet.undo(3)
 
 
@@ -204,5 +204,5 @@ def test_words_that_are_not_there_are_refused(first: int, stop: int) -> None:
 
 def test_a_range_that_cuts_what_is_replaced_as_a_whole_is_refused() -> None:
     sheet = Sheet(spoken("quill on ite")).retype(0, 3, "Quillonite")
-    with pytest.raises(UnusableCorrection, match="take 0 to 3"):
+    with pytest.raises(UnusableCorrection, match="use 0 to 3"):
         drafts.retyped(sheet.reading, 1, 3, "x")

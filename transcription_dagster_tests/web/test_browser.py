@@ -84,7 +84,7 @@ def test_dagsters_ui_works_behind_the_login(page: playwright.Page, closed_site: 
     page.goto(f"{closed_site.url}/runs")
     page.get_by_label("Password").fill("guess")
     page.get_by_role("button", name="Log in").click()
-    playwright.expect(page.get_by_role("alert")).to_have_text("That is not the password.")
+    playwright.expect(page.get_by_role("alert")).to_have_text("Wrong password.")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url(f"{closed_site.url}/runs")

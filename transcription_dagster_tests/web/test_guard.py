@@ -178,7 +178,7 @@ def test_a_websocket_of_another_page_is_not_opened(site: Site, headers: dict[str
 def test_a_mutation_over_a_websocket_is_refused(site: Site):
     run_id = site.add_run()
     answer = _ask(site, _deletion(run_id))
-    assert (answer["type"], answer["payload"]["message"]) == ("error", "a websocket takes subscriptions only")
+    assert (answer["type"], answer["payload"]["message"]) == ("error", "a websocket accepts only subscriptions")
     assert site.has_run(run_id)
 
 

@@ -72,7 +72,7 @@ def test_behind_tls_the_cookie_keeps_to_tls(browser: httpx.Client, closed_site: 
 def test_a_wrong_password_is_told_and_gives_nothing(browser: httpx.Client):
     answer = log_in(browser, "guess")
     assert answer.status_code == 401
-    assert "That is not the password." in answer.text
+    assert "Wrong password." in answer.text
     assert 'role="alert"' in answer.text
     assert "guess" not in answer.text
     assert "Set-Cookie" not in answer.headers

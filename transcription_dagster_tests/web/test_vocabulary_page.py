@@ -77,11 +77,11 @@ def test_a_suggestion_is_shown_with_its_moments_and_taken(visitor: httpx.Client,
     for _ in range(3):
         archive.corrected("we found quill on ite", "we found Quillonite")
     page = visitor.get("/vocabulary").text
-    assert "heard as “quill on ite” 3 times" in page
+    assert "misheard as “quill on ite” 3 times" in page
     assert "?view=corrected&amp;t=1.00" in page
     send(visitor, "suggestions", term="Quillonite", variant="quill on ite", accept="yes")
     assert vocabulary.terms(engine) == (Term("Quillonite", ("quill on ite",), "", 1.0),)
-    assert "heard as “" not in visitor.get("/vocabulary").text
+    assert "misheard as “" not in visitor.get("/vocabulary").text
 
 
 def test_other_programs_do_the_same_over_the_api(site_of: Site, engine: Engine) -> None:

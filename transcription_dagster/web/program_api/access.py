@@ -1,4 +1,4 @@
-"""Who asks, and what they may do: a token's scopes, or everything for a browser that passed the login."""
+"""Who sends a request and what it may do: the scopes of a token, or everything for a logged-in browser."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.web import csrf
 from transcription_dagster.web.csrf import Csrf
 
-#: Paths at which a token counts. The wall lets requests with one pass there, because each is judged here.
+#: Paths that accept a token. The wall admits requests with a token there, because each token is checked here.
 TOKEN_PATHS = ("/api/", "/mcp")
 
 
 class Refusal(Exception):
-    """A request that is not answered: the status and what is wrong."""
+    """A refused request: the status and the reason."""
 
     def __init__(self, status: int, complaint: str) -> None:
         super().__init__(complaint)
@@ -28,7 +28,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who asks: the token's name; None in a browser, where people say who they are."""
+    """Who sends a request: the token's name, or None for a browser, whose users give their name."""
 
     program: str | None
     scopes: frozenset[Scope]
@@ -40,22 +40,22 @@ def reads_everything(access: Access, settings: Settings) -> bool:
 
 
 def token_of(request: HTTPConnection) -> str | None:
-    """The bearer token that a request shows."""
+    """Return a request's bearer token."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
 def shows_token(request: HTTPConnection) -> bool:
-    """Whether the request is to be judged by its token."""
+    """Return whether a request is authorized by its token."""
     path = request.scope["path"]
     is_ours = any(path == place.rstrip("/") or path.startswith(place) for place in TOKEN_PATHS)
     return is_ours and token_of(request) is not None
 
 
 def access_of(engine: Engine, csrf_tokens: Csrf, request: Request) -> Access:
-    """Who asks. Raises `Refusal` for an unknown token, and for a browser's change that is not of our own pages.
+    """Return who sends a request. Raises `Refusal` for an unknown token, and for a browser's change from another site.
 
-    The wall has seen to the password where there is one.
+    The wall has already checked the password, if there is one.
     """
     shown = token_of(request)
     if shown is not None:
@@ -66,11 +66,11 @@ def access_of(engine: Engine, csrf_tokens: Csrf, request: Request) -> Access:
     if request.method not in ("GET", "HEAD") and _is_of_browser(request):
         own = request.headers.get(csrf.HEADER, "")
         if not csrf_tokens.is_shown(request, own):
-            raise Refusal(403, "the page is too old, or not one of this server: load it again")
+            raise Refusal(403, "the page is outdated or from another server: reload it")
     return Access(None, frozenset(Scope))
 
 
 def _is_of_browser(request: HTTPConnection) -> bool:
-    """Browsers state the page that asks, or bring their cookies; other programs do neither."""
+    """Browsers name the requesting page or send cookies; other programs do neither."""
     headers = request.headers
     return "origin" in headers or "sec-fetch-site" in headers or "cookie" in headers

@@ -1,4 +1,4 @@
-"""Reading and correcting one recording over the API."""
+"""Read and correct one recording over the API."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.web.program_api.operations import Call, Operation
 from transcription_dagster.web.reading_room.manuscripts import Manuscripts
 
-#: Changes that a history shows; older ones stay in the journal.
+#: Changes returned by a history; older ones stay in the journal.
 _HISTORY = 500
-#: Turns that a preview shows of what would be replaced.
+#: Turns listed in a preview of a replacement.
 _PREVIEW = 200
 
-_Name = Field(default=None, max_length=100, description="Who corrects; a token's own name is taken where there is one.")
+_Name = Field(
+    default=None,
+    max_length=100,
+    description="The person who corrects. A request with a token uses the token's name instead.",
+)
 
 
 class WordModel(BaseModel):
@@ -37,24 +41,24 @@ class WordModel(BaseModel):
     start: float
     end: float
     confidence: float
-    #: Written without a space before it.
+    #: Attached to the previous word without a space.
     glued: bool
     corrected: bool
 
 
 class PassageModel(BaseModel):
-    """The smallest piece that is replaced as a whole: the machine's words `first` up to `stop`, as they read now."""
+    """The smallest unit of replacement: the current text of the machine's words `first` up to `stop`."""
 
     first: int
     stop: int
     text: str
-    #: Written without a space before it.
+    #: Attached to the previous passage without a space.
     glued: bool
     author: Literal["machine", "refinement", "person"]
 
 
 class TurnModel(BaseModel):
-    """One speaker's paragraph: the machine's words `first` up to `stop`, as they read now."""
+    """One speaker's paragraph: the current text of the machine's words `first` up to `stop`."""
 
     first: int
     stop: int
@@ -67,7 +71,7 @@ class TurnModel(BaseModel):
 
 
 class ReadingModel(BaseModel):
-    """A recording as it reads now; `version` is that of the last correction, 0 before the first."""
+    """A recording's current text; `version` is that of the last correction, 0 before the first."""
 
     recording: str
     version: int
@@ -75,25 +79,25 @@ class ReadingModel(BaseModel):
 
 
 class ReadingQuery(BaseModel):
-    """Which words are wanted, and whether with their times."""
+    """Which words to return, and whether with their times."""
 
     first: int = Field(default=0, ge=0)
-    stop: int | None = Field(default=None, ge=0, description="Unset: up to the end.")
-    words: bool = Field(default=False, description="With each word's times.")
-    passages: bool = Field(default=False, description="With the pieces that are replaced as a whole.")
+    stop: int | None = Field(default=None, ge=0, description="If unset, up to the end.")
+    words: bool = Field(default=False, description="Include the times of each word.")
+    passages: bool = Field(default=False, description="Include the passages: the units that are replaced as a whole.")
 
 
 class CorrectionRequest(BaseModel):
-    """A correction of the machine's words `first` up to `stop`, which are those of one turn or several."""
+    """A correction of the machine's words `first` up to `stop`, which come from one turn or several."""
 
     kind: Literal["text", "unintelligible", "restore", "speaker", "split", "join", "undo"]
     first: int = Field(default=0, ge=0)
-    stop: int = Field(default=0, ge=0, description="Not needed to split, join or undo.")
-    text: str = Field(default="", description="Of `text`: how the words should read.")
-    speaker: str = Field(default="", description="Of `speaker`: who says them.")
-    everywhere: bool = Field(default=False, description="Of `speaker`: for all turns of the speaker.")
-    undoes: int = Field(default=0, ge=0, description="Of `undo`: the version of the change to take back.")
-    seen: int = Field(ge=0, description="The version that the correction was made on.")
+    stop: int = Field(default=0, ge=0, description="Not used by `split`, `join` and `undo`.")
+    text: str = Field(default="", description="For `text`: the new text of the words.")
+    speaker: str = Field(default="", description="For `speaker`: the speaker's name.")
+    everywhere: bool = Field(default=False, description="For `speaker`: change all turns of the present speaker.")
+    undoes: int = Field(default=0, ge=0, description="For `undo`: the version of the change to undo.")
+    seen: int = Field(ge=0, description="The version that the corrected text was read at.")
     who: str | None = _Name
 
 
@@ -112,16 +116,16 @@ class ChangeModel(BaseModel):
     who: str
     when: datetime
     undoes: int | None
-    #: It was taken back.
+    #: It was undone.
     undone: bool
-    #: Its words are not in the present transcript: it has no effect.
+    #: Its words are not in the current transcript, so it has no effect.
     lost: bool
-    #: Nothing later is about its words, so that it can be taken back.
+    #: No later change concerns its words, so it can be undone.
     can_undo: bool
 
 
 class CorrectedModel(BaseModel):
-    """What was recorded, and the turns round it as they read now."""
+    """The recorded changes, and the turns around them as they now read."""
 
     version: int
     changes: list[ChangeModel]
@@ -129,7 +133,7 @@ class CorrectedModel(BaseModel):
 
 
 class HistoryModel(BaseModel):
-    """The last changes, the newest first, and those that a new transcription left without their words."""
+    """The last changes, newest first, and those whose words a new transcription no longer has."""
 
     version: int
     changes: list[ChangeModel]
@@ -137,13 +141,13 @@ class HistoryModel(BaseModel):
 
 
 class ReplaceRequest(BaseModel):
-    """What is sought through the recording, and what replaces it."""
+    """What to find in the recording, and what replaces it."""
 
     sought: str = Field(max_length=200)
     new: str = Field(max_length=200)
     match_case: bool = False
-    apply: bool = Field(default=False, description="False: only say what would change.")
-    seen: int = Field(ge=0, description="The version that the preview was made on.")
+    apply: bool = Field(default=False, description="If false, return a preview and change nothing.")
+    seen: int = Field(ge=0, description="The version that the preview was made at.")
     who: str | None = _Name
 
 
@@ -159,7 +163,7 @@ class ReplacementModel(BaseModel):
 
 
 class ReplacedModel(BaseModel):
-    """What changes or was changed; `count` places in `turns` turns, of which the first are listed."""
+    """The result of a replacement: `count` places in `turns` turns, of which the first are listed."""
 
     version: int
     count: int
@@ -175,7 +179,7 @@ class Correcting:
     manuscripts: Manuscripts
 
     def operations(self) -> list[Operation]:
-        """Reading, correcting, the history, and replacing."""
+        """Return the operations: read, correct, history and replace."""
         one = "/api/recordings/{recording}"
         turns, corrections, replacing = f"{one}/turns", f"{one}/corrections", f"{one}/replacements"
         read, correct = Scope.READ, Scope.CORRECT
@@ -188,7 +192,7 @@ class Correcting:
         return [replace(operation, shows_everything=True) for operation in operations]
 
     def read(self, call: Call) -> ReadingModel:
-        """The turns that hold the wanted words."""
+        """Return the turns that hold the requested words."""
         now = self.present(call.recording)
         query: ReadingQuery = call.values
         stop = len(now.reading.words) if query.stop is None else query.stop
@@ -202,7 +206,7 @@ class Correcting:
         )
 
     def history(self, call: Call) -> HistoryModel:
-        """The newest changes first."""
+        """Return the history, newest first."""
         now = self.present(call.recording)
         shown = [change for change in reversed(now.changes) if not change.draft.is_lost][:_HISTORY]
         return HistoryModel(
@@ -212,7 +216,7 @@ class Correcting:
         )
 
     def correct(self, call: Call) -> CorrectedModel | Response:
-        """Record a correction, or show both where another person was faster."""
+        """Record a correction, or return both versions if another person was faster."""
         wanted: CorrectionRequest = call.values
         manuscript = self.manuscripts.of(call.recording)
         try:
@@ -230,7 +234,7 @@ class Correcting:
         )
 
     def replace(self, call: Call) -> ReplacedModel:
-        """Say what would be replaced, or replace it."""
+        """Preview a replacement, or apply it."""
         wanted: ReplaceRequest = call.values
         manuscript = self.manuscripts.of(call.recording)
         now = corrected(self.engine, manuscript)
@@ -256,7 +260,7 @@ class Correcting:
         return ReplacedModel(version=now.version, count=count, turns=len(found), replacements=listed)
 
     def present(self, recording: str) -> Corrected:
-        """The recording as it reads now."""
+        """Return the recording as it reads now."""
         return corrected(self.engine, self.manuscripts.of(recording))
 
     def _conflict(self, recording: str, wanted: CorrectionRequest, complaint: str) -> Response:
@@ -273,12 +277,12 @@ class Correcting:
 
 
 def turns_of(now: Corrected, first: int, stop: int) -> list[Turn]:
-    """The turns that hold any of the words `first` up to `stop`."""
+    """Return the turns that hold any of the words `first` up to `stop`."""
     return [turn for turn in now.reading.turns() if turn.first < stop and turn.stop > first]
 
 
 def turn_model(now: Corrected, turn: Turn, *, words: bool = False, passages: bool = False) -> TurnModel:
-    """A turn for the API."""
+    """Return a turn for the API."""
     where = now.reading.stretch(turn.first, turn.stop)
     listed = [
         WordModel(
@@ -337,7 +341,7 @@ def _drafts(now: Corrected, wanted: CorrectionRequest) -> Sequence[Draft]:
 
 
 def _reach(after: Corrected, wanted: CorrectionRequest, made: Sequence[Change]) -> tuple[int, int]:
-    """The words whose turns may look different now, the turns before and after them included."""
+    """Return the words whose turns may look different now, including the previous and the next turn."""
     ranges = [(place.first, place.stop) for change in made for place in change.draft.stretches or (change.draft.where,)]
     if wanted.kind != "undo":
         ranges.append((wanted.first, max(wanted.stop, wanted.first + 1)))

@@ -1,4 +1,4 @@
-"""The description of the API, made of the same operations that answer it: OpenAPI 3.1."""
+"""The description of the API (OpenAPI 3.1), generated from the operations that answer it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REFERENCE = "#/components/schemas/{model}"
 
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The OpenAPI document of the operations."""
+    """Return the OpenAPI document of the operations."""
     models = {model for each in operations for model in (each.takes, each.returns) if model is not None}
     ordered = sorted(models, key=lambda model: model.__name__)
     _, definitions = models_json_schema([(model, "validation") for model in ordered], ref_template=_REFERENCE)

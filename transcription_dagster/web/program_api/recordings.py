@@ -1,4 +1,4 @@
-"""Recordings over the API: list, search, results, and handing new ones in."""
+"""Recordings over the API: list, search, results, and submission."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TYPES = {
 
 
 class RecordingModel(BaseModel):
-    """A recording, and what became of it."""
+    """A recording and its status."""
 
     recording: str
     title: str | None
@@ -43,7 +43,7 @@ class RecordingModel(BaseModel):
     status: Status
     recorded_at: datetime
     language: str | None
-    #: Seconds.
+    #: In seconds.
     duration: float | None
     words: int | None
     speakers: list[str]
@@ -53,7 +53,7 @@ class RecordingModel(BaseModel):
 
 
 class ListQuery(BaseModel):
-    """Which recordings are wanted, newest first."""
+    """Which recordings to list, newest first."""
 
     language: str | None = None
     status: Status | None = None
@@ -61,24 +61,24 @@ class ListQuery(BaseModel):
     since: datetime | None = Field(default=None, description="Recorded at this time or later.")
     until: datetime | None = Field(default=None, description="Recorded before this time.")
     limit: int = Field(default=50, ge=1, le=500)
-    after: str | None = Field(default=None, description="`next` of the page before.")
+    after: str | None = Field(default=None, description="`next` of the previous page.")
 
 
 class RecordingsModel(BaseModel):
-    """A page of the list; `next` is None on the last."""
+    """A page of the list; `next` is None on the last page."""
 
     recordings: list[RecordingModel]
     next: str | None
 
 
 class OneRecordingModel(RecordingModel):
-    """A recording with the names of its results."""
+    """A recording with the names of its result files."""
 
     files: list[str]
 
 
 class SearchQuery(BaseModel):
-    """What is sought."""
+    """A search query."""
 
     q: str = Field(min_length=1, max_length=500)
     limit: int = Field(default=20, ge=1, le=100)
@@ -86,21 +86,21 @@ class SearchQuery(BaseModel):
 
 
 class MomentModel(BaseModel):
-    """A moment that answers a query, in seconds from the start of its recording."""
+    """A moment that matches a query, in seconds from the start of its recording."""
 
     recording: str
     title: str | None
     start: float
     end: float
     text: str
-    #: The part round the match.
+    #: The text around the match.
     snippet: str
-    #: Where to read and hear it.
+    #: Where to read and play it.
     page: str
 
 
 class MomentsModel(BaseModel):
-    """The moments that answer a query, the best first."""
+    """The moments that match a query, best first."""
 
     moments: list[MomentModel]
 
@@ -110,23 +110,25 @@ class SubmitRequest(BaseModel):
 
     url: str = Field(max_length=4_000, description="https:// on one of the hosts in TRANSCRIPTION_SOURCE_HOSTS.")
     title: str | None = Field(default=None, max_length=500)
-    language: str | None = Field(default=None, max_length=50, description="Unset: it is detected.")
+    language: str | None = Field(default=None, max_length=50, description="Detected if unset.")
     webhook: str | None = Field(
-        default=None, max_length=2_000, description="Called with a signed POST when it is done."
+        default=None, max_length=2_000, description="URL that receives a signed POST when the recording is done."
     )
 
 
 class UploadQuery(BaseModel):
-    """What is said of a file that is sent as the body."""
+    """Details of a file sent as the request body."""
 
-    name: str = Field(default="", max_length=500, description="The file's name; its ending helps to tell its format.")
+    name: str = Field(
+        default="", max_length=500, description="The file's name; its extension helps to detect the format."
+    )
     title: str | None = Field(default=None, max_length=500)
     language: str | None = Field(default=None, max_length=50)
     webhook: str | None = Field(default=None, max_length=2_000)
 
 
 class SubmittedModel(BaseModel):
-    """The UUID that a recording was given."""
+    """The UUID assigned to the recording."""
 
     recording: str
 
@@ -139,18 +141,18 @@ class Recordings:
     intake: Intake
 
     def operations(self) -> list[Operation]:
-        """Listing, searching, results, and handing in."""
+        """Return the operations: list, search, results and submission."""
         many = "/api/recordings"
         one = f"{many}/{{recording}}"
         read, submit = Scope.READ, Scope.SUBMIT
         return [
             Operation("GET", many, read, "List recordings", self.list, ListQuery, RecordingsModel),
-            Operation("POST", many, submit, "Hand in a URL", self.submit, SubmitRequest, SubmittedModel, status=202),
+            Operation("POST", many, submit, "Submit a URL", self.submit, SubmitRequest, SubmittedModel, status=202),
             Operation(
                 "POST",
                 "/api/uploads",
                 submit,
-                "Hand in a file, which is the body",
+                "Submit a file as the request body",
                 self.upload,
                 UploadQuery,
                 SubmittedModel,
@@ -163,7 +165,7 @@ class Recordings:
         ]
 
     def list(self, call: Call) -> RecordingsModel:
-        """A page of the list."""
+        """Return a page of the list."""
         query: ListQuery = call.values
         filters = Filters(query.language, query.since, query.until, query.status, query.speaker)
         found = list_recordings(self.archive.engine, filters, after=_place(query.after), limit=query.limit + 1)
@@ -172,21 +174,21 @@ class Recordings:
         return RecordingsModel(recordings=[RecordingModel(**_values(each)) for each in shown], next=following)
 
     def find(self, call: Call) -> MomentsModel:
-        """The moments that answer a query."""
+        """Return the moments that match a query."""
         query: SearchQuery = call.values
         return MomentsModel(moments=moments(self.archive, query.q, query.limit, query.language))
 
     def one(self, call: Call) -> OneRecordingModel:
-        """A recording with the files that are there."""
+        """Return a recording with its available files."""
         found = self.archive.recording(call.recording)
         stored = sorted(each.key.partition("/")[2] for each in self.archive.store.list(call.recording))
         return OneRecordingModel(**_values(found), files=[name for name in stored if name in self._files(call.access)])
 
     def file(self, call: Call) -> Response:
-        """A file among the results."""
+        """Return one of the result files."""
         name = call.request.path_params["file"]
         if name not in _FILES:
-            raise SourceNotFound("there is no such result; the recording lists them in `files`")
+            raise SourceNotFound("there is no such file; `files` of the recording lists them")
         if name not in self._files(call.access):
             raise Refusal(403, ONLY_REDACTED)
         self.archive.recording(call.recording)
@@ -199,13 +201,13 @@ class Recordings:
         return _FILES if reads_everything(access, self.archive.settings) else REDACTED_FILES
 
     def submit(self, call: Call) -> SubmittedModel:
-        """Take in a recording at a URL."""
+        """Submit a recording at a URL."""
         wanted: SubmitRequest = call.values
         described = Description(wanted.title, wanted.language, wanted.webhook)
         return SubmittedModel(recording=self.intake.take_url(wanted.url, described, _by(call.access)))
 
     async def upload(self, call: Call) -> SubmittedModel:
-        """Take in the file that is the body, a part at a time."""
+        """Submit the file in the request body, read in parts."""
         query: UploadQuery = call.values
         described = Description(query.title, query.language, query.webhook)
         self.intake.check(described)
@@ -226,7 +228,7 @@ class Recordings:
 
 
 def moments(archive: Archive, query: str, limit: int, language: str | None = None) -> list[MomentModel]:
-    """The moments that answer a query, the best first."""
+    """Return the moments that match a query, best first."""
     hits = search(archive.engine, query, archive.embedder.embed(query), limit=limit, language=language)
     return [
         MomentModel(

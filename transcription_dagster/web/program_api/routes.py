@@ -1,4 +1,4 @@
-"""The addresses of the API."""
+"""The routes of the API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transcription_dagster.web.reading_room.archive import Archive
 
 
 def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
-    """All operations, and their description at `/api/openapi.json`."""
+    """Return all operations, and their description at `/api/openapi.json`."""
     correcting = Correcting(archive.engine, archive.manuscripts)
     recordings = Recordings(archive, Intake(archive.engine, archive.store, archive.settings))
     vocabulary = Vocabulary(archive.engine, archive.settings)

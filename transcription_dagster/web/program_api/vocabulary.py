@@ -1,4 +1,4 @@
-"""The vocabulary over the API: terms, and what people's corrections suggest."""
+"""The vocabulary over the API: terms, and the terms that people's corrections suggest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST = 200
 
 
 class TermModel(BaseModel):
-    """A term: how it is written, and how it may have been heard."""
+    """A term: its spelling, and its misheard variants."""
 
     text: str = Field(min_length=1, max_length=_LONGEST)
     variants: list[str] = Field(default=[], max_length=100)
@@ -43,12 +43,12 @@ class SuggestionModel(BaseModel):
     term: str
     variant: str
     places: list[PlaceModel]
-    #: Why the variant is left to Claude; empty if the vocabulary corrects it by itself.
+    #: Why only Claude may correct the variant; empty if the vocabulary corrects it by itself.
     risk: str
 
 
 class VocabularyModel(BaseModel):
-    """All terms, what is wrong with them, and what corrections suggest."""
+    """All terms, problems with them, and the terms that corrections suggest."""
 
     terms: list[TermModel]
     problems: list[str]
@@ -62,7 +62,7 @@ class RemovalRequest(BaseModel):
 
 
 class DecisionRequest(BaseModel):
-    """Whether a suggestion becomes part of the vocabulary."""
+    """Whether to add a suggestion to the vocabulary."""
 
     term: str = Field(min_length=1, max_length=_LONGEST)
     variant: str = Field(min_length=1, max_length=_LONGEST)
@@ -70,7 +70,7 @@ class DecisionRequest(BaseModel):
 
 
 class ImportRequest(BaseModel):
-    """Terms as a document; a term that is there with the same text is replaced."""
+    """Terms as a document; an imported term replaces an existing one with the same text."""
 
     document: str
     format: Literal["csv", "yaml"]
@@ -84,7 +84,7 @@ class Vocabulary:
     settings: Settings
 
     def operations(self) -> list[Operation]:
-        """Listing, changing, importing and exporting terms, and deciding about suggestions."""
+        """Return the operations: list, change, import and export terms, and decide on suggestions."""
         all_terms = "/api/vocabulary"
         one, removals, decisions = f"{all_terms}/terms", f"{all_terms}/removals", f"{all_terms}/suggestions"
         read, correct = Scope.READ, Scope.CORRECT
@@ -92,13 +92,21 @@ class Vocabulary:
             Operation("GET", all_terms, read, "Terms and suggestions", self.list, None, VocabularyModel),
             Operation("PUT", one, correct, "Add or replace a term", self.put, TermModel, VocabularyModel),
             Operation("POST", removals, correct, "Remove a term", self.remove, RemovalRequest, VocabularyModel),
-            Operation("POST", decisions, correct, "Take or decline one", self.decide, DecisionRequest, VocabularyModel),
+            Operation(
+                "POST",
+                decisions,
+                correct,
+                "Accept or decline a suggestion",
+                self.decide,
+                DecisionRequest,
+                VocabularyModel,
+            ),
             Operation("POST", f"{all_terms}/import", correct, "Import terms", self.add, ImportRequest, VocabularyModel),
             Operation("GET", f"{all_terms}.csv", read, "Export the terms", self.export, produces="text/csv"),
         ]
 
     def list(self, call: Call) -> VocabularyModel:
-        """The vocabulary as it is."""
+        """Return the current vocabulary."""
         terms = vocabulary.terms(self.engine)
         return VocabularyModel(
             terms=[
@@ -114,17 +122,17 @@ class Vocabulary:
         )
 
     def put(self, call: Call) -> VocabularyModel:
-        """Add a term, checked as one of a file is. Raises `InvalidVocabulary`."""
+        """Add a term, with the same checks as for a file. Raises `InvalidVocabulary`."""
         vocabulary.put(self.engine, parse_terms([call.values.model_dump()], "the term"))
         return self.list(call)
 
     def remove(self, call: Call) -> VocabularyModel:
-        """Remove a term; one that is not there is no error."""
+        """Remove a term; removing a missing one is not an error."""
         vocabulary.remove(self.engine, call.values.text)
         return self.list(call)
 
     def decide(self, call: Call) -> VocabularyModel:
-        """Take a suggestion into the vocabulary, or never suggest it again."""
+        """Add a suggestion to the vocabulary, or never suggest it again."""
         wanted: DecisionRequest = call.values
         [term] = parse_terms([{"term": wanted.term, "variants": [wanted.variant]}], "the suggestion")
         if wanted.accept:
@@ -134,13 +142,13 @@ class Vocabulary:
         return self.list(call)
 
     def add(self, call: Call) -> VocabularyModel:
-        """Import terms. Raises `InvalidVocabulary` with the line, and imports none."""
+        """Import terms. On an error, raises `InvalidVocabulary` with the line and imports none."""
         wanted: ImportRequest = call.values
         read = read_csv if wanted.format == "csv" else read_yaml
         vocabulary.put(self.engine, read(wanted.document, "the document"))
         return self.list(call)
 
     def export(self, _call: Call) -> Response:
-        """The terms as CSV, which the import reads."""
+        """Export the terms as CSV that the import reads."""
         headers = {"Content-Disposition": 'attachment; filename="vocabulary.csv"'}
         return Response(write_csv(vocabulary.terms(self.engine)), media_type="text/csv", headers=headers)

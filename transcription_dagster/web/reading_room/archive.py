@@ -1,4 +1,4 @@
-"""What the pages read: recordings in the database, and their texts and audio in the store."""
+"""What the pages read: recordings from the database, their texts and audio from the store."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ class Archive:
 
     @classmethod
     def of(cls, settings: Settings) -> Archive:
-        """Open what the settings name; nothing is connected before it is used."""
+        """Open the database and the store of the settings; each connects on first use."""
         engine = open_database(settings.require_database_url())
         store = ObjectStore(settings.store_url)
         return cls(engine, store, settings, QueryEmbedder(settings), Manuscripts(store))
 
     def recording(self, uuid: str) -> ListedRecording:
-        """What is known of a recording. Raises `InvalidRecordingId` or `UnknownRecording`."""
+        """Return a recording's row. Raises `InvalidRecordingId` or `UnknownRecording`."""
         recording = find_recording(self.engine, uuid)
         if recording is None:
             raise UnknownRecording(f"There is no recording {uuid} in the archive.")
         return recording
 
     def reading(self, recording: str) -> Reading | None:
-        """The words in turns, with the edits of the refined text and people's; None while there is no transcript.
+        """Return the words in turns, with the refinement's and people's edits; None if there is no transcript yet.
 
-        What an older version of the program made has no `reading.json` yet: there the transcript itself is read.
+        Recordings of older versions of the program have no `reading.json`; their transcript is read instead.
         """
         reading: Reading | None = self._stored("reading", recording)
         if reading is None:
@@ -59,7 +59,7 @@ class Archive:
         return reading
 
     def peaks(self, recording: str) -> bytes:
-        """The outline of the sound, `PEAKS_PER_SECOND` bytes a second; empty where there is none."""
+        """Return the waveform, `PEAKS_PER_SECOND` bytes per second; empty if there is none."""
         return self._stored("peaks", recording) or b""
 
     def _stored(self, asset: str, recording: str) -> Any:

@@ -1,4 +1,4 @@
-"""The text as people corrected it, in the turns of the page; what a person wrote says who, and what was heard."""
+"""The corrected text in the page's turns; text that a person wrote shows its author and the transcribed words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transcription_dagster.web.reading_room.turns import DOUBTFUL_CONFIDENCE, Ma
 
 
 def corrected_turns(now: Corrected, first: int = 0, stop: int | None = None) -> list[ShownTurn]:
-    """The turns that hold any of the machine's words `first` up to `stop`, in order."""
+    """Return the turns that hold any of the machine's words `first` up to `stop`, in order."""
     shown: list[ShownTurn] = []
     speaker: str | None = None
     for turn in now.reading.turns():
@@ -25,13 +25,13 @@ def corrected_turns(now: Corrected, first: int = 0, stop: int | None = None) -> 
 
 
 def corrected_speakers(now: Corrected) -> tuple[str, ...]:
-    """The speakers in the order in which they first speak."""
+    """Return the speakers in order of first appearance."""
     return tuple(dict.fromkeys(turn.speaker for turn in now.reading.turns() if turn.speaker is not None))
 
 
 @dataclass
 class _Line:
-    """The text of one turn while it is put together."""
+    """The text of one turn as it is built."""
 
     now: Corrected
     pieces: list[Piece] = field(default_factory=list)
@@ -44,7 +44,7 @@ class _Line:
         why = self._why(passage)
         for place, word in enumerate(passage.words):
             space = "" if word.glued or not self.pieces else " "
-            # Between two words of one passage the space is the person's as well.
+            # Between two words of one passage, the space is part of what the person wrote.
             self._append(space, why if place else "")
             self.offsets.append(self.length)
             self.times.append(round(word.start * 100))
@@ -80,7 +80,7 @@ class _Line:
         change = self.now.change(passage.version) if passage.version is not None else None
         if change is None:
             return ""
-        return f"{change.who}, {change.when:%Y-%m-%d}; heard: {change.draft.heard}"
+        return f"{change.who}, {change.when:%Y-%m-%d}; original: {change.draft.heard}"
 
 
 def _doubt(passage: Passage, word: Word) -> str:

@@ -1,4 +1,4 @@
-"""People's corrections on the page: their changes among the edits, and the turns and speakers as they left them."""
+"""People's corrections on the page: shown among the edits, with the resulting turns and speakers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from transcription_dagster.database.connection import Engine
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.reading import Reading, SignedEdit, Turn
 
-#: The kind of an edit that a person made.
+#: The kind of an edit made by a person.
 CORRECTION = "correction"
 
 
 def with_corrections(engine: Engine, reading: Reading, refined_text: str | None) -> Reading:
-    """The reading with people's changes. An edit of the refinement that one of them touches gives way to it."""
+    """Return the reading with people's changes. A change replaces any edit of the refinement that it touches."""
     base = lay_refined(reading.words, refined_text)
     now = corrected(engine, Manuscript(reading.recording, base, words_digest(reading.words)))
     if not now.changes:
@@ -31,7 +31,7 @@ def with_corrections(engine: Engine, reading: Reading, refined_text: str | None)
 
 
 def _edits(now: Corrected) -> Iterator[SignedEdit]:
-    """What people wrote in place of the machine's words."""
+    """Return what people wrote in place of the machine's words."""
     for passage in now.reading.passages:
         if passage.author is not Author.PERSON:
             continue

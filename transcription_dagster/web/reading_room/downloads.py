@@ -1,4 +1,4 @@
-"""The files of a recording that people take with them."""
+"""The files of a recording offered for download."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from transcription_dagster.web.reading_room.turns import View, shown_turns
 _WORD_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 WORD_FILE = "transcript.docx"
 
-#: The files of the store that are offered, with their types and what people call them; no other file is.
+#: The stored files offered for download, with their media types and labels. No other file is served.
 FILES: Mapping[str, tuple[str, str]] = {
     "refined.srt": ("application/x-subrip", "Captions (SRT)"),
     "refined.vtt": ("text/vtt", "Captions (WebVTT)"),
     "corrected.txt": ("text/plain; charset=utf-8", "Text"),
-    "captions.srt": ("application/x-subrip", "Captions as heard (SRT)"),
-    "captions.vtt": ("text/vtt", "Captions as heard (WebVTT)"),
-    "transcript.txt": ("text/plain; charset=utf-8", "Text as heard"),
+    "captions.srt": ("application/x-subrip", "Original captions (SRT)"),
+    "captions.vtt": ("text/vtt", "Original captions (WebVTT)"),
+    "transcript.txt": ("text/plain; charset=utf-8", "Original text"),
     "transcript.json": ("application/json", "Words with times (JSON)"),
     "redacted.srt": ("application/x-subrip", "Redacted captions (SRT)"),
     "redacted.vtt": ("text/vtt", "Redacted captions (WebVTT)"),
@@ -45,14 +45,14 @@ class OfferedFile:
 
 
 def offered_files(archive: Archive, uuid: str) -> list[OfferedFile]:
-    """The files that there are to download."""
+    """Return the files offered for a recording."""
     there = {stored.key.partition("/")[2] for stored in archive.store.list(uuid)}
     word_file = [OfferedFile(WORD_FILE, "Word document (DOCX)")] if "transcript.json" in there else []
     return [*word_file, *(OfferedFile(name, label) for name, (_, label) in FILES.items() if name in there)]
 
 
 def file_response(archive: Archive, uuid: str, name: str, *, inline: bool = False) -> Response:
-    """One file, named after the recording; `inline` for a track of the player. Raises `SourceNotFound`."""
+    """Return a file named after the recording; `inline` for a track of the player. Raises `SourceNotFound`."""
     recording = archive.recording(uuid)
     if name == WORD_FILE:
         data, kind = _word_file(archive, uuid), _WORD_TYPE
@@ -84,7 +84,7 @@ def _word_file(archive: Archive, uuid: str) -> bytes:
 
 
 def _attachment(title: str, file: str) -> str:
-    """The header that names a file, in letters for every program and in the title's own (RFC 6266)."""
+    """Return the header that names a file, in ASCII for every client and in the title's own script (RFC 6266)."""
     stem = " ".join(re.sub(r"[^\w .-]+", " ", title).split()).strip(" .")[:100] or "recording"
     name = f"{stem} {file}"
     plain = re.sub(r"[^A-Za-z0-9 ._-]+", "_", name)

@@ -18,16 +18,16 @@ from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.reading_room.archive import Archive
 
 PAGE_SIZE = 50
-#: Moments that a search shows at once.
+#: Moments shown per search.
 HITS = 30
 _LONGEST_QUERY = 500
-#: Further hits of a search say less than a better query would find.
+#: Further hits help less than a better query would.
 _MOST_PAGES = 10
 
 
 def show_list(archive: Archive, pages: Pages, request: Request) -> Response:
-    """The list of recordings, or the moments that answer a query."""
-    # Postgres has no text with a null character in it.
+    """The list of recordings, or the moments that match a query."""
+    # Postgres rejects text with null characters.
     given = {name: value.replace("\0", "").strip() for name, value in request.query_params.items()}
     parameters = {name: value for name, value in given.items() if value}
     query = parameters.get("q", "")[:_LONGEST_QUERY]
@@ -75,7 +75,7 @@ def _answers(archive: Archive, query: str, filters: Filters, parameters: Mapping
 
 
 def by_recording(hits: Sequence[Hit]) -> list[list[Hit]]:
-    """The hits of each recording together in the order of time, the recording with the best hit first."""
+    """Group hits by recording in order of time; the recording with the best hit comes first."""
     groups: dict[str, list[Hit]] = {}
     for hit in hits:
         groups.setdefault(hit.recording, []).append(hit)
@@ -83,13 +83,13 @@ def by_recording(hits: Sequence[Hit]) -> list[list[Hit]]:
 
 
 def filters_of(parameters: Mapping[str, str]) -> Filters:
-    """The filters that a request names; what is no date, language or status counts as not named."""
+    """Return the filters of a request; an invalid date, language or status is ignored."""
     until = _date_of(parameters.get("until"))
     status = parameters.get("status", "")
     return Filters(
         language=parameters.get("language") or None,
         since=_date_of(parameters.get("since")),
-        # The day that is named belongs to the time that is wanted.
+        # The last day is included.
         until=until and until + timedelta(days=1),
         status=Status(status) if status in list(Status) else None,
         speaker=parameters.get("speaker") or None,
@@ -110,7 +110,7 @@ def _page_of(parameters: Mapping[str, str]) -> int:
 
 
 def _place_of(parameters: Mapping[str, str]) -> ListPlace | None:
-    """The place after which the page begins, as `_next_page` wrote it."""
+    """Return the position after which the page begins, as `_next_page` encoded it."""
     moment, _, uuid = parameters.get("after", "").partition("_")
     try:
         return ListPlace(datetime.fromtimestamp(int(moment) / 1e6, UTC), recording_id(uuid))

@@ -1,4 +1,4 @@
-"""Manuscripts of recordings that are being read and corrected, kept while they do not change."""
+"""A cache of the manuscripts of recordings that are being read and corrected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transcription_dagster.defs.stored_values import STORED_FORMS, stored_value
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.store.object_store import ObjectStore, object_key
 
-#: A recording of ten hours takes some 60 MB.
+#: A ten-hour recording takes about 60 MB.
 _KEPT = 2
 
 _Version = tuple[str | None, ...]
@@ -19,14 +19,14 @@ _Version = tuple[str | None, ...]
 
 @dataclass
 class Manuscripts:
-    """Reads transcripts and refined texts from the store, and only once while somebody corrects them."""
+    """Reads transcripts and refined texts from the store, and reads them again only when they change."""
 
     store: ObjectStore
     _kept: OrderedDict[str, tuple[_Version, Manuscript]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
     def of(self, recording: str) -> Manuscript:
-        """The manuscript of a recording. Raises `SourceNotFound` while there is no transcript."""
+        """Return the manuscript of a recording. Raises `SourceNotFound` if there is no transcript yet."""
         with self._lock:
             assets = ("conversation", "transcript", "refined_txt")
             version = tuple(self._version(asset, recording) for asset in assets)

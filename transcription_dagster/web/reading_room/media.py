@@ -1,4 +1,4 @@
-"""The sound of a recording, as a browser plays it: in ranges from a disk, by a short-lived link from a bucket."""
+"""The audio or video that a browser plays: byte ranges of a local file, or a short-lived link into a bucket."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from transcription_dagster.sources.fetch import fetch
 from transcription_dagster.store.object_store import object_key, signed_source
 from transcription_dagster.web.reading_room.archive import Archive
 
-#: How long a link into a bucket is good for. The player asks for a new one when it has run out.
+#: Lifetime of a link into a bucket. The player requests a new one when it has expired.
 LINK_SECONDS = 3600
 
-#: Forms that every current browser plays, by the ending of the file's name.
+#: Formats that every current browser plays, by file extension.
 _PLAYABLE = {
     ".mp3": "audio/mpeg",
     ".m4a": "audio/mp4",
@@ -36,7 +36,7 @@ _PRIVATE = {"Cache-Control": "private, no-cache"}
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What the player of a recording plays: a file of this machine, or a link to another."""
+    """What the player plays: a local file, or a link to another server."""
 
     type: str
     path: Path | None = None
@@ -44,29 +44,29 @@ class Media:
 
     @property
     def is_video(self) -> bool:
-        """Whether there is something to see."""
+        """Return whether it has pictures."""
         return self.type.startswith("video/")
 
     @property
     def origin(self) -> str:
-        """The other server that it comes from; empty for this one."""
+        """Return the other server that it comes from; empty for this one."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}" if self.url else ""
 
 
 def media_of(archive: Archive, recording: ListedRecording) -> Media | None:
-    """The original where browsers play it and it can still be reached, else the normalised audio; None without either.
+    """Return the original if it is reachable and browsers play it, else the normalised audio; None without either.
 
-    Originals on other web servers are not linked to: their addresses may hold secrets.
+    Originals on other web servers are never linked: their addresses may contain secrets.
     """
     return _original(archive, recording) or _audio(archive, recording.uuid)
 
 
 def media_response(archive: Archive, uuid: str) -> Response:
-    """The recording as `media_of` chooses it. Raises `SourceNotFound` where there is nothing to play."""
+    """Return what `media_of` chose as a response. Raises `SourceNotFound` if there is nothing to play."""
     media = media_of(archive, archive.recording(uuid))
     if media is None:
-        raise SourceNotFound("The audio of this recording is not there yet.")
+        raise SourceNotFound("There is no audio of this recording yet.")
     if media.path is None:
         return RedirectResponse(media.url, 307, {"Cache-Control": "no-store"})
     return FileResponse(media.path, media_type=media.type, headers=_PRIVATE)
@@ -79,12 +79,13 @@ def _original(archive: Archive, recording: ListedRecording) -> Media | None:
         return None
     try:
         if not separator or scheme == "file":
-            # A file of this machine is used where it lies: nothing is written to the target.
+            # A local file is served from its place: nothing is written to the target.
             return Media(kind, path=fetch(recording.source, Path(), archive.settings).path)
         if scheme == "s3":
             return Media(kind, url=signed_source(recording.source, LINK_SECONDS))
     except TranscriptionError:
-        # Moved, removed or out of bounds since it was transcribed; the normalised audio is still there.
+        # The original was moved or removed since, or is outside the allowed folders; the normalised audio is still
+        # there.
         return None
     return None
 

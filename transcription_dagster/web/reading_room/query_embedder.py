@@ -1,7 +1,7 @@
-"""The meaning of a query, from a process of its own: the model and torch take memory that the web server must not.
+"""Embeds queries in a separate process, which keeps the model and torch out of the web server's memory.
 
 `python -m transcription_dagster.web.reading_room.query_embedder` is that process. It reads queries and writes vectors,
-a line of JSON each, and ends when the server does or when nobody has searched for a while.
+one JSON value per line, and ends with the server or after some time without a query.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from transcription_dagster.settings import Settings, child_environment, load_set
 
 #: How long the process waits for another query.
 _IDLE_SECONDS = 900.0
-#: How long a search waits for a vector; without one it finds by words alone.
+#: How long a search waits for a vector before it falls back to words alone.
 PATIENCE_SECONDS = 1.5
-#: Queries whose vectors are kept: people page, filter and go back.
+#: Number of queries whose vectors are kept: people page, filter and go back.
 _KEPT = 200
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class QueryEmbedder:
-    """Asks the process, which it starts when there is a query."""
+    """Starts the process at the first query, and sends it queries."""
 
     settings: Settings
     _vectors: dict[str, Embedding] = field(default_factory=dict)
@@ -42,9 +42,9 @@ class QueryEmbedder:
     _process: subprocess.Popen[str] | None = None
 
     def embed(self, query: str, patience: float = PATIENCE_SECONDS) -> Embedding | None:
-        """The meaning of a query; None if there is no embedding model, or if it takes longer than `patience` seconds.
+        """Return a query's vector; None if there is no embedding model or it takes longer than `patience` seconds.
 
-        A model that is being loaded answers a later search.
+        A model that is still loading serves later searches.
         """
         if self.settings.embedder == "none":
             return None
@@ -70,7 +70,7 @@ class QueryEmbedder:
             pipe.write(json.dumps(query) + "\n")
             pipe.flush()
         except BrokenPipeError:
-            # It ended this moment; the next search starts another.
+            # The process has just ended; the next search starts another.
             self._asked.discard(query)
 
     def _receive(self, process: subprocess.Popen[str]) -> None:
@@ -96,7 +96,7 @@ class QueryEmbedder:
 
 
 def main() -> None:
-    """Answer queries until the input ends, or none comes for a while."""
+    """Answer queries until the input ends, or none arrives for a while."""
     embedder = None
     while select.select([sys.stdin], [], [], _IDLE_SECONDS)[0] and (line := sys.stdin.readline()):
         query = json.loads(line)

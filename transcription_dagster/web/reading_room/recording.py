@@ -1,4 +1,4 @@
-"""`/recordings/UUID`: one recording to read and to hear."""
+"""`/recordings/UUID`: one recording to read and listen to."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from transcription_dagster.web.reading_room.downloads import offered_files
 from transcription_dagster.web.reading_room.media import media_of
 from transcription_dagster.web.reading_room.turns import ShownTurn, View, shown_turns
 
-#: Speakers that have colours of their own; the next has that of the first.
+#: Number of speaker colours; further speakers reuse them from the first.
 _COLOURS = 6
 _LABELS = {
     View.CORRECTED: "Corrected",
     View.CHANGES: "With changes",
     View.REFINED: "Refined",
-    View.RAW: "As heard",
+    View.RAW: "Original",
 }
 _RANGE = ("first", "stop")
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A stretch without words: speech in which none were found (`gap`), or text that was left out (`removed`)."""
+    """A stretch without words: speech for which no words were found (`gap`), or text that was removed (`removed`)."""
 
     kind: str
     start: float
     end: float
     text: str = ""
     reason: str = ""
-    #: What a second hearing put in its place.
+    #: The text that a second pass put in its place.
     instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A turn or a note, in the order of time."""
+    """A turn or a note, in order of time."""
 
     start: float
     turn: ShownTurn | None = None
@@ -54,7 +54,7 @@ class Row:
 
 
 def show_recording(archive: Archive, pages: Pages, request: Request, uuid: str) -> Response:
-    """The page of one recording; without a transcript it says how far the recording is."""
+    """The page of a recording; without a transcript it shows the recording's progress."""
     recording = archive.recording(uuid)
     reading = archive.reading(uuid)
     media = media_of(archive, recording)
@@ -75,13 +75,13 @@ def show_recording(archive: Archive, pages: Pages, request: Request, uuid: str) 
 
 
 def peaks_response(archive: Archive, uuid: str) -> Response:
-    """The outline of the sound, a byte for each twentieth of a second."""
+    """The waveform: one byte for each twentieth of a second."""
     headers = {"Cache-Control": "private, no-cache"}
     return Response(archive.peaks(uuid), media_type="application/octet-stream", headers=headers)
 
 
 def turns_response(archive: Archive, pages: Pages, request: Request, uuid: str) -> Response:
-    """Some turns of the corrected text as the page shows them, for its scripts; by the machine's words."""
+    """Part of the corrected text's turns as HTML for the page's scripts, selected by index of the machine's words."""
     now = corrected(archive.engine, archive.manuscripts.of(uuid))
     first, stop = (int(text) if (text := request.query_params.get(name, "")).isdecimal() else 0 for name in _RANGE)
     numbers = _numbers(corrected_speakers(now))
@@ -114,12 +114,12 @@ def _text(archive: Archive, reading: Reading, wanted: str | None) -> dict[str, A
 
 
 def _numbers(speakers: Sequence[str]) -> dict[str, int]:
-    """The number of each speaker's colour."""
+    """Return the colour number of each speaker."""
     return {speaker: number % _COLOURS for number, speaker in enumerate(speakers)}
 
 
 def _rows(reading: Reading, turns: Sequence[ShownTurn]) -> list[Row]:
-    """The turns, and between them what has no words, each before the first turn that begins after it."""
+    """Return the turns with notes between them, each before the first turn that begins later."""
     gaps = [Note("gap", gap.start, gap.end) for gap in reading.gaps]
     removed = [Note("removed", each.start, each.end, each.text, each.reason, each.instead) for each in reading.removed]
     rows = [Row(turn.start, turn=turn) for turn in turns] + [Row(note.start, note=note) for note in (*gaps, *removed)]
@@ -127,7 +127,7 @@ def _rows(reading: Reading, turns: Sequence[ShownTurn]) -> list[Row]:
 
 
 def _stretches(reading: Reading, turns: Sequence[ShownTurn], numbers: Mapping[str, int]) -> dict[str, Any]:
-    """What the waveform colours, in seconds: speech with the number of its speaker, and places to look at."""
+    """Return the waveform's coloured stretches in seconds: speech with its speaker's number, and places to check."""
     return {
         "duration": reading.duration,
         "speech": [[turn.start, turn.end, numbers.get(turn.speaker or "", 0)] for turn in turns],
@@ -137,5 +137,5 @@ def _stretches(reading: Reading, turns: Sequence[ShownTurn], numbers: Mapping[st
 
 
 def dagster_page(uuid: str) -> str:
-    """The recording's partition in Dagster's UI."""
+    """Return the address of the recording's partition in Dagster's UI."""
     return f"/assets/publication?{urlencode({'view': 'partitions', 'partition': uuid})}"

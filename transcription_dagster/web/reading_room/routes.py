@@ -1,4 +1,4 @@
-"""The addresses of the reading room."""
+"""The routes of the reading room."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _STATIC = Path(__file__).parent.parent / "static"
 
 
 def reading_room(archive: Archive, pages: Pages) -> list[BaseRoute]:
-    """The list, the pages of recordings, and what they load. Endpoints run in threads: they wait for the database."""
+    """Return the routes of the reading room. Endpoints run in threads, since they wait for the database."""
 
     def of_recording(path: str, answer: Callable[[Request, str], Response]) -> Route:
-        # Checked here once: no other text reaches a query, a path or a page.
+        # Validate the UUID once, here: no other text reaches a query, a path or a page.
         def endpoint(request: Request) -> Response:
             return answer(request, recording_id(request.path_params["recording"]))
 
@@ -41,7 +41,7 @@ def reading_room(archive: Archive, pages: Pages) -> list[BaseRoute]:
         of_recording("/peaks", lambda request, uuid: peaks_response(archive, uuid)),
         of_recording("/tracks/{name}", lambda request, uuid: file_response(archive, uuid, _name(request), inline=True)),
         of_recording("/files/{name}", lambda request, uuid: file_response(archive, uuid, _name(request))),
-        # Dagster's UI would show its own page for any other path.
+        # Dagster's UI would answer any other path with its own page.
         Route(f"{LIST}/{{rest:path}}", lambda request: pages.not_found(request), methods=["GET"]),
     ]
 

@@ -1,7 +1,7 @@
-"""Turns as the page shows them: text, with the time of each word beside it rather than an element for each word.
+"""Turns as the page shows them: plain text with the times of its words in attributes, instead of an element per word.
 
-An element a word makes a page of 100,000 words slow to lay out and large in memory. Here a turn is a run of text, and
-two attributes say where in it each word begins and when it is said; scripts find words from those.
+With an element per word, a page of 100,000 words takes long to lay out and much memory. Here a turn is a run of text;
+two attributes hold the position and the start of each word, and scripts look words up in them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ DOUBTFUL_CONFIDENCE = 0.4
 
 
 class View(StrEnum):
-    """Which wording of the text is shown."""
+    """Which version of the text is shown."""
 
     #: The machine's words with every edit marked.
     CHANGES = "changes"
     REFINED = "refined"
     RAW = "raw"
-    #: As people corrected it, where it can be corrected further.
+    #: The corrected text, which can be corrected further.
     CORRECTED = "corrected"
 
 
 class Mark(StrEnum):
-    """What a stretch of text is."""
+    """The kind of a piece of text."""
 
     PLAIN = "plain"
     DOUBT = "doubt"
@@ -40,7 +40,7 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of a turn's text; `why` explains its mark."""
+    """A piece of a turn's text; `why` explains its mark."""
 
     text: str
     mark: Mark = Mark.PLAIN
@@ -49,7 +49,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class ShownTurn:
-    """One turn of the page; times in seconds."""
+    """A turn as shown on the page; times in seconds."""
 
     number: int
     first: int
@@ -57,17 +57,17 @@ class ShownTurn:
     start: float
     end: float
     speaker: str | None
-    #: Whether the turn before it is another speaker's.
+    #: Whether another speaker spoke the turn before it.
     is_new_speaker: bool
     pieces: tuple[Piece, ...]
-    #: Each word's first character in UTF-16 units, as scripts count, and each word's start in hundredths of a second;
-    #: both as differences to the word before. Struck text is not counted.
+    #: For each word: offset of its first character in UTF-16 units, as JavaScript counts, and start in hundredths of a
+    #: second. Both are differences to the word before. Struck text is not counted.
     offsets: str
     times: str
 
 
 def shown_turns(reading: Reading, view: View = View.CHANGES) -> list[ShownTurn]:
-    """All turns of a reading, in order."""
+    """Return all turns of a reading, in order."""
     shown = []
     speaker = None
     doubts = _Doubts(reading.doubtful)
@@ -91,24 +91,24 @@ def _unsigned(edit: SignedEdit, shift: int = 0) -> Edit:
 
 
 class _Doubts:
-    """What is doubtful about a word; asked in the order of time."""
+    """Finds what is doubtful about words, queried in order of time."""
 
     def __init__(self, doubtful: Sequence[DoubtfulSpeech]) -> None:
         self._stretches = sorted(doubtful, key=lambda stretch: stretch.start)
         self._next = 0
 
     def of(self, word: Word) -> str:
-        """Why a word is doubtful; empty if it is not."""
+        """Return why a word is doubtful; empty if it is not."""
         while self._next < len(self._stretches) and self._stretches[self._next].end <= word.start:
             self._next += 1
         if self._next < len(self._stretches) and word.start >= self._stretches[self._next].start - 0.001:
-            return f"perhaps not said, by {', '.join(self._stretches[self._next].witnesses)}"
+            return f"may not have been spoken ({', '.join(self._stretches[self._next].witnesses)})"
         return f"{word.confidence:.0%} sure" if word.confidence < DOUBTFUL_CONFIDENCE else ""
 
 
 @dataclass
 class _Line:
-    """The text of one turn while it is put together."""
+    """The text of one turn as it is built."""
 
     doubts: _Doubts
     marks_edits: bool
@@ -119,7 +119,7 @@ class _Line:
     length: int = 0
 
     def add(self, words: Sequence[Word], turn: Turn, edits: Sequence[SignedEdit]) -> None:
-        """Add the turn's words with the edits made in it; one that began in the turn before belongs there."""
+        """Add the turn's words and its edits; an edit that began in the previous turn belongs there."""
         position = turn.first
         for edit in edits:
             if edit.first < turn.first:
@@ -149,7 +149,7 @@ class _Line:
             return
         new = correct_words(old, [_unsigned(edit, edit.first)])
         if self.marks_edits:
-            # The struck words stand between it and the word that it is glued to.
+            # The struck words separate it from the word that it is attached to.
             new[0] = replace(new[0], glued=False)
         for word in new:
             self._word(word, Mark.ADDED, why)
@@ -183,7 +183,7 @@ class _Line:
 
 
 def differences(values: Sequence[int]) -> Iterator[int]:
-    """The values as differences to the one before, the first to 0."""
+    """Return the difference of each value to the one before it, and of the first to 0."""
     before = 0
     for value in values:
         yield value - before

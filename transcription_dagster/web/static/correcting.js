@@ -1,4 +1,4 @@
-// Correcting a recording in its page: turns in place, speakers, the history, and find and replace.
+// Corrects a recording in its page: turns, speakers, history, and find and replace.
 
 import { CorrectionsClient } from "./corrections_client.js";
 import { showHistory } from "./history.js";
@@ -8,7 +8,7 @@ import { TurnEditor } from "./turn_editor.js";
 const article = document.getElementById("recording");
 const turnsElement = document.getElementById("turns");
 const state = document.getElementById("saved-state");
-// Where more words than this change, the page is loaded again.
+// If more words than this change, the page is reloaded.
 const MANY_WORDS = 20_000;
 
 class Desk {
@@ -58,7 +58,7 @@ class Desk {
     if (next) await this.edit(next);
   }
 
-  // Leaves the editor after a change that made other turns of the one it was in.
+  // Leaves the editor after a change that split or joined its turn.
   async leave(answer) {
     this.editor.form?.remove();
     this.editor = null;
@@ -69,11 +69,11 @@ class Desk {
     return [...turnsElement.querySelectorAll(".turn")];
   }
 
-  // Shows the turns of some words as they are now.
+  // Updates the turns of some words.
   async refresh(first, stop) {
     if (stop - first > MANY_WORDS) return location.reload();
     const response = await fetch(`/recordings/${article.dataset.recording}/turns?first=${first}&stop=${stop}`);
-    if (!response.ok) return this.fail(new Error("the page could not be brought up to date; load it again"));
+    if (!response.ok) return this.fail(new Error("the page could not be updated; reload it"));
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const fresh = [...page.querySelectorAll(".turn")];
     if (!fresh.length) return;
@@ -84,7 +84,7 @@ class Desk {
     turnsElement.dispatchEvent(new Event("turnschanged"));
   }
 
-  // The machine's word that begins at or before a character of the turn's text.
+  // Returns the last machine's word that begins at or before a character of the turn's text.
   async wordAt(first, stop, character) {
     const words = await this.#words(first, stop);
     return words.find(word => word.until > character)?.first ?? null;

@@ -1,4 +1,4 @@
-// Speaks to the API about one recording: one request at a time, so that each knows what the one before it changed.
+// The API client for one recording. It sends one request at a time, so that each knows the result of the one before.
 
 const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 
@@ -24,8 +24,8 @@ export class CorrectionsClient {
     localStorage.setItem("corrector", name.trim());
   }
 
-  // Corrects, and returns what was recorded. `seen` is the version that the correction was made on; left out, it is
-  // the one of the last answer.
+  // Records a correction and returns the result. `seen` is the version that was corrected, by default
+  // that of the last response.
   correct(wanted) {
     return this.#inTurn(async () => {
       const answer = await this.#post("/corrections", { seen: this.version, who: this.who || null, ...wanted });

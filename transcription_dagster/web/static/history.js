@@ -1,4 +1,4 @@
-// The history of corrections: who changed what, undoing it, and corrections that a new transcription left behind.
+// The history of corrections: who changed what, undo, and corrections lost in a new transcription.
 
 const dialog = document.getElementById("history");
 
@@ -18,7 +18,7 @@ async function fill(desk) {
   dialog.querySelector(".lost ol").replaceChildren(...history.lost.map(change => item(desk, change)));
 }
 
-// What one person typed at one place without a pause is shown as one change; the newest come first.
+// Edits of one person at one place without a pause are shown as one change; newest first.
 function together(changes) {
   const shown = [];
   for (const change of changes) {
@@ -51,7 +51,7 @@ function item(desk, change) {
 }
 
 const NAMES = {
-  text: "Text", unintelligible: "Unintelligible", restore: "Machine’s words", speaker: "Speaker",
+  text: "Text", unintelligible: "Unintelligible", restore: "Original restored", speaker: "Speaker",
   split: "New turn", join: "Turn joined", undo: "Undone",
 };
 

@@ -1,4 +1,4 @@
-// The keys of the player, as in oTranscribe. F-keys and Escape work also while one types; letters do not.
+// The keys of the player, as in oTranscribe. F-keys and Escape also work while typing; letters do not.
 
 const ANYWHERE = { Escape: "toggle", F1: "back", F2: "forward", F3: "slower", F4: "faster" };
 const READING = { " ": "toggle", k: "toggle", ArrowLeft: "back", ArrowRight: "forward", n: "doubtful", N: "doubtful" };
@@ -21,7 +21,7 @@ function actionOf(event) {
   if (event.ctrlKey) return event.key === "0" ? "toStart" : null;
   if (event.key in ANYWHERE) return ANYWHERE[event.key];
   if (types(event.target)) return null;
-  // A button or a link that has the focus keeps its own keys.
+  // A focused button or link handles its own keys.
   if (event.key === " " && event.target.closest?.("button, a, summary, input")) return null;
   return READING[event.key] ?? null;
 }

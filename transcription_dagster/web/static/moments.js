@@ -1,4 +1,4 @@
-// Plays a moment where it is listed, instead of following its link.
+// Plays a moment in the list instead of following its link.
 
 let audio = null;
 let playing = null;

@@ -1,4 +1,4 @@
-// The player of a recording: it follows the sound through the text, and goes where one clicks in either.
+// The player of a recording: it highlights the spoken word, and seeks to where the user clicks in text or waveform.
 
 import { bindKeys } from "./keys.js";
 import { nextToCheck } from "./to_check.js";
@@ -6,7 +6,7 @@ import { Waveform } from "./waveform.js";
 import { lastNotAfter, rangeOf, wordAt, wordsOf } from "./word_times.js";
 
 const SKIP_SECONDS = 3;
-// A seek lands a little before the time that was asked for.
+// A seek can land slightly before the requested time.
 const EARLY_SECONDS = 0.02;
 
 const media = document.getElementById("media");
@@ -35,7 +35,7 @@ function changeRate(step) {
   media.playbackRate = Number(select.value);
 }
 
-// Keeps the word that is heard highlighted, without changing the page: a new highlight costs no layout.
+// Highlights the current word without changing the page, so that no layout is needed.
 class Follower {
   constructor() {
     this.turns = turnsElement ? [...turnsElement.querySelectorAll(".turn")] : [];
@@ -46,7 +46,7 @@ class Follower {
     if (this.highlight) CSS.highlights.set("spoken", this.highlight);
   }
 
-  // Looks for the turns anew, after some of them were replaced.
+  // Collects the turns again after some were replaced.
   refresh() {
     this.turns = [...turnsElement.querySelectorAll(".turn")];
     this.starts = this.turns.map(turn => Number(turn.dataset.start));
@@ -149,7 +149,7 @@ function goToWord(event) {
   if (index !== null) seek(wordsOf(turn).starts[index]);
 }
 
-// A link to a time of this very page goes there without loading it again.
+// A link to a time on this page seeks without reloading it.
 function followTimeLink(event) {
   const link = event.target.closest("a.when");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -177,7 +177,7 @@ async function copyLink(event) {
   const button = event.currentTarget;
   const address = addressAt(media.currentTime);
   history.replaceState(null, "", address);
-  // The clipboard is there for pages that came over TLS or from this machine.
+  // The clipboard is only available over TLS or from localhost.
   await navigator.clipboard?.writeText(address);
   button.textContent = navigator.clipboard ? "Copied" : "In the address bar";
   setTimeout(() => (button.textContent = "Copy link"), 1500);
@@ -191,7 +191,7 @@ function goToAddress(follower) {
   if (follower.turns.length) scrollTo(wanted);
 }
 
-// A link into a bucket holds for an hour only: after that the server gives a new one for the same address.
+// A link into a bucket expires after an hour; the server then redirects the same address to a new one.
 function recoverFromExpiredLinks() {
   let recovered = 0;
   media.addEventListener("error", () => {

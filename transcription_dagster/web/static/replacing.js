@@ -1,4 +1,4 @@
-// Find and replace through the recording: first what would change, then the change.
+// Find and replace in the whole recording: first a preview, then the change.
 
 const dialog = document.getElementById("replacing");
 
@@ -46,7 +46,7 @@ export function bindReplacing(desk) {
 }
 
 function show(found) {
-  say(found.count ? `${found.count} in ${found.turns} turn${found.turns === 1 ? "" : "s"}:` : "Nothing is found.");
+  say(found.count ? `${found.count} in ${found.turns} turn${found.turns === 1 ? "" : "s"}:` : "No matches.");
   const items = found.replacements.map(each => {
     const item = document.createElement("li");
     const [before, after] = [document.createElement("del"), document.createElement("ins")];

@@ -1,4 +1,4 @@
-// The places that are worth a second look: doubtful words, edits, speech without words, text that was left out.
+// Places worth checking: doubtful words, edits, speech without words, removed text.
 
 import { textNodes, wordAt, wordsOf } from "./word_times.js";
 
@@ -8,7 +8,7 @@ function secondsOf(place) {
   const turn = place.closest(".turn");
   if (!turn) return Number(place.dataset.start);
   for (const node of textNodes(turn)) {
-    // Struck words have no time of their own: theirs is that of the words after them.
+    // Struck words have no time; use that of the next word.
     const isAt = place.contains(node) || place.compareDocumentPosition(node) & Node.DOCUMENT_POSITION_FOLLOWING;
     if (isAt && node.data.trim()) {
       const index = wordAt(turn, node, node.data.length - node.data.trimStart().length);

@@ -1,11 +1,11 @@
-// One turn while it is corrected: a text field in its place, saved as one types.
+// The editor of one turn: a text field in its place, saved while typing.
 
 import { Conflict } from "./corrections_client.js";
 
 const PAUSE_MS = 700;
 
 export class TurnEditor {
-  // `desk` shows states and turns, and knows the client.
+  // `desk` shows messages and turns, and holds the client.
   constructor(desk, turn) {
     this.desk = desk;
     this.turn = turn;
@@ -36,7 +36,7 @@ export class TurnEditor {
     this.form.addEventListener("submit", event => event.preventDefault());
   }
 
-  // Saves what is typed and shows the turn again; false where that was not possible.
+  // Saves the text and shows the turn again; returns false if that failed.
   async close() {
     if (!this.form) return true;
     if (!(await this.save())) return false;
@@ -82,7 +82,7 @@ export class TurnEditor {
   }
 
   #key(event) {
-    // Escape and the F-keys stay the player's, so that one hears what one corrects.
+    // Escape and the F-keys still control the player, to listen while correcting.
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       this.desk.editNext(this.turn);
@@ -100,7 +100,7 @@ export class TurnEditor {
     if (done) this.desk.leave(done);
   }
 
-  // The changes after which the turn is another one, or begins or ends elsewhere.
+  // Changes that replace the turn or move its boundaries.
   async #structural(action) {
     const name = this.form.querySelector("input[name=speaker]").value;
     switch (action) {
@@ -139,7 +139,7 @@ export class TurnEditor {
     box.querySelector(".my-text").textContent = mine;
     box.hidden = false;
     this.theirs = conflict.theirs;
-    this.desk.say("Not saved: the same words were changed meanwhile.");
+    this.desk.say("Not saved: someone else has changed the same words.");
     box.querySelector("button").focus();
   }
 

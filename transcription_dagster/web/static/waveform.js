@@ -1,4 +1,4 @@
-// The outline of the sound with the colours of who speaks; peaks come from the server, so nothing is decoded here.
+// The waveform, coloured by speaker. Its peaks come from the server, so nothing is decoded here.
 
 const PEAKS_PER_SECOND = 20;
 const FULL_SCALE = 127;
@@ -101,7 +101,7 @@ export class Waveform {
     const stop = Math.max(Math.floor((column + 1) * ofWidth), first + 1);
     let loudest = 0;
     for (let index = first; index < stop; index++) loudest = Math.max(loudest, this.peaks[index] ?? 0);
-    // The root makes quiet speech visible beside loud speech.
+    // The square root keeps quiet speech visible next to loud speech.
     return Math.sqrt(loudest / FULL_SCALE);
   }
 

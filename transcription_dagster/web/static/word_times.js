@@ -1,5 +1,5 @@
-// Finds the word at a time, the time of a word, and the place of a word in the page. A turn is a run of text; its
-// attributes say where each word begins and when it is said (see turns.py).
+// Maps between times, words and places in the page. A turn is plain text; its
+// attributes hold the position and the start time of each word (see turns.py).
 
 const decoded = new WeakMap();
 
@@ -8,7 +8,7 @@ function sums(text) {
   return text === "" ? [] : text.split(" ").map(difference => (sum += Number(difference)));
 }
 
-// The words of a turn's element: where each begins in its text, and when, in seconds.
+// The words of a turn's element: the start of each in the text, and in time (seconds).
 export function wordsOf(turn) {
   let words = decoded.get(turn);
   if (!words) {
@@ -19,7 +19,7 @@ export function wordsOf(turn) {
   return words;
 }
 
-// Forget what was read of a turn whose attributes changed.
+// Drops the cached words of a turn whose attributes have changed.
 export function forget(turn) {
   decoded.delete(turn);
 }
@@ -36,7 +36,7 @@ export function lastNotAfter(values, wanted) {
   return low;
 }
 
-// The text nodes of a turn that hold its words: text that was struck out holds none.
+// The text nodes of a turn that contain its words; struck text contains none.
 export function* textNodes(turn) {
   const walker = document.createTreeWalker(turn.querySelector(".text"), NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT,
     node => (node.nodeName === "DEL" ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
@@ -45,7 +45,7 @@ export function* textNodes(turn) {
   }
 }
 
-// The range of one word of a turn, without the space after it; null where the text is not what the attributes say.
+// The range of one word of a turn, without the space after it; null if the text does not match the attributes.
 export function rangeOf(turn, index) {
   const { offsets } = wordsOf(turn);
   const first = offsets[index];
@@ -64,7 +64,7 @@ export function rangeOf(turn, index) {
   return null;
 }
 
-// The index of the word of a turn that a node and an offset in it lie in; null for a place outside its words.
+// The index of the word at an offset in a node of a turn; null outside its words.
 export function wordAt(turn, wantedNode, offset) {
   let position = 0;
   for (const node of textNodes(turn)) {

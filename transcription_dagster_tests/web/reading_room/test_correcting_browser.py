@@ -76,8 +76,8 @@ def test_a_turn_is_corrected_in_its_place_and_saved_as_one_types(
     desk.get_by_role("button", name="Done").click()
     playwright.expect(desk.locator(".turn").first).to_contain_text("We found Quillonite here")
     marked = desk.locator(".turn ins").nth(1)
-    assert marked.inner_text() == "Quillonite"
-    assert "heard: quill on ite" in (marked.get_attribute("title") or "")
+    playwright.expect(marked).to_have_text("Quillonite", use_inner_text=True)
+    assert "original: quill on ite" in (marked.get_attribute("title") or "")
     desk.reload()
     assert texts(desk) == ["We found Quillonite here and quill on ite there", "is that so"]
 
@@ -91,10 +91,10 @@ def test_a_second_person_sees_both_texts_and_decides(desk: playwright.Page, libr
     field.fill("we found Quillonite here and quill on ite there")
     conflict = desk.locator(".conflict")
     playwright.expect(conflict).to_be_visible()
-    playwright.expect(conflict).to_contain_text("Bob changed these words meanwhile")
+    playwright.expect(conflict).to_contain_text("Bob has changed the same words")
     playwright.expect(conflict.locator(".their-text")).to_have_text("we found gold here and quill on ite there")
     playwright.expect(conflict.locator(".my-text")).to_have_text("we found Quillonite here and quill on ite there")
-    conflict.get_by_role("button", name="Put mine in their place").click()
+    conflict.get_by_role("button", name="Replace it with mine").click()
     saved(desk)
     desk.get_by_role("button", name="Done").click()
     playwright.expect(desk.locator(".turn").first).to_contain_text("we found Quillonite here")
@@ -130,7 +130,7 @@ def test_turns_are_split_at_the_cursor_and_joined(desk: playwright.Page) -> None
     playwright.expect(desk.locator(".turn")).to_have_count(3)
     assert texts(desk)[:2] == ["we found quill on ite here", "and quill on ite there"]
     edit(desk, 1)
-    desk.get_by_role("button", name="Join to the turn above").click()
+    desk.get_by_role("button", name="Join with previous turn").click()
     playwright.expect(desk.locator(".turn")).to_have_count(2)
 
 
@@ -139,7 +139,7 @@ def test_what_is_selected_is_marked_unintelligible_and_put_back(desk: playwright
     desk.get_by_role("button", name="Unintelligible").click()
     playwright.expect(desk.locator(".turn").first).to_contain_text("we found [unintelligible] here")
     edit(desk)
-    desk.get_by_role("button", name="Machine’s words").click()
+    desk.get_by_role("button", name="Restore original").click()
     playwright.expect(desk.locator(".turn").first).to_contain_text("we found quill on ite here")
 
 
@@ -147,7 +147,7 @@ def test_replacing_is_shown_before_it_is_done(desk: playwright.Page) -> None:
     desk.get_by_role("button", name="Find and replace").click()
     dialog = desk.get_by_role("dialog", name="Find and replace")
     dialog.get_by_label("Find").fill("quill on ite")
-    dialog.get_by_label("Replace by").fill("Quillonite")
+    dialog.get_by_label("Replace with").fill("Quillonite")
     dialog.get_by_role("button", name="Preview").click()
     playwright.expect(dialog.get_by_role("status")).to_have_text("2 in 1 turn:")
     playwright.expect(dialog.locator("ins")).to_have_text("we found Quillonite here and Quillonite there")

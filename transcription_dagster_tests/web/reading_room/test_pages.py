@@ -186,7 +186,7 @@ def test_the_list_is_paged_and_filtered(visitor: httpx.Client, library: Library)
         address = f"/recordings{unescape(following[1])}" if following else ""
     assert len(seen) == len(set(seen)) == 60
     assert seen == sorted(seen, reverse=True)
-    assert "No recording is here yet" in visitor.get("/recordings?until=1999-12-31&status=published").text
+    assert "There are no recordings yet" in visitor.get("/recordings?until=1999-12-31&status=published").text
 
 
 def test_filters_of_speaker_and_warnings_reach_list_and_search(visitor: httpx.Client, library: Library):
