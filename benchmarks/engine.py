@@ -24,6 +24,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import torch
+from whisper import _ALIGNMENT_HEADS
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import ModelDimensions, Whisper
 
@@ -31,18 +32,20 @@ from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.settings import load_settings
-from transcription_dagster.whisper.batch import Batch, DeviceTime
+from transcription_dagster.whisper.batch import Batch
 from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
 from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.models import in_half_precision, open_model
+from transcription_dagster.whisper.slot_memory import room_on
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 
 VOICES = Path(__file__).parents[1] / "transcription_dagster" / "demo" / "recordings"
 SUFFIXES = {".wav", ".flac", ".mp3", ".m4a", ".ogg", ".webm", ".mp4"}
 #: Width, heads, and layers of encoder and decoder.
-SHAPES = {"large-v3": (1280, 20, 32, 32), "turbo": (1280, 20, 32, 4), "base": (512, 8, 6, 6)}
+SHAPES = {"large-v3": (1280, 20, 32, 32), "turbo": (1280, 20, 32, 4), "base": (512, 8, 6, 6), "tiny": (384, 6, 4, 4)}
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Measurement:
     rows: float = 1.0
     #: Median seconds between the end of a step and the start of the next one.
     gap: float = 0.0
+    #: Part of the time that the device's thread worked.
+    busy: float = 1.0
 
 
 def clips(folder: Path, seconds: float, count: int) -> list[np.ndarray]:
@@ -74,11 +79,15 @@ def clips(folder: Path, seconds: float, count: int) -> list[np.ndarray]:
 
 
 def random_model(shape: str, device: str) -> Whisper:
-    """A model of random weights that ends no text by itself."""
+    """A model of random weights that ends no text by itself; on a GPU in half precision, as real ones are there."""
     width, heads, encoder, decoder = SHAPES[shape]
     torch.manual_seed(0)
     dims = ModelDimensions(128, 1500, width, heads, encoder, 51866, 448, width, heads, decoder)
-    return Whisper(dims).to(device).eval()
+    model = Whisper(dims)
+    if shape in _ALIGNMENT_HEADS:
+        model.set_alignment_heads(_ALIGNMENT_HEADS[shape])
+    model = model.to(device).eval()
+    return model if device == "cpu" else in_half_precision(model)
 
 
 def clock(device: str) -> Callable[[], float]:
@@ -108,12 +117,12 @@ def transcribed(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOpt
 
 def together(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOptions, slots: int) -> Measurement:
     """All clips through the engine's batch, each in a thread of its own."""
-    batch = Batch(model, slots, beams=options.beam_size or 1, fixed=model.device.type == "cuda")
+    batch = opened(model, slots, options.beam_size or 1)
     gaps = list(watched(batch))
     device = Device(model.device)
 
     def hear(samples: np.ndarray) -> list[str]:
-        access = ModelAccess(device, batch, DeviceTime())
+        access = ModelAccess(device, batch, DeviceUse())
         chosen = LoopOptions(
             languages=languages_of(samples, options.language),
             temperatures=options.temperatures,
@@ -126,12 +135,20 @@ def together(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOption
         return [word.text.strip() for segment in segments for word in segment.words]
 
     now = clock(model.device.type)
-    started = now()
-    with ThreadPoolExecutor(slots + 2) as threads:
+    started, began = now(), time.perf_counter()
+    with ThreadPoolExecutor(batch.slots.count + 2) as threads:
         words = list(threads.map(hear, sounds))
-    seconds = now() - started
+    seconds, elapsed = now() - started, time.perf_counter() - began
     [found] = gaps
-    return Measurement(seconds, words, batch.rows / max(1, batch.steps), statistics.median(found or [0.0]))
+    rows, gap = batch.rows / max(1, batch.steps), statistics.median(found or [0.0])
+    return Measurement(seconds, words, rows, gap, device.worked / elapsed)
+
+
+def opened(model: Whisper, slots: int, beams: int, *, fixed: bool = False) -> Batch:
+    """A batch as an executor opens it: fewer slots if memory is short, and fixed shapes on a GPU."""
+    room = room_on(model.device, model.dims, wanted=slots, beams=beams)
+    on_gpu = model.device.type == "cuda"
+    return Batch(model, room.slots, beams=beams, together=room.together, fixed=fixed or on_gpu)
 
 
 def languages_of(samples: np.ndarray, language: str | None) -> SpokenLanguages:
@@ -181,8 +198,6 @@ def main() -> None:
         model = random_model(arguments.shape, arguments.device)
     else:
         model = open_model(arguments.model, load_settings().models_folder, arguments.device)
-    if arguments.device != "cpu":
-        in_half_precision(model)
     # What is compiled or set up at the first use is not measured.
     transcribed(model, sounds[:1], options)
     expected = transcribed(model, sounds, options)

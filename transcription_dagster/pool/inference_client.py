@@ -118,7 +118,7 @@ class InferenceClient:
 
     @patiently
     def cancel(self, key: str) -> None:
-        """Cancel a request: remove it from the queue, or abort it at its next window of audio."""
+        """Cancel a request: remove it from the queue, or abort it at the decoder's next step."""
         with database_errors(), open_connection(self._url) as connection:
             cancel_request(connection, key)
 

@@ -1,8 +1,8 @@
-"""Align a window's text with its sound to find word times (`whisper.timing.find_alignment`)."""
+"""Align texts with the sound of their windows to find word times (`whisper.timing.find_alignment`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from whisper.audio import TOKENS_PER_SECOND
 from whisper.timing import dtw, median_filter
 
-from transcription_dagster.whisper.decoder_slots import DecoderSlots
+from transcription_dagster.whisper.decoder_slots import DecoderSlots, Text
 from transcription_dagster.whisper.requests import Align, AlignedWord
 
 _MEDIAN_WIDTH = 7
@@ -20,13 +20,31 @@ _MEDIAN_WIDTH = 7
 _COMPARISONS = ((0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4))
 
 
-def align(slots: DecoderSlots, slot: int, request: Align) -> list[AlignedWord]:
-    """Align a text with the sound of a slot."""
+def compile_kernels(device: torch.device) -> None:
+    """Compile what is compiled at its first use: a second that no recording shall wait for."""
+    dtw(torch.zeros((2, 3), device=device))
+    median(torch.zeros((1, 1, 8), device=device))
+
+
+def align(slots: DecoderSlots, requests: Sequence[tuple[int, Align]]) -> list[list[AlignedWord]]:
+    """Align texts, each with the sound of a slot."""
+    texts = [Text(slot, _read(request)) for slot, request in requests]
+    aligned = zip(requests, slots.align(texts), strict=True)
+    return [_timed(request, logits, scores) for (_, request), (logits, scores) in aligned]
+
+
+def _read(request: Align) -> list[int]:
+    """Return the tokens that the decoder reads to align a text."""
+    tokenizer = request.tokenizer
+    return [*tokenizer.sot_sequence, tokenizer.no_timestamps, *request.tokens, tokenizer.eot]
+
+
+def _timed(request: Align, logits: Tensor, scores: Tensor) -> list[AlignedWord]:
+    """Return the words of a text by what `DecoderSlots.align` gave of it."""
     tokenizer, text = request.tokenizer, list(request.tokens)
     first = len(tokenizer.sot_sequence)
-    logits, scores = slots.align(slot, [*tokenizer.sot_sequence, tokenizer.no_timestamps, *text, tokenizer.eot])
-    likelihoods = logits[first:, : tokenizer.eot].softmax(-1)
-    probabilities = likelihoods[torch.arange(len(text)), torch.tensor(text)].tolist()
+    likelihoods = logits[first : first + len(text), : tokenizer.eot].softmax(-1)
+    probabilities = likelihoods.gather(1, torch.tensor(text, device=logits.device)[:, None])[:, 0].tolist()
     tokens, positions = dtw(-_attention(scores, request.window.frames)[first:-1])
     words, word_tokens = tokenizer.split_to_word_tokens([*text, tokenizer.eot])
     if len(words) < 2:

@@ -1,115 +1,51 @@
 """Decode windows of many recordings together: each takes a free slot, and all slots step at once.
 
-A recording has at most one slot, for one window at a time, and a finished slot is refilled at the next step. A failure
-ends only its own recording. When memory runs out, the slots are halved and the interrupted windows start over, with the
-same words as a result.
+A recording has at most one slot, for one window at a time, and a finished slot is refilled at the next step. Windows
+that begin or end at the same step share the passes that encode, read and align them. A failure ends only its own
+recording. When memory runs out, fewer windows share a pass; if that does not help, the slots are halved and the
+interrupted windows start over, with the same words as a result.
 """
 
 from __future__ import annotations
 
 import gc
-import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 from whisper.audio import N_FRAMES
 from whisper.model import Whisper
 
-from transcription_dagster.errors import DeviceBroken, OutOfMemory, TimeLimitExceeded
+from transcription_dagster.errors import DeviceBroken, OutOfMemory
 from transcription_dagster.whisper.alignment import align
-from transcription_dagster.whisper.decoder_slots import DecoderSlots, Row
+from transcription_dagster.whisper.decoder_slots import DecoderSlots, Move, Text
 from transcription_dagster.whisper.decoder_weights import DecoderWeights
 from transcription_dagster.whisper.decoding_loop import Vocabulary
-from transcription_dagster.whisper.device_errors import device_errors
+from transcription_dagster.whisper.device_errors import device_error, device_errors
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.fixed_slots import FixedSlots
-from transcription_dagster.whisper.requests import Align, Decode, Detect, Window
+from transcription_dagster.whisper.requests import Align, Decode, Detect
+from transcription_dagster.whisper.sessions import Decoding, Hold, Placed, Prompt, Request, Session
 from transcription_dagster.whisper.token_rules import TokenRules
-from transcription_dagster.whisper.window_texts import Choices, Limits, WindowText, begun, decoded
+from transcription_dagster.whisper.window_texts import Choices, Limits, begun, decoded
 
 _log = logging.getLogger(__name__)
-
-_numbers = itertools.count()
-
-
-class DeviceTime:
-    """A recording's use of a device in seconds: its own work, and its share of the steps it takes part in.
-
-    The recording that began first gets the next free slot.
-    """
-
-    def __init__(self, limit: float | None = None) -> None:
-        self.number = next(_numbers)
-        self.seconds = 0.0
-        self.limit = limit
-
-    def check(self) -> None:
-        """Raise `TimeLimitExceeded` if the limit is used up."""
-        if self.limit is not None and self.seconds > self.limit:
-            raise TimeLimitExceeded(f"stopped after {self.seconds:.0f} s of work on the device")
-
-
-@dataclass(frozen=True, slots=True)
-class _Prompt:
-    """What was read before anything is sampled."""
-
-    tokens: list[int]
-    #: The decoder's logits at its end, shape (1, vocabulary).
-    logits: Tensor
-    no_speech_probability: float
-
-
-@dataclass(slots=True, eq=False)
-class _Hold:
-    """A window in a slot."""
-
-    slot: int
-    window: Window
-    prompt: _Prompt | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoding:
-    """A text, or several beams, on their way to an answer."""
-
-    request: Decode
-    hold: _Hold
-    prompt: _Prompt
-    text: WindowText
-    #: State of the session's random numbers before the first of them was drawn.
-    random_state: Tensor
-
-    def rows(self) -> list[Row]:
-        return self.text.rows(self.hold.slot)
-
-
-@dataclass(slots=True, eq=False)
-class Session:
-    """One pass over a recording, and what it has on the device. It has one request at a time."""
-
-    batch: Batch
-    time: DeviceTime
-    #: Draws the tokens above temperature 0. A fixed seed makes results independent of other recordings on the device.
-    random: torch.Generator
-    #: Holds the result of the current request.
-    answer: Future[Any] = field(default_factory=Future)
-    hold: _Hold | None = None
-    decoding: _Decoding | None = None
 
 
 class Batch:
     """At most `slots` windows at once. Not thread-safe: a `Device` calls it from its own thread."""
 
-    def __init__(self, model: Whisper, slots: int, *, beams: int = 1, fixed: bool = False) -> None:
-        """`beams`: for how many there is room from the start. `fixed`: all steps have the same shapes."""
+    def __init__(self, model: Whisper, slots: int, *, beams: int = 1, together: int = 1, fixed: bool = False) -> None:
+        """`beams`: for how many there is room from the start. `fixed`: all steps have the same shapes.
+
+        Of the windows that begin or end at the same step, at most `together` are encoded, read or aligned in one pass.
+        """
         self.model = model
         self.mels = model.dims.n_mels
+        self.together = together
         self.vocabulary = Vocabulary(model.is_multilingual, model.num_languages)
         self.half_precision = model.decoder.token_embedding.weight.dtype == torch.float16
         self._tokenizer = self.vocabulary.tokenizer("en")
@@ -128,9 +64,10 @@ class Batch:
         self.slots = self._slots_class(self._weights, slots, self._rules, beams=beams)
         self._free = list(range(slots))
 
-    def session(self, used: DeviceTime) -> Session:
+    def session(self, use: DeviceUse) -> Session:
         """Begin a pass over a recording."""
-        return Session(self, used, torch.Generator(self.model.device).manual_seed(0))
+        random = torch.Generator(self.model.device).manual_seed(0)
+        return Session(use, random, random.get_state())
 
     @property
     def busy(self) -> int:
@@ -144,6 +81,7 @@ class Batch:
 
     def add(self, session: Session, request: Decode | Align | Detect) -> None:
         """Queue a session's request."""
+        session.random_state = session.random.get_state()
         self._waiting[session] = request
 
     def remove(self, session: Session) -> None:
@@ -158,135 +96,198 @@ class Batch:
 
     def advance(self) -> None:
         """Begin the requests that have a slot, then take one step with every text. Raises `DeviceBroken`."""
-        short: OutOfMemory | None = None
-        try:
-            with device_errors():
-                for session in sorted(self._waiting, key=lambda session: session.time.number):
-                    if self._may_begin(session):
-                        self._begin(session, self._waiting[session])
-                self._step(self._decodings())
-        except OutOfMemory as error:
-            short = OutOfMemory(str(error))
+        short = _shortage(self._begin_waiting)
+        if short is not None and self.together > 1:
+            self._divide_groups(short)
+            return
+        short = short or _shortage(self._step)
         if short is not None:
-            # Only here, outside of the handler, is the traceback gone that kept the tensors alive.
             self._halve(short)
 
     def _may_begin(self, session: Session) -> bool:
         return bool(self._free) or session.hold is not None
 
-    def _decodings(self) -> list[tuple[Session, _Decoding]]:
+    def _decodings(self) -> list[tuple[Session, Decoding]]:
         return [(session, session.decoding) for session in self._holding if session.decoding is not None]
 
     # --- the requests
 
-    def _begin(self, session: Session, request: Decode | Align | Detect) -> None:
-        started = time.perf_counter()
-        with self._alone(session):
-            session.time.check()
-            hold = session.hold
-            if hold is None or hold.window is not request.window:
-                self._leave(session)
-                hold = self._hear(session, request.window)
-            match request:
+    def _begin_waiting(self) -> None:
+        """Begin the requests that have a slot: those of a kind together, as far as there is memory for it."""
+        placed = self._placed()
+        self._in_groups([one for one in placed if not one.hold.heard], self._hear)
+        decodes, aligns, detects = [], [], []
+        for one in placed:
+            # Those whose window could not be encoded wait no more.
+            match self._waiting.get(one.session):
                 case Decode():
-                    self._decode(session, hold, request)
+                    decodes.append(one)
                 case Align():
-                    words = align(self.slots, hold.slot, request)
-                    # Nothing more is asked of a window whose words are timed.
-                    self._leave(session)
-                    session.answer.set_result(words)
+                    aligns.append(one)
                 case Detect():
-                    session.answer.set_result([self._languages(hold, part) for part in request.parts])
-        self._waiting.pop(session, None)
-        session.time.seconds += time.perf_counter() - started
+                    detects.append(one)
+        self._in_groups([one for one in decodes if not self._is_read(one)], self._read)
+        self._in_groups(aligns, self._align)
+        self._in_groups(detects, self._detect)
+        for one in decodes:
+            if one.session in self._waiting:
+                with self._alone(one.session):
+                    self._decode(one)
+
+    def _placed(self) -> list[Placed[Any]]:
+        """Give each window that is asked about a slot, as far as there are any, and end the recordings that should."""
+        placed: list[Placed[Any]] = []
+        for session in sorted(self._waiting, key=lambda session: session.use.number):
+            with self._alone(session):
+                session.use.check()
+                if not self._may_begin(session):
+                    continue
+                request = self._waiting[session]
+                if session.hold is None or session.hold.window is not request.window:
+                    self._leave(session)
+                    session.hold = Hold(self._free.pop(), request.window)
+                    self._holding.append(session)
+                placed.append(Placed(session, session.hold, request))
+        return placed
+
+    def _in_groups(self, placed: Sequence[Placed[Request]], work: Callable[[Sequence[Placed[Request]]], None]) -> None:
+        """Do work that is safe to repeat for as many requests at a time as there is memory for."""
+        for first in range(0, len(placed), self.together):
+            group = placed[first : first + self.together]
+            started = time.perf_counter()
+            if len(group) == 1 or not _succeeds(work, group):
+                # What goes wrong in a group is the mistake of one recording, and ends that one.
+                for one in group:
+                    with self._alone(one.session):
+                        work([one])
+            for one in group:
+                one.session.use.seconds += (time.perf_counter() - started) / len(group)
 
     @contextmanager
     def _alone(self, session: Session) -> Iterator[None]:
         """What goes wrong in here ends this recording, unless it is the device itself."""
         try:
-            with device_errors():
-                yield
-        except (OutOfMemory, DeviceBroken):
-            raise
+            yield
         except Exception as error:  # noqa: BLE001  raised in the recording's own thread
-            self._fail(session, error)
+            self._end_alone(session, error)
 
-    def _hear(self, session: Session, window: Window) -> _Hold:
-        """Put a window into a free slot. The windows are encoded one by one, so that none changes another."""
-        session.hold = hold = _Hold(self._free.pop(), window)
-        self._holding.append(session)
-        mel = window.mel[None].to(self.model.device, self.slots.dtype)
-        self.slots.hear(hold.slot, self.model.encoder(mel)[0])
-        self.windows += 1
-        return hold
+    def _end_alone(self, session: Session, error: Exception) -> None:
+        """End a recording by what went wrong with it, unless that is the device: then it is raised."""
+        known = device_error(error)
+        if known is not None:
+            raise known
+        self._fail(session, error)
 
-    def _decode(self, session: Session, hold: _Hold, request: Decode) -> None:
-        """Read the prompt, unless an earlier decoding did, and choose the first token of each text."""
-        tokens = self._prompt(request)
-        if hold.prompt is None or hold.prompt.tokens != tokens:
-            hold.prompt = self._read(hold.slot, tokens)
-        random_state = session.random.get_state()
-        text = begun(request, len(tokens), self._rules, self._limits, session.random)
-        if text.beams > self.slots.beams:
-            self.slots.widen(text.beams)
-        self.slots.spread(hold.slot, text.beams, len(tokens))
-        start = torch.full((text.beams,), self._rules.start.last, device=hold.prompt.logits.device)
-        ruled = self._rules.apply(
-            hold.prompt.logits.repeat(text.beams, 1), start, torch.full_like(start, self._rules.start.lowest)
-        )
-        # The texts are the same so far: it does not matter which one each goes on from.
-        text.choose(ruled, 0, Choices.of(ruled))
-        session.decoding = decoding = _Decoding(request, hold, hold.prompt, text, random_state)
-        if text.complete:
-            self._finish(session, decoding)
+    def _hear(self, placed: Sequence[Placed[Any]]) -> None:
+        """Encode windows into their slots."""
+        mels = torch.stack([one.hold.window.mel for one in placed]).to(self.model.device, self.slots.dtype)
+        self.slots.hear([one.hold.slot for one in placed], self.model.encoder(mels))
+        for one in placed:
+            one.hold.heard = True
+        self.windows += len(placed)
+
+    def _is_read(self, one: Placed[Decode]) -> bool:
+        """Return whether an earlier decoding of the window read the same prompt."""
+        return one.hold.prompt is not None and one.hold.prompt.tokens == self._prompt(one.request)
 
     def _prompt(self, request: Decode) -> list[int]:
         """Return what the decoder reads before it samples: the end of the text before, and what is wanted of it."""
         before = list(request.prompt[-(self._limits.length // 2 - 1) :])
         return [*([self._tokenizer.sot_prev, *before] if before else []), *request.tokenizer.sot_sequence]
 
-    def _read(self, slot: int, tokens: list[int]) -> _Prompt:
-        state = self.slots.read(slot, tokens)
-        logits = self.slots.logits(state[[tokens.index(self._tokenizer.sot), len(tokens) - 1]])
+    def _read(self, placed: Sequence[Placed[Decode]]) -> None:
+        prompts = [self._prompt(one.request) for one in placed]
+        states = self.slots.read([Text(one.hold.slot, prompt) for one, prompt in zip(placed, prompts, strict=True)])
+        # The start of the transcript tells whether anybody speaks, the last token what comes first.
+        sot = self._tokenizer.sot
+        wanted = [state[[prompt.index(sot), -1]] for state, prompt in zip(states, prompts, strict=True)]
+        logits = self.slots.logits(torch.cat(wanted)).unflatten(0, (len(placed), 2))
         no_speech = self._tokenizer.no_speech
-        silent = float("nan") if no_speech is None else float(logits[0].softmax(-1)[no_speech])
-        return _Prompt(tokens, logits[1:], silent)
+        silent = [float("nan")] * len(placed) if no_speech is None else logits[:, 0].softmax(-1)[:, no_speech].tolist()
+        for one, *found in zip(placed, prompts, logits[:, 1:], silent, strict=True):
+            one.hold.prompt = Prompt(*found)
 
-    def _languages(self, hold: _Hold, part: tuple[int, int]) -> dict[str, float]:
-        """Return how likely each language is in some frames of a window (`whisper.decoding.detect_language`)."""
+    def _decode(self, one: Placed[Decode]) -> None:
+        """Choose the first token of each text of a window whose prompt was read."""
+        session, hold, request = one.session, one.hold, one.request
+        if hold.prompt is None:
+            raise RuntimeError("a window is decoded after its prompt was read")
+        # It may be another attempt at this request.
+        session.random.set_state(session.random_state)
+        length = len(hold.prompt.tokens)
+        text = begun(request, length, self._rules, self._limits, session.random)
+        if text.beams > self.slots.beams:
+            self.slots.widen(text.beams)
+        self.slots.spread(hold.slot, text.beams, length)
+        start = torch.full((text.beams,), self._rules.start.last, device=hold.prompt.logits.device)
+        ruled = self._rules.apply(
+            hold.prompt.logits.repeat(text.beams, 1), start, torch.full_like(start, self._rules.start.lowest)
+        )
+        # The texts are the same so far: it does not matter which one each goes on from.
+        text.choose(ruled, 0, Choices.of(ruled))
+        session.decoding = decoding = Decoding(request, hold, hold.prompt, text)
+        del self._waiting[session]
+        if text.complete:
+            self._finish(session, decoding)
+
+    def _align(self, placed: Sequence[Placed[Align]]) -> None:
+        found = align(self.slots, [(one.hold.slot, one.request) for one in placed])
+        for one, words in zip(placed, found, strict=True):
+            # Nothing more is asked of a window whose words are timed.
+            self._leave(one.session)
+            self._answer(one.session, words)
+
+    def _detect(self, placed: Sequence[Placed[Detect]]) -> None:
+        """Tell how likely each language is in some frames of windows (`whisper.decoding.detect_language`)."""
         frames = N_FRAMES // self.model.dims.n_audio_ctx
-        positions = slice(part[0] // frames, -(-part[1] // frames))
-        state = self.slots.read(hold.slot, [self._tokenizer.sot], positions)
-        hold.prompt = None
-        logits = self.slots.logits(state)[0, list(self._tokenizer.all_language_tokens)]
-        return dict(zip(self._tokenizer.all_language_codes, logits.softmax(-1).tolist(), strict=True))
+        texts = [
+            Text(one.hold.slot, [self._tokenizer.sot], slice(first // frames, -(-stop // frames)))
+            for one in placed
+            for first, stop in one.request.parts
+        ]
+        states = torch.cat([*self.slots.read(texts)])
+        logits = self.slots.logits(states, self._tokenizer.all_language_tokens)
+        codes = self._tokenizer.all_language_codes
+        likely = iter([dict(zip(codes, row, strict=True)) for row in logits.softmax(-1).tolist()])
+        for one in placed:
+            one.hold.prompt = None
+            self._answer(one.session, [next(likely) for _ in one.request.parts])
+
+    def _answer(self, session: Session, answer: object) -> None:
+        del self._waiting[session]
+        session.answer.set_result(answer)
 
     # --- the texts
 
-    def _step(self, decodings: Sequence[tuple[Session, _Decoding]]) -> None:
+    def _step(self) -> None:
+        decodings = self._decodings()
         if not decodings:
             return
         started = time.perf_counter()
         rows = [decoding.rows() for _, decoding in decodings]
         step = self.slots.step([row for texts in rows for row in texts])
         chosen = Choices.of(step.ruled)
+        moves: list[Move] = []
         first = 0
         for (session, decoding), texts in zip(decodings, rows, strict=True):
-            with self._alone(session):
-                session.time.check()
+            try:
+                session.use.check()
                 sources = decoding.text.choose(step.ruled, step.places[first], chosen)
                 if decoding.text.complete:
                     self._finish(session, decoding)
-                else:
-                    self.slots.follow(decoding.hold.slot, sources, texts[0].position + 1)
+                elif [*sources] != [*range(len(sources))]:
+                    moves.append(Move(decoding.hold.slot, sources, texts[0].position + 1))
+            except Exception as error:  # noqa: BLE001  a context manager, 32 times a step, would keep a GPU waiting
+                self._end_alone(session, error)
             first += len(texts)
+        self.slots.follow(moves)
         seconds = (time.perf_counter() - started) / first
         for session, decoding in decodings:
-            session.time.seconds += seconds * decoding.text.beams
+            session.use.seconds += seconds * decoding.text.beams
         self.steps += 1
         self.rows += first
 
-    def _finish(self, session: Session, decoding: _Decoding) -> None:
+    def _finish(self, session: Session, decoding: Decoding) -> None:
         session.decoding = None
         session.answer.set_result(decoded(decoding.text, decoding.request, decoding.prompt.no_speech_probability))
 
@@ -302,22 +303,26 @@ class Batch:
             self._holding.remove(session)
         session.hold = session.decoding = None
 
-    def _halve(self, error: OutOfMemory) -> None:
+    def _divide_groups(self, error: Exception) -> None:
+        """Go on with groups of half as many windows; what was not begun is begun at the next step."""
+        self.together //= 2
+        _log.warning("%s: going on with %d windows at a time", error, self.together)
+        _free_memory()
+
+    def _halve(self, error: Exception) -> None:
         """Go on with half the slots; what was under way starts over. With one slot left its recording fails."""
         slots, beams = self.slots.count, self.slots.beams
         for session in list(self._holding):
             decoding = session.decoding
             self._leave(session)
             if decoding is not None:
-                session.random.set_state(decoding.random_state)
                 self._waiting[session] = decoding.request
             if slots == 1 and session in self._waiting:
                 self._fail(session, error)
         if slots == 1:
             return
         del self.slots
-        gc.collect()
-        torch.cuda.empty_cache()
+        _free_memory()
         while slots > 1:
             slots //= 2
             _log.warning("%s: going on with %d slots", error, slots)
@@ -325,3 +330,31 @@ class Batch:
                 self._open(slots, beams)
                 return
         raise DeviceBroken("the device has no memory left for a single window")
+
+
+def _shortage(work: Callable[[], None]) -> OutOfMemory | None:
+    """Do some work; return what it ran out of memory by, without the traceback that would keep its tensors alive."""
+    try:
+        with device_errors():
+            work()
+    except OutOfMemory as error:
+        return OutOfMemory(str(error))
+    return None
+
+
+def _succeeds(work: Callable[[Sequence[Placed[Request]]], None], group: Sequence[Placed[Request]]) -> bool:
+    """Do some work; return False where it met a mistake that is not the device's."""
+    try:
+        with device_errors():
+            work(group)
+    except (OutOfMemory, DeviceBroken):
+        raise
+    except Exception:  # noqa: BLE001  met again, and told, where each recording is worked on alone
+        return False
+    return True
+
+
+def _free_memory() -> None:
+    """Give back what no tensor uses any more."""
+    gc.collect()
+    torch.cuda.empty_cache()

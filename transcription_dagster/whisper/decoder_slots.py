@@ -8,8 +8,9 @@ very bits that Whisper gives it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,13 +22,22 @@ from transcription_dagster.whisper.token_rules import Ruled, TextState, TokenRul
 #: Up to so many rows MKL multiplies faster with the vocabulary's matrix on the left.
 _SKINNY_ROWS = 12
 
-#: All positions of a sound.
-_ALL = slice(None)
-
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One text of a slot, about to be continued."""
+class Text:
+    """A text to be read as a whole, over the sound of a slot."""
+
+    slot: int
+    tokens: Sequence[int]
+    #: The positions of the sound that it attends to.
+    part: slice = field(default_factory=lambda: slice(None))
+
+
+class Row(NamedTuple):
+    """One text of a slot, about to be continued.
+
+    A tuple, as there are dozens at every step, while a GPU waits.
+    """
 
     slot: int
     #: 0, or the number of the beam.
@@ -36,6 +46,15 @@ class Row:
     token: int
     position: int
     state: TextState
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Each beam of a slot goes on from the first `length` tokens of the beam that `sources` names."""
+
+    slot: int
+    sources: Sequence[int]
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +72,7 @@ class DecoderSlots:
     def __init__(self, weights: DecoderWeights, count: int, rules: TokenRules, *, beams: int = 1) -> None:
         dims = weights.dims
         self.count, self.beams = count, beams
-        self._rules = rules
+        self.rules = rules
         self._heads, self._size = dims.n_text_head, dims.n_text_state // dims.n_text_head
         self._embedding, self._positions, self._norm = weights.embedding, weights.positions, weights.norm
         self._layers, self._alignment_heads = weights.layers, weights.alignment_heads
@@ -85,42 +104,48 @@ class DecoderSlots:
         self._keys, self._values = wide
         self.beams = beams
 
-    def hear(self, slot: int, features: Tensor) -> None:
-        """Put a window's encoded sound, shape (positions, width), into a slot."""
+    def hear(self, slots: Sequence[int], features: Tensor) -> None:
+        """Put encoded windows, shape (windows, positions, width), into slots."""
         for number, layer in enumerate(self._layers):
             for cache, projection in ((self._sound_keys, layer.key), (self._sound_values, layer.value)):
-                cache[number, slot] = projection(features).view(-1, self._heads, self._size).transpose(0, 1)
+                heard = projection(features).unflatten(-1, (self._heads, self._size)).transpose(1, 2)
+                for slot, window in zip(slots, heard, strict=True):
+                    cache[number, slot] = window
 
-    def read(self, slot: int, tokens: Sequence[int], part: slice = _ALL) -> Tensor:
-        """Read a prompt into a slot, as its first text; return the decoder's state at each token, (tokens, width).
+    def read(self, texts: Sequence[Text]) -> Sequence[Tensor]:
+        """Read prompts, each as the first text of its slot; return the decoder's state at each token, (tokens, width).
 
-        It attends to `part` of the sound's positions.
+        Of several prompts for one slot the last one stays.
         """
-        row = slot * self.beams
-        x = self._embedded(tokens)
+        x = self._embedded(texts)
         for number, layer in enumerate(self._layers):
-            own = self._apart(layer.own(normed(layer.own_norm, x)), 3)
-            self._keys[number, row, :, : len(tokens)], self._values[number, row, :, : len(tokens)] = own[1:]
-            query, x = self._listen(layer, x, own)
-            x = self._heard(layer, number, slot, x, query, part)
-        return x
+            own = self._apart(layer.own(normed(layer.own_norm, x)), texts, 3)
+            for text, (_, key, value) in zip(texts, own, strict=True):
+                row, length = text.slot * self.beams, len(text.tokens)
+                self._keys[number, row, :, :length], self._values[number, row, :, :length] = key, value
+            queries, x = self._listen(layer, x, texts, own)
+            x = self._heard(layer, number, x, texts, queries)
+        return _of_each(x, texts)
 
-    def align(self, slot: int, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Attend from a whole text to the sound of a slot, whose own texts stay.
+    def align(self, texts: Sequence[Text]) -> list[tuple[Tensor, Tensor]]:
+        """Attend from whole texts to the sound of their slots, whose own texts stay.
 
-        Returns the logits, (tokens, vocabulary), and the scores of the alignment heads before softmax, (heads, tokens,
-        positions), both float32.
+        Returns of each text the logits, (tokens, vocabulary), and the scores of the alignment heads before softmax,
+        (heads, tokens, positions), both float32.
         """
-        scores: dict[int, Tensor] = {}
+        scores: list[list[Tensor]] = [[] for _ in texts]
         scale = self._size**-0.25
-        x = self._embedded(tokens)
+        x = self._embedded(texts)
         for number, layer in enumerate(self._layers):
-            query, x = self._listen(layer, x, self._apart(layer.own(normed(layer.own_norm, x)), 3))
+            own = self._apart(layer.own(normed(layer.own_norm, x)), texts, 3)
+            queries, x = self._listen(layer, x, texts, own)
             if heads := [head for one, head in self._alignment_heads if one == number]:
-                keys = self._sound_keys[number, slot, heads]
-                scores[number] = ((query[heads] * scale) @ (keys * scale).transpose(-1, -2)).float()
-            x = self._heard(layer, number, slot, x, query)
-        return self.logits(x), torch.cat([scores[layer] for layer in sorted(scores)])
+                for text, query, found in zip(texts, queries, scores, strict=True):
+                    keys = self._sound_keys[number, text.slot, heads]
+                    found.append(((query[heads] * scale) @ (keys * scale).transpose(-1, -2)).float())
+            x = self._heard(layer, number, x, texts, queries)
+        logits = _of_each(self.logits(x), texts)
+        return [(each, torch.cat(found)) for each, found in zip(logits, scores, strict=True)]
 
     def spread(self, slot: int, beams: int, length: int) -> None:
         """Let all beams of a slot begin with the first `length` tokens of its first text."""
@@ -128,14 +153,13 @@ class DecoderSlots:
         for cache in (self._keys, self._values):
             cache[:, first + 1 : first + beams, :, :length] = cache[:, first : first + 1, :, :length]
 
-    def follow(self, slot: int, sources: Sequence[int], length: int) -> None:
-        """Let each beam of a slot go on from the first `length` tokens of the beam that `sources` names."""
-        if list(sources) == list(range(len(sources))):
-            return
-        first = slot * self.beams
-        rows = torch.tensor(sources, device=self._keys.device) + first
-        for cache in (self._keys, self._values):
-            cache[:, first : first + len(sources), :, :length] = cache[:, rows, :, :length]
+    def follow(self, moves: Sequence[Move]) -> None:
+        """Let beams go on from others of their slots."""
+        for move in moves:
+            first = move.slot * self.beams
+            rows = torch.tensor(move.sources, device=self._keys.device) + first
+            for cache in (self._keys, self._values):
+                cache[:, first : first + len(rows), :, : move.length] = cache[:, rows, :, : move.length]
 
     def step(self, rows: Sequence[Row]) -> Step:
         """Continue texts by their newest tokens. The rows of a slot follow one another."""
@@ -165,43 +189,64 @@ class DecoderSlots:
             x = x + layer.mlp(x)
         last, lowest = states([row.state for row in rows])
         logits = self.logits(x)
-        ruled = self._rules.apply(logits, torch.tensor(last, device=device), torch.tensor(lowest, device=device))
+        ruled = self.rules.apply(logits, torch.tensor(last, device=device), torch.tensor(lowest, device=device))
         return Step(ruled, range(len(rows)))
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Return the logits of the decoder's state, (rows, width), as float32 of shape (rows, vocabulary)."""
+    def logits(self, x: Tensor, tokens: Sequence[int] | None = None) -> Tensor:
+        """Return the logits of the decoder's state, (rows, width), as float32 of shape (rows, vocabulary).
+
+        With `tokens`, only theirs, in their order.
+        """
         x = normed(self._norm, x)
+        if tokens is not None:
+            return linear(x, self._embedding[list(tokens)]).float()
         if x.device.type == "cpu" and 1 < len(x) <= _SKINNY_ROWS:
             return (self._embedding @ x.t()).t().contiguous().float()
         return linear(x, self._embedding).float()
 
-    def _embedded(self, tokens: Sequence[int]) -> Tensor:
-        embedded = self._embedding[torch.tensor(tokens, device=self._keys.device)]
-        return (embedded + self._positions[: len(tokens)]).to(embedded.dtype)
+    def _embedded(self, texts: Sequence[Text]) -> Tensor:
+        """Return the tokens of texts, one text after the other, as the decoder's first state."""
+        tokens = torch.tensor([token for text in texts for token in text.tokens], device=self._keys.device)
+        positions = torch.cat([self._positions[: len(text.tokens)] for text in texts])
+        return (self._embedding[tokens] + positions).to(self.dtype)
 
-    def _apart(self, x: Tensor, parts: int) -> list[Tensor]:
-        """Return the joined results of some layers, (tokens, parts x width), each as (heads, tokens, size)."""
-        return [part.view(len(x), self._heads, self._size).transpose(0, 1) for part in x.chunk(parts, -1)]
+    def _apart(self, x: Tensor, texts: Sequence[Text], parts: int) -> list[list[Tensor]]:
+        """Return of each text the joined results of some layers, each as (heads, tokens, size)."""
+        split = [part.unflatten(-1, (self._heads, self._size)).transpose(0, 1) for part in x.chunk(parts, -1)]
+        lengths = [len(text.tokens) for text in texts]
+        return [list(own) for own in zip(*(part.split(lengths, dim=1) for part in split), strict=True)]
 
-    def _listen(self, layer: Layer, x: Tensor, own: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Attend from a text to itself; return what it asks of the sound, (heads, tokens, size), and its state."""
-        query, key, value = (part[None] for part in own)
-        heard = scaled_dot_product_attention(query, key, value, is_causal=len(x) > 1)
-        x = x + layer.own_out(_joined(heard[0]))
-        [query] = self._apart(layer.query(normed(layer.cross_norm, x)), 1)
-        return query, x
+    def _listen(
+        self, layer: Layer, x: Tensor, texts: Sequence[Text], own: Sequence[Sequence[Tensor]]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Attend from texts to themselves; return what each asks of the sound, (heads, tokens, size), and the state."""
+        heard = [
+            scaled_dot_product_attention(query[None], key[None], value[None], is_causal=query.shape[1] > 1)[0]
+            for query, key, value in own
+        ]
+        x = x + layer.own_out(_joined(heard))
+        asked = self._apart(layer.query(normed(layer.cross_norm, x)), texts, 1)
+        return [query for [query] in asked], x
 
-    def _heard(self, layer: Layer, number: int, slot: int, x: Tensor, query: Tensor, part: slice = _ALL) -> Tensor:
-        """Return the state of a text that has attended to part of the sound of a slot."""
-        keys, values = self._sound_keys[number, slot, :, part], self._sound_values[number, slot, :, part]
-        sound = keys[None], values[None]
-        x = x + layer.cross_out(_joined(scaled_dot_product_attention(query[None], *sound)[0]))
+    def _heard(self, layer: Layer, number: int, x: Tensor, texts: Sequence[Text], queries: Sequence[Tensor]) -> Tensor:
+        """Return the state of texts that have attended to the sound of their slots."""
+        heard = []
+        for text, query in zip(texts, queries, strict=True):
+            keys = self._sound_keys[number, text.slot, :, text.part]
+            values = self._sound_values[number, text.slot, :, text.part]
+            heard.append(scaled_dot_product_attention(query[None], keys[None], values[None])[0])
+        x = x + layer.cross_out(_joined(heard))
         return x + layer.mlp(x)
 
 
-def _joined(heard: Tensor) -> Tensor:
-    """Return what the heads heard, (heads, tokens, size), side by side."""
-    return heard.transpose(0, 1).flatten(1)
+def _joined(heard: Sequence[Tensor]) -> Tensor:
+    """Return what the heads heard of each text, (heads, tokens, size), side by side: (tokens, width)."""
+    return torch.cat([one.transpose(0, 1).flatten(1) for one in heard])
+
+
+def _of_each(x: Tensor, texts: Sequence[Text]) -> Sequence[Tensor]:
+    """Return the rows of each text."""
+    return x.split([len(text.tokens) for text in texts])
 
 
 def _spans(rows: Sequence[Row]) -> Iterator[tuple[slice, int, int]]:

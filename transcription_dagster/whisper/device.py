@@ -14,8 +14,10 @@ import numba
 import torch
 
 from transcription_dagster.errors import DeviceBroken
-from transcription_dagster.whisper.batch import Batch, DeviceTime, Session
+from transcription_dagster.whisper.batch import Batch
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.requests import Align, Decode, Detect
+from transcription_dagster.whisper.sessions import Session
 
 Result = TypeVar("Result")
 
@@ -38,18 +40,18 @@ class Device:
         self.worked = 0.0
 
     @contextmanager
-    def session(self, batch: Batch, used: DeviceTime) -> Iterator[Callable[[Decode | Align | Detect], Any]]:
+    def session(self, batch: Batch, use: DeviceUse) -> Iterator[Callable[[Decode | Align | Detect], Any]]:
         """Begin a pass over a recording; yields the function that answers its requests.
 
-        The function waits until the device has the answer. It raises `TimeLimitExceeded`, `OutOfMemory`,
-        `DeviceBroken`, and whatever goes wrong with the request.
+        The function waits until the device has the answer. It raises `TranscriptionAborted`, `TimeLimitExceeded`,
+        `OutOfMemory`, `DeviceBroken`, and whatever goes wrong with the request.
         """
         with self._use():
-            session = batch.session(used)
+            session = batch.session(use)
 
             def answer(request: Decode | Align | Detect) -> Any:
                 session.answer = Future()
-                self._put(lambda: self._ask(session, request))
+                self._put(lambda: self._ask(batch, session, request))
                 return session.answer.result()
 
             try:
@@ -71,13 +73,13 @@ class Device:
             self._put(call)
             return future.result()
 
-    def _ask(self, session: Session, request: Decode | Align | Detect) -> None:
+    def _ask(self, batch: Batch, session: Session, request: Decode | Align | Detect) -> None:
         if self._broken is not None:
             session.answer.set_exception(DeviceBroken(str(self._broken)))
             return
-        session.batch.add(session, request)
-        if session.batch not in self._batches:
-            self._batches.append(session.batch)
+        batch.add(session, request)
+        if batch not in self._batches:
+            self._batches.append(batch)
 
     def _put(self, what: Callable[[], None]) -> None:
         with self._changed:

@@ -45,8 +45,12 @@ def device_errors() -> Iterator[None]:
         raise known from error
 
 
-def device_error(error: RuntimeError | MemoryError) -> TranscriptionError | None:
-    """Return the `OutOfMemory` or `DeviceBroken` that an exception stands for, or None for any other error."""
+def device_error(error: Exception) -> TranscriptionError | None:
+    """Return the `OutOfMemory` or `DeviceBroken` that an exception is or stands for, or None for any other error."""
+    if isinstance(error, (OutOfMemory, DeviceBroken)):
+        return error
+    if not isinstance(error, (RuntimeError, MemoryError)):
+        return None
     message = str(error)
     line = (message.splitlines() or [type(error).__name__])[0]
     ran_out = isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numba
 import torch
 from whisper.model import Whisper
-from whisper.timing import backtrace, dtw, dtw_cpu
+from whisper.timing import backtrace, dtw_cpu
 
 from transcription_dagster.audio.decode import claimed_seconds
 from transcription_dagster.errors import EngineMissing, InvalidSetting
@@ -28,10 +28,12 @@ from transcription_dagster.model import (
     Transcript,
 )
 from transcription_dagster.transcripts.word_languages import main_language
-from transcription_dagster.whisper.batch import Batch, DeviceTime
+from transcription_dagster.whisper.alignment import compile_kernels
+from transcription_dagster.whisper.batch import Batch
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
 from transcription_dagster.whisper.device import Device, Result
 from transcription_dagster.whisper.device_errors import device_errors
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.edges import with_settled_edges
 from transcription_dagster.whisper.evidence import audible_parts
 from transcription_dagster.whisper.hallucinations import without_hallucinations
@@ -40,7 +42,7 @@ from transcription_dagster.whisper.lost import with_lost_speech
 from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.models import open_model
 from transcription_dagster.whisper.passes import Hearing, Listening
-from transcription_dagster.whisper.slot_memory import slots_on
+from transcription_dagster.whisper.slot_memory import room_on
 from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.speech_model import SpeechModel
@@ -139,12 +141,12 @@ class SpeechEngine:
             self.loads += 1
 
     def _open_batch(self, model: str) -> Batch:
-        # Word times need a kernel that is compiled at its first use: a second that no recording shall wait for.
         _keep_compiled(self.models_folder / "compiled")
-        self._device.between_steps(lambda: dtw(torch.zeros((2, 3), device=self.device)))
+        self._device.between_steps(lambda: compile_kernels(torch.device(self.device)))
         opened = open_model(model, self.models_folder, self.device)
-        slots = slots_on(opened.device, opened.dims, wanted=self._slots, beams=self._beams)
-        return Batch(opened, slots, beams=self._beams, fixed=opened.device.type == "cuda")
+        room = room_on(opened.device, opened.dims, wanted=self._slots, beams=self._beams)
+        fixed = opened.device.type == "cuda"
+        return Batch(opened, room.slots, beams=self._beams, together=room.together, fixed=fixed)
 
     @property
     def slots(self) -> int:
@@ -188,7 +190,9 @@ class SpeechEngine:
         should_stop: Callable[[], bool],
         device_limit: float | None = None,
     ) -> Transcript:
-        """Transcribe a recording; every window `on_progress` gets the share done, 0 to 1, and `should_stop` is asked.
+        """Transcribe a recording; every window `on_progress` gets the share done, 0 to 1.
+
+        `should_stop` is asked at every step of the decoder, in the thread that works on the device.
 
         May be called in several threads at once: the recordings share the device, and `device_limit` limits the seconds
         that the device works on this one.
@@ -201,8 +205,9 @@ class SpeechEngine:
         language that the model does not know, and what `load` raises.
         """
         self.load(options.model, options.engine)
-        model = self._access(options, DeviceTime(device_limit))
-        hearing = Hearing(model, options, seconds=audio.seconds, on_progress=on_progress, should_stop=should_stop)
+        use = DeviceUse(device_limit, should_stop)
+        model = self._access(options, use)
+        hearing = Hearing(model, options, seconds=audio.seconds, on_progress=on_progress)
         languages = language_choice(options, multilingual=model.vocabulary.multilingual)
         heard: list[Utterance] = []
         removed: list[RemovedSpeech] = []
@@ -211,6 +216,7 @@ class SpeechEngine:
         seconds = 0.0
         spoken: str | None = None
         for block in read_ahead(audio.blocks()):
+            use.check()
             followed = SpokenLanguages(_sound(block).speech, languages, before=spoken)
             listening = Listening(followed, _prompt(options, heard))
             said = _listen(hearing, block, listening, options)
@@ -241,10 +247,10 @@ class SpeechEngine:
             gaps=tuple(gaps),
         )
 
-    def _access(self, options: SpeechOptions, used: DeviceTime) -> SpeechModel:
+    def _access(self, options: SpeechOptions, use: DeviceUse) -> SpeechModel:
         if options.engine == FASTER_WHISPER:
-            return self._faster[options.model].access(used)
-        return ModelAccess(self._device, self._batches[options.model], used)
+            return self._faster[options.model].access(use)
+        return ModelAccess(self._device, self._batches[options.model], use)
 
 
 @dataclass(frozen=True, slots=True)

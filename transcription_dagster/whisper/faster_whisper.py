@@ -23,10 +23,10 @@ from whisper.utils import compression_ratio
 
 from transcription_dagster.errors import InvalidSetting, WorkerUnfit
 from transcription_dagster.model import FASTER_WHISPER
-from transcription_dagster.whisper.batch import DeviceTime
 from transcription_dagster.whisper.ctranslate2_files import write_model
 from transcription_dagster.whisper.decoding_loop import Vocabulary, answered
 from transcription_dagster.whisper.device_errors import device_errors
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.layouts import CTRANSLATE2_FILE
 from transcription_dagster.whisper.models import checkpoint, open_model
 from transcription_dagster.whisper.requests import Align, AlignedWord, Decode, Decoded, Detect, Requests, Result, Window
@@ -59,15 +59,15 @@ class FasterModel:
         return int(self._lock.locked())
 
     @contextmanager
-    def computing(self, used: DeviceTime) -> Iterator[None]:
-        """Wait for the model, and have it for what is done in here; the time counts as `used`."""
+    def computing(self, use: DeviceUse) -> Iterator[None]:
+        """Wait for the model, and have it for what is done in here; the time counts as its `use`."""
         with self._lock:
             started = time.perf_counter()
             try:
                 yield
             finally:
                 seconds = time.perf_counter() - started
-                used.seconds += seconds
+                use.seconds += seconds
                 self.worked += seconds
 
     def encode(self, window: Window) -> ctranslate2.StorageView:
@@ -76,17 +76,17 @@ class FasterModel:
         mel = np.ascontiguousarray(window.mel.numpy()[None])
         return self.model.encode(ctranslate2.StorageView.from_array(mel))
 
-    def access(self, used: DeviceTime) -> FasterWhisper:
+    def access(self, use: DeviceUse) -> FasterWhisper:
         """Return one recording's way to the model."""
-        return FasterWhisper(self, used)
+        return FasterWhisper(self, use)
 
 
 class FasterWhisper:
     """One recording's way to a model in CTranslate2 that it shares with others."""
 
-    def __init__(self, shared: FasterModel, used: DeviceTime) -> None:
+    def __init__(self, shared: FasterModel, use: DeviceUse) -> None:
         self._shared = shared
-        self._used = used
+        self._use = use
         model = shared.model
         self.vocabulary = Vocabulary(model.is_multilingual, model.num_languages)
         #: Bands of the spectrograms that the model reads.
@@ -98,15 +98,15 @@ class FasterWhisper:
     ) -> Result:
         """Run a computation to its end.
 
-        Raises what `before_each` raises, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`, and `WorkerUnfit` where
-        this machine's CUDA is not the one that CTranslate2 needs.
+        Raises what `before_each` raises, `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`,
+        and `WorkerUnfit` where this machine's CUDA is not the one that CTranslate2 needs.
         """
         answers = _Answers(self._shared)
 
         def timed(request: Decode | Align | Detect) -> object:
             before_each(request)
-            self._used.check()
-            with self._shared.computing(self._used):
+            self._use.check()
+            with self._shared.computing(self._use):
                 return answers.answer(request)
 
         with _ctranslate2_errors():

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from transcription_dagster.whisper.decoder_slots import DecoderSlots, Row, Step
+from transcription_dagster.whisper.decoder_slots import DecoderSlots, Move, Row, Step
 from transcription_dagster.whisper.decoder_weights import DecoderWeights, normed
 from transcription_dagster.whisper.token_rules import Ruled, TokenRules
 
@@ -39,24 +40,38 @@ class FixedSlots(DecoderSlots):
         self._positions_read = torch.arange(self._length, device=device)
         #: Token, position, and the two numbers of the state of each row: here, and on the device.
         self._wanted = torch.zeros((4, rows), dtype=torch.long, pin_memory=on_gpu)
+        self._wanted_numbers = self._wanted.numpy()
         self._inputs = torch.zeros((4, rows), dtype=torch.long, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._ruled: Ruled | None = None
 
-    def hear(self, slot: int, features: Tensor) -> None:
+    def hear(self, slots: Sequence[int], features: Tensor) -> None:
         # What another window left lies behind a mask, but 0 times what is no number is no number.
-        rows = slice(slot * self.beams, (slot + 1) * self.beams)
-        self._keys[:, rows] = 0
-        self._values[:, rows] = 0
-        super().hear(slot, features)
+        for slot in slots:
+            rows = slice(slot * self.beams, (slot + 1) * self.beams)
+            self._keys[:, rows] = 0
+            self._values[:, rows] = 0
+        super().hear(slots, features)
+
+    def follow(self, moves: Sequence[Move]) -> None:
+        if not moves:
+            return
+        # All at once: a GPU would take longer to be told of one slot after the other.
+        firsts = [(move.slot * self.beams, move.sources) for move in moves]
+        targets = [first + number for first, sources in firsts for number in range(len(sources))]
+        found = [first + source for first, sources in firsts for source in sources]
+        places = torch.tensor([targets, found], device=self._keys.device)
+        length = max(move.length for move in moves)
+        for cache in (self._keys, self._values):
+            cache[:, places[0], :, :length] = cache[:, places[1], :, :length]
 
     def step(self, rows: Sequence[Row]) -> Step:
         places = [row.slot * self.beams + row.beam for row in rows]
-        self._wanted.zero_()
         # Rows that are not wanted write where no text reads before it has written.
-        self._wanted[1] = self._length - 1
+        self._wanted_numbers[:] = 0
+        self._wanted_numbers[1] = self._length - 1
         values = [(row.token, row.position, row.state.last, row.state.lowest) for row in rows]
-        self._wanted[:, places] = torch.tensor(values).T
+        self._wanted_numbers[:, places] = np.array(values).T
         self._inputs.copy_(self._wanted, non_blocking=True)
         return Step(self._replayed() if self._inputs.is_cuda else self._continue(), places)
 
@@ -93,4 +108,4 @@ class FixedSlots(DecoderSlots):
             heard = scaled_dot_product_attention(query, self._sound_keys[number], self._sound_values[number])
             x = x + layer.cross_out(heard.transpose(1, 2).reshape(rows, -1))
             x = x + layer.mlp(x)
-        return self._rules.apply(self.logits(x), last, lowest)
+        return self.rules.apply(self.logits(x), last, lowest)

@@ -6,19 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from transcription_dagster.model import OPENAI_WHISPER
-from transcription_dagster.whisper.batch import Batch, DeviceTime
+from transcription_dagster.whisper.batch import Batch
 from transcription_dagster.whisper.decoding_loop import answered
 from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.requests import Align, Decode, Detect, Requests, Result
 
 
 class ModelAccess:
     """Runs computations that ask for a model's work, in the caller's thread; the work is done in the device's."""
 
-    def __init__(self, device: Device, batch: Batch, used: DeviceTime) -> None:
+    def __init__(self, device: Device, batch: Batch, use: DeviceUse) -> None:
         self._device = device
         self._batch = batch
-        self._used = used
+        self._use = use
         self.vocabulary = batch.vocabulary
         #: Bands of the spectrograms that the model reads.
         self.mels = batch.mels
@@ -29,9 +30,9 @@ class ModelAccess:
     ) -> Result:
         """Run a computation to its end. Random numbers begin anew with it.
 
-        Raises what `before_each` raises, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
+        Raises what `before_each` raises, `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
         """
-        with self._device.session(self._batch, self._used) as answer:
+        with self._device.session(self._batch, self._use) as answer:
 
             def watched(request: Decode | Align | Detect) -> object:
                 before_each(request)

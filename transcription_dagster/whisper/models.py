@@ -80,7 +80,7 @@ def open_model(model: str, folder: Path, device: str) -> Whisper:
     try:
         built = network(_weights(path))
     except _UNREADABLE as error:
-        if isinstance(error, RuntimeError) and device_error(error) is not None:
+        if device_error(error) is not None:
             raise
         raise UnknownModel(f"{path} is not a Whisper checkpoint: {_first_line(error)}") from error
     if model in known_models():

@@ -8,7 +8,6 @@ from typing import Any
 
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 
-from transcription_dagster.errors import TranscriptionAborted
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.whisper.blocks import Block
 from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
@@ -37,7 +36,7 @@ class Listening:
 class Hearing:
     """The common state of all passes over one recording.
 
-    `on_progress` gets the share of `seconds` done, which never falls; `should_stop` is asked at every window.
+    `on_progress` gets the share of `seconds` done, which never falls.
     """
 
     def __init__(
@@ -47,13 +46,11 @@ class Hearing:
         *,
         seconds: float,
         on_progress: Callable[[float], None],
-        should_stop: Callable[[], bool],
     ) -> None:
         self._model = model
         self._options = options
         self._seconds = seconds
         self._on_progress = on_progress
-        self._should_stop = should_stop
         self._progress = 0.0
 
     def progressed(self, seconds: float) -> None:
@@ -101,11 +98,6 @@ class Hearing:
 
         def at_window(request: Decode | Align | Detect) -> None:
             if isinstance(request, Decode):
-                self._at_window(block.offset + request.window.start_seconds)
+                self.progressed(block.offset + request.window.start_seconds)
 
         return utterances(self._model.run(loop, at_window))
-
-    def _at_window(self, seconds: float) -> None:
-        if self._should_stop():
-            raise TranscriptionAborted
-        self.progressed(seconds)

@@ -23,6 +23,6 @@ class SpeechModel(Protocol):
     ) -> Result:
         """Run a computation to its end; `before_each` is called with every request before it is answered.
 
-        Raises what `before_each` raises, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
+        Raises what `before_each` raises, `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
         """
         ...

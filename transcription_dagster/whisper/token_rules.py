@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,9 +23,8 @@ _LATEST_START: Final = 1.0
 FIRST, TEXT, END, START = range(4)
 
 
-@dataclass(frozen=True, slots=True)
-class TextState:
-    """What the rules need to know about the tokens so far."""
+class TextState(NamedTuple):
+    """What the rules need to know about the tokens so far. A tuple, because each text gets a new one at every step."""
 
     #: FIRST: no token yet; TEXT; END: a timestamp after text; START: a timestamp after a timestamp or at the very
     #: start.

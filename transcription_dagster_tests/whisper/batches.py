@@ -13,9 +13,11 @@ import torch
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import Whisper
 
-from transcription_dagster.whisper.batch import Batch, DeviceTime, Session
+from transcription_dagster.whisper.batch import Batch
 from transcription_dagster.whisper.decoding_loop import LoopOptions, Vocabulary, transcription
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.requests import Requests
+from transcription_dagster.whisper.sessions import Session
 
 
 @dataclass
@@ -31,15 +33,15 @@ def loop_of(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> Request
 
 
 @torch.inference_mode()
-def together(
+def run_together(
     batch: Batch,
     loops: Mapping[str, Requests[Any]],
     *,
     order: random.Random | None = None,
-    limits: Mapping[str, float] | None = None,
+    uses: Mapping[str, DeviceUse] | None = None,
     at_each_step: Callable[[Mapping[str, Session]], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """What comes of each computation, or its error; with `order` they come at random steps, in a random order."""
+    """What comes of each computation, or its error: all at once, or with `order` at random steps, in a random order."""
     names = list(loops)
     if order:
         order.shuffle(names)
@@ -61,9 +63,9 @@ def together(
         batch.remove(running.pop(name).session)
 
     while names or running:
-        if names and (order is None or not running or order.random() < 0.1):
+        while names and (order is None or not running or order.random() < 0.1):
             name = names.pop(0)
-            running[name] = _Run(batch.session(DeviceTime((limits or {}).get(name))), loops[name])
+            running[name] = _Run(batch.session((uses or {}).get(name) or DeviceUse()), loops[name])
             advance(name, None)
         at_each_step({name: run.session for name, run in running.items()})
         batch.advance()

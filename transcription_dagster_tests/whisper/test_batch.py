@@ -12,15 +12,18 @@ import torch
 import whisper
 from whisper.model import Whisper
 
-from transcription_dagster.errors import DeviceBroken, OutOfMemory, TimeLimitExceeded
+from transcription_dagster.errors import DeviceBroken, OutOfMemory, TimeLimitExceeded, TranscriptionAborted
 from transcription_dagster.whisper import decoding_loop
-from transcription_dagster.whisper.batch import Batch, Session
+from transcription_dagster.whisper.batch import Batch
 from transcription_dagster.whisper.decoder_slots import DecoderSlots
 from transcription_dagster.whisper.decoder_weights import DecoderWeights
 from transcription_dagster.whisper.decoding_loop import LoopOptions
+from transcription_dagster.whisper.device_use import DeviceUse
+from transcription_dagster.whisper.requests import Decode, Window
+from transcription_dagster.whisper.sessions import Session
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.corpus import RATE
-from transcription_dagster_tests.whisper.batches import loop_of, together
+from transcription_dagster_tests.whisper.batches import loop_of, run_together
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 from transcription_dagster_tests.whisper.test_decoding_loop import assert_equal, options, whispers
 
@@ -58,10 +61,13 @@ def loops(model: Whisper, samples: Mapping[str, np.ndarray]) -> dict:
     return {name: loop_of(model, samples[name], chosen) for name, chosen in CHOSEN.items()}
 
 
-@pytest.mark.parametrize(("slots", "fixed", "seed"), [(1, False, 1), (4, False, 2), (8, False, 3), (3, True, 4)])
-def test_each_recording_gets_what_transcribe_gives_it_alone(model, samples, expected, slots, fixed, seed):
-    batch = Batch(model, slots, fixed=fixed)
-    found = together(batch, loops(model, samples), order=random.Random(seed))
+@pytest.mark.parametrize(
+    ("slots", "together", "fixed", "seed"),
+    [(1, 1, False, 1), (4, 1, False, 2), (8, 4, False, 3), (3, 1, True, 4), (6, 3, True, 5)],
+)
+def test_each_recording_gets_what_transcribe_gives_it_alone(model, samples, expected, slots, together, fixed, seed):
+    batch = Batch(model, slots, together=together, fixed=fixed)
+    found = run_together(batch, loops(model, samples), order=random.Random(seed))
     for name in CHOSEN:
         assert_equal(found[name], expected[name])
     assert batch.busy == 0
@@ -70,11 +76,36 @@ def test_each_recording_gets_what_transcribe_gives_it_alone(model, samples, expe
 
 def test_the_windows_of_several_recordings_share_the_steps(model, samples):
     alone = Batch(model, 1)
-    together(alone, loops(model, samples))
+    run_together(alone, loops(model, samples))
     shared = Batch(model, 6)
-    together(shared, loops(model, samples))
+    run_together(shared, loops(model, samples))
     assert shared.windows == alone.windows
     assert shared.steps < alone.steps / 2
+
+
+def test_windows_that_begin_and_end_at_the_same_steps_share_their_passes(model, samples):
+    """Three recordings that are alike take every step together."""
+    batch = Batch(model, 3, together=2)
+    passes: dict[str, list[int]] = {name: [] for name in ("hear", "read", "align")}
+    for name, sizes in passes.items():
+        watch_sizes(batch, name, sizes)
+    same = {str(number): loop_of(model, samples["wav"], CHOSEN["wav"]) for number in range(3)}
+    heard = [[segment.text for segment in segments] for segments in run_together(batch, same).values()]
+    assert heard == [heard[0]] * 3
+    for name, sizes in passes.items():
+        assert sizes == [2, 1] * (len(sizes) // 2), name
+    assert batch.windows == sum(passes["hear"])
+
+
+def watch_sizes(batch: Batch, name: str, sizes: list[int]) -> None:
+    """Keep how many windows each pass is about."""
+    work = getattr(batch.slots, name)
+
+    def watched(windows, *others):
+        sizes.append(len(windows))
+        return work(windows, *others)
+
+    setattr(batch.slots, name, watched)
 
 
 def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, samples, monkeypatch):
@@ -82,7 +113,7 @@ def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, 
     monkeypatch.setattr(decoding_loop, "_LEAST_LOG_PROBABILITY", 1.0)
     batch = Batch(model, 1)
     chosen = options(temperatures=(0.0, 0.2, 0.4), clips=[Span(0.0, 6.0)])
-    found = together(batch, {"wav": loop_of(model, samples["wav"], chosen)})
+    found = run_together(batch, {"wav": loop_of(model, samples["wav"], chosen)})
     assert {segment.decoded.temperature for segment in found["wav"]} == {0.4}
     assert batch.windows == len({segment.window for segment in found["wav"]})
 
@@ -91,7 +122,7 @@ def test_base_gives_several_voices_together_what_it_gives_each_alone(base_engine
     model = base_engine.model("base")
     names = sorted(voices)[:3]
     samples = {name: voices[name].samples[: 6 * RATE] for name in names}
-    found = together(Batch(model, 3), {name: loop_of(model, samples[name], options()) for name in names})
+    found = run_together(Batch(model, 3), {name: loop_of(model, samples[name], options()) for name in names})
     for name in names:
         assert_equal(found[name], whispers(model, samples[name], options()))
     assert any(segment.words for segments in found.values() for segment in segments)
@@ -105,9 +136,8 @@ def test_a_gpu_in_single_precision_gives_what_transcribe_gives_there(samples, mo
     model = whisper.load_model(BULLETIN, "cuda")
     # Random numbers are a matter of the device.
     chosen = {name: replace(each, temperatures=(0.0,)) for name, each in CHOSEN.items()}
-    found = together(
-        Batch(model, 3, fixed=True), {name: loop_of(model, samples[name], chosen[name]) for name in chosen}
-    )
+    batch = Batch(model, 4, together=3, fixed=True)
+    found = run_together(batch, {name: loop_of(model, samples[name], chosen[name]) for name in chosen})
     for name in chosen:
         assert_equal(found[name], whispers(model, samples[name], chosen[name]))
 
@@ -131,7 +161,7 @@ def test_an_error_in_one_recording_ends_it_alone(model, samples, expected):
     batch = Batch(model, 3)
     given = loops(model, samples)
     given["bad"] = poisoned(KeyError("its own mistake"), after=2)(loop_of(model, samples["ogg"], options()))
-    found = together(batch, given, order=random.Random(3))
+    found = run_together(batch, given, order=random.Random(3))
     assert isinstance(found.pop("bad"), KeyError)
     for name in CHOSEN:
         assert_equal(found[name], expected[name])
@@ -143,10 +173,61 @@ def test_sound_that_is_not_a_number_spoils_no_other(model, samples, expected, te
     batch = Batch(model, 3)
     silence = np.full(2 * RATE, np.nan, np.float32)
     given = {"bad": loop_of(model, silence, options(temperatures=(temperature,))), **loops(model, samples)}
-    found = together(batch, given)
+    found = run_together(batch, given)
     for name in CHOSEN:
         assert_equal(found[name], expected[name])
     assert batch.busy == 0
+
+
+def test_a_mistake_in_a_group_ends_the_recording_that_makes_it(model, samples, expected):
+    """Its spectrogram has too few bands to be encoded: the group that it is in cannot even be put together."""
+    batch = Batch(model, 4, together=3)
+    narrow = Window(0, 3000, torch.zeros((40, 3000)))
+
+    def bad():
+        yield Decode(narrow, batch.vocabulary.tokenizer("en"), (), 0.0, None)
+
+    found = run_together(batch, {"bad": bad(), **loops(model, samples)})
+    assert isinstance(found["bad"], RuntimeError)
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+@pytest.mark.parametrize("asked", [1, 5, 30])
+def test_a_recording_that_should_stop_leaves_at_that_very_step(model, samples, expected, asked):
+    batch = Batch(model, 2)
+    times: list[int] = []
+
+    def should_stop() -> bool:
+        times.append(batch.steps)
+        return len(times) >= asked
+
+    given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples)}
+    found = run_together(batch, given, uses={"bad": DeviceUse(should_stop=should_stop)})
+    assert isinstance(found["bad"], TranscriptionAborted)
+    # Asked at each step, and no more once it was told to stop.
+    assert len(times) == asked
+    assert times[-1] <= asked
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+def test_a_recording_that_should_stop_need_not_wait_for_a_slot(model, samples):
+    batch = Batch(model, 1)
+    given = {"wav": loop_of(model, samples["wav"], options()), "bad": loop_of(model, samples["ogg"], options())}
+    left: list[bool] = []
+
+    def watch(sessions: Mapping[str, Session]) -> None:
+        left.append("bad" in sessions)
+
+    found = run_together(
+        batch, given, uses={"bad": DeviceUse(should_stop=lambda: batch.steps >= 3)}, at_each_step=watch
+    )
+    assert isinstance(found["bad"], TranscriptionAborted)
+    assert left.count(True) <= 5
+    assert found["wav"]
 
 
 def test_a_recording_that_is_given_up_leaves_its_slot_in_the_middle_of_a_window(model, samples, expected):
@@ -161,7 +242,7 @@ def test_a_recording_that_is_given_up_leaves_its_slot_in_the_middle_of_a_window(
             session.answer.set_exception(RuntimeError("given up"))
 
     given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples)}
-    found = together(batch, given, at_each_step=give_up)
+    found = run_together(batch, given, at_each_step=give_up)
     assert given_up
     assert isinstance(found["bad"], RuntimeError)
     for name in CHOSEN:
@@ -170,7 +251,7 @@ def test_a_recording_that_is_given_up_leaves_its_slot_in_the_middle_of_a_window(
 
 def test_the_time_limit_counts_the_work_on_the_recording_not_that_on_others(model, samples):
     batch = Batch(model, 3)
-    found = together(batch, loops(model, samples), limits={"ogg": 0.001, "wav": 1000.0})
+    found = run_together(batch, loops(model, samples), uses={"ogg": DeviceUse(0.001), "wav": DeviceUse(1000.0)})
     assert isinstance(found["ogg"], TimeLimitExceeded)
     assert [name for name in CHOSEN if isinstance(found[name], Exception)] == ["ogg"]
 
@@ -199,9 +280,21 @@ def test_out_of_memory_halves_the_slots_and_loses_nothing(model, samples, expect
     batch = Batch(model, 4)
     failing = Failing(getattr(batch.slots, part), OUT_OF_MEMORY, range(3, 4))
     monkeypatch.setattr(batch.slots, part, failing)
-    found = together(batch, loops(model, samples))
+    found = run_together(batch, loops(model, samples))
     assert failing.count == 3
     assert batch.slots.count == 2
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+@pytest.mark.parametrize("part", ["hear", "read", "align"])
+def test_out_of_memory_in_a_pass_divides_the_groups_before_the_slots(model, samples, expected, part, monkeypatch):
+    batch = Batch(model, 4, together=4)
+    failing = Failing(getattr(batch.slots, part), OUT_OF_MEMORY, range(1, 2))
+    monkeypatch.setattr(batch.slots, part, failing)
+    found = run_together(batch, loops(model, samples))
+    assert (batch.together, batch.slots.count) == (2, 4)
     for name in CHOSEN:
         assert_equal(found[name], expected[name])
     assert batch.busy == 0
@@ -210,7 +303,7 @@ def test_out_of_memory_halves_the_slots_and_loses_nothing(model, samples, expect
 def test_out_of_memory_with_one_slot_fails_the_recording_in_it(model, samples, expected, monkeypatch):
     batch = Batch(model, 1)
     monkeypatch.setattr(batch.slots, "step", Failing(batch.slots.step, OUT_OF_MEMORY, range(5, 6)))
-    found = together(batch, loops(model, samples))
+    found = run_together(batch, loops(model, samples))
     assert isinstance(found.pop("wav"), OutOfMemory)
     for name, segments in found.items():
         assert_equal(segments, expected[name])
@@ -229,7 +322,7 @@ def test_slots_are_halved_until_they_fit(model, samples, expected, monkeypatch):
 
     monkeypatch.setattr(DecoderSlots, "__init__", opens)
     monkeypatch.setattr(batch.slots, "read", Failing(batch.slots.read, OUT_OF_MEMORY, range(1, 2)))
-    found = together(batch, {"wav": loop_of(model, samples["wav"], CHOSEN["wav"])})
+    found = run_together(batch, {"wav": loop_of(model, samples["wav"], CHOSEN["wav"])})
     assert sizes == [4, 2]
     assert_equal(found["wav"], expected["wav"])
 
@@ -239,4 +332,4 @@ def test_a_broken_device_is_everybodys_end(model, samples, monkeypatch):
     broken = RuntimeError("CUDA error: device-side assert triggered")
     monkeypatch.setattr(batch.slots, "step", Failing(batch.slots.step, broken, range(5, 6)))
     with pytest.raises(DeviceBroken):
-        together(batch, loops(model, samples))
+        run_together(batch, loops(model, samples))

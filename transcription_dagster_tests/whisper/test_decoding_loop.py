@@ -14,9 +14,10 @@ import whisper
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import ModelDimensions, Whisper
 
-from transcription_dagster.whisper.batch import Batch, DeviceTime
+from transcription_dagster.whisper.batch import Batch
 from transcription_dagster.whisper.decoding_loop import LoopOptions, Vocabulary, answered, transcription
 from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.requests import Align, AlignedWord, Decode, Decoded, Detect
 from transcription_dagster.whisper.segments import DecodedSegment
@@ -42,7 +43,7 @@ def options(**changes: object) -> LoopOptions:
 
 
 def ours(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[DecodedSegment]:
-    access = ModelAccess(Device(), Batch(model, slots=1), DeviceTime())
+    access = ModelAccess(Device(), Batch(model, slots=1), DeviceUse())
     spectrogram = log_mel_spectrogram(samples, model.dims.n_mels, padding=N_SAMPLES)
     return access.run(transcription(spectrogram, access.vocabulary, chosen))
 

@@ -11,8 +11,9 @@ from whisper.audio import N_FRAMES
 from whisper.decoding import detect_language
 
 from transcription_dagster.errors import DeviceBroken
-from transcription_dagster.whisper.batch import Batch, DeviceTime
+from transcription_dagster.whisper.batch import Batch
 from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.requests import Detect, Requests, Window
 from transcription_dagster_tests.whisper.layouts import small_model
@@ -36,7 +37,7 @@ def test_recordings_of_many_threads_are_answered_with_their_own(batch: Batch) ->
     device = Device()
 
     def languages(sound: torch.Tensor) -> list[dict[str, float]]:
-        return ModelAccess(device, batch, DeviceTime()).run(languages_of(sound))
+        return ModelAccess(device, batch, DeviceUse()).run(languages_of(sound))
 
     alone = [languages(sound) for sound in SOUNDS]
     assert len({max(found, key=found.__getitem__) for [found] in alone}) > 1 or alone[0] != alone[1]
@@ -51,7 +52,7 @@ def test_parts_of_a_window_are_told_from_its_one_encoding(batch: Batch) -> None:
     sound = SOUNDS[0]
     encoded: list[None] = []
     handle = batch.model.encoder.register_forward_hook(lambda *_: encoded.append(None))
-    access = ModelAccess(Device(), batch, DeviceTime())
+    access = ModelAccess(Device(), batch, DeviceUse())
     parts = ((0, N_FRAMES), (0, 1000), (1000, 2000))
     whole, *others = access.run(languages_of(sound, parts))
     handle.remove()
@@ -81,7 +82,7 @@ def test_whoever_comes_after_the_device_broke_hears_of_it(batch: Batch, monkeypa
     def broken(*_: object) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    access = ModelAccess(device, batch, DeviceTime())
+    access = ModelAccess(device, batch, DeviceUse())
     monkeypatch.setattr(batch.slots, "hear", broken)
     with pytest.raises(DeviceBroken):
         access.run(languages_of(SOUNDS[0]))
@@ -94,7 +95,7 @@ def test_one_that_ends_in_the_middle_leaves_its_slot(batch: Batch) -> None:
     device = Device()
 
     def ends() -> None:
-        with device.session(batch, DeviceTime()) as answer:
+        with device.session(batch, DeviceUse()) as answer:
             answer(Detect(Window(0, N_FRAMES, SOUNDS[0]), WHOLE))
             raise KeyError
 

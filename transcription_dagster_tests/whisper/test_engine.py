@@ -173,17 +173,27 @@ def test_progress_is_told_at_every_window_and_ends_at_one(heard, shares):
 
 
 @pytest.mark.parametrize("windows", [0, 1, 2])
-def test_a_transcription_stops_at_the_window_where_it_is_asked_to(engine, recordings, windows):
+def test_a_transcription_stops_in_the_window_where_it_is_asked_to(engine, recordings, windows):
+    told: list[float] = []
+    with pytest.raises(TranscriptionAborted):
+        transcribe(engine, recordings["ogg"].flac, on_progress=told.append, should_stop=lambda: len(told) >= windows)
+    assert len(told) == windows
+
+
+def test_a_transcription_stops_in_the_middle_of_a_window(engine, recordings):
+    """The model is asked for a few tokens more at most."""
     asked = 0
 
     def should_stop() -> bool:
         nonlocal asked
         asked += 1
-        return asked > windows
+        return asked >= 10
 
+    told: list[float] = []
     with pytest.raises(TranscriptionAborted):
-        transcribe(engine, recordings["ogg"].flac, should_stop=should_stop)
-    assert asked == windows + 1
+        transcribe(engine, recordings["ogg"].flac, on_progress=told.append, should_stop=should_stop)
+    assert asked == 10
+    assert told == [0.0]
 
 
 def test_after_an_abort_the_model_is_as_it_was(engine, recordings):
@@ -204,10 +214,12 @@ def count_hooks(engine: SpeechEngine) -> int:
 
 
 def test_a_model_is_loaded_once(engine, recordings):
+    engine.load(BULLETIN)
+    loads = engine.loads
     for _ in range(3):
         engine.load(BULLETIN)
         transcribe(engine, recordings["wav"].flac)
-    assert engine.loads == 1
+    assert engine.loads == loads
 
 
 def test_what_is_compiled_for_word_times_is_kept_for_the_next_process(tmp_path):

@@ -21,9 +21,10 @@ from transcription_dagster.errors import (
 )
 from transcription_dagster.model import SpeechOptions, Transcript
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.whisper.batch import Batch, DeviceTime
+from transcription_dagster.whisper.batch import Batch
 from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
 from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.engine import SpeechEngine, Usage
 from transcription_dagster.whisper.faster_whisper import FasterWhisper, open_faster_whisper
 from transcription_dagster.whisper.model_access import ModelAccess
@@ -48,11 +49,11 @@ OPTIONS = LoopOptions(
 def exact(tmp_path_factory: pytest.TempPathFactory) -> FasterWhisper:
     """The toy model in CTranslate2, in single precision."""
     folder = tmp_path_factory.mktemp("models")
-    return open_faster_whisper(BULLETIN, folder, "cpu", threads=1, compute_type="float32").access(DeviceTime())
+    return open_faster_whisper(BULLETIN, folder, "cpu", threads=1, compute_type="float32").access(DeviceUse())
 
 
 def openai_whisper(model: Whisper) -> ModelAccess:
-    return ModelAccess(Device(), Batch(model, slots=1), DeviceTime())
+    return ModelAccess(Device(), Batch(model, slots=1), DeviceUse())
 
 
 def transcribe(loaded: SpeechEngine, flac: Path, **options: object) -> Transcript:
@@ -100,7 +101,7 @@ def test_a_folder_of_ctranslate2_is_used_as_it_is(tmp_path, recordings, quantize
     mel = log_mel_spectrogram(recordings["wav"].samples, 80, padding=N_SAMPLES)[:, :N_FRAMES]
     model = open_faster_whisper(str(folder), tmp_path / "models", "cpu", threads=1, compute_type="float32")
     reference = openai_whisper(open_model(str(folder), tmp_path, "cpu"))
-    found = [each.run(languages(mel)) for each in (model.access(DeviceTime()), reference)]
+    found = [each.run(languages(mel)) for each in (model.access(DeviceUse()), reference)]
     for ours, theirs in zip(*found, strict=True):
         assert max(ours, key=ours.__getitem__) == max(theirs, key=theirs.__getitem__)
         assert ours == pytest.approx(theirs, abs=0.02)
@@ -175,22 +176,17 @@ def test_both_engines_hold_the_same_model_side_by_side(engine, recordings):
     assert engine.loads <= loads + 1
 
 
-def test_it_stops_at_the_next_window(engine, recordings):
-    asked: list[bool] = []
-
-    def should_stop() -> bool:
-        asked.append(True)
-        return len(asked) > 1
-
+def test_it_stops_at_the_next_request(engine, recordings):
+    told: list[float] = []
     with pytest.raises(TranscriptionAborted):
         engine.transcribe(
             engine.prepare(recordings["m4a"].flac),
             SpeechOptions(BULLETIN, engine="faster-whisper"),
             recording="",
-            on_progress=lambda _: None,
-            should_stop=should_stop,
+            on_progress=told.append,
+            should_stop=lambda: len(told) > 0,
         )
-    assert len(asked) == 2
+    assert told == [0.0]
 
 
 def test_without_the_extra_the_message_says_what_to_install(tmp_path, monkeypatch):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 import pytest
 import torch
 from whisper.model import Whisper
 
-from transcription_dagster.whisper.decoder_slots import DecoderSlots, Row
+from transcription_dagster.whisper.decoder_slots import DecoderSlots, Row, Text
 from transcription_dagster.whisper.decoder_weights import DecoderWeights
 from transcription_dagster.whisper.decoding_loop import Vocabulary
 from transcription_dagster.whisper.fixed_slots import FixedSlots
@@ -37,14 +38,14 @@ def rules_of(model: Whisper) -> TokenRules:
 def filled(slots: DecoderSlots, sounds: Sequence[torch.Tensor], order: Sequence[int]) -> DecoderSlots:
     """Slots that have heard the sounds of `order` and read the prompt."""
     for slot, sound in enumerate(order):
-        slots.hear(slot, sounds[sound])
-        slots.read(slot, PROMPT)
+        slots.hear([slot], sounds[sound][None])
+        slots.read([Text(slot, PROMPT)])
     return slots
 
 
 def logits_of(slots: DecoderSlots, slot: int, companions: Sequence[int], steps: int = 5) -> torch.Tensor:
     """What one slot gets in some steps beside others."""
-    state = slots._rules.start
+    state = slots.rules.start
     found = []
     for number in range(steps):
         rows = [Row(one, 0, 400 + number, len(PROMPT) + number, state) for one in sorted([slot, *companions])]
@@ -81,8 +82,8 @@ def test_a_slot_that_held_no_numbers_is_clean_for_the_next_window(small: Whisper
     rules = rules_of(small)
     clean = logits_of(filled(FixedSlots(DecoderWeights(small), 2, rules), sounds, [0]), 0, [])
     slots = FixedSlots(DecoderWeights(small), 2, rules)
-    slots.hear(0, torch.full((1500, 8), torch.nan))
-    slots.read(0, PROMPT * 4)
+    slots.hear([0], torch.full((1, 1500, 8), torch.nan))
+    slots.read([Text(0, PROMPT * 4)])
     logits_of(slots, 0, [])
     assert logits_of(filled(slots, sounds, [0]), 0, []).equal(clean)
 
@@ -93,17 +94,27 @@ def test_slots_take_what_the_formula_says(small: Whisper, kind: type[DecoderSlot
     assert slots.bytes == 3 * slot_bytes(small.dims, beams=2, item=4)
 
 
+def held_bytes() -> int:
+    """What all tensors of the process hold."""
+    gc.collect()
+    tensors = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor) and not found.is_sparse]
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
 @pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
 @torch.inference_mode()
 def test_a_thousand_steps_take_no_more_memory(small: Whisper, sounds: list[torch.Tensor], kind) -> None:
     slots = filled(kind(DecoderWeights(small), 2, rules_of(small)), sounds, [0, 1])
-    before = [cache.data_ptr() for cache in (slots._keys, slots._values, slots._sound_keys, slots._sound_values)]
-    size = slots.bytes
-    logits_of(slots, 0, [1], steps=400)
+    caches = [slots._keys, slots._values, slots._sound_keys, slots._sound_values]
+    before, size = [cache.data_ptr() for cache in caches], slots.bytes
+    held: list[int] = []
+    for _ in range(5):
+        logits_of(slots, 0, [1], steps=200)
+        held.append(held_bytes())
+    assert len(set(held)) == 1
     assert slots.bytes == size
-    assert before == [
-        cache.data_ptr() for cache in (slots._keys, slots._values, slots._sound_keys, slots._sound_values)
-    ]
+    assert [cache.data_ptr() for cache in caches] == before
 
 
 @pytest.mark.requires_cuda
@@ -118,3 +129,23 @@ def test_a_recorded_step_is_the_step_itself(sounds: list[torch.Tensor]) -> None:
     found, wanted = logits_of(recorded, 1, [0]), logits_of(plain, 1, [0])
     assert found.isfinite().equal(wanted.isfinite())
     assert torch.allclose(found.nan_to_num(), wanted.nan_to_num(), atol=1e-2)
+
+
+@pytest.mark.requires_cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+@torch.inference_mode()
+def test_a_thousand_recorded_steps_allocate_nothing_on_a_gpu(sounds: list[torch.Tensor]) -> None:
+    model = small_model().to("cuda")
+    slots = filled(
+        FixedSlots(DecoderWeights(model), 2, rules_of(model)), [sound.to("cuda") for sound in sounds], [0, 1]
+    )
+
+    def step(number: int) -> None:
+        slots.step([Row(slot, 0, 400, len(PROMPT) + number % 400, slots.rules.start) for slot in (0, 1)])
+
+    # The first one records the step.
+    step(0)
+    before = torch.cuda.memory_stats()["allocation.all.allocated"]
+    for number in range(1000):
+        step(number)
+    assert torch.cuda.memory_stats()["allocation.all.allocated"] == before

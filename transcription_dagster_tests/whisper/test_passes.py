@@ -12,9 +12,10 @@ import whisper
 from transcription_dagster.errors import DeviceBroken, OutOfMemory
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.whisper.batch import Batch, DeviceTime
+from transcription_dagster.whisper.batch import Batch
 from transcription_dagster.whisper.blocks import Block
 from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.device_use import DeviceUse
 from transcription_dagster.whisper.model_access import ModelAccess
 from transcription_dagster.whisper.passes import Hearing, Listening
 from transcription_dagster.whisper.spans import Span
@@ -36,11 +37,10 @@ def block(recordings) -> Block:
 
 def hearing_of(model, **options: object) -> Hearing:
     return Hearing(
-        ModelAccess(Device(), Batch(model, slots=2), DeviceTime()),
+        ModelAccess(Device(), Batch(model, slots=2), DeviceUse()),
         SpeechOptions(**{"model": BULLETIN, "temperatures": (0.0,), **options}),  # type: ignore[arg-type]
         seconds=6.8,
         on_progress=lambda _: None,
-        should_stop=lambda: False,
     )
 
 

@@ -1,0 +1,191 @@
+"""The engine on a GPU against its goals, unattended.
+
+    python -m benchmarks.gpu [--rehearse]
+
+Speed: 40 recordings of 5 to 90 s through `model.transcribe` and through the engine, in half precision, with random
+weights in the shapes of large-v3 (16 slots) and turbo (32), which need not be downloaded. The engine should be at least
+8 times as fast, leave less than 0.3 ms between two steps, and keep the device busy for 95 % of the time.
+
+Memory: the slots should take what the formula says, within 5 %, and 1,000 steps nothing more.
+
+Identity: the demo's recordings with `base` in single precision, without TF32: every token and time should be that of
+`model.transcribe`, in three orders of arrival.
+
+Exits with 1 if a goal is missed. `--rehearse` runs the same on a CPU with a model as small as can be: it shows that the
+script runs, not how fast anything is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import torch
+from whisper.model import Whisper
+
+from benchmarks import engine, identity
+from transcription_dagster.audio.mixing import SAMPLE_RATE
+from transcription_dagster.errors import ModelUnavailable
+from transcription_dagster.model import SpeechOptions
+from transcription_dagster.settings import load_settings
+from transcription_dagster.whisper.decoder_slots import Row, Text
+from transcription_dagster.whisper.models import open_model
+from transcription_dagster.whisper.slot_memory import slot_bytes
+
+SLOTS = {"large-v3": 16, "turbo": 32}
+RECORDINGS = 40
+SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 90.0
+
+LEAST_RATIO, MOST_GAP_SECONDS, LEAST_BUSY = 8.0, 0.0003, 0.95
+MEMORY_TOLERANCE = 0.05
+STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What was found, and whether that is enough."""
+
+    name: str
+    found: str
+    wanted: str
+    reached: bool
+
+
+def speed(model: Whisper, sounds: list[np.ndarray], name: str, slots: int) -> Iterator[Goal]:
+    """How many times as fast as `model.transcribe` the engine is, and what its device waits for."""
+    options = SpeechOptions(model=name, language="en", temperatures=(0.0,))
+    # What is compiled or recorded at the first use is not measured.
+    engine.transcribed(model, sounds[:1], options)
+    engine.together(model, sounds[:1], options, slots)
+    expected = engine.transcribed(model, sounds, options)
+    found = engine.together(model, sounds, options, slots)
+    ratio = expected.seconds / found.seconds
+    yield Goal(
+        f"{name}, {slots} slots: times as fast", f"{ratio:.1f}", f"at least {LEAST_RATIO:.0f}", ratio >= LEAST_RATIO
+    )
+    gap = f"{1000 * found.gap:.2f} ms"
+    yield Goal(
+        f"{name}: between two steps", gap, f"below {1000 * MOST_GAP_SECONDS:.1f} ms", found.gap < MOST_GAP_SECONDS
+    )
+    yield Goal(f"{name}: device busy", f"{found.busy:.0%}", f"at least {LEAST_BUSY:.0%}", found.busy >= LEAST_BUSY)
+
+
+@torch.inference_mode()
+def memory(model: Whisper, name: str, slots: int) -> Iterator[Goal]:
+    """What the slots take against the formula, and what a thousand steps take beside them."""
+    before = allocated(model)
+    batch = engine.opened(model, slots, 1, fixed=True)
+    item = model.decoder.token_embedding.weight.element_size()
+    formula = batch.slots.count * slot_bytes(model.dims, 1, item)
+    taken = allocated(model) - before if model.device.type == "cuda" else batch.slots.bytes
+    off = taken / formula - 1
+    yield Goal(
+        f"{name}, {batch.slots.count} slots: memory against the formula",
+        f"{taken / 1e6:.0f} MB, {off:+.1%}",
+        f"{formula / 1e6:.0f} MB, within {MEMORY_TOLERANCE:.0%}",
+        abs(off) <= MEMORY_TOLERANCE,
+    )
+    prompt = [50258, 50259, 50359]
+    state = batch.slots.rules.start
+    width = model.dims.n_audio_state
+    for slot in range(batch.slots.count):
+        batch.slots.hear([slot], torch.randn((1, 1500, width), device=model.device, dtype=batch.slots.dtype))
+        batch.slots.read([Text(slot, prompt)])
+    rows = [Row(slot, 0, 400, len(prompt), state) for slot in range(batch.slots.count)]
+    # The first one records the step.
+    batch.slots.step(rows)
+    before = allocations(model)
+    for number in range(STEPS):
+        batch.slots.step([row._replace(position=len(prompt) + number % 400) for row in rows])
+    made = allocations(model) - before
+    yield Goal(f"{name}: allocations in {STEPS} steps", str(made), "none", made == 0)
+
+
+def allocated(model: Whisper) -> int:
+    """Bytes of the tensors on a GPU; 0 elsewhere."""
+    if model.device.type != "cuda":
+        return 0
+    gc.collect()
+    torch.cuda.synchronize()
+    return torch.cuda.memory_allocated(model.device)
+
+
+def allocations(model: Whisper) -> int:
+    """How many tensors were allocated on a GPU so far; 0 elsewhere."""
+    return torch.cuda.memory_stats(model.device)["allocation.all.allocated"] if model.device.type == "cuda" else 0
+
+
+def same(device: str, *, rehearsed: bool) -> Iterator[Goal]:
+    """Whether recordings that share the device get what `model.transcribe` gives each alone, in single precision."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        model = open_model("base", load_settings().models_folder, device).float()
+    except ModelUnavailable as error:
+        print(f"identity is left out: {error}")
+        return
+    paths = identity.recordings(engine.VOICES)[: 2 if rehearsed else None]
+    longest = 8 * SAMPLE_RATE if rehearsed else None
+    sounds = {path.name: identity.samples_of(path)[:longest] for path in paths}
+    known = {name: identity.transcribed(model, samples, None) for name, samples in sounds.items()}
+    languages = {name: language for name, (language, _) in known.items()}
+    for number in range(1 if rehearsed else 3):
+        order = random.Random(number).sample(sorted(sounds), len(sounds))
+        found = identity.together(engine.opened(model, 4, 1, fixed=True), sounds, languages, order, None)
+        differ = sum(found[name] != known[name][1] for name in sounds)
+        yield Goal(f"base in single precision, order {number}: recordings that differ", str(differ), "none", not differ)
+
+
+def mixed(count: int, longest: float) -> list[np.ndarray]:
+    """Recordings of many lengths, from the demo's voices."""
+    lengths = np.geomspace(SHORTEST_SECONDS, longest, count)
+    [voices] = [np.concatenate(engine.clips(engine.VOICES, 60.0, 9))]
+    starts = random.Random(0).sample(range(voices.size), count)
+    return [
+        np.roll(voices, -start)[: round(seconds * SAMPLE_RATE)] for start, seconds in zip(starts, lengths, strict=True)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rehearse", action="store_true")
+    rehearsed = parser.parse_args().rehearse
+    if not rehearsed and not torch.cuda.is_available():
+        print("no GPU is here; --rehearse runs the script on a CPU")
+        return
+    numba.set_num_threads(1)
+    device = "cpu" if rehearsed else "cuda"
+    sounds = mixed(3, 6.0) if rehearsed else mixed(RECORDINGS, LONGEST_SECONDS)
+    shapes = {"tiny": 2} if rehearsed else SLOTS
+    if not rehearsed:
+        print(torch.cuda.get_device_name())
+    print("| | found | wanted | |\n| --- | --- | --- | --- |")
+    reached = [told(goal) for goal in goals(device, sounds, shapes, rehearsed=rehearsed)]
+    if not rehearsed and not all(reached):
+        sys.exit(1)
+
+
+def goals(device: str, sounds: list[np.ndarray], shapes: dict[str, int], *, rehearsed: bool) -> Iterator[Goal]:
+    for name, slots in shapes.items():
+        model = engine.random_model(name, device)
+        yield from speed(model, sounds, name, slots)
+        yield from memory(model, name, slots)
+        del model
+        gc.collect()
+        torch.cuda.empty_cache()
+    yield from same(device, rehearsed=rehearsed)
+
+
+def told(goal: Goal) -> bool:
+    """Print a goal, and return whether it is reached."""
+    print(f"| {goal.name} | {goal.found} | {goal.wanted} | {'reached' if goal.reached else 'MISSED'} |", flush=True)
+    return goal.reached
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Whether recordings that share the engine get what `model.transcribe` gives each of them alone.
+
+    python -m benchmarks.identity [FOLDER] [--model base] [--slots 4 8 16] [--orders 3] [--beams N] [--every 1]
+                                  [--device cuda] [--known FILE]
+
+Every recording of FOLDER (without one, of the demo) goes through `model.transcribe`, which finds its language, and then
+through the engine, in single precision and without repairs. All recordings go through the engine at once, in several
+random orders of arrival for each number of slots. Tokens, text and times of segments, temperatures and times of words
+must be equal. `--every 3` takes every third recording. `--known` keeps what `model.transcribe` said in a file, so that
+another run need not ask again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from whisper.audio import N_SAMPLES, log_mel_spectrogram
+from whisper.model import Whisper
+
+from benchmarks.engine import SUFFIXES, VOICES, opened
+from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.mixing import SAMPLE_RATE
+from transcription_dagster.settings import load_settings
+from transcription_dagster.whisper.batch import Batch
+from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
+from transcription_dagster.whisper.device import Device
+from transcription_dagster.whisper.device_use import DeviceUse
+from transcription_dagster.whisper.model_access import ModelAccess
+from transcription_dagster.whisper.models import open_model
+from transcription_dagster.whisper.segments import DecodedSegment
+from transcription_dagster.whisper.spoken_languages import SpokenLanguages
+
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+#: What is compared of a recording: for each segment its window, times, text, tokens, temperature and timed words.
+Heard = list[list[Any]]
+
+
+def recordings(folder: Path) -> list[Path]:
+    """The recordings in a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+
+
+def samples_of(path: Path) -> np.ndarray:
+    """The sound of a recording."""
+    with tempfile.TemporaryDirectory() as scratch:
+        flac = Path(scratch) / "sound.flac"
+        normalise(path, flac, max_seconds=7200)
+        return np.concatenate([*read_blocks(flac, 60)])
+
+
+def transcribed(model: Whisper, samples: np.ndarray, beams: int | None) -> tuple[str, Heard]:
+    """The language that `model.transcribe` finds in a recording, and what it hears."""
+    torch.manual_seed(0)
+    result = model.transcribe(samples, temperature=TEMPERATURES, beam_size=beams, word_timestamps=True, fp16=False)
+    segments: list[dict] = result["segments"]  # type: ignore[assignment]
+    return str(result["language"]), [
+        [
+            *(segment[name] for name in ("seek", "start", "end", "text", "tokens", "temperature")),
+            [[word["word"], float(word["start"]), float(word["end"])] for word in segment["words"]],
+        ]
+        for segment in segments
+    ]
+
+
+def compared(segments: Iterable[DecodedSegment]) -> Heard:
+    """The same of the engine's segments."""
+    return [
+        [
+            *(segment.window, segment.start, segment.end, segment.text, list(segment.tokens)),
+            segment.decoded.temperature,
+            [[word.text, word.start, word.end] for word in segment.words],
+        ]
+        for segment in segments
+    ]
+
+
+def together(
+    batch: Batch,
+    sounds: Mapping[str, np.ndarray],
+    languages: Mapping[str, str],
+    order: Sequence[str],
+    beams: int | None,
+) -> dict[str, Heard]:
+    """What the engine hears in recordings that arrive in an order and share its slots."""
+    device = Device(batch.model.device)
+
+    def hear(name: str) -> Heard:
+        access = ModelAccess(device, batch, DeviceUse())
+        chosen = LoopOptions(
+            languages=SpokenLanguages.fixed(languages[name]),
+            temperatures=TEMPERATURES,
+            beam_size=beams,
+            condition_on_previous_text=True,
+            initial_prompt=None,
+        )
+        spectrogram = log_mel_spectrogram(sounds[name], access.mels, padding=N_SAMPLES)
+        return compared(access.run(transcription(spectrogram, access.vocabulary, chosen)))
+
+    with ThreadPoolExecutor(batch.slots.count + 2) as threads:
+        return dict(zip(order, threads.map(hear, order), strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=VOICES)
+    parser.add_argument("--model", default="base")
+    parser.add_argument("--slots", type=int, nargs="+", default=[4, 8, 16])
+    parser.add_argument("--orders", type=int, default=3)
+    parser.add_argument("--beams", type=int)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--known", type=Path)
+    arguments = parser.parse_args()
+    if arguments.device == "cpu":
+        torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    model = open_model(arguments.model, load_settings().models_folder, arguments.device).float()
+    sounds = {path.name: samples_of(path) for path in recordings(arguments.folder)[:: arguments.every]}
+    known = _known(model, sounds, arguments.beams, arguments.known)
+    languages = {name: known[name][0] for name in sounds}
+    seconds = sum(samples.size for samples in sounds.values()) / SAMPLE_RATE
+    words = sum(len(segment[-1]) for name in sounds for segment in known[name][1])
+    print(f"{len(sounds)} recordings, {seconds:.0f} s, {len(set(languages.values()))} languages, {words} words")
+    print("| slots | order | texts a step | recordings that differ |\n| --- | --- | --- | --- |", flush=True)
+    for slots in arguments.slots:
+        for number in range(arguments.orders):
+            order = random.Random(f"{slots} {number}").sample(sorted(sounds), len(sounds))
+            batch = opened(model, slots, arguments.beams or 1)
+            found = together(batch, sounds, languages, order, arguments.beams)
+            differ = [name for name in sounds if found[name] != known[name][1]]
+            print(f"| {slots} | {number} | {batch.rows / batch.steps:.1f} | {len(differ)} {differ or ''} |", flush=True)
+
+
+def _known(
+    model: Whisper, sounds: Mapping[str, np.ndarray], beams: int | None, file: Path | None
+) -> dict[str, tuple[str, Heard]]:
+    """What `model.transcribe` says of each recording, as far as possible from the file."""
+    known = json.loads(file.read_text()) if file is not None and file.is_file() else {}
+    for name, samples in sounds.items():
+        if name in known:
+            continue
+        # As it is read back: a tuple becomes a list.
+        known[name] = json.loads(json.dumps(transcribed(model, samples, beams)))
+        if file is not None:
+            file.write_text(json.dumps(known))
+    return known
+
+
+if __name__ == "__main__":
+    main()
