@@ -144,7 +144,7 @@ def same(device: str, *, rehearsed: bool) -> Iterator[Goal]:
 def mixed(count: int, longest: float) -> list[np.ndarray]:
     """Recordings of many lengths, from the demo's voices."""
     lengths = np.geomspace(SHORTEST_SECONDS, longest, count)
-    [voices] = [np.concatenate(engine.clips(engine.VOICES, 60.0, 9))]
+    voices = np.concatenate(engine.clips(engine.VOICES, 60.0, 9))
     starts = random.Random(0).sample(range(voices.size), count)
     return [
         np.roll(voices, -start)[: round(seconds * SAMPLE_RATE)] for start, seconds in zip(starts, lengths, strict=True)
