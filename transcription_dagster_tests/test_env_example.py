@@ -28,11 +28,11 @@ def test_it_names_every_setting_and_no_other(uncommented: Path):
     assert set(dotenv_values(uncommented)) == wanted | FOREIGN
 
 
-def test_as_it_stands_it_sets_nothing():
+def test_unchanged_it_sets_nothing():
     assert dotenv_values(EXAMPLE) == {}
 
 
-def test_its_values_are_the_defaults_where_there_are_any(uncommented: Path, monkeypatch: pytest.MonkeyPatch):
+def test_its_values_are_the_defaults(uncommented: Path, monkeypatch: pytest.MonkeyPatch):
     for name in Settings.model_fields:
         monkeypatch.delenv(f"TRANSCRIPTION_{name.upper()}", raising=False)
     example = Settings(_env_file=uncommented)  # type: ignore[call-arg]  # pydantic-settings' own argument

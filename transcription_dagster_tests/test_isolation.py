@@ -16,7 +16,7 @@ from transcription_dagster_tests.sample_transcripts import RECORDING
 
 ROOT = Path(__file__).parents[1]
 #: What a run of some tests consists of: both read settings in processes of their own too.
-TRIED = ("test_settings.py", "test_isolation.py::test_results_go_where_no_caller_looks")
+TRIED = ("test_settings.py", "test_isolation.py::test_results_go_to_a_folder_outside_the_callers")
 
 #: Writes a result as a command of the program does.
 WRITER = f"""
@@ -28,7 +28,7 @@ ObjectStore(load_settings().store_url).put_bytes("{RECORDING}/child", b"")
 """
 
 
-def test_results_go_where_no_caller_looks():
+def test_results_go_to_a_folder_outside_the_callers():
     assert load_settings() == Settings.model_construct(home=Path.home() / ".transcription")
     ObjectStore(load_settings().store_url).put_bytes(f"{RECORDING}/here", b"")
     subprocess.run([sys.executable, "-c", WRITER], check=True)
@@ -68,7 +68,7 @@ def test_the_callers_environment_and_env_file_are_not_touched(processes: str, tm
     assert sorted(caller.rglob("*")) == before
 
 
-def test_the_place_of_test_data_is_kept_and_holds_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_path_of_test_data_is_kept_and_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "speech").mkdir()
     given = {"TRANSCRIPTION_TEST_SPEECH": "speech", "TRANSCRIPTION_STORE": "s3://bucket", "ib_token": "x", "PATH": "p"}

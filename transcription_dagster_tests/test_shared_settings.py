@@ -50,7 +50,7 @@ def as_worker(settings: Settings, url: str, *, in_stack: bool = False, has_crede
     return worker_settings(settings, url, in_stack=in_stack, has_credentials=ask)[0]
 
 
-def test_a_document_holds_what_is_shared_and_no_more(tmp_path: Path) -> None:
+def test_a_document_holds_only_shared_settings(tmp_path: Path) -> None:
     own = machine(tmp_path, database_url=SecretStr(f"postgresql://u:{SECRET}@h/d"), port=4000)
     document = document_of(own, has_credentials=True)
     assert set(document) == {*SHARED, CREDENTIALS}
@@ -80,15 +80,13 @@ def test_the_same_settings_have_the_same_digest_on_every_machine(tmp_path: Path)
     }
 
 
-def test_a_vocabulary_with_a_mistake_is_refused_before_it_is_everyones(tmp_path: Path) -> None:
+def test_an_invalid_vocabulary_is_refused_before_it_is_shared(tmp_path: Path) -> None:
     (tmp_path / "terms.yaml").write_text("- {weight: 1}\n")
     with pytest.raises(InvalidVocabulary):
         document_of(machine(tmp_path, vocabulary=tmp_path / "terms.yaml"), has_credentials=False)
 
 
-def test_a_machine_with_nothing_of_its_own_works_by_the_document(
-    engine: Engine, database_url: str, tmp_path: Path
-) -> None:
+def test_a_machine_without_settings_uses_the_document(engine: Engine, database_url: str, tmp_path: Path) -> None:
     (tmp_path / "own.pt").write_bytes(b"weights")
     (tmp_path / "terms.csv").write_text("term\nGrafana\n")
     main = machine(
@@ -116,7 +114,7 @@ def test_a_machine_with_nothing_of_its_own_works_by_the_document(
     assert Path(fetched).read_bytes() == b"weights"
 
 
-def test_a_contradiction_is_refused_with_all_that_differs_and_no_secret(
+def test_a_contradiction_is_refused_with_all_differences_and_no_secret(
     engine: Engine, database_url: str, tmp_path: Path
 ) -> None:
     push(machine(tmp_path / "main", model="large-v3", language="de"), engine, has_credentials=False)
@@ -138,7 +136,7 @@ def test_a_contradiction_is_refused_with_all_that_differs_and_no_secret(
     assert "version 1 (" in said
 
 
-def test_what_a_stack_started_follows_the_document_whatever_its_environment_says(
+def test_processes_of_a_stack_follow_the_document_over_their_environment(
     engine: Engine, database_url: str, tmp_path: Path
 ) -> None:
     push(machine(tmp_path, model="large-v3"), engine, has_credentials=False)
@@ -147,7 +145,7 @@ def test_what_a_stack_started_follows_the_document_whatever_its_environment_says
 
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("in_stack", [True, False])
-def test_who_refines_has_credentials_for_claude_exactly_if_the_others_do(
+def test_a_refining_worker_needs_claudes_credentials_exactly_if_the_document_says_so(
     engine: Engine, database_url: str, tmp_path: Path, there: bool, in_stack: bool
 ) -> None:
     push(machine(tmp_path, refinement="direct"), engine, has_credentials=there)
@@ -157,14 +155,14 @@ def test_who_refines_has_credentials_for_claude_exactly_if_the_others_do(
         as_worker(other, database_url, in_stack=in_stack, has_credentials=not there)
 
 
-def test_credentials_do_not_matter_to_who_never_refines(engine: Engine, database_url: str, tmp_path: Path) -> None:
+def test_credentials_do_not_matter_to_executors(engine: Engine, database_url: str, tmp_path: Path) -> None:
     push(machine(tmp_path, refinement="direct"), engine, has_credentials=True)
     as_worker(machine(tmp_path), database_url, has_credentials=None)
     push(machine(tmp_path, refinement="off"), engine, has_credentials=True)
     as_worker(machine(tmp_path), database_url, has_credentials=False)
 
 
-def test_without_a_document_nobody_works(database_url: str, tmp_path: Path) -> None:
+def test_without_a_document_workers_refuse_to_start(database_url: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="holds no settings yet"):
         as_worker(machine(tmp_path), database_url)
 
@@ -184,9 +182,7 @@ def test_a_push_makes_a_version_only_if_something_changed(engine: Engine, tmp_pa
     assert now.pushed_by
 
 
-def test_a_document_of_a_program_that_knows_more_is_read_and_one_that_makes_no_sense_is_not(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_a_newer_programs_document_is_read_and_an_invalid_one_refused(engine: Engine, tmp_path: Path) -> None:
     document = document_of(machine(tmp_path, language="de"), has_credentials=False)
     settings_documents.push(engine, document | {"later": 1}, digest="a", program="9", pushed_by="u", host="h")
     stored = settings_documents.current(engine)
@@ -199,12 +195,12 @@ def test_a_document_of_a_program_that_knows_more_is_read_and_one_that_makes_no_s
         adopt(machine(tmp_path), stored)
 
 
-def test_a_long_text_is_shown_in_short() -> None:
+def test_a_long_text_is_abbreviated() -> None:
     assert shown("initial_prompt", "a" * 1000) == f"{'a' * 70}… (1,000 characters)"
     assert shown("language", None) == "not set"
 
 
-def test_a_folder_travels_whole(tmp_path: Path) -> None:
+def test_a_folder_is_shared_completely(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     (folder / "parts").mkdir(parents=True)
     (folder / "config.json").write_text("{}")
@@ -218,7 +214,7 @@ def test_a_folder_travels_whole(tmp_path: Path) -> None:
     assert not [left for left in there.parent.iterdir() if left.name not in ("model", ".lock")]
 
 
-def test_a_file_that_was_changed_since_is_not_used(tmp_path: Path) -> None:
+def test_a_file_changed_since_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "own.pt"
     path.write_bytes(b"weights")
     file = identify(path)
@@ -228,12 +224,12 @@ def test_a_file_that_was_changed_since_is_not_used(tmp_path: Path) -> None:
         local_copy(file, tmp_path / "home", (tmp_path / "store").as_uri())
 
 
-def test_content_that_nobody_has_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_missing_content_is_reported(tmp_path: Path) -> None:
     file = SharedFile("0" * 64, "own.pt")
     with pytest.raises(ModelUnavailable, match=r"own\.pt is neither on this machine nor in the store"):
         local_copy(file, tmp_path / "home", (tmp_path / "store").as_uri())
 
 
 @pytest.mark.parametrize("value", ["medium", "sha256:12/own.pt", f"sha256:{'0' * 64}/../x", f"sha256:{'0' * 64}/a/b"])
-def test_only_a_reference_is_one(value: str) -> None:
+def test_only_a_valid_reference_is_accepted(value: str) -> None:
     assert shared_files.parse(value) is None

@@ -33,7 +33,7 @@ def end_sessions(url: str) -> None:
         )
 
 
-def test_it_says_who_has_it_and_lets_nobody_else_have_it(engine: Engine, database_url: str) -> None:
+def test_the_lock_names_its_holder_and_excludes_others(engine: Engine, database_url: str) -> None:
     assert holder(engine) is None
     first, second = (DaemonLock(database_url, web_url=f"http://{name}:3000") for name in ("first", "second"))
     assert first.take()
@@ -55,7 +55,7 @@ def test_a_database_without_tables_has_no_daemon() -> None:
         engine.dispose()
 
 
-def test_it_goes_with_the_process_that_is_killed(engine: Engine, database_url: str) -> None:
+def test_the_lock_ends_with_a_killed_process(engine: Engine, database_url: str) -> None:
     command = [sys.executable, "-c", HOLD, database_url]
     lock = DaemonLock(database_url, web_url="http://here:3000")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -67,7 +67,7 @@ def test_it_goes_with_the_process_that_is_killed(engine: Engine, database_url: s
     lock.release()
 
 
-def test_a_broken_connection_is_made_anew(engine: Engine, database_url: str) -> None:
+def test_a_broken_connection_is_replaced(engine: Engine, database_url: str) -> None:
     lock = DaemonLock(database_url, web_url="http://here:3000")
     assert lock.take()
     assert lock.held()
@@ -78,7 +78,7 @@ def test_a_broken_connection_is_made_anew(engine: Engine, database_url: str) -> 
     lock.release()
 
 
-def test_a_session_of_its_own_that_lingers_on_the_server_does_not_keep_it_out(database_url: str) -> None:
+def test_its_own_lingering_session_does_not_block_it(database_url: str) -> None:
     lock = DaemonLock(database_url, web_url="http://here:3000")
     assert lock.take()
     ghost = lock._connection
@@ -92,7 +92,7 @@ def test_a_session_of_its_own_that_lingers_on_the_server_does_not_keep_it_out(da
     ghost.close()
 
 
-def test_one_that_is_lost_to_another_is_not_taken_back(engine: Engine, database_url: str) -> None:
+def test_a_lock_lost_to_another_process_is_not_retaken(engine: Engine, database_url: str) -> None:
     first, second = (DaemonLock(database_url, web_url=f"http://{name}:3000") for name in ("first", "second"))
     assert first.take()
     end_sessions(database_url)

@@ -51,17 +51,17 @@ def test_a_registered_recording_is_found_as_it_was_described(engine: Engine) -> 
     assert find(engine, B) == Recording(B, "file:///b.wav")
 
 
-def test_a_recording_that_nobody_registered_is_not_found(engine: Engine) -> None:
+def test_an_unregistered_recording_is_not_found(engine: Engine) -> None:
     assert find(engine, A) is None
 
 
-def test_what_a_new_description_leaves_out_is_kept(engine: Engine) -> None:
+def test_fields_missing_in_a_new_description_are_kept(engine: Engine) -> None:
     register(engine, [FULL])
     register(engine, [Recording(A, FULL.source)])
     assert find(engine, A) == FULL
 
 
-def test_what_a_new_description_says_replaces_what_was_known(engine: Engine) -> None:
+def test_fields_of_a_new_description_replace_old_ones(engine: Engine) -> None:
     register(engine, [FULL])
     changed = replace(FULL, title="New", language="de", vocabulary=(Term("x"),), etag="e2", size=5)
     register(engine, [changed])
@@ -77,7 +77,7 @@ def test_one_language_and_a_choice_of_languages_replace_each_other(engine: Engin
     assert find(engine, A) == replace(FULL, language="fr", languages=())
 
 
-def test_a_new_source_leaves_nothing_of_the_old_ones_object(engine: Engine) -> None:
+def test_a_new_source_clears_the_old_objects_fields(engine: Engine) -> None:
     register(engine, [FULL])
     register(engine, [Recording(A, "file:///other.wav")])
     assert find(engine, A) == replace(FULL, source="file:///other.wav", etag=None, size=None, modified=None)
@@ -91,7 +91,7 @@ def test_the_same_description_does_not_touch_the_row(engine: Engine) -> None:
     assert row_version(engine, A) == before
 
 
-def test_of_two_descriptions_in_one_call_the_last_counts(engine: Engine) -> None:
+def test_the_last_of_two_descriptions_in_one_call_wins(engine: Engine) -> None:
     register(engine, [FULL, replace(FULL, title="Last")])
     found = find(engine, A)
     assert found is not None
@@ -120,7 +120,7 @@ def test_ten_thousand_recordings_are_registered_and_known(engine: Engine) -> Non
     assert known(engine, asked) == {recording.uuid: recording.etag for recording in many[::2]}
 
 
-def test_two_who_register_the_same_recordings_in_opposite_orders_do_not_deadlock(engine: Engine) -> None:
+def test_registering_the_same_recordings_in_opposite_orders_does_not_deadlock(engine: Engine) -> None:
     many = [Recording(str(uuid.UUID(int=number)), "file:///x.wav") for number in range(2_000)]
     orders = [many, list(reversed(many))] * 2
     changed = [[replace(item, title=str(turn)) for item in order] for turn, order in enumerate(orders)]
@@ -129,20 +129,20 @@ def test_two_who_register_the_same_recordings_in_opposite_orders_do_not_deadlock
     assert len(known(engine, [recording.uuid for recording in many])) == 2_000
 
 
-def test_known_names_the_etag_and_leaves_out_strangers(engine: Engine) -> None:
+def test_known_returns_etags_and_skips_unknown_recordings(engine: Engine) -> None:
     register(engine, [FULL, Recording(B, "file:///b.wav")])
     assert known(engine, [A, B, str(uuid.UUID(int=3))]) == {A: "e1", B: None}
     assert known(engine, []) == {}
 
 
-def test_forgetting_says_whether_there_was_something_to_forget(engine: Engine) -> None:
+def test_forgetting_returns_whether_anything_was_removed(engine: Engine) -> None:
     register(engine, [FULL])
     assert forget(engine, A) is True
     assert find(engine, A) is None
     assert forget(engine, A) is False
 
 
-def test_what_was_forgotten_stays_so_until_it_is_registered_again(engine: Engine) -> None:
+def test_a_recording_stays_forgotten_until_it_is_registered_again(engine: Engine) -> None:
     register(engine, [FULL])
     assert forgotten(engine, [A, B]) == set()
     for _ in range(2):
@@ -179,7 +179,7 @@ def test_a_failure_belongs_to_one_state_of_the_source(engine: Engine, described:
     assert bool(failed(engine)) is still_failed
 
 
-def test_a_failure_of_a_recording_that_is_not_registered_is_no_error(engine: Engine) -> None:
+def test_a_failure_of_an_unregistered_recording_is_ignored(engine: Engine) -> None:
     record_failure(engine, B, "gone")
     assert find(engine, B) is None
 

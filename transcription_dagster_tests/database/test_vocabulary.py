@@ -23,6 +23,6 @@ def test_a_new_vocabulary_replaces_the_old_one(engine: Engine) -> None:
     assert terms(engine) == ()
 
 
-def test_of_two_terms_with_one_text_the_last_counts(engine: Engine) -> None:
+def test_the_last_of_two_terms_with_the_same_text_wins(engine: Engine) -> None:
     replace(engine, [Term("a", category="first"), Term("a", category="last")])
     assert terms(engine) == (Term("a", category="last"),)

@@ -53,7 +53,7 @@ def test_voices_are_kept_without_a_name(known: Engine) -> None:
     assert voice_prints(known) == ()
 
 
-def test_a_person_who_is_named_once_is_named_where_it_is_certain_and_suggested_where_it_is_likely(
+def test_a_named_person_is_named_where_certain_and_suggested_where_likely(
     known: Engine,
 ) -> None:
     heard(known, A, ADA, BEN)
@@ -66,7 +66,7 @@ def test_a_person_who_is_named_once_is_named_where_it_is_certain_and_suggested_w
     assert people(known, C) == ["spk_0 ? Ada"]
 
 
-def test_recordings_that_come_later_know_who_was_named(known: Engine) -> None:
+def test_later_recordings_recognise_named_people(known: Engine) -> None:
     heard(known, A, ADA)
     name_speaker(known, A, "spk_0", "Ada")
     certain, other = heard(known, B, like(ADA, SURE + 0.01), BEN)
@@ -75,7 +75,7 @@ def test_recordings_that_come_later_know_who_was_named(known: Engine) -> None:
     assert (likely.name, likely.person) == (None, "Ada")
 
 
-def test_a_person_is_one_voice_of_a_recording(known: Engine) -> None:
+def test_a_person_is_at_most_one_voice_of_a_recording(known: Engine) -> None:
     heard(known, A, ADA)
     heard(known, B, like(ADA, SURE + 0.01), like(ADA, SURE + 0.05))
     assert [(one.recording, one.label) for one in name_speaker(known, A, "spk_0", "Ada")] == [(B, "spk_1")]
@@ -83,14 +83,14 @@ def test_a_person_is_one_voice_of_a_recording(known: Engine) -> None:
     assert [one.name for one in heard(known, C, like(ADA, SURE + 0.01), like(ADA, SURE + 0.05))] == [None, "Ada"]
 
 
-def test_what_was_named_by_hand_stays_named_when_the_recording_is_made_again(known: Engine) -> None:
+def test_a_name_given_by_hand_survives_remaking_the_recording(known: Engine) -> None:
     heard(known, A, ADA, BEN)
     name_speaker(known, A, "spk_0", "Ada")
     again = heard(known, A, BEN, like(ADA, 0.99))
     assert [(one.person, one.confirmed) for one in again] == [(None, False), ("Ada", True)]
 
 
-def test_a_name_given_by_hand_is_not_taken_away_by_another_recording(known: Engine) -> None:
+def test_a_name_given_by_hand_is_not_changed_by_another_recording(known: Engine) -> None:
     heard(known, A, ADA)
     heard(known, B, like(ADA, 0.95))
     name_speaker(known, B, "spk_0", "Ada's twin")
@@ -98,7 +98,7 @@ def test_a_name_given_by_hand_is_not_taken_away_by_another_recording(known: Engi
     assert people(known, B) == ["spk_0 Ada's twin Ada's twin"]
 
 
-def test_a_name_that_was_wrong_is_corrected_everywhere(known: Engine) -> None:
+def test_a_wrong_name_is_corrected_everywhere(known: Engine) -> None:
     heard(known, A, ADA)
     heard(known, B, like(ADA, 0.9))
     name_speaker(known, A, "spk_0", "Eda")
@@ -118,7 +118,7 @@ def test_a_speaker_without_a_voice_print_cannot_be_named(known: Engine) -> None:
         name_speaker(known, A, "spk_7", "Ada")
 
 
-def test_a_forgotten_person_is_gone_from_every_recording(known: Engine) -> None:
+def test_a_forgotten_person_is_removed_from_every_recording(known: Engine) -> None:
     heard(known, A, ADA, BEN)
     heard(known, B, like(ADA, SURE + 0.01))
     heard(known, C, like(ADA, LIKELY + 0.01))
@@ -130,13 +130,13 @@ def test_a_forgotten_person_is_gone_from_every_recording(known: Engine) -> None:
         forget_person(known, "Ada")
 
 
-def test_everybody_can_be_forgotten(known: Engine) -> None:
+def test_all_people_can_be_forgotten(known: Engine) -> None:
     heard(known, A, ADA, BEN)
     assert forget_all(known) == 2
     assert people(known, A) == []
 
 
-def test_a_forgotten_recording_has_no_voices_and_gets_none(known: Engine) -> None:
+def test_a_forgotten_recording_loses_its_voices_and_gets_none(known: Engine) -> None:
     heard(known, A, ADA)
     name_speaker(known, A, "spk_0", "Ada")
     forget(known, A)

@@ -24,12 +24,12 @@ def test_a_long_prefix_is_written_once_and_then_read() -> None:
     assert estimate(requests, INPUT_ONLY) == pytest.approx(5000 * 1.25 + 2 * 5000 * 0.1 + 30)
 
 
-def test_a_batch_counts_on_no_cache_and_costs_half() -> None:
+def test_a_batch_is_estimated_without_cache_at_half_the_price() -> None:
     requests = [request(prefix=5000, shown=10)] * 3
     assert estimate(requests, INPUT_ONLY, batch=True) == pytest.approx((3 * 5000 * 1.25 + 30) / 2)
 
 
-def test_what_is_reserved_is_not_there_any_more() -> None:
+def test_reserved_dollars_are_not_available() -> None:
     account = MemoryAccount(Limits(per_recording=250.0, per_day=1000.0))
     assert account.reserve({"a": 200.0}) is None
     assert account.reserve({"b": 200.0}) == (
@@ -40,6 +40,6 @@ def test_what_is_reserved_is_not_there_any_more() -> None:
     assert account.reserve({"b": 200.0}) is None
 
 
-def test_what_was_spent_today_leaves_less_for_every_recording() -> None:
+def test_dollars_spent_today_reduce_the_budget_of_every_recording() -> None:
     account = MemoryAccount(Limits(per_recording=250.0, per_day=1000.0), Spent(today=900.0))
     assert account.reserve({"a": 200.0}) == "it would cost about $200.0000, and $100.0000 are left for today"

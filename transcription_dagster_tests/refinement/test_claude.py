@@ -58,7 +58,7 @@ def test_the_answer_is_the_text_behind_the_thinking(server: MessagesServer) -> N
     assert connected().send(REQUEST).text == "{}"
 
 
-def test_tokens_are_told_apart_as_they_are_billed(server: MessagesServer) -> None:
+def test_tokens_are_counted_by_billing_kind(server: MessagesServer) -> None:
     usage = {
         "input_tokens": 10,
         "output_tokens": 20,
@@ -87,7 +87,7 @@ def test_without_credentials_there_is_no_connection(monkeypatch: pytest.MonkeyPa
     ],
     ids=lambda reply: str(reply.status),
 )
-def test_passing_trouble_is_tried_again_by_the_sdk(server: MessagesServer, trouble: Reply) -> None:
+def test_the_sdk_retries_temporary_failures(server: MessagesServer, trouble: Reply) -> None:
     server.answer_in_turn(trouble, trouble, message("{}"))
     assert connected().send(REQUEST).text == "{}"
     assert len(server.requests) == 3
@@ -98,14 +98,14 @@ def test_passing_trouble_is_tried_again_by_the_sdk(server: MessagesServer, troub
     [error(429, "rate_limit_error", **AT_ONCE), error(529, "overloaded_error", **AT_ONCE), Reply(hang_up=True)],
     ids=["429", "529", "cut"],
 )
-def test_lasting_trouble_is_transient(server: MessagesServer, trouble: Reply) -> None:
+def test_a_lasting_failure_is_transient(server: MessagesServer, trouble: Reply) -> None:
     server.answer_in_turn(trouble)
     with pytest.raises(RefinementUnavailable):
         connected(retries=1).send(REQUEST)
     assert len(server.requests) == 2
 
 
-def test_an_answer_that_does_not_come_in_time_is_transient(server: MessagesServer) -> None:
+def test_a_timed_out_answer_is_transient(server: MessagesServer) -> None:
     released = threading.Event()
     server.answer = lambda body: Reply(body={}, wait_for=released)
     with pytest.raises(RefinementUnavailable, match="in time"):
@@ -114,14 +114,14 @@ def test_an_answer_that_does_not_come_in_time_is_transient(server: MessagesServe
 
 
 @pytest.mark.parametrize("code", ["enforced_spend_limit_reached", "contract_spend_limit_reached"])
-def test_a_spend_limit_is_not_tried_again(server: MessagesServer, code: str) -> None:
+def test_a_spend_limit_is_not_retried(server: MessagesServer, code: str) -> None:
     server.answer_in_turn(error(429, "rate_limit_error", code=code, **AT_ONCE))
     with pytest.raises(SpendLimitReached, match="resumes when it is raised"):
         connected().send(REQUEST)
     assert len(server.requests) == 1
 
 
-def test_unpaid_bills_stop_the_line_too(server: MessagesServer) -> None:
+def test_unpaid_bills_stop_refinement_too(server: MessagesServer) -> None:
     server.answer_in_turn(error(402, "billing_error"))
     with pytest.raises(SpendLimitReached):
         connected().send(REQUEST)
@@ -138,7 +138,7 @@ def test_a_refused_request_fails_at_once_and_says_why(server: MessagesServer, st
 @pytest.mark.parametrize(
     "body", [b'{"id": "msg_1", "content": [', b"{}", b"[]", b"<html>"], ids=["half", "empty", "list", "page"]
 )
-def test_what_is_no_message_is_transient(server: MessagesServer, body: bytes) -> None:
+def test_an_invalid_message_is_transient(server: MessagesServer, body: bytes) -> None:
     server.answer_in_turn(Reply(body=body))
     with pytest.raises(RefinementUnavailable, match="not a message"):
         connected(retries=0).send(REQUEST)

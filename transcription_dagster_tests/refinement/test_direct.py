@@ -41,7 +41,7 @@ def refined(claude: Claude | None, text: str = TALK, **options: Any) -> Refined:
     return refine(transcript(text), TERMS, claude, settings, **options)
 
 
-def test_good_edits_are_made_after_the_vocabularys_own(server: MessagesServer, claude: Claude) -> None:
+def test_valid_edits_are_applied_after_the_vocabulary(server: MessagesServer, claude: Claude) -> None:
     server.answer = lambda body: edits(
         (1, 1, "um", "", "disfluency"),
         (8, 8, "grifana", "Grafana", "vocabulary"),
@@ -118,7 +118,7 @@ def test_an_answer_that_rewrites_everything_changes_nothing(server: MessagesServ
     assert len(result.dropped) == len(CORRECTED.split())
 
 
-def test_an_edit_at_the_wrong_index_goes_where_its_words_are(server: MessagesServer, claude: Claude) -> None:
+def test_an_edit_with_a_wrong_index_is_moved_to_its_words(server: MessagesServer, claude: Claude) -> None:
     server.answer = lambda body: edits((6, 6, "grifana", "Grafana", "vocabulary"))
     assert "Grafana by Miller" in refined(claude).text
 
@@ -143,7 +143,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
-def test_an_unusable_answer_is_asked_for_again_in_halves(server: MessagesServer, claude: Claude, broken: Reply) -> None:
+def test_an_unusable_answer_is_requested_again_in_halves(server: MessagesServer, claude: Claude, broken: Reply) -> None:
     server.answer_in_turn(broken, edits((1, 1, "um", "", "disfluency")), edits())
     result = refined(claude)
     assert result.text.startswith("So the Kubernetes")
@@ -153,7 +153,7 @@ def test_an_unusable_answer_is_asked_for_again_in_halves(server: MessagesServer,
     assert halves[0] + halves[1] == sorted(shown_words(server.requests[0]))
 
 
-def test_what_stays_unusable_is_left_unrefined_and_counted(server: MessagesServer, claude: Claude) -> None:
+def test_windows_without_a_usable_answer_stay_unrefined_and_are_counted(server: MessagesServer, claude: Claude) -> None:
     server.answer_in_turn(BROKEN["refused"], edits((1, 1, "um", "", "disfluency")), BROKEN["refused"])
     result = refined(claude)
     assert result.text.startswith("So the Kubernetes")
@@ -169,12 +169,12 @@ def test_without_any_usable_answer_it_fails(server: MessagesServer, claude: Clau
     assert len(server.requests) == 3
 
 
-def test_thinking_before_the_answer_is_no_part_of_it(server: MessagesServer, claude: Claude) -> None:
+def test_thinking_is_not_part_of_the_answer(server: MessagesServer, claude: Claude) -> None:
     server.answer = lambda body: edits((1, 1, "um", "", "disfluency"), thinking=True)
     assert refined(claude).text.startswith("So the Kubernetes")
 
 
-def test_overload_that_lasts_can_be_tried_again_later(server: MessagesServer, claude: Claude) -> None:
+def test_lasting_overload_can_be_retried_later(server: MessagesServer, claude: Claude) -> None:
     server.answer_in_turn(error(529, "overloaded_error", retry_after_ms="1"))
     with pytest.raises(RefinementUnavailable):
         refined(claude)
@@ -332,7 +332,7 @@ def test_a_failed_window_costs_only_its_own_words(server: MessagesServer, claude
     assert spoken - inside <= grafana
 
 
-def test_paragraphs_begin_where_topics_and_sentences_do(server: MessagesServer, claude: Claude) -> None:
+def test_paragraphs_begin_with_topics_and_sentences(server: MessagesServer, claude: Claude) -> None:
     text = "First um we talk. Then we rest. Now another thing entirely."
     server.answer = lambda body: edits((1, 1, "um", "", "disfluency"), topics=[7, 9, 400, -1])
     result = refined(claude, text)

@@ -34,7 +34,7 @@ def edit(old: str, new: str, kind: str, *, text: str = TALK, at: int | None = No
     return Edit(first, first + length - 1, old, new, kind)
 
 
-def test_an_edit_that_fits_is_made() -> None:
+def test_a_valid_edit_is_applied() -> None:
     made = outcome(edit("cooper netties", "Kubernetes", "vocabulary"))
     assert made == TALK.replace("cooper netties", "Kubernetes")
 
@@ -53,16 +53,16 @@ def test_punctuation_that_the_echo_leaves_out_stays(echo: str, new: str, expecte
     assert expected in outcome(Edit(3, 3, echo, new, "mishearing"), text=text)
 
 
-def test_a_wrong_index_is_healed_if_the_words_are_at_one_place_nearby() -> None:
+def test_a_wrong_index_is_repaired_if_the_words_are_at_one_place_nearby() -> None:
     assert "Kubernetes" in outcome(edit("cooper netties", "Kubernetes", "vocabulary", at=11))
 
 
-def test_words_that_fit_two_places_nearby_are_not_guessed_at() -> None:
+def test_words_at_two_places_nearby_are_ambiguous() -> None:
     reason = outcome(edit("Anna", "Anne", "mishearing", at=3))
     assert reason == "its old words fit 2 places"
 
 
-def test_words_that_stand_too_far_away_are_not_looked_for() -> None:
+def test_words_too_far_away_are_not_searched() -> None:
     limits = EditLimits(reach=3)
     reason = outcome(edit("cooper netties", "Kubernetes", "vocabulary", at=2), limits=limits)
     assert reason == "its old words are nowhere near"
@@ -82,7 +82,7 @@ def test_words_that_stand_too_far_away_are_not_looked_for() -> None:
         ("cooper netties", "Kubernetes", "mishearing"),
     ],
 )
-def test_what_each_kind_may_do(old: str, new: str, kind: str) -> None:
+def test_edits_allowed_by_kind(old: str, new: str, kind: str) -> None:
     text = TALK.replace("Yesterday", "yesterday") if old == "yesterday" else TALK
     assert outcome(edit(old, new, kind, text=text), text=text) == text.replace(old, new)
 
@@ -115,7 +115,7 @@ def test_what_each_kind_may_do(old: str, new: str, kind: str) -> None:
         ("buy", "buy", "mishearing", "changes nothing"),
     ],
 )
-def test_what_no_kind_may_do(old: str, new: str, kind: str, reason: str | None) -> None:
+def test_edits_not_allowed_by_any_kind(old: str, new: str, kind: str, reason: str | None) -> None:
     text = TALK.replace("She", "to She") if old == "to" else TALK
     result = outcome(edit(old, new, kind, text=text), text=text)
     if reason is None:
@@ -129,12 +129,12 @@ def test_a_listed_variant_may_be_a_common_word() -> None:
     assert outcome(edit("to", "Tú", "vocabulary", text=text), text=text) == "I asked Tú about it."
 
 
-def test_a_name_may_become_what_the_recording_calls_it_elsewhere() -> None:
+def test_a_name_may_change_to_a_spelling_used_elsewhere_in_the_recording() -> None:
     text = "We met Ann Brucks. Later that day Ann Brooks left."
     assert "Ann Brooks." in outcome(edit("Brucks.", "Brooks.", "mishearing", text=text), text=text)
 
 
-def test_a_term_with_a_number_vouches_for_it() -> None:
+def test_a_term_with_a_number_allows_that_number() -> None:
     text = "We run post grass sixteen, he said."
     made = outcome(edit("post grass sixteen,", "PostgreSQL 16,", "vocabulary", text=text), text=text)
     assert made == "We run PostgreSQL 16, he said."
@@ -151,7 +151,7 @@ def test_a_term_with_a_number_vouches_for_it() -> None:
         ("It was um.", "was um.", "was."),
     ],
 )
-def test_disfluencies_are_taken_out(text: str, old: str, new: str) -> None:
+def test_disfluencies_are_removed(text: str, old: str, new: str) -> None:
     assert outcome(edit(old, new, "disfluency", text=text), text=text) == " ".join(text.replace(old, new, 1).split())
 
 
@@ -169,13 +169,13 @@ def test_nothing_else_is_a_disfluency(text: str, old: str, new: str, reason: str
     assert reason in outcome(edit(old, new, "disfluency", text=text), text=text)
 
 
-def test_what_hesitates_in_one_language_speaks_in_another() -> None:
+def test_a_filler_in_one_language_is_a_word_in_another() -> None:
     text = "Wir gehen um acht weil er kommt."
     assert outcome(edit("er", "", "disfluency", text=text), text=text, language="de") == "removes speech: er"
     assert outcome(edit("er", "", "disfluency", text=text), text=text, language="en-GB") != text
 
 
-def test_of_overlapping_edits_the_first_is_made() -> None:
+def test_the_first_of_overlapping_edits_is_applied() -> None:
     first = edit("cooper netties", "Kubernetes", "vocabulary")
     second = edit("the cooper", "the copper", "mishearing")
     words = spoken(TALK)
@@ -184,7 +184,7 @@ def test_of_overlapping_edits_the_first_is_made() -> None:
     assert [dropped.reason for dropped in result.dropped] == ["overlaps another edit"]
 
 
-def test_too_many_changes_together_are_a_rewriting_but_the_vocabulary_is_vouched_for() -> None:
+def test_too_many_changes_are_a_rewrite_unless_from_the_vocabulary() -> None:
     words = spoken(" ".join(["boats"] * 40 + ["cooper netties"]))
     edits = [Edit(index, index, "boats", "boots", "mishearing") for index in range(40)]
     edits.append(Edit(40, 41, "cooper netties", "Kubernetes", "vocabulary"))
@@ -193,7 +193,7 @@ def test_too_many_changes_together_are_a_rewriting_but_the_vocabulary_is_vouched
     assert {dropped.reason for dropped in result.dropped} == {"belongs to a rewriting of 95% of the words around it"}
 
 
-def test_a_rewriting_of_one_part_leaves_the_edits_of_the_others() -> None:
+def test_a_rewrite_of_one_part_does_not_affect_edits_elsewhere() -> None:
     words = spoken(" ".join(["boats"] * 400))
     edits = [Edit(index, index, "boats", "boots", "mishearing") for index in [5, *range(200, 300)]]
     result = validate_edits(words, edits, TERMS)
@@ -229,7 +229,7 @@ def talks_and_proposals(draw: st.DrawFn) -> tuple[str, list[Edit]]:
 
 @settings(max_examples=300, deadline=None)
 @given(talks_and_proposals())
-def test_whatever_is_proposed_only_fitting_edits_are_kept(case: tuple[str, list[Edit]]) -> None:
+def test_only_valid_edits_are_kept_whatever_is_proposed(case: tuple[str, list[Edit]]) -> None:
     text, proposals = case
     words = spoken(text)
     result = validate_edits(words, proposals, TERMS)
@@ -249,7 +249,7 @@ def test_whatever_is_proposed_only_fitting_edits_are_kept(case: tuple[str, list[
 
 @settings(max_examples=200, deadline=None)
 @given(talks_and_proposals())
-def test_what_is_kept_would_be_kept_again(case: tuple[str, list[Edit]]) -> None:
+def test_validation_is_idempotent(case: tuple[str, list[Edit]]) -> None:
     text, proposals = case
     kept = validate_edits(spoken(text), proposals, TERMS).kept
     again = validate_edits(spoken(text), kept, TERMS)
@@ -267,7 +267,7 @@ def test_no_digit_changes_without_the_vocabulary(case: tuple[str, list[Edit]]) -
     assert digits == [char for char in text if char.isdigit()]
 
 
-def test_a_filler_is_one_in_the_language_of_its_word() -> None:
+def test_fillers_depend_on_the_language_of_the_word() -> None:
     words = [replace(word, language="de") for word in spoken("wir gehen äh heute Abend noch an den Hafen")]
     filler = Edit(2, 2, "äh", "", "disfluency")
     assert validate_edits(words, [filler], (), language="fr").kept == (filler,)

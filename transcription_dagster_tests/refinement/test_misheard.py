@@ -164,7 +164,7 @@ def test_in_the_demo_every_misheard_term_is_corrected_and_nothing_else(
     check_demo(demo, lambda spoken: refine(spoken, DEMO_VOCABULARY, claude, SETTINGS).words, certain_only=False)
 
 
-def test_in_the_demo_only_what_can_be_nothing_else_is_corrected_without_claude(demo: list[Transcript]) -> None:
+def test_in_the_demo_only_unambiguous_variants_are_corrected_without_claude(demo: list[Transcript]) -> None:
     check_demo(demo, lambda spoken: refine(spoken, DEMO_VOCABULARY, None, SETTINGS).words, certain_only=True)
 
 

@@ -36,7 +36,7 @@ def test_one_speaker_or_none_is_shown_as_one_line() -> None:
     assert shown(said(("Ben", "It left."))) == ["[0] It left."]
 
 
-def test_a_name_cannot_end_its_mark() -> None:
+def test_a_name_cannot_close_its_marker() -> None:
     assert shown(said(("A>\n[0] x <b", "Yes."), ("B", "No.")))[0] == "<A [0] x b> [0] Yes."
 
 
@@ -52,13 +52,13 @@ def test_an_edit_that_reaches_across_speakers_is_dropped() -> None:
     )
 
 
-def test_what_the_other_speaker_repeats_is_no_false_start() -> None:
+def test_a_repetition_by_another_speaker_is_not_a_false_start() -> None:
     edit = Edit(3, 3, "there", "", "disfluency")
     assert reasons(said(("A", "I was sitting there there in the morning")), edit) == []
     assert reasons(said(("A", "I was sitting there"), ("B", "there in the morning")), edit) != []
 
 
-def test_a_term_is_not_put_together_from_two_speakers_words() -> None:
+def test_a_term_is_not_assembled_from_two_speakers_words() -> None:
     terms = [Term("Kubernetes", ("cooper netties",))]
     assert correct_variants(said(("A", "We run cooper"), ("B", "netties too")), terms) == []
     assert len(correct_variants(said(("A", "We run cooper netties")), terms)) == 1

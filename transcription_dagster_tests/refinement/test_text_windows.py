@@ -45,7 +45,7 @@ def test_windows_cover_everything_and_overlap(count: int, size: int, overlap: in
 
 
 @given(st.integers(1, 50), st.integers(0, 10))
-def test_halves_are_the_whole(length: int, first: int) -> None:
+def test_the_halves_of_a_window_join_to_the_whole(length: int, first: int) -> None:
     words = spoken(" ".join(["word"] * (first + length)))
     window = Window(first, first + length)
     halves = split_window(words, window)

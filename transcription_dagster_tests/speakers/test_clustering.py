@@ -30,12 +30,12 @@ def sizes(vectors: np.ndarray, seconds: np.ndarray, limits: SpeakerLimits | None
     return sorted(np.bincount(speakers).tolist())
 
 
-def test_as_many_speakers_as_voices() -> None:
+def test_there_are_as_many_speakers_as_voices() -> None:
     assert sizes(THREE, LONG) == [20, 20, 20]
     assert sizes(heard(0, 30), LONG[:30]) == [30]
 
 
-def test_a_single_voice_is_a_speaker_and_no_voice_is_none() -> None:
+def test_one_voice_is_one_speaker_and_no_voice_is_none() -> None:
     assert sizes(heard(0, 1), LONG[:1]) == [1]
     assert sizes(THREE[:0], LONG[:0]) == []
 
@@ -53,7 +53,7 @@ def test_the_number_of_speakers_can_be_given(limits: SpeakerLimits, count: int) 
     assert len(sizes(THREE, LONG, limits)) == count
 
 
-def test_short_speech_makes_no_speaker_but_gets_the_nearest() -> None:
+def test_short_speech_adds_no_speaker_and_joins_the_nearest() -> None:
     vectors = np.concatenate([heard(0, 20), heard(1, 20), heard(0, 3), heard(3, 3)])
     seconds = np.array([5.0] * 40 + [0.5] * 6)
     speakers, centres = cluster(vectors, seconds, SpeakerLimits())

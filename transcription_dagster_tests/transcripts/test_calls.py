@@ -49,7 +49,7 @@ FIRST = said("When does the ferry leave?", 1.0)
 SECOND = said("At ten past nine.", 3.0)
 
 
-def test_older_documents_say_by_channel_alone_who_spoke() -> None:
+def test_in_older_documents_channels_are_speakers() -> None:
     channels = [{"channel_label": "ch_0", "items": FIRST}, {"channel_label": "ch_1", "items": SECOND}]
     labels = {"number_of_channels": 2, "channels": channels}
     for results in ({"items": FIRST + SECOND, "channel_labels": labels}, {"channel_labels": labels}):
@@ -67,7 +67,7 @@ def test_people_who_talk_at_once_keep_their_sentences() -> None:
     assert all(cue.end_ms - cue.start_ms > 800 for cue in make_cues(transcript.words))
 
 
-def test_an_answer_between_two_sentences_stands_between_them() -> None:
+def test_an_answer_between_two_sentences_is_placed_between_them() -> None:
     items = said("We leave at nine. Bring your own lunch.", 0.0, channel_label="ch_0")
     items += said("Fine.", 1.0, channel_label="ch_1")
     assert [text for _, text in turns(read({"items": items}))] == [
@@ -77,13 +77,13 @@ def test_an_answer_between_two_sentences_stands_between_them() -> None:
     ]
 
 
-def test_speakers_are_numbered_on_each_channel_anew() -> None:
+def test_speakers_are_numbered_per_channel() -> None:
     items = said("One here.", 0, channel_label="ch_0", speaker_label="spk_0")
     items += said("Another there.", 2, channel_label="ch_1", speaker_label="spk_0")
     assert [speaker for speaker, _ in turns(read({"items": items}))] == ["ch_0/spk_0", "ch_1/spk_0"]
 
 
-def test_segments_still_hold_their_words() -> None:
+def test_segments_keep_their_words() -> None:
     first = said("Good morning everybody.", 1.0, channel_label="ch_0")
     second = said("Hello.", 1.1, channel_label="ch_1")
     items = [{**item, "id": number} for number, item in enumerate(first + second)]
@@ -130,7 +130,7 @@ def analytics_turn(role: str, start: int, text: str, *, items: bool = True) -> d
     return {"Content": text, "ParticipantRole": role, **times, **({"Items": listed} if items else {})}
 
 
-def test_call_analytics_is_a_transcript_of_its_participants() -> None:
+def test_call_analytics_becomes_a_transcript_of_its_participants() -> None:
     spoken = [
         analytics_turn("AGENT", 500, "How can I help?"),
         analytics_turn("CUSTOMER", 1700, "My parcel is lost."),
@@ -168,6 +168,6 @@ def test_a_document_without_a_transcript_says_why(document: Any, says: str) -> N
         read_transcript(json.dumps(document), recording="")
 
 
-def test_what_is_not_json_is_told_so() -> None:
+def test_invalid_json_is_reported() -> None:
     with pytest.raises(InvalidTranscript, match="Invalid JSON"):
         read_transcript("WEBVTT", recording="")

@@ -43,7 +43,7 @@ def text(transcript: Transcript) -> list[tuple[str | None, str]]:
     return [(word.speaker, word.text) for word in transcript.words]
 
 
-def test_turns_stand_in_the_order_of_time_and_carry_their_channel():
+def test_turns_are_in_order_of_time_with_their_channel():
     merged = merge_channels(
         [joined(said("Hello there.", 0), said("Fine.", 5)), said("How are you?", 2)], levels(-20, -20)
     )
@@ -53,14 +53,14 @@ def test_turns_stand_in_the_order_of_time_and_carry_their_channel():
     assert merged.options["channels"] == 2
 
 
-def test_what_two_people_say_at_once_keeps_its_times_and_stays_whole():
+def test_simultaneous_speech_keeps_its_times_and_sentences():
     one, other = said("He could rise and seem.", 0.3), said("Nobody knows that yet.", 0.4)
     merged = merge_channels([one, other], levels(-20, -20))
     assert " ".join(word.text for word in merged.words) == "He could rise and seem. Nobody knows that yet."
     assert [word.start for word in merged.words] == [word.start for word in (*one.words, *other.words)]
 
 
-def test_cross_talk_is_heard_once_where_it_is_louder():
+def test_cross_talk_is_kept_only_on_the_louder_channel():
     echo = said("I will send it tomorrow", 1.05)
     for quiet, loud in ((0, 1), (1, 0)):
         both = [said("I will send it tomorrow", 1.0), said("I will send it tomorrow", 1.0)]
@@ -72,17 +72,17 @@ def test_cross_talk_is_heard_once_where_it_is_louder():
         ]
 
 
-def test_words_of_an_echo_that_were_misheard_go_with_it():
+def test_misheard_words_of_an_echo_are_removed_with_it():
     merged = merge_channels([said("I will send it tomorrow", 1), said("I will mend it tomorrow", 1)], levels(-20, -40))
     assert " ".join(word.text for word in merged.words) == "I will send it tomorrow"
 
 
-def test_two_who_say_yes_at_once_are_both_heard():
+def test_two_speakers_saying_yes_at_once_are_both_kept():
     merged = merge_channels([said("Yes.", 1), said("Yes.", 1.1)], levels(-20, -22))
     assert text(merged) == [("ch_0", "Yes."), ("ch_1", "Yes.")]
 
 
-def test_the_same_words_a_second_later_are_no_echo():
+def test_the_same_words_a_second_later_are_not_an_echo():
     merged = merge_channels([said("We leave at nine", 1), said("We leave at nine", 2.5)], levels(-20, -40))
     assert len(merged.words) == 8
 
@@ -92,7 +92,7 @@ def test_one_voice_on_two_equal_channels_is_written_once():
     assert text(merged) == [("ch_0", word) for word in ("We", "leave", "at", "nine")]
 
 
-def test_speech_that_another_channel_has_the_words_of_is_no_gap():
+def test_speech_with_words_on_another_channel_is_not_a_gap():
     covered, open_gap = Gap(0.0, 1.2), Gap(8.0, 9.0)
     merged = merge_channels([said("We leave at nine", 0), said("Good.", 5, gaps=(covered, open_gap))], levels(-20, -20))
     assert merged.gaps == (open_gap,)

@@ -37,12 +37,12 @@ def turns(*spans: tuple[float, float, str]) -> list[SpeakerTurn]:
     return [SpeakerTurn(*span) for span in spans]
 
 
-def test_each_word_is_said_by_the_speaker_with_the_most_time():
+def test_each_word_belongs_to_the_speaker_with_the_most_time():
     found = with_speakers(spoken("a b c d e f"), turns((0, 1.3, "spk_0"), (1.3, 3, "spk_1")))
     assert speakers_of(found) == "000111"
 
 
-def test_a_short_answer_inside_a_long_turn_is_the_other_speakers():
+def test_a_short_answer_inside_a_long_turn_belongs_to_the_other_speaker():
     found = with_speakers(spoken("a b c d e f"), turns((0, 3, "spk_0"), (1.0, 1.5, "spk_1")))
     # Both talk during the third word, and neither for longer: it stays with who was talking.
     assert speakers_of(found) == "000000"
@@ -50,18 +50,18 @@ def test_a_short_answer_inside_a_long_turn_is_the_other_speakers():
     assert speakers_of(found) == "001000"
 
 
-def test_what_is_not_sure_stays_empty():
+def test_uncertain_words_have_no_speaker():
     assert speakers_of(with_speakers(spoken("a b"), turns((0, 1, "spk_0"), (0, 1, "spk_1")))) == "--"
     assert speakers_of(with_speakers(spoken("a b c d"), turns((0, 1, "spk_0"), (1.5, 2, "spk_1")))) == "00-1"
     assert speakers_of(with_speakers(spoken("a b"), [])) == "--"
 
 
-def test_a_word_in_a_breath_of_its_speaker_is_theirs_and_one_in_a_long_silence_is_not():
+def test_a_word_in_a_short_pause_has_a_speaker_and_one_in_a_long_silence_has_none():
     assert speakers_of(with_speakers(spoken("a b c"), turns((0, 0.5, "spk_0"), (1.0, 2, "spk_0")))) == "000"
     assert speakers_of(with_speakers(spoken("a b c d e"), turns((0, 0.5, "spk_0"), (2.0, 3, "spk_0")))) == "0---0"
 
 
-def test_names_are_those_of_labels_and_channels_and_known_speakers_stay():
+def test_names_replace_labels_and_channels_and_known_speakers_stay():
     found = with_speakers(spoken("a b"), turns((0, 0.5, "spk_1"), (0.5, 1, "spk_0")), ["Agent", "Caller"])
     assert [word.speaker for word in found.words] == ["Caller", "Agent"]
     channels = Transcript(RECORDING, (Word("a", 0, 1, speaker="ch_1"),))
@@ -79,11 +79,11 @@ def test_names_are_those_of_labels_and_channels_and_known_speakers_stay():
         ("Ch. Dupont", "Ch. Dupont"),
     ],
 )
-def test_labels_are_shown_as_people_read_them(label, shown):
+def test_labels_are_shown_in_readable_form(label, shown):
     assert shown_speaker(label) == shown
 
 
-def test_unsure_words_belong_to_the_turn_around_them():
+def test_uncertain_words_belong_to_the_surrounding_turn():
     assert [word.speaker for word in in_turns(spoken("a b c d e", speakers="-A-B-").words)] == list("AAABB")
     assert in_turns(spoken("a b").words) == spoken("a b").words
 
@@ -135,7 +135,7 @@ def test_two_short_turns_share_a_caption_with_dashes_and_two_voices():
     assert "<v A>- Ready?\n<v B>- Yes." in to_vtt(make_cues(words))
 
 
-def test_an_unsure_word_breaks_no_caption():
+def test_an_uncertain_word_does_not_break_a_caption():
     words = spoken("We leave at nine today.", speakers="AA-AA", step=0.3).words
     (cue,) = make_cues(words)
     assert (cue.lines, cue.speakers) == (("We leave at nine today.",), ("A",))
@@ -149,7 +149,7 @@ def test_a_name_cannot_break_out_of_its_tag():
     assert cue.lines == ("Hello.",)
 
 
-def test_a_corrected_caption_keeps_the_voice_of_the_turn_that_is_left():
+def test_a_corrected_caption_keeps_the_voice_of_the_remaining_turn():
     cues = make_cues(spoken("Ready? Uh. Yes we go.", speakers="ABAAA", step=0.35).words)
     corrected = correct_cues(cues, "Ready? Yes we go.")
     assert "<v B>" not in to_vtt(corrected)

@@ -15,7 +15,7 @@ def later(words: tuple[Word, ...], first: int, seconds: float) -> list[Word]:
     return [*words[:first], *moved]
 
 
-def test_no_words_make_no_paragraph() -> None:
+def test_no_words_give_no_paragraph() -> None:
     assert paragraph_starts([]) == ()
 
 
@@ -28,7 +28,7 @@ def test_a_pause_ends_a_paragraph_only_after_a_sentence() -> None:
     assert paragraph_starts(later(spoken("One two. Three four."), 1, 2.0)) == (0,)
 
 
-def test_a_very_long_pause_and_another_speaker_always_do() -> None:
+def test_a_very_long_pause_and_another_speaker_always_begin_a_paragraph() -> None:
     assert paragraph_starts(later(spoken("So and then"), 1, 5.0)) == (0, 1)
     words = spoken("So and then")
     speakers = ("spk_0", "spk_1", "spk_0")

@@ -14,7 +14,7 @@ def test_words_are_joined_by_spaces_unless_glued() -> None:
     assert join_words(words) == "twenty-five ferries."
 
 
-def test_no_words_make_no_text() -> None:
+def test_no_words_give_no_text() -> None:
     assert join_words([]) == to_text([]) == ""
 
 
@@ -26,7 +26,7 @@ def test_a_pause_inside_a_sentence_does_not() -> None:
     assert to_text(say("It rained, [2] then it stopped.")) == "It rained, then it stopped.\n"
 
 
-def test_a_very_long_pause_always_does() -> None:
+def test_a_very_long_pause_always_makes_a_paragraph() -> None:
     assert to_text(say("It rained, [5] then it stopped.")) == "It rained,\n\nthen it stopped.\n"
 
 
@@ -48,13 +48,13 @@ def test_the_text_holds_every_word_in_order(words: list[Word]) -> None:
     assert without_speakers(to_text(words)).split() == [word.text for word in words]
 
 
-def test_paragraphs_begin_where_they_are_told_to() -> None:
+def test_paragraphs_begin_at_given_words() -> None:
     words = say("One. Two. Three.")
     assert join_paragraphs(words, (0, 1)) == "One.\n\nTwo. Three.\n"
     assert join_paragraphs([], ()) == ""
 
 
-def test_names_of_speakers_are_taken_off_a_text_that_has_them() -> None:
+def test_speakers_names_are_removed_from_a_text() -> None:
     assert without_speakers("Ada: Hello.\n\nYes.\n\nBen: I see: nothing.\n") == "Hello.\n\nYes.\n\nI see: nothing.\n"
     for text in ("Note: bring water.\n\nWe leave.\n", "Hello.\n\nAda: no.\n\nBen: yes.\n", "", "Note: a\n\nNote: b"):
         assert without_speakers(text) == text

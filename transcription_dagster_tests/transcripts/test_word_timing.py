@@ -13,7 +13,7 @@ from transcription_dagster_tests.captions.speech import at, spoken_words, wild_w
 
 
 @given(spoken_words())
-def test_sound_times_are_kept_exactly(words: list[Word]) -> None:
+def test_valid_times_are_kept_exactly(words: list[Word]) -> None:
     assert repair_timings(words) == words
 
 

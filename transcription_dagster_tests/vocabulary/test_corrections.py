@@ -50,7 +50,7 @@ def test_a_vocabulary_is_read_from_yaml_and_csv(tmp_path: Path, name: str, text:
     assert read_vocabulary(written(tmp_path, name, text)) == TERMS
 
 
-def test_terms_are_texts_whatever_yaml_takes_them_for(tmp_path: Path) -> None:
+def test_terms_are_strings_whatever_type_yaml_infers(tmp_path: Path) -> None:
     path = written(tmp_path, "v.yaml", "- NO\n- 1984\n- 3.10\n- term: true\n  variants: [yes, 12:30]\n")
     assert [term.text for term in read_vocabulary(path)] == ["NO", "1984", "3.10", "true"]
     assert read_vocabulary(path)[3].variants == ("yes", "12:30")
@@ -86,7 +86,7 @@ def test_an_empty_file_is_an_empty_vocabulary(tmp_path: Path) -> None:
         ("v.txt", "a\n", "neither .yaml, .yml nor .csv"),
     ],
 )
-def test_what_is_no_vocabulary_is_refused_with_its_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_an_invalid_vocabulary_is_refused_with_the_line(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(InvalidVocabulary) as caught:
         read_vocabulary(written(tmp_path, name, text))
     assert message in str(caught.value)
@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
             read_vocabulary(tmp_path / name)
 
 
-def test_a_recordings_own_terms_are_read_like_a_files() -> None:
+def test_a_recordings_terms_are_read_like_a_files() -> None:
     entries = ["Kubernetes", {"text": "Miller", "variants": ["muller"], "weight": 2}]
     assert parse_terms(entries, "recording 3") == [Term("Kubernetes"), Term("Miller", ("muller",), weight=2.0)]
     with pytest.raises(InvalidVocabulary, match="recording 3, term 2: expected a term"):
@@ -110,7 +110,7 @@ def by_words(text: str) -> int:
     return len(text.split())
 
 
-def test_the_prompt_holds_own_terms_first_and_then_the_weightiest() -> None:
+def test_the_prompt_has_the_recordings_terms_first_then_by_weight() -> None:
     terms = [Term("light"), Term("heavy", weight=3.0), Term("middle", weight=2.0)]
     assert initial_prompt(terms, own=[Term("own")], count_tokens=by_words) == "own, heavy, middle, light."
 
@@ -122,7 +122,7 @@ def test_the_prompt_keeps_its_limit_and_leaves_out_what_does_not_fit() -> None:
     assert initial_prompt([], count_tokens=by_words) == ""
 
 
-def test_a_term_of_its_own_replaces_the_one_spelled_alike() -> None:
+def test_a_recordings_term_replaces_one_with_the_same_spelling() -> None:
     own = Term("grafana", ("grifana",))
     assert merged([Term("Grafana"), Term("Miller")], [own]) == (own, Term("Miller"))
 
@@ -133,7 +133,7 @@ def test_the_glossary_shows_each_term_with_how_it_is_misheard() -> None:
     )
 
 
-def test_a_sound_vocabulary_has_no_problems() -> None:
+def test_a_valid_vocabulary_has_no_problems() -> None:
     assert problems([Term("Kubernetes", ("cooper netties",)), Term("Grafana", ("grifana", "graph ana"))]) == []
 
 

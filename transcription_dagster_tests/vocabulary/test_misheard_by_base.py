@@ -45,7 +45,7 @@ def harmless_edits(words: Sequence[Word], terms: Sequence[Term], reference: str)
     return len(edits)
 
 
-def test_invented_terms_of_a_lecture_are_corrected_and_nothing_else(base_engine, voices):
+def test_fictional_terms_of_a_lecture_are_corrected_and_nothing_else(base_engine, voices):
     entries = json.loads((VOICES / "references.json").read_text(encoding="utf-8"))
     [entry] = [entry for entry in entries if entry["title"] == "Rocks of the Marrowgate Basin"]
     terms = [Term(term["term"], tuple(term["variants"])) for term in entry["vocabulary"]]

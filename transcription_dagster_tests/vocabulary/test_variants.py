@@ -47,7 +47,7 @@ def corrected(text: str, terms: tuple[Term, ...] = TERMS) -> str:
         ("a nigh eve idea", "a naïve idea"),
     ],
 )
-def test_variants_become_their_term_with_the_punctuation_round_them(heard: str, written: str) -> None:
+def test_variants_become_their_term_and_keep_punctuation(heard: str, written: str) -> None:
     assert corrected(heard) == written
 
 
@@ -79,7 +79,7 @@ def test_the_case_of_the_text_is_kept_where_the_term_has_none(heard: str, writte
         "",
     ],
 )
-def test_what_could_be_anything_else_is_left_alone(text: str) -> None:
+def test_ambiguous_variants_are_left_alone(text: str) -> None:
     assert corrected(text) == text
 
 
@@ -162,7 +162,7 @@ def test_ordinary_words_and_names_are_left_to_the_refinement(text: str) -> None:
         ("my i phone", "my iPhone"),
     ],
 )
-def test_what_can_be_nothing_else_is_corrected(heard: str, written: str) -> None:
+def test_unambiguous_variants_are_corrected(heard: str, written: str) -> None:
     terms = (
         Term("AWS", ("a w s", "aws")),
         Term("Wi-Fi", ("wifi", "why fi")),
@@ -185,7 +185,7 @@ def test_what_can_be_nothing_else_is_corrected(heard: str, written: str) -> None
         ("we resume after a naive question", "we resume after a naïve question"),
     ],
 )
-def test_a_phrase_is_corrected_only_if_its_words_never_stand_side_by_side_otherwise(heard: str, written: str) -> None:
+def test_a_phrase_is_corrected_only_if_its_words_never_occur_together_otherwise(heard: str, written: str) -> None:
     assert corrected(heard, TRICKY) == written
 
 

@@ -40,7 +40,7 @@ def test_only_the_password_is_right(password: Password):
         assert password.check(wrong, "10.0.0.1") is Verdict.WRONG
 
 
-def test_after_too_many_wrong_ones_an_address_is_not_listened_to_until_some_are_old(password: Password, clock: Clock):
+def test_after_too_many_wrong_passwords_an_address_is_blocked_until_some_expire(password: Password, clock: Clock):
     for clock.now in range(TRIES_PER_ADDRESS):
         assert password.check("x", "10.0.0.1") is Verdict.WRONG
     assert password.check("grün-42", "10.0.0.1") is Verdict.TOO_MANY
@@ -56,13 +56,13 @@ def test_all_addresses_of_one_network_count_as_one(password: Password):
     assert password.check("grün-42", "2001:db8:0:1::1") is Verdict.RIGHT
 
 
-def test_many_addresses_together_are_stopped_too(password: Password):
+def test_too_many_wrong_passwords_in_total_are_blocked_too(password: Password):
     for number in range(TRIES):
         assert password.check("x", f"10.0.{number // 200}.{number % 200}") is Verdict.WRONG
     assert password.check("grün-42", "10.9.9.9") is Verdict.TOO_MANY
 
 
-def test_a_session_holds_until_it_is_ended():
+def test_a_session_is_valid_until_it_ends():
     sessions = Sessions()
     first, second = sessions.begin(), sessions.begin()
     assert first != second
@@ -71,7 +71,7 @@ def test_a_session_holds_until_it_is_ended():
     assert sessions.holds(second)
 
 
-def test_a_session_does_not_hold_for_ever(monkeypatch: pytest.MonkeyPatch):
+def test_a_session_expires(monkeypatch: pytest.MonkeyPatch):
     sessions = Sessions()
     token = sessions.begin()
     now = TimestampSigner("x").get_timestamp()
@@ -81,7 +81,7 @@ def test_a_session_does_not_hold_for_ever(monkeypatch: pytest.MonkeyPatch):
     assert not sessions.holds(token)
 
 
-def test_a_token_that_was_not_made_here_is_good_for_nothing():
+def test_a_foreign_token_is_invalid():
     sessions = Sessions()
     token = sessions.begin()
     for forged in ("", "x", token[:-1], f"x{token}", Sessions().begin(), TimestampSigner("guess").sign("a").decode()):

@@ -27,7 +27,7 @@ def _deletion(run_id: str) -> str:
     return DELETE.replace("($id: String!)", "").replace("$id", f'"{run_id}"')
 
 
-def test_programs_that_say_nothing_of_a_page_are_served(site: Site):
+def test_programs_without_browser_headers_are_served(site: Site):
     with site.client() as client:
         assert client.post("/graphql", json={"query": VERSION}).json()["data"]["version"]
         assert client.get("/graphql", params={"query": VERSION}).json()["data"]["version"]
@@ -75,7 +75,7 @@ def test_a_page_behind_a_proxy_is_served_under_the_proxys_name(site: Site):
         LINK,
     ],
 )
-def test_a_command_that_another_page_had_a_hand_in_is_refused(site: Site, headers: dict[str, str]):
+def test_a_command_from_another_page_is_refused(site: Site, headers: dict[str, str]):
     run_id = site.add_run()
     with site.client() as client:
         answer = client.post("/graphql", json={"query": DELETE, "variables": {"id": run_id}}, headers=headers)
@@ -85,7 +85,7 @@ def test_a_command_that_another_page_had_a_hand_in_is_refused(site: Site, header
     assert site.has_run(run_id)
 
 
-def test_what_a_page_of_another_site_reads_is_refused_but_not_the_link_on_it(site: Site):
+def test_reads_by_another_sites_page_are_refused_but_links_work(site: Site):
     with site.client() as client:
         for headers in (CROSS_SITE, FRAME, {"Host": "attacker.example"}, {"Origin": "https://attacker.example"}):
             for path in ("/", "/server_info", f"/graphql?query={VERSION}", "/health"):
@@ -96,7 +96,7 @@ def test_what_a_page_of_another_site_reads_is_refused_but_not_the_link_on_it(sit
 
 @pytest.mark.parametrize("headers", [{}, {"Accept": "image/avif"}, LINK, {"Sec-Fetch-Site": "same-origin"}])
 @pytest.mark.parametrize("others", ["", "query Q { version } ", "fragment F on Query { version } "])
-def test_a_mutation_in_a_get_is_refused_whoever_asks(site: Site, others: str, headers: dict[str, str]):
+def test_a_mutation_by_get_is_refused_for_all_clients(site: Site, others: str, headers: dict[str, str]):
     run_id = site.add_run()
     mutation = others + (DELETE if others else _deletion(run_id))
     variables = json.dumps({"id": run_id})
@@ -182,7 +182,7 @@ def test_a_mutation_over_a_websocket_is_refused(site: Site):
     assert site.has_run(run_id)
 
 
-def test_browsers_are_told_to_keep_others_out(site: Site):
+def test_responses_carry_security_headers(site: Site):
     with site.client() as client:
         for answer in (client.get("/runs"), client.post("/graphql", json={"query": VERSION})):
             headers: httpx.Headers = answer.headers

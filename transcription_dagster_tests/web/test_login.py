@@ -69,7 +69,7 @@ def test_behind_tls_the_cookie_keeps_to_tls(browser: httpx.Client, closed_site: 
     assert "; secure" in answer.headers["Set-Cookie"].lower()
 
 
-def test_a_wrong_password_is_told_and_gives_nothing(browser: httpx.Client):
+def test_a_wrong_password_is_reported_and_gives_no_session(browser: httpx.Client):
     answer = log_in(browser, "guess")
     assert answer.status_code == 401
     assert "Wrong password." in answer.text
@@ -79,7 +79,7 @@ def test_a_wrong_password_is_told_and_gives_nothing(browser: httpx.Client):
     assert browser.get("/runs").status_code == 401
 
 
-def test_a_cookie_that_was_forged_gives_nothing(browser: httpx.Client):
+def test_a_forged_cookie_gives_no_access(browser: httpx.Client):
     log_in(browser)
     ((name, token),) = browser.cookies.items()
     browser.cookies.clear()
@@ -88,7 +88,7 @@ def test_a_cookie_that_was_forged_gives_nothing(browser: httpx.Client):
     assert browser.get("/runs", headers={"Cookie": f"{name}={token}"}).is_success
 
 
-def test_after_the_logout_the_session_is_over_also_for_whoever_kept_its_cookie(browser: httpx.Client):
+def test_after_a_logout_a_kept_cookie_is_invalid(browser: httpx.Client):
     log_in(browser)
     ((name, token),) = browser.cookies.items()
     answer = browser.post("/logout")
@@ -97,7 +97,7 @@ def test_after_the_logout_the_session_is_over_also_for_whoever_kept_its_cookie(b
     assert browser.get("/runs", headers={"Cookie": f"{name}={token}"}).status_code == 401
 
 
-def test_another_site_logs_nobody_in_or_out(browser: httpx.Client):
+def test_another_site_cannot_log_users_in_or_out(browser: httpx.Client):
     log_in(browser)
     foreign = {"Origin": "https://attacker.example"}
     assert browser.post("/logout", headers=foreign).status_code == 403
@@ -105,11 +105,11 @@ def test_another_site_logs_nobody_in_or_out(browser: httpx.Client):
     assert browser.get("/runs").is_success
 
 
-def test_a_form_that_is_far_too_large_is_refused(browser: httpx.Client):
+def test_a_far_too_large_form_is_refused(browser: httpx.Client):
     assert log_in(browser, "x" * 100_000).status_code == 413
 
 
-def test_programs_show_the_password_with_each_request(closed_site: Site):
+def test_programs_send_the_password_with_each_request(closed_site: Site):
     run_id = closed_site.add_run()
     with DagsterClient(closed_site.url, SecretStr(PASSWORD)) as dagster:
         assert [run.id for run in dagster.runs(ids=[run_id])] == [run_id]
@@ -136,7 +136,7 @@ def test_a_websocket_needs_the_session_too(browser: httpx.Client, closed_site: S
         assert json.loads(up.recv(timeout=30)) == {"type": "connection_ack"}
 
 
-def test_whoever_guesses_is_stopped_and_who_has_a_session_goes_on(serve: Callable[..., Site]):
+def test_guessing_is_blocked_and_open_sessions_continue(serve: Callable[..., Site]):
     site = serve(ui_password=PASSWORD)
     with site.client() as known, site.client() as guesser:
         log_in(known)
@@ -162,6 +162,6 @@ def test_the_login_leads_to_no_other_site(place: str):
     assert page_of_ours(place) == "/"
 
 
-def test_the_login_leads_to_any_page_of_its_own():
+def test_the_login_leads_to_any_page_of_this_server():
     for place in ("/", "/runs/1?a=b&c=%20d", "/assets/transcript?partition=a#b", "/a//b"):
         assert page_of_ours(place) == place

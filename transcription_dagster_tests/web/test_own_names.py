@@ -14,7 +14,7 @@ PROXIED = OwnNames.of_server("127.0.0.1", ["Speech.example.org", "other.example.
 @pytest.mark.parametrize(
     "host", ["localhost", "localhost:3000", "127.0.0.1:3000", "127.0.0.2", "[::1]:3000", "LOCALHOST"]
 )
-def test_a_loopback_name_is_always_own(host: str):
+def test_a_loopback_name_is_always_accepted(host: str):
     assert LOCAL.is_own_host(host)
     assert EVERYWHERE.is_own_host(host)
 
@@ -27,7 +27,7 @@ def test_a_loopback_name_is_always_own(host: str):
         *("[::1", "0x7f000001", "127.1"),
     ],
 )
-def test_no_other_name_is_own(host: str):
+def test_other_names_are_refused(host: str):
     assert not LOCAL.is_own_host(host)
 
 
@@ -37,7 +37,7 @@ def test_a_server_on_every_interface_is_reached_by_any_address_and_its_machines_
     assert not EVERYWHERE.is_own_host("attacker.example:3000")
 
 
-def test_the_address_and_the_names_that_were_given_are_own():
+def test_the_bound_address_and_configured_names_are_accepted():
     assert OwnNames.of_server("10.0.0.5").is_own_host("10.0.0.5:3000")
     assert not OwnNames.of_server("10.0.0.5").is_own_host("10.0.0.6:3000")
     assert PROXIED.is_own_host("speech.example.org")
@@ -59,7 +59,7 @@ def test_the_address_and_the_names_that_were_given_are_own():
         ("https://[2001:db8::7]:8443", "127.0.0.1:3000", "http"),
     ],
 )
-def test_its_own_pages_are_known(origin: str, host: str, scheme: str):
+def test_its_own_pages_are_recognised(origin: str, host: str, scheme: str):
     assert PROXIED.is_own_origin(origin, host=host, scheme=scheme)
 
 
@@ -81,5 +81,5 @@ def test_its_own_pages_are_known(origin: str, host: str, scheme: str):
         ("http://localhost:3000@attacker.example", "localhost:3000", "http"),
     ],
 )
-def test_pages_of_others_are_known_too(origin: str, host: str, scheme: str):
+def test_pages_of_other_sites_are_recognised(origin: str, host: str, scheme: str):
     assert not PROXIED.is_own_origin(origin, host=host, scheme=scheme)

@@ -51,7 +51,7 @@ def test_a_form_without_the_pages_token_changes_nothing(visitor: httpx.Client, e
     assert vocabulary.terms(engine) == ()
 
 
-def test_what_is_wrong_is_said_on_the_page_and_hostile_terms_are_text(visitor: httpx.Client, engine: Engine) -> None:
+def test_errors_are_shown_on_the_page_and_hostile_terms_are_text(visitor: httpx.Client, engine: Engine) -> None:
     answer = send(visitor, "terms", term="Grafana", weight="-1")
     assert answer.status_code == 422
     assert "is not a number above 0" in answer.text
@@ -60,7 +60,7 @@ def test_what_is_wrong_is_said_on_the_page_and_hostile_terms_are_text(visitor: h
     assert "<script>alert" not in visitor.get("/vocabulary").text
 
 
-def test_what_is_exported_can_be_imported(visitor: httpx.Client, engine: Engine) -> None:
+def test_an_export_can_be_imported(visitor: httpx.Client, engine: Engine) -> None:
     terms = (Term("Grafana", ("grifana", "gra fauna"), "tool", 2.5), Term("NO, 1", (), "", 1.0))
     vocabulary.put(engine, terms)
     exported = visitor.get("/api/vocabulary.csv").text

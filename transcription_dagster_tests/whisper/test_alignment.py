@@ -15,6 +15,6 @@ def test_the_median_is_whispers_to_the_last_bit(shape):
     assert median(x).equal(median_filter(x, 7))
 
 
-def test_what_is_not_a_number_stays_so():
+def test_nan_stays_nan():
     x = torch.full((1, 2, 20), torch.nan)
     assert median(x).isnan().all()

@@ -55,7 +55,7 @@ def test_a_broken_context_is_transient_because_another_process_can_go_on(error):
 
 
 @pytest.mark.parametrize("error", NEITHER, ids=repr)
-def test_everything_else_stays_what_it_is(error):
+def test_other_errors_are_unchanged(error):
     with pytest.raises(type(error)) as caught, device_errors():
         raise error
     assert caught.value is error

@@ -63,7 +63,7 @@ def test_a_word_begins_and_ends_with_a_voice(words, voice, expected):
         assert found == pytest.approx(wanted, abs=NEAR)
 
 
-def test_the_hiss_that_a_word_begins_with_belongs_to_it():
+def test_initial_hiss_belongs_to_its_word():
     ((start, end),) = settled([(0, 2)], [Span(1, 2)], loud=[Span(0.9, 2)])
     assert (start, end) == (pytest.approx(0.9, abs=NEAR), pytest.approx(2, abs=NEAR))
     ((start, _),) = settled([(0, 2)], [Span(1, 2)], loud=[Span(0, 2)])

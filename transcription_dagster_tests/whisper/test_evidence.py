@@ -48,7 +48,7 @@ def test_the_model_speaks_for_its_window(window):
     assert against(Word("said", 12, 12.4), **window) == {Witness.MODEL}
 
 
-def test_a_mark_shares_the_lot_of_the_word_before_it():
+def test_punctuation_shares_the_evidence_of_the_word_before_it():
     utterance = replace(said("a b", 0, 1), words=(Word("nothing", 45, 45.4), Word("-", 15, 15.4)))
     first, second = witnesses([utterance], VOICE)
     assert first == second
@@ -69,7 +69,7 @@ def test_a_mark_shares_the_lot_of_the_word_before_it():
         ({Witness.MODEL, Witness.ATTENTION, Witness.HEARING}, True, True),
     ],
 )
-def test_two_are_needed_of_whom_one_listened_to_the_sound_or_else_three(speaking, suspect, condemned):
+def test_a_removal_needs_two_witnesses_with_one_acoustic_or_three(speaking, suspect, condemned):
     assert (is_suspect(frozenset(speaking)), is_condemned(frozenset(speaking))) == (suspect, condemned)
 
 
@@ -85,13 +85,13 @@ def test_two_are_needed_of_whom_one_listened_to_the_sound_or_else_three(speaking
     ],
     ids=["all of it", "short pauses", "nothing", "late", "early", "both ends"],
 )
-def test_long_stretches_of_nothing_are_not_heard(loud, parts):
+def test_long_stretches_without_signal_are_not_transcribed(loud, parts):
     found = audible_parts(sounding(60, voice=[], loud=loud))
     assert [(part.start, part.end) for part in found] == [
         (pytest.approx(part.start, abs=0.07), pytest.approx(part.end, abs=0.07)) for part in parts
     ]
 
 
-def test_a_short_recording_of_nothing_is_not_heard():
+def test_a_short_recording_without_signal_is_not_transcribed():
     assert audible_parts(sounding(5, voice=[], loud=[])) == ()
     assert audible_parts(sounding(5, voice=[], loud=[Span(1, 1.1)])) == (Span(0, 5),)

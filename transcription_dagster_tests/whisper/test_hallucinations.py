@@ -57,7 +57,7 @@ MUSIC = sounding(20, voice=[Span(0.4, 1.6)], loud=[Span(0, 20)])
 NOISE = sounding(20, voice=[Span(0.4, 1.6)], loud=[Span(0.4, 1.6)])
 
 
-def test_a_recording_that_nothing_speaks_against_is_not_touched():
+def test_a_recording_without_evidence_is_not_changed():
     heard = [GREETING, said("and welcome", 3.2, 4)]
     ear = Ear()
     judged = without_hallucinations(heard, sounding(20, voice=[Span(0.4, 1.6), Span(3, 4)]), ear)
@@ -65,7 +65,7 @@ def test_a_recording_that_nothing_speaks_against_is_not_touched():
     assert (judged.removed, judged.doubtful, ear.clips) == ([], [], None)
 
 
-def test_a_word_that_two_witnesses_deny_goes_with_its_place_reason_and_witnesses():
+def test_a_word_denied_by_two_witnesses_is_removed_and_documented():
     ear = Ear()
     judged = without_hallucinations([GREETING, INVENTED], NOISE, ear)
     assert texts(judged.kept) == ["good evening"]
@@ -75,7 +75,7 @@ def test_a_word_that_two_witnesses_deny_goes_with_its_place_reason_and_witnesses
     assert ear.clips is None
 
 
-def test_voice_activity_alone_is_not_enough_and_the_place_is_heard_again():
+def test_voice_activity_alone_only_triggers_a_second_pass():
     ear = Ear(INVENTED)
     judged = without_hallucinations([GREETING, INVENTED], MUSIC, ear)
     assert texts(judged.kept) == ["good evening", "thanks for watching"]
@@ -89,19 +89,19 @@ def test_voice_activity_alone_is_not_enough_and_the_place_is_heard_again():
     [([], "model"), ([said("la la la", 10, 13)], "hearing"), ([said("thanks for watching", 13.5, 16)], "hearing")],
     ids=["nothing", "something else", "elsewhere"],
 )
-def test_what_a_second_hearing_does_not_say_again_in_its_place_goes(again, witness):
+def test_words_that_a_second_pass_does_not_repeat_in_place_are_removed(again, witness):
     judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(*again))
     assert texts(judged.kept) == ["good evening"]
     assert [item.witnesses for item in judged.removed] == [(witness, "voice")]
 
 
-def test_what_a_second_hearing_says_again_stays_word_by_word():
+def test_words_that_a_second_pass_repeats_are_kept_word_by_word():
     judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(said("thanks for it", 10, 13)))
     assert texts(judged.kept) == ["good evening", "thanks for"]
     assert [item.text for item in judged.removed] == ["watching"]
 
 
-def test_a_second_hearing_that_doubts_its_own_text_is_no_witness():
+def test_a_second_pass_that_doubts_its_own_text_is_no_witness():
     improbable = replace(said("la la la", 10, 13), average_log_probability=-1.5)
     judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(improbable))
     assert texts(judged.kept) == ["good evening", "thanks for watching"]
@@ -116,7 +116,7 @@ def test_a_second_hearing_that_doubts_its_own_text_is_no_witness():
         ("thanks for watching", "thanks for watching"),
     ],
 )
-def test_a_second_hearing_that_takes_the_place_for_silence_has_to_repeat_half_of_it(again, kept):
+def test_a_second_pass_that_rates_the_place_as_silence_must_repeat_half_of_it(again, kept):
     judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(unsure(said(again, 10, 13))))
     assert texts(judged.kept) == ["good evening", *filter(None, [kept])]
     assert all(item.witnesses == ("model", "voice") for item in judged.removed)
@@ -134,7 +134,7 @@ def mumbled(utterance: Utterance) -> Utterance:
 
 
 @pytest.mark.parametrize("again", [[], [mumbled(said("could even", 0.5, 1.5))]], ids=["nothing", "mumbled too"])
-def test_a_mumbled_word_on_a_voice_stays_unless_a_second_hearing_says_something_else(again):
+def test_a_mumbled_word_stays_unless_a_second_pass_contradicts_it(again):
     heard = [mumbled(GREETING)]
     judged = without_hallucinations(heard, MUSIC, Ear(*again))
     assert judged.kept == heard
@@ -142,7 +142,7 @@ def test_a_mumbled_word_on_a_voice_stays_unless_a_second_hearing_says_something_
     assert [item.text for item in judged.doubtful] == ["good evening"]
 
 
-def test_a_sentence_that_the_model_adds_to_the_last_breath_goes_if_a_second_hearing_does_without_it():
+def test_a_sentence_added_to_the_last_breath_is_removed_if_a_second_pass_omits_it():
     added = mumbled(said("turning upside down and repeating itself", 1.4, 1.6))
     judged = without_hallucinations([GREETING, added], MUSIC, Ear(GREETING))
     assert judged.kept == [GREETING]
@@ -150,14 +150,14 @@ def test_a_sentence_that_the_model_adds_to_the_last_breath_goes_if_a_second_hear
     assert (removed.reason, removed.witnesses) == (NOT_REPEATED, ("attention", "hearing", "model"))
 
 
-def test_an_utterance_half_invented_keeps_its_other_half():
+def test_a_half_hallucinated_utterance_keeps_its_other_half():
     half = said("good evening made up here", 0.5, 12)
     judged = without_hallucinations([half], NOISE, Ear())
     assert texts(judged.kept) == ["good"]
     assert (judged.kept[0].start, judged.kept[0].end) == (half.start, half.words[0].end)
 
 
-def test_a_word_in_a_pause_between_words_that_stay_stays():
+def test_a_word_in_a_pause_between_kept_words_is_kept():
     heard = said("one two three four five", 0, 4)
     ear = Ear()
     judged = without_hallucinations([heard], sounding(20, voice=[Span(0, 0.9), Span(3.1, 4)]), ear)
@@ -165,7 +165,7 @@ def test_a_word_in_a_pause_between_words_that_stay_stays():
     assert (judged.doubtful, ear.clips) == ([], None)
 
 
-def test_a_block_in_which_the_model_heard_nothing():
+def test_a_block_without_words():
     judged = without_hallucinations([], MUSIC, Ear())
     assert (judged.kept, judged.removed, judged.doubtful) == ([], [], [])
 
@@ -176,7 +176,7 @@ LOOP = said("thank you for listening " * 5, 0.5, 12)
 TALK = sounding(12, voice=[Span(0.4, 12)])
 
 
-def test_a_loop_over_speech_gives_way_to_a_better_second_hearing_and_is_listed_with_what_replaced_it():
+def test_a_loop_is_replaced_by_a_better_second_pass_and_listed_with_it():
     ear = Ear(said("the bus leaves at nine", 0.5, 12))
     judged = without_hallucinations([LOOP], TALK, ear)
     assert texts(judged.kept) == ["the bus leaves at nine"]
@@ -196,13 +196,13 @@ def test_a_loop_over_speech_gives_way_to_a_better_second_hearing_and_is_listed_w
     ],
     ids=["the same", "nothing", "unsure", "guessed"],
 )
-def test_the_first_hearing_stays_unless_the_second_is_better(again):
+def test_the_first_pass_is_kept_unless_the_second_is_better(again):
     judged = without_hallucinations([LOOP], TALK, Ear(*again))
     assert judged.kept == [LOOP]
     assert judged.removed == []
 
 
-def test_counting_aloud_is_not_even_heard_again():
+def test_counting_aloud_is_not_transcribed_again():
     spans = [Span(second, second + 0.6) for second in range(18)]
     counted = [said(word, span.start, span.end) for word, span in zip(("one", "two", "three") * 6, spans, strict=True)]
     ear = Ear()
@@ -210,7 +210,7 @@ def test_counting_aloud_is_not_even_heard_again():
     assert ear.clips is None
 
 
-def test_a_loop_of_several_repetitions_to_a_breath_is_heard_again():
+def test_a_loop_of_several_repetitions_per_breath_is_transcribed_again():
     spans = [Span(second, second + 0.6) for second in range(18)]
     ear = Ear(said("one two three four five six", 0, 2))
     judged = without_hallucinations([said("one two three " * 6, 0, 2)], sounding(18, voice=spans), ear)
@@ -218,7 +218,7 @@ def test_a_loop_of_several_repetitions_to_a_breath_is_heard_again():
     assert ear.clips == [Span(0, 2)]
 
 
-def test_a_text_that_compresses_like_a_loop_is_heard_again():
+def test_a_text_that_compresses_like_a_loop_is_transcribed_again():
     ear = Ear(said("something sensible", 0, 3))
     judged = without_hallucinations(
         [said("la lala la lala", 0, 3, compression=2.6)], sounding(3, voice=[Span(0, 3)]), ear
@@ -227,7 +227,7 @@ def test_a_text_that_compresses_like_a_loop_is_heard_again():
     assert [item.text for item in judged.removed] == ["la lala la lala"]
 
 
-def test_what_stands_beside_a_loop_stays():
+def test_words_next_to_a_loop_are_kept():
     before, after = said("good evening", 0, 0.4), said("and welcome", 12.5, 14)
     ear = Ear(before, said("the bus leaves at nine", 0.5, 12), after)
     judged = without_hallucinations([before, LOOP, after], sounding(14, voice=[Span(0, 14)]), ear)
@@ -240,7 +240,7 @@ spans = st.lists(st.floats(0, 50), max_size=6).map(sorted).map(lambda starts: [S
 
 
 @given(starts=st.lists(st.floats(0, 50), max_size=8).map(sorted), voice=spans, loud=spans, again=spans)
-def test_a_word_goes_only_on_the_word_of_two_and_nothing_vanishes_silently(starts, voice, loud, again):
+def test_a_removal_needs_two_witnesses_and_is_always_listed(starts, voice, loud, again):
     heard = [said(f"w{number}", start, start + 0.3) for number, start in enumerate(starts)]
     about = sounding(60, voice=voice, loud=loud)
     second = [said(f"w{number}", span.start, span.end) for number, span in enumerate(again)]
@@ -265,7 +265,7 @@ INVENTING = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", INVENTING)
-def test_over_tones_and_noise_nothing_is_said(engine, tmp_path, kind):
+def test_tones_and_noise_give_no_words(engine, tmp_path, kind):
     path = sound(tmp_path, INVENTING[kind])
     assert transcribe(engine, path, remove_invented_speech=False).words
     assert transcribe(engine, path).words == ()
@@ -303,7 +303,7 @@ def test_a_prompt_of_terms_adds_no_sentence_to_the_end_of_a_recording(base_engin
 
 
 @pytest.mark.slow
-def test_over_a_drum_machine_nothing_is_said(base_engine, tmp_path):
+def test_a_drum_machine_gives_no_words(base_engine, tmp_path):
     path = sound(tmp_path, drums())
     transcript = helpers.transcribe(base_engine, path, model="base", temperatures=(0.0, 0.4))
     assert transcript.words == ()

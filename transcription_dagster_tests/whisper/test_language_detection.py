@@ -25,7 +25,7 @@ def test_languages_by_code_and_by_name(language, codes):
     assert language_choice(SpeechOptions("base", language=language), multilingual=True) == codes
 
 
-def test_the_language_that_is_given_stands_before_those_that_may_be_spoken():
+def test_a_given_language_takes_precedence_over_candidates():
     limited = SpeechOptions("base", languages=("en", "German", "de"))
     assert language_choice(limited, multilingual=True) == ("en", "de")
     fixed = SpeechOptions("base", language="fr", languages=("en", "de"))

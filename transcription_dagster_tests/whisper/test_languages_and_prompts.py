@@ -42,7 +42,7 @@ def test_a_recording_is_transcribed_in_each_of_its_languages(base_engine, voices
     assert transcript.language == "en"
 
 
-def test_the_languages_that_may_be_spoken_are_the_only_ones(base_engine, voices):
+def test_only_candidate_languages_are_detected(base_engine, voices):
     transcript = transcribe(
         base_engine, voices["A quiet memo"].flac, model="base", languages=("de", "cy"), temperatures=(0.0,)
     )
@@ -58,7 +58,7 @@ def test_the_languages_that_may_be_spoken_are_the_only_ones(base_engine, voices)
         "昨日の会議の議事録です。",
     ],
 )
-def test_a_prompt_in_any_language_is_not_heard_and_changes_no_language(base_engine, voices, prompt):
+def test_a_prompt_in_any_language_adds_no_words_and_changes_no_language(base_engine, voices, prompt):
     memo = voices["A quiet memo"]
     transcript = transcribe(base_engine, memo.flac, model="base", initial_prompt=prompt)
     assert transcript.language == "en"
@@ -66,7 +66,7 @@ def test_a_prompt_in_any_language_is_not_heard_and_changes_no_language(base_engi
     assert word_errors(memo.text, text_of(transcript)) <= 1
 
 
-def test_a_prompt_is_not_said_where_nobody_speaks(base_engine, tmp_path):
+def test_a_prompt_does_not_appear_in_silence(base_engine, tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.003, 20 * RATE).astype(np.float32)
     prompt = "Quillonite, Marrowgate Basin, Vellicant."
     assert transcribe(base_engine, sound(tmp_path, noise), model="base", initial_prompt=prompt).words == ()
@@ -81,7 +81,7 @@ def test_a_prompt_is_not_said_where_nobody_speaks(base_engine, tmp_path):
         ("fleurs_fleurs_zh_en_mix_1805_1830_clip6.flac", [("zh", "多數席位")]),
     ],
 )
-def test_people_who_change_their_language(base_engine, tmp_path, file, spoken):
+def test_a_recording_that_changes_its_language(base_engine, tmp_path, file, spoken):
     folder = Path(str(_FOLDER))
     if file not in {entry["file"] for entry in json.loads((folder / "references.json").read_text(encoding="utf-8"))}:
         pytest.skip(f"the folder of TRANSCRIPTION_TEST_SPEECH has no {file}")

@@ -30,7 +30,7 @@ def repeated_words(words: list[str]) -> set[int]:
         ("a b " * 5, []),
     ],
 )
-def test_all_but_the_first_of_many_repeats(text, repeated):
+def test_all_but_the_first_of_many_repetitions_is_a_loop(text, repeated):
     assert sorted(repeated_words(text.split())) == repeated
 
 
@@ -55,16 +55,16 @@ def test_the_first_time_and_everything_around_it_stays(phrase, times):
 
 
 @given(st.lists(st.integers(0, 10**9), unique=True, max_size=60))
-def test_words_that_differ_are_never_doubted(numbers):
+def test_distinct_words_never_form_a_loop(numbers):
     assert repeated_words([str(number) for number in numbers]) == set()
 
 
-def test_loops_lie_apart_and_the_shorter_phrase_is_the_phrase():
+def test_loops_do_not_overlap_and_have_the_shortest_phrase():
     assert find_loops(["a"] * 24) == [Loop(0, 24, 1)]
     assert find_loops([*["a", "b", "c"] * 4, "x", *["d", "e", "f"] * 5]) == [Loop(0, 12, 3), Loop(13, 28, 3)]
 
 
-def test_the_last_repetition_may_break_off():
+def test_the_last_repetition_may_be_incomplete():
     assert list(Loop(2, 9, 3).repetitions()) == [range(2, 5), range(5, 8), range(8, 9)]
 
 

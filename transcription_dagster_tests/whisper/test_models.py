@@ -54,7 +54,7 @@ def hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     hub.server.server_close()
 
 
-def test_a_known_name_is_downloaded_once_however_many_ask_at_once(hub, tmp_path):
+def test_concurrent_requests_download_a_model_once(hub, tmp_path):
     with ThreadPoolExecutor(4) as pool:
         files = list(pool.map(lambda _: checkpoint("tiny", tmp_path / "models"), range(4)))
     assert hub.downloads == 1
@@ -62,7 +62,7 @@ def test_a_known_name_is_downloaded_once_however_many_ask_at_once(hub, tmp_path)
     assert files[0].read_bytes() == Path(BULLETIN).read_bytes()
 
 
-def test_a_download_that_broke_off_is_done_again(hub, tmp_path):
+def test_an_interrupted_download_is_repeated(hub, tmp_path):
     (tmp_path / "tiny.pt").write_bytes(b"half of it")
     with pytest.warns(UserWarning, match="checksum"):
         checkpoint("tiny", tmp_path)
@@ -74,12 +74,12 @@ def test_a_download_that_broke_off_is_done_again(hub, tmp_path):
     [((b"not the model", 200), "damaged"), ((b"gone", 404), "404"), ((b"sorry", 503), "503")],
     indirect=["hub"],
 )
-def test_a_failed_download_says_so_and_may_be_tried_again(hub, tmp_path, says):
+def test_a_failed_download_is_reported_and_can_be_retried(hub, tmp_path, says):
     with pytest.raises(ModelUnavailable, match=says):
         checkpoint("tiny", tmp_path)
 
 
-def test_a_server_that_is_not_there(monkeypatch, tmp_path):
+def test_a_missing_server_is_reported(monkeypatch, tmp_path):
     monkeypatch.setitem(whisper._MODELS, "tiny", "http://127.0.0.1:9/abc/tiny.pt")
     with pytest.raises(ModelUnavailable, match="tiny could not be downloaded"):
         checkpoint("tiny", tmp_path)
@@ -127,7 +127,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path, zipped):
     assert not witness.exists()
 
 
-def test_not_even_when_the_environment_asks_for_it(tmp_path, monkeypatch):
+def test_a_checkpoint_cannot_run_code_even_if_the_environment_allows_it(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     test_a_checkpoint_cannot_run_code(tmp_path, zipped=True)
 
@@ -143,7 +143,7 @@ NO_CHECKPOINTS = {
 
 
 @pytest.mark.parametrize("kind", NO_CHECKPOINTS)
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, kind):
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path, kind):
     file = tmp_path / "model.pt"
     file.write_bytes(NO_CHECKPOINTS[kind])
     with pytest.raises(UnknownModel, match="is not a Whisper checkpoint") as caught:
@@ -163,11 +163,11 @@ def test_a_torch_file_of_something_else_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize("name", ["", "nothing-like-it", "../medium", "/no/such/file.pt"])
-def test_what_is_neither_name_nor_path_is_refused_with_the_names(tmp_path, name):
+def test_an_unknown_model_name_is_refused_with_the_known_names(tmp_path, name):
     with pytest.raises(UnknownModel, match=r"known models are .*medium"):
         checkpoint(name, tmp_path)
 
 
-def test_a_folder_that_holds_no_model_is_refused_with_what_it_lacks(tmp_path):
+def test_a_folder_without_a_model_is_refused_with_the_missing_files(tmp_path):
     with pytest.raises(UnknownModel, match=r"neither model\.bin .* nor config\.json"):
         checkpoint(str(tmp_path), tmp_path)

@@ -69,7 +69,7 @@ def test_one_channel_goes_through_as_it_is(tmp_path):
     assert shares == [0.5]
 
 
-def test_channels_are_transcribed_side_by_side_and_merged(tmp_path):
+def test_channels_are_transcribed_in_parallel_and_merged(tmp_path):
     transcript, shares = run(tmp_path, Engine(), channels=2)
     assert {word.speaker for word in transcript.words} == {"ch_0", "ch_1"}
     assert [word.text for word in transcript.words if word.speaker == "ch_1"] == list(SENTENCES[1])

@@ -17,7 +17,7 @@ from transcription_dagster.whisper.spans import Span, common, merged
         (Span(5, 3), [Span(0, 9)], []),
     ],
 )
-def test_what_two_have_in_common(span, others, expected):
+def test_the_intersection_of_spans(span, others, expected):
     assert list(common(span, others)) == expected
 
 
@@ -30,5 +30,5 @@ def test_what_two_have_in_common(span, others, expected):
         ([Span(0, 5), Span(1, 2), Span(5.5, 6)], 1, [Span(0, 6)]),
     ],
 )
-def test_joining_what_is_close(spans, gap, expected):
+def test_close_spans_are_joined(spans, gap, expected):
     assert list(merged(spans, gap)) == expected

@@ -51,7 +51,7 @@ def test_a_segment_without_words_is_left_out():
     ] == [3.0]
 
 
-def test_words_are_numbered_through():
+def test_words_are_numbered_across_utterances():
     words, segments = numbered([said("one two", 0, 1), said("three", 2, 3)])
     assert [word.text for word in words] == ["one", "two", "three"]
     assert [(found.first, found.stop, found.start) for found in segments] == [(0, 2, 0), (2, 3, 2)]

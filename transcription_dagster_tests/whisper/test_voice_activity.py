@@ -37,7 +37,7 @@ def test_sentences_are_found_to_a_fifth_of_a_second(recordings, name):
     [np.zeros(16_000 * 20, np.float32), corpus.noise(20), corpus.tone(20), corpus.melody(40, seed=3)],
     ids=["silence", "noise", "tone", "melody"],
 )
-def test_nobody_speaks_in_sound_without_a_voice(samples):
+def test_sound_without_a_voice_has_no_speech(samples):
     assert find_speech(samples) == ()
 
 
@@ -47,7 +47,7 @@ def test_any_number_of_samples(size):
     assert speech_probabilities(samples).shape == (-(-size // 512),) if size else find_speech(samples) == ()
 
 
-def test_a_long_recording_read_side_by_side_is_heard_as_in_one_go(recordings):
+def test_a_long_recording_read_in_parallel_gives_the_same_probabilities(recordings):
     once = recordings["ogg"].samples
     alone = find_speech(once)
     among_others = find_speech(np.concatenate([once] * 6))
@@ -74,5 +74,5 @@ def test_quiet_speech_is_found_as_loud_speech_is(recordings, decibels):
     assert shared > 0.9 * sum(span.seconds for span in expected)
 
 
-def test_the_noise_of_a_silent_room_is_not_brought_up_to_a_voice():
+def test_the_noise_of_a_silent_room_is_not_amplified_to_a_voice():
     assert find_speech(corpus.noise(20, level=0.0005)) == ()

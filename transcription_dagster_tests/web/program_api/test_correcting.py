@@ -81,7 +81,7 @@ def test_history_undo_and_the_machines_words(program: httpx.Client, recording: s
     assert correct(program, recording, kind="undo", undoes=99, seen=4).status_code == 422
 
 
-def test_replacing_shows_what_it_would_do_first(program: httpx.Client, recording: str) -> None:
+def test_replacing_returns_a_preview_first(program: httpx.Client, recording: str) -> None:
     address = f"/api/recordings/{recording}/replacements"
     wanted = {"sought": "Quill on ite", "new": "Quillonite", "seen": 0}
     shown = program.post(address, json=wanted).json()
@@ -116,7 +116,7 @@ def test_speakers_and_turns(program: httpx.Client, recording: str) -> None:
         ({"kind": "text", "first": 0, "stop": 9, "text": "x" * 30_000}, 422),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_line(
+def test_invalid_values_are_refused_in_one_line(
     program: httpx.Client, recording: str, body: dict[str, object], status: int
 ) -> None:
     answer = correct(program, recording, **body)
@@ -136,7 +136,7 @@ def test_other_bodies_and_unknown_recordings_are_refused(program: httpx.Client, 
     assert program.get("/api/nothing").json()["error"].startswith("there is nothing")
 
 
-def test_a_page_has_to_show_its_token_to_change_anything(library: Library, recording: str) -> None:
+def test_a_page_must_send_its_token_to_change_anything(library: Library, recording: str) -> None:
     with library.site.client(headers={"Origin": library.site.url, "Sec-Fetch-Site": "same-origin"}) as browser:
         assert correct(browser, recording, kind="split", first=3).status_code == 403
         headers = csrf_headers(browser, f"/recordings/{recording}")
@@ -144,7 +144,7 @@ def test_a_page_has_to_show_its_token_to_change_anything(library: Library, recor
         assert correct(browser, recording, kind="split", first=3).status_code == 200
 
 
-def test_a_token_does_what_its_scopes_say(library: Library, recording: str) -> None:
+def test_a_token_is_limited_to_its_scopes(library: Library, recording: str) -> None:
     reading = tokens.create(library.engine, f"reader {recording}", {Scope.READ})
     writing = tokens.create(library.engine, f"writer {recording}", {Scope.CORRECT})
     with library.site.client(headers={"Authorization": f"Bearer {reading}"}) as reader:

@@ -29,7 +29,7 @@ def ask(client: httpx.Client, method: str, **parameters: Any) -> Any:
     return answer.get("result") or answer["error"]
 
 
-def test_an_assistant_says_hello_and_learns_the_tools(assistant: httpx.Client) -> None:
+def test_an_assistant_connects_and_lists_the_tools(assistant: httpx.Client) -> None:
     for asked, spoken_here in (("2025-06-18", "2025-06-18"), ("2099-01-01", "2025-11-25")):
         hello = ask(assistant, "initialize", protocolVersion=asked, capabilities={}, clientInfo={"name": "test"})
         assert hello["protocolVersion"] == spoken_here
@@ -63,7 +63,7 @@ def test_it_searches_and_reads_and_gets_moments_as_sources(assistant: httpx.Clie
         ("search", {}, "query: Field required"),
     ],
 )
-def test_what_cannot_be_answered_is_told_to_the_assistant(
+def test_failed_calls_are_reported_to_the_assistant(
     assistant: httpx.Client, tool: str, arguments: dict[str, Any], told: str
 ) -> None:
     answer = ask(assistant, "tools/call", name=tool, arguments=arguments)
@@ -71,7 +71,7 @@ def test_what_cannot_be_answered_is_told_to_the_assistant(
     assert told in answer["content"][0]["text"]
 
 
-def test_what_is_no_message_of_the_protocol_is_an_error(assistant: httpx.Client) -> None:
+def test_an_invalid_message_is_a_protocol_error(assistant: httpx.Client) -> None:
     assert ask(assistant, "resources/list")["code"] == -32601
     assert ask(assistant, "tools/call", name="delete", arguments={})["code"] == -32602
     assert (

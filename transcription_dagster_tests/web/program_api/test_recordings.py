@@ -47,7 +47,7 @@ def counter(engine: Engine, serve: Callable[..., Site], tmp_path: Path) -> Itera
         yield Counter(client, engine, tmp_path / "store")
 
 
-def test_a_url_is_taken_in_and_waits_for_its_run(counter: Counter) -> None:
+def test_a_submitted_url_waits_for_its_run(counter: Counter) -> None:
     wanted = {
         "url": "https://media.example.org/talk.mp3?signature=planted-secret",
         "title": "A talk",
@@ -83,7 +83,7 @@ def test_addresses_and_languages_that_are_not_allowed_are_refused(counter: Count
     assert submissions.waiting(counter.engine, 10) == []
 
 
-def test_a_file_is_taken_in_where_workers_find_it(counter: Counter, tmp_path: Path) -> None:
+def test_an_uploaded_file_is_stored_where_workers_find_it(counter: Counter, tmp_path: Path) -> None:
     answer = counter.client.post(
         "/api/uploads", params={"name": "../../My talk.WAV", "title": "A talk"}, content=b"RIFF" * 100
     )
@@ -96,7 +96,7 @@ def test_a_file_is_taken_in_where_workers_find_it(counter: Counter, tmp_path: Pa
     assert fetch(known.source, tmp_path / "fetched", settings).size == 400
 
 
-def test_too_much_or_nothing_is_refused_and_leaves_nothing(counter: Counter) -> None:
+def test_too_large_and_empty_uploads_are_refused_and_leave_nothing(counter: Counter) -> None:
     assert counter.client.post("/api/uploads", content=b"x" * 10_001).status_code == 413
     assert counter.client.post("/api/uploads", content=b"").status_code == 422
     assert not counter.store.exists() or list(counter.store.iterdir()) == []

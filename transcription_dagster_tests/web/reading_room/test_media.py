@@ -36,7 +36,7 @@ def visitor(archive: Archive) -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize("source", ["s3://results/archive/talk.dss", "s3://results/archive/talk.mp3"])
-def test_sound_in_a_bucket_is_played_from_there_and_the_page_allows_it(
+def test_audio_in_a_bucket_is_played_from_there_and_the_policy_allows_it(
     archive: Archive, visitor: TestClient, source: str
 ) -> None:
     register(archive.engine, [Recording(RECORDING, source, "A talk")])
@@ -51,7 +51,7 @@ def test_sound_in_a_bucket_is_played_from_there_and_the_page_allows_it(
     assert f"media-src 'self' {link.scheme}://{link.netloc};" in policy
 
 
-def test_without_any_sound_the_page_has_no_player(archive: Archive, visitor: TestClient) -> None:
+def test_without_audio_the_page_has_no_player(archive: Archive, visitor: TestClient) -> None:
     register(archive.engine, [Recording(RECORDING, "https://media.example.org/talk.mp3", "A talk")])
     page = visitor.get(f"/recordings/{RECORDING}")
     assert page.status_code == 200

@@ -65,14 +65,14 @@ def test_a_search_finds_the_moment_and_marks_the_match(visitor: httpx.Client):
     assert f"/recordings/{FIRST}?t=0.0" in page.text
 
 
-def test_the_page_holds_the_text_and_where_each_word_is(visitor: httpx.Client):
+def test_the_page_holds_the_text_and_the_position_of_each_word(visitor: httpx.Client):
     page = visitor.get(f"/recordings/{FIRST}").text
     assert "The budget was agreed." in page
     assert 'data-offsets="0 4 7 4 8 7 6 8 4" data-times="0 50 50 50 50 50 50 50 50"' in page
 
 
 @pytest.mark.parametrize("path", ["/recordings", f"/recordings/{HOSTILE}", "/recordings?q=onerror%3Dalert"])
-def test_what_a_text_says_never_becomes_markup(visitor: httpx.Client, path: str):
+def test_text_never_becomes_markup(visitor: httpx.Client, path: str):
     page = visitor.get(path)
     assert "alert(2)" in page.text
     elements = Elements(page.text).found
@@ -92,7 +92,7 @@ def test_pages_run_only_the_servers_own_scripts(visitor: httpx.Client):
 
 @pytest.mark.parametrize("name", ["nothing", "..%2f..%2fetc", "A" + FIRST[1:], FIRST.replace("1", "9")])
 @pytest.mark.parametrize("below", ["", "/media"])
-def test_what_is_no_recording_of_the_archive_is_not_found(visitor: httpx.Client, name: str, below: str):
+def test_an_unknown_recording_is_not_found(visitor: httpx.Client, name: str, below: str):
     assert visitor.get(f"/recordings/{name}{below}").status_code == 404
 
 
@@ -104,7 +104,7 @@ def test_audio_is_served_in_ranges(visitor: httpx.Client, library: Library):
     assert part.headers["Content-Range"] == f"bytes 100-199/{len(whole)}"
 
 
-def test_scripts_and_styles_are_served_and_nothing_beside_them(visitor: httpx.Client):
+def test_only_scripts_and_styles_are_served(visitor: httpx.Client):
     assert visitor.get("/recordings/static/player.js").headers["Content-Type"].partition(";")[0] in SCRIPTS
     assert visitor.get("/recordings/static/..%2fapp.py").status_code == 404
 
@@ -154,7 +154,7 @@ def test_no_other_file_of_the_store_is_served(visitor: httpx.Client, library: Li
     assert visitor.get(f"/recordings/{FIRST}/tracks/{name}").status_code == 404
 
 
-def test_an_original_that_browsers_play_is_served_and_a_lost_one_gives_way(visitor: httpx.Client, library: Library):
+def test_a_playable_original_is_served_or_else_the_normalised_audio(visitor: httpx.Client, library: Library):
     uuid = "00000000-0000-4000-8000-000000000005"
     library.add(uuid, "Original", spoken("Good evening."))
     original = library.folder / "evening.mp4"
@@ -203,5 +203,5 @@ def test_filters_of_speaker_and_warnings_reach_list_and_search(visitor: httpx.Cl
 @pytest.mark.parametrize(
     "query", ["after=x", "after=9999999999999999999_" + FIRST, "since=2026-99-99", "page=-1&q=a", "q=%00"]
 )
-def test_odd_parameters_harm_nothing(visitor: httpx.Client, query: str):
+def test_invalid_parameters_do_no_harm(visitor: httpx.Client, query: str):
     assert visitor.get(f"/recordings?{query}").status_code == 200
