@@ -1,9 +1,9 @@
-"""How fast the reading room's list is over a large archive, with each filter and far from its beginning.
+"""The speed of the reading room's list over a large archive, with each filter and far from its beginning.
 
     python -m benchmarks.archive --recordings 100000
 
 Recordings are synthetic: a tenth is in each of the rarer languages, 1 in 20 waits, 1 in 500 failed, 3 % have warnings,
-and of 20,000 speakers each is heard in a handful. The median of five answers is printed, after one that is not counted.
+and each of 20,000 speakers appears in a handful. The median of five answers is printed, after one warm-up.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SELECT uuid, text, text, (ARRAY['en', 'en', 'en', 'en', 'de', 'de', 'fr', 'es', 
 
 
 def main() -> None:
-    """Fill a database of its own, and ask it for pages."""
+    """Fill a new database, and request pages of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recordings", type=int, default=100_000)
     count = parser.parse_args().recordings

@@ -1,10 +1,10 @@
-"""Whether long-lived workers keep their memory to themselves: many jobs through one executor and one run worker.
+"""Whether the memory of long-lived workers grows: many jobs through one executor and one run worker.
 
     python -m benchmarks.memory --jobs 500
 
-Each job is one of the demo's eight recordings, through the whole graph, so that the executor also encodes its text. The
-resident memory of both processes is read after the first tenth of the jobs, when everything has been loaded and every
-length has been seen, and after the last; the target is a growth of at most 5 %.
+Each job is one of the demo's eight recordings, through the whole graph, so that the executor also embeds its text. The
+resident memory of both processes is read after a tenth of the jobs, when everything is loaded and every length has
+occurred, and after the last; the target is growth of at most 5 %.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def transcribe(system: System, count: int) -> None:
-    """Put `count` recordings through the graph, and raise `SystemExit` if one of them fails."""
+    """Put `count` recordings through the graph; raise `SystemExit` if one of them fails."""
     sources = [DEMO_RECORDINGS[number % len(DEMO_RECORDINGS)] for number in range(count)]
     ids = list(system.launch(system.register(sources)).values())
     while any(run.status not in ENDED_STATUSES for run in system.dagster.runs(ids=ids)):
@@ -56,7 +56,7 @@ def transcribe(system: System, count: int) -> None:
 
 
 def memory(system: System) -> dict[str, int]:
-    """Resident memory of each worker in bytes, by its name and process: a new process would be a new name."""
+    """Return each worker's resident memory in bytes, by name and process: a new process has a new name."""
     return {
         f"{worker.name} (process {worker.pid})": psutil.Process(worker.pid).memory_info().rss
         for worker in system.pool().workers

@@ -1,16 +1,16 @@
-"""What it costs to transcribe through the pool: seconds per recording, against two other ways to do the same.
+"""The cost of transcribing through the pool: seconds per recording, compared with other ways to do the same.
 
     python -m benchmarks.pool_overhead
 
-(a) the pool: a stack that is up, its executors with the model loaded;
+(a) the pool: a running stack, with the model loaded in its executors;
 (b) Dagster's default launcher: a process for every run, which loads the model itself;
-(c) a plain loop over `model.transcribe`, the model loaded, in as many processes as (a) has executors;
-(d) the same loop with what (a) and (b) do about threads: the word alignment, which starts some for next to nothing,
-    keeps to one, and OpenMP's sleep while they wait. Otherwise those of processes that share the cores wait for one
-    another, and spin meanwhile.
+(c) a plain loop over `model.transcribe` with the model loaded, in as many processes as (a) has executors;
+(d) the same loop with the thread settings of (a) and (b): one thread for the word alignment, which gains almost
+    nothing from more, and OpenMP threads that sleep while they wait. Otherwise the threads of processes that share
+    cores wait for each other, and spin meanwhile.
 
-All read the same files, cut off at the captions, with the same decoding options, two at a time. (a), (c) and (d) are
-warm when the clock starts: a model was loaded and has decoded something. (b) cannot be.
+All read the same files, stop after the captions, use the same decoding options, and run two recordings at a time. (a),
+(c) and (d) are warm when the clock starts: the model is loaded and has decoded something. (b) cannot be.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ ASSETS = ("audio", "transcript", "conversation", "transcript_txt", "captions_srt
 SHORT = next(path for path in DEMO_RECORDINGS if path.name.startswith("919f49d0"))
 LONG = next(path for path in DEMO_RECORDINGS if path.name.startswith("2c63eda2"))
 
-#: How often a thread of GNU's OpenMP looks before it sleeps, where no policy is set: `transcription_dagster` sets one.
+#: Number of spins of a GNU OpenMP thread before it sleeps, if no policy is set; `transcription_dagster` sets one.
 OPENMPS_OWN = "300000"
 
 LEGEND = "(a) pool, (b) default launcher, (c) plain loop, (d) plain loop with our care for threads"
@@ -111,7 +111,7 @@ def report(seconds: dict[tuple[str, str], float], kinds: dict[str, tuple[Path, i
 def pool() -> Iterator[System]:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        # The plain loop does not look for invented speech either.
+        # The plain loop does not remove hallucinations either.
         system = stack.enter_context(
             running_system(home, executors=PROCESSES, run_workers=3, remove_invented_speech="false")
         )
@@ -121,7 +121,7 @@ def pool() -> Iterator[System]:
 
 @contextmanager
 def default_launcher() -> Iterator[System]:
-    """A code server, a daemon and a web server as Dagster's own documents have them."""
+    """Start a code server, a daemon and a web server as in Dagster's own documentation."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
@@ -142,7 +142,7 @@ def default_launcher() -> Iterator[System]:
             process = stack.enter_context(
                 subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             )
-            # As Ctrl+C: on SIGTERM it leaves its code server behind.
+            # As with Ctrl+C: on SIGTERM it leaves its code server behind.
             stack.callback(process.send_signal, signal.SIGINT)
         client = stack.enter_context(DagsterClient(base_url("127.0.0.1", port)))
         running = RunningStack(home, os.getpid(), 0.0, base_url("127.0.0.1", port), (), 0)
@@ -159,7 +159,7 @@ def answers(system: System) -> bool:
 
 
 def through_dagster(system: System, path: Path, count: int) -> float:
-    """Launch a run for each of `count` recordings; seconds per recording, from the first launch to the last end."""
+    """Launch `count` runs; return seconds per recording, from the first launch to the last end."""
     uuids = system.register([path] * count)
     started = time.time()
     system.launch_assets(uuids, ASSETS)
@@ -170,7 +170,7 @@ def through_dagster(system: System, path: Path, count: int) -> float:
 
 
 def in_a_loop(path: Path, count: int, *, tuned: bool) -> float:
-    """Transcribe in processes that were warmed up; seconds per recording, from the start of all to the last end."""
+    """Transcribe in warmed-up processes; return seconds per recording, from the common start to the last end."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(PROCESSES + 1)
     shares = [count // PROCESSES + (number < count % PROCESSES) for number in range(PROCESSES)]

@@ -1,8 +1,8 @@
-"""How long it takes to publish a recording, for the first time and again unchanged.
+"""The time to publish a recording, for the first time and again unchanged.
 
     python -m benchmarks.publication --recordings 1000
 
-Each recording has an hour's transcript (9,000 words), its refined text, and insights of a few hundred entries.
+Each recording has an hour's transcript (9,000 words), its refined text, and insights with a few hundred entries.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def make(recording: str, seed: int) -> Publication:
-    """A publication that looks like a real one, the same for the same seed."""
+    """Return a realistic publication, always the same for the same seed."""
     source = random.Random(seed)
     words = [f"word{source.randrange(20_000)}" for _ in range(WORDS)]
     entities = [{"text": source.choice(words), "type": "OTHER", "begin": place} for place in range(ENTITIES)]
@@ -69,7 +69,7 @@ def make(recording: str, seed: int) -> Publication:
 
 
 def report(seconds: Sequence[float]) -> str:
-    """The mean, the median and the 95th percentile in milliseconds."""
+    """Print the mean, the median and the 95th percentile in milliseconds."""
     values = (statistics.mean(seconds), statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1])
     return "mean {:.1f} ms, median {:.1f} ms, p95 {:.1f} ms".format(*(1000 * value for value in values))
 

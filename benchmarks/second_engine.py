@@ -3,9 +3,10 @@
     python -m benchmarks.second_engine [FOLDER] [--model base] [--limit N] [--languages en,de] [--repair]
 
 FOLDER holds recordings and `references.json`: a list of {"file", "language", "reference"} or, as in the demo's folder,
-{"file", "text"} in English; without it, the demo's. Each recording goes through openai-whisper in single precision and
-then, in the same process, through faster-whisper in int8, on one thread, with the language given. Times are seconds of
-CPU for the whole transcription, decoding of the file and, with --repair, voice activity and second hearings included.
+{"file", "text"} in English. The default is the demo's folder. Each recording goes through openai-whisper in single
+precision and then, in the same process, through faster-whisper in int8, on one thread, with the language given. Times
+are CPU seconds of the whole transcription, including decoding the file and, with --repair, voice activity and second
+passes.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ from transcription_dagster.whisper.engine import SpeechEngine
 
 ENGINES = get_args(SpeechEngineName)
 DEMO = Path(transcription_dagster.__file__).parent / "demo" / "recordings"
-#: Draws for the interval of the difference in word errors.
+#: Resamples for the interval of the difference in word errors.
 DRAWS = 2000
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one engine made of one recording."""
+    """The result of one engine on one recording."""
 
     audio_seconds: float
     cpu_seconds: float
-    #: Words, or characters, of the reference and of what was heard.
+    #: Words, or characters, of the reference and of the transcript.
     wanted: list[str]
     heard: list[str]
 
@@ -105,7 +106,7 @@ def _transcribe(engine: SpeechEngine, path: Path, options: SpeechOptions, refere
 
 
 def show(results: dict[str, list[Result]]) -> None:
-    """Print the table, and how certain the difference in word errors is."""
+    """Print the table and the confidence interval of the difference in word errors."""
     print("| engine | recordings | audio | CPU s per minute of audio | times as fast | word errors |")
     print("| --- | --- | --- | --- | --- | --- |")
     slowest = sum(result.cpu_seconds for result in results[ENGINES[0]])
@@ -121,7 +122,7 @@ def show(results: dict[str, list[Result]]) -> None:
 
 
 def _interval(results: dict[str, list[Result]]) -> tuple[float, float]:
-    """Where the difference lies in 95 % of draws of as many recordings, with replacement."""
+    """Return the interval that holds the difference in 95 % of resamples with replacement."""
     pairs = list(zip(*results.values(), strict=True))
     chance = random.Random(0)
     differences = []

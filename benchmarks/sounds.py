@@ -16,12 +16,12 @@ def _time(seconds: float = _SECONDS) -> np.ndarray:
 
 
 def _level(samples: np.ndarray, dbfs: float) -> np.ndarray:
-    """The samples at a level (root mean square)."""
+    """Scale the samples to a level (root mean square)."""
     return (samples * 10 ** (dbfs / 20) / np.sqrt(np.mean(np.square(samples)))).astype(np.float32)
 
 
 def _coloured(power: float, seed: int, seconds: float = _SECONDS) -> np.ndarray:
-    """Noise whose spectrum falls by frequency to this power: 0 white, 1 pink, 2 brown."""
+    """Noise whose spectrum falls with this power of the frequency: 0 white, 1 pink, 2 brown."""
     random = np.random.default_rng(seed)
     size = round(seconds * RATE)
     spectrum = np.fft.rfft(random.standard_normal(size))
@@ -30,7 +30,7 @@ def _coloured(power: float, seed: int, seconds: float = _SECONDS) -> np.ndarray:
 
 
 def _bursts(rate: float, decay: float, seed: int) -> np.ndarray:
-    """Short noises at random moments, `rate` a second, that die away in `decay` seconds."""
+    """Short noises at random times, `rate` a second, that decay within `decay` seconds."""
     random = np.random.default_rng(seed)
     impulses = np.zeros(round(_SECONDS * RATE))
     places = random.integers(0, impulses.size, round(rate * _SECONDS))
@@ -77,7 +77,7 @@ def wind() -> np.ndarray:
 
 
 def ringing() -> np.ndarray:
-    """A European ring tone: 425 Hz, a second on, four off."""
+    """A European ring tone: 425 Hz, one second on, four off."""
     t = _time()
     return (0.15 * np.sin(2 * np.pi * 425 * t) * (t % 5 < 1)).astype(np.float32)
 
@@ -116,7 +116,7 @@ def breathing() -> np.ndarray:
 
 
 def laughter() -> np.ndarray:
-    """Bursts of a falling voice, four a second, between breaths: a throat's pulses through the resonances of an a."""
+    """Bursts of a falling voice, four a second, between breaths: glottal pulses through the resonances of an "a"."""
     t = _time()
     burst = t * 4 % 1
     laughs = (t % 3 < 2) & (burst < 0.55)
@@ -130,7 +130,7 @@ def laughter() -> np.ndarray:
 
 
 def chords() -> np.ndarray:
-    """Slow chords with a little vibrato, as an organ plays them."""
+    """Slow chords with a little vibrato, like an organ."""
     t, random = _time(), np.random.default_rng(16)
     samples = np.zeros_like(t)
     for bar in range(round(_SECONDS / 2)):

@@ -1,4 +1,4 @@
-"""Speech that looks invented and was said: float32 of shape (samples,), 16 kHz mono, with its words.
+"""Real speech that resembles hallucinations: float32 of shape (samples,), 16 kHz mono, with its words.
 
 Cut from the demo recordings, whose word times are known.
 """
@@ -21,7 +21,7 @@ _RECORDINGS = Path(transcription_dagster.__file__).parent / "demo" / "recordings
 _COUNCIL, _MEMO = "Council meeting, item seven", "A quiet memo"
 _MARGIN_SECONDS = 0.06
 
-#: Sound, and the words in it.
+#: The sound and its words.
 Spoken = tuple[np.ndarray, str]
 
 
@@ -36,7 +36,7 @@ def _recording(title: str) -> np.ndarray:
 
 
 def _cut(title: str, start: float, end: float) -> np.ndarray:
-    """A stretch of a recording from the start of one word to the end of another, faded in and out."""
+    """Return a stretch of a recording from the start of one word to the end of another, faded in and out."""
     first, last = round((start - _MARGIN_SECONDS) * RATE), round((end + _MARGIN_SECONDS) * RATE)
     samples = _recording(title)[first:last].copy()
     fade = np.linspace(0, 1, round(_MARGIN_SECONDS / 2 * RATE))
@@ -54,18 +54,18 @@ def _again(samples: np.ndarray, times: int, pause: float) -> np.ndarray:
 
 
 def _over(samples: np.ndarray, background: np.ndarray, dbfs: float) -> np.ndarray:
-    """Speech over a background that is as loud as that (root mean square)."""
+    """Return speech over a background of this level (root mean square)."""
     under = background[: samples.size]
     return (samples + under * 10 ** (dbfs / 20) / np.sqrt(np.mean(np.square(under)))).astype(np.float32)
 
 
 def counting() -> Spoken:
-    """A teacher counts people in: one, two, three, again and again."""
+    """A teacher counts people in, again and again: one, two, three."""
     return _again(_cut(_COUNCIL, 31.429, 32.147), 6, 0.7), "1, 2, 3. " * 6
 
 
 def counting_without_a_break() -> Spoken:
-    """From one to seven in one breath, four times: Whisper writes it as one number."""
+    """Counts from one to seven in one breath, four times; Whisper writes it as one number."""
     return _again(_cut(_COUNCIL, 25.577, 27.678), 4, 0.3), "1234567. " * 4
 
 
@@ -75,14 +75,14 @@ def insisting() -> Spoken:
 
 
 def alike() -> Spoken:
-    """A list whose items differ in a word."""
+    """A list whose items differ in one word."""
     items = [(27.896, 29.129), (50.455, 51.23), (32.272, 33.006), (35.682, 36.678), (70.455, 71.305), (71.38, 72.516)]
     words = "7 in favour. 8 in favour. 3 against. 1 abstention. 12 in favour. None against."
     return np.concatenate([part for item in items for part in (_cut(_COUNCIL, *item), _pause(0.5))]), words
 
 
 def refrain() -> Spoken:
-    """A line that returns four times over soft music."""
+    """A line that is repeated four times over soft music."""
     line = np.concatenate([_cut(_COUNCIL, 75.087, 76.974), _pause(4)])
     return _over(np.tile(line, 4), chords(), -45), "We meet again on the 21st. " * 4
 
@@ -100,7 +100,7 @@ def one_word() -> Spoken:
 
 
 def far_away() -> Spoken:
-    """A voice 60 dB below full scale, with a hiss 12 dB below it."""
+    """A voice 60 dB below full scale, with hiss 12 dB below it."""
     text = "Ring the printer about the posters, pick up two tins of white paint."
     return _over(_cut(_MEMO, 2.169, 6.05) * 10 ** (-15 / 20), hiss(), -72), text
 

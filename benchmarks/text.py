@@ -1,10 +1,10 @@
-"""What the text code costs for a long recording, against what one would write or take instead.
+"""The cost of the text code for a long recording, compared with a straightforward or existing implementation.
 
     python -m benchmarks.text --hours 10
 
 The speech is synthetic: sentences of words drawn from a Zipf distribution, with names, numbers, commas and pauses, at
 2.8 words a second. All times are CPU seconds of this process on one core; a ratio below 1 means less than the baseline.
-Beside the captions stands how many of them break a limit or end inside a name or number.
+The captions also show how many break a limit or end inside a name or number.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ FREQUENT = [
     "on",
     "be",
 ]
-#: difflib is quadratic: it gets this many words, and so do we where the two are compared.
+#: difflib is quadratic: both get only this many words where they are compared.
 DIFFLIB_WORDS = 20_000
 
 
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def speech(count: int) -> list[Word]:
-    """So many words of synthetic speech with their times."""
+    """Return this many words of synthetic speech with their times."""
     chance = random.Random(7)
     letters = "etaoinshrdlucmfwypvbgk"
     lexicon = ["".join(chance.choices(letters, k=chance.randint(2, 10))) for _ in range(8000)]
@@ -108,14 +108,14 @@ def speech(count: int) -> list[Word]:
 
 
 def measured(task: Callable[[], Result]) -> tuple[Result, float]:
-    """What the task gives, and the CPU seconds that it took."""
+    """Return a task's result and its CPU seconds."""
     started = time.process_time()
     result = task()
     return result, time.process_time() - started
 
 
 def caption_rows(words: Sequence[Word]) -> list[Row]:
-    """Our captions against a greedy cut and against the writer of openai-whisper."""
+    """Our captions compared with greedy cutting and with openai-whisper's writer."""
     cues, seconds = measured(lambda: make_cues(words, LIMITS))
     greedy, greedy_seconds = measured(lambda: greedy_cues(words))
     theirs, their_seconds = measured(whisper_writer(words))
@@ -128,7 +128,7 @@ def caption_rows(words: Sequence[Word]) -> list[Row]:
 
 
 def greedy_cues(words: Sequence[Word]) -> list[Cue]:
-    """The first cut that fits: cues filled up to two lines or seven seconds, or to the end of a sentence."""
+    """Greedy cutting: cues filled up to two lines or seven seconds, or to the end of a sentence."""
     cues: list[Cue] = []
     first = 0
     for stop in range(1, len(words) + 1):
@@ -158,7 +158,7 @@ def whisper_writer(words: Sequence[Word]) -> Callable[[], str]:
 
 
 def flaws(cues: Sequence[Cue], words: Sequence[Word]) -> str:
-    """How many of the cues break a limit, and how many end inside a name or number."""
+    """Count the cues that break a limit, and those that end inside a name or number."""
     found = len({finding.place for finding in caption_findings(cues, LIMITS)})
     position = inside = 0
     for cue in cues[:-1]:
@@ -168,7 +168,7 @@ def flaws(cues: Sequence[Cue], words: Sequence[Word]) -> str:
 
 
 def correction_rows(words: Sequence[Word]) -> list[Row]:
-    """A corrected text laid onto captions, and the alignment alone against difflib."""
+    """Applying a corrected text to captions, and the alignment alone compared with difflib."""
     cues = make_cues(words, LIMITS)
     text = corrected(words)
     _, seconds = measured(lambda: correct_cues(cues, text))
@@ -185,7 +185,7 @@ def correction_rows(words: Sequence[Word]) -> list[Row]:
 
 
 def corrected(words: Sequence[Word]) -> str:
-    """The words with one in ten changed, added or taken away."""
+    """Return the words with one in ten changed, added or removed."""
     chance = random.Random(11)
     texts: list[str] = []
     for word in words:
@@ -196,7 +196,7 @@ def corrected(words: Sequence[Word]) -> str:
 
 
 def json_rows(words: Sequence[Word]) -> list[Row]:
-    """The transcript's document written and read, against the standard library's parser without any checks."""
+    """Writing and reading the transcript's document, compared with the standard library's parser without validation."""
     transcript = Transcript("", tuple(words))
     document, write_seconds = measured(lambda: write_transcript(transcript))
     _, read_seconds = measured(lambda: read_transcript(document, recording=""))
@@ -211,7 +211,7 @@ def json_rows(words: Sequence[Word]) -> list[Row]:
 
 
 def day_rows() -> list[Row]:
-    """A day of speech against a tenth of it: the time has to grow with the length, the memory with the words alone."""
+    """A day of speech compared with a tenth of it: time must grow with the length, memory only with the words."""
     day, tenth = 24 * WORDS_PER_HOUR, 24 * WORDS_PER_HOUR // 10
     rows = []
     for name, new in (("corrected", corrected), ("unrelated", unrelated)):
@@ -234,13 +234,13 @@ def day_rows() -> list[Row]:
 
 
 def unrelated(words: Sequence[Word]) -> str:
-    """As many words, and hardly one of them the same."""
+    """Return as many words, almost all of them different."""
     chance = random.Random(13)
     return " ".join(f"x{chance.randrange(8_000)}" for _ in words)
 
 
 def chinese_speech(count: int) -> list[Word]:
-    """So many characters, four a second, with the marks of sentences."""
+    """Return this many characters, four a second, with punctuation."""
     chance = random.Random(17)
     characters = chance.choices(range(0x4E00, 0x5A00), [1 / (rank + 3) for rank in range(0xC00)], k=count)
     return [

@@ -1,4 +1,4 @@
-"""Align texts with the sound of their windows to find word times (`whisper.timing.find_alignment`)."""
+"""Align texts with the audio of their windows to find word times (`whisper.timing.find_alignment`)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from transcription_dagster.whisper.decoder_slots import DecoderSlots, Text
 from transcription_dagster.whisper.requests import Align, AlignedWord
 
 _MEDIAN_WIDTH = 7
-#: Comparisons that bring the median of seven into the fourth place.
+#: Compare-and-swap steps that move the median of seven values to index 3.
 _COMPARISONS = ((0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4))
 
 
 def compile_kernels(device: torch.device) -> None:
-    """Compile what is compiled at its first use: a second that no recording shall wait for."""
+    """Compile the kernels now: at first use during a recording, that would take a second."""
     dtw(torch.zeros((2, 3), device=device))
     median(torch.zeros((1, 1, 8), device=device))
 
 
 def align(slots: DecoderSlots, requests: Sequence[tuple[int, Align]]) -> list[list[AlignedWord]]:
-    """Align texts, each with the sound of a slot."""
+    """Align texts, each with the audio of a slot."""
     texts = [Text(slot, _read(request)) for slot, request in requests]
     aligned = zip(requests, slots.align(texts), strict=True)
     return [_timed(request, logits, scores) for (_, request), (logits, scores) in aligned]
@@ -40,7 +40,7 @@ def _read(request: Align) -> list[int]:
 
 
 def _timed(request: Align, logits: Tensor, scores: Tensor) -> list[AlignedWord]:
-    """Return the words of a text by what `DecoderSlots.align` gave of it."""
+    """Return the words of a text, given the results of `DecoderSlots.align`."""
     tokenizer, text = request.tokenizer, list(request.tokens)
     first = len(tokenizer.sot_sequence)
     likelihoods = logits[first : first + len(text), : tokenizer.eot].softmax(-1)
@@ -49,24 +49,24 @@ def _timed(request: Align, logits: Tensor, scores: Tensor) -> list[AlignedWord]:
     words, word_tokens = tokenizer.split_to_word_tokens([*text, tokenizer.eot])
     if len(words) < 2:
         return []
-    # Where each token begins: the first position on the path that is its own.
+    # A token begins at the first position that the path assigns to it.
     begins = positions[np.pad(np.diff(tokens), (1, 0), constant_values=1).astype(bool)] / TOKENS_PER_SECOND
     bounds = np.pad(np.cumsum([len(part) for part in word_tokens[:-1]]), (1, 0))
     return list(_words(words, word_tokens, pairwise(bounds), begins, probabilities))
 
 
 def _attention(scores: Tensor, frames: int) -> Tensor:
-    """Return how much the tokens attend to the positions of the audio, (tokens, positions), smoothed."""
+    """Return the smoothed attention of each token to each audio position, shape (tokens, positions)."""
     weights = scores[:, :, : frames // 2].softmax(-1)
     deviation, mean = torch.std_mean(weights, dim=-2, keepdim=True, unbiased=False)
     return median((weights - mean) / deviation).mean(0)
 
 
 def median(x: Tensor) -> Tensor:
-    """Return the median of seven neighbours along the last dimension of `x`, (heads, tokens, positions).
+    """Return the running median of seven along the last dimension of `x`, shape (heads, tokens, positions).
 
-    On a CPU these are the values of `whisper.timing.median_filter`, found by comparing whole arrays rather than by
-    sorting each neighbourhood: a fifteenth of the time.
+    On a CPU the values equal those of `whisper.timing.median_filter`. They come from element-wise minima and maxima of
+    whole arrays instead of sorting each neighbourhood, in a fifteenth of the time.
     """
     reach = _MEDIAN_WIDTH // 2
     if x.is_cuda or x.shape[-1] <= reach:
@@ -74,7 +74,7 @@ def median(x: Tensor) -> Tensor:
     found = torch.empty_like(x)
     padded = pad(x, (reach, reach), mode="reflect")
     for head, values in enumerate(padded):
-        # One head at a time stays in the processor's cache.
+        # One head at a time fits in the processor's cache.
         near = list(values.unfold(-1, x.shape[-1], 1).unbind(-2))
         for low, high in _COMPARISONS:
             near[low], near[high] = torch.minimum(near[low], near[high]), torch.maximum(near[low], near[high])

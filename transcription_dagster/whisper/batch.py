@@ -1,9 +1,9 @@
-"""Decode windows of many recordings together: each takes a free slot, and all slots step at once.
+"""Decode windows of many recordings together: each window occupies a slot, and all slots step at once.
 
-A recording has at most one slot, for one window at a time, and a finished slot is refilled at the next step. Windows
-that begin or end at the same step share the passes that encode, read and align them. A failure ends only its own
-recording. When memory runs out, fewer windows share a pass; if that does not help, the slots are halved and the
-interrupted windows start over, with the same words as a result.
+A recording occupies at most one slot, with one window at a time; a free slot is refilled at the next step. Windows that
+begin or end at the same step are encoded, read and aligned in shared passes. A failure ends only the recording it
+belongs to. When memory runs out, fewer windows share a pass. If that does not help, the number of slots is halved and
+the interrupted windows start over; their words come out the same.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _log = logging.getLogger(__name__)
 
 
 class Batch:
-    """At most `slots` windows at once. Not thread-safe: a `Device` calls it from its own thread."""
+    """Decodes up to `slots` windows at once. Not thread-safe: `Device` calls it from its own thread."""
 
     def __init__(self, model: Whisper, slots: int, *, beams: int = 1, together: int = 1, fixed: bool = False) -> None:
-        """`beams`: for how many there is room from the start. `fixed`: all steps have the same shapes.
+        """`beams`: beams per slot to allocate initially. `fixed`: use the same tensor shapes in every step.
 
         Of the windows that begin or end at the same step, at most `together` are encoded, read or aligned in one pass.
         """
@@ -54,10 +54,10 @@ class Batch:
         self._weights = DecoderWeights(model)
         self._slots_class = FixedSlots if fixed else DecoderSlots
         self._open(slots, beams)
-        #: The requests that are not begun.
+        #: Requests that have not started.
         self._waiting: dict[Session, Decode | Align | Detect] = {}
         self._holding: list[Session] = []
-        #: Windows that were encoded, steps that were taken, and texts that they continued.
+        #: Counters: windows encoded, decoder steps, and rows (texts) continued in them.
         self.windows = self.steps = self.rows = 0
 
     def _open(self, slots: int, beams: int) -> None:
@@ -95,7 +95,7 @@ class Batch:
             self._fail(session, error)
 
     def advance(self) -> None:
-        """Begin the requests that have a slot, then take one step with every text. Raises `DeviceBroken`."""
+        """Start the requests that can get a slot, then run one step for all texts. Raises `DeviceBroken`."""
         short = _shortage(self._begin_waiting)
         if short is not None and self.together > 1:
             self._divide_groups(short)
@@ -110,15 +110,15 @@ class Batch:
     def _decodings(self) -> list[tuple[Session, Decoding]]:
         return [(session, session.decoding) for session in self._holding if session.decoding is not None]
 
-    # --- the requests
+    # --- requests
 
     def _begin_waiting(self) -> None:
-        """Begin the requests that have a slot: those of a kind together, as far as there is memory for it."""
+        """Start the requests that have a slot, grouped by kind, as far as memory allows."""
         placed = self._placed()
         self._in_groups([one for one in placed if not one.hold.heard], self._hear)
         decodes, aligns, detects = [], [], []
         for one in placed:
-            # Those whose window could not be encoded wait no more.
+            # Requests whose window could not be encoded are no longer waiting.
             match self._waiting.get(one.session):
                 case Decode():
                     decodes.append(one)
@@ -135,7 +135,7 @@ class Batch:
                     self._decode(one)
 
     def _placed(self) -> list[Placed[Any]]:
-        """Give each window that is asked about a slot, as far as there are any, and end the recordings that should."""
+        """Assign free slots to the windows of waiting requests, and end recordings that should stop."""
         placed: list[Placed[Any]] = []
         for session in sorted(self._waiting, key=lambda session: session.use.number):
             with self._alone(session):
@@ -151,12 +151,12 @@ class Batch:
         return placed
 
     def _in_groups(self, placed: Sequence[Placed[Request]], work: Callable[[Sequence[Placed[Request]]], None]) -> None:
-        """Do work that is safe to repeat for as many requests at a time as there is memory for."""
+        """Do repeatable work for as many requests at a time as memory allows."""
         for first in range(0, len(placed), self.together):
             group = placed[first : first + self.together]
             started = time.perf_counter()
             if len(group) == 1 or not _succeeds(work, group):
-                # What goes wrong in a group is the mistake of one recording, and ends that one.
+                # An error in a group is caused by one recording, and ends only that one.
                 for one in group:
                     with self._alone(one.session):
                         work([one])
@@ -165,14 +165,14 @@ class Batch:
 
     @contextmanager
     def _alone(self, session: Session) -> Iterator[None]:
-        """What goes wrong in here ends this recording, unless it is the device itself."""
+        """Confine an error to this session, unless the device itself failed."""
         try:
             yield
         except Exception as error:  # noqa: BLE001  raised in the recording's own thread
             self._end_alone(session, error)
 
     def _end_alone(self, session: Session, error: Exception) -> None:
-        """End a recording by what went wrong with it, unless that is the device: then it is raised."""
+        """End a recording with its error, or raise the error if the device itself failed."""
         known = device_error(error)
         if known is not None:
             raise known
@@ -187,18 +187,19 @@ class Batch:
         self.windows += len(placed)
 
     def _is_read(self, one: Placed[Decode]) -> bool:
-        """Return whether an earlier decoding of the window read the same prompt."""
+        """Return whether the previous decoding of the window read the same prompt."""
         return one.hold.prompt is not None and one.hold.prompt.tokens == self._prompt(one.request)
 
     def _prompt(self, request: Decode) -> list[int]:
-        """Return what the decoder reads before it samples: the end of the text before, and what is wanted of it."""
+        """Return the prompt tokens: the end of the preceding text, then language and task."""
         before = list(request.prompt[-(self._limits.length // 2 - 1) :])
         return [*([self._tokenizer.sot_prev, *before] if before else []), *request.tokenizer.sot_sequence]
 
     def _read(self, placed: Sequence[Placed[Decode]]) -> None:
         prompts = [self._prompt(one.request) for one in placed]
         states = self.slots.read([Text(one.hold.slot, prompt) for one, prompt in zip(placed, prompts, strict=True)])
-        # The start of the transcript tells whether anybody speaks, the last token what comes first.
+        # The logits at the start-of-transcript token give the probability of no speech; the last ones give the first
+        # token.
         sot = self._tokenizer.sot
         wanted = [state[[prompt.index(sot), -1]] for state, prompt in zip(states, prompts, strict=True)]
         logits = self.slots.logits(torch.cat(wanted)).unflatten(0, (len(placed), 2))
@@ -212,7 +213,7 @@ class Batch:
         session, hold, request = one.session, one.hold, one.request
         if hold.prompt is None:
             raise RuntimeError("a window is decoded after its prompt was read")
-        # It may be another attempt at this request.
+        # This may be a retry of the same request.
         session.random.set_state(session.random_state)
         length = len(hold.prompt.tokens)
         text = begun(request, length, self._rules, self._limits, session.random)
@@ -223,7 +224,7 @@ class Batch:
         ruled = self._rules.apply(
             hold.prompt.logits.repeat(text.beams, 1), start, torch.full_like(start, self._rules.start.lowest)
         )
-        # The texts are the same so far: it does not matter which one each goes on from.
+        # All texts are still identical, so the sources that `choose` returns do not matter.
         text.choose(ruled, 0, Choices.of(ruled))
         session.decoding = decoding = Decoding(request, hold, hold.prompt, text)
         del self._waiting[session]
@@ -233,12 +234,12 @@ class Batch:
     def _align(self, placed: Sequence[Placed[Align]]) -> None:
         found = align(self.slots, [(one.hold.slot, one.request) for one in placed])
         for one, words in zip(placed, found, strict=True):
-            # Nothing more is asked of a window whose words are timed.
+            # Once the words of a window are timed, no further request needs it.
             self._leave(one.session)
             self._answer(one.session, words)
 
     def _detect(self, placed: Sequence[Placed[Detect]]) -> None:
-        """Tell how likely each language is in some frames of windows (`whisper.decoding.detect_language`)."""
+        """Return the probability of each language in frames of windows (`whisper.decoding.detect_language`)."""
         frames = N_FRAMES // self.model.dims.n_audio_ctx
         texts = [
             Text(one.hold.slot, [self._tokenizer.sot], slice(first // frames, -(-stop // frames)))
@@ -257,7 +258,7 @@ class Batch:
         del self._waiting[session]
         session.answer.set_result(answer)
 
-    # --- the texts
+    # --- texts
 
     def _step(self) -> None:
         decodings = self._decodings()
@@ -291,7 +292,7 @@ class Batch:
         session.decoding = None
         session.answer.set_result(decoded(decoding.text, decoding.request, decoding.prompt.no_speech_probability))
 
-    # --- the ends
+    # --- endings
 
     def _fail(self, session: Session, error: Exception) -> None:
         self.remove(session)
@@ -304,13 +305,13 @@ class Batch:
         session.hold = session.decoding = None
 
     def _divide_groups(self, error: Exception) -> None:
-        """Go on with groups of half as many windows; what was not begun is begun at the next step."""
+        """Continue with groups of half the size; the requests that did not start will start at the next step."""
         self.together //= 2
         _log.warning("%s: going on with %d windows at a time", error, self.together)
         _free_memory()
 
     def _halve(self, error: Exception) -> None:
-        """Go on with half the slots; what was under way starts over. With one slot left its recording fails."""
+        """Halve the slots and restart interrupted windows. If there is only one slot, fail its recording."""
         slots, beams = self.slots.count, self.slots.beams
         for session in list(self._holding):
             decoding = session.decoding
@@ -333,7 +334,7 @@ class Batch:
 
 
 def _shortage(work: Callable[[], None]) -> OutOfMemory | None:
-    """Do some work; return what it ran out of memory by, without the traceback that would keep its tensors alive."""
+    """Do some work; return its out-of-memory error, without the traceback that would keep tensors alive."""
     try:
         with device_errors():
             work()
@@ -343,18 +344,18 @@ def _shortage(work: Callable[[], None]) -> OutOfMemory | None:
 
 
 def _succeeds(work: Callable[[Sequence[Placed[Request]]], None], group: Sequence[Placed[Request]]) -> bool:
-    """Do some work; return False where it met a mistake that is not the device's."""
+    """Do some work; return False after an error that is not the device's."""
     try:
         with device_errors():
             work(group)
     except (OutOfMemory, DeviceBroken):
         raise
-    except Exception:  # noqa: BLE001  met again, and told, where each recording is worked on alone
+    except Exception:  # noqa: BLE001  raised again and reported when each recording runs alone
         return False
     return True
 
 
 def _free_memory() -> None:
-    """Give back what no tensor uses any more."""
+    """Release memory that no tensor uses any more."""
     gc.collect()
     torch.cuda.empty_cache()

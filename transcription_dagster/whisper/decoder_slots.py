@@ -1,8 +1,8 @@
-"""Whisper's text decoder over the windows of many recordings, on the weights of a loaded model.
+"""Whisper's text decoder over windows of many recordings, using the weights of a loaded model.
 
-A slot holds one window: the keys and values of its sound, and those of the texts that are decoded from it, one or as
-many as beams. All of it is allocated once. The arithmetic is that of `whisper.model`, so that one window alone gets the
-very bits that Whisper gives it.
+A slot holds one window: the cached keys and values of its audio and of the texts decoded from it, one text or one per
+beam. All caches are allocated once. The arithmetic is that of `whisper.model`: a window that is alone gets
+bit-identical results.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from transcription_dagster.whisper.decoder_weights import DecoderWeights, Layer, normed
 from transcription_dagster.whisper.token_rules import Ruled, TextState, TokenRules, states
 
-#: Up to so many rows MKL multiplies faster with the vocabulary's matrix on the left.
+#: Up to this many rows, MKL multiplies faster with the vocabulary matrix on the left.
 _SKINNY_ROWS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text to be read as a whole, over the sound of a slot."""
+    """A text to run as a whole against the audio of a slot."""
 
     slot: int
     tokens: Sequence[int]
-    #: The positions of the sound that it attends to.
+    #: The positions of the audio that it attends to.
     part: slice = field(default_factory=lambda: slice(None))
 
 
 class Row(NamedTuple):
     """One text of a slot, about to be continued.
 
-    A tuple, as there are dozens at every step, while a GPU waits.
+    A tuple, because each step creates dozens while a GPU waits.
     """
 
     slot: int
-    #: 0, or the number of the beam.
+    #: The number of the beam, 0 without beams.
     beam: int
-    #: The newest token, and its place in the text, prompt included.
+    #: The newest token and its index in the text, prompt included.
     token: int
     position: int
     state: TextState
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Each beam of a slot goes on from the first `length` tokens of the beam that `sources` names."""
+    """Continues each beam of a slot from the first `length` tokens of the beam that `sources` gives."""
 
     slot: int
     sources: Sequence[int]
@@ -59,15 +59,15 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step gave."""
+    """The result of a step."""
 
     ruled: Ruled
-    #: For each row that was asked for, its place among those of `ruled`.
+    #: The index in `ruled` of each requested row.
     places: Sequence[int]
 
 
 class DecoderSlots:
-    """`count` slots for up to `beams` texts each. What is computed of a slot depends on no other but for rounding."""
+    """`count` slots for up to `beams` texts each. The result of a slot depends on other slots only by rounding."""
 
     def __init__(self, weights: DecoderWeights, count: int, rules: TokenRules, *, beams: int = 1) -> None:
         dims = weights.dims
@@ -77,8 +77,8 @@ class DecoderSlots:
         self._embedding, self._positions, self._norm = weights.embedding, weights.positions, weights.norm
         self._layers, self._alignment_heads = weights.layers, weights.alignment_heads
         self._length, self._sound_length = dims.n_text_ctx, dims.n_audio_ctx
-        #: Keys and values of the texts, (layers, slots x beams, heads, tokens, size), and of the sound, (layers, slots,
-        #: heads, positions, size).
+        #: Cached keys and values: of the texts, shape (layers, slots x beams, heads, tokens, size), and of the audio,
+        #: shape (layers, slots, heads, positions, size).
         self._keys, self._values = (self._room(count * beams, self._length) for _ in range(2))
         self._sound_keys, self._sound_values = (self._room(count, self._sound_length) for _ in range(2))
 
@@ -92,12 +92,12 @@ class DecoderSlots:
 
     @property
     def bytes(self) -> int:
-        """What the caches take."""
+        """Return the memory taken by the caches."""
         caches = (self._keys, self._values, self._sound_keys, self._sound_values)
         return sum(cache.numel() * cache.element_size() for cache in caches)
 
     def widen(self, beams: int) -> None:
-        """Make room for more beams; the texts that are there stay."""
+        """Make room for more beams; existing texts are kept."""
         wide = [self._room(self.count * beams, self._length) for _ in range(2)]
         for new, old in zip(wide, (self._keys, self._values), strict=True):
             new.unflatten(1, (self.count, beams))[:, :, : self.beams] = old.unflatten(1, (self.count, self.beams))
@@ -113,9 +113,9 @@ class DecoderSlots:
                     cache[number, slot] = window
 
     def read(self, texts: Sequence[Text]) -> Sequence[Tensor]:
-        """Read prompts, each as the first text of its slot; return the decoder's state at each token, (tokens, width).
+        """Read prompts, each as its slot's first text; return the decoder's states at the tokens, (tokens, width) each.
 
-        Of several prompts for one slot the last one stays.
+        Of several prompts for one slot, the last one is kept.
         """
         x = self._embedded(texts)
         for number, layer in enumerate(self._layers):
@@ -128,10 +128,10 @@ class DecoderSlots:
         return _of_each(x, texts)
 
     def align(self, texts: Sequence[Text]) -> list[tuple[Tensor, Tensor]]:
-        """Attend from whole texts to the sound of their slots, whose own texts stay.
+        """Run whole texts against the audio of their slots, without changing the slots' own texts.
 
-        Returns of each text the logits, (tokens, vocabulary), and the scores of the alignment heads before softmax,
-        (heads, tokens, positions), both float32.
+        Returns for each text the logits, shape (tokens, vocabulary), and the scores of the alignment heads before
+        softmax, shape (heads, tokens, positions), both float32.
         """
         scores: list[list[Tensor]] = [[] for _ in texts]
         scale = self._size**-0.25
@@ -148,13 +148,13 @@ class DecoderSlots:
         return [(each, torch.cat(found)) for each, found in zip(logits, scores, strict=True)]
 
     def spread(self, slot: int, beams: int, length: int) -> None:
-        """Let all beams of a slot begin with the first `length` tokens of its first text."""
+        """Copy the first `length` tokens of a slot's first text to its other beams."""
         first = slot * self.beams
         for cache in (self._keys, self._values):
             cache[:, first + 1 : first + beams, :, :length] = cache[:, first : first + 1, :, :length]
 
     def follow(self, moves: Sequence[Move]) -> None:
-        """Let beams go on from others of their slots."""
+        """Continue beams from other beams of their slots."""
         for move in moves:
             first = move.slot * self.beams
             rows = torch.tensor(move.sources, device=self._keys.device) + first
@@ -162,7 +162,7 @@ class DecoderSlots:
                 cache[:, first : first + len(rows), :, : move.length] = cache[:, rows, :, : move.length]
 
     def step(self, rows: Sequence[Row]) -> Step:
-        """Continue texts by their newest tokens. The rows of a slot follow one another."""
+        """Continue texts by their newest tokens. The rows of a slot must be adjacent."""
         device = self._keys.device
         places = torch.tensor([row.slot * self.beams + row.beam for row in rows], device=device)
         positions = torch.tensor([row.position for row in rows], device=device)
@@ -193,9 +193,9 @@ class DecoderSlots:
         return Step(ruled, range(len(rows)))
 
     def logits(self, x: Tensor, tokens: Sequence[int] | None = None) -> Tensor:
-        """Return the logits of the decoder's state, (rows, width), as float32 of shape (rows, vocabulary).
+        """Return the logits for decoder states of shape (rows, width), as float32 of shape (rows, vocabulary).
 
-        With `tokens`, only theirs, in their order.
+        With `tokens`, return only the logits of these tokens, in their order.
         """
         x = normed(self._norm, x)
         if tokens is not None:
@@ -205,13 +205,13 @@ class DecoderSlots:
         return linear(x, self._embedding).float()
 
     def _embedded(self, texts: Sequence[Text]) -> Tensor:
-        """Return the tokens of texts, one text after the other, as the decoder's first state."""
+        """Return the embedded tokens of texts, one text after another, as the decoder's input."""
         tokens = torch.tensor([token for text in texts for token in text.tokens], device=self._keys.device)
         positions = torch.cat([self._positions[: len(text.tokens)] for text in texts])
         return (self._embedding[tokens] + positions).to(self.dtype)
 
     def _apart(self, x: Tensor, texts: Sequence[Text], parts: int) -> list[list[Tensor]]:
-        """Return of each text the joined results of some layers, each as (heads, tokens, size)."""
+        """Split the joined results of several layers by text, each as (heads, tokens, size)."""
         split = [part.unflatten(-1, (self._heads, self._size)).transpose(0, 1) for part in x.chunk(parts, -1)]
         lengths = [len(text.tokens) for text in texts]
         return [list(own) for own in zip(*(part.split(lengths, dim=1) for part in split), strict=True)]
@@ -219,7 +219,7 @@ class DecoderSlots:
     def _listen(
         self, layer: Layer, x: Tensor, texts: Sequence[Text], own: Sequence[Sequence[Tensor]]
     ) -> tuple[list[Tensor], Tensor]:
-        """Attend from texts to themselves; return what each asks of the sound, (heads, tokens, size), and the state."""
+        """Self-attention of texts; return their queries for the audio, (heads, tokens, size), and the new state."""
         heard = [
             scaled_dot_product_attention(query[None], key[None], value[None], is_causal=query.shape[1] > 1)[0]
             for query, key, value in own
@@ -229,7 +229,7 @@ class DecoderSlots:
         return [query for [query] in asked], x
 
     def _heard(self, layer: Layer, number: int, x: Tensor, texts: Sequence[Text], queries: Sequence[Tensor]) -> Tensor:
-        """Return the state of texts that have attended to the sound of their slots."""
+        """Cross-attention of texts to the audio of their slots; return the new state."""
         heard = []
         for text, query in zip(texts, queries, strict=True):
             keys = self._sound_keys[number, text.slot, :, text.part]
@@ -240,17 +240,17 @@ class DecoderSlots:
 
 
 def _joined(heard: Sequence[Tensor]) -> Tensor:
-    """Return what the heads heard of each text, (heads, tokens, size), side by side: (tokens, width)."""
+    """Concatenate the heads' results for each text, (heads, tokens, size), to (tokens, width)."""
     return torch.cat([one.transpose(0, 1).flatten(1) for one in heard])
 
 
 def _of_each(x: Tensor, texts: Sequence[Text]) -> Sequence[Tensor]:
-    """Return the rows of each text."""
+    """Split rows by text."""
     return x.split([len(text.tokens) for text in texts])
 
 
 def _spans(rows: Sequence[Row]) -> Iterator[tuple[slice, int, int]]:
-    """Yield the rows of each slot, the slot, and the length of its texts."""
+    """Yield for each slot: its rows, its number, and the length of its texts."""
     first = 0
     for slot, texts in groupby(rows, key=lambda row: row.slot):
         found = list(texts)

@@ -1,4 +1,4 @@
-"""The one thread that works on a device: steps for all recordings, and other calls between two steps."""
+"""The thread that owns a device: it runs decoder steps for all recordings, and other calls between two steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CPU = torch.device("cpu")
 
 
 class Device:
-    """Thread-safe. Its thread lives while there is a session or a call."""
+    """Thread-safe. The thread runs only while a session or a call needs it."""
 
     def __init__(self, device: torch.device = _CPU) -> None:
         self._on_gpu = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
@@ -36,15 +36,15 @@ class Device:
         self._thread: threading.Thread | None = None
         self._batches: list[Batch] = []
         self._broken: DeviceBroken | None = None
-        #: Seconds that the thread has worked; the rest of the time it was idle.
+        #: Seconds that the thread has worked, idle time excluded.
         self.worked = 0.0
 
     @contextmanager
     def session(self, batch: Batch, use: DeviceUse) -> Iterator[Callable[[Decode | Align | Detect], Any]]:
-        """Begin a pass over a recording; yields the function that answers its requests.
+        """Begin a pass over a recording; yields a function that answers its requests.
 
-        The function waits until the device has the answer. It raises `TranscriptionAborted`, `TimeLimitExceeded`,
-        `OutOfMemory`, `DeviceBroken`, and whatever goes wrong with the request.
+        The function blocks until the answer is there. It raises `TranscriptionAborted`, `TimeLimitExceeded`,
+        `OutOfMemory`, `DeviceBroken`, and any error of the request itself.
         """
         with self._use():
             session = batch.session(use)
@@ -60,7 +60,7 @@ class Device:
                 self._put(lambda: batch.remove(session))
 
     def between_steps(self, function: Callable[[], Result]) -> Result:
-        """Call a function in the device's thread, and return what it returns."""
+        """Call a function in the device's thread and return its result."""
         future: Future[Result] = Future()
 
         def call() -> None:
@@ -101,10 +101,10 @@ class Device:
                 self._changed.notify()
 
     def _work(self) -> None:
-        # For this thread: the word alignment is too small for threads to help, and where processes share the cores they
-        # wait for one another for several times the work.
+        # One thread: the word alignment is too small to gain from more, and processes that share cores would wait for
+        # each other, at several times the cost.
         numba.set_num_threads(1)
-        # Kernels and graphs run on the thread's GPU, wherever their tensors are.
+        # Select the GPU for this thread: kernels and graphs run on the current GPU, wherever their tensors are.
         with self._on_gpu, torch.inference_mode():
             while self._wait():
                 started = time.perf_counter()
@@ -114,7 +114,7 @@ class Device:
                 self.worked += time.perf_counter() - started
 
     def _wait(self) -> bool:
-        """Wait for work; return False, and forget the thread, once no session or call is left."""
+        """Wait for work; return False, and drop the thread, when no session or call is left."""
         with self._changed:
             while not self._inbox and not any(batch.has_work for batch in self._batches):
                 if self._users == 0:

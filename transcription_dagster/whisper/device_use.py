@@ -1,4 +1,4 @@
-"""What one recording uses of a device, and whether it may go on."""
+"""A recording's use of a device, and whether it may continue."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _numbers = itertools.count()
 
 
 class DeviceUse:
-    """A recording's use of a device in seconds: its own work, and its share of what is done for several together.
+    """A recording's use of a device in seconds: its own work plus its share of work done for several together.
 
-    The recording that began first gets the next free slot. The device's thread asks `should_stop` at every step.
+    A free slot goes to the recording that started first. The device's thread calls `should_stop` at every step.
     """
 
     def __init__(self, limit: float | None = None, should_stop: Callable[[], bool] = lambda: False) -> None:

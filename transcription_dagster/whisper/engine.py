@@ -1,4 +1,4 @@
-"""The speech engine: models kept loaded on one device, and recordings of any length through them."""
+"""The speech engine: keeps models loaded on one device and transcribes recordings of any length."""
 
 from __future__ import annotations
 
@@ -53,15 +53,16 @@ from transcription_dagster.whisper.voice_activity import analyse
 if TYPE_CHECKING:
     from transcription_dagster.whisper.faster_whisper import FasterModel
 
-#: Longest stretch in seconds that Whisper gets at once; its spectrogram and Fourier transform need about a gigabyte.
+#: Longest stretch in seconds that Whisper processes at once; its spectrogram and Fourier transform need about a
+#: gigabyte.
 BLOCK_SECONDS = 1200.0
 
-#: Whisper's default temperatures, for a second hearing of what went wrong at a single one.
+#: Whisper's default temperatures, for second passes over text that failed at a single one.
 _LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-#: A second hearing that only confirms the first one does not sample.
+#: A second pass that only checks the first one does not sample.
 _GREEDY = (0.0,)
 
-#: Above this temperature Whisper does not trust a window's text as a prompt.
+#: Whisper does not use text sampled above this temperature as a prompt.
 _TRUSTED_TEMPERATURE = 0.5
 
 #: ISO 639-2's code for an undetermined language.
@@ -70,9 +71,9 @@ UNDETERMINED = "und"
 
 @dataclass(frozen=True, slots=True)
 class PreparedAudio:
-    """A recording whose first block is decoded ahead, so that the GPU need not wait. Usable once."""
+    """A recording whose first block is already decoded, so that the GPU need not wait. Can be used once."""
 
-    #: Length in seconds that the recording's header claims, for the share that is done.
+    #: Length in seconds according to the file's header, for the share done.
     seconds: float
     first: Block | None
     rest: Iterator[Block]
@@ -83,12 +84,12 @@ class PreparedAudio:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The use of a device."""
+    """The utilization of a device."""
 
     slots: int
     #: Slots that hold a window.
     busy: int
-    #: Windows that were encoded so far.
+    #: Windows encoded so far.
     windows: int
     #: Seconds that the device has worked so far.
     worked_seconds: float
@@ -97,9 +98,9 @@ class Usage:
 class SpeechEngine:
     """Whisper on one device. Models stay loaded, and any number of threads may each transcribe a recording.
 
-    `device` is `cpu`, `cuda` or `cuda:N`; `threads` limits what work on the CPU uses. At most `slots` windows are
-    decoded together, fewer if memory is short, and there is room for `beams` in each from the start. Recordings longer
-    than `block_seconds` are transcribed in blocks. Raises `InvalidSetting` when the device is not there.
+    `device` is `cpu`, `cuda` or `cuda:N`; `threads` limits the threads used on the CPU. At most `slots` windows are
+    decoded together, fewer if memory is short, with room for `beams` beams in each from the start. Recordings longer
+    than `block_seconds` are transcribed in blocks. Raises `InvalidSetting` if the device does not exist.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class SpeechEngine:
     ) -> None:
         self.device = _checked(device)
         self.models_folder = models_folder
-        #: Models loaded so far in this process.
+        #: Number of models that this process has loaded.
         self.loads = 0
         self._block_seconds = block_seconds
         self._slots, self._beams, self._threads = slots, beams, threads
@@ -155,7 +156,7 @@ class SpeechEngine:
         return min(counts, default=self._slots)
 
     def usage(self) -> Usage:
-        """Return the work of the device so far, and its slots in use."""
+        """Return the device's work so far and its slots in use."""
         batches, others = list(self._batches.values()), list(self._faster.values())
         return Usage(
             slots=self.slots,
@@ -165,17 +166,17 @@ class SpeechEngine:
         )
 
     def between_steps(self, function: Callable[[], Result]) -> Result:
-        """Call a function in the thread that works on the device, between two steps of the decoder."""
+        """Call a function in the device's thread, between two steps of the decoder."""
         return self._device.between_steps(function)
 
     def model(self, name: str) -> Whisper:
-        """Return a model that is loaded in openai-whisper."""
+        """Return a model loaded in openai-whisper."""
         return self._batches[name].model
 
     def prepare(self, path: Path, channel: int | None = None) -> PreparedAudio:
         """Decode the first block of a recording. May run in another thread than `transcribe`.
 
-        `channel` is a channel's number from 0; None: all channels mixed. Raises `SourceNotFound` or `UnusableAudio`.
+        `channel` is a channel's number from 0; None mixes all channels. Raises `SourceNotFound` or `UnusableAudio`.
         """
         blocks = blocks_of(path, self._block_seconds, channel)
         return PreparedAudio(claimed_seconds(path) or 0.0, next(blocks, None), blocks)
@@ -197,12 +198,12 @@ class SpeechEngine:
         May be called in several threads at once: the recordings share the device, and `device_limit` limits the seconds
         that the device works on this one.
 
-        Without a language in the options, it is told wherever it changes. With openai-whisper, without
-        `remove_invented_speech`, and up to one block in one language, words, times and probabilities are those of
-        `model.transcribe` with the same options, whose random numbers start at the seed 0. With that option, what
-        nothing speaks against keeps its words, and word times leave out pauses.
-        Raises `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`, `InvalidSetting` for a
-        language that the model does not know, and what `load` raises.
+        Without a language in the options, the language is detected, and again where it changes. With openai-whisper,
+        without `remove_invented_speech`, and for a recording of one block in one language, words, times and
+        probabilities equal those of `model.transcribe` with the same options and random numbers seeded with 0. With
+        that option, words without evidence against them stay the same, and word times exclude pauses. Raises
+        `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`, `InvalidSetting` for a language that
+        the model does not know, and the errors of `load`.
         """
         self.load(options.model, options.engine)
         use = DeviceUse(device_limit, should_stop)
@@ -255,7 +256,7 @@ class SpeechEngine:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """The words of a block, with times from its start."""
+    """The words of a block and the findings about them, with times from the block's start."""
 
     kept: list[Utterance]
     removed: Sequence[RemovedSpeech] = ()
@@ -307,7 +308,7 @@ def _open_faster(model: str, folder: Path, device: str, threads: int | None) -> 
 
 
 def _keep_compiled(folder: Path) -> None:
-    """Have what numba compiles of Whisper kept in `folder` for the next process, unless numba was told of another."""
+    """Let numba cache Whisper's compiled kernels in `folder`, unless it already has a cache folder."""
     numba.config.CACHE_DIR = numba.config.CACHE_DIR or str(folder)  # type: ignore[attr-defined]
     for kernel in (dtw_cpu, backtrace):
         kernel.enable_caching()

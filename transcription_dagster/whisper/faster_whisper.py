@@ -1,7 +1,7 @@
 """Whisper on CTranslate2, the library under faster-whisper: int8 on a CPU, float16 on a GPU.
 
-The way through a recording is the same as with openai-whisper; only what the decoding loop asks of the model is
-answered here. docs/engine.md says where the answers differ.
+Recordings pass through the same decoding loop as with openai-whisper; this module only answers its requests.
+docs/engine.md says where the answers differ.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from transcription_dagster.whisper.layouts import CTRANSLATE2_FILE
 from transcription_dagster.whisper.models import checkpoint, open_model
 from transcription_dagster.whisper.requests import Align, AlignedWord, Decode, Decoded, Detect, Requests, Result, Window
 
-#: Half of the decoder's context holds the text before a window, one token of it the mark that says so.
+#: A prompt takes at most half of the decoder's context, including the token that marks it as the preceding text.
 _CONTEXT = 448
 _LONGEST_PROMPT = _CONTEXT // 2 - 1
 
 #: Frames of a spectrogram for each position of its encoding.
 _FRAMES = FRAMES_PER_SECOND // TOKENS_PER_SECOND
 
-#: What CTranslate2 says where NVIDIA's libraries are not those that it was built for.
+#: Part of CTranslate2's error if NVIDIA's libraries are missing or not the version that it was built for.
 _NO_LIBRARY = "is not found or cannot be loaded"
 
 
 class FasterModel:
-    """A model in CTranslate2. Several recordings may use it at once; one request is computed at a time."""
+    """A model in CTranslate2, shared by recordings; it computes one request at a time."""
 
     def __init__(self, model: ctranslate2.models.Whisper) -> None:
         self.model = model
         self._lock = threading.Lock()
-        #: Windows that were encoded so far.
+        #: Windows encoded so far.
         self.windows = 0
-        #: Seconds that it has computed so far.
+        #: Seconds of computing so far.
         self.worked = 0.0
 
     @property
     def busy(self) -> int:
-        """1 while it computes, else 0."""
+        """Return 1 while it computes, else 0."""
         return int(self._lock.locked())
 
     @contextmanager
@@ -82,14 +82,14 @@ class FasterModel:
 
 
 class FasterWhisper:
-    """One recording's way to a model in CTranslate2 that it shares with others."""
+    """A recording's access to a shared model in CTranslate2."""
 
     def __init__(self, shared: FasterModel, use: DeviceUse) -> None:
         self._shared = shared
         self._use = use
         model = shared.model
         self.vocabulary = Vocabulary(model.is_multilingual, model.num_languages)
-        #: Bands of the spectrograms that the model reads.
+        #: Mel bands of the spectrograms that the model reads.
         self.mels: int = model.n_mels
         self.options_used: dict[str, Any] = {"engine": FASTER_WHISPER, "compute_type": model.compute_type}
 
@@ -116,14 +116,15 @@ class FasterWhisper:
 def open_faster_whisper(
     model: str, folder: Path, device: str, *, threads: int | None = None, compute_type: str | None = None
 ) -> FasterModel:
-    """Load a model given by name or path into CTranslate2, from whatever layout it is in.
+    """Load a model given by name or path, in any layout, into CTranslate2.
 
-    `device` is `cpu` or `cuda:N`; None for `threads` and `compute_type`: as many as CTranslate2 likes, and int8 on a
-    CPU, float16 on a GPU. Raises what `open_model` raises, and `InvalidSetting` where the device cannot compute so.
+    `device` is `cpu` or `cuda:N`. None for `threads` leaves the number to CTranslate2; None for `compute_type` means
+    int8 on a CPU and float16 on a GPU. Raises what `open_model` raises, and `InvalidSetting` if the device does not
+    support the compute type.
     """
     kind, _, index = device.partition(":")
     folder.mkdir(parents=True, exist_ok=True)
-    # Read by our own readers first: they tell what is wrong with a file, and know the alignment heads.
+    # Our own readers come first: they name what is wrong with a file, and know the alignment heads.
     network = open_model(model, folder, "cpu")
     weights = checkpoint(model, folder) / CTRANSLATE2_FILE
     tokenizer = Vocabulary(network.is_multilingual, network.num_languages).tokenizer("en")
@@ -144,7 +145,7 @@ def open_faster_whisper(
 
 
 class _Answers:
-    """The model's answers to one recording; the last window stays encoded."""
+    """Answers one recording's requests; the last window stays encoded."""
 
     def __init__(self, shared: FasterModel) -> None:
         self._shared = shared
@@ -153,7 +154,7 @@ class _Answers:
         self._encoded: ctranslate2.StorageView | None = None
 
     def answer(self, request: Decode | Align | Detect) -> Decoded | list[AlignedWord] | list[dict[str, float]]:
-        """Answer a request with what its class says."""
+        """Return the answer that the request's class describes."""
         encoded = self._encode(request.window)
         match request:
             case Decode():
@@ -169,7 +170,7 @@ class _Answers:
         return self._encoded
 
     def _languages(self, encoded: ctranslate2.StorageView, part: tuple[int, int]) -> dict[str, float]:
-        """Return how likely each language is in some frames of a window, from their part of its encoding."""
+        """Return the probability of each language in ranges of frames, from those frames of the window's encoding."""
         positions = slice(part[0] // _FRAMES, -(-part[1] // _FRAMES))
         heard = np.ascontiguousarray(np.array(encoded)[:, positions])
         [likely] = self._model.detect_language(ctranslate2.StorageView.from_array(heard))
@@ -192,7 +193,8 @@ class _Answers:
         tokens = tuple(found.sequences_ids[0])
         return Decoded(
             tokens,
-            # CTranslate2 divides by the length without the end of text, whose probability is among those added up.
+            # CTranslate2 divides by the length without the end-of-text token, although the sum includes its
+            # probability.
             average_log_probability=found.scores[0] * len(tokens) / (len(tokens) + 1),
             no_speech_probability=found.no_speech_prob,
             compression_ratio=compression_ratio(tokenizer.decode(list(tokens)).strip()),
@@ -204,7 +206,7 @@ class _Answers:
         [found] = self._model.align(encoded, list(tokenizer.sot_sequence), [tokens], request.window.frames)
         starts: dict[int, int] = {}
         for token, moment in found.alignments:
-            # Each token, and after them the end of text, begins with the first moment of its own.
+            # The start of each token, and of the end of text, is the first position aligned to it.
             starts.setdefault(token, moment)
         words, word_tokens = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
         borders = [0, *np.cumsum([len(part) for part in word_tokens[:-1]]).tolist()]
@@ -227,14 +229,14 @@ def _prompt(request: Decode) -> list[int]:
 
 
 def _suppressed(tokenizer: Tokenizer) -> list[int]:
-    """The tokens that openai-whisper never samples by default."""
+    """Return the tokens that openai-whisper suppresses by default."""
     special = (tokenizer.transcribe, tokenizer.translate, tokenizer.sot, tokenizer.sot_prev, tokenizer.sot_lm)
     return sorted({*tokenizer.non_speech_tokens, *special, tokenizer.no_speech})
 
 
 @contextmanager
 def _ctranslate2_errors() -> Iterator[None]:
-    """Raise CTranslate2's complaints about the device as the program's errors."""
+    """Raise CTranslate2's device errors as the program's own."""
     try:
         with device_errors():
             yield

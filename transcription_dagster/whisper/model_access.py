@@ -1,4 +1,4 @@
-"""One recording's way to a model of openai-whisper that it shares with others."""
+"""A recording's access to a shared model of openai-whisper."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from transcription_dagster.whisper.requests import Align, Decode, Detect, Reques
 
 
 class ModelAccess:
-    """Runs computations that ask for a model's work, in the caller's thread; the work is done in the device's."""
+    """Runs computations in the caller's thread, and their requests to the model in the device's thread."""
 
     def __init__(self, device: Device, batch: Batch, use: DeviceUse) -> None:
         self._device = device
         self._batch = batch
         self._use = use
         self.vocabulary = batch.vocabulary
-        #: Bands of the spectrograms that the model reads.
+        #: Mel bands of the spectrograms that the model reads.
         self.mels = batch.mels
         self.options_used: dict[str, Any] = {"engine": OPENAI_WHISPER, "fp16": batch.half_precision}
 
     def run(
         self, requests: Requests[Result], before_each: Callable[[Decode | Align | Detect], None] = lambda _: None
     ) -> Result:
-        """Run a computation to its end. Random numbers begin anew with it.
+        """Run a computation to its end, with freshly seeded random numbers.
 
         Raises what `before_each` raises, `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
         """

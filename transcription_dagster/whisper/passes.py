@@ -1,4 +1,4 @@
-"""The passes of Whisper over a recording: options, and one pass over a block."""
+"""Passes of Whisper over a recording: their options, and one pass over a block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transcription_dagster.whisper.speech_model import SpeechModel
 from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.utterances import Utterance, utterances
 
-#: The parts of a block that a pass goes over; None: all of it, in one.
+#: The parts of a block that a pass covers; None: all of it.
 Clips = Sequence[Span] | None
 
 
@@ -27,16 +27,16 @@ class Listening:
 
     languages: SpokenLanguages
     prompt: str | None = None
-    #: Without the text before each window.
+    #: Decode each window without the preceding text.
     afresh: bool = False
     #: Tried in turn while the result looks wrong; None: the recording's.
     temperatures: tuple[float, ...] | None = None
 
 
 class Hearing:
-    """The common state of all passes over one recording.
+    """The state shared by all passes over one recording.
 
-    `on_progress` gets the share of `seconds` done, which never falls.
+    `on_progress` gets the share of `seconds` done, which never decreases.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Hearing:
         self._progress = 0.0
 
     def progressed(self, seconds: float) -> None:
-        """Say that the recording is done up to here."""
+        """Report progress up to this second."""
         self._progress = max(self._progress, min(1.0, seconds / self._seconds) if self._seconds else 0.0)
         self._on_progress(self._progress)
 
     def hear(self, block: Block, clips: Clips, listening: Listening) -> list[Utterance]:
-        """Return what Whisper hears in a block, or in parts of it, with times from the block's start.
+        """Transcribe a block, or parts of it, with times from the block's start.
 
         Raises `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
         """
@@ -71,7 +71,7 @@ class Hearing:
         return self._run(block, clips, listening.languages, changes)
 
     def options_used(self) -> dict[str, Any]:
-        """Return the parameters of `model.transcribe` for the first block, as they really were."""
+        """Return the effective parameters of `model.transcribe` for the first block."""
         options = self._options
         return {
             "temperature": options.temperatures,

@@ -1,4 +1,4 @@
-"""The recordings that share a device, and what each has there."""
+"""The recordings that share a device, and their state on it."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ Request = TypeVar("Request", bound=Decode | Align | Detect)
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What was read before anything is sampled."""
+    """The result of running the decoder over a prompt, before any token is sampled."""
 
     tokens: list[int]
-    #: The decoder's logits at its end, shape (1, vocabulary).
+    #: The decoder's logits at the last token of the prompt, shape (1, vocabulary).
     logits: Tensor
     no_speech_probability: float
 
 
 @dataclass(slots=True, eq=False)
 class Hold:
-    """A window in a slot."""
+    """A window that occupies a slot."""
 
     slot: int
     window: Window
-    #: Whether its sound is in the slot.
+    #: Whether its encoded audio is in the slot.
     heard: bool = False
     prompt: Prompt | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """A text, or several beams, on their way to an answer."""
+    """A decoding in progress: one text or several beams."""
 
     request: Decode
     hold: Hold
@@ -53,12 +53,12 @@ class Decoding:
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One pass over a recording, and what it has on the device. It has one request at a time."""
+    """One pass over a recording and its state on the device. A session has one request at a time."""
 
     use: DeviceUse
-    #: Draws the tokens above temperature 0. A fixed seed makes results independent of other recordings on the device.
+    #: Samples tokens at temperatures above 0. A fixed seed keeps results independent of other recordings on the device.
     random: torch.Generator
-    #: Its state when the current request came.
+    #: State of the random generator when the current request arrived.
     random_state: Tensor
     #: Holds the result of the current request.
     answer: Future[Any] = field(default_factory=Future)

@@ -10,18 +10,18 @@ from transcription_dagster.whisper.requests import Align, Decode, Detect, Reques
 
 
 class SpeechModel(Protocol):
-    """One recording's way to a Whisper model that answers the requests of the decoding loop."""
+    """A recording's access to a Whisper model; answers the requests of the decoding loop."""
 
     vocabulary: Vocabulary
-    #: Bands of the spectrograms that the model reads.
+    #: Mel bands of the spectrograms that the model reads.
     mels: int
-    #: Engine and precision, for the transcript.
+    #: Engine and precision, stored in the transcript.
     options_used: dict[str, Any]
 
     def run(
         self, requests: Requests[Result], before_each: Callable[[Decode | Align | Detect], None] = ..., /
     ) -> Result:
-        """Run a computation to its end; `before_each` is called with every request before it is answered.
+        """Run a computation to its end; call `before_each` with every request before it is answered.
 
         Raises what `before_each` raises, `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
         """
