@@ -1,7 +1,4 @@
-"""A web server that answers Dagster's GraphQL operations from memory, so that a test decides what runs do and when.
-
-Every look at a run by its id moves it one step on: QUEUED, STARTED, and then the end that the test chose for it.
-"""
+"""A web server that answers Dagster's GraphQL operations from memory, so that tests control what runs do and when."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ class FakeRun:
     status: str = "QUEUED"
     job: str = ""
     ended_at: float | None = None
-    #: How it will end; a status that is no end keeps it where it is.
+    #: Its final status; a status that is not final keeps it there.
     fate: str = "SUCCESS"
 
     def step(self) -> None:
@@ -56,21 +53,21 @@ class FakeRun:
 
 @dataclass
 class FakeDagster:
-    """What the server knows, and what it was asked to do."""
+    """The server's state, and the requests it received."""
 
     url: str = ""
     runs: dict[str, FakeRun] = field(default_factory=dict)
     partitions: list[str] = field(default_factory=list)
-    #: The fate of recordings' runs; the others succeed.
+    #: The outcome of recordings' runs; the others succeed.
     fates: dict[str, str] = field(default_factory=dict)
     #: The events of failed runs.
     events: list[dict[str, Any]] = field(default_factory=list)
     materializations: list[dict[str, Any]] = field(default_factory=list)
     #: Recordings whose transcript was imported.
     imported: set[str] = field(default_factory=set)
-    #: The most runs that were in flight at a time.
+    #: The highest number of runs in flight at a time.
     peak: int = 0
-    #: Called with each operation before it is answered; what it returns is sent instead.
+    #: Called with each operation before it is answered; a returned value replaces the answer.
     interfere: Callable[[str, dict[str, Any]], Reply | None] = lambda _operation, _variables: None
 
     def answer(self, request: Request) -> Reply:
@@ -90,7 +87,7 @@ class FakeDagster:
         config: dict[str, Any] | None = None,
         job: str = "transcribe_recordings",
     ) -> FakeRun:
-        """Make a run as somebody else would."""
+        """Add a run as another client would."""
         run = FakeRun(
             f"run-{len(self.runs) + 1}", partition, {**(tags or {}), "dagster/partition": partition}, config or {}
         )
@@ -101,7 +98,7 @@ class FakeDagster:
         return run
 
     def make(self, params: dict[str, Any]) -> FakeRun:
-        """Make the run that a launch asks for."""
+        """Create the run of a launch request."""
         tags = {tag["key"]: tag["value"] for tag in params["executionMetadata"]["tags"]}
         return self.add_run(tags["dagster/partition"], tags, params["runConfigData"], params["selector"]["jobName"])
 

@@ -1,7 +1,4 @@
-"""Keep the caller's environment out of a test process, and the test process out of the caller's data.
-
-With the caller's `TRANSCRIPTION_STORE` or `.env` in force, tests would write their results among real ones.
-"""
+"""Keep the caller's environment out of a test process, and the test process away from the caller's data."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-#: Where the caller keeps test data that the project does not ship, as in `TRANSCRIPTION_TEST_SPEECH`.
+#: Variables with the caller's test data that the project does not ship, such as `TRANSCRIPTION_TEST_SPEECH`.
 TEST_DATA = "TRANSCRIPTION_TEST_"
 
 #: Settings, credentials and Postgres' own defaults.
@@ -21,7 +18,7 @@ _CLEARED_WORDS = {"IB_TOKEN", "PYTHONPATH", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PR
 
 
 def without_the_callers(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what a test process may keep of `environment`; relative paths of test data become absolute."""
+    """Return the part of `environment` that a test process may keep; relative paths of test data become absolute."""
     kept = {}
     for name, value in environment.items():
         if name.startswith(TEST_DATA):
@@ -32,18 +29,15 @@ def without_the_callers(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def isolate() -> Path:
-    """Clear the environment of this process, and of those it starts; return the empty folder that is its home now.
-
-    The program's state, the profiles of AWS and Anthropic, and the caches of libraries are below the home directory.
-    """
+    """Clear the environment of this process and its children; return the empty folder that is now its home."""
     home = Path(tempfile.mkdtemp(prefix="transcription-tests-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     environment = without_the_callers(os.environ)
     os.environ.clear()
     os.environ.update(environment)
     os.environ["HOME"] = str(home)
-    # Tests start processes that import from them, in whatever folder.
+    # Tests start processes that import from them, in any folder.
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
-    # Without it, a test that has no credentials asks the machine for its role, and waits for the answer.
+    # Otherwise, a test without credentials asks the machine for its role, and waits for the answer.
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     return home

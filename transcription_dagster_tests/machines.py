@@ -1,4 +1,4 @@
-"""Other machines for tests: processes in namespaces of their own, as containers have them."""
+"""Other machines for tests: processes in their own namespaces, as containers have them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from functools import cache
 
 import pytest
 
-#: Ends the processes with the one that started them.
+#: Ends the processes with their parent.
 _OWN_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 _OWN_NETWORK = ("--uts", "--net")
 
 
 def namespaces() -> tuple[str, ...]:
-    """What to put in front of a command for a pid namespace of its own, under the host name of this machine."""
+    """Return the command prefix for a new pid namespace with this machine's host name."""
     return _OWN_PIDS
 
 
 def another_machine(host: str) -> tuple[str, ...]:
-    """What to put in front of a command for a machine of its own: pids, host name, and a network with nobody in it."""
+    """Return the command prefix for another machine: its own pids, host name, and an empty network."""
     return (*_OWN_PIDS, *_OWN_NETWORK, "sh", "-c", f'echo {host} > /proc/sys/kernel/hostname; exec "$@"', "sh")
 
 
 @cache
 def _refused() -> str:
-    """Why there can be no namespaces here; empty if there can."""
+    """Return why namespaces are not available; empty if they are."""
     if shutil.which("unshare") is None:
         return "there is no unshare here"
     if os.geteuid() != 0:

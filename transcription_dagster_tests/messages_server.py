@@ -1,8 +1,4 @@
-"""A local server that speaks the Messages API and Message Batches, for the real SDK.
-
-It refuses what present models refuse, so that a request which passes here has the form the API asks for. What it
-answers is up to the test: a function from the request's body to a `Reply`.
-"""
+"""A local server with the Messages API and Message Batches, for the real SDK."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ _UNSUPPORTED_IN_SCHEMAS = ("minimum", "maximum", "minLength", "maxLength", "patt
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server sends back for one message."""
+    """The server's reply to one message."""
 
     status: int = 200
     body: Any = None
@@ -71,7 +67,7 @@ def error(status: int, kind: str, *, code: str | None = None, text: str = "no", 
 
 
 def shown_words(body: Mapping[str, Any]) -> dict[int, str]:
-    """The words that a request shows, by their index, read as the model is told to read them."""
+    """Return the words in a request by index, parsed as the model is told to parse them."""
     content = body["messages"][-1]["content"]
     transcript = content.split("<transcript>\n", 1)[1].rsplit("\n</transcript>", 1)[0]
     pieces = _INDEX.split(transcript)[1:]
@@ -82,12 +78,12 @@ def shown_words(body: Mapping[str, Any]) -> dict[int, str]:
 
 
 class MessagesServer:
-    """The server; `requests` holds the bodies of the messages that were asked for, in order."""
+    """The server; `requests` holds the bodies of the received messages, in order."""
 
     def __init__(self) -> None:
         self.answer: Callable[[dict[str, Any]], Reply] = lambda body: edits()
         self.requests: list[dict[str, Any]] = []
-        #: Results by custom id that take the place of the answer: expired, canceled, or an error's type.
+        #: Results by custom id that replace the answer: expired, canceled, or an error type.
         self.batch_failures: dict[str, str] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
@@ -188,7 +184,7 @@ def messages_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MessagesServer]
 
 
 def _objection(body: Mapping[str, Any]) -> Reply | None:
-    """What the API would refuse, with status 400."""
+    """Return the reason for which the API would refuse the request with status 400."""
     schema = json.dumps(body.get("output_config", {}).get("format", {}))
     wrong = [name for name in _FORBIDDEN if name in body]
     wrong += [f"{name} in a schema" for name in _UNSUPPORTED_IN_SCHEMAS if f'"{name}"' in schema]

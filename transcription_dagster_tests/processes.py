@@ -1,4 +1,4 @@
-"""Look at processes, any of which may end meanwhile: Postgres has one for each connection, and some for its upkeep."""
+"""Inspect processes, any of which may end in the meantime: Postgres has one per connection, and some for upkeep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Answer = TypeVar("Answer")
 
 
 def of_each(processes: Iterable[psutil.Process], ask: Callable[[psutil.Process], Answer]) -> list[Answer]:
-    """What `ask` says of each of them; one that has ended says nothing."""
+    """Return `ask`'s result for each process that still exists."""
     answers = []
     for process in processes:
         with suppress(psutil.NoSuchProcess):
@@ -21,18 +21,18 @@ def of_each(processes: Iterable[psutil.Process], ask: Callable[[psutil.Process],
 
 
 def below(pid: int) -> list[psutil.Process]:
-    """The processes that `pid` has started, and those that they have."""
+    """Return the descendants of `pid`."""
     return psutil.Process(pid).children(recursive=True)
 
 
 def running_yet(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Those that do something yet; one that only nobody asked about does not."""
+    """Return the processes that still run, without zombies."""
     states = of_each(processes, lambda process: (process, process.is_running() and process.status()))
     return [process for process, state in states if state not in (False, psutil.STATUS_ZOMBIE)]
 
 
 def addresses(processes: Iterable[psutil.Process]) -> set[str]:
-    """The network addresses on which they wait for connections."""
+    """Return the network addresses on which they listen."""
     return {
         connection.laddr.ip
         for connections in of_each(processes, lambda process: process.net_connections("inet"))

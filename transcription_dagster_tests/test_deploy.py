@@ -1,4 +1,4 @@
-"""The units for systemd call the program as it is."""
+"""The systemd units call existing commands of the program."""
 
 from __future__ import annotations
 

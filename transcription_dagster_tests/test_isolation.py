@@ -1,4 +1,4 @@
-"""Tests leave the caller alone: some run in a process that has everything set which could lead them astray."""
+"""Tests do not affect the caller's data and are not affected by the caller's environment."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from transcription_dagster_tests.isolation import without_the_callers
 from transcription_dagster_tests.sample_transcripts import RECORDING
 
 ROOT = Path(__file__).parents[1]
-#: What a run of some tests consists of: both read settings in processes of their own too.
+#: Test files to run; both also read settings in subprocesses.
 TRIED = ("test_settings.py", "test_isolation.py::test_results_go_to_a_folder_outside_the_callers")
 
-#: Writes a result as a command of the program does.
+#: Writes a result as one of the program's commands does.
 WRITER = f"""
 from transcription_dagster.cli.main import load_dotenv
 from transcription_dagster.store.object_store import ObjectStore

@@ -1,4 +1,4 @@
-"""PyTorch's threads sleep while they wait, unless whoever operates the machine says otherwise."""
+"""PyTorch's threads sleep while they wait, unless the operator sets another policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings that all machines share: what is in the document, and when a machine may not work by it."""
+"""The shared settings: the contents of the document, and when a machine must not use it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def machine(folder: Path, **values: object) -> Settings:
-    """The settings of a machine with a home of its own."""
+    """Return the settings of a machine with its own home."""
     return Settings(home=folder, **values)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Where a secret or a sentence has left a trace: every row of every table, and every file below a folder."""
+"""Find traces of a secret or a sentence: in every row of every table, and in every file below a folder."""
 
 from __future__ import annotations
 

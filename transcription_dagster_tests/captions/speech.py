@@ -1,4 +1,4 @@
-"""Words as somebody might have said them."""
+"""Words as people might have said them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _ODD_WORDS = (
 
 #: Anything that can stand between two spaces.
 any_text = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=50)
-#: What people say, in short: with punctuation, numbers, names and other scripts among it.
+#: What people say, briefly: with punctuation, numbers, names and other scripts.
 spoken_text = st.one_of(
     st.text("abcdefgh", min_size=1, max_size=12),
     st.sampled_from(_ODD_WORDS.split()),

@@ -1,4 +1,4 @@
-"""Caption files are read whole, or refused with the line that cannot be read."""
+"""Caption files are read completely, or refused with the line that cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captions for any words: the properties that always hold, and the taste that examples show."""
+"""Captions for any words: properties that always hold, and examples of good style."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shown(words: list[Word], limits: CaptionLimits | None = None) -> list[str]:
 
 
 def said(cues: list[Cue]) -> list[str]:
-    """The words of cues, without the dashes of dialogue."""
+    """Return the words of cues, without the dashes of dialogue."""
     lines = (line.removeprefix("- ") if len(cue.lines) > 1 else line for cue in cues for line in cue.lines)
     return " ".join(lines).split()
 
@@ -284,7 +284,7 @@ def test_a_long_text_is_cut_into_the_same_cues_in_whatever_steps_it_is_judged(mo
 
 
 def test_memory_grows_by_the_words_and_not_by_all_the_cues_that_they_could_make() -> None:
-    """A day of Chinese has 350,000 characters, and each begins some thirty possible cues: they took 1.1 GB at once."""
+    """A day of Chinese has 350,000 characters with about thirty possible cues each; all at once they took 1.1 GB."""
     words = [
         Word(chr(0x4E00 + number % 3000) + ("。" if number % 17 == 16 else ""), number / 4, number / 4 + 0.2, 0.9, True)
         for number in range(20_000)

@@ -1,4 +1,4 @@
-"""A text file's encoding is found and kept."""
+"""A text file's encoding is detected and kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a correction does not touch stays as it was, to the byte."""
+"""Parts that a correction does not touch stay the same, to the byte."""
 
 from __future__ import annotations
 

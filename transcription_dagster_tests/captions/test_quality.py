@@ -1,4 +1,4 @@
-"""Findings: what is wrong, where, and how bad."""
+"""Findings: what is wrong, where, and how severe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transcription_dagster_tests.captions.speech import say, spoken_words, wild_
 
 
 def kinds(findings: list[Finding]) -> list[tuple[str, float, str]]:
-    """What was found, where, and how bad."""
+    """Return each finding's kind, place and severity."""
     return [(finding.kind, finding.place, finding.severity) for finding in findings]
 
 

@@ -1,4 +1,4 @@
-"""`transcription settings`: what is in force, what this machine says otherwise, and how it becomes everyone's."""
+"""`transcription settings`: the document in force, differences to this machine, and pushing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `status` finds wrong, and that it finds nothing where nothing is."""
+"""The problems that `status` reports, and that it reports none in a healthy installation."""
 
 from __future__ import annotations
 

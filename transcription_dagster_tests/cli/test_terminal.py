@@ -1,4 +1,4 @@
-"""What comes from outside reaches the terminal as text, never as a command to it."""
+"""Text from outside reaches the terminal as text, never as a control sequence."""
 
 from __future__ import annotations
 

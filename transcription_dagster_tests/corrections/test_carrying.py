@@ -1,4 +1,4 @@
-"""What becomes of people's changes when a recording is transcribed again."""
+"""Carrying people's changes over to a new transcript."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transcription_dagster_tests.sample_transcripts import spoken
 
 
 def carried(sheet: Sheet, words: Sequence[Word]) -> Sheet:
-    """The changes of a sheet on a new transcript."""
+    """Return the changes of a sheet on a new transcript."""
     new = Sheet(words)
     return new.add([each.draft for each in carry(sheet.changes, new.base)])
 

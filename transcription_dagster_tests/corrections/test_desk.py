@@ -1,4 +1,4 @@
-"""Corrections kept in Postgres: recorded, refused where another was faster, and carried to a new transcript."""
+"""Corrections in Postgres: recorded, refused in a conflict, and carried over to a new transcript."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_another_persons_words_are_never_written_over(archive: Engine) -> None:
     with pytest.raises(CorrectionConflict):
         retype(archive, 0, 4, "one to three four", who="Bob", seen=0)
     assert corrected(archive, MANUSCRIPT).reading.text() == "one too three four\n"
-    # Bob, who has not seen it, changes other words: both changes stand.
+    # Bob has not seen it, but changes other words: both changes are kept.
     after = retype(archive, 0, 4, "one too three for", who="Bob", seen=1)
     assert after.reading.text() == "one too three for\n"
 

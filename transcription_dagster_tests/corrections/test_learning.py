@@ -1,4 +1,4 @@
-"""Corrections that people make again and again become suggestions for the vocabulary."""
+"""Corrections that people make repeatedly become suggestions for the vocabulary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Archive:
         self._numbers = count(1)
 
     def corrected(self, heard: str, *texts: str) -> None:
-        """A recording in which `heard` was said, and what a person made of it, text after text."""
+        """Add a recording transcribed as `heard`, with a person's corrections in order."""
         name = f"00000000-0000-4000-8000-{next(self._numbers):012}"
         register(self.engine, [Recording(name, "/a.wav")])
         manuscript = Manuscript.of(transcript(heard, recording=name), None)
@@ -51,7 +51,7 @@ def test_a_correction_made_three_times_is_suggested_with_what_was_heard(archive:
     archive.corrected("we found quill on ite here", "we found Quillonite here")
     archive.corrected("Quill on ite, again", "Quillonite, again")
     assert archive.suggested() == []
-    # What is typed letter by letter counts once, as it stands in the end.
+    # Text typed letter by letter counts once, in its final form.
     archive.corrected("and quill on ite.", "and Quillo", "and Quillon.", "and Quillonite.")
     assert archive.suggested() == [("Quillonite", "quill on ite", 3)]
 

@@ -1,4 +1,4 @@
-"""People's changes laid over the machine's words and the refined text."""
+"""People's changes applied to the machine's words and the refined text."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Sheet:
 
 
 def said_by(text: str, **speakers: Sequence[int]) -> tuple[Word, ...]:
-    """Words, with the range of words that each speaker says."""
+    """Return words, given the range of words of each speaker."""
     words = list(spoken(text))
     for name, (first, stop) in speakers.items():
         words[first:stop] = [replace(word, speaker=name) for word in words[first:stop]]

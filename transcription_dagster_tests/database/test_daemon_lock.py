@@ -1,4 +1,4 @@
-"""One daemon for each database: the lock of a session, and who has it."""
+"""One daemon per database: the session lock and its holder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ time.sleep(1000)
 
 
 def end_sessions(url: str) -> None:
-    """Break every connection to the database but this one, as a restart of the server does."""
+    """Close every other connection to the database, as a restart of the server does."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
@@ -82,7 +82,7 @@ def test_its_own_lingering_session_does_not_block_it(database_url: str) -> None:
     lock = DaemonLock(database_url, web_url="http://here:3000")
     assert lock.take()
     ghost = lock._connection
-    # Its network failed: the server has not noticed, and the session is there with the lock.
+    # The network failed, but the server has not noticed and still holds the session with its lock.
     lock._connection = None
     until(lock.take)
     assert lock.held()

@@ -37,7 +37,7 @@ FULL = Recording(
 
 
 def row_version(engine: Engine, key: str) -> str:
-    """A value that changes with every write of the row, be it with the same values."""
+    """Return a value that changes with every write of the row, even with the same values."""
     with transaction(engine) as connection:
         statement = text(
             "SELECT xmin || ' ' || ctid || ' ' || updated_at FROM transcription_data.recordings WHERE uuid = :key"

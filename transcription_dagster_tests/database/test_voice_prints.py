@@ -1,4 +1,4 @@
-"""Voice prints: who is known where, and that nothing of a person or a recording is left when it is forgotten."""
+"""Voice prints: recognising people, and removing every trace of a forgotten person or recording."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ADA, BEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
 
 def like(person: tuple[float, ...], similarity: float) -> tuple[float, float, float]:
-    """A voice of this similarity to a person's, and to nobody else's."""
+    """Return a voice with this similarity to one person's, and none to others."""
     rest = math.sqrt(1 - similarity**2)
     return (person[0] * similarity, person[1] * similarity, rest)
 

@@ -1,4 +1,4 @@
-"""The cheapest job that mends a recording."""
+"""The cheapest job that brings a recording up to date."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def job(
     instance: dg.DagsterInstance, made: Iterable[str], outdated: Iterable[str] = (), *, failed: bool = False,
     refinement: str = "direct",
 ) -> str | None:  # fmt: skip
-    """The job for a recording that has the assets `made`."""
+    """Return the job for a recording with the assets `made`."""
     instance.add_dynamic_partitions("recordings", [RECORDING])
     for asset in made:
         instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=RECORDING))
@@ -59,7 +59,7 @@ def test_what_is_missing_is_made_and_nothing_is_transcribed_that_was(
         (TRANSCRIBED, {"speakers"}, "speakers"),
         (TRANSCRIBED, {"transcript", "captions_srt"}, None),
         (IMPORTED, {"captions_srt"}, "captions"),
-        # Published by a version of the program that did not tell imported transcripts apart.
+        # Published by a version that did not distinguish imported transcripts.
         (IMPORTED, {"transcript", "audio"}, "publish"),
     ],
 )

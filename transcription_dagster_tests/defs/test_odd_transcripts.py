@@ -1,4 +1,4 @@
-"""What Whisper or Amazon may have made of a recording, odd as it is, goes the whole way up to its publication."""
+"""Unusual transcripts by Whisper or Amazon go through the whole graph up to publication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which code made an asset of a recording: not the one that would make it now."""
+"""The code version that made an asset of a recording, as opposed to the current one."""
 
 from __future__ import annotations
 

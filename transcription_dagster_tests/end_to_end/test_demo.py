@@ -1,4 +1,4 @@
-"""`transcription demo` as a new user calls it: with nothing there, and nothing left running."""
+"""`transcription demo` as a new user runs it: nothing exists before, and nothing keeps running after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executors pull: the one that is free first takes the next recording."""
+"""Executors pull: the first one that is free takes the next recording."""
 
 from __future__ import annotations
 

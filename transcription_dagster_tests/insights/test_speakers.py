@@ -1,4 +1,4 @@
-"""What each speaker contributes."""
+"""Each speaker's share of a conversation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two wordings side by side."""
+"""Alignment of two wordings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ texts = st.lists(spoken_text, max_size=30)
 
 
 def share(old: str, new: str) -> float:
-    """How related two texts are."""
+    """Return how related two texts are."""
     return related_share(old.split(), new.split(), align(old.split(), new.split()))
 
 

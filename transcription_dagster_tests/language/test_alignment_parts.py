@@ -1,4 +1,4 @@
-"""Long texts are aligned part by part, and come out as if they had been aligned at once."""
+"""Long texts are aligned in parts, with the same result as in one piece."""
 
 from __future__ import annotations
 

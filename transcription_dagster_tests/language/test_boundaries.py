@@ -1,4 +1,4 @@
-"""Where a text may be broken, and where rather not."""
+"""Where a text may be broken, and at what cost."""
 
 from __future__ import annotations
 

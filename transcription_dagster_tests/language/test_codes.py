@@ -1,4 +1,4 @@
-"""Languages under the names that people give them."""
+"""Languages by their names and codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Personal data by Comprehend as a local server plays it, asked by the real boto3."""
+"""Personal data found by Comprehend, played by a local server and called with the real boto3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found of numbers and addresses, said or written, and what is left alone."""
+"""Numbers and addresses, spoken or written: what is found and what is left alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.finding import KINDS, find, is_card, is_iban
 
-#: Test numbers that the card schemes publish.
+#: Test numbers published by the card schemes.
 VISA, AMEX = "4111 1111 1111 1111", "3782 822463 10005"
 
 

@@ -1,4 +1,4 @@
-"""Transcripts without what must not be read."""
+"""Transcripts without sensitive data."""
 
 from __future__ import annotations
 

@@ -6,12 +6,12 @@ from transcription_dagster.refinement.accounts import Limits, MemoryAccount, Spe
 from transcription_dagster.refinement.budget import estimate
 from transcription_dagster.refinement.messages import MessageRequest, Price
 
-#: A dollar for a token of input, so that dollars count tokens; nothing for the answer.
+#: One dollar per input token, so that dollars count tokens; output is free.
 INPUT_ONLY = Price(input=1_000_000.0, output=0.0, cache_read=100_000.0)
 
 
 def request(*, prefix: int, shown: int) -> MessageRequest:
-    """A request of so many tokens."""
+    """Return a request of this many tokens."""
     return MessageRequest("m", ("xyz" * prefix,), "xyz" * shown, {}, max_tokens=1000)
 
 

@@ -1,4 +1,4 @@
-"""Refinement at once: whatever the server answers, the text is only changed by edits that fit."""
+"""Direct refinement: whatever the server answers, only valid edits change the text."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def mishearings(body: dict[str, Any]) -> Reply:
 
 
 def test_long_transcripts_go_in_windows_with_one_prefix_and_no_seams(server: MessagesServer, claude: Claude) -> None:
-    """Every window proposes to correct the same kind of word; each is corrected once, in the overlaps too."""
+    """Every window proposes to correct the same kind of word; each is corrected once, also in overlaps."""
     text = " ".join(f"This is grifana number {number}." for number in range(100))
     server.answer = mishearings
     settings = RefinementSettings("claude-test", window_words=60, overlap_words=20, parallel_windows=3)

@@ -18,7 +18,7 @@ TALK = "Yesterday Anna Brooks met Tom. She did not buy twenty two boats. Then An
 
 
 def outcome(*edits: Edit, text: str = TALK, limits: EditLimits | None = None, language: str = "en") -> str:
-    """The text after the edits that are kept, or the reason why the last one is not."""
+    """Return the text after the accepted edits, or the reason why the last one was rejected."""
     words = spoken(text)
     result = validate_edits(words, edits, TERMS, limits, language=language)
     assert len(result.kept) + len(result.dropped) == len(edits)
@@ -26,7 +26,7 @@ def outcome(*edits: Edit, text: str = TALK, limits: EditLimits | None = None, la
 
 
 def edit(old: str, new: str, kind: str, *, text: str = TALK, at: int | None = None) -> Edit:
-    """An edit of the place where `text` has the words `old`, or of the place `at`."""
+    """Return an edit of the place where `text` has the words `old`, or of the place `at`."""
     length = len(old.split())
     words = text.split()
     found = [first for first in range(len(words)) if " ".join(words[first : first + length]) == old]

@@ -1,8 +1,4 @@
-"""Names that were misheard on purpose: all of them are corrected, and nothing else is touched.
-
-First in a bulletin made up for it, where a great deal is wrong; then in what the shipped checkpoint makes of the demo's
-recordings, with a vocabulary that spells otherwise what they say.
-"""
+"""Deliberately misheard names: all of them are corrected, and nothing else."""
 
 from __future__ import annotations
 
@@ -34,7 +30,7 @@ SENTENCES = (
     "Thank you for listening to Radio Venture.",
     "Is the Marisol near Saint Ostrava's tower?",
 )
-#: Term, how it is misheard, and whether the vocabulary lists that mishearing.
+#: Term, mishearing, and whether the vocabulary lists that mishearing.
 MISHEARD = (
     ("Quillfeather", "quill feather", True),
     ("Saint Ostrava", "sane to strava", True),
@@ -42,7 +38,7 @@ MISHEARD = (
     ("Harbour Trust", "harper trust", False),
     ("Radio Venture", "radio adventure", True),
 )
-#: A listed mishearing that is also an ordinary phrase is left to Claude, who sees what stands around it.
+#: A listed mishearing that is also an ordinary phrase is left to Claude, which sees the context.
 ORDINARY = {"radio adventure"}
 VOCABULARY = [Term(term, (heard,) if listed else ()) for term, heard, listed in MISHEARD]
 SETTINGS = RefinementSettings("claude-test", window_words=120, overlap_words=30)
@@ -60,7 +56,7 @@ def heard(repetitions: int) -> Transcript:
 
 
 def corrections(words: dict[int, str], terms: Sequence[tuple[str, str]]) -> list[tuple[int, int, str, str, str]]:
-    """The right edit for every place where a term is still misheard, as one word or as two."""
+    """Return the right edit for every place where a term is still misheard, as one word or as two."""
     found = []
     for first in sorted(words):
         for term, misheard in terms:
@@ -72,7 +68,7 @@ def corrections(words: dict[int, str], terms: Sequence[tuple[str, str]]) -> list
 
 
 def proofread(body: dict[str, Any]) -> Reply:
-    """Correct every mishearing that is left, and try a good deal that must not be done."""
+    """Correct every remaining mishearing, and try many edits that must be rejected."""
     words = shown_words(body)
     proposals = corrections(words, [(term, misheard) for term, misheard, _ in MISHEARD])
     for first in sorted(words):
@@ -111,7 +107,7 @@ def test_without_claude_the_listed_mishearings_are_corrected_and_nothing_else() 
     assert [word.text for word in refine(heard(3), VOCABULARY, None, SETTINGS).words] == expected.split()
 
 
-#: Term, what the checkpoint hears in its place, and whether that can be nothing else: the others are words and names.
+#: Term, what the checkpoint transcribes instead, and whether that is unambiguous: the others are words and names.
 SPELLED_OTHERWISE = (
     ("Brookes", "Brooks", False),
     ("Wall Kerr", "Walker", False),
@@ -169,7 +165,7 @@ def test_in_the_demo_only_unambiguous_variants_are_corrected_without_claude(demo
 
 
 def check_demo(demo: list[Transcript], refined: Callable[[Transcript], Sequence[Word]], *, certain_only: bool) -> None:
-    """The words are those meant, and every word that was right has kept its times and its confidence."""
+    """The words are the intended ones, and every word that was right has kept its times and its confidence."""
     for spoken in demo:
         words = refined(spoken)
         assert " ".join(word.text for word in words) == spelled(

@@ -1,4 +1,4 @@
-"""Speakers in what Claude is shown, and edits that may not cross from one to another."""
+"""Speakers in Claude's input, and edits that must not cross from one speaker to another."""
 
 from __future__ import annotations
 

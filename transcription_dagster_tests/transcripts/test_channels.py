@@ -1,4 +1,4 @@
-"""The transcripts of channels as one."""
+"""Merging the transcripts of channels."""
 
 from __future__ import annotations
 

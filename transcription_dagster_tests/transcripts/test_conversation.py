@@ -1,4 +1,4 @@
-"""Who says each word, and how that shows in text and captions."""
+"""The speaker of each word, in the transcript, text and captions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_each_word_belongs_to_the_speaker_with_the_most_time():
 
 def test_a_short_answer_inside_a_long_turn_belongs_to_the_other_speaker():
     found = with_speakers(spoken("a b c d e f"), turns((0, 3, "spk_0"), (1.0, 1.5, "spk_1")))
-    # Both talk during the third word, and neither for longer: it stays with who was talking.
+    # Both talk during the third word, neither for longer: it stays with the current speaker.
     assert speakers_of(found) == "000000"
     found = with_speakers(spoken("a b c d e f"), turns((0, 1.1, "spk_0"), (1.0, 1.5, "spk_1"), (1.4, 3, "spk_0")))
     assert speakers_of(found) == "001000"

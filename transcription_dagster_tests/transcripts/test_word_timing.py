@@ -1,4 +1,4 @@
-"""Times go forward after mending, and nothing that was right is touched."""
+"""Repaired times go forward, and correct times stay the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vocabularies against what the real Whisper `base` mishears: only what is wrong is corrected."""
+"""Vocabularies against real mishearings of Whisper's `base`: only mistakes are corrected."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TERMS = (
 
 
 def harmless_edits(words: Sequence[Word], terms: Sequence[Term], reference: str) -> int:
-    """How many edits a vocabulary makes; each by itself has to bring the text nearer to what was said."""
+    """Return how many edits a vocabulary makes; each must bring the text closer to the spoken words."""
     edits = correct_variants(words, terms)
     heard = word_errors(reference, join_words(words))
     for edit in edits:

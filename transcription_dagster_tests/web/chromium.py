@@ -1,4 +1,4 @@
-"""The browser that tests of pages drive, if the machine has one."""
+"""The browser that drives the pages' tests, if the machine has one."""
 
 from __future__ import annotations
 

@@ -18,13 +18,13 @@ from transcription_dagster.web.app import create_app
 from transcription_dagster_tests.stack.small_stack import until
 
 PASSWORD = "planted-secret-password"
-#: The database of a site whose tests ask for no recording.
+#: The database of a site whose tests need no recording.
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
 
 
 @dataclass(frozen=True)
 class Site:
-    """The application as it is served, and the Dagster instance behind it."""
+    """The running application, and the Dagster instance behind it."""
 
     url: str
     instance: dg.DagsterInstance
@@ -33,7 +33,7 @@ class Site:
         return httpx.Client(base_url=self.url, trust_env=False, timeout=60, **options)  # type: ignore[arg-type]
 
     def add_run(self) -> str:
-        """Keep a run that somebody may want to delete; returns its id."""
+        """Store a run for tests to delete; returns its id."""
         run = dg.DagsterRun(job_name="transcribe_recordings", run_id=dg._core.utils.make_new_run_id())
         self.instance.add_run(run)
         return run.run_id
@@ -44,7 +44,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
-    """Serve the application, with the settings that are given, to the end of the session."""
+    """Serve the application with the given settings until the end of the session."""
     with ExitStack() as stack:
 
         def start(*, host: str = "127.0.0.1", **settings: object) -> Site:
@@ -72,7 +72,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Si
 
 @pytest.fixture(scope="session")
 def site(serve: Callable[..., Site]) -> Site:
-    """The application without a password, behind a proxy as well."""
+    """The application without a password; it also works behind a proxy."""
     return serve(ui_hosts=("speech.example.org",))
 
 

@@ -1,4 +1,4 @@
-"""The token that our pages send along, as a test's client finds it in a page."""
+"""The token that our pages send, as a test's client finds it in a page."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from transcription_dagster_tests.web.conftest import Site
 DELETE = "mutation M($id: String!) { deletePipelineRun(runId: $id) { __typename } }"
 VERSION = "query Q { version }"
 JSON = {"Content-Type": "application/json"}
-#: What Chromium says of a request that a script, an image or a form of another site sends.
+#: The headers of Chromium for a request from another site's script, image or form.
 CROSS_SITE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
 LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 FRAME = LINK | {"Sec-Fetch-Dest": "iframe"}
@@ -71,7 +71,7 @@ def test_a_page_behind_a_proxy_is_served_under_the_proxys_name(site: Site):
         {"Sec-Fetch-Site": "same-site"},
         CROSS_SITE,
         FRAME,
-        # A form that is sent leaves its page too, and is a POST.
+        # Submitting a form is a navigation too, but a POST.
         LINK,
     ],
 )
@@ -151,7 +151,7 @@ def _socket(site: Site, **headers: str):
 
 
 def _ask(site: Site, query: str, **headers: str) -> dict[str, Any]:
-    """What a websocket answers to a request for `query`."""
+    """Return a websocket's answer to `query`."""
     with _socket(site, **headers) as websocket:
         websocket.send(json.dumps({"type": "connection_init"}))
         assert json.loads(websocket.recv(timeout=30)) == {"type": "connection_ack"}

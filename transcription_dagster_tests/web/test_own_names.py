@@ -52,7 +52,7 @@ def test_the_bound_address_and_configured_names_are_accepted():
         ("http://localhost", "localhost", "http"),
         ("http://localhost:80", "localhost", "http"),
         ("https://speech.example.org", "speech.example.org", "https"),
-        # A proxy that speaks TLS for us, and says nothing of it; or that passes another Host on.
+        # A TLS proxy in front of us that does not say so, or that changes the Host header.
         ("https://speech.example.org", "speech.example.org", "http"),
         ("https://speech.example.org", "127.0.0.1:3000", "http"),
         ("https://other.example.org:8443", "127.0.0.1:3000", "http"),

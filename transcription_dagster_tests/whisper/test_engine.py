@@ -1,4 +1,4 @@
-"""The engine with a real checkpoint: Whisper's own words, blocks, progress, stopping, and what is refused."""
+"""The engine with a real checkpoint: Whisper's own words, blocks, progress, stopping, and refused input."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def plain_model():
 
 @pytest.fixture(scope="module")
 def shares():
-    """The progress that was told of a demo recording while it was `heard`."""
+    """The progress reported while a demo recording was transcribed."""
     return defaultdict(list)
 
 
 @pytest.fixture(scope="module")
 def heard(engine, recordings, shares):
-    """What is heard in a demo recording with the options that nobody chose, each once."""
+    """Transcribe each demo recording once with default options."""
     return cache(lambda name: transcribe(engine, recordings[name].flac, on_progress=shares[name].append))
 
 
 @pytest.fixture(scope="module")
 def trusted(engine, recordings):
-    """What is heard in a demo recording and left as Whisper says it."""
+    """Transcribe a demo recording without repairs."""
     return cache(lambda name, **options: transcribe(engine, recordings[name].flac, **NO_REPAIR, **options))
 
 
-#: Prints whether the word alignment was found compiled.
+#: Prints whether the word alignment was found in the cache.
 LOAD_AND_COUNT = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who speaks against a word."""
+"""Evidence against words."""
 
 from __future__ import annotations
 

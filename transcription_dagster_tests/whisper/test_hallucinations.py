@@ -1,4 +1,4 @@
-"""What a model makes up: which words go, which stay and are marked, what is heard again, and what is not touched."""
+"""Hallucinations: which words are removed, doubted or transcribed again, and which stay untouched."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from transcription_dagster_tests import corpus
 from transcription_dagster_tests.whisper import helpers
 from transcription_dagster_tests.whisper.helpers import said, sound, sounding, text_of
 
-#: With a short ladder: music is heard anew at each temperature, since nothing that is made of it looks right.
+#: With few temperatures: music is decoded again at each one, because none of its text looks right.
 transcribe = partial(helpers.transcribe, temperatures=(0.0, 0.4))
 
 
 class Ear:
-    """Stands for the model's second hearing: says what it is told to and remembers where it listened."""
+    """Stands for the model's second pass: returns given words and records the spans."""
 
     def __init__(self, *utterances: Utterance) -> None:
         self.utterances = list(utterances)
@@ -46,13 +46,13 @@ def texts(utterances: Sequence[Utterance]) -> list[str]:
 
 
 def unsure(utterance: Utterance) -> Utterance:
-    """The same words from a window that the model took for silence."""
+    """Return the same words from a window that the model rated as silence."""
     return replace(utterance, no_speech_probability=0.9)
 
 
 GREETING = said("good evening", 0.5, 1.5)
 INVENTED = said("thanks for watching", 10, 13)
-#: Somebody speaks at the start; music, noise or nothing for the rest.
+#: There is speech at the start; music, noise or silence for the rest.
 MUSIC = sounding(20, voice=[Span(0.4, 1.6)], loud=[Span(0, 20)])
 NOISE = sounding(20, voice=[Span(0.4, 1.6)], loud=[Span(0.4, 1.6)])
 
@@ -128,7 +128,7 @@ def test_a_model_that_doubts_itself_is_the_second_witness():
 
 
 def mumbled(utterance: Utterance) -> Utterance:
-    """The same words, as improbable as a model finds what it cannot make out."""
+    """Return the same words with the low probability of mumbled speech."""
     words = tuple(replace(word, confidence=0.01) for word in utterance.words)
     return replace(utterance, average_log_probability=-3.0, words=words)
 

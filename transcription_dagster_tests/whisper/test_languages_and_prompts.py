@@ -1,4 +1,4 @@
-"""Recordings in several languages, and prompts that must not be heard, with the real Whisper `base`."""
+"""Recordings in several languages, and prompts that must not appear in the text, with the real Whisper `base`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOLDER = os.environ.get("TRANSCRIPTION_TEST_SPEECH")
 
 
 def runs(transcript: Transcript) -> list[tuple[str, str]]:
-    """What is said in each language, in order."""
+    """Return the text in each language, in order."""
     words = transcript.words
     return [
         (run.language, join_words(words[run.first : run.stop])) for run in language_runs(words, transcript.language)
@@ -62,7 +62,7 @@ def test_a_prompt_in_any_language_adds_no_words_and_changes_no_language(base_eng
     memo = voices["A quiet memo"]
     transcript = transcribe(base_engine, memo.flac, model="base", initial_prompt=prompt)
     assert transcript.language == "en"
-    # A prompt may tip one word over.
+    # A prompt may change one word.
     assert word_errors(memo.text, text_of(transcript)) <= 1
 
 

@@ -1,4 +1,4 @@
-"""Phrases that are said over and over."""
+"""Repeated phrases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transcription_dagster.whisper.spans import Span
 
 
 def repeated_words(words: list[str]) -> set[int]:
-    """The words of all loops but those of the first times."""
+    """Return the words of all loops except the first occurrences."""
     return {index for loop in find_loops(words) for index in loop.repeats}
 
 

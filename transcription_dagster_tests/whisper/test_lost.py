@@ -1,4 +1,4 @@
-"""What a model passes over: where it is looked for, what of a second hearing comes in, and what stays a gap."""
+"""Lost speech: where it is looked for, which words of a second pass are added, and what remains a gap."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from transcription_dagster_tests.whisper.helpers import said, sounding
 from transcription_dagster_tests.whisper.test_hallucinations import texts
 
 FIRST, LAST = said("good evening", 0, 1), said("and good night", 8, 9.5)
-#: Somebody speaks between the two.
+#: There is speech between the two.
 TALK = sounding(10, voice=[Span(0, 1), Span(3, 6), Span(8, 9.5)])
 
 
 class Ear:
-    """Stands for the model's second hearing."""
+    """Stands for the model's second pass."""
 
     def __init__(self, *utterances: Utterance, breath: Sequence[Utterance] = ()) -> None:
         self.utterances = list(utterances)
         self.breath = list(breath)
-        #: Where it listened, each time.
+        #: The spans of each call.
         self.clips: list[list[Span]] = []
 
     def __call__(self, clips: Sequence[Span]) -> list[Utterance]:

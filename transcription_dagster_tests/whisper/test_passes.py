@@ -1,4 +1,4 @@
-"""A pass over a block: its clips, and a device that fails."""
+"""A pass over a block: its clips, and a failing device."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def text(heard) -> str:
 
 @contextmanager
 def failing(module, error: Exception, times: int) -> Iterator[list[int]]:
-    """Make a part of the model fail so many times, as a device does."""
+    """Make a part of the model fail this many times, as a device does."""
     calls = [0]
 
     def hook(*_: object) -> None:

@@ -20,7 +20,7 @@ SENTENCES = (("We", "leave", "at", "nine"), ("I", "come", "later"))
 
 
 class Engine:
-    """Says a sentence for each channel, at the same time; what it is given is the channel's sound."""
+    """Transcribes a sentence per channel, at the same time; its input is the channel's sound."""
 
     def __init__(self, sentences: tuple[tuple[str, ...], ...] = SENTENCES, fails: int | None = None) -> None:
         self.sentences, self.fails = sentences, fails
@@ -33,7 +33,7 @@ class Engine:
     def transcribe(self, audio: tuple[int | None, float], _options: SpeechOptions, **given: Any) -> Transcript:
         channel = audio[0]
         if channel is not None:
-            # Both channels are at work at once.
+            # Both channels are transcribed at the same time.
             self.meeting.wait()
         if channel is not None and channel == self.fails:
             raise OutOfMemory("too large")

@@ -1,4 +1,4 @@
-"""How many windows fit."""
+"""How many windows fit into memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stretches of time."""
+"""Operations on spans of time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segments as they are decoded, as values."""
+"""Decoded segments as values."""
 
 from __future__ import annotations
 

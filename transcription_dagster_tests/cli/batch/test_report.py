@@ -1,4 +1,4 @@
-"""What a batch says of itself: while it runs, line by line, and at its end."""
+"""A batch's output: while it runs, line by line, and at its end."""
 
 from __future__ import annotations
 

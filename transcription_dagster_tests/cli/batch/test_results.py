@@ -1,4 +1,4 @@
-"""Results of a batch that are kept: throttled saves, a journal for what was not saved, and disks that are full."""
+"""Keeping a batch's results: throttled saves, a journal of unsaved results, and full disks."""
 
 from __future__ import annotations
 

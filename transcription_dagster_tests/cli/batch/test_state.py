@@ -1,4 +1,4 @@
-"""The state machine of a batch: what it submits, how it takes what Dagster says, and when it is over."""
+"""The state machine of a batch: what it submits, how it interprets Dagster's answers, and when it is over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The endpoint for assistants, message by message as the protocol has them."""
+"""The endpoint for assistants, message by message as in the protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listing, searching, results and handing in over the API."""
+"""Listing, searching, results and submission over the API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transcription_dagster_tests.web.reading_room.conftest import Library
 
 @dataclass(frozen=True)
 class Counter:
-    """A server that takes recordings in, the program that sends them, and the store that they end up in."""
+    """A server that accepts recordings, the program that sends them, and the store."""
 
     client: httpx.Client
     engine: Engine

@@ -1,4 +1,4 @@
-"""Where the player's sound comes from when results and sources are in S3."""
+"""The player's audio when results and sources are in S3."""
 
 from __future__ import annotations
 
