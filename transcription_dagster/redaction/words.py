@@ -1,4 +1,4 @@
-"""Transcripts without what must not be read, and the proof that it is gone."""
+"""Remove sensitive data from a transcript, and verify that it is gone."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from transcription_dagster.redaction.finding import Found, find
 from transcription_dagster.transcripts.conversation import is_label
 from transcription_dagster.transcripts.plain_text import join_words
 
-#: Silence around what is cut out of the sound, in seconds: word times are off by less.
+#: Silence around removed audio, in seconds: word times are more accurate than this.
 MARGIN_SECONDS = 0.2
-#: Kinds that are said in words and not in digits or letters.
+#: Kinds that consist of words rather than digits or letters.
 _OF_WORDS = frozenset({"name", "address"})
 
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """What was taken out of a transcript, and what is left."""
+    """A transcript without the removed data, and what was removed."""
 
-    #: The words, with one such as `[card]` in place of all those of a number.
+    #: The words, with a single one such as `[card]` in place of a number's words.
     words: tuple[Word, ...]
     found: tuple[Found, ...]
-    #: Kind and wording of what was taken out, as it reads and as it was heard.
+    #: Kind and wording of the removed data, in the current text and in the machine's words.
     values: tuple[tuple[str, str], ...]
-    #: What is silenced, as (start, end) in seconds, in order and apart.
+    #: The silenced stretches as (start, end) in seconds, in order and disjoint.
     spans: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Something that must not be heard: the machine's words for it, which a correction may have replaced."""
+    """Sensitive data in the machine's words, which a correction may have replaced in the text."""
 
     kind: str
     words: tuple[Word, ...]
 
 
 def redact(words: Sequence[Word], found: Sequence[Found], duration: float, heard: Sequence[Heard] = ()) -> Redaction:
-    """Take out what was found in the words of a recording of `duration` seconds; `found` is in order and apart.
+    """Remove `found`, in order and disjoint, from the words of a recording of `duration` seconds.
 
-    `heard` is silenced as well, and its wording must not be left in the text either.
+    `heard` is silenced too, and its wording must not remain in the text either.
     """
     left: list[Word] = []
     position = 0
@@ -70,10 +70,10 @@ def redact(words: Sequence[Word], found: Sequence[Found], duration: float, heard
 
 
 def in_corrected_words(found: Sequence[Found], passages: Sequence[Passage]) -> list[Found]:
-    """Return what was found in the machine's words by its place in the words of `passages`, in which they now read.
+    """Map findings in the machine's words to the corrected words in `passages`.
 
-    A passage is taken out as a whole; of one without words nothing is left. The passages hold all of the machine's
-    words, in order.
+    A passage is removed as a whole; nothing remains of one without words. The passages hold all of the machine's words,
+    in order.
     """
     firsts = [passage.first for passage in passages]
     places = list(accumulate((len(passage.words) for passage in passages), initial=0))
@@ -85,7 +85,7 @@ def in_corrected_words(found: Sequence[Found], passages: Sequence[Passage]) -> l
 
 
 def together(found: Iterable[Found]) -> list[Found]:
-    """Return what was found in order and apart: what overlaps becomes one, of the kind of its first."""
+    """Return findings in order and disjoint: overlapping ones become one, of the kind of the first."""
     joined: list[Found] = []
     for each in sorted(found):
         if joined and each.first < joined[-1].stop:
@@ -96,7 +96,7 @@ def together(found: Iterable[Found]) -> list[Found]:
 
 
 def without_names(words: Sequence[Word]) -> tuple[Word, ...]:
-    """Return the words with their speakers numbered in the order of speech, if any of them has a name."""
+    """Return the words with speakers numbered by first appearance, if any of them has a name."""
     speakers = list(dict.fromkeys(word.speaker for word in words if word.speaker))
     if all(is_label(speaker) for speaker in speakers):
         return tuple(words)
@@ -105,12 +105,12 @@ def without_names(words: Sequence[Word]) -> tuple[Word, ...]:
 
 
 def remaining(text: str, redaction: Redaction, kinds: Collection[str], language: str) -> list[str]:
-    """Return the kinds of what can still be read in a text: one of the values, or anything that is found in it."""
+    """Return the kinds of data that a text still contains: one of the values, or a new finding."""
     shown, shown_tokens = letters(text), f" {' '.join(tokens(text))} "
     left = [
         kind
         for kind, value in redaction.values
-        # "Ann" is not left in "annual", but a number is left however it is parted.
+        # "Ann" does not remain in "annual", but a number remains however it is separated.
         if (f" {' '.join(tokens(value))} " in shown_tokens if kind in _OF_WORDS else letters(value) in shown)
         and letters(value)
     ]
@@ -119,7 +119,7 @@ def remaining(text: str, redaction: Redaction, kinds: Collection[str], language:
 
 
 def _mark(words: Sequence[Word], kind: str) -> Word:
-    """One word for all of them, with the punctuation around them."""
+    """Return one word for all of them, with the punctuation around them."""
     opening, closing = affixes(words[0].text)[0], affixes(words[-1].text)[2]
     end = max(word.end for word in words)
     return replace(words[0], text=f"{opening}[{kind}]{closing}", end=end)

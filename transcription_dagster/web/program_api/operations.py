@@ -1,4 +1,4 @@
-"""An operation of the API: what it takes and returns is declared once, for the answer and for the description."""
+"""An operation of the API: its input and output are declared once, for the handler and for the description."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.web.csrf import Csrf
 from transcription_dagster.web.program_api.access import Access, Refusal, access_of, reads_everything
 
-#: A turn of 20,000 characters, or a vocabulary of some thousand terms.
+#: Enough for a turn of 20,000 characters, or a vocabulary of some thousand terms.
 LARGEST_BODY = 1_000_000
 
 ONLY_REDACTED = (
@@ -58,18 +58,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, checked: who asks, the recording of the path, and the values of query and body."""
+    """A validated request: the sender, the recording in the path, and the values of query and body."""
 
     request: Request
     access: Access
-    #: Canonical UUID; empty for an operation that is about no recording.
+    #: Canonical UUID; empty for an operation that does not concern a recording.
     recording: str
     values: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A method and a path, and what answers them."""
+    """A method and a path, and their handler."""
 
     method: str
     path: str
@@ -77,24 +77,24 @@ class Operation:
     summary: str
     #: Runs in a thread, unless it is a coroutine.
     answer: Callable[[Call], BaseModel | Response | Awaitable[BaseModel | Response]]
-    #: The query's parameters, or for other methods than GET and DELETE the fields of the JSON body.
+    #: The query's parameters, or for methods other than GET and DELETE the fields of the JSON body.
     takes: type[BaseModel] | None = None
     returns: type[BaseModel] | None = None
-    #: Media type of the answer.
+    #: Media type of the response.
     produces: str = "application/json"
     status: int = 200
-    #: The body is a file, which the answer reads itself.
+    #: The body is a file, which the handler reads itself.
     takes_file: bool = False
-    #: It shows the whole text, also what redaction takes out.
+    #: It returns the whole text, including what redaction removes.
     shows_everything: bool = False
 
     @property
     def has_body(self) -> bool:
-        """Whether what it takes stands in the body."""
+        """Return whether the input is in the body."""
         return self.takes is not None and self.method not in ("GET", "DELETE") and not self.takes_file
 
     def route(self, engine: Engine, csrf: Csrf, settings: Settings) -> Route:
-        """The route that checks a request, answers it in a thread, and turns errors into JSON."""
+        """Return the route that validates a request, handles it in a thread, and turns errors into JSON."""
 
         async def endpoint(request: Request) -> Response:
             return await answered(lambda: self._answer(engine, csrf, settings, request))
@@ -121,20 +121,20 @@ class Operation:
         if not self.has_body:
             return self.takes.model_validate(dict(request.query_params))
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            raise Refusal(415, "the body has to be application/json")
+            raise Refusal(415, "the body must be application/json")
         return self.takes.model_validate_json(await bounded_body(request))
 
 
 def permitted(engine: Engine, csrf: Csrf, request: Request, scope: Scope) -> Access:
-    """Who asks, if they may do what `scope` says. Raises `Refusal`."""
+    """Return the sender if it has the scope. Raises `Refusal`."""
     access = access_of(engine, csrf, request)
     if scope not in access.scopes:
-        raise Refusal(403, f"the token {access.program!r} has not the scope {scope}")
+        raise Refusal(403, f"the token {access.program!r} lacks the scope {scope}")
     return access
 
 
 async def bounded_body(request: Request) -> bytes:
-    """The body of a request. Raises `Refusal` once it is larger than `LARGEST_BODY`."""
+    """Return the body of a request. Raises `Refusal` if it is larger than `LARGEST_BODY`."""
     body = b""
     async for part in request.stream():
         body += part
@@ -144,7 +144,7 @@ async def bounded_body(request: Request) -> bytes:
 
 
 async def answered(answer: Callable[[], Awaitable[Response]]) -> Response:
-    """The answer, or what went wrong as `{"error": …}`."""
+    """Return the response, or an error as `{"error": …}`."""
     try:
         return await answer()
     except Refusal as refusal:
@@ -157,7 +157,7 @@ async def answered(answer: Callable[[], Awaitable[Response]]) -> Response:
 
 
 def status_of(error: TranscriptionError) -> int:
-    """The HTTP status that says what kind of error it is."""
+    """Return the HTTP status for an error."""
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             return status
@@ -166,6 +166,6 @@ def status_of(error: TranscriptionError) -> int:
 
 
 def told(error: ValidationError) -> str:
-    """What is wrong with the values, in one line; the values themselves are not repeated."""
+    """Return what is wrong with the values, in one line that does not repeat them."""
     wrong = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in wrong[:5])

@@ -197,7 +197,7 @@ class Recordings:
         return Response(document, media_type=media_type, headers={"Content-Disposition": "attachment"})
 
     def _files(self, access: Access) -> frozenset[str]:
-        """The results that who asks may read."""
+        """Return the files that the sender may read."""
         return _FILES if reads_everything(access, self.archive.settings) else REDACTED_FILES
 
     def submit(self, call: Call) -> SubmittedModel:
