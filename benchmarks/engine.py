@@ -86,8 +86,7 @@ def random_model(shape: str, device: str) -> Whisper:
     model = Whisper(dims)
     if shape in _ALIGNMENT_HEADS:
         model.set_alignment_heads(_ALIGNMENT_HEADS[shape])
-    model = model.to(device).eval()
-    return model if device == "cpu" else in_half_precision(model)
+    return (model if device == "cpu" else in_half_precision(model)).to(device).eval()
 
 
 def clock(device: str) -> Callable[[], float]:

@@ -85,8 +85,8 @@ def open_model(model: str, folder: Path, device: str) -> Whisper:
         raise UnknownModel(f"{path} is not a Whisper checkpoint: {_first_line(error)}") from error
     if model in known_models():
         built.set_alignment_heads(whisper._ALIGNMENT_HEADS[model])
-    built = built.to(device).eval()
-    return in_half_precision(built) if built.device.type == "cuda" else built
+    # Halved before it is moved: a GPU would keep the memory that twice as many bytes took for a moment.
+    return (in_half_precision(built) if device.startswith("cuda") else built).to(device).eval()
 
 
 def in_half_precision(model: Whisper) -> Whisper:

@@ -48,6 +48,8 @@ def pass_bytes(dims: ModelDimensions, item: int) -> int:
 def room_on(device: torch.device, dims: ModelDimensions, *, wanted: int, beams: int) -> Room:
     """Return what there is room for on a device that holds the model: `wanted` slots at most."""
     if device.type == "cuda":
+        # What torch keeps for tensors to come counts as free.
+        torch.cuda.empty_cache()
         free, item = torch.cuda.mem_get_info(device)[0] - _GPU_RESERVE, 2
     else:
         free, item = psutil.virtual_memory().available - _CPU_RESERVE, 4

@@ -171,3 +171,13 @@ def test_an_unknown_model_name_is_refused_with_the_known_names(tmp_path, name):
 def test_a_folder_without_a_model_is_refused_with_the_missing_files(tmp_path):
     with pytest.raises(UnknownModel, match=r"neither model\.bin .* nor config\.json"):
         checkpoint(str(tmp_path), tmp_path)
+
+
+@pytest.mark.requires_cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+def test_a_gpu_never_holds_more_than_the_halved_weights(tmp_path):
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    model = open_model(BULLETIN, tmp_path, "cuda")
+    halved = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters())
+    assert torch.cuda.max_memory_allocated() - before < 1.5 * halved
