@@ -15,10 +15,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from transcription_dagster.whisper.decoder_slots import DecoderSlots, Move, Row, Step
 from transcription_dagster.whisper.decoder_weights import DecoderWeights, normed
+from transcription_dagster.whisper.recorded import Recorded
 from transcription_dagster.whisper.token_rules import Ruled, TokenRules
-
-#: Steps that CUDA is given to set itself up before one is recorded.
-_WARM_UPS = 3
 
 
 class FixedSlots(DecoderSlots):
@@ -42,8 +40,7 @@ class FixedSlots(DecoderSlots):
         self._wanted = torch.zeros((4, rows), dtype=torch.long, pin_memory=on_gpu)
         self._wanted_numbers = self._wanted.numpy()
         self._inputs = torch.zeros((4, rows), dtype=torch.long, device=device)
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._ruled: Ruled | None = None
+        self._recorded = Recorded[Ruled]()
 
     def hear(self, slots: Sequence[int], features: Tensor) -> None:
         # What another window left lies behind a mask, but 0 times what is no number is no number.
@@ -73,24 +70,8 @@ class FixedSlots(DecoderSlots):
         values = [(row.token, row.position, row.state.last, row.state.lowest) for row in rows]
         self._wanted_numbers[:, places] = np.array(values).T
         self._inputs.copy_(self._wanted, non_blocking=True)
-        return Step(self._replayed() if self._inputs.is_cuda else self._continue(), places)
-
-    def _replayed(self) -> Ruled:
-        if self._graph is None or self._ruled is None:
-            warming = torch.cuda.Stream()
-            warming.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(warming):
-                # They write the same again.
-                for _ in range(_WARM_UPS):
-                    self._continue()
-            torch.cuda.current_stream().wait_stream(warming)
-            graph = torch.cuda.CUDAGraph()
-            # Other threads may use the device meanwhile.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self._ruled = self._continue()
-            self._graph = graph
-        self._graph.replay()
-        return self._ruled
+        ruled = self._recorded.run(self._continue) if self._inputs.is_cuda else self._continue()
+        return Step(ruled, places)
 
     def _continue(self) -> Ruled:
         token, position, last, lowest = self._inputs
