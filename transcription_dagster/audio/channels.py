@@ -1,11 +1,10 @@
-"""Whether the channels of a recording hold different voices, told by their sound.
+"""Decide by their sound whether the channels of a recording hold different voices.
 
-A call has one party on each channel. Most other stereo recordings have every voice on both, at one level or, with two
-microphones, at two. Each half second is compared: a channel has sound of its own where it is much louder than the
-others, or where it has nothing in common with them. Two channels have a sound in common if the cross-correlation of
-their equalised spectra has a peak (PHAT: Knapp and Carter, 1976, IEEE Trans. ASSP 24), whatever the sound's level, its
-colour and the distance between the microphones; or, in a room that blurs the peak, if their levels rise and fall
-together.
+A call has one party on each channel. Most other stereo recordings have every voice on both, at the same level or, with
+two microphones, at different ones. Channels are compared per half second: a channel has its own sound where it is much
+louder than the others, or where it is unrelated to them. Two channels share a sound if the cross-correlation of their
+equalised spectra has a peak (PHAT: Knapp and Carter, 1976, IEEE Trans. ASSP 24), independent of level, frequency
+response and distance of the microphones; or, in a room that blurs the peak, if their levels rise and fall together.
 """
 
 from __future__ import annotations
@@ -21,42 +20,42 @@ from transcription_dagster.model import ChannelMode
 
 #: Gives the probability of a voice for each 32 ms of float32 samples (16 kHz mono).
 DetectVoice = Callable[[np.ndarray], np.ndarray]
-#: Reads a channel in blocks of so many seconds.
+#: Reads a channel in blocks of this many seconds.
 ReadChannel = Callable[[int, float], Iterator[np.ndarray]]
 
-#: Samples of a window, and how many windows are compared in one step.
+#: Samples of a window, and windows compared in one step.
 _WINDOW = 8_192
 _WINDOWS_AT_ONCE = 64
 _WINDOW_SECONDS = _WINDOW / SAMPLE_RATE
 _VOICE_FRAME = 512
-#: Quieter is silence (dBFS, root mean square).
+#: Lower levels are silence (dBFS, root mean square).
 _SILENCE = -65.0
-#: A voice that is so much louder than in the other channel (dB) was spoken into this one.
+#: A voice that is louder by this (dB) than in the other channel was spoken into this one.
 _OWN_LEVEL = 12.0
-#: A peak below this is chance: unrelated voices reach 0.1, one voice in two microphones of a room 0.2 and more.
+#: A lower peak is chance: unrelated voices reach 0.1, one voice in two microphones of a room 0.2 and more.
 _COMMON_PEAK = 0.12
-#: Levels that are correlated so much over some seconds are those of one sound: of unrelated voices they reach 0.35, of
-#: one voice in two microphones of an echoing room 0.66 and more.
+#: Levels with this correlation over some seconds belong to one sound: unrelated voices reach 0.35, one voice in two
+#: microphones of an echoing room 0.66 and more.
 _COMMON_LEVELS = 0.6
 _WINDOWS_OF_LEVELS = 8
 _LEVEL_FRAME = 512
-#: The band of speech, in hertz, and how far apart two microphones may be, in seconds of sound.
+#: The frequency band of speech in hertz, and the maximum distance of two microphones in seconds of sound.
 _BAND = (200.0, 4_000.0)
 _LONGEST_DELAY = 0.02
 #: A window holds a voice if this share of its frames does, each with this probability.
 _VOICED_SHARE, _VOICED = 0.3, 0.5
-#: A channel has a voice of its own if it is heard for so long, and for this share of all voices.
+#: A channel has its own voice if it has this many seconds of it, and this share of all voices.
 _OWN_SECONDS, _OWN_SHARE = 1.0, 0.05
 #: The channels are mixed if more than this share of the voices is on both alike.
 _COMMON_SHARE = 0.25
-#: Voices are looked for in at most so much of a recording, taken evenly from all of it.
+#: Voices are detected in at most this much of a recording, sampled evenly.
 _HEARD_SECONDS = 1_200.0
 _HEARD_AT_ONCE = 60 * SAMPLE_RATE // _WINDOW
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The channels that are kept apart, by their numbers, and why; none: they are mixed."""
+    """The numbers of the channels to keep apart, and the reason; no numbers: mix them."""
 
     kept: tuple[int, ...] = ()
     reason: str = ""
@@ -64,11 +63,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was measured of each window, shape (windows, channels)."""
+    """Measurements of each window, shape (windows, channels)."""
 
     #: dBFS (root mean square).
     levels: np.ndarray
-    #: Whether the channel has sound of its own there.
+    #: Whether the channel has its own sound there.
     own: np.ndarray
 
     @property
@@ -86,7 +85,7 @@ class ChannelMeter:
         self._own: list[np.ndarray] = []
 
     def add(self, samples: np.ndarray) -> None:
-        """Take int16 samples of shape (channels, samples)."""
+        """Add int16 samples of shape (channels, samples)."""
         self._held = np.concatenate([self._held, samples], axis=1)
         step = _WINDOW * _WINDOWS_AT_ONCE
         while self._held.shape[1] >= step:
@@ -94,7 +93,7 @@ class ChannelMeter:
             self._held = self._held[:, step:]
 
     def evidence(self) -> Evidence:
-        """Return what was measured of all windows; a rest that fills none is left out."""
+        """Return the measurements of all windows; an incomplete last window is left out."""
         whole = self._held.shape[1] // _WINDOW * _WINDOW
         if whole:
             self._measure(self._held[:, :whole])
@@ -119,13 +118,13 @@ class ChannelMeter:
 
 
 def _peak(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The height of the highest peak of the windows' cross-correlations, 0 to 1; spectra of shape (windows, bins)."""
+    """Return the highest peak of the windows' cross-correlations, 0 to 1; spectra have shape (windows, bins)."""
     cross = one * np.conj(other)
     cross /= np.abs(cross) + 1e-12
     bins = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE)
     band = (bins >= _BAND[0]) & (bins <= _BAND[1])
     cross[:, ~band] = 0
-    # The inverse of a spectrum that is 1 in the band is this high at its middle.
+    # The inverse transform of a spectrum that is 1 in the band has this height at its middle.
     correlation = np.fft.irfft(cross, axis=1) * (_WINDOW / (2 * band.sum()))
     reach = round(_LONGEST_DELAY * SAMPLE_RATE)
     near = np.concatenate([correlation[:, : reach + 1], correlation[:, -reach:]], axis=1)
@@ -133,9 +132,9 @@ def _peak(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _together(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """How much the levels of two channels rise and fall together around each window, -1 to 1.
+    """Return how much the levels of two channels rise and fall together around each window, -1 to 1.
 
-    `one` and `other` are samples of shape (windows, samples); the answer is the same for neighbouring windows.
+    `one` and `other` are samples of shape (windows, samples); neighbouring windows share the result.
     """
     found = np.zeros(len(one))
     for first in range(0, len(one), _WINDOWS_OF_LEVELS):
@@ -157,7 +156,7 @@ def choose(
 ) -> Choice:
     """Decide about the channels of a recording that has at least two.
 
-    Voices are detected only where two channels have sound of their own, which few recordings have.
+    Voices are detected only if two channels have their own sound, which is rare.
     """
     count = evidence.channels
     if mode == "split":
@@ -173,7 +172,7 @@ def choose(
 
 
 def _by_voices(own: np.ndarray, voiced: np.ndarray, candidates: Sequence[int], count: int) -> Choice:
-    """Decide by the windows with voices: `own` and `voiced` are of shape (windows, candidates)."""
+    """Decide by the windows with voices: `own` and `voiced` have shape (windows, candidates)."""
     heard = int(voiced.any(axis=1).sum())
     owned = voiced & own
     seconds = owned.sum(axis=0) * _WINDOW_SECONDS
@@ -195,7 +194,7 @@ def _by_voices(own: np.ndarray, voiced: np.ndarray, candidates: Sequence[int], c
 def _voiced(
     evidence: Evidence, candidates: Sequence[int], read: ReadChannel, detect_voice: DetectVoice
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The windows that were listened to, and whether there is a voice, shape (windows, candidates)."""
+    """Return the examined windows, and whether they hold a voice, shape (windows, candidates)."""
     total = len(evidence.own)
     blocks = -(-total // _HEARD_AT_ONCE)
     every = max(1, round(blocks * _HEARD_AT_ONCE * _WINDOW_SECONDS / _HEARD_SECONDS))

@@ -1,4 +1,4 @@
-"""Recordings that came in over the API: runs that are to be asked for, and senders that are to be told."""
+"""Recordings submitted over the API: runs to request, and senders to notify."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from transcription_dagster.model import recording_id
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a submitted recording, and where to tell it."""
+    """The outcome of a submitted recording, and the address to notify."""
 
     recording: str
     webhook: str
-    #: Deliveries that failed so far.
+    #: Failed deliveries so far.
     attempts: int
     submitted_at: datetime
-    #: Why it failed; None if it was published.
+    #: Why the recording failed; None if it was published.
     error: str | None
 
 
 def add(engine: Engine, recording: str, submitted_by: str, webhook: str | None) -> None:
-    """Note a registered recording that is to be transcribed."""
+    """Record that a registered recording is to be transcribed."""
     values = {"recording": recording_id(recording), "submitted_by": submitted_by, "webhook": webhook}
     with transaction(engine) as connection:
         connection.execute(insert(SubmissionRow).values(**values))
 
 
 def waiting(engine: Engine, limit: int) -> list[str]:
-    """Recordings whose run was not asked for, the longest waiting first."""
+    """Return recordings whose run was not requested yet, longest waiting first."""
     statement = select(SubmissionRow.recording).where(~SubmissionRow.run_requested)
     with transaction(engine) as connection:
         return list(connection.scalars(statement.order_by(SubmissionRow.submitted_at).limit(limit)))
 
 
 def note_requested(engine: Engine, recordings: Iterable[str]) -> None:
-    """Note that runs were asked for."""
+    """Record that runs were requested."""
     keys = sorted(recording_id(recording) for recording in recordings)
     statement = update(SubmissionRow).where(SubmissionRow.recording.in_(keys)).values(run_requested=True)
     with transaction(engine) as connection:
@@ -49,7 +49,7 @@ def note_requested(engine: Engine, recordings: Iterable[str]) -> None:
 
 
 def outcomes(engine: Engine, limit: int) -> list[Outcome]:
-    """Recordings that are done and whose senders are to be told now: published, or failed, since they came in."""
+    """Return the outcomes to deliver now: recordings published or failed since their submission."""
     since = SubmissionRow.submitted_at
     published, failed = TranscriptRow.published_at >= since, RecordingRow.failed_at >= since
     statement = (
@@ -72,12 +72,12 @@ def outcomes(engine: Engine, limit: int) -> list[Outcome]:
 
 
 def note_told(engine: Engine, recording: str) -> None:
-    """Note that the sender was told, or that it is given up."""
+    """Record that the sender was notified, or that delivery was given up."""
     _update(engine, recording, webhook=None)
 
 
 def note_untold(engine: Engine, recording: str, wait: timedelta) -> None:
-    """Note that the sender did not take it, and is to be told again after a while."""
+    """Record a failed delivery, to be repeated after a while."""
     _update(engine, recording, attempts=SubmissionRow.attempts + 1, next_attempt_at=func.now() + wait)
 
 

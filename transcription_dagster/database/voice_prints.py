@@ -1,6 +1,6 @@
-"""Voice prints: the voices of recordings' speakers, by which a person who was named once is known in other recordings.
+"""Voice prints: speakers' voices as vectors, used to recognise a named person in other recordings.
 
-They are personal data. They are written only where a setting says so, and are removed with their recording, or with the
+They are personal data. They are stored only if a setting allows it, and are removed with their recording or their
 person.
 """
 
@@ -18,7 +18,7 @@ from transcription_dagster.database.tables import VoicePrintRow
 from transcription_dagster.errors import UnknownSpeaker
 from transcription_dagster.model import recording_id
 
-#: Cosine similarity from which two voices are surely one person's, and from which they may be.
+#: Cosine similarity from which two voices certainly belong to the same person, and from which they may.
 SURE = 0.7
 LIKELY = 0.5
 
@@ -30,28 +30,28 @@ class VoicePrint:
     recording: str
     #: `spk_0`, `spk_1`, …
     label: str
-    #: Seconds that the speaker talks.
+    #: Seconds of speech of this speaker.
     seconds: float
-    #: Who it is, or may be; None: nobody who was named sounds like it.
+    #: The certain or possible person; None: no named voice is similar.
     person: str | None = None
-    #: A person said so.
+    #: Whether a person confirmed the name.
     confirmed: bool = False
-    #: Cosine similarity to the nearest voice that was named so by hand; None where this one was.
+    #: Cosine similarity to the nearest voice named by hand; None if this one was.
     similarity: float | None = None
 
     @property
     def name(self) -> str | None:
-        """The person's name where it is certain; None where it is a suggestion."""
+        """The person's name if it is certain; None if it is a suggestion."""
         return self.person if self.confirmed or (self.similarity or 0.0) >= SURE else None
 
 
 def replace_voice_prints(
     engine: Engine, recording: str, model: str, voices: Mapping[str, tuple[float, Sequence[float]]]
 ) -> tuple[VoicePrint, ...]:
-    """Make these the voice prints of a recording, and return them with the people who sound like them.
+    """Replace the voice prints of a recording; return them with the people who sound like them.
 
-    `voices` holds the seconds and the embedding of each label; embeddings of different models are not compared. A voice
-    that was named by hand keeps its name if it is still among them. Raises `RecordingForgotten`.
+    `voices` holds seconds and embedding of each label; embeddings of different models are not compared. A voice named
+    by hand keeps its name if it is still among them. Raises `RecordingForgotten`.
     """
     uuid = recording_id(recording)
     with transaction(engine) as connection:
@@ -75,7 +75,7 @@ def replace_voice_prints(
 
 
 def voice_prints(engine: Engine, recording: str | None = None) -> tuple[VoicePrint, ...]:
-    """Return the voice prints of a recording, or of all whose person is known or suggested."""
+    """Return the voice prints of a recording, or of all recordings whose person is known or suggested."""
     chosen = VoicePrintRow.person.is_not(None)
     if recording is not None:
         chosen = VoicePrintRow.recording == recording_id(recording)
@@ -85,10 +85,10 @@ def voice_prints(engine: Engine, recording: str | None = None) -> tuple[VoicePri
 
 
 def name_speaker(engine: Engine, recording: str, label: str, person: str) -> tuple[VoicePrint, ...]:
-    """Say whose voice it is; return the voice prints of other recordings that are taken for this person's.
+    """Name a voice; return the voice prints of other recordings that match this person.
 
-    In each recording it is at most one, and never one that was named by hand. Naming a voice again corrects the name.
-    Raises `UnknownSpeaker` if there is no voice print of that label.
+    Each recording has at most one match, never a voice named by hand. Naming a voice again corrects the name. Raises
+    `UnknownSpeaker` if there is no voice print with that label.
     """
     uuid = recording_id(recording)
     named = and_(VoicePrintRow.recording == uuid, VoicePrintRow.label == label)
@@ -100,7 +100,7 @@ def name_speaker(engine: Engine, recording: str, label: str, person: str) -> tup
         connection.execute(update(VoicePrintRow).where(named).values(person=person, confirmed=True, similarity=None))
         alike = _similarity(row.embedding) >= LIKELY
         if row.person is not None:
-            # Others were taken for the person that it was said to be before.
+            # Other voices were matched to the person of the old name.
             alike = or_(alike, VoicePrintRow.person == row.person)
         unnamed = select(VoicePrintRow.recording).where(VoicePrintRow.model == row.model, ~VoicePrintRow.confirmed)
         for other in sorted({uuid, *connection.scalars(unnamed.where(alike))}):
@@ -110,9 +110,9 @@ def name_speaker(engine: Engine, recording: str, label: str, person: str) -> tup
 
 
 def forget_person(engine: Engine, person: str) -> int:
-    """Remove the voice prints that are a person's, and the suggestion where they may be; return how many were removed.
+    """Remove a person's voice prints and suggestions; return how many were removed.
 
-    Raises `UnknownSpeaker` if nobody has that name.
+    Raises `UnknownSpeaker` if there is no person of that name.
     """
     theirs = VoicePrintRow.person == person
     certain = or_(VoicePrintRow.confirmed, VoicePrintRow.similarity >= SURE)
@@ -147,7 +147,7 @@ def _found(connection: Connection, chosen: ColumnElement[bool]) -> tuple[VoicePr
 
 
 def _match(connection: Connection, recording: str) -> None:
-    """Find anew who the speakers of a recording are, or may be, of those that were not named by hand."""
+    """Match the speakers of a recording to people again, except those named by hand."""
     there = VoicePrintRow.recording == recording
     taken = set(connection.scalars(select(VoicePrintRow.person).where(there, VoicePrintRow.confirmed)))
     unnamed = select(VoicePrintRow.label, VoicePrintRow.model, VoicePrintRow.embedding)
@@ -167,7 +167,7 @@ def _match(connection: Connection, recording: str) -> None:
 def _people_like(
     connection: Connection, model: str, vector: Any, among: ColumnElement[bool]
 ) -> Sequence[tuple[str, float]]:
-    """People who may have this voice by those that were named by hand, and how similar theirs are."""
+    """Return the people who may have this voice, from voices named by hand, with their similarity."""
     similarity = func.max(_similarity(vector))
     rows = connection.execute(
         select(VoicePrintRow.person, similarity)
@@ -183,7 +183,7 @@ def _similarity(vector: Any) -> ColumnElement[float]:
 
 
 def _one_each(candidates: Iterable[tuple[float, str, str]]) -> dict[str, tuple[str, float]]:
-    """For each label the most similar person, and each person for one label."""
+    """Assign each label its most similar person, and each person to one label."""
     matches: dict[str, tuple[str, float]] = {}
     taken: set[str] = set()
     for similarity, label, person in sorted(candidates, reverse=True):

@@ -25,13 +25,13 @@ class Mending:
         }
         # A request to Claude exists only while it waits, and refining makes it again anyway.
         self._made.pop("refinement_request", None)
-        # Older recordings have none, and to tell them apart is to ask Claude again.
+        # Older recordings have none, and making it would call Claude again.
         self._made.pop("speakers")
 
     def job(self, recording: str, outdated: Collection[str] = (), *, failed: bool = False) -> str | None:
         """Return the cheapest job that gives the recording every asset and refreshes those in `outdated`.
 
-        None means that it has to be transcribed. The transcript of a `failed` recording is reused only if it was
+        None means that it must be transcribed. The transcript of a `failed` recording is reused only if it was
         imported: its audio may have changed since.
         """
         is_imported = self.is_imported(recording)

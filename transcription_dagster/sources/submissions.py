@@ -1,4 +1,4 @@
-"""Recordings that other programs hand in over the API: by a URL, or as the file itself."""
+"""Recordings that other programs submit over the API: by URL, or as a file."""
 
 from __future__ import annotations
 
@@ -26,27 +26,26 @@ _ENDING = re.compile(r"\.[a-z0-9]{1,8}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a program says about the recording that it hands in."""
+    """A program's description of the recording that it submits."""
 
     title: str | None = None
     language: str | None = None
-    #: Where to tell that it is done.
+    #: The URL to notify when the recording is done.
     webhook: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Takes recordings in: registers them, and notes that they are to be transcribed."""
+    """Accepts recordings: registers them, and records that they are to be transcribed."""
 
     engine: Engine
     store: ObjectStore
     settings: Settings
 
     def take_url(self, url: str, described: Description, by: str) -> str:
-        """Take in the recording at a URL, which a worker will fetch; returns the recording's UUID.
+        """Accept a recording at a URL, which a worker will download; returns the recording's UUID.
 
-        Raises `SourceRefused` for a host that recordings may not be fetched from, and for a webhook that may not be
-        called.
+        Raises `SourceRefused` for a host that is not allowed for recordings, and for a webhook that is not allowed.
         """
         self.check(described)
         parts = urlsplit(url)
@@ -60,7 +59,7 @@ class Intake:
         return self._note(recording, url, described, by)
 
     def take_file(self, path: Path, name: str, described: Description, by: str) -> str:
-        """Take in a file, which is copied to the store; `name` is the sender's. Returns the recording's UUID."""
+        """Accept a file and copy it to the store; `name` is the sender's name of it. Returns the recording's UUID."""
         self.check(described)
         recording = str(uuid.uuid4())
         ending = PurePosixPath(name.replace("\\", "/")).suffix.lower()
@@ -69,7 +68,7 @@ class Intake:
         return self._note(recording, self.store.uri(key), described, by)
 
     def check(self, described: Description) -> None:
-        """Raise `SourceRefused` for what cannot be accepted, before anything is kept."""
+        """Raise `SourceRefused` for an unacceptable description, before anything is stored."""
         try:
             whisper_language(described.language)
         except InvalidSetting as error:

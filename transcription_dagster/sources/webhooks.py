@@ -1,4 +1,4 @@
-"""Telling a program that the recording it handed in is done: a signed POST to an address that it named.
+"""Notify a program that its recording is done, with a signed POST to the URL that it gave.
 
 The signature is `t=SECONDS,v1=HEX`: HMAC-SHA256, under the shared secret, of the time, a full stop and the body.
 """
@@ -23,12 +23,12 @@ from transcription_dagster.urls import shown_url
 
 SIGNATURE = "X-Transcription-Signature"
 _SECONDS = 10.0
-#: How long after each failed delivery the next one comes; after the last it is given up.
+#: Waiting time after each failed delivery; after the last one, delivery is given up.
 _WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 
 
 def check_webhook(url: str, settings: Settings) -> None:
-    """Raise `SourceRefused` unless webhooks are signed here and may go to this host."""
+    """Raise `SourceRefused` unless webhooks are configured and may go to this host."""
     if settings.webhook_secret is None:
         raise SourceRefused("webhooks are not set up: TRANSCRIPTION_WEBHOOK_SECRET signs them")
     if not is_among(url, {origin(host) for host in settings.webhook_hosts}):
@@ -36,13 +36,13 @@ def check_webhook(url: str, settings: Settings) -> None:
 
 
 def wait_after(attempts: int) -> timedelta | None:
-    """How long to wait after so many failed deliveries before this one failed; None: give up."""
+    """Return how long to wait after a failed delivery, given the number of earlier failures; None: give up."""
     return _WAITS[attempts] if attempts < len(_WAITS) else None
 
 
 @contextmanager
 def webhook_client(settings: Settings) -> Iterator[httpx.Client]:
-    """Give a client that reaches the allowed hosts only, at public addresses unless private ones are allowed."""
+    """Yield a client that reaches only the allowed hosts, at public addresses unless private ones are allowed."""
     origins = {origin(host) for host in settings.webhook_hosts}
     transport = GuardedTransport(origins, settings.ib_allow_private)
     with httpx.Client(transport=transport, timeout=_SECONDS, follow_redirects=False, trust_env=False) as client:
@@ -50,7 +50,7 @@ def webhook_client(settings: Settings) -> Iterator[httpx.Client]:
 
 
 def tell(client: httpx.Client, outcome: Outcome, secret: str, now: float | None = None) -> None:
-    """Send an outcome. Raises `SourceUnavailable` or `SourceRefused` unless it is taken with a 2xx."""
+    """Send an outcome. Raises `SourceUnavailable` or `SourceRefused` unless the response is a 2xx."""
     body = json.dumps(
         {
             "event": "recording.failed" if outcome.error else "recording.done",
@@ -66,7 +66,7 @@ def tell(client: httpx.Client, outcome: Outcome, secret: str, now: float | None 
     }
     shown = shown_url(outcome.webhook)
     try:
-        # Streamed and not read: what it answers does not matter, however long it is.
+        # Streamed and not read: the content of the response does not matter, however long it is.
         with client.stream("POST", outcome.webhook, content=body, headers=headers) as response:
             status = response.status_code
     except httpx.InvalidURL:
@@ -78,7 +78,7 @@ def tell(client: httpx.Client, outcome: Outcome, secret: str, now: float | None 
 
 
 def signature(body: bytes, secret: str, now: float) -> str:
-    """The value of the header `SIGNATURE` for a body that is sent at `now` (seconds since 1970)."""
+    """Return the value of the header `SIGNATURE` for a body sent at `now` (seconds since 1970)."""
     seconds = str(int(now))
     signed = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256)
     return f"t={seconds},v1={signed.hexdigest()}"

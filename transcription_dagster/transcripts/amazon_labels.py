@@ -1,4 +1,4 @@
-"""Who said which words and on which channel, as Amazon Transcribe writes it.
+"""Labels of speakers and channels in Amazon Transcribe's layout.
 
 From its developer guide: "Example diarization output" (`speaker_labels`) and "Example output for channel
 identification" (`channel_labels`).
@@ -20,17 +20,17 @@ from transcription_dagster.transcripts.amazon_layout import (
     SpokenItem,
 )
 
-#: A channel, and perhaps one of the speakers on it.
+#: A channel and, if known, one of the speakers on it.
 _ON_CHANNEL = re.compile(r"(ch_\d+)(?:/(.+))?", re.ASCII)
 
 
 def label_of(channel: str | None, speaker: str | None) -> str | None:
-    """Return who said a word. Speakers are numbered on each channel anew: spk_0 of one is not spk_0 of the other."""
+    """Return the label of a word. Speakers are numbered per channel: spk_0 of one is not spk_0 of another."""
     return f"{channel}/{speaker}" if channel and speaker else channel or speaker
 
 
 def labelled(item: Item, speaker: str | None) -> Item:
-    """Return an item with the labels of the word that it belongs to."""
+    """Return an item with the labels of its word."""
     channel, speaker = _parted(speaker)
     labels = item.copy()
     if channel:
@@ -41,7 +41,7 @@ def labelled(item: Item, speaker: str | None) -> Item:
 
 
 def channel_labels(items: Sequence[Item]) -> ChannelLabels | None:
-    """Return what was said on each channel; None where items name no channel."""
+    """Return the items by channel; None if items have no channel."""
     channels = sorted({label for item in items if (label := item.get("channel_label"))})
     if not channels:
         return None
@@ -55,7 +55,7 @@ def channel_labels(items: Sequence[Item]) -> ChannelLabels | None:
 
 
 def speaker_labels(words: Sequence[Word]) -> SpeakerLabels | None:
-    """Return the turns of the speakers; None where no word has a speaker beside its channel."""
+    """Return the turns of the speakers; None if no word has a speaker in addition to its channel."""
     turns = [
         (speaker, list(said)) for speaker, said in groupby(words, key=lambda word: _parted(word.speaker)[1]) if speaker
     ]
@@ -76,6 +76,6 @@ def speaker_labels(words: Sequence[Word]) -> SpeakerLabels | None:
 
 
 def _parted(speaker: str | None) -> tuple[str | None, str | None]:
-    """A word's channel, and its speaker beside it."""
+    """Split a word's label into its channel and its speaker."""
     found = _ON_CHANNEL.fullmatch(speaker or "")
     return (found[1], found[2]) if found else (None, speaker)

@@ -1,7 +1,7 @@
-"""The transcripts of a recording's channels as one: in the order of time, and nothing twice that two channels hear.
+"""Merge the transcripts of a recording's channels in order of time, without repeating cross-talk.
 
-A channel hears the other party too, quietly: from a loudspeaker, or through the air. The same words at the same time
-on two channels are one person's, and stay on the channel where they are louder.
+A channel also picks up the other party, quietly: from a loudspeaker, or through the air. The same words at the same
+time on two channels belong to one person, and are kept on the louder channel.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from transcription_dagster.model import Gap, RemovedSpeech, Segment, Transcript,
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.turn_order import order_by_turns
 
-#: Gives the level of a channel between two moments (s), in dBFS.
+#: Returns the level of a channel between two times (s), in dBFS.
 Level = Callable[[int, float, float], float]
 
-#: The same word is heard at the same time if the middles of its two times are no further apart, in seconds.
+#: Two equal words are simultaneous if their middles are at most this far apart, in seconds.
 _SAME_MOMENT = 0.4
-#: So many words in a row that are the same on both channels are no coincidence.
+#: This many consecutive words that are the same on both channels are no coincidence.
 _NO_COINCIDENCE = 3
-#: Fewer are taken for an echo only where they are quieter by so many dB: two people may well say "yes" at once.
+#: Fewer count as an echo only if they are quieter by this many dB: two people may say "yes" at the same time.
 _QUIETER = 6.0
-#: A segment is an echo as a whole if this share of its words is: the others are the same speech, misheard.
+#: A segment is an echo as a whole if this share of its words is: the rest is the same speech, misheard.
 _ECHO_SHARE = 0.6
 #: Speech without words is no gap if this share of it has words on another channel.
 _COVERED_SHARE = 0.5
 
 
 def channel_label(channel: int) -> str:
-    """Return the name that Amazon Transcribe gives to a channel, counted from 0."""
+    """Return Amazon Transcribe's name of a channel, counted from 0."""
     return f"ch_{channel}"
 
 
 def merge_channels(transcripts: Sequence[Transcript], level: Level) -> Transcript:
-    """Return the transcript of a recording from those of its channels, in the order of the channels.
+    """Return the transcript of a recording from those of its channels, given in order.
 
-    Words keep their own times and carry their channel as the speaker. They stand by turns, so that the times of people
-    who talk at once go backward where a turn begins. Segments are parted where another channel's turn comes in between.
+    Words keep their times and get their channel as the speaker. They are in order of turns, so that times go backward
+    where turns of simultaneous speakers begin. Segments are split where another channel's turn interrupts them.
     """
     echoes = _echoes(transcripts, level)
     language = _language(transcripts)
@@ -73,7 +73,7 @@ def merge_channels(transcripts: Sequence[Transcript], level: Level) -> Transcrip
 
 
 def _echoes(transcripts: Sequence[Transcript], level: Level) -> list[set[int]]:
-    """For each channel, the words that another channel holds louder."""
+    """Return, for each channel, the indices of words that are louder on another channel."""
     echoes: list[set[int]] = [set() for _ in transcripts]
     for one, other in permutations(range(len(transcripts)), 2):
         words = transcripts[one].words
@@ -81,7 +81,7 @@ def _echoes(transcripts: Sequence[Transcript], level: Level) -> list[set[int]]:
         for run in _runs(sorted(same)):
             start, end = words[run[0]].start, words[run[-1]].end
             difference = level(other, start, end) - level(one, start, end)
-            # Of two channels that are equally loud the first keeps the words.
+            # If two channels are equally loud, the first keeps the words.
             louder = difference > 0 or (difference == 0 and other < one)
             if louder and (len(run) >= _NO_COINCIDENCE or difference >= _QUIETER):
                 echoes[one].update(run)
@@ -93,7 +93,7 @@ def _echoes(transcripts: Sequence[Transcript], level: Level) -> list[set[int]]:
 
 
 def _same_words(words: Sequence[Word], others: Sequence[Word]) -> set[int]:
-    """The words that stand at the same time among the others too."""
+    """Return the words that have an equal, simultaneous word among the others."""
     found: set[int] = set()
     first = 0
     for index, word in enumerate(words):
@@ -111,7 +111,7 @@ def _same_words(words: Sequence[Word], others: Sequence[Word]) -> set[int]:
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[list[int]]:
-    """Group numbers, in order, that follow one another without a gap."""
+    """Group ascending numbers into runs without gaps."""
     for _, group in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
         yield [number for _, number in group]
 
@@ -123,7 +123,7 @@ def _removed(transcript: Transcript, echoes: set[int]) -> Iterator[RemovedSpeech
 
 
 def _unglued(words: Sequence[Word]) -> tuple[Word, ...]:
-    """The words; none is glued to a word of another channel."""
+    """Return the words, none of them attached to a word of another channel."""
     return tuple(
         replace(word, glued=False) if word.glued and (index == 0 or words[index - 1].speaker != word.speaker) else word
         for index, word in enumerate(words)
@@ -131,7 +131,7 @@ def _unglued(words: Sequence[Word]) -> tuple[Word, ...]:
 
 
 def _segments(words: Sequence[Word], origins: Sequence[Segment | None]) -> tuple[Segment, ...]:
-    """The segments that the words came from, in their new places."""
+    """Return the segments of the words, with their new indices."""
     segments: list[Segment] = []
     for (_, segment), group in groupby(range(len(words)), key=lambda index: (words[index].speaker, origins[index])):
         places = list(group)
@@ -145,7 +145,7 @@ def _segments(words: Sequence[Word], origins: Sequence[Segment | None]) -> tuple
 
 
 def _language(transcripts: Sequence[Transcript]) -> str:
-    """The language of most words; of none, that of the first channel."""
+    """Return the language of most words; without words, that of the first channel."""
     words = Counter[str]()
     for transcript in transcripts:
         words[transcript.language] += len(transcript.words)
@@ -153,7 +153,7 @@ def _language(transcripts: Sequence[Transcript]) -> str:
 
 
 def _gaps(transcripts: Sequence[Transcript]) -> Iterator[Gap]:
-    """The gaps of each channel in which no other channel has the words."""
+    """Return the gaps of each channel for which no other channel has the words."""
     for channel, transcript in enumerate(transcripts):
         others = [word for number, each in enumerate(transcripts) if number != channel for word in each.words]
         for gap in transcript.gaps:

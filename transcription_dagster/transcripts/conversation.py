@@ -1,4 +1,4 @@
-"""Who says each word of a transcript, by the turns of the speakers or the channels of the recording."""
+"""Assign a speaker to each word of a transcript, from the speakers' turns or the recording's channels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from transcription_dagster.model import SpeakerTurn, Transcript, Word
 
-#: A word in the gap between two turns of one speaker is that speaker's if the gap is no longer than this, in seconds.
+#: A word in the gap between two turns of one speaker is that speaker's if the gap is at most this long, in seconds.
 _LONGEST_GAP = 1.0
-#: Of two speakers who both talk during a word, the one with more time says it only if it is more by this share.
+#: If two speakers talk during a word, it is assigned to the one with more time only if it has this share more.
 _CLEARLY_MORE = 1.1
 _LABEL = re.compile(r"(?:ch_(\d+)/?)?(?:spk_(\d+))?", re.ASCII)
 
@@ -18,9 +18,9 @@ _LABEL = re.compile(r"(?:ch_(\d+)/?)?(?:spk_(\d+))?", re.ASCII)
 def with_speakers(transcript: Transcript, turns: Sequence[SpeakerTurn], names: Sequence[str] = ()) -> Transcript:
     """Return the transcript with the speaker of each word.
 
-    Words that have a speaker already, those of a recording with one voice on each channel or of an imported
-    transcript, keep it. Each of the others is said by the speaker whose turns overlap it most, and by None where that
-    is not sure. `names` are those of the channels, or of the speakers in the order of their labels.
+    Words with a speaker keep it: those of a recording with one voice per channel, or of an imported transcript. Each of
+    the others gets the speaker whose turns overlap it most, or None if that is uncertain. `names` are those of the
+    channels, or of the speakers in the order of their labels.
     """
     words = transcript.words
     if not any(word.speaker for word in words):
@@ -31,7 +31,7 @@ def with_speakers(transcript: Transcript, turns: Sequence[SpeakerTurn], names: S
 
 
 def shown_speaker(speaker: str) -> str:
-    """Return a speaker as people read it: a name as it is, and a label such as `spk_0` as "Speaker 1"."""
+    """Return a speaker in readable form: a name as it is, and a label such as `spk_0` as "Speaker 1"."""
     label = _LABEL.fullmatch(speaker)
     if label is None:
         return speaker
@@ -46,7 +46,7 @@ def is_label(speaker: str) -> bool:
 
 
 def in_turns(words: Sequence[Word]) -> Sequence[Word]:
-    """Return words that all have a speaker if any has: one whose speaker is unsure belongs to the turn around it."""
+    """Return words that all have a speaker if any has: a word without one gets that of the surrounding turn."""
     speaker = next((word.speaker for word in words if word.speaker), None)
     if speaker is None or all(word.speaker for word in words):
         return words
@@ -63,7 +63,7 @@ def _named(word: Word, names: Mapping[str, str]) -> Word:
 
 
 def _speakers(words: Sequence[Word], turns: Sequence[SpeakerTurn]) -> Iterator[str | None]:
-    """Yield the speaker of each word; the words go forward in time, and so do the starts of the turns."""
+    """Yield the speaker of each word; words and starts of turns must be in order of time."""
     waiting = iter(turns)
     following = next(waiting, None)
     current: list[SpeakerTurn] = []
@@ -81,7 +81,7 @@ def _speakers(words: Sequence[Word], turns: Sequence[SpeakerTurn]) -> Iterator[s
 
 
 def _speaker(word: Word, turns: Sequence[SpeakerTurn], *, before: str | None) -> str | None:
-    """Return the speaker with the most time in a word; of two with nearly the same the one before, or None."""
+    """Return the speaker with the most time in a word; if two are almost equal, the previous speaker or None."""
     seconds: dict[str, float] = {}
     for turn in turns:
         common = min(word.end, turn.end) - max(word.start, turn.start)
@@ -94,7 +94,7 @@ def _speaker(word: Word, turns: Sequence[SpeakerTurn], *, before: str | None) ->
 
 
 def _between(ended: SpeakerTurn | None, following: SpeakerTurn | None) -> str | None:
-    """Return the speaker of a word that lies in no turn: one who speaks both before and after it."""
+    """Return the speaker of a word outside all turns: one who speaks both before and after it."""
     if ended is None or following is None or ended.speaker != following.speaker:
         return None
     return ended.speaker if following.start - ended.end <= _LONGEST_GAP else None

@@ -1,4 +1,4 @@
-"""A transcript as people read it: turns of speakers, and between them what the model heard and left out."""
+"""A transcript as people read it: turns of speakers, with gaps and removed text between them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transcription_dagster.transcripts.paragraphs import paragraph_starts
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One paragraph: words `first` up to, not including, `stop`, all said by one speaker."""
+    """One paragraph: words `first` up to but excluding `stop`, all of one speaker."""
 
     first: int
     stop: int
@@ -23,7 +23,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class SignedEdit:
-    """A replacement of the words `first` to `last`, both included, and who made it.
+    """A replacement of the words `first` to `last`, both included, with its author.
 
     `kind` is the reason: a term of the vocabulary, punctuation, casing, a mishearing or a disfluency.
     """
@@ -54,12 +54,12 @@ class Reading:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """The speakers in the order in which they first speak."""
+        """The speakers in order of first appearance."""
         return tuple(dict.fromkeys(turn.speaker for turn in self.turns if turn.speaker is not None))
 
 
 def reading_of(transcript: Transcript, edits: Sequence[SignedEdit] = ()) -> Reading:
-    """The machine's own words in turns, with the edits of the refined text."""
+    """Return the machine's words in turns, with the edits of the refined text."""
     return Reading(
         recording=transcript.recording,
         words=transcript.words,
@@ -75,7 +75,7 @@ def reading_of(transcript: Transcript, edits: Sequence[SignedEdit] = ()) -> Read
 
 
 def turns_of(words: Sequence[Word]) -> tuple[Turn, ...]:
-    """The turns of some words: a new one wherever a paragraph begins. A word of no sure speaker begins none."""
+    """Return turns, one per paragraph. A word without a certain speaker does not begin one."""
     said = in_turns(words)
     starts = paragraph_starts(said)
     stops = (*starts[1:], len(said))
@@ -105,7 +105,7 @@ def write_reading(reading: Reading) -> bytes:
 
 
 def read_reading(document: bytes) -> Reading:
-    """Read what `write_reading` wrote."""
+    """Read the output of `write_reading`."""
     content = json.loads(document)
     turns = tuple(Turn(*turn) for turn in content["turns"])
     return Reading(

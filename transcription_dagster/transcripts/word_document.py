@@ -1,4 +1,4 @@
-"""A transcript as a document of a word processor (DOCX)."""
+"""A transcript as a Word document (DOCX)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from docx import Document
 from docx.shared import Pt, RGBColor
 
-#: What XML cannot hold.
+#: Characters that XML does not allow.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """What one speaker says without a pause; `clock` is when, as it is written."""
+    """One turn; `clock` is its start as text."""
 
     speaker: str | None
     clock: str

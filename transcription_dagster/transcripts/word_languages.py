@@ -1,4 +1,4 @@
-"""Which languages a transcript is in, and which words are in which."""
+"""The languages of a transcript and of its words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transcription_dagster.model import Transcript, Word
 
 @dataclass(frozen=True, slots=True)
 class LanguageRun:
-    """Neighbouring words in one language: `first` up to, not including, `stop`."""
+    """Consecutive words in one language: `first` up to but excluding `stop`."""
 
     language: str
     first: int
@@ -21,7 +21,7 @@ class LanguageRun:
 
 
 def language_runs(words: Sequence[Word], language: str) -> Iterator[LanguageRun]:
-    """Yield the words as runs of one language each; words that do not know theirs are in `language`."""
+    """Yield the words as runs of one language each; words without a language count as `language`."""
     first = 0
     for spoken, run in groupby(words, key=lambda word: word.language or language):
         stop = first + sum(1 for _ in run)
@@ -30,9 +30,9 @@ def language_runs(words: Sequence[Word], language: str) -> Iterator[LanguageRun]
 
 
 def spoken_seconds(words: Sequence[Word], language: str) -> dict[str, float]:
-    """Return for how many seconds words are said in each language, the longest first.
+    """Return the seconds of speech in each language, the longest first.
 
-    Words that do not know theirs are in `language`.
+    Words without a language count as `language`.
     """
     seconds: dict[str, float] = defaultdict(float)
     for word in words:
@@ -41,12 +41,12 @@ def spoken_seconds(words: Sequence[Word], language: str) -> dict[str, float]:
 
 
 def main_language(words: Sequence[Word], language: str) -> str:
-    """Return the language that most is said in; `language` without words."""
+    """Return the language of most speech; `language` if there are no words."""
     return next(iter(spoken_seconds(words, language)), language)
 
 
 def language_between(transcript: Transcript, start: float, end: float) -> str:
-    """Return the language that most is said in between two moments, in seconds."""
+    """Return the language of most speech between two times, in seconds."""
     words = transcript.words
     first = bisect_right(words, start, key=lambda word: word.end)
     stop = bisect_left(words, end, key=lambda word: word.start)

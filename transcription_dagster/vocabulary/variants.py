@@ -1,4 +1,4 @@
-"""Corrections that need no judgement: words that stand in the vocabulary as a mishearing of one term."""
+"""Corrections that need no judgement: words that the vocabulary lists as a mishearing of one term."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Phrase = tuple[str, ...]
 
 
 def correct_variants(words: Sequence[Word], terms: Sequence[Term]) -> list[Edit]:
-    """Return the edits, of kind "vocabulary", that replace each spoken variant by its term.
+    """Return the edits, of kind "vocabulary", that replace each variant by its term.
 
-    Whole words only, the longest phrase first, in any case and with any punctuation round it, which stays; the case
-    of the text is kept where the term has none of its own. What could be anything else is left alone: a variant that
-    belongs to two terms or is a term, an ordinary word or name (see `risk`), a phrase broken by punctuation, and words
-    that are part of a term as it is written.
+    Whole words only, the longest phrase first, in any case and with any surrounding punctuation, which is kept; the
+    text's case is kept if the term has no capitals. Ambiguous variants are left alone: those that belong to two terms
+    or are a term, ordinary words or names (see `risk`), phrases broken by punctuation, and words that are part of a
+    correctly written term.
     """
     phrases = _phrases(terms)
     replaced: set[int] = set()
@@ -37,17 +37,17 @@ def correct_variants(words: Sequence[Word], terms: Sequence[Term]) -> list[Edit]
     return sorted(edits, key=lambda edit: edit.first)
 
 
-#: How frequent a variant may be at most that differs from its term in case alone ("polish", "aws"), in accents or
-#: apostrophes ("resume", "naive"), in hyphens ("wifi"), to be always the term.
+#: Maximum frequency of a variant that differs from its term only in case ("polish", "aws"), accents or apostrophes
+#: ("resume", "naive"), or hyphens ("wifi"), to always mean the term.
 _CASE_ONLY, _ACCENTS_ONLY, _HYPHENS_ONLY = 3.5, 4.0, 4.5
-#: How much more frequent a word has to be than its two halves side by side for them to be always the word.
+#: How much more frequent a word must be than its two halves in a row for them to always mean the word.
 _ALWAYS_ONE_WORD = 3.5
-#: After these "i" is no pronoun: "my i phone".
+#: After these, "i" is not a pronoun: "my i phone".
 _DETERMINERS = frozenset({"a", "an", "the", "my", "your", "our", "their", "its", "every"})
 
 
 def risk(phrase: Phrase, term: Term) -> str:
-    """Why a variant, as its folded words, cannot be corrected without its context; empty if it can be nothing else."""
+    """Return why a variant, given as folded words, needs context to be corrected; empty if it does not."""
     if all(token.isdecimal() for token in phrase):
         return "a number"
     if len(phrase) == 1 and len(phrase[0]) == 1:
@@ -68,13 +68,13 @@ def _harmless_up_to(variant: str, term: Term) -> float:
 
 
 def _is_one_word(phrase: Phrase, term: Term) -> bool:
-    """Whether the words are the term with spaces ("java script"), and hardly ever stand side by side otherwise."""
+    """Return whether the words are the term with spaces ("java script"), and hardly ever occur in a row otherwise."""
     joined = "".join(phrase)
     return letters(joined) == letters(term.text) and frequency(joined) - chance_frequency(phrase) >= _ALWAYS_ONE_WORD
 
 
 def _plain(text: str) -> str:
-    """The text without accents: "naive" is "naïve" and nothing else."""
+    """Return the text without accents: "naive" can only mean "naïve"."""
     return "".join(char for char in unicodedata.normalize("NFD", text) if not unicodedata.combining(char))
 
 
@@ -95,7 +95,7 @@ class _Token:
 
 
 def _phrases(terms: Sequence[Term]) -> dict[Phrase, Term | None]:
-    """What to look for, and the term to write instead; None for what has to stay as it is."""
+    """Return phrases to find, with the term to write instead; None for phrases to leave alone."""
     claims: defaultdict[Phrase, set[str]] = defaultdict(set)
     by_text = {term.text: term for term in terms}
     for term in terms:
@@ -108,7 +108,7 @@ def _phrases(terms: Sequence[Term]) -> dict[Phrase, Term | None]:
     }
     for term in terms:
         written = tokens(term.text)
-        # A variant of a term that differs from it in case or hyphens alone still corrects to it.
+        # A variant of a term that differs from it only in case or hyphens still corrects to it.
         corrected_to = phrases.get(written)
         if written and (corrected_to is None or corrected_to.text != term.text):
             phrases[written] = None
@@ -151,7 +151,7 @@ def _is_phrase(found: Sequence[_Token], phrase: Phrase) -> bool:
 
 
 def _broken(words: Sequence[Word]) -> bool:
-    """Tell whether punctuation other than a hyphen, or a change of language or speaker, parts the words of a phrase."""
+    """Return whether punctuation other than a hyphen, or a change of language or speaker, splits a phrase."""
     if len({word.language for word in words}) > 1 or len({word.speaker for word in words if word.speaker}) > 1:
         return True
     before, after = (word.text for word in words[:-1]), (word.text for word in words[1:])
@@ -174,7 +174,7 @@ def _edit(words: Sequence[Word], match: _Match, phrases: Mapping[Phrase, Term | 
 
 
 def _in_case_of(heard: str, text: str) -> str:
-    """Return the term as `heard` was written, unless its own capitals say how it is written."""
+    """Return the term in the case of `heard`, unless its own capitals define its spelling."""
     if text != text.lower():
         return text
     if heard.isupper() and sum(char.isalpha() for char in heard) > 1:

@@ -155,7 +155,7 @@ def _cut(spectrogram: Tensor, start: int, stop: int) -> Window:
 
 
 def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOptions, heard: _Heard) -> Requests[int]:
-    """Add what is said in a window to what was heard before; return the frame at which the next one begins."""
+    """Add the segments of a window to those before; return the frame at which the next window begins."""
     decoded = yield from _decode_with_fallback(window, tokenizer, options, heard.prompt)
     if _is_silence(decoded):
         return window.stop
