@@ -50,10 +50,7 @@ class Intake:
         self.check(described)
         parts = urlsplit(url)
         if parts.username is not None or not parts.path.strip("/") or not is_among(url, allowed_origins(self.settings)):
-            raise SourceRefused(
-                f"{shown_url(url)} is not a file on one of the hosts that recordings may be fetched from "
-                "(TRANSCRIPTION_SOURCE_HOSTS)"
-            )
+            raise SourceRefused(f"{shown_url(url)} is not a file on one of the hosts in TRANSCRIPTION_SOURCE_HOSTS")
         recording = str(uuid.uuid4())
         keep_whole_url(self.store, recording, url)
         return self._note(recording, url, described, by)

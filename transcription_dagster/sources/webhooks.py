@@ -30,7 +30,7 @@ _WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 14
 def check_webhook(url: str, settings: Settings) -> None:
     """Raise `SourceRefused` unless webhooks are configured and may go to this host."""
     if settings.webhook_secret is None:
-        raise SourceRefused("webhooks are not set up: TRANSCRIPTION_WEBHOOK_SECRET signs them")
+        raise SourceRefused("webhooks are not enabled: set TRANSCRIPTION_WEBHOOK_SECRET, which signs them")
     if not is_among(url, {origin(host) for host in settings.webhook_hosts}):
         raise SourceRefused(f"{shown_url(url)} is not on one of the hosts in TRANSCRIPTION_WEBHOOK_HOSTS")
 
@@ -72,9 +72,9 @@ def tell(client: httpx.Client, outcome: Outcome, secret: str, now: float | None 
     except httpx.InvalidURL:
         raise SourceRefused(f"{shown} is not a URL") from None
     except httpx.RequestError as error:
-        raise SourceUnavailable(f"{shown} did not take the news: {type(error).__name__}") from None
+        raise SourceUnavailable(f"{shown} could not be notified: {type(error).__name__}") from None
     if not 200 <= status < 300:
-        raise SourceUnavailable(f"{shown} answered {status} to the news")
+        raise SourceUnavailable(f"{shown} answered the notification with {status}")
 
 
 def signature(body: bytes, secret: str, now: float) -> str:
