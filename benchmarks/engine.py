@@ -1,11 +1,11 @@
-"""The engine against `model.transcribe` in the same process: seconds of work for an hour of audio, and the ratio.
+"""The engine compared with `model.transcribe` in the same process: seconds of work per hour of audio, and the ratio.
 
     python -m benchmarks.engine [FOLDER] [--model base | --shape turbo] [--seconds 20] [--count 16]
                                 [--slots 1 4 8 16] [--beams N] [--language auto] [--device cuda]
 
-Both get the same clips of FOLDER's recordings (without one, of the demo's voices), the same options and one thread, and
-neither repairs the text. On a CPU the seconds are those of the process; on a GPU they are the clock's, and the weights
-are in half precision. A shape stands for a model with random weights, for machines without the real ones.
+Both get the same clips of FOLDER's recordings (by default, of the demo's voices), the same options and one thread, and
+neither repairs the text. On a CPU the seconds are CPU time; on a GPU they are wall-clock time, and weights are in half
+precision. A shape is a model with random weights, for machines without the real ones.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ SHAPES = {"large-v3": (1280, 20, 32, 32), "turbo": (1280, 20, 32, 4), "base": (5
 
 @dataclass(frozen=True)
 class Measurement:
-    """What some clips took."""
+    """The measurement of some clips."""
 
     seconds: float
     words: list[list[str]]
-    #: Texts that a step continued, on average.
+    #: Average number of texts continued per step.
     rows: float = 1.0
     #: Median seconds between the end of a step and the start of the next one.
     gap: float = 0.0
-    #: Part of the time that the device's thread worked.
+    #: Share of the time that the device's thread worked.
     busy: float = 1.0
 
 
 def clips(folder: Path, seconds: float, count: int) -> list[np.ndarray]:
-    """So many clips, from all recordings in turn."""
+    """Return this many clips, taken from all recordings in turn."""
     found: list[list[np.ndarray]] = []
     size = round(seconds * SAMPLE_RATE)
     with tempfile.TemporaryDirectory() as scratch:
@@ -79,7 +79,7 @@ def clips(folder: Path, seconds: float, count: int) -> list[np.ndarray]:
 
 
 def random_model(shape: str, device: str) -> Whisper:
-    """A model of random weights that ends no text by itself; on a GPU in half precision, as real ones are there."""
+    """Return a model of random weights that never ends a text by itself; on a GPU in half precision, like real ones."""
     width, heads, encoder, decoder = SHAPES[shape]
     torch.manual_seed(0)
     dims = ModelDimensions(128, 1500, width, heads, encoder, 51866, 448, width, heads, decoder)
@@ -90,12 +90,12 @@ def random_model(shape: str, device: str) -> Whisper:
 
 
 def clock(device: str) -> Callable[[], float]:
-    """The seconds that count on a device."""
+    """Return the seconds that count on a device."""
     return time.process_time if device == "cpu" else time.perf_counter
 
 
 def transcribed(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOptions) -> Measurement:
-    """One clip after the other through `model.transcribe`."""
+    """Transcribe one clip after another with `model.transcribe`."""
     now = clock(model.device.type)
     started = now()
     words = []
@@ -115,7 +115,7 @@ def transcribed(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOpt
 
 
 def together(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOptions, slots: int) -> Measurement:
-    """All clips through the engine's batch, each in a thread of its own."""
+    """Transcribe all clips with the engine's batch, each in its own thread."""
     batch = opened(model, slots, options.beam_size or 1)
     gaps = list(watched(batch))
     device = Device(model.device)
@@ -144,28 +144,28 @@ def together(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOption
 
 
 def opened(model: Whisper, slots: int, beams: int, *, fixed: bool = False) -> Batch:
-    """A batch as an executor opens it: fewer slots if memory is short, and fixed shapes on a GPU."""
+    """Open a batch as an executor does: fewer slots if memory is short, and fixed shapes on a GPU."""
     room = room_on(model.device, model.dims, wanted=slots, beams=beams)
     on_gpu = model.device.type == "cuda"
     return Batch(model, room.slots, beams=beams, together=room.together, fixed=fixed or on_gpu)
 
 
 def languages_of(samples: np.ndarray, language: str | None) -> SpokenLanguages:
-    """The language that is given, or that of the whole clip, to be found out."""
+    """Return the given language, or detect that of the whole clip."""
     if language is not None:
         return SpokenLanguages.fixed(language)
     return SpokenLanguages([Span(0.0, samples.size / SAMPLE_RATE)])
 
 
 def watched(batch: Batch) -> Iterator[list[float]]:
-    """Measure how long the host takes from one step's results to the next step."""
+    """Measure the host's time from the results of one step to the next step."""
     step, ended, gaps = batch.slots.step, [0.0], []
 
     def timed(rows):
         if ended[0]:
             gaps.append(time.perf_counter() - ended[0])
         found = step(rows)
-        # The host waits for the results here, as it does for the choice of tokens.
+        # The host waits for the results here, as when it chooses tokens.
         found.ruled.best.tolist()
         ended[0] = time.perf_counter()
         return found
@@ -197,7 +197,7 @@ def main() -> None:
         model = random_model(arguments.shape, arguments.device)
     else:
         model = open_model(arguments.model, load_settings().models_folder, arguments.device)
-    # What is compiled or set up at the first use is not measured.
+    # Compilation and setup at first use are not measured.
     transcribed(model, sounds[:1], options)
     expected = transcribed(model, sounds, options)
     print(f"{len(sounds)} clips, {hours * 3600:.0f} s of audio, {options.model}, {arguments.device}", flush=True)

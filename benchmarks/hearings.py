@@ -1,8 +1,8 @@
-"""Recordings heard by `model.transcribe` and by this program, for the benchmarks that compare words.
+"""Transcripts by `model.transcribe` and by this program, for the benchmarks that compare words.
 
-What was heard can be kept in a file, one line of JSON for each recording and way: an interrupted benchmark goes on with
-it, and one benchmark takes over what another has heard. The file does not know which version of the program wrote it:
-begin a new one after a change.
+Transcripts can be kept in a file, one line of JSON per recording and way: an interrupted benchmark continues with it,
+and one benchmark reuses the transcripts of another. The file does not record the version of the program: begin a new
+one after a change.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from transcription_dagster.settings import load_settings
 from transcription_dagster.whisper.engine import SpeechEngine
 from transcription_dagster.whisper.models import open_model
 
-#: Ways to transcribe: `model.transcribe` as it is, with its own remedy against invented words, and this program.
+#: Ways to transcribe: plain `model.transcribe`, the same with its own remedy against hallucinations, and this program.
 PLAIN, REMEDIED, PROGRAM = "model.transcribe", "hallucination_silence_threshold", "this program"
 
-#: The seconds of silence around a doubtful segment that make Whisper's own remedy skip it.
+#: Seconds of silence around a doubtful segment that make Whisper's own remedy skip it.
 _THRESHOLD_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A normalised recording; `reference` is what is said in it, empty if that is nothing or not known."""
+    """A normalised recording; `reference` is its text, empty if there is no speech or the text is not known."""
 
     name: str
     language: str
@@ -50,18 +50,18 @@ class Recording:
 
 @dataclass(frozen=True)
 class Heard:
-    """The words that one way to transcribe hears in a recording, and the CPU time that it takes (s)."""
+    """The words of one way to transcribe a recording, and the CPU time that it takes (s)."""
 
     words: Sequence[Word]
     seconds: float
-    #: Whether the program removes, doubts or misses nothing, so that no second hearing changes anything.
+    #: Whether the program removes, doubts or misses nothing, so that no second pass changes anything.
     untouched: bool = True
 
 
 class Listener:
-    """Hears recordings with one model in several ways, each with the same options and one thread.
+    """Transcribes recordings with one model in several ways, each with the same options and one thread.
 
-    `kept` is the file of what was heard before, and gets what is heard now; None: nothing is kept.
+    `kept` is a file with earlier transcripts, to which new ones are added; None: keep nothing.
     """
 
     def __init__(self, model: str, kept: Path | None = None) -> None:
@@ -69,7 +69,7 @@ class Listener:
         self._before = _read(kept)
 
     def hear(self, recording: Recording, way: str, language: str | None = None) -> Heard:
-        """Return what is heard in a recording; without a language, it is detected."""
+        """Return the transcript of a recording; without a language, it is detected."""
         key = (self._model_name, language or "", way, recording.name)
         if key not in self._before:
             hear = self._program if way == PROGRAM else self._plain

@@ -1,15 +1,15 @@
-"""Words invented without speech, and real words that the repair removes.
+"""Hallucinated words on audio without speech, and real words that the repair removes.
 
     python -m benchmarks.invention [--model base] [--speech FOLDER] [--only NAME ...] [--kept FILE]
 
-Three ways to transcribe, all with the same weights: `model.transcribe` as it is, `model.transcribe` with its own remedy
-(`hallucination_silence_threshold=2`), and this program. The sounds in which nobody speaks are made on the spot
-(`benchmarks/sounds.py`), and so is speech that looks invented and was said (`benchmarks/spoken.py`). FOLDER adds
-recordings with `references.json`: a list of {"file", "reference", "language"}. What is heard is kept in FILE, with
-which an interrupted run goes on; what `benchmarks.accuracy` kept there is not heard again.
+Three ways to transcribe, all with the same weights: plain `model.transcribe`, `model.transcribe` with its own remedy
+(`hallucination_silence_threshold=2`), and this program. The sounds without speech are synthesised
+(`benchmarks/sounds.py`); speech that resembles hallucinations is cut from real recordings (`benchmarks/spoken.py`).
+FOLDER adds recordings with `references.json`: a list of {"file", "reference", "language"}. Transcripts are kept in
+FILE, so that an interrupted run can continue; those kept there by `benchmarks.accuracy` are reused.
 
-A word counts as removed if `model.transcribe` heard it where the reference has it, and the other way to transcribe does
-not. It counts as found if it is the other way round.
+A word counts as removed if `model.transcribe` has it where the reference does, and the other way to transcribe does
+not. In the opposite case it counts as found.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WAYS = (PLAIN, REMEDIED, PROGRAM)
 
 @dataclass
 class Count:
-    """What one way to transcribe did, over all cases."""
+    """The counts of one way to transcribe, over all cases."""
 
     invented: int = 0
     removed: int = 0
@@ -43,14 +43,14 @@ class Count:
 
 @dataclass
 class Tally:
-    """The counts, and the time they go by."""
+    """The counts and the durations to which they relate."""
 
     silent_hours: float = 0.0
     spoken_hours: float = 0.0
     counts: list[Count] = field(default_factory=lambda: [Count() for _ in WAYS])
 
     def add(self, case: Recording, texts: list[str]) -> None:
-        """Count what each way made of a recording; one without a reference is without speech."""
+        """Count the results of each way for a recording; one without a reference is without speech."""
         wanted = units(case.reference, case.language)
         heard = [units(text, case.language) for text in texts]
         if not wanted:
@@ -66,13 +66,13 @@ class Tally:
 
 
 def _matched(wanted: list[str], heard: list[str]) -> set[int]:
-    """Return which words of a reference were heard, by their places."""
+    """Return the indices of the words of a reference that the transcript has."""
     blocks = Levenshtein.opcodes(wanted, heard)
     return {place for block in blocks if block.tag == "equal" for place in range(block.src_start, block.src_end)}
 
 
 def cases(speech: Path | None, scratch: Path) -> Iterator[Recording]:
-    """Yield sounds without speech, speech that looks invented, and the recordings of a folder."""
+    """Yield sounds without speech, speech that resembles hallucinations, and the recordings of a folder."""
     made = chain(((name, (make(), "")) for name, make in NO_SPEECH.items()), _spoken())
     for name, (samples, words) in made:
         path = scratch / "made.wav"
@@ -89,7 +89,7 @@ def _spoken() -> Iterator[tuple[str, Spoken]]:
 def show(tally: Tally) -> None:
     """Print the table."""
     print(f"\n{60 * tally.silent_hours:.0f} minutes without speech, {60 * tally.spoken_hours:.0f} minutes of speech\n")
-    print("| | words invented in an hour without speech | words removed in an hour of speech | found |")
+    print("| | words hallucinated in an hour without speech | words removed in an hour of speech | found |")
     print("| --- | --- | --- | --- |")
     for way, count in zip(WAYS, tally.counts, strict=True):
         invented = count.invented / max(1e-9, tally.silent_hours)

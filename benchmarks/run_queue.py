@@ -1,10 +1,10 @@
-"""What a look of Dagster's daemon at the run queue costs, by the number of runs that wait.
+"""The cost of one poll of the run queue by Dagster's daemon, by the number of waiting runs.
 
     python -m benchmarks.run_queue
 
 The runs wait in a real Postgres, nine in ten for any GPU and one in a hundred with a priority. The daemon's own code
-looks at them through our storage, which gives it the front of the queue, and through Dagster's, which gives it all.
-Times are the median of the wall seconds of a look, with 3 executors and 9 run workers alive and nothing in progress.
+polls the queue through our storage, which returns only the front of the queue, and through Dagster's, which returns all
+of it. Times are median wall-clock seconds per poll, with 3 executors and 9 run workers alive and no run in progress.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def fill(instance: DagsterInstance, url: str, count: int) -> None:
 
 
 def look(instance: DagsterInstance, times: int) -> float:
-    """Median seconds of a look."""
+    """Return the median seconds of a poll."""
     daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
     config: Any = SimpleNamespace(run_queue_config=LIMITS, pool_config=None)
     seconds = []

@@ -1,16 +1,16 @@
-"""Word times beside exact ones: how far from the voice words and captions begin and end.
+"""Word times compared with exact ones: how far from the voice words and captions begin and end.
 
     python -m benchmarks.word_times [FOLDER] [--model base] [--prompts LANGUAGE=FOLDER ...] [--only TITLE ...]
-        [--kept FILE]
+                                    [--kept FILE]
 
 FOLDER holds recordings and `references.json`, a list of {"file", "title", "language", "words": [{"text", "start",
-"end"}]}; without it, the demo's recordings are used. A folder of prompts holds one spoken sentence in each file, such
-as those of Debian's asterisk-core-sounds packages. Ten of them are joined with pauses of 0.6 to 3 s, and each begins
-and ends with the sound that is within 40 dB of its loudest.
+"end"}]}; the default is the demo's recordings. A folder of prompts has one spoken sentence per file, such as those of
+Debian's asterisk-core-sounds packages. Ten of them are joined with pauses of 0.6 to 3 s; each begins and ends with the
+audio that is within 40 dB of its loudest part.
 
-Both ways to transcribe have the same weights: `model.transcribe` as it is, and this program. Errors are in
-milliseconds, without their sign. A caption is off if it begins more than three frames (25 a second) from its words.
-What is heard is kept in FILE, with which an interrupted run goes on.
+Both ways to transcribe use the same weights: plain `model.transcribe`, and this program. Errors are absolute, in
+milliseconds. A caption is off if it begins more than three frames (25 a second) from its words. Transcripts are kept in
+FILE, so that an interrupted run can continue.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ FRAMES_SECONDS = 0.12
 
 _PROMPTS = 10
 _PAUSES = (0.6, 1.0, 1.5, 2.2, 3.0)
-#: Sound this much below the loudest (dB) is none of a prompt's speech; measured in steps of 10 ms.
+#: Audio this much below the loudest (dB) is not part of a prompt's speech; measured in steps of 10 ms.
 _QUIET_DB = 40.0
 _STEP = RATE // 100
 
 WAYS = (PLAIN, PROGRAM)
 
 
-#: A recording, and what is known of its times: its words, or, without text, its phrases.
+#: A recording and its exact times: its words or, without text, its phrases.
 Case = tuple[Recording, Sequence[Word]]
 
 
 @dataclass
 class Errors:
-    """Differences in seconds; above 0: too late."""
+    """Differences in seconds; positive: too late."""
 
     word_starts: list[float] = field(default_factory=list)
     word_ends: list[float] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Errors:
 
 
 def errors(heard: Sequence[Word], reference: Sequence[Word], *, duration: float) -> Errors:
-    """Compare the words that are alike in both; without a text, phrases with the words in them."""
+    """Compare the words that are equal in both; without a text, phrases with the words in them."""
     if not any(word.text for word in reference):
         return _phrase_errors(heard, reference, duration)
     pairs = _pairs(heard, reference)
@@ -91,7 +91,7 @@ def errors(heard: Sequence[Word], reference: Sequence[Word], *, duration: float)
 
 
 def _pairs(heard: Sequence[Word], reference: Sequence[Word]) -> Mapping[int, int]:
-    """Return which word of the reference each word that was heard is, where they are alike."""
+    """Return the pairs of equal words in the reference and the transcript."""
     blocks = align([word.text for word in heard], [word.text for word in reference])
     return {
         number: block.new_first + number - block.old_first
@@ -102,7 +102,7 @@ def _pairs(heard: Sequence[Word], reference: Sequence[Word]) -> Mapping[int, int
 
 
 def _phrase_errors(heard: Sequence[Word], phrases: Sequence[Word], duration: float) -> Errors:
-    """Compare where phrases begin and end with the first and the last word heard nearest to each."""
+    """Compare the start and end of phrases with the nearest first and last words."""
     edges = [0.0, *((one.end + other.start) / 2 for one, other in pairwise(phrases)), duration]
     starts = {cue.first: cue.start_ms / 1000 for cue in make_cues(heard, duration=duration)}
     found = Errors()

@@ -1,7 +1,7 @@
-"""Slots of fixed shapes at fixed addresses, for a GPU: a step is recorded once, as a CUDA graph, and replayed.
+"""Slots with fixed shapes and addresses, for a GPU: a step is captured once as a CUDA graph and replayed.
 
-Launching the kernels of a step one by one takes a GPU longer than running them. As every step computes all slots, used
-or not, what a window gets depends on no other window, to the last bit.
+Launching the kernels of a step one by one takes a GPU longer than running them. Since every step computes all slots,
+used or not, the results of a window do not depend on other windows, to the last bit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transcription_dagster.whisper.token_rules import Ruled, TokenRules
 
 
 class FixedSlots(DecoderSlots):
-    """Every step continues all texts of all slots; what of that is wanted is picked out afterwards."""
+    """Every step computes all texts of all slots; the caller selects the rows that it asked for."""
 
     def __init__(self, weights: DecoderWeights, count: int, rules: TokenRules, *, beams: int = 1) -> None:
         super().__init__(weights, count, rules, beams=beams)
@@ -36,14 +36,14 @@ class FixedSlots(DecoderSlots):
         self._places = torch.arange(rows, device=device)[:, None]
         self._head_places = torch.arange(self._heads, device=device)
         self._positions_read = torch.arange(self._length, device=device)
-        #: Token, position, and the two numbers of the state of each row: here, and on the device.
+        #: For each row: token, position, and the two fields of its state. First on the host, then on the device.
         self._wanted = torch.zeros((4, rows), dtype=torch.long, pin_memory=on_gpu)
         self._wanted_numbers = self._wanted.numpy()
         self._inputs = torch.zeros((4, rows), dtype=torch.long, device=device)
         self._recorded = Recorded[Ruled]()
 
     def hear(self, slots: Sequence[int], features: Tensor) -> None:
-        # What another window left lies behind a mask, but 0 times what is no number is no number.
+        # The mask hides what a previous window left, but 0 times NaN is NaN.
         for slot in slots:
             rows = slice(slot * self.beams, (slot + 1) * self.beams)
             self._keys[:, rows] = 0
@@ -53,7 +53,7 @@ class FixedSlots(DecoderSlots):
     def follow(self, moves: Sequence[Move]) -> None:
         if not moves:
             return
-        # All at once: a GPU would take longer to be told of one slot after the other.
+        # All slots at once: a separate operation for each would take a GPU longer.
         firsts = [(move.slot * self.beams, move.sources) for move in moves]
         targets = [first + number for first, sources in firsts for number in range(len(sources))]
         found = [first + source for first, sources in firsts for source in sources]
@@ -64,7 +64,7 @@ class FixedSlots(DecoderSlots):
 
     def step(self, rows: Sequence[Row]) -> Step:
         places = [row.slot * self.beams + row.beam for row in rows]
-        # Rows that are not wanted write where no text reads before it has written.
+        # Rows that were not requested write to the last position, which every text overwrites before it reads it.
         self._wanted_numbers[:] = 0
         self._wanted_numbers[1] = self._length - 1
         values = [(row.token, row.position, row.state.last, row.state.lowest) for row in rows]

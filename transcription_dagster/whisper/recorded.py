@@ -1,4 +1,4 @@
-"""Work on a GPU that is recorded once, as a CUDA graph, and replayed."""
+"""Work on a GPU, captured once as a CUDA graph and replayed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 
 Result = TypeVar("Result")
 
-#: Runs that CUDA is given to set itself up before one is recorded.
+#: Runs before the capture, so that CUDA finishes its own setup.
 _WARM_UPS = 3
 
 
 class Recorded(Generic[Result]):
-    """A function's work on the GPU, recorded when it is first asked for.
+    """A function's work on the GPU, captured on its first run.
 
-    The function reads and writes tensors at fixed addresses, never waits for the device, and may run several times with
-    the same effect as once. What it returns is written anew by every replay.
+    The function must read and write tensors at fixed addresses, never wait for the device, and be idempotent. Every
+    replay overwrites its return value.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Recorded(Generic[Result]):
         self._result: Result
 
     def run(self, function: Callable[[], Result]) -> Result:
-        """Do the work of `function`, which is the same one at every call."""
+        """Run `function`, which must be the same one at every call."""
         if self._graph is None:
             self._warm_up(function)
             graph = torch.cuda.CUDAGraph()
@@ -37,7 +37,7 @@ class Recorded(Generic[Result]):
         return self._result
 
     def _warm_up(self, function: Callable[[], Result]) -> None:
-        """Run the function on a stream of its own: what is set up on first use cannot be recorded."""
+        """Run the function on a separate stream: first-use setup cannot be captured."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

@@ -13,21 +13,21 @@ _log = logging.getLogger(__name__)
 
 _GB = 1 << 30
 
-#: Left free for what is computed on the way, and for the embedding model.
+#: Memory left free for intermediate results and the embedding model.
 _GPU_RESERVE = 2 * _GB
 _CPU_RESERVE = _GB // 2
-#: While a window is encoded: copies of the attention of all heads, and of the state at all positions.
+#: Memory while a window is encoded: copies of all heads' attention, and of the state at all positions.
 _ATTENTION_COPIES = 2
 _STATE_COPIES = 14
 
-#: So many windows in one pass keep a GPU busy. One keeps a core busy, whose cache holds no more.
+#: This many windows per pass keep a GPU busy. On a CPU one is enough; its cache cannot hold more.
 _MOST_TOGETHER_ON_GPU = 8
 _MOST_TOGETHER_ON_CPU = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a device has memory for."""
+    """The number of windows that fit into a device's memory."""
 
     slots: int
     #: Windows in one pass.
@@ -35,20 +35,20 @@ class Room:
 
 
 def slot_bytes(dims: ModelDimensions, beams: int, item: int) -> int:
-    """Return what a slot takes: keys and values of the sound, and of each beam's text, of `item` bytes each."""
+    """Return the size of a slot: keys and values of the audio and of each beam's text, `item` bytes per number."""
     return 2 * item * dims.n_text_layer * dims.n_text_state * (dims.n_audio_ctx + beams * dims.n_text_ctx)
 
 
 def pass_bytes(dims: ModelDimensions, item: int) -> int:
-    """Return the most that a pass takes for each of its windows, which is while it is encoded."""
+    """Return the peak memory of a pass for each of its windows, which occurs during encoding."""
     attention = _ATTENTION_COPIES * dims.n_audio_head * dims.n_audio_ctx
     return item * dims.n_audio_ctx * (attention + _STATE_COPIES * dims.n_audio_state)
 
 
 def room_on(device: torch.device, dims: ModelDimensions, *, wanted: int, beams: int) -> Room:
-    """Return what there is room for on a device that holds the model: `wanted` slots at most."""
+    """Return the room on a device on which the model is loaded: at most `wanted` slots."""
     if device.type == "cuda":
-        # What torch keeps for tensors to come counts as free.
+        # Memory that torch caches for future tensors counts as free.
         torch.cuda.empty_cache()
         free, item = torch.cuda.mem_get_info(device)[0] - _GPU_RESERVE, 2
     else:
@@ -58,7 +58,7 @@ def room_on(device: torch.device, dims: ModelDimensions, *, wanted: int, beams: 
 
 
 def room_in(free: int, dims: ModelDimensions, *, wanted: int, together: int, beams: int, item: int) -> Room:
-    """Return what fits into so many bytes: at most `wanted` slots, and `together` windows in a pass; at least one."""
+    """Return what fits into this many bytes: at most `wanted` slots and `together` windows per pass, at least one."""
     each, window = slot_bytes(dims, beams, item), pass_bytes(dims, item)
     fit = max(1, (free - window) // each)
     if fit < wanted:
