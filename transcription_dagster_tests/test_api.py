@@ -68,7 +68,7 @@ def test_a_transcript_is_taken_as_value_content_and_file(kind: api.TranscriptFor
     assert "cooper" in made.pop()
 
 
-def test_an_unknown_format_is_refused_with_those_there_are(talk: Transcript) -> None:
+def test_an_unknown_format_is_refused_with_the_known_ones(talk: Transcript) -> None:
     with pytest.raises(InvalidSetting, match="'doc' is not a format: use srt, vtt, txt, json"):
         format_transcript(talk, "doc")  # type: ignore[arg-type]  # what callers without a type checker write
 
@@ -102,7 +102,7 @@ def test_a_file_is_transcribed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_remarks_are_warnings_unless_somebody_takes_them(tmp_path: Path) -> None:
+def test_remarks_are_warnings_unless_handled(tmp_path: Path) -> None:
     broken = tmp_path / "broken.wav"
     broken.write_bytes((DEMO / "recordings" / f"{UUID}.wav").read_bytes()[:150_000])
     with pytest.warns(UserWarning, match="truncated"):

@@ -28,7 +28,7 @@ def answered(status: int, code: str) -> ClientError:
     ],
     ids=["refused", "throttled", "failed", "unreachable"],
 )
-def test_what_may_succeed_later_is_transient(error: Exception, kind: type[TranscriptionError]) -> None:
+def test_retryable_aws_errors_are_transient(error: Exception, kind: type[TranscriptionError]) -> None:
     with pytest.raises(kind, match=r"^entities of a recording: "), aws_errors("entities of a recording"):
         raise error
 
@@ -41,7 +41,7 @@ def test_what_may_succeed_later_is_transient(error: Exception, kind: type[Transc
     ],
     ids=["a password in an endpoint", "a text as a parameter"],
 )
-def test_no_secret_is_in_an_error_or_in_what_is_logged_of_it(error: BotoCoreError) -> None:
+def test_errors_and_logs_contain_no_secret(error: BotoCoreError) -> None:
     with pytest.raises(TranscriptionError) as caught, aws_errors("entities"):
         raise error
     shown = "".join(traceback.format_exception(caught.value))

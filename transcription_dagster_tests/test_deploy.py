@@ -23,7 +23,7 @@ def read(unit: Path) -> configparser.SectionProxy:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_unit_calls_a_command_that_there_is_and_gives_it_the_time_to_finish(unit: Path) -> None:
+def test_a_unit_calls_an_existing_command_with_enough_time_to_finish(unit: Path) -> None:
     service = read(unit)
     program, name, *arguments = shlex.split(service["ExecStart"].replace("%i", "0"))
     assert program == "transcription"

@@ -53,9 +53,7 @@ def test_there_are_examples_of_each_kind() -> None:
 
 
 @pytest.mark.parametrize("arguments", list(commands()), ids=" ".join)
-def test_a_command_is_one_that_the_program_takes(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_documented_commands_parse(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for argument in arguments:
         if Path(argument).suffix and "/" not in argument:
@@ -89,14 +87,14 @@ def test_a_worklist_is_loaded(example: str, tmp_path: Path) -> None:
     assert worklists.load(tmp_path / "example.json").entries
 
 
-def test_the_settings_that_are_named_exist() -> None:
+def test_documented_settings_exist() -> None:
     known = {f"TRANSCRIPTION_{name.upper()}" for name in Settings.model_fields}
     named = {name for page in PAGES for name in _SETTING.findall(page.read_text("utf-8"))}
     assert named - known <= set(), named - known
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text("utf-8")], ids=str)
-def test_a_pages_examples_in_python_give_what_they_say(page: Path) -> None:
+def test_python_examples_give_the_documented_results(page: Path) -> None:
     blocks = [body for kind, body in _BLOCK.findall(page.read_text("utf-8")) if kind == "python"]
     values: dict[str, object] = {}
     for body in blocks:

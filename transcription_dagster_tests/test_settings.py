@@ -64,7 +64,7 @@ def test_every_setting_is_classified():
     assert set(SCOPES) == set(Settings.model_fields), "enter a new setting into the lists of shared_settings.py"
 
 
-def test_what_can_hold_a_secret_is_classified_as_one():
+def test_settings_that_can_hold_a_secret_are_classified_as_secret():
     secret = {name for name, field in Settings.model_fields.items() if "SecretStr" in repr(field.annotation)}
     assert secret == {name for name, scope in SCOPES.items() if scope is Scope.SECRET}
 
@@ -124,6 +124,6 @@ def test_speakers_can_be_off_found_or_counted(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "on", "0", "-1", "4-2", "0-3", "2-", "100", "2.5", "²"])
-def test_other_numbers_of_speakers_are_refused(value: str) -> None:
+def test_invalid_numbers_of_speakers_are_refused(value: str) -> None:
     with pytest.raises(InvalidSetting, match=r"TRANSCRIPTION_SPEAKERS: .*(is not off, auto|at least 1)"):
         load_settings(speakers=value)

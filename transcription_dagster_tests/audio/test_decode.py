@@ -35,7 +35,7 @@ def level(samples: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("form", corpus.FORMATS)
-def test_every_format_comes_out_at_its_length_and_pitch(tmp_path, form):
+def test_every_format_keeps_length_and_pitch(tmp_path, form):
     source = corpus.write_media(tmp_path / "source", corpus.tone(3, corpus.FORMATS[form][2]), form=form)
     facts, samples = decode(source)
     assert facts.sample_rate == corpus.FORMATS[form][2]
@@ -67,7 +67,7 @@ def test_the_result_is_16_bit_mono_flac_that_knows_its_length(tmp_path):
     assert claimed_seconds(tmp_path / "out" / "audio.flac") == pytest.approx(2.5)
 
 
-def test_normalising_what_is_normal_changes_no_sample(tmp_path):
+def test_normalising_normalised_audio_changes_no_sample(tmp_path):
     sound = corpus.noise(2)
     _, samples = decode(corpus.write_wav(tmp_path / "a.wav", sound))
     assert np.array_equal(np.round(samples * 32768), (np.clip(sound, -1, 1) * 32767).astype(np.int16))
@@ -81,7 +81,7 @@ def test_sample_rates_from_telephone_to_studio(tmp_path, rate):
     assert pitch(samples) == pytest.approx(440, abs=1)
 
 
-def test_what_lies_above_8_khz_does_not_fold_into_speech(tmp_path):
+def test_audio_above_8_khz_does_not_alias(tmp_path):
     _, samples = decode(corpus.write_wav(tmp_path / "a.wav", corpus.tone(2, 48_000, hertz=11_000), 48_000))
     assert level(samples[1600:-1600]) < 0.3 * 10 ** (-40 / 20)
 
@@ -109,7 +109,7 @@ def test_sound_that_starts_after_the_picture_keeps_its_place(tmp_path):
 
 
 @pytest.mark.parametrize("gap", [3.0, 700.0])
-def test_a_pause_of_the_recorder_stays_a_pause(tmp_path, gap):
+def test_a_pause_of_the_recorder_is_kept(tmp_path, gap):
     source = corpus.write_stamped(tmp_path / "paused", [(0, corpus.tone(5)), (5 + gap, corpus.tone(5))])
     facts, samples = decode(source)
     assert facts.seconds == pytest.approx(10 + gap, abs=1 / 24)
@@ -118,7 +118,7 @@ def test_a_pause_of_the_recorder_stays_a_pause(tmp_path, gap):
     assert any("silence stands for" in warning for warning in facts.warnings)
 
 
-def test_stamps_that_overlap_keep_the_recording_on_its_clock(tmp_path):
+def test_overlapping_timestamps_keep_the_recordings_clock(tmp_path):
     pieces = [(number * 0.061, corpus.tone(0.064)) for number in range(1_000)]
     facts, _ = decode(corpus.write_stamped(tmp_path / "overlapping", pieces))
     assert facts.seconds == pytest.approx(61, abs=1 / 24)
@@ -133,7 +133,7 @@ def test_channels_in_opposite_phase_do_not_cancel(tmp_path):
     assert any("opposite phase" in warning for warning in facts.warnings)
 
 
-def test_two_different_channels_are_not_taken_for_opposite_ones(tmp_path):
+def test_different_channels_are_not_taken_for_opposite_phase(tmp_path):
     source = corpus.write_wav(tmp_path / "a.wav", np.stack([corpus.noise(3, seed=1), corpus.noise(3, seed=2)], 1))
     assert decode(source)[0].warnings == ()
 
@@ -180,7 +180,7 @@ def test_digital_silence_has_no_loudness(tmp_path):
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.77, 0.95, 0.999])
 @pytest.mark.parametrize("form", corpus.FORMATS)
-def test_of_a_truncated_recording_what_arrived_is_kept(tmp_path, form, share):
+def test_the_received_part_of_a_truncated_recording_is_kept(tmp_path, form, share):
     source = corpus.truncated(tmp_path, form, share)
     try:
         facts, samples = decode(source)
@@ -195,7 +195,7 @@ def test_of_a_truncated_recording_what_arrived_is_kept(tmp_path, form, share):
 
 
 @pytest.mark.parametrize("form", ["wav", "aiff", "flac", "mkv", "mp3"])
-def test_a_truncated_recording_whose_header_knew_better_is_reported(tmp_path, form):
+def test_a_recording_shorter_than_its_header_is_reported(tmp_path, form):
     facts, _ = decode(corpus.truncated(tmp_path, form, 0.5))
     assert any("truncated" in warning or "claims 10.0 s" in warning for warning in facts.warnings)
 
@@ -214,7 +214,7 @@ def test_a_header_that_claims_too_much_is_not_believed(tmp_path):
 
 
 @pytest.mark.parametrize("form", corpus.FORMATS)
-def test_damage_in_the_middle_moves_nothing_behind_it(tmp_path, form):
+def test_damage_in_the_middle_moves_nothing_after_it(tmp_path, form):
     facts, samples = decode(corpus.damaged(tmp_path, form))
     assert facts.seconds == pytest.approx(10, abs=1.2 if form in ("mp3", "flac") else 0.2)
     assert pitch(samples[: 4 * corpus.RATE]) == pytest.approx(440, abs=1)
@@ -243,7 +243,7 @@ def test_garbage_before_the_recording_is_skipped(tmp_path, form, kind):
 
 
 @pytest.mark.parametrize(("extension", "codec", "rate"), [("g722", "g722", 16_000), ("tco", "g723_1", 8_000)])
-def test_a_format_without_header_is_told_by_its_name(tmp_path, extension, codec, rate):
+def test_a_headerless_format_is_detected_by_its_name(tmp_path, extension, codec, rate):
     source = corpus.write_headerless(tmp_path / "source", corpus.tone(3, rate), codec, rate)
     facts = normalise(source, tmp_path / "out.flac", max_seconds=60, name=f"https://host/call.{extension}")
     assert facts.seconds == pytest.approx(3, abs=0.1)
@@ -305,7 +305,7 @@ def test_a_recording_as_long_as_the_limit_is_not_over_it(tmp_path):
     assert facts.seconds == 2
 
 
-def test_a_source_that_is_not_there(tmp_path):
+def test_a_missing_source_is_reported(tmp_path):
     with pytest.raises(SourceNotFound, match="nowhere"):
         normalise(tmp_path / "nowhere", tmp_path / "out" / "audio.flac", max_seconds=DAY)
 

@@ -34,7 +34,7 @@ def run(start: float, count: int, seconds: float = 0.02, step: float | None = No
     return [Piece(start + number * (step or seconds), seconds) for number in range(count)]
 
 
-def test_pieces_that_follow_each_other_are_left_alone():
+def test_contiguous_pieces_are_unchanged():
     pieces = run(0, 500)
     assert [correction for correction, _ in place(pieces, Clock(0.0))] == [0.0] * 500
 
@@ -51,14 +51,14 @@ def test_a_gap_of_any_length_is_kept_if_the_container_is_that_long(gap):
 
 
 @pytest.mark.parametrize("claimed", [None, 4.0])
-def test_a_long_jump_that_the_container_does_not_confirm_is_a_clock_that_was_set(claimed):
+def test_an_unconfirmed_long_jump_is_a_clock_change(claimed):
     pieces = run(0, 100) + run(1.7e9, 100) + run(1.7e9 + 2.5, 10)
     placed = positions(pieces, Clock(0.0, claimed))
     assert placed[100] == pytest.approx(2)
     assert placed[200] == pytest.approx(4.5)
 
 
-def test_stamps_that_start_over_belong_to_a_second_recording():
+def test_timestamps_that_restart_belong_to_a_second_recording():
     assert positions(run(0, 100) + run(0, 100), Clock(0.0, 2.0))[100] == pytest.approx(2)
 
 
@@ -72,20 +72,20 @@ def test_a_long_overlap_is_cut_where_the_container_keeps_time():
 
 
 @pytest.mark.parametrize("skew", [-0.05, -0.001, 0.0001, 0.04])
-def test_stamps_that_run_slower_or_faster_than_the_samples_are_followed_for_an_hour(skew):
+def test_drifting_timestamps_are_followed_for_an_hour(skew):
     pieces = run(0, 180_000, step=0.02 * (1 + skew))
     for placed, piece in zip(positions(pieces)[::997], pieces[::997], strict=True):
         assert abs(placed - (piece.stamp or 0)) < FRAME
 
 
 @given(st.lists(st.floats(-0.1, 0.1), min_size=200, max_size=300))
-def test_jitter_that_comes_and_goes_moves_nothing(jitter):
+def test_jitter_moves_nothing(jitter):
     jitter += [0.0] * 10
     pieces = [Piece(number * 0.02 + (by if number % 7 else 0), 0.02) for number, by in enumerate(jitter)]
     assert positions(pieces) == pytest.approx([number * 0.02 for number in range(len(jitter))])
 
 
-def test_sound_without_stamps_follows_what_came_before():
+def test_audio_without_timestamps_follows_the_previous_piece():
     pieces = [Piece(None, 0.5), Piece(None, 0.5), Piece(9.0, 0.5), Piece(9.5, 0.5), Piece(10.0, 0.5)]
     assert positions(pieces) == pytest.approx([0.0, 0.5, 9.0, 9.5, 10.0])
     assert positions(pieces[:2], Clock()) == pytest.approx([0.0, 0.5])

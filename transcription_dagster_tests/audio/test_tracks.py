@@ -67,20 +67,20 @@ def test_the_track_in_the_recordings_language_is_used(tmp_path, language, heard)
 
 
 @pytest.mark.parametrize("broken", [1, 2])
-def test_a_track_without_a_decoder_is_passed_over(tmp_path, broken):
+def test_a_track_without_a_decoder_is_skipped(tmp_path, broken):
     source = write_tracks(tmp_path / "a", (FRENCH, {}), (ENGLISH, {}))
     facts, samples = decode(without_decoder(source, broken))
     assert pitch(samples) == pytest.approx(ENGLISH if broken == 1 else FRENCH, abs=1)
     assert "no decoder" in facts.track
 
 
-def test_a_track_in_the_right_language_that_does_not_decode_gives_way_to_another(tmp_path):
+def test_an_undecodable_track_in_the_right_language_is_replaced_by_another(tmp_path):
     source = write_tracks(tmp_path / "a", (FRENCH, {"language": "fre"}), (ENGLISH, {"language": "eng"}))
     _, samples = decode(without_decoder(source, 2), "en")
     assert pitch(samples) == pytest.approx(FRENCH, abs=1)
 
 
-def test_a_track_of_noise_for_packets_is_passed_over_and_says_so(tmp_path):
+def test_a_track_with_invalid_packets_is_skipped_and_reported(tmp_path):
     source = write_tracks(tmp_path / "a", (FRENCH, {"language": "fre"}), (ENGLISH, {"language": "eng"}))
     data = bytearray(source.read_bytes())
     with av.open(str(source)) as container:

@@ -70,7 +70,7 @@ def test_a_timing_that_cannot_be_read_is_refused_with_its_line(block: str, line:
         "7\n00:00:03,000 --> 00:00:04,500\n2",
     ],
 )
-def test_what_can_be_read_is_not_refused(block: str) -> None:
+def test_readable_captions_are_not_refused(block: str) -> None:
     assert [cue.start_ms // 1000 for cue in parse_srt(GOOD.format(block)).cues] == [1, 3, 5]
 
 

@@ -208,7 +208,7 @@ def test_text_without_spaces_fills_lines_of_wide_characters() -> None:
 # --- when cues end
 
 
-def test_a_fast_sentence_stays_while_nobody_speaks() -> None:
+def test_a_fast_sentence_extends_into_silence() -> None:
     fast = say("this sentence is spoken much too fast to read. [3] Then", pace=40)
     cue = make_cues(fast)[0]
     assert len(cue.lines[0]) / (cue.end_ms - cue.start_ms) * 1000 <= 20

@@ -74,7 +74,7 @@ def test_an_encoding_that_is_named_is_used(files: Path) -> None:
     assert run(files / "a.srt", files / "c.txt", "--encoding", "klingon").exit_code == 2
 
 
-def test_a_letter_that_the_captions_encoding_has_not_is_refused(files: Path) -> None:
+def test_a_letter_outside_the_captions_encoding_is_refused(files: Path) -> None:
     (files / "a.srt").write_bytes(SRT.replace("nine", "fünf").encode("cp1252"))
     result = run(files / "a.srt", "-", text=CORRECTED.replace("nine", "Győr"))
     assert isinstance(result.exception, InvalidCaptions)

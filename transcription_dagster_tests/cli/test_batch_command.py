@@ -66,13 +66,13 @@ def test_a_worklist_that_is_not_there_is_refused(worklist: Path) -> None:
 
 
 @pytest.mark.parametrize("entries", [[], [{"uuid": ONE, "status": "done"}]])
-def test_where_nothing_is_left_that_is_said_and_all_is_well(worklist: Path, entries: list[object]) -> None:
+def test_a_finished_worklist_is_reported_and_succeeds(worklist: Path, entries: list[object]) -> None:
     worklist.write_text(json.dumps(entries))
     result = call(worklist)
     assert (result.exit_code, result.output) == (0, f"{worklist}: nothing is left to do\n")
 
 
-def test_entries_that_are_skipped_are_not_left(worklist: Path) -> None:
+def test_skipped_entries_do_not_count_as_remaining(worklist: Path) -> None:
     worklist.write_text(json.dumps([{"uuid": ONE}]))
     assert call(worklist, "--skip", "1").exit_code == 0
 
@@ -86,7 +86,7 @@ def test_a_model_that_does_not_exist_is_refused_at_once(worklist: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [("-t", "0"), ("--skip", "-1"), ("--what",)])
-def test_an_option_that_cannot_be_is_refused(worklist: Path, options: tuple[str, ...]) -> None:
+def test_an_invalid_option_is_refused(worklist: Path, options: tuple[str, ...]) -> None:
     worklist.write_text("[]")
     assert call(worklist, *options).exit_code == 2
 

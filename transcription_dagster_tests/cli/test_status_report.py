@@ -82,7 +82,7 @@ DEAD = {"state": "dead", "seconds_since_heartbeat": 30.0}
         ),
     ],
 )
-def test_what_is_wrong_is_said(values: dict[str, Any], said: list[str]) -> None:
+def test_problems_are_reported(values: dict[str, Any], said: list[str]) -> None:
     assert installation(**values).problems() == said
 
 

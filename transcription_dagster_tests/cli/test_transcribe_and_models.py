@@ -59,13 +59,13 @@ def test_standard_input():
     assert run("-", stdin=RECORDING.read_bytes()).stdout == TEXT + "\n"
 
 
-def test_silence_is_said_to_be_silence(tmp_path):
+def test_silence_is_reported(tmp_path):
     result = run(corpus.silent(tmp_path, 3))
     assert (result.exit_code, result.stdout) == (0, "")
     assert "no speech was found" in result.stderr
 
 
-def test_what_was_left_out_is_told(tmp_path):
+def test_removed_text_is_reported(tmp_path):
     result = run(corpus.write_wav(tmp_path / "noise.wav", corpus.noise(15)))
     assert result.stdout == ""
     assert "no speech was found" in result.stderr
@@ -87,7 +87,7 @@ def test_a_damaged_recording_is_transcribed_with_a_warning(tmp_path):
         ([str(RECORDING), "-m", str(RECORDING)], UnknownModel),
     ],
 )
-def test_what_cannot_be_done_is_an_error_of_the_program(arguments, error):
+def test_an_impossible_request_is_a_program_error(arguments, error):
     with pytest.raises(error):
         run(*arguments)
 

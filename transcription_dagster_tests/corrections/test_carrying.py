@@ -22,7 +22,7 @@ def later(words: Sequence[Word], seconds: float) -> list[Word]:
     return [replace(word, start=word.start + seconds, end=word.end + seconds) for word in words]
 
 
-def test_a_change_is_made_where_the_same_words_are_heard_again() -> None:
+def test_a_change_is_carried_to_the_same_words() -> None:
     sheet = Sheet(spoken("the quill on ite is rare")).retype(0, 6, "the Quillonite is rare")
     new = carried(sheet, later(spoken("So, the quill on ite is rare."), -0.4))
     assert new.text == "So, the Quillonite is rare."
@@ -35,14 +35,14 @@ def test_the_nearest_of_several_places_is_taken() -> None:
     assert carried(sheet, later(words, 0.3)).text == "no yes no yep no yes"
 
 
-def test_the_same_word_far_away_is_another_one() -> None:
+def test_the_same_word_far_away_does_not_match() -> None:
     sheet = Sheet(spoken("one two three")).retype(0, 3, "one too three")
     new = carried(sheet, later(spoken("one two three"), 60.0))
     assert new.text == "one two three"
     assert [change.draft.is_lost for change in new.changes] == [True]
 
 
-def test_words_that_are_not_heard_again_are_listed_and_change_nothing() -> None:
+def test_changes_of_missing_words_are_listed_and_have_no_effect() -> None:
     sheet = Sheet(spoken("the quill on ite is rare")).retype(0, 6, "the Quillonite is rare")
     new = carried(sheet, spoken("the killer night is rare"))
     assert new.text == "the killer night is rare"
@@ -53,18 +53,18 @@ def test_words_that_are_not_heard_again_are_listed_and_change_nothing() -> None:
     assert new.state.undone == {1}
 
 
-def test_a_lost_change_is_made_when_its_words_are_heard_once_more() -> None:
+def test_a_lost_change_is_applied_when_its_words_return() -> None:
     words = spoken("the quill on ite is rare")
     lost = carried(Sheet(words).retype(0, 6, "the Quillonite is rare"), spoken("the killer night is rare"))
     assert carried(lost, words).text == "the Quillonite is rare"
 
 
-def test_what_the_new_transcript_has_right_by_itself_needs_no_change() -> None:
+def test_corrections_already_in_the_new_transcript_are_dropped() -> None:
     sheet = Sheet(spoken("the quill on ite is rare")).retype(0, 6, "the Quillonite is rare")
     assert carried(sheet, spoken("the Quillonite is rare")).changes == []
 
 
-def test_what_was_undone_or_typed_over_is_not_carried() -> None:
+def test_undone_and_overwritten_changes_are_not_carried() -> None:
     sheet = Sheet(spoken("one two three")).retype(0, 3, "one too three").retype(0, 3, "one to three")
     sheet.retype(0, 3, "on to three").undo(3)
     new = carried(sheet, spoken("one two three"))
@@ -72,7 +72,7 @@ def test_what_was_undone_or_typed_over_is_not_carried() -> None:
     assert [change.draft.carried_from for change in new.changes] == [2]
 
 
-def test_names_go_by_the_time_whatever_the_new_transcript_calls_the_voices() -> None:
+def test_names_are_carried_by_time() -> None:
     sheet = Sheet(said_by("a b c d e f", spk_0=(0, 2), spk_1=(2, 4), spk_2=(4, 6)))
     sheet.add(drafts.named(sheet.reading, 0, 2, "Ada", everywhere=True))
     sheet.add(drafts.named(sheet.reading, 4, 6, "Ada", everywhere=True))
@@ -84,13 +84,13 @@ def test_names_go_by_the_time_whatever_the_new_transcript_calls_the_voices() -> 
     ]
 
 
-def test_turns_are_cut_where_they_were() -> None:
+def test_split_turns_are_carried() -> None:
     sheet = Sheet(spoken("a b c d"))
     sheet.add(drafts.split(sheet.reading, 2))
     new = carried(sheet, later(spoken("x a b c d"), -0.5))
     assert [turn.text for turn in new.reading.turns()] == ["x a b", "c d"]
 
 
-def test_a_transcript_without_words_loses_all_and_keeps_them_listed() -> None:
+def test_an_empty_transcript_loses_all_changes_and_lists_them() -> None:
     sheet = Sheet(spoken("one two")).retype(0, 2, "one too")
     assert [change.draft.is_lost for change in carried(sheet, ()).changes] == [True]

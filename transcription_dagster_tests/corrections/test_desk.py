@@ -24,7 +24,7 @@ def retype(engine: Engine, first: int, stop: int, words: str, *, who: str = "Ada
     return correct(engine, MANUSCRIPT, lambda now: drafts.retyped(now.reading, first, stop, words), who=who, seen=seen)
 
 
-def test_changes_are_kept_with_who_made_them(archive: Engine) -> None:
+def test_changes_are_stored_with_their_author(archive: Engine) -> None:
     retype(archive, 0, 2, "one too")
     after = retype(archive, 2, 4, "tree four", who="Bob")
     assert after.reading.text() == "one too tree four\n"
@@ -32,7 +32,7 @@ def test_changes_are_kept_with_who_made_them(archive: Engine) -> None:
     assert [(change.version, change.who) for change in after.changes] == [(1, "Ada"), (2, "Bob")]
 
 
-def test_another_persons_words_are_never_written_over(archive: Engine) -> None:
+def test_another_persons_words_are_never_overwritten(archive: Engine) -> None:
     retype(archive, 0, 4, "one too three four")
     with pytest.raises(CorrectionConflict):
         retype(archive, 0, 4, "one to three four", who="Bob", seen=0)
@@ -42,12 +42,12 @@ def test_another_persons_words_are_never_written_over(archive: Engine) -> None:
     assert after.reading.text() == "one too three for\n"
 
 
-def test_what_changes_nothing_is_not_recorded(archive: Engine) -> None:
+def test_a_change_without_effect_is_not_recorded(archive: Engine) -> None:
     assert retype(archive, 0, 4, "one two three four").version == 0
     assert journal.due(archive, 0, 10) == {}
 
 
-def test_a_recording_is_due_once_it_is_quiet_and_until_a_run_was_asked_for(archive: Engine) -> None:
+def test_a_recording_is_due_when_quiet_until_a_run_is_requested(archive: Engine) -> None:
     retype(archive, 0, 2, "one too")
     assert journal.due(archive, 3600, 10) == {}
     assert journal.due(archive, 0, 10) == {RECORDING: 1}

@@ -47,7 +47,7 @@ def archive(engine: Engine) -> Archive:
     return Archive(engine)
 
 
-def test_a_correction_made_three_times_is_suggested_with_what_was_heard(archive: Archive) -> None:
+def test_a_correction_made_three_times_is_suggested_with_its_variant(archive: Archive) -> None:
     archive.corrected("we found quill on ite here", "we found Quillonite here")
     archive.corrected("Quill on ite, again", "Quillonite, again")
     assert archive.suggested() == []
@@ -56,7 +56,7 @@ def test_a_correction_made_three_times_is_suggested_with_what_was_heard(archive:
     assert archive.suggested() == [("Quillonite", "quill on ite", 3)]
 
 
-def test_what_was_taken_back_and_what_is_no_term_is_not_suggested(archive: Archive) -> None:
+def test_undone_corrections_and_rewordings_are_not_suggested(archive: Archive) -> None:
     for _ in range(3):
         archive.corrected("we found quill on ite", "we found Quillonite", "we found quill on ite")
         archive.corrected("they went their", "they went there")
@@ -64,7 +64,7 @@ def test_what_was_taken_back_and_what_is_no_term_is_not_suggested(archive: Archi
     assert archive.suggested() == []
 
 
-def test_a_suggestion_is_taken_into_the_vocabulary_or_declined_for_good(archive: Archive) -> None:
+def test_a_suggestion_is_accepted_or_declined_for_good(archive: Archive) -> None:
     vocabulary.put(archive.engine, [Term("Marrowgate", ("marrow gate",), "place", 2.0)])
     for _ in range(3):
         archive.corrected("at merrow gate", "at Marrowgate")

@@ -85,14 +85,14 @@ def test_a_persons_words_outrank_the_refinements() -> None:
     assert authors == {Author.MACHINE, Author.REFINEMENT, Author.PERSON}
 
 
-def test_a_refinement_that_touches_a_persons_words_later_gives_way_to_them() -> None:
+def test_a_later_refinement_of_a_persons_words_is_dropped() -> None:
     words = spoken("the quill on ite is rare")
     sheet = Sheet(words).retype(1, 2, "quell")
     sheet.base = lay_refined(words, "The Quillonite is rare.\n")
     assert sheet.text == "The quell on ite is rare."
 
 
-def test_words_that_are_added_and_taken_out() -> None:
+def test_words_are_added_and_deleted() -> None:
     sheet = Sheet(spoken("one two three four")).retype(0, 4, "zero one three and a half four")
     assert sheet.text == "zero one three and a half four"
     sheet.retype(0, 4, "")
@@ -101,7 +101,7 @@ def test_words_that_are_added_and_taken_out() -> None:
     assert sheet.text == "five six"
 
 
-def test_undo_brings_back_what_was_there_and_can_be_undone() -> None:
+def test_an_undo_restores_the_words_and_can_be_undone() -> None:
     sheet = Sheet(spoken("one two three")).retype(0, 3, "one too three").retype(0, 3, "one to three")
     with pytest.raises(UnusableCorrection, match="undo the later change first"):
         sheet.undo(1)
@@ -113,7 +113,7 @@ def test_undo_brings_back_what_was_there_and_can_be_undone() -> None:
         sheet.undo(3)
 
 
-def test_the_machines_words_come_back_and_that_can_be_undone() -> None:
+def test_restoring_the_machines_words_can_be_undone() -> None:
     sheet = Sheet(spoken("one two three"), "One, two, three.\n").retype(0, 3, "One, too, three!")
     sheet.add(drafts.restored(sheet.reading, sheet.state, 0, 3))
     assert sheet.text == "One, two, three."
@@ -151,7 +151,7 @@ def test_turns_are_split_and_joined() -> None:
         drafts.joined(sheet.reading, 0)
 
 
-def test_a_name_goes_with_words_that_were_taken_out_and_come_back() -> None:
+def test_a_name_stays_with_deleted_words_that_are_restored() -> None:
     words = said_by("a b c", spk_0=(0, 3))
     sheet = Sheet(words).retype(0, 3, "")
     sheet.add(drafts.named(sheet.reading, 0, 3, "Ada", everywhere=True))
@@ -159,7 +159,7 @@ def test_a_name_goes_with_words_that_were_taken_out_and_come_back() -> None:
     assert {word.speaker for turn in sheet.reading.turns() for word in turn.words} == {"Ada"}
 
 
-def test_what_cannot_be_understood_is_marked() -> None:
+def test_unintelligible_words_are_marked() -> None:
     sheet = Sheet(spoken("well mumble mumble yes"))
     sheet.add(drafts.marked_unintelligible(sheet.reading, 1, 3))
     assert sheet.text == "well [unintelligible] yes"
@@ -197,12 +197,12 @@ def test_control_characters_and_hidden_directions_do_not_get_in() -> None:
 
 
 @pytest.mark.parametrize(("first", "stop"), [(-1, 2), (0, 4), (2, 2), (2, 1)])
-def test_words_that_are_not_there_are_refused(first: int, stop: int) -> None:
+def test_missing_words_are_refused(first: int, stop: int) -> None:
     with pytest.raises(UnusableCorrection, match="not among"):
         drafts.retyped(Sheet(spoken("a b c")).reading, first, stop, "x")
 
 
-def test_a_range_that_cuts_what_is_replaced_as_a_whole_is_refused() -> None:
+def test_a_range_that_cuts_a_passage_is_refused() -> None:
     sheet = Sheet(spoken("quill on ite")).retype(0, 3, "Quillonite")
     with pytest.raises(UnusableCorrection, match="use 0 to 3"):
         drafts.retyped(sheet.reading, 1, 3, "x")

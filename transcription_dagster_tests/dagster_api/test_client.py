@@ -87,7 +87,7 @@ def test_a_job_is_found_wherever_it_is_defined(client: DagsterClient) -> None:
         ({"__typename": "RepositoryLocation"}, ServiceRefused, "Dagster has no job 'nowhere'"),
     ],
 )
-def test_it_is_said_why_a_job_is_not_there(
+def test_a_missing_job_is_reported_with_the_reason(
     dagster: FakeDagster, client: DagsterClient, place: object, error: type[Exception], said: str
 ) -> None:
     entries = [{"name": "here", "locationOrLoadError": place}]
@@ -118,14 +118,16 @@ def test_runs_are_launched_with_their_partition_tags_and_config(dagster: FakeDag
     assert dagster.runs["run-2"].config == config
 
 
-def test_a_run_that_could_not_be_made_just_now_is_left_out(dagster: FakeDagster, client: DagsterClient) -> None:
+def test_a_run_that_cannot_be_launched_now_is_left_out(dagster: FakeDagster, client: DagsterClient) -> None:
     results = [{"__typename": "LaunchRunSuccess", "run": {"runId": "1"}}, {"__typename": "PythonError", "message": "x"}]
     launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
     always(dagster, {"launchMultipleRuns": launch}, status=500)
     assert client.launch(WHERE, [RunRequest(key, {}, {}) for key in ("x", "y")]) == {"x": "1"}
 
 
-def test_a_run_that_will_never_be_made_is_an_error_that_says_why(dagster: FakeDagster, client: DagsterClient) -> None:
+def test_a_run_that_can_never_be_launched_is_an_error_with_the_reason(
+    dagster: FakeDagster, client: DagsterClient
+) -> None:
     results = [{"__typename": "RunConfigValidationInvalid", "errors": [{"message": "unexpected entry"}]}]
     launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
     always(dagster, {"launchMultipleRuns": launch})
@@ -149,7 +151,7 @@ def test_more_runs_than_one_page_holds_are_all_found(dagster: FakeDagster, clien
     assert [run.id for run in client.runs()] == made[::-1]
 
 
-def test_runs_that_are_over_are_left_alone(dagster: FakeDagster, client: DagsterClient) -> None:
+def test_finished_runs_are_left_alone(dagster: FakeDagster, client: DagsterClient) -> None:
     over, alive = dagster.add_run("a"), dagster.add_run("b")
     over.end("SUCCESS")
     client.terminate([over.id, alive.id])
@@ -162,25 +164,25 @@ def test_the_failure_is_found_pages_deep(dagster: FakeDagster, client: DagsterCl
     assert client.failure("1") == "audio: ValueError: no"
 
 
-def test_what_answers_no_graphql_is_not_dagster(dagster: FakeDagster, client: DagsterClient) -> None:
+def test_a_server_without_graphql_is_not_dagster(dagster: FakeDagster, client: DagsterClient) -> None:
     for body in (b"<html>", b"[]"):
         dagster.interfere = lambda _operation, _variables, body=body: Reply(502, {}, body)
         with pytest.raises(ServiceUnavailable):
             client.runs()
 
 
-def test_nobody_there_is_unavailable() -> None:
+def test_a_missing_server_is_unavailable() -> None:
     with DagsterClient("http://127.0.0.1:9") as client, pytest.raises(ServiceUnavailable, match="ConnectError"):
         client.runs()
 
 
-def test_a_request_that_makes_no_sense_is_refused(dagster: FakeDagster, client: DagsterClient) -> None:
+def test_an_invalid_request_is_refused(dagster: FakeDagster, client: DagsterClient) -> None:
     dagster.interfere = lambda *_: json_reply({"data": None, "errors": [{"message": "Cannot query field"}]}, 400)
     with pytest.raises(ServiceRefused, match="Cannot query field"):
         client.runs()
 
 
-def test_an_error_in_a_part_of_the_answer_may_pass(dagster: FakeDagster, client: DagsterClient) -> None:
+def test_a_partial_error_may_be_temporary(dagster: FakeDagster, client: DagsterClient) -> None:
     dagster.interfere = lambda *_: json_reply({"data": {"runsOrError": None}, "errors": [{"message": "timeout"}]})
     with pytest.raises(ServiceUnavailable, match="timeout"):
         client.runs()
@@ -193,7 +195,7 @@ def test_runs_are_counted_by_status(dagster: FakeDagster, client: DagsterClient)
     assert {status: count for status, count in client.count_runs().items() if count} == counts
 
 
-def test_only_daemons_that_are_needed_are_told(dagster: FakeDagster, client: DagsterClient) -> None:
+def test_only_required_daemons_are_reported(dagster: FakeDagster, client: DagsterClient) -> None:
     statuses = [
         {"daemonType": "SENSOR", "required": True, "healthy": False, "lastHeartbeatErrors": [{"message": "E: x\ny"}]},
         {"daemonType": "ASSET", "required": True, "healthy": None, "lastHeartbeatErrors": []},
@@ -206,7 +208,7 @@ def test_only_daemons_that_are_needed_are_told(dagster: FakeDagster, client: Dag
     ]
 
 
-def test_of_an_asset_that_was_made_twice_the_later_counts() -> None:
+def test_the_latest_materialization_of_an_asset_counts() -> None:
     results = read_results(
         [
             materialization("transcript", 9, "file:///new", words=5, audio_seconds=1.5),
@@ -236,11 +238,11 @@ RUN_FAILURE = {"__typename": "RunFailureEvent", "message": "The run worker was l
         ([{"__typename": "RunStartEvent"}], "Dagster gives no reason"),
     ],
 )
-def test_the_reason_is_one_line_in_the_words_of_whoever_raised(events: list[dict[str, Any]], said: str) -> None:
+def test_the_reason_is_the_original_errors_first_line(events: list[dict[str, Any]], said: str) -> None:
     assert failure_reason(events) == said
 
 
-def test_an_error_behind_a_request_to_retry_is_the_one_that_tells() -> None:
+def test_the_error_behind_a_retry_request_is_reported() -> None:
     event = step_failure("audio", "dagster._core.definitions.events.RetryRequested: ")
     cause = {"className": "SourceUnavailable", "message": "transcription_dagster.errors.SourceUnavailable: no answer"}
     event["error"]["causes"].append(cause)

@@ -43,7 +43,7 @@ def job(
         (TRANSCRIBED | ALL_ELSE - {"speakers", "embeddings"}, "reindex"),
     ],
 )
-def test_what_is_missing_is_made_and_nothing_is_transcribed_that_was(
+def test_missing_assets_are_made_without_a_new_transcription(
     instance: dg.DagsterInstance, made: frozenset[str], expected: str | None
 ) -> None:
     assert job(instance, made) == expected
@@ -63,19 +63,19 @@ def test_what_is_missing_is_made_and_nothing_is_transcribed_that_was(
         (IMPORTED, {"transcript", "audio"}, "publish"),
     ],
 )
-def test_what_is_stale_is_made_anew(
+def test_stale_assets_are_made_again(
     instance: dg.DagsterInstance, made: frozenset[str], outdated: set[str], expected: str | None
 ) -> None:
     assert job(instance, made | ALL_ELSE, outdated) == expected
 
 
 @pytest.mark.parametrize(("made", "expected"), [(TRANSCRIBED, None), (IMPORTED, "refine")])
-def test_what_failed_is_tried_from_the_audio_on_unless_its_transcript_was_imported(
+def test_a_failed_recording_restarts_at_the_audio_unless_imported(
     instance: dg.DagsterInstance, made: frozenset[str], expected: str | None
 ) -> None:
     assert job(instance, made | ALL_ELSE, failed=True) == expected
 
 
-def test_where_claude_answers_in_batches_a_stale_refinement_is_asked_for_again(instance: dg.DagsterInstance) -> None:
+def test_in_batch_mode_a_stale_refinement_is_requested_again(instance: dg.DagsterInstance) -> None:
     assert job(instance, TRANSCRIBED | ALL_ELSE, {"refined_txt"}, refinement="batch") == "refine"
     assert job(instance, (), {"captions_vtt"}, refinement="batch") == "captions"

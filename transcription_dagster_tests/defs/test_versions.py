@@ -29,7 +29,7 @@ def test_each_recording_has_the_version_that_made_it_last(instance: dg.DagsterIn
     assert version_made(instance, TRANSCRIPT, RECORDING) == "large"
 
 
-def test_what_no_run_made_has_none(instance: dg.DagsterInstance) -> None:
+def test_assets_without_a_run_have_no_version(instance: dg.DagsterInstance) -> None:
     assert version_made(instance, TRANSCRIPT, RECORDING) is None
     instance.report_runless_asset_event(dg.AssetMaterialization(TRANSCRIPT, partition=RECORDING))
     assert version_made(instance, TRANSCRIPT, RECORDING) is None

@@ -120,7 +120,7 @@ def make(makers: dict[str, Callable[[Path], Path]], sources: Path) -> dict[str, 
     return made
 
 
-def test_what_holds_no_sound_fails_with_its_reason(batch: Batch) -> None:
+def test_files_without_audio_fail_with_the_reason(batch: Batch) -> None:
     assert {name: run.status for name, run in batch.unusable.items()} == dict.fromkeys(batch.unusable, "FAILURE")
     for name, run in batch.unusable.items():
         reason = batch.system.dagster.failure(run.id)
@@ -128,7 +128,7 @@ def test_what_holds_no_sound_fails_with_its_reason(batch: Batch) -> None:
         assert "Traceback" not in reason
 
 
-def test_what_holds_some_sound_is_transcribed(batch: Batch) -> None:
+def test_files_with_some_audio_are_transcribed(batch: Batch) -> None:
     failed = {
         name: batch.system.dagster.failure(run.id) for name, run in batch.usable.items() if run.status != "SUCCESS"
     }

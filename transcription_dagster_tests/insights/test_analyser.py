@@ -85,7 +85,7 @@ def test_english_has_a_mood(text: str, label: str) -> None:
         ("../../etc", ["Key phrases are rough", "Sentiment is available for English only"]),
     ],
 )
-def test_what_does_not_apply_to_a_language_is_said(language: str, notes: list[str]) -> None:
+def test_analyses_missing_for_a_language_are_reported(language: str, notes: list[str]) -> None:
     found = LocalAnalyser().analyse(TALK, language)
     assert found.languages == (Language(language, None),)
     assert (found.sentiment is None) == (language != "en")

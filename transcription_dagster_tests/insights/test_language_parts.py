@@ -80,7 +80,7 @@ def test_each_language_is_analysed_once_and_found_at_its_place_in_the_whole() ->
     assert found.notes == ("the same note",)
 
 
-def test_what_reaches_from_one_part_into_another_is_no_find() -> None:
+def test_findings_across_parts_are_dropped() -> None:
     class Greedy(Echo):
         def analyse(self, text: str, language: str) -> Insights:
             return Insights(self.name, key_phrases=(KeyPhrase(text, 1.0, 0, len(text)),))

@@ -22,7 +22,7 @@ def test_share_turns_and_questions_of_each_speaker_most_time_first() -> None:
     )
 
 
-def test_unsure_words_count_to_the_turn_around_them() -> None:
+def test_uncertain_words_count_to_the_surrounding_turn() -> None:
     (share,) = speaker_shares(said(("Ben", "It"), (None, "is"), ("Ben", "me.")), "en")
     assert (share.words, share.turns) == (3, 1)
 

@@ -34,6 +34,6 @@ def test_auto_is_to_be_detected(given: str | None) -> None:
 
 
 @pytest.mark.parametrize("given", ["", "klingon", "tlh", "xx", "en\nde", "english please", "e", "🙂"])
-def test_what_whisper_does_not_know_is_refused(given: str) -> None:
+def test_languages_unknown_to_whisper_are_refused(given: str) -> None:
     with pytest.raises(InvalidSetting, match="not a language that Whisper knows"):
         whisper_language(given)

@@ -59,7 +59,7 @@ def test_the_same_letters_sound_the_same(one: str, other: str, same: bool) -> No
         ("affect", "effect"),
     ],
 )
-def test_what_is_confused_by_ear_is_similar(heard: str, meant: str) -> None:
+def test_similar_sounding_words_are_similar(heard: str, meant: str) -> None:
     assert similarity(heard, meant) >= 0.5
 
 
@@ -72,7 +72,7 @@ def test_what_is_confused_by_ear_is_similar(heard: str, meant: str) -> None:
         ("22", "twenty two"),
     ],
 )
-def test_what_sounds_different_is_not(heard: str, meant: str) -> None:
+def test_different_sounding_words_are_not_similar(heard: str, meant: str) -> None:
     assert similarity(heard, meant) < 0.5
 
 

@@ -77,6 +77,6 @@ def test_a_refusal_is_an_error(comprehend: WebServer) -> None:
         find_by_comprehend(words("please refuse"), {"name"}, "en")
 
 
-def test_what_a_pattern_has_found_stays_as_it_is() -> None:
+def test_findings_of_patterns_take_precedence() -> None:
     mine = [Found(2, 5, "card")]
     assert apart(mine, [Found(4, 6, "digits"), Found(0, 1, "name")]) == [Found(0, 1, "name"), Found(2, 5, "card")]

@@ -118,7 +118,7 @@ def test_ordinary_speech_is_left_alone(text):
     assert found(text) == []
 
 
-def test_only_the_kinds_that_are_asked_for_are_found_and_a_card_is_never_a_telephone_number():
+def test_only_requested_kinds_are_found_and_a_card_is_never_a_telephone_number():
     text = f"card {VISA} phone 020 7946 0958"
     assert found(text, kinds=("phone",)) == [("phone", "020 7946 0958")]
     assert found(text, kinds=("card",)) == [("card", VISA)]

@@ -48,7 +48,7 @@ def test_neighbouring_cuts_are_one():
     assert redact(said, [Found(0, 1, "email"), Found(1, 2, "email")], 3.0).spans == ((0.0, 2.1),)
 
 
-def test_what_is_left_of_a_value_is_found_however_it_is_written():
+def test_a_remaining_value_is_found_in_any_spelling():
     said = words(CARD)
     redaction = redact(said, find(said, KINDS, "en"), 20.0)
     shown = " ".join(word.text for word in redaction.words)

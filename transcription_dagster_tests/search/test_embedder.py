@@ -79,12 +79,12 @@ def test_damaged_weights_are_not_loaded(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a/b/c", "https://host/model", "", "/nowhere"])
-def test_what_is_no_model_is_unknown(tmp_path: Path, name: str) -> None:
+def test_an_invalid_model_is_unknown(tmp_path: Path, name: str) -> None:
     with pytest.raises(UnknownModel):
         open_embedder(Settings(home=tmp_path, embedder=name))
 
 
-def test_a_hub_that_cannot_be_reached_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(ModelUnavailable, match="sentence-transformers/all-mpnet-base-v2 could not be downloaded"):
@@ -111,13 +111,13 @@ def embedding(request: Request) -> Reply:
     return Reply(headers={"Content-Type": "application/json"}, body=json.dumps({"embedding": vector}).encode())
 
 
-def test_titan_embeds_each_text_by_a_call_of_its_own(titan: Callable[..., list[list[float]]]) -> None:
+def test_titan_embeds_each_text_in_its_own_call(titan: Callable[..., list[list[float]]]) -> None:
     vectors = titan(embedding)
     assert [vector[0] for vector in vectors] == [3.0, 12.0]
     assert {len(vector) for vector in vectors} == {1024}
 
 
-def test_titan_that_throttles_is_asked_again(titan: Callable[..., list[list[float]]]) -> None:
+def test_a_throttled_titan_call_is_retried(titan: Callable[..., list[list[float]]]) -> None:
     replies = iter([Reply(429, {"x-amzn-ErrorType": "ThrottlingException"}, b'{"message": "slow down"}')])
     assert len(titan(lambda request: next(replies, None) or embedding(request))) == 2
 
@@ -132,7 +132,7 @@ def test_titan_that_throttles_is_asked_again(titan: Callable[..., list[list[floa
         (Reply(200, body=b'{"embedding": ["x"]}'), ServiceRefused, "gave no embedding"),
     ],
 )
-def test_titan_that_fails_says_why(
+def test_a_failed_titan_call_gives_the_reason(
     titan: Callable[..., list[list[float]]], reply: Reply, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

@@ -51,7 +51,7 @@ NAME = "media.example.org"
         "64:ff9b::a9fe:a9fe",
     ],
 )
-def test_private_addresses_are_known_in_every_dress(address: str) -> None:
+def test_private_addresses_are_recognised_in_every_notation(address: str) -> None:
     assert not is_public(address)
 
 

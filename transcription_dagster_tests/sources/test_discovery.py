@@ -49,19 +49,19 @@ def requested(found: Discovery) -> list[str]:
     return [request.source.uuid for request in found.requests]
 
 
-def test_what_is_new_is_asked_for() -> None:
+def test_new_objects_are_requested() -> None:
     found = run(listing(source(1), source(2)))
     assert requested(found) == ids(1, 2)
     assert found.state == State(None, {ids(1)[0]: "a", ids(2)[0]: "a"})
     assert "2 sources looked at, 2 new or changed" in found.summary
 
 
-def test_what_was_asked_for_is_not_asked_for_again_and_what_changed_is() -> None:
+def test_requested_objects_are_not_requested_again_unless_changed() -> None:
     known = {ids(1)[0]: "a", ids(2)[0]: "old", ids(3)[0]: None}
     assert requested(run(listing(source(1), source(2), source(3)), known=known)) == ids(2, 3)
 
 
-def test_a_source_without_an_etag_is_asked_for_once() -> None:
+def test_a_source_without_an_etag_is_requested_once() -> None:
     assert requested(run(listing(source(1, "")))) == ids(1)
     assert requested(run(listing(source(1, "")), known={ids(1)[0]: ""})) == []
 
@@ -148,7 +148,7 @@ def test_a_run_key_is_of_the_recording_and_the_version() -> None:
     assert run_key(replace(source(1), modified=None)).startswith(ids(1)[0] + ":")
 
 
-def test_what_was_retracted_is_passed_over_and_its_message_is_done_with() -> None:
+def test_forgotten_recordings_are_skipped_and_their_messages_acknowledged() -> None:
     found = run(listing(source(1, receipt="r1"), source(2, receipt="r2")), forgotten=ids(1), room=1)
     assert requested(found) == ids(2)
     assert set(found.state.receipts) == {"r1", "r2"}
@@ -160,7 +160,7 @@ def test_the_state_survives_as_text() -> None:
     assert State.from_text(None) == State.from_text("") == State()
 
 
-def test_only_what_was_not_asked_for_anew_since_is_settled() -> None:
+def test_only_requests_without_a_newer_one_are_confirmed() -> None:
     asked = {"one": "a", "two": "a", "three": "a", "four": ""}
     known = {"one": unsettled("a"), "two": unsettled("b"), "three": "a", "four": unsettled("")}
     assert settled(asked, known) == {"one": "a", "four": ""}

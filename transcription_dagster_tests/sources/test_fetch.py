@@ -74,7 +74,7 @@ def test_a_file_of_an_allowed_host_is_fetched(settings: Callable[..., Settings],
         ("https://[::1", "."),
     ],
 )
-def test_what_may_not_be_fetched_is_refused(
+def test_forbidden_sources_are_refused(
     settings: Callable[..., Settings], tmp_path: Path, uri: str, reason: str
 ) -> None:
     with pytest.raises(SourceRefused, match=reason):
@@ -87,7 +87,7 @@ def test_a_pipe_is_not_waited_for(settings: Callable[..., Settings], tmp_path: P
         fetch(str(tmp_path / "pipe.mp3"), tmp_path / "target", settings())
 
 
-def test_what_is_not_there_is_not_found(settings: Callable[..., Settings], audio: Path, tmp_path: Path) -> None:
+def test_missing_sources_are_not_found(settings: Callable[..., Settings], audio: Path, tmp_path: Path) -> None:
     for missing in (tmp_path / "nowhere.mp3", audio / "below a file.mp3"):
         with pytest.raises(SourceNotFound, match="does not exist"):
             fetch(str(missing), tmp_path / "target", settings())

@@ -74,7 +74,7 @@ def test_compatible_stores_tell_of_objects_too(source: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["SubscriptionConfirmation", "UnsubscribeConfirmation"])
-def test_what_a_topic_says_of_itself_is_no_event(kind: str) -> None:
+def test_a_topics_own_messages_are_not_events(kind: str) -> None:
     with pytest.raises(ForeignMessage, match=kind):
         created_objects(by_sns("You have chosen to subscribe", kind))
 
@@ -147,7 +147,7 @@ def test_no_json_is_more_than_foreign(message: Any) -> None:
         assert all(event.key for event in created_objects(json.dumps(message)))
 
 
-def test_of_several_events_of_an_object_the_last_one_stands() -> None:
+def test_the_last_of_several_events_of_an_object_counts() -> None:
     events = [
         *created_objects(body(record(sequencer="0055AED6DCD90281E5", eTag="second"))),
         *created_objects(body(record(sequencer="0055AED6DCD90281E5", eTag="second"))),

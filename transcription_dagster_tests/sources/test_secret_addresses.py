@@ -44,7 +44,7 @@ def test_the_whole_url_is_private_unlisted_and_forgotten_with_its_recording(stor
         ("http://host/a.wav#s3cr3t", "http://host/a.wav"),
     ],
 )
-def test_secrets_that_stand_in_rows_are_moved_to_the_store(
+def test_secrets_in_rows_are_moved_to_the_store(
     source: str, shown: str, engine: Engine, database_url: str, store: ObjectStore
 ) -> None:
     register(engine, [Recording(A, shown), Recording(B, "s3://bucket/what?#1@home.wav")])

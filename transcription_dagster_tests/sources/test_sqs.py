@@ -66,7 +66,7 @@ def test_an_event_that_s3_itself_wrote_is_read(aws: AwsServer, queue: Queue, sou
     assert listing.problems == ()
 
 
-def test_no_more_messages_are_taken_than_asked_for(queue: Queue, source: SqsSource) -> None:
+def test_messages_are_limited(queue: Queue, source: SqsSource) -> None:
     queue.send(*(body(record(f"in/{number}.mp3")) for number in range(25)))
     first = source.list(None, 12)
     assert len(first.objects) == 12

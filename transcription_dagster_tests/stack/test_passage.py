@@ -45,7 +45,7 @@ def can(user: str, *command: str | Path) -> bool:
 
 
 @as_root
-def test_postgres_gets_through_a_private_folder_and_nobody_else_does(private: Path):
+def test_only_postgres_can_traverse_a_private_folder(private: Path):
     home = private / "deeper" / "home"
     for _ in range(2):
         with embedded_postgres(load_settings(home=home)) as url, psycopg.connect(url) as connection:
@@ -59,7 +59,7 @@ def test_postgres_gets_through_a_private_folder_and_nobody_else_does(private: Pa
 
 
 @as_root
-def test_one_that_was_made_while_its_folder_was_open_works_when_it_is_closed(private: Path):
+def test_a_server_created_in_an_open_folder_works_when_it_is_closed(private: Path):
     private.chmod(0o711)
     settings = load_settings(home=private / "home")
     with embedded_postgres(settings) as url, psycopg.connect(url) as connection:
@@ -71,14 +71,14 @@ def test_one_that_was_made_while_its_folder_was_open_works_when_it_is_closed(pri
 
 
 @as_root
-def test_a_folder_that_others_may_pass_through_is_left_as_it_is(private: Path):
+def test_a_traversable_folder_is_left_as_it_is(private: Path):
     private.chmod(0o711)
     allow_passage(private / "x", pwd.getpwnam("nobody").pw_uid)
     assert os.listxattr(private) == []
 
 
 @as_root
-def test_where_there_are_no_lists_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, private: Path):
+def test_without_access_control_lists_the_error_gives_a_solution(monkeypatch: pytest.MonkeyPatch, private: Path):
     def refuse(*_arguments: object) -> None:
         raise OSError(95, "Operation not supported")
 
@@ -88,14 +88,14 @@ def test_where_there_are_no_lists_it_says_what_to_do(monkeypatch: pytest.MonkeyP
         allow_passage(private / "x", 12345)
 
 
-def test_what_others_may_do_stays_as_it_was():
+def test_other_permissions_stay_the_same():
     plain = [AclEntry(OWNER, 7), AclEntry(OWNING_GROUP, 4), AclEntry(OTHER, 0)]
     made = [AclEntry(OWNER, 7), AclEntry(USER, 1, 99), AclEntry(OWNING_GROUP, 4), AclEntry(MASK, 5), AclEntry(OTHER, 0)]
     assert with_passage(plain, 99) == made
     assert with_passage(made, 99) == made
 
 
-def test_what_a_mask_held_back_does_not_come_through():
+def test_permissions_hidden_by_a_mask_stay_hidden():
     held = [
         *(AclEntry(OWNER, 7), AclEntry(USER, 7, 50), AclEntry(USER, 6, 99), AclEntry(OWNING_GROUP, 5)),
         *(AclEntry(GROUP, 1, 60), AclEntry(MASK, 4), AclEntry(OTHER, 0)),

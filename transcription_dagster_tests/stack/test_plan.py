@@ -34,7 +34,7 @@ def test_gpus_can_be_chosen_and_each_is_taken_once(settings: Settings):
     assert make(settings, gpus="1, 0,1").executors == ("1", "0")
 
 
-def test_so_many_executors_take_the_first_of_the_gpus_or_share_the_cpu(settings: Settings):
+def test_n_executors_take_the_first_gpus_or_share_the_cpu(settings: Settings):
     assert make(settings, executors=1).executors == ("0",)
     assert make(settings, executors=1, gpus="1,0").executors == ("1",)
     assert make(settings, executors=1).run_workers == min(3, os.cpu_count() or 1)
@@ -54,7 +54,7 @@ def test_the_setting_chooses_when_the_call_does_not(settings: Settings):
 
 
 @pytest.mark.parametrize("asked", ["2", "0,7", "x", "", "0;1", "-1", "01"])
-def test_a_gpu_that_is_not_there_is_refused_and_those_that_are_are_named(settings: Settings, asked: str):
+def test_a_missing_gpu_is_refused_with_the_existing_ones(settings: Settings, asked: str):
     with pytest.raises(StackError, match=r"is not there; GPUs of this machine: 0 \(NVIDIA L4\), 1 \(NVIDIA H200\)"):
         make(settings, gpus=asked)
 
@@ -64,7 +64,7 @@ def test_asking_for_a_gpu_of_a_machine_without_one_is_refused(settings: Settings
         make(settings, there=(), gpus="0")
 
 
-def test_without_a_gpu_the_cpu_is_used_and_that_is_said(settings: Settings):
+def test_without_a_gpu_the_cpu_is_used_and_reported(settings: Settings):
     made = make(settings, there=())
     assert made.executors == ("cpu:0",)
     assert "No GPU was found" in made.notes[0]
@@ -79,7 +79,7 @@ def test_asking_for_cpu_executors_leaves_the_gpus_alone(settings: Settings):
     assert make(settings, gpus="none").executors == ("cpu:0",)
 
 
-def test_the_driver_is_not_asked_when_no_gpu_is_wanted(settings: Settings):
+def test_the_driver_is_not_queried_without_need(settings: Settings):
     def broken(visible: str | None) -> Sequence[Gpu]:
         raise StackError("nvidia-smi failed")
 
@@ -88,7 +88,7 @@ def test_the_driver_is_not_asked_when_no_gpu_is_wanted(settings: Settings):
         plan_stack(settings, look_for_gpus=broken)
 
 
-def test_cuda_visible_devices_is_handed_to_the_search(settings: Settings):
+def test_cuda_visible_devices_is_passed_to_the_search(settings: Settings):
     seen: list[str | None] = []
 
     def look(visible: str | None) -> Sequence[Gpu]:
@@ -99,7 +99,7 @@ def test_cuda_visible_devices_is_handed_to_the_search(settings: Settings):
     assert seen == ["1,0"]
 
 
-def test_run_workers_are_as_many_as_the_executors_can_feed_and_the_cores_carry(settings: Settings):
+def test_run_workers_are_limited_by_executors_and_cores(settings: Settings):
     cores = os.cpu_count() or 1
     assert make(settings, gpus="0").run_workers == min(34, cores)
     assert make(settings.model_copy(update={"runs_per_gpu": 1}), gpus="0").run_workers == 1
@@ -113,7 +113,7 @@ def test_run_workers_can_be_set_and_asked_for(settings: Settings):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "server.example.org"])
-def test_a_ui_that_others_can_reach_needs_a_login(settings: Settings, host: str):
+def test_a_ui_reachable_by_others_needs_a_login(settings: Settings, host: str):
     with pytest.raises(StackError, match=rf"anyone who can reach {host} could use the UI: set TRANSCRIPTION_UI_PASS"):
         make(settings, host=host)
     assert make(settings.model_copy(update={"ui_password": SecretStr("secret")}), host=host).notes == ()
@@ -122,7 +122,7 @@ def test_a_ui_that_others_can_reach_needs_a_login(settings: Settings, host: str)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_a_ui_that_only_this_machine_reaches_needs_none(settings: Settings, host: str):
+def test_a_local_ui_needs_no_login(settings: Settings, host: str):
     assert make(settings, host=host).notes == ()
 
 

@@ -60,7 +60,7 @@ def test_it_keeps_its_data_and_ends_with_the_block(home: Path):
         assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
 
 
-def test_one_that_runs_already_is_used_and_left_running(home: Path):
+def test_a_running_server_is_used_and_left_running(home: Path):
     settings = load_settings(home=home)
     with embedded_postgres(settings) as url:
         before = _postmaster(home).pid
@@ -83,7 +83,7 @@ def test_it_listens_on_a_private_socket_and_on_no_network_address(home: Path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_nobody_else_can_open_its_socket(home: Path):
+def test_other_users_cannot_open_its_socket(home: Path):
     nobody = pwd.getpwnam("nobody").pw_uid
     attempt = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
     with embedded_postgres(load_settings(home=home)):
@@ -102,7 +102,7 @@ def test_nobody_else_can_open_its_socket(home: Path):
     assert "PermissionError" in refused.stderr
 
 
-def test_it_knows_no_secret_of_those_who_start_it(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_it_gets_no_secret_of_its_parents_environment(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
     with embedded_postgres(load_settings(home=home)):
         assert SECRET not in _postmaster(home).environ().values()

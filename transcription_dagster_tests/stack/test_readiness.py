@@ -101,7 +101,7 @@ def test_a_workspace_that_cannot_be_read_is_an_error(web_server: str):
         dagster_ready(web_server)
 
 
-def test_a_web_server_that_is_not_there_is_not_ready():
+def test_a_missing_web_server_is_not_ready():
     assert not dagster_ready("http://127.0.0.1:1")
 
 
@@ -119,7 +119,7 @@ def test_the_url_is_one_that_this_machine_reaches(host: str, url: str):
     assert base_url(host, 3000) == url
 
 
-def test_a_socket_answers_while_somebody_listens(home: Path):
+def test_a_socket_answers_while_a_server_listens(home: Path):
     path = home / "socket"
     assert not socket_answers(path)
     with socket.socket(socket.AF_UNIX) as server:
@@ -130,7 +130,7 @@ def test_a_socket_answers_while_somebody_listens(home: Path):
     assert not socket_answers(path)
 
 
-def test_the_living_workers_of_this_machine_are_told_by_process():
+def test_live_workers_of_this_machine_are_found_by_process():
     with cloned_database() as url:
         with psycopg.connect(url) as connection:
             _register(connection, "gpu", this_place(), os.getpid(), "starting", seconds_ago=0)

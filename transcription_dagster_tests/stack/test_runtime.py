@@ -45,7 +45,7 @@ def test_a_folder_that_others_can_write_is_refused(home: Path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_somebody_else_is_refused(home: Path):
+def test_a_folder_of_another_user_is_refused(home: Path):
     os.chown(runtime_folder(home), 12345, 12345)
     with pytest.raises(StackError, match="is writable by another user"):
         runtime_folder(home)

@@ -37,18 +37,18 @@ def test_a_stack_is_found_by_other_processes(home: Path):
     assert running(load_settings(home=home)) is None
 
 
-def test_no_stack_is_found_where_there_was_none(home: Path):
+def test_without_a_stack_none_is_found(home: Path):
     assert running(load_settings(home=home)) is None
 
 
-def test_the_record_of_a_stack_that_was_killed_is_no_stack(home: Path):
+def test_the_record_of_a_killed_stack_is_ignored(home: Path):
     stack = begin(home, SLEEPER)
     psutil.Process(stack.pid).kill()
     until(lambda: not stack.alive())
     assert running(load_settings(home=home)) is None
 
 
-def test_another_process_with_the_old_number_is_no_stack(home: Path):
+def test_another_process_with_the_old_pid_is_not_the_stack(home: Path):
     stack = begin(home, SLEEPER)
     stack.stop()
     values = {"pid": os.getpid(), "created": 1.0, "url": "", "executors": [], "run_workers": 1}
@@ -56,7 +56,7 @@ def test_another_process_with_the_old_number_is_no_stack(home: Path):
     assert running(load_settings(home=home)) is None
 
 
-def test_what_dies_is_started_again(home: Path):
+def test_a_dead_program_is_restarted(home: Path):
     stack = begin(home, SLEEPER)
     until(lambda: stack.programs()[0].pid is not None)
     first = stack.programs()[0].pid
@@ -106,7 +106,7 @@ def test_nothing_is_left_after_a_stop(home: Path):
     assert not running_yet(processes)
 
 
-def test_what_a_killed_supervisor_left_is_ended(home: Path):
+def test_orphans_of_a_killed_supervisor_are_ended(home: Path):
     stack = begin(home, SLEEPER)
     until(lambda: len(below(stack.pid)) == 1)
     orphans = below(stack.pid)
@@ -205,6 +205,6 @@ def test_a_free_port_is_found():
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])
-def test_a_host_that_is_not_ours_is_refused(host: str):
+def test_a_foreign_host_is_refused(host: str):
     with pytest.raises(StackError, match="cannot listen on"):
         claim_port(host, 0)

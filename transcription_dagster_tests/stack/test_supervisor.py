@@ -29,7 +29,7 @@ def test_a_command_survives_the_file_format():
 
 
 @pytest.mark.parametrize("word", ["a ;b", "a #b", "a\nb"])
-def test_what_the_file_format_cannot_say_is_refused(word: str):
+def test_values_that_the_file_format_cannot_express_are_refused(word: str):
     with pytest.raises(StackError, match="choose another folder"):
         configuration([Program("worker", "executors", ("/bin/echo", word))], folder=Path("/run"), logs=Path("/logs"))
 
@@ -46,7 +46,7 @@ def test_groups_stop_in_the_reverse_of_their_start():
     assert priorities == sorted(set(priorities))
 
 
-def test_signals_patience_and_users_are_handed_on():
+def test_signals_timeouts_and_users_are_passed_on():
     section = _parsed(Program("p", "postgres", ("a",), stop_signal="INT", stop_seconds=60, user="pgserver"))[
         "program:p"
     ]
@@ -79,14 +79,14 @@ def test_only_the_owner_can_open_the_control_socket(home: Path):
     stack.stop()
 
 
-def test_a_refusal_is_told_in_supervisors_words(tmp_path: Path):
+def test_a_refusal_is_reported_in_supervisors_words(tmp_path: Path):
     file = tmp_path / "broken.conf"
     file.write_text("[program:x]\n")
     with pytest.raises(StackError, match=r"supervisord did not start: .*does not include supervisord section"):
         launch(file, {})
 
 
-def test_nobody_answers_where_nothing_runs(tmp_path: Path):
+def test_a_stopped_supervisor_does_not_answer(tmp_path: Path):
     assert Supervisor(tmp_path).pid() is None
     with pytest.raises(StackError, match="does not answer"):
         Supervisor(tmp_path).programs()

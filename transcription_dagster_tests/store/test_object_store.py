@@ -36,7 +36,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     return ObjectStore("s3://results" + ("/some/folder" if "folder" in request.param else ""))
 
 
-def test_what_was_written_is_read(store: ObjectStore) -> None:
+def test_written_objects_are_read_back(store: ObjectStore) -> None:
     store.put_bytes(KEY, b"one")
     assert store.get_bytes(KEY) == b"one"
     store.put_bytes(KEY, b"two")
@@ -66,7 +66,7 @@ def test_head_describes_the_object(store: ObjectStore) -> None:
     assert first.modified <= second.modified
 
 
-def test_what_is_not_there_is_said(store: ObjectStore, tmp_path: Path) -> None:
+def test_missing_objects_are_reported(store: ObjectStore, tmp_path: Path) -> None:
     assert store.head(KEY) is None
     with pytest.raises(SourceNotFound, match=r"transcript\.json.*does not exist"):
         store.get_bytes(KEY)

@@ -33,7 +33,7 @@ def languages_of(sound: torch.Tensor, parts: tuple[tuple[int, int], ...] = WHOLE
     return (yield Detect(Window(0, N_FRAMES, sound), parts))
 
 
-def test_recordings_of_many_threads_are_answered_with_their_own(batch: Batch) -> None:
+def test_requests_of_many_threads_get_their_own_answers(batch: Batch) -> None:
     device = Device()
 
     def languages(sound: torch.Tensor) -> list[dict[str, float]]:
@@ -48,7 +48,7 @@ def test_recordings_of_many_threads_are_answered_with_their_own(batch: Batch) ->
     assert device.between_steps(lambda: batch.busy) == 0
 
 
-def test_parts_of_a_window_are_told_from_its_one_encoding(batch: Batch) -> None:
+def test_languages_of_parts_come_from_the_windows_encoding(batch: Batch) -> None:
     sound = SOUNDS[0]
     encoded: list[None] = []
     handle = batch.model.encoder.register_forward_hook(lambda *_: encoded.append(None))
@@ -63,7 +63,7 @@ def test_parts_of_a_window_are_told_from_its_one_encoding(batch: Batch) -> None:
     assert others[0] != others[1]
 
 
-def test_the_thread_ends_when_nobody_uses_it() -> None:
+def test_the_thread_ends_when_unused() -> None:
     device = Device()
     thread = device.between_steps(threading.current_thread)
     thread.join(timeout=30)
@@ -71,12 +71,12 @@ def test_the_thread_ends_when_nobody_uses_it() -> None:
     assert device.between_steps(threading.current_thread) is not thread
 
 
-def test_what_a_call_raises_is_raised_where_it_was_made() -> None:
+def test_an_error_of_a_call_is_raised_in_its_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         Device().between_steps(lambda: 1 // 0)
 
 
-def test_whoever_comes_after_the_device_broke_hears_of_it(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_after_the_device_broke_fail(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device()
 
     def broken(*_: object) -> None:
@@ -91,7 +91,7 @@ def test_whoever_comes_after_the_device_broke_hears_of_it(batch: Batch, monkeypa
         access.run(languages_of(SOUNDS[0]))
 
 
-def test_one_that_ends_in_the_middle_leaves_its_slot(batch: Batch) -> None:
+def test_an_interrupted_session_frees_its_slot(batch: Batch) -> None:
     device = Device()
 
     def ends() -> None:

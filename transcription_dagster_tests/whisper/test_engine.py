@@ -68,7 +68,7 @@ SAMPLED = {"condition_on_previous_text": False, "temperatures": (0.4, 0.8)}
     [*((name, {}) for name in NAMES), ("late", BEAMS), ("flac", SAMPLED)],
     ids=[*NAMES, "beams", "sampled"],
 )
-def test_without_repair_words_and_times_are_exactly_whispers(plain_model, recordings, trusted, name, options):
+def test_without_repair_words_and_times_equal_whispers(plain_model, recordings, trusted, name, options):
     recording = recordings[name]
     transcript = trusted(name, **options)
     parameters = dict(options)
@@ -90,7 +90,7 @@ def test_without_repair_words_and_times_are_exactly_whispers(plain_model, record
 
 
 @pytest.mark.parametrize("name", ["wav", "late", "webm"])
-def test_repair_leaves_the_words_of_a_clean_recording_and_only_lays_them_on_the_speech(heard, trusted, name):
+def test_repair_keeps_the_words_of_a_clean_recording_and_snaps_their_times(heard, trusted, name):
     repaired, plain = heard(name), trusted(name)
     assert (repaired.removed, repaired.doubtful, repaired.gaps) == ((), (), ())
     assert [(word.text, word.confidence) for word in repaired.words] == [
@@ -104,7 +104,7 @@ def test_the_same_recording_gives_the_same_words_again(engine, recordings):
     assert first == second
 
 
-def test_segments_point_at_all_words_in_order(heard):
+def test_segments_refer_to_all_words_in_order(heard):
     transcript = heard("ogg")
     places = [place for segment in transcript.segments for place in range(segment.first, segment.stop)]
     assert places == list(range(len(transcript.words)))
@@ -136,7 +136,7 @@ def test_the_transcript_says_what_was_used(engine, recordings):
 # --- long recordings
 
 
-def test_a_long_recording_is_heard_in_blocks_with_the_times_of_the_whole(engine, recordings):
+def test_a_long_recording_is_transcribed_in_blocks_with_absolute_times(engine, recordings):
     recording = recordings["m4a"]
     small = SpeechEngine(threads=1, models_folder=engine.models_folder, block_seconds=25)
     shares: list[float] = []
@@ -151,7 +151,7 @@ def test_a_long_recording_is_heard_in_blocks_with_the_times_of_the_whole(engine,
     assert len({share for share in shares if 0 < share < 1}) >= 2
 
 
-def test_every_block_but_the_first_is_primed_with_the_text_before_it(engine, recordings):
+def test_every_later_block_is_prompted_with_the_preceding_text(engine, recordings):
     small = SpeechEngine(threads=1, models_folder=engine.models_folder, block_seconds=25)
     path = recordings["flac"].flac
     primed, unprimed = (transcribe(small, path, condition_on_previous_text=choice) for choice in (True, False))
@@ -163,7 +163,7 @@ def test_every_block_but_the_first_is_primed_with_the_text_before_it(engine, rec
 # --- progress and stopping
 
 
-def test_progress_is_told_at_every_window_and_ends_at_one(heard, shares):
+def test_progress_is_reported_at_every_window_and_ends_at_one(heard, shares):
     heard("ogg")
     told = shares["ogg"]
     assert told[0] == 0
@@ -222,7 +222,7 @@ def test_a_model_is_loaded_once(engine, recordings):
     assert engine.loads == loads
 
 
-def test_what_is_compiled_for_word_times_is_kept_for_the_next_process(tmp_path):
+def test_compiled_code_for_word_times_is_cached(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     found = []
     for _ in range(2):
@@ -231,13 +231,13 @@ def test_what_is_compiled_for_word_times_is_kept_for_the_next_process(tmp_path):
     assert found == ["0\n", "1\n"]
 
 
-def test_an_unknown_model_is_refused_with_the_names_that_exist(engine, recordings):
+def test_an_unknown_model_is_refused_with_the_existing_names(engine, recordings):
     with pytest.raises(UnknownModel, match=r"'enormous'.*medium.*turbo"):
         transcribe(engine, recordings["wav"].flac, model="enormous")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "", "mps", "cuda:99"])
-def test_a_device_that_is_not_there_is_refused_at_once(device, tmp_path):
+def test_a_missing_device_is_refused_at_once(device, tmp_path):
     with pytest.raises(InvalidSetting, match=r"not a device|no GPU"):
         SpeechEngine(device, models_folder=tmp_path)
 
@@ -267,6 +267,6 @@ def test_any_length_is_transcribed(engine, recordings, tmp_path, seconds):
     assert all(0 <= word.start <= word.end <= seconds + 0.02 for word in transcript.words)
 
 
-def test_what_is_no_audio_is_refused_when_it_is_prepared(engine, tmp_path):
+def test_a_file_without_audio_is_refused_when_prepared(engine, tmp_path):
     with pytest.raises(UnusableAudio):
         engine.prepare(corpus.text_file(tmp_path))

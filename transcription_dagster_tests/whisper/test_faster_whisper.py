@@ -109,7 +109,7 @@ def test_a_folder_of_ctranslate2_is_used_as_it_is(tmp_path, recordings, quantize
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_what_is_no_model_is_refused_as_by_the_other_engine(tmp_path):
+def test_an_invalid_model_is_refused_as_by_the_other_engine(tmp_path):
     (tmp_path / "model.bin").write_bytes(b"not a model")
     with pytest.raises(UnknownModel, match="not a Whisper checkpoint"):
         open_faster_whisper(str(tmp_path), tmp_path / "models", "cpu")
@@ -118,7 +118,7 @@ def test_what_is_no_model_is_refused_as_by_the_other_engine(tmp_path):
 # --- in the engine
 
 
-def test_a_recording_is_transcribed_and_the_transcript_says_by_what(engine, recordings):
+def test_a_transcript_records_its_engine(engine, recordings):
     recording = recordings["wav"]
     transcript = transcribe(engine, recording.flac, beam_size=2)
     assert join_words(transcript.words) == recording.text
@@ -166,7 +166,7 @@ def test_work_on_the_device_has_a_limit(engine, recordings):
         )
 
 
-def test_both_engines_hold_the_same_model_side_by_side(engine, recordings):
+def test_both_engines_can_load_the_same_model(engine, recordings):
     loads = engine.loads
     before = transcribe(engine, recordings["wav"].flac, engine="openai-whisper")
     transcribe(engine, recordings["wav"].flac)
@@ -189,7 +189,7 @@ def test_it_stops_at_the_next_request(engine, recordings):
     assert told == [0.0]
 
 
-def test_without_the_extra_the_message_says_what_to_install(tmp_path, monkeypatch):
+def test_without_the_extra_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     monkeypatch.delitem(sys.modules, "transcription_dagster.whisper.faster_whisper", raising=False)
     monkeypatch.delitem(sys.modules, "transcription_dagster.whisper.ctranslate2_files", raising=False)

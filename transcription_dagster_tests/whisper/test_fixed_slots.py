@@ -56,7 +56,7 @@ def logits_of(slots: DecoderSlots, slot: int, companions: Sequence[int], steps: 
 
 
 @torch.inference_mode()
-def test_what_a_window_gets_depends_on_no_other_to_the_last_bit(small: Whisper, sounds: list[torch.Tensor]) -> None:
+def test_a_windows_result_is_independent_of_others_to_the_last_bit(small: Whisper, sounds: list[torch.Tensor]) -> None:
     rules = rules_of(small)
     alone = logits_of(filled(FixedSlots(DecoderWeights(small), 4, rules), sounds, [0]), 0, [])
     first = logits_of(filled(FixedSlots(DecoderWeights(small), 4, rules), sounds, [0, 1, 2]), 0, [1, 2])
@@ -66,7 +66,7 @@ def test_what_a_window_gets_depends_on_no_other_to_the_last_bit(small: Whisper, 
 
 
 @torch.inference_mode()
-def test_both_kinds_of_slots_give_the_same_but_for_rounding(small: Whisper, sounds: list[torch.Tensor]) -> None:
+def test_both_kinds_of_slots_agree_up_to_rounding(small: Whisper, sounds: list[torch.Tensor]) -> None:
     rules = rules_of(small)
     exact, fixed = (
         logits_of(filled(kind(DecoderWeights(small), 3, rules), sounds, [0, 1]), 1, [0])
@@ -78,7 +78,7 @@ def test_both_kinds_of_slots_give_the_same_but_for_rounding(small: Whisper, soun
 
 
 @torch.inference_mode()
-def test_a_slot_that_held_no_numbers_is_clean_for_the_next_window(small: Whisper, sounds: list[torch.Tensor]) -> None:
+def test_a_slot_with_nan_is_clean_for_the_next_window(small: Whisper, sounds: list[torch.Tensor]) -> None:
     rules = rules_of(small)
     clean = logits_of(filled(FixedSlots(DecoderWeights(small), 2, rules), sounds, [0]), 0, [])
     slots = FixedSlots(DecoderWeights(small), 2, rules)

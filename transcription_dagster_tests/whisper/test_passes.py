@@ -72,7 +72,7 @@ def test_running_out_of_memory_twice_is_a_clear_failure(model, block):
         assert calls == [2]
 
 
-def test_a_broken_device_is_not_tried_again(model, block):
+def test_a_broken_device_is_not_retried(model, block):
     error = RuntimeError("CUDA error: device-side assert triggered")
     with failing(model.encoder, error, times=99) as calls:
         with pytest.raises(DeviceBroken):
@@ -80,7 +80,7 @@ def test_a_broken_device_is_not_tried_again(model, block):
         assert calls == [1]
 
 
-def test_a_mistake_in_the_program_is_not_called_a_device_error(model, block):
+def test_a_programming_error_is_not_reported_as_a_device_error(model, block):
     with (
         failing(model.encoder, RuntimeError("shapes do not match"), times=1),
         pytest.raises(RuntimeError, match="shapes do not match"),
@@ -88,7 +88,7 @@ def test_a_mistake_in_the_program_is_not_called_a_device_error(model, block):
         hearing_of(model).hear(block, None, Listening(SpokenLanguages.fixed("en")))
 
 
-def test_what_is_heard_again_lies_in_the_clips(model, block):
+def test_a_second_pass_stays_within_its_clips(model, block):
     heard = hearing_of(model).hear(block, [Span(2.6, 4.7)], Listening(SpokenLanguages.fixed("en"), afresh=True))
     assert text(heard) == "This is the end of the report."
     assert all(2.5 <= word.start <= word.end <= 4.8 for utterance in heard for word in utterance.words)

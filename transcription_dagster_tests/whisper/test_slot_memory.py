@@ -20,7 +20,7 @@ def test_a_slot_of_a_published_model_in_half_precision(dims: ModelDimensions, be
 
 
 @pytest.mark.parametrize(("free", "slots", "together"), [(40, 32, 8), (11, 32, 6), (8, 26, 1), (1, 2, 1), (0, 1, 1)])
-def test_what_is_free_decides_and_one_is_always_tried(free: int, slots: int, together: int) -> None:
+def test_free_memory_sets_the_number_of_slots_with_a_minimum_of_one(free: int, slots: int, together: int) -> None:
     room = room_in(free * GB, LARGE, wanted=32, together=8, beams=1, item=2)
     assert room == Room(slots, together)
 

@@ -62,7 +62,7 @@ def test_an_executor_that_starts_again_keeps_its_runs_and_one_that_stays_away_lo
     assert pins(share, 1) == ["1"]
 
 
-def test_where_no_other_device_will_do_the_chosen_one_is_waited_for() -> None:
+def test_without_an_alternative_the_chosen_device_is_awaited() -> None:
     share = ExecutorShare(1, runs_per_gpu=3)
     share.update(pool("cuda:0", "cuda:1", "cuda:1"), 0)
     share.in_flight({"a": "0"})
@@ -71,7 +71,7 @@ def test_where_no_other_device_will_do_the_chosen_one_is_waited_for() -> None:
     assert pins(share, 1) == ["0"]
 
 
-def test_nothing_is_asked_for_while_no_executor_can_be_chosen() -> None:
+def test_nothing_is_requested_while_no_executor_can_be_chosen() -> None:
     share = ExecutorShare(1, runs_per_gpu=3)
     share.update(pool("cuda:0", "cuda:1", cuda_0="starting", cuda_1="starting"), 0)
     assert share.limit == 0
@@ -101,7 +101,7 @@ def test_executors_of_one_index_on_two_machines_count_together() -> None:
     assert set(pins(share, 6)) == {"1", "2"}
 
 
-def test_where_no_device_has_so_few_executors_that_is_said() -> None:
+def test_too_many_executors_per_device_are_reported() -> None:
     with pytest.raises(StackError, match="at least 2 executors"):
         ExecutorShare(1, runs_per_gpu=3).update(pool("cuda:0", "cuda:0"), 0)
 

@@ -77,7 +77,7 @@ def elsewhere(lock: Path, beat: int) -> None:
     lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "boot": "another", "beat": beat, "token": "t"}))
 
 
-def test_a_holder_on_another_machine_that_goes_on_is_respected(path: Path, lock: Path) -> None:
+def test_a_live_holder_on_another_machine_is_respected(path: Path, lock: Path) -> None:
     elsewhere(lock, 0)
     over = threading.Event()
 
@@ -98,7 +98,7 @@ def test_a_holder_on_another_machine_that_goes_on_is_respected(path: Path, lock:
         thread.join()
 
 
-def test_one_that_has_fallen_silent_is_dead_whatever_its_pid_is_here(path: Path, lock: Path) -> None:
+def test_a_silent_holder_is_dead_whatever_its_pid(path: Path, lock: Path) -> None:
     elsewhere(lock, 7)
     with alone_on(path, stale_seconds=0.5):
         assert json.loads(lock.read_text())["pid"] == os.getpid()

@@ -94,7 +94,7 @@ def test_of_very_many_recordings_only_the_failed_ones_are_listed() -> None:
         (["failed"], True, 1, "1 not done."),
     ],
 )
-def test_the_end_says_how_to_go_on_and_what_the_shell_is_told(
+def test_the_end_says_how_to_continue_and_sets_the_exit_code(
     statuses: list[Status], stopped: bool, code: int, said: str
 ) -> None:
     outcomes = [Outcome(ONE, status, error="why" if status == "failed" else None) for status in statuses]

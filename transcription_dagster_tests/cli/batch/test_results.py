@@ -69,7 +69,7 @@ def test_saves_take_less_than_a_hundredth_of_the_time(
     assert len(clock.saves) > 10
 
 
-def test_what_was_not_saved_yet_is_found_by_the_next_batch_after_a_kill(path: Path, tmp_path: Path) -> None:
+def test_unsaved_results_are_found_by_the_next_batch_after_a_kill(path: Path, tmp_path: Path) -> None:
     killed = kept(path, tmp_path)
     killed.save()
     killed.record_done(UUIDS[1], ["file:///a"], NOW)
@@ -83,7 +83,7 @@ def test_what_was_not_saved_yet_is_found_by_the_next_batch_after_a_kill(path: Pa
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_a_line_that_a_kill_cut_off_is_passed_over(path: Path, tmp_path: Path) -> None:
+def test_a_truncated_line_is_skipped(path: Path, tmp_path: Path) -> None:
     killed = kept(path, tmp_path)
     killed.save()
     killed.record_done(UUIDS[0], [], NOW)

@@ -49,7 +49,7 @@ def test_a_limit_that_fell_submits_nothing() -> None:
     assert started("abc").to_submit(1) == []
 
 
-def test_a_run_of_a_recording_that_does_not_wait_is_none_of_ours() -> None:
+def test_a_run_of_a_finished_recording_is_ignored() -> None:
     state = started("a")
     state.launched({"a": "other", "z": "Z"})
     assert state.in_flight == {"a": "A"}
@@ -92,7 +92,7 @@ def test_with_yes_a_failure_stops_nothing() -> None:
 
 
 @pytest.mark.parametrize("keep_going", [True, False])
-def test_a_run_that_somebody_ended_or_deleted_is_a_failure(keep_going: bool) -> None:
+def test_a_terminated_or_deleted_run_is_a_failure(keep_going: bool) -> None:
     state = started("ab", keep_going=keep_going)
     assert end(state, run("A", "CANCELED")) == [("a", "canceled"), ("b", "gone")]
     assert (state.failed, state.stopping) == (2, not keep_going)
@@ -107,7 +107,7 @@ def test_a_failed_run_that_dagster_retries_is_followed() -> None:
     assert end(state, run("A2", "SUCCESS")) == [("a", "done")]
 
 
-def test_a_retry_that_dagster_thinks_better_of_is_a_failure() -> None:
+def test_a_retry_that_dagster_gives_up_is_a_failure() -> None:
     state = started("a")
     assert end(state, run("A", "FAILURE", ended_at=NOW, will_retry="true")) == []
     assert end(state, failed("A")) == [("a", "failed")]
@@ -120,7 +120,7 @@ def test_a_failed_run_counts_once_dagster_had_time_to_say_that_it_retries_it() -
     assert end(state, fresh, now=NOW + RETRY_GRACE_SECONDS + 0.1) == [("a", "failed")]
 
 
-def test_stopping_takes_back_what_has_not_begun() -> None:
+def test_stopping_cancels_runs_that_have_not_started() -> None:
     state = started("abc")
     state.endings([run("A", "STARTED"), run("B", "QUEUED"), run("C", "NOT_STARTED")], NOW)
     state.stop()
@@ -135,12 +135,12 @@ def test_stopping_takes_back_what_has_not_begun() -> None:
     assert (state.over, state.failed, list(state.waiting)) == (True, 0, ["b", "c"])
 
 
-def test_a_run_of_which_nothing_is_known_yet_is_left_alone() -> None:
+def test_a_run_with_unknown_status_is_left_alone() -> None:
     state = started("a")
     assert state.to_cancel(started=False) == []
 
 
-def test_aborting_takes_back_everything() -> None:
+def test_aborting_cancels_all_runs() -> None:
     state = started("ab")
     state.endings([run("A", "STARTED"), run("B", "QUEUED")], NOW)
     state.stop()
@@ -148,14 +148,14 @@ def test_aborting_takes_back_everything() -> None:
     assert state.to_cancel(started=True) == ["A"]
 
 
-def test_what_finished_before_it_could_be_taken_back_is_done() -> None:
+def test_a_run_that_finished_before_its_cancellation_counts_as_done() -> None:
     state = started("a")
     state.stop()
     state.cancel_requested(["A"])
     assert end(state, run("A", "SUCCESS")) == [("a", "done")]
 
 
-def test_an_ending_that_was_not_noted_comes_again() -> None:
+def test_an_unrecorded_ending_is_reported_again() -> None:
     state = started("a")
     success = [run("A", "SUCCESS")]
     assert state.endings(success, NOW) == state.endings(success, NOW) == [Ending("a", "A", "done")]
