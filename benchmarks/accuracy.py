@@ -95,7 +95,7 @@ def main() -> None:
         for recording in recordings(Path(arguments.folder), Path(scratch), arguments.only):
             language = recording.language.partition("-")[0] if arguments.language == "given" else None
             theirs, ours = (listener.hear(recording, way, language) for way in WAYS)
-            errors = count(scores[recording.language], recording, theirs.words, ours.words)
+            errors = count(scores[recording.language.partition("-")[0]], recording, theirs.words, ours.words)
             if [word.text for word in theirs.words] == [word.text for word in ours.words] and ours.untouched:
                 seconds = [seconds[0] + theirs.seconds, seconds[1] + ours.seconds]
             took = f"{theirs.seconds:.1f} s and {ours.seconds:.1f} s"

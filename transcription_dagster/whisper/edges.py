@@ -10,6 +10,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from transcription_dagster.model import Word
 from transcription_dagster.whisper.sound import FRAME_SECONDS, Sound
 from transcription_dagster.whisper.spans import Span, common, merged
@@ -22,8 +24,10 @@ _SCRAP_SECONDS = 0.25
 #: Voice activity detection misses hissing sounds at the edges of words: extend speech by up to this (s) while the audio
 #: stays loud.
 _HISS_SECONDS = 0.16
-#: Minimum level of such audio above the noise, in dB.
+#: Such audio is at least this much (dB) above the noise, and at most this much below the loudest of its speech: where
+#: pauses are digital silence, the room around a voice is loud beside them.
 _HISS_DB = 10.0
+_HISS_BELOW_SPEECH_DB = 35.0
 #: A word is extended to the end of its voice by at most this (s); a longer rest holds other words.
 _LASTING_SECONDS = 0.8
 #: Words are not made shorter than this, in seconds.
@@ -79,9 +83,10 @@ def _without_scraps(parts: Sequence[Span]) -> Span | None:
 
 def _with_hiss(span: Span, sound: Sound) -> Span:
     """Return a stretch of speech extended over adjacent loud sound."""
-    loud = sound.levels.frames - sound.levels.noise >= _HISS_DB
     most = round(_HISS_SECONDS / FRAME_SECONDS)
     first, last = round(span.start / FRAME_SECONDS), round(span.end / FRAME_SECONDS)
+    speech = sound.levels.frames[first:last].max(initial=-np.inf)
+    loud = sound.levels.frames >= max(sound.levels.noise + _HISS_DB, speech - _HISS_BELOW_SPEECH_DB)
     before = next((count for count in range(most) if first - 1 - count < 0 or not loud[first - 1 - count]), most)
     after = next((count for count in range(most) if last + count >= loud.size or not loud[last + count]), most)
     return Span(max(0.0, span.start - before * FRAME_SECONDS), min(sound.seconds, span.end + after * FRAME_SECONDS))

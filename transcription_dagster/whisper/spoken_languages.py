@@ -119,7 +119,7 @@ class SpokenLanguages:
         # stretch does not become a window of its own.
         first = bisect_right(self._starts, window.start + _frame(_AROUND_SECONDS)) - 1
         numbers = range(max(0, first), bisect_left(self._starts, window.stop))
-        yield from self._decide([number for number in numbers if number not in self._decided], window, spectrogram)
+        yield from self._decide(numbers, window, spectrogram)
         known = [(number, self._decided[number]) for number in numbers if number in self._decided]
         if not known:
             # Speech that only the model finds, if any: it does not set the language of the rest of the recording.
@@ -129,7 +129,7 @@ class SpokenLanguages:
 
     def _decide(self, numbers: Sequence[int], window: Window, spectrogram: Tensor) -> Requests[None]:
         """Decide the language of the stretches of which enough is inside the window."""
-        parts = {number: _part(self._stretches[number], window) for number in numbers}
+        parts = {number: _part(self._stretches[number], window) for number in numbers if number not in self._decided}
         heard = {number: part for number, part in parts.items() if part is not None}
         if not heard:
             return
@@ -137,8 +137,10 @@ class SpokenLanguages:
         whole, *likely = map(self._choice, answers)
         first = self.latest or (yield from self._first(whole, heard, spectrogram))
         for number, choice in zip(heard, likely, strict=True):
-            before = self._before(number) or first
-            self._decided[number] = yield from self._language(self._stretches[number], choice, before, spectrogram)
+            stretch, before = self._stretches[number], self._before(number) or first
+            # The detection in a window without other speech is that of the stretch alone.
+            alone = whole if len(numbers) == 1 and _is_inside(stretch, window) else None
+            self._decided[number] = yield from self._language(stretch, choice, before, alone, spectrogram)
 
     def _first(self, whole: Likely, numbers: Iterable[int], spectrogram: Tensor) -> Requests[str]:
         """Return the language of the first window with speech, or of the one with most speech if it has few words."""
@@ -153,11 +155,17 @@ class SpokenLanguages:
         within = Span(start, start + _WINDOW_SECONDS)
         return sum(part.seconds for stretch in self._stretches for part in common(within, (stretch.span,)))
 
-    def _language(self, stretch: Stretch, likely: Likely, before: str, spectrogram: Tensor) -> Requests[str]:
-        """Return the language of a stretch that follows one in the language `before`."""
+    def _language(
+        self, stretch: Stretch, likely: Likely, before: str, alone: Likely | None, spectrogram: Tensor
+    ) -> Requests[str]:
+        """Return the language of a stretch that follows one in the language `before`.
+
+        `likely` is the detection in its part of a window; `alone` that of the stretch alone, None if not made yet.
+        """
         if stretch.seconds < _LEAST_SECONDS or likely.get(before, 0.0) >= _STANDS:
             return before
-        alone = yield from self._hear(_alone(stretch.span, spectrogram))
+        if alone is None:
+            alone = yield from self._hear(_alone(stretch.span, spectrogram))
         best = _likeliest(alone)
         if alone[best] < _REPLACES or any({best, before} <= alike for alike in _ALIKE):
             return before
@@ -197,6 +205,10 @@ def _part(stretch: Stretch, window: Window) -> tuple[int, int] | None:
     if last - first < min(stop - start, _frame(_LEAST_PART_SECONDS)):
         return None
     return first - window.start, last - window.start
+
+
+def _is_inside(stretch: Stretch, window: Window) -> bool:
+    return window.start <= _frame(stretch.span.start) and _frame(stretch.span.end) <= window.start + N_FRAMES
 
 
 def _alone(span: Span, spectrogram: Tensor) -> Window:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Word
 from transcription_dagster.whisper.edges import with_settled_edges
-from transcription_dagster.whisper.sound import FRAME_SECONDS
+from transcription_dagster.whisper.sound import FLOOR_DBFS, FRAME_SECONDS, Levels
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.whisper.helpers import said, sounding
 
@@ -68,6 +70,17 @@ def test_initial_hiss_belongs_to_its_word():
     assert (start, end) == (pytest.approx(0.9, abs=NEAR), pytest.approx(2, abs=NEAR))
     ((start, _),) = settled([(0, 2)], [Span(1, 2)], loud=[Span(0, 2)])
     assert start == pytest.approx(0.84, abs=NEAR)
+
+
+def test_the_room_around_a_voice_does_not_belong_to_its_words_where_pauses_are_digital_silence():
+    sound = sounding(20, voice=[Span(1, 2)])
+    frames = np.full_like(sound.levels.frames, FLOOR_DBFS)
+    moments = np.arange(frames.size) * FRAME_SECONDS
+    frames[(moments >= 0.8) & (moments < 2.2)] = -65.0
+    frames[(moments >= 1) & (moments < 2)] = -20.0
+    gated = replace(sound, levels=Levels(frames, FLOOR_DBFS))
+    (found,) = with_settled_edges([said("word", 0.0, 2.6)], gated)
+    assert (found.start, found.end) == (pytest.approx(1, abs=NEAR), pytest.approx(2, abs=NEAR))
 
 
 @given(

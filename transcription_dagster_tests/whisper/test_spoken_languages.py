@@ -79,6 +79,12 @@ def test_what_sounds_like_nothing_in_particular_is_heard_alone_and_keeps_its_lan
     assert [request.window.start for request in listener.asked] == [0, 50, 1250]
 
 
+def test_one_stretch_in_a_window_is_not_heard_twice():
+    listener = Listener({ENGLISH: "en"}, vague={"en": 0.4, "de": 0.03, "fr": 0.3, "no": 0.2, "nn": 0.1})
+    assert told(SpokenLanguages([ENGLISH], before="de"), listener, 0) == ("en", 30)
+    assert len(listener.asked) == 1
+
+
 @pytest.mark.parametrize(("seconds", "change"), [(1.2, 30), (1.8, 12.5)])
 def test_a_name_or_a_loan_word_changes_nothing(seconds, change):
     quote = Span(13, 13 + seconds)
