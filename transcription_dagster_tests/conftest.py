@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -13,6 +14,8 @@ from transcription_dagster_tests.isolation import isolate
 
 #: Before anything of the program is imported, here or in the conftest of a folder.
 HOME = isolate()
+# A fifth of the time in which the tests are imported goes into looking for garbage, and there is none.
+gc.disable()
 
 from transcription_dagster.stack.orphan_processes import end_orphan_processes  # noqa: E402
 from transcription_dagster_tests.postgres import cloned_database, database_url, engine  # noqa: E402
@@ -48,6 +51,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("xdist_group") is None and _shares_with_its_module(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run without groups, where each process would start every stack; go on collecting garbage."""
+    groups = getattr(session.config.option, "loadgroup", False)
+    if groups and any(item.get_closest_marker("xdist_group") and "@" not in item.nodeid for item in session.items):
+        raise pytest.UsageError("pytest-xdist does not group tests under this pytest; install as constraints.txt says")
+    # What was imported stays: it is not looked through again.
+    gc.freeze()
+    gc.enable()
 
 
 def _shares_with_its_module(item: pytest.Item) -> bool:
