@@ -1,36 +1,23 @@
-"""How boto3 is used here: clients with bounded waits, and its errors in the program's own classes."""
+"""How boto3 is used here: clients with bounded waits, and its errors in the program's own classes.
+
+boto3 and botocore are imported when AWS is used: every process of a stack imports this module, and few use AWS.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Literal
-
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    NoCredentialsError,
-    NoRegionError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
-from botocore.loaders import Loader, create_loader
-from botocore.session import get_session
+from typing import TYPE_CHECKING, Any, Literal
 
 from transcription_dagster.errors import PermanentError, ServiceRefused, ServiceUnavailable, TransientError
 
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+    from botocore.loaders import Loader
+
 #: Throttling may last; an endpoint that is not there does not come back so soon.
 _ATTEMPTS = {"standard": 4, "adaptive": 8}
-_NO_RETRY_HELPS = (
-    NoCredentialsError,
-    PartialCredentialsError,
-    NoRegionError,
-    ProfileNotFound,
-    ParamValidationError,
-)
 #: What AWS answers with status 400 though the same request may succeed later.
 _TRANSIENT_CODES = frozenset(
     {
@@ -59,6 +46,8 @@ def aws_client(service: str, *, retries: Literal["standard", "adaptive"], read_s
     inside `aws_errors`: boto3 may find no region or profile.
     """
     import boto3
+    from botocore.config import Config
+    from botocore.session import get_session
 
     config = Config(
         retries={"mode": retries, "total_max_attempts": _ATTEMPTS[retries]},
@@ -84,9 +73,18 @@ def aws_errors(
     The errors have no cause: boto3's own quote endpoints and parameters, which may hold passwords or a recording's
     text, and Dagster stores an error with all its causes.
     """
+    from botocore import exceptions
+
+    no_retry_helps = (
+        exceptions.NoCredentialsError,
+        exceptions.NoRegionError,
+        exceptions.ParamValidationError,
+        exceptions.PartialCredentialsError,
+        exceptions.ProfileNotFound,
+    )
     try:
         yield
-    except ClientError as error:
+    except exceptions.ClientError as error:
         code = error_code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         message = f"{action}: {error.response.get('Error', {}).get('Message') or 'no reason given'} ({code})"
@@ -95,9 +93,9 @@ def aws_errors(
         if status >= 500 or status == 429 or code in _TRANSIENT_CODES:
             raise unavailable(message) from None
         raise refused(message) from None
-    except _NO_RETRY_HELPS as error:
+    except no_retry_helps as error:
         raise refused(f"{action}: {_without_values(error)}") from None
-    except BotoCoreError as error:
+    except exceptions.BotoCoreError as error:
         raise unavailable(f"{action}: {error}") from None
 
 
@@ -109,6 +107,8 @@ def _without_values(error: Exception) -> str:
 @cache
 def _loader() -> Loader:
     """The descriptions of AWS's services: reading them anew takes most of the time of opening a client."""
+    from botocore.loaders import create_loader
+
     return create_loader()
 
 

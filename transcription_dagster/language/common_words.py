@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 
-from wordfreq import get_frequency_dict
-
 #: The word lists to consult, by Unicode script. Latin script uses all of its lists, because speech mixes languages.
 _LATIN = ("de", "fr", "es", "it", "pt", "nl", "sv", "pl")
 _OTHERS = ("ru", "uk", "el", "ar", "he", "hi", "fa", "ja", "zh", "ko")
@@ -75,4 +73,7 @@ def _frequency(word: str, language: str) -> float:
 
 @cache
 def _frequencies(language: str) -> dict[str, float]:
+    # Its import takes a fifth of the time in which a process of the stack starts, and most never look a word up.
+    from wordfreq import get_frequency_dict
+
     return get_frequency_dict(language, wordlist="large" if language == "en" else "small")

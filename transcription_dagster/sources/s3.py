@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import obstore
-from botocore.exceptions import ClientError
 from obstore.exceptions import BaseError
 
 from transcription_dagster.aws import aws_client, aws_errors, error_code
@@ -123,6 +122,8 @@ class S3File:
                 yield Answer(_version(answer, offset), offset, body.iter_chunks(_CHUNK_BYTES))
 
     def _get(self, offset: int, version: Version | None) -> tuple[Mapping[str, Any], int]:
+        from botocore.exceptions import ClientError
+
         whole = {"Bucket": self._bucket, "Key": self._key, "ChecksumMode": "ENABLED"}
         if not (offset and version):
             return self._client.get_object(**whole), 0
