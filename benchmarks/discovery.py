@@ -120,7 +120,8 @@ def make_folder(folder: Path, uuids: Sequence[str]) -> Path:
     for key in uuids:
         path = folder / f"{key}.mp3"
         path.touch()
-        os.utime(path, (time.time() - 3600,) * 2)
+        an_hour_ago = time.time() - 3600
+        os.utime(path, (an_hour_ago, an_hour_ago))
     return folder
 
 

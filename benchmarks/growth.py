@@ -87,7 +87,7 @@ def a_run(instance: dg.DagsterInstance) -> str:
 
     def asset(number: int) -> dg.AssetsDefinition:
         @dg.asset(name=f"asset_{number}", partitions_def=partitions, deps=[f"asset_{number - 1}"] if number else [])
-        def made() -> dg.MaterializeResult:
+        def made():
             return dg.MaterializeResult(metadata={"words": 160, "preview": dg.MetadataValue.md("word " * 200)})
 
         return made

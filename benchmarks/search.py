@@ -25,6 +25,7 @@ import numpy as np
 import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine
 
 from transcription_dagster.database.connection import open_database, upgrade
@@ -32,7 +33,7 @@ from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.index import replace_chunks
 from transcription_dagster.search.query import Embedding, search
-from transcription_dagster.settings import Settings
+from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.postgres import embedded_postgres
 
 MODEL = EmbeddingModel("synthetic", 384)
@@ -89,7 +90,7 @@ def main() -> None:
     corpus = Corpus.make(seed=1)
     with ExitStack() as stack:
         home = options.home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = stack.enter_context(embedded_postgres(Settings(home=home, _env_file=None)))
+        url = stack.enter_context(embedded_postgres(load_settings(home=home)))
         upgrade(url)
         _load(url, corpus, options.chunks, options.build_memory)
         engine = open_database(url)
@@ -117,32 +118,34 @@ def _load(url: str, corpus: Corpus, chunks: int, build_memory: str) -> None:
         if present == (chunks,):
             return
         started = time.perf_counter()
-        model_id, index = _model(url, uuids)
+        model_id, index, definition = _model(url, uuids)
         connection.execute("DELETE FROM transcription_data.transcript_chunks")
-        connection.execute(f"DROP INDEX transcription_data.{index[0]}")
+        connection.execute(SQL("DROP INDEX {}").format(Identifier("transcription_data", index)))
         _copy(connection, corpus, uuids, model_id)
         connection.execute("ANALYZE transcription_data.transcript_chunks")
         print(f"loaded {chunks:,} chunks in {time.perf_counter() - started:.0f} s", flush=True)
         started = time.perf_counter()
-        connection.execute(f"SET maintenance_work_mem = '{build_memory}'")
-        connection.execute(index[1])
-        size = connection.execute(f"SELECT pg_relation_size('transcription_data.{index[0]}')").fetchone()
-        print(f"built the vector index in {time.perf_counter() - started:.0f} s, {size[0] / 2**20:.0f} MiB", flush=True)
+        connection.execute("SELECT set_config('maintenance_work_mem', %s, false)", [build_memory])
+        connection.execute(definition)
+        (size,) = connection.execute(
+            "SELECT pg_relation_size(to_regclass(%s))", [f"transcription_data.{index}"]
+        ).fetchall()[0]
+        print(f"built the vector index in {time.perf_counter() - started:.0f} s, {size / 2**20:.0f} MiB", flush=True)
 
 
-def _model(url: str, uuids: list[str]) -> tuple[int, tuple[str, str]]:
+def _model(url: str, uuids: list[str]) -> tuple[int, str, SQL]:
     """Register recordings and the model as the program does; return the model's key, its index's name and statement."""
     engine = open_database(url)
     register(engine, (Recording(key, f"file:///{key}.wav") for key in uuids))
     replace_chunks(engine, uuids[0], MODEL, [])
     engine.dispose()
     with psycopg.connect(url) as connection:
-        row = connection.execute(
+        [(model_id, index, definition)] = connection.execute(
             "SELECT embedded_with, indexname, indexdef FROM transcription_data.recordings, pg_indexes "
             "WHERE uuid = %s AND indexname = 'transcript_chunks_embedding_' || embedded_with",
             [uuids[0]],
-        ).fetchone()
-    return row[0], (row[1], row[2])
+        ).fetchall()
+    return model_id, index, SQL(definition)
 
 
 def _copy(connection: psycopg.Connection, corpus: Corpus, uuids: list[str], model_id: int) -> None:
@@ -197,7 +200,7 @@ def _exact(connection: psycopg.Connection, embedding: Embedding, filters: dict[s
           AND (%(since)s::timestamptz IS NULL OR recorded_at >= %(since)s)
         ORDER BY embedding <=> %(vector)s LIMIT 10
         """,
-        {"language": None, "since": None, **filters, "vector": HalfVector(embedding.vector)},
+        {"language": None, "since": None, **filters, "vector": HalfVector(list(embedding.vector))},
     )
     return {(str(recording), start) for recording, start in rows}
 

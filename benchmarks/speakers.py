@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ def report_error(folder: Path, diarizer: LocalDiarizer) -> None:
     report_false_speakers(folder, [entry for entry in references if entry["kind"].startswith(ONE_VOICE)], diarizer)
 
 
-def report_false_speakers(folder: Path, entries: Sequence[dict], diarizer: LocalDiarizer) -> None:
+def report_false_speakers(folder: Path, entries: Sequence[dict[str, Any]], diarizer: LocalDiarizer) -> None:
     counts: Counter[int] = Counter()
     for entry in entries:
         try:

@@ -1,4 +1,4 @@
-"""Write docs/settings.md from `settings.py`: `python -m scripts.settings_reference`. A test compares the two."""
+"""Write docs/settings.md from the modules of settings: `python -m scripts.settings_reference`. A test compares them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from transcription_dagster import settings as module
+from transcription_dagster import network_settings, settings
 from transcription_dagster.settings import Settings, variable_name
 from transcription_dagster.shared_settings import SCOPES
 
@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 _HEAD = """# Settings
 
-<!-- Written by `make docs` from transcription_dagster/settings.py; do not edit. -->
+<!-- Written by `make docs` from settings.py and network_settings.py; do not edit. -->
 
 Every setting is an environment variable, or a line in the file `.env` of the folder that the program starts in; the
 environment wins. `.env.example` in the repository has them all to copy. Credentials of Anthropic and AWS keep the names
@@ -34,7 +34,7 @@ that their own libraries read (`ANTHROPIC_API_KEY`, `AWS_ACCESS_KEY_ID`, …).
 
 
 def page() -> str:
-    """Return the reference as Markdown, in the sections and the order of `settings.py`."""
+    """Return the reference as Markdown, in the sections and the order of the modules."""
     parts = [_HEAD]
     for title, names in _sections():
         rows = [_row(name, Settings.model_fields[name]) for name in names]
@@ -46,7 +46,9 @@ def page() -> str:
 
 def _sections() -> Iterator[tuple[str, list[str]]]:
     """Give each section's title and the fields below it, by the comments `# --- title` in the class."""
-    source = Path(module.__file__).read_text(encoding="utf-8")
+    source = "\n".join(
+        Path(str(module.__file__)).read_text(encoding="utf-8") for module in (settings, network_settings)
+    )
     marks = re.finditer(r"^    (?:# --- (?P<title>.+)|(?P<name>\w+): )", source, re.MULTILINE)
     title, names = "", []
     for mark in marks:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -146,11 +146,9 @@ def transcribe(
             on_progress=on_progress or (lambda _share: None),
             should_stop=lambda: False,
         )
+    on_warning = on_warning or partial(warnings.warn, stacklevel=2)
     for warning in [*filter(None, [facts.track, facts.channels_note]), *facts.warnings, *_notes(transcript)]:
-        if on_warning is None:
-            warnings.warn(warning, stacklevel=2)
-        else:
-            on_warning(warning)
+        on_warning(warning)
     return transcript
 
 

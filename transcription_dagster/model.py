@@ -23,7 +23,7 @@ ChannelMode = Literal["auto", "mix", "split"]
 RECORDING_NAMESPACE = uuid.NAMESPACE_URL
 
 
-def recording_id(text: str) -> str:
+def recording_id(text: object) -> str:
     """Return `text` if it is a canonical lower-case UUID, as partition keys and folder names are.
 
     Raises `InvalidRecordingId` for everything else, so that no other text reaches a path, URL or query.

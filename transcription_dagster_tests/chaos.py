@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -216,7 +216,7 @@ class Driver:
         return not waiting and not unfinished_jobs(self._system)
 
     @staticmethod
-    def _will_go_on(status: str, tags: dict[str, str]) -> bool:
+    def _will_go_on(status: str, tags: Mapping[str, str]) -> bool:
         return status not in ENDED_STATUSES or (status == "FAILURE" and tags.get("dagster/will_retry") == "true")
 
 

@@ -8,9 +8,11 @@ import wave
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.container import OutputContainer
 
 RATE = 16_000
 
@@ -83,6 +85,7 @@ def write_media(
     data = samples[:, None] if samples.ndim == 1 else samples
     with av.open(str(path), "w", format=container_format) as container:
         stream = container.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
         stream.codec_context.layout = layout
         picture = _picture_stream(container) if picture_seconds else None
         if picture is not None:
@@ -121,6 +124,7 @@ def write_stamped(path: Path, pieces: list[tuple[float, np.ndarray]]) -> Path:
 def write_headerless(path: Path, samples: np.ndarray, codec: str, rate: int) -> Path:
     """Write float samples of shape (samples,) as the bare packets of a telephone codec."""
     context = av.CodecContext.create(codec, "w")
+    assert isinstance(context, av.AudioCodecContext)
     context.sample_rate, context.layout, context.format = rate, "mono", "s16"
     if codec == "g723_1":
         context.bit_rate = 6300
@@ -158,13 +162,13 @@ def qcp(folder: Path, codec: str, seconds: float) -> Path:
     return source
 
 
-def _picture_stream(container: av.container.OutputContainer) -> av.VideoStream:
+def _picture_stream(container: OutputContainer) -> av.VideoStream:
     stream = container.add_stream("mpeg4", rate=10)
     stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
     return stream
 
 
-def _pictures(stream: av.VideoStream, seconds: float) -> Iterator[av.Packet]:
+def _pictures(stream: av.VideoStream, seconds: float) -> Iterator[av.Packet[Any]]:
     for number in range(round(seconds * 10)):
         frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number % 256, np.uint8), format="rgb24")
         frame.pts = number

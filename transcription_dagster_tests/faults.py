@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from transcription_dagster_tests.corpus import RATE, write_wav
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
 #: Settings of systems whose recordings are not searched: the model that embeds them takes longer than they do.
-NO_EMBEDDINGS = {"embedder": "none"}
+NO_EMBEDDINGS: Mapping[str, Any] = {"embedder": "none"}
 
 
 def long_recording(folder: Path, *, seconds: int = 120) -> Path:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from transcription_dagster.pool.inference_work import TranscriptionWork
 from transcription_dagster.settings import load_settings
-from transcription_dagster.workers.inference_work import TranscriptionWork
 from transcription_dagster.workers.main_thread import block_stop_signals
 
 #: What every recording costs more here than on a fast device, also on a machine that is busy.
@@ -18,7 +18,7 @@ EXTRA_SECONDS = 6.0
 class SlowWork(TranscriptionWork):
     def do(
         self, prepared: Any, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
-    ) -> Mapping[str, Any]:
+    ) -> dict[str, Any]:
         result = super().do(prepared, on_progress=lambda _share: None, should_stop=should_stop)
         self._engine.between_steps(lambda: time.sleep(EXTRA_SECONDS))
         return result

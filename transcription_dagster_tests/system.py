@@ -98,7 +98,7 @@ class System:
         assert worker is not None, f"there is no worker {name}"
         return psutil.Process(worker.pid)
 
-    def register(self, sources: Sequence[Path | str], **details: str) -> list[str]:
+    def register(self, sources: Sequence[Path | str], **details: Any) -> list[str]:
         """Register each source as a recording of its own, with a partition; returns their UUIDs."""
         uuids = [str(uuid.uuid4()) for _ in sources]
         recordings = [Recording(key, source=str(source), **details) for key, source in zip(uuids, sources, strict=True)]
@@ -146,7 +146,7 @@ class System:
         assert answer["__typename"] == "LaunchBackfillSuccess", answer
         return answer["backfillId"]
 
-    def graphql(self, query: str, **variables: object) -> dict:
+    def graphql(self, query: str, **variables: object) -> dict[str, Any]:
         response = httpx.post(
             f"{self.stack.url}/graphql", json={"query": query, "variables": variables}, timeout=60, trust_env=False
         ).json()

@@ -17,7 +17,7 @@ LEVELS = (
     {"urls"},
     {"errors"},
     {"model", "atomic_files"},
-    {"language"},
+    {"language", "network_settings"},
     {"settings", "audio", "transcripts", "database"},
     {"captions", "vocabulary", "aws"},
     {"store", "dagster_api"},
@@ -49,6 +49,24 @@ CONFINED = {
     "starlette": {"web"},
     "click": {"cli", "__main__"},
 }
+
+#: The processes that begin outside `cli`, each with its own settings to read: Dagster makes the first two of
+#: `dagster.yaml`, and supervisor or a parent process starts the others.
+ENTRIES = {
+    "pool/run_coordinator.py",
+    "pool/run_launcher.py",
+    "stack/code_server.py",
+    "stack/daemon.py",
+    "stack/development.py",
+    "stack/schema.py",
+    "stack/shared_postgres.py",
+    "web/reading_room/query_embedder.py",
+    "web/server.py",
+}
+
+#: Files that set variables of the environment, for libraries that take them from nowhere else: OpenMP, and Dagster,
+#: whose `dagster.yaml` names the database and the home by variables.
+VARIABLES_FOR_LIBRARIES = {"__init__.py", "cli/connection.py", "cli/database.py", "cli/workers.py"}
 
 
 def part_of(path: Path) -> str:
@@ -135,3 +153,74 @@ def later():
     assert imports_upwards("database", "from transcription_dagster.transcripts import paragraphs") != []
     assert imports_upwards("search", "from transcription_dagster.search import chunks") == []
     assert libraries_out_of_place("captions", "import torch.nn") == ["1: torch.nn"]
+
+
+def trees_with(*words: str) -> list[tuple[str, ast.Module]]:
+    """The files that hold one of the words, by their paths in the package."""
+    found = [(path, text) for path, text in sources() if any(word in text for word in words)]
+    return [(str(path.relative_to(PACKAGE)), ast.parse(text)) for path, text in found]
+
+
+def reads_settings(tree: ast.AST) -> list[int]:
+    """Lines that read the settings from the environment."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "load_settings"]
+
+
+def on_import(tree: ast.Module) -> ast.Module:
+    """What is executed when a module is imported: without the bodies of functions."""
+
+    class Bodiless(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None: ...
+        def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None: ...
+        def visit_Lambda(self, node: ast.Lambda) -> ast.Constant:
+            return ast.Constant(None)
+
+    entry = [node for node in tree.body if not (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test))]
+    return Bodiless().visit(ast.Module(entry, []))
+
+
+def sets_variables(tree: ast.AST) -> list[int]:
+    """Lines that change the environment of the process."""
+    found = []
+    for node in ast.walk(tree):
+        written = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del) and node.value
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func
+        if called and ast.unparse(called) in ("os.putenv", "os.unsetenv"):
+            found.append(node.lineno)
+        if called and called.attr in ("setdefault", "update", "pop", "clear"):
+            written = called.value
+        if written and ast.unparse(written) == "os.environ":
+            found.append(written.lineno)
+    return found
+
+
+def test_settings_are_read_at_the_edge_and_handed_down() -> None:
+    readers = {name for name, tree in trees_with("load_settings") if reads_settings(tree)}
+    inner = {name for name in readers if not name.startswith("cli/")}
+    assert inner - {"settings.py"} == ENTRIES | {"definitions.py"}
+
+
+def test_only_the_definitions_read_settings_on_import() -> None:
+    readers = {name for name, tree in trees_with("load_settings") if reads_settings(on_import(tree))}
+    assert readers == {"definitions.py"}
+
+
+def test_no_function_tells_another_something_through_the_environment() -> None:
+    assert {name for name, tree in trees_with("environ", "putenv") if sets_variables(tree)} == VARIABLES_FOR_LIBRARIES
+
+
+def test_reading_settings_and_setting_variables_are_seen() -> None:
+    source = """
+settings = load_settings()
+def later():
+    return load_settings()
+os.environ["A"] = "a"
+os.environ.setdefault("A", "a")
+del os.environ["A"]
+os.putenv("A", "a")
+os.environ.get("A"), os.environ["A"]
+"""
+    tree = ast.parse(source)
+    assert (reads_settings(tree), reads_settings(on_import(tree))) == ([2, 4], [2])
+    assert sets_variables(ast.parse(source)) == [5, 6, 7, 8]

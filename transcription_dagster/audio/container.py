@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
 import av
 import av.error
 import numpy as np
 from av.container import InputContainer
 
-from transcription_dagster.audio.formats import SEARCHED_BYTES, STAMPED_LENGTHS, Opening
+from transcription_dagster.audio.formats import HEAD, SEARCHED_BYTES, STAMPED_LENGTHS, Opening
 from transcription_dagster.audio.media_errors import BROKEN_MEDIA, media_errors, reason
 from transcription_dagster.audio.mixing import Mixer
-from transcription_dagster.audio.riff import HEAD
 from transcription_dagster.audio.timeline import Clock, place
 from transcription_dagster.errors import SourceNotFound, UnusableAudio
 
@@ -229,8 +228,7 @@ class AudioTrack:
             if packet is None:
                 return
             try:
-                # Packets of an audio stream decode to audio frames only.
-                frames = cast("list[av.AudioFrame]", packet.decode())
+                frames = packet.decode()
             except BROKEN_MEDIA:
                 self.damaged += 1
             else:

@@ -8,7 +8,7 @@ from transcription_dagster.errors import InvalidRecordingId
 from transcription_dagster.model import recording_id
 
 
-class _Recording(click.ParamType):
+class _Recording(click.ParamType[str]):
     """A canonical UUID in either case, converted to lower case."""
 
     name = "uuid"

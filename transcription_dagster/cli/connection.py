@@ -1,15 +1,21 @@
-"""The commands' connection to the database: the configured one, or the embedded one, started if necessary."""
+"""The commands' connection to the database, the configured or the embedded one, and to Dagster's instance."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import Engine, check_version, open_database
 from transcription_dagster.settings import Settings
 from transcription_dagster.shared_settings import adopt
-from transcription_dagster.stack.postgres import embedded_postgres, wait_until_ready
+from transcription_dagster.stack.files import dagster_home, write_files
+from transcription_dagster.stack.postgres import database_url, embedded_postgres, wait_until_ready
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 #: Seconds that a configured database may take to answer.
 _SECONDS = 5.0
@@ -53,3 +59,17 @@ def open_cli_database(settings: Settings) -> Iterator[Engine]:
             yield engine
         finally:
             engine.dispose()
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
+    """Provide the instance during the block; the database must answer."""
+    # Imported late: it takes a second, and most commands do not need it.
+    from dagster import DagsterInstance
+
+    write_files(settings)
+    # `dagster.yaml` reads the database's URL from there.
+    os.environ.setdefault("TRANSCRIPTION_DATABASE_URL", database_url(settings))
+    os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
+    with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+        yield instance

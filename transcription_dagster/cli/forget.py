@@ -8,8 +8,7 @@ import sys
 import click
 
 from transcription_dagster.cli.arguments import RECORDING
-from transcription_dagster.cli.connection import open_cli_database
-from transcription_dagster.cli.instance import open_instance
+from transcription_dagster.cli.connection import open_cli_database, open_instance
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.run_traces import remove_run_traces
@@ -44,7 +43,7 @@ def forget(uuid: str, yes: bool) -> None:
     settings = load_settings()
     with open_cli_database(settings) as engine, open_instance(settings) as instance:
         from transcription_dagster.defs.forgetting import end_runs
-        from transcription_dagster.defs.partition_events import remove_partition
+        from transcription_dagster.defs.partitions import remove_partition
 
         store = ObjectStore(settings.store_url)
         telling = _telling(engine, store, uuid)

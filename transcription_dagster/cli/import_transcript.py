@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 
 from transcription_dagster.cli.arguments import RECORDING
-from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.cli.connection import open_cli_database, open_instance
 from transcription_dagster.cli.files import INPUT, read_input
-from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.defs.stored_values import STORED_FORMS
@@ -30,7 +29,7 @@ def import_transcript(file: str, uuid: str, source: str | None) -> None:
     transcript = read_transcript(read_input(file), recording=uuid)
     settings = load_settings()
     with open_cli_database(settings) as engine, open_instance(settings) as instance:
-        from transcription_dagster.defs.partition_events import report_transcript
+        from transcription_dagster.defs.partitions import report_transcript
 
         uri = store_imported(engine, ObjectStore(settings.store_url), transcript, source)
         report_transcript(instance, transcript, uri, imported_from="standard input" if file == "-" else file)

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict, Unpack
 
 from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database, shared
-from transcription_dagster.cli.terminal import clock, printable
+from transcription_dagster.cli.terminal import printable
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.language.codes import whisper_language
@@ -24,6 +24,7 @@ from transcription_dagster.search.query import search as search_database
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.readiness import base_url
+from transcription_dagster.transcripts.plain_text import clock
 
 
 class Filters(TypedDict, total=False):

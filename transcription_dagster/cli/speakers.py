@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,7 +28,7 @@ from transcription_dagster.sources.worklists import write
 _OUTPUT = Path("assets_speakers.json")
 
 
-class _Name(click.ParamType):
+class _Name(click.ParamType[str]):
     """A person's name: one line of text."""
 
     name = "name"
@@ -122,7 +123,7 @@ def _certainty(one: VoicePrint) -> str:
     return f"{'certain' if one.name else 'likely'}, similarity {one.similarity:.2f}"
 
 
-def _entries(engine: Engine, uuids: Sequence[str]) -> list[dict]:
+def _entries(engine: Engine, uuids: Sequence[str]) -> list[dict[str, Any]]:
     known = [find(engine, uuid) for uuid in uuids]
     return [entry(recording, "speakers") for recording in known if recording is not None]
 

@@ -30,9 +30,3 @@ def open_console() -> Console:
 
     console = Console()
     return console if console.is_terminal else Console(width=_FILE_WIDTH)
-
-
-def clock(seconds: float) -> str:
-    """Format a position in a recording, or a duration, as `h:mm:ss`, rounded down."""
-    minutes, second = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{second:02}"

@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from transcription_dagster.cli.connection import open_cli_database, shared
-from transcription_dagster.cli.instance import open_instance
+from transcription_dagster.cli.connection import open_cli_database, open_instance, shared
 from transcription_dagster.database import unfinished
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording

@@ -196,4 +196,6 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
             conditions += [RecordingRow.failed_at.is_(None), TranscriptRow.recording.is_not(None)]
         case Status.WAITING:
             conditions += [RecordingRow.failed_at.is_(None), TranscriptRow.recording.is_(None)]
+        case None:
+            pass
     return conditions

@@ -17,7 +17,7 @@ from transcription_dagster.model import recording_id
 
 
 @dataclass(frozen=True, slots=True)
-class Insights:
+class PublishedInsights:
     """An analyser's findings; `document` is the content of `insights.json`."""
 
     analyser: str
@@ -54,7 +54,7 @@ class Publication:
     sha256s: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     speakers: tuple[str, ...] = ()
     warnings: tuple[Warned, ...] = ()
-    insights: Insights | None = None
+    insights: PublishedInsights | None = None
 
 
 def publish(engine: Engine, publication: Publication) -> None:
@@ -89,7 +89,7 @@ def _write_transcript(connection: Connection, publication: Publication) -> None:
     _upsert(connection, TranscriptRow, publication.recording, values, touch="published_at")
 
 
-def _write_insights(connection: Connection, recording: str, insights: Insights | None) -> None:
+def _write_insights(connection: Connection, recording: str, insights: PublishedInsights | None) -> None:
     if insights is None:
         connection.execute(delete(InsightsRow).where(InsightsRow.recording == recording))
         return

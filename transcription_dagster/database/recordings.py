@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Engine, any_, bindparam, case, cast, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, Insert, insert
 
+from transcription_dagster.database.claude_tables import ClaudeAnswerRow
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.forgotten import lock_for_forgetting
-from transcription_dagster.database.tables import ClaudeAnswerRow, ForgottenRow, RecordingRow
+from transcription_dagster.database.tables import ForgottenRow, RecordingRow
 from transcription_dagster.database.vocabulary import term_from_json
 from transcription_dagster.model import ChannelMode, Term, recording_id
 from transcription_dagster.urls import shown_url, without_secrets
@@ -74,7 +75,7 @@ def find(engine: Engine, uuid: str) -> Recording | None:
     statement = select(RecordingRow).where(RecordingRow.uuid == recording_id(uuid))
     with transaction(engine) as connection:
         row = connection.execute(statement).one_or_none()
-    return None if row is None else from_row(row._mapping)
+    return None if row is None else from_row(row._mapping)  # noqa: SLF001  documented by SQLAlchemy
 
 
 def known(engine: Engine, uuids: Iterable[str]) -> dict[str, str | None]:

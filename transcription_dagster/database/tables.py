@@ -1,4 +1,7 @@
-"""The tables, in a schema of their own: Dagster and the queues keep theirs in `public`."""
+"""The tables, in a schema of their own: Dagster and the queues keep theirs in `public`.
+
+Those about Claude are in `claude_tables.py`.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +113,8 @@ class ForgottenRow(Base):
     forgotten_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-def _recording_key() -> Mapped[str]:
+def recording_key() -> Mapped[str]:
+    """Return the primary key of a table with a row a recording, which is forgotten with it."""
     return mapped_column(Uuid(as_uuid=False), ForeignKey(RecordingRow.uuid, ondelete="CASCADE"), primary_key=True)
 
 
@@ -124,7 +128,7 @@ class TranscriptRow(Base):
         Index("transcripts_warnings", "recording", postgresql_where=sql("warnings <> '[]'::jsonb")),
     )
 
-    recording: Mapped[str] = _recording_key()
+    recording: Mapped[str] = recording_key()
     text: Mapped[str]
     refined_text: Mapped[str]
     language: Mapped[str]
@@ -146,7 +150,7 @@ class InsightsRow(Base):
 
     __tablename__ = "insights"
 
-    recording: Mapped[str] = _recording_key()
+    recording: Mapped[str] = recording_key()
     analyser: Mapped[str]
     document: Mapped[dict[str, Any]]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -193,7 +197,7 @@ class VoicePrintRow(Base):
 
     __tablename__ = "voice_prints"
 
-    recording: Mapped[str] = _recording_key()
+    recording: Mapped[str] = recording_key()
     #: `spk_0`, `spk_1`, … as the recording's turns have it.
     label: Mapped[str] = mapped_column(primary_key=True)
     model: Mapped[str]
@@ -225,7 +229,7 @@ class CorrectionRow(Base):
 
     __tablename__ = "corrections"
 
-    recording: Mapped[str] = _recording_key()
+    recording: Mapped[str] = recording_key()
     #: Counts from 1 within the recording.
     version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     #: Digest of the transcript that `first` and `stop` count the words of.
@@ -253,7 +257,7 @@ class CorrectedRecordingRow(Base):
 
     __tablename__ = "corrected_recordings"
 
-    recording: Mapped[str] = _recording_key()
+    recording: Mapped[str] = recording_key()
     version: Mapped[int]
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     requested: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
@@ -278,7 +282,7 @@ class SubmissionRow(Base):
 
     __tablename__ = "submissions"
 
-    recording: Mapped[str] = _recording_key()
+    recording: Mapped[str] = recording_key()
     submitted_by: Mapped[str]
     submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
     run_requested: Mapped[bool] = mapped_column(server_default=sql("false"))
@@ -295,94 +299,6 @@ class DeclinedTermRow(Base):
 
     text: Mapped[str] = mapped_column(primary_key=True)
     variant: Mapped[str] = mapped_column(primary_key=True)
-
-
-class SpendingRow(Base):
-    """What one reply cost."""
-
-    __tablename__ = "spending"
-    __table_args__ = (Index("spending_recording", "recording"),)
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    #: Kept when the recording is forgotten: the money is spent all the same.
-    recording: Mapped[str] = mapped_column(Uuid(as_uuid=False))
-    model: Mapped[str]
-    #: Unset where no price is known for the model.
-    dollars: Mapped[float | None]
-    #: Tokens as they were billed; unset where the process that asked died before it could tell.
-    usage: Mapped[dict[str, Any] | None]
-    spent_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
-
-
-class ClaudeAnswerRow(Base):
-    """A reply that was paid for, by what was asked; kept for 30 days, or until its recording is forgotten."""
-
-    __tablename__ = "claude_answers"
-    __table_args__ = (Index("claude_answers_digest", "digest"),)
-
-    recording: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
-    #: Of the request (`accounts.request_digest`).
-    digest: Mapped[str] = mapped_column(primary_key=True)
-    #: A `messages.MessageReply`.
-    reply: Mapped[dict[str, Any]]
-    #: Whether edits could be read from it.
-    usable: Mapped[bool]
-    answered_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class ClaudeReservationRow(Base):
-    """Dollars that are set aside for a request that is not answered yet."""
-
-    __tablename__ = "claude_reservations"
-
-    #: Key of the advisory lock that the process holds for as long as it needs the reservation.
-    holder: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    recording: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
-    digest: Mapped[str] = mapped_column(primary_key=True)
-    model: Mapped[str]
-    dollars: Mapped[float]
-    #: Whether the request is on its way.
-    sent: Mapped[bool] = mapped_column(server_default=sql("false"))
-    expires_at: Mapped[datetime]
-
-
-class ClaudeBatchRow(Base):
-    """A Message Batch that was handed in, until its results are collected."""
-
-    __tablename__ = "claude_batches"
-    #: The API's; while it is being handed in, one of our own.
-    id: Mapped[str] = mapped_column(primary_key=True)
-    #: What collecting it needs (`refinement.batch.PendingBatch`).
-    state: Mapped[dict[str, Any]]
-    submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    collected_at: Mapped[datetime | None]
-    #: Whether it is not known yet that the API has it.
-    handing_in: Mapped[bool] = mapped_column(server_default=sql("false"))
-
-
-class RefinementRequestRow(Base):
-    """A recording that is to be refined in a Message Batch: waiting, handed in, or answered."""
-
-    __tablename__ = "refinement_requests"
-
-    recording: Mapped[str] = _recording_key()
-    #: Of all that is asked, to know the same question again.
-    fingerprint: Mapped[str]
-    requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: How often it was handed in and came back unanswered.
-    attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    #: The batch that it is in, or was answered by.
-    batch: Mapped[str | None] = mapped_column(ForeignKey(ClaudeBatchRow.id, onupdate="CASCADE"), index=True)
-    #: Digest of each window's request (`accounts.request_digest`), by `first_stop`; those not in the batch are kept.
-    asked: Mapped[dict[str, Any] | None]
-    #: Set where nobody is asked: the refinement's status and the note that tells why.
-    status: Mapped[str | None]
-    note: Mapped[str | None]
-    #: The batch's results for this recording.
-    answers: Mapped[list[Any] | None]
-    answered_at: Mapped[datetime | None]
-    #: Whether the run that uses the answers was asked for.
-    run_requested: Mapped[bool] = mapped_column(server_default=sql("false"))
 
 
 class SettingsRow(Base):

@@ -10,11 +10,11 @@ import dagster as dg
 from transcription_dagster.corrections import journal
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.defs.assets.correction import corrections
+from transcription_dagster.defs.failures import unless_unavailable
 from transcription_dagster.defs.jobs import APPLY_CORRECTIONS
 from transcription_dagster.defs.queue_state import room
 from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.errors import TransientError
-from transcription_dagster.settings import load_settings
+from transcription_dagster.settings import Settings
 
 #: A person who corrects saves with every pause of the typing: the run waits for the last of it.
 QUIET_SECONDS = 60.0
@@ -28,18 +28,15 @@ QUIET_SECONDS = 60.0
     "once nobody has changed it for a minute. Nothing in it takes Claude or a transcription.",
 )
 def corrected_recordings(
-    context: dg.SensorEvaluationContext, catalogue: CatalogueResource
+    context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]
 ) -> dg.SensorResult | dg.SkipReason:
-    try:
-        return _tick(context, catalogue.engine)
-    except TransientError as error:
-        return dg.SkipReason(f"Nothing could be looked for: {error}")
+    return unless_unavailable(lambda: _tick(context, catalogue.engine, settings))
 
 
-def _tick(context: dg.SensorEvaluationContext, engine: Engine) -> dg.SensorResult:
+def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
     # That the cursor was stored means that the last tick's runs were asked for.
     journal.note_requested(engine, json.loads(context.cursor or "{}"))
-    due = journal.due(engine, QUIET_SECONDS, room(context.instance, load_settings()))
+    due = journal.due(engine, QUIET_SECONDS, room(context.instance, settings))
     cursor = json.dumps(due)
     if not due:
         return dg.SensorResult(skip_reason="No recording was corrected and left alone since.", cursor=cursor)

@@ -17,14 +17,14 @@ from transcription_dagster.defs.resources import CatalogueResource
     description="Records in the database that a recording failed, and why, for `transcription worklist --failed`. The"
     " recording's next publication clears it.",
 )
-def failed_recordings(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+def failed_recordings(context: dg.RunFailureSensorContext, catalogue: CatalogueResource) -> dg.SkipReason | None:
     run = context.dagster_run
     recording = run.tags.get(PARTITION_TAG)
     if recording is None:
         return dg.SkipReason(f"The run {run.run_id} is of no recording.")
     if _was_published_since(context.instance, recording, _end_of(context.instance, run.run_id)):
         return dg.SkipReason(f"The recording {recording} was published after its run {run.run_id} failed.")
-    record_failure(CatalogueResource().engine, recording, reason(context))
+    record_failure(catalogue.engine, recording, reason(context))
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -32,6 +32,14 @@ def reported_failures() -> Iterator[None]:
     except Exception as error:
         _clean(error)
         raise
+
+
+def unless_unavailable(tick: Callable[[], dg.SensorResult]) -> dg.SensorResult | dg.SkipReason:
+    """Return what a sensor's tick finds; a transient error skips the tick, which the next one repeats."""
+    try:
+        return tick()
+    except TransientError as error:
+        return dg.SkipReason(f"Nothing could be looked for: {error}")
 
 
 def _clean(error: BaseException) -> None:

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transcription_dagster.database.recordings import Recording
-from transcription_dagster.defs.refined_edits import EDITS_FILE
-from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE, REDACTED_FILES, STORED_FORMS
+from transcription_dagster.defs.stored_values import (
+    AUDIO_FILE,
+    EDITS_FILE,
+    REDACTED_AUDIO_FILE,
+    REDACTED_FILES,
+    STORED_FORMS,
+)
 from transcription_dagster.model import Audio, Transcript
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.urls import shown_url

@@ -7,12 +7,12 @@ import dagster as dg
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.forgotten import forgotten
 from transcription_dagster.database.recordings import Recording, known, record_etags, register
+from transcription_dagster.defs.failures import unless_unavailable
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.queue_state import recordings_in_flight, room
 from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.errors import TransientError
 from transcription_dagster.pool.names import SOURCE_TAG
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Source, pages
 from transcription_dagster.sources.discovery import Discovery, Request, State, discover, settled, unsettled
 from transcription_dagster.sources.fetch import open_sources
@@ -41,23 +41,22 @@ def _sensor(source: Source) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=_DESCRIPTION,
     )
-    def look(context: dg.SensorEvaluationContext, catalogue: CatalogueResource) -> dg.SensorResult | dg.SkipReason:
-        try:
-            return _tick(context, source, catalogue.engine)
-        except TransientError as error:
-            # Keep the cursor: the next tick repeats all steps.
-            return dg.SkipReason(f"Nothing could be looked for: {error}")
+    def look(
+        context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]
+    ) -> dg.SensorResult | dg.SkipReason:
+        # A skipped tick keeps the cursor: the next one repeats all steps.
+        return unless_unavailable(lambda: _tick(context, source, catalogue.engine, settings))
 
     return look
 
 
-def _tick(context: dg.SensorEvaluationContext, source: Source, engine: Engine) -> dg.SensorResult:
+def _tick(context: dg.SensorEvaluationContext, source: Source, engine: Engine, settings: Settings) -> dg.SensorResult:
     """Execute the steps of `discovery` in order."""
     state = State.from_text(context.cursor)
     record_etags(engine, settled(state.asked, known(engine, state.asked)))
     if state.receipts:
         source.acknowledge(state.receipts)
-    free = room(context.instance, load_settings())
+    free = room(context.instance, settings)
     found = discover(
         pages(source, state.cursor, _LISTING_SECONDS),
         state.cursor,
@@ -68,7 +67,7 @@ def _tick(context: dg.SensorEvaluationContext, source: Source, engine: Engine) -
     )
     for problem in found.problems:
         context.log.warning(problem)
-    store = ObjectStore(load_settings().store_url)
+    store = ObjectStore(settings.store_url)
     for request in found.requests:
         keep_whole_url(store, request.source.uuid, request.source.uri)
     register(engine, [_described(request) for request in found.requests])

@@ -11,11 +11,16 @@ from transcription_dagster.refinement.message_batches.batch_store import exchang
 from transcription_dagster.refinement.message_batches.client import ClaudeBatches
 from transcription_dagster.refinement.message_batches.workflow import Material, collect_ended, submit_waiting
 from transcription_dagster.refinement.results import RefinementSettings
-from transcription_dagster.settings import load_settings
+from transcription_dagster.settings import Settings
 
 
 @dg.op(description="Submit the recordings that wait for a Message Batch, and collect the answers.")
-def exchange(context: dg.OpExecutionContext, catalogue: CatalogueResource, store: StoreResource) -> None:
+def exchange(
+    context: dg.OpExecutionContext,
+    catalogue: CatalogueResource,
+    store: StoreResource,
+    settings: dg.ResourceParam[Settings],
+) -> None:
     def material(recording: str) -> Material:
         return stored_value(store.open(), "conversation", recording), *catalogue.terms(recording)
 
@@ -30,7 +35,7 @@ def exchange(context: dg.OpExecutionContext, catalogue: CatalogueResource, store
         batches = ClaudeBatches(claude)
         for batch in collect_ended(catalogue.engine, batches):
             context.log.info(f"Collected the batch {batch.id} with {len(batch.recordings)} recordings.")
-        for batch in submit_waiting(catalogue.engine, batches, material, RefinementSettings.of(load_settings())):
+        for batch in submit_waiting(catalogue.engine, batches, material, RefinementSettings.of(settings)):
             context.log.info(f"Submitted the batch {batch.id} with {len(batch.recordings)} recordings.")
 
 

@@ -8,16 +8,17 @@ import dagster as dg
 
 from transcription_dagster.dagster_api.values import ENDED_STATUSES
 from transcription_dagster.database.connection import Engine
+from transcription_dagster.defs.failures import unless_unavailable
 from transcription_dagster.defs.jobs import exchange_refinements, refine_again
 from transcription_dagster.defs.queue_state import room
 from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.errors import RefinementUnavailable, TransientError
+from transcription_dagster.errors import RefinementUnavailable
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.message_batches import batch_store, request_store
 from transcription_dagster.refinement.message_batches.client import ClaudeBatches
 from transcription_dagster.refinement.message_batches.request_store import Queue
 from transcription_dagster.refinement.message_batches.workflow import has_ended, recover
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.settings import Settings
 
 _INTERVAL_SECONDS = 60
 #: Seconds for polling batches: Dagster ends a tick after 60 s.
@@ -34,12 +35,9 @@ _PAUSE_AFTER_FAILURE = timedelta(minutes=10)
     "enough, and requests a run of `refine_again` for each answered recording.",
 )
 def refinement_batches(
-    context: dg.SensorEvaluationContext, catalogue: CatalogueResource
+    context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]
 ) -> dg.SensorResult | dg.SkipReason:
-    try:
-        return _tick(context, catalogue.engine, load_settings())
-    except TransientError as error:
-        return dg.SkipReason(f"Nothing could be looked for: {error}")
+    return unless_unavailable(lambda: _tick(context, catalogue.engine, settings))
 
 
 def is_due(queue: Queue, settings: Settings) -> bool:

@@ -1,59 +1,55 @@
-"""The resources of the assets. They read settings when a step starts, so that Dagster's config holds no secrets."""
+"""The resources of assets and sensors.
 
-from __future__ import annotations
+Each is given the settings as a resource, not as config: Dagster shows config, and settings hold secrets.
+"""
 
-import tempfile
-import threading
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import dagster as dg
 
 from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import Engine, open_database
 from transcription_dagster.database.recordings import Recording, find
-from transcription_dagster.defs.pool import ask_pool
-from transcription_dagster.defs.stored_values import AUDIO_FILE
+from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.forgetting import writing
+from transcription_dagster.defs.inference import InferenceResource
+from transcription_dagster.defs.metadata import text_preview
+from transcription_dagster.defs.stored_values import STORED_FORMS, stored_value
 from transcription_dagster.errors import UnknownRecording
-from transcription_dagster.model import Audio, SpeechOptions, Term
-from transcription_dagster.pool.inference_client import InferenceAnswer
-from transcription_dagster.pool.transcription_request import TranscriptionRequest
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.model import Term
+from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import ObjectStore, object_key
-from transcription_dagster.store.shared_files import local_path
-from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster.vocabulary.files import read_vocabulary
 
-if TYPE_CHECKING:
-    from transcription_dagster.whisper.engine import SpeechEngine
 
-
-class StoreResource(dg.ConfigurableResource):
+class StoreResource(dg.ConfigurableResource["StoreResource"]):
     """The store of results that the settings name."""
+
+    settings: dg.ResourceDependency[Settings]
 
     def open(self) -> ObjectStore:
         """Open the store. Does no I/O."""
-        return ObjectStore(load_settings().store_url)
+        return ObjectStore(self.settings.store_url)
 
 
-class CatalogueResource(dg.ConfigurableResource):
+class CatalogueResource(dg.ConfigurableResource["CatalogueResource"]):
     """The database of recordings."""
+
+    settings: dg.ResourceDependency[Settings]
 
     @property
     def engine(self) -> Engine:
         """Return the connection pool that all steps of this process share."""
-        return _engine(load_settings().require_database_url())
+        return _engine(self.settings.require_database_url())
 
     def recording(self, uuid: str) -> Recording:
         """Return a registered recording. Raises `UnknownRecording`."""
         recording = find(self.engine, uuid)
         if recording is not None:
             return recording
-        template = load_settings().ib_url_template
+        template = self.settings.ib_url_template
         if template is not None:
             return Recording(uuid, source=template.replace("{uuid}", uuid))
         raise UnknownRecording(
@@ -63,72 +59,46 @@ class CatalogueResource(dg.ConfigurableResource):
 
     def terms(self, uuid: str) -> tuple[Sequence[Term], Sequence[Term]]:
         """Return the shared vocabulary, from the settings' file and the database, and the recording's own terms."""
-        path = load_settings().vocabulary
+        path = self.settings.vocabulary
         from_file = read_vocabulary(path) if path else []
         return [*from_file, *vocabulary.terms(self.engine)], self.recording(uuid).vocabulary
 
 
-class WhisperResource(dg.ConfigurableResource):
-    """Transcribes recordings: on the pool's executors, or in this process without a pool."""
+class StoreIOManager(dg.ConfigurableIOManager):
+    """Keeps each asset of a recording as `{store}/{uuid}/{file}`, replaced atomically."""
 
-    def transcribe(self, context: dg.AssetExecutionContext, audio: Audio, options: SpeechOptions) -> InferenceAnswer:
-        """Transcribe `audio`; the answer's result holds `transcript` (a document), `device` and `executor`.
+    store: StoreResource
+    catalogue: CatalogueResource
 
-        Raises the program's errors.
-        """
-        settings = load_settings()
-        request = TranscriptionRequest(
-            recording=audio.recording,
-            audio_key=object_key(audio.recording, AUDIO_FILE),
-            audio_sha256=audio.source_sha256,
-            seconds=audio.seconds * audio.flac_channels,
-            options=options,
-        )
-        if settings.inference == "process":
-            return _transcribe_here(settings, request)
-        return ask_pool(context, request.for_queue)
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        form = STORED_FORMS[context.asset_key.path[-1]]
+        key = object_key(context.partition_key, form.file)
+        with reported_failures():
+            store = self.store.open()
+            data = form.encode(obj)
+            with writing(self.catalogue.engine, store, context.partition_key, key):
+                store.put_bytes(key, data)
+        context.add_output_metadata({"uri": dg.MetadataValue.url(store.uri(key)), "bytes": len(data)})
+        if isinstance(obj, str):
+            context.add_output_metadata({"preview": dg.MetadataValue.md(text_preview(obj))})
+
+    def load_input(self, context: dg.InputContext) -> object:
+        with reported_failures():
+            return stored_value(self.store.open(), context.asset_key.path[-1], context.partition_key)
+
+
+def all_resources(settings: Settings | dg.ResourceDefinition) -> dict[str, Any]:
+    """Return the resources that work by `settings`, or by what a resource of settings reads."""
+    store, catalogue = StoreResource(settings=settings), CatalogueResource(settings=settings)
+    return {
+        "settings": settings,
+        "store": store,
+        "catalogue": catalogue,
+        "io_manager": StoreIOManager(store=store, catalogue=catalogue),
+        "inference": InferenceResource(settings=settings),
+    }
 
 
 @lru_cache(maxsize=4)
 def _engine(url: str) -> Engine:
     return open_database(url)
-
-
-#: The engine that all steps of this process share, for one transcription at a time.
-_speech_lock = threading.Lock()
-
-
-@lru_cache(maxsize=1)
-def _speech_engine(models_folder: Path) -> SpeechEngine:
-    import torch
-
-    from transcription_dagster.whisper.engine import SpeechEngine
-
-    return SpeechEngine("cuda" if torch.cuda.is_available() else "cpu", models_folder=models_folder)
-
-
-def _transcribe_here(settings: Settings, request: TranscriptionRequest) -> InferenceAnswer:
-    from transcription_dagster.whisper.recordings import prepare_recording, transcribe_recording
-
-    with _speech_lock, tempfile.TemporaryDirectory() as folder:
-        engine = _speech_engine(settings.models_folder)
-        model = local_path(request.options.model, settings.home, settings.store_url)
-        engine.load(model, request.options.engine)
-        store = ObjectStore(settings.store_url)
-        path = store.local_path(request.audio_key)
-        if path is None:
-            path = Path(folder) / AUDIO_FILE
-            store.download(request.audio_key, path)
-        started = time.monotonic()
-        transcript = transcribe_recording(
-            engine,
-            prepare_recording(engine, path),
-            replace(request.options, model=model),
-            recording=request.recording,
-            on_progress=lambda _share: None,
-            should_stop=lambda: False,
-        )
-        seconds = time.monotonic() - started
-    transcript = replace(transcript, model=request.options.model)
-    result = {"transcript": write_transcript(transcript), "device": engine.device, "executor": "this process"}
-    return InferenceAnswer(result, waited_seconds=0.0, gpu_seconds=seconds, attempts=())

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.insights.analyser import Insights
 from transcription_dagster.model import Audio, Speakers, SpeakerTurn
+from transcription_dagster.refinement.results import Refined
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
-from transcription_dagster.transcripts.reading import read_reading, write_reading
+from transcription_dagster.transcripts.reading import SignedEdit, read_reading, write_reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +116,31 @@ def stored_value(store: ObjectStore, asset: str, recording: str) -> Any:
         if form.instead is None:
             raise
         return stored_value(store, form.instead, recording)
+
+
+EDITS_FILE = "edits.json"
+
+#: Who makes the corrections that need no judgement.
+VOCABULARY = "vocabulary"
+
+
+def edits_document(refined: Refined) -> bytes:
+    """Every edit, anchored in the transcript's words, with who made it: the vocabulary, or Claude's model."""
+    signed = [
+        SignedEdit(edit.first, edit.last, edit.old, edit.new, edit.kind, _author(edit.kind, refined.model))
+        for edit in refined.edits
+    ]
+    return json.dumps([asdict(edit) for edit in signed], ensure_ascii=False).encode()
+
+
+def read_edits(store: ObjectStore, recording: str) -> Sequence[SignedEdit]:
+    """The edits of a recording; none where its text was refined before they were kept."""
+    try:
+        document = store.get_bytes(object_key(recording, EDITS_FILE))
+    except SourceNotFound:
+        return []
+    return [SignedEdit(**edit) for edit in json.loads(document)]
+
+
+def _author(kind: str, model: str) -> str:
+    return model if model and kind != "vocabulary" else VOCABULARY

@@ -9,11 +9,12 @@ import dagster as dg
 
 from transcription_dagster.database import submissions
 from transcription_dagster.database.connection import Engine
+from transcription_dagster.defs.failures import unless_unavailable
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.queue_state import room
 from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.errors import TranscriptionError, TransientError
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.errors import TranscriptionError
+from transcription_dagster.settings import Settings
 from transcription_dagster.sources.webhooks import tell, wait_after, webhook_client
 
 #: Outcomes that one tick tells, and how long it takes for them: Dagster ends a tick after 60 seconds.
@@ -28,12 +29,9 @@ _OUTCOMES, _TELLING_SECONDS = 50, 30.0
     "its webhook when it is published or has failed.",
 )
 def submitted_recordings(
-    context: dg.SensorEvaluationContext, catalogue: CatalogueResource
+    context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]
 ) -> dg.SensorResult | dg.SkipReason:
-    try:
-        return _tick(context, catalogue.engine, load_settings())
-    except TransientError as error:
-        return dg.SkipReason(f"Nothing could be looked for: {error}")
+    return unless_unavailable(lambda: _tick(context, catalogue.engine, settings))
 
 
 def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:

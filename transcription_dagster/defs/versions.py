@@ -27,7 +27,7 @@ def from_corrected_cues(own: str) -> str:
     return f"{from_cues(own)}-corrected-{CORRECTED_CUES_VERSION}"
 
 
-def code_versions(context: dg.AssetExecutionContext) -> dict[str, str]:
+def versions_made(context: dg.AssetExecutionContext) -> dict[str, str]:
     """Return, by asset name, the code versions that made the recording's assets, except the publication.
 
     An asset that no run made, such as an imported transcript, has the version `IMPORTED` and never becomes stale.

@@ -16,15 +16,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
+from transcription_dagster.database.claude_tables import ClaudeReservationRow, SpendingRow
 from transcription_dagster.database.connection import session_lock, transaction
 from transcription_dagster.database.forgotten import refuse_forgotten
-from transcription_dagster.database.tables import ClaudeReservationRow, SpendingRow
 from transcription_dagster.model import recording_id
 from transcription_dagster.refinement.accounts import Limits, Spent, refusal
-from transcription_dagster.refinement.answer_store import PaidReply, enter_reply, kept_replies
+from transcription_dagster.refinement.answer_store import PaidReply, enter_reply, kept_replies, spent_since_midnight
 from transcription_dagster.refinement.message_batches.batch_store import committed
 from transcription_dagster.refinement.messages import MessageReply
-from transcription_dagster.refinement.spending import spent_since_midnight
 
 _reservation = ClaudeReservationRow.__table__.c
 

@@ -1,18 +1,23 @@
-"""Paid replies of Claude: their cost, and their text for reuse when the same request comes again."""
+"""Paid replies of Claude: what they cost, and their text for reuse when the same request comes again."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, func, insert, or_, select
+from sqlalchemy import Connection, Engine, delete, exists, func, insert, or_, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from transcription_dagster.database.claude_tables import (
+    ClaudeAnswerRow,
+    ClaudeBatchRow,
+    RefinementRequestRow,
+    SpendingRow,
+)
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.forgotten import is_forgotten
-from transcription_dagster.database.tables import ClaudeAnswerRow, SpendingRow
 from transcription_dagster.refinement.messages import MessageReply, Usage
 
 _answer = ClaudeAnswerRow.__table__.c
@@ -60,3 +65,37 @@ def enter_reply(connection: Connection, paid: PaidReply) -> None:
 
 def _reply(document: Mapping[str, Any]) -> MessageReply:
     return MessageReply(**{**document, "usage": Usage(**document["usage"])})
+
+
+def spent_today(engine: Engine) -> float:
+    """Return the dollars spent since midnight UTC."""
+    with transaction(engine) as connection:
+        return spent_since_midnight(connection)
+
+
+def spent_since_midnight(connection: Connection) -> float:
+    """Like `spent_today`, inside a transaction."""
+    midnight = text("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
+    statement = select(func.coalesce(func.sum(SpendingRow.dollars), 0.0)).where(SpendingRow.spent_at >= midnight)
+    return float(connection.execute(statement).scalar_one() or 0.0)
+
+
+#: Days for which an answer is kept and the same request costs nothing; afterwards only its cost stays on record.
+ANSWER_DAYS: Final = 30
+
+_answer = ClaudeAnswerRow.__table__.c
+_request = RefinementRequestRow.__table__.c
+_batch = ClaudeBatchRow.__table__.c
+
+
+def remove_old_answers(engine: Engine, days: float = ANSWER_DAYS) -> None:
+    """Remove answers, answered requests and collected batches older than `days`.
+
+    Waiting and submitted requests stay, and so does any batch that a request still refers to.
+    """
+    oldest = func.now() - timedelta(days=days)
+    with transaction(engine) as connection:
+        connection.execute(delete(ClaudeAnswerRow).where(_answer.answered_at < oldest))
+        connection.execute(delete(RefinementRequestRow).where(_request.answered_at < oldest))
+        unused = ~exists().where(_request.batch == _batch.id)
+        connection.execute(delete(ClaudeBatchRow).where(_batch.collected_at < oldest, unused))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from transcription_dagster.refinement.claude_errors import own_errors, stop_at_spend_limit
-from transcription_dagster.refinement.claude_messages import message_params, reply_of
-from transcription_dagster.refinement.messages import MessageReply, MessageRequest
+from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, SpendLimitReached, TranscriptionError
+from transcription_dagster.refinement.messages import MessageReply, MessageRequest, Usage
 
 if TYPE_CHECKING:
     import anthropic
+    from anthropic.types import Message, TextBlockParam
+    from anthropic.types import Usage as BilledUsage
+    from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 
 #: Retries by the SDK, which waits as long as the API asks, or backs off exponentially.
 RETRIES = 4
@@ -54,3 +58,136 @@ def connect(*, retries: int = RETRIES, timeout: float = TIMEOUT_SECONDS) -> Clau
     )
     has_credentials = sdk.api_key or sdk.auth_token or sdk.credentials
     return Claude(sdk) if has_credentials else None
+
+
+def message_params(request: MessageRequest) -> MessageCreateParamsNonStreaming:
+    """Return the body of a request.
+
+    It has no sampling parameters, no prefilled answer and no tools: current models reject the first two, and some
+    reject forced tool calls. The last part of the system prompt ends the cached prefix.
+    """
+    *opening, last = request.system
+    system: list[TextBlockParam] = [{"type": "text", "text": part} for part in opening]
+    system.append({"type": "text", "text": last, "cache_control": {"type": "ephemeral", "ttl": request.cache}})
+    params: MessageCreateParamsNonStreaming = {
+        "model": request.model,
+        "max_tokens": request.max_tokens,
+        "system": system,
+        "messages": [{"role": "user", "content": request.user}],
+        "output_config": {"format": {"type": "json_schema", "schema": dict(request.schema)}},
+    }
+    if request.effort is not None:
+        params["output_config"] = {**params["output_config"], "effort": request.effort}
+    return params
+
+
+def reply_of(message: Message) -> MessageReply:
+    """Return the text of a message: only its text blocks, because the first block may be the model's thinking.
+
+    Raises `RefinementUnavailable` for anything but a message: the SDK does not validate responses with status 200.
+    """
+    if getattr(message, "type", None) != "message" or not message.usage:
+        raise RefinementUnavailable("Claude's answer was not a message of its API")
+    text = "".join(block.text for block in message.content or () if block.type == "text")
+    return MessageReply(text, message.stop_reason or "", _usage(message.usage), message.model)
+
+
+def _usage(billed: BilledUsage) -> Usage:
+    creation = billed.cache_creation
+    written_1h = creation.ephemeral_1h_input_tokens if creation else 0
+    written = billed.cache_creation_input_tokens or 0
+    return Usage(
+        input=billed.input_tokens,
+        output=billed.output_tokens,
+        cache_read=billed.cache_read_input_tokens or 0,
+        cache_write_5m=max(written - written_1h, 0),
+        cache_write_1h=written_1h,
+    )
+
+
+T = TypeVar("T")
+
+#: Suffix of the API's error codes for the spend limits of a tier, a contract and a linked organisation.
+_SPEND_LIMIT_CODE = "spend_limit_reached"
+_PAYMENT_REQUIRED = 402
+_RATE_LIMIT = 429
+_CREDENTIALS = frozenset({401, 403})
+_RETRYABLE = frozenset({408, 409, _RATE_LIMIT})
+_SERVER_ERRORS = 500
+#: Length to which the API's explanation is shortened, in characters.
+_EXPLANATION = 300
+
+
+def stop_at_spend_limit(request: Any, call_next: Callable[[Any], Any]) -> Any:
+    """SDK middleware that stops retries when a spend limit is reached.
+
+    The API reports a spend limit with status 429, which the SDK would retry like any rate limit.
+    """
+    response = call_next(request)
+    if response.status_code == _PAYMENT_REQUIRED or _names_spend_limit(response):
+        raise SpendLimitReached
+    return response
+
+
+def own_errors(call: Callable[[], T], secrets: Sequence[str]) -> T:
+    """Return the result of `call`, raising the program's errors in place of the SDK's.
+
+    They are raised without cause or context: the SDK's exception holds the request, whose headers hold the key.
+    `secrets` are removed from explanations that come from outside.
+    """
+    import anthropic
+
+    try:
+        return call()
+    except (anthropic.AnthropicError, json.JSONDecodeError) as error:
+        failure = _translated(error, secrets)
+    raise failure
+
+
+def _translated(error: Exception, secrets: Sequence[str]) -> TranscriptionError:
+    import anthropic
+
+    if isinstance(error, anthropic.APITimeoutError):
+        return RefinementUnavailable("Claude did not answer in time")
+    if isinstance(error, anthropic.APIConnectionError):
+        return RefinementUnavailable("Claude cannot be reached: the connection failed")
+    if isinstance(error, anthropic.APIStatusError):
+        return _of_status(error, secrets)
+    if isinstance(error, anthropic.CredentialsError):
+        return RefinementFailed("the credentials for Claude cannot be loaded")
+    return RefinementUnavailable("Claude's answer was not a message of its API")
+
+
+def _of_status(error: anthropic.APIStatusError, secrets: Sequence[str]) -> TranscriptionError:
+    said = f"{error.status_code}{_explanation(error.api_message, secrets)}"
+    if error.request_id:
+        said += f" (request {error.request_id})"
+    if error.status_code in _RETRYABLE or error.status_code >= _SERVER_ERRORS:
+        return RefinementUnavailable(f"Claude answered {said}")
+    refused = "credentials" if error.status_code in _CREDENTIALS else "request"
+    return RefinementFailed(f"Claude refused the {refused}: {said}")
+
+
+def _names_spend_limit(response: Any) -> bool:
+    if response.status_code != _RATE_LIMIT:
+        return False
+    response.read()
+    try:
+        body = response.json()
+    except json.JSONDecodeError:
+        return False
+    return str(_inside(body, "error", "details", "error_code")).endswith(_SPEND_LIMIT_CODE)
+
+
+def _inside(document: object, *keys: str) -> object:
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def _explanation(text: str | None, secrets: Sequence[str]) -> str:
+    if not text:
+        return ""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return f", {text[:_EXPLANATION]!r}"

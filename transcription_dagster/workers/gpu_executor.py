@@ -27,13 +27,13 @@ from transcription_dagster.errors import (
 )
 from transcription_dagster.pool import inference_server
 from transcription_dagster.pool.devices import pinned_device
+from transcription_dagster.pool.inference_work import EmbeddingWork, SpeakersWork, TranscriptionWork, Work
 from transcription_dagster.pool.names import ANY_GPU, EMBED_TASK, SPEAKERS_TASK, TRANSCRIBE_TASK, gpu_queue
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import RUNS_AHEAD, Settings
 from transcription_dagster.store.scratch import machine_errors, new_folder
 from transcription_dagster.store.shared_files import local_path
 from transcription_dagster.whisper.engine import SpeechEngine
-from transcription_dagster.workers.inference_work import EmbeddingWork, SpeakersWork, TranscriptionWork, Work
 from transcription_dagster.workers.pool_worker import PoolWorker, WorkInterrupted
 from transcription_dagster.workers.settings_watch import SettingsWatch
 from transcription_dagster.workers.sharing import Sharing

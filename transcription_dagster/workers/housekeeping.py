@@ -15,7 +15,7 @@ from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.run_history import remove_old_history
 from transcription_dagster.pool import inference_requests
 from transcription_dagster.pool.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK
-from transcription_dagster.refinement.retention import remove_old_answers
+from transcription_dagster.refinement.answer_store import remove_old_answers
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.pool_worker import PoolWorker
 

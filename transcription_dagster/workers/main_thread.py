@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import FrameType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
 
@@ -51,7 +51,7 @@ class MainThread:
     """Calls functions of other threads in the main thread, one at a time."""
 
     def __init__(self) -> None:
-        self._work: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[_Call[Any] | None] = queue.SimpleQueue()
         self._busy = False
         #: True once the last interrupt has arrived. Not an `Event`: a handler must not wait for a lock.
         self._heard = True

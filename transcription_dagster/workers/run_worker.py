@@ -57,7 +57,8 @@ class RunWorker:
     def _load(self) -> None:
         if self._instance is not None:
             return
-        import transcription_dagster.definitions  # noqa: F401  imported once, before the first run
+        # Imported once, before the first run.
+        import transcription_dagster.definitions  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
         engine = open_database(self._url)
         check_version(engine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_split_keeps_every_channel_that_holds_sound():
     assert decide(voice(1), np.zeros(SIZE), mode="split").kept == ()
 
 
-def normalised(tmp_path: Path, sound: np.ndarray, mode: ChannelMode, **media: str) -> AudioFacts:
+def normalised(tmp_path: Path, sound: np.ndarray, mode: ChannelMode, **media: Any) -> AudioFacts:
     source = corpus.write_media(tmp_path / "source", sound.astype(np.float32), rate=RATE, **media)
     return normalise(
         source, tmp_path / "audio.flac", max_seconds=86_400, channels=mode, detect_voice=hears_noise_as_voice

@@ -5,8 +5,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from transcription_dagster.audio.levels import PEAKS_PER_SECOND, peaks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
-from transcription_dagster.audio.peaks import PEAKS_PER_SECOND, peaks
 
 
 def flac(path: Path, samples: np.ndarray) -> Path:

@@ -10,7 +10,7 @@ from click.testing import Result
 from sqlalchemy import Engine
 
 from transcription_dagster.cli import forget as command
-from transcription_dagster.cli.instance import open_instance
+from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import RecordingForgotten, WorkTaken
 from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
@@ -35,7 +35,7 @@ class Said(dg.Config):
 
 
 @dg.asset(partitions_def=PARTITIONS, check_specs=[dg.AssetCheckSpec("faithful", asset="spoken")])
-def spoken(context: dg.AssetExecutionContext, config: Said) -> dg.MaterializeResult:
+def spoken(context: dg.AssetExecutionContext, config: Said):
     context.log.info(config.text)
     check = dg.AssetCheckResult(passed=True, metadata={"of": config.text})
     return dg.MaterializeResult(metadata={"preview": config.text}, check_results=[check])

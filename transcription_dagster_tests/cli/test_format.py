@@ -66,7 +66,7 @@ def test_the_output_file_says_the_format(document: Path, tmp_path: Path) -> None
     output = tmp_path / "captions.vtt"
     result = run(document, "-o", output)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert webvtt.read(output)[0].text == "The ferry to North Haven leaves at nine."
+    assert webvtt.read(str(output))[0].text == "The ferry to North Haven leaves at nine."
 
 
 def test_the_option_wins_over_the_output_file(document: Path, tmp_path: Path) -> None:

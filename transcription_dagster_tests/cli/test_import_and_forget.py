@@ -9,12 +9,12 @@ from click.testing import Result
 from dagster import AssetKey, AssetSpec, DagsterInstance, materialize
 from sqlalchemy import Engine
 
-from transcription_dagster.cli.instance import open_instance
+from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.defs.assets.captions import captions_srt
-from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.errors import InvalidTranscript
 from transcription_dagster.settings import load_settings
 from transcription_dagster.transcripts.amazon_json import read_transcript
@@ -78,7 +78,7 @@ def test_captions_are_made_from_it_without_transcribing(on_database: Command, am
         instance.add_dynamic_partitions("recordings", [A])
         # Without `conversation.json` the transcript stands in for it.
         assets = [captions_srt, AssetSpec("conversation", partitions_def=recordings)]
-        resources = {"io_manager": StoreIOManager()}
+        resources = all_resources(load_settings())
         materialize(assets, partition_key=A, instance=instance, resources=resources, selection=[captions_srt])
     assert "Ferry leaves." in (tmp_path / "store" / A / "captions.srt").read_text()
 

@@ -8,12 +8,12 @@ import pytest
 from click.testing import Result
 from sqlalchemy import Engine
 
-from transcription_dagster.cli.terminal import clock
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import ServiceUnavailable, TranscriptionError
 from transcription_dagster.search import embedder
 from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
+from transcription_dagster.transcripts.plain_text import clock
 
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"

@@ -9,7 +9,7 @@ from click.testing import Result
 from dagster import AssetMaterialization
 from sqlalchemy import Engine
 
-from transcription_dagster.cli.instance import open_instance
+from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, record_failure, register
 from transcription_dagster.defs.all_assets import code_versions

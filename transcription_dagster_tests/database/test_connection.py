@@ -1,18 +1,21 @@
 """Opening a database, bringing it up to date, and what its failures become."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine, text
 
+from transcription_dagster.database import claude_tables
 from transcription_dagster.database.connection import check_version, open_database, transaction, upgrade
 from transcription_dagster.database.migrations import VERSION_TABLE
 from transcription_dagster.database.procrastinate_schema import APPLIED
 from transcription_dagster.database.recordings import Recording, find, register
-from transcription_dagster.database.tables import SCHEMA, Base
+from transcription_dagster.database.tables import SCHEMA
 from transcription_dagster.errors import DatabaseRefused, DatabaseUnavailable, InvalidSetting, WrongDatabaseVersion
 from transcription_dagster_tests.postgres import empty_database
 
@@ -20,14 +23,16 @@ UUID = "00000000-0000-0000-0000-000000000001"
 RECORDING = Recording(UUID, "file:///a.wav")
 
 
-def execute(url: str, statement: str) -> list[tuple]:
+def execute(url: str, statement: LiteralString) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 
 def set_revision(url: str, revision: str) -> None:
-    execute(url, f"UPDATE {SCHEMA}.{VERSION_TABLE} SET version_num = '{revision}'")
+    statement = SQL("UPDATE {} SET version_num = {}").format(Identifier(SCHEMA, VERSION_TABLE), revision)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
 
 
 def test_migrations_make_exactly_the_tables_that_the_queries_are_written_for(engine: Engine) -> None:
@@ -37,7 +42,7 @@ def test_migrations_make_exactly_the_tables_that_the_queries_are_written_for(eng
     options = {"include_schemas": True, "include_name": is_ours, "compare_type": True, "compare_server_default": True}
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
-        assert compare_metadata(context, Base.metadata) == []
+        assert compare_metadata(context, claude_tables.Base.metadata) == []
 
 
 def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database_url: str) -> None:
@@ -122,7 +127,8 @@ def test_connections_that_the_server_closed_are_replaced(engine: Engine) -> None
     register(engine, [RECORDING])
     with transaction(engine) as connection:
         own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-    execute(engine.url.render_as_string(False).replace("+psycopg", ""), f"SELECT pg_terminate_backend({own}, 5000)")
+    with psycopg.connect(engine.url.render_as_string(False).replace("+psycopg", "")) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [own])
     assert find(engine, UUID) == RECORDING
 
 

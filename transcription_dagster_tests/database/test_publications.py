@@ -3,12 +3,13 @@
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
 from transcription_dagster.database.connection import transaction
-from transcription_dagster.database.publications import Insights, Publication, publish
+from transcription_dagster.database.publications import Publication, PublishedInsights, publish
 from transcription_dagster.database.recordings import Recording, forget, record_failure, register
 from transcription_dagster.database.unfinished import failed, missing
 from transcription_dagster.errors import InvalidRecordingId, UnknownRecording
@@ -24,7 +25,7 @@ PUBLICATION = Publication(
     duration=2.5,
     versions={"transcript": "1-medium", "captions_srt": "2"},
     sha256s={"transcript.json": "ab" * 32},
-    insights=Insights("local", {"phrases": ["ferry"], "sentiment": {"mixed": 0.5}}),
+    insights=PublishedInsights("local", {"phrases": ["ferry"], "sentiment": {"mixed": 0.5}}),
 )
 
 
@@ -34,7 +35,7 @@ def registered(engine: Engine) -> Engine:
     return engine
 
 
-def stored(engine: Engine) -> dict[str, list[dict]]:
+def stored(engine: Engine) -> dict[str, list[dict[str, Any]]]:
     """Every published row, with the marks that any write changes: its place and the transaction that wrote it."""
     with transaction(engine) as connection:
         return {
@@ -50,6 +51,7 @@ def stored(engine: Engine) -> dict[str, list[dict]]:
 
 def test_a_publication_is_stored_whole(registered: Engine) -> None:
     publish(registered, PUBLICATION)
+    assert PUBLICATION.insights is not None
     rows = stored(registered)
     (transcript,), (insights,) = rows["transcripts"], rows["insights"]
     assert {name: transcript[name] for name in ("text", "refined_text", "language", "model", "words", "duration")} == {
@@ -63,7 +65,7 @@ def test_a_publication_is_stored_whole(registered: Engine) -> None:
 def test_publishing_the_same_twice_writes_nothing_at_all(registered: Engine) -> None:
     publish(registered, PUBLICATION)
     before = stored(registered)
-    publish(registered, replace(PUBLICATION, versions=dict(reversed(PUBLICATION.versions.items()))))
+    publish(registered, replace(PUBLICATION, versions=dict(reversed(list(PUBLICATION.versions.items())))))
     marks = [[row[mark] for mark in ("xmin", "ctid")] for table in ("transcripts", "insights") for row in before[table]]
     after = stored(registered)
     assert [[row[mark] for mark in ("xmin", "ctid")] for t in ("transcripts", "insights") for row in after[t]] == marks
@@ -74,7 +76,7 @@ def test_publishing_the_same_twice_writes_nothing_at_all(registered: Engine) -> 
     "change",
     [{"refined_text": "Other."}, {"versions": {}}, {"sha256s": {"a": "b"}}, {"duration": 3.0}, {"language": "de"}],
 )
-def test_a_change_is_published_at_a_new_time(registered: Engine, change: dict) -> None:
+def test_a_change_is_published_at_a_new_time(registered: Engine, change: dict[str, Any]) -> None:
     publish(registered, PUBLICATION)
     (before,) = stored(registered)["transcripts"]
     publish(registered, replace(PUBLICATION, **change))
@@ -86,7 +88,7 @@ def test_a_change_is_published_at_a_new_time(registered: Engine, change: dict) -
 def test_changed_insights_leave_the_transcript_alone(registered: Engine) -> None:
     publish(registered, PUBLICATION)
     before = stored(registered)
-    publish(registered, replace(PUBLICATION, insights=Insights("comprehend", {})))
+    publish(registered, replace(PUBLICATION, insights=PublishedInsights("comprehend", {})))
     after = stored(registered)
     assert after["transcripts"] == before["transcripts"]
     assert after["insights"][0]["analyser"] == "comprehend"
@@ -118,7 +120,7 @@ def test_a_recording_is_known_by_a_canonical_uuid(engine: Engine) -> None:
 
 def test_a_failure_half_way_publishes_nothing(registered: Engine) -> None:
     with pytest.raises(TypeError):
-        publish(registered, replace(PUBLICATION, insights=Insights("local", {"not json": object()})))
+        publish(registered, replace(PUBLICATION, insights=PublishedInsights("local", {"not json": object()})))
     assert stored(registered)["transcripts"] == []
 
 

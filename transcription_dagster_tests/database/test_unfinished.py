@@ -1,6 +1,7 @@
 """The recordings that still need something done."""
 
 import uuid
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -58,7 +59,7 @@ def test_the_missing_are_neither_published_nor_failed(catalogue: Engine) -> None
         (VERSIONS | {"insights": "1"}, {DONE, SILENT}),
     ],
 )
-def test_the_stale_were_made_by_another_version(catalogue: Engine, present: dict, expected: set[str]) -> None:
+def test_the_stale_were_made_by_another_version(catalogue: Engine, present: dict[str, Any], expected: set[str]) -> None:
     assert {recording.uuid for recording, _ in stale(catalogue, present)} == expected
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -44,7 +45,7 @@ def described(url: str) -> list[tuple[str, str, str]]:
         return connection.execute(DESCRIPTION).fetchall()
 
 
-def execute(url: str, statement: str) -> list[tuple]:
+def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(statement)  # type: ignore[arg-type]  # fixed texts and files of procrastinate
         return cursor.fetchall() if cursor.description else []

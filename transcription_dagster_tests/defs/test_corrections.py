@@ -16,7 +16,7 @@ from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.definitions import defs
 from transcription_dagster.defs import correction_sensor
 from transcription_dagster.defs.jobs import APPLY_CORRECTIONS
-from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore
@@ -70,10 +70,10 @@ class Desk:
 
     def asked(self) -> list[tuple[str | None, str | None]]:
         """The keys and partitions of the runs that a tick of the sensor asks for; what it observes is stored."""
-        context = dg.build_sensor_context(
-            instance=self._instance, cursor=self._cursor, resources={"catalogue": CatalogueResource()}
-        )
-        result = correction_sensor.corrected_recordings(context)
+        with dg.build_sensor_context(
+            instance=self._instance, cursor=self._cursor, resources=all_resources(load_settings())
+        ) as context:
+            result = correction_sensor.corrected_recordings(context)
         assert isinstance(result, dg.SensorResult)
         self._cursor = result.cursor
         for event in result.asset_events:

@@ -11,7 +11,9 @@ from transcription_dagster.database.unfinished import failed
 from transcription_dagster.defs.failed_recordings import failed_recordings
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
+from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.errors import UnusableAudio
+from transcription_dagster.settings import load_settings
 
 RECORDING = "00000000-0000-0000-0000-000000000001"
 
@@ -36,8 +38,11 @@ def tick(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> obj
     [failure] = [event for event in result.all_events if event.is_failure and not event.is_step_event]
     record = instance.get_run_by_id(result.run_id)
     assert isinstance(record, DagsterRun)
-    context = dg.build_run_status_sensor_context("failed_recordings", failure, instance, record)
-    return failed_recordings(context.for_run_failure())
+    context = dg.build_run_status_sensor_context(
+        "failed_recordings", failure, instance, record, resources=all_resources(load_settings())
+    )
+    with context:
+        return failed_recordings(context.for_run_failure())
 
 
 def reason(engine: Engine) -> str | None:

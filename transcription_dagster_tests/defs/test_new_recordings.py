@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from transcription_dagster.database import recordings
 from transcription_dagster.definitions import defs
 from transcription_dagster.defs.new_recordings import new_recordings
-from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.directory import SETTLE_SECONDS
@@ -44,10 +44,10 @@ class Sensor:
         self._cursor: str | None = None
 
     def tick(self, *, is_stored: bool = True) -> dg.SensorResult:
-        context = dg.build_sensor_context(
-            instance=self._instance, cursor=self._cursor, resources={"catalogue": CatalogueResource()}
-        )
-        result = self._sensor(context)
+        with dg.build_sensor_context(
+            instance=self._instance, cursor=self._cursor, resources=all_resources(load_settings())
+        ) as context:
+            result = self._sensor(context)
         if isinstance(result, dg.SkipReason):
             return dg.SensorResult(skip_reason=result)
         assert isinstance(result, dg.SensorResult)
@@ -97,7 +97,7 @@ def test_there_is_no_sensor_without_a_source(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_new_recording_gets_a_partition_and_a_run(sensor: Sensor, folder: Path, instance: dg.DagsterInstance) -> None:
     put(folder, IDS[1])
     data = sensor.tick()
-    [request] = data.run_requests or ()
+    [request] = list(data.run_requests or ())
     assert request.partition_key == IDS[1]
     assert str(request.run_key).startswith(f"{IDS[1]}:")
     assert request.tags["transcription/source"] == "directory"

@@ -16,9 +16,8 @@ from transcription_dagster.corrections.desk import Corrected, Manuscript, correc
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.defs.all_assets import all_assets
 from transcription_dagster.defs.assets.redaction import NAMES, redaction
-from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.model import Audio, Transcript, Word
 from transcription_dagster.settings import load_settings
@@ -57,7 +56,7 @@ def made(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("recordings", [RECORDING])
     definitions = dg.Definitions(
         [redaction, *(dg.AssetSpec(name, partitions_def=recordings) for name in INPUTS)],
-        resources={"io_manager": StoreIOManager(), "catalogue": CatalogueResource(), "store": StoreResource()},
+        resources=all_resources(load_settings()),
     )
     job = definitions.resolve_implicit_global_asset_job_def()
     keys = [dg.AssetKey(asset) for asset in NAMES]

@@ -14,11 +14,10 @@ from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.defs.assets.correction import corrected_txt, refined_srt
 from transcription_dagster.defs.assets.refinement import faithful, refined_txt
 from transcription_dagster.defs.assets.refinement_request import refinement_request
-from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.refinement_exchange import exchange_refinements
 from transcription_dagster.defs.refinement_sensor import is_due, refinement_batches
-from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.refinement.message_batches import request_store
 from transcription_dagster.refinement.message_batches.request_store import Queue
 from transcription_dagster.settings import load_settings
@@ -53,7 +52,7 @@ def resources(
     instance.add_dynamic_partitions("recordings", [RECORDING])
     text = write_transcript(transcript("Grifana is here.", recording=RECORDING))
     ObjectStore(load_settings().store_url).put_bytes(f"{RECORDING}/transcript.json", text.encode())
-    return {"catalogue": CatalogueResource(), "store": StoreResource(), "io_manager": StoreIOManager()}
+    return all_resources(load_settings())
 
 
 class Stage:
@@ -82,7 +81,7 @@ class Stage:
         )
 
     def exchange(self) -> dg.ExecuteInProcessResult:
-        names = ("catalogue", "store")
+        names = ("catalogue", "store", "settings")
         resources = {name: self._resources[name] for name in names}
         return exchange_refinements.execute_in_process(
             instance=self._instance, resources=resources, raise_on_error=False
@@ -90,10 +89,10 @@ class Stage:
 
     def asked(self) -> list[tuple[str | None, str | None]]:
         """The jobs and partitions that a tick of the sensor asks for."""
-        context = dg.build_sensor_context(
-            instance=self._instance, cursor=self._cursor, resources={"catalogue": self._resources["catalogue"]}
-        )
-        result = refinement_batches(context)
+        with dg.build_sensor_context(
+            instance=self._instance, cursor=self._cursor, resources=self._resources
+        ) as context:
+            result = refinement_batches(context)
         assert isinstance(result, dg.SensorResult)
         self._cursor = result.cursor
         return [(request.job_name, request.partition_key) for request in result.run_requests or ()]

@@ -12,18 +12,15 @@ from dagster._core.instance import DagsterInstance
 from sqlalchemy import Engine
 
 from transcription_dagster.cli.batch.input import Batch, left_to_do, register_recordings
+from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.cli.import_transcript import store_imported
-from transcription_dagster.cli.instance import open_instance
 from transcription_dagster.cli.workers import _log
 from transcription_dagster.database.recordings import find
 from transcription_dagster.defs import failures
 from transcription_dagster.defs.all_assets import all_assets
-from transcription_dagster.defs.embedding import EmbedderResource
 from transcription_dagster.defs.failures import reported_failures
-from transcription_dagster.defs.io_manager import StoreIOManager
 from transcription_dagster.defs.manifest import MANIFEST_FILE, make_manifest
-from transcription_dagster.defs.resources import CatalogueResource, StoreResource, WhisperResource
-from transcription_dagster.defs.speakers import SpeakersResource
+from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.errors import SourceRefused
 from transcription_dagster.model import Transcript, Word
 from transcription_dagster.settings import load_settings
@@ -78,21 +75,13 @@ def register(engine: Engine, source: str, folder: Path) -> None:
 
 def run(instance: DagsterInstance, *assets: str) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("recordings", [RECORDING])
-    resources = {
-        "io_manager": StoreIOManager(),
-        "catalogue": CatalogueResource(),
-        "store": StoreResource(),
-        "whisper": WhisperResource(),
-        "embedder": EmbedderResource(),
-        "diarizer": SpeakersResource(),
-    }
     return dg.materialize(
         [*all_assets(load_settings())],
         selection=list(assets),
         partition_key=RECORDING,
         instance=instance,
         raise_on_error=False,
-        resources=resources,
+        resources=all_resources(load_settings()),
         run_config={"execution": {"config": {"retries": {"disabled": {}}}}},
     )
 

@@ -15,9 +15,8 @@ from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.voice_prints import name_speaker, replace_voice_prints, voice_prints
 from transcription_dagster.defs.assets.ingest import audio
 from transcription_dagster.defs.assets.speakers import speakers
-from transcription_dagster.defs.io_manager import StoreIOManager
-from transcription_dagster.defs.resources import CatalogueResource, StoreResource
-from transcription_dagster.defs.speakers import SpeakersResource
+from transcription_dagster.defs.inference import InferenceResource
+from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.model import Audio, SpeakerLimits, Speakers, SpeakerTurn
 from transcription_dagster.pool.inference_client import InferenceAnswer
@@ -48,7 +47,7 @@ def run(engine: Engine, at_home: Path, instance: dg.DagsterInstance, monkeypatch
             return InferenceAnswer(answer, waited_seconds=0.0, gpu_seconds=1.0, attempts=())
 
         monkeypatch.setattr(
-            SpeakersResource, "diarize", lambda self, context, audio, limits, **how: diarize(limits=limits, **how)
+            InferenceResource, "diarize", lambda self, context, audio, limits, **how: diarize(limits=limits, **how)
         )
         register(engine, [known])
         instance.add_dynamic_partitions("recordings", [RECORDING])
@@ -58,11 +57,7 @@ def run(engine: Engine, at_home: Path, instance: dg.DagsterInstance, monkeypatch
             [speakers, dg.AssetSpec("audio")],
             partition_key=RECORDING,
             instance=instance,
-            resources={
-                "io_manager": StoreIOManager(),
-                "catalogue": CatalogueResource(),
-                "diarizer": SpeakersResource(),
-            },
+            resources=all_resources(load_settings()),
         )
         (made,) = ran.asset_materializations_for_node("speakers")
         form = STORED_FORMS["speakers"]
@@ -144,12 +139,7 @@ def test_without_a_pool_speakers_are_told_apart_in_the_process_of_the_step(
         [audio, speakers],
         partition_key=RECORDING,
         instance=instance,
-        resources={
-            "io_manager": StoreIOManager(),
-            "catalogue": CatalogueResource(),
-            "store": StoreResource(),
-            "diarizer": SpeakersResource(),
-        },
+        resources=all_resources(load_settings()),
     )
     (made,) = ran.asset_materializations_for_node("speakers")
     assert made.metadata["speakers"].value == 1

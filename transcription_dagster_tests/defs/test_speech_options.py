@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.defs.assets.transcription import TranscriptConfig, options_of_run
 from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.settings import load_settings
 
 ONE = "919f49d0-ef35-5e93-b564-e948b9d75f83"
 
@@ -35,5 +36,7 @@ def test_the_languages_are_those_of_the_run_else_the_recording_else_the_settings
     monkeypatch.setenv("TRANSCRIPTION_LANGUAGE", "fr")
     monkeypatch.setenv("TRANSCRIPTION_LANGUAGES", "es")
     register(engine, [Recording(ONE, "file:///a.wav", **recording)])  # type: ignore[arg-type]  # its fields by name
-    options = options_of_run(TranscriptConfig(**config), CatalogueResource(), ONE)  # type: ignore[arg-type]
+    settings = load_settings()
+    catalogue = CatalogueResource(settings=settings)
+    options = options_of_run(TranscriptConfig(**config), catalogue, settings, ONE)  # type: ignore[arg-type]
     assert (options.language, options.languages) == expected

@@ -17,11 +17,11 @@ from transcription_dagster.database.recordings import forget
 from transcription_dagster.errors import RecordingForgotten, RefinementFailed, RefinementUnavailable
 from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.accounts import Limits
+from transcription_dagster.refinement.answer_store import spent_today
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.direct import refine
 from transcription_dagster.refinement.messages import Price
 from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
-from transcription_dagster.refinement.spending import spent_today
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, message, shown_words
 from transcription_dagster_tests.sample_transcripts import transcript
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from transcription_dagster.database import submissions
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, record_failure, register
-from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.defs.submissions import submitted_recordings
 from transcription_dagster.errors import SourceRefused
 from transcription_dagster.settings import load_settings
@@ -42,8 +42,9 @@ def submitted(at_home: object, engine: Engine, receiver: WebServer, monkeypatch:
 
 
 def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult:
-    context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"catalogue": CatalogueResource()})
-    result = submitted_recordings(context)
+    resources = all_resources(load_settings())
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
+        result = submitted_recordings(context)
     assert isinstance(result, dg.SensorResult)
     return result
 

@@ -84,7 +84,8 @@ def test_a_long_text_is_analysed_whole_and_every_name_found_where_it_stands(serv
     ]
     assert [(p.begin, p.end) for p in found.key_phrases] == [(e.begin, e.end) for e in found.entities]
     assert {entity.type for entity in found.entities} == {"PERSON"}
-    assert found.languages == (Language("en", pytest.approx(0.75)),)
+    assert [language.code for language in found.languages] == ["en"]
+    assert found.languages[0].score == pytest.approx(0.75)
     assert found.sentiment is not None
     assert found.sentiment.label == "NEUTRAL"
     assert (found.analyser, found.notes) == ("comprehend", ())

@@ -45,13 +45,13 @@ class Flaky(dg.Config):
 
 
 @dg.asset(partitions_def=RECORDINGS, code_version="1")
-def first(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def first(context: dg.AssetExecutionContext):
     context.log.info("some detail")
     return dg.MaterializeResult(metadata={"words": 7})
 
 
 @dg.asset(partitions_def=RECORDINGS, deps=[first])
-def second(config: Flaky) -> dg.MaterializeResult:
+def second(config: Flaky):
     if config.fails:
         raise dg.Failure("the service is away", allow_retries=False)
     return dg.MaterializeResult()

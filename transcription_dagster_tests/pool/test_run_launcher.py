@@ -29,7 +29,7 @@ def a_job() -> None:
     nothing()
 
 
-def a_run(instance: DagsterInstance, status: DagsterRunStatus = DagsterRunStatus.STARTING, **tags: str) -> DagsterRun:
+def a_run(instance: DagsterInstance, status: DagsterRunStatus = DagsterRunStatus.STARTING, **tags: Any) -> DagsterRun:
     return instance.create_run_for_job(a_job, status=status, tags=tags)
 
 
@@ -79,7 +79,8 @@ def _empty_queue(database: str) -> None:
 
 
 def test_a_run_is_queued_once_however_often_it_is_launched(instance: DagsterInstance, database: str) -> None:
-    run = a_run(instance, **{"dagster/priority": "7"})
+    priority: dict[str, Any] = {"dagster/priority": "7"}
+    run = a_run(instance, **priority)
     launch(instance, run)
     launch(instance, run)
     assert jobs_of(database, run) == [{"status": "todo", "priority": 7, "abort_requested": False}]

@@ -37,7 +37,7 @@ def empty_queue(instance: DagsterInstance, database: str) -> None:
     index_run_queue(database)
 
 
-def add(instance: DagsterInstance, status: DagsterRunStatus = DagsterRunStatus.QUEUED, **tags: str) -> str:
+def add(instance: DagsterInstance, status: DagsterRunStatus = DagsterRunStatus.QUEUED, **tags: Any) -> str:
     named = {
         name.replace("gpu", "transcription/gpu").replace("priority", "dagster/priority"): tags[name] for name in tags
     }
@@ -105,7 +105,7 @@ def test_a_run_that_was_tagged_after_it_was_made_is_seen_by_its_tag(instance: Da
 
 @pytest.mark.parametrize("tags", [{"gpu": "any"}, {"gpu": "any", "priority": "-1"}, {}])
 def test_a_look_reads_the_same_number_of_rows_however_many_runs_wait(
-    instance: DagsterInstance, database: str, tags: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    instance: DagsterInstance, database: str, tags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
     rows_to_runs = PatientRunStorage._rows_to_runs

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-import sqlalchemy
 from dagster import (
     AssetKey,
     AssetMaterialization,
@@ -24,9 +23,11 @@ from dagster import (
     EventLogEntry,
 )
 from dagster._core.events import JobFailureData, StepMaterializationData
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from transcription_dagster.pool.patience import is_outage
-from transcription_dagster.pool.storage import PatientPostgresStorage
+from transcription_dagster.pool.storage import PatientEventLogStorage, PatientPostgresStorage
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster_tests.postgres import empty_database
@@ -50,10 +51,15 @@ def test_a_call_waits_until_postgres_is_back(home: Path, caplog: pytest.LogCaptu
         storage.run_storage.dispose()
 
 
+def event_log(instance: DagsterInstance) -> PatientEventLogStorage:
+    assert isinstance(instance.event_log_storage, PatientEventLogStorage)
+    return instance.event_log_storage
+
+
 @pytest.fixture(scope="module")
-def connection() -> Iterator[sqlalchemy.Connection]:
+def connection() -> Iterator[Connection]:
     with empty_database() as url:
-        engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             yield connection
         engine.dispose()
@@ -69,17 +75,17 @@ def connection() -> Iterator[sqlalchemy.Connection]:
     ],
 )
 def test_what_a_server_refuses_is_no_outage_but_that_it_takes_no_writes_is_one(
-    connection: sqlalchemy.Connection, setting: str, statement: str, outage: bool
+    connection: Connection, setting: str, statement: str, outage: bool
 ) -> None:
-    connection.execute(sqlalchemy.text(f"SET {setting}"))
-    with pytest.raises(sqlalchemy.exc.DBAPIError) as caught:
-        connection.execute(sqlalchemy.text(statement))
+    connection.execute(text(f"SET {setting}"))
+    with pytest.raises(DBAPIError) as caught:
+        connection.execute(text(statement))
     assert is_outage(caught.value) is outage
 
 
 def test_a_connection_that_is_refused_or_was_cut_is_an_outage() -> None:
     for error in (psycopg2.OperationalError("refused"), psycopg2.InterfaceError("connection already closed")):
-        assert is_outage(sqlalchemy.exc.DBAPIError("SELECT 1", {}, error))
+        assert is_outage(DBAPIError("SELECT 1", {}, error))
         assert is_outage(error)
     assert not is_outage(ValueError("no database's fault"))
 
@@ -142,24 +148,24 @@ def test_a_kept_connection_that_was_cut_is_replaced_also_where_a_transaction_beg
     # A connection that has been through one is told at the next how isolated it is to be, before any statement;
     # each of those kept has been through one after so many.
     for _ in range(10):
-        instance.event_log_storage.store_asset_event(entry, 1)
+        event_log(instance).store_asset_event(entry, 1)
     with psycopg2.connect(database) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         assert cursor.fetchall()
-    instance.event_log_storage.store_asset_event(entry, 1)
+    event_log(instance).store_asset_event(entry, 1)
     assert instance.has_asset_key(AssetKey("transcript"))
 
 
 def test_the_time_of_a_statement_is_limited_where_that_is_asked_for(instance: DagsterInstance) -> None:
     instance.optimize_for_webserver(statement_timeout=50, pool_recycle=3600, max_overflow=20)
     with (
-        instance.event_log_storage.index_connection() as connection,
-        pytest.raises(sqlalchemy.exc.OperationalError, match="statement timeout"),
+        event_log(instance).index_connection() as connection,
+        pytest.raises(OperationalError, match="statement timeout"),
     ):
-        connection.execute(sqlalchemy.text("SELECT pg_sleep(10)"))
+        connection.execute(text("SELECT pg_sleep(10)"))
 
 
 def test_a_partition_that_was_seen_and_is_deleted_is_gone(instance: DagsterInstance) -> None:

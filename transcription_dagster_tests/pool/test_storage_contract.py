@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
@@ -46,9 +47,8 @@ def test_every_public_method_waits_for_the_database(parent: type, patient: type)
 def test_the_config_of_dagster_yaml_reaches_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     """`should_autocreate_tables: false` opens no connection: the server of this URL does not exist."""
     monkeypatch.setattr(storage, "get_token_provider_from_config", lambda _config: None)
-    made = storage.PatientPostgresStorage.from_config_value(
-        None, {"postgres_url": "postgresql://nobody@127.0.0.1:1/none", "should_autocreate_tables": False}
-    )
+    config: Any = {"postgres_url": "postgresql://nobody@127.0.0.1:1/none", "should_autocreate_tables": False}
+    made = storage.PatientPostgresStorage.from_config_value(None, config)
     assert not made.should_autocreate_tables
     assert isinstance(made.run_storage, storage.PatientRunStorage)
     assert not made.run_storage.should_autocreate_tables

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.refinement.retention import remove_old_answers
+from transcription_dagster.refinement.answer_store import remove_old_answers
 from transcription_dagster_tests.postgres import database_url, engine
 
 __all__ = ["database_url", "engine"]

@@ -4,6 +4,7 @@ import unicodedata
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -131,7 +132,7 @@ def test_no_more_hits_than_asked_for(library: Engine) -> None:
     ],
 )
 def test_filters_hold_for_words_and_for_meaning(
-    library: Engine, embedding: Embedding | None, filters: dict, allowed: set[str]
+    library: Engine, embedding: Embedding | None, filters: dict[str, Any], allowed: set[str]
 ) -> None:
     assert {hit.recording for hit in search(library, "ferry or rain or Fähre", embedding, **filters)} == allowed
 

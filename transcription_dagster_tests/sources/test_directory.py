@@ -21,7 +21,8 @@ def write(path: Path | bytes, age: float = 60.0, content: bytes = b"x") -> None:
     path = Path(os.fsdecode(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    os.utime(path, (time.time() - age,) * 2)
+    moment = time.time() - age
+    os.utime(path, (moment, moment))
 
 
 def paged(source: DirectorySource, size: int) -> DirectorySource:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -146,9 +148,14 @@ def test_an_empty_object_and_a_large_one_are_refused(bucket, tmp_path: Path) -> 
 
 
 def s3_answer(
-    content: bytes, sent: int | None = None, etag: str | None = None, status: int = 200, **headers: str
+    content: bytes,
+    sent: int | None = None,
+    etag: str | None = None,
+    status: int = 200,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Reply:
-    all_headers = {"ETag": f'"{etag or hashlib.md5(content).hexdigest()}"', "Content-Type": "audio/mpeg", **headers}
+    etag = etag or hashlib.md5(content).hexdigest()
+    all_headers = {"ETag": f'"{etag}"', "Content-Type": "audio/mpeg", **headers}
     return Reply(status, all_headers, content[:sent], announced=None if sent is None else len(content))
 
 
@@ -162,7 +169,7 @@ def test_a_broken_download_is_taken_up_where_it_broke_off(
             return s3_answer(AUDIO, sent=1_500_000)
         first = int(request.headers["range"].removeprefix("bytes=").removesuffix("-"))
         extent = f"bytes {first}-{len(AUDIO) - 1}/{len(AUDIO)}"
-        return s3_answer(AUDIO[first:], etag=etag, status=206, **{"Content-Range": extent})
+        return s3_answer(AUDIO[first:], etag=etag, status=206, headers={"Content-Range": extent})
 
     with web_server(answer) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
@@ -193,7 +200,7 @@ def test_content_that_is_not_what_its_md5_says_is_never_taken(
 def test_the_etag_of_an_object_under_a_key_of_kms_is_no_md5(
     aws: AwsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    encrypted = s3_answer(b"content", etag="0" * 32, **{"x-amz-server-side-encryption": "aws:kms"})
+    encrypted = s3_answer(b"content", etag="0" * 32, headers={"x-amz-server-side-encryption": "aws:kms"})
     with web_server(lambda request: encrypted) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         download(S3File("s3://recordings/a.mp3", LIMITS), tmp_path / "audio", LIMITS)

@@ -383,7 +383,9 @@ def test_any_values_are_read_or_refused_with_reasons(objects: list[dict[str, Any
         (["Agent", " Caller "], "2", ("Agent", "Caller")),
     ],
 )
-def test_speakers_are_a_number_a_range_or_names(folder: Path, value: object, speakers: str, names: tuple) -> None:
+def test_speakers_are_a_number_a_range_or_names(
+    folder: Path, value: object, speakers: str, names: tuple[str, ...]
+) -> None:
     entry = only(folder, speakers=value)
     assert (entry.speakers, entry.speaker_names) == (speakers, names)
 
@@ -396,7 +398,7 @@ def test_what_says_nothing_of_speakers_is_a_problem(folder: Path, value: object)
 
 
 @pytest.mark.parametrize("value", [[], ["Agent", "Agent"], [""], [3], ["two\nlines"], ["x"] * 100])
-def test_names_of_speakers_are_different_lines_of_text(folder: Path, value: list) -> None:
+def test_names_of_speakers_are_different_lines_of_text(folder: Path, value: list[str]) -> None:
     assert problems(folder, [{"uuid": ONE, "speakers": value}]) == [
         "entry 1: `speakers` is not a list of different names, each a line of text"
     ]

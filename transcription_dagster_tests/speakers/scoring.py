@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -76,7 +77,7 @@ def read_rttm(lines: Iterable[str]) -> list[SpeakerTurn]:
     return [SpeakerTurn(float(one[3]), float(one[3]) + float(one[4]), one[7]) for one in fields]
 
 
-def word_accuracy(words: Sequence[dict], turns: Sequence[SpeakerTurn]) -> tuple[int, int]:
+def word_accuracy(words: Sequence[dict[str, Any]], turns: Sequence[SpeakerTurn]) -> tuple[int, int]:
     """Words whose middle lies in a turn of their speaker, and all words, under the best mapping of labels."""
     wanted = sorted({word["speaker"] for word in words})
     given = sorted({turn.speaker for turn in turns})

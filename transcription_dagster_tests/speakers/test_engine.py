@@ -30,7 +30,7 @@ class Everybody:
         type(self).opened += 1
 
     def diarize(
-        self, blocks: Any, _limits: SpeakerLimits, *, on_progress: Callable, should_stop: Callable
+        self, blocks: Any, _limits: SpeakerLimits, *, on_progress: Callable[..., Any], should_stop: Callable[..., Any]
     ) -> Diarization:
         seconds = sum(block.size for block in blocks) / 16_000
         on_progress(seconds)

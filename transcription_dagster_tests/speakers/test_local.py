@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,5 +85,5 @@ def speech() -> Path:
     return Path(folder)
 
 
-def references(folder: Path) -> list[dict]:
+def references(folder: Path) -> list[dict[str, Any]]:
     return json.loads((folder / "references.json").read_text(encoding="utf-8"))

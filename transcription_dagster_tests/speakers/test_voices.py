@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def frames(*runs: tuple[float, float]) -> np.ndarray:
         ([(1, 2), (2.3, 3.3)], [(1, 2), (2.3, 3.3)]),
     ],
 )
-def test_stretches_end_at_pauses_and_are_not_short(runs: list, found: list) -> None:
+def test_stretches_end_at_pauses_and_are_not_short(runs: list[Any], found: list[Any]) -> None:
     spans = [(first * FRAME_SECONDS, stop * FRAME_SECONDS) for first, stop in stretches(frames(*runs))]
     assert spans == [(pytest.approx(start, abs=0.02), pytest.approx(end, abs=0.02)) for start, end in found]
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright import sync_api as playwright
 
 from transcription_dagster_tests.sources.web_server import Reply, web_server
 from transcription_dagster_tests.stack.small_stack import until
 from transcription_dagster_tests.web.chromium import CHROMIUM, needs_chromium
 from transcription_dagster_tests.web.conftest import PASSWORD, Site
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,13 +52,13 @@ def samples(recordings) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def expected(samples) -> dict[str, list[dict]]:
+def expected(samples) -> dict[str, list[dict[str, Any]]]:
     """What `model.transcribe` says of each recording."""
     plain = whisper.load_model(BULLETIN, "cpu")
     return {name: whispers(plain, samples[name], chosen) for name, chosen in CHOSEN.items()}
 
 
-def loops(model: Whisper, samples: Mapping[str, np.ndarray]) -> dict:
+def loops(model: Whisper, samples: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {name: loop_of(model, samples[name], chosen) for name, chosen in CHOSEN.items()}
 
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def ours(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[Decod
     return access.run(transcription(spectrogram, access.vocabulary, chosen))
 
 
-def whispers(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[dict]:
+def whispers(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[dict[str, Any]]:
     torch.manual_seed(0)
     return model.transcribe(  # type: ignore[return-value]
         samples,
@@ -65,7 +66,7 @@ def whispers(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[d
     )["segments"]
 
 
-def assert_equal(found: Sequence[DecodedSegment], expected: Sequence[dict]) -> None:
+def assert_equal(found: Sequence[DecodedSegment], expected: Sequence[dict[str, Any]]) -> None:
     """Compare all that `model.transcribe` returns of its segments; probabilities may differ in their last digits."""
     assert [(segment.window, segment.start, segment.end, segment.text, list(segment.tokens)) for segment in found] == [
         tuple(segment[name] for name in ("seek", "start", "end", "text", "tokens")) for segment in expected

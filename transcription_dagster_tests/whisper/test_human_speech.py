@@ -9,6 +9,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ class Heard:
 
     transcript: Transcript
     samples: np.ndarray
-    entry: dict
+    entry: dict[str, Any]
 
     @property
     def errors(self) -> int:

@@ -6,6 +6,7 @@ import json
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -61,14 +62,15 @@ def opened(path: Path) -> Whisper:
 
 
 def heads(model: Whisper) -> list[list[int]]:
-    return model.alignment_heads.coalesce().indices().T.tolist()
+    sparse: Any = model.alignment_heads
+    return sparse.coalesce().indices().T.tolist()
 
 
-def assert_same(found: Whisper, expected: Whisper, **tolerance: float) -> None:
+def assert_same(found: Whisper, expected: Whisper, *, rtol: float = 0, atol: float = 0) -> None:
     assert found.dims == expected.dims
     assert found.state_dict().keys() == expected.state_dict().keys()
     for name, tensor in expected.state_dict().items():
-        torch.testing.assert_close(found.state_dict()[name], tensor, **(tolerance or {"rtol": 0, "atol": 0}))
+        torch.testing.assert_close(found.state_dict()[name], tensor, rtol=rtol, atol=atol)
 
 
 # --- CTranslate2

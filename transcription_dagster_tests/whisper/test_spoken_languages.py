@@ -36,7 +36,7 @@ class Listener:
         end = (window.start + min(part[1], window.frames)) / 100
         if self.vague is not None and part != (0, N_FRAMES):
             return dict(self.vague)
-        shares = dict.fromkeys(("en", "de", "fr", "no", "nn"), 0.001)
+        shares: dict[str, float] = dict.fromkeys(("en", "de", "fr", "no", "nn"), 0.001)
         for span, language in self.spoken.items():
             shares[language] += max(0.0, min(end, span.end) - max(start, span.start))
         total = sum(shares.values())

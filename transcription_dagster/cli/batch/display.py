@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from transcription_dagster.cli.batch.report import Outcome, Progress, name
-from transcription_dagster.cli.terminal import clock, printable
+from transcription_dagster.cli.terminal import printable
 from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.sources.worklist_entries import Entry
+from transcription_dagster.transcripts.plain_text import clock
 
 #: Seconds without a finished recording after which a line reports the progress.
 _QUIET_SECONDS = 30.0

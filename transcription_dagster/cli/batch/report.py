@@ -9,9 +9,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from transcription_dagster.cli.terminal import clock, printable
+from transcription_dagster.cli.terminal import printable
 from transcription_dagster.dagster_api.values import RunResults
 from transcription_dagster.sources.worklist_entries import Entry, Status
+from transcription_dagster.transcripts.plain_text import clock
 
 #: Longer tables list only the failed recordings.
 _LONGEST_TABLE = 200

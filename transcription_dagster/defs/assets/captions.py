@@ -3,10 +3,9 @@
 import dagster as dg
 
 from transcription_dagster.captions.cues import make_cues
-from transcription_dagster.captions.quality import caption_findings
-from transcription_dagster.captions.subtitles import to_srt, to_vtt
+from transcription_dagster.captions.subtitles import to_vtt
 from transcription_dagster.defs.automation import REFRESH
-from transcription_dagster.defs.check_results import check_result
+from transcription_dagster.defs.metadata import caption_result, well_formed
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.versions import from_cues
 from transcription_dagster.model import Transcript
@@ -32,22 +31,10 @@ def transcript_txt(conversation: Transcript) -> str:
     automation_condition=REFRESH,
     kinds={"srt"},
     description="Captions as SubRip (`captions.srt`).",
-    check_specs=[
-        dg.AssetCheckSpec(
-            "well_formed",
-            asset="captions_srt",
-            partitions_def=recordings,
-            description="Cues are whole and within limits.",
-        )
-    ],
+    check_specs=[well_formed("captions_srt")],
 )
 def captions_srt(conversation: Transcript):
-    cues = make_cues(conversation.words, duration=conversation.duration)
-    return dg.MaterializeResult(
-        value=to_srt(cues),
-        metadata={"cues": len(cues)},
-        check_results=[check_result("well_formed", "captions_srt", caption_findings(cues))],
-    )
+    return caption_result("captions_srt", make_cues(conversation.words, duration=conversation.duration))
 
 
 @dg.asset(

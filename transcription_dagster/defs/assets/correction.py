@@ -4,17 +4,16 @@ import dagster as dg
 
 from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
-from transcription_dagster.captions.quality import caption_findings
-from transcription_dagster.captions.subtitles import to_srt, to_vtt
+from transcription_dagster.captions.subtitles import to_vtt
 from transcription_dagster.corrections.desk import Manuscript, corrected, with_named_speakers
 from transcription_dagster.corrections.reading import Author
 from transcription_dagster.defs.automation import REFRESH, REFRESH_OR_ADD
-from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.metadata import caption_result, well_formed
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.defs.versions import from_corrected_cues
-from transcription_dagster.model import Transcript
+from transcription_dagster.model import Cue, Transcript
 
 #: People make it, in the reading room; a sensor observes it, with the version of the last change.
 corrections = dg.AssetSpec(
@@ -61,24 +60,10 @@ def corrected_txt(
     automation_condition=REFRESH,
     kinds={"srt"},
     description="The captions with the refined and corrected text (`refined.srt`): every cue keeps its time.",
-    check_specs=[
-        dg.AssetCheckSpec(
-            "well_formed",
-            asset="refined_srt",
-            partitions_def=recordings,
-            description="Cues are whole and within limits.",
-        )
-    ],
+    check_specs=[well_formed("refined_srt")],
 )
 def refined_srt(conversation: Transcript, corrected_txt: str, catalogue: CatalogueResource):
-    with reported_failures():
-        named = with_named_speakers(catalogue.engine, conversation)
-    cues = correct_cues(make_cues(named.words, duration=named.duration), corrected_txt)
-    return dg.MaterializeResult(
-        value=to_srt(cues),
-        metadata={"cues": len(cues)},
-        check_results=[check_result("well_formed", "refined_srt", caption_findings(cues))],
-    )
+    return caption_result("refined_srt", _cues(conversation, corrected_txt, catalogue))
 
 
 @dg.asset(
@@ -90,6 +75,10 @@ def refined_srt(conversation: Transcript, corrected_txt: str, catalogue: Catalog
     description="The captions with the refined and corrected text (`refined.vtt`): every cue keeps its time.",
 )
 def refined_vtt(conversation: Transcript, corrected_txt: str, catalogue: CatalogueResource) -> str:
+    return to_vtt(_cues(conversation, corrected_txt, catalogue))
+
+
+def _cues(conversation: Transcript, corrected_txt: str, catalogue: CatalogueResource) -> list[Cue]:
     with reported_failures():
         named = with_named_speakers(catalogue.engine, conversation)
-    return to_vtt(correct_cues(make_cues(named.words, duration=named.duration), corrected_txt))
+    return correct_cues(make_cues(named.words, duration=named.duration), corrected_txt)

@@ -8,7 +8,7 @@ import dagster as dg
 import numpy as np
 from pydantic import Field
 
-from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.decode import AudioFacts, normalise
 from transcription_dagster.audio.levels import levels
 from transcription_dagster.database.recordings import Recording, record_etags, register
 from transcription_dagster.defs.failures import reported_failures
@@ -18,7 +18,7 @@ from transcription_dagster.defs.resources import CatalogueResource, StoreResourc
 from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.errors import InvalidWorklist
 from transcription_dagster.model import Audio
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.settings import Settings
 from transcription_dagster.sources.fetch import fetch
 from transcription_dagster.sources.secret_addresses import whole_url
 from transcription_dagster.sources.worklists import source_uri
@@ -50,14 +50,15 @@ def audio_code_version(settings: Settings) -> str:
     "voices, and facts about its source.",
 )
 def audio(
-    context: dg.AssetExecutionContext, config: AudioConfig, catalogue: CatalogueResource, store: StoreResource
+    context: dg.AssetExecutionContext,
+    config: AudioConfig,
+    catalogue: CatalogueResource,
+    store: StoreResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[Audio]:
-    settings = load_settings()
     recording = context.partition_key
     with reported_failures(), scratch_folder(settings) as folder:
-        if config.source is not None:
-            register(catalogue.engine, [Recording(recording, _named_source(config.source))])
-        known = catalogue.recording(recording)
+        known = _registered(catalogue, recording, config.source)
         files = store.open()
         source = fetch(whole_url(files, recording, known.source), folder / "source", settings)
         if known.etag is None and source.etag:
@@ -96,29 +97,32 @@ def audio(
         levels=loudness_by_second,
         flac_channels=facts.flac_channels,
     )
-    return dg.MaterializeResult(
-        value=value,
-        metadata={
-            "audio_seconds": round(facts.seconds, 3),
-            "codec": facts.codec,
-            "sample_rate": facts.sample_rate,
-            "channels": facts.channels,
-            "source_bytes": facts.source_bytes,
-            "source_sha256": facts.source_sha256,
-            "flac_bytes": facts.flac_bytes,
-            "title": known.title or "",
-            **(
-                {"flac_channels": facts.flac_channels, "channels_note": facts.channels_note}
-                if facts.channels_note
-                else {}
-            ),
-            **({"track": facts.track} if facts.track else {}),
-            **({} if facts.loudness is None else {"loudness_dbfs": round(facts.loudness, 1)}),
-            **(
-                {"warnings": dg.MetadataValue.md("\n".join(f"- {w}" for w in facts.warnings))} if facts.warnings else {}
-            ),
-        },
-    )
+    return dg.MaterializeResult(value=value, metadata={"title": known.title or "", **_metadata(facts)})
+
+
+def _registered(catalogue: CatalogueResource, recording: str, source: str | None) -> Recording:
+    """Return the recording, with the source that the run names in its config, if it names one."""
+    if source is not None:
+        register(catalogue.engine, [Recording(recording, _named_source(source))])
+    return catalogue.recording(recording)
+
+
+def _metadata(facts: AudioFacts) -> dict[str, dg.MetadataValue | str | int | float]:
+    noted = {"flac_channels": facts.flac_channels, "channels_note": facts.channels_note} if facts.channels_note else {}
+    warnings = dg.MetadataValue.md("\n".join(f"- {warning}" for warning in facts.warnings))
+    return {
+        "audio_seconds": round(facts.seconds, 3),
+        "codec": facts.codec,
+        "sample_rate": facts.sample_rate,
+        "channels": facts.channels,
+        "source_bytes": facts.source_bytes,
+        "source_sha256": facts.source_sha256,
+        "flac_bytes": facts.flac_bytes,
+        **noted,
+        **({"track": facts.track} if facts.track else {}),
+        **({} if facts.loudness is None else {"loudness_dbfs": round(facts.loudness, 1)}),
+        **({"warnings": warnings} if facts.warnings else {}),
+    }
 
 
 def _detect_voice(samples: np.ndarray) -> np.ndarray:

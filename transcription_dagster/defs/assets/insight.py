@@ -10,10 +10,9 @@ from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
 from transcription_dagster.corrections.desk import with_named_speakers
 from transcription_dagster.defs.automation import REFRESH
-from transcription_dagster.defs.check_results import check_result
-from transcription_dagster.defs.embedding import EmbedderResource
 from transcription_dagster.defs.failures import reported_failures
-from transcription_dagster.defs.insight_metadata import insight_metadata
+from transcription_dagster.defs.inference import InferenceResource
+from transcription_dagster.defs.metadata import check_result, insight_metadata
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import stored_value
@@ -26,7 +25,7 @@ from transcription_dagster.pool.embedding_request import EmbeddingRequest
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.settings import Settings
 from transcription_dagster.transcripts.word_languages import language_between
 
 
@@ -47,15 +46,16 @@ def _embeddings(
     corrected_txt: str,
     catalogue: CatalogueResource,
     store: StoreResource,
-    embedder: EmbedderResource,
+    inference: InferenceResource,
+    settings: dg.ResourceParam[Settings],
 ):
-    name = load_settings().embedder
+    name = settings.embedder
     if name == "none":
         return dg.MaterializeResult(
             metadata={"chunks": 0, "note": "Not indexed: TRANSCRIPTION_EMBEDDER is none."},
             check_results=[check_result("complete", "embeddings", [])],
         )
-    if load_settings().publish == "redacted":
+    if settings.publish == "redacted":
         with reported_failures():
             redacted = stored_value(store.open(), "redacted_json", conversation.recording)
         cues = tuple(make_cues(redacted.words, duration=redacted.duration))
@@ -65,7 +65,7 @@ def _embeddings(
         cues = tuple(correct_cues(make_cues(named.words, duration=named.duration), corrected_txt))
     request = EmbeddingRequest(conversation.recording, name, cues)
     with reported_failures():
-        answer = embedder.embed(context, request)
+        answer = inference.embed(context, request)
         found = answer.result
         chunks = [
             EmbeddedChunk(**chunk, language=language_between(conversation, chunk["start"], chunk["end"]))
@@ -119,9 +119,11 @@ embeddings = embeddings_asset()
     description="Languages, entities, key phrases and sentiment of the corrected text, and what each speaker "
     "contributes (`insights.json`).",
 )
-def insights(conversation: Transcript, corrected_txt: str) -> dg.MaterializeResult[Insights]:
+def insights(
+    conversation: Transcript, corrected_txt: str, settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult[Insights]:
     with reported_failures():
         parts = language_parts(corrected_txt, conversation.words, conversation.language)
-        found = analyse_parts(open_analyser(load_settings()), corrected_txt, parts)
+        found = analyse_parts(open_analyser(settings), corrected_txt, parts)
         found = replace(found, speakers=speaker_shares(conversation.words, conversation.language))
     return dg.MaterializeResult(value=found, metadata=insight_metadata(found))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 
@@ -15,11 +16,11 @@ from transcription_dagster.defs.manifest import MANIFEST_FILE, make_manifest
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import stored_value
-from transcription_dagster.defs.versions import code_versions
+from transcription_dagster.defs.versions import versions_made
 from transcription_dagster.insights.analyser import Insights
 from transcription_dagster.insights.speakers import speaker_shares
 from transcription_dagster.model import Transcript
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.transcripts.plain_text import join_words
 
@@ -41,9 +42,10 @@ def _publication(
     insights: Insights,
     catalogue: CatalogueResource,
     store: StoreResource,
-) -> dg.MaterializeResult:
+    settings: dg.ResourceParam[Settings],
+) -> dg.MaterializeResult[Any]:
     recording = context.partition_key
-    redacted_only = load_settings().publish == "redacted"
+    redacted_only = settings.publish == "redacted"
     with reported_failures():
         files = store.open()
         manifest = make_manifest(
@@ -66,11 +68,11 @@ def _publication(
                 model=conversation.model,
                 words=len(conversation.words),
                 duration=conversation.duration,
-                versions=code_versions(context),
+                versions=versions_made(context),
                 sha256s=manifest.sha256s,
                 speakers=tuple(sorted({word.speaker for word in named.words if word.speaker})),
                 warnings=warnings,
-                insights=publications.Insights(insights.analyser, insights.to_json()),
+                insights=publications.PublishedInsights(insights.analyser, insights.to_json()),
             ),
         )
         key = object_key(recording, MANIFEST_FILE)

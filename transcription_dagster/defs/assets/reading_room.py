@@ -2,16 +2,15 @@
 
 import dagster as dg
 
-from transcription_dagster.audio.peaks import PEAKS_PER_SECOND
-from transcription_dagster.audio.peaks import peaks as peaks_of
+from transcription_dagster.audio.levels import PEAKS_PER_SECOND
+from transcription_dagster.audio.levels import peaks as peaks_of
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.refined_edits import read_edits
 from transcription_dagster.defs.resources import StoreResource
-from transcription_dagster.defs.stored_values import AUDIO_FILE
+from transcription_dagster.defs.stored_values import AUDIO_FILE, read_edits
 from transcription_dagster.model import Transcript
-from transcription_dagster.settings import load_settings
+from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.store.scratch import scratch_folder
 from transcription_dagster.transcripts.reading import Reading, reading_of
@@ -28,9 +27,11 @@ from transcription_dagster.transcripts.reading import Reading, reading_of
     description="The outline of the sound, 20 bytes a second (`peaks.bin`), which the recording's page draws. Empty "
     "for a transcript that was imported without its audio.",
 )
-def peaks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult[bytes]:
+def peaks(
+    context: dg.AssetExecutionContext, store: StoreResource, settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult[bytes]:
     key = object_key(context.partition_key, AUDIO_FILE)
-    with reported_failures(), scratch_folder(load_settings()) as folder:
+    with reported_failures(), scratch_folder(settings) as folder:
         files = store.open()
         if files.head(key) is None:
             return dg.MaterializeResult(value=b"", metadata={"note": "There is no audio: the transcript was imported."})

@@ -12,11 +12,10 @@ from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.corrections.desk import Manuscript, corrected
 from transcription_dagster.corrections.reading import Passage
 from transcription_dagster.defs.automation import REFRESH_OR_ADD
-from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.forgetting import writing
+from transcription_dagster.defs.metadata import check_result, table
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.previews import table
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE
 from transcription_dagster.defs.versions import from_cues
@@ -32,7 +31,7 @@ from transcription_dagster.redaction.words import (
     together,
     without_names,
 )
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.store.scratch import scratch_folder
 from transcription_dagster.transcripts.plain_text import join_words, to_text
@@ -85,8 +84,8 @@ def redaction(
     refined_txt: str,
     catalogue: CatalogueResource,
     store: StoreResource,
-) -> Iterator[dg.MaterializeResult]:
-    settings = load_settings()
+    settings: dg.ResourceParam[Settings],
+) -> Iterator[dg.MaterializeResult]:  # pyright: ignore[reportMissingTypeArgument]  Dagster would read it as a tuple
     with reported_failures():
         passages = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading.passages
         redacted = _redacted(conversation, passages, settings)

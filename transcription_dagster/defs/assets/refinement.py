@@ -4,13 +4,12 @@ import dagster as dg
 
 from transcription_dagster.captions.quality import faithfulness
 from transcription_dagster.defs.automation import REFRESH
-from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.forgetting import writing
+from transcription_dagster.defs.metadata import check_result, refinement_metadata
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.refined_edits import EDITS_FILE, edits_document
-from transcription_dagster.defs.refinement_metadata import refinement_metadata
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.stored_values import EDITS_FILE, edits_document
 from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.claude import connect
@@ -18,7 +17,7 @@ from transcription_dagster.refinement.claude_prices import price_of
 from transcription_dagster.refinement.direct import SWITCHED_OFF, refine
 from transcription_dagster.refinement.message_batches.workflow import refined_by_batch
 from transcription_dagster.refinement.results import Refined, RefinementSettings
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.transcripts.plain_text import join_words
 
@@ -33,10 +32,14 @@ def refinement_code_version(settings: Settings) -> str:
 
 
 def _refined_txt(
-    context: dg.AssetExecutionContext, conversation: Transcript, catalogue: CatalogueResource, store: StoreResource
+    context: dg.AssetExecutionContext,
+    conversation: Transcript,
+    catalogue: CatalogueResource,
+    store: StoreResource,
+    settings: dg.ResourceParam[Settings],
 ):
     with reported_failures():
-        refined = _refined(conversation, catalogue, load_settings())
+        refined = _refined(conversation, catalogue, settings)
     if refined is None:
         context.log.warning(
             "Claude has not answered yet; its answer will start a run that makes this asset and those after it."

@@ -1,5 +1,7 @@
 """The request to Claude about a recording, in batch mode."""
 
+from typing import Any
+
 import dagster as dg
 
 from transcription_dagster.defs.automation import REFRESH
@@ -13,7 +15,7 @@ from transcription_dagster.refinement.message_batches import request_store
 from transcription_dagster.refinement.message_batches.rounds import Plan
 from transcription_dagster.refinement.message_batches.workflow import ask
 from transcription_dagster.refinement.results import RefinementSettings, Status
-from transcription_dagster.settings import load_settings
+from transcription_dagster.settings import Settings
 
 
 @dg.asset(
@@ -25,15 +27,18 @@ from transcription_dagster.settings import load_settings
     "answered, a sensor requests the refined text and the assets after it.",
 )
 def refinement_request(
-    context: dg.AssetExecutionContext, conversation: Transcript, catalogue: CatalogueResource
-) -> dg.MaterializeResult:
+    context: dg.AssetExecutionContext,
+    conversation: Transcript,
+    catalogue: CatalogueResource,
+    settings: dg.ResourceParam[Settings],
+) -> dg.MaterializeResult[Any]:
     recording = context.partition_key
     with reported_failures():
         if connect() is None:
             request_store.refuse(catalogue.engine, recording, "", status=Status.VOCABULARY_ONLY, note=NO_CREDENTIALS)
             return dg.MaterializeResult(metadata={"requests": 0, "note": NO_CREDENTIALS})
         material = (conversation, *catalogue.terms(recording))
-        asked = ask(catalogue.engine, material, RefinementSettings.of(load_settings()))
+        asked = ask(catalogue.engine, material, RefinementSettings.of(settings))
     if isinstance(asked, Plan):
         dollars = {} if asked.dollars is None else {"expected_dollars": asked.dollars}
         return dg.MaterializeResult(metadata={"requests": len(asked.requests), **dollars})

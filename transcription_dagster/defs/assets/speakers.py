@@ -10,14 +10,15 @@ from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.database.voice_prints import VoicePrint, replace_voice_prints
 from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.inference import InferenceResource
+from transcription_dagster.defs.metadata import table
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.previews import clock, table
 from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.defs.speakers import SpeakersResource
 from transcription_dagster.model import Audio, Speakers, SpeakerTurn, speaker_limits
 from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.settings import Settings
+from transcription_dagster.transcripts.plain_text import clock
 
 _OFF = "TRANSCRIPTION_SPEAKERS, or the recording's worklist, says off."
 
@@ -41,11 +42,12 @@ def speakers(
     context: dg.AssetExecutionContext,
     audio: Audio,
     catalogue: CatalogueResource,
-    diarizer: SpeakersResource,
+    inference: InferenceResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[Speakers]:
     with reported_failures():
         known = catalogue.recording(context.partition_key)
-        limits = speaker_limits(known.speakers or load_settings().speakers)
+        limits = speaker_limits(known.speakers or settings.speakers)
         if limits.mode == "off":
             return dg.MaterializeResult(
                 value=Speakers(audio.recording, skipped=_OFF), metadata={"speakers": 0, "note": _OFF}
@@ -53,8 +55,8 @@ def speakers(
         if audio.flac_channels > 1:
             value = Speakers(audio.recording, by_channel=True, skipped=_BY_CHANNEL)
             return dg.MaterializeResult(value=value, metadata={"speakers": audio.flac_channels, "note": _BY_CHANNEL})
-        keeps = load_settings().voice_prints
-        answer = diarizer.diarize(context, audio, limits, voices=keeps)
+        keeps = settings.voice_prints
+        answer = inference.diarize(context, audio, limits, voices=keeps)
         prints = _kept(catalogue.engine, audio.recording, answer.result) if keeps else ()
     value = _named(audio.recording, known, prints, answer.result)
     return dg.MaterializeResult(value=value, metadata=_metadata(value, answer) | _suggestions(prints))

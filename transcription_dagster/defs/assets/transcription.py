@@ -9,15 +9,15 @@ from typing import Any
 import dagster as dg
 
 from transcription_dagster.captions.quality import gap_findings, loop_findings, silence_findings
-from transcription_dagster.defs.check_results import check_result
 from transcription_dagster.defs.failures import reported_failures
+from transcription_dagster.defs.inference import InferenceResource
+from transcription_dagster.defs.metadata import check_result, table, transcript_preview
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.previews import table, transcript_preview
-from transcription_dagster.defs.resources import CatalogueResource, WhisperResource
+from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.model import OPENAI_WHISPER, Audio, DoubtfulSpeech, RemovedSpeech, SpeechOptions, Transcript
 from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
-from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.settings import Settings
 from transcription_dagster.transcripts.amazon_json import read_transcript
 from transcription_dagster.vocabulary.corrections import initial_prompt
 from transcription_dagster.whisper.prompt_tokens import count_prompt_tokens
@@ -71,11 +71,12 @@ def transcript(
     config: TranscriptConfig,
     audio: Audio,
     catalogue: CatalogueResource,
-    whisper: WhisperResource,
+    inference: InferenceResource,
+    settings: dg.ResourceParam[Settings],
 ):
     with reported_failures():
-        options = options_of_run(config, catalogue, context.partition_key)
-        answer = whisper.transcribe(context, audio, options)
+        options = options_of_run(config, catalogue, settings, context.partition_key)
+        answer = inference.transcribe(context, audio, options)
         value = read_transcript(answer.result["transcript"])
     for removed in value.removed:
         context.log.warning(f"Left out {removed.start:.1f} s to {removed.end:.1f} s: {removed.reason}.")
@@ -90,9 +91,11 @@ def transcript(
     )
 
 
-def options_of_run(config: TranscriptConfig, catalogue: CatalogueResource, uuid: str) -> SpeechOptions:
+def options_of_run(
+    config: TranscriptConfig, catalogue: CatalogueResource, settings: Settings, uuid: str
+) -> SpeechOptions:
     """Return the options: the run's override the recording's, which override the settings'."""
-    defaults = asdict(load_settings().speech_options())
+    defaults = asdict(settings.speech_options())
     recording = catalogue.recording(uuid)
     if recording.language is not None:
         defaults["language"] = recording.language

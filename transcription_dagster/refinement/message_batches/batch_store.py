@@ -10,13 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Update, bindparam, delete, func, insert, select, update
 
-from transcription_dagster.database.connection import session_lock, transaction
-from transcription_dagster.database.tables import (
+from transcription_dagster.database.claude_tables import (
     ClaudeBatchRow,
     ClaudeReservationRow,
     RefinementRequestRow,
     SpendingRow,
 )
+from transcription_dagster.database.connection import session_lock, transaction
 from transcription_dagster.errors import DatabaseUnavailable
 from transcription_dagster.refinement.answer_store import PaidReply, enter_reply
 

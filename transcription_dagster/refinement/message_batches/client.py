@@ -7,9 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable
-from transcription_dagster.refinement.claude import Claude
-from transcription_dagster.refinement.claude_errors import own_errors
-from transcription_dagster.refinement.claude_messages import message_params, reply_of
+from transcription_dagster.refinement.claude import Claude, message_params, own_errors, reply_of
 from transcription_dagster.refinement.messages import BatchProgress, BatchResult, MessageRequest, SubmittedBatch
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
+from transcription_dagster.database.claude_tables import RefinementRequestRow
 from transcription_dagster.database.connection import transaction
-from transcription_dagster.database.tables import RefinementRequestRow
 from transcription_dagster.model import recording_id
 
 _row = RefinementRequestRow.__table__.c

@@ -171,7 +171,8 @@ class Assistants:
                 return {"tools": [_described(name, tool) for name, tool in self._tools().items()]}
             case "tools/call":
                 return self._call(values, asked)
-        raise _Error(_NO_METHOD, f"there is no method {method[:100]!r}")
+            case _:
+                raise _Error(_NO_METHOD, f"there is no method {method[:100]!r}")
 
     def _tools(self) -> Mapping[str, _Tool]:
         searching = "Find moments in the recordings by words and by meaning, each with its recording, time and link."

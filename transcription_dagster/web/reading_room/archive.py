@@ -8,8 +8,7 @@ from typing import Any
 from transcription_dagster.corrections.journal import is_corrected
 from transcription_dagster.database.archive import ListedRecording, find_recording
 from transcription_dagster.database.connection import Engine, open_database
-from transcription_dagster.defs.refined_edits import read_edits
-from transcription_dagster.defs.stored_values import stored_value
+from transcription_dagster.defs.stored_values import read_edits, stored_value
 from transcription_dagster.errors import SourceNotFound, UnknownRecording
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import ObjectStore

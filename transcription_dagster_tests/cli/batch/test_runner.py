@@ -1,136 +1,19 @@
-"""A batch from its first run to its last, against a web server that answers as Dagster does."""
+"""A batch from its first run to its last."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType
+from typing import Any
 
 import pytest
 
 from transcription_dagster.cli.batch import executors
-from transcription_dagster.cli.batch.patience import BatchContext
-from transcription_dagster.cli.batch.report import Outcome, Progress
-from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
-from transcription_dagster.cli.batch.state import BatchState
-from transcription_dagster.dagster_api.client import DagsterClient
-from transcription_dagster.errors import DatabaseUnavailable, ServiceRefused, StackError
-from transcription_dagster.pool.state import PoolStatus, WorkerStatus
-from transcription_dagster.sources.worklists import load
+from transcription_dagster_tests.cli.batch.lab import CONFIG, Lab, uuid
 from transcription_dagster_tests.fake_dagster import (
-    FakeDagster,
-    fake_dagster,
     json_reply,
     materialization,
     step_failure,
 )
 from transcription_dagster_tests.sources.web_server import Reply
-
-CONFIG = {"ops": {"transcript": {"config": {"model": "tiny"}}}}
-
-
-@dataclass
-class Recorder:
-    """A display that remembers what it was shown, and does something in between."""
-
-    finish: list[Outcome] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    progress: list[Progress] = field(default_factory=list)
-
-    def update(self, executors: Sequence[WorkerStatus], progress: Progress) -> None:
-        self.progress.append(progress)
-
-    def finished(self, outcome: Outcome) -> None:
-        self.finish.append(outcome)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
-class Lab:
-    """A batch of recordings whose web server, pool and user a test controls."""
-
-    def __init__(self, folder: Path, dagster: FakeDagster, client: DagsterClient) -> None:
-        self.dagster = dagster
-        self.display = Recorder()
-        self.path = folder / "worklist.json"
-        self.requests = 0
-        #: The user asks so often to stop after so many looks.
-        self.stop_after: dict[int, int] = {}
-        self.looks = 0
-        self.executors = 1
-        #: Devices whose executor has died.
-        self.dead: set[str] = set()
-        self.stack_lives = True
-        self.database_answers = True
-        self._client = client
-
-    def run(
-        self,
-        count: int = 3,
-        *,
-        threads: int | None = None,
-        runs_per_gpu: int = 1,
-        keep_going: bool = False,
-        shutdown_seconds: float = 60,
-        jobs: Mapping[int, str] = MappingProxyType({}),
-    ) -> BatchRun:
-        """Carry out a batch of `count` recordings; `jobs` names the jobs of some. Twice `runs_per_gpu` are in flight
-        for each executor.
-        """
-        self.uuids = [uuid(number) for number in range(count)]
-        entries = [{"uuid": key, "job": jobs.get(number)} for number, key in enumerate(self.uuids)]
-        self.path.write_text(json.dumps(entries))
-        worklist = load(self.path)
-        context = BatchContext(
-            self._client, self._read_pool, self._check, lambda: self.requests, self._pause, self.display
-        )
-        config = BatchConfig("batch-1", CONFIG, threads, runs_per_gpu=runs_per_gpu, shutdown_seconds=shutdown_seconds)
-        state = BatchState(self.uuids, keep_going=keep_going)
-        batch = BatchRun(worklist, worklist.entries, state, config, context)
-        batch.carry_out()
-        return batch
-
-    @property
-    def statuses(self) -> list[str | None]:
-        """What the worklist says of each recording."""
-        return [entry.get("status") for entry in self.written]
-
-    @property
-    def written(self) -> list[dict]:
-        return json.loads(self.path.read_text())
-
-    def _read_pool(self) -> PoolStatus:
-        if not self.database_answers:
-            raise DatabaseUnavailable("the database did not answer")
-        devices = [f"cpu:{number}" for number in range(self.executors)]
-        return PoolStatus(tuple(executor(device, dead=device in self.dead) for device in devices), {})
-
-    def _check(self) -> None:
-        if not self.stack_lives:
-            raise StackError("the stack ended")
-
-    def _pause(self, _seconds: float) -> None:
-        self.looks += 1
-        assert self.looks < 100, "the batch does not end"
-        self.requests += self.stop_after.get(self.looks, 0)
-
-
-def uuid(number: int) -> str:
-    return f"00000000-0000-0000-0000-{number:012}"
-
-
-def executor(device: str, *, dead: bool = False) -> WorkerStatus:
-    state = "dead" if dead else "idle"
-    return WorkerStatus(device, "gpu", "host", 1, device, "tiny", state, None, None, 0, 1, None, 0.1)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with fake_dagster() as dagster, DagsterClient(dagster.url) as client:
-        yield Lab(tmp_path, dagster, client)
 
 
 def test_a_batch_makes_every_recording_and_notes_the_results(lab: Lab) -> None:
@@ -305,7 +188,7 @@ def test_runs_that_do_other_work_are_not_taken_for_ours(lab: Lab) -> None:
 def test_runs_that_were_made_though_the_answer_got_lost_are_found(lab: Lab) -> None:
     lost: list[str] = []
 
-    def lose(operation: str, variables: dict) -> Reply | None:
+    def lose(operation: str, variables: dict[str, Any]) -> Reply | None:
         if operation == "LaunchRuns" and not lost:
             lost.extend(lab.dagster.make(params).id for params in variables["runs"])
             return Reply(502, {}, b"Bad gateway")
@@ -321,7 +204,7 @@ def test_runs_that_were_made_though_the_answer_got_lost_are_found(lab: Lab) -> N
 def test_runs_that_dagster_could_not_make_are_asked_for_again(lab: Lab) -> None:
     refused: list[str] = []
 
-    def refuse_one(operation: str, variables: dict) -> Reply | None:
+    def refuse_one(operation: str, variables: dict[str, Any]) -> Reply | None:
         if operation != "LaunchRuns" or refused:
             return None
         made = lab.dagster.make(variables["runs"][0])
@@ -342,65 +225,3 @@ def test_an_outcome_that_could_not_be_read_is_read_later(lab: Lab) -> None:
     lab.run(2)
     assert lab.statuses == ["done"] * 2
     assert [outcome.status for outcome in lab.display.finish] == ["done"] * 2
-
-
-def test_a_database_that_is_away_for_a_while_is_waited_for(lab: Lab) -> None:
-    lab.database_answers = False
-    pause = lab._pause
-
-    def come_back(seconds: float) -> None:
-        pause(seconds)
-        lab.database_answers = lab.looks > 3
-
-    lab._pause = come_back  # type: ignore[method-assign]
-    lab.run(1)
-    assert lab.statuses == ["done"]
-    assert lab.display.notes == ["the database did not answer; waiting for it"]
-
-
-def test_a_stack_that_is_gone_ends_the_batch(lab: Lab) -> None:
-    lab.database_answers = lab.stack_lives = False
-    with pytest.raises(StackError, match="the stack ended"):
-        lab.run(1)
-
-
-def test_runs_that_dagster_will_never_make_end_the_batch(lab: Lab) -> None:
-    results = [{"__typename": "PipelineNotFoundError", "message": "no such job"}]
-    launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
-    answer = json_reply({"data": {"launchMultipleRuns": launch}})
-    lab.dagster.interfere = lambda operation, _: answer if operation == "LaunchRuns" else None
-    with pytest.raises(ServiceRefused, match="no such job"):
-        lab.run(1)
-
-
-def test_asked_to_stop_it_lets_finish_what_runs_and_takes_back_what_waits(lab: Lab) -> None:
-    lab.dagster.fates = {uuid(1): "QUEUED"}
-    lab.stop_after = {1: 1}
-    lab.run(5)
-    assert lab.statuses == ["done", None, None, None, None]
-    assert len(lab.dagster.runs) == 2
-    assert lab.display.notes == ["Nothing new starts; what runs finishes. Ctrl+C again ends it at once."]
-
-
-def test_asked_twice_it_ends_what_runs_and_leaves_it_waiting(lab: Lab) -> None:
-    lab.dagster.fates = dict.fromkeys([uuid(0), uuid(1)], "STARTED")
-    lab.stop_after = {2: 1, 4: 1}
-    batch = lab.run(3)
-    assert lab.statuses == [None, None, None]
-    assert {run.status for run in lab.dagster.runs.values()} == {"CANCELED"}
-    assert batch.outcomes == {}
-
-
-def test_what_takes_too_long_after_the_first_request_is_ended(lab: Lab) -> None:
-    lab.dagster.fates = {uuid(0): "STARTED"}
-    lab.stop_after = {2: 1}
-    lab.run(1, shutdown_seconds=0)
-    assert [run.status for run in lab.dagster.runs.values()] == ["CANCELED"]
-
-
-def test_asked_three_times_it_waits_for_nothing(lab: Lab) -> None:
-    lab.dagster.fates = {uuid(0): "STARTED"}
-    lab.dagster.interfere = lambda operation, _: Reply(500, {}, b"") if operation == "TerminateRuns" else None
-    lab.stop_after = {2: 1, 3: 1, 5: 1}
-    lab.run(1)
-    assert lab.looks == 5

@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -103,7 +104,7 @@ def test_the_pool_says_what_the_model_itself_says_within_its_times(system: Syste
     words = 0
     for recording, path in zip(backfill.uuids, DEMO_RECORDINGS, strict=False):
         (samples,) = read_blocks(system.file(recording, "audio.flac"), 600)
-        expected = model.transcribe(
+        expected: dict[str, Any] = model.transcribe(
             samples, temperature=0.0, language="en", condition_on_previous_text=False, word_timestamps=True, fp16=False
         )
         transcript = read_transcript(system.file(recording, "transcript.json").read_bytes())

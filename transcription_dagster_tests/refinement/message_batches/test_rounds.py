@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def talk(recording: str) -> Transcript:
     return transcript(" ".join(sentences), recording=recording)
 
 
-def corrections(body: dict) -> Reply:
+def corrections(body: dict[str, Any]) -> Reply:
     words = shown_words(body)
     misheard = (index for index, word in words.items() if word == "grifana")
     return edits(*((index, index, "grifana", "Grafana", "vocabulary") for index in misheard))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -17,7 +18,7 @@ from transcription_dagster.errors import (
     SpendLimitReached,
 )
 from transcription_dagster.model import Term
-from transcription_dagster.refinement import spending
+from transcription_dagster.refinement.answer_store import spent_today
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.message_batches import batch_store, request_store, workflow
 from transcription_dagster.refinement.message_batches.client import ClaudeBatches
@@ -45,7 +46,14 @@ def material(recording: str, text: str = "Here is grifana for you. " * 12) -> Ma
     return transcript(text.strip(), recording=recording), TERMS, ()
 
 
-def corrections(body: Mapping) -> Reply:
+def use(engine: Engine, of: Material) -> Refined:
+    """The refinement by an answered batch."""
+    refined = refined_by_batch(engine, of, HOW)
+    assert refined is not None
+    return refined
+
+
+def corrections(body: Mapping[str, Any]) -> Reply:
     words = shown_words(body)
     misheard = (index for index, word in words.items() if word == "grifana")
     return edits(*((index, index, "grifana", "Grafana", "vocabulary") for index in misheard))
@@ -119,7 +127,7 @@ def test_what_waits_goes_as_one_batch_and_comes_back_refined(
     assert not has_ended(engine, batches)
     answer_all(server, engine, batches)
     for recording in (A, B):
-        refined = refined_by_batch(engine, material(recording), HOW)
+        refined = use(engine, material(recording))
         assert "grifana" not in refined.text
         assert refined.status is Status.REFINED
     assert set(request_store.to_use(engine, 10)) == {A, B}
@@ -130,13 +138,13 @@ def test_a_batch_is_paid_for_once(server: MessagesServer, engine: Engine, batche
     exchange(engine, batches)
     assert batch_store.committed_dollars(engine) > 0
     answer_all(server, engine, batches)
-    spent = spending.spent_today(engine)
-    refined = refined_by_batch(engine, material(A), HOW)
+    spent = spent_today(engine)
+    refined = use(engine, material(A))
     assert refined.dollars == pytest.approx(spent / 2)
     assert batch_store.committed_dollars(engine) == 0
     exchange(engine, batches)
     refined_by_batch(engine, material(A), HOW)
-    assert spending.spent_today(engine) == spent
+    assert spent_today(engine) == spent
     assert len(server.batches) == 1
 
 
@@ -178,7 +186,7 @@ def test_a_batch_whose_process_died_is_found_and_not_handed_in_again(
     answer_all(server, engine, batches)
     assert len(server.batches) == 1
     answer_all(server, engine, batches)
-    assert "Grafana" in refined_by_batch(engine, material(A), HOW).text
+    assert "Grafana" in use(engine, material(A)).text
 
 
 def test_a_batch_that_never_arrived_is_handed_in_again(
@@ -219,7 +227,7 @@ def test_answers_that_could_not_be_kept_are_fetched_again(
             list(collect_ended(engine, batches))
     assert has_ended(engine, batches)
     list(collect_ended(engine, batches))
-    assert "Grafana" in refined_by_batch(engine, material(A), HOW).text
+    assert "Grafana" in use(engine, material(A)).text
 
 
 def test_what_expired_waits_for_the_next_batch_and_in_the_end_fails(
@@ -263,7 +271,7 @@ def test_over_the_days_budget_what_waits_is_left_unrefined(
     exchange(engine, batches, poor)
     [submitted] = batch_store.pending(engine)
     assert set(submitted["recordings"]) == {A}
-    refined = refined_by_batch(engine, material(B), HOW)
+    refined = use(engine, material(B))
     assert refined.status is Status.OVER_BUDGET
     assert "left for today" in refined.note
 
@@ -282,7 +290,7 @@ def test_a_recording_without_words_needs_no_batch(engine: Engine, batches: Claud
     ask(engine, material(A, ""), HOW)
     assert waiting(engine) == []
     assert set(request_store.to_use(engine, 10)) == {A}
-    refined = refined_by_batch(engine, material(A, ""), HOW)
+    refined = use(engine, material(A, ""))
     assert (refined.text, refined.note) == ("", "there are no words to refine")
 
 
@@ -309,7 +317,7 @@ def test_a_recording_that_is_forgotten_meanwhile_is_passed_over(
     forget(engine, A)
     answer_all(server, engine, batches)
     assert set(request_store.to_use(engine, 10)) == {B}
-    assert spending.spent_today(engine) > 0
+    assert spent_today(engine) > 0
 
 
 def test_one_at_a_time_hands_in(engine: Engine) -> None:

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from axe_playwright_python import sync_playwright as axe
+from playwright import sync_api as playwright
 
 from transcription_dagster.model import Gap, RemovedSpeech, Word
 from transcription_dagster.transcripts.reading import SignedEdit
 from transcription_dagster_tests.sample_transcripts import spoken
 from transcription_dagster_tests.web.chromium import CHROMIUM, needs_chromium
 from transcription_dagster_tests.web.reading_room.conftest import Library
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from playwright import sync_api as playwright
 
 from transcription_dagster_tests.sample_transcripts import spoken
 from transcription_dagster_tests.web.chromium import needs_chromium
 from transcription_dagster_tests.web.reading_room.conftest import Library
-from transcription_dagster_tests.web.reading_room.test_browser import ATTACK, browser, playwright, show
+from transcription_dagster_tests.web.reading_room.test_browser import ATTACK, browser, show
 
 __all__ = ["browser"]
 

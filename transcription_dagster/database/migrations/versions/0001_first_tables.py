@@ -6,6 +6,9 @@ Revises:
 
 from __future__ import annotations
 
+from datetime import datetime
+from uuid import UUID
+
 import sqlalchemy as sa
 from alembic import op
 from pgvector.sqlalchemy import HALFVEC
@@ -172,7 +175,7 @@ def _create_vocabulary() -> None:
     )
 
 
-def _moment(name: str) -> sa.Column:
+def _moment(name: str) -> sa.Column[datetime]:
     return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False)
 
 
@@ -180,7 +183,7 @@ def _reference(table: str, column: str, target: str, ondelete: str | None = None
     return sa.ForeignKey(f"{SCHEMA}.{target}", name=f"{table}_{column}_fkey", ondelete=ondelete)
 
 
-def _recording_key(table: str) -> sa.Column:
+def _recording_key(table: str) -> sa.Column[UUID]:
     return sa.Column(
         "recording", sa.Uuid(), _reference(table, "recording", "recordings.uuid", "CASCADE"), primary_key=True
     )

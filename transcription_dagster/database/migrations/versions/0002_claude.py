@@ -6,6 +6,8 @@ Revises: 0001
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -44,5 +46,5 @@ def downgrade() -> None:
     op.drop_table("spending", schema=SCHEMA)
 
 
-def _moment(name: str, *, nullable: bool) -> sa.Column:
+def _moment(name: str, *, nullable: bool) -> sa.Column[datetime]:
     return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=nullable)

@@ -61,5 +61,5 @@ def downgrade() -> None:
     op.drop_column("claude_batches", "handing_in", schema=SCHEMA)
 
 
-def _flag(name: str) -> sa.Column:
+def _flag(name: str) -> sa.Column[bool]:
     return sa.Column(name, sa.Boolean(), server_default=sa.text("false"), nullable=False)

@@ -6,6 +6,8 @@ Revises: 0005
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -17,8 +19,6 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-_NOW = {"server_default": sa.func.now(), "nullable": False}
-
 
 def upgrade() -> None:
     op.create_table(
@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("document", JSONB(none_as_null=True), nullable=False),
         sa.Column("program", sa.Text(), nullable=False),
-        sa.Column("pushed_at", sa.DateTime(timezone=True), **_NOW),
+        _moment("pushed_at"),
         sa.Column("pushed_by", sa.Text(), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
         schema=SCHEMA,
@@ -42,7 +42,7 @@ def upgrade() -> None:
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
-        sa.Column("since", sa.DateTime(timezone=True), **_NOW),
+        _moment("since"),
         schema=SCHEMA,
     )
 
@@ -50,3 +50,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("daemon", schema=SCHEMA)
     op.drop_table("settings", schema=SCHEMA)
+
+
+def _moment(name: str) -> sa.Column[datetime]:
+    return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False)

@@ -12,8 +12,7 @@ from transcription_dagster.errors import EngineMissing, ModelUnavailable, TimeLi
 from transcription_dagster.pool.embedding_request import EmbeddingRequest
 from transcription_dagster.pool.speakers_request import SpeakersRequest
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
-from transcription_dagster.search.embedded_chunks import embed
-from transcription_dagster.search.embedder import Embedder, open_embedder
+from transcription_dagster.search.embedder import Embedder, embed, open_embedder
 from transcription_dagster.settings import Settings
 from transcription_dagster.speakers.engine import SpeakerEngine
 from transcription_dagster.store.object_store import ObjectStore

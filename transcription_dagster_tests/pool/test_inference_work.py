@@ -18,11 +18,11 @@ from transcription_dagster.errors import (
     WorkerUnfit,
 )
 from transcription_dagster.model import SpeakerLimits, Transcript
+from transcription_dagster.pool.inference_work import SpeakersWork, TranscriptionWork
 from transcription_dagster.pool.speakers_request import SpeakersRequest
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings
 from transcription_dagster.whisper.recordings import PreparedRecording
-from transcription_dagster.workers.inference_work import SpeakersWork, TranscriptionWork
 
 
 class LimitedEngine:
@@ -85,7 +85,9 @@ class OneSpeaker:
         self.error = error
         self.heard: list[Path] = []
 
-    def answer(self, path: Path, _limits: SpeakerLimits, *, voices: bool, on_progress: Any, **_: object) -> dict:
+    def answer(
+        self, path: Path, _limits: SpeakerLimits, *, voices: bool, on_progress: Any, **_: object
+    ) -> dict[str, Any]:
         if self.error is not None:
             raise self.error
         self.heard.append(path)
