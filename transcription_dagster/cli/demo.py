@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from transcription_dagster.cli.batch.command import report
-from transcription_dagster.cli.batch.input import Batch, left_to_do
+from transcription_dagster.cli.batch.input import BatchInput, left_to_do
 from transcription_dagster.cli.batch.lock import alone_on
 from transcription_dagster.cli.batch.report import Outcome
 from transcription_dagster.cli.batch.session import run_batch, stack_for
@@ -47,7 +47,7 @@ def demo(quick: bool, keep_up: bool) -> None:
     settings = load_settings(**_SPEECH)
     worklist = _worklist(settings.home, quick)
     signals = StopSignals()
-    batch = Batch(worklist, left_to_do(worklist), _SPEECH, keep_going=True)
+    batch = BatchInput(worklist, left_to_do(worklist), _SPEECH, keep_going=True)
     with alone_on(worklist.path), stack_for(settings, signals, cpu_executors=_EXECUTORS) as stack:
         outcomes = run_batch(batch, stack, settings, signals)
         code = report(outcomes, signals, "transcription demo")

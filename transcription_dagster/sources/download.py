@@ -19,7 +19,7 @@ _LONGEST_PAUSE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DownloadLimits:
     """Limits on the download of one source."""
 
     max_bytes: int
@@ -43,7 +43,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SourceAnswer:
     """The bytes of a version starting at `offset`: the requested offset, or 0."""
 
     version: Version
@@ -57,7 +57,7 @@ class Remote(Protocol):
     @property
     def uri(self) -> str: ...
 
-    def open(self, offset: int, version: Version | None) -> AbstractContextManager[Answer]:
+    def open(self, offset: int, version: Version | None) -> AbstractContextManager[SourceAnswer]:
         """Request the bytes from `offset` on if the content is still `version`, else the whole current content.
 
         Raises `SourceNotFound`, `SourceRefused` or `SourceUnavailable`, possibly while the chunks are read.
@@ -73,7 +73,7 @@ class RetryLater(SourceUnavailable):
         self.seconds = seconds
 
 
-def download(remote: Remote, target: Path, limits: Limits) -> Version:
+def download(remote: Remote, target: Path, limits: DownloadLimits) -> Version:
     """Download `remote` to `target`, which appears only when it is complete and verified.
 
     Raises `SourceRefused` if the file is too large, `UnusableAudio` if it is empty, `TimeLimitExceeded`, or the last
@@ -86,7 +86,7 @@ def download(remote: Remote, target: Path, limits: Limits) -> Version:
 class _Transfer:
     """The state of a download between attempts."""
 
-    def __init__(self, remote: Remote, file: BinaryIO, limits: Limits) -> None:
+    def __init__(self, remote: Remote, file: BinaryIO, limits: DownloadLimits) -> None:
         self._remote = remote
         self._file = file
         self._limits = limits

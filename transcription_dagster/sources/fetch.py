@@ -14,7 +14,7 @@ from transcription_dagster.errors import SourceNotFound, SourceRefused, Unusable
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Source
 from transcription_dagster.sources.directory import DirectorySource, file_etag
-from transcription_dagster.sources.download import Limits, download
+from transcription_dagster.sources.download import DownloadLimits, download
 from transcription_dagster.sources.http import WebClient, WebFile
 from transcription_dagster.sources.ib import IbSource
 from transcription_dagster.sources.s3 import S3File, S3Source
@@ -67,8 +67,8 @@ def fetch(uri: str, target: Path, settings: Settings) -> FetchedSource:
     return FetchedSource(target, target.stat().st_size, version.etag)
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> DownloadLimits:
+    return DownloadLimits(
         max_bytes=int(settings.max_source_gb * 1e9),
         seconds=settings.source_time_limit_seconds,
         stall_seconds=settings.source_stall_seconds,

@@ -17,7 +17,7 @@ import httpx
 from transcription_dagster.errors import SourceNotFound, SourceRefused, SourceUnavailable, UnusableAudio
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.addresses import GuardedTransport, is_among, origin
-from transcription_dagster.sources.download import Answer, RetryLater, Version
+from transcription_dagster.sources.download import RetryLater, SourceAnswer, Version
 from transcription_dagster.urls import shown_url, without_secrets
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
@@ -120,13 +120,13 @@ class WebFile:
         self._client = client
 
     @contextmanager
-    def open(self, offset: int, version: Version | None) -> Iterator[Answer]:
+    def open(self, offset: int, version: Version | None) -> Iterator[SourceAnswer]:
         """Request the file from `offset` on; see `download.Remote`."""
         resumed = {"Range": f"bytes={offset}-", "If-Range": version.etag} if offset and version and version.etag else {}
         with self._client.get(self._url, resumed) as response:
             _check_is_audio(self.uri, response)
             first, size = _extent(self.uri, response, offset)
-            yield Answer(
+            yield SourceAnswer(
                 Version(size, _validator(response), _digest(response) if not first else None),
                 first,
                 response.iter_raw(),

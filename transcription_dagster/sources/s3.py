@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError
 from transcription_dagster.aws import aws_client, aws_errors, error_code
 from transcription_dagster.errors import SourceNotFound, SourceRefused, SourceUnavailable, StoreRefused
 from transcription_dagster.sources.base import Listing, SourceObject, is_media, recording_of
-from transcription_dagster.sources.download import Answer, Limits, Version
+from transcription_dagster.sources.download import DownloadLimits, SourceAnswer, Version
 from transcription_dagster.store.obstore_access import open_remote
 
 _URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?\Z", re.DOTALL)
@@ -100,7 +100,7 @@ class S3Source:
 class S3File:
     """One object in a bucket."""
 
-    def __init__(self, uri: str, limits: Limits) -> None:
+    def __init__(self, uri: str, limits: DownloadLimits) -> None:
         """Raise `SourceRefused` if `uri` is not `s3://bucket/key`."""
         self.uri = uri
         self._bucket, self._key = split_s3_uri(uri)
@@ -109,7 +109,7 @@ class S3File:
         self._stall_seconds = limits.stall_seconds
 
     @contextmanager
-    def open(self, offset: int, version: Version | None) -> Iterator[Answer]:
+    def open(self, offset: int, version: Version | None) -> Iterator[SourceAnswer]:
         """Request the object from `offset` on; see `download.Remote`."""
         with aws_errors(
             f"Could not read {self.uri}",
@@ -119,7 +119,7 @@ class S3File:
         ):
             answer, offset = self._get(offset, version)
             with closing(answer["Body"]) as body:
-                yield Answer(_version(answer, offset), offset, body.iter_chunks(_CHUNK_BYTES))
+                yield SourceAnswer(_version(answer, offset), offset, body.iter_chunks(_CHUNK_BYTES))
 
     def _get(self, offset: int, version: Version | None) -> tuple[Mapping[str, Any], int]:
         from botocore.exceptions import ClientError

@@ -11,7 +11,7 @@ import pytest
 from dagster._core.instance import DagsterInstance
 from sqlalchemy import Engine
 
-from transcription_dagster.cli.batch.input import Batch, left_to_do, register_recordings
+from transcription_dagster.cli.batch.input import BatchInput, left_to_do, register_recordings
 from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.cli.import_transcript import store_imported
 from transcription_dagster.cli.workers import _log
@@ -69,7 +69,9 @@ def register(engine: Engine, source: str, folder: Path) -> None:
     path = folder / "worklist.json"
     path.write_text(json.dumps([{"uuid": RECORDING, "source": source}]))
     worklist = load(path)
-    register_recordings(engine, ObjectStore(load_settings().store_url), Batch(worklist, left_to_do(worklist)), None)
+    register_recordings(
+        engine, ObjectStore(load_settings().store_url), BatchInput(worklist, left_to_do(worklist)), None
+    )
     path.unlink()
 
 

@@ -21,13 +21,13 @@ from transcription_dagster.errors import (
     UnusableAudio,
 )
 from transcription_dagster.settings import Settings
-from transcription_dagster.sources.download import Limits, download
+from transcription_dagster.sources.download import DownloadLimits, download
 from transcription_dagster.sources.http import WebClient, WebFile
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
 
 AUDIO = os.urandom(3_000_000)
 ETAG = '"version one"'
-LIMITS = Limits(max_bytes=10_000_000, seconds=30.0, stall_seconds=0.2, pause_seconds=0.01)
+LIMITS = DownloadLimits(max_bytes=10_000_000, seconds=30.0, stall_seconds=0.2, pause_seconds=0.01)
 
 
 def whole(request: Request) -> Reply:
@@ -54,7 +54,7 @@ def server() -> Iterator[WebServer]:
 def get(server: WebServer, settings: Callable[..., Settings], tmp_path: Path) -> Callable[..., bytes]:
     """Download the server's one file and return its bytes; on an error, make sure that nothing is left on disk."""
 
-    def call(limits: Limits = LIMITS) -> bytes:
+    def call(limits: DownloadLimits = LIMITS) -> bytes:
         target = tmp_path / "downloads" / "audio"
         allowed = settings(source_hosts=(server.url,), ib_allow_private=True, source_stall_seconds=limits.stall_seconds)
         with closing(WebClient(allowed)) as client:
@@ -281,13 +281,13 @@ def test_a_digest_of_the_whole_is_checked_after_a_resume(server: WebServer, get:
 
 def test_time_is_bounded(server: WebServer, get: Callable[..., bytes]) -> None:
     with pytest.raises(TimeLimitExceeded, match="was not fetched within 0 s"):
-        get(Limits(max_bytes=10_000_000, seconds=0.0, stall_seconds=0.2))
+        get(DownloadLimits(max_bytes=10_000_000, seconds=0.0, stall_seconds=0.2))
 
 
 def test_waiting_for_another_try_counts_as_time(server: WebServer, get: Callable[..., bytes]) -> None:
     server.answer = lambda request: Reply(500)
     with pytest.raises(TimeLimitExceeded):
-        get(Limits(max_bytes=10_000_000, seconds=1.0, stall_seconds=0.2, pause_seconds=100.0))
+        get(DownloadLimits(max_bytes=10_000_000, seconds=1.0, stall_seconds=0.2, pause_seconds=100.0))
 
 
 def test_a_compressed_answer_is_refused(server: WebServer, get: Callable[..., bytes]) -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from transcription_dagster.errors import SourceNotFound, SourceRefused, SourceUnavailable, UnusableAudio
 from transcription_dagster.sources.base import pages
-from transcription_dagster.sources.download import Limits, download
+from transcription_dagster.sources.download import DownloadLimits, download
 from transcription_dagster.sources.s3 import S3File, S3Source, split_s3_uri
 from transcription_dagster_tests.s3_server import AwsServer
 from transcription_dagster_tests.sources.web_server import Reply, Request, web_server
 
 ONE = "00000000-0000-4000-8000-000000000001"
 AUDIO = os.urandom(2_000_000)
-LIMITS = Limits(max_bytes=10_000_000, seconds=30.0, stall_seconds=1.0, pause_seconds=0.01)
+LIMITS = DownloadLimits(max_bytes=10_000_000, seconds=30.0, stall_seconds=1.0, pause_seconds=0.01)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_an_empty_object_and_a_large_one_are_refused(bucket, tmp_path: Path) -> 
     bucket("large.mp3", AUDIO)
     with pytest.raises(UnusableAudio, match="is empty"):
         download(S3File("s3://recordings/empty.mp3", LIMITS), tmp_path / "audio", LIMITS)
-    small = Limits(max_bytes=1_999_999, seconds=30.0, stall_seconds=1.0)
+    small = DownloadLimits(max_bytes=1_999_999, seconds=30.0, stall_seconds=1.0)
     with pytest.raises(SourceRefused, match="2000000 bytes or more, over the limit of 1999999"):
         download(S3File("s3://recordings/large.mp3", small), tmp_path / "audio", small)
 

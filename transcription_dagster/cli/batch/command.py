@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from transcription_dagster.cli.batch.input import Batch, checked_model, left_to_do
+from transcription_dagster.cli.batch.input import BatchInput, checked_model, left_to_do
 from transcription_dagster.cli.batch.lock import alone_on
 from transcription_dagster.cli.batch.report import Outcome, outcome_table, summary
 from transcription_dagster.cli.batch.results import KeptResults
@@ -77,7 +77,7 @@ def _carry_out(worklist: Path, threads: int | None, model: str | None, yes: bool
             click.echo(f"{worklist}: nothing is left to do")
             return 0
         settings = load_settings(**speech)
-        job = Batch(results, entries, speech, threads, keep_going=yes)
+        job = BatchInput(results, entries, speech, threads, keep_going=yes)
         signals = StopSignals()
         try:
             with stack_for(settings, signals, gpus=gpus, executors=threads) as stack:

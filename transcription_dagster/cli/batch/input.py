@@ -19,7 +19,7 @@ from transcription_dagster.whisper.layouts import is_model_path
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchInput:
     """The input of a batch."""
 
     worklist: Results
@@ -51,7 +51,7 @@ def checked_model(model: str) -> str:
     raise UnknownModel(f"{model!r} is neither the path of a model nor a known model; see `transcription models list`")
 
 
-def register_recordings(engine: Engine, store: ObjectStore, batch: Batch, ib_url_template: str | None) -> None:
+def register_recordings(engine: Engine, store: ObjectStore, batch: BatchInput, ib_url_template: str | None) -> None:
     """Register the batch's recordings in the database.
 
     Raises `InvalidWorklist`, with a line for each recording without a known source, before writing anything.

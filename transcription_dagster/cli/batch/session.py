@@ -17,7 +17,7 @@ from rich.console import Console
 
 from transcription_dagster import shared_settings
 from transcription_dagster.cli.batch.display import LineDisplay, LiveDisplay
-from transcription_dagster.cli.batch.input import Batch, checked_model, register_recordings
+from transcription_dagster.cli.batch.input import BatchInput, checked_model, register_recordings
 from transcription_dagster.cli.batch.patience import BatchContext
 from transcription_dagster.cli.batch.report import INTERRUPTED, Outcome
 from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
@@ -92,7 +92,7 @@ def stack_for(
 
 
 def run_batch(
-    batch: Batch, stack: RunningStack | JoinedStack, settings: Settings, signals: StopSignals
+    batch: BatchInput, stack: RunningStack | JoinedStack, settings: Settings, signals: StopSignals
 ) -> list[Outcome]:
     """Carry a batch out on a stack; return what became of each of its recordings, in the worklist's order.
 
@@ -125,7 +125,7 @@ def run_batch(
     return [run.outcomes.get(entry.uuid, Outcome(entry, "waiting")) for entry in batch.entries]
 
 
-def _config(batch: Batch, settings: Settings) -> BatchConfig:
+def _config(batch: BatchInput, settings: Settings) -> BatchConfig:
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", batch.worklist.path.stem)[:60]
     return BatchConfig(
         batch=f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",

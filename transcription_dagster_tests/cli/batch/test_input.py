@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from transcription_dagster.cli.batch.input import Batch, checked_model, left_to_do, register_recordings
+from transcription_dagster.cli.batch.input import BatchInput, checked_model, left_to_do, register_recordings
 from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
 from transcription_dagster.model import Term
@@ -20,11 +20,11 @@ TWO = "fb4024f4-a2d2-5e85-bbe5-f84f01e07dc0"
 THREE = "1ecda57a-ca74-504e-a10d-5f46e86c70ea"
 
 
-def batch(folder: Path, *objects: dict[str, object]) -> Batch:
+def batch(folder: Path, *objects: dict[str, object]) -> BatchInput:
     path = folder / "worklist.json"
     path.write_text(json.dumps(objects))
     worklist = load(path)
-    return Batch(worklist, worklist.entries)
+    return BatchInput(worklist, worklist.entries)
 
 
 def test_what_is_done_is_left_out_and_what_failed_is_not(tmp_path: Path) -> None:
