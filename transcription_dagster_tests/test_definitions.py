@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import dagster as dg
 import pytest
@@ -163,9 +164,15 @@ def test_every_asset_that_cuts_cues_carries_the_version_of_their_rules() -> None
     assert sorted(cutting) == FROM_CUES
 
 
-def names_in(asset: dg.AssetsDefinition) -> tuple[str, ...]:
-    """The global names that an asset's function uses."""
-    return asset.op.compute_fn.decorated_fn.__code__.co_names  # type: ignore[union-attr]
+def names_in(asset: dg.AssetsDefinition) -> set[str]:
+    """The global names that an asset's function uses, and those that its module's functions use for it."""
+    return names_of(asset.op.compute_fn.decorated_fn)  # type: ignore[union-attr]
+
+
+def names_of(function: FunctionType) -> set[str]:
+    used = [function.__globals__.get(name) for name in function.__code__.co_names]
+    helpers = [each for each in used if isinstance(each, FunctionType) and each.__module__ == function.__module__]
+    return set(function.__code__.co_names).union(*map(names_of, helpers))
 
 
 @pytest.mark.parametrize("job", sorted(JOBS.values()))
