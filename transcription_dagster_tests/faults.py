@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,28 @@ def busy_run_worker(system: System, run_id: str, seconds: float = 60) -> WorkerS
 
     wait_until(taken, seconds, f"a run worker has taken {run_id}")
     return next(worker for worker in system.pool().workers if worker.recording == run_id)
+
+
+@contextmanager
+def frozen(worker: WorkerStatus) -> Iterator[psutil.Process]:
+    """Hold a worker's process where it is: however fast the machine, it finishes nothing meanwhile.
+
+    Keep it short: a worker whose heartbeat is missing counts as dead.
+    """
+    process = psutil.Process(worker.pid)
+    process.suspend()
+    try:
+        yield process
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
+def is_pending(process: psutil.Process, number: signal.Signals) -> bool:
+    """Return whether a signal was sent to the process that it has not heard yet: a second one would be lost."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    masks = [int(mask, 16) for mask in re.findall(r"^(?:SigPnd|ShdPnd):\s*(\w+)$", status, re.MULTILINE)]
+    return any(mask >> (number - 1) & 1 for mask in masks)
 
 
 def kill(worker: WorkerStatus) -> psutil.Process:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from transcription_dagster_tests.faults import (
     attempts_at,
     busy_executor,
     busy_run_worker,
+    frozen,
+    is_pending,
     long_recording,
     unfinished_jobs,
 )
@@ -44,9 +46,7 @@ def system(home: Path) -> Iterator[System]:
 @pytest.fixture(scope="module")
 def left(system: System, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Recordings that were under way when the first stack was asked twice to stop."""
-    recordings = two_at_work(system, tmp_path_factory.mktemp("left"))
-    stop_stack(system, abort=True)
-    return recordings
+    return stop_with_two_at_work(system, tmp_path_factory.mktemp("left"), twice=True)
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +60,35 @@ def stack(home: Path, *, run_workers: int) -> AbstractContextManager[System]:
     return running_system(home, executors=1, run_workers=run_workers, max_jobs_per_worker=str(JOBS), **NO_EMBEDDINGS)
 
 
-def two_at_work(system: System, folder: Path) -> list[str]:
-    """Launch the runs of two recordings, and wait until an executor is in the middle of one of them."""
-    # A short one is done before anybody has seen the executor busy with it.
+def stop_with_two_at_work(system: System, folder: Path, *, twice: bool) -> list[str]:
+    """Stop the stack, asked once or twice, while its executor is in the middle of the first of two recordings."""
     recordings = system.register([long_recording(folder)] * 2)
     system.launch(recordings)
-    wait_until(
-        lambda: any(worker.recording in recordings for worker in system.pool().alive("gpu")), 120, "an executor is busy"
-    )
+    wait_until(lambda: at_work_on(system, recordings), 120, "an executor is busy")
+    with frozen(at_work_on(system, recordings)[0]) as executor:
+        heard = hears_its_first_signal(executor)
+        system.stack.stop(abort=lambda: heard() and twice)
+    assert running(system.settings) is None
     return recordings
 
 
-def stop_stack(system: System, *, abort: bool) -> None:
-    system.stack.stop(abort=lambda: abort)
-    assert running(system.settings) is None
+def at_work_on(system: System, recordings: Sequence[str]) -> list[WorkerStatus]:
+    return [worker for worker in system.pool().alive("gpu") if worker.recording in recordings]
+
+
+def hears_its_first_signal(frozen_executor: psutil.Process) -> Callable[[], bool]:
+    """A function that lets a frozen process go on as soon as the supervisor asks it to stop; True once it has."""
+    asked = False
+
+    def heard() -> bool:
+        nonlocal asked
+        if not asked and is_pending(frozen_executor, signal.SIGTERM):
+            frozen_executor.resume()
+            asked = True
+            hear(frozen_executor)
+        return asked
+
+    return heard
 
 
 def having(system: System, uuids: Sequence[str], name: str) -> set[str]:
@@ -90,26 +105,29 @@ class AtWork:
     run_worker: WorkerStatus
 
 
-def at_work(system: System, folder: Path, *, seconds: int = 120) -> AtWork:
-    """Launch the run of a recording of `seconds`, and wait until an executor is in the middle of it."""
-    (recording,) = system.register([long_recording(folder, seconds=seconds)])
+@contextmanager
+def at_work(system: System, folder: Path) -> Iterator[AtWork]:
+    """Launch the run of a recording; within the block, an executor is frozen in the middle of it."""
+    (recording,) = system.register([long_recording(folder)])
     run_id = system.launch([recording])[recording]
-    run_worker = busy_run_worker(system, run_id)
-    return AtWork(recording, run_id, busy_executor(system, recording), run_worker)
+    run_worker, executor = busy_run_worker(system, run_id), busy_executor(system, recording)
+    with frozen(executor):
+        yield AtWork(recording, run_id, executor, run_worker)
 
 
-def stop(system: System, worker: WorkerStatus, *, twice: bool) -> None:
+def stop(worker: WorkerStatus) -> None:
+    psutil.Process(worker.pid).send_signal(signal.SIGTERM)
+
+
+def stop_again(worker: WorkerStatus) -> None:
+    """Ask a worker a second time to stop, once it has heard the first: two of a signal at once are one."""
     process = psutil.Process(worker.pid)
+    hear(process)
     process.send_signal(signal.SIGTERM)
-    if twice:
-        # Two of a signal at once are one.
-        wait_until(lambda: state_of(system, worker) == "draining", 20, "the worker has heard the first signal")
-        process.send_signal(signal.SIGTERM)
 
 
-def state_of(system: System, worker: WorkerStatus) -> str | None:
-    now = system.worker(worker.name)
-    return now.state if now else None
+def hear(process: psutil.Process) -> None:
+    wait_until(lambda: not is_pending(process, signal.SIGTERM), 20, "the signal to stop is heard", every=0.01)
 
 
 def ended_well(system: System, worker: WorkerStatus) -> None:
@@ -126,24 +144,25 @@ def ended_well(system: System, worker: WorkerStatus) -> None:
 
 
 def test_an_executor_that_is_asked_to_stop_finishes_its_recording(system: System, tmp_path: Path) -> None:
-    work = at_work(system, tmp_path)
-    stop(system, work.executor, twice=False)
+    with at_work(system, tmp_path) as work:
+        stop(work.executor)
     wait_until(lambda: attempts_at(system, work.recording) == ["done"], 90, "the recording is finished")
     ended_well(system, work.executor)
     assert [run.status for run in system.finish([work.recording])] == ["SUCCESS"]
 
 
 def test_an_executor_that_is_asked_twice_gives_its_recording_back(system: System, tmp_path: Path) -> None:
-    work = at_work(system, tmp_path, seconds=240)
-    stop(system, work.executor, twice=True)
+    with at_work(system, tmp_path) as work:
+        stop(work.executor)
+    stop_again(work.executor)
     ended_well(system, work.executor)
     assert [run.status for run in system.finish([work.recording])] == ["SUCCESS"]
     assert attempts_at(system, work.recording) == ["the executor was stopped", "done"]
 
 
 def test_a_run_worker_that_is_asked_to_stop_finishes_its_run(system: System, tmp_path: Path) -> None:
-    work = at_work(system, tmp_path)
-    stop(system, work.run_worker, twice=False)
+    with at_work(system, tmp_path) as work:
+        stop(work.run_worker)
     ended_well(system, work.run_worker)
     assert [(run.id, run.status) for run in system.finish([work.recording])] == [(work.run_id, "SUCCESS")]
 
@@ -151,8 +170,9 @@ def test_a_run_worker_that_is_asked_to_stop_finishes_its_run(system: System, tmp
 def test_the_run_of_a_run_worker_that_is_asked_twice_is_done_by_another_and_not_transcribed_again(
     system: System, tmp_path: Path
 ) -> None:
-    work = at_work(system, tmp_path)
-    stop(system, work.run_worker, twice=True)
+    with at_work(system, tmp_path) as work:
+        stop(work.run_worker)
+        stop_again(work.run_worker)
     ended_well(system, work.run_worker)
     wait_until(
         lambda: [run.id for run in system.runs_of([work.recording])] != [work.run_id], 60, "the run is tried again"
@@ -186,8 +206,7 @@ def test_after_the_next_start_everything_that_was_left_is_done(next_system: Syst
 def test_a_stack_that_is_asked_to_stop_finishes_what_is_under_way_and_begins_nothing_else(
     next_system: System, tmp_path: Path
 ) -> None:
-    recordings = two_at_work(next_system, tmp_path)
-    stop_stack(next_system, abort=False)
+    recordings = stop_with_two_at_work(next_system, tmp_path, twice=False)
     transcribed = having(next_system, recordings, "transcript.json")
     assert len(transcribed) == 1
     assert having(next_system, recordings, "captions.vtt") == transcribed

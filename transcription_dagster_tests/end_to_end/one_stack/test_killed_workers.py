@@ -11,6 +11,7 @@ from transcription_dagster_tests.faults import (
     attempts_at,
     busy_executor,
     busy_run_worker,
+    frozen,
     kill,
     killing_whoever_works_on,
     long_recording,
@@ -30,7 +31,8 @@ def test_the_recording_of_a_killed_executor_is_soon_on_another_and_its_run_succe
     (recording,) = system.register([long_recording(tmp_path)])
     run_id = system.launch([recording])[recording]
     victim = busy_executor(system, recording)
-    process = kill(victim)
+    with frozen(victim):
+        process = kill(victim)
     wait_until(lambda: len(attempts_at(system, recording)) == 2, 60, "somebody else has begun on the recording")
     ((first, second),) = (request["attempts"] for request in requests_of(system, [recording]))
     assert first["executor"] == victim.name
@@ -71,8 +73,8 @@ def test_the_run_of_a_killed_run_worker_starts_over_from_its_failed_step_and_its
 ) -> None:
     (recording,) = system.register([long_recording(tmp_path)])
     first = system.launch([recording])[recording]
-    busy_executor(system, recording)
-    kill(busy_run_worker(system, first))
+    with frozen(busy_executor(system, recording)):
+        kill(busy_run_worker(system, first))
     wait_until(lambda: len(runs_of(system, recording)) == 2, 60, "the run is tried again")
     (run,) = system.finish([recording])
     assert run.status == "SUCCESS"
