@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo up check test coverage chaos lint style format bench docs hooks constraints clean
+.PHONY: demo up check test coverage chaos lint style ruff format bench docs hooks constraints clean
 
 demo: $(VENV)/.installed
 	$(BIN)/transcription demo $(ARGS)
@@ -13,8 +13,11 @@ up: $(VENV)/.installed
 	$(BIN)/transcription up $(ARGS)
 
 # While working: style, types, and the tests that start no stack and run no model.
-check: style
-	$(BIN)/pytest --numprocesses 2 -m "not system and not slow" $(ARGS)
+# Pyright works beside the tests, and says after them what it found.
+check: ruff
+	@$(BIN)/pyright >$(VENV)/pyright.log 2>&1 & pyright=$$!; \
+	$(BIN)/pytest --numprocesses 2 -m "not system and not slow" $(ARGS); tests=$$?; \
+	wait $$pyright; types=$$?; cat $(VENV)/pyright.log; exit $$((tests | types))
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest --numprocesses 3 $(ARGS)
@@ -27,10 +30,12 @@ coverage: $(VENV)/.installed-dev
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m transcription_dagster_tests.chaos $(ARGS)
 
-style: $(VENV)/.installed-dev
+style: ruff
+	$(BIN)/pyright
+
+ruff: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
 
 lint: style
 	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive transcription_dagster

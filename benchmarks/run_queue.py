@@ -1,6 +1,6 @@
 """The cost of one poll of the run queue by Dagster's daemon, by the number of waiting runs.
 
-    python -m benchmarks.run_queue
+    python -m benchmarks.run_queue [--waiting 100 1000 10000 50000]
 
 The runs wait in a real Postgres, nine in ten for any GPU and one in a hundred with a priority. The daemon's own code
 polls the queue through our storage, which returns only the front of the queue, and through Dagster's, which returns all
@@ -9,6 +9,7 @@ of it. Times are median wall-clock seconds per poll, with 3 executors and 9 run 
 
 from __future__ import annotations
 
+import argparse
 import logging
 import statistics
 import tempfile
@@ -34,7 +35,6 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.stack.files import dagster_home, write_files
 from transcription_dagster.stack.postgres import embedded_postgres
 
-WAITING = (100, 1_000, 10_000, 50_000)
 LIMITS: Any = SimpleNamespace(
     max_concurrent_runs=9,
     tag_concurrency_limits=[{"key": GPU_TAG, "limit": 9}],
@@ -44,8 +44,13 @@ ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("he
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--waiting", type=int, nargs="+", default=[100, 1_000, 10_000, 50_000])
+    arguments = parser.parse_args()
     logging.getLogger("dagster").setLevel(logging.WARNING)
-    table = Table("runs waiting", "ours, ms", "Dagster's, ms", "ours / Dagster's", "ours / ours with 100")
+    table = Table(
+        "runs waiting", "ours, ms", "Dagster's, ms", "ours / Dagster's", f"ours / ours with {arguments.waiting[0]:,}"
+    )
     with tempfile.TemporaryDirectory(prefix="run-queue-") as home:
         settings = Settings(home=Path(home))
         with embedded_postgres(settings) as url, patch.dict("os.environ", {"TRANSCRIPTION_DATABASE_URL": url}):
@@ -54,7 +59,7 @@ def main() -> None:
             with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
                 index_run_queue(url)
                 least = 0.0
-                for waiting in WAITING:
+                for waiting in arguments.waiting:
                     fill(instance, url, waiting)
                     ours = look(instance, times=9)
                     with patch.object(PatientRunStorage, "get_runs", PostgresRunStorage.get_runs):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,14 +39,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def system(home: Path) -> Iterator[System]:
-    with stack(home, run_workers=2) as system:
+    with stack(home, run_workers=2, max_jobs_per_worker=str(JOBS)) as system:
         yield system
 
 
 @pytest.fixture(scope="module")
 def left(system: System, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Recordings that were under way when the first stack was asked twice to stop."""
-    return stop_with_two_at_work(system, tmp_path_factory.mktemp("left"), twice=True)
+    return stop_with_two_at_work(system, tmp_path_factory.mktemp("left"), twice=True, seconds=480)
 
 
 @pytest.fixture(scope="module")
@@ -56,39 +56,23 @@ def next_system(home: Path, left: list[str]) -> Iterator[System]:
         yield system
 
 
-def stack(home: Path, *, run_workers: int) -> AbstractContextManager[System]:
-    return running_system(home, executors=1, run_workers=run_workers, max_jobs_per_worker=str(JOBS), **NO_EMBEDDINGS)
+def stack(home: Path, *, run_workers: int, **settings: str) -> AbstractContextManager[System]:
+    return running_system(home, executors=1, run_workers=run_workers, **NO_EMBEDDINGS, **settings)
 
 
-def stop_with_two_at_work(system: System, folder: Path, *, twice: bool) -> list[str]:
-    """Stop the stack, asked once or twice, while its executor is in the middle of the first of two recordings."""
-    recordings = system.register([long_recording(folder)] * 2)
+def stop_with_two_at_work(system: System, folder: Path, *, twice: bool, seconds: int) -> list[str]:
+    """Stop the stack, asked once or twice, while its executor is in the middle of recordings of `seconds`.
+
+    The daemon and the run workers are asked before the executor, which goes on meanwhile: it must not come to the end.
+    """
+    recordings = system.register([long_recording(folder, seconds=seconds)] * 2)
     system.launch(recordings)
-    wait_until(lambda: at_work_on(system, recordings), 120, "an executor is busy")
-    with frozen(at_work_on(system, recordings)[0]) as executor:
-        heard = hears_its_first_signal(executor)
-        system.stack.stop(abort=lambda: heard() and twice)
+    wait_until(
+        lambda: any(worker.recording in recordings for worker in system.pool().alive("gpu")), 120, "an executor is busy"
+    )
+    system.stack.stop(abort=lambda: twice)
     assert running(system.settings) is None
     return recordings
-
-
-def at_work_on(system: System, recordings: Sequence[str]) -> list[WorkerStatus]:
-    return [worker for worker in system.pool().alive("gpu") if worker.recording in recordings]
-
-
-def hears_its_first_signal(frozen_executor: psutil.Process) -> Callable[[], bool]:
-    """A function that lets a frozen process go on as soon as the supervisor asks it to stop; True once it has."""
-    asked = False
-
-    def heard() -> bool:
-        nonlocal asked
-        if not asked and is_pending(frozen_executor, signal.SIGTERM):
-            frozen_executor.resume()
-            asked = True
-            hear(frozen_executor)
-        return asked
-
-    return heard
 
 
 def having(system: System, uuids: Sequence[str], name: str) -> set[str]:
@@ -206,7 +190,7 @@ def test_after_the_next_start_everything_that_was_left_is_done(next_system: Syst
 def test_a_stack_that_is_asked_to_stop_finishes_what_is_under_way_and_begins_nothing_else(
     next_system: System, tmp_path: Path
 ) -> None:
-    recordings = stop_with_two_at_work(next_system, tmp_path, twice=False)
+    recordings = stop_with_two_at_work(next_system, tmp_path, twice=False, seconds=240)
     transcribed = having(next_system, recordings, "transcript.json")
     assert len(transcribed) == 1
     assert having(next_system, recordings, "captions.vtt") == transcribed

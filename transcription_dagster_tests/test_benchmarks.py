@@ -1,0 +1,71 @@
+"""Every benchmark runs to its end at its smallest size: what it calls has not changed under it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from transcription_dagster_tests.whisper.conftest import BULLETIN, DEMO
+
+pytestmark = pytest.mark.slow
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
+#: They start a whole stack, or listen to all of the demo: of these it is seen only that what they import is there.
+LONG = {"memory", "pool_overhead", "speakers"}
+#: The arguments for the smallest sensible size. {speech}: a folder with one short recording and its text.
+SMALLEST = {
+    "accuracy": f"{{speech}} --model {BULLETIN}",
+    "archive": "--recordings 300",
+    "discovery": "--objects 2500",
+    "engine": f"{{speech}} --model {BULLETIN} --seconds 2 --count 2 --slots 1 2",
+    "growth": "--recordings 20 --per-day 10",
+    "invention": f"--model {BULLETIN} --only silence",
+    "publication": "--recordings 5",
+    "run_queue": "--waiting 100 200",
+    "search": "--chunks 5000 --queries 5",
+    "second_engine": f"{{speech}} --model {BULLETIN}",
+    "text": "--hours 0.05",
+    "word_times": f"{{speech}} --model {BULLETIN}",
+}
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    entry = json.loads((DEMO / "recordings" / "references.json").read_text(encoding="utf-8"))[0]
+    described = entry | {
+        "title": "A short recording",
+        "language": "en",
+        "reference": entry["text"],
+        "words": entry["cues"],
+    }
+    shutil.copy(DEMO / "recordings" / entry["file"], tmp_path)
+    (tmp_path / "references.json").write_text(json.dumps([described]), encoding="utf-8")
+    return tmp_path
+
+
+def run(name: str, arguments: Sequence[str]) -> str:
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_every_benchmark_is_tested() -> None:
+    assert SMALLEST.keys() | LONG == BENCHMARKS
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_benchmark_prints_its_result(name: str, speech: Path) -> None:
+    assert run(name, SMALLEST[name].format(speech=speech).split()).strip()
+
+
+@pytest.mark.parametrize("name", sorted(LONG))
+def test_a_long_benchmark_can_be_imported(name: str) -> None:
+    assert "usage:" in run(name, ["--help"])
