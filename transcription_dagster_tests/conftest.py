@@ -42,25 +42,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take longest first, so that small ones fill what is left: the stacks, then their parts.
+    """Put the tests that take longest first, so that small ones fill what is left: the stacks, their parts, the slow.
 
-    xdist gives out groups before single tests (`xdist_group`), and otherwise keeps this order. Tests that share a
-    fixture of their module are a group too: several processes would each make it.
+    Tests that share a fixture of their module are a group, too (`xdist_group`): several processes would each make it.
     """
-    items.sort(key=lambda item: (item.get_closest_marker("system") is None, "/stack/" not in item.nodeid))
+    items.sort(key=lambda item: (not _is(item, "system"), "/stack/" not in item.nodeid, not _is(item, "slow")))
     for item in items:
-        if item.get_closest_marker("xdist_group") is None and _shares_with_its_module(item):
+        if not _is(item, "xdist_group") and _shares_with_its_module(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to run without groups, where each process would start every stack; go on collecting garbage."""
     groups = getattr(session.config.option, "loadgroup", False)
-    if groups and any(item.get_closest_marker("xdist_group") and "@" not in item.nodeid for item in session.items):
+    if groups and any(_is(item, "xdist_group") and "@" not in item.nodeid for item in session.items):
         raise pytest.UsageError("pytest-xdist does not group tests under this pytest; install as constraints.txt says")
     # What was imported stays: it is not looked through again.
     gc.freeze()
     gc.enable()
+
+
+def _is(item: pytest.Item, marker: str) -> bool:
+    return item.get_closest_marker(marker) is not None
 
 
 def _shares_with_its_module(item: pytest.Item) -> bool:
