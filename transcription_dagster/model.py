@@ -48,6 +48,8 @@ class Word:
     speaker: str | None = None
     #: ISO 639-1 or BCP 47; None: the transcript's.
     language: str | None = None
+    #: A person wrote it.
+    corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

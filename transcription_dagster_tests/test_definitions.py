@@ -24,13 +24,14 @@ audio: ingest
 captions_srt: captions, from conversation, checks well_formed, refreshed
 captions_vtt: captions, from conversation, refreshed
 conversation: transcription, from speakers transcript, refreshed
+corrected_json: correction, from conversation corrections refined_txt, refreshed
 corrected_txt: correction, from conversation corrections refined_txt, refreshed
 corrections: correction
 embeddings: insight, from conversation corrected_txt, checks complete, refreshed
 insights: insight, from conversation corrected_txt, refreshed
 peaks: reading_room, from audio, refreshed
-publication: publication, from captions_srt captions_vtt conversation corrected_txt embeddings insights peaks reading \
-refined_srt refined_txt refined_vtt transcript_txt, refreshed
+publication: publication, from captions_srt captions_vtt conversation corrected_json corrected_txt embeddings insights \
+peaks reading refined_srt refined_txt refined_vtt transcript_txt, refreshed
 reading: reading_room, from conversation refined_txt, refreshed
 refined_srt: correction, from conversation corrected_txt, checks well_formed, refreshed
 refined_txt: refinement, from conversation, checks faithful, refreshed
@@ -42,7 +43,7 @@ transcript_txt: captions, from conversation, refreshed
 #: A check that is a step of its own.
 CHECK = "refined_txt_faithful"
 FROM_CUES = ["captions_srt", "captions_vtt", "embeddings", "refined_srt", "refined_vtt"]
-CORRECTED = ["corrected_txt", "embeddings", "publication", "refined_srt", "refined_vtt"]
+CORRECTED = ["corrected_json", "corrected_txt", "embeddings", "publication", "refined_srt", "refined_vtt"]
 CAPTIONS = ["captions_srt", "captions_vtt", "peaks", "reading", *CORRECTED]
 
 #: Prints the code version of each asset, with a version of the caption rules raised.
@@ -111,8 +112,8 @@ def test_the_jobs_hold_what_they_promise() -> None:
         "refine": made_from_transcript,
         "rebuild": [name for name in made_from_transcript if name not in ("refined_txt", CHECK)],
         "captions": sorted([*CAPTIONS, "transcript_txt"]),
-        "reindex": ["corrected_txt", "embeddings", "publication"],
-        "publish": ["corrected_txt", "publication"],
+        "reindex": ["corrected_json", "corrected_txt", "embeddings", "publication"],
+        "publish": ["corrected_json", "corrected_txt", "publication"],
         "apply_corrections": CORRECTED,
         "tell_speakers_apart": [name for name in every if name not in ("audio", "transcript")],
     }

@@ -23,6 +23,13 @@ def is_corrected(engine: Engine, recording: str) -> bool:
         return bool(connection.scalar(select(exists().where(CorrectionRow.recording == recording_id(recording)))))
 
 
+def last_version(engine: Engine, recording: str) -> int:
+    """The version of a recording's last change; 0 if there is none."""
+    newest = select(func.max(CorrectionRow.version)).where(CorrectionRow.recording == recording_id(recording))
+    with transaction(engine) as connection:
+        return connection.scalar(newest) or 0
+
+
 def changes_of(engine: Engine, recording: str, transcript: str) -> list[Change]:
     """Return the changes that belong to the transcript with this digest, in the order of their versions."""
     with transaction(engine) as connection:

@@ -112,6 +112,10 @@ class Reading:
         """Return the machine's words `first` up to `stop` as text."""
         return join_words(self.words[first:stop])
 
+    def as_read(self) -> tuple[Word, ...]:
+        """The words as they read now, with their times and speakers."""
+        return tuple(word for passage in self.passages for word in passage.words)
+
     def text(self) -> str:
         """Return the turns as paragraphs separated by empty lines, with a newline at the end."""
         paragraphs = [turn.text for turn in self.turns() if turn.words]
@@ -171,7 +175,10 @@ def _persons(words: Sequence[Word], state: State, position: int) -> Passage | No
     first, stop = change.draft.where.first, change.draft.where.stop
     if stop > len(words) or any(state.texts.get(word) is not change for word in range(first, stop)):
         return None
-    reworded = tuple(replace(word, confidence=1.0) for word in _reworded(words[first:stop], tokenize(change.draft.new)))
+    reworded = tuple(
+        replace(word, confidence=1.0, corrected=True)
+        for word in _reworded(words[first:stop], tokenize(change.draft.new))
+    )
     return Passage(first, stop, reworded, Author.PERSON, change.version)
 
 

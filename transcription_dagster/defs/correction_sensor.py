@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 import dagster as dg
 
 from transcription_dagster.corrections import journal
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.defs.assets.correction import corrections
+from transcription_dagster.defs.assets.correction import observation
 from transcription_dagster.defs.failures import unless_unavailable
 from transcription_dagster.defs.jobs import APPLY_CORRECTIONS
 from transcription_dagster.defs.queue_state import room
@@ -45,19 +44,6 @@ def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Setting
             dg.RunRequest(run_key=f"{recording}:{version}", partition_key=recording)
             for recording, version in due.items()
         ],
-        asset_events=_observations(due),
+        asset_events=[observation(recording, version) for recording, version in due.items()],
         cursor=cursor,
     )
-
-
-def _observations(versions: Mapping[str, int]) -> list[dg.AssetObservation]:
-    return [
-        # Dagster tells by observations that what is made from an external asset's partition has become stale.
-        dg.AssetObservation(
-            corrections.key,
-            partition=recording,
-            metadata={"version": version},
-            tags={"dagster/data_version": str(version)},
-        )
-        for recording, version in versions.items()
-    ]

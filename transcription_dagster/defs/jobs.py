@@ -20,7 +20,7 @@ _FROM_TRANSCRIPT = (_assets("transcript").downstream() - _assets("transcript")) 
 _TEXTS_AND_CAPTIONS = _assets(
     "transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt", "peaks", "reading"
 )  #: Part of every job: it costs nothing, and recordings made by an earlier version of the program do not have it.
-_CORRECTED = _assets("corrected_txt")
+_CORRECTED = _assets("corrected_txt", "corrected_json")
 
 #: Job descriptions, by the name in worklists.
 _DESCRIPTIONS: Mapping[str, str] = {

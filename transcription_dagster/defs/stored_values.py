@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from transcription_dagster.errors import SourceNotFound
@@ -31,6 +31,10 @@ class StoredForm:
 
 def _text(file: str) -> StoredForm:
     return StoredForm(file, lambda value: value.encode("utf-8"), lambda data: data.decode("utf-8"))
+
+
+def _transcript(file: str) -> StoredForm:
+    return StoredForm(file, lambda value: write_transcript(value).encode(), read_transcript)
 
 
 def _audio_to_json(audio: Audio) -> bytes:
@@ -72,26 +76,22 @@ REDACTED_AUDIO_FILE = "redacted.flac"
 
 STORED_FORMS: Mapping[str, StoredForm] = {
     "audio": StoredForm("audio.json", _audio_to_json, _audio_from_json),
-    "transcript": StoredForm("transcript.json", lambda value: write_transcript(value).encode(), read_transcript),
-    "conversation": StoredForm(
-        "conversation.json",
-        lambda value: write_transcript(value).encode(),
-        read_transcript,
-        # For recordings that were transcribed by an earlier version.
-        instead="transcript",
-    ),
+    "transcript": _transcript("transcript.json"),
+    # For recordings that were transcribed by an earlier version.
+    "conversation": replace(_transcript("conversation.json"), instead="transcript"),
     "speakers": StoredForm("speakers.json", _speakers_to_json, _speakers_from_json, _unknown_speakers),
     "transcript_txt": _text("transcript.txt"),
     "captions_srt": _text("captions.srt"),
     "captions_vtt": _text("captions.vtt"),
     "refined_txt": _text("refined.txt"),
     "corrected_txt": _text("corrected.txt"),
+    "corrected_json": _transcript("corrected.json"),
     "refined_srt": _text("refined.srt"),
     "refined_vtt": _text("refined.vtt"),
     "peaks": _bytes("peaks.bin"),
     "reading": StoredForm("reading.json", write_reading, read_reading),
     "redacted_txt": _text("redacted.txt"),
-    "redacted_json": StoredForm("redacted.json", lambda value: write_transcript(value).encode(), read_transcript),
+    "redacted_json": _transcript("redacted.json"),
     "redacted_srt": _text("redacted.srt"),
     "redacted_vtt": _text("redacted.vtt"),
     "insights": StoredForm("insights.json", _insights_to_json, lambda data: Insights.from_json(json.loads(data))),

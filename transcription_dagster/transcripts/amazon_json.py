@@ -172,7 +172,7 @@ def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
     spans = _settled(times, texts, speakers if own else [None] * len(texts))
     glued = _glued(texts, content)
     words = tuple(
-        Word(text, start, end, _confidence(item), number in glued, speaker)
+        Word(text, start, end, _confidence(item), number in glued, speaker, corrected=item.get("corrected", False))
         for number, (text, (start, end), item, speaker) in enumerate(zip(texts, spans, spoken, speakers, strict=True))
     )
     return words, item_words
@@ -317,6 +317,8 @@ def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:
         first = len(items)
         said = Alternative(content=content, confidence=word.confidence)
         item = Item(id=first, type="pronunciation", alternatives=[said], start_time=word.start, end_time=word.end)
+        if word.corrected:
+            item["corrected"] = True
         items.append(item)
         for number, mark in enumerate(marks, start=first + 1):
             written = Alternative(content=mark, confidence=0.0)

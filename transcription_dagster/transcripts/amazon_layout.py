@@ -47,6 +47,8 @@ class Item(TypedDict):
     end_time: NotRequired[Seconds | None]
     speaker_label: NotRequired[str | None]
     channel_label: NotRequired[str | None]
+    #: Ours: a person wrote it.
+    corrected: NotRequired[bool]
 
 
 class AudioSegment(TypedDict):

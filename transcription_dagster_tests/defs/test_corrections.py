@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import dagster as dg
@@ -20,7 +21,7 @@ from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore
-from transcription_dagster.transcripts.amazon_json import write_transcript
+from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
 from transcription_dagster_tests.sample_transcripts import RECORDING, transcript
 
 FIRST = transcript("Yesterday we found quill on ite in the basin.")
@@ -37,7 +38,8 @@ class Desk:
         register(engine, [Recording(RECORDING, "/a.wav")])
         instance.add_dynamic_partitions("recordings", [RECORDING])
         self.transcribe(FIRST)
-        self.make("transcript_txt", "captions_srt", "captions_vtt", "refined_txt", "corrected_txt", "insights")
+        texts = ("transcript_txt", "captions_srt", "captions_vtt", "refined_txt", "corrected_txt", "corrected_json")
+        self.make("conversation", *texts, "insights")
 
     def transcribe(self, found: Transcript) -> None:
         store = ObjectStore(load_settings().store_url)
@@ -124,17 +126,24 @@ def test_the_texts_and_captions_of_people_are_corrected_and_the_machines_are_not
 
 
 def test_a_correction_shows_as_stale_until_it_is_applied(desk: Desk) -> None:
-    # Dagster compares observations, so that the first one tells it nothing.
     for first_word in ("Today", "Tomorrow"):
         assert desk.status("corrected_txt") is StaleStatus.FRESH
         desk.retype(0, 1, first_word)
         desk.let_rest(correction_sensor.QUIET_SECONDS)
         assert desk.asked() != []
-        if first_word == "Today":
-            desk.apply()
-    assert desk.status("corrected_txt") is StaleStatus.STALE
-    desk.apply()
+        assert desk.status("corrected_txt") is StaleStatus.STALE
+        desk.apply()
     assert desk.status("corrected_txt") is StaleStatus.FRESH
+
+
+def test_a_word_that_a_person_wrote_says_so_in_the_results(desk: Desk) -> None:
+    desk.retype(0, 9, "Yesterday we found Quillonite in the basin.")
+    desk.apply()
+    items = json.loads(desk.file("corrected.json"))["results"]["items"]
+    written = [item["alternatives"][0]["content"] for item in items if item.get("corrected")]
+    assert written == ["Quillonite"]
+    words = read_transcript(desk.file("corrected.json")).words
+    assert [(word.text, word.start) for word in words if word.corrected] == [("Quillonite", 1.5)]
 
 
 def test_corrections_survive_a_new_transcription(desk: Desk) -> None:

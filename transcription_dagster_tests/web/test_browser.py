@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright import sync_api as playwright
@@ -76,6 +77,19 @@ def test_a_page_of_another_site_deletes_nothing(page: playwright.Page, site: Sit
         page.goto(attacker.url.replace("127.0.0.1", "localhost"))
         page.wait_for_function("document.title === 'everything was tried'", timeout=60_000)
     assert site.has_run(run_id)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_the_login(browser: playwright.Browser, closed_site: Site, scheme: Any):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    with browser.new_context(color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(f"{closed_site.url}/login")
+        page.get_by_label("Password").fill("guess")
+        page.get_by_role("button", name="Log in").click()
+        playwright.expect(page.get_by_role("alert")).to_be_visible()
+        found = axe.Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
 
 
 def test_dagsters_ui_works_behind_the_login(page: playwright.Page, closed_site: Site):

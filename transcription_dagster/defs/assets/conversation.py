@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from transcription_dagster.corrections.journal import last_version
+from transcription_dagster.defs.assets.correction import observation
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
@@ -23,10 +25,13 @@ from transcription_dagster.transcripts.conversation import with_speakers
     "the turns of the speakers or the channels of the recording. Everything after it is made from it.",
 )
 def conversation(
-    transcript: Transcript, speakers: Speakers, catalogue: CatalogueResource
+    context: dg.AssetExecutionContext, transcript: Transcript, speakers: Speakers, catalogue: CatalogueResource
 ) -> dg.MaterializeResult[Transcript]:
     with reported_failures():
         names = catalogue.recording(transcript.recording).speaker_names
+        version = last_version(catalogue.engine, transcript.recording)
+    # Before what is made from corrections, so that it is stale after the next of them.
+    context.log_event(observation(transcript.recording, version))
     value = with_speakers(transcript, speakers.turns, names)
     return dg.MaterializeResult(value=value, metadata=_metadata(value, names))
 

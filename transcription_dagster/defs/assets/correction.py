@@ -56,6 +56,42 @@ def corrected_txt(
 @dg.asset(
     partitions_def=recordings,
     group_name="correction",
+    code_version="1",
+    deps=[corrections],
+    automation_condition=REFRESH_OR_ADD,
+    kinds={"json"},
+    description="The words of the corrected text with their times and speakers (`corrected.json`, Amazon Transcribe's "
+    "layout). A word that a person wrote says `corrected`.",
+)
+def corrected_json(conversation: Transcript, refined_txt: str, catalogue: CatalogueResource) -> Transcript:
+    with reported_failures():
+        words = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading.as_read()
+    return Transcript(
+        conversation.recording,
+        words,
+        language=conversation.language,
+        duration=conversation.duration,
+        model=conversation.model,
+    )
+
+
+def observation(recording: str, version: int) -> dg.AssetObservation:
+    """Say that a recording's corrections are at this version.
+
+    By observations Dagster tells that what is made from an external asset's partition is stale: it compares two of
+    them, so there is one before the first correction.
+    """
+    return dg.AssetObservation(
+        corrections.key,
+        partition=recording,
+        metadata={"version": version},
+        tags={"dagster/data_version": str(version)},
+    )
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="correction",
     code_version=from_corrected_cues("1"),
     automation_condition=REFRESH,
     kinds={"srt"},

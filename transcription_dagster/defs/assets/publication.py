@@ -101,6 +101,7 @@ def publication_asset(*, after: Sequence[str] = ()) -> dg.AssetsDefinition:
             "transcript_txt",
             "captions_srt",
             "captions_vtt",
+            "corrected_json",
             "refined_srt",
             "refined_vtt",
             "embeddings",

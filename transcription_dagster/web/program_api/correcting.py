@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Change, Draft
 from transcription_dagster.corrections.desk import Corrected, correct, corrected
-from transcription_dagster.corrections.reading import Author, Passage, Turn
+from transcription_dagster.corrections.reading import Passage, Turn
 from transcription_dagster.corrections.replacing import replaced, replacements
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import Scope
@@ -221,7 +221,11 @@ class Correcting:
         manuscript = self.manuscripts.of(call.recording)
         try:
             after = correct(
-                self.engine, manuscript, lambda now: _drafts(now, wanted), who=_who(call, wanted.who), seen=wanted.seen
+                self.engine,
+                manuscript,
+                lambda now: _drafts(now, wanted),
+                who=author_of(call, wanted.who),
+                seen=wanted.seen,
             )
         except CorrectionConflict as conflict:
             return self._conflict(call.recording, wanted, str(conflict))
@@ -247,7 +251,7 @@ class Correcting:
                     present.reading,
                     replacements(present.reading, wanted.sought, wanted.new, match_case=wanted.match_case),
                 ),
-                who=_who(call, wanted.who),
+                who=author_of(call, wanted.who),
                 seen=wanted.seen,
             )
         listed = [
@@ -291,7 +295,7 @@ def turn_model(now: Corrected, turn: Turn, *, words: bool = False, passages: boo
             end=word.end,
             confidence=word.confidence,
             glued=word.glued,
-            corrected=passage.author is Author.PERSON,
+            corrected=word.corrected,
         )
         for passage in (turn.passages if words else ())
         for word in passage.words
@@ -371,7 +375,8 @@ def _change_model(now: Corrected, change: Change) -> ChangeModel:
     )
 
 
-def _who(call: Call, said: str | None) -> str:
+def author_of(call: Call, said: str | None) -> str:
+    """Who a change is by: the token's name, else the name that the person gave."""
     if call.access.program is not None:
         return call.access.program
     name = " ".join((said or "").split())

@@ -13,6 +13,7 @@ from transcription_dagster.web.program_api.mcp import Assistants
 from transcription_dagster.web.program_api.openapi import describe
 from transcription_dagster.web.program_api.recordings import Recordings
 from transcription_dagster.web.program_api.vocabulary import Vocabulary
+from transcription_dagster.web.program_api.voices import Voices
 from transcription_dagster.web.reading_room.archive import Archive
 
 
@@ -21,7 +22,9 @@ def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
     correcting = Correcting(archive.engine, archive.manuscripts)
     recordings = Recordings(archive, Intake(archive.engine, archive.store, archive.settings))
     vocabulary = Vocabulary(archive.engine, archive.settings)
-    operations = [*recordings.operations(), *correcting.operations(), *vocabulary.operations()]
+    voices = Voices(archive.engine, archive.manuscripts)
+    parts = (recordings, correcting, voices, vocabulary)
+    operations = [operation for part in parts for operation in part.operations()]
     document = describe(operations)
 
     async def description(_request: Request) -> Response:

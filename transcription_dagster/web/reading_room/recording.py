@@ -68,6 +68,7 @@ def show_recording(archive: Archive, pages: Pages, request: Request, uuid: str) 
         "media": media,
         "files": offered_files(archive, uuid),
         "dagster_url": dagster_page(uuid),
+        "keeps_voices": archive.settings.voice_prints,
         "publishes_redacted": archive.settings.publish == "redacted",
         **(_text(archive, reading, request.query_params.get("view")) if reading else {}),
     }

@@ -65,6 +65,15 @@ class Desk {
     if (answer.turns.length) await this.refresh(answer.turns[0].first, answer.turns.at(-1).stop);
   }
 
+  // Any turn may have another speaker now: the page is loaded again, and then says where else the voice was named.
+  namedVoice({ named, likely }) {
+    const places = list => list.map(each => each.title ?? each.recording).join(", ");
+    const also = named.length ? ` and in ${places(named)}` : "";
+    const perhaps = likely.length ? `. Likely the same voice: ${places(likely)}` : "";
+    sessionStorage.setItem("news", `Named here${also}${perhaps}`);
+    location.reload();
+  }
+
   turnElements() {
     return [...turnsElement.querySelectorAll(".turn")];
   }
@@ -113,6 +122,9 @@ function start() {
   name.value = desk.client.who;
   name.addEventListener("change", () => (desk.client.who = name.value));
   document.getElementById("correcting").hidden = false;
+  const news = sessionStorage.getItem("news");
+  sessionStorage.removeItem("news");
+  if (news) desk.say(news);
   turnsElement.classList.add("correctable");
 
   turnsElement.addEventListener("dblclick", event => {

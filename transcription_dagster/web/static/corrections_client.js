@@ -42,6 +42,11 @@ export class CorrectionsClient {
     });
   }
 
+  // Names the speaker of a word in every recording where the voice is certain.
+  nameVoice(word, speaker) {
+    return this.#inTurn(() => this.#post("/voices", { word, speaker, who: this.who || null }));
+  }
+
   async history() {
     return read(await fetch(`${this.address}/corrections`));
   }

@@ -96,6 +96,7 @@ export class TurnEditor {
     if (action === "mine") return this.#insist();
     if (action === "theirs") return this.#giveWay();
     if (!(await this.save())) return;
+    if (action === "voice") return this.#nameVoice();
     const done = await this.#structural(action);
     if (done) this.desk.leave(done);
   }
@@ -112,6 +113,16 @@ export class TurnEditor {
       case "everywhere": return this.#send({ kind: "speaker", speaker: name, everywhere: true });
     }
     return null;
+  }
+
+  async #nameVoice() {
+    this.desk.say("Saving…");
+    try {
+      const found = await this.desk.client.nameVoice(this.first, this.form.querySelector("input[name=speaker]").value);
+      this.desk.namedVoice(found);
+    } catch (error) {
+      this.desk.fail(error);
+    }
   }
 
   async #split() {

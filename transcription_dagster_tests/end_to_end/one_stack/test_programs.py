@@ -22,7 +22,7 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_unt
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
-CORRECTED_FILES = {"corrected.txt", "refined.srt", "refined.vtt", "recording.json"}
+CORRECTED_FILES = {"corrected.txt", "corrected.json", "refined.srt", "refined.vtt", "recording.json"}
 #: Sensors look every 15 seconds, the daemon takes its time, and both of the stack's cores may be busy.
 SENSOR_SECONDS = 120
 

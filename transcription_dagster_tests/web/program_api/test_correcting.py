@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from transcription_dagster.database import tokens
 from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.voice_prints import replace_voice_prints
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster_tests.sample_transcripts import spoken, transcript
 from transcription_dagster_tests.web.conftest import PASSWORD, Site
@@ -103,6 +105,30 @@ def test_speakers_and_turns(program: httpx.Client, recording: str) -> None:
     assert text(program, recording) == ["yesterday we found quill on ite in the basin"]
     correct(program, recording, kind="unintelligible", first=0, stop=9, seen=3)
     assert text(program, recording) == ["[unintelligible]"]
+
+
+def test_a_voice_is_named_in_every_recording_where_it_is_certain(program: httpx.Client, library: Library) -> None:
+    names = {"here": (1.0, 0.0, 0.0), "sure": (0.9, 0.1, 0.0), "likely": (0.6, 0.8, 0.0), "other": (0.0, 0.0, 1.0)}
+    recordings = {name: str(uuid.uuid4()) for name in names}
+    for name, voice in names.items():
+        words = [replace(word, speaker="spk_0") for word in spoken("yesterday we found it")]
+        library.add(recordings[name], name, [*words, replace(words[0], start=9.0, end=9.4, speaker="spk_1")])
+        replace_voice_prints(library.engine, recordings[name], "test", {"spk_0": (2.0, voice)})
+    address = f"/api/recordings/{recordings['here']}/voices"
+    answer = program.post(address, json={"word": 1, "speaker": "Ada", "who": "Bob"}).json()
+    assert [each["title"] for each in answer["named"]] == ["sure"]
+    assert [each["title"] for each in answer["likely"]] == ["likely"]
+    speakers = {
+        name: [turn["speaker"] for turn in program.get(f"/api/recordings/{recording}/turns").json()["turns"]]
+        for name, recording in recordings.items()
+    }
+    labels = ["spk_0", "spk_1"]
+    assert speakers == {"here": ["Ada", "spk_1"], "sure": ["Ada", "spk_1"], "likely": labels, "other": labels}
+    # The name was given to the wrong voice: naming it again corrects it everywhere.
+    program.post(address, json={"word": 1, "speaker": "Eve", "who": "Bob"})
+    [change, _] = program.get(f"/api/recordings/{recordings['sure']}/corrections").json()["changes"]
+    assert (change["kind"], change["old"], change["new"], change["who"]) == ("speaker", "Ada", "Eve", "Bob")
+    assert program.post(address, json={"word": 4, "speaker": "Ada"}).status_code == 422
 
 
 @pytest.mark.parametrize(

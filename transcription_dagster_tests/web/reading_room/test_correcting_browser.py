@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from playwright import sync_api as playwright
@@ -12,7 +13,7 @@ from playwright import sync_api as playwright
 from transcription_dagster_tests.sample_transcripts import spoken
 from transcription_dagster_tests.web.chromium import needs_chromium
 from transcription_dagster_tests.web.reading_room.conftest import Library
-from transcription_dagster_tests.web.reading_room.test_browser import ATTACK, browser, show
+from transcription_dagster_tests.web.reading_room.test_browser import ATTACK, browser, serious_violations, show
 
 __all__ = ["browser"]
 
@@ -155,6 +156,44 @@ def test_replacing_is_shown_before_it_is_done(desk: playwright.Page) -> None:
     assert "Quillonite" not in texts(desk)[0]
     dialog.get_by_role("button", name="Replace all").click()
     playwright.expect(desk.locator(".turn").first).to_contain_text("we found Quillonite here and Quillonite there")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("opened", ["page", "editor", "History", "Find and replace"])
+def test_axe_finds_nothing_serious_while_correcting(
+    browser: playwright.Browser, library: Library, recording: str, opened: str, scheme: Any
+) -> None:
+    with library.site.client() as other:
+        change = {"kind": "text", "first": 0, "stop": 11, "text": "we found gold here and quill on ite there"}
+        other.post(f"/api/recordings/{recording}/corrections", json={**change, "seen": 0, "who": "Bob"})
+    with browser.new_context(color_scheme=scheme) as context:
+        page = context.new_page()
+        show(page, library, recording, "?view=corrected")
+        if opened == "editor":
+            edit(page)
+        elif opened != "page":
+            page.get_by_role("button", name=opened).click()
+            playwright.expect(page.get_by_role("dialog", name=opened)).to_be_visible()
+        assert serious_violations(page) == []
+
+
+def test_a_turn_is_corrected_by_keyboard_alone(desk: playwright.Page) -> None:
+    desk.keyboard.press("e")
+    field = desk.get_by_label("Text of this turn")
+    playwright.expect(field).to_be_focused()
+    desk.keyboard.press("Home")
+    desk.keyboard.type("Yes, ")
+    saved(desk)
+    desk.keyboard.press("Control+Enter")
+    playwright.expect(desk.get_by_label("Text of this turn")).to_have_value("is that so")
+    for _ in range(6):
+        desk.keyboard.press("Tab")
+    playwright.expect(desk.get_by_label("Speaker")).to_be_focused()
+    desk.keyboard.type("Bob")
+    desk.keyboard.press("Tab")
+    desk.keyboard.press("Enter")
+    playwright.expect(desk.locator(".turn .speaker").nth(1)).to_have_text("Bob")
+    assert texts(desk)[0] == "Yes, we found quill on ite here and quill on ite there"
 
 
 def test_hostile_words_and_names_stay_text(desk: playwright.Page) -> None:
