@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.templating import Jinja2Templates
 
 from transcription_dagster.errors import (
@@ -41,6 +41,8 @@ _environment.filters |= {
     "marked": formats.marked,
     "shown_speaker": shown_speaker,
 }
+#: Characters of a page that are sent together.
+_PART = 32_000
 _templates = Jinja2Templates(env=_environment)
 
 
@@ -53,13 +55,27 @@ class Pages:
     has_login: bool = False
 
     def render(
-        self, request: Request, template: str, values: Mapping[str, Any], *, status: int = 200, media_origin: str = ""
+        self,
+        request: Request,
+        template: str,
+        values: Mapping[str, Any],
+        *,
+        status: int = 200,
+        media_origin: str = "",
+        in_parts: bool = False,
     ) -> Response:
-        """Render a page. `media_origin` is the other server that its audio and video come from, if any."""
+        """Render a page. `media_origin` is the other server that its audio and video come from, if any.
+
+        A long page is sent `in_parts`, the first before the last is rendered.
+        """
         token = self.csrf.token(request)
         context = {**values, "csrf_token": token, "has_login": self.has_login}
         headers = {"Content-Security-Policy": _policy(media_origin)}
-        response = _templates.TemplateResponse(request, template, context, status, headers=headers)
+        if in_parts:
+            pieces = _templates.get_template(template).generate({**context, "request": request})
+            response: Response = StreamingResponse(_parts(pieces), status, headers, media_type="text/html")
+        else:
+            response = _templates.TemplateResponse(request, template, context, status, headers=headers)
         self.csrf.give(request, response, token)
         return response
 
@@ -84,6 +100,18 @@ def _status_of(error: TranscriptionError) -> HTTPStatus:
     if isinstance(error, _NOT_FOUND):
         return HTTPStatus.NOT_FOUND
     return HTTPStatus.SERVICE_UNAVAILABLE if isinstance(error, TransientError) else HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _parts(pieces: Iterable[str]) -> Iterator[str]:
+    """Join pieces of text, a few characters each, into parts that are worth a packet."""
+    part, length = [], 0
+    for piece in pieces:
+        part.append(piece)
+        length += len(piece)
+        if length >= _PART:
+            yield "".join(part)
+            part, length = [], 0
+    yield "".join(part)
 
 
 def _policy(media_origin: str) -> str:

@@ -75,7 +75,7 @@ def test_a_page_of_another_site_deletes_nothing(page: playwright.Page, site: Sit
     with web_server(lambda _request: Reply(body=attack.encode(), headers={"Content-Type": "text/html"})) as attacker:
         # The same machine under another name is another site.
         page.goto(attacker.url.replace("127.0.0.1", "localhost"))
-        page.wait_for_function("document.title === 'everything was tried'", timeout=60_000)
+        page.wait_for_function("() => document.title === 'everything was tried'", timeout=60_000)
     assert site.has_run(run_id)
 
 

@@ -265,7 +265,7 @@ class Correcting:
 
     def present(self, recording: str) -> Corrected:
         """Return the recording as it reads now."""
-        return corrected(self.engine, self.manuscripts.of(recording))
+        return self.manuscripts.corrected(self.engine, recording)
 
     def _conflict(self, recording: str, wanted: CorrectionRequest, complaint: str) -> Response:
         now = self.present(recording)

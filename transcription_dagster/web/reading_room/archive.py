@@ -54,7 +54,7 @@ class Archive:
                 return None
             reading = reading_of(conversation, read_edits(self.store, recording))
         if reading.words and is_corrected(self.engine, recording):
-            return with_corrections(self.engine, reading, self._stored("refined_txt", recording))
+            return with_corrections(reading, self.manuscripts.corrected(self.engine, recording))
         return reading
 
     def peaks(self, recording: str) -> bytes:

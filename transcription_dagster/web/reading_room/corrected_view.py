@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from transcription_dagster.corrections.desk import Corrected
@@ -10,18 +11,16 @@ from transcription_dagster.model import Word
 from transcription_dagster.web.reading_room.turns import DOUBTFUL_CONFIDENCE, Mark, Piece, ShownTurn, differences
 
 
-def corrected_turns(now: Corrected, first: int = 0, stop: int | None = None) -> list[ShownTurn]:
-    """Return the turns that hold any of the machine's words `first` up to `stop`, in order."""
-    shown: list[ShownTurn] = []
+def corrected_turns(now: Corrected, first: int = 0, stop: int | None = None) -> Iterator[ShownTurn]:
+    """Yield the turns that hold any of the machine's words `first` up to `stop`, in order."""
     speaker: str | None = None
     for turn in now.reading.turns():
         if turn.stop > first and (stop is None or turn.first < stop):
             line = _Line(now)
             for passage in turn.passages:
                 line.add(passage)
-            shown.append(line.turn(turn, is_new=turn.speaker != speaker))
+            yield line.turn(turn, is_new=turn.speaker != speaker)
         speaker = turn.speaker
-    return shown
 
 
 def corrected_speakers(now: Corrected) -> tuple[str, ...]:

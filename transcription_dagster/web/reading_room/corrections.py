@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from transcription_dagster.corrections.changes import words_digest
-from transcription_dagster.corrections.desk import Corrected, Manuscript, corrected
-from transcription_dagster.corrections.reading import Author, lay_refined
-from transcription_dagster.database.connection import Engine
+from transcription_dagster.corrections.desk import Corrected
+from transcription_dagster.corrections.reading import Author
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.reading import Reading, SignedEdit, Turn
 
@@ -16,11 +15,12 @@ from transcription_dagster.transcripts.reading import Reading, SignedEdit, Turn
 CORRECTION = "correction"
 
 
-def with_corrections(engine: Engine, reading: Reading, refined_text: str | None) -> Reading:
-    """Return the reading with people's changes. A change replaces any edit of the refinement that it touches."""
-    base = lay_refined(reading.words, refined_text)
-    now = corrected(engine, Manuscript(reading.recording, base, words_digest(reading.words)))
-    if not now.changes:
+def with_corrections(reading: Reading, now: Corrected) -> Reading:
+    """Return the reading with people's changes. A change replaces any edit of the refinement that it touches.
+
+    A reading that was made from another transcript, and is about to be made again, stays as it is.
+    """
+    if not now.changes or words_digest(reading.words) != now.manuscript.digest:
         return reading
     made = list(_edits(now))
     taken = {word for edit in made for word in range(edit.first, edit.last + 1)}

@@ -6,7 +6,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from threading import Lock
 
-from transcription_dagster.corrections.desk import Manuscript
+from transcription_dagster.corrections.desk import Corrected, Manuscript, corrected
+from transcription_dagster.corrections.journal import last_version
+from transcription_dagster.database.connection import Engine
 from transcription_dagster.defs.stored_values import STORED_FORMS, stored_value
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.store.object_store import ObjectStore, object_key
@@ -23,6 +25,8 @@ class Manuscripts:
 
     store: ObjectStore
     _kept: OrderedDict[str, tuple[_Version, Manuscript]] = field(default_factory=OrderedDict)
+    #: Shares its words with the manuscripts.
+    _corrected: dict[str, Corrected] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def of(self, recording: str) -> Manuscript:
@@ -37,6 +41,17 @@ class Manuscripts:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
             return kept[1]
+
+    def corrected(self, engine: Engine, recording: str) -> Corrected:
+        """Return the recording as corrected by now. Raises `SourceNotFound` while there is no transcript."""
+        manuscript = self.of(recording)
+        kept = self._corrected.get(recording)
+        if kept is None or kept.manuscript is not manuscript or kept.version != last_version(engine, recording):
+            kept = corrected(engine, manuscript)
+            with self._lock:
+                self._corrected = {name: each for name, each in self._corrected.items() if name in self._kept}
+                self._corrected[recording] = kept
+        return kept
 
     def _version(self, asset: str, recording: str) -> str | None:
         stored = self.store.head(object_key(recording, STORED_FORMS[asset].file))

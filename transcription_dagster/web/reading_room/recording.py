@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from heapq import merge
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from transcription_dagster.corrections import journal
-from transcription_dagster.corrections.desk import corrected
 from transcription_dagster.transcripts.reading import Reading
 from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.reading_room.archive import Archive
@@ -44,6 +44,17 @@ class Note:
     instead: str = ""
 
 
+class _Said(Protocol):
+    """A turn: the machine's words `first` up to `stop`, and their speaker."""
+
+    @property
+    def first(self) -> int: ...
+    @property
+    def stop(self) -> int: ...
+    @property
+    def speaker(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A turn or a note, in order of time."""
@@ -72,7 +83,8 @@ def show_recording(archive: Archive, pages: Pages, request: Request, uuid: str) 
         "publishes_redacted": archive.settings.publish == "redacted",
         **(_text(archive, reading, request.query_params.get("view")) if reading else {}),
     }
-    return pages.render(request, "recording.html", values, media_origin=media.origin if media else "")
+    origin = media.origin if media else ""
+    return pages.render(request, "recording.html", values, media_origin=origin, in_parts=True)
 
 
 def peaks_response(archive: Archive, uuid: str) -> Response:
@@ -83,7 +95,7 @@ def peaks_response(archive: Archive, uuid: str) -> Response:
 
 def turns_response(archive: Archive, pages: Pages, request: Request, uuid: str) -> Response:
     """Part of the corrected text's turns as HTML for the page's scripts, selected by index of the machine's words."""
-    now = corrected(archive.engine, archive.manuscripts.of(uuid))
+    now = archive.manuscripts.corrected(archive.engine, uuid)
     first, stop = (int(text) if (text := request.query_params.get(name, "")).isdecimal() else 0 for name in _RANGE)
     numbers = _numbers(corrected_speakers(now))
     values = {"turns": corrected_turns(now, first, stop), "numbers": numbers, "view": View.CORRECTED}
@@ -97,10 +109,11 @@ def _text(archive: Archive, reading: Reading, wanted: str | None) -> dict[str, A
     offered = [View.CORRECTED, *([View.CHANGES, View.REFINED] if reading.edits else []), View.RAW]
     version, speakers = 0, reading.speakers
     if view is View.CORRECTED:
-        now = corrected(archive.engine, archive.manuscripts.of(reading.recording))
+        now = archive.manuscripts.corrected(archive.engine, reading.recording)
         version, speakers, turns = now.version, corrected_speakers(now), corrected_turns(now)
+        said = now.reading.turns()
     else:
-        turns = shown_turns(reading, view)
+        said, turns = reading.turns, shown_turns(reading, view)
     numbers = _numbers(speakers)
     return {
         "view": view,
@@ -109,7 +122,7 @@ def _text(archive: Archive, reading: Reading, wanted: str | None) -> dict[str, A
         "version": version,
         "speakers": speakers,
         "rows": _rows(reading, turns),
-        "stretches": _stretches(reading, turns, numbers),
+        "stretches": _stretches(reading, said, numbers),
         "numbers": numbers,
     }
 
@@ -119,19 +132,25 @@ def _numbers(speakers: Sequence[str]) -> dict[str, int]:
     return {speaker: number % _COLOURS for number, speaker in enumerate(speakers)}
 
 
-def _rows(reading: Reading, turns: Sequence[ShownTurn]) -> list[Row]:
-    """Return the turns with notes between them, each before the first turn that begins later."""
+def _rows(reading: Reading, turns: Iterable[ShownTurn]) -> Iterator[Row]:
+    """Yield the turns with notes between them, each before the first turn that begins later.
+
+    The turns are taken one by one, so that the first are sent while the others are not made yet.
+    """
     gaps = [Note("gap", gap.start, gap.end) for gap in reading.gaps]
     removed = [Note("removed", each.start, each.end, each.text, each.reason, each.instead) for each in reading.removed]
-    rows = [Row(turn.start, turn=turn) for turn in turns] + [Row(note.start, note=note) for note in (*gaps, *removed)]
-    return sorted(rows, key=lambda row: row.start)
+    notes = sorted((Row(note.start, note=note) for note in (*gaps, *removed)), key=lambda row: row.start)
+    return merge((Row(turn.start, turn=turn) for turn in turns), notes, key=lambda row: row.start)
 
 
-def _stretches(reading: Reading, turns: Sequence[ShownTurn], numbers: Mapping[str, int]) -> dict[str, Any]:
+def _stretches(reading: Reading, turns: Iterable[_Said], numbers: Mapping[str, int]) -> dict[str, Any]:
     """Return the waveform's coloured stretches in seconds: speech with its speaker's number, and places to check."""
+    words = reading.words
     return {
         "duration": reading.duration,
-        "speech": [[turn.start, turn.end, numbers.get(turn.speaker or "", 0)] for turn in turns],
+        "speech": [
+            [words[turn.first].start, words[turn.stop - 1].end, numbers.get(turn.speaker or "", 0)] for turn in turns
+        ],
         "gaps": [[gap.start, gap.end] for gap in reading.gaps],
         "removed": [[each.start, each.end] for each in reading.removed],
     }

@@ -66,9 +66,8 @@ class ShownTurn:
     times: str
 
 
-def shown_turns(reading: Reading, view: View = View.CHANGES) -> list[ShownTurn]:
-    """Return all turns of a reading, in order."""
-    shown = []
+def shown_turns(reading: Reading, view: View = View.CHANGES) -> Iterator[ShownTurn]:
+    """Yield all turns of a reading, in order."""
     speaker = None
     doubts = _Doubts(reading.doubtful)
     edits = () if view is View.RAW else reading.edits
@@ -81,9 +80,8 @@ def shown_turns(reading: Reading, view: View = View.CHANGES) -> list[ShownTurn]:
             stop += 1
         line = _Line(doubts, marks_edits=view is View.CHANGES)
         line.add(reading.words, turn, edits[ahead:stop])
-        shown.append(line.turn(number, turn, reading.words, is_new=turn.speaker != speaker))
+        yield line.turn(number, turn, reading.words, is_new=turn.speaker != speaker)
         speaker = turn.speaker
-    return shown
 
 
 def _unsigned(edit: SignedEdit, shift: int = 0) -> Edit:

@@ -52,7 +52,7 @@ function show(found) {
     const [before, after] = [document.createElement("del"), document.createElement("ins")];
     before.textContent = each.old;
     after.textContent = each.new;
-    item.append(before, after);
+    item.append(before, " ", after);
     return item;
   });
   dialog.querySelector("ol").replaceChildren(...items);

@@ -78,7 +78,7 @@ def serious_violations(page: playwright.Page) -> list[tuple[str, str, str]]:
 
 def show(page: playwright.Page, library: Library, recording: str = TALK, query: str = "") -> None:
     page.goto(f"{library.site.url}/recordings/{recording}{query}")
-    page.wait_for_function("document.getElementById('media').readyState >= 1")
+    page.wait_for_function("() => document.getElementById('media').readyState >= 1")
 
 
 def seek(page: playwright.Page, seconds: float) -> None:
@@ -138,9 +138,9 @@ def test_the_keys_of_a_transcriber(page: playwright.Page, archive: Library):
     page.keyboard.press("Control+0")
     assert page.evaluate(TIME) == 0
     page.keyboard.press("Escape")
-    page.wait_for_function("!document.getElementById('media').paused")
+    page.wait_for_function("() => !document.getElementById('media').paused")
     page.keyboard.press("Escape")
-    page.wait_for_function("document.getElementById('media').paused")
+    page.wait_for_function("() => document.getElementById('media').paused")
 
 
 def test_what_is_worth_a_second_look_comes_one_after_the_other(page: playwright.Page, archive: Library):

@@ -177,6 +177,16 @@ def test_axe_finds_nothing_serious_while_correcting(
         assert serious_violations(page) == []
 
 
+@pytest.mark.parametrize("name", ["History", "Find and replace"])
+def test_escape_closes_a_dialog_and_starts_no_sound(desk: playwright.Page, name: str) -> None:
+    desk.get_by_role("button", name=name).press("Enter")
+    dialog = desk.get_by_role("dialog", name=name)
+    playwright.expect(dialog).to_be_visible()
+    desk.keyboard.press("Escape")
+    playwright.expect(dialog).to_be_hidden()
+    assert desk.evaluate("document.getElementById('media').paused")
+
+
 def test_a_turn_is_corrected_by_keyboard_alone(desk: playwright.Page) -> None:
     desk.keyboard.press("e")
     field = desk.get_by_label("Text of this turn")
