@@ -3,8 +3,8 @@
     python -m benchmarks.archive --recordings 100000
 
 Recordings are synthetic: a tenth is in each of the rarer languages, 1 in 20 waits, 1 in 500 failed, 3 % have warnings,
-and each of 20,000 speakers appears in a handful. The median of five answers is printed, after one warm-up, with the time
-that this process and Postgres work for an answer: unlike the median, it does not depend on what else the machine does.
+and each of 20,000 speakers appears in a handful. The median of five answers is printed, after one warm-up, with the
+time that this process and Postgres work for an answer: unlike the median, it hardly depends on what else is running.
 """
 
 from __future__ import annotations
