@@ -149,7 +149,7 @@ def test_a_word_that_a_person_wrote_says_so_in_the_results(desk: Desk) -> None:
 def test_corrections_survive_a_new_transcription(desk: Desk) -> None:
     desk.retype(0, 9, "Yesterday we found Quillonite in the basin.")
     desk.transcribe(transcript("Yesterday we have found quill on ite in the basin"))
-    desk.make("refined_txt", "corrected_txt")
+    desk.make("conversation", "refined_txt", "corrected_txt")
     assert desk.file("corrected.txt") == "Yesterday we have found Quillonite in the basin\n"
 
 

@@ -166,7 +166,7 @@ def test_every_wording_can_be_read(page: playwright.Page, archive: Library):
     playwright.expect(first.locator("ins")).to_have_attribute("title", "mishearing, by claude")
     page.get_by_role("link", name="Refined").click()
     playwright.expect(first).to_have_text("The pier has moved. We will repair the bridge in spring.")
-    page.get_by_role("link", name="Original").click()
+    page.get_by_role("link", name="Original", exact=True).click()
     playwright.expect(first).to_have_text("The peer has moved. We will repair the bridge in spring.")
     seek(page, 1.1)
     heard(page, "has")
