@@ -117,7 +117,7 @@ def test_the_documented_levels_are_these() -> None:
     assert documented == [parts for parts in LEVELS if "__main__" not in parts]
 
 
-def test_every_file_that_the_architecture_names_is_there() -> None:
+def test_every_file_named_in_the_architecture_exists() -> None:
     text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:\w+/)*\w+\.py)`", text))
     assert len(named) > 10
@@ -136,7 +136,7 @@ def test_libraries_stay_where_they_belong() -> None:
     assert {path: imports for path, imports in wrong.items() if imports} == {}
 
 
-def test_imports_upwards_are_seen_wherever_they_stand() -> None:
+def test_upward_imports_are_found_anywhere() -> None:
     source = """
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:

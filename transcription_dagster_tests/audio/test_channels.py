@@ -61,17 +61,17 @@ def decide(*channels: np.ndarray, mode: ChannelMode = "auto", detector=hears_noi
     return choose(meter.evidence(), mode, read=read, detect_voice=detector)
 
 
-def test_two_voices_that_take_turns_are_kept_apart():
+def test_two_alternating_voices_are_split():
     choice = decide(turns(voice(1), first=True), turns(voice(2), first=False))
     assert choice.kept == (0, 1)
     assert "each holds a voice of its own" in choice.reason
 
 
-def test_two_voices_that_talk_at_once_are_kept_apart():
+def test_two_simultaneous_voices_are_split():
     assert decide(voice(1), voice(2)).kept == (0, 1)
 
 
-def test_voices_are_kept_apart_when_each_channel_hears_the_other_quietly():
+def test_voices_with_quiet_cross_talk_are_split():
     one, other = turns(voice(1), first=True), turns(voice(2), first=False)
     assert decide(one + 0.15 * other, other + 0.15 * one).kept == (0, 1)
 
@@ -93,18 +93,18 @@ def test_two_voices_on_both_channels_alike_are_mixed():
     assert decide(sound, 0.5 * sound).kept == ()
 
 
-def test_a_channel_without_a_voice_is_no_reason_to_split():
+def test_a_channel_without_a_voice_causes_no_split():
     choice = decide(voice(1), voice(2), detector=hears_nothing)
     assert choice.kept == ()
     assert "at most one of them holds a voice" in choice.reason
 
 
 @pytest.mark.parametrize("second", [np.zeros(SIZE), 0.1 * np.sin(np.arange(SIZE) * 2 * np.pi * 50 / RATE)])
-def test_silence_is_not_listened_to(second):
+def test_silence_is_not_examined_for_voices(second):
     assert decide(np.zeros(SIZE), second, detector=None).kept == ()
 
 
-def test_of_four_channels_those_with_a_voice_are_kept():
+def test_channels_with_a_voice_are_kept_out_of_four():
     silent = np.zeros(SIZE)
     assert decide(silent, voice(1), silent, voice(2)).kept == (1, 3)
 

@@ -88,7 +88,7 @@ def test_a_word_taken_away_leaves_its_time_empty() -> None:
     assert spans(edited(words, 1, 1, "")) == [("well", 0.0, 1.0), ("yes", 2.0, 3.0)]
 
 
-def test_words_that_stay_inside_an_edit_keep_their_time_exactly() -> None:
+def test_unchanged_words_inside_an_edit_keep_their_time_exactly() -> None:
     words = at(["the", "fairy", "to", "north", "haven"], [0, 1, 2, 3, 4], [0.7, 1.7, 2.7, 3.7, 4.7])
     assert spans(edited(words, 0, 4, "The ferry to Northhaven")) == [
         ("The", 0, 0.7),

@@ -119,7 +119,7 @@ def test_what_is_no_transcript_changes_nothing(on_database: Command, engine: Eng
 
 
 @pytest.mark.parametrize("uuid", ["", "not-a-uuid", "../../etc/passwd", A + "/x"])
-def test_only_a_uuid_names_a_recording(on_database: Command, amazon: Path, uuid: str) -> None:
+def test_a_recording_must_be_named_by_its_uuid(on_database: Command, amazon: Path, uuid: str) -> None:
     assert on_database("import", str(amazon), "--uuid", uuid).exit_code == 2
     assert on_database("forget", "-y", "--", uuid).exit_code == 2
 
@@ -148,7 +148,7 @@ def test_what_an_interrupted_forget_left_is_removed_by_the_next(
     assert not list((tmp_path / "store").rglob("*.json"))
 
 
-def test_forgetting_what_is_not_known_is_an_error(on_database: Command) -> None:
+def test_forgetting_an_unknown_recording_is_an_error(on_database: Command) -> None:
     result = on_database("forget", "-y", A)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, f"Nothing is kept of {A}.")
 

@@ -55,7 +55,7 @@ def test_an_answer_shows_where_it_is_and_what_was_said(on_database: Command, lib
     assert link.strip() == f"http://127.0.0.1:3000/recordings/{A}?t=3725.4"
 
 
-def test_meaning_finds_what_shares_no_word(
+def test_meaning_matches_without_common_words(
     on_database: Command, library: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedder, "open_embedder", lambda settings: TinyEmbedder())
@@ -80,7 +80,7 @@ def test_without_a_vector_the_words_decide_and_it_is_said(
     assert result.stderr == f"Searching by words alone: {reason}\n"
 
 
-def test_nothing_that_a_terminal_obeys_comes_out_of_a_transcript(on_database: Command, library: Engine) -> None:
+def test_a_transcript_emits_no_terminal_control_sequences(on_database: Command, library: Engine) -> None:
     result = on_database("search", "--words-only", "ferry")
     assert "\x1b" not in result.stdout
 
@@ -114,7 +114,7 @@ def test_filters_narrow_the_answers(
     assert sorted(answer["recording"] for answer in json.loads(result.stdout)) == found
 
 
-def test_finding_nothing_is_said_and_is_no_failure(on_database: Command, library: Engine) -> None:
+def test_an_empty_result_is_reported_and_is_no_failure(on_database: Command, library: Engine) -> None:
     result = on_database("search", "--words-only", "zeppelin")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Nothing was found.\n")
     assert json.loads(on_database("search", "--words-only", "--json", "zeppelin").stdout) == []

@@ -38,7 +38,7 @@ def test_the_usual_worklist_can_be_read_back_by_batch(on_database: Command, engi
     assert (second.language, second.languages) == (None, ("de", "en"))
 
 
-def test_what_is_not_known_of_a_recording_is_left_out(on_database: Command, engine: Engine, tmp_path: Path) -> None:
+def test_unknown_facts_of_a_recording_are_left_out(on_database: Command, engine: Engine, tmp_path: Path) -> None:
     register(engine, [Recording(A, "s3://bucket/a.wav")])
     on_database("worklist", "--missing", "-o", "list.json")
     assert json.loads((tmp_path / "list.json").read_text()) == [{"uuid": A, "source": "s3://bucket/a.wav"}]
@@ -89,5 +89,5 @@ def test_an_empty_worklist_is_a_worklist(on_database: Command, tmp_path: Path) -
     assert worklists.load(tmp_path / "assets_failed.json").entries == ()
 
 
-def test_the_kind_has_to_be_said(on_database: Command) -> None:
+def test_the_kind_is_required(on_database: Command) -> None:
     assert on_database("worklist").exit_code == 2

@@ -45,7 +45,7 @@ def test_migrations_make_exactly_the_tables_that_the_queries_are_written_for(eng
         assert compare_metadata(context, claude_tables.Base.metadata) == []
 
 
-def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database_url: str) -> None:
+def test_upgrading_a_current_database_changes_nothing(database_url: str) -> None:
     before = execute(database_url, "SELECT oid, relname FROM pg_class ORDER BY oid")
     upgrade(database_url)
     assert execute(database_url, "SELECT oid, relname FROM pg_class ORDER BY oid") == before
@@ -91,7 +91,7 @@ def test_a_pgvector_too_old_to_search_with_filters_is_refused() -> None:
         assert execute(url, f"SELECT 1 FROM pg_namespace WHERE nspname = '{SCHEMA}'") == []
 
 
-def test_no_server_is_a_transient_error_without_the_password() -> None:
+def test_a_missing_server_is_a_transient_error_without_the_password() -> None:
     engine = open_database("postgresql://user:s3cret@127.0.0.1:1/transcription")
     with pytest.raises(DatabaseUnavailable) as caught:
         find(engine, UUID)
@@ -109,7 +109,7 @@ def test_no_server_is_a_transient_error_without_the_password() -> None:
         "",
     ],
 )
-def test_what_is_no_postgres_url_is_refused_without_repeating_it(url: str) -> None:
+def test_an_invalid_postgres_url_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(InvalidSetting) as caught:
         open_database(url)
     assert "TRANSCRIPTION_DATABASE_URL" in str(caught.value)
@@ -137,7 +137,7 @@ def test_a_connection_lost_in_a_transaction_is_transient(engine: Engine) -> None
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
 
-def test_a_server_that_is_read_only_for_now_is_transient(database_url: str) -> None:
+def test_a_temporarily_read_only_server_is_a_transient_error(database_url: str) -> None:
     engine = open_database(f"{database_url}&options=-c%20default_transaction_read_only%3Don")
     with pytest.raises(DatabaseUnavailable, match="read-only"):
         register(engine, [RECORDING])

@@ -49,7 +49,7 @@ def stored(engine: Engine) -> dict[str, list[dict[str, Any]]]:
         }
 
 
-def test_a_publication_is_stored_whole(registered: Engine) -> None:
+def test_a_publication_is_stored_completely(registered: Engine) -> None:
     publish(registered, PUBLICATION)
     assert PUBLICATION.insights is not None
     rows = stored(registered)
@@ -62,7 +62,7 @@ def test_a_publication_is_stored_whole(registered: Engine) -> None:
     assert (insights["analyser"], insights["document"]) == ("local", dict(PUBLICATION.insights.document))
 
 
-def test_publishing_the_same_twice_writes_nothing_at_all(registered: Engine) -> None:
+def test_publishing_the_same_twice_writes_nothing(registered: Engine) -> None:
     publish(registered, PUBLICATION)
     before = stored(registered)
     publish(registered, replace(PUBLICATION, versions=dict(reversed(list(PUBLICATION.versions.items())))))
@@ -94,7 +94,7 @@ def test_changed_insights_leave_the_transcript_alone(registered: Engine) -> None
     assert after["insights"][0]["analyser"] == "comprehend"
 
 
-def test_a_publication_without_insights_removes_those_of_before(registered: Engine) -> None:
+def test_a_publication_without_insights_removes_older_ones(registered: Engine) -> None:
     publish(registered, PUBLICATION)
     publish(registered, replace(PUBLICATION, insights=None))
     assert stored(registered)["insights"] == []

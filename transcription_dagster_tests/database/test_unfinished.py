@@ -37,15 +37,15 @@ def uuids(recordings: list[Recording]) -> set[str]:
     return {recording.uuid for recording in recordings}
 
 
-def test_a_recording_where_nothing_is_said_counts_as_embedded(catalogue: Engine) -> None:
+def test_a_recording_without_speech_counts_as_embedded(catalogue: Engine) -> None:
     assert uuids(without_embeddings(catalogue)) == {NEW, FAILED}
 
 
-def test_the_failed_are_those_whose_last_attempt_failed(catalogue: Engine) -> None:
+def test_failed_recordings_are_those_whose_last_attempt_failed(catalogue: Engine) -> None:
     assert uuids(failed(catalogue)) == {FAILED}
 
 
-def test_the_missing_are_neither_published_nor_failed(catalogue: Engine) -> None:
+def test_missing_recordings_are_neither_published_nor_failed(catalogue: Engine) -> None:
     assert uuids(missing(catalogue)) == {NEW}
 
 
@@ -59,18 +59,20 @@ def test_the_missing_are_neither_published_nor_failed(catalogue: Engine) -> None
         (VERSIONS | {"insights": "1"}, {DONE, SILENT}),
     ],
 )
-def test_the_stale_were_made_by_another_version(catalogue: Engine, present: dict[str, Any], expected: set[str]) -> None:
+def test_stale_recordings_were_made_by_another_version(
+    catalogue: Engine, present: dict[str, Any], expected: set[str]
+) -> None:
     assert {recording.uuid for recording, _ in stale(catalogue, present)} == expected
 
 
-def test_published_again_by_the_new_version_it_is_stale_no_more(catalogue: Engine) -> None:
+def test_publishing_with_the_new_version_ends_staleness(catalogue: Engine) -> None:
     newer = VERSIONS | {"captions_srt": "2"}
     publish(catalogue, publication(DONE, newer))
     [(recording, assets)] = stale(catalogue, newer)
     assert (recording.uuid, assets) == (SILENT, {"captions_srt"})
 
 
-def test_a_worklist_holds_what_batch_needs_to_know(engine: Engine) -> None:
+def test_a_worklist_contains_what_batch_needs(engine: Engine) -> None:
     recording = Recording(NEW, "s3://b/a.wav", "Title", "en", etag="e1")
     register(engine, [recording])
     assert missing(engine) == [recording]

@@ -65,29 +65,29 @@ def automation(instance: dg.DagsterInstance) -> Automation:
     return automation
 
 
-def test_nothing_is_asked_for_while_nothing_changes(automation: Automation) -> None:
+def test_nothing_is_requested_while_nothing_changes(automation: Automation) -> None:
     assert automation.asked() == set()
 
 
-def test_new_captions_bring_captions_and_publication_and_no_transcript(automation: Automation) -> None:
+def test_new_caption_rules_refresh_captions_and_publication_only(automation: Automation) -> None:
     asked = automation.asked(captions_srt="next", captions_vtt="next")
     assert asked == {(asset, RECORDING) for asset in CAPTIONS}
     assert automation.asked(captions_srt="next", captions_vtt="next") == set()
 
 
-def test_a_new_refinement_brings_all_that_is_made_from_it(automation: Automation) -> None:
+def test_a_new_refinement_refreshes_everything_made_from_it(automation: Automation) -> None:
     assert automation.asked(refined_txt="next") == {(asset, RECORDING) for asset in REFINED}
 
 
-def test_a_new_embedding_model_brings_embeddings_and_publication(automation: Automation) -> None:
+def test_a_new_embedding_model_refreshes_embeddings_and_publication(automation: Automation) -> None:
     assert {asset for asset, _ in automation.asked(embeddings="next")} == {"embeddings", "publication"}
 
 
-def test_a_new_transcription_brings_nothing(automation: Automation) -> None:
+def test_a_new_transcription_refreshes_nothing(automation: Automation) -> None:
     assert automation.asked(transcript="next", audio="next") == set()
 
 
-def test_it_is_off_until_somebody_wants_it() -> None:
+def test_automation_is_off_by_default() -> None:
     assert refresh_stale.default_status is dg.DefaultSensorStatus.STOPPED
 
 

@@ -102,7 +102,7 @@ def test_without_corrections_the_corrected_text_is_the_refined_one(desk: Desk) -
     assert desk.file("corrected.txt") == desk.file("refined.txt") == "Yesterday we found quill on ite in the basin.\n"
 
 
-def test_one_run_is_asked_for_after_a_quiet_minute(desk: Desk) -> None:
+def test_one_run_is_requested_after_a_quiet_minute(desk: Desk) -> None:
     desk.retype(0, 9, "Yesterday we found Quillonite in the basin.")
     desk.retype(0, 9, "Yesterday we found Quillonite in a basin.")
     assert desk.asked() == []
@@ -114,7 +114,7 @@ def test_one_run_is_asked_for_after_a_quiet_minute(desk: Desk) -> None:
     assert desk.asked() == [(f"{RECORDING}:3", RECORDING)]
 
 
-def test_the_texts_and_captions_of_people_are_corrected_and_the_machines_are_not(desk: Desk) -> None:
+def test_refined_texts_and_captions_are_corrected_and_originals_are_not(desk: Desk) -> None:
     machine = desk.file("captions.srt")
     desk.retype(0, 9, "Yesterday we found Quillonite in the basin.")
     desk.apply()
@@ -153,7 +153,7 @@ def test_corrections_survive_a_new_transcription(desk: Desk) -> None:
     assert desk.file("corrected.txt") == "Yesterday we have found Quillonite in the basin\n"
 
 
-def test_the_names_that_people_give_speakers_are_in_the_captions(desk: Desk) -> None:
+def test_speakers_names_are_in_the_captions(desk: Desk) -> None:
     manuscript = Manuscript.of(FIRST, desk.file("refined.txt"))
     correct(
         desk.engine,

@@ -51,14 +51,14 @@ def reason(engine: Engine) -> str | None:
 
 
 @pytest.mark.usefixtures("known")
-def test_a_failure_is_noted_with_the_programs_own_reason(engine: Engine, instance: dg.DagsterInstance) -> None:
+def test_a_failure_is_recorded_with_the_programs_own_reason(engine: Engine, instance: dg.DagsterInstance) -> None:
     tick(instance, run(instance, UnusableAudio("there is no sound in it\nffmpeg says so")))
     assert [each.uuid for each in failed(engine)] == [RECORDING]
     assert reason(engine) == "there is no sound in it"
 
 
 @pytest.mark.usefixtures("known")
-def test_a_failure_of_another_kind_is_noted_with_its_cause(engine: Engine, instance: dg.DagsterInstance) -> None:
+def test_an_unexpected_failure_is_recorded_with_its_cause(engine: Engine, instance: dg.DagsterInstance) -> None:
     tick(instance, run(instance, ZeroDivisionError("division by zero")))
     assert reason(engine) == "ZeroDivisionError: division by zero"
 
@@ -79,7 +79,7 @@ def test_a_failure_after_a_publication_counts(engine: Engine, instance: dg.Dagst
 
 
 @pytest.mark.usefixtures("at_home")
-def test_a_run_of_no_recording_is_none_of_ours(instance: dg.DagsterInstance) -> None:
+def test_a_run_without_a_recording_is_ignored(instance: dg.DagsterInstance) -> None:
     @dg.op
     def fail() -> None:
         raise ZeroDivisionError

@@ -104,7 +104,7 @@ def test_a_new_recording_gets_a_partition_and_a_run(sensor: Sensor, folder: Path
     assert instance.get_dynamic_partitions("recordings") == [IDS[1]]
 
 
-def test_a_run_is_asked_for_once_and_again_when_the_source_changes(sensor: Sensor, folder: Path) -> None:
+def test_a_run_is_requested_once_and_again_when_the_source_changes(sensor: Sensor, folder: Path) -> None:
     put(folder, IDS[1])
     assert [sensor.asked() for _ in range(3)] == [[IDS[1]], [], []]
     put(folder, IDS[1], "another sound")
@@ -136,14 +136,14 @@ def test_a_failure_that_came_before_the_next_tick_is_kept(sensor: Sensor, folder
     assert [each.uuid for each in failed(engine)] == [IDS[1]]
 
 
-def test_no_more_is_asked_for_than_a_tick_may(sensor: Sensor, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_requests_at_most_its_limit(sensor: Sensor, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSCRIPTION_REQUESTS_PER_TICK", "2")
     for recording in IDS[1:6]:
         put(folder, recording)
     assert [sensor.asked() for _ in range(4)] == [IDS[1:3], IDS[3:5], IDS[5:6], []]
 
 
-def test_nothing_is_asked_for_while_many_runs_wait(
+def test_nothing_is_requested_while_many_runs_wait(
     sensor: Sensor, folder: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRANSCRIPTION_MAX_WAITING_RUNS", "1")
@@ -164,7 +164,7 @@ def test_a_changed_recording_waits_for_its_run(sensor: Sensor, folder: Path, ins
     assert "1 changed while a run goes on" in said(data)
 
 
-def test_a_database_that_does_not_answer_is_told_and_nothing_moves(
+def test_an_unreachable_database_is_reported_and_the_cursor_stays(
     sensor: Sensor, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(folder, IDS[1])
@@ -175,7 +175,7 @@ def test_a_database_that_does_not_answer_is_told_and_nothing_moves(
     assert sensor.asked() == [IDS[1]]
 
 
-def test_a_source_that_is_gone_fails_the_tick(sensor: Sensor, folder: Path) -> None:
+def test_a_missing_source_fails_the_tick(sensor: Sensor, folder: Path) -> None:
     folder.rmdir()
     with pytest.raises(SourceNotFound):
         sensor.tick()

@@ -63,7 +63,7 @@ def made(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     return job.execute_in_process(instance=instance, partition_key=RECORDING, asset_selection=keys)
 
 
-def test_text_captions_and_sound_are_without_it(
+def test_text_captions_and_audio_are_redacted(
     at_home: Path, tmp_path: Path, engine: Engine, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRANSCRIPTION_REDACT", "card,email")

@@ -130,7 +130,7 @@ def test_from_the_request_to_the_refined_text(stage: Stage, server: MessagesServ
     assert (at_home / RECORDING / "refined.txt").read_text() == "Grafana is here.\n"
 
 
-def test_without_a_question_the_refined_text_fails_with_a_clear_reason(stage: Stage) -> None:
+def test_without_a_request_the_refined_text_fails_with_a_clear_reason(stage: Stage) -> None:
     result = stage.make(refined_txt)
     assert not result.success
     [failure] = [event for event in result.all_events if event.is_step_failure]
@@ -139,7 +139,7 @@ def test_without_a_question_the_refined_text_fails_with_a_clear_reason(stage: St
     assert "request_refinement asks" in (data.description or "")
 
 
-def test_what_is_made_from_the_refined_text_waits_for_the_answer(stage: Stage) -> None:
+def test_descendants_of_the_refined_text_wait_for_the_answer(stage: Stage) -> None:
     stage.make(refinement_request)
     too_early = stage.make(refined_txt, faithful, corrected_txt, refined_srt)
     assert too_early.success
@@ -167,7 +167,7 @@ def test_without_credentials_the_vocabulary_alone_is_applied(stage: Stage, monke
     assert metadata(stage.make(refined_txt), "refined_txt")["refinement"] == "vocabulary-only"
 
 
-def test_an_api_that_does_not_answer_keeps_no_answered_recording_back(
+def test_an_unreachable_api_does_not_block_answered_recordings(
     stage: Stage, engine: Engine, server: MessagesServer
 ) -> None:
     stage.make(refinement_request)
@@ -181,11 +181,11 @@ def test_an_api_that_does_not_answer_keeps_no_answered_recording_back(
     ("waiting", "due"),
     [((0, 0.0), False), ((1, 60.0), False), ((20, 0.0), True), ((1, 900.0), True), ((0, 900.0), False)],
 )
-def test_a_batch_is_due_when_enough_waits_or_one_has_waited_long(waiting: tuple[int, float], due: bool) -> None:
+def test_a_batch_is_due_when_enough_recordings_wait_or_one_waited_long(waiting: tuple[int, float], due: bool) -> None:
     assert is_due(Queue(*waiting), load_settings(claude_batch_recordings=20, claude_batch_minutes=15)) is due
 
 
-def test_the_graph_ends_at_the_question_and_begins_again_at_the_answer(tmp_path: Path) -> None:
+def test_the_graph_stops_at_the_request_and_continues_at_the_answer(tmp_path: Path) -> None:
     environment = {**os.environ, "TRANSCRIPTION_REFINEMENT": "batch"}
     result = subprocess.run(
         [sys.executable, "-c", GRAPH], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True

@@ -86,13 +86,13 @@ def test_the_recordings_own_number_and_names_win_over_the_settings(run: Any, mon
     assert [one["limits"] for one in asked] == [SpeakerLimits("required", 2, 2)]
 
 
-def test_off_asks_for_nothing_and_says_so(run: Any) -> None:
+def test_off_requests_nothing_and_says_so(run: Any) -> None:
     value, metadata, asked = run(Recording(RECORDING, "file:///a.wav", speakers="off"))
     assert (value.turns, asked) == ((), [])
     assert value.skipped == metadata["note"] == "TRANSCRIPTION_SPEAKERS, or the recording's worklist, says off."
 
 
-def test_missing_models_are_told_with_what_to_do(run: Any) -> None:
+def test_missing_models_are_reported_with_a_solution(run: Any) -> None:
     note = "run `transcription models pull speakers`"
     value, metadata, _ = run(Recording(RECORDING, "file:///a.wav"), {"turns": [], "model": "", "skipped": note})
     assert value == Speakers(RECORDING, skipped=note)
@@ -102,7 +102,7 @@ def test_missing_models_are_told_with_what_to_do(run: Any) -> None:
 VOICES = {"spk_0": [1.0, 0.0], "spk_1": [0.0, 1.0]}
 
 
-def test_voices_are_kept_only_where_a_setting_says_so(
+def test_voices_are_stored_only_if_a_setting_allows_it(
     run: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, _, (asked,) = run(Recording(RECORDING, "file:///a.wav"))
@@ -128,7 +128,7 @@ def test_a_voice_that_was_named_elsewhere_gives_its_name_or_a_suggestion(
 
 
 @pytest.mark.slow
-def test_without_a_pool_speakers_are_told_apart_in_the_process_of_the_step(
+def test_without_a_pool_diarization_runs_in_the_steps_process(
     engine: Engine, at_home: Path, instance: dg.DagsterInstance, speaker_models_home: Path
 ) -> None:
     (at_home.parent / "home").mkdir()

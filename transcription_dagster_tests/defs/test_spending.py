@@ -51,7 +51,7 @@ def reserved(engine: Engine) -> int:
         return connection.execute(text("SELECT count(*) FROM transcription_data.claude_reservations")).scalar_one()
 
 
-def test_what_was_answered_before_an_error_is_paid_for_once(engine: Engine, server: MessagesServer) -> None:
+def test_answers_before_an_error_are_paid_for_once(engine: Engine, server: MessagesServer) -> None:
     server.answer = lambda body: error(529, "overloaded_error") if 100 in shown_words(body) else edits()
     with pytest.raises(RefinementUnavailable):
         refined(engine)
@@ -67,14 +67,14 @@ def test_what_was_answered_before_an_error_is_paid_for_once(engine: Engine, serv
     assert result.dollars == pytest.approx((result.windows - answered) * A_REPLY)
 
 
-def test_a_second_run_asks_nothing(engine: Engine, server: MessagesServer) -> None:
+def test_a_second_run_sends_no_request(engine: Engine, server: MessagesServer) -> None:
     first = refined(engine)
     asked = len(server.requests)
     again = refined(engine)
     assert (again.text, again.dollars, len(server.requests)) == (first.text, 0.0, asked)
 
 
-def test_replies_that_cannot_be_used_are_entered_and_not_bought_again(engine: Engine, server: MessagesServer) -> None:
+def test_unusable_replies_are_stored_and_not_requested_again(engine: Engine, server: MessagesServer) -> None:
     server.answer = lambda body: message("no", stop_reason="refusal")
     for _ in range(2):
         with pytest.raises(RefinementFailed, match="none of the"):
@@ -83,7 +83,7 @@ def test_replies_that_cannot_be_used_are_entered_and_not_bought_again(engine: En
     assert len({str(body) for body in server.requests}) == len(server.requests)
 
 
-def test_a_process_that_is_killed_loses_no_answer_and_blocks_no_budget(
+def test_a_killed_process_loses_no_answer_and_blocks_no_budget(
     engine: Engine, database_url: str, server: MessagesServer
 ) -> None:
     never, second = threading.Event(), threading.Event()

@@ -53,14 +53,14 @@ def sent(receiver: WebServer) -> list[Request]:
     return [*receiver.requests]
 
 
-def test_a_run_is_asked_for_once_with_its_partition(submitted: Engine, instance: dg.DagsterInstance) -> None:
+def test_a_run_is_requested_once_with_its_partition(submitted: Engine, instance: dg.DagsterInstance) -> None:
     first = tick(instance)
     assert [request.partition_key for request in first.run_requests or ()] == [RECORDING]
     assert first.dynamic_partitions_requests
     assert [*(tick(instance, first.cursor).run_requests or ())] == []
 
 
-def test_the_sender_is_told_once_and_can_check_the_signature(
+def test_the_sender_is_notified_once_and_can_verify_the_signature(
     submitted: Engine, instance: dg.DagsterInstance, receiver: WebServer
 ) -> None:
     tick(instance)
@@ -76,7 +76,7 @@ def test_the_sender_is_told_once_and_can_check_the_signature(
     assert shown == expected
 
 
-def test_a_failure_is_told_and_a_sender_that_does_not_answer_is_told_again_later(
+def test_a_failure_is_notified_and_a_failed_delivery_is_repeated(
     submitted: Engine, instance: dg.DagsterInstance, receiver: WebServer
 ) -> None:
     record_failure(submitted, RECORDING, "no audio")
@@ -92,7 +92,7 @@ def test_a_failure_is_told_and_a_sender_that_does_not_answer_is_told_again_later
     assert submissions.outcomes(submitted, 10) == []
 
 
-def test_news_go_to_no_private_address_and_follow_no_redirect(submitted: Engine, receiver: WebServer) -> None:
+def test_webhooks_reach_no_private_address_and_follow_no_redirect(submitted: Engine, receiver: WebServer) -> None:
     record_failure(submitted, RECORDING, "no audio")
     [outcome] = submissions.outcomes(submitted, 10)
     with webhook_client(load_settings(ib_allow_private=False)) as client, pytest.raises(SourceRefused):

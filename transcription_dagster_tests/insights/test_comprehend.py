@@ -94,13 +94,13 @@ def test_a_long_text_is_analysed_whole_and_every_name_found_where_it_stands(serv
     assert len(server.requests) == 4 * batches
 
 
-def test_the_language_that_is_found_is_the_one_that_is_asked_in(server: WebServer) -> None:
+def test_the_detected_language_is_used_in_requests(server: WebServer) -> None:
     ComprehendAnalyser().analyse("Ada took the ferry.", "fr")
     codes = [asked(request)[1].get("LanguageCode") for request in server.requests]
     assert codes == [None, "en", "en", "en"]
 
 
-def test_a_language_that_is_not_found_is_the_one_of_the_speech(server: WebServer) -> None:
+def test_without_a_detected_language_the_speechs_is_used(server: WebServer) -> None:
     def answered(request: Request) -> Reply:
         if asked(request)[0] == "BatchDetectDominantLanguage":
             return answer({"ResultList": [{"Index": 0, "Languages": []}], "ErrorList": []})
@@ -124,7 +124,7 @@ def test_an_unsupported_language_is_said_and_costs_nothing_more(server: WebServe
     assert operations(server) == ["BatchDetectDominantLanguage"]
 
 
-def test_a_piece_that_fails_is_asked_again_alone(server: WebServer) -> None:
+def test_a_failed_piece_is_retried_alone(server: WebServer) -> None:
     failures = {"BatchDetectEntities": 1}
 
     def answered(request: Request) -> Reply:
@@ -162,7 +162,7 @@ def test_where_every_piece_fails_there_is_no_sentiment(server: WebServer) -> Non
     assert len(found.notes) == 4
 
 
-def test_throttling_is_met_by_asking_again(server: WebServer) -> None:
+def test_throttling_is_retried(server: WebServer) -> None:
     replies = iter([answer({"__type": "ThrottlingException", "message": "slow down"}, 400)])
     server.answer = lambda request: next(replies, None) or comprehend(request)
     assert len(ComprehendAnalyser().analyse("Ada!", "en").entities) == 1
@@ -190,7 +190,7 @@ def test_a_service_that_answers_nothing_says_why(
     ("code", "name"),
     [("en", "en"), ("pt-BR", "pt"), ("zh", "zh"), ("zh-TW", "zh-TW"), ("zh-CN", "zh"), ("no", None), ("", None)],
 )
-def test_languages_go_by_comprehends_names(code: str, name: str | None) -> None:
+def test_languages_are_mapped_to_comprehends_codes(code: str, name: str | None) -> None:
     assert supported_language(code) == name
 
 

@@ -26,7 +26,7 @@ VALUES (:recording, 'f', 'a batch',
 @pytest.mark.parametrize(
     ("days", "answered", "left"), [(31, True, (0, 0, 0)), (29, True, (1, 1, 1)), (31, False, (0, 1, 1))]
 )
-def test_answers_go_after_a_month_and_what_is_under_way_stays(
+def test_answers_are_deleted_after_a_month_and_pending_ones_are_kept(
     days: int, answered: bool, left: tuple[int, int, int], engine: Engine
 ) -> None:
     recording = "00000000-0000-0000-0000-00000000000a"

@@ -64,7 +64,7 @@ def places(hits: list[Hit]) -> list[tuple[str, float]]:
     return [(hit.recording, hit.start) for hit in hits]
 
 
-def test_words_are_found_in_any_of_their_forms(library: Engine) -> None:
+def test_words_match_in_all_inflections(library: Engine) -> None:
     assert places(search(library, "when do ferries leave")) == [(FERRY, 0.0)]
 
 
@@ -97,13 +97,13 @@ def test_the_query_is_read_as_in_a_web_search(library: Engine, query: str, expec
     assert {hit.recording for hit in search(library, query)} == expected
 
 
-def test_meaning_finds_what_shares_no_word(library: Engine) -> None:
+def test_meaning_matches_without_common_words(library: Engine) -> None:
     hits = search(library, "zzz", Embedding(MODEL, NORTH))
     assert places(hits)[:2] == [(FERRY, 0.0), (FERRY, 4.0)]
     assert MATCH_START not in hits[0].snippet
 
 
-def test_what_is_near_in_words_and_in_meaning_comes_first(library: Engine) -> None:
+def test_matches_by_words_and_meaning_rank_first(library: Engine) -> None:
     hits = search(library, "ferry", Embedding(MODEL, EAST))
     assert places(hits)[0] == (WEATHER, 60.0)
     # 1 / (60 + place) in each of two lists.
@@ -111,7 +111,7 @@ def test_what_is_near_in_words_and_in_meaning_comes_first(library: Engine) -> No
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-def test_no_more_hits_than_asked_for(library: Engine) -> None:
+def test_hits_are_limited(library: Engine) -> None:
     assert len(search(library, "ferry", Embedding(MODEL, EAST), limit=1)) == 1
 
 
@@ -131,7 +131,7 @@ def test_no_more_hits_than_asked_for(library: Engine) -> None:
         ({"recording": WEATHER, "language": "de"}, set()),
     ],
 )
-def test_filters_hold_for_words_and_for_meaning(
+def test_filters_apply_to_words_and_meaning(
     library: Engine, embedding: Embedding | None, filters: dict[str, Any], allowed: set[str]
 ) -> None:
     assert {hit.recording for hit in search(library, "ferry or rain or Fähre", embedding, **filters)} == allowed
@@ -162,7 +162,7 @@ def test_the_same_chunks_again_are_the_same_hits(own_library: Engine) -> None:
     assert search(own_library, "ferry", Embedding(MODEL, EAST)) == before
 
 
-def test_replaced_chunks_are_found_no_more(own_library: Engine) -> None:
+def test_replaced_chunks_are_no_longer_found(own_library: Engine) -> None:
     replace_chunks(own_library, FERRY, MODEL, [])
     assert {hit.recording for hit in search(own_library, "ferry or tickets", Embedding(MODEL, NORTH))} == {
         WEATHER,
@@ -186,9 +186,7 @@ def test_a_recording_that_is_not_registered_has_no_chunks(engine: Engine) -> Non
 
 
 @pytest.mark.parametrize("vector", [[1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [float("nan"), 0.0, 0.0]])
-def test_a_vector_that_the_model_cannot_have_made_is_refused_and_nothing_is_lost(
-    library: Engine, vector: list[float]
-) -> None:
+def test_an_invalid_vector_is_refused_and_nothing_is_lost(library: Engine, vector: list[float]) -> None:
     with pytest.raises(DatabaseRefused):
         replace_chunks(library, FERRY, MODEL, [EmbeddedChunk("x", 0.0, 1.0, vector)])
     assert places(search(library, "tickets")) == [(FERRY, 4.0)]
@@ -223,12 +221,12 @@ def test_a_model_is_retired_when_the_last_recording_has_left_it(own_library: Eng
         assert connection.execute(indexes).scalar_one() == 1
 
 
-def test_a_forgotten_recording_is_found_no_more(own_library: Engine) -> None:
+def test_a_forgotten_recording_is_no_longer_found(own_library: Engine) -> None:
     forget(own_library, FERRY)
     assert {hit.recording for hit in search(own_library, "ferry", Embedding(MODEL, NORTH))} == {WEATHER, GERMAN}
 
 
-def test_an_empty_library_answers_with_nothing(engine: Engine) -> None:
+def test_an_empty_library_gives_no_hits(engine: Engine) -> None:
     assert search(engine, "ferry", Embedding(MODEL, NORTH)) == []
 
 

@@ -202,7 +202,7 @@ def test_a_passing_failure_is_tried_again(server: WebServer, get: Callable[..., 
     assert get() == AUDIO
 
 
-def test_a_lasting_500_is_transient_for_whoever_asks(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_a_lasting_500_is_transient(server: WebServer, get: Callable[..., bytes]) -> None:
     server.answer = lambda request: Reply(500)
     with pytest.raises(SourceUnavailable, match="answered 500"):
         get()
@@ -219,7 +219,7 @@ def test_a_lasting_500_is_transient_for_whoever_asks(server: WebServer, get: Cal
         (204, UnusableAudio, "is empty"),
     ],
 )
-def test_a_lasting_failure_is_asked_for_once(
+def test_a_permanent_failure_is_not_retried(
     server: WebServer, get: Callable[..., bytes], status: int, error: type[Exception], message: str
 ) -> None:
     server.answer = lambda request: Reply(status)
@@ -237,13 +237,13 @@ def test_a_web_page_is_not_audio(server: WebServer, get: Callable[..., bytes], k
         get()
 
 
-def test_what_says_that_it_is_too_large_is_not_read(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_a_declared_too_large_source_is_not_read(server: WebServer, get: Callable[..., bytes]) -> None:
     server.answer = lambda request: Reply(announced=100_000_000_000, stall=True)
     with pytest.raises(SourceRefused, match="100000000000 bytes or more, over the limit of 10000000"):
         get()
 
 
-def test_what_does_not_say_its_size_is_cut_off_at_the_limit(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_a_source_without_a_size_is_cut_off_at_the_limit(server: WebServer, get: Callable[..., bytes]) -> None:
     server.answer = lambda request: Reply(body=bytes(11_000_000), announced=-1)
     with pytest.raises(SourceRefused, match="over the limit"):
         get()

@@ -88,7 +88,7 @@ def test_null_is_as_good_as_nothing(folder: Path) -> None:
     "source",
     ["s3://bucket/folder/key.wav", "https://media.example.org/1.mp3?version=2", "http://media.local/1.mp3"],
 )
-def test_a_url_is_kept_as_it_is(folder: Path, source: str) -> None:
+def test_a_url_is_kept_unchanged(folder: Path, source: str) -> None:
     assert only(folder, source=source).source == source
 
 
@@ -117,7 +117,7 @@ def test_a_name_with_characters_of_urls_survives(folder: Path) -> None:
         ("[" * 200_000, "not a worklist: nested too deeply"),
     ],
 )
-def test_what_is_no_worklist_at_all_is_refused(folder: Path, text: str, said: str) -> None:
+def test_an_invalid_worklist_is_refused(folder: Path, text: str, said: str) -> None:
     assert problems(folder, text) == [said]
 
 
@@ -185,11 +185,11 @@ def test_a_file_that_is_not_there_is_named_with_the_place_where_it_was_looked_fo
 
 
 @pytest.mark.parametrize("job", ["refine", "captions", "rebuild", "reindex", "publish"])
-def test_what_is_not_transcribed_needs_no_source(folder: Path, job: str) -> None:
+def test_entries_without_a_transcription_need_no_source(folder: Path, job: str) -> None:
     assert only(folder, source="c.wav", job=job).job == job
 
 
-def test_what_is_done_needs_its_source_no_more(folder: Path) -> None:
+def test_finished_entries_need_no_source(folder: Path) -> None:
     assert only(folder, source="c.wav", status="done").status == "done"
 
 
@@ -203,7 +203,7 @@ def test_every_problem_has_its_line_and_its_place(folder: Path) -> None:
     assert lines[4] == f"entry 5: {ONE} is also entry 1"
 
 
-def test_a_uuid_that_comes_up_three_times_is_told_twice(folder: Path) -> None:
+def test_a_uuid_used_three_times_is_reported_twice(folder: Path) -> None:
     assert problems(folder, [{"uuid": ONE}, {"uuid": TWO}, {"uuid": ONE}, {"uuid": ONE}]) == [
         f"entry 3: {ONE} is also entry 1",
         f"entry 4: {ONE} is also entry 1",
@@ -225,7 +225,7 @@ def test_results_are_written_back_and_all_else_is_kept_in_its_order(folder: Path
     assert [entry.status for entry in load(path).entries] == ["done", "failed"]
 
 
-def test_a_recording_that_is_to_be_done_again_loses_what_was_said_of_it(folder: Path) -> None:
+def test_a_recording_to_be_repeated_loses_its_old_results(folder: Path) -> None:
     path = saved(folder, [{"uuid": ONE, "status": "failed", "error": "x", "finished_at": "y"}])
     worklist = load(path)
     worklist.record_waiting(ONE)
@@ -391,7 +391,7 @@ def test_speakers_are_a_number_a_range_or_names(
 
 
 @pytest.mark.parametrize("value", [0, "many", {}, True, 2.5])
-def test_what_says_nothing_of_speakers_is_a_problem(folder: Path, value: object) -> None:
+def test_an_invalid_speakers_value_is_a_problem(folder: Path, value: object) -> None:
     (problem,) = problems(folder, [{"uuid": ONE, "speakers": value}])
     assert problem.startswith("entry 1: `speakers`: ")
     assert problem.endswith(", or a list of names")

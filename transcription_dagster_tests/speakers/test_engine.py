@@ -46,7 +46,7 @@ def ask(engine: SpeakerEngine, audio: Path, limits: SpeakerLimits, *, voices: bo
     return engine.answer(audio, limits, voices=voices, on_progress=lambda _: None, should_stop=lambda: False)
 
 
-def test_without_models_auto_says_what_to_do(audio: Path, tmp_path: Path) -> None:
+def test_without_models_auto_explains_how_to_install_them(audio: Path, tmp_path: Path) -> None:
     answer = ask(SpeakerEngine("cpu", tmp_path), audio, SpeakerLimits())
     assert answer == {"turns": [], "voices": {}, "model": "", "skipped": NOT_INSTALLED}
 
@@ -60,7 +60,7 @@ def test_a_number_of_speakers_requires_the_models(audio: Path, tmp_path: Path, m
         ask(SpeakerEngine("cpu", tmp_path), audio, REQUIRED)
 
 
-def test_models_are_loaded_once_and_used_as_soon_as_they_are_there(
+def test_models_are_loaded_once_and_as_soon_as_they_are_installed(
     audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "LocalDiarizer", Everybody)
@@ -73,7 +73,7 @@ def test_models_are_loaded_once_and_used_as_soon_as_they_are_there(
     assert Everybody.opened == 1
 
 
-def test_voices_are_told_only_to_those_who_ask(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_voices_are_returned_only_on_request(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "LocalDiarizer", Everybody)
     monkeypatch.setattr(module, "speaker_models", lambda folder: folder)
     engine = SpeakerEngine("cpu", tmp_path)

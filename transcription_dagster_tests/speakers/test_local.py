@@ -49,18 +49,18 @@ def test_one_voice_is_one_speaker(diarizer: LocalDiarizer) -> None:
     assert speakers(diarized(listen(DEMO / MEMO["file"], diarizer), SpeakerLimits()).turns) == {"spk_0"}
 
 
-def test_silence_and_no_sound_have_no_speakers(diarizer: LocalDiarizer) -> None:
+def test_silence_and_empty_sound_have_no_speakers(diarizer: LocalDiarizer) -> None:
     for samples in (np.zeros(0, np.float32), np.zeros(5, np.float32), np.zeros(12 * 16_000, np.float32)):
         found = diarizer.diarize([samples], SpeakerLimits(), on_progress=lambda _: None, should_stop=lambda: False)
         assert found.turns == ()
 
 
-def test_a_recording_is_stopped_when_it_is_asked_to(diarizer: LocalDiarizer) -> None:
+def test_diarization_stops_on_request(diarizer: LocalDiarizer) -> None:
     with pytest.raises(TranscriptionAborted):
         diarizer.diarize([np.zeros(16_000, np.float32)], SpeakerLimits(), on_progress=print, should_stop=lambda: True)
 
 
-def test_a_phone_call_of_strangers(diarizer: LocalDiarizer) -> None:
+def test_a_phone_call_has_two_speakers(diarizer: LocalDiarizer) -> None:
     folder = speech()
     (call,) = [one for one in references(folder) if one.get("rttm") and "telephone" in one["kind"]]
     wanted = read_rttm(call["rttm"])
@@ -69,7 +69,7 @@ def test_a_phone_call_of_strangers(diarizer: LocalDiarizer) -> None:
     assert diarization_errors(wanted, found).rate < 0.13
 
 
-def test_readers_show_no_second_voice(diarizer: LocalDiarizer) -> None:
+def test_recordings_of_one_reader_have_one_speaker(diarizer: LocalDiarizer) -> None:
     folder = speech()
     readings = [one for one in references(folder) if one["kind"].startswith(ONE_VOICE)]
     longest = sorted(readings, key=lambda one: -one["seconds"])[:4]

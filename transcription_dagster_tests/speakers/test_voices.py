@@ -74,19 +74,19 @@ def heard(seconds: float, talk: list[tuple[float, float]]) -> Iterator[Voice | S
 
 
 @pytest.mark.parametrize("seconds", [6.0, 10.0, 11.5, 30.0])
-def test_every_stretch_comes_up_once(seconds: float) -> None:
+def test_every_stretch_occurs_once(seconds: float) -> None:
     talk = [(start + 0.5, start + 2.0) for start in range(0, int(seconds) - 2, 2)]
     found = sorted((one.first, one.stop) for one in heard(seconds, talk) if isinstance(one, Stretch))
     assert found == [(round(start / FRAME_SECONDS), round(end / FRAME_SECONDS)) for start, end in talk]
 
 
-def test_each_window_has_the_voice_of_who_talks_in_it() -> None:
+def test_each_window_has_the_voices_of_its_speakers() -> None:
     found = [one for one in heard(12.0, [(2.0, 5.0)]) if isinstance(one, Voice)]
     assert [(one.window, one.local, round(one.seconds, 1)) for one in found] == [(0, 1, 3.0), (1, 1, 3.0), (2, 1, 3.0)]
     assert [np.linalg.norm(one.vector) for one in found] == pytest.approx([1.0] * 3)
 
 
-def test_too_little_speech_has_no_voice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_speech_gives_no_voice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(heard(8.0, [(2.0, 2.2)])) == []
     monkeypatch.setattr(module, "_LEAST_FRAMES", 5)
     assert len(list(heard(8.0, [(2.0, 2.2)]))) == 1

@@ -39,7 +39,7 @@ def test_amazons_items_become_words_with_their_punctuation() -> None:
     )
 
 
-def test_speakers_of_the_older_layout_stand_beside_the_items() -> None:
+def test_speakers_of_the_older_layout_are_separate_from_the_items() -> None:
     labels = {
         "speakers": 2,
         "segments": [
@@ -75,14 +75,14 @@ def test_the_languages_that_were_spoken_are_written_with_their_seconds() -> None
     assert read_transcript(json.dumps(document)).words == words
 
 
-def test_a_language_of_words_that_are_not_there_is_refused() -> None:
+def test_a_language_of_missing_words_is_refused() -> None:
     document = json.loads(write_transcript(Transcript(RECORDING, (Word("Hello", 0, 1, language="en"),))))
     document["whisper"]["languages"][0]["stop"] = 2
     with pytest.raises(InvalidTranscript, match=r"whisper\.languages\[0\]: words 0 to 2 are not among the 1 words"):
         read_transcript(json.dumps(document))
 
 
-def test_several_languages_are_named_by_the_first() -> None:
+def test_the_first_of_several_languages_names_the_transcript() -> None:
     codes = [{"language_code": "fr-FR", "duration_in_seconds": 9.0}, {"language_code": "en-US"}]
     assert read_transcript(amazon([], language_codes=codes), recording="").language == "fr-FR"
 
@@ -98,7 +98,7 @@ def test_a_document_without_any_times_gets_them() -> None:
     assert 0 <= words[0].start < words[0].end <= words[1].start < words[1].end
 
 
-def test_backward_and_overlapping_times_are_mended() -> None:
+def test_backward_and_overlapping_times_are_repaired() -> None:
     items = [pronounced("a", "3.0", "5.0"), pronounced("b", "4.0", "4.5"), pronounced("c", "1.0", "1.5")]
     words = read_transcript(amazon(items), recording="").words
     assert words[0].end <= words[1].start <= words[1].end <= words[2].start
@@ -153,12 +153,12 @@ def test_amazons_job_needs_a_recording() -> None:
         read_transcript(amazon([]))
 
 
-def test_the_recording_given_wins() -> None:
+def test_a_given_recording_wins_over_the_document() -> None:
     other = "2c63eda2-4ecd-5d4c-b915-98e162482c4b"
     assert read_transcript(write_transcript(Transcript(RECORDING, ())), recording=other).recording == other
     assert read_transcript(amazon([]), recording="").recording == ""
 
 
-def test_a_recording_has_to_be_a_uuid() -> None:
+def test_a_recording_must_be_a_uuid() -> None:
     with pytest.raises(InvalidRecordingId):
         read_transcript(amazon([]), recording="../escape")

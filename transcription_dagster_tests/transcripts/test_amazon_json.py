@@ -193,25 +193,25 @@ def broken(change: dict[str, Any]) -> str:
         ('{"results": {"items": []}, "whisper": {}}', r"whisper\.model: Field required \(and 6 more\)"),
     ],
 )
-def test_a_bad_document_is_refused_with_the_place(document: str | bytes, place: str) -> None:
+def test_an_invalid_document_is_refused_with_the_place(document: str | bytes, place: str) -> None:
     with pytest.raises(InvalidTranscript, match=f"^{place}"):
         read_transcript(document, recording="")
 
 
-def test_segments_have_to_be_among_the_words() -> None:
+def test_segments_must_refer_to_existing_words() -> None:
     document = written(say("one two"), segments=(Segment(0.0, 1.0, 0, 2),))
     document["whisper"]["segments"][0]["stop"] = 3
     with pytest.raises(InvalidTranscript, match=r"whisper\.segments\[0\]: words 0 to 3 are not among the 2 words"):
         read_transcript(json.dumps(document))
 
 
-def test_a_byte_order_mark_is_no_part_of_the_document() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     document = write_transcript(Transcript(RECORDING, ()))
     assert read_transcript(b"\xef\xbb\xbf" + document.encode()) == read_transcript(document)
 
 
 @given(st.text(alphabet="a1 é.,。)]'’\"”¿", max_size=12))
-def test_the_marks_at_the_end_of_a_word_are_those_that_a_search_from_its_start_finds(text: str) -> None:
+def test_trailing_punctuation_is_found_as_by_a_search_from_the_start(text: str) -> None:
     pattern = r"""(?<=\S)[.,;:!?…。、，．！？；：؟،؛۔।॥\]})"”»」』）】〉》]['’.,;:!?…"”»\]})]*$"""
     marks = re.search(pattern, text)
     found = (text[: marks.start()], marks.group()) if marks else (text, "")
@@ -219,12 +219,12 @@ def test_the_marks_at_the_end_of_a_word_are_those_that_a_search_from_its_start_f
     assert amazon_json._split_punctuation(text) == expected
 
 
-def test_a_long_row_of_marks_before_a_letter_is_written_without_trying_each() -> None:
+def test_a_long_run_of_punctuation_is_processed_in_linear_time() -> None:
     word = "." * 1_000_000 + "a"
     assert amazon_json._split_punctuation(word) == (word, "")
 
 
-def test_a_document_from_before_there_were_gaps_is_read() -> None:
+def test_a_document_without_gaps_is_read() -> None:
     document = written([Word("Hello", 0.0, 0.4)])
     document["whisper"]["removed"] = [{"start": 1.0, "end": 2.0, "text": "a", "reason": "b"}]
     del document["whisper"]["doubtful"], document["whisper"]["gaps"]

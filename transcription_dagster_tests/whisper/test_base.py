@@ -16,7 +16,7 @@ from transcription_dagster_tests.whisper.helpers import text_of, transcribe, wor
 pytestmark = pytest.mark.slow
 
 
-def test_base_is_put_together_from_its_packages_once(base_engine):
+def test_base_is_joined_from_its_packages_once(base_engine):
     folder = base_engine.models_folder
     file = folder / "base" / "model.bin"
     written = file.stat().st_mtime_ns
@@ -25,7 +25,7 @@ def test_base_is_put_together_from_its_packages_once(base_engine):
     assert file.stat().st_mtime_ns == written
 
 
-def test_a_damaged_file_is_put_together_anew(tmp_path):
+def test_a_damaged_file_is_joined_again(tmp_path):
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "model.bin").write_bytes(b"half of it")
     assert (checkpoint("base", tmp_path) / "model.bin").stat().st_size > 100e6
@@ -39,7 +39,7 @@ def test_parts_that_are_not_the_published_model_are_refused(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_a_model_that_no_package_holds_has_no_parts():
+def test_a_model_without_packages_has_no_parts():
     assert installed_parts("large-v3") is None
 
 
@@ -50,7 +50,7 @@ def test_base_has_the_heads_that_whisper_gives_it(base_engine):
     assert found.to_dense().equal(heads.to_dense())
 
 
-def test_base_hears_what_was_said(base_engine, voices):
+def test_base_transcribes_speech(base_engine, voices):
     recording = voices["A quiet memo"]
     transcript = transcribe(base_engine, recording.flac, model="base")
     assert transcript.language == "en"

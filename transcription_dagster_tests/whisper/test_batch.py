@@ -119,7 +119,7 @@ def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, 
     assert batch.windows == len({segment.window for segment in found["wav"]})
 
 
-def test_base_gives_several_voices_together_what_it_gives_each_alone(base_engine, voices):
+def test_base_gives_several_recordings_the_words_of_each_alone(base_engine, voices):
     model = base_engine.model("base")
     names = sorted(voices)[:3]
     samples = {name: voices[name].samples[: 6 * RATE] for name in names}
@@ -170,7 +170,7 @@ def test_an_error_in_one_recording_ends_it_alone(model, samples, expected):
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.5])
-def test_sound_that_is_not_a_number_spoils_no_other(model, samples, expected, temperature):
+def test_nan_audio_does_not_affect_other_recordings(model, samples, expected, temperature):
     batch = Batch(model, 3)
     silence = np.full(2 * RATE, np.nan, np.float32)
     given = {"bad": loop_of(model, silence, options(temperatures=(temperature,))), **loops(model, samples)}
@@ -231,7 +231,7 @@ def test_a_recording_that_should_stop_need_not_wait_for_a_slot(model, samples):
     assert found["wav"]
 
 
-def test_a_recording_that_is_given_up_leaves_its_slot_in_the_middle_of_a_window(model, samples, expected):
+def test_an_abandoned_recording_frees_its_slot_mid_window(model, samples, expected):
     batch = Batch(model, 2)
     given_up: list[int] = []
 
@@ -328,7 +328,7 @@ def test_slots_are_halved_until_they_fit(model, samples, expected, monkeypatch):
     assert_equal(found["wav"], expected["wav"])
 
 
-def test_a_broken_device_is_everybodys_end(model, samples, monkeypatch):
+def test_a_broken_device_ends_all_recordings(model, samples, monkeypatch):
     batch = Batch(model, 2)
     broken = RuntimeError("CUDA error: device-side assert triggered")
     monkeypatch.setattr(batch.slots, "step", Failing(batch.slots.step, broken, range(5, 6)))

@@ -43,7 +43,7 @@ def test_the_cut_is_in_the_pause_near_the_end(pause):
     assert pause < quiet_place(samples) / RATE < pause + 0.5
 
 
-def test_of_pauses_alike_the_last_is_taken():
+def test_the_last_of_equally_good_pauses_is_taken():
     samples = noise(20)
     for pause in (12, 15, 18):
         samples[pause * RATE : pause * RATE + RATE // 2] = 0
@@ -56,7 +56,7 @@ def test_a_pause_in_the_first_half_would_make_a_block_too_short():
     assert quiet_place(samples) / RATE >= 10
 
 
-def test_the_blocks_of_a_file_know_where_somebody_speaks(recordings, tmp_path):
+def test_the_blocks_of_a_file_have_their_speech_measured(recordings, tmp_path):
     path = sound(tmp_path, recordings["wav"].samples, 30, recordings["late"].samples)
     blocks = list(blocks_of(path, 20))
     assert len(blocks) >= 3
@@ -86,7 +86,7 @@ def test_the_next_block_is_made_while_one_is_worked_on():
     assert next(ahead, None) is None
 
 
-def test_an_error_in_reading_comes_out_where_the_block_is_asked_for():
+def test_a_read_error_is_raised_where_the_block_is_requested():
     def blocks():
         yield Block(0.0, np.zeros(1, np.float32))
         raise OSError("gone")

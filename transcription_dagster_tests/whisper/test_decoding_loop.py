@@ -208,7 +208,7 @@ def test_a_window_that_ends_where_it_begins_is_left_after_three_rounds():
     assert asked[-1].prompt == ()
 
 
-def test_going_in_circles_to_the_very_end_ends_it():
+def test_decoding_without_progress_at_the_end_terminates():
     segments, asked = scripted(options(), [0, " one", 0, 0])
     assert [request.window.start for request in asked] == [start for start in range(0, 500, 100) for _ in range(3)]
     assert segments == []
@@ -252,7 +252,7 @@ FOLLOWED = {
 
 
 @pytest.mark.parametrize("name", FOLLOWED)
-def test_a_function_that_it_stands_for_is_as_it_was(name):
+def test_the_replaced_function_is_unchanged(name):
     module, member = name.split(".")
     found = getattr(importlib.import_module(f"whisper.{module}"), member)
     source = inspect.getsource(getattr(found, "py_func", found))

@@ -118,7 +118,7 @@ def hear(engine, source: Path) -> Transcript:
     [telephone, mu_law, gsm, mobile, dictaphone, quiet, whispered, clipped, offset, opposite, one_side],
     ids=lambda make: make.__name__,
 )
-def test_a_sentence_is_heard_however_the_sound_was_treated(
+def test_a_sentence_is_transcribed_despite_degraded_audio(
     base_engine, sentence, tmp_path, make: Callable[[Path, np.ndarray], Path]
 ):
     transcript = hear(base_engine, make(tmp_path, sentence))
@@ -127,7 +127,7 @@ def test_a_sentence_is_heard_however_the_sound_was_treated(
     assert transcript.words[-1].end <= SECONDS + 0.1
 
 
-def test_a_word_between_long_silences_is_heard_in_its_place_and_the_silence_is_not(base_engine, word, tmp_path):
+def test_a_word_between_long_silences_is_transcribed_in_place(base_engine, word, tmp_path):
     silence = np.zeros(20 * 60 * RATE, np.float32)
     source = write_wav(tmp_path / "long.wav", np.concatenate([silence, word, silence]))
     flac = tmp_path / "audio.flac"

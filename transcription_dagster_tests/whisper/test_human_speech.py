@@ -73,14 +73,14 @@ AS_GOOD_AS_WHISPER = {
 
 
 @pytest.mark.parametrize("file", AS_GOOD_AS_WHISPER)
-def test_nothing_that_people_say_is_removed_or_lost(hear, file):
+def test_no_spoken_words_are_removed_or_lost(hear, file):
     heard = hear(file)
     assert heard.errors <= AS_GOOD_AS_WHISPER[file]
     assert heard.transcript.removed == ()
     assert unheard(heard.transcript.words, analyse(heard.samples), _LOST_SECONDS) == ()
 
 
-def test_over_the_noises_of_a_meeting_nothing_is_said(hear):
+def test_noises_of_a_meeting_give_no_words(hear):
     """Twenty seconds of papers and cups, and then two words."""
     heard = hear("ami_excerpts_trn02.flac")
     assert [word.text for word in heard.transcript.words if not 20 < word.start < 21.5] == []

@@ -76,7 +76,7 @@ def assert_same(found: Whisper, expected: Whisper, *, rtol: float = 0, atol: flo
 # --- CTranslate2
 
 
-def test_every_tensor_of_ctranslate2_arrives(model, tmp_path):
+def test_every_tensor_of_ctranslate2_is_read(model, tmp_path):
     found = opened(write_ctranslate2(model, tmp_path))
     assert_same(found, model)
     assert heads(found) == [[1, 0], [2, 3]]
@@ -87,7 +87,7 @@ def test_every_tensor_of_ctranslate2_arrives(model, tmp_path):
     [(torch.float16, False, 1e-2), (torch.bfloat16, False, 5e-2), (torch.float32, True, 5e-2)],
     ids=["float16", "bfloat16", "int8"],
 )
-def test_shorter_numbers_are_brought_back(model, tmp_path, dtype, quantized, tolerance):
+def test_quantized_numbers_are_restored(model, tmp_path, dtype, quantized, tolerance):
     found = opened(write_ctranslate2(model, tmp_path, dtype=dtype, quantized=quantized))
     assert_same(found, model, rtol=tolerance, atol=tolerance)
 
@@ -114,7 +114,7 @@ def spoilt(folder: Path, change) -> None:
     ],
     ids=["half", "empty", "version", "other model", "missing"],
 )
-def test_what_ctranslate2_did_not_write_is_refused(model, tmp_path, change, says):
+def test_files_not_written_by_ctranslate2_are_refused(model, tmp_path, change, says):
     folder = write_ctranslate2(model, tmp_path)
     spoilt(folder, change)
     with pytest.raises(UnknownModel, match=says):
@@ -134,7 +134,7 @@ def test_a_variable_cannot_claim_more_than_the_file_holds(tmp_path):
 
 
 @pytest.mark.parametrize("shard_size", ["1GB", "500KB"], ids=["one file", "several files"])
-def test_a_fine_tuned_model_says_what_it_says_in_transformers(hugging_face, tmp_path, shard_size):
+def test_a_fine_tuned_model_gives_the_text_of_transformers(hugging_face, tmp_path, shard_size):
     network, _ = hugging_face
     network.save_pretrained(tmp_path, max_shard_size=shard_size)
     assert (tmp_path / "model.safetensors").is_file() == (shard_size == "1GB")
@@ -196,7 +196,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(copied):
         opened(copied)
 
 
-def test_a_folder_without_safetensors_is_refused_with_the_way_out(copied):
+def test_a_folder_without_safetensors_is_refused_with_a_solution(copied):
     (copied / "model.safetensors").unlink()
     (copied / "pytorch_model.bin").write_bytes(b"a pickle that nobody opens")
     with pytest.raises(UnknownModel, match="safe_serialization"):
@@ -213,7 +213,7 @@ def test_the_index_of_the_files_cannot_lead_out_of_the_folder(copied):
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"{"], ids=["empty", "list", "bytes", "half"])
-def test_a_description_that_is_none_is_refused(copied, content):
+def test_an_invalid_description_is_refused(copied, content):
     (copied / "config.json").write_bytes(content)
     with pytest.raises(UnknownModel, match="is not a Whisper checkpoint"):
         opened(copied)

@@ -65,7 +65,7 @@ def test_a_window_ends_in_the_pause_before_another_language():
     assert languages.latest == "de"
 
 
-def test_one_language_costs_one_question_a_window_about_the_window_that_is_decoded():
+def test_a_single_language_costs_one_request_per_window():
     listener = Listener({Span(0, 70): "en"})
     languages = SpokenLanguages([Span(start, start + 4) for start in range(0, 65, 5)])
     for start in (0, 28, 56):
@@ -73,7 +73,7 @@ def test_one_language_costs_one_question_a_window_about_the_window_that_is_decod
     assert [request.window.start for request in listener.asked] == [0, 2800, 5600]
 
 
-def test_what_sounds_like_nothing_in_particular_is_heard_alone_and_keeps_its_language():
+def test_an_unclear_stretch_is_encoded_alone_and_keeps_its_language():
     listener = Listener({Span(0, 30): "en"}, vague={"en": 0.1, "de": 0.3, "fr": 0.3, "no": 0.2, "nn": 0.1})
     assert told(SpokenLanguages([ENGLISH, GERMAN]), listener, 0) == ("en", 30)
     assert [request.window.start for request in listener.asked] == [0, 50, 1250]
@@ -92,22 +92,22 @@ def test_a_name_or_a_loan_word_changes_nothing(seconds, change):
     assert told(SpokenLanguages([ENGLISH, quote, Span(19, 30)]), listener, 0) == ("en", change)
 
 
-def test_languages_that_sound_alike_do_not_replace_one_another():
+def test_similar_languages_do_not_replace_one_another():
     listener = Listener({ENGLISH: "no", Span(13, 23): "nn"})
     assert told(SpokenLanguages([ENGLISH, GERMAN]), listener, 0) == ("no", 30)
 
 
-def test_only_the_languages_that_may_be_spoken_are_chosen():
+def test_only_candidate_languages_are_chosen():
     listener = Listener({ENGLISH: "no", GERMAN: "de"})
     assert told(SpokenLanguages([ENGLISH, GERMAN], among=("de", "fr")), listener, 0)[0] in ("de", "fr")
 
 
-def test_a_language_that_the_model_does_not_have_is_never_chosen():
+def test_a_language_unknown_to_the_model_is_never_chosen():
     listener = Listener({ENGLISH: "en"})
     assert told(SpokenLanguages([ENGLISH], among=("yue", "en")), listener, 0) == ("en", 30)
 
 
-def test_what_is_decided_later_follows_what_is_spoken_before_it():
+def test_later_decisions_follow_the_preceding_language():
     listener = Listener({Span(1, 12): "en", Span(40, 50): "de"})
     languages = SpokenLanguages([Span(1, 12), Span(32, 33), Span(40, 50)])
     assert told(languages, listener, 0) == ("en", 30)
@@ -116,14 +116,14 @@ def test_what_is_decided_later_follows_what_is_spoken_before_it():
     assert languages.latest == "de"
 
 
-def test_a_language_that_is_known_is_not_asked_for():
+def test_a_known_language_needs_no_request():
     listener = Listener({ENGLISH: "en"})
     assert told(SpokenLanguages.fixed("cy"), listener, 0) == ("cy", 30)
     assert told(SpokenLanguages([ENGLISH], among=("cy",)), listener, 0) == ("cy", 30)
     assert listener.asked == []
 
 
-def test_the_language_goes_on_in_the_next_block_and_in_what_is_heard_again():
+def test_the_language_carries_over_to_the_next_block_and_second_passes():
     listener = Listener({ENGLISH: "en", GERMAN: "de"})
     languages = SpokenLanguages([ENGLISH, GERMAN], before="fr")
     assert told(languages, listener, 0) == ("en", 12.5)

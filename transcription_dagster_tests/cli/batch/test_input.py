@@ -27,7 +27,7 @@ def batch(folder: Path, *objects: dict[str, object]) -> BatchInput:
     return BatchInput(worklist, worklist.entries)
 
 
-def test_what_is_done_is_left_out_and_what_failed_is_not(tmp_path: Path) -> None:
+def test_finished_entries_are_skipped_and_failed_ones_are_not(tmp_path: Path) -> None:
     worklist = batch(tmp_path, {"uuid": ONE, "status": "done"}, {"uuid": TWO, "status": "failed"}, {"uuid": THREE})
     assert [entry.uuid for entry in left_to_do(worklist.worklist)] == [TWO, THREE]
     assert [entry.uuid for entry in left_to_do(worklist.worklist, 2)] == [THREE]
@@ -54,7 +54,7 @@ def test_any_other_model_is_refused(model: str, tmp_path: Path, monkeypatch: pyt
         checked_model(model)
 
 
-def test_what_needs_a_transcript_has_to_be_known_and_its_source_stays_as_it_is(engine: Engine, tmp_path: Path) -> None:
+def test_jobs_after_the_transcript_need_a_known_recording_and_keep_its_source(engine: Engine, tmp_path: Path) -> None:
     register(engine, [Recording(ONE, "s3://b/one.wav")])
     register_recordings(
         engine,
@@ -87,7 +87,7 @@ def test_a_recording_that_is_known_needs_no_source(engine: Engine, tmp_path: Pat
     assert find(engine, ONE) == Recording(ONE, "s3://b/one.wav", "One", "de")
 
 
-def test_a_recording_that_the_media_library_holds_needs_no_source(engine: Engine, tmp_path: Path) -> None:
+def test_a_recording_in_the_media_library_needs_no_source(engine: Engine, tmp_path: Path) -> None:
     register_recordings(
         engine, ObjectStore(tmp_path.as_uri()), batch(tmp_path, {"uuid": ONE}), "https://ib.example.org/{uuid}/audio"
     )
@@ -96,9 +96,7 @@ def test_a_recording_that_the_media_library_holds_needs_no_source(engine: Engine
     assert recording.source == f"https://ib.example.org/{ONE}/audio"
 
 
-def test_recordings_whose_source_nobody_knows_are_all_named_and_none_is_registered(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_recordings_without_a_source_are_all_named_and_none_is_registered(engine: Engine, tmp_path: Path) -> None:
     given = batch(tmp_path, {"uuid": ONE}, {"uuid": TWO, "source": "s3://b/two.wav"}, {"uuid": THREE})
     with pytest.raises(InvalidWorklist) as caught:
         register_recordings(engine, ObjectStore(tmp_path.as_uri()), given, None)

@@ -91,12 +91,12 @@ def test_a_batch_is_polled_until_it_ends(server: MessagesServer, batches: Claude
     assert after.succeeded == before.processing > 0
 
 
-def test_results_are_not_there_before_the_end(batches: ClaudeBatches, pending: PendingBatch) -> None:
+def test_results_are_not_available_before_the_end(batches: ClaudeBatches, pending: PendingBatch) -> None:
     with pytest.raises(RefinementUnavailable, match="has not ended"):
         list(batches.results(pending.id))
 
 
-def test_results_that_are_gone_are_not_waited_for(
+def test_deleted_results_are_not_waited_for(
     server: MessagesServer, batches: ClaudeBatches, pending: PendingBatch
 ) -> None:
     server.end_batch(pending.id)
@@ -184,19 +184,19 @@ def test_results_of_another_transcript_are_not_used(
         collect(again, TERMS, results, pending, SETTINGS)
 
 
-def test_a_recording_that_was_not_handed_in_is_not_collected(
+def test_a_recording_that_was_not_submitted_is_not_collected(
     server: MessagesServer, batches: ClaudeBatches, pending: PendingBatch
 ) -> None:
     with pytest.raises(RefinementFailed):
         collected(server, batches, pending, str(uuid.UUID(int=99)))
 
 
-def test_missing_results_can_be_tried_again(pending: PendingBatch) -> None:
+def test_missing_results_can_be_retried(pending: PendingBatch) -> None:
     with pytest.raises(RefinementUnavailable, match="0 of"):
         collect(talk(RECORDINGS[0]), TERMS, [], pending, SETTINGS)
 
 
-def test_windows_are_those_that_were_handed_in(
+def test_windows_are_those_that_were_submitted(
     server: MessagesServer, batches: ClaudeBatches, pending: PendingBatch
 ) -> None:
     server.end_batch(pending.id)
@@ -208,14 +208,14 @@ def test_windows_are_those_that_were_handed_in(
     assert "grifana" not in result.text
 
 
-def test_over_budget_a_recording_is_not_handed_in() -> None:
+def test_over_budget_a_recording_is_not_submitted() -> None:
     made = plan(talk(RECORDINGS[0]), TERMS, SETTINGS, price=PRICE, reserve=lambda costs: "nothing is left")
     assert isinstance(made, Refined)
     assert made.status is Status.OVER_BUDGET
     assert "Kubernetes" in made.text
 
 
-def test_a_recording_without_words_is_not_handed_in() -> None:
+def test_a_recording_without_words_is_not_submitted() -> None:
     made = plan(transcript(""), TERMS, SETTINGS, price=PRICE)
     assert isinstance(made, Refined)
     assert made.text == ""
@@ -226,7 +226,7 @@ def test_only_a_canonical_recording_becomes_a_custom_id() -> None:
         plan(transcript("one two", recording="../1"), TERMS, SETTINGS)
 
 
-def test_more_than_a_batch_holds_becomes_several(
+def test_more_requests_than_a_batch_allows_become_several_batches(
     server: MessagesServer, batches: ClaudeBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "MAX_REQUESTS", len(planned(RECORDINGS[0]).requests) * 2)
@@ -235,7 +235,7 @@ def test_more_than_a_batch_holds_becomes_several(
     assert len({each.id for each in made}) == 2
 
 
-def test_a_spend_limit_stops_the_handing_in(batches: ClaudeBatches, server: MessagesServer) -> None:
+def test_a_spend_limit_stops_the_submission(batches: ClaudeBatches, server: MessagesServer) -> None:
     server.create_batch = lambda requests: error(429, "rate_limit_error", code="enforced_spend_limit_reached")
     with pytest.raises(SpendLimitReached):
         list(submit([planned(RECORDINGS[0])], batches))

@@ -116,7 +116,7 @@ class Dies(ClaudeBatches):
         raise KeyboardInterrupt
 
 
-def test_what_waits_goes_as_one_batch_and_comes_back_refined(
+def test_pending_requests_go_as_one_batch_and_come_back_refined(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
     ask_all(engine)
@@ -177,7 +177,7 @@ def test_another_transcript_is_another_question(server: MessagesServer, engine: 
     assert set(request_store.to_use(engine, 10)) == {B}
 
 
-def test_a_batch_whose_process_died_is_found_and_not_handed_in_again(
+def test_a_batch_of_a_dead_process_is_found_and_not_resubmitted(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
     ask_all(engine)
@@ -189,7 +189,7 @@ def test_a_batch_whose_process_died_is_found_and_not_handed_in_again(
     assert "Grafana" in use(engine, material(A)).text
 
 
-def test_a_batch_that_never_arrived_is_handed_in_again(
+def test_a_batch_that_never_arrived_is_resubmitted(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
     create = server.create_batch
@@ -215,7 +215,7 @@ def test_a_batch_that_was_refused_waits(server: MessagesServer, engine: Engine, 
     assert batch_store.unconfirmed(engine) == []
 
 
-def test_answers_that_could_not_be_kept_are_fetched_again(
+def test_answers_that_could_not_be_stored_are_fetched_again(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask_all(engine)
@@ -230,7 +230,7 @@ def test_answers_that_could_not_be_kept_are_fetched_again(
     assert "Grafana" in use(engine, material(A)).text
 
 
-def test_what_expired_waits_for_the_next_batch_and_in_the_end_fails(
+def test_expired_requests_join_the_next_batch_and_finally_fail(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
     plan = ask(engine, material(A), HOW)
@@ -260,7 +260,7 @@ def test_a_batch_that_the_api_does_not_know_fails_its_recordings(
     assert batch_store.pending(engine) == []
 
 
-def test_over_the_days_budget_what_waits_is_left_unrefined(
+def test_over_the_daily_budget_pending_recordings_stay_unrefined(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
     plan = ask(engine, material(A), HOW)
@@ -276,7 +276,7 @@ def test_over_the_days_budget_what_waits_is_left_unrefined(
     assert "left for today" in refined.note
 
 
-def test_what_is_under_way_counts_as_spent(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
+def test_requests_in_flight_count_as_spent(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
     plan = ask(engine, material(A), HOW)
     assert isinstance(plan, Plan)
     assert plan.dollars is not None
@@ -294,7 +294,7 @@ def test_a_recording_without_words_needs_no_batch(engine: Engine, batches: Claud
     assert (refined.text, refined.note) == ("", "there are no words to refine")
 
 
-def test_one_whose_transcript_is_gone_keeps_no_other_back(
+def test_a_recording_without_its_transcript_does_not_block_others(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
     ask_all(engine)
@@ -309,7 +309,7 @@ def test_one_whose_transcript_is_gone_keeps_no_other_back(
     assert set(submitted["recordings"]) == {B}
 
 
-def test_a_recording_that_is_forgotten_meanwhile_is_passed_over(
+def test_a_recording_forgotten_in_the_meantime_is_skipped(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
     ask_all(engine)
@@ -320,14 +320,14 @@ def test_a_recording_that_is_forgotten_meanwhile_is_passed_over(
     assert spent_today(engine) > 0
 
 
-def test_one_at_a_time_hands_in(engine: Engine) -> None:
+def test_only_one_process_submits_at_a_time(engine: Engine) -> None:
     with batch_store.exchange_lock(engine) as first, batch_store.exchange_lock(engine) as second:
         assert (first, second) == (True, False)
     with batch_store.exchange_lock(engine) as later:
         assert later
 
 
-def test_somebody_elses_batch_is_not_taken_for_ours(
+def test_another_programs_batch_is_not_taken_for_ours(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
     ask_all(engine)

@@ -89,7 +89,7 @@ def heard(page: playwright.Page, word: str) -> None:
     page.wait_for_function(f"word => ({SPOKEN})() === word", arg=word)
 
 
-def test_the_word_that_is_heard_is_highlighted_without_a_new_element(page: playwright.Page, archive: Library):
+def test_the_current_word_is_highlighted_without_a_new_element(page: playwright.Page, archive: Library):
     show(page, archive)
     before = page.evaluate("document.querySelectorAll('*').length")
     for seconds, word in ((0.6, "pier"), (1.1, "has"), (4.1, "bridge"), (9.6, "Ines?")):
@@ -98,7 +98,7 @@ def test_the_word_that_is_heard_is_highlighted_without_a_new_element(page: playw
     assert page.evaluate("document.querySelectorAll('*').length") == before
 
 
-def test_the_text_follows_while_the_sound_plays(page: playwright.Page, archive: Library):
+def test_the_text_follows_the_playback(page: playwright.Page, archive: Library):
     show(page, archive, query="?t=3.6")
     heard(page, "the")
     page.get_by_role("button", name="Play").click()
@@ -143,7 +143,7 @@ def test_the_keys_of_a_transcriber(page: playwright.Page, archive: Library):
     page.wait_for_function("() => document.getElementById('media').paused")
 
 
-def test_what_is_worth_a_second_look_comes_one_after_the_other(page: playwright.Page, archive: Library):
+def test_places_to_check_are_visited_in_order(page: playwright.Page, archive: Library):
     show(page, archive)
     stops = []
     for _ in range(4):
@@ -159,7 +159,7 @@ def test_a_link_leads_to_its_moment(page: playwright.Page, archive: Library):
     playwright.expect(page.locator(".turn.current .text")).to_have_text("When, Ines?")
 
 
-def test_every_wording_can_be_read(page: playwright.Page, archive: Library):
+def test_every_version_of_the_text_is_shown(page: playwright.Page, archive: Library):
     show(page, archive)
     first = page.locator("#turn-0 .text")
     playwright.expect(first.locator("del")).to_have_text("peer")
@@ -172,7 +172,7 @@ def test_every_wording_can_be_read(page: playwright.Page, archive: Library):
     heard(page, "has")
 
 
-def test_a_moment_is_played_where_it_is_listed(page: playwright.Page, archive: Library):
+def test_a_moment_is_played_in_the_list(page: playwright.Page, archive: Library):
     page.goto(f"{archive.site.url}/recordings?q=spring")
     playwright.expect(page.locator("mark")).to_have_text("spring")
     button = page.get_by_role("button", name="Play Repairs from 0:00")
@@ -184,7 +184,7 @@ def test_a_moment_is_played_where_it_is_listed(page: playwright.Page, archive: L
     playwright.expect(button).to_have_attribute("aria-pressed", "false")
 
 
-def test_hostile_texts_stay_texts(page: playwright.Page, archive: Library):
+def test_hostile_text_stays_text(page: playwright.Page, archive: Library):
     show(page, archive, HOSTILE)
     playwright.expect(page.get_by_role("heading", level=1)).to_have_text(ATTACK)
     playwright.expect(page.locator(".speaker").first).to_have_text(ATTACK)
@@ -200,7 +200,7 @@ def test_a_document_is_downloaded_under_the_recordings_name(page: playwright.Pag
     assert download.value.suggested_filename == "Repairs transcript.docx"
 
 
-def test_without_scripts_everything_can_be_read_found_and_heard(browser: playwright.Browser, archive: Library):
+def test_without_scripts_pages_can_be_read_searched_and_played(browser: playwright.Browser, archive: Library):
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(f"{archive.site.url}/recordings")

@@ -67,7 +67,7 @@ def saved(page: playwright.Page) -> None:
     playwright.expect(page.locator("#saved-state")).to_have_text("Saved")
 
 
-def test_a_turn_is_corrected_in_its_place_and_saved_as_one_types(
+def test_a_turn_is_corrected_in_place_and_saved_while_typing(
     desk: playwright.Page, library: Library, recording: str
 ) -> None:
     edit(desk).fill("We found Quillonite here and quill on ite there")
@@ -136,7 +136,7 @@ def test_turns_are_split_at_the_cursor_and_joined(desk: playwright.Page) -> None
     playwright.expect(desk.locator(".turn")).to_have_count(2)
 
 
-def test_what_is_selected_is_marked_unintelligible_and_put_back(desk: playwright.Page) -> None:
+def test_a_selection_is_marked_unintelligible_and_restored(desk: playwright.Page) -> None:
     edit(desk).evaluate("field => field.setSelectionRange(9, 21)")
     desk.get_by_role("button", name="Unintelligible").click()
     playwright.expect(desk.locator(".turn").first).to_contain_text("we found [unintelligible] here")
@@ -145,7 +145,7 @@ def test_what_is_selected_is_marked_unintelligible_and_put_back(desk: playwright
     playwright.expect(desk.locator(".turn").first).to_contain_text("we found quill on ite here")
 
 
-def test_replacing_is_shown_before_it_is_done(desk: playwright.Page) -> None:
+def test_a_replacement_is_previewed_before_it_is_applied(desk: playwright.Page) -> None:
     desk.get_by_role("button", name="Find and replace").click()
     dialog = desk.get_by_role("dialog", name="Find and replace")
     dialog.get_by_label("Find").fill("quill on ite")
