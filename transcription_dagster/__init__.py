@@ -38,7 +38,7 @@ __all__ = [
     "transcribe",
 ]
 
-# Read by OpenMP when PyTorch is loaded, so it has to stand before every import of it. Threads that wait for one another
+# Read by OpenMP when PyTorch is loaded, so it must be set before PyTorch is imported. Threads that wait for one another
 # shall sleep: spinning, they take the cores from the ones they wait for as soon as anything else runs on the machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

@@ -54,7 +54,7 @@ def aws_client(service: str, *, retries: Literal["standard", "adaptive"], read_s
         connect_timeout=10,
         read_timeout=read_seconds,
     )
-    # A session of its own: the default one is shared by the process and is not safe between threads.
+    # A separate session: the default one is shared by the process and is not thread-safe.
     session = get_session()
     session.register_component("data_loader", _loader())
     return boto3.Session(botocore_session=session).client(service, config=config)
@@ -106,7 +106,7 @@ def _without_values(error: Exception) -> str:
 
 @cache
 def _loader() -> Loader:
-    """The descriptions of AWS's services: reading them anew takes most of the time of opening a client."""
+    """The descriptions of AWS's services; reading them takes most of the time to open a client."""
     from botocore.loaders import create_loader
 
     return create_loader()

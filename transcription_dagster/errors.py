@@ -86,7 +86,7 @@ class OutOfMemory(PermanentError):
 
 
 class DeviceBroken(TransientError):
-    """The device's context is unusable: this process has to end and be started again."""
+    """The device's context is unusable: this process must be restarted."""
 
 
 class ExecutorLost(PermanentError):
@@ -158,7 +158,7 @@ class SpendLimitReached(PermanentError):
 
 
 class UnusableReply(PermanentError):
-    """One reply of Claude was refused, cut off, or not in the form that was asked for."""
+    """A reply of Claude was refused, cut off, or does not match the requested schema."""
 
 
 class StoreUnavailable(TransientError):

@@ -74,7 +74,7 @@ class SourceSettings(BaseSettings):
 
     @property
     def ib_token(self) -> SecretStr | None:
-        """The media library's bearer token, read when it is asked for; None where its variable is not set."""
+        """The media library's bearer token, read on each access; None if its variable is not set."""
         token = os.environ.get(self.ib_token_variable)
         return SecretStr(token) if token else None
 

@@ -310,7 +310,7 @@ class Settings(WebSettings, SourceSettings):
 
     @cached_property
     def scratch_folder(self) -> Path:
-        """Folder for files that live as long as a step; each worker has one of its own below it."""
+        """Folder for temporary files of steps; each worker has its own folder in it."""
         return self.scratch or self.home / "scratch"
 
 
@@ -339,7 +339,7 @@ def load_settings(**overrides: object) -> Settings:
 
 @lru_cache(maxsize=1)
 def _remembered(_environment: tuple[tuple[str, str], ...], _env_file: tuple[str, int, int] | None) -> Settings:
-    # A step asks for them several times, and reading them anew takes as long as two of its statements.
+    # A step needs them several times, and reading them again takes as long as two of its statements.
     return _read({})
 
 
@@ -365,7 +365,7 @@ def _read(overrides: Mapping[str, object]) -> Settings:
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """The environment for a process that has to work with these very settings, wherever each of them came from."""
+    """The environment for a process that must use exactly these settings, wherever each came from."""
     values = settings.model_dump(mode="json", include=settings.model_fields_set, exclude_none=True)
     values |= {field: secret.get_secret_value() for field, secret in settings if isinstance(secret, SecretStr)}
     return {**os.environ, **{variable_name(field): _as_text(field, value) for field, value in values.items()}}

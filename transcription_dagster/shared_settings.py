@@ -2,7 +2,7 @@
 
 `transcription up` and `transcription settings push` write it, from their own environment. Every worker reads it when
 it starts, takes from it what its own environment leaves open, and refuses to start where the two contradict each other.
-When the document changes, workers finish the run or request at hand and start anew: none works by two documents.
+When the document changes, workers finish the run or request at hand and restart: none uses two documents.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ requests_per_tick max_waiting_runs webhook_hosts log_level
 """
 _SECRET = "database_url ui_password webhook_secret"  # noqa: S105  a name
 
-#: The scope of every setting. A new setting has to be entered above: a test compares with `Settings`.
+#: The scope of every setting. Add new settings above: a test compares with `Settings`.
 SCOPES: Mapping[str, Scope] = {
     **dict.fromkeys(_SHARED.split(), Scope.SHARED),
     **dict.fromkeys(_MACHINE.split(), Scope.MACHINE),

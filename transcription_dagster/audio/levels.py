@@ -43,7 +43,7 @@ def peaks(path: Path) -> bytes:
 
 
 def _of_block(block: np.ndarray) -> bytes:
-    """The peaks of a block of shape (samples,) in [-1, 1]; what is left at its end counts as a whole twentieth."""
+    """Return the peaks of a block of shape (samples,) in [-1, 1]; an incomplete twentieth at its end counts as one."""
     padded = np.pad(np.abs(block), (0, -len(block) % _SAMPLES))
     loudest = padded.reshape(-1, _SAMPLES).max(axis=1, initial=0.0)
     return np.minimum(np.round(loudest * 127), 127).astype(np.int8).tobytes()

@@ -72,7 +72,7 @@ def transcribe(
 
 
 def _source(file: str, folder: Path) -> Path:
-    """The file itself; standard input is kept in the folder first, because a decoder has to go back and forth."""
+    """Return the file; standard input is first copied to the folder, because decoders need to seek."""
     if file != "-":
         return Path(file)
     copy = folder / "source"

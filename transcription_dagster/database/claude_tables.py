@@ -90,11 +90,11 @@ class RefinementRequestRow(Base):
     batch: Mapped[str | None] = mapped_column(ForeignKey(ClaudeBatchRow.id, onupdate="CASCADE"), index=True)
     #: Digest of each window's request (`accounts.request_digest`), by `first_stop`; those not in the batch are kept.
     asked: Mapped[dict[str, Any] | None]
-    #: Set where nobody is asked: the refinement's status and the note that tells why.
+    #: Set if no request is sent: the refinement's status and the reason.
     status: Mapped[str | None]
     note: Mapped[str | None]
     #: The batch's results for this recording.
     answers: Mapped[list[Any] | None]
     answered_at: Mapped[datetime | None]
-    #: Whether the run that uses the answers was asked for.
+    #: Whether the run that uses the answers was requested.
     run_requested: Mapped[bool] = mapped_column(server_default=sql("false"))

@@ -253,7 +253,7 @@ class CorrectionRow(Base):
 
 
 class CorrectedRecordingRow(Base):
-    """How far a recording is corrected, and up to which change its captions and texts were asked for."""
+    """The last change of a recording, and the last one for which a run was requested."""
 
     __tablename__ = "corrected_recordings"
 
@@ -278,7 +278,7 @@ class TokenRow(Base):
 
 
 class SubmissionRow(Base):
-    """A recording that came in over the API, until its run was asked for and its sender was told what became of it."""
+    """A recording submitted over the API, until its run is requested and its sender is notified of the outcome."""
 
     __tablename__ = "submissions"
 
@@ -286,7 +286,7 @@ class SubmissionRow(Base):
     submitted_by: Mapped[str]
     submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
     run_requested: Mapped[bool] = mapped_column(server_default=sql("false"))
-    #: Where to tell that it is done; unset where nobody asked for it, or it was told or given up.
+    #: The URL to notify; unset if none was given, or after delivery succeeded or was given up.
     webhook: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())

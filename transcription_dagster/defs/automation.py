@@ -22,7 +22,7 @@ REFRESH_OR_ADD = (
     REFRESH
     | (
         dg.AutomationCondition.missing()
-        # Recordings that nobody has corrected have no corrections.
+        # Most recordings have no corrections.
         & ~dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets("corrections"))
         & ~dg.AutomationCondition.in_progress()
     )

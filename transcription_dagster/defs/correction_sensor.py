@@ -33,7 +33,7 @@ def corrected_recordings(
 
 
 def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
-    # That the cursor was stored means that the last tick's runs were asked for.
+    # A stored cursor means that the last tick's runs were requested.
     journal.note_requested(engine, json.loads(context.cursor or "{}"))
     due = journal.due(engine, QUIET_SECONDS, room(context.instance, settings))
     cursor = json.dumps(due)

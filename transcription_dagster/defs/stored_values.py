@@ -23,7 +23,7 @@ class StoredForm:
     file: str
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
-    #: The value for a recording, by its UUID, that has no such file; None: every recording has to have it.
+    #: Returns the value for a recording (UUID) without the file; None if every recording must have it.
     missing: Callable[[str], Any] | None = None
     #: The asset whose value stands in for one that a recording does not have; None: there is none.
     instead: str | None = None

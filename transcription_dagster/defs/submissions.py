@@ -35,7 +35,7 @@ def submitted_recordings(
 
 
 def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
-    # That the cursor was stored means that the last tick's runs were asked for.
+    # A stored cursor means that the last tick's runs were requested.
     submissions.note_requested(engine, json.loads(context.cursor or "[]"))
     _tell_outcomes(context, engine, settings)
     found = submissions.waiting(engine, room(context.instance, settings))

@@ -66,7 +66,7 @@ class Remote(Protocol):
 
 
 class RetryLater(SourceUnavailable):
-    """The source asked for a pause before the next request."""
+    """The source requested a pause before the next request."""
 
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)

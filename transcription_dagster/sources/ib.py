@@ -60,7 +60,7 @@ class IbSource:
     def list(self, cursor: str | None, limit: int) -> Listing:
         """The cursor names the URL of the next page, which may hold a secret and is kept on this machine.
 
-        Where it is not kept, such as on another machine, the listing begins anew.
+        If it is not stored, such as on another machine, the listing starts over.
         """
         url = (cursor and self._pages.find(cursor)) or _with_limit(self._list_url, limit)
         page = self._page(url)

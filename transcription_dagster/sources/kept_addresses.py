@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transcription_dagster.atomic_files import replacing
 
-#: The cursor that Dagster has is one of the last few; older ones are never asked for again.
+#: Dagster's cursor is one of the last few; older ones are never requested again.
 _MOST = 100
 
 

@@ -49,7 +49,7 @@ def _start_keeper(settings: Settings, url: str) -> None:
     log = settings.home / "logs" / "shared_postgres.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("wb") as output:
-        # A session of its own: Ctrl+C in a terminal must not stop the server before its users.
+        # In a new session, so that Ctrl+C in a terminal does not stop the server before its users.
         keeper = subprocess.Popen(
             [sys.executable, "-m", "transcription_dagster.stack.shared_postgres"],
             stdin=subprocess.DEVNULL,

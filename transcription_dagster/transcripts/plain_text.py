@@ -52,7 +52,7 @@ def to_text(source: Transcript | Sequence[Word]) -> str:
 
 
 def without_speakers(text: str) -> str:
-    """Return a text that `to_text` wrote, and that somebody may have corrected, without the names of its speakers.
+    """Return a text by `to_text`, perhaps corrected since, without the names of its speakers.
 
     A text has names if its first paragraph begins with one and another paragraph with a different one.
     """

@@ -1,4 +1,4 @@
-"""Corrections change what is said, never when."""
+"""Corrections change words, never times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a new code version asks for, on a graph whose assets carry the conditions of the real ones."""
+"""What a new code version requests, on a graph whose assets have the real ones' conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long answers of Claude are kept."""
+"""How long Claude's answers are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models are used, and what happens where there are none."""
+"""Which models are used, and what happens if there are none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speakers told apart for real: the recordings of the demo, whose turns are known."""
+"""Real diarization of the demo's recordings, whose turns are known."""
 
 from __future__ import annotations
 

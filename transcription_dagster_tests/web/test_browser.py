@@ -1,4 +1,4 @@
-"""A real browser: what a page of another site can do with it, and the login and Dagster's UI as people see them."""
+"""A real browser: what another site's page can do with it, and the login and Dagster's UI as users see them."""
 
 from __future__ import annotations
 

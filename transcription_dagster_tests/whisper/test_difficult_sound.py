@@ -1,4 +1,4 @@
-"""Sound as telephones, faults and distance leave it, through the real Whisper `base`."""
+"""Audio degraded by telephones, faults and distance, with the real Whisper `base`."""
 
 from __future__ import annotations
 

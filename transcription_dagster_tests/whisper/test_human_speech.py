@@ -1,7 +1,4 @@
-"""Recordings of people, where a repair does harm most easily: a cold, a telephone, a meeting that is noise for long.
-
-They are not part of the project. `TRANSCRIPTION_TEST_SPEECH` names the folder that holds them and their texts.
-"""
+"""Recordings of people in which a repair does harm most easily: a cold, a telephone, a meeting with long noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a recording changes its language, by scripted answers of the model."""
+"""Changes of language in a recording, with scripted answers of the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has to be right before a batch starts: its model, its worklist, and a source for each recording."""
+"""Checks before a batch starts: its model, its worklist, and a source for each recording."""
 
 from __future__ import annotations
 

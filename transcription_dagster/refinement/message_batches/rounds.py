@@ -1,6 +1,6 @@
 """Refinement in Message Batches: plan the requests, submit them, and later assemble the results.
 
-A `PendingBatch`, stored as JSON, is all that has to survive between submitting and collecting. A request's custom id
+A `PendingBatch`, stored as JSON, is all that must survive between submitting and collecting. A request's custom id
 names its recording and words, so results identify themselves.
 """
 

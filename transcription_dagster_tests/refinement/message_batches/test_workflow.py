@@ -1,4 +1,4 @@
-"""Refinement in Message Batches, with a process that dies between any two of its steps."""
+"""Refinement with Message Batches, with a process that dies between any two of its steps."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The reading room in a real browser: what scripts do with the pages, and what people with a keyboard or without
-scripts can do."""
+"""The reading room in a real browser: its scripts, and use with a keyboard and without scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Correcting in a real browser: in place, by two people, undone, renamed, replaced, and with hostile texts."""
+"""Correcting in a real browser: in place, by two people, undo, names, replacing, and hostile texts."""
 
 from __future__ import annotations
 
