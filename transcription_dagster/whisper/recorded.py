@@ -27,20 +27,22 @@ class Recorded(Generic[Result]):
     def run(self, function: Callable[[], Result]) -> Result:
         """Run `function`, which must be the same one at every call."""
         if self._graph is None:
-            self._warm_up(function)
+            # torch's default capture stream belongs to the GPU that captured first.
+            stream = torch.cuda.Stream()
+            _warm_up(function, stream)
             graph = torch.cuda.CUDAGraph()
             # Other threads may use the device meanwhile.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 self._result = function()
             self._graph = graph
         self._graph.replay()
         return self._result
 
-    def _warm_up(self, function: Callable[[], Result]) -> None:
-        """Run the function on a separate stream: first-use setup cannot be captured."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UPS):
-                function()
-        torch.cuda.current_stream().wait_stream(stream)
+
+def _warm_up(function: Callable[[], object], stream: torch.cuda.Stream) -> None:
+    """Run `function` on a separate stream: first-use setup cannot be captured."""
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(_WARM_UPS):
+            function()
+    torch.cuda.current_stream().wait_stream(stream)

@@ -39,10 +39,10 @@ class Cuda:
         self.calls.append(f"off {stream.name}")
 
     @contextmanager
-    def make_graph(self, graph: Graph, **options: str) -> Iterator[None]:
-        GRAPH.bind(None, graph, **options)
+    def make_graph(self, graph: Graph, *, stream: Stream, **options: str) -> Iterator[None]:
+        GRAPH.bind(None, graph, stream=stream, **options)
         assert options["capture_error_mode"] == "thread_local"
-        self.calls.append("record")
+        self.calls.append(f"record on {stream.name}")
         yield
         self.calls.append("recorded")
 
@@ -74,7 +74,7 @@ def test_work_is_warmed_up_recorded_once_and_replayed_at_every_call(monkeypatch:
         *["work"] * 3,
         "off side",
         "current waits for side",
-        "record",
+        "record on side",
         "work",
         "recorded",
         *["replay"] * 3,
@@ -93,7 +93,7 @@ def test_what_fails_while_it_is_recorded_is_recorded_again(monkeypatch: pytest.M
         recorded.run(fail)
     assert "replay" not in cuda.calls
     recorded.run(lambda: None)
-    assert cuda.calls[-3:] == ["record", "recorded", "replay"]
+    assert cuda.calls[-3:] == ["record on side", "recorded", "replay"]
 
 
 @pytest.mark.requires_cuda
