@@ -205,8 +205,8 @@ class Batch:
         logits = self.slots.logits(torch.cat(wanted)).unflatten(0, (len(placed), 2))
         no_speech = self._tokenizer.no_speech
         silent = [float("nan")] * len(placed) if no_speech is None else logits[:, 0].softmax(-1)[:, no_speech].tolist()
-        for one, *found in zip(placed, prompts, logits[:, 1:], silent, strict=True):
-            one.hold.prompt = Prompt(*found)
+        for one, prompt, first, probability in zip(placed, prompts, logits[:, 1:], silent, strict=True):
+            one.hold.prompt = Prompt(prompt, first, probability)
 
     def _decode(self, one: Placed[Decode]) -> None:
         """Choose the first token of each text of a window whose prompt was read."""
