@@ -12,12 +12,20 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from transcription_dagster.captions.caption_file import CaptionKind, caption_kind, parse_srt, parse_vtt
+from transcription_dagster.captions.caption_file import (
+    CaptionFile,
+    CaptionKind,
+    caption_kind,
+    parse_srt,
+    parse_vtt,
+    refuse_other_formats,
+)
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.encodings import decode
 from transcription_dagster.captions.file_corrections import correct_file, spoken_text
@@ -115,16 +123,23 @@ def transcribe(
     UnknownModel, ModelUnavailable
         The model does not exist, or cannot be downloaded now.
     InvalidSetting
-        The language is unknown, or the model does not know it.
+        The language is unknown, or the model does not know it; or `channels` is none of the three.
     OutOfMemory, DeviceBroken
         The device cannot hold the model, or failed.
     """
+    from transcription_dagster.audio.container import open_source
     from transcription_dagster.audio.decode import normalise
     from transcription_dagster.whisper.recordings import prepare_recording, transcribe_recording
     from transcription_dagster.whisper.voice_activity import voice_probabilities
 
     path = Path(source)
-    chosen = options or SpeechOptions(model, language=whisper_language(language))
+    if channels not in get_args(ChannelMode):
+        raise InvalidSetting(f"{channels!r} is not what becomes of channels: use {', '.join(get_args(ChannelMode))}")
+    chosen = options or SpeechOptions(model, language=language)
+    chosen = replace(chosen, language=whisper_language(chosen.language))
+    # Before a model is loaded, or downloaded, in vain.
+    with open_source(path):
+        pass
     engine = _engine(device, models_folder or Path.home() / ".transcription" / "models")
     engine.load(chosen.model, chosen.engine)
     with tempfile.TemporaryDirectory(prefix="transcription-") as folder:
@@ -238,7 +253,7 @@ def refine(
     ('We run Kubernetes.\\n', 'vocabulary-only')
     """
     chosen = settings or RefinementSettings(Settings.model_fields["claude_model"].default)
-    terms = read_vocabulary(vocabulary) if isinstance(vocabulary, Path) else vocabulary
+    terms = read_vocabulary(vocabulary) if isinstance(vocabulary, Path) else _terms(vocabulary)
     value = _transcript(transcript)
     if not claude:
         return refine_transcript(value, terms, None, chosen, without_client=SWITCHED_OFF)
@@ -270,6 +285,8 @@ def apply_corrections(captions: Path | str, corrected: Path | str, *, to: Captio
         The captions cannot be read; the message names the line.
     UnrelatedText
         The text has too little in common with the captions.
+    InvalidSetting
+        `to` is not a format.
 
     Examples
     --------
@@ -282,8 +299,12 @@ def apply_corrections(captions: Path | str, corrected: Path | str, *, to: Captio
     <BLANKLINE>
     """
     source = _text(captions)
+    refuse_other_formats(source)
     given = caption_kind(source) or "srt"
-    result = correct_file(_PARSERS[given](source), _spoken(_text(corrected)))
+    if to is not None and to not in _PARSERS:
+        raise InvalidSetting(f"{to!r} is not a format of captions: use {', '.join(_PARSERS)}")
+    parsed = _PARSERS[given](source)
+    result = correct_file(parsed, _spoken(_text(corrected), parsed))
     return result if to in (None, given) else convert(_PARSERS[given](result), to)
 
 
@@ -320,14 +341,34 @@ def _notes(transcript: Transcript) -> Iterator[str]:
 def _transcript(value: Transcript | Path | str | bytes) -> Transcript:
     if isinstance(value, Transcript):
         return value
+    if not isinstance(value, Path | str | bytes):
+        raise TypeError(f"a transcript is a Transcript, a pathlib.Path or a document, not {type(value).__name__}")
     return read_transcript(value.read_bytes() if isinstance(value, Path) else value, recording="")
 
 
+def _terms(values: Sequence[Term]) -> Sequence[Term]:
+    wrong = next((value for value in values if not isinstance(value, Term)), None)
+    if wrong is not None or not isinstance(values, Sequence):
+        raise TypeError(f"a vocabulary is a pathlib.Path or a sequence of Term, not {wrong or values!r}"[:200])
+    single = next((term for term in values if isinstance(term.variants, str)), None)
+    if single is not None:
+        raise TypeError(
+            f"the variants of {single.text!r} have to be a tuple of texts, not the text {single.variants!r}"
+        )
+    return values
+
+
 def _text(value: Path | str) -> str:
+    if not isinstance(value, Path | str):
+        raise TypeError(f"captions and texts are a pathlib.Path or a str, not {type(value).__name__}")
     return decode(value.read_bytes()).text if isinstance(value, Path) else value
 
 
-def _spoken(text: str) -> str:
-    """Return a corrected text as it is, or what it says if it is captions itself."""
+def _spoken(text: str, captions: CaptionFile) -> str:
+    """Return what a corrected text says; without the names of its speakers, unless the captions have them too."""
+    refuse_other_formats(text)
     kind = caption_kind(text)
-    return spoken_text(_PARSERS[kind](text)) if kind else without_speakers(text)
+    if kind:
+        return spoken_text(_PARSERS[kind](text))
+    name = text.lstrip().partition(":")[0]
+    return text if f"{name}:".casefold() in spoken_text(captions).casefold() else without_speakers(text)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import transcription_dagster
 from transcription_dagster import api
-from transcription_dagster.api import Transcript, apply_corrections, format_transcript, refine, transcribe
+from transcription_dagster.api import (
+    CaptionLimits,
+    SpeechOptions,
+    Term,
+    Transcript,
+    apply_corrections,
+    format_transcript,
+    refine,
+    transcribe,
+)
 from transcription_dagster.errors import InvalidSetting, SourceNotFound
 from transcription_dagster.settings import Settings
 from transcription_dagster_tests.sample_transcripts import spoken
@@ -87,6 +98,13 @@ def test_captions_are_taken_from_files_and_written_in_the_other_format(tmp_path:
 
 
 @pytest.mark.slow
+def test_names_of_speakers_go_to_captions_only_where_these_have_names() -> None:
+    srt = "1\n00:00:01,000 --> 00:00:02,000\n{}Hello there.\n\n2\n00:00:03,000 --> 00:00:04,000\n{}How are yuo?\n"
+    for text in ("ANN: Hello there.\nBOB: How are you?\n", "ANN: Hello there.\r\n\r\nBOB: How are you?\r\n"):
+        for names in (("", ""), ("ANN: ", "BOB: ")):
+            assert apply_corrections(srt.format(*names), text) == srt.format(*names).replace("yuo", "you")
+
+
 def test_a_file_is_transcribed(tmp_path: Path) -> None:
     shares: list[float] = []
     transcript = transcribe(
@@ -113,6 +131,38 @@ def test_remarks_are_warnings_unless_handled(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: format_transcript({}), "a transcript is .* not dict"),  # type: ignore[arg-type]
+        (lambda: refine(None, claude=False), "a transcript is .* not NoneType"),  # type: ignore[arg-type]
+        (lambda: refine(Transcript("", ()), ["Ann"], claude=False), "sequence of Term, not 'Ann'"),  # type: ignore[list-item]
+        (lambda: refine(Transcript("", ()), "v.yaml", claude=False), "sequence of Term"),  # type: ignore[arg-type]
+        (lambda: refine(Transcript("", ()), [Term("Ann", "an")], claude=False), "not the text 'an'"),  # type: ignore[arg-type]
+        (lambda: apply_corrections(SRT.encode(), "x"), "not bytes"),  # type: ignore[arg-type]
+        (lambda: apply_corrections(SRT, None), "not NoneType"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_argument_of_another_type_is_told(call: Callable[[], object], says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        call()
+
+
+def test_an_argument_that_names_nothing_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    (source := tmp_path / "a.wav").write_bytes(b"x")
+    with pytest.raises(InvalidSetting, match="'ass' is not a format of captions"):
+        apply_corrections(SRT, "Welcome", to="ass")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSetting, match="use auto, mix, split"):
+        transcribe(source, channels="left")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSetting, match="'klingon' is not a language"):
+        transcribe(source, options=SpeechOptions(language="klingon"))
+    with pytest.raises(SourceNotFound, match=r"nope\.wav does not exist"):
+        transcribe(tmp_path / "nope.wav", models_folder=tmp_path)
+    for limits in ({"frame_rate": math.nan}, {"max_lines": "2"}, {"max_lines": 2.5}, {"max_seconds": True}):
+        with pytest.raises(InvalidSetting, match="has to be a number such as"):
+            CaptionLimits(**limits)  # type: ignore[arg-type]
+
+
 def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound, match=r"nowhere\.wav"):
         transcribe(tmp_path / "nowhere.wav", model=BULLETIN, device="cpu", models_folder=tmp_path)

@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -171,9 +171,13 @@ def _decode_best(
 ) -> _Decoded:
     """Write the first way to read the source that gives sound; raises `UnusableAudio` when none does."""
     failures: list[UnusableAudio] = []
+    goes_on = reader.sound_goes_on()
     for opening in openings(name, reader.beginning()):
         skipped = f"the first {opening.offset} bytes of the source are not audio and were skipped"
         notes = (skipped,) if opening.offset else ()
+        if goes_on and not opening.offset and opening.format is None:
+            opening = replace(opening, options={"ignore_length": "1"})
+            notes = ("the source holds more sound than its header says; all of it was read",)
         try:
             return _decode_opening(reader, opening, language, targets, max_seconds, notes)
         except TooLong:

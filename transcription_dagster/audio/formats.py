@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 #: Allowed demuxers. FFmpeg's others include playlists and image sequences, which make it open other files and URLs,
 #: and text, which it would render.
@@ -161,6 +162,10 @@ _STREAMS = {"mp3": _mpeg_frame_bytes, "aac": _adts_frame_bytes}
 #: Bytes of the header to read.
 HEAD = 8
 
+#: Bytes after the sound of a WAV file that are looked at for padding, and as many as tags without a chunk may have.
+_PADDING = 1 << 16
+_TAG = 1 << 12
+
 #: Sizes written by programs that stream and cannot know the real one.
 _UNKNOWN = 0x7FFF_0000
 
@@ -171,3 +176,38 @@ def missing_bytes(head: bytes, size: int) -> int:
         return 0
     claimed = int.from_bytes(head[4:HEAD], "little" if head[:4] == b"RIFF" else "big")
     return max(0, claimed + HEAD - size) if claimed < _UNKNOWN else 0
+
+
+def sound_goes_on(file: BinaryIO, size: int) -> bool:
+    """Return whether a WAV file of `size` bytes holds sound beyond what its header says.
+
+    Such files come from recorders that crashed, and from sound of more than 4 GiB, whose size the header cannot hold.
+    What follows the sound of a sound file are other chunks, or padding.
+    """
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return False
+    position = 12
+    while (chunk := _chunk(file, position, size)) and chunk[0] != b"data":
+        position = chunk[1]
+    if chunk is None or chunk[1] >= size or chunk[1] == position + 8:
+        return False
+    position = chunk[1]
+    while position + 8 <= size:
+        file.seek(position)
+        following = _chunk(file, position, size)
+        if following is None or not following[0].isascii() or not following[0].decode().isprintable():
+            file.seek(position)
+            return size - position > _TAG and any(file.read(_PADDING))
+        position = following[1]
+    return False
+
+
+def _chunk(file: BinaryIO, position: int, size: int) -> tuple[bytes, int] | None:
+    """Return the name of the chunk at a position, and where it ends; None if no chunk fits there."""
+    file.seek(position)
+    header = file.read(8)
+    length = int.from_bytes(header[4:], "little")
+    end = position + 8 + length + length % 2
+    return (header[:4], end) if len(header) == 8 and end <= size + 1 else None

@@ -53,6 +53,7 @@ class Mixer:
             resampler = self._resampler = av.AudioResampler("s16", self._layout(frame), SAMPLE_RATE)
             self._downmix = av.AudioResampler("s16", "mono", SAMPLE_RATE)
             self._made_for = setup
+        _silence_impossible_samples(frame)
         # Where the frame belongs is settled; by a broken time stamp the resampler would stretch it.
         frame.pts = None
         yield from self._resampled(resampler, frame)
@@ -118,6 +119,16 @@ class Mixer:
         part.pts = None
         with media_errors("holds audio that cannot be mixed to one channel"):
             return np.concatenate([mixed.to_ndarray().reshape(-1) for mixed in self._downmix.resample(part)])
+
+
+def _silence_impossible_samples(frame: av.AudioFrame) -> None:
+    """Make samples in floating point that are no numbers, or infinite, silent: the resampler would spread them."""
+    if frame.format.name.rstrip("p") not in ("flt", "dbl"):
+        return
+    for plane in frame.planes:
+        samples = np.frombuffer(plane, np.float32 if frame.format.bytes == 4 else np.float64)
+        if not np.isfinite(samples).all():
+            plane.update(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).tobytes())
 
 
 class _Phase:

@@ -16,14 +16,29 @@ from transcription_dagster.errors import InvalidCaptions
 
 CaptionKind = Literal["srt", "vtt"]
 
-_TIME = r"(?:([0-9]{1,6}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,3}))?"
-_TIMING = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+#: A fraction in milliseconds or, as some programs write it, in micro- or nanoseconds.
+_TIME = r"(?:([0-9]{1,6}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{9}|[0-9]{6}|[0-9]{1,3}))?"
+_TIMING = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s+(?P<rest>.*))?")
+#: Settings of a cue after its times: WebVTT's `line:0`, and SRT's coordinates `X1:100`.
+_SETTINGS = re.compile(r"(?:[A-Za-z][\w-]*\s*[:=]\s*[^\s:=]+\s*)*")
 #: A time with optional hours, including common mistakes: spaces, signs, semicolons.
 _TIME_LIKE = r"-?\s*\d+(?:\s*[:;]\s*-?\s*\d+){1,3}(?:\s*[.,;]\s*-?\s*\d+)"
 _TIMING_LIKE = re.compile(rf"{_TIME_LIKE}\s*\S{{0,3}}\s*{_TIME_LIKE}(?:\s.*)?")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
-_VTT_BLOCKS = ("NOTE", "STYLE", "REGION")
+#: Blocks of WebVTT that are no cues; joined segments of HLS repeat the header.
+_VTT_BLOCKS = ("NOTE", "STYLE", "REGION", "WEBVTT")
 _HEADER_FIELD = re.compile(r"[A-Za-z][\w-]*\s*[:=]")
+
+
+#: How other formats of captions begin.
+_OTHER_FORMATS: dict[str, re.Pattern[str]] = {
+    "SubStation Alpha (.ass, .ssa)": re.compile(r"\[Script Info\]", re.IGNORECASE),
+    "TTML or another XML format": re.compile(r"<\?xml\b|<tt[\s:>]", re.IGNORECASE),
+    "SAMI (.smi)": re.compile(r"<SAMI\b", re.IGNORECASE),
+    "MicroDVD (.sub)": re.compile(r"\{\d+\}\{\d+\}"),
+    "YouTube's SBV": re.compile(r"\d+:\d\d:\d\d\.\d{3},\d+:\d\d:\d\d\.\d{3}\s*$", re.MULTILINE),
+    "Scenarist closed captions (.scc)": re.compile(r"Scenarist_SCC"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,14 @@ def caption_kind(text: str) -> CaptionKind | None:
     return "srt" if timed else None
 
 
+def refuse_other_formats(text: str) -> None:
+    """Raise `InvalidCaptions` that names the format if the text is captions neither in SRT nor in WebVTT."""
+    opening = text[:1000].lstrip("\ufeff \t\r\n")
+    for name, beginning in _OTHER_FORMATS.items():
+        if beginning.match(opening):
+            raise InvalidCaptions(f"this is {name}: convert it to SRT or WebVTT first")
+
+
 def parse_srt(text: str) -> CaptionFile:
     """Read SRT: counters may be missing or wrong, times may have a dot or no fraction, cues may hold empty lines.
 
@@ -66,13 +89,13 @@ def parse_srt(text: str) -> CaptionFile:
 
 def parse_vtt(text: str) -> CaptionFile:
     """Read WebVTT. Raises `InvalidCaptions` if the header is missing, and as `parse_srt` does."""
-    if not re.match(r"\ufeff?WEBVTT(?:[ \t\r\n]|\Z)", text):
+    if not re.match(r"\ufeff*WEBVTT(?:[ \t\r\n]|\Z)", text):
         raise InvalidCaptions("line 1: WebVTT captions must begin with WEBVTT")
     return _Reader(text, "vtt").parse()
 
 
 def _bare(line: str) -> str:
-    return line.strip().removeprefix("\ufeff").strip()
+    return line.strip().lstrip("\ufeff").strip()
 
 
 class _Reader:
@@ -89,7 +112,11 @@ class _Reader:
         cues = []
         for place, (number, match) in enumerate(timings):
             limit = heads[place + 1] if place + 1 < len(heads) else len(self._lines)
-            start_ms, end_ms = _milliseconds(match.groups()[:4]), _milliseconds(match.groups()[4:])
+            start_ms, end_ms = _milliseconds(match.groups()[:4]), _milliseconds(match.groups()[4:8])
+            if not _SETTINGS.fullmatch(match["rest"] or ""):
+                raise InvalidCaptions(
+                    f"line {number + 1}: {match['rest'][:60]!r} stands behind the times: put the text on a line below"
+                )
             if end_ms < start_ms:
                 raise InvalidCaptions(f"line {number + 1}: cue {place + 1} ends before it starts")
             cues.append(FileCue(start_ms, end_ms, heads[place], number + 1, self._text_stop(number + 1, limit)))
@@ -101,16 +128,30 @@ class _Reader:
         before, counter = -1, 0
         for number in timings:
             above = number - 1
-            named = above > before and bool(self._bare[above])
-            apart = above - 1 <= before or not self._bare[above - 1]
-            if named and self._kind == "srt":
-                found = _counter(self._bare[above])
-                named = found is not None and (apart or found == counter + 1)
-                counter = found if named and found is not None else counter
-            elif named:
-                named = apart and above > 0
-            yield above if named else number
+            while above > before and not self._bare[above]:
+                above -= 1
+            found = _counter(self._bare[above]) if above > before else None
+            if self._is_head(above, number, before, follows=found == counter + 1):
+                counter = counter if found is None else found
+                yield above
+            else:
+                yield number
             before = number
+
+    def _is_head(self, row: int, timing: int, before: int, *, follows: bool) -> bool:
+        """Return whether the last text above a timing is its counter or identifier, and not text of the cue before.
+
+        `before` is the row of the timing before, `follows` whether the text is the number after the last counter.
+        """
+        if row <= before or (self._kind == "vtt" and row == 0):
+            return False
+        apart = row == 0 or (row - 1 > before and not self._bare[row - 1])
+        if row + 1 < timing:
+            # Empty lines between a counter and its times, as in files with an empty line after each line.
+            return apart and follows
+        if self._kind == "vtt":
+            return apart or (follows and row - 1 > before >= 0)
+        return _counter(self._bare[row]) is not None and (apart or follows or row - 1 <= before)
 
     def _text_stop(self, first: int, limit: int) -> int:
         """Return where a cue's text ends: in WebVTT at the first empty line, in SRT before the next block."""
@@ -195,4 +236,4 @@ def _counter(line: str) -> int | None:
 def _milliseconds(groups: Sequence[str | None]) -> int:
     hours, minutes, seconds, fraction = groups
     whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
-    return whole * 1000 + int((fraction or "0").ljust(3, "0"))
+    return whole * 1000 + int((fraction or "0").ljust(3, "0")[:3])

@@ -121,6 +121,12 @@ def places_of(old: Sequence[str], new: Sequence[str]) -> list[int]:
 
     Raises `UnrelatedText` if the two wordings have too little in common.
     """
+    if not old or not new:
+        if old or new:
+            raise UnrelatedText(
+                "the captions hold no words" if new else "there are no words to correct the captions by"
+            )
+        return []
     blocks = align(old, new)
     share = related_share(old, new, blocks)
     if share < _LEAST_RELATED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from transcription_dagster.errors import InvalidCaptions
@@ -31,13 +32,37 @@ _CANDIDATES: dict[str, tuple[str, ...]] = {
     "gb18030": ("zh",),
     "cp949": ("ko",),
 }
-_UNSPACED = frozenset({"cp932", "gb18030", "cp949"})
+#: Less usual ones (of Taiwan, Unix, the Baltic, DOS and the Mac), which have to fit much better than those.
+_RARE: dict[str, tuple[str, ...]] = {
+    "cp950": ("zh",),
+    "euc_jp": ("ja",),
+    "cp1257": ("lv", "lt"),
+    "iso8859_2": ("pl", "cs", "hu", "sk", "sl", "sh"),
+    "koi8_u": ("ru", "uk"),
+    "cp866": ("ru",),
+    "mac_roman": ("en", "de", "fr", "es", "it", "pt"),
+    "cp850": ("en", "de", "fr", "es", "it", "pt"),
+}
+#: Encodings of scripts other than Latin; some of them put no space between words.
+_OTHER_SCRIPTS = frozenset(
+    {"cp1251", "cp1253", "cp1255", "cp1256", "koi8_u", "cp866", "cp932", "gb18030", "cp949", "cp950", "euc_jp"}
+)
+_UNSPACED = frozenset({"cp932", "gb18030", "cp949", "cp950", "euc_jp"})
+#: How Japanese text in seven bits (e-mail's) changes to its characters.
+_SEVEN_BITS = re.compile(rb"\x1b\$[@B]")
 #: Full-width kana, which are rare in any wrong decoding.
 _KANA = re.compile("[\u3041-\u30ff]")
 #: Minimum share of non-ASCII words that a language must know, and its minimum lead over other decodings.
 _LEAST_KNOWN, _LEAST_LEAD = 0.5, 0.25
+#: Minimum share for an encoding of `_RARE`.
+_RARE_KNOWN = 0.75
 #: Minimum Zipf frequency of a known word, and of a common character.
 _KNOWN_WORD, _COMMON_CHARACTER = 2.0, 3.5
+#: Lead bytes of the 5,401 frequent characters of Big5; word lists hold the simplified ones.
+_COMMON_IN_TAIWAN = range(0xA4, 0xC7)
+_ASCII = re.compile(r"[\x00-\x7f]")
+#: Frames of DOS, which no subtitle has.
+_FRAMES = re.compile("[\u2500-\u259f]")
 _LONGEST_SAMPLE = 20_000
 _WORDS = re.compile(r"[^\W\d_]+")
 
@@ -74,10 +99,12 @@ def decode(data: bytes, encoding: str | None = None) -> EncodedText:
             return EncodedText(_decoded(data[len(mark) :], marked), marked, mark)
     if encoding:
         return EncodedText(_decoded(data, encoding), encoding)
-    head = data[:4000]
+    head = data[:4000].rstrip(b"\0")
     if b"\0" in head:
         wide = "utf-16-le" if head[1::2].count(0) >= head[::2].count(0) else "utf-16-be"
         return EncodedText(_decoded(data, wide), wide, guessed=True)
+    if _SEVEN_BITS.search(data):
+        return EncodedText(_decoded(data, "iso2022_jp"), "iso2022_jp", guessed=True)
     try:
         return EncodedText(data.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:
@@ -87,26 +114,42 @@ def decode(data: bytes, encoding: str | None = None) -> EncodedText:
 
 def _guess(data: bytes) -> str:
     """Guess the encoding whose languages know the words. Raises `InvalidCaptions` if another fits nearly as well."""
-    readings: dict[str, str] = {}
-    for encoding in _CANDIDATES:
-        try:
-            readings[encoding] = data.decode(encoding)[:_LONGEST_SAMPLE]
-        except UnicodeDecodeError:
-            continue
+    readings = _readings(data, _CANDIDATES)
     western = readings.get(_WESTERN)
     if western is not None and not _telling(western, _WESTERN):
         return _WESTERN
     known = {encoding: _known_share(text, encoding) for encoding, text in readings.items()}
-    ranked = sorted(known, key=lambda encoding: -known[encoding])
-    best = ranked[0] if ranked else _WESTERN
-    others = [known[encoding] for encoding in ranked[1:] if readings[encoding] != readings[best]]
-    if known.get(best, 0.0) < _LEAST_KNOWN or known[best] - max(others, default=0.0) < _LEAST_LEAD:
-        likely = ", ".join(ranked[:3]) or _WESTERN
-        raise InvalidCaptions(
-            f"the text is not UTF-8, and too short or unusual to detect its encoding: "
-            f"give it with --encoding (likely {likely})"
-        )
-    return best
+    rare_readings = _readings(data, _RARE)
+    rare = {encoding: _known_share(text, encoding) for encoding, text in rare_readings.items()}
+    if found := _clearly_first(rare_readings, rare, max(_RARE_KNOWN, max(known.values(), default=0.0) + _LEAST_LEAD)):
+        return found
+    if found := _clearly_first(readings, known, _LEAST_KNOWN):
+        return found
+    likely = ", ".join(sorted(known, key=lambda encoding: -known[encoding])[:3]) or _WESTERN
+    raise InvalidCaptions(
+        f"the text is not UTF-8, and too short or unusual to detect its encoding: "
+        f"give it with --encoding (likely {likely})"
+    )
+
+
+def _readings(data: bytes, encodings: Iterable[str]) -> dict[str, str]:
+    """Return the beginning of the text in each encoding that can read it."""
+    readings: dict[str, str] = {}
+    for encoding in encodings:
+        try:
+            readings[encoding] = data.decode(encoding)[:_LONGEST_SAMPLE]
+        except UnicodeDecodeError:
+            continue
+    return readings
+
+
+def _clearly_first(readings: Mapping[str, str], known: Mapping[str, float], least: float) -> str | None:
+    """Return the encoding whose words are known best, if at least `least` are and no other reading comes near."""
+    best = max(known, key=known.__getitem__, default=None)
+    if best is None or known[best] < least:
+        return None
+    others = [known[encoding] for encoding in known if readings[encoding] != readings[best]]
+    return best if known[best] - max(others, default=0.0) >= _LEAST_LEAD else None
 
 
 def _telling(text: str, encoding: str) -> list[str]:
@@ -118,18 +161,33 @@ def _telling(text: str, encoding: str) -> list[str]:
     return [word for word in words if len(word) > 1] or words
 
 
+def _is_impossible(text: str, encoding: str, telling: Sequence[str]) -> bool:
+    """Return whether a reading cannot be right, however many of its words are known."""
+    # A few accented letters of a Western text, read as another script.
+    weight = 10 if encoding in _UNSPACED else 4
+    if encoding in _OTHER_SCRIPTS and len("".join(telling)) * weight < sum(map(str.isalpha, _ASCII.findall(text))):
+        return True
+    if encoding in ("gb18030", "cp950") and sum(bool(_KANA.match(char)) for char in telling) * 5 > len(telling):
+        return True
+    return _FRAMES.search(text) is not None
+
+
 def _known_share(text: str, encoding: str) -> float:
     """Return the largest share of the words, 0 to 1, that a language of this encoding knows."""
     telling = _telling(text, encoding)
+    if _is_impossible(text, encoding, telling):
+        return 0.0
     least = _COMMON_CHARACTER if encoding in _UNSPACED else _KNOWN_WORD
 
     def known(language: str) -> int:
         return sum(
-            is_known(word, language=language, least=least) or (language == "ja" and _KANA.match(word) is not None)
+            is_known(word, language=language, least=least)
+            or (language == "ja" and _KANA.match(word) is not None)
+            or (encoding == "cp950" and word.encode(encoding)[0] in _COMMON_IN_TAIWAN)
             for word in telling
         )
 
-    return max(map(known, _CANDIDATES[encoding])) / max(1, len(telling))
+    return max(map(known, (_CANDIDATES | _RARE)[encoding])) / max(1, len(telling))
 
 
 def _decoded(data: bytes, encoding: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -12,8 +12,22 @@ from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind
 from transcription_dagster.captions.corrections import places_of
 from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.line_breaks import display_width, line_stops
-from transcription_dagster.captions.marks import LOOSE_DASH, NOTES, MarkedToken, marked_tokens, shown_tokens
-from transcription_dagster.captions.markup import Atom, ShownWord, cue_atoms, escaped, shown_words
+from transcription_dagster.captions.marks import (
+    LOOSE_DASH,
+    NOTES,
+    MarkedToken,
+    marked_tokens,
+    shown_tokens,
+    unspoken_spans,
+)
+from transcription_dagster.captions.markup import (
+    Atom,
+    ShownWord,
+    cue_atoms,
+    escaped,
+    shown_words,
+    without_invisible,
+)
 from transcription_dagster.language.alignment import Token
 from transcription_dagster.model import Word
 
@@ -25,13 +39,19 @@ _TURN_MARK = re.compile(r"[-‐–—>]")
 def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | None = None) -> str:
     """Return the file with the words of `corrected`; everything else stays identical to the byte.
 
-    Markup, dialogue dashes and music notes keep their places; a cue without such marks gets those of `corrected`. A cue
-    that loses all its words is dropped, without renumbering. Lines are broken again only if one becomes too wide.
+    Markup, dialogue dashes and music notes keep their places; a cue without such marks gets those of `corrected`.
+    Sounds in brackets stay if `corrected` has no brackets at all, and names of speakers ("MAN:") that it never names. A
+    cue that loses all its words is dropped, without renumbering. Lines are broken again only if one becomes too wide.
     Raises `UnrelatedText` if the text has too little in common with the captions.
     """
-    cues = _cue_texts(captions)
+    cues = _cue_texts(captions, unspoken=lambda text: unspoken_spans(text, corrected))
     owned, owners = _owners(cues)
-    new = marked_tokens(corrected, loose_dashes=_dashes_mark_turns(cues))
+    corrected = without_invisible(corrected, [atom for cue in cues for atom in cue.atoms])
+    loose_dashes = _dashes_mark_turns(cues)
+    new = marked_tokens(corrected, loose_dashes=loose_dashes)
+    if new and new == marked_tokens(spoken_text(captions), loose_dashes=loose_dashes):
+        # Nothing is corrected; marks that say little, as a lone "#", are not interpreted.
+        return "".join(captions.lines)
     said: defaultdict[int, list[MarkedToken]] = defaultdict(list)
     places = places_of([word.token.text for word in owned], [token.token.text for token in new])
     for token, place in zip(new, places, strict=True):
@@ -89,11 +109,14 @@ class _CueText:
         return (display_width(line.strip()) for line in "".join(atom.shown for atom in self.atoms).split("\n"))
 
 
-def _cue_texts(captions: CaptionFile) -> list[_CueText]:
+def _cue_texts(
+    captions: CaptionFile, unspoken: Callable[[str], Iterable[tuple[int, int]]] = lambda _text: ()
+) -> list[_CueText]:
+    """Return the texts of the cues; the spans that `unspoken` finds in one are marks and no words."""
     texts = []
     for cue in captions.cues:
         source = "".join(captions.lines[cue.first : cue.stop])
-        atoms = cue_atoms(source, captions.kind)
+        atoms = cue_atoms(source, captions.kind, unspoken)
         texts.append(_CueText(captions.kind, source, atoms, shown_words(atoms)))
     return texts
 
@@ -136,8 +159,12 @@ def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: i
     if not any(said):
         return None
     newline = next((end for end in ("\r\n", "\n", "\r") if end in cue.source), "\n")
-    for word, new in zip(cue.words, said, strict=True):
+    for number, (word, new) in enumerate(zip(cue.words, said, strict=True)):
         _reword(cue, word, new, newline)
+        if not new:
+            _close_gap(cue, number, said)
+        elif number and not new[0].glued and (word.token.glued or not said[number - 1]):
+            _open_gap(cue, word)
     _close_empty_lines(cue, said)
     source = "".join(atom.source for atom in cue.atoms)
     changed = _CueText(cue.kind, source, atoms := cue_atoms(source, cue.kind), shown_words(atoms))
@@ -170,8 +197,26 @@ def _reword(cue: _CueText, word: ShownWord, new: Sequence[Token], newline: str) 
     changed[0].shown, changed[0].source = middle, escaped(middle, cue.kind).replace("\n", newline)
     for atom in changed[1:]:
         atom.shown = atom.source = ""
-    if not new or text.startswith("\n"):
+    if text.startswith("\n"):
         _drop_space(cue.atoms, word.atoms[0])
+
+
+def _close_gap(cue: _CueText, number: int, said: Sequence[Sequence[Token]]) -> None:
+    """Remove a space beside a deleted word; in a script without spaces only where the new words have none."""
+    glued_after = number + 1 < len(cue.words) and cue.words[number + 1].token.glued
+    following = next((new[0] for new in said[number + 1 :] if new), None)
+    if cue.words[number].token.glued or (glued_after and following is not None and not following.glued):
+        return
+    _drop_space(cue.atoms, cue.words[number].atoms[0])
+
+
+def _open_gap(cue: _CueText, word: ShownWord) -> None:
+    """Set a space before a word that took the place of one without, unless a space or a line break is there."""
+    first = word.atoms[0]
+    place = next(number for number, atom in enumerate(cue.atoms) if atom is first)
+    before = next((atom.shown for atom in reversed(cue.atoms[:place]) if atom.shown), " ")
+    if not before[-1].isspace() and not first.shown[:1].isspace():
+        first.shown, first.source = f" {first.shown}", f" {first.source}"
 
 
 def _common_marks(atoms: Sequence[Atom], text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from transcription_dagster.errors import InvalidSetting
 
@@ -32,6 +32,13 @@ class CaptionLimits:
 
     def __post_init__(self) -> None:
         """Raise `InvalidSetting` for limits that no caption can meet."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kinds = int if isinstance(field.default, int) else int | float
+            if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+                raise InvalidSetting(
+                    f"a caption's {field.name} has to be a number such as {field.default}, not {value!r}"
+                )
         for name in ("max_lines", "max_line_characters", "characters_per_second", "frame_rate", "max_pause_seconds"):
             if getattr(self, name) <= 0:
                 raise InvalidSetting(f"a caption's {name} has to be more than 0, not {getattr(self, name)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from transcription_dagster.language.alignment import Token, tokenize
@@ -17,6 +17,10 @@ TURNS = re.compile(
 )
 #: The mark of a turn in this program's own captions.
 OWN_TURNS = re.compile(r"(?m:^)(?P<mark>-)(?= \S)")
+#: A sound or a speaker in brackets, as captions for the deaf have them, on one line.
+_BRACKETED = re.compile(r"\[[^\[\]\n]+\]|\([^()\n]+\)|（[^（）\n]+）|［[^［］\n]+］")
+#: A speaker's name in capitals before what is said.
+_NAME = re.compile(r"(?m:^)[ \t]*(?:[-‐–—][ \t]?|>>>?[ \t]?)?(?P<name>[A-Z][A-Z0-9 .'’-]{0,30}:)(?=\s)")
 LOOSE_DASH = re.compile(r"(?<!\S)[-‐–—](?!\S)")
 
 
@@ -58,6 +62,14 @@ def marked_tokens(text: str, turns: re.Pattern[str] = TURNS, *, loose_dashes: bo
             tokens[index] = replace(tokens[index], before=tokens[index].before + mark + space)
             opened = index if mark[0] not in "[(" else None
     return tokens
+
+
+def unspoken_spans(text: str, said: str) -> Iterator[tuple[int, int]]:
+    """Return where a cue's text names sounds and speakers that `said`, what was said, leaves out altogether."""
+    if not _BRACKETED.search(said):
+        yield from (match.span() for match in _BRACKETED.finditer(text))
+    names = said.casefold()
+    yield from (match.span("name") for match in _NAME.finditer(text) if match["name"].casefold() not in names)
 
 
 def _close(tokens: list[MarkedToken], opened: int | None, last: int, note: str) -> None:

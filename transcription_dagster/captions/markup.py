@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind
@@ -13,15 +13,27 @@ from transcription_dagster.language.alignment import Token, tokenize
 
 #: `{\an8}` of SubStation Alpha and `{y:i}` of MicroDVD, which players accept in SRT.
 _BRACES = r"\{\\[^{}]*\}|\{[a-zA-Z]:[^{}]*\}"
+#: A reading beside a word (ruby), which is not spoken beside it.
+_READING = r"<r[tp](?:[ .][^<>]*)?>[^<]*"
+#: SRT has no escapes, but programs that convert HTML or WebVTT to it leave these.
+_LEFT_ESCAPES = r"&(?:amp|lt|gt|quot|apos|nbsp|lrm|rlm|#\d{1,7}|#x[0-9a-f]{1,6});"
 _PIECES: dict[CaptionKind, re.Pattern[str]] = {
-    "vtt": re.compile(rf"(?P<markup><[^<>]*>|{_BRACES})|&(?:#\d+|#x[0-9a-f]+|\w+);|\r\n|.", re.DOTALL | re.IGNORECASE),
+    "vtt": re.compile(
+        rf"(?P<markup>{_READING}|<[^<>]*>|{_BRACES})|&(?:#\d+|#x[0-9a-f]+|\w+);|\r\n|.", re.DOTALL | re.IGNORECASE
+    ),
     "srt": re.compile(
-        rf"(?P<markup></?(?:b|i|u|s|em|strong|font|span|c|v|lang|ruby|rt)(?:[ .][^<>]*)?>"
-        rf"|<[0-9:.]+>|{_BRACES})|\r\n|.",
+        rf"(?P<markup>{_READING}|</?(?:b|i|u|s|em|strong|font|span|c|v|lang|ruby|r[tp])(?:[ .][^<>]*)?>"
+        rf"|<[0-9:.]+>|{_BRACES})|{_LEFT_ESCAPES}|\\N|\\h|\r\n|.",
         re.DOTALL | re.IGNORECASE,
     ),
 }
-
+#: SubStation Alpha's line break and hard space, which Aegisub leaves in SRT.
+_HARD_BREAKS = {"\\N": "\n", "\\h": "\xa0"}
+#: The direction of text (UAX #9).
+_DIRECTIONS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_DIRECTION = re.compile(f"[{_DIRECTIONS}]")
+#: Characters that show nothing: directions, soft hyphens, byte order marks and control characters.
+_INVISIBLE = re.compile(f"[{_DIRECTIONS}\u00ad\ufeff\x00-\x08\x0e-\x1f\x7f]")
 
 #: The tags common to SRT and WebVTT, with WebVTT's classes.
 _STYLE = re.compile(r"<(/?)([biu])(?:[. \t][^<>]*)?>", re.IGNORECASE)
@@ -45,20 +57,40 @@ class ShownWord:
     atoms: tuple[Atom, ...]
 
 
-def cue_atoms(source: str, kind: CaptionKind) -> list[Atom]:
-    """Split a cue's source into atoms that join back to the source."""
+def cue_atoms(
+    source: str, kind: CaptionKind, unspoken: Callable[[str], Iterable[tuple[int, int]]] = lambda _text: ()
+) -> list[Atom]:
+    """Split a cue's source into atoms that join back to the source; those in spans that `unspoken` finds are marks."""
     atoms = []
     for piece in _PIECES[kind].finditer(source):
         text = piece.group()
-        shown = "" if piece["markup"] else "\n" if text in ("\r\n", "\r") else text
-        atoms.append(Atom(text, html.unescape(shown) if kind == "vtt" and len(shown) > 1 else shown))
+        atoms.append(Atom(text, "" if piece["markup"] else _INVISIBLE.sub("", _unescaped(text, kind))))
     shown_by = [atom for atom in atoms for _ in atom.shown]
     text = "".join(atom.shown for atom in atoms)
-    for first, stop in [*(match.span() for match in NOTES.finditer(text)), *_turn_spans(text)]:
+    for first, stop in [*(match.span() for match in NOTES.finditer(text)), *_turn_spans(text), *unspoken(text)]:
         for atom in shown_by[first:stop]:
             if not atom.shown.isspace():
                 atom.shown, atom.mark = "", True
     return atoms
+
+
+def _unescaped(piece: str, kind: CaptionKind) -> str:
+    if piece in ("\r\n", "\r"):
+        return "\n"
+    if kind == "srt" and piece in _HARD_BREAKS:
+        return _HARD_BREAKS[piece]
+    return html.unescape(piece) if len(piece) > 1 else piece
+
+
+def without_invisible(text: str, captions: Sequence[Atom]) -> str:
+    """Return a text for `captions` without characters that show nothing; directions stay if the captions have none."""
+    directed = any(not atom.shown and _direction(atom) for atom in captions)
+    return _INVISIBLE.sub(lambda found: "" if directed or not _DIRECTION.match(found[0]) else found[0], text)
+
+
+def _direction(atom: Atom) -> str:
+    """Return the direction of text that an atom sets."""
+    return "".join(_DIRECTION.findall(html.unescape(atom.source))) if not atom.source.startswith("<") else ""
 
 
 def _turn_spans(text: str) -> Iterator[tuple[int, int]]:
@@ -107,5 +139,5 @@ def escaped(text: str, kind: CaptionKind) -> str:
 
 def _visible(atom: Atom, kind: CaptionKind) -> str:
     if not atom.mark:
-        return atom.shown
+        return atom.shown or _direction(atom)
     return html.unescape(atom.source) if kind == "vtt" else atom.source

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from pathlib import Path
 
 import click
@@ -37,6 +39,8 @@ def write_output(path: str | None, content: str | bytes) -> None:
     """Write to a file, replacing it atomically, or to standard output; text as UTF-8."""
     data = content.encode() if isinstance(content, str) else content
     if path is None or path == "-":
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "standard output is closed")
         click.echo(data, nl=False)
         return
     with click.open_file(path, "wb", atomic=True) as stream:

@@ -9,6 +9,7 @@ import click
 from transcription_dagster import api
 from transcription_dagster.api import TranscriptFormat
 from transcription_dagster.captions.limits import CaptionLimits
+from transcription_dagster.cli.arguments import FiniteRange
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input, write_output
 
 #: Extensions of the output formats.
@@ -24,11 +25,11 @@ FORMATS: tuple[TranscriptFormat, ...] = get_args(TranscriptFormat)
     "--line-length", type=click.IntRange(10, 200), default=42, show_default=True, help="Maximum columns in a line."
 )
 @click.option(
-    "--frame-rate", type=click.FloatRange(1, 240), default=24.0, show_default=True, help="Frame rate of the video."
+    "--frame-rate", type=FiniteRange(1, 240), default=24.0, show_default=True, help="Frame rate of the video."
 )
 @click.option(
     "--reading-speed",
-    type=click.FloatRange(5, 100),
+    type=FiniteRange(5, 100),
     default=20.0,
     show_default=True,
     help="Reading speed, in characters per second.",

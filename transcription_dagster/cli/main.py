@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import NoReturn
 
 import click
 from dotenv import load_dotenv
 
 from transcription_dagster import __version__
 from transcription_dagster.cli.terminal import printable_lines
-from transcription_dagster.errors import TranscriptionError
+from transcription_dagster.errors import InvalidSetting, TranscriptionError
 
 #: The module and the click command of each command.
 COMMANDS = {
@@ -61,11 +62,24 @@ def transcription() -> None:
 
 
 def main() -> None:
-    """Run the console script. An error of the program ends it with one line and exit code 1."""
-    # The SDKs of Anthropic and AWS read credentials from the environment and do not know `.env`.
-    load_dotenv(".env")
+    """Run the console script. An error of the program, or of a file or disk, ends it with one line and exit code 1."""
     try:
+        _read_env_file()
         transcription()
     except TranscriptionError as error:
-        click.echo(f"transcription: {printable_lines(str(error))}", err=True)
-        sys.exit(1)
+        _end(str(error))
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
+
+
+def _read_env_file() -> None:
+    """Read `.env`: the SDKs of Anthropic and AWS read credentials from the environment and do not know it."""
+    try:
+        load_dotenv(".env")
+    except ValueError as error:
+        raise InvalidSetting(f".env cannot be read: {error}") from error
+
+
+def _end(message: str) -> NoReturn:
+    click.echo(f"transcription: {printable_lines(message)}", err=True)
+    sys.exit(1)

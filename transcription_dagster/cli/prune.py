@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from transcription_dagster.cli.arguments import FiniteRange
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.database.run_history import History, old_history, remove_old_history
 from transcription_dagster.settings import load_settings
@@ -12,7 +13,7 @@ from transcription_dagster.settings import load_settings
 @click.command()
 @click.option(
     "--older-than",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     metavar="DAYS",
     help="Minimum age of a run, in days since it ended.  [default: TRANSCRIPTION_RUN_HISTORY_DAYS]",
 )

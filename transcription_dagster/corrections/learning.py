@@ -14,7 +14,7 @@ from transcription_dagster.database.tables import SCHEMA
 from transcription_dagster.language.common_words import is_common
 from transcription_dagster.language.spelling import affixes, tokens
 from transcription_dagster.model import Term
-from transcription_dagster.vocabulary.variants import risk
+from transcription_dagster.vocabulary.variants import phrase_of, risk
 
 #: How often a correction must occur in the archive to be suggested.
 OFTEN = 3
@@ -56,7 +56,7 @@ def suggestions(engine: Engine) -> list[Suggestion]:
             places[pair].append(Place(str(recording), start))
     known = _known(vocabulary.terms(engine)) | vocabulary.declined(engine)
     found = [
-        Suggestion(term, variant, tuple(where), risk(tokens(variant), Term(term)))
+        Suggestion(term, variant, tuple(where), risk(phrase_of(variant), Term(term)))
         for (term, variant), where in places.items()
         if len(where) >= OFTEN and (term, variant) not in known
     ]

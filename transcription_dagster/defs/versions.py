@@ -8,10 +8,10 @@ from transcription_dagster.database.unfinished import IMPORTED
 
 #: Increase it when a change of the caption rules changes what `make_cues` returns. Every asset made from cues includes
 #: it, so captions, refined captions and search chunks become stale together.
-CUES_VERSION = "4"
+CUES_VERSION = "5"
 
 #: Increase it when a change of the correction rules changes what `correct_cues` returns.
-CORRECTED_CUES_VERSION = "2"
+CORRECTED_CUES_VERSION = "3"
 
 #: Materialization tag: the code version.
 _CODE_VERSION_TAG = "dagster/code_version"

@@ -19,6 +19,9 @@ from transcription_dagster.language.spelling import fold
 #: share about 45.
 _CORRECTION = 60.0
 
+#: Pairs of words up to which a changed stretch is matched word by word.
+_MATCHED_PAIRS = 10_000
+
 #: Words of a changed stretch compared at once.
 _COMPARED_WORDS = 2_000
 
@@ -130,7 +133,7 @@ def _letters(words: Sequence[str]) -> int:
 
 
 def counterparts(old: Sequence[str], new: Sequence[str]) -> list[int]:
-    """Return, for each new word of a changed block, the index of its old word, chosen by the share of letters.
+    """Return, for each new word of a changed block, the index of its old word: one like it, else by their letters.
 
     `old` must not be empty. Equal numbers of words map one to one; the indices never decrease.
     """
@@ -140,4 +143,33 @@ def counterparts(old: Sequence[str], new: Sequence[str]) -> list[int]:
     new_ends = list(accumulate(len(word) for word in new))
     scale = old_ends[-1] / new_ends[-1] if new else 0.0
     middles = ((end - len(word) / 2) * scale for end, word in zip(new_ends, new, strict=True))
-    return [min(bisect_right(old_ends, middle), len(old) - 1) for middle in middles]
+    by_letters = [min(bisect_right(old_ends, middle), len(old) - 1) for middle in middles]
+    return by_letters if len(old) * len(new) > _MATCHED_PAIRS else _most_alike(old, new, by_letters)
+
+
+def _most_alike(old: Sequence[str], new: Sequence[str], by_letters: Sequence[int]) -> list[int]:
+    """Return the never decreasing indices whose old words are most like the new ones, near `by_letters` otherwise."""
+    scores = [0.0] * len(old)
+    choices: list[list[int]] = []
+    for word, expected in zip(new, by_letters, strict=True):
+        # The best index for the word before, up to each index for this one.
+        best: list[int] = []
+        for index, score in enumerate(scores):
+            best.append(index if not best or score > scores[best[-1]] else best[-1])
+        choices.append(best)
+        scores = [
+            scores[best[index]] + _likeness(old[index], word) - 0.1 * abs(index - expected) / len(old)
+            for index in range(len(old))
+        ]
+    found: list[int] = []
+    index = max(range(len(old)), key=scores.__getitem__)
+    for best in reversed(choices):
+        found.append(index)
+        index = best[index]
+    return found[::-1]
+
+
+def _likeness(old: str, new: str) -> float:
+    """Return the share of common letters of two words; 0 if neither is a correction of the other."""
+    share = fuzz.ratio(old.casefold(), new.casefold())
+    return share / 100 if share >= _CORRECTION else 0.0

@@ -46,6 +46,10 @@ _CORE = re.compile(r"^\W+|\W+$")
 #: Musical notes of songs, which stick to their words (`captions.songs`).
 _SONG_OPENS = re.compile(r"[♩♪♫♬]+\s?\S|#\s\S")
 _SONG_CLOSES = re.compile(r"\S\s?[♩♪♫♬]+[.,;!?]*\Z|\S\s#[.,;!?]*\Z")
+#: Scripts without spaces between words, whose words only a dictionary tells: Thai, Lao, Tibetan, Burmese and Khmer.
+_UNDIVIDED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]")
+_HIRAGANA = re.compile("[\u3041-\u309f]")
+_KATAKANA = re.compile("[\u30a1-\u30ff\u31f0-\u31ff\uff66-\uff9f]")
 #: Thai, Lao, Tibetan, Burmese, Khmer, Chinese and Japanese, full-width punctuation included; Korean has spaces.
 _UNSPACED = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
@@ -132,11 +136,35 @@ def break_cost(before: Word, after: Word) -> float:
     token = _token(before.text)
     if token.stop and abbreviates(token.core, _token(after.text).core):
         return INSIDE_NAME_OR_NUMBER
-    cost = CLAUSE_END if token.clause_mark or token.full_stop else _plain_cost(token, _token(after.text))
+    if token.clause_mark or token.full_stop:
+        cost = CLAUSE_END
+    else:
+        unspaced = _unspaced_cost(before, after)
+        cost = _plain_cost(token, _token(after.text)) if unspaced is None else unspaced
     pause = after.start - before.end
     if pause >= LONG_PAUSE_SECONDS:
         return min(cost, LONG_PAUSE)
     return min(cost, PAUSE) if pause >= PAUSE_SECONDS else cost
+
+
+def _unspaced_cost(before: Word, after: Word) -> float | None:
+    """Return the cost between two words of a script without spaces where the letters say something; else None.
+
+    Thai, Lao, Burmese and Khmer put spaces between phrases. In Japanese katakana in a row are one word, a geminate (ッ)
+    never ends one, and a phrase begins where hiragana, its particles and endings, is over.
+    """
+    last, first = before.text[-1], after.text[0]
+    if _UNDIVIDED.match(last) and _UNDIVIDED.match(first):
+        return INSIDE_NAME_OR_NUMBER if after.glued else BEFORE_FUNCTION_WORD
+    if not after.glued or not (_HIRAGANA.match(first) or _HIRAGANA.match(last) or _KATAKANA.match(first)):
+        return None
+    if last in "ッっ":
+        return INSIDE_WORD
+    if _HIRAGANA.match(first):
+        return ANYWHERE if _HIRAGANA.match(last) else AFTER_FUNCTION_WORD
+    if _KATAKANA.match(first) and _KATAKANA.match(last):
+        return INSIDE_NAME_OR_NUMBER
+    return BEFORE_FUNCTION_WORD if _HIRAGANA.match(last) else None
 
 
 def _inside_word(before: Word, after: Word) -> bool:

@@ -127,6 +127,7 @@ _ALIASES: Mapping[str, str] = {
     "sinhalese": "si",
     "castilian": "es",
     "mandarin": "zh",
+    "farsi": "fa",
 }
 
 #: Whisper's nonstandard codes, by the standard codes that langcodes returns.
@@ -138,7 +139,7 @@ _BY_NAME = {name: code for code, name in WHISPER_LANGUAGES.items()} | dict(_ALIA
 def whisper_language(language: str | None) -> str | None:
     """Return Whisper's code for a language name, BCP 47 tag or ISO 639 code, in any case.
 
-    `english`, `EN`, `eng` and `en-GB` are `en`. None and `auto` give None: the language is detected.
+    `english`, `EN`, `eng` and `en-GB` are `en`, `arb` is `ar`. None and `auto` give None: the language is detected.
     Raises `InvalidSetting` for a language that Whisper does not know.
     """
     name = "auto" if language is None else language.strip().lower()
@@ -175,4 +176,7 @@ def _code_of_tag(tag: str) -> str | None:
     if tag in WHISPER_LANGUAGES:
         return tag
     language = base_language(tag)
-    return None if language is None else _WHISPER_CODES.get(language, language)
+    if language is None or language in WHISPER_LANGUAGES:
+        return language
+    # ISO 639-3 has codes of its own for Standard Arabic, Iranian Persian and the like.
+    return _WHISPER_CODES.get(language, Language.get(language).prefer_macrolanguage().language)

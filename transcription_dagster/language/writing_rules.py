@@ -2,8 +2,8 @@
 
 Marks that must not begin or end a line: Unicode's line breaking algorithm (UAX #14: classes CL, EX, NS, CJ and OP), the
 Japanese rules of JIS X 4051 (kinsoku) and French typography's spaced marks. Abbreviations: those that Unicode's CLDR
-lists as sentence-break suppressions for English, German, French, Spanish, Italian and Portuguese, and the usual ones of
-letters, dates and references.
+lists as sentence-break suppressions for English, German, French, Spanish, Italian, Portuguese, Russian and Greek, and
+the usual ones of letters, dates, addresses and references in these and in Polish, Czech, Ukrainian and Dutch.
 """
 
 from __future__ import annotations
@@ -35,13 +35,16 @@ BEFORE_NAMES = word_set(
     "mr mrs ms dr prof st ste sen gov gen col capt cpt lt sgt cpl maj cmdr adm rev hon pres rep fr sr mt "
     "mts ft pt messrs mme mlle mm pr sra srta srs dra dña dn hr hrn frl ing dipl sigra dott dottssa avv "
     "d.h z.b u.a s.o v.a i.d.r o.ä e.g i.e cf viz bzw ca vgl resp inkl exkl ggf evtl sog bspw p.ej av bd "
-    "blvd"
+    "blvd geb med sig sigg sig.ra dott.ssa egr gent spett profa exmo exma avda ctra urb ee bijv dhr mevr "
+    "ul prof.dr hab inż mgr ks św ur tj tzn tzw np m.in woj godz nám tzv např ing mudr judr phdr sv "
+    "ул просп пер наб им проф акад доц гр св напр млн млрд тыс долл вул ім κα κος κ.κ δρ π.χ δηλ βλ λεωφ"
 )
 BEFORE_NUMBERS = word_set(
     "no nos nr vol vols ch chap fig figs p pp pg pág págs art arts sec secs par para n núm nº abs bd s "
     "ziff kap tel jan feb mar apr jun jul aug sep sept oct nov dec okt dez mär ene abr ago dic janv févr "
     "avr juil déc gen mag giu lug ott mon tue tues wed thu thur thurs fri sat sun approx circa est apt rm "
-    "ext op bl v"
+    "ext op bl v eq eqs ref refs rte hwy bldg pag pagg págs str ust pkt poz rys čl odst "
+    "кв стр рис табл гл ст корп тел буд σελ αρ τηλ κεφ εικ"
 )
 #: Abbreviations that may also end a sentence; a following capital does not decide, only a pause or a mark does.
 ANYWHERE = word_set(
@@ -49,7 +52,10 @@ ANYWHERE = word_set(
     "d.c usw u.s.w usf etw n.chr v.chr ud uds dept est"
 )
 #: Abbreviations of two words: "z. B.", "d. h.", "p. ej.", "n. Chr.".
-_PAIRS = word_set("z.b d.h u.a s.o i.d v.a o.ä z.t u.u i.a z.zt n.chr v.chr p.ej p.ex s.u a.d e.v s.a j.-c")
+_PAIRS = word_set(
+    "т.е т.д т.п т.к т.н и.о ee.uu ff.aa "
+    "z.b d.h u.a s.o i.d v.a o.ä z.t u.u i.a z.zt n.chr v.chr p.ej p.ex s.u a.d e.v s.a j.-c"
+)
 #: Languages that write an ordinal as a number with a full stop: "3. Oktober", "2. svetová".
 ORDINAL_MONTHS = word_set(
     "april august september november januar jänner februar märz mai juni juli oktober dezember leden "
@@ -71,6 +77,9 @@ MONTH_NAMES = (
         "novembro dezembro"
     )
 )
+
+#: Names of streets, as in "Bahnhofstr. 12" and "Kerkstr. 5".
+_STREETS = ("str", "pl")
 
 _SHORT_MONTHS = word_set("jan feb mar apr jun jul aug sep sept oct nov dec okt dez")
 
@@ -119,7 +128,10 @@ def abbreviates(before: str, after: str) -> bool:
 
     Both words are in lower case without surrounding punctuation.
     """
-    if before in BEFORE_NUMBERS and (after[:1].isdigit() or after in MONTH_NAMES or after in _SHORT_MONTHS):
+    before = before.replace("’", "'").rpartition("'")[2]
+    if (before in BEFORE_NUMBERS or before.endswith(_STREETS)) and (
+        after[:1].isdigit() or after in MONTH_NAMES or after in _SHORT_MONTHS
+    ):
         return True
     if before.isdigit() and len(before) <= 2 and (after in ORDINAL_MONTHS or after in _ORDINAL_NOUNS):
         return True

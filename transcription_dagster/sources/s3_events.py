@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -97,25 +97,31 @@ def _created(record: dict[str, Any]) -> ObjectCreated:
         found = record["s3"]["object"]
         # The key is form-encoded: a plus means a space.
         key = unquote_plus(found["key"], errors="strict")
-        return _object_created(record["s3"], key, found.get("eTag") or found["etag"], record["eventTime"])
+        return _object_created(record["s3"], key, record["eventTime"])
 
 
 def _created_on_event_bridge(message: dict[str, Any]) -> ObjectCreated:
     with _incomplete(message):
         found = message["detail"]["object"]
         # Unlike S3's own notifications, EventBridge does not encode keys.
-        return _object_created(message["detail"], found["key"], found["etag"], message["time"])
+        return _object_created(message["detail"], found["key"], message["time"])
 
 
-def _object_created(place: dict[str, Any], key: str, etag: Any, time: str) -> ObjectCreated:
+def _object_created(place: dict[str, Any], key: str, time: str) -> ObjectCreated:
     key.encode()
+    if "\0" in key:
+        raise ValueError("a NUL in the key")
+    found = place["object"]
+    # Some stores send no entity tag; the sequencer tells versions apart as well.
+    etag = found.get("eTag") or found.get("etag") or found["sequencer"]
+    modified = datetime.fromisoformat(time)
     return ObjectCreated(
         bucket=str(place["bucket"]["name"]),
         key=key,
-        size=int(place["object"].get("size", 0)),
+        size=int(found.get("size", 0)),
         etag=str(etag),
-        modified=datetime.fromisoformat(time),
-        sequencer=str(place["object"].get("sequencer", "")),
+        modified=modified if modified.tzinfo else modified.replace(tzinfo=UTC),
+        sequencer=str(found.get("sequencer", "")),
     )
 
 
@@ -123,5 +129,5 @@ def _object_created(place: dict[str, Any], key: str, etag: Any, time: str) -> Ob
 def _incomplete(record: dict[str, Any]) -> Iterator[None]:
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise ForeignMessage(f"an incomplete record ({error!r}): {str(record)[:80]!r}") from error

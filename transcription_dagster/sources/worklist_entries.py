@@ -33,7 +33,8 @@ JOBS: Mapping[str, str] = {
     "speakers": "tell_speakers_apart",
 }
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+#: A URL's scheme; that of a file may stand without its host: `file:/data/a.wav` (RFC 8089).
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|(file):/", re.IGNORECASE)
 _SCHEMES = ("file", "s3", "https", "http")
 
 
@@ -117,6 +118,9 @@ class EntryReader:
             return None
         if not isinstance(value, str) or not value.strip():
             self._problem(f"`{name}` is not a text, but {json_type(value)}")
+            return None
+        if not _is_storable(value):
+            self._problem(f"`{name}` holds a character that is no text: {ascii(value)[:80]}")
             return None
         return value
 
@@ -205,7 +209,7 @@ class EntryReader:
         scheme = _SCHEME.match(value)
         if scheme is None:
             return self._file(Path(value), value, must_exist)
-        if scheme[1].lower() not in _SCHEMES:
+        if (scheme[1] or scheme[2]).lower() not in _SCHEMES:
             self._problem(
                 f"`source` {shown_url(value)!r}: unknown scheme; known are a path, {'://, '.join(_SCHEMES)}://"
             )
@@ -215,6 +219,7 @@ class EntryReader:
     def _url(self, value: str, must_exist: bool) -> str | None:
         try:
             url = urlsplit(value)
+            _ = url.port
         except ValueError:
             self._problem("`source` is not a URL that can be parsed")
             return None
@@ -228,19 +233,31 @@ class EntryReader:
             self._problem(
                 "`source` contains a user name or password, which worklists and pages would show; remove them"
             )
-        elif not url.netloc or not url.path.strip("/"):
+        elif not url.netloc or not url.path.strip("/") or (url.scheme == "s3" and url.path.endswith("/")):
             self._problem(f"`source` {shown_url(value)!r} names no {'object' if url.scheme == 's3' else 'file'}")
+        elif url.scheme != "s3" and re.search(r"[\s\x00-\x1f\x7f]", value.strip()):
+            self._problem(f"`source` {shown_url(value)!r} contains a space or control character: write it as %20")
         else:
-            return value
+            # Schemes are the same in any case, and are compared in lower case from here on.
+            return url.scheme + value[len(url.scheme) :]
         return None
 
     def _file(self, path: Path, value: str, must_exist: bool) -> str | None:
         path = Path(os.path.normpath(self._folder / path))
-        if must_exist and not path.is_file():
-            what = "is not a file" if path.exists() else "does not exist"
+        try:
+            what = "" if not must_exist or path.is_file() else "is not a file" if path.exists() else "does not exist"
+        except OSError as error:
+            what = f"cannot be looked up: {error.strerror}"
+            value, path = f"{value[:100]}…", Path(f"{os.fspath(path)[:200]}…")
+        if what:
             self._problem(f"`source` {shown_url(value)!r}: {os.fspath(path)!r} {what}")
             return None
         return path.as_uri()
+
+
+def _is_storable(text: str) -> bool:
+    """Return whether a database can hold a text: Unicode, without a half of a surrogate pair and NUL."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def json_type(value: object) -> str:

@@ -176,7 +176,13 @@ def _objects(text: str, path: Path) -> list[Any]:
     try:
         objects = json.loads(text)
     except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and text.lstrip().startswith("{"):
+            raise InvalidWorklist(
+                f"{path}: not a list of recordings, but several JSON documents: put [ ] around them, and commas between"
+            ) from error
         raise InvalidWorklist(f"{path}: not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
+    except ValueError as error:
+        raise InvalidWorklist(f"{path}: not JSON: a number is too long") from error
     except RecursionError:
         raise InvalidWorklist(f"{path}: not a worklist: nested too deeply") from None
     if not isinstance(objects, list):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -21,6 +22,7 @@ from transcription_dagster.transcripts.amazon_layout import (
     Item,
     Results,
     SpeakerLabels,
+    SpeakerSegment,
     SpokenLanguage,
     Text,
     Whisper,
@@ -52,8 +54,10 @@ def read_transcript(document: str | bytes, *, recording: str | None = None) -> T
     content = parse_document(document)
     if reason := why_no_transcript(content):
         raise InvalidTranscript(reason)
-    name = _recording(content.get("jobName", ""), recording)
+    name = _recording(content.get("jobName") or "", recording)
     words, item_words = _words(content)
+    if not words and any(map(str.isalnum, text := _untimed_text(content["results"]))):
+        raise InvalidTranscript(f"results.items: the words of {text[:40]!r} are missing, and with them their times")
     whisper = content.get("whisper")
     if whisper is None:
         return Transcript(
@@ -130,9 +134,14 @@ def write_transcript(transcript: Transcript) -> str:
     return render_document(document)
 
 
+def _untimed_text(results: Results) -> str:
+    """Return what the document says was spoken, as one text."""
+    return " ".join(" ".join(text["transcript"].split()) for text in results.get("transcripts") or ()).strip()
+
+
 def _known_end(results: Results, words: Sequence[Word]) -> float:
     """The latest moment that Amazon's document names; it does not say how long the recording is."""
-    turns = (results.get("speaker_labels") or {}).get("segments", [])
+    turns = (results.get("speaker_labels") or {}).get("segments") or []
     ends = [segment.get("end_time") for segment in (*(results.get("audio_segments") or ()), *turns)]
     return max((*(word.end for word in words), *(end for end in ends if end is not None)), default=0.0)
 
@@ -152,7 +161,9 @@ def _language(results: Results) -> str:
     if language := results.get("language_code"):
         return language
     languages = results.get("language_codes")
-    return languages[0]["language_code"] if languages else "en"
+    if not languages:
+        return "en"
+    return max(languages, key=lambda language: language.get("duration_in_seconds") or 0.0)["language_code"]
 
 
 def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
@@ -172,7 +183,16 @@ def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
     spans = _settled(times, texts, speakers if own else [None] * len(texts))
     glued = _glued(texts, content)
     words = tuple(
-        Word(text, start, end, _confidence(item), number in glued, speaker, corrected=item.get("corrected", False))
+        Word(
+            text,
+            start,
+            end,
+            _confidence(item),
+            number in glued,
+            speaker,
+            item.get("language_code"),
+            corrected=item.get("corrected", False),
+        )
         for number, (text, (start, end), item, speaker) in enumerate(zip(texts, spans, spoken, speakers, strict=True))
     )
     return words, item_words
@@ -197,7 +217,7 @@ def _items_by_channel(results: Results) -> list[list[Item]]:
         # Older documents repeat the items by channel, and only there say which channel a word is on.
         channels = (results.get("channel_labels") or {}).get("channels") or []
         listed = [[_on_channel(item, channel) for item in channel.get("items", [])] for channel in channels]
-        if "items" not in results and not channels:
+        if results.get("items") is None and not channels:
             raise InvalidTranscript("results.items: Field required")
         return [found for found in listed if found] or [items]
     by_channel: dict[str | None, list[Item]] = {}
@@ -269,14 +289,31 @@ def _glued(texts: Sequence[str], content: Document) -> set[int]:
 
 def _speakers(spoken: Sequence[Item], labels: SpeakerLabels | None) -> list[str | None]:
     """Who said each word: as the item says, or as the older layout does, in a list beside the items."""
-    by_start: dict[float | None, str] = {}
-    for turn in labels.get("segments", []) if labels else []:
-        by_start |= {item.get("start_time"): item["speaker_label"] for item in turn.get("items", [])}
+    by_start: dict[float | None, str | None] = {}
+    turns = labels.get("segments") or [] if labels else []
+    for turn in turns:
+        said = turn.get("items") or ()
+        by_start |= {item.get("start_time"): item.get("speaker_label") or turn.get("speaker_label") for item in said}
     by_start.pop(None, None)
+    if not by_start:
+        by_start = _within_turns(spoken, turns)
     return [
         label_of(item.get("channel_label"), item.get("speaker_label") or by_start.get(item.get("start_time")))
         for item in spoken
     ]
+
+
+def _within_turns(spoken: Sequence[Item], turns: Sequence[SpeakerSegment]) -> dict[float | None, str | None]:
+    """Return the speaker of each start that lies in a turn, for documents whose turns do not list their words."""
+    found: dict[float | None, str | None] = {}
+    ordered = sorted(turns, key=lambda turn: turn.get("start_time") or 0.0)
+    starts = [turn.get("start_time") or 0.0 for turn in ordered]
+    for item in spoken:
+        start = item.get("start_time")
+        place = bisect_right(starts, start) - 1 if start is not None else -1
+        if place >= 0 and start is not None and start < (ordered[place].get("end_time") or 0.0):
+            found[start] = ordered[place].get("speaker_label")
+    return found
 
 
 def _confidence(item: Item) -> float:

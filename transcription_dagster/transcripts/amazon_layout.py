@@ -47,6 +47,7 @@ class Item(TypedDict):
     end_time: NotRequired[Seconds | None]
     speaker_label: NotRequired[str | None]
     channel_label: NotRequired[str | None]
+    language_code: NotRequired[str | None]
     #: Ours: a person wrote it.
     corrected: NotRequired[bool]
 
@@ -66,7 +67,7 @@ class SpokenItem(TypedDict):
 
     start_time: NotRequired[Seconds | None]
     end_time: NotRequired[Seconds | None]
-    speaker_label: str
+    speaker_label: NotRequired[str | None]
 
 
 class SpeakerSegment(TypedDict):
@@ -74,8 +75,8 @@ class SpeakerSegment(TypedDict):
 
     start_time: NotRequired[Seconds | None]
     end_time: NotRequired[Seconds | None]
-    speaker_label: NotRequired[str]
-    items: NotRequired[list[SpokenItem]]
+    speaker_label: NotRequired[str | None]
+    items: NotRequired[list[SpokenItem] | None]
 
 
 class SpeakerLabels(TypedDict):
@@ -103,7 +104,7 @@ class SpokenLanguage(TypedDict):
     """One of the languages that were spoken, and for how long."""
 
     language_code: str
-    duration_in_seconds: NotRequired[float | None]
+    duration_in_seconds: NotRequired[Annotated[float, Field(allow_inf_nan=False)] | None]
 
 
 class Text(TypedDict):
@@ -115,8 +116,8 @@ class Text(TypedDict):
 class Results(TypedDict):
     """What was said."""
 
-    transcripts: NotRequired[list[Text]]
-    items: NotRequired[list[Item]]
+    transcripts: NotRequired[list[Text] | None]
+    items: NotRequired[list[Item] | None]
     audio_segments: NotRequired[list[AudioSegment] | None]
     channel_labels: NotRequired[ChannelLabels | None]
     speaker_labels: NotRequired[SpeakerLabels | None]
@@ -143,9 +144,9 @@ class Whisper(TypedDict):
 class Document(TypedDict):
     """A transcription job's output."""
 
-    jobName: NotRequired[str]
-    accountId: NotRequired[str]
-    status: NotRequired[str]
+    jobName: NotRequired[str | None]
+    accountId: NotRequired[str | int | None]
+    status: NotRequired[str | None]
     results: Results
     whisper: NotRequired[Whisper | None]
 
@@ -159,7 +160,10 @@ def parse_document(document: str | bytes) -> Document:
     Raises `InvalidTranscript` that names the first bad place, or says why the job has no transcript.
     """
     raw = document.encode("utf-8", "replace") if isinstance(document, str) else document
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    encoding = json.detect_encoding(raw)
+    if encoding != "utf-8":
+        # With a byte order mark, or in UTF-16, as PowerShell redirects output.
+        raw = raw.decode(encoding, "replace").encode()
     try:
         try:
             return _DOCUMENT.validate_json(raw)
@@ -169,10 +173,25 @@ def parse_document(document: str | bytes) -> Document:
                 raise
             return _DOCUMENT.validate_python(other)
     except ValidationError as error:
+        if keys := _foreign_keys(raw):
+            raise InvalidTranscript(
+                f"the document is no output of Amazon Transcribe or this program: it has {keys} and no results"
+            ) from None
         first, *rest = error.errors(include_url=False, include_input=False, include_context=False)
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
         more = f" (and {len(rest)} more)" if rest else ""
         raise InvalidTranscript(f"{place or 'document'}: {first['msg']}{more}") from None
+
+
+def _foreign_keys(raw: bytes) -> str:
+    """Return the keys of a JSON object that has no results; "" for anything else."""
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(content, dict) or "results" in content:
+        return ""
+    return ", ".join(repr(key)[:40] for key in list(content)[:5])
 
 
 def _other_document(raw: bytes) -> dict[str, Any] | None:
@@ -187,8 +206,12 @@ def _other_document(raw: bytes) -> dict[str, Any] | None:
         return None
     try:
         return as_transcript_document(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidTranscript(f"Transcript: a broken Call Analytics document ({error!r})") from error
+    except KeyError as error:
+        raise InvalidTranscript(f"Transcript: a turn or an item of Call Analytics has no {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidTranscript(
+            f"Transcript: a turn or an item of Call Analytics has a wrong value: {error}"
+        ) from error
 
 
 def render_document(document: Document) -> str:

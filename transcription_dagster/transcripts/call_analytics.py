@@ -28,8 +28,12 @@ def as_transcript_document(document: Mapping[str, Any]) -> dict[str, Any]:
     segments: list[dict[str, Any]] = []
     for number, turn in enumerate(document["Transcript"]):
         spoken = list(_items(turn))
-        segment = {"id": number, "transcript": turn.get("Content", ""), "start_time": turn["BeginOffsetMillis"] / 1000}
-        segment |= {"end_time": turn["EndOffsetMillis"] / 1000}
+        segment = {
+            "id": number,
+            "transcript": turn.get("Content") or "",
+            "start_time": _seconds(turn["BeginOffsetMillis"]),
+        }
+        segment |= {"end_time": _seconds(turn["EndOffsetMillis"])}
         segments.append({**segment, "items": list(range(len(items), len(items) + len(spoken)))})
         items += [{"id": len(items) + place, **item} for place, item in enumerate(spoken)]
     return {
@@ -65,12 +69,16 @@ def why_no_transcript(document: Any) -> str | None:
     )
 
 
+def _seconds(milliseconds: str | float) -> float:
+    return float(milliseconds) / 1000
+
+
 def _items(turn: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the words and marks of a turn; if it only has text, the words share its time evenly."""
     speaker = {"channel_label": str(turn.get("ParticipantRole") or turn.get("ParticipantId") or "UNKNOWN")}
     if not turn.get("Items"):
-        words = str(turn.get("Content", "")).split()
-        start, end = turn["BeginOffsetMillis"] / 1000, turn["EndOffsetMillis"] / 1000
+        words = str(turn.get("Content") or "").split()
+        start, end = _seconds(turn["BeginOffsetMillis"]), _seconds(turn["EndOffsetMillis"])
         step = (end - start) / max(1, len(words))
         for place, word in enumerate(words):
             times = {"start_time": start + place * step, "end_time": start + (place + 1) * step}
@@ -79,7 +87,7 @@ def _items(turn: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for item in turn["Items"]:
         said = {"content": item["Content"], "confidence": item.get("Confidence")}
         times = {
-            name: item[key] / 1000
+            name: _seconds(item[key])
             for name, key in (("start_time", "BeginOffsetMillis"), ("end_time", "EndOffsetMillis"))
             if item.get(key) is not None
         }

@@ -11,7 +11,15 @@ from transcription_dagster.transcripts.conversation import in_turns, shown_speak
 from transcription_dagster.transcripts.paragraphs import paragraph_starts
 
 #: A speaker's name at the beginning of a paragraph.
-_TITLE = re.compile(r"([^\s:][^\n:]{0,80}): ")
+_TITLE = re.compile(r"([^\s:][^\r\n:]{0,80}):[ \t]+")
+#: A name at the beginning of a line that is surely one: up to four words in capitals or with numbers, as in "Ann Lee:",
+#: "DR. LEE:", "Speaker 2:" and "[spk_1]:".
+_LINE_TITLE = re.compile(
+    r"\[?((?:[^\W\d_a-z][\w.'’-]*|\d+|spk_\d+)(?: [^\W\d_a-z][\w.'’-]*| \d+){0,3})\]?:(?:[ \t]+|\Z)"
+)
+_LINE_END = r"(?:\r\n|\r(?!\n)|\n)"
+_LINES = re.compile(f"({_LINE_END})")
+_PARAGRAPHS = re.compile(rf"({_LINE_END}(?:[ \t]*{_LINE_END})+)")
 
 
 def join_words(words: Sequence[Word]) -> str:
@@ -52,17 +60,24 @@ def to_text(source: Transcript | Sequence[Word]) -> str:
 
 
 def without_speakers(text: str) -> str:
-    """Return a text by `to_text`, perhaps corrected since, without the names of its speakers.
+    """Return a text by `to_text`, or by a person with a line for each turn, without the names of its speakers.
 
-    A text has names if its first paragraph begins with one and another paragraph with a different one.
+    A text has names if its first paragraph begins with one and another paragraph with a different one; or its first
+    line, and half of all lines.
     """
-    paragraphs = text.split("\n\n")
-    titles = [_TITLE.match(paragraph) for paragraph in paragraphs]
-    if titles[0] is None or len({title[1] for title in titles if title}) < 2:
+    bare = _untitled(text, _PARAGRAPHS, _TITLE, least=0.0)
+    return _untitled(text, _LINES, _LINE_TITLE, least=0.5) if bare == text else bare
+
+
+def _untitled(text: str, separator: re.Pattern[str], name: re.Pattern[str], *, least: float) -> str:
+    """Return the text without the names that its parts begin with, if the first one and `least` of all do."""
+    parts = separator.split(text)
+    titles = [name.match(part) for part in parts]
+    said = [title for part, title in zip(parts[::2], titles[::2], strict=True) if part.strip()]
+    named = [title for title in said if title]
+    if not said or said[0] is None or len({title[1] for title in named}) < 2 or len(named) < least * len(said):
         return text
-    return "\n\n".join(
-        paragraph[title.end() :] if title else paragraph for paragraph, title in zip(paragraphs, titles, strict=True)
-    )
+    return "".join(part[title.end() :] if title else part for part, title in zip(parts, titles, strict=True))
 
 
 def clock(seconds: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from transcription_dagster.language.common_words import is_common
 from transcription_dagster.language.spelling import tokens
 from transcription_dagster.model import Term
-from transcription_dagster.vocabulary.variants import risk
+from transcription_dagster.vocabulary.variants import phrase_of, risk
 
 
 def merged(terms: Sequence[Term], own: Sequence[Term]) -> tuple[Term, ...]:
@@ -58,14 +58,16 @@ def _glossary_line(term: Term) -> str:
 
 
 def _duplicates(terms: Sequence[Term]) -> Iterator[str]:
-    texts = [term.text.casefold() for term in terms]
-    for text in dict.fromkeys(texts):
-        if texts.count(text) > 1:
-            yield f"{terms[texts.index(text)].text!r} is listed {texts.count(text)} times"
+    spellings: defaultdict[str, list[str]] = defaultdict(list)
+    for term in terms:
+        spellings[term.text.casefold()].append(term.text)
+    for texts in spellings.values():
+        if len(texts) > 1:
+            yield f"{texts[0]!r} is listed {len(texts)} times"
     owners: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for term in terms:
         for variant in term.variants:
-            owners[tokens(variant)].append(term.text)
+            owners[phrase_of(variant)].append(term.text)
     for variant, claimed_by in owners.items():
         if not variant:
             yield f"a variant of {claimed_by[0]!r} holds no word"
@@ -77,10 +79,10 @@ def _duplicates(terms: Sequence[Term]) -> Iterator[str]:
 
 def _conflicts(terms: Sequence[Term]) -> Iterator[str]:
     """A term that is another's variant is never corrected; one that contains a variant would be corrected to pieces."""
-    spelled = {tokens(term.text): term.text for term in terms}
+    spelled = {phrase_of(term.text): term.text for term in terms}
     for term in terms:
         for variant in term.variants:
-            other = spelled.get(tokens(variant))
+            other = spelled.get(phrase_of(variant))
             if other is not None and other != term.text:
                 yield f"the variant {variant!r} of {term.text!r} is a term itself: {other!r} would correct to it"
 
@@ -90,7 +92,7 @@ def _common(terms: Sequence[Term]) -> Iterator[str]:
         if len(spelled := tokens(term.text)) == 1 and is_common(spelled):
             yield f"the term {term.text!r} is a common word"
         for variant in term.variants:
-            if why := risk(tokens(variant), term):
+            if why := risk(phrase_of(variant), term):
                 yield f"the variant {variant!r} of {term.text!r} is risky: {why}: it is left to the refinement"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +16,14 @@ from transcription_dagster.errors import InvalidVocabulary
 from transcription_dagster.model import Term
 
 _FIELDS = ("term", "variants", "category", "weight")
+#: Between the columns of CSV: Excel writes semicolons where the comma is the decimal mark.
+_COLUMN_SEPARATORS = ",;\t"
+#: How a workbook of Excel (a ZIP archive) begins.
+_WORKBOOK = b"PK\x03\x04"
+#: Invisible characters that are part of words in Persian, in Indic scripts and of emoji: ZWNJ and ZWJ.
+_JOINERS = "\u200c\u200d"
+#: The key of cells beyond the last column.
+_SURPLUS = "\0"
 #: Between the variants in one CSV cell.
 _VARIANT_SEPARATOR = "|"
 
@@ -22,19 +32,35 @@ def read_vocabulary(path: Path) -> list[Term]:
     """Read terms from a YAML file (.yaml, .yml) or a CSV file (.csv).
 
     YAML is a list, also below a key `terms`, of terms or of mappings with `term` (or `text`) and, optional, `variants`
-    (a text or a list), `category` and `weight` (a number above 0). CSV has these names in its first line and `|`
-    between variants. Raises `InvalidVocabulary`, with the line where there is one.
+    (a text or a list), `category` and `weight` (a number above 0). CSV has these names in its first line, commas,
+    semicolons or tabs between columns, and `|` between variants. The encoding is UTF-8, or UTF-16 with its mark.
+    Raises `InvalidVocabulary`, with the line where there is one.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidVocabulary(f"{path} cannot be read: {error}") from error
+    text = _decoded(path)
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return read_csv(text, path.name)
     if suffix in {".yaml", ".yml"}:
         return read_yaml(text, path.name)
     raise InvalidVocabulary(f"{path} is neither .yaml, .yml nor .csv")
+
+
+def _decoded(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidVocabulary(f"{path} cannot be read: {error.strerror}") from error
+    if content.startswith(_WORKBOOK):
+        raise InvalidVocabulary(f"{path} is an Excel workbook: save it as `CSV UTF-8`")
+    # Excel writes its `Unicode text` in UTF-16.
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InvalidVocabulary(
+            f"{path}, line {line}: not UTF-8 text; save it as `CSV UTF-8`, or convert it: iconv -f cp1252 -t utf-8"
+        ) from error
 
 
 def read_csv(text: str, name: str) -> list[Term]:
@@ -92,9 +118,13 @@ def _term(where: str, entry: object) -> Term:
 def _text(where: str, field: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InvalidVocabulary(f"{where}: `{field}` is missing or not a text")
-    text = " ".join(value.split())
-    if not text.isprintable():
+    # Text that is copied from pages brings soft hyphens, zero-width spaces and marks of direction along.
+    shown = (char for char in value if unicodedata.category(char) != "Cf" or char in _JOINERS)
+    text = " ".join("".join(shown).split())
+    if not text.translate(dict.fromkeys(map(ord, _JOINERS))).isprintable():
         raise InvalidVocabulary(f"{where}: `{field}` holds a control character")
+    if not text:
+        raise InvalidVocabulary(f"{where}: `{field}` is missing or not a text")
     return text
 
 
@@ -111,8 +141,9 @@ def _weight(where: str, value: object) -> float:
     if value is None or value == "":
         return 1.0
     try:
-        weight = float(value) if isinstance(value, str | int | float) else math.nan
-    except ValueError:
+        number = value.replace(",", ".") if isinstance(value, str) else value
+        weight = float(number) if isinstance(number, str | int | float) else math.nan
+    except (ValueError, OverflowError):
         weight = math.nan
     if not (math.isfinite(weight) and weight > 0):
         raise InvalidVocabulary(f"{where}: `weight` {value!r} is not a number above 0")
@@ -120,7 +151,10 @@ def _weight(where: str, value: object) -> float:
 
 
 def _csv_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    lines = text.splitlines(keepends=True)
+    separator, skipped = _column_separator(lines)
+    document = io.StringIO("".join(lines[skipped:]), newline="")
+    reader = csv.DictReader(document, restkey=_SURPLUS, restval="", strict=True, delimiter=separator)
     try:
         header = [field.strip().lower() for field in reader.fieldnames or ()]
         header = ["term" if field == "text" and "term" not in header else field for field in header]
@@ -128,13 +162,28 @@ def _csv_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
             raise InvalidVocabulary(f"{name}, line 1: no column `term`; the first line names the columns")
         reader.fieldnames = header
         for row in reader:
-            where = f"{name}, line {reader.line_num}"
-            if None in row or None in row.values():
-                raise InvalidVocabulary(f"{where}: {len(header)} columns were expected")
+            where = f"{name}, line {reader.line_num + skipped}"
+            if any(cell.strip() for cell in row.pop(_SURPLUS, ())):
+                raise InvalidVocabulary(f"{where}: more than {len(header)} columns")
+            if not any(cell.strip() for cell in row.values()):
+                continue
+            if not row.get("", "").strip():
+                row.pop("", None)
             cells = (variant.strip() for variant in row.pop("variants", "").split(_VARIANT_SEPARATOR))
             yield where, {**row, "variants": [variant for variant in cells if variant]}
     except csv.Error as error:
-        raise InvalidVocabulary(f"{name}, line {reader.reader.line_num}: {error}") from error
+        raise InvalidVocabulary(f"{name}, line {reader.reader.line_num + skipped}: {error}") from error
+
+
+def _column_separator(lines: Sequence[str]) -> tuple[str, int]:
+    """Return what stands between the columns, by the line that names them, and how many lines stand before that line.
+
+    Excel's own hint `sep=;` may be the first line.
+    """
+    if lines and (hint := lines[0].strip().strip('"').lower()).startswith("sep=") and len(hint) == len("sep=;"):
+        return hint[-1], 1
+    heading = lines[0] if lines else ""
+    return max(_COLUMN_SEPARATORS, key=heading.count), 0
 
 
 def _yaml_entries(text: str, name: str) -> Iterator[tuple[str, object]]:

@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from transcription_dagster.language.common_words import ORDINARY, chance_frequency, frequency, is_ordinary_phrase
-from transcription_dagster.language.spelling import affixes, letters, tokens
+from transcription_dagster.language.alignment import tokenize
+from transcription_dagster.language.boundaries import is_unspaced
+from transcription_dagster.language.common_words import (
+    EVERYDAY,
+    ORDINARY,
+    chance_frequency,
+    frequency,
+    is_ordinary_phrase,
+)
+from transcription_dagster.language.spelling import affixes, fold, letters, tokens
 from transcription_dagster.model import Edit, Term, Word
 from transcription_dagster.transcripts.plain_text import join_words
 
+_HYPHENS = re.compile(r"[-‐‑‒–—]+")
 _POSSESSIVE = re.compile(r"['’]s\Z", re.IGNORECASE)
 
 Phrase = tuple[str, ...]
@@ -21,15 +31,15 @@ Phrase = tuple[str, ...]
 def correct_variants(words: Sequence[Word], terms: Sequence[Term]) -> list[Edit]:
     """Return the edits, of kind "vocabulary", that replace each variant by its term.
 
-    Whole words only, the longest phrase first, in any case and with any surrounding punctuation, which is kept; the
-    text's case is kept if the term has no capitals. Ambiguous variants are left alone: those that belong to two terms
-    or are a term, ordinary words or names (see `risk`), phrases broken by punctuation, and words that are part of a
-    correctly written term.
+    Whole words only (in a script without spaces, any characters), the longest phrase first, in any case and with any
+    surrounding punctuation, which is kept; the text's case is kept if the term has no capitals. Ambiguous variants are
+    left alone: those that belong to two terms or are a term, ordinary words or names (see `risk`), phrases broken by
+    punctuation, and words that are part of a correctly written term.
     """
     phrases = _phrases(terms)
     replaced: set[int] = set()
     edits: list[Edit] = []
-    for match in sorted(_matches(words, phrases), key=lambda match: (-match.tokens, match.first)):
+    for match in sorted(_matches(words, phrases), key=lambda match: (-len(match.found), match.first)):
         span = range(match.first, match.last + 1)
         if replaced.isdisjoint(span):
             replaced.update(span)
@@ -46,8 +56,24 @@ _ALWAYS_ONE_WORD = 3.5
 _DETERMINERS = frozenset({"a", "an", "the", "my", "your", "our", "their", "its", "every"})
 
 
+#: In a script without spaces, variants of fewer characters would be found inside other words.
+_FEWEST_CHARACTERS = 3
+#: The same in scripts whose words nobody has counted, such as Thai.
+_FEWEST_UNCOUNTED = 6
+_COUNTED = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+#: The longest word that is looked for in a phrase without spaces, and how frequent a word of it has to be.
+_LONGEST_WORD, _PHRASE_WORD = 8, 3.0
+
+
+def phrase_of(text: str) -> Phrase:
+    """Return the folded words of a text; in a script without spaces each character is one."""
+    return tuple(token.text for token in _parts(text))
+
+
 def risk(phrase: Phrase, term: Term) -> str:
     """Return why a variant, given as folded words, needs context to be corrected; empty if it does not."""
+    if phrase and all(is_unspaced(token[0]) for token in phrase):
+        return _unspaced_risk("".join(phrase))
     if all(token.isdecimal() for token in phrase):
         return "a number"
     if len(phrase) == 1 and len(phrase[0]) == 1:
@@ -59,6 +85,22 @@ def risk(phrase: Phrase, term: Term) -> str:
     if tokens(term.text) == phrase:
         return f"an ordinary word (Zipf {often:.1f}), whatever its case" if often >= _CASE_ONLY else ""
     return f"an ordinary word or name (Zipf {often:.1f})" if often >= _harmless_up_to(variant, term) else ""
+
+
+def _unspaced_risk(text: str) -> str:
+    counted = _COUNTED.match(text) is not None
+    if len(text) < (_FEWEST_CHARACTERS if counted else _FEWEST_UNCOUNTED):
+        return "too short to be told from parts of other words"
+    # Whether the text, up to each place, is a row of words of ordinary text.
+    ordinary = [True]
+    for stop in range(1, len(text) + 1):
+        firsts = range(max(0, stop - _LONGEST_WORD), stop)
+        ordinary.append(any(ordinary[first] and _is_ordinary_word(text[first:stop]) for first in firsts))
+    return "an ordinary phrase" if ordinary[-1] else ""
+
+
+def _is_ordinary_word(text: str) -> bool:
+    return frequency(text) >= (EVERYDAY if len(text) == 1 else _PHRASE_WORD)
 
 
 def _harmless_up_to(variant: str, term: Term) -> float:
@@ -79,19 +121,28 @@ def _plain(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Match:
-    first: int
-    last: int
-    phrase: Phrase
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Token:
     text: str
     word: int
     opens_word: bool
     closes_word: bool
+    #: Where the token, without the punctuation round it, stands in its word.
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    found: tuple[_Token, ...]
+    phrase: Phrase
+
+    @property
+    def first(self) -> int:
+        return self.found[0].word
+
+    @property
+    def last(self) -> int:
+        return self.found[-1].word
 
 
 def _phrases(terms: Sequence[Term]) -> dict[Phrase, Term | None]:
@@ -100,14 +151,14 @@ def _phrases(terms: Sequence[Term]) -> dict[Phrase, Term | None]:
     by_text = {term.text: term for term in terms}
     for term in terms:
         for variant in term.variants:
-            claims[tokens(variant)].add(term.text)
+            claims[phrase_of(variant)].add(term.text)
     phrases: dict[Phrase, Term | None] = {
         phrase: by_text[next(iter(texts))]
         for phrase, texts in claims.items()
         if phrase and len(texts) == 1 and (phrase[0] == "i" or not risk(phrase, by_text[next(iter(texts))]))
     }
     for term in terms:
-        written = tokens(term.text)
+        written = phrase_of(term.text)
         # A variant of a term that differs from it only in case or hyphens still corrects to it.
         corrected_to = phrases.get(written)
         if written and (corrected_to is None or corrected_to.text != term.text):
@@ -116,20 +167,23 @@ def _phrases(terms: Sequence[Term]) -> dict[Phrase, Term | None]:
 
 
 def _matches(words: Sequence[Word], phrases: Mapping[Phrase, Term | None]) -> Iterator[_Match]:
-    by_opening: defaultdict[str, list[Phrase]] = defaultdict(list)
+    lengths: defaultdict[str, set[int]] = defaultdict(set)
     for phrase in phrases:
-        by_opening[phrase[0]].append(phrase)
+        lengths[phrase[0]].add(len(phrase))
     stream = list(_stream(words))
     for position, token in enumerate(stream):
         if not token.opens_word:
             continue
         openings = {token.text, _POSSESSIVE.sub("", token.text)}
-        for phrase in (phrase for opening in openings for phrase in by_opening.get(opening, ())):
-            found = stream[position : position + len(phrase)]
-            if phrase[0] == "i" and is_ordinary_phrase(phrase) and not _after_determiner(stream, position):
+        for length in {length for opening in openings for length in lengths.get(opening, ())}:
+            found = stream[position : position + length]
+            phrase = _phrase(found, phrases) if len(found) == length and found[-1].closes_word else None
+            if phrase is None or (
+                phrase[0] == "i" and is_ordinary_phrase(phrase) and not _after_determiner(stream, position)
+            ):
                 continue
-            if _is_phrase(found, phrase) and not _broken(words[found[0].word : found[-1].word + 1]):
-                yield _Match(found[0].word, found[-1].word, phrase, len(phrase))
+            if not _broken(found, words):
+                yield _Match(tuple(found), phrase)
 
 
 def _after_determiner(stream: Sequence[_Token], position: int) -> bool:
@@ -138,24 +192,57 @@ def _after_determiner(stream: Sequence[_Token], position: int) -> bool:
 
 def _stream(words: Iterable[Word]) -> Iterator[_Token]:
     for index, word in enumerate(words):
-        parts = tokens(word.text)
+        parts = _parts(word.text)
+        # In a script without spaces a word may begin and end anywhere.
+        free = [is_unspaced(part.text[0]) for part in parts]
         for place, part in enumerate(parts):
-            yield _Token(part, index, opens_word=place == 0, closes_word=place == len(parts) - 1)
+            opens = place == 0 or free[place] or free[place - 1]
+            closes = place == len(parts) - 1 or free[place] or free[place + 1]
+            yield _Token(part.text, index, opens, closes, part.first, part.stop)
 
 
-def _is_phrase(found: Sequence[_Token], phrase: Phrase) -> bool:
-    if len(found) != len(phrase) or not found[-1].closes_word:
-        return False
+@dataclass(frozen=True, slots=True)
+class _Part:
+    text: str
+    first: int
+    stop: int
+
+
+def _parts(text: str) -> list[_Part]:
+    """Return the folded parts of a text (words, parts of hyphenated words, characters) and where they stand in it."""
+    parts: list[_Part] = []
+    position = 0
+    for chunk in (chunk for word in text.split() for chunk in _HYPHENS.split(word)):
+        for token in tokenize(chunk):
+            position = text.index(token.text, position)
+            opening, core, _ = affixes(token.text)
+            first = position + len(opening)
+            if folded := fold(token.text):
+                parts.append(_Part(folded, first, first + len(core)))
+            position += len(token.text)
+    return parts
+
+
+def _phrase(found: Sequence[_Token], phrases: Container[Phrase]) -> Phrase | None:
+    """Return the phrase that the tokens are, with or without a possessive at the end."""
     heard = tuple(token.text for token in found)
-    return phrase in (heard, (*heard[:-1], _POSSESSIVE.sub("", heard[-1])))
+    possessor = (*heard[:-1], _POSSESSIVE.sub("", heard[-1]))
+    return next((phrase for phrase in (heard, possessor) if phrase in phrases), None)
 
 
-def _broken(words: Sequence[Word]) -> bool:
+def _broken(found: Sequence[_Token], words: Sequence[Word]) -> bool:
     """Return whether punctuation other than a hyphen, or a change of language or speaker, splits a phrase."""
-    if len({word.language for word in words}) > 1 or len({word.speaker for word in words if word.speaker}) > 1:
+    spoken = words[found[0].word : found[-1].word + 1]
+    if len({word.language for word in spoken}) > 1 or len({word.speaker for word in spoken if word.speaker}) > 1:
         return True
-    before, after = (word.text for word in words[:-1]), (word.text for word in words[1:])
-    return any(affixes(text)[2].strip("-") for text in before) or any(affixes(text)[0].strip("-") for text in after)
+    for before, after in pairwise(found):
+        text, next_text = words[before.word].text, words[after.word].text
+        between = text[before.stop :] + next_text[: after.first]
+        if before.word == after.word:
+            between = text[before.stop : after.first]
+        if _HYPHENS.sub("", between).strip():
+            return True
+    return False
 
 
 def _edit(words: Sequence[Word], match: _Match, phrases: Mapping[Phrase, Term | None]) -> Iterator[Edit]:
@@ -163,11 +250,11 @@ def _edit(words: Sequence[Word], match: _Match, phrases: Mapping[Phrase, Term | 
     if term is None:
         return
     spoken = words[match.first : match.last + 1]
-    opening = affixes(spoken[0].text)[0]
-    closing = affixes(spoken[-1].text)[2]
+    opening = spoken[0].text[: match.found[0].first]
+    closing = spoken[-1].text[match.found[-1].stop :]
     old = join_words(spoken)
     heard = old[len(opening) : len(old) - len(closing)]
-    possessive = "" if tokens(heard) == match.phrase else heard[-2:]
+    possessive = "" if phrase_of(heard) == match.phrase else heard[-2:]
     new = opening + _in_case_of(heard, term.text) + possessive + closing
     if new != old:
         yield Edit(match.first, match.last, old, new, "vocabulary")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import struct
 from pathlib import Path
 
 import av
@@ -205,6 +206,49 @@ def test_a_wav_that_was_written_as_a_stream_is_not_called_truncated(tmp_path):
     assert facts.seconds == pytest.approx(5, abs=0.01)
     assert pitch(samples) == pytest.approx(440, abs=1)
     assert facts.warnings == ()
+
+
+def wav(
+    path: Path, content: bytes, *, claims: int | None = None, tail: bytes = b"", code: int = 1, bits: int = 16
+) -> Path:
+    """A WAV at 16 kHz whose header says that its sound has `claims` bytes, with `tail` behind the sound."""
+    layout = struct.pack("<HHIIHH", code, 1, 16_000, 2_000 * bits, bits // 8, bits)
+    size = len(content) if claims is None else claims
+    body = b"WAVEfmt " + struct.pack("<I", 16) + layout + b"data" + struct.pack("<I", size) + content + tail
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    return path
+
+
+TONE = (8000 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 16_000)).astype("<i2").tobytes()
+
+
+@pytest.mark.parametrize("claims", [100, 32_000])
+def test_a_wav_with_more_sound_than_its_header_says_is_read_to_its_end(tmp_path, claims):
+    facts, samples = decode(wav(tmp_path / "crashed.wav", TONE, claims=claims))
+    assert facts.seconds == pytest.approx(3, abs=0.01)
+    assert pitch(samples) == pytest.approx(440, abs=1)
+    assert "more sound than its header says" in facts.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"LIST\x04\0\0\0INFO", b"id3 \x05\0\0\0xxxxx\0", bytes(50_000), b"TAG" + bytes(range(125)), b"abc"],
+    ids=["list", "id3", "padding", "id3v1", "rest"],
+)
+def test_what_follows_the_sound_of_a_wav_is_not_heard(tmp_path, tail):
+    facts, _ = decode(wav(tmp_path / "tagged.wav", TONE, tail=tail))
+    assert facts.seconds == pytest.approx(3, abs=0.001)
+    assert facts.warnings == ()
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("<f4", 32), ("<f8", 64)])
+def test_samples_that_are_no_numbers_are_silent(tmp_path, kind, bits):
+    samples = np.frombuffer(TONE, "<i2") / 32768
+    samples[16_000:20_000] = np.nan
+    samples[30_000], samples[30_001] = np.inf, -np.inf
+    _, heard = decode(wav(tmp_path / "nan.wav", samples.astype(kind).tobytes(), code=3, bits=bits))
+    assert not heard[16_000:20_000].any()
+    assert np.abs(heard.astype(np.int32)).max() < 8100
 
 
 def test_a_header_that_claims_too_much_is_not_believed(tmp_path):

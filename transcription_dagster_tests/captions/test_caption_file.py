@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transcription_dagster.captions.caption_file import caption_kind, parse_srt, parse_vtt
+from transcription_dagster.captions.caption_file import caption_kind, parse_srt, parse_vtt, refuse_other_formats
 from transcription_dagster.errors import InvalidCaptions
 
 GOOD = "1\n00:00:01,000 --> 00:00:02,500\nThe gate is shut.\n\n{}\n\n3\n00:00:05,000 --> 00:00:06,500\nGood night.\n"
@@ -46,6 +46,8 @@ def test_a_cue_is_its_lines() -> None:
         ("2\nthree seconds\nCome back.", 6, "the arrow"),
         (f"2\n{'9' * 5000}:00:03,000 --> 00:00:04,500\nCome back.", 6, "too many hours"),
         ("00:00:03,000 -> 00:00:04,500\nCome back.", 5, "the arrow"),
+        ("2\n00:00:03,000 --> 00:00:04,500 Come back.", 6, "behind the times"),
+        ("2\n00:00:03,0000 --> 00:00:04,5000\nCome back.", 6, "wrong form"),
     ],
 )
 def test_a_timing_that_cannot_be_read_is_refused_with_its_line(block: str, line: int, fault: str) -> None:
@@ -68,6 +70,11 @@ def test_a_timing_that_cannot_be_read_is_refused_with_its_line(block: str, line:
         "2\n00:00:03,000 --> 00:00:04,500\nfirst\n\nafter an empty line",
         "00:00:03,000 --> 00:00:04,500\nno counter",
         "7\n00:00:03,000 --> 00:00:04,500\n2",
+        "2\n00:00:03,000000 --> 00:00:04.500000000\nmicro- and nanoseconds",
+        "2\n00:00:03,000 --> 00:00:04,500 X1:100 X2:600 Y1:400 Y2:450\ncoordinates",
+        "2\n00:00:03,000 --> 00:00:04,500 align: start position:50% line:-1\nsettings",
+        "\ufeff2\n00:00:03,000 --> 00:00:04,500\na mark in the middle",
+        "2\n\n00:00:03,000 --> 00:00:04,500\n\nempty lines",
     ],
 )
 def test_readable_captions_are_not_refused(block: str) -> None:
@@ -82,6 +89,28 @@ def test_a_missing_empty_line_before_a_counter_makes_no_text_of_it() -> None:
 def test_text_outside_of_cues_is_refused() -> None:
     with pytest.raises(InvalidCaptions, match="line 6: 'lost text' has no timing"):
         parse_vtt("WEBVTT\n\n00:01.000 --> 00:02.000\nyes\n\nlost text\n\n00:03.000 --> 00:04.000\nno\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("\ufeff[Script Info]\nTitle: x\n", "SubStation Alpha"),
+        ("<?xml version='1.0'?>\n<tt/>", "TTML"),
+        ("<tt xmlns='http://www.w3.org/ns/ttml'>", "TTML"),
+        ("<SAMI>\n<BODY>", "SAMI"),
+        ("{25}{50}Hello.\n", "MicroDVD"),
+        ("0:00:01.000,0:00:02.500\nHello.\n", "SBV"),
+        ("Scenarist_SCC V1.0\n", "Scenarist"),
+    ],
+)
+def test_captions_of_another_format_are_refused_by_its_name(text: str, name: str) -> None:
+    with pytest.raises(InvalidCaptions, match=name):
+        refuse_other_formats(text)
+
+
+def test_srt_webvtt_and_plain_text_are_no_other_format() -> None:
+    for text in ("WEBVTT\n", GOOD.format("x"), "[Music] Hello. <i>x</i> {1} 0:00:01.000,0:00:02.500", ""):
+        refuse_other_formats(text)
 
 
 @pytest.mark.parametrize(

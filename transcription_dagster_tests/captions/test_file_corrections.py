@@ -67,10 +67,49 @@ def corrected_srt(text: str, *texts: str) -> str:
         ),
         (["<i>Hello</i> there big world"], "Hello there world", ["<i>Hello</i> there world"]),
         (["fish & chips <3 yess"], "fish & chips <3 yes", ["fish & chips <3 yes"]),
+        (
+            ["{\\an8}The gait is shut\\Nnow\\htoo."],
+            "The gate is shut now too.",
+            ["{\\an8}The gate is shut\\Nnow\\htoo."],
+        ),
+        (
+            ["Tom &amp; Jery&nbsp;live &lt;here&#39;s"],
+            "Tom & Jerry live <here's",
+            ["Tom &amp; Jerry&nbsp;live &lt;here&#39;s"],
+        ),
+        (
+            ["\u202bשלום עולם.\u202c", "\u200fמה נשמע?"],
+            "שלום לעולם. \u200fמה נשמע?",
+            ["\u202bשלום לעולם.\u202c", "\u200fמה נשמע?"],
+        ),
+        (["שלום עולם."], "\u200fשלום לעולם.", ["\u200fשלום לעולם."]),
+        (["extra\u00adordinary gait"], "extraordinary gate", ["extra\u00adordinary gate"]),
+        (
+            ["<ruby>漢字<rt>かんじ</rt></ruby>を読む人です。"],
+            "漢字を読む者です。",
+            ["<ruby>漢字<rt>かんじ</rt></ruby>を読む者です。"],
+        ),
+        (["สวัสดีครับ ผมชื่อสมชาย"], "สวัสดีค่ะ ฉันชื่อสมหญิง", ["สวัสดีค่ะ ฉันชื่อสมหญิง"]),
+        (["我用Kubernets部署应用。"], "我用 Kubernetes 部署应用。", ["我用 Kubernetes 部署应用。"]),
+        (["我们 嗯 走吧"], "我们 走吧", ["我们 走吧"]),
+        (
+            ["[LAUGHTER]", "(door slams) Come back inn.", "MAN: Who is it?", "- [Ann] Mee.\n- [Bob] Oh."],
+            "Come back in. Who is it? Me. Oh.",
+            ["[LAUGHTER]", "(door slams) Come back in.", "MAN: Who is it?", "- [Ann] Me.\n- [Bob] Oh."],
+        ),
+        (["[LAUGHTER] (music) Come inn."], "(music) Come in.", ["(music) Come in."]),
+        (["MAN: Who is it?", "MAN: Mee."], "MAN: Who is it? Me.", ["MAN: Who is it?", "Me."]),
+        (["The gait is shut.\n\n\x1a"], "The gate is shut.", ["The gate is shut.\n\n\x1a"]),
     ],
 )
 def test_only_the_words_change(before: list[str], text: str, after: list[str]) -> None:
     assert corrected_srt(text, *before) == srt(*after)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\r\n"])
+def test_empty_lines_after_each_line_are_kept_with_the_counters(newline: str) -> None:
+    before = srt("The gait is shut.", "Come back.", "Now.").replace("\n", 2 * newline)
+    assert correct_file(parse_srt(before), "The gate is shut. Come back. Now.") == before.replace("gait", "gate")
 
 
 def test_a_line_of_dialogue_that_is_gone_takes_its_dash_along() -> None:
@@ -104,6 +143,23 @@ def test_webvtt_keeps_everything_else() -> None:
     assert correct_file(parse_vtt(VTT), text) == VTT.replace("gait", "gate").replace("locked.", "locked &lt; now.")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WEBVTT\n\n00:01.000 --> 00:02.000\nThe gait is shut.\n00:03.000 --> 00:04.000\nCome back.\n",
+        "WEBVTT\n\n1\n00:01.000 --> 00:02.000\nThe gait is shut.\n2\n00:03.000 --> 00:04.000\nCome back.\n",
+        "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:9,LOCAL:00:00:00.000\n\n00:01.000 --> 00:02.000\nThe gait is shut.\n\n"
+        "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:9,LOCAL:00:00:00.000\n\n00:03.000 --> 00:04.000\nCome back.\n",
+        "\ufeff\ufeffWEBVTT\n\n00:01.000 --> 00:02.000\n&rlm;The <00:01.500>gait&lrm; is shut.\n\n"
+        "00:03.000 --> 00:04.000\nCome back.\n",
+    ],
+)
+def test_webvtt_that_programs_write_keeps_its_cues(text: str) -> None:
+    captions = parse_vtt(text)
+    assert [cue.start_ms for cue in captions.cues] == [1000, 3000]
+    assert correct_file(captions, "The gate is shut. Come back.") == text.replace("gait", "gate")
+
+
 ROLLING = (
     "WEBVTT\n\n00:01.000 --> 00:02.500 align:start position:0%\n \nthe<00:01.200><c> gait</c><00:01.700><c> is</c>\n\n"
     "00:02.500 --> 00:02.510 align:start position:0%\nthe gait is\n \n\n"
@@ -134,6 +190,16 @@ def test_the_own_text_changes_no_byte(words: list[Word]) -> None:
         assert correct_file(captions, spoken_text(captions)) == "".join(captions.lines)
 
 
+@pytest.mark.parametrize("text", ["Room #\n5", "-  shut", ">>  ♪ la\nla", "It is # or\n... #"])
+def test_marks_that_say_little_are_left_alone_where_nothing_is_corrected(text: str) -> None:
+    before = srt(text, "MAN: \u200fyes")
+    assert correct_file(parse_srt(before), spoken_text(parse_srt(before))) == before
+
+
 def test_a_text_that_belongs_to_other_captions_is_refused() -> None:
+    with pytest.raises(UnrelatedText, match="no words to correct"):
+        corrected_srt(" \n", "The gate is shut.")
+    with pytest.raises(UnrelatedText, match="the captions hold no words"):
+        corrected_srt("The gate is shut.", "♪")
     with pytest.raises(UnrelatedText):
         corrected_srt("Quarterly revenues of manufacturers grew.", "The gate is shut.")

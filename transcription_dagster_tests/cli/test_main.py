@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import click
 import pytest
+from click.testing import CliRunner
 
-from transcription_dagster.cli.main import COMMANDS, transcription
+from transcription_dagster.cli.main import COMMANDS, main, transcription
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -11,3 +16,62 @@ def test_every_command_is_where_the_group_looks_for_it_and_says_what_it_does(nam
     command = transcription.get_command(click.Context(transcription), name)
     assert isinstance(command, click.Command)
     assert command.get_short_help_str()
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run the console script in a folder that holds captions and their correction; return its only line of error."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nThe gait is shut.\n")
+    Path("a.txt").write_text("The gate is shut.")
+
+    def ended(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["transcription", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        return said.err.removesuffix("\n")
+
+    return ended
+
+
+def test_a_file_or_disk_that_fails_ends_with_one_line(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    said = run("apply-corrections", "a.srt", "a.txt", "-o", "missing/b.srt")
+    assert said.startswith("transcription: ")
+    assert said.endswith("No such file or directory")
+    assert "\n" not in said
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run("apply-corrections", "a.srt", "a.txt") == "transcription: No space left on device"
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run("apply-corrections", "a.srt", "a.txt") == "transcription: standard output is closed"
+
+
+@pytest.mark.parametrize("content", [b"A=\xff\n", b"A=x\0y\n"])
+def test_a_broken_env_file_is_named(run: Callable[..., str], content: bytes) -> None:
+    Path(".env").write_bytes(content)
+    assert run("apply-corrections", "a.srt", "a.txt").startswith("transcription: .env cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("apply-corrections", "a.srt", "a.txt", "--encoding", "rot13"),
+        ("apply-corrections", "a.srt", "a.txt", "--encoding", "base64"),
+        ("format", "a.srt", "--frame-rate", "nan"),
+        ("format", "a.srt", "--reading-speed", "nan"),
+        ("prune", "--older-than", "nan"),
+        ("prune", "--older-than", "inf"),
+    ],
+)
+def test_an_option_that_says_nothing_is_bad_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.srt", "a.txt"):
+        Path(name).write_text("text")
+    result = CliRunner().invoke(transcription, arguments)
+    assert result.exit_code == 2
+    assert "Invalid value" in result.output

@@ -70,6 +70,8 @@ def test_the_counterparts_of_other_numbers_go_by_their_letters() -> None:
     assert counterparts(["north", "haven"], ["Northhaven"]) == [1]
     assert counterparts(["northhaven"], ["North", "Haven"]) == [0, 0]
     assert counterparts(["a", "lengthy"], ["a", "much", "lengthier"]) == [0, 1, 1]
+    assert counterparts(["inn.", "MAN:"], ["in."]) == [0]
+    assert counterparts(["to", "bee", "or"], ["be"]) == [1]
 
 
 @given(st.lists(spoken_text, min_size=1), st.lists(spoken_text))

@@ -21,6 +21,7 @@ def test_the_languages_are_those_of_the_installed_whisper() -> None:
         ("EN", "en"), ("eng", "en"), ("en-GB", "en"), ("pt_BR", "pt"), ("deu", "de"), ("ger", "de"), ("German", "de"),
         ("castilian", "es"), ("zh-Hant-TW", "zh"), ("cmn", "zh"), ("zh-yue", "yue"), ("nb", "no"), ("nob", "no"),
         ("jv", "jw"), ("jav", "jw"), ("fil", "tl"), ("iw", "he"), ("fra", "fr"),
+        ("arb", "ar"), ("pes", "fa"), ("Farsi", "fa"), ("zsm", "ms"), ("swh", "sw"), ("ekk_Latn", "et"), ("npi", "ne"),
         (" fr ", "fr"), ("Haitian Creole", "ht"),
     ],
 )  # fmt: skip

@@ -34,6 +34,22 @@ from transcription_dagster_tests.captions.speech import say
         "Mme. Curie",
         "Sr. López",
         "pág. 12",
+        "Eq. 4",
+        "L'art. 12",
+        "Bahnhofstr. 12",
+        "EE. UU.",
+        "Sig. Rossi",
+        "pag. 47",
+        "Profa. Dra.",
+        "ul. Długiej",
+        "ur. 3",
+        "tj. Ok.",
+        "кв. 3",
+        "ул. Ленина",
+        "т. е.",
+        "долл. США",
+        "κα. Γεωργίου",
+        "αρ. 5",
     ],
 )
 def test_an_abbreviation_stays_with_what_follows(text: str) -> None:
@@ -47,6 +63,26 @@ def test_an_abbreviation_stays_with_what_follows(text: str) -> None:
 )
 def test_a_word_that_could_be_an_abbreviation_ends_a_sentence(text: str) -> None:
     assert ends_sentence(*say(text))
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        (("ショッ", "ピ"), ("の", "シ")),
+        (("買っ", "て"), ("を", "買")),
+        (("シ", "ョ"), ("京", "都")),
+        (("京", "の"), ("の", "京")),
+        (("เว", "ลา"), ("ชาย", " วัน")),
+    ],
+)
+def test_words_that_nobody_parts_stay_whole_where_another_place_is_near(
+    worse: tuple[str, str], better: tuple[str, str]
+) -> None:
+    costs = [
+        break_cost(Word(before, 0, 1), Word(after.strip(), 1, 2, glued=not after.startswith(" ")))
+        for before, after in (worse, better)
+    ]
+    assert costs[0] > costs[1]
 
 
 @pytest.mark.parametrize("text", ["Ph.D. In", "D.C. Everyone", "Inc. Chairman", "Ave. West", "p.m. Eastern"])

@@ -96,6 +96,13 @@ def test_the_test_event_holds_nothing() -> None:
     assert created_objects('{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"recordings"}') == ()
 
 
+def test_an_object_without_an_entity_tag_is_told_by_its_sequencer_and_a_time_without_zone_is_utc() -> None:
+    incomplete = record() | {"eventTime": "2026-11-23T10:00:00"}
+    del incomplete["s3"]["object"]["eTag"]
+    (found,) = created_objects(body(incomplete))
+    assert (found.etag, found.modified) == ("0055AED6DCD90281E5", datetime(2026, 11, 23, 10, tzinfo=UTC))
+
+
 def test_a_completed_upload_without_a_size_is_taken() -> None:
     incomplete = record()
     del incomplete["s3"]["object"]["size"]
@@ -118,6 +125,8 @@ def test_a_completed_upload_without_a_size_is_taken() -> None:
         (body(record(key="%ff")), "incomplete record"),
         (body(record(key="\ud800")), "incomplete record"),
         (body(record(size="big")), "incomplete record"),
+        (body(record(size=1)).replace('"size": 1', '"size": 1e400'), "incomplete record"),
+        (body(record(key="a%00b.wav")), "incomplete record"),
         (body(record() | {"eventTime": "soon"}), "incomplete record"),
     ],
 )

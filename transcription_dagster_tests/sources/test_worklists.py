@@ -92,6 +92,13 @@ def test_a_url_is_kept_unchanged(folder: Path, source: str) -> None:
     assert only(folder, source=source).source == source
 
 
+def test_a_scheme_may_be_in_capitals_and_a_file_url_without_its_host(folder: Path) -> None:
+    assert only(folder, source="S3://bucket/Key.WAV").source == "s3://bucket/Key.WAV"
+    assert only(folder, source="HTTPS://host/A.wav?B=C").source == "https://host/A.wav?B=C"
+    for uri in (f"FILE://{folder}/a.wav", f"file:{folder}/a.wav"):
+        assert only(folder, source=uri).source == (folder / "a.wav").as_uri()
+
+
 def test_a_path_starts_from_the_worklists_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
     assert only(folder, source="recordings/../a.wav").source == (folder / "a.wav").as_uri()
@@ -115,6 +122,11 @@ def test_a_name_with_characters_of_urls_survives(folder: Path) -> None:
         ('"a"', "not a list of recordings, but a text"),
         ("null", "not a list of recordings, but null"),
         ("[" * 200_000, "not a worklist: nested too deeply"),
+        (
+            '{"uuid": "x"}\n{"uuid": "y"}\n',
+            "not a list of recordings, but several JSON documents: put [ ] around them, and commas between",
+        ),
+        (f'[{{"weight": {"9" * 5000}}}]', "not JSON: a number is too long"),
     ],
 )
 def test_an_invalid_worklist_is_refused(folder: Path, text: str, said: str) -> None:
@@ -163,12 +175,20 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ({"source": "https://host/"}, "`source` 'https://host/' names no file"),
         ({"source": "file://server/a.wav"}, "`source` 'file://server/a.wav' is a file on another machine"),
         ({"source": "https://[::1/a.wav"}, "`source` is not a URL that can be parsed"),
-        ({"source": "a\0b.wav"}, "`source` 'a\\x00b.wav': "),
+        ({"source": "a\0b.wav"}, "`source` holds a character that is no text: 'a\\x00b.wav'"),
+        ({"title": "half an emoji \ud83d"}, "`title` holds a character that is no text: 'half an emoji \\ud83d'"),
+        ({"source": "a" * 5000 + ".wav"}, "File name too long"),
+        ({"source": "s3://bucket/folder/"}, "`source` 's3://bucket/folder/' names no object"),
+        ({"source": "https://host:99999/a.wav"}, "`source` is not a URL that can be parsed"),
+        ({"source": "https://host/a b.wav"}, "contains a space or control character: write it as %20"),
+        ({"source": "https://host/a\nb.wav"}, "contains a space or control character"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(folder: Path, values: dict[str, object], said: str) -> None:
     (problem,) = problems(folder, [{"uuid": ONE, **values}])
-    assert problem.startswith(f"entry 1: {said}")
+    assert problem.startswith("entry 1: `")
+    assert said in problem
+    assert len(problem) < 600
 
 
 def test_a_password_in_a_url_is_refused_and_not_repeated(folder: Path) -> None:

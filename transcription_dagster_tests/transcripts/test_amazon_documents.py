@@ -51,6 +51,21 @@ def test_speakers_of_the_older_layout_are_separate_from_the_items() -> None:
     assert [word.speaker for word in read_transcript(document, recording="").words] == ["spk_0", "spk_1"]
 
 
+@pytest.mark.parametrize("listed", [{}, {"items": None}, {"items": [{"start_time": "0.5"}, {"start_time": "1.2"}]}])
+def test_a_turn_names_the_speaker_of_words_that_it_does_not_name_one_by_one(listed: dict[str, Any]) -> None:
+    turns = [("0.0", "1.1", "spk_0"), ("1.1", "1.6", "spk_1"), ("9.0", "9.5", "spk_0")]
+    segments = [
+        {"start_time": start, "end_time": end, "speaker_label": speaker, **listed} for start, end, speaker in turns[:1]
+    ]
+    segments += [{"start_time": start, "end_time": end, "speaker_label": speaker} for start, end, speaker in turns[1:]]
+    document = amazon(
+        [pronounced("Open?", "0.5", "1.0"), pronounced("No", "1.2", "1.5"), pronounced("so", "2.0", "2.1")],
+        speaker_labels={"speakers": 2, "segments": segments},
+    )
+    expected = ["spk_0", "spk_0", None] if listed.get("items") else ["spk_0", "spk_1", None]
+    assert [word.speaker for word in read_transcript(document, recording="").words] == expected
+
+
 def test_channels_are_speakers() -> None:
     document = amazon([pronounced("Open?", "0.5", "1.0", channel_label="ch_1")])
     assert read_transcript(document, recording="").words[0].speaker == "ch_1"
@@ -82,8 +97,12 @@ def test_a_language_of_missing_words_is_refused() -> None:
         read_transcript(json.dumps(document))
 
 
-def test_the_first_of_several_languages_names_the_transcript() -> None:
-    codes = [{"language_code": "fr-FR", "duration_in_seconds": 9.0}, {"language_code": "en-US"}]
+def test_of_several_languages_the_longest_names_the_transcript_and_words_may_have_their_own() -> None:
+    items = [pronounced("Hello", "0.1", "0.4", language_code="en-US"), pronounced("oui", "1.0", "1.5")]
+    codes: list[dict[str, Any]] = [{"language_code": "en-US", "duration_in_seconds": 2.5}]
+    codes += [{"language_code": "fr-FR", "duration_in_seconds": "9.0"}, {"language_code": "es-US"}]
+    transcript = read_transcript(amazon(items, language_codes=codes), recording="")
+    assert (transcript.language, [word.language for word in transcript.words]) == ("fr-FR", ["en-US", None])
     assert read_transcript(amazon([], language_codes=codes), recording="").language == "fr-FR"
 
 

@@ -181,6 +181,9 @@ def broken(change: dict[str, Any]) -> str:
         ("[]", "document: Input should be"),
         ("{}", "results: Field required"),
         ('{"results": {}}', r"results\.items: Field required"),
+        ('{"results": {"items": null}}', r"results\.items: Field required"),
+        ('{"text": "Hi", "segments": []}', "the document is no output of .* it has 'text', 'segments'"),
+        ('{"results": {"items": [], "transcripts": [{"transcript": "Hi"}]}}', r"results\.items: the words of 'Hi'"),
         ('{"results": {"items": {}}}', r"results\.items: Input should be a valid array"),
         ("[" * 100_000, "document: Invalid JSON"),
         (broken({"start_time": "soon"}), r"results\.items\[1\]\.start_time: "),
@@ -207,7 +210,13 @@ def test_segments_must_refer_to_existing_words() -> None:
 
 def test_a_byte_order_mark_is_ignored() -> None:
     document = write_transcript(Transcript(RECORDING, ()))
-    assert read_transcript(b"\xef\xbb\xbf" + document.encode()) == read_transcript(document)
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le"):
+        assert read_transcript(document.encode(encoding)) == read_transcript(document)
+
+
+def test_names_that_a_service_left_out_or_wrote_as_numbers_do_no_harm() -> None:
+    document = json.loads(amazon([pronounced("one", "0.0", "1.0")])) | {"jobName": None, "accountId": 1, "status": None}
+    assert len(read_transcript(json.dumps(document), recording="").words) == 1
 
 
 @given(st.text(alphabet="a1 é.,。)]'’\"”¿", max_size=12))

@@ -145,6 +145,12 @@ def test_call_analytics_becomes_a_transcript_of_its_participants() -> None:
     assert len(transcript.segments) == 3
 
 
+def test_call_analytics_may_write_milliseconds_as_texts() -> None:
+    turn = {"BeginOffsetMillis": "1600", "EndOffsetMillis": "2000", "ParticipantRole": "AGENT", "Content": "[PII] ok"}
+    transcript = read_transcript(json.dumps({"JobStatus": "COMPLETED", "Transcript": [turn]}), recording="")
+    assert [(word.text, word.start) for word in transcript.words] == [("[PII]", 1.6), ("ok", 1.8)]
+
+
 FAILED = {"TranscriptionJobStatus": "FAILED", "FailureReason": "No audio"}
 
 
@@ -159,7 +165,11 @@ FAILED = {"TranscriptionJobStatus": "FAILED", "FailureReason": "No audio"}
         ({"TranscriptionJob": {"TranscriptionJobStatus": "COMPLETED"}}, "not its transcript: fetch"),
         ({"detail-type": "Transcribe Job State Change", "detail": FAILED}, "FAILED: No audio"),
         ({"results": {}}, "results.items: Field required"),
-        ({"Transcript": [{"Content": "no times"}], "JobStatus": "COMPLETED"}, "broken Call Analytics document"),
+        (
+            {"Transcript": [{"Content": "no times"}], "JobStatus": "COMPLETED"},
+            "Call Analytics has no 'BeginOffsetMillis'",
+        ),
+        ({"Transcript": ["x"], "JobStatus": "COMPLETED"}, "Call Analytics has a wrong value"),
         ([], "should be an object"),
     ],
 )

@@ -56,5 +56,10 @@ def test_paragraphs_begin_at_given_words() -> None:
 
 def test_speakers_names_are_removed_from_a_text() -> None:
     assert without_speakers("Ada: Hello.\n\nYes.\n\nBen: I see: nothing.\n") == "Hello.\n\nYes.\n\nI see: nothing.\n"
+    assert without_speakers("Ada: Hello.\r\n\r\nBen: Yes.\r\n") == "Hello.\r\n\r\nYes.\r\n"
+    lines = "JOHN: Hello.\nDr. Lee: Yes.\r\n[Speaker 2]: No.\nwrapped: on\n\nJOHN: Bye."
+    assert without_speakers(lines) == "Hello.\nYes.\r\nNo.\nwrapped: on\n\nBye."
+    for text in ("Note: a\nb\nc\nd\nThus: e\n", "it says: a\nthen: b\n", "Note: a\nNote: b"):
+        assert without_speakers(text) == text
     for text in ("Note: bring water.\n\nWe leave.\n", "Hello.\n\nAda: no.\n\nBen: yes.\n", "", "Note: a\n\nNote: b"):
         assert without_speakers(text) == text

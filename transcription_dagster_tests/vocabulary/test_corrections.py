@@ -80,8 +80,11 @@ def test_an_empty_file_is_an_empty_vocabulary(tmp_path: Path) -> None:
         ("v.csv", "name\nb\n", "v.csv, line 1: no column `term`"),
         ("v.csv", "", "v.csv, line 1: no column `term`"),
         ("v.csv", "term,weight\na,1\nb,heavy\n", "v.csv, line 3: `weight` 'heavy'"),
-        ("v.csv", "term,weight\na,1\nb,1,c\n", "v.csv, line 3: 2 columns"),
-        ("v.csv", "term,weight\na\n", "v.csv, line 2: 2 columns"),
+        ("v.csv", "term,weight\na,1\nb,1,c\n", "v.csv, line 3: more than 2 columns"),
+        ("v.csv", "sep=;\nterm;weight\na;x\n", "v.csv, line 3: `weight` 'x'"),
+        ("v.csv", "term,,\na,,note\n", "v.csv, line 2: unknown"),
+        ("v.csv", "PK\x03\x04...", "is an Excel workbook"),
+        ("v.yaml", '- "\\u200b"\n', "v.yaml, line 1: `term` is missing"),
         ("v.csv", 'term\na\n"b\n', "v.csv, line 3"),
         ("v.txt", "a\n", "neither .yaml, .yml nor .csv"),
     ],
@@ -90,6 +93,32 @@ def test_an_invalid_vocabulary_is_refused_with_the_line(tmp_path: Path, name: st
     with pytest.raises(InvalidVocabulary) as caught:
         read_vocabulary(written(tmp_path, name, text))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"term;variants;weight\r\nM\xc3\xbcller;miller|mueller;1,5\r\n",
+        b"\xef\xbb\xbfterm;variants;weight\r\nM\xc3\xbcller;miller|mueller;1,5\r\n;;\r\n",
+        b'"sep=;"\r\nterm;variants;weight\r\nM\xc3\xbcller;miller|mueller;1,5\r\n',
+        "term\tvariants\tweight\nMüller\tmiller|mueller\t1.5\n".encode("utf-16"),
+        b"Term, Variants ,weight,,\nM\xc3\xbcller,miller|mueller,1.5,,\n,,\n,,,,\n",
+        b"category,term,variants,weight\n,M\xc3\xbcl\xc2\xadler,miller|mueller\xe2\x80\x8b,1.5,,\n",
+    ],
+)
+def test_a_table_is_read_as_spreadsheets_write_it(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "v.csv"
+    path.write_bytes(content)
+    assert read_vocabulary(path) == [Term("Müller", ("miller", "mueller"), weight=1.5)]
+
+
+def test_joiners_that_belong_to_words_stay(tmp_path: Path) -> None:
+    path = written(tmp_path, "v.yaml", "- می\u200cخواهم\n- क्\u200dष\n")
+    assert [term.text for term in read_vocabulary(path)] == ["می\u200cخواهم", "क्\u200dष"]
+
+
+def test_a_row_may_end_early(tmp_path: Path) -> None:
+    assert read_vocabulary(written(tmp_path, "v.csv", "term,variants,weight\na\n")) == [Term("a")]
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -83,6 +83,35 @@ def test_ambiguous_variants_are_left_alone(text: str) -> None:
     assert corrected(text) == text
 
 
+CHINESE = (
+    Term("Kubernetes", ("库伯内提斯",)),
+    Term("Claude", ("クロード製", "公司", "在家里", "云")),
+    Term("สมหญิง", ("สมยิ่ง", "ดีมากครับ")),
+)
+
+
+@pytest.mark.parametrize(
+    ("heard", "written"),
+    [
+        (["我们用", "库伯", "内提斯部署", "。"], "我们用Kubernetes部署。"),
+        (["库", "伯", "内", "提", "斯，", "好"], "Kubernetes，好"),
+        (["库伯，", "内提斯"], "库伯，内提斯"),
+        (["库伯，内提斯"], "库伯，内提斯"),
+        (["公司", "在", "家里", "的", "云"], "公司在家里的云"),
+        (["ชื่อ", "สมยิ่ง", "นะ"], "ชื่อสมหญิงนะ"),
+    ],
+)
+def test_in_a_script_without_spaces_a_variant_may_stand_anywhere(heard: list[str], written: str) -> None:
+    words = [Word(text, index, index + 1, glued=index > 0) for index, text in enumerate(heard)]
+    assert join_words(correct_words(words, correct_variants(words, CHINESE))) == written
+
+
+def test_many_terms_with_one_beginning_are_found_by_look_up() -> None:
+    terms = tuple(Term(f"Term{number}", (f"the x{number}q",)) for number in range(3000))
+    words = spoken("the cat " * 3000 + "the x7q sat")
+    assert [edit.new for edit in correct_variants(words, terms)] == ["Term7"]
+
+
 def test_the_longest_phrase_wins_wherever_it_begins() -> None:
     terms = (Term("X", ("aa bb",)), Term("Y", ("bb cc dd",)))
     assert corrected("aa bb cc dd", terms) == "aa Y"
