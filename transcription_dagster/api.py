@@ -370,5 +370,6 @@ def _spoken(text: str, captions: CaptionFile) -> str:
     kind = caption_kind(text)
     if kind:
         return spoken_text(_PARSERS[kind](text))
+    bare = without_speakers(text)
     name = text.lstrip().partition(":")[0]
-    return text if f"{name}:".casefold() in spoken_text(captions).casefold() else without_speakers(text)
+    return text if bare != text and f"{name}:".casefold() in spoken_text(captions).casefold() else bare

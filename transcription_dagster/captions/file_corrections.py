@@ -18,7 +18,7 @@ from transcription_dagster.captions.marks import (
     MarkedToken,
     marked_tokens,
     shown_tokens,
-    unspoken_spans,
+    unspoken_in,
 )
 from transcription_dagster.captions.markup import (
     Atom,
@@ -44,7 +44,7 @@ def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | 
     cue that loses all its words is dropped, without renumbering. Lines are broken again only if one becomes too wide.
     Raises `UnrelatedText` if the text has too little in common with the captions.
     """
-    cues = _cue_texts(captions, unspoken=lambda text: unspoken_spans(text, corrected))
+    cues = _cue_texts(captions, unspoken_in(corrected))
     owned, owners = _owners(cues)
     corrected = without_invisible(corrected, [atom for cue in cues for atom in cue.atoms])
     loose_dashes = _dashes_mark_turns(cues)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from transcription_dagster.language.alignment import Token, tokenize
@@ -64,12 +64,17 @@ def marked_tokens(text: str, turns: re.Pattern[str] = TURNS, *, loose_dashes: bo
     return tokens
 
 
-def unspoken_spans(text: str, said: str) -> Iterator[tuple[int, int]]:
-    """Return where a cue's text names sounds and speakers that `said`, what was said, leaves out altogether."""
-    if not _BRACKETED.search(said):
-        yield from (match.span() for match in _BRACKETED.finditer(text))
-    names = said.casefold()
-    yield from (match.span("name") for match in _NAME.finditer(text) if match["name"].casefold() not in names)
+def unspoken_in(said: str) -> Callable[[str], Iterator[tuple[int, int]]]:
+    """Return what finds the sounds and speakers in a cue's text that `said`, what was said, leaves out altogether."""
+    brackets = _BRACKETED.search(said) is not None
+    named = said.casefold()
+
+    def spans(text: str) -> Iterator[tuple[int, int]]:
+        if not brackets:
+            yield from (match.span() for match in _BRACKETED.finditer(text))
+        yield from (match.span("name") for match in _NAME.finditer(text) if match["name"].casefold() not in named)
+
+    return spans
 
 
 def _close(tokens: list[MarkedToken], opened: int | None, last: int, note: str) -> None:
