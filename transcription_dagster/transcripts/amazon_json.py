@@ -216,7 +216,7 @@ def _items_by_channel(results: Results) -> list[list[Item]]:
     if not any(item.get("channel_label") for item in items):
         # Older documents repeat the items by channel, and only there say which channel a word is on.
         channels = (results.get("channel_labels") or {}).get("channels") or []
-        listed = [[_on_channel(item, channel) for item in channel.get("items", [])] for channel in channels]
+        listed = [[_on_channel(item, channel) for item in channel.get("items") or []] for channel in channels]
         if results.get("items") is None and not channels:
             raise InvalidTranscript("results.items: Field required")
         return [found for found in listed if found] or [items]
@@ -324,7 +324,7 @@ def _confidence(item: Item) -> float:
 def _audio_segments(results: Results, item_words: Mapping[int, int]) -> tuple[Segment, ...]:
     segments = []
     for segment in results.get("audio_segments") or ():
-        words = [item_words[item] for item in segment.get("items", ()) if item in item_words]
+        words = [item_words[item] for item in segment.get("items") or () if item in item_words]
         if words:
             segments.append(Segment(segment["start_time"], segment["end_time"], min(words), max(words) + 1))
     return tuple(segments)

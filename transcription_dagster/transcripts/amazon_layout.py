@@ -2,7 +2,8 @@
 
 Amazon's part is that of its developer guide ("Data input and output", "Example diarization output"). What only Whisper
 knows stands under the extra key `whisper`, which Amazon's own documents do not have. Dictionaries, since a long
-recording has hundreds of thousands of items, and objects of these would cost three times as much.
+recording has hundreds of thousands of items, and objects of these would cost three times as much. What may be absent may
+be null: programs in other languages write empty fields so.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ class Item(TypedDict):
 class AudioSegment(TypedDict):
     """A stretch of speech and the ids of its items."""
 
-    id: NotRequired[int]
-    transcript: NotRequired[str]
+    id: NotRequired[int | None]
+    transcript: NotRequired[str | None]
     start_time: Seconds
     end_time: Seconds
-    items: NotRequired[list[int]]
+    items: NotRequired[list[int] | None]
 
 
 class SpokenItem(TypedDict):
@@ -82,22 +83,22 @@ class SpeakerSegment(TypedDict):
 class SpeakerLabels(TypedDict):
     """Who spoke when; in older documents the only place that says so."""
 
-    speakers: NotRequired[int]
-    segments: NotRequired[list[SpeakerSegment]]
+    speakers: NotRequired[int | None]
+    segments: NotRequired[list[SpeakerSegment] | None]
 
 
 class Channel(TypedDict):
     """What was said on one channel, in its own order."""
 
     channel_label: str
-    items: NotRequired[list[Item]]
+    items: NotRequired[list[Item] | None]
 
 
 class ChannelLabels(TypedDict):
     """What was said on each channel; in older documents the only place that says which word is on which."""
 
-    channels: NotRequired[list[Channel]]
-    number_of_channels: NotRequired[int]
+    channels: NotRequired[list[Channel] | None]
+    number_of_channels: NotRequired[int | None]
 
 
 class SpokenLanguage(TypedDict):

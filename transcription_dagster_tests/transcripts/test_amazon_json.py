@@ -214,6 +214,22 @@ def test_a_byte_order_mark_is_ignored() -> None:
         assert read_transcript(document.encode(encoding)) == read_transcript(document)
 
 
+@pytest.mark.parametrize(
+    "results",
+    [
+        {"speaker_labels": {"speakers": None, "segments": None}},
+        {"speaker_labels": {"segments": [{"start_time": None, "end_time": None, "items": None}]}},
+        {"channel_labels": {"channels": None, "number_of_channels": None}},
+        {"channel_labels": {"channels": [{"channel_label": "ch_0", "items": None}]}},
+        {"audio_segments": [{"id": None, "transcript": None, "start_time": "0", "end_time": "1", "items": None}]},
+        {"language_codes": [{"language_code": "en-US", "duration_in_seconds": None}]},
+    ],
+)
+def test_what_may_be_absent_may_be_null(results: dict[str, Any]) -> None:
+    transcript = read_transcript(amazon([pronounced("one", "0.0", "1.0")], **results), recording="")
+    assert [word.text for word in transcript.words] == ["one"]
+
+
 def test_names_that_a_service_left_out_or_wrote_as_numbers_do_no_harm() -> None:
     document = json.loads(amazon([pronounced("one", "0.0", "1.0")])) | {"jobName": None, "accountId": 1, "status": None}
     assert len(read_transcript(json.dumps(document), recording="").words) == 1
