@@ -257,7 +257,8 @@ def _texts(items: Sequence[Item]) -> tuple[list[str], list[Item], dict[int, int]
         if item["type"] == "pronunciation":
             if not content:
                 continue
-            item_words[item.get("id", position)] = len(texts)
+            number = item.get("id")
+            item_words[position if number is None else number] = len(texts)
             texts.append(opening + content)
             spoken.append(item)
             opening = ""

@@ -2,8 +2,8 @@
 
 Amazon's part is that of its developer guide ("Data input and output", "Example diarization output"). What only Whisper
 knows stands under the extra key `whisper`, which Amazon's own documents do not have. Dictionaries, since a long
-recording has hundreds of thousands of items, and objects of these would cost three times as much. What may be absent may
-be null: programs in other languages write empty fields so.
+recording has hundreds of thousands of items, and objects of these would cost three times as much. What may be
+absent may be null, as programs in other languages write empty fields.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Alternative(TypedDict):
 class Item(TypedDict):
     """A word (`pronunciation`), or a mark after it (`punctuation`), which has no time."""
 
-    id: NotRequired[int]
+    id: NotRequired[int | None]
     type: str
     alternatives: Annotated[list[Alternative], Field(min_length=1)]
     start_time: NotRequired[Seconds | None]
