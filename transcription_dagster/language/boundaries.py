@@ -153,12 +153,12 @@ def _unspaced_cost(before: Word, after: Word) -> float | None:
     Thai, Lao, Burmese and Khmer put spaces between phrases. In Japanese katakana in a row are one word, a geminate (ッ)
     never ends one, and a phrase begins where hiragana, its particles and endings, is over.
     """
-    last, first = before.text[-1], after.text[0]
+    last, first = before.text[-1:], after.text[:1]
     if _UNDIVIDED.match(last) and _UNDIVIDED.match(first):
         return INSIDE_NAME_OR_NUMBER if after.glued else BEFORE_FUNCTION_WORD
     if not after.glued or not (_HIRAGANA.match(first) or _HIRAGANA.match(last) or _KATAKANA.match(first)):
         return None
-    if last in "ッっ":
+    if last in ("ッ", "っ"):
         return INSIDE_WORD
     if _HIRAGANA.match(first):
         return ANYWHERE if _HIRAGANA.match(last) else AFTER_FUNCTION_WORD
