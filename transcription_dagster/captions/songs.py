@@ -115,7 +115,7 @@ def join_quotes(words: Sequence[Word]) -> tuple[Sequence[Word], Sequence[int]]:
     opening: tuple[int, Word] | None = None
     for index, word in enumerate(words):
         if word.text in ("»", "›") and index + 1 < len(words):
-            opening = index, word
+            opening = (opening[0], replace(opening[1], text=_beside(opening[1], word))) if opening else (index, word)
             continue
         if word.text[:1] in "«‹" and len(word.text.rstrip(".,;:!?")) == 1 and joined and not opening:
             joined[-1] = replace(joined[-1], text=_beside(joined[-1], word))

@@ -110,3 +110,8 @@ def test_cues_that_crowd_at_the_end_of_the_recording_all_lie_inside_it(duration:
     assert all(cue.start_ms < cue.end_ms for cue in cues)
     assert all(before.end_ms <= after.start_ms for before, after in pairwise(cues))
     assert cues[-1].end_ms <= max(duration * 1000, 3961)
+
+
+def test_guillemets_in_a_row_are_all_shown() -> None:
+    words = say("» » Ja « sagte er » » und ging »")
+    assert "".join("".join(cue.lines) for cue in make_cues(words)).replace(" ", "") == "»»Ja«sagteer»»undging»"
