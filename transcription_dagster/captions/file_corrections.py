@@ -49,7 +49,8 @@ def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | 
     corrected = without_invisible(corrected, [atom for cue in cues for atom in cue.atoms])
     loose_dashes = _dashes_mark_turns(cues)
     new = marked_tokens(corrected, loose_dashes=loose_dashes)
-    if new and new == marked_tokens(spoken_text(captions), loose_dashes=loose_dashes):
+    own = marked_tokens(spoken_text(captions), loose_dashes=loose_dashes)
+    if new and new == own:
         # Nothing is corrected; marks that say little, as a lone "#", are not interpreted.
         return "".join(captions.lines)
     said: defaultdict[int, list[MarkedToken]] = defaultdict(list)
@@ -58,10 +59,10 @@ def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | 
         said[place].append(token)
     widest = max([(limits or CaptionLimits()).max_line_characters, *(width for cue in cues for width in cue.widths())])
     # Two cues show each line of rolling captions, and the marks of one say nothing about the other.
-    marks = not any(_rolling_lines(cues))
+    added = _Added(False, False) if any(_rolling_lines(cues)) else _added_marks(own, new)
     texts = [
-        _corrected(cue, [said[owner] for owner in own], widest, add_marks=marks)
-        for cue, own in zip(cues, owners, strict=True)
+        _corrected(cue, [said[owner] for owner in owned_by], widest, added)
+        for cue, owned_by in zip(cues, owners, strict=True)
     ]
     return "".join(_assembled(captions, texts))
 
@@ -151,9 +152,29 @@ def _rolling_lines(cues: Sequence[_CueText]) -> list[bool]:
     return [False, *(rolls and repeat for repeat in repeats)][: len(cues)]
 
 
-def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: int, *, add_marks: bool) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """Which marks a corrected text adds to the captions."""
+
+    notes: bool
+    turns: bool
+
+
+def _added_marks(own: Sequence[MarkedToken], new: Sequence[MarkedToken]) -> _Added:
+    """Return the kinds of marks that `new` has more of than the captions' `own` text, which otherwise set theirs."""
+
+    def counts(tokens: Sequence[MarkedToken]) -> tuple[int, int]:
+        return sum(bool(token.before) + bool(token.after) for token in tokens), sum(
+            bool(token.turn) for token in tokens
+        )
+
+    (notes, turns), (new_notes, new_turns) = counts(own), counts(new)
+    return _Added(new_notes > notes, new_turns > turns)
+
+
+def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: int, added: _Added) -> str | None:
     """Return the source of a cue with its new words, or None if none of its words are left."""
-    said = _with_new_marks(cue, marked) if add_marks else [[new.token for new in word] for word in marked]
+    said = _with_new_marks(cue, marked, added)
     if all([token.text for token in new] == [word.token.text] for word, new in zip(cue.words, said, strict=True)):
         return cue.source
     if not any(said):
@@ -173,11 +194,11 @@ def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: i
     return "".join(atom.source for atom in changed.atoms)
 
 
-def _with_new_marks(cue: _CueText, marked: Sequence[Sequence[MarkedToken]]) -> list[list[Token]]:
-    """Return a cue's new words, with marks of the kinds that the cue does not have yet."""
+def _with_new_marks(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], added: _Added) -> list[list[Token]]:
+    """Return a cue's new words, with `added` marks of the kinds that the cue does not have yet."""
     tokens = [token for new in marked for token in new]
-    turns = not cue.has_marks(_TURN_MARK)
-    shown = shown_tokens(tokens, notes=not cue.has_marks(NOTES), turns=turns)
+    turns = added.turns and not cue.has_marks(_TURN_MARK)
+    shown = shown_tokens(tokens, notes=added.notes and not cue.has_marks(NOTES), turns=turns)
     for number, token in enumerate(tokens):
         if turns and token.turn and number:
             shown[number] = Token(f"\n{shown[number].text}", glued=True)

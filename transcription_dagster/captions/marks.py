@@ -21,7 +21,7 @@ OWN_TURNS = re.compile(r"(?m:^)(?P<mark>-)(?= \S)")
 _BRACKETED = re.compile(r"\[[^\[\]\n]+\]|\([^()\n]+\)|（[^（）\n]+）|［[^［］\n]+］")
 #: A speaker's name in capitals before what is said.
 _NAME = re.compile(r"(?m:^)[ \t]*(?:[-‐–—][ \t]?|>>>?[ \t]?)?(?P<name>[A-Z][A-Z0-9 .'’-]{0,30}:)(?=\s)")
-LOOSE_DASH = re.compile(r"(?<!\S)[-‐–—](?!\S)")
+LOOSE_DASH = re.compile(r"(?<!\S)(?:[-‐–—]|>>>?)(?!\S)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,11 @@ def corrected_srt(text: str, *texts: str) -> str:
             ["♪ Row your boat ♪", "♪ gently down ♪", "♪ the stream. ♪", "That was all."],
         ),
         (["# Row you boat #", "Gently"], "# Row your boat #\n# Gently #", ["# Row your boat #", "# Gently #"]),
+        (
+            ["♪ Row, row", "Helo.", "♪ gently down", ">> echo,", ">> Yes."],
+            "♪ Row, row Hello. ♪ gently down >> echo, >> Yes.",
+            ["♪ Row, row", "Hello.", "♪ gently down", ">> echo,", ">> Yes."],
+        ),
         (["It was -5 degreese.", "yes"], "It was -5 degrees. yes", ["It was -5 degrees.", "yes"]),
         (
             ["Welcome to <i>cooper netties</i>.", 'Say <b>"helo"</b>, please.'],
