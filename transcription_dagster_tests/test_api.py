@@ -155,7 +155,7 @@ def test_an_argument_that_names_nothing_is_refused_before_a_model_is_loaded(tmp_
     with pytest.raises(InvalidSetting, match="use auto, mix, split"):
         transcribe(source, channels="left")  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match="'klingon' is not a language"):
-        transcribe(source, options=SpeechOptions(language="klingon"))
+        transcribe(source, options=SpeechOptions("tiny", language="klingon"))
     with pytest.raises(SourceNotFound, match=r"nope\.wav does not exist"):
         transcribe(tmp_path / "nope.wav", models_folder=tmp_path)
     for limits in ({"frame_rate": math.nan}, {"max_lines": "2"}, {"max_lines": 2.5}, {"max_seconds": True}):

@@ -18,11 +18,11 @@ def _known_encoding(_context: click.Context, _option: click.Parameter, name: str
     if name is None:
         return None
     try:
-        # Not for text: rot13, base64 and the like, which `bytes.decode` refuses.
-        b"".decode(found := codecs.lookup(name).name)
+        # Not for text: rot13, base64 and the like, which `str.encode` refuses.
+        "a".encode(found := codecs.lookup(name).name)
         return found
     except LookupError:
-        raise click.BadParameter(f"{name!r} is not an encoding that Python knows") from None
+        raise click.BadParameter(f"{name!r} is not an encoding of text that Python knows") from None
 
 
 @click.command("apply-corrections")

@@ -43,6 +43,8 @@ def write_output(path: str | None, content: str | bytes) -> None:
             raise OSError(errno.EBADF, "standard output is closed")
         click.echo(data, nl=False)
         return
+    if not (folder := Path(path).parent).is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(folder))
     with click.open_file(path, "wb", atomic=True) as stream:
         stream.write(data)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,10 +40,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def test_a_file_or_disk_that_fails_ends_with_one_line(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     said = run("apply-corrections", "a.srt", "a.txt", "-o", "missing/b.srt")
-    assert said.startswith("transcription: ")
-    assert said.endswith("No such file or directory")
-    assert "\n" not in said
-    with open("/dev/full", "w") as full:
+    assert said == "transcription: missing: there is no such folder"
+    # What is left in the buffer cannot be written at the end either.
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert run("apply-corrections", "a.srt", "a.txt") == "transcription: No space left on device"
     monkeypatch.setattr(sys, "stdout", None)
