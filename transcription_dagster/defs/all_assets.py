@@ -23,7 +23,7 @@ from transcription_dagster.defs.assets import (
 )
 from transcription_dagster.settings import Settings
 
-#: Code versions that depend on the settings; the others stand with their assets.
+#: Code versions that depend on the settings; the others are defined with their assets.
 _CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
     **dict.fromkeys(("redacted_txt", "redacted_srt", "redacted_audio"), redaction.redaction_code_version),
     "audio": ingest.audio_code_version,
@@ -38,7 +38,7 @@ _CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
 
 
 def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
-    """Return the assets as they are with these settings."""
+    """Return all assets for these settings."""
     in_batches = [refinement_request] if settings.refinement == "batch" else []
     texts = [captions, *in_batches, refinement, correction]
     modules = [ingest, transcription, speakers, conversation, *texts, insight, reading_room, publication]

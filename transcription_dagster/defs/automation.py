@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-#: Of an asset that is cheap to make from a transcript. A recording that was never made this far is left alone, and
-#: so is one that is being made.
+#: For assets that are cheap to make from a transcript. Recordings without the asset, and recordings in progress, are
+#: left alone.
 REFRESH = (
     (
         # Dagster declares the first for assets alone and the second for checks too, and takes them together.
@@ -16,8 +16,7 @@ REFRESH = (
     & ~dg.AutomationCondition.in_progress()
 ).with_label("its code, or something that it is made from, is refreshed")
 
-#: Of an asset that recordings made by an earlier version of the program do not have: it is added where all that it is
-#: made from is there.
+#: For assets that recordings of earlier versions of the program lack: they are added where all of their inputs exist.
 REFRESH_OR_ADD = (
     REFRESH
     | (

@@ -1,4 +1,4 @@
-"""The sensor that has people's corrections applied, once a recording has been left alone for a minute."""
+"""The sensor that requests a run to apply people's corrections, a minute after the last one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transcription_dagster.defs.queue_state import room
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.settings import Settings
 
-#: A person who corrects saves with every pause of the typing: the run waits for the last of it.
+#: Corrections are saved with every pause in typing: wait for the last one.
 QUIET_SECONDS = 60.0
 
 
@@ -23,8 +23,8 @@ QUIET_SECONDS = 60.0
     job_name=APPLY_CORRECTIONS,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Observes recordings that people have corrected, and asks for one run of `apply_corrections` on each "
-    "once nobody has changed it for a minute. Nothing in it takes Claude or a transcription.",
+    description="Observes recordings that people have corrected, and requests one run of `apply_corrections` for each, a "
+    "minute after the last change. These runs do not transcribe or call Claude.",
 )
 def corrected_recordings(
     context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]

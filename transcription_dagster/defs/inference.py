@@ -1,4 +1,4 @@
-"""The resource that has recordings transcribed, speakers told apart and text embedded.
+"""The resource for transcription, diarization and embeddings.
 
 Requests go to the pool's executors or, without a pool, are answered in this process by the executors' own code.
 """
@@ -131,7 +131,7 @@ def _answer_here(settings: Settings, request: InferenceRequest) -> InferenceAnsw
             started = time.monotonic()
             result = work.do(prepared, on_progress=lambda _share: None, should_stop=lambda: False)
         except WorkerUnfit as error:
-            # There is no other executor that could do better: what is wrong here is the answer.
+            # There is no other executor to try, so the error is final.
             raise error.__cause__ if isinstance(error.__cause__, TranscriptionError) else error from None
     return InferenceAnswer(
         {**result, "device": device, "executor": "this process"},

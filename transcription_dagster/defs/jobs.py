@@ -15,11 +15,11 @@ _assets = dg.AssetSelection.assets
 
 #: The assets made from a recording's refined text.
 _REFINED = _assets("refined_txt").downstream()
-#: The peaks are made from the audio, and need it no more than the rest does: without audio they are empty.
+#: The peaks are made from the audio, but do not require it: without audio they are empty.
 _FROM_TRANSCRIPT = (_assets("transcript").downstream() - _assets("transcript")) | _assets("peaks")
 _TEXTS_AND_CAPTIONS = _assets(
     "transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt", "peaks", "reading"
-)  #: Part of every job: it costs nothing, and recordings made by an earlier version of the program do not have it.
+)  #: Part of every job: it costs nothing, and recordings of earlier versions of the program lack it.
 _CORRECTED = _assets("corrected_txt", "corrected_json")
 
 #: Job descriptions, by the name in worklists.
@@ -88,7 +88,7 @@ def smallest_job(assets: Collection[str], settings: Settings, known: Sequence[dg
 
 
 def _redacted(settings: Settings) -> dg.AssetSelection:
-    """The redacted files, where there are any: captions and corrections change them."""
+    """Return the redacted files, if enabled: captions and corrections change them."""
     return _assets(*(REDACTED if settings.redact else ()))
 
 

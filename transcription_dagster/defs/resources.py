@@ -1,6 +1,6 @@
 """The resources of assets and sensors.
 
-Each is given the settings as a resource, not as config: Dagster shows config, and settings hold secrets.
+They get the settings as a resource, not as config, because Dagster shows config and settings hold secrets.
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ class StoreIOManager(dg.ConfigurableIOManager):
 
 
 def all_resources(settings: Settings | dg.ResourceDefinition) -> dict[str, Any]:
-    """Return the resources that work by `settings`, or by what a resource of settings reads."""
+    """Return the resources for `settings`, or for the settings that a resource reads."""
     store, catalogue = StoreResource(settings=settings), CatalogueResource(settings=settings)
     return {
         "settings": settings,

@@ -25,7 +25,7 @@ class StoredForm:
     decode: Callable[[bytes], Any]
     #: Returns the value for a recording (UUID) without the file; None if every recording must have it.
     missing: Callable[[str], Any] | None = None
-    #: The asset whose value stands in for one that a recording does not have; None: there is none.
+    #: The asset whose value replaces a missing one; None if there is no replacement.
     instead: str | None = None
 
 
@@ -57,7 +57,7 @@ def _speakers_from_json(data: bytes) -> Speakers:
 
 
 def _unknown_speakers(recording: str) -> Speakers:
-    """For recordings that were transcribed by an older version, and for imported transcripts."""
+    """For recordings of older versions, and for imported transcripts."""
     return Speakers(recording, skipped="The speakers have not been told apart yet: the job `speakers` does it.")
 
 
@@ -71,13 +71,13 @@ def _bytes(file: str) -> StoredForm:
 
 #: The audio itself; `audio.json` describes it.
 AUDIO_FILE = "audio.flac"
-#: The same without what must not be heard.
+#: The same without sensitive data.
 REDACTED_AUDIO_FILE = "redacted.flac"
 
 STORED_FORMS: Mapping[str, StoredForm] = {
     "audio": StoredForm("audio.json", _audio_to_json, _audio_from_json),
     "transcript": _transcript("transcript.json"),
-    # For recordings that were transcribed by an earlier version.
+    # For recordings of earlier versions.
     "conversation": replace(_transcript("conversation.json"), instead="transcript"),
     "speakers": StoredForm("speakers.json", _speakers_to_json, _speakers_from_json, _unknown_speakers),
     "transcript_txt": _text("transcript.txt"),
@@ -97,14 +97,14 @@ STORED_FORMS: Mapping[str, StoredForm] = {
     "insights": StoredForm("insights.json", _insights_to_json, lambda data: Insights.from_json(json.loads(data))),
 }
 
-#: The texts from which what must not be read was taken out.
+#: The redacted texts.
 REDACTED_FILES = frozenset(form.file for asset, form in STORED_FORMS.items() if asset.startswith("redacted_"))
 
 
 def stored_value(store: ObjectStore, asset: str, recording: str) -> Any:
-    """Return the value of an asset of a recording, or what stands in for one that it does not have.
+    """Return the value of an asset of a recording, or its replacement if it is missing.
 
-    Raises `SourceNotFound` where there is neither.
+    Raises `SourceNotFound` if there is neither.
     """
     form = STORED_FORMS[asset]
     key = object_key(recording, form.file)
@@ -120,12 +120,12 @@ def stored_value(store: ObjectStore, asset: str, recording: str) -> Any:
 
 EDITS_FILE = "edits.json"
 
-#: Who makes the corrections that need no judgement.
+#: The author of corrections that need no judgement.
 VOCABULARY = "vocabulary"
 
 
 def edits_document(refined: Refined) -> bytes:
-    """Every edit, anchored in the transcript's words, with who made it: the vocabulary, or Claude's model."""
+    """Return every edit, anchored in the transcript's words, with its author: the vocabulary, or Claude's model."""
     signed = [
         SignedEdit(edit.first, edit.last, edit.old, edit.new, edit.kind, _author(edit.kind, refined.model))
         for edit in refined.edits
@@ -134,7 +134,7 @@ def edits_document(refined: Refined) -> bytes:
 
 
 def read_edits(store: ObjectStore, recording: str) -> Sequence[SignedEdit]:
-    """The edits of a recording; none where its text was refined before they were kept."""
+    """Return the edits of a recording; empty if its text was refined before edits were stored."""
     try:
         document = store.get_bytes(object_key(recording, EDITS_FILE))
     except SourceNotFound:

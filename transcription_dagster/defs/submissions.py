@@ -1,4 +1,4 @@
-"""The sensor for recordings that came in over the API: it asks for their runs, and tells their senders the outcome."""
+"""The sensor for recordings submitted over the API: requests their runs and notifies their senders of the outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.webhooks import tell, wait_after, webhook_client
 
-#: Outcomes that one tick tells, and how long it takes for them: Dagster ends a tick after 60 seconds.
+#: Outcomes delivered per tick, and the time for them: Dagster ends a tick after 60 seconds.
 _OUTCOMES, _TELLING_SECONDS = 50, 30.0
 
 
@@ -25,7 +25,7 @@ _OUTCOMES, _TELLING_SECONDS = 50, 30.0
     job_name="transcribe_recordings",
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for a run of `transcribe_recordings` on each recording that another program handed in, and calls "
+    description="Requests a run of `transcribe_recordings` for each recording that another program submitted, and calls "
     "its webhook when it is published or has failed.",
 )
 def submitted_recordings(
@@ -41,7 +41,7 @@ def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Setting
     found = submissions.waiting(engine, room(context.instance, settings))
     cursor = json.dumps(found)
     if not found:
-        return dg.SensorResult(skip_reason="No recording was handed in.", cursor=cursor)
+        return dg.SensorResult(skip_reason="No recording was submitted.", cursor=cursor)
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=f"submitted:{recording}", partition_key=recording) for recording in found],
         dynamic_partitions_requests=[recordings.build_add_request(found)],

@@ -1,6 +1,6 @@
-"""The assets, one thin file a stage.
+"""The assets, one thin file per stage.
 
-Two things here are as Dagster wants them: these modules do without `from __future__ import annotations`, because it
-reads the annotations themselves, and an asset that brings check results along has no return annotation, because it
-would take one for the type of every output.
+Two exceptions for Dagster: these modules do not use `from __future__ import annotations`, because Dagster reads the
+annotations, and assets that return check results have no return annotation, because Dagster would apply it to every
+output.
 """

@@ -1,4 +1,4 @@
-"""The transcript in the forms that people read and players show. Pure functions of the transcript."""
+"""The transcript as text and captions: pure functions of the transcript."""
 
 import dagster as dg
 

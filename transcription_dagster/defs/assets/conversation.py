@@ -1,4 +1,4 @@
-"""Who said what: the words of the transcript, each with its speaker."""
+"""The words of the transcript, each with its speaker."""
 
 from collections.abc import Sequence
 

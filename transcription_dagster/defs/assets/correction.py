@@ -1,4 +1,4 @@
-"""The text after people's corrections, which outrank the refinement's, and the captions that show it."""
+"""The text with people's corrections, which outrank the refinement's, and its captions."""
 
 import dagster as dg
 
@@ -15,7 +15,7 @@ from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.defs.versions import from_corrected_cues
 from transcription_dagster.model import Cue, Transcript
 
-#: People make it, in the reading room; a sensor observes it, with the version of the last change.
+#: People make it in the reading room; a sensor observes it, with the version of the last change.
 corrections = dg.AssetSpec(
     "corrections",
     partitions_def=recordings,
@@ -76,10 +76,10 @@ def corrected_json(conversation: Transcript, refined_txt: str, catalogue: Catalo
 
 
 def observation(recording: str, version: int) -> dg.AssetObservation:
-    """Say that a recording's corrections are at this version.
+    """Return the observation that a recording's corrections are at this version.
 
-    By observations Dagster tells that what is made from an external asset's partition is stale: it compares two of
-    them, so there is one before the first correction.
+    Dagster compares the last two observations of an external asset's partition to find stale descendants, so there
+    is one before the first correction.
     """
     return dg.AssetObservation(
         corrections.key,

@@ -38,7 +38,7 @@ class AudioConfig(dg.Config):
 
 
 def audio_code_version(settings: Settings) -> str:
-    """Changes with what becomes of channels, unless that is told by the sound."""
+    """Return the code version, which includes the channel setting unless it is decided by the sound."""
     return "2" if settings.channels == "auto" else f"2-{settings.channels}"
 
 
@@ -62,7 +62,7 @@ def audio(
         files = store.open()
         source = fetch(whole_url(files, recording, known.source), folder / "source", settings)
         if known.etag is None and source.etag:
-            # The recording was named without a version: a sensor must not take this one for new.
+            # The recording was registered without a version: sensors must not take this version for new.
             record_etags(catalogue.engine, {recording: source.etag})
         flac = folder / AUDIO_FILE
         facts = normalise(
@@ -101,7 +101,7 @@ def audio(
 
 
 def _registered(catalogue: CatalogueResource, recording: str, source: str | None) -> Recording:
-    """Return the recording, with the source that the run names in its config, if it names one."""
+    """Return the recording, with the source in the run's config if there is one."""
     if source is not None:
         register(catalogue.engine, [Recording(recording, _named_source(source))])
     return catalogue.recording(recording)

@@ -24,13 +24,13 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.transcripts.plain_text import join_words
 
-#: Of one recording; more would say no more than these.
+#: Maximum number of warnings per recording; further ones add nothing.
 _MOST_WARNINGS = 100
 _NOT_PUBLISHED = Insights("none", notes=("Only the redacted files are published.",))
 
 
 def publication_code_version(settings: Settings) -> str:
-    """Changes with what is published."""
+    """Return the code version, which includes whether only redacted files are published."""
     return "2" if settings.publish == "all" else f"3-{settings.publish}"
 
 
@@ -54,7 +54,7 @@ def _publication(
         named = with_named_speakers(catalogue.engine, conversation)
         text, corrected, warnings = join_words(conversation.words), corrected_txt, _warnings(conversation, refined_txt)
         if redacted_only:
-            # What is found in the text, and what a check quotes of it, may hold what was taken out.
+            # Findings in the text, and quotations in checks, may contain removed data.
             text = corrected = stored_value(files, "redacted_txt", recording)
             named, warnings = stored_value(files, "redacted_json", recording), ()
             insights = replace(_NOT_PUBLISHED, speakers=speaker_shares(named.words, named.language))
@@ -117,7 +117,7 @@ publication = publication_asset()
 
 
 def _warnings(conversation: Transcript, refined_text: str) -> tuple[publications.Warned, ...]:
-    """What the checks of the transcript and of its refined text find: what a reader should look at first."""
+    """Return the findings of the checks of the transcript and the refined text, for readers to look at first."""
     findings = [*loop_findings(conversation.words, conversation.segments), *gap_findings(conversation.gaps)]
     places = [publications.Warned(found.kind, found.place, found.message) for found in findings]
     changed = faithfulness(join_words(conversation.words), refined_text)

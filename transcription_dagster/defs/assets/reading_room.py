@@ -1,4 +1,4 @@
-"""What the reading room shows of a recording without reading its whole transcript and its sound each time."""
+"""Files from which the reading room shows a recording without reading its whole transcript and audio each time."""
 
 import dagster as dg
 
@@ -21,11 +21,11 @@ from transcription_dagster.transcripts.reading import Reading, reading_of
     group_name="reading_room",
     code_version="1",
     automation_condition=REFRESH,
-    # Not an input: a transcript that was imported has no audio, and everything else is made from it all the same.
+    # Not an input: imported transcripts have no audio, and everything else is made from them nevertheless.
     deps=["audio"],
     kinds={"ffmpeg"},
-    description="The outline of the sound, 20 bytes a second (`peaks.bin`), which the recording's page draws. Empty "
-    "for a transcript that was imported without its audio.",
+    description="The waveform on the recording's page, 20 bytes a second (`peaks.bin`). Empty for a transcript that was "
+    "imported without its audio.",
 )
 def peaks(
     context: dg.AssetExecutionContext, store: StoreResource, settings: dg.ResourceParam[Settings]

@@ -1,4 +1,4 @@
-"""The recording without what must not be read or heard; these assets exist where TRANSCRIPTION_REDACT names kinds."""
+"""The redacted files of a recording; these assets exist if TRANSCRIPTION_REDACT names kinds."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,12 +48,12 @@ _ASSETS = {
     "redacted_audio": ("flac", "The sound, silent where these things are said (`redacted.flac`)."),
 }
 NAMES = tuple(_ASSETS)
-#: Of their values; the others are texts.
+#: Kinds of their values; the others are texts.
 _TYPES = {"redacted_json": Transcript, "redacted_audio": dg.Nothing}
 
 
 def redaction_code_version(settings: Settings) -> str:
-    """Changes with the kinds and with who finds them."""
+    """Return the code version, which includes the kinds and the detector."""
     return from_cues(f"2-{'-'.join(sorted(settings.redact))}-{settings.insights}")
 
 
@@ -70,7 +70,7 @@ def redaction_code_version(settings: Settings) -> str:
         )
         for name, (kind, description) in _ASSETS.items()
     },
-    # Not its value: that has no times.
+    # Not its value, which has no times.
     deps=["corrected_txt"],
     check_specs=[
         dg.AssetCheckSpec("redacted", asset=name, partitions_def=recordings, description="Nothing of it is left.")
@@ -117,7 +117,7 @@ def redaction(
 
 
 def _redacted(conversation: Transcript, passages: Sequence[Passage], settings: Settings) -> Redaction:
-    """The words as they read now without what is found in them, or in what was heard in their place."""
+    """Return the corrected words without findings in them or in the original words."""
     words = [word for passage in passages for word in passage.words]
     as_heard = _found(conversation.words, conversation.language, settings)
     as_read = _found(words, conversation.language, settings)
@@ -136,10 +136,10 @@ def _found(words: Sequence[Word], language: str, settings: Settings) -> Sequence
 
 
 def _values(conversation: Transcript, words: tuple[Word, ...]) -> dict[str, tuple[str | Transcript, str]]:
-    """The value of each asset of words, and what can be read in it."""
+    """Return the value of each text asset, and the kinds that can still be read in it."""
     cues = make_cues(words, duration=conversation.duration)
     text, srt, vtt = to_text(words), to_srt(cues), to_vtt(cues)
-    # Nothing else of the conversation: what was left out of it, or doubted, was never looked through.
+    # Only the words: removed and doubtful text was not searched.
     transcript = Transcript(
         conversation.recording,
         words,
@@ -167,7 +167,7 @@ def _silenced(store: ObjectStore, recording: str, redacted: Redaction, folder: P
 
 
 def _metadata(redacted: Redaction) -> dict[str, dg.MetadataValue | int | float]:
-    """How much was taken out, and where; never what it was."""
+    """Return how much was removed, and where, but never its content."""
     rows = [(f"{start:.1f} to {end:.1f}",) for start, end in redacted.spans]
     kinds = [each.kind for each in redacted.found]
     counts = [(kind, str(kinds.count(kind))) for kind in dict.fromkeys(kinds)]

@@ -26,7 +26,7 @@ _BY_CHANNEL = "Each channel of the recording holds one speaker."
 
 
 def speakers_code_version(settings: Settings) -> str:
-    """Changes with the setting, so that recordings made with another show as stale."""
+    """Return the code version, which includes the setting, so that recordings made with another one show as stale."""
     return f"1-{settings.speakers}"
 
 
@@ -34,7 +34,7 @@ def speakers_code_version(settings: Settings) -> str:
     partitions_def=recordings,
     group_name="transcription",
     kinds={"torch", "json"},
-    # After the transcript, which more is made from.
+    # After the transcript, from which more assets are made.
     op_tags={GPU_TAG: ANY_GPU, "dagster/priority": "-1"},
     description="Who speaks when (`speakers.json`): turns with times, by the voices alone.",
 )
@@ -63,14 +63,14 @@ def speakers(
 
 
 def _kept(engine: Engine, recording: str, result: Mapping[str, Any]) -> Sequence[VoicePrint]:
-    """Keep the voices of the recording, and find who of those that were named they are."""
+    """Store the voices of the recording, and match them to named people."""
     seconds = _spoken(result["turns"])
     voices = {label: (seconds[label], vector) for label, vector in result["voices"].items()}
     return replace_voice_prints(engine, recording, result["model"], voices)
 
 
 def _spoken(turns: Iterable[tuple[float, float, str]]) -> Mapping[str, float]:
-    """Seconds that each speaker talks."""
+    """Return the seconds of speech of each speaker."""
     seconds: dict[str, float] = defaultdict(float)
     for start, end, speaker in turns:
         seconds[speaker] += end - start
@@ -78,7 +78,7 @@ def _spoken(turns: Iterable[tuple[float, float, str]]) -> Mapping[str, float]:
 
 
 def _named(recording: str, known: Recording, prints: Sequence[VoicePrint], result: Mapping[str, Any]) -> Speakers:
-    """The answer with names: the recording's own in the order in which speakers are first heard, else by the voices."""
+    """Return the answer with names: the recording's own by order of first appearance, otherwise by voice."""
     by_voice = ((one.label, one.name) for one in prints)
     names = {label: name for label, name in by_voice if name is not None and name not in known.speaker_names}
     names |= {f"spk_{number}": name for number, name in enumerate(known.speaker_names)}

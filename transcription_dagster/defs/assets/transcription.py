@@ -36,10 +36,10 @@ class TranscriptConfig(dg.Config):
 
 
 def transcript_code_version(settings: Settings) -> str:
-    """Changes with the model, the engine and the decoding options, so that older transcripts show as stale."""
+    """Return the code version, which includes model, engine and decoding options."""
     options = asdict(settings.speech_options())
     if options["engine"] == OPENAI_WHISPER:
-        # It made all transcripts from before there was another.
+        # All transcripts from before there was a second engine are by this one.
         del options["engine"]
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
     return f"2-{PurePath(settings.model).name}-{digest[:12]}"
