@@ -23,8 +23,8 @@ QUIET_SECONDS = 60.0
     job_name=APPLY_CORRECTIONS,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Observes recordings that people have corrected, and requests one run of `apply_corrections` for each, a "
-    "minute after the last change. These runs do not transcribe or call Claude.",
+    description="Observes recordings that people have corrected, and requests one run of `apply_corrections` for each, "
+    "a minute after the last change. These runs do not transcribe or call Claude.",
 )
 def corrected_recordings(
     context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]

@@ -25,8 +25,8 @@ _OUTCOMES, _TELLING_SECONDS = 50, 30.0
     job_name="transcribe_recordings",
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests a run of `transcribe_recordings` for each recording that another program submitted, and calls "
-    "its webhook when it is published or has failed.",
+    description="Requests a run of `transcribe_recordings` for each recording that another program submitted, and "
+    "calls its webhook when it is published or has failed.",
 )
 def submitted_recordings(
     context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]

@@ -24,8 +24,8 @@ from transcription_dagster.transcripts.reading import Reading, reading_of
     # Not an input: imported transcripts have no audio, and everything else is made from them nevertheless.
     deps=["audio"],
     kinds={"ffmpeg"},
-    description="The waveform on the recording's page, 20 bytes a second (`peaks.bin`). Empty for a transcript that was "
-    "imported without its audio.",
+    description="The waveform on the recording's page, 20 bytes a second (`peaks.bin`). Empty for a transcript "
+    "that was imported without its audio.",
 )
 def peaks(
     context: dg.AssetExecutionContext, store: StoreResource, settings: dg.ResourceParam[Settings]
