@@ -10,6 +10,7 @@ precision. A shape is a model with random weights, for machines without the real
 
 from __future__ import annotations
 
+from typing import Any
 import argparse
 import gc
 import statistics
@@ -109,7 +110,7 @@ def transcribed(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOpt
             word_timestamps=True,
             fp16=model.device.type == "cuda",
         )
-        segments: list[dict] = heard["segments"]  # type: ignore[assignment]
+        segments: list[dict[str, Any]] = heard["segments"]  # type: ignore[assignment]
         words.append([word["word"].strip() for segment in segments for word in segment["words"]])
     return Measurement(now() - started, words)
 

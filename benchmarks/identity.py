@@ -63,7 +63,7 @@ def transcribed(model: Whisper, samples: np.ndarray, beams: int | None) -> tuple
     """The language that `model.transcribe` finds in a recording, and what it hears."""
     torch.manual_seed(0)
     result = model.transcribe(samples, temperature=TEMPERATURES, beam_size=beams, word_timestamps=True, fp16=False)
-    segments: list[dict] = result["segments"]  # type: ignore[assignment]
+    segments: list[dict[str, Any]] = result["segments"]  # type: ignore[assignment]
     return str(result["language"]), [
         [
             *(segment[name] for name in ("seek", "start", "end", "text", "tokens", "temperature")),

@@ -63,6 +63,15 @@ _BIT_RATES = {
 }
 _SAMPLE_RATES = (44_100, 48_000, 32_000)
 
+#: Bytes of the header of a WAV or AIFF file that state its size.
+HEAD = 8
+#: Sizes written by programs that stream and cannot know the real one.
+_UNKNOWN_SIZE = 0x7FFF_0000
+
+#: Bytes after the sound of a WAV file that are looked at for padding, and as many as tags without a chunk may have.
+_PADDING = 1 << 16
+_TAG = 1 << 12
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -159,23 +168,12 @@ def _adts_frame_bytes(header: bytes) -> int | None:
 _STREAMS = {"mp3": _mpeg_frame_bytes, "aac": _adts_frame_bytes}
 
 
-#: Bytes of the header to read.
-HEAD = 8
-
-#: Bytes after the sound of a WAV file that are looked at for padding, and as many as tags without a chunk may have.
-_PADDING = 1 << 16
-_TAG = 1 << 12
-
-#: Sizes written by programs that stream and cannot know the real one.
-_UNKNOWN = 0x7FFF_0000
-
-
 def missing_bytes(head: bytes, size: int) -> int:
     """Return how many bytes a file of `size` bytes lacks according to its header `head`; 0 if that gives no size."""
     if len(head) < HEAD or head[:4] not in (b"RIFF", b"FORM"):
         return 0
     claimed = int.from_bytes(head[4:HEAD], "little" if head[:4] == b"RIFF" else "big")
-    return max(0, claimed + HEAD - size) if claimed < _UNKNOWN else 0
+    return max(0, claimed + HEAD - size) if claimed < _UNKNOWN_SIZE else 0
 
 
 def sound_goes_on(file: BinaryIO, size: int) -> bool:

@@ -12,11 +12,15 @@ from transcription_dagster.audio.mixing import SAMPLE_RATE
 #: Level in dBFS of the smallest 16-bit step; digital silence counts as this.
 FLOOR_DBFS = -90.3
 
+#: An hour takes 72 kB.
+PEAKS_PER_SECOND = 20
+_SAMPLES_PER_PEAK = SAMPLE_RATE // PEAKS_PER_SECOND
+
 _BLOCK_SECONDS = 60
 
 
 def levels(path: Path) -> tuple[tuple[float, float, float], ...]:
-    """Yield (start, end, level) for each second of normalised audio, in seconds and dBFS (root mean square)."""
+    """Return (start, end, level) for each second of normalised audio, in seconds and dBFS (root mean square)."""
     found: list[tuple[float, float, float]] = []
     for block in read_blocks(path, _BLOCK_SECONDS):
         start = found[-1][1] if found else 0.0
@@ -30,13 +34,6 @@ def levels(path: Path) -> tuple[tuple[float, float, float], ...]:
     return tuple(found)
 
 
-#: An hour takes 72 kB.
-PEAKS_PER_SECOND = 20
-
-_BLOCK_SECONDS = 60
-_SAMPLES = SAMPLE_RATE // PEAKS_PER_SECOND
-
-
 def peaks(path: Path) -> bytes:
     """The loudest sample of each twentieth of a second of normalised audio: one byte each, 0 to 127 (full scale)."""
     return b"".join(_of_block(block) for block in read_blocks(path, _BLOCK_SECONDS))
@@ -44,6 +41,6 @@ def peaks(path: Path) -> bytes:
 
 def _of_block(block: np.ndarray) -> bytes:
     """Return the peaks of a block of shape (samples,) in [-1, 1]; an incomplete twentieth at its end counts as one."""
-    padded = np.pad(np.abs(block), (0, -len(block) % _SAMPLES))
-    loudest = padded.reshape(-1, _SAMPLES).max(axis=1, initial=0.0)
+    padded = np.pad(np.abs(block), (0, -len(block) % _SAMPLES_PER_PEAK))
+    loudest = padded.reshape(-1, _SAMPLES_PER_PEAK).max(axis=1, initial=0.0)
     return np.minimum(np.round(loudest * 127), 127).astype(np.int8).tobytes()

@@ -8,14 +8,12 @@ import dagster as dg
 
 from transcription_dagster.model import Transcript
 
-recordings = dg.DynamicPartitionsDefinition(name="recordings")
+_PARTITIONS = "recordings"
+recordings = dg.DynamicPartitionsDefinition(name=_PARTITIONS)
 
 # Without partitions a check shows only the last recording's result. Dagster calls them a preview: the tested release is
 # pinned, and its warning would head every log.
 warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning)
-
-
-_PARTITIONS = recordings.name or ""
 
 
 def report_transcript(instance: dg.DagsterInstance, transcript: Transcript, uri: str, imported_from: str) -> None:

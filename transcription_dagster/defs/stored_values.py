@@ -69,6 +69,11 @@ def _bytes(file: str) -> StoredForm:
     return StoredForm(file, bytes, bytes)
 
 
+#: What refinement changed in a transcript, beside the text that it made.
+EDITS_FILE = "edits.json"
+#: The author of corrections that need no judgement.
+VOCABULARY = "vocabulary"
+
 #: The audio itself; `audio.json` describes it.
 AUDIO_FILE = "audio.flac"
 #: The same without sensitive data.
@@ -116,12 +121,6 @@ def stored_value(store: ObjectStore, asset: str, recording: str) -> Any:
         if form.instead is None:
             raise
         return stored_value(store, form.instead, recording)
-
-
-EDITS_FILE = "edits.json"
-
-#: The author of corrections that need no judgement.
-VOCABULARY = "vocabulary"
 
 
 def edits_document(refined: Refined) -> bytes:

@@ -20,10 +20,15 @@ from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.forgotten import is_forgotten
 from transcription_dagster.refinement.messages import MessageReply, Usage
 
-_answer = ClaudeAnswerRow.__table__.c
-
 #: Time after which an unusable reply no longer prevents the same request.
 _UNUSABLE_FOR = timedelta(days=1)
+
+#: Days for which an answer is kept and the same request costs nothing; afterwards only its cost stays on record.
+ANSWER_DAYS: Final = 30
+
+_answer = ClaudeAnswerRow.__table__.c
+_request = RefinementRequestRow.__table__.c
+_batch = ClaudeBatchRow.__table__.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +83,6 @@ def spent_since_midnight(connection: Connection) -> float:
     midnight = text("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
     statement = select(func.coalesce(func.sum(SpendingRow.dollars), 0.0)).where(SpendingRow.spent_at >= midnight)
     return float(connection.execute(statement).scalar_one() or 0.0)
-
-
-#: Days for which an answer is kept and the same request costs nothing; afterwards only its cost stays on record.
-ANSWER_DAYS: Final = 30
-
-_answer = ClaudeAnswerRow.__table__.c
-_request = RefinementRequestRow.__table__.c
-_batch = ClaudeBatchRow.__table__.c
 
 
 def remove_old_answers(engine: Engine, days: float = ANSWER_DAYS) -> None:

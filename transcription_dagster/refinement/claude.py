@@ -15,10 +15,22 @@ if TYPE_CHECKING:
     from anthropic.types import Usage as BilledUsage
     from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 
+T = TypeVar("T")
+
 #: Retries by the SDK, which waits as long as the API asks, or backs off exponentially.
 RETRIES = 4
 #: Seconds per attempt; an answer of the requested length takes a few minutes at most.
 TIMEOUT_SECONDS = 600.0
+
+#: Suffix of the API's error codes for the spend limits of a tier, a contract and a linked organisation.
+_SPEND_LIMIT_CODE = "spend_limit_reached"
+_PAYMENT_REQUIRED = 402
+_RATE_LIMIT = 429
+_CREDENTIALS = frozenset({401, 403})
+_RETRYABLE = frozenset({408, 409, _RATE_LIMIT})
+_SERVER_ERRORS = 500
+#: Length to which the API's explanation is shortened, in characters.
+_EXPLANATION = 300
 
 
 class Claude:
@@ -103,19 +115,6 @@ def _usage(billed: BilledUsage) -> Usage:
         cache_write_5m=max(written - written_1h, 0),
         cache_write_1h=written_1h,
     )
-
-
-T = TypeVar("T")
-
-#: Suffix of the API's error codes for the spend limits of a tier, a contract and a linked organisation.
-_SPEND_LIMIT_CODE = "spend_limit_reached"
-_PAYMENT_REQUIRED = 402
-_RATE_LIMIT = 429
-_CREDENTIALS = frozenset({401, 403})
-_RETRYABLE = frozenset({408, 409, _RATE_LIMIT})
-_SERVER_ERRORS = 500
-#: Length to which the API's explanation is shortened, in characters.
-_EXPLANATION = 300
 
 
 def stop_at_spend_limit(request: Any, call_next: Callable[[Any], Any]) -> Any:

@@ -21,6 +21,11 @@ TITAN = "amazon.titan-embed-text-v2:0"
 #: Concurrent calls: Titan takes one text per call.
 _TITAN_CALLS_AT_ONCE = 8
 
+#: Tokens of about half a minute of speech. Models can read more, but a hit should be a moment to jump to.
+_TOKENS = 96
+#: Tokens that adjacent chunks share, so that a thought at a chunk's edge is whole in one of them.
+_OVERLAP = 16
+
 
 class Embedder(Protocol):
     """An embedding model. Opening one loads nothing."""
@@ -149,12 +154,6 @@ class BedrockTitanEmbedder:
     @cached_property
     def _client(self) -> Any:
         return aws_client("bedrock-runtime", retries="adaptive")
-
-
-#: Tokens of about half a minute of speech. Models can read more, but a hit should be a moment to jump to.
-_TOKENS = 96
-#: Tokens that adjacent chunks share, so that a thought at a chunk's edge is whole in one of them.
-_OVERLAP = 16
 
 
 def embed(embedder: Embedder, cues: Sequence[Cue]) -> dict[str, Any]:
