@@ -10,7 +10,6 @@ precision. A shape is a model with random weights, for machines without the real
 
 from __future__ import annotations
 
-from typing import Any
 import argparse
 import gc
 import statistics
@@ -21,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
