@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -102,7 +103,9 @@ class Reading:
 
     def part(self, first: int, stop: int) -> list[Passage]:
         """Return the passages that hold any of the words `first` up to `stop`."""
-        return [passage for passage in self.passages if passage.first < stop and passage.stop > first]
+        begin = max(0, bisect_right(self.passages, first, key=lambda passage: passage.first) - 1)
+        end = bisect_left(self.passages, stop, key=lambda passage: passage.first)
+        return [passage for passage in self.passages[begin:end] if passage.stop > first]
 
     def stretch(self, first: int, stop: int) -> Stretch:
         """Return the words `first` up to `stop` with the machine's times."""
