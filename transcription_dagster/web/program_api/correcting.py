@@ -376,7 +376,7 @@ def _change_model(now: Corrected, change: Change) -> ChangeModel:
 
 
 def author_of(call: Call, said: str | None) -> str:
-    """Who a change is by: the token's name, else the name that the person gave."""
+    """Return the author of a change: the token's name, otherwise the name that the person gave."""
     if call.access.program is not None:
         return call.access.program
     name = " ".join((said or "").split())

@@ -1,7 +1,7 @@
-"""The archive for assistants: a Model Context Protocol server with tools to search and to read.
+"""The archive for assistants: a Model Context Protocol server with tools to search and read.
 
-Streamable HTTP without sessions: every request is a POST that is answered by one JSON-RPC message, which the protocol
-allows a server that sends nothing by itself. See https://modelcontextprotocol.io/specification/2025-11-25.
+Streamable HTTP without sessions: every request is a POST answered by one JSON-RPC message, which the protocol allows
+for a server that sends nothing on its own. See https://modelcontextprotocol.io/specification/2025-11-25.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from transcription_dagster.web.program_api.recordings import moments
 from transcription_dagster.web.reading_room.archive import Archive
 
 ENDPOINT = "/mcp"
-#: The versions of the protocol whose messages these are, the newest first.
+#: The supported versions of the protocol, newest first.
 _VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 _PARSE_ERROR, _INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMETERS = -32700, -32600, -32601, -32602
 _LONGEST_READING = 40_000
@@ -43,14 +43,14 @@ _INSTRUCTIONS = (
 
 
 class SearchArguments(BaseModel):
-    """What is sought, in words or as a question."""
+    """A query, in words or as a question."""
 
     query: str = Field(min_length=1, max_length=500)
     limit: int = Field(default=8, ge=1, le=50, description="Moments that are returned at most.")
 
 
 class ReadArguments(BaseModel):
-    """Which part of which recording is read."""
+    """Which part of which recording to read."""
 
     recording: str = Field(description="The UUID of the recording, as a search returns it.")
     start: float = Field(default=0.0, ge=0, description="Seconds from the start of the recording.")
@@ -58,7 +58,7 @@ class ReadArguments(BaseModel):
 
 
 class SourceMoment(BaseModel):
-    """A moment that answers a query, with the link to name as its source."""
+    """A moment that matches a query, with the link to cite as its source."""
 
     recording: str = Field(description="The UUID of the recording.")
     title: str | None
@@ -69,7 +69,7 @@ class SourceMoment(BaseModel):
 
 
 class SourceMoments(BaseModel):
-    """The moments that answer a query, the best first."""
+    """The moments that match a query, best first."""
 
     moments: list[SourceMoment]
 
@@ -85,7 +85,7 @@ class SourceTurn(BaseModel):
 
 
 class SourceTurns(BaseModel):
-    """A part of a recording; `next_start` is where to read on, None at its end."""
+    """A part of a recording; `next_start` is where to continue, None at its end."""
 
     recording: str
     title: str | None
@@ -101,7 +101,7 @@ class _Error(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a tool has to know of a request beside its arguments."""
+    """What a tool needs to know about a request besides its arguments."""
 
     #: The address of this server.
     origin: str
@@ -125,7 +125,7 @@ class Assistants:
     correcting: Correcting
 
     def routes(self, csrf: Csrf) -> list[BaseRoute]:
-        """The endpoint. It offers no stream of its own, which a GET would open."""
+        """Return the endpoint. It offers no stream of its own, which a GET would open."""
 
         async def endpoint(request: Request) -> Response:
             return await answered(lambda: self._answer(request, csrf))
@@ -227,7 +227,7 @@ class Assistants:
         return SourceTurns(recording=recording, title=listed.title, turns=turns, next_start=following)
 
     def _redacted(self, recording: str) -> Reading:
-        """The text without what redaction takes out. Raises `SourceNotFound` where it is not redacted yet."""
+        """Return the redacted text. Raises `SourceNotFound` if there is none yet."""
         words = stored_value(self.archive.store, "redacted_json", recording).words
         return lay_changes(lay_refined(words, None), State())
 
@@ -244,7 +244,7 @@ def _described(name: str, tool: _Tool) -> dict[str, Any]:
 
 
 def _unanswered(complaint: str) -> dict[str, Any]:
-    """A call that went wrong, told as a result: the assistant reads it, and may ask better."""
+    """Return a failed call as a result, so that the assistant can read the error and try again."""
     return {"content": [{"type": "text", "text": complaint}], "isError": True}
 
 

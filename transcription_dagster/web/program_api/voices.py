@@ -1,4 +1,4 @@
-"""Naming a speaker in every recording where the voice is the same."""
+"""Name a speaker in every recording with the same voice."""
 
 from __future__ import annotations
 
@@ -20,20 +20,24 @@ from transcription_dagster.web.program_api.correcting import author_of
 from transcription_dagster.web.program_api.operations import Call, Operation
 from transcription_dagster.web.reading_room.manuscripts import Manuscripts
 
-#: A voice print's recording and label.
+#: The recording and label of a voice print.
 _Key = tuple[str, str]
 
 
 class VoiceRequest(BaseModel):
-    """A person's name for the speaker of a word, by the number that the machine's words have."""
+    """A person's name for the speaker of a word, given by its index among the machine's words."""
 
     word: int = Field(ge=0)
     speaker: str = Field(min_length=1, max_length=100)
-    who: str | None = Field(default=None, max_length=100, description="Who says so; a token's own name comes first.")
+    who: str | None = Field(
+        default=None,
+        max_length=100,
+        description="The person who names the voice. A request with a token uses the token's name instead.",
+    )
 
 
 class VoiceModel(BaseModel):
-    """A recording in which the voice is heard; `similarity` is the cosine of the two voice prints."""
+    """A recording with the voice; `similarity` is the cosine of the two voice prints."""
 
     recording: str
     title: str | None
@@ -41,7 +45,7 @@ class VoiceModel(BaseModel):
 
 
 class VoicesModel(BaseModel):
-    """Other recordings in which the voice was named, and those in which it may be the same person's."""
+    """Other recordings in which the voice was named, and those in which it is likely."""
 
     named: list[VoiceModel]
     likely: list[VoiceModel]
@@ -49,13 +53,13 @@ class VoicesModel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Voices:
-    """Names voices by corrections, so that each recording's history shows it and can take it back."""
+    """Names voices by corrections, which each recording's history shows and can undo."""
 
     engine: Engine
     manuscripts: Manuscripts
 
     def operations(self) -> list[Operation]:
-        """Naming a voice."""
+        """Return the operation that names a voice."""
         path = "/api/recordings/{recording}/voices"
         summary = "Name a speaker in every recording where the voice is certain"
         return [
@@ -63,7 +67,7 @@ class Voices:
         ]
 
     def name(self, call: Call) -> VoicesModel:
-        """Name the voice here, then wherever it is certain. Raises `UnusableCorrection` where no voice is kept."""
+        """Name the voice here and in certain matches. Raises `UnusableCorrection` if there is no voice print."""
         wanted: VoiceRequest = call.values
         manuscript = self.manuscripts.of(call.recording)
         before = {(each.recording, each.label): each.person for each in voice_prints(self.engine)}
@@ -79,7 +83,7 @@ class Voices:
         return VoicesModel(named=_models(certain, known), likely=_models(likely, known))
 
     def _label(self, manuscript: Manuscript, word: int) -> str:
-        """The label of the voice that the machine heard saying a word."""
+        """Return the diarization label of a word."""
         words = manuscript.base.words
         if word >= len(words):
             raise UnusableCorrection(f"word {word} is not among the {len(words)} of the transcript")
@@ -90,7 +94,7 @@ class Voices:
         raise UnusableCorrection("no voice print of this speaker is kept: TRANSCRIPTION_VOICE_PRINTS keeps new ones")
 
     def _named(self, found: VoicePrint, before: Mapping[_Key, str | None], who: str) -> bool:
-        """Name a voice in its recording; False where that has no transcript, or the speaker has another name there."""
+        """Name a voice in its recording; return False if it has no transcript or the speaker has another name."""
         try:
             manuscript = self.manuscripts.of(found.recording)
         except SourceNotFound:
@@ -106,7 +110,7 @@ class Voices:
                 return []
             return drafts.named(now.reading, place.first, place.stop, person, everywhere=True)
 
-        # Whatever else was corrected meanwhile: only turns that still have the old label are named.
+        # Only name turns that still have the old label, since other corrections may have been made meanwhile.
         after = correct(self.engine, manuscript, named, who=who, seen=sys.maxsize)
         return any(passage.speaker == person for passage in after.reading.passages)
 

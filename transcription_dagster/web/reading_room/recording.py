@@ -135,7 +135,7 @@ def _numbers(speakers: Sequence[str]) -> dict[str, int]:
 def _rows(reading: Reading, turns: Iterable[ShownTurn]) -> Iterator[Row]:
     """Yield the turns with notes between them, each before the first turn that begins later.
 
-    The turns are taken one by one, so that the first are sent while the others are not made yet.
+    Turns are consumed one at a time, so that the first ones are sent before the others are made.
     """
     gaps = [Note("gap", gap.start, gap.end) for gap in reading.gaps]
     removed = [Note("removed", each.start, each.end, each.text, each.reason, each.instead) for each in reading.removed]

@@ -65,7 +65,7 @@ class Desk {
     if (answer.turns.length) await this.refresh(answer.turns[0].first, answer.turns.at(-1).stop);
   }
 
-  // Any turn may have another speaker now: the page is loaded again, and then says where else the voice was named.
+  // Any turn may have a new speaker: reload the page, then show where else the voice was named.
   namedVoice({ named, likely }) {
     const places = list => list.map(each => each.title ?? each.recording).join(", ");
     const also = named.length ? ` and in ${places(named)}` : "";

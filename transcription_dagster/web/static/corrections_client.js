@@ -42,7 +42,7 @@ export class CorrectionsClient {
     });
   }
 
-  // Names the speaker of a word in every recording where the voice is certain.
+  // Names the speaker of a word in every recording with a certain match of the voice.
   nameVoice(word, speaker) {
     return this.#inTurn(() => this.#post("/voices", { word, speaker, who: this.who || null }));
   }

@@ -18,7 +18,7 @@ export function bindKeys(actions) {
 }
 
 function actionOf(event) {
-  // Escape closes a dialog, and keys in it are its own.
+  // An open dialog handles its own keys; Escape closes it.
   if (event.target.closest?.("dialog[open]")) return null;
   if (event.ctrlKey) return event.key === "0" ? "toStart" : null;
   if (event.key in ANYWHERE) return ANYWHERE[event.key];

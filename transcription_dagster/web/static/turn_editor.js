@@ -76,8 +76,7 @@ export class TurnEditor {
     this.timer = setTimeout(() => this.save(), PAUSE_MS);
   }
 
-  // For browsers in which a text field does not grow by itself (`field-sizing`): asking for the height makes the browser
-  // lay out the page at every key.
+  // Only for browsers without `field-sizing`: reading the height forces a layout of the page at every key.
   #fit() {
     if (CSS.supports("field-sizing", "content")) return;
     this.field.style.height = "auto";
