@@ -56,7 +56,17 @@ print(json.dumps({{spec.key.to_user_string(): spec.code_version for spec in defs
 """
 
 #: Libraries that take seconds to import, and memory in every process.
-HEAVY = ("torch", "whisper", "transformers", "sentence_transformers", "anthropic", "boto3", "silero_vad")
+HEAVY = (
+    "torch",
+    "whisper",
+    "transformers",
+    "sentence_transformers",
+    "anthropic",
+    "boto3",
+    "botocore",
+    "silero_vad",
+    "wordfreq",
+)
 
 #: Imports the definitions while every connection to anything is an error.
 IMPORT = f"""
@@ -199,6 +209,7 @@ def test_without_a_source_only_failures_are_watched() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

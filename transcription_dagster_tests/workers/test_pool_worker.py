@@ -20,6 +20,8 @@ from transcription_dagster_tests.pool_process import QUEUE, TASK
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.system import wait_until
 
+pytestmark = pytest.mark.slow
+
 BEAT, STALE = 0.3, 1.2
 
 
