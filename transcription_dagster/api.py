@@ -341,26 +341,27 @@ def _notes(transcript: Transcript) -> Iterator[str]:
 def _transcript(value: Transcript | Path | str | bytes) -> Transcript:
     if isinstance(value, Transcript):
         return value
-    if not isinstance(value, Path | str | bytes):
-        raise TypeError(f"a transcript is a Transcript, a pathlib.Path or a document, not {type(value).__name__}")
+    _check_type(value, (Path, str, bytes), "a transcript is a Transcript, a pathlib.Path or a document")
     return read_transcript(value.read_bytes() if isinstance(value, Path) else value, recording="")
 
 
 def _terms(values: Sequence[Term]) -> Sequence[Term]:
-    wrong = next((value for value in values if not isinstance(value, Term)), None)
-    if wrong is not None or not isinstance(values, Sequence):
-        raise TypeError(f"a vocabulary is a pathlib.Path or a sequence of Term, not {wrong or values!r}"[:200])
-    single = next((term for term in values if isinstance(term.variants, str)), None)
-    if single is not None:
-        raise TypeError(
-            f"the variants of {single.text!r} have to be a tuple of texts, not the text {single.variants!r}"
-        )
+    expected = "a vocabulary is a pathlib.Path or a sequence of Term"
+    _check_type(values, Sequence, expected)
+    for term in values:
+        _check_type(term, Term, expected)
+        _check_type(term.variants, (tuple, list), f"the variants of {term.text!r} are a tuple of texts")
     return values
 
 
+def _check_type(value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Raise `TypeError` that says what is expected: callers in notebooks have no type checker."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"{expected}, not {type(value).__name__}")
+
+
 def _text(value: Path | str) -> str:
-    if not isinstance(value, Path | str):
-        raise TypeError(f"captions and texts are a pathlib.Path or a str, not {type(value).__name__}")
+    _check_type(value, (Path, str), "captions and texts are a pathlib.Path or a str")
     return decode(value.read_bytes()).text if isinstance(value, Path) else value
 
 

@@ -136,9 +136,12 @@ def test_remarks_are_warnings_unless_handled(tmp_path: Path) -> None:
     [
         (lambda: format_transcript({}), "a transcript is .* not dict"),  # type: ignore[arg-type]
         (lambda: refine(None, claude=False), "a transcript is .* not NoneType"),  # type: ignore[arg-type]
-        (lambda: refine(Transcript("", ()), ["Ann"], claude=False), "sequence of Term, not 'Ann'"),  # type: ignore[list-item]
+        (lambda: refine(Transcript("", ()), ["Ann"], claude=False), "sequence of Term, not str"),  # type: ignore[list-item]
         (lambda: refine(Transcript("", ()), "v.yaml", claude=False), "sequence of Term"),  # type: ignore[arg-type]
-        (lambda: refine(Transcript("", ()), [Term("Ann", "an")], claude=False), "not the text 'an'"),  # type: ignore[arg-type]
+        (
+            lambda: refine(Transcript("", ()), [Term("Ann", "an")], claude=False),
+            "variants of 'Ann' are a tuple of texts, not str",
+        ),  # type: ignore[arg-type]
         (lambda: apply_corrections(SRT.encode(), "x"), "not bytes"),  # type: ignore[arg-type]
         (lambda: apply_corrections(SRT, None), "not NoneType"),  # type: ignore[arg-type]
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import av
 import numpy as np
@@ -126,7 +127,9 @@ def _silence_impossible_samples(frame: av.AudioFrame) -> None:
     if frame.format.name.rstrip("p") not in ("flt", "dbl"):
         return
     for plane in frame.planes:
-        samples = np.frombuffer(plane, np.float32 if frame.format.bytes == 4 else np.float64)
+        # A plane is a buffer, which PyAV's types do not say.
+        buffer = cast("memoryview", plane)
+        samples = np.frombuffer(buffer, np.float32 if frame.format.bytes == 4 else np.float64)
         if not np.isfinite(samples).all():
             plane.update(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).tobytes())
 
