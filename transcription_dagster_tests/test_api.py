@@ -97,7 +97,6 @@ def test_captions_are_taken_from_files_and_written_in_the_other_format(tmp_path:
     assert corrected == "WEBVTT\n\n00:00:01.000 --> 00:00:03.000\nWelcome to Kubernetes.\n"
 
 
-@pytest.mark.slow
 def test_names_of_speakers_go_to_captions_only_where_these_have_names() -> None:
     srt = "1\n00:00:01,000 --> 00:00:02,000\n{}Hello there.\n\n2\n00:00:03,000 --> 00:00:04,000\n{}How are yuo?\n"
     for text in ("ANN: Hello there.\nBOB: How are you?\n", "ANN: Hello there.\r\n\r\nBOB: How are you?\r\n"):
@@ -105,6 +104,7 @@ def test_names_of_speakers_go_to_captions_only_where_these_have_names() -> None:
             assert apply_corrections(srt.format(*names), text) == srt.format(*names).replace("yuo", "you")
 
 
+@pytest.mark.slow
 def test_a_file_is_transcribed(tmp_path: Path) -> None:
     shares: list[float] = []
     transcript = transcribe(
@@ -130,7 +130,6 @@ def test_remarks_are_warnings_unless_handled(tmp_path: Path) -> None:
     assert "truncated" in remarks[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -166,6 +165,7 @@ def test_an_argument_that_names_nothing_is_refused_before_a_model_is_loaded(tmp_
             CaptionLimits(**limits)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound, match=r"nowhere\.wav"):
         transcribe(tmp_path / "nowhere.wav", model=BULLETIN, device="cpu", models_folder=tmp_path)
