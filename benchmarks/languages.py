@@ -70,7 +70,7 @@ def mixes(spoken: Sequence[Recording], count: int, seed: int, scratch: Path) -> 
         for place in range(_PARTS):
             pool = by_language[languages[place % len(languages)]]
             chosen.append(pool[chance.integers(len(pool))])
-        pauses = chance.choice(_PAUSES, _PARTS)
+        pauses = chance.choice(_PAUSES, _PARTS).tolist()
         yield _joined(f"mix {seed}.{number}", chosen, pauses, scratch / "mix.wav")
 
 

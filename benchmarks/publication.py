@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transcription_dagster.database.connection import open_database, upgrade
-from transcription_dagster.database.publications import Insights, Publication, publish
+from transcription_dagster.database.publications import Publication, PublishedInsights, publish
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
@@ -64,7 +64,7 @@ def make(recording: str, seed: int) -> Publication:
         duration=3600.0,
         versions=dict.fromkeys(assets, "1"),
         sha256s={f"{name}.txt": source.randbytes(32).hex() for name in assets},
-        insights=Insights("local", {"entities": entities}),
+        insights=PublishedInsights("local", {"entities": entities}),
     )
 
 

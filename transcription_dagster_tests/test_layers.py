@@ -187,7 +187,7 @@ def sets_variables(tree: ast.AST) -> list[int]:
         written = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del) and node.value
         called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func
         if called and ast.unparse(called) in ("os.putenv", "os.unsetenv"):
-            found.append(node.lineno)
+            found.append(called.lineno)
         if called and called.attr in ("setdefault", "update", "pop", "clear"):
             written = called.value
         if written and ast.unparse(written) == "os.environ":

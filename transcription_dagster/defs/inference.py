@@ -124,7 +124,7 @@ def _works(settings: Settings) -> tuple[str, Mapping[str, "Work"]]:
 
 def _answer_here(settings: Settings, request: InferenceRequest) -> InferenceAnswer:
     with _here, tempfile.TemporaryDirectory() as folder:
-        device, works = _works(settings)
+        device, works = _works(settings)  # pyright: ignore[reportArgumentType]  frozen, and so hashable
         work = works[request.task]
         try:
             prepared = work.prepare(request.request, Path(folder))

@@ -118,7 +118,6 @@ class Batch:
         self._in_groups([one for one in placed if not one.hold.heard], self._hear)
         decodes, aligns, detects = [], [], []
         for one in placed:
-            # Requests whose window could not be encoded are no longer waiting.
             match self._waiting.get(one.session):
                 case Decode():
                     decodes.append(one)
@@ -126,6 +125,9 @@ class Batch:
                     aligns.append(one)
                 case Detect():
                     detects.append(one)
+                case None:
+                    # Its window could not be encoded, and it no longer waits.
+                    pass
         self._in_groups([one for one in decodes if not self._is_read(one)], self._read)
         self._in_groups(aligns, self._align)
         self._in_groups(detects, self._detect)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -80,7 +81,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
     with empty_database() as url, pytest.MonkeyPatch.context() as patch:
         for name, value in SECRETS.items():
             patch.setenv(name, value)
-        settings = NO_EMBEDDINGS | {"refinement": "off", "max_recording_hours": "0.5"}
+        settings: dict[str, Any] = {**NO_EMBEDDINGS, "refinement": "off", "max_recording_hours": "0.5"}
         with running_system(home, executors=1, run_workers=2, database_url=with_password(url), **settings) as system:
             yield carry_out(system, sources)
     shutil.rmtree(runtime_folder(home))

@@ -97,7 +97,7 @@ def test_the_test_event_holds_nothing() -> None:
 
 
 def test_an_object_without_an_entity_tag_is_told_by_its_sequencer_and_a_time_without_zone_is_utc() -> None:
-    incomplete = record() | {"eventTime": "2026-11-23T10:00:00"}
+    incomplete: dict[str, Any] = record() | {"eventTime": "2026-11-23T10:00:00"}
     del incomplete["s3"]["object"]["eTag"]
     (found,) = created_objects(body(incomplete))
     assert (found.etag, found.modified) == ("0055AED6DCD90281E5", datetime(2026, 11, 23, 10, tzinfo=UTC))

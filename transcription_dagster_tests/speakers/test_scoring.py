@@ -34,7 +34,7 @@ def test_other_labels_for_the_same_turns_are_no_error() -> None:
         ([(0, 2, "x"), (2, 4, "z"), (3, 6, "y")], Errors(7.0, confused=2.0)),
     ],
 )
-def test_missed_false_and_confused_speech_is_counted(found: list[SpeakerTurn], errors: Errors) -> None:
+def test_missed_false_and_confused_speech_is_counted(found: list[tuple[float, float, str]], errors: Errors) -> None:
     counted = diarization_errors(REFERENCE, turns(*found))
     assert counted == errors
     assert counted.rate == pytest.approx((errors.missed + errors.false + errors.confused) / 7)

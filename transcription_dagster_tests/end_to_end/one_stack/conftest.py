@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,8 @@ def other_program() -> Iterator[WebServer]:
 def system(
     tmp_path_factory: pytest.TempPathFactory, endless_source: WebServer, other_program: WebServer
 ) -> Iterator[System]:
-    settings = NO_EMBEDDINGS | {
+    settings: dict[str, Any] = {
+        **NO_EMBEDDINGS,
         "source_hosts": f"{endless_source.url},{other_program.url}",
         "ib_allow_private": "true",
         "webhook_hosts": other_program.url,
