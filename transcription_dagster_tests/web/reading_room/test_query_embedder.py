@@ -28,7 +28,7 @@ def test_a_query_gets_its_vector_from_another_process_that_ends_with_its_input(t
     assert process is not None
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
     assert embedder.embed("another ferry", PATIENCE) is not None
     assert embedder._process is not process
     embedder._process.stdin.close()  # type: ignore[union-attr]
