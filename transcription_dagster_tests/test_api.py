@@ -138,9 +138,9 @@ def test_remarks_are_warnings_unless_handled(tmp_path: Path) -> None:
         (lambda: refine(Transcript("", ()), ["Ann"], claude=False), "sequence of Term, not str"),  # type: ignore[list-item]
         (lambda: refine(Transcript("", ()), "v.yaml", claude=False), "sequence of Term"),  # type: ignore[arg-type]
         (
-            lambda: refine(Transcript("", ()), [Term("Ann", "an")], claude=False),
+            lambda: refine(Transcript("", ()), [Term("Ann", "an")], claude=False),  # type: ignore[arg-type]
             "variants of 'Ann' are a tuple of texts, not str",
-        ),  # type: ignore[arg-type]
+        ),
         (lambda: apply_corrections(SRT.encode(), "x"), "not bytes"),  # type: ignore[arg-type]
         (lambda: apply_corrections(SRT, None), "not NoneType"),  # type: ignore[arg-type]
     ],
