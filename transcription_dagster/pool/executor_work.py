@@ -1,4 +1,4 @@
-"""What an executor says of its work, in `transcription_workers.work`."""
+"""An executor's report on its work, in `transcription_workers.work`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class RecordingProgress:
-    """A recording under way."""
+    """A recording in progress."""
 
     recording: str
     #: Fraction that is done, 0 to 1.
@@ -20,13 +20,13 @@ class RecordingProgress:
 class ExecutorWork:
     """An executor's recordings, and its rates over the last minute."""
 
-    #: Windows that it decodes together, and those that it decodes now.
+    #: Windows that it can decode together, and those in progress.
     slots: int
     slots_busy: int
     recordings: tuple[RecordingProgress, ...]
     windows_per_second: float
     audio_hours_per_hour: float
-    #: Fraction of the time that the device works, 0 to 1.
+    #: Share of the time that the device works, 0 to 1.
     device_busy: float
     #: What the device waits for; None if it works.
     waits_for: str | None
@@ -41,7 +41,7 @@ class ExecutorWork:
         return cls(**{**content, "recordings": recordings})
 
     def rates(self) -> str:
-        """Return how much it does, and what keeps it from doing more, in words."""
+        """Return its speed, and what limits it, as text."""
         doing = (
             f"{self.slots_busy} of {self.slots} slots, {self.windows_per_second:.2g} windows a second, "
             f"{self.audio_hours_per_hour:.1f} hours of audio an hour"

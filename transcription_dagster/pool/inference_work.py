@@ -1,4 +1,4 @@
-"""What a GPU executor can be asked for: a recording's words, its speakers, or the vectors of its text."""
+"""The kinds of work of a GPU executor: a recording's words, its speakers, or the vectors of its text."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Work(Protocol):
     """One kind of request."""
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> Any:
-        """Do all that needs no device, in a thread. `folder` is for files."""
+        """Do everything that needs no device, in a thread. `folder` is for files."""
         ...
 
     def do(self, prepared: Any, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]) -> Any:
-        """Do the rest, in a thread beside those of other work, and return the answer as JSON values.
+        """Do the rest, in a thread next to those of other work, and return the answer as JSON values.
 
-        Raises the program's errors; `TranscriptionAborted` after `should_stop` said so, `WorkerUnfit` when another
+        Raises the program's errors; `TranscriptionAborted` once `should_stop` returns true, `WorkerUnfit` if another
         executor may succeed.
         """
         ...
 
     def seconds(self, prepared: Any) -> float:
-        """How much audio it is about, in seconds."""
+        """Return the length of the audio, in seconds."""
         ...
 
 
@@ -84,14 +84,14 @@ class TranscriptionWork:
                 "TRANSCRIPTION_TIME_LIMIT_FACTOR if this device is really that slow"
             ) from None
         except (ModelUnavailable, EngineMissing) as error:
-            # Another machine may have the model already, or the engine.
+            # Another machine may have the model, or the engine.
             raise WorkerUnfit(str(error)) from error
-        # Where this machine keeps the model is no matter of the transcript's.
+        # The path of the model on this machine does not belong in the transcript.
         transcript = replace(transcript, model=request.options.model)
         return {"transcript": write_transcript(transcript)}
 
     def _model_path(self, request: TranscriptionRequest) -> str:
-        """What the engine can load: a checkpoint that the machine lacks is fetched from the store."""
+        """Return a path that the engine can load: a missing checkpoint is downloaded from the store."""
         return local_path(request.options.model, self._settings.home, self._settings.store_url)
 
     def seconds(self, prepared: tuple[TranscriptionRequest, PreparedRecording]) -> float:
@@ -99,12 +99,12 @@ class TranscriptionWork:
 
 
 class SpeakersWork:
-    """Sound to turns, by models that are loaded when they are first asked for."""
+    """Sound to turns, by models that are loaded on first use."""
 
     def __init__(self, settings: Settings, device: str) -> None:
         self._engine = SpeakerEngine(device, settings.models_folder)
         self._store = ObjectStore(settings.store_url)
-        #: The models serve one recording at a time.
+        #: The models process one recording at a time.
         self._models = threading.Lock()
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[SpeakersRequest, Path]:
@@ -129,7 +129,7 @@ class SpeakersWork:
                     should_stop=should_stop,
                 )
         except ModelUnavailable as error:
-            # Another machine may have the models already.
+            # Another machine may have the models.
             raise WorkerUnfit(str(error)) from error
 
     def seconds(self, prepared: tuple[SpeakersRequest, Path]) -> float:
@@ -137,7 +137,7 @@ class SpeakersWork:
 
 
 def _audio(store: ObjectStore, key: str, folder: Path) -> Path:
-    """The normalised audio of a recording; one that is not on this machine is fetched into `folder`."""
+    """Return the normalised audio of a recording, downloaded into `folder` if it is not on this machine."""
     path = store.local_path(key)
     if path is None:
         path = folder / "audio.flac"
@@ -146,7 +146,7 @@ def _audio(store: ObjectStore, key: str, folder: Path) -> Path:
 
 
 class EmbeddingWork:
-    """Text to vectors, by the embedding model that the request names; the last one is kept loaded."""
+    """Text to vectors, by the embedding model named in the request; the last model stays loaded."""
 
     def __init__(self, settings: Settings, device: str, engine: SpeechEngine) -> None:
         self._settings = settings

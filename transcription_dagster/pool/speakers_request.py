@@ -1,4 +1,4 @@
-"""A run worker's request to a GPU executor to tell the speakers of a recording apart, as stored in the queue."""
+"""A run worker's request to a GPU executor to diarize a recording, as stored in the queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transcription_dagster.pool.names import SPEAKERS_TASK
 
 @dataclass(frozen=True, slots=True)
 class SpeakersRequest:
-    """One recording whose speakers are to be told apart.
+    """A recording to diarize.
 
     The answer holds `turns` (start, end, label), `voices` (the embedding of each label), `model`, and `skipped`: why
     nothing was done, or None.
@@ -27,7 +27,7 @@ class SpeakersRequest:
     #: Length of the audio in seconds.
     seconds: float
     limits: SpeakerLimits
-    #: Whether the answer is to hold the speakers' embeddings, which are personal data.
+    #: Whether to return the speakers' embeddings, which are personal data.
     voices: bool = False
 
     def for_queue(self, *, run_id: str, queue: str) -> InferenceRequest:

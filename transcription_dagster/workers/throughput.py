@@ -1,4 +1,4 @@
-"""What an executor does and how fast: its recordings, the audio it gets done, and why its device waits."""
+"""An executor's work and speed: its recordings, its rates, and what its device waits for."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from transcription_dagster.pool.executor_work import ExecutorWork, RecordingProgress
 from transcription_dagster.whisper.engine import Usage
 
-#: Rates are measured over so many seconds.
+#: Seconds over which rates are measured.
 _SPAN_SECONDS = 60.0
-#: Enough to decode a recording's audio, and too little for another executor to have begun with it sooner.
+#: Enough to decode a recording's audio, and too little for another executor to start it sooner.
 _LOOK_AHEAD_SECONDS = 3.0
-#: A device that works for less of the time waits for something.
+#: Below this share of working time, the device is waiting for something.
 _BUSY_SHARE = 0.95
 
 
 class Job:
-    """One piece of work under way. Its thread tells of its progress."""
+    """One piece of work in progress. Its thread reports the progress."""
 
     def __init__(self, recording: str, started: float) -> None:
         self.recording = recording
@@ -31,15 +31,15 @@ class Job:
         self.seconds: float | None = None
 
     def prepared(self, seconds: float) -> None:
-        """Say that the preparation is done."""
+        """Report that the preparation is done."""
         self.seconds = seconds
 
     def progressed(self, share: float) -> None:
-        """Say how much is done."""
+        """Report the fraction that is done."""
         self.share = share
 
     def seconds_left(self, now: float, pace: float | None) -> float | None:
-        """Return how long it will go on, by its progress, or by the `pace` of another: seconds for a second of audio.
+        """Return the remaining time, by its progress or by the `pace` of another job: seconds per second of audio.
 
         None if neither is known.
         """
@@ -56,27 +56,27 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """The counters at a moment."""
+    """The counters at one time."""
 
     at: float
     usage: Usage
-    #: Seconds of audio that were transcribed so far.
+    #: Seconds of audio transcribed so far.
     audio: float
 
 
 class Throughput:
-    """The jobs of an executor and its rates. Used in the event loop, but for `Job.progressed`."""
+    """An executor's jobs and rates. Used in the event loop, except for `Job.progressed`."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
         self._audio_of_ended = 0.0
-        #: Seconds that the last job took for a second of audio.
+        #: Seconds per second of audio of the last job.
         self._pace: float | None = None
         self._moments: deque[_Moment] = deque()
 
     @contextmanager
     def job(self, recording: str) -> Iterator[Job]:
-        """Count a job while it is under way."""
+        """Count a job while it is in progress."""
         job = Job(recording, time.monotonic())
         self.jobs.append(job)
         try:
@@ -89,21 +89,21 @@ class Throughput:
 
     @property
     def ending(self) -> int:
-        """How many jobs end so soon that it is time to prepare others."""
+        """Return how many jobs end so soon that others should be prepared."""
         left = (job.seconds_left(time.monotonic(), self._pace) for job in self.jobs)
         return sum(seconds is not None and seconds <= _LOOK_AHEAD_SECONDS for seconds in left)
 
     def measure(self, now: float, usage: Usage) -> None:
-        """Take the counters at `now`, in seconds of a clock that never goes back."""
+        """Record the counters at `now`, in seconds of a monotonic clock."""
         audio = self._audio_of_ended + sum(job.seconds_done for job in self.jobs)
         self._moments.append(_Moment(now, usage, audio))
         while now - self._moments[0].at > _SPAN_SECONDS:
             self._moments.popleft()
 
     def described(self) -> ExecutorWork:
-        """Return the present state."""
+        """Return the current state."""
         first, last = self._moments[0], self._moments[-1]
-        # At the first moment nothing is known of the time before it.
+        # At the first measurement nothing is known about the time before.
         seconds = last.at - first.at or 1.0
         busy = (last.usage.worked_seconds - first.usage.worked_seconds) / seconds
         return ExecutorWork(
