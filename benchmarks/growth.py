@@ -22,9 +22,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import dagster as dg
-import procrastinate
 import psycopg
-from procrastinate.jobs import Status
 from rich.console import Console
 from rich.table import Table
 
@@ -32,9 +30,7 @@ from transcription_dagster.database.connection import Engine, open_database, upg
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.run_history import remove_old_history
-from transcription_dagster.pool import inference_server
 from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest, release_answers
-from transcription_dagster.pool.leases import Lease
 from transcription_dagster.pool.names import (
     EMBED_TASK,
     EXECUTE_RUN_TASK,
@@ -43,7 +39,10 @@ from transcription_dagster.pool.names import (
     TRANSCRIBE_TASK,
     run_job_key,
 )
-from transcription_dagster.pool.queue import jobs, open_connection, worker_app
+from transcription_dagster.pool.queue import jobs, open_connection
+from transcription_dagster.pool.request_queue import RequestQueue
+from transcription_dagster.pool.run_jobs import RunQueue
+from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.settings import Settings
@@ -97,20 +96,39 @@ def a_run(instance: dg.DagsterInstance) -> str:
 
 
 async def grow(url: str, engine: Engine, model: str, arguments: argparse.Namespace, table: Table) -> None:
-    async with worker_app(url).open_async() as app:
-        worker = await app.job_manager.register_worker()
+    workers = Workers(url)
+    await workers.open()
+    try:
         for number in range(1, max(arguments.recordings) + 1):
-            await one_recording(app, worker, url, engine, model, number)
+            await one_recording(workers, url, engine, model, number)
             if number % arguments.per_day == 0:
                 age(url)
-                await prune_queues(app)
+                await prune_queues(workers.runs.connector)
                 if arguments.run_history_days is not None:
                     remove_old_history(engine, days=arguments.run_history_days)
             if number in arguments.recordings:
                 table.add_row(f"{number:,}", *measured(url))
+    finally:
+        await workers.close()
 
 
-async def one_recording(app: procrastinate.App, worker: int, url: str, engine: Engine, model: str, number: int) -> None:
+class Workers:
+    """The queues of a run worker and of an executor."""
+
+    def __init__(self, url: str) -> None:
+        self.runs = RunQueue(url, WorkerRecord("run-1@here", "run"), [RUNS_QUEUE])
+        self.requests = RequestQueue(url, WorkerRecord("gpu-0@here", "gpu"), [GPU_QUEUE])
+
+    async def open(self) -> None:
+        for queue in (self.runs, self.requests):
+            await queue.open()
+
+    async def close(self) -> None:
+        for queue in (self.runs, self.requests):
+            await queue.connector.close_async()
+
+
+async def one_recording(workers: Workers, url: str, engine: Engine, model: str, number: int) -> None:
     """Everything that one recording leaves in the database."""
     recording, run_id, chance = str(uuid.uuid4()), str(uuid.uuid4()), random.Random(number)
     register(engine, [Recording(recording, f"file:///recordings/{recording}.wav")])
@@ -122,8 +140,8 @@ async def one_recording(app: procrastinate.App, worker: int, url: str, engine: E
             queueing_lock=run_job_key(run_id),
             connection=connection,
         ).defer(run_id=run_id)
-    run_job = await app.job_manager.fetch_job([RUNS_QUEUE], worker)
-    assert run_job is not None
+    run = await workers.runs.claim()
+    assert run is not None
     texts = chance.choices(LEXICON, k=160)
     words = [{"word": text, "start": place / 3, "end": place / 3 + 0.3, "p": 0.9} for place, text in enumerate(texts)]
     vectors = [[chance.random() for _ in range(384)] for _ in range(3)]
@@ -131,15 +149,11 @@ async def one_recording(app: procrastinate.App, worker: int, url: str, engine: E
         request = InferenceRequest(f"{task}-{recording}", task, recording, run_id, GPU_QUEUE, {"recording": recording})
         client = InferenceClient(url)
         client.ask(request)
-        job = await app.job_manager.fetch_job([GPU_QUEUE], worker)
-        assert job is not None
-        assert job.id is not None
-        lease = Lease(job.id, worker, job.attempts)
-        attempt = await inference_server.begin(app, request.key, lease, executor="gpu-0@here")
-        assert attempt is not None
-        await inference_server.report_progress(app, attempt, 0.5)
-        assert await inference_server.answer(app, attempt, answer)
-        await app.job_manager.finish_job(job, Status.SUCCEEDED, delete_job=False)
+        claim = await workers.requests.claim()
+        assert claim is not None
+        assert await workers.requests.begin(claim)
+        await workers.requests.report_progress(claim, 0.5)
+        await workers.requests.finish(claim, answer)
         client.wait(request, on_event=lambda _line: None)
     text = " ".join(texts)
     chunks = [EmbeddedChunk(text[place::3], 0.0, 20.0, vector) for place, vector in enumerate(vectors)]
@@ -147,7 +161,7 @@ async def one_recording(app: procrastinate.App, worker: int, url: str, engine: E
     publish(engine, Publication(recording, text, text, "en", "medium", len(texts), 60.0))
     copy_run(url, model, run_id, recording)
     release_answers(url, run_id)
-    await app.job_manager.finish_job(run_job, Status.SUCCEEDED, delete_job=False)
+    await workers.runs.finish(run, None)
 
 
 def copy_run(url: str, model: str, run_id: str, recording: str) -> None:

@@ -99,15 +99,22 @@ def kill(worker: WorkerStatus) -> psutil.Process:
 
 @contextmanager
 def killing_whoever_works_on(system: System, recording: str) -> Iterator[list[str]]:
-    """Kill every executor that works on `recording`, again and again; gives the names of the killed."""
+    """Kill every executor that transcribes `recording`, again and again; gives the names of the killed."""
     killed: list[str] = []
     over = threading.Event()
 
     def watch() -> None:
         pids: set[int] = set()
         while not over.wait(0.1):
+            # Not one that tells its speakers apart, once its transcription has failed.
+            at_work = [
+                one["executor"]
+                for each in requests_of(system, [recording])
+                for one in each["attempts"]
+                if not one["ended"]
+            ]
             for worker in system.pool().workers:
-                if progress_of(worker, recording) is not None and worker.pid not in pids:
+                if worker.name in at_work and progress_of(worker, recording) is not None and worker.pid not in pids:
                     pids.add(worker.pid)
                     killed.append(worker.name)
                     kill(worker)
@@ -139,12 +146,12 @@ def attempts_at(system: System, recording: str) -> list[str | None]:
 
 
 def unfinished_jobs(system: System) -> list[dict[str, Any]]:
-    """Jobs that wait or are under way on any queue."""
+    """Jobs and requests that wait or are under way on any queue."""
     with open_connection(system.url) as connection:
         return list(
             connection.execute(
-                "SELECT queue_name, task_name, status::text, args FROM procrastinate_jobs"
-                " WHERE status IN ('todo', 'doing')"
+                "SELECT queue_name, task_name, status::text FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
+                " UNION ALL SELECT queue, task, state FROM inference_requests WHERE state IN ('queued', 'doing')"
             )
         )
 

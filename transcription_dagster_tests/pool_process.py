@@ -9,12 +9,13 @@ import sys
 import threading
 from pathlib import Path
 
-import procrastinate
-
+from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
+from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import load_settings
 from transcription_dagster.workers.main_thread import block_stop_signals
-from transcription_dagster.workers.pool_worker import PoolWorker, WorkInterrupted
+from transcription_dagster.workers.pool_worker import PoolWorker
+from transcription_dagster.workers.work_loop import WorkInterrupted
 
 QUEUE, TASK = "waiting", "wait_for"
 
@@ -22,7 +23,8 @@ QUEUE, TASK = "waiting", "wait_for"
 def serve(name: str) -> None:
     """Work until a stop signal."""
     settings = load_settings()
-    pool = PoolWorker(settings, settings.require_database_url(), WorkerRecord(name, "run"), [QUEUE])
+    state = WorkerRecord(name, "run")
+    pool = PoolWorker(settings, state, RunQueue(settings.require_database_url(), state, [QUEUE]))
 
     def wait_for(file: Path, stop: threading.Event) -> None:
         print(f"began {file.name}", flush=True)
@@ -32,11 +34,11 @@ def serve(name: str) -> None:
                 raise WorkInterrupted
         print(f"done {file.name}", flush=True)
 
-    async def work(context: procrastinate.JobContext, path: str) -> None:
-        stop = threading.Event()
-        await pool.in_main_thread(context, lambda: wait_for(Path(path), stop), stop=stop)
+    async def work(held: HeldWork[JobClaim]) -> None:
+        stop, path = threading.Event(), Path(held.claim.arguments["path"])
+        await pool.in_main_thread(lambda: wait_for(path, stop), stop=stop)
 
-    pool.task(TASK, work)
+    pool.work.task(TASK, work)
     pool.serve(prepare=lambda: None)
 
 

@@ -87,16 +87,6 @@ def test_the_body_of_dagsters_execute_run_command_takes_these_arguments() -> Non
     assert parameters == ["run_id", "instance", "write_stream_fn", "set_exit_code_on_failure"]
 
 
-def test_procrastinates_worker_calls_the_methods_that_the_lease_overrides() -> None:
-    from procrastinate.manager import JobManager
-
-    from transcription_dagster.pool.leases import LeasingJobManager
-
-    for name in ("fetch_job", "finish_job", "retry_job"):
-        ours, theirs = (inspect.signature(getattr(owner, name)) for owner in (LeasingJobManager, JobManager))
-        assert list(ours.parameters) == list(theirs.parameters)
-
-
 def private_names(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     libraries = ("dagster", "whisper", "procrastinate")

@@ -27,14 +27,12 @@ _EVENTS: Final = """
     OR (run_id = '' AND event LIKE '%' || :recording || '%')
 """
 
-#: Executed in this order with the recording and its runs. Jobs are taken from the workers that hold them, whose later
-#: reports are refused.
+#: Executed in this order with the recording and its runs. Jobs and requests are taken from the workers that hold them,
+#: whose later reports are refused.
 _STATEMENTS: Final = (
     """
-    DELETE FROM procrastinate_jobs WHERE queueing_lock IN (
-        SELECT 'inference:' || key FROM inference_requests
-         WHERE recording = :recording OR run_id = ANY(CAST(:runs AS text[]))
-        UNION ALL SELECT 'run:' || run FROM unnest(CAST(:runs AS text[])) AS run)
+    DELETE FROM procrastinate_jobs
+     WHERE queueing_lock IN (SELECT 'run:' || run FROM unnest(CAST(:runs AS text[])) AS run)
     """,
     "DELETE FROM inference_requests WHERE recording = :recording OR run_id = ANY(CAST(:runs AS text[]))",
     "UPDATE transcription_workers SET last_error = NULL WHERE last_error LIKE '%' || :recording || '%'",

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from procrastinate.exceptions import AlreadyEnqueued
 from psycopg.types.json import Jsonb
 
 from transcription_dagster import errors
 from transcription_dagster.database.forgotten import refuse_forgotten_by_driver
 from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError, TransientError
 from transcription_dagster.pool import inference_requests
-from transcription_dagster.pool.names import INFERENCE_CHANNEL, inference_job_key
+from transcription_dagster.pool.names import INFERENCE_CHANNEL
 from transcription_dagster.pool.patience import patiently
-from transcription_dagster.pool.queue import database_errors, jobs, open_connection
+from transcription_dagster.pool.queue import database_errors, open_connection
 
-logger = logging.getLogger(__name__)
-
-#: Seconds between polls of a request when no notification arrives.
-_POLL_SECONDS = 5.0
+#: Seconds after which a client looks again without a notification: a connection that was cut brings none.
+_LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +81,6 @@ class InferenceClient:
             with connection.transaction():
                 refuse_forgotten_by_driver(connection, request.recording)
                 connection.execute(inference_requests.ASK, parameters)
-            row = connection.execute(inference_requests.FIND, {"key": request.key}).fetchone()
-            if row and row["state"] in ("queued", "doing"):
-                self._queue_job(connection, request)
 
     def wait(self, request: InferenceRequest, *, on_event: Callable[[str], None]) -> InferenceAnswer:
         """Wait for the answer; `on_event` receives a line for the run's log whenever an attempt starts or ends early.
@@ -110,51 +104,20 @@ class InferenceClient:
                             return _answer(row)
                         if row["state"] == "failed":
                             raise _error(row)
-                        if not _notified(connection, request.key):
-                            self._queue_job(connection, request)
+                        _wait_for_change(connection, request.key)
             except DatabaseUnavailable:
                 on_event("The database does not answer; waiting for it.")
                 self._wait_for_database()
 
     @patiently
-    def cancel(self, key: str) -> None:
-        """Cancel a request: remove it from the queue, or abort it at the decoder's next step."""
-        with database_errors(), open_connection(self._url) as connection:
-            cancel_request(connection, key)
-
-    @patiently
     def _wait_for_database(self) -> None:
         open_connection(self._url).close()
-
-    def _queue_job(self, connection: psycopg.Connection[Any], request: InferenceRequest) -> None:
-        """Queue the request's job if it is missing, also when a crash lost it."""
-        name = inference_job_key(request.key)
-        if connection.execute(inference_requests.LIVE_JOB, {"key": name}).fetchone():
-            return
-        task = jobs.configure_task(
-            request.task, allow_unknown=True, queue=request.queue, lock=name, queueing_lock=name, connection=connection
-        )
-        try:
-            task.defer(key=request.key)
-        except AlreadyEnqueued:
-            logger.debug("speech request %s was queued by another", request.key)
-
-
-def cancel_request(connection: psycopg.Connection[Any], key: str) -> None:
-    """Mark the request as canceled and abort its job in any state."""
-    connection.execute(inference_requests.CANCEL, {"key": key})
-    job = connection.execute(inference_requests.LIVE_JOB, {"key": inference_job_key(key)}).fetchone()
-    if job:
-        jobs.job_manager.cancel_job_by_id(job["id"], abort=True, connection=connection)
 
 
 def cancel_requests_of_run(url: str, run_id: str) -> int:
     """Cancel all requests of a run and its retries; returns their number."""
     with database_errors(), open_connection(url) as connection:
-        keys = [row["key"] for row in connection.execute(inference_requests.OF_RUN, {"run_id": run_id})]
-        for key in keys:
-            cancel_request(connection, key)
-    return len(keys)
+        return connection.execute(inference_requests.CANCEL, {"run_id": run_id}).rowcount
 
 
 @patiently
@@ -164,9 +127,10 @@ def release_answers(url: str, run_id: str) -> None:
         connection.execute(inference_requests.RELEASE, {"run_id": run_id})
 
 
-def _notified(connection: psycopg.Connection[Any], key: str) -> bool:
-    """Wait for a notification about `key`; return False if none arrived in time."""
-    return any(notice.payload == key for notice in connection.notifies(timeout=_POLL_SECONDS, stop_after=1))
+def _wait_for_change(connection: psycopg.Connection[Any], key: str) -> None:
+    """Wait for a notification about `key`, or for `_LOOK_SECONDS`."""
+    with closing(connection.notifies(timeout=_LOOK_SECONDS)) as notices:
+        any(notice.payload == key for notice in notices)
 
 
 def _history(attempts: list[dict[str, Any]]) -> list[str]:

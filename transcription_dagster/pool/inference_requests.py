@@ -1,30 +1,22 @@
-"""SQL on the table of inference requests, `inference_requests`, for clients and executors.
+"""SQL on `inference_requests`, the queue of the executors: for the clients that ask and the executors that answer.
 
-An attempt without an end belongs to an executor that died; the next attempt records that. Every attempt holds the lease
-of its job: with an expired lease it cannot start, and its report is refused. Parameters are named. Times come from the
-database's clock, so that machines need not agree on the time.
+A request is `queued`, then `doing` while an executor holds it, then `done` or `failed`. Each claim is a lease: the
+executor's token (`holder`) and a number that grows with every claim (`claims`). `attempts` lists {executor, started_at,
+ended}; an attempt without an end is under way. Parameters are named. Times come from the database's clock, so that
+machines need not agree on the time. Whatever changes a request's state notifies clients and executors.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from transcription_dagster.pool.leases import MINE
+_NOTIFY = "pg_notify('inference_requests', key)"
 
-#: Attempts that may lose their executor before the request fails.
-MAX_ATTEMPTS: Final = 3
-
-#: End of an attempt whose executor died.
-LOST: Final = "the executor was lost"
-#: Start of the end of an attempt that left the device unusable.
-BROKE: Final = "the device broke"
-#: Start of the end of an attempt whose executor cannot work on its machine.
-UNFIT: Final = "the executor cannot work"
-
-WAITING: Final = "SELECT request, attempts FROM inference_requests WHERE key = %(key)s AND state IN ('queued', 'doing')"
+#: The request, if this lease is valid.
+_MINE = "key = %(work)s AND state = 'doing' AND holder = %(holder)s AND claims = %(number)s"
 
 FIND: Final = """
-SELECT key, state, progress, attempts, result, error, error_class, queue,
+SELECT state, attempts, result, error, error_class,
        extract(epoch FROM coalesce(started_at, now()) - created_at)::float8 AS waited_seconds,
        extract(epoch FROM finished_at - started_at)::float8 AS gpu_seconds
   FROM inference_requests WHERE key = %(key)s
@@ -32,63 +24,68 @@ SELECT key, state, progress, attempts, result, error, error_class, queue,
 
 #: Insert a request. A failed request, or one whose answer was released, starts over; a queued, running or done one is
 #: left unchanged.
-ASK: Final = """
+ASK: Final = f"""
 INSERT INTO inference_requests (key, task, recording, run_id, queue, request)
 VALUES (%(key)s, %(task)s, %(recording)s, %(run_id)s, %(queue)s, %(request)s)
 ON CONFLICT (key) DO UPDATE
    SET state = 'queued', attempts = '[]', progress = 0, error = NULL, error_class = NULL, queue = excluded.queue,
-       request = excluded.request, created_at = now(), started_at = NULL, finished_at = NULL, lease = NULL
+       request = excluded.request, created_at = now(), started_at = NULL, finished_at = NULL
  WHERE inference_requests.state = 'failed' OR (inference_requests.state = 'done'
                                                  AND inference_requests.result IS NULL)
-RETURNING key
+RETURNING {_NOTIFY}
+"""  # noqa: S608  constants, here and below
+
+#: Claim the oldest request. Rows that others are claiming are skipped, not waited for.
+CLAIM: Final = """
+UPDATE inference_requests SET state = 'doing', holder = %(holder)s, claims = claims + 1
+ WHERE key = (SELECT key FROM inference_requests WHERE state = 'queued' AND queue = ANY(%(queues)s)
+               ORDER BY created_at, key LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING key, claims, task, recording, request, attempts
 """
 
-#: Start an attempt. No row: the request is done, canceled or unknown, or another executor has the job.
-#: The job is locked, so that it cannot move to another executor meanwhile.
-BEGIN: Final = (
-    MINE  # noqa: S608  constants
-    + """
+#: Start an attempt. No row: the lease has expired. A repetition finds its own attempt and changes nothing.
+BEGIN: Final = f"""
+UPDATE inference_requests SET progress = 0, started_at = now(),
+   attempts = CASE WHEN attempts @> '[{{"ended": null}}]' THEN attempts
+                   ELSE attempts || jsonb_build_array(jsonb_build_object('executor', %(executor)s::text,
+                                                                         'started_at', now(), 'ended', NULL)) END
+ WHERE {_MINE}
+RETURNING attempts, {_NOTIFY}
+"""  # noqa: S608
+
+#: End a claim, with its attempt if one was begun. No row: the lease has expired, or its worker beat again since `beat`.
+END: Final = f"""
 UPDATE inference_requests SET
-   attempts = (SELECT coalesce(jsonb_agg(CASE WHEN a->>'ended' IS NULL
-                                              THEN a || '{"ended": "the executor was lost"}' ELSE a END), '[]')
-                 FROM jsonb_array_elements(attempts) a)
-              || jsonb_build_array(jsonb_build_object('executor', %(executor)s::text, 'started_at', now(),
-                                                      'ended', NULL)),
-   state = 'doing', progress = 0, started_at = now(), lease = %(lease)s
- WHERE key = %(key)s AND state IN ('queued', 'doing') AND EXISTS (SELECT 1 FROM mine)
-RETURNING request, attempts, recording, run_id
-"""
-)
+   attempts = %(attempts)s, state = %(state)s, result = %(result)s, error = %(error)s, error_class = %(error_class)s,
+   progress = CASE WHEN %(state)s = 'done' THEN 1 ELSE progress END, holder = NULL,
+   finished_at = CASE WHEN %(state)s IN ('done', 'failed') THEN now() END
+ WHERE {_MINE}
+   AND (%(beat)s::text IS NULL
+        OR %(beat)s = (SELECT beats::text FROM transcription_workers WHERE token = %(holder)s))
+RETURNING {_NOTIFY}
+"""  # noqa: S608
 
-#: End the running attempt; `state` is the new state of the request. No row: the attempt's lease has expired.
-END: Final = """
-UPDATE inference_requests SET
-   attempts = jsonb_set(attempts, ARRAY[(jsonb_array_length(attempts) - 1)::text, 'ended'], to_jsonb(%(ended)s::text)),
-   state = %(state)s, result = %(result)s, error = %(error)s, error_class = %(error_class)s,
-   progress = CASE WHEN %(state)s = 'done' THEN 1 ELSE progress END,
-   finished_at = CASE WHEN %(state)s IN ('done', 'failed') THEN now() END, lease = NULL
- WHERE key = %(key)s AND state = 'doing' AND lease = %(lease)s
-RETURNING key
-"""
+PROGRESS: Final = f"UPDATE inference_requests SET progress = %(progress)s WHERE {_MINE}"  # noqa: S608
 
-PROGRESS: Final = """
-UPDATE inference_requests SET progress = %(progress)s
- WHERE key = %(key)s AND state = 'doing' AND lease = %(lease)s
+ATTEMPTS: Final = f"SELECT attempts FROM inference_requests WHERE {_MINE}"  # noqa: S608
+
+LEASES: Final = "SELECT key, claims FROM inference_requests WHERE state = 'doing' AND holder = %(holder)s"
+
+FOREIGN_LEASES: Final = """
+SELECT r.key, r.holder, r.claims, w.name, w.place, w.pid, w.beats::text AS beat
+  FROM inference_requests r LEFT JOIN transcription_workers w ON w.token = r.holder
+ WHERE r.state = 'doing' AND r.holder <> %(holder)s
 """
 
-CANCEL: Final = """
+#: Cancel all requests of a run and its retries. An executor at work on one finds its lease expired.
+CANCEL: Final = f"""
 UPDATE inference_requests
-   SET state = 'failed', error = 'withdrawn', error_class = 'TranscriptionAborted', finished_at = now()
- WHERE key = %(key)s AND state IN ('queued', 'doing')
-"""
-
-OF_RUN: Final = "SELECT key FROM inference_requests WHERE run_id = %(run_id)s AND state IN ('queued', 'doing')"
-
-LIVE_JOB: Final = """
-SELECT id FROM procrastinate_jobs WHERE queueing_lock = %(key)s AND status IN ('todo', 'doing') ORDER BY id DESC LIMIT 1
-"""
-
-NOTIFY: Final = "SELECT pg_notify('inference_requests', %(key)s)"
+   SET state = 'failed', error = 'withdrawn', error_class = 'TranscriptionAborted', finished_at = now(), holder = NULL,
+       attempts = CASE WHEN attempts @> '[{{"ended": null}}]'
+                       THEN jsonb_set(attempts, '{{-1,ended}}', '"withdrawn"') ELSE attempts END
+ WHERE run_id = %(run_id)s AND state IN ('queued', 'doing')
+RETURNING {_NOTIFY}
+"""  # noqa: S608
 
 #: After a successful run nothing needs its answers, by far the largest values. The history of attempts stays.
 RELEASE: Final = """

@@ -6,7 +6,7 @@ from typing import Final
 
 #: Dagster runs, fetched by run workers.
 RUNS_QUEUE: Final = "runs"
-#: Work for any GPU executor.
+#: Requests for any GPU executor.
 GPU_QUEUE: Final = "gpu"
 
 #: Tasks that prune the queues and Dagster's history, fetched by run workers.
@@ -26,7 +26,7 @@ PRUNE_QUEUES_TASK: Final = "prune_queues"
 #: Remove Dagster's old history, if a setting limits it.
 PRUNE_HISTORY_TASK: Final = "prune_history"
 
-#: Notification channel: the key of an inference request whenever its row changes.
+#: Notification channel: the key of an inference request whenever its state changes.
 INFERENCE_CHANNEL: Final = "inference_requests"
 
 #: On an op: this step needs a GPU. On a run: `any`, or the GPU (such as `1`) that the run is pinned to.
@@ -49,8 +49,3 @@ def gpu_queue(device: str) -> str:
 def run_job_key(run_id: str) -> str:
     """Return the job's key for a Dagster run, so that a run is never queued twice."""
     return f"run:{run_id}"
-
-
-def inference_job_key(key: str) -> str:
-    """Return the job's key for an inference request."""
-    return f"inference:{key}"

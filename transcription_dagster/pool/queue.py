@@ -1,4 +1,4 @@
-"""The procrastinate application, and connections to the database that holds its tables."""
+"""Connections to the database that holds the queues, and procrastinate's application."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ CONNECT_SECONDS = 5
 _POOL_SECONDS = 2
 
 
-#: The application for code without an event loop. It has no connections of its own: pass one with every call.
+#: procrastinate's application for code that queues runs. It has no connections of its own: pass one with every call.
 jobs = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
 class PatientConnector(procrastinate.PsycopgConnector):
-    """Waits for a database that is away, where procrastinate's own worker would exit.
+    """Waits for a database that is away.
 
-    A statement may run twice if its answer was lost: the queue's SQL functions ignore what no longer applies.
+    A statement may run twice if its answer was lost: the queues' statements ignore what no longer applies.
     """
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
@@ -46,17 +46,15 @@ class PatientConnector(procrastinate.PsycopgConnector):
         await patiently(super().listen_notify)(on_notification, channels)
 
 
-def worker_app(url: str) -> procrastinate.App:
-    """Return the application of a worker: register tasks on it, and run it in an event loop."""
-    return procrastinate.App(
-        connector=PatientConnector(
-            conninfo=url,
-            min_size=1,
-            max_size=4,
-            timeout=_POOL_SECONDS + 1,
-            reconnect_timeout=_POOL_SECONDS,
-            kwargs={"connect_timeout": CONNECT_SECONDS},
-        )
+def worker_connector(url: str) -> PatientConnector:
+    """Return a worker's connections, to be opened in its event loop."""
+    return PatientConnector(
+        conninfo=url,
+        min_size=1,
+        max_size=4,
+        timeout=_POOL_SECONDS + 1,
+        reconnect_timeout=_POOL_SECONDS,
+        kwargs={"connect_timeout": CONNECT_SECONDS},
     )
 
 

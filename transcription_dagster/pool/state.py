@@ -1,4 +1,4 @@
-"""State of the pool: living workers and waiting jobs, for the coordinator, the launcher and `status`."""
+"""State of the pool: living workers and waiting work, for the coordinator, the launcher and `status`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SELECT *, extract(epoch FROM now() - seen_at)::float8 AS silence FROM transcript
 
 _QUEUES = """
 SELECT queue_name, count(*) AS waiting FROM procrastinate_jobs WHERE status = 'todo' GROUP BY queue_name
+UNION ALL
+SELECT queue, count(*) FROM inference_requests WHERE state = 'queued' GROUP BY queue
 """
 
 _RUN_JOB = """
-SELECT j.id, j.status::text AS status, j.worker_id, w.name AS worker, w.place, w.pid,
-       coalesce(w.beats::text, p.last_heartbeat::text) AS beat
+SELECT j.id, j.status::text AS status, j.worker_id, w.name AS worker, w.place, w.pid, w.beats::text AS beat
   FROM procrastinate_jobs j
-  LEFT JOIN procrastinate_workers p ON p.id = j.worker_id
   LEFT JOIN transcription_workers w ON w.worker_id = j.worker_id
  WHERE j.queueing_lock = %s
  ORDER BY j.id DESC LIMIT 1
@@ -69,7 +69,7 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """All workers, and the number of waiting jobs by queue."""
+    """All workers, and the number of waiting runs and requests by queue."""
 
     workers: tuple[WorkerStatus, ...]
     queues: dict[str, int]

@@ -9,13 +9,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
-
-import procrastinate
-from procrastinate.exceptions import JobAborted
 
 from transcription_dagster.errors import (
     DeviceBroken,
@@ -25,19 +22,21 @@ from transcription_dagster.errors import (
     TranscriptionError,
     WorkerUnfit,
 )
-from transcription_dagster.pool import inference_server
 from transcription_dagster.pool.devices import pinned_device
 from transcription_dagster.pool.inference_work import EmbeddingWork, SpeakersWork, TranscriptionWork, Work
 from transcription_dagster.pool.names import ANY_GPU, EMBED_TASK, SPEAKERS_TASK, TRANSCRIBE_TASK, gpu_queue
+from transcription_dagster.pool.request_queue import BROKE, UNFIT, RequestClaim, RequestQueue
+from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import RUNS_AHEAD, Settings
 from transcription_dagster.store.scratch import machine_errors, new_folder
 from transcription_dagster.store.shared_files import local_path
 from transcription_dagster.whisper.engine import SpeechEngine
-from transcription_dagster.workers.pool_worker import PoolWorker, WorkInterrupted
+from transcription_dagster.workers.pool_worker import PoolWorker
 from transcription_dagster.workers.settings_watch import SettingsWatch
 from transcription_dagster.workers.sharing import Sharing
 from transcription_dagster.workers.throughput import Job, Throughput
+from transcription_dagster.workers.work_loop import WorkInterrupted
 
 logger = logging.getLogger(__name__)
 
@@ -68,15 +67,15 @@ class GpuExecutor:
         )
         self.state = WorkerRecord(name=f"{_slot(device)}@{socket.gethostname()}", kind="gpu", device=device)
         queues = [gpu_queue(ANY_GPU), gpu_queue(pinned_device(device))]
-        most = settings.slots_on(device) + RUNS_AHEAD
-        self.pool = PoolWorker(settings, url, self.state, queues, concurrency=most)
+        self._requests = RequestQueue(url, self.state, queues)
+        self.pool = PoolWorker(settings, self.state, self._requests)
         self._throughput = Throughput()
-        self._sharing = Sharing(self.pool.held, lambda: self._engine.slots, lambda: self._throughput.ending)
+        self._sharing = Sharing(self.pool.work.held, lambda: self._engine.slots, lambda: self._throughput.ending)
         self.pool.may_take = lambda: self._sharing.may_take
         self.pool.pause = lambda: self._sharing.pause
         self.pool.describe = self._describe
         #: Each recording has a thread: it waits for the device most of the time.
-        self._threads = ThreadPoolExecutor(most, thread_name_prefix="recording")
+        self._threads = ThreadPoolExecutor(settings.slots_on(device) + RUNS_AHEAD, thread_name_prefix="recording")
         self._broken: DeviceBroken | None = None
         self._watch = None if settings_version is None else SettingsWatch(url, settings_version, self.pool)
         self._register(TRANSCRIBE_TASK, TranscriptionWork(settings, self._engine))
@@ -102,29 +101,36 @@ class GpuExecutor:
         self.state.model_loads = self._engine.loads
 
     def _register(self, task: str, work: Work) -> None:
-        async def answer(context: procrastinate.JobContext, key: str) -> None:
-            await self._answer(context, key, work)
+        async def answer(held: HeldWork[RequestClaim]) -> dict[str, Any]:
+            async with self._sharing.beside_others(held.claim.lost):
+                return await self._attempt(held.claim, work)
 
-        self.pool.task(task, answer)
+        self.pool.work.task(task, answer)
 
-    async def _answer(self, context: procrastinate.JobContext, key: str, work: Work) -> None:
-        waiting = await inference_server.waiting_request(self.pool.app, key)
-        if waiting is None:
-            return
-        async with self._sharing.beside_others(waiting.lost), self._attempt(context, key) as attempt:
-            if attempt is None:
-                return
-            with ExitStack() as files, self._under_way(attempt) as job:
-                prepared = await self._prepare(work, attempt.request, files)
+    async def _attempt(self, claim: RequestClaim, work: Work) -> dict[str, Any]:
+        """Begin an attempt and return its answer; `WorkInterrupted` gives the request to another executor."""
+        if self._broken is not None or not self.pool.fit or not await self._requests.begin(claim):
+            raise WorkInterrupted
+        try:
+            with ExitStack() as files, self._under_way(claim) as job:
+                prepared = await self._prepare(work, claim.request, files)
                 job.prepared(work.seconds(prepared))
-                result = await self._work_on(context, attempt, work, prepared, job)
-                await inference_server.answer(self.pool.app, attempt, result)
+                return await self._work_on(claim, work, prepared, job)
+        except DeviceBroken as error:
+            self._give_up(error)
+            raise WorkInterrupted(f"{BROKE}: {error}") from error
+        except WorkerUnfit as error:
+            self.pool.unfit(error)
+            raise WorkInterrupted(f"{UNFIT}: {error}") from error
+        except TranscriptionError as error:
+            self.state.last_error = f"{claim.recording}: {error}"
+            raise
 
     @contextmanager
-    def _under_way(self, attempt: inference_server.Attempt) -> Iterator[Job]:
+    def _under_way(self, claim: RequestClaim) -> Iterator[Job]:
         """Show a job while it is under way."""
         try:
-            with self._throughput.job(attempt.recording) as job:
+            with self._throughput.job(claim.recording) as job:
                 self.pool.show("busy")
                 self._describe()
                 yield job
@@ -141,51 +147,12 @@ class GpuExecutor:
 
         return await asyncio.to_thread(prepare)
 
-    @asynccontextmanager
-    async def _attempt(
-        self, context: procrastinate.JobContext, key: str
-    ) -> AsyncIterator[inference_server.Attempt | None]:
-        """Begin an attempt, and see to it that whoever waits hears how it ended, whatever happens."""
-        app = self.pool.app
-        if self._broken is not None or not self.pool.fit:
-            raise WorkInterrupted
-        attempt = await inference_server.begin(app, key, self.pool.holding(context).lease, executor=self.state.name)
-        if attempt is None:
-            yield None
-            return
-        try:
-            yield attempt
-        except (WorkInterrupted, asyncio.CancelledError):
-            await inference_server.requeue_attempt(app, attempt, reason="the executor was stopped")
-            raise
-        except DeviceBroken as error:
-            await inference_server.device_broke(app, attempt, error)
-            self._give_up(error)
-            raise WorkInterrupted from error
-        except WorkerUnfit as error:
-            await inference_server.executor_unfit(app, attempt, error)
-            self.pool.unfit(error)
-            raise WorkInterrupted from error
-        except JobAborted:
-            await inference_server.fail(app, attempt, TranscriptionAborted())
-            raise
-        except TranscriptionError as error:
-            self.state.last_error = f"{attempt.recording}: {error}"
-            await inference_server.fail(app, attempt, error)
-        except Exception as error:
-            # A fault of the program: the log keeps where it happened.
-            await inference_server.fail(app, attempt, TranscriptionError(f"the executor met an unexpected {error!r}"))
-            raise
-
-    async def _work_on(
-        self, context: procrastinate.JobContext, attempt: inference_server.Attempt, work: Work, prepared: Any, job: Job
-    ) -> dict[str, Any]:
+    async def _work_on(self, claim: RequestClaim, work: Work, prepared: Any, job: Job) -> dict[str, Any]:
         """Do the work in a thread of its own; progress is written meanwhile."""
         stop = threading.Event()
-        reporter = asyncio.create_task(self._report(attempt, job))
+        reporter = asyncio.create_task(self._report(claim, job))
         try:
-            called = self._threads.submit(self._do, work, prepared, stop, job)
-            result = await self.pool.result(context, called, stop=stop)
+            result = await self.pool.result(self._threads.submit(self._do, work, prepared, stop, job), stop=stop)
         finally:
             reporter.cancel()
         return {**result, "device": self.state.device, "executor": self.state.name}
@@ -202,10 +169,10 @@ class GpuExecutor:
         finally:
             self.state.model_loads = self._engine.loads
 
-    async def _report(self, attempt: inference_server.Attempt, job: Job) -> None:
+    async def _report(self, claim: RequestClaim, job: Job) -> None:
         while True:
             await asyncio.sleep(_REPORT_SECONDS)
-            await inference_server.report_progress(self.pool.app, attempt, job.share)
+            await self._requests.report_progress(claim, job.share)
 
     def _describe(self) -> None:
         """Write into the record what is under way, and how fast it goes."""

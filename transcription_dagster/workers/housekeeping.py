@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-import procrastinate
+from procrastinate.manager import JobManager
 
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.run_history import remove_old_history
 from transcription_dagster.pool import inference_requests
 from transcription_dagster.pool.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK
+from transcription_dagster.pool.queue import PatientConnector
+from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
+from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.refinement.answer_store import remove_old_answers
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.pool_worker import PoolWorker
@@ -30,32 +33,28 @@ _DAILY = "37 3 * * *"
 _JOB_HOURS = 24
 
 
-def register_housekeeping(pool: PoolWorker, settings: Settings, url: str) -> None:
+def register_housekeeping(pool: PoolWorker[JobClaim], queue: RunQueue, settings: Settings, url: str) -> None:
     """Register both tasks: the queues every hour, Dagster's history every night if a setting limits it."""
 
-    async def queues(_context: procrastinate.JobContext, timestamp: int) -> None:
-        await prune_queues(pool.app)
+    async def queues(_held: HeldWork[JobClaim]) -> None:
+        await prune_queues(queue.connector)
         await asyncio.to_thread(_prune_answers, url)
 
-    async def history(_context: procrastinate.JobContext, timestamp: int) -> None:
+    async def history(_held: HeldWork[JobClaim]) -> None:
         days = settings.run_history_days
         if days is not None:
             await asyncio.to_thread(_prune_history, url, days, pool.draining.is_set)
 
-    _every(pool, _HOURLY, PRUNE_QUEUES_TASK, queues)
-    _every(pool, _DAILY, PRUNE_HISTORY_TASK, history)
+    for name, cron, function in ((PRUNE_QUEUES_TASK, _HOURLY, queues), (PRUNE_HISTORY_TASK, _DAILY, history)):
+        pool.work.task(name, function)
+        queue.every(cron, name, queue=HOUSEKEEPING_QUEUE)
 
 
-async def prune_queues(app: procrastinate.App) -> None:
+async def prune_queues(connector: PatientConnector) -> None:
     """Delete old answers and ended jobs."""
-    await app.connector.execute_query_async(inference_requests.PRUNE, days=inference_requests.ANSWER_DAYS)
-    await app.job_manager.delete_old_jobs(_JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True)
-
-
-def _every(pool: PoolWorker, cron: str, name: str, function: Callable[..., Awaitable[None]]) -> None:
-    task = pool.task(name, function)
-    # The locks allow one waiting and one running job.
-    pool.app.periodic(cron=cron, queue=HOUSEKEEPING_QUEUE, lock=name, queueing_lock=name)(task)
+    await connector.execute_query_async(inference_requests.PRUNE, days=inference_requests.ANSWER_DAYS)
+    jobs = JobManager(connector)
+    await jobs.delete_old_jobs(_JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True)
 
 
 def _prune_answers(url: str) -> None:

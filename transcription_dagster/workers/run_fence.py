@@ -7,7 +7,8 @@ from typing import Any
 from dagster import DagsterInstance, EventLogEntry
 
 from transcription_dagster.errors import WorkTaken
-from transcription_dagster.pool.leases import HeldJob, awake_clock, is_valid
+from transcription_dagster.pool.run_jobs import JobClaim, is_valid
+from transcription_dagster.pool.work_queue import HeldWork, awake_clock
 
 
 class RunFence:
@@ -22,7 +23,7 @@ class RunFence:
         self._url = url
         self._trusted_seconds = trusted_seconds
         self._run_id: str | None = None
-        self._holding: HeldJob | None = None
+        self._held: HeldWork[JobClaim] | None = None
 
     def guard(self, instance: DagsterInstance) -> None:
         """Put the fence before every run event that this instance stores."""
@@ -35,18 +36,18 @@ class RunFence:
 
         instance.handle_new_event = store_if_ours  # type: ignore[method-assign]
 
-    def watch(self, run_id: str, holding: HeldJob) -> None:
+    def watch(self, run_id: str, held: HeldWork[JobClaim]) -> None:
         """Set the current run."""
-        self._run_id, self._holding = run_id, holding
+        self._run_id, self._held = run_id, held
 
     def check(self) -> None:
         """Raise `WorkTaken` if another worker has the current run."""
-        holding = self._holding
-        if holding is None:
+        held = self._held
+        if held is None:
             return
         now = awake_clock()
-        if not holding.lost and now - holding.confirmed_at > self._trusted_seconds:
-            holding.lost = not is_valid(self._url, holding.lease)
-            holding.confirmed_at = now
-        if holding.lost:
+        if not held.lost and now - held.confirmed_at > self._trusted_seconds:
+            held.lost = not is_valid(self._url, held.claim.lease)
+            held.confirmed_at = now
+        if held.lost:
             raise WorkTaken(f"the run {self._run_id} was given to another worker while this one was silent")

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 
-import procrastinate
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
 
@@ -16,14 +15,17 @@ from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, Un
 from transcription_dagster.pool.inference_client import release_answers
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, HOUSEKEEPING_QUEUE, RUNS_QUEUE, SETTINGS_TAG
 from transcription_dagster.pool.run_groups import cancel_requests
+from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
+from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.dagster_run import execute_run, interrupts_kept
 from transcription_dagster.workers.housekeeping import register_housekeeping
 from transcription_dagster.workers.lost_runs import close_lost_run
-from transcription_dagster.workers.pool_worker import PoolWorker, WorkInterrupted
+from transcription_dagster.workers.pool_worker import PoolWorker
 from transcription_dagster.workers.run_fence import RunFence
 from transcription_dagster.workers.settings_watch import SettingsWatch
+from transcription_dagster.workers.work_loop import WorkInterrupted
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +40,12 @@ class RunWorker:
         self._url = url
         self._instance: DagsterInstance | None = None
         self.state = WorkerRecord(name=f"run-{slot}@{socket.gethostname()}", kind="run")
-        self.pool = PoolWorker(settings, url, self.state, [RUNS_QUEUE, HOUSEKEEPING_QUEUE])
-        self.pool.task(EXECUTE_RUN_TASK, self._execute)
+        queue = RunQueue(url, self.state, [RUNS_QUEUE, HOUSEKEEPING_QUEUE])
+        self.pool = PoolWorker(settings, self.state, queue)
+        self.pool.work.task(EXECUTE_RUN_TASK, self._execute)
         self._settings_tag = {SETTINGS_TAG: f"{stored.version}-{stored.digest[:12]}"}
         self._watch = SettingsWatch(url, stored.version, self.pool)
-        register_housekeeping(self.pool, settings, url)
+        register_housekeeping(self.pool, queue, settings, url)
         self._fence = RunFence(url, trusted_seconds=1.5 * settings.heartbeat_seconds)
 
     def serve(self) -> None:
@@ -70,8 +73,9 @@ class RunWorker:
         self._fence.guard(instance)
         self._instance = instance
 
-    async def _execute(self, context: procrastinate.JobContext, run_id: str) -> None:
-        self._fence.watch(run_id, self.pool.holding(context))
+    async def _execute(self, held: HeldWork[JobClaim]) -> None:
+        run_id = held.claim.arguments["run_id"]
+        self._fence.watch(run_id, held)
         # No run begins by settings that are not in force any more: another worker takes it, or this one's successor.
         try:
             outdated = await asyncio.to_thread(self._watch.outdated)
@@ -79,11 +83,11 @@ class RunWorker:
             raise WorkInterrupted from error
         if outdated:
             raise WorkInterrupted
-        await self._try_out(context, run_id)
+        await self._try_out(run_id)
         self.state.recording = run_id
         self.pool.show("busy")
         try:
-            await self.pool.in_main_thread(context, lambda: self._run(run_id))
+            await self.pool.in_main_thread(lambda: self._run(run_id))
         except WorkTaken as error:
             logger.warning("%s: the work on it was stopped", error, extra={"action": "fenced"})
         except UnknownRun as error:
@@ -93,14 +97,14 @@ class RunWorker:
             self.state.recording = None
             self.pool.show("idle")
 
-    async def _try_out(self, context: procrastinate.JobContext, run_id: str) -> None:
+    async def _try_out(self, run_id: str) -> None:
         """Give the run back, and take no other, if its files could not be written here: it would fail."""
         try:
             await asyncio.to_thread(self.pool.try_scratch)
         except WorkerUnfit as error:
             said = f"Worker {self.state.name} cannot work, and gives the run back: {error}"
             self.pool.unfit(error)
-            await self.pool.in_main_thread(context, lambda: self._report(run_id, said))
+            await self.pool.in_main_thread(lambda: self._report(run_id, said))
             raise WorkInterrupted from error
 
     def _report(self, run_id: str, said: str) -> None:

@@ -14,9 +14,11 @@ from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import RecordingForgotten, WorkTaken
 from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
-from transcription_dagster.pool.leases import HeldJob, Lease, awake_clock
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, GPU_QUEUE, RUNS_QUEUE, TRANSCRIBE_TASK, run_job_key
-from transcription_dagster.pool.queue import jobs, open_connection, worker_app
+from transcription_dagster.pool.queue import jobs, open_connection
+from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
+from transcription_dagster.pool.work_queue import HeldWork, awake_clock
+from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
@@ -85,7 +87,6 @@ def test_the_runs_of_a_recording_go_with_all_that_they_said(
         assert latest.run_id == kept
     with open_connection(database_url) as connection:
         assert [row["key"] for row in connection.execute("SELECT key FROM inference_requests")] == ["wombats hum"]
-        assert connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone() == {"count": 1}
 
 
 def test_no_executor_is_asked_about_a_recording_that_was_forgotten(
@@ -119,16 +120,18 @@ def test_a_run_that_does_not_end_loses_its_job_and_can_write_no_event(
     assert traces.in_database(database_url, SENTENCE, run.run_id) == []
 
 
-def hung_worker(url: str, run_id: str) -> HeldJob:
+def hung_worker(url: str, run_id: str) -> HeldWork[JobClaim]:
     """Have a worker take a job for the run, and look no more."""
 
-    async def take() -> HeldJob:
-        async with worker_app(url).open_async() as app:
-            worker = await app.job_manager.register_worker()
-            job = await app.job_manager.fetch_job([RUNS_QUEUE], worker)
-            assert job is not None
-            assert job.id is not None
-            return HeldJob(Lease(job.id, worker, job.attempts), awake_clock())
+    async def take() -> HeldWork[JobClaim]:
+        queue = RunQueue(url, WorkerRecord("run-1@here", "run"), [RUNS_QUEUE])
+        await queue.open()
+        try:
+            claim = await queue.claim()
+            assert claim is not None
+            return HeldWork(claim, awake_clock())
+        finally:
+            await queue.connector.close_async()
 
     key = run_job_key(run_id)
     with open_connection(url) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from transcription_dagster.database.connection import check_version, open_databa
 from transcription_dagster.database.procrastinate_schema import APPLIED
 from transcription_dagster.database.tables import SCHEMA
 from transcription_dagster.errors import WrongDatabaseVersion
+from transcription_dagster.pool.names import GPU_QUEUE
+from transcription_dagster.pool.request_queue import RequestQueue
+from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster_tests.postgres import empty_database, released_database
 
 MIGRATIONS = sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
@@ -83,6 +87,40 @@ def test_an_upgrade_keeps_the_rows_of_the_queues() -> None:
         upgrade(url)
         assert execute(url, "SELECT result->>'text' FROM inference_requests") == [("hello",)]
         assert execute(url, "SELECT task_name, status::text FROM procrastinate_jobs") == [("execute_run", "todo")]
+
+
+def test_requests_in_flight_are_answered_after_an_upgrade_which_costs_them_no_attempt() -> None:
+    attempt = '[{"executor": "gpu-0", "started_at": "2025-01-01T00:00:00Z", "ended": null}]'
+    with released_database() as url:
+        for key, state, attempts in (("running", "doing", attempt), ("waiting", "queued", "[]")):
+            execute(
+                url,
+                "INSERT INTO transcription_speech (key, task, recording, run_id, queue, request, state, attempts)"
+                f" VALUES ('{key}', 'transcribe', 'r', 'run', 'gpu', '{{}}', '{state}', '{attempts}')",
+            )
+            execute(
+                url,
+                "INSERT INTO procrastinate_jobs (task_name, queue_name, queueing_lock)"
+                f" VALUES ('transcribe', 'gpu', 'speech:{key}')",
+            )
+        execute(url, "UPDATE procrastinate_jobs SET status = 'doing' WHERE queueing_lock = 'speech:running'")
+        upgrade(url)
+        assert execute(url, "SELECT count(*) FROM procrastinate_jobs") == [(0,)]
+        asyncio.run(answer_all(url))
+        assert execute(
+            url,
+            "SELECT key, state, jsonb_path_query_array(attempts, '$[*].ended') FROM inference_requests ORDER BY key",
+        ) == [("running", "done", ["the executor was stopped", "done"]), ("waiting", "done", ["done"])]
+
+
+async def answer_all(url: str) -> None:
+    queue = RequestQueue(url, WorkerRecord("gpu-0", "gpu"), [GPU_QUEUE])
+    await queue.open()
+    while (claim := await queue.claim()) is not None:
+        assert claim.lost == 0
+        assert await queue.begin(claim)
+        await queue.finish(claim, {})
+    await queue.connector.close_async()
 
 
 def test_until_it_is_upgraded_a_released_database_is_refused() -> None:

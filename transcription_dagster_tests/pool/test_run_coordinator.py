@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from transcription_dagster.errors import InvalidGpu
 from transcription_dagster.pool import worker_registry
 from transcription_dagster.pool.names import GPU_TAG
-from transcription_dagster.pool.queue import worker_app
+from transcription_dagster.pool.queue import worker_connector
 from transcription_dagster.pool.run_coordinator import queue_limits
 from transcription_dagster.pool.state import PoolStatus, WorkerState, WorkerStatus
 from transcription_dagster.pool.worker_registry import WorkerRecord
@@ -93,8 +93,13 @@ def submit(instance: DagsterInstance, pin: str) -> str:
 @pytest.fixture
 def one_gpu(database: str) -> None:
     async def publish() -> None:
-        async with worker_app(database).open_async() as app:
-            await worker_registry.publish_record(app, WorkerRecord("gpu-0@here", "gpu", device="cuda:0", state="idle"))
+        connector = worker_connector(database)
+        await connector.open_async()
+        try:
+            state = WorkerRecord("gpu-0@here", "gpu", device="cuda:0", state="idle")
+            await worker_registry.publish_record(connector, state)
+        finally:
+            await connector.close_async()
 
     asyncio.run(publish())
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
-import procrastinate
 import psycopg
 import pytest
-from psycopg import sql
 
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.pool import worker_registry
-from transcription_dagster.pool.leases import HeldJobs, LeasingJobManager
+from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
 from transcription_dagster.pool.liveness import Identity
 from transcription_dagster.pool.names import RUNS_QUEUE, run_job_key
-from transcription_dagster.pool.queue import jobs, open_connection, worker_app
+from transcription_dagster.pool.queue import jobs, open_connection, worker_connector
+from transcription_dagster.pool.run_jobs import RunQueue
 from transcription_dagster.pool.state import PoolReader, find_run_job, read_pool
+from transcription_dagster.pool.work_queue import Rescuer
 from transcription_dagster.pool.worker_registry import WorkerRecord
+
+RECORDING = "7f0c2b52-9d3b-4f0e-8a53-3b6f0a3f4f11"
 
 #: Seconds in these tests, whose workers do not beat by themselves.
 STALE, BEAT = 1.2, 0.3
@@ -68,48 +72,45 @@ def test_a_worker_that_takes_no_work_does_not_count(queues: str, state: Any) -> 
 
 
 def test_a_slot_is_refused_while_a_living_worker_has_it(queues: str) -> None:
-    state = WorkerRecord("run-1@here", "run", state="idle")
-
-    async def take_while_it_beats(app: procrastinate.App) -> None:
-        await worker_registry.publish_record(app, state)
-        beating = asyncio.create_task(beat(app, state))
+    async def take_while_it_beats(workers: Workers) -> None:
+        first = await workers.start("run-1@here")
+        await first.publish()
+        beating = asyncio.create_task(first.beat())
         try:
-            await worker_registry.take(app, WorkerRecord("run-1@here", "run"), stale_seconds=8, beat_seconds=BEAT)
+            await (await workers.start("run-1@here")).take(stale_seconds=8)
         finally:
             beating.cancel()
 
     with pytest.raises(StackError, match=rf"run-1@here runs already, as process {os.getpid()}"):
-        in_loop(queues, take_while_it_beats)
+        with_workers(queues, take_while_it_beats)
 
 
 @pytest.mark.parametrize("last", [GONE, ELSEWHERE])
 def test_the_next_process_in_a_slot_gives_back_what_the_last_one_left(queues: str, last: Identity) -> None:
     queue_run(queues, "r1")
 
-    async def die_and_come_back(app: procrastinate.App) -> None:
-        state = WorkerRecord("run-1@here", "run", state="busy", identity=last)
-        state.worker_id = await app.job_manager.register_worker()
-        await worker_registry.publish_record(app, state)
-        assert await app.job_manager.fetch_job([RUNS_QUEUE], state.worker_id) is not None
-        following = WorkerRecord("run-1@here", "run")
-        await worker_registry.take(app, following, stale_seconds=STALE, beat_seconds=BEAT)
-        assert await worker_registry.publish_record(app, following)
+    async def die_and_come_back(workers: Workers) -> None:
+        first = await workers.start("run-1@here", last)
+        await first.publish()
+        assert await first.queue.claim() is not None
+        following = await workers.start("run-1@here")
+        await following.take()
+        assert await following.publish()
         # The last one finds its slot taken when it comes back after all, and cannot leave it any more.
-        assert not await worker_registry.publish_record(app, state)
-        await worker_registry.leave(app, state)
+        assert not await first.publish()
+        await worker_registry.leave(first.queue.connector, first.state)
 
-    in_loop(queues, die_and_come_back)
+    with_workers(queues, die_and_come_back)
     assert job_status(queues, "r1") == "todo"
     assert [worker.pid for worker in read_pool(queues, stale_seconds=8).workers] == [os.getpid()]
 
 
 def test_of_two_processes_that_take_a_slot_at_once_one_gets_it(queues: str) -> None:
-    async def take_twice(app: procrastinate.App) -> list[Any]:
-        states = [WorkerRecord("run-1@here", "run") for _ in range(2)]
-        takes = [worker_registry.take(app, state, stale_seconds=STALE, beat_seconds=BEAT) for state in states]
-        return await asyncio.gather(*takes, return_exceptions=True)
+    async def take_twice(workers: Workers) -> list[Any]:
+        both = [await workers.start("run-1@here") for _ in range(2)]
+        return await asyncio.gather(*(worker.take() for worker in both), return_exceptions=True)
 
-    answers = in_loop(queues, take_twice)
+    answers = with_workers(queues, take_twice)
     assert sorted(type(answer).__name__ for answer in answers) == ["NoneType", "StackError"]
 
 
@@ -117,18 +118,17 @@ def test_the_jobs_of_a_silent_worker_are_given_back_and_those_of_a_living_one_an
     for run in ("r1", "r2", "r3"):
         queue_run(queues, run)
 
-    async def watch(app: procrastinate.App) -> None:
-        dead, alive, own = [await app.job_manager.register_worker() for _ in range(3)]
+    async def watch(workers: Workers) -> None:
+        dead, alive, own = [await workers.start(name) for name in ("dead", "alive", "own")]
         for worker in (dead, alive, own):
-            assert await app.job_manager.fetch_job([RUNS_QUEUE], worker) is not None
-        living = WorkerRecord("run-2@here", "run", worker_id=alive)
-        reaper = worker_registry.OrphanReaper(app, stale_seconds=STALE, beat_seconds=BEAT)
+            assert await worker.queue.claim() is not None
+        rescuer = Rescuer(own.queue, stale_seconds=STALE, beat_seconds=BEAT)
         while job_status(queues, "r1") != "todo":
-            await worker_registry.publish_record(app, living)
-            await reaper.reap(own)
+            await alive.publish()
+            await rescuer.rescue()
             await asyncio.sleep(BEAT / 2)
 
-    in_loop(queues, watch)
+    with_workers(queues, watch)
     assert (job_status(queues, "r2"), job_status(queues, "r3")) == ("doing", "doing")
 
 
@@ -136,97 +136,43 @@ def test_the_jobs_of_a_silent_worker_are_given_back_and_those_of_a_living_one_an
 def test_a_clock_that_is_set_takes_no_work_away(queues: str, hours: int) -> None:
     queue_run(queues, "r1")
 
-    async def watch(app: procrastinate.App) -> None:
-        living = WorkerRecord("run-1@far", "run", identity=ELSEWHERE)
-        living.worker_id = await app.job_manager.register_worker()
-        await app.job_manager.fetch_job([RUNS_QUEUE], living.worker_id)
-        reaper = worker_registry.OrphanReaper(app, stale_seconds=STALE, beat_seconds=BEAT)
+    async def watch(workers: Workers) -> None:
+        living, other = await workers.start("run-1@far", ELSEWHERE), await workers.start("run-2@here")
+        await living.queue.claim()
+        rescuer = Rescuer(other.queue, stale_seconds=STALE, beat_seconds=BEAT)
         for number in range(12):
             if number == 4:
                 step_clock(queues, seconds=hours * 3600)
-            await worker_registry.publish_record(app, living)
-            await reaper.reap(None)
+            await living.publish()
+            await rescuer.rescue()
             await asyncio.sleep(BEAT / 2)
 
-    in_loop(queues, watch)
+    with_workers(queues, watch)
     assert job_status(queues, "r1") == "doing"
-
-
-def test_a_job_that_was_given_back_can_be_taken_at_once_whatever_the_clocks_say(queues: str) -> None:
-    queue_run(queues, "r1")
-
-    async def give_back_and_take(app: procrastinate.App) -> Any:
-        worker = await app.job_manager.register_worker()
-        job = await app.job_manager.fetch_job([RUNS_QUEUE], worker)
-        assert job is not None
-        assert job.id is not None
-        await worker_registry.requeue_job(app, job.id, worker, job.attempts)
-        return await app.connector.execute_query_one_async("SELECT scheduled_at FROM procrastinate_jobs")
-
-    assert in_loop(queues, give_back_and_take) == {"scheduled_at": None}
 
 
 def test_a_worker_that_was_heard_since_the_look_keeps_its_job(queues: str) -> None:
     queue_run(queues, "r1")
 
-    async def give_back_too_late(app: procrastinate.App) -> None:
-        state = WorkerRecord("run-1@here", "run", worker_id=await app.job_manager.register_worker())
-        assert state.worker_id is not None
-        job = await app.job_manager.fetch_job([RUNS_QUEUE], state.worker_id)
-        assert job is not None
-        assert job.id is not None
+    async def give_back_too_late(workers: Workers) -> None:
+        worker = await workers.start("run-1@here")
+        claim = await worker.queue.claim()
+        assert claim is not None
         for _ in range(2):
-            await worker_registry.publish_record(app, state)
-        await worker_registry.requeue_job(app, job.id, state.worker_id, job.attempts, beat="1")
-
-    in_loop(queues, give_back_too_late)
-    assert job_status(queues, "r1") == "doing"
-
-
-def test_a_job_that_no_answer_told_of_is_given_back_at_the_second_look(queues: str) -> None:
-    queue_run(queues, "r1")
-
-    async def look_twice(app: procrastinate.App) -> None:
-        worker, held = await app.job_manager.register_worker(), HeldJobs()
-        await app.job_manager.fetch_job([RUNS_QUEUE], worker)
-        await held.reconcile(app, worker)
+            await worker.publish()
+        await worker.queue.rescue(claim.lease, beat="1")
         assert job_status(queues, "r1") == "doing"
-        await held.reconcile(app, worker)
+        await worker.queue.rescue(claim.lease, beat="2")
 
-    in_loop(queues, look_twice)
+    with_workers(queues, give_back_too_late)
     assert job_status(queues, "r1") == "todo"
 
 
-def test_a_job_whose_task_never_began_is_given_back_and_leaves_the_hands_free(queues: str) -> None:
+def test_waiting_runs_and_requests_are_counted_by_queue(queues: str) -> None:
     queue_run(queues, "r1")
-
-    async def look_twice(app: procrastinate.App) -> int:
-        worker, held = await app.job_manager.register_worker(), HeldJobs()
-        manager = LeasingJobManager(app, held, may_take=lambda: True, is_over=lambda: False)
-        assert await manager.fetch_job([RUNS_QUEUE], worker) is not None
-        assert len(held) == 1
-        for _ in range(2):
-            await held.reconcile(app, worker)
-        return len(held)
-
-    assert in_loop(queues, look_twice) == 0
-    assert job_status(queues, "r1") == "todo"
-
-
-def test_a_job_in_hand_is_never_given_back(queues: str) -> None:
-    queue_run(queues, "r1")
-
-    async def look_often(app: procrastinate.App) -> None:
-        worker, held = await app.job_manager.register_worker(), HeldJobs()
-        manager = LeasingJobManager(app, held, may_take=lambda: True, is_over=lambda: False)
-        assert await manager.fetch_job([RUNS_QUEUE], worker) is not None
-        (holding,) = held.jobs.values()
-        holding.task = asyncio.current_task()
-        for _ in range(3):
-            assert await held.reconcile(app, worker) == []
-
-    in_loop(queues, look_often)
-    assert job_status(queues, "r1") == "doing"
+    for key, queue in (("a", "gpu"), ("b", "gpu"), ("c", "gpu:1")):
+        InferenceClient(queues).ask(InferenceRequest(key, "transcribe", RECORDING, "r1", queue, {}))
+    assert read_pool(queues, stale_seconds=8).queues == {"runs": 1, "gpu": 2, "gpu:1": 1}
 
 
 def test_a_database_that_does_not_answer_is_said_without_its_password() -> None:
@@ -239,34 +185,64 @@ def reader() -> PoolReader:
     return PoolReader(stale_seconds=STALE, beat_seconds=BEAT)
 
 
-async def beat(app: procrastinate.App, state: WorkerRecord) -> None:
-    while True:
-        await worker_registry.publish_record(app, state)
-        await asyncio.sleep(BEAT)
+class Worker:
+    """The database's side of a run worker's process."""
+
+    def __init__(self, url: str, name: str, identity: Identity) -> None:
+        self.state = WorkerRecord(name, "run", identity=identity)
+        self.queue = RunQueue(url, self.state, [RUNS_QUEUE])
+
+    async def publish(self) -> bool:
+        return await worker_registry.publish_record(self.queue.connector, self.state)
+
+    async def take(self, stale_seconds: float = STALE) -> None:
+        await worker_registry.take(
+            self.queue.connector, self.state, self.queue, stale_seconds=stale_seconds, beat_seconds=BEAT
+        )
+
+    async def beat(self) -> None:
+        while True:
+            await self.publish()
+            await asyncio.sleep(BEAT)
 
 
-def in_loop(url: str, steps: Any) -> Any:
+class Workers:
+    """Starts workers, whose connections are closed in the end."""
+
+    def __init__(self, url: str, open_queues: AsyncExitStack) -> None:
+        self._url, self._open_queues = url, open_queues
+
+    async def start(self, name: str, identity: Identity | None = None) -> Worker:
+        worker = Worker(self._url, name, identity or Identity.of_this_process())
+        await worker.queue.open()
+        self._open_queues.push_async_callback(worker.queue.connector.close_async)
+        return worker
+
+
+def with_workers(url: str, steps: Callable[[Workers], Coroutine[Any, Any, Any]]) -> Any:
     async def run() -> Any:
-        async with worker_app(url).open_async() as app:
-            return await steps(app)
+        async with AsyncExitStack() as open_queues:
+            return await steps(Workers(url, open_queues))
 
     return asyncio.run(run())
 
 
 def publish(url: str, state: WorkerRecord) -> None:
-    in_loop(url, lambda app: worker_registry.publish_record(app, state))
+    async def steps() -> None:
+        connector = worker_connector(url)
+        await connector.open_async()
+        try:
+            await worker_registry.publish_record(connector, state)
+        finally:
+            await connector.close_async()
+
+    asyncio.run(steps())
 
 
 def step_clock(url: str, *, seconds: float) -> None:
     """Set the database's clock forward, as far as those can see who look at what it wrote before."""
     with psycopg.connect(url) as connection:
-        for table, column in (("transcription_workers", "seen_at"), ("procrastinate_workers", "last_heartbeat")):
-            connection.execute(
-                sql.SQL("UPDATE {} SET {column} = {column} - make_interval(secs => %s)").format(
-                    sql.Identifier(table), column=sql.Identifier(column)
-                ),
-                (seconds,),
-            )
+        connection.execute("UPDATE transcription_workers SET seen_at = seen_at - make_interval(secs => %s)", (seconds,))
 
 
 def queue_run(url: str, run_id: str) -> None:

@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from procrastinate.periodic import PeriodicDeferrer
-from procrastinate.worker import Worker
 
 from transcription_dagster.pool.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK, RUNS_QUEUE
-from transcription_dagster.pool.queue import jobs, open_connection, worker_app
+from transcription_dagster.pool.queue import jobs, open_connection, worker_connector
+from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.housekeeping import prune_queues, register_housekeeping
 from transcription_dagster.workers.pool_worker import PoolWorker
 from transcription_dagster_tests.postgres import cloned_database
+from transcription_dagster_tests.system import wait_until
+from transcription_dagster_tests.workers.in_process import at_work
 
 HOUR = 3600
 
@@ -30,8 +31,12 @@ def queues() -> Iterator[str]:
 
 def prune(url: str) -> None:
     async def run() -> None:
-        async with worker_app(url).open_async() as app:
-            await prune_queues(app)
+        connector = worker_connector(url)
+        await connector.open_async()
+        try:
+            await prune_queues(connector)
+        finally:
+            await connector.close_async()
 
     asyncio.run(run())
 
@@ -84,29 +89,44 @@ def test_an_answer_is_kept_for_a_week_and_a_request_under_way_as_long_as_it_take
     assert rows(queues, "SELECT key FROM inference_requests ORDER BY key") == ["this week's", "waiting"]
 
 
-def test_whatever_the_number_of_workers_each_task_is_done_once_when_it_is_due(queues: str) -> None:
+@pytest.mark.parametrize(
+    ("hour", "minute", "due", "becomes"),
+    [
+        (15, 8, PRUNE_QUEUES_TASK, "succeeded"),
+        # Here are no tables of Dagster: that it failed shows that it was done.
+        (3, 38, PRUNE_HISTORY_TASK, "failed"),
+    ],
+)
+def test_whatever_the_number_of_workers_each_task_is_done_once_when_it_is_due(
+    queues: str, hour: int, minute: int, due: str, becomes: str
+) -> None:
     add_job(queues, "succeeded", hours_ago=25)
-    pools = [PoolWorker(Settings(), queues, WorkerRecord(f"run-{n}", "run"), [HOUSEKEEPING_QUEUE]) for n in range(3)]
+    moment = time.time() // (24 * HOUR) * 24 * HOUR + hour * HOUR + minute * 60
+    workers = [run_worker(queues, number) for number in range(3)]
 
-    async def meet_at(moment: float) -> None:
-        for pool in pools:
-            async with pool.app.open_async():
-                deferrer = PeriodicDeferrer(pool.app.periodic_registry)
-                await deferrer.defer_jobs(deferrer.get_previous_tasks(at=moment))
-        assert rows(queues, "SELECT task_name FROM procrastinate_jobs WHERE status = 'todo' ORDER BY 1") == due
-        async with pools[0].app.open_async() as app:
-            await Worker(app, queues=[HOUSEKEEPING_QUEUE], wait=False, install_signal_handlers=False).run()
+    async def meet() -> None:
+        for _, queue in workers:
+            await queue.open()
+            await queue.periodic.defer_jobs(queue.periodic.get_previous_tasks(at=moment))
+            await queue.connector.close_async()
 
-    for pool in pools:
-        register_housekeeping(pool, Settings(run_history_days=30), queues)
-    midnight = time.time() // (24 * HOUR) * 24 * HOUR
-    due = [PRUNE_QUEUES_TASK]
-    asyncio.run(meet_at(midnight + 15 * HOUR + 8 * 60))
-    assert rows(queues, "SELECT task_name FROM procrastinate_jobs ORDER BY id") == [PRUNE_QUEUES_TASK]
-    due = [PRUNE_HISTORY_TASK]
-    asyncio.run(meet_at(midnight + 3 * HOUR + 38 * 60))
-    # Here are no tables of Dagster: that it failed shows that it was done.
-    assert rows(queues, "SELECT task_name || ' ' || status FROM procrastinate_jobs ORDER BY id") == [
-        f"{PRUNE_QUEUES_TASK} succeeded",
-        f"{PRUNE_HISTORY_TASK} failed",
-    ]
+    asyncio.run(meet())
+    assert rows(queues, "SELECT task_name FROM procrastinate_jobs WHERE status = 'todo'") == [due]
+    pool, _ = run_worker(queues, 3)
+    ended = (
+        "SELECT status::text FROM procrastinate_jobs WHERE task_name LIKE 'prune%' AND status NOT IN ('todo', 'doing')"
+    )
+    with at_work(pool):
+        wait_until(lambda: rows(queues, ended), 30, "the task is done", every=0.05)
+    assert rows(queues, ended) == [becomes]
+    pruned = [] if due == PRUNE_QUEUES_TASK else ["succeeded"]
+    assert rows(queues, "SELECT task_name FROM procrastinate_jobs WHERE task_name NOT LIKE 'prune%'") == pruned
+
+
+def run_worker(url: str, number: int) -> tuple[PoolWorker[JobClaim], RunQueue]:
+    settings = Settings(run_history_days=30)
+    state = WorkerRecord(f"run-{number}", "run")
+    queue = RunQueue(url, state, [HOUSEKEEPING_QUEUE])
+    pool = PoolWorker(settings, state, queue)
+    register_housekeeping(pool, queue, settings, url)
+    return pool, queue

@@ -1,0 +1,196 @@
+"""How a worker takes work from its queue, carries it out, and reports to the queue how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Generic
+
+from procrastinate.exceptions import ConnectorException
+
+from transcription_dagster.errors import StackError, TranscriptionError
+from transcription_dagster.pool.work_queue import ClaimT, HeldWork, Lease, WorkId, WorkQueue, awake_clock
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between looks of a worker that may take no work at whether it may by now.
+_GATE_SECONDS = 0.1
+
+
+class WorkInterrupted(Exception):
+    """The worker stopped before the work was done; the work returns to its queue with this reason."""
+
+    def __init__(self, reason: str = "the executor was stopped") -> None:
+        super().__init__(reason)
+
+
+class WorkLoop(Generic[ClaimT]):
+    """The work of one worker, in its event loop: any number of pieces at a time."""
+
+    def __init__(
+        self,
+        queue: WorkQueue[ClaimT],
+        *,
+        draining: threading.Event,
+        shutdown_seconds: float,
+        may_take: Callable[[], bool],
+        pause: Callable[[], float],
+        done: Callable[[], None],
+        beside: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        """`may_take` tells whether more may be taken now, and `pause` for how many seconds to leave it to others first.
+
+        `done` is called when a piece of work has ended. `beside` starts a task without which the worker cannot live.
+        """
+        self.queue = queue
+        #: The work in this process's hands.
+        self.held: dict[Lease, HeldWork[ClaimT]] = {}
+        #: Set when a lease may have expired: `reconcile` looks.
+        self.doubt = asyncio.Event()
+        self._draining = draining
+        self._shutdown_seconds = shutdown_seconds
+        self._may_take, self._pause, self._done, self._beside = may_take, pause, done, beside
+        self._functions: dict[str, Callable[[HeldWork[ClaimT]], Awaitable[Any]]] = {}
+        self._awake = asyncio.Event()
+        #: Held while a claim is under way, whose lease is not in `held` yet.
+        self._claiming = asyncio.Lock()
+
+    def task(self, name: str, function: Callable[[HeldWork[ClaimT]], Awaitable[Any]]) -> None:
+        """Have the coroutine function do work of the task `name`; what it returns is reported to the queue."""
+        self._functions[name] = function
+
+    def wake(self) -> None:
+        """Look for work: there may be some, or the worker may take some by now. Call in the event loop."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Take work whenever there is some and the worker may, until it drains and the last work is done."""
+        watcher = self._beside(self.queue.watch(self._changed))
+        try:
+            while not self._draining.is_set():
+                # Cleared before the look: what happens after it wakes the worker again.
+                self._awake.clear()
+                if not self._may_take():
+                    await self._woken(_GATE_SECONDS)
+                    continue
+                await asyncio.sleep(self._pause())
+                if not self._draining.is_set() and not await self._take_one():
+                    await self._woken(None)
+        finally:
+            watcher.cancel()
+        await self._finish_all()
+
+    async def _woken(self, seconds: float | None) -> None:
+        """Wait until something happens, or for so many seconds. Each heartbeat wakes: notifications may get lost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._awake.wait()
+
+    async def _take_one(self) -> bool:
+        """Claim work and start it; return False if there is none."""
+        async with self._claiming:
+            asked_at = awake_clock()
+            claim = await self.queue.claim()
+            if claim is None:
+                return False
+            held = self.held[claim.lease] = HeldWork(claim, asked_at)
+            held.task = asyncio.create_task(self._do(held))
+        self._beside(self._carry_out(held))
+        # Let it begin: what it is decides whether more may be taken beside it.
+        await asyncio.sleep(0)
+        return True
+
+    async def _do(self, held: HeldWork[ClaimT]) -> Any:
+        function = self._functions.get(held.claim.task)
+        if function is None:
+            raise StackError(f"this worker knows no task {held.claim.task!r}: upgrade the program on this machine")
+        return await function(held)
+
+    async def _carry_out(self, held: HeldWork[ClaimT]) -> None:
+        """Wait for the work and report to the queue how it went."""
+        assert held.task is not None  # noqa: S101  set when the work was started
+        await asyncio.wait([held.task])
+        held.ending = True
+        try:
+            await self._report(held.claim, held.task)
+        finally:
+            del self.held[held.claim.lease]
+            self._done()
+            self.wake()
+
+    async def _report(self, claim: ClaimT, task: asyncio.Task[Any]) -> None:
+        try:
+            result = task.result()
+        except asyncio.CancelledError:
+            await self.queue.give_back(claim, str(WorkInterrupted()))
+        except WorkInterrupted as interrupted:
+            await self.queue.give_back(claim, str(interrupted))
+        except TranscriptionError as error:
+            await self.queue.fail(claim, error)
+        except Exception as error:
+            logger.exception("the work failed by a fault of the program", extra={"action": "fault"})
+            await self.queue.fail(claim, error)
+        else:
+            await self._finish(claim, result)
+
+    async def _finish(self, claim: ClaimT, result: Any) -> None:
+        try:
+            await self.queue.finish(claim, result)
+        except ConnectorException as error:
+            # The database is there and refuses the result, such as a number that JSON has no form for.
+            logger.exception("the database refused what the work returned", extra={"action": "fault"})
+            await self.queue.fail(claim, error)
+
+    async def _finish_all(self) -> None:
+        """Wait for the work under way; after `shutdown_seconds` give it back."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._shutdown_seconds
+        while self.held:
+            left = deadline - clock()
+            if left <= 0:
+                for held in self.held.values():
+                    held.stop()
+            self._awake.clear()
+            await self._woken(left if left > 0 else None)
+
+    def _changed(self, work: WorkId) -> None:
+        ours = any(lease.work == work for lease in self.held)
+        (self.doubt if ours else self._awake).set()
+
+    async def reconcile(self) -> None:
+        """Compare the work in hand with the queue's leases.
+
+        Work that was canceled or given to others is stopped. Work that is claimed without our knowledge, because the
+        database's answer was lost, is returned to the queue.
+        """
+        self.doubt.clear()
+        async with self._claiming:
+            before, asked_at = dict(self.held), awake_clock()
+            leases = await self.queue.leases()
+        for lease, held in before.items():
+            if lease in leases:
+                held.confirmed_at = asked_at
+                if leases[lease]:
+                    held.stop()
+            elif not held.ending:
+                self._lose(held)
+        for lease in leases.keys() - before.keys():
+            await self.queue.rescue(lease)
+
+    def lose_all(self) -> None:
+        """Stop all work: another process has taken this worker's place."""
+        for held in list(self.held.values()):
+            self._lose(held)
+
+    def _lose(self, held: HeldWork[ClaimT]) -> None:
+        if not held.lost:
+            logger.warning(
+                "%s was withdrawn or given to another worker: stopping the work on it",
+                held.claim.lease.work,
+                extra={"action": "fenced"},
+            )
+            held.lost = True
+        held.stop()
