@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, LiteralString
@@ -43,7 +44,14 @@ class PatientConnector(procrastinate.PsycopgConnector):
         return await patiently(super().execute_query_all_async)(query, **arguments)
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
-        await patiently(super().listen_notify)(on_notification, channels)
+        """Listen for as long as the worker lives: its heartbeats decide when an outage has lasted too long."""
+        while True:
+            try:
+                await super().listen_notify(on_notification, channels)
+            except ConnectorException as error:
+                if not is_outage(error):
+                    raise
+                await asyncio.sleep(_POOL_SECONDS)
 
 
 def worker_connector(url: str) -> PatientConnector:

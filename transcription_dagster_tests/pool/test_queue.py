@@ -1,0 +1,41 @@
+"""The connections of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import procrastinate
+import psycopg
+import pytest
+from procrastinate.exceptions import ConnectorException
+
+from transcription_dagster.pool import queue
+from transcription_dagster.pool.patience import PATIENCE_SECONDS
+
+
+def test_a_worker_that_has_listened_for_hours_waits_for_a_database_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hours, clock = [0.0], time.monotonic
+    outages = [psycopg.OperationalError("server closed the connection"), psycopg.OperationalError("refused")]
+
+    async def listen(*_arguments: Any) -> None:
+        hours[0] += 2 * PATIENCE_SECONDS
+        if outages:
+            raise ConnectorException from outages.pop()
+        raise ConnectorException from psycopg.errors.InsufficientPrivilege()
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + hours[0])
+    monkeypatch.setattr(queue, "_POOL_SECONDS", 0.01)
+    monkeypatch.setattr(procrastinate.PsycopgConnector, "listen_notify", listen)
+
+    async def heard(**_notice: str) -> None: ...
+
+    async def run() -> None:
+        await queue.PatientConnector(conninfo="").listen_notify(heard, ["a-channel"])
+
+    with pytest.raises(ConnectorException) as ended:
+        asyncio.run(run())
+    assert (type(ended.value.__cause__), outages) == (psycopg.errors.InsufficientPrivilege, [])
