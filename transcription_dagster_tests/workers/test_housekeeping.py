@@ -112,7 +112,9 @@ def test_whatever_the_number_of_workers_each_task_is_done_once_when_it_is_due(
 
     asyncio.run(meet())
     assert rows(queues, "SELECT task_name FROM procrastinate_jobs WHERE status = 'todo'") == [due]
-    pool, _ = run_worker(queues, 3)
+    pool, queue = run_worker(queues, 3)
+    # Whatever is due by the clock of this machine is not queued too.
+    queue.periodic.registry.periodic_tasks.clear()
     ended = (
         "SELECT status::text FROM procrastinate_jobs WHERE task_name LIKE 'prune%' AND status NOT IN ('todo', 'doing')"
     )
