@@ -27,24 +27,24 @@ def test_the_device_of_every_executor_is_a_value_that_reaches_its_queue(device: 
         ("cuda:1", "1"), ("cuda1", "1"), ("CUDA:10", "10"), ("cpu0", "cpu:0"), ("CPU:0", "cpu:0"), ("cpu-0", "cpu:0"),
     ],
 )  # fmt: skip
-def test_what_is_clearly_meant_is_understood(value: str, meant: str) -> None:
+def test_unambiguous_notations_are_understood(value: str, meant: str) -> None:
     assert checked_pin(value, POOL) == meant
 
 
 @pytest.mark.parametrize(
     "value", ["17", "2", "-1", "1.0", "cuda:", "cuda:7", "gpu17", "cpu:1", "0,1", "first", "cuda:0:1", "٣", "1" * 50]
 )
-def test_what_nobody_serves_is_refused_with_what_there_is(value: str) -> None:
+def test_an_unserved_device_is_refused_with_the_existing_ones(value: str) -> None:
     with pytest.raises(InvalidGpu, match=r"no executor serves transcription/gpu=.*it can be any, 0, 1, 10, cpu:0$"):
         checked_pin(value, POOL)
 
 
 @pytest.mark.parametrize("value", ["0", "15", "cuda:3", "cpu:2"])
-def test_before_an_executor_has_registered_any_that_may_come_is_taken(value: str) -> None:
+def test_before_any_executor_registers_all_possible_devices_are_accepted(value: str) -> None:
     assert checked_pin(value, ()) == pinned_device(value)
 
 
 @pytest.mark.parametrize("value", ["17", "first", "cuda:99"])
-def test_and_nothing_else(value: str) -> None:
+def test_before_any_executor_registers_impossible_devices_are_refused(value: str) -> None:
     with pytest.raises(InvalidGpu, match="it can be any or the index of a GPU"):
         checked_pin(value, ())

@@ -36,18 +36,18 @@ class Looks:
         return self._now - began
 
 
-def test_a_beat_that_stands_still_for_long_enough_is_a_dead_worker() -> None:
+def test_a_worker_without_beats_for_long_enough_is_dead() -> None:
     looks = Looks()
     assert not looks.dead("1", after=0)
     assert [looks.dead("1", after=BEAT) for _ in range(4)] == [False, False, False, True]
 
 
-def test_one_look_kills_nobody() -> None:
+def test_a_single_observation_declares_no_worker_dead() -> None:
     assert not Looks().dead("1", after=0)
     assert not Looks(place=this_place(), pid=NOBODY).dead("1", after=0)
 
 
-def test_a_worker_that_beats_lives_for_ever() -> None:
+def test_a_beating_worker_is_never_declared_dead() -> None:
     looks = Looks()
     assert not any(looks.dead(str(number), after=BEAT) for number in range(100))
     assert looks.monitor.is_beating("one")
@@ -67,14 +67,14 @@ def test_a_process_that_is_gone_is_dead_after_two_beats_and_one_that_is_there_wh
     assert there.seconds_until_dead() == HANGING_SECONDS
 
 
-def test_a_number_of_another_place_says_nothing() -> None:
+def test_a_pid_of_another_place_says_nothing() -> None:
     looks = Looks(place="another namespace", pid=NOBODY)
     looks.dead("1", after=0)
     assert looks.seconds_until_dead() == STALE
 
 
 @pytest.mark.parametrize("away", [2 * BEAT + 0.1, 20.0, 3600.0])
-def test_after_a_time_without_looks_the_living_have_time_to_be_heard(away: float) -> None:
+def test_after_a_pause_in_observation_live_workers_get_more_time(away: float) -> None:
     """The database was away, or the looker stood still: everybody was silent."""
     looks = Looks()
     looks.dead("1", after=0)
@@ -83,7 +83,7 @@ def test_after_a_time_without_looks_the_living_have_time_to_be_heard(away: float
     assert looks.seconds_until_dead() == 1.5 * STALE
 
 
-def test_who_looks_less_often_judges_by_its_own_pace() -> None:
+def test_a_slower_observer_judges_at_its_own_pace() -> None:
     looks = Looks(poll_seconds=5)
     assert [looks.dead("1", after=5) for _ in range(3)] == [False, False, True]
 
@@ -96,7 +96,7 @@ def test_a_worker_that_comes_back_counts_as_new() -> None:
     assert looks.seconds_until_dead("2") == STALE
 
 
-def test_every_process_has_an_identity_of_its_own_in_the_place_it_shares() -> None:
+def test_every_process_has_its_own_identity_in_a_shared_place() -> None:
     one, other = Identity.of_this_process(), Identity.of_this_process()
     assert one.token != other.token
     assert one.place == other.place == this_place()

@@ -110,7 +110,7 @@ def state(instance: DagsterInstance) -> dict[str, Any]:
     return {**found, "check": check}
 
 
-def test_the_state_of_the_assets_stays_and_the_details_of_old_runs_go(
+def test_pruning_keeps_the_state_of_assets_and_removes_details_of_old_runs(
     instance: DagsterInstance, engine: Engine, database: str
 ) -> None:
     old = run(instance, "a")
@@ -138,9 +138,7 @@ def test_the_state_of_the_assets_stays_and_the_details_of_old_runs_go(
     assert old_history(engine, days=30) == History()
 
 
-def test_a_run_that_later_ones_have_replaced_goes_altogether(
-    instance: DagsterInstance, engine: Engine, database: str
-) -> None:
+def test_a_superseded_run_is_removed_completely(instance: DagsterInstance, engine: Engine, database: str) -> None:
     replaced, newer = run(instance, "a"), run(instance, "a")
     grow_old(database, replaced, newer)
     before = state(instance)
@@ -158,7 +156,7 @@ def test_a_run_that_later_ones_have_replaced_goes_altogether(
         )
 
 
-def test_a_failure_that_was_made_good_leaves_nothing_and_one_that_was_not_stays(
+def test_a_failure_without_later_success_is_kept_and_others_are_removed(
     instance: DagsterInstance, engine: Engine, database: str
 ) -> None:
     failed, good, still_failed = run(instance, "a", fails=True), run(instance, "a"), run(instance, "b", fails=True)
@@ -172,7 +170,7 @@ def test_a_failure_that_was_made_good_leaves_nothing_and_one_that_was_not_stays(
 
 
 @pytest.mark.parametrize(("status", "stays"), [("REQUESTED", True), ("COMPLETED_SUCCESS", False)])
-def test_runs_of_a_backfill_wait_for_it(
+def test_runs_of_a_backfill_in_progress_are_kept(
     instance: DagsterInstance, engine: Engine, database: str, status: str, stays: bool
 ) -> None:
     instance.add_backfill(
@@ -183,7 +181,7 @@ def test_runs_of_a_backfill_wait_for_it(
     assert (old_history(engine, days=30) == History()) is stays
 
 
-def test_it_ends_between_two_batches_when_it_is_asked_to(
+def test_pruning_stops_between_two_batches_on_request(
     instance: DagsterInstance, engine: Engine, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("transcription_dagster.database.run_history._BATCH_RUNS", 1)
@@ -192,7 +190,7 @@ def test_it_ends_between_two_batches_when_it_is_asked_to(
     assert remove_old_history(engine, days=30).shortened_runs == 1
 
 
-def test_the_command_says_what_it_would_remove_and_removes_it_when_told(
+def test_the_command_reports_what_it_would_remove_and_removes_it_with_yes(
     instance: DagsterInstance, database: str
 ) -> None:
     old = run(instance, "a")

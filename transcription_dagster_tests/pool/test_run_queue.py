@@ -70,7 +70,7 @@ def look(instance: DagsterInstance, executors: list[str], run_workers: int) -> l
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_a_look_takes_is_what_it_would_take_of_the_whole_queue(
+def test_a_poll_of_the_front_launches_the_same_runs_as_of_the_whole_queue(
     instance: DagsterInstance, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(seed)
@@ -89,14 +89,14 @@ def test_what_a_look_takes_is_what_it_would_take_of_the_whole_queue(
     assert len(taken) > 0 or run_workers == 1
 
 
-def test_runs_that_cannot_be_launched_keep_no_others_from_it(instance: DagsterInstance, database: str) -> None:
+def test_runs_that_cannot_be_launched_do_not_block_others(instance: DagsterInstance, database: str) -> None:
     """More pinned runs than a look reads, with a priority, for a GPU that is not there."""
     add_many(database, add(instance, gpu="7", priority="9"), 3 * FRONT_RUNS)
     anywhere, no_gpu = add(instance, gpu="any"), add(instance)
     assert look(instance, ["cuda:0"], 5) == [anywhere, no_gpu]
 
 
-def test_a_run_that_was_tagged_after_it_was_made_is_seen_by_its_tag(instance: DagsterInstance) -> None:
+def test_a_run_tagged_after_its_creation_is_found_by_its_tag(instance: DagsterInstance) -> None:
     run = add(instance)
     instance.add_run_tags(run, {"transcription/gpu": "any"})
     assert look(instance, [], 5) == []
@@ -104,7 +104,7 @@ def test_a_run_that_was_tagged_after_it_was_made_is_seen_by_its_tag(instance: Da
 
 
 @pytest.mark.parametrize("tags", [{"gpu": "any"}, {"gpu": "any", "priority": "-1"}, {}])
-def test_a_look_reads_the_same_number_of_rows_however_many_runs_wait(
+def test_a_poll_reads_the_same_number_of_rows_however_many_runs_wait(
     instance: DagsterInstance, database: str, tags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []

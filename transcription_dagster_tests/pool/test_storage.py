@@ -74,7 +74,7 @@ def connection() -> Iterator[Connection]:
         ("statement_timeout = 0", "SELECT * FROM nowhere", False),
     ],
 )
-def test_what_a_server_refuses_is_no_outage_but_that_it_takes_no_writes_is_one(
+def test_a_refused_statement_is_no_outage_but_a_read_only_server_is(
     connection: Connection, setting: str, statement: str, outage: bool
 ) -> None:
     connection.execute(text(f"SET {setting}"))
@@ -159,7 +159,7 @@ def test_a_kept_connection_that_was_cut_is_replaced_also_where_a_transaction_beg
     assert instance.has_asset_key(AssetKey("transcript"))
 
 
-def test_the_time_of_a_statement_is_limited_where_that_is_asked_for(instance: DagsterInstance) -> None:
+def test_statement_time_is_limited_on_request(instance: DagsterInstance) -> None:
     instance.optimize_for_webserver(statement_timeout=50, pool_recycle=3600, max_overflow=20)
     with (
         event_log(instance).index_connection() as connection,
@@ -168,7 +168,7 @@ def test_the_time_of_a_statement_is_limited_where_that_is_asked_for(instance: Da
         connection.execute(text("SELECT pg_sleep(10)"))
 
 
-def test_a_partition_that_was_seen_and_is_deleted_is_gone(instance: DagsterInstance) -> None:
+def test_a_deleted_partition_is_no_longer_assumed_to_exist(instance: DagsterInstance) -> None:
     assert not instance.has_dynamic_partition("recordings", "somebody")
     instance.add_dynamic_partitions("recordings", ["somebody", "another"])
     assert instance.has_dynamic_partition("recordings", "somebody")

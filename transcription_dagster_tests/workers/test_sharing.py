@@ -29,13 +29,11 @@ def sharing(in_hand: int, ending: int = 0) -> Sharing:
         (SLOTS + RUNS_AHEAD, 5, False),
     ],
 )
-def test_it_takes_as_many_as_it_has_slots_and_up_to_two_for_those_that_end(
-    in_hand: int, ending: int, takes: bool
-) -> None:
+def test_it_takes_as_many_as_slots_and_up_to_two_for_ending_ones(in_hand: int, ending: int, takes: bool) -> None:
     assert sharing(in_hand, ending).may_take == takes
 
 
-def test_the_fuller_it_is_the_longer_it_leaves_the_next_to_others() -> None:
+def test_a_fuller_executor_leaves_the_next_job_to_others_longer() -> None:
     pauses = [sharing(in_hand).pause for in_hand in range(4)]
     assert pauses[0] == 0
     assert pauses == sorted(set(pauses))

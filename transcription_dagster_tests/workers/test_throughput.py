@@ -90,7 +90,7 @@ def test_a_job_without_progress_ends_soon_by_how_long_the_last_one_took(clock: l
     ("prepared", "worked", "waits_for"),
     [([], 0.0, "requests"), ([False, False], 0.0, "audio"), ([True, False], 5.0, "spectrograms"), ([True], 10.0, None)],
 )
-def test_it_says_what_the_device_waits_for(prepared: list[bool], worked: float, waits_for: str | None) -> None:
+def test_the_report_names_what_the_device_waits_for(prepared: list[bool], worked: float, waits_for: str | None) -> None:
     throughput = Throughput()
     with ExitStack() as jobs:
         for done in prepared:
@@ -103,7 +103,7 @@ def test_it_says_what_the_device_waits_for(prepared: list[bool], worked: float, 
     assert found is None if waits_for is None else found is not None and found.startswith(waits_for)
 
 
-def test_the_first_words_about_it_hold_no_rates() -> None:
+def test_the_first_report_has_no_rates() -> None:
     throughput = Throughput()
     throughput.measure(0.0, usage(windows=7, worked=3.0))
     assert throughput.described().windows_per_second == 0.0
