@@ -122,7 +122,7 @@ def cancel_requests_of_run(url: str, run_id: str) -> int:
 
 @patiently
 def release_answers(url: str, run_id: str) -> None:
-    """Drop what executors answered to a run that succeeded; a later run that asks for the same has it done again."""
+    """Delete executors' answers to a successful run; a later identical request computes them again."""
     with database_errors(), open_connection(url) as connection:
         connection.execute(inference_requests.RELEASE, {"run_id": run_id})
 

@@ -47,7 +47,7 @@ class RequestClaim(Claim):
 
     @property
     def lost(self) -> int:
-        """How many executors earlier attempts lost."""
+        """Number of executors that earlier attempts lost."""
         return sum((attempt["ended"] or "").startswith(_LOST) for attempt in self.attempts)
 
 

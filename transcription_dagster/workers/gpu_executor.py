@@ -1,4 +1,4 @@
-"""A GPU executor: holds the model, and pulls as many recordings as the device works on together."""
+"""A GPU executor: keeps the model loaded, and claims as many recordings as the device processes together."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from transcription_dagster.workers.work_loop import WorkInterrupted
 
 logger = logging.getLogger(__name__)
 
-#: How long another thread may keep a GPU's thread waiting.
+#: How long another thread may delay a GPU's thread.
 _SWITCH_SECONDS = 0.0002
 
-#: How often the progress of a request is written for those who watch.
+#: How often the progress of a request is published.
 _REPORT_SECONDS = 1.0
 
 
@@ -51,12 +51,13 @@ class GpuExecutor:
     """One device (`cuda:0`, `cpu:0`), one model in memory, many recordings at a time."""
 
     def __init__(self, settings: Settings, url: str, device: str, settings_version: int | None = None) -> None:
-        """`settings_version` is the one that `settings` were read at; None: they never change."""
-        # A CPU executor is `cpu:0`; to torch there is but one CPU.
+        """`settings_version` is the version of `settings`; None: they never change."""
+        # A CPU executor is `cpu:0`, but torch knows only one CPU.
         torch_device = "cpu" if device.startswith("cpu") else device
         self._settings = settings
         if torch_device != "cpu":
-            # A step takes a GPU a millisecond. Its thread must not wait 5 ms, Python's default, for the recordings'.
+            # A decoder step takes a GPU a millisecond. Its thread must not wait 5 ms, Python's default, for other
+            # threads.
             sys.setswitchinterval(_SWITCH_SECONDS)
         self._engine = SpeechEngine(
             torch_device,
@@ -74,7 +75,7 @@ class GpuExecutor:
         self.pool.may_take = lambda: self._sharing.may_take
         self.pool.pause = lambda: self._sharing.pause
         self.pool.describe = self._describe
-        #: Each recording has a thread: it waits for the device most of the time.
+        #: A thread per recording: most of the time it waits for the device.
         self._threads = ThreadPoolExecutor(settings.slots_on(device) + RUNS_AHEAD, thread_name_prefix="recording")
         self._broken: DeviceBroken | None = None
         self._watch = None if settings_version is None else SettingsWatch(url, settings_version, self.pool)
@@ -83,7 +84,7 @@ class GpuExecutor:
         self._register(EMBED_TASK, EmbeddingWork(settings, torch_device, self._engine))
 
     def serve(self) -> None:
-        """Load the model, then answer requests until a stop signal. Raises `DeviceBroken` when the device is lost."""
+        """Load the model, then answer requests until a stop signal. Raises `DeviceBroken` if the device is lost."""
         if self._watch is not None:
             self._watch.start()
         self.pool.serve(prepare=self._load)
@@ -108,7 +109,7 @@ class GpuExecutor:
         self.pool.work.task(task, answer)
 
     async def _attempt(self, claim: RequestClaim, work: Work) -> dict[str, Any]:
-        """Begin an attempt and return its answer; `WorkInterrupted` gives the request to another executor."""
+        """Begin an attempt and return its answer; `WorkInterrupted` returns the request to the queue."""
         if self._broken is not None or not self.pool.fit or not await self._requests.begin(claim):
             raise WorkInterrupted
         try:
@@ -128,7 +129,7 @@ class GpuExecutor:
 
     @contextmanager
     def _under_way(self, claim: RequestClaim) -> Iterator[Job]:
-        """Show a job while it is under way."""
+        """Show a job while it is in progress."""
         try:
             with self._throughput.job(claim.recording) as job:
                 self.pool.show("busy")
@@ -139,7 +140,7 @@ class GpuExecutor:
             self._describe()
 
     async def _prepare(self, work: Work, content: Mapping[str, Any], files: ExitStack) -> Any:
-        """Prepare the work in a folder that lives as long as `files`. Raises `WorkerUnfit` where this machine fails."""
+        """Prepare the work in a folder that lives as long as `files`. Raises `WorkerUnfit` if this machine fails."""
 
         def prepare() -> Any:
             with machine_errors():
@@ -148,7 +149,7 @@ class GpuExecutor:
         return await asyncio.to_thread(prepare)
 
     async def _work_on(self, claim: RequestClaim, work: Work, prepared: Any, job: Job) -> dict[str, Any]:
-        """Do the work in a thread of its own; progress is written meanwhile."""
+        """Do the work in a separate thread, publishing its progress."""
         stop = threading.Event()
         reporter = asyncio.create_task(self._report(claim, job))
         try:
@@ -175,7 +176,7 @@ class GpuExecutor:
             await self._requests.report_progress(claim, job.share)
 
     def _describe(self) -> None:
-        """Write into the record what is under way, and how fast it goes."""
+        """Update the record with the work in progress and its speed."""
         self._throughput.measure(time.monotonic(), self._engine.usage())
         jobs = self._throughput.jobs
         self.state.recording, self.state.progress = (jobs[0].recording, jobs[0].share) if jobs else (None, None)

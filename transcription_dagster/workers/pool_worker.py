@@ -45,11 +45,11 @@ class PoolWorker(Generic[ClaimT]):
         self.main = MainThread()
         self.draining = threading.Event()
         self.aborting = threading.Event()
-        #: Returns whether the work itself allows more to be taken now.
+        #: Returns whether the work itself allows more to be claimed now.
         self.may_take: Callable[[], bool] = lambda: not self.work.held
-        #: For how many seconds to leave the next piece of work to others.
+        #: Returns for how many seconds to leave the next piece of work to others.
         self.pause: Callable[[], float] = lambda: 0.0
-        #: Writes into the record what changes all the time, before it is published.
+        #: Updates frequently changing fields of the record before it is published.
         self.describe: Callable[[], None] = lambda: None
         self._connector = queue.connector
         self.work = WorkLoop(
@@ -65,7 +65,7 @@ class PoolWorker(Generic[ClaimT]):
         #: Checks that the worker can work; called in the main thread until it no longer raises `WorkerUnfit`.
         self._prepare: Callable[[], None] = self.try_scratch
         self._loop: asyncio.AbstractEventLoop | None = None
-        #: Keeps the tasks that nothing else refers to.
+        #: Keeps references to background tasks.
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
@@ -129,17 +129,17 @@ class PoolWorker(Generic[ClaimT]):
                 return
 
     def drain(self) -> None:
-        """Take no new work, and end when what is under way is done."""
+        """Take no new work, and end when the work in progress is done."""
         logger.info("asked to stop: finishing what is under way", extra={"action": "drain"})
         self.draining.set()
         self.state.state = "draining"
         if self._loop is not None:
-            # A worker that has ended by itself has closed its loop.
+            # A worker that has already ended has closed its loop.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.work.wake)
 
     def abort(self) -> None:
-        """Give the work under way back and end."""
+        """Give back the work in progress and end."""
         logger.warning("asked again to stop: aborting what is under way", extra={"action": "abort"})
         self.aborting.set()
         self.main.interrupt()
@@ -184,7 +184,7 @@ class PoolWorker(Generic[ClaimT]):
         return task
 
     async def _say_why(self, error: Exception) -> None:
-        """Leave the row with the error, which explains why there is no worker."""
+        """Leave the row with the error, which explains the missing worker."""
         self.state.last_error = str(error)
         try:
             async with asyncio.timeout(_LAST_WORD_SECONDS):
@@ -238,7 +238,7 @@ class PoolWorker(Generic[ClaimT]):
         return await self.result(self.main.call(function), stop=stop)
 
     async def result(self, called: Future[Result], *, stop: threading.Event | None = None) -> Result:
-        """Wait for work that was begun in the main thread, or in another thread that looks at `stop`; see above."""
+        """Wait for work that was started in the main thread, or in another thread that polls `stop`; see above."""
         future = asyncio.wrap_future(called)
         try:
             return await asyncio.shield(future)
@@ -253,7 +253,7 @@ class PoolWorker(Generic[ClaimT]):
             raise WorkInterrupted from None
 
     def _has_its_share(self) -> bool:
-        """Return whether the worker has done, with what it holds, as much as it may in its life."""
+        """Return whether the worker has done, including its current work, its maximum number of jobs."""
         limit = self.settings.max_jobs_per_worker
         return limit > 0 and self.state.jobs + len(self.work.held) >= limit
 

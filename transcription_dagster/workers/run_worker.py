@@ -29,7 +29,7 @@ from transcription_dagster.workers.work_loop import WorkInterrupted
 
 logger = logging.getLogger(__name__)
 
-#: How long a statement of Dagster's storage may take in this process; a run waits for each.
+#: Time limit of a statement of Dagster's storage in this process; a run waits for each.
 _STATEMENT_SECONDS = 60
 
 
@@ -51,8 +51,8 @@ class RunWorker:
     def serve(self) -> None:
         """Import the definitions, then execute runs until a stop signal.
 
-        Raises `WrongDatabaseVersion` when the tables are another version's: its runs would fail one by one; and
-        `InvalidSetting` when Dagster keeps its runs elsewhere than in the pool's database.
+        Raises `WrongDatabaseVersion` if the tables have another version, because its runs would fail one by one, and
+        `InvalidSetting` if Dagster stores its runs outside the pool's database.
         """
         self._watch.start()
         self.pool.serve(prepare=self._load)
@@ -68,7 +68,7 @@ class RunWorker:
         engine.dispose()
         instance = DagsterInstance.get()
         _refuse_other_storage(instance, self._url)
-        # Our storage keeps its connections anyhow, and takes of this the time limit alone.
+        # Our storage keeps its connections anyway; only the time limit takes effect.
         instance.optimize_for_webserver(_STATEMENT_SECONDS * 1000, pool_recycle=3600, max_overflow=4)
         self._fence.guard(instance)
         self._instance = instance
@@ -76,7 +76,7 @@ class RunWorker:
     async def _execute(self, held: HeldWork[JobClaim]) -> None:
         run_id = held.claim.arguments["run_id"]
         self._fence.watch(run_id, held)
-        # No run begins by settings that are not in force any more: another worker takes it, or this one's successor.
+        # No run starts with outdated settings: another worker takes it, or this one's successor.
         try:
             outdated = await asyncio.to_thread(self._watch.outdated)
         except DatabaseUnavailable as error:
@@ -98,7 +98,7 @@ class RunWorker:
             self.pool.show("idle")
 
     async def _try_out(self, run_id: str) -> None:
-        """Give the run back, and take no other, if its files could not be written here: it would fail."""
+        """Give the run back, and take no other, if its files cannot be written here: it would fail."""
         try:
             await asyncio.to_thread(self.pool.try_scratch)
         except WorkerUnfit as error:
@@ -125,7 +125,7 @@ class RunWorker:
             cancel_requests(self._instance, self._url, run)
             return
         if run.status is DagsterRunStatus.STARTED:
-            # Its worker died. The queue gave the job back, but steps that ran must not run again in the same run.
+            # Its worker died. The queue requeued the job, but finished steps must not run again in the same run.
             close_lost_run(self._instance, run)
             return
         self._instance.add_run_tags(run_id, self._settings_tag)
@@ -135,7 +135,7 @@ class RunWorker:
             self._see_it_finished(run)
 
     def _see_it_finished(self, run: DagsterRun) -> None:
-        """A run that was interrupted at a bad moment may not have said how it ended."""
+        """Report the end of a run that was interrupted before it could do so itself."""
         assert self._instance is not None  # noqa: S101
         latest = self._instance.get_run_by_id(run.run_id)
         if latest is None:
@@ -151,9 +151,9 @@ class RunWorker:
 
 
 def _refuse_other_storage(instance: DagsterInstance, url: str) -> None:
-    """Raise `InvalidSetting` unless the instance keeps its runs and events in the database at `url`.
+    """Raise `InvalidSetting` unless the instance stores its runs and events in the database at `url`.
 
-    A worker with runs of its own would know none of the pool's.
+    A worker with its own storage would not know the pool's runs.
     """
     runs, events = instance.run_storage, instance.event_log_storage
     if not isinstance(runs, PostgresRunStorage) or not isinstance(events, PostgresEventLogStorage):

@@ -1,4 +1,4 @@
-"""How a worker takes work from its queue, carries it out, and reports to the queue how it went."""
+"""How a worker claims work from its queue, carries it out, and reports the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transcription_dagster.pool.work_queue import ClaimT, HeldWork, Lease, WorkI
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between looks of a worker that may take no work at whether it may by now.
+#: Seconds between checks of a worker that may take no work.
 _GATE_SECONDS = 0.1
 
 
@@ -28,7 +28,7 @@ class WorkInterrupted(Exception):
 
 
 class WorkLoop(Generic[ClaimT]):
-    """The work of one worker, in its event loop: any number of pieces at a time."""
+    """A worker's work, in its event loop: any number of pieces at a time."""
 
     def __init__(
         self,
@@ -41,37 +41,37 @@ class WorkLoop(Generic[ClaimT]):
         done: Callable[[], None],
         beside: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
-        """`may_take` tells whether more may be taken now, and `pause` for how many seconds to leave it to others first.
+        """`may_take` returns whether more may be claimed now, `pause` for how many seconds to leave it to others first.
 
         `done` is called when a piece of work has ended. `beside` starts a task without which the worker cannot live.
         """
         self.queue = queue
         #: The work in this process's hands.
         self.held: dict[Lease, HeldWork[ClaimT]] = {}
-        #: Set when a lease may have expired: `reconcile` looks.
+        #: Set when a lease may have expired, for `reconcile` to check.
         self.doubt = asyncio.Event()
         self._draining = draining
         self._shutdown_seconds = shutdown_seconds
         self._may_take, self._pause, self._done, self._beside = may_take, pause, done, beside
         self._functions: dict[str, Callable[[HeldWork[ClaimT]], Awaitable[Any]]] = {}
         self._awake = asyncio.Event()
-        #: Held while a claim is under way, whose lease is not in `held` yet.
+        #: Held during a claim, whose lease is not in `held` yet.
         self._claiming = asyncio.Lock()
 
     def task(self, name: str, function: Callable[[HeldWork[ClaimT]], Awaitable[Any]]) -> None:
-        """Have the coroutine function do work of the task `name`; what it returns is reported to the queue."""
+        """Register the coroutine function for work of the task `name`; its result is reported to the queue."""
         self._functions[name] = function
 
     def wake(self) -> None:
-        """Look for work: there may be some, or the worker may take some by now. Call in the event loop."""
+        """Check for work: there may be some, or the worker may now take some. Call in the event loop."""
         self._awake.set()
 
     async def run(self) -> None:
-        """Take work whenever there is some and the worker may, until it drains and the last work is done."""
+        """Claim work whenever there is some and the worker may, until it drains and the last work is done."""
         watcher = self._beside(self.queue.watch(self._changed))
         try:
             while not self._draining.is_set():
-                # Cleared before the look: what happens after it wakes the worker again.
+                # Cleared before the check, so that later events wake the worker again.
                 self._awake.clear()
                 if not self._may_take():
                     await self._woken(_GATE_SECONDS)
@@ -84,7 +84,7 @@ class WorkLoop(Generic[ClaimT]):
         await self._finish_all()
 
     async def _woken(self, seconds: float | None) -> None:
-        """Wait until something happens, or for so many seconds. Each heartbeat wakes: notifications may get lost."""
+        """Wait for an event, or for this many seconds. Each heartbeat wakes too, since notifications may get lost."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._awake.wait()
@@ -99,7 +99,7 @@ class WorkLoop(Generic[ClaimT]):
             held = self.held[claim.lease] = HeldWork(claim, asked_at)
             held.task = asyncio.create_task(self._do(held))
         self._beside(self._carry_out(held))
-        # Let it begin: what it is decides whether more may be taken beside it.
+        # Let it start: its kind decides whether more may be taken with it.
         await asyncio.sleep(0)
         return True
 
@@ -110,7 +110,7 @@ class WorkLoop(Generic[ClaimT]):
         return await function(held)
 
     async def _carry_out(self, held: HeldWork[ClaimT]) -> None:
-        """Wait for the work and report to the queue how it went."""
+        """Wait for the work and report its result to the queue."""
         assert held.task is not None  # noqa: S101  set when the work was started
         await asyncio.wait([held.task])
         held.ending = True
@@ -140,12 +140,12 @@ class WorkLoop(Generic[ClaimT]):
         try:
             await self.queue.finish(claim, result)
         except ConnectorException as error:
-            # The database is there and refuses the result, such as a number that JSON has no form for.
+            # The database is reachable but refuses the result, such as a number that JSON cannot represent.
             logger.exception("the database refused what the work returned", extra={"action": "fault"})
             await self.queue.fail(claim, error)
 
     async def _finish_all(self) -> None:
-        """Wait for the work under way; after `shutdown_seconds` give it back."""
+        """Wait for the work in progress; after `shutdown_seconds` give it back."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._shutdown_seconds
         while self.held:
@@ -163,8 +163,8 @@ class WorkLoop(Generic[ClaimT]):
     async def reconcile(self) -> None:
         """Compare the work in hand with the queue's leases.
 
-        Work that was canceled or given to others is stopped. Work that is claimed without our knowledge, because the
-        database's answer was lost, is returned to the queue.
+        Canceled or reassigned work is stopped. Work that was claimed without our knowledge, because the database's
+        answer was lost, is returned to the queue.
         """
         self.doubt.clear()
         async with self._claiming:
