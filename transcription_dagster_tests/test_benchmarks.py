@@ -17,19 +17,17 @@ pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 BENCHMARKS = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
-#: They start a whole stack, or listen to all of the demo: of these it is seen only that what they import is there.
-LONG = {"memory", "pool_overhead", "speakers"}
+#: Their smallest sensible size takes minutes, or a GPU: of these it is only seen that what they import is there.
+LONG = {"discovery", "gpu", "identity", "languages", "memory", "pool_overhead", "search", "speakers"}
 #: The arguments for the smallest sensible size. {speech}: a folder with one short recording and its text.
 SMALLEST = {
     "accuracy": f"{{speech}} --model {BULLETIN}",
     "archive": "--recordings 300",
-    "discovery": "--objects 2500",
     "engine": f"{{speech}} --model {BULLETIN} --seconds 2 --count 2 --slots 1 2",
     "growth": "--recordings 20 --per-day 10",
     "invention": f"--model {BULLETIN} --only silence",
     "publication": "--recordings 5",
     "run_queue": "--waiting 100 200",
-    "search": "--chunks 5000 --queries 5",
     "second_engine": f"{{speech}} --model {BULLETIN}",
     "text": "--hours 0.05",
     "word_times": f"{{speech}} --model {BULLETIN}",
