@@ -33,15 +33,15 @@ from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.settings import load_settings
-from transcription_dagster.whisper.batch import Batch
-from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
-from transcription_dagster.whisper.device import Device
-from transcription_dagster.whisper.device_use import DeviceUse
-from transcription_dagster.whisper.model_access import ModelAccess
-from transcription_dagster.whisper.models import in_half_precision, open_model
-from transcription_dagster.whisper.slot_memory import room_on
+from transcription_dagster.whisper.batching.batch import Batch
+from transcription_dagster.whisper.batching.device import Device
+from transcription_dagster.whisper.batching.device_use import DeviceUse
+from transcription_dagster.whisper.batching.model_access import ModelAccess
+from transcription_dagster.whisper.batching.slot_memory import room_on
+from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
+from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.models.checkpoints import in_half_precision, open_model
 from transcription_dagster.whisper.spans import Span
-from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 
 VOICES = Path(__file__).parents[1] / "transcription_dagster" / "demo" / "recordings"
 SUFFIXES = {".wav", ".flac", ".mp3", ".m4a", ".ogg", ".webm", ".mp4"}

@@ -40,9 +40,9 @@ from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.errors import ModelUnavailable
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.settings import load_settings
-from transcription_dagster.whisper.decoder_slots import Row, Text
-from transcription_dagster.whisper.models import open_model
-from transcription_dagster.whisper.slot_memory import slot_bytes
+from transcription_dagster.whisper.batching.decoder_slots import Row, Text
+from transcription_dagster.whisper.batching.slot_memory import slot_bytes
+from transcription_dagster.whisper.models.checkpoints import open_model
 
 SLOTS = {"large-v3": 16, "turbo": 32}
 RECORDINGS = 40

@@ -24,7 +24,7 @@ from benchmarks.sounds import RATE
 from transcription_dagster.model import SpeechOptions, Word
 from transcription_dagster.settings import load_settings
 from transcription_dagster.whisper.engine import SpeechEngine
-from transcription_dagster.whisper.models import open_model
+from transcription_dagster.whisper.models.checkpoints import open_model
 
 #: Ways to transcribe: plain `model.transcribe`, the same with its own remedy against hallucinations, and this program.
 PLAIN, REMEDIED, PROGRAM = "model.transcribe", "hallucination_silence_threshold", "this program"

@@ -31,14 +31,14 @@ from benchmarks.engine import SUFFIXES, VOICES, opened
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.settings import load_settings
-from transcription_dagster.whisper.batch import Batch
-from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
-from transcription_dagster.whisper.device import Device
-from transcription_dagster.whisper.device_use import DeviceUse
-from transcription_dagster.whisper.model_access import ModelAccess
-from transcription_dagster.whisper.models import open_model
-from transcription_dagster.whisper.segments import DecodedSegment
-from transcription_dagster.whisper.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.batching.batch import Batch
+from transcription_dagster.whisper.batching.device import Device
+from transcription_dagster.whisper.batching.device_use import DeviceUse
+from transcription_dagster.whisper.batching.model_access import ModelAccess
+from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
+from transcription_dagster.whisper.decoding.segments import DecodedSegment
+from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.models.checkpoints import open_model
 
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 

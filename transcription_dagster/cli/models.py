@@ -20,8 +20,8 @@ def models() -> None:
 @models.command("list")
 def list_models() -> None:
     """List the known models, with size and file for those on this machine."""
-    from transcription_dagster.whisper.models import downloaded_models, known_models
-    from transcription_dagster.whisper.offline_models import installed_parts
+    from transcription_dagster.whisper.models.checkpoints import downloaded_models, known_models
+    from transcription_dagster.whisper.models.offline import installed_parts
 
     files = downloaded_models(load_settings().models_folder)
     for name in known_models():
@@ -55,6 +55,6 @@ def pull(name: str) -> None:
 
         click.echo(fetch_speaker_models(load_settings().models_folder))
         return
-    from transcription_dagster.whisper.models import checkpoint
+    from transcription_dagster.whisper.models.checkpoints import checkpoint
 
     click.echo(checkpoint(name, load_settings().models_folder))

@@ -28,25 +28,25 @@ from transcription_dagster.model import (
     Transcript,
 )
 from transcription_dagster.transcripts.word_languages import main_language
-from transcription_dagster.whisper.alignment import compile_kernels
-from transcription_dagster.whisper.batch import Batch
+from transcription_dagster.whisper.batching.alignment import compile_kernels
+from transcription_dagster.whisper.batching.batch import Batch
+from transcription_dagster.whisper.batching.device import Device, Result
+from transcription_dagster.whisper.batching.device_errors import device_errors
+from transcription_dagster.whisper.batching.device_use import DeviceUse
+from transcription_dagster.whisper.batching.model_access import ModelAccess
+from transcription_dagster.whisper.batching.slot_memory import room_on
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
-from transcription_dagster.whisper.device import Device, Result
-from transcription_dagster.whisper.device_errors import device_errors
-from transcription_dagster.whisper.device_use import DeviceUse
-from transcription_dagster.whisper.edges import with_settled_edges
-from transcription_dagster.whisper.evidence import audible_parts
-from transcription_dagster.whisper.hallucinations import without_hallucinations
-from transcription_dagster.whisper.language_detection import language_choice
-from transcription_dagster.whisper.lost import with_lost_speech
-from transcription_dagster.whisper.model_access import ModelAccess
-from transcription_dagster.whisper.models import open_model
+from transcription_dagster.whisper.decoding.language_codes import language_choice
+from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.models.checkpoints import open_model
 from transcription_dagster.whisper.passes import Hearing, Listening
-from transcription_dagster.whisper.slot_memory import room_on
+from transcription_dagster.whisper.repair.edges import with_settled_edges
+from transcription_dagster.whisper.repair.evidence import audible_parts
+from transcription_dagster.whisper.repair.hallucinations import without_hallucinations
+from transcription_dagster.whisper.repair.lost import with_lost_speech
 from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.speech_model import SpeechModel
-from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.utterances import Utterance, numbered, shifted, tail_of_text
 from transcription_dagster.whisper.voice_activity import analyse
 

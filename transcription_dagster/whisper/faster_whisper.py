@@ -23,13 +23,22 @@ from whisper.utils import compression_ratio
 
 from transcription_dagster.errors import InvalidSetting, WorkerUnfit
 from transcription_dagster.model import FASTER_WHISPER
-from transcription_dagster.whisper.ctranslate2_files import write_model
-from transcription_dagster.whisper.decoding_loop import Vocabulary, answered
-from transcription_dagster.whisper.device_errors import device_errors
-from transcription_dagster.whisper.device_use import DeviceUse
-from transcription_dagster.whisper.layouts import CTRANSLATE2_FILE
-from transcription_dagster.whisper.models import checkpoint, open_model
-from transcription_dagster.whisper.requests import Align, AlignedWord, Decode, Decoded, Detect, Requests, Result, Window
+from transcription_dagster.whisper.batching.device_errors import device_errors
+from transcription_dagster.whisper.batching.device_use import DeviceUse
+from transcription_dagster.whisper.decoding.loop import Vocabulary, answered
+from transcription_dagster.whisper.decoding.requests import (
+    Align,
+    AlignedWord,
+    Decode,
+    Decoded,
+    Detect,
+    Requests,
+    Result,
+    Window,
+)
+from transcription_dagster.whisper.models.checkpoints import checkpoint, open_model
+from transcription_dagster.whisper.models.ctranslate2_files import write_model
+from transcription_dagster.whisper.models.layouts import CTRANSLATE2_FILE
 
 #: A prompt takes at most half of the decoder's context, including the token that marks it as the preceding text.
 _CONTEXT = 448

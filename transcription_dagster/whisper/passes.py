@@ -10,11 +10,11 @@ from whisper.audio import N_SAMPLES, log_mel_spectrogram
 
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.whisper.blocks import Block
-from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
-from transcription_dagster.whisper.requests import Align, Decode, Detect
+from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
+from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect
+from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.speech_model import SpeechModel
-from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.utterances import Utterance, utterances
 
 #: The parts of a block that a pass covers; None: all of it.

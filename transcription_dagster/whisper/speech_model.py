@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from transcription_dagster.whisper.decoding_loop import Vocabulary
-from transcription_dagster.whisper.requests import Align, Decode, Detect, Requests, Result
+from transcription_dagster.whisper.decoding.loop import Vocabulary
+from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Requests, Result
 
 
 class SpeechModel(Protocol):

@@ -10,7 +10,7 @@ from whisper.audio import FRAMES_PER_SECOND
 
 from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Segment, Word
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.whisper.segments import DecodedSegment, TimedWord
+from transcription_dagster.whisper.decoding.segments import DecodedSegment, TimedWord
 
 #: That many words have at least as many tokens; in a script without spaces a word is a character of up to 4 tokens.
 _PROMPT_WORDS = 223

@@ -9,8 +9,8 @@ import whisper
 from whisper.model import Whisper
 
 from transcription_dagster.errors import ModelUnavailable
-from transcription_dagster.whisper.models import checkpoint, downloaded_models
-from transcription_dagster.whisper.offline_models import installed_parts, join_parts
+from transcription_dagster.whisper.models.checkpoints import checkpoint, downloaded_models
+from transcription_dagster.whisper.models.offline import installed_parts, join_parts
 from transcription_dagster_tests.whisper.helpers import text_of, transcribe, word_errors
 
 pytestmark = pytest.mark.slow

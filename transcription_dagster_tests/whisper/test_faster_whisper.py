@@ -21,16 +21,16 @@ from transcription_dagster.errors import (
 )
 from transcription_dagster.model import SpeechOptions, Transcript
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.whisper.batch import Batch
-from transcription_dagster.whisper.decoding_loop import LoopOptions, transcription
-from transcription_dagster.whisper.device import Device
-from transcription_dagster.whisper.device_use import DeviceUse
+from transcription_dagster.whisper.batching.batch import Batch
+from transcription_dagster.whisper.batching.device import Device
+from transcription_dagster.whisper.batching.device_use import DeviceUse
+from transcription_dagster.whisper.batching.model_access import ModelAccess
+from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
+from transcription_dagster.whisper.decoding.requests import Detect, Window
+from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.engine import SpeechEngine, Usage
 from transcription_dagster.whisper.faster_whisper import FasterWhisper, open_faster_whisper
-from transcription_dagster.whisper.model_access import ModelAccess
-from transcription_dagster.whisper.models import open_model
-from transcription_dagster.whisper.requests import Detect, Window
-from transcription_dagster.whisper.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.models.checkpoints import open_model
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 from transcription_dagster_tests.whisper.layouts import small_model, write_ctranslate2
 
@@ -192,7 +192,7 @@ def test_it_stops_at_the_next_request(engine, recordings):
 def test_without_the_extra_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     monkeypatch.delitem(sys.modules, "transcription_dagster.whisper.faster_whisper", raising=False)
-    monkeypatch.delitem(sys.modules, "transcription_dagster.whisper.ctranslate2_files", raising=False)
+    monkeypatch.delitem(sys.modules, "transcription_dagster.whisper.models.ctranslate2_files", raising=False)
     with pytest.raises(EngineMissing, match=r"pip install 'transcription-dagster\[faster-whisper\]'"):
         SpeechEngine(models_folder=tmp_path).load(BULLETIN, "faster-whisper")
 

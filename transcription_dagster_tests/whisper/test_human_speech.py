@@ -15,7 +15,7 @@ from whisper.normalizers import EnglishTextNormalizer
 
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.model import Transcript
-from transcription_dagster.whisper.lost import unheard
+from transcription_dagster.whisper.repair.lost import unheard
 from transcription_dagster.whisper.voice_activity import analyse
 from transcription_dagster_tests.whisper.helpers import text_of, transcribe
 

@@ -12,14 +12,14 @@ import whisper
 from transcription_dagster.errors import DeviceBroken, OutOfMemory
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.whisper.batch import Batch
+from transcription_dagster.whisper.batching.batch import Batch
+from transcription_dagster.whisper.batching.device import Device
+from transcription_dagster.whisper.batching.device_use import DeviceUse
+from transcription_dagster.whisper.batching.model_access import ModelAccess
 from transcription_dagster.whisper.blocks import Block
-from transcription_dagster.whisper.device import Device
-from transcription_dagster.whisper.device_use import DeviceUse
-from transcription_dagster.whisper.model_access import ModelAccess
+from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.passes import Hearing, Listening
 from transcription_dagster.whisper.spans import Span
-from transcription_dagster.whisper.spoken_languages import SpokenLanguages
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from transcription_dagster.model import RemovedSpeech
-from transcription_dagster.whisper.requests import Decoded
-from transcription_dagster.whisper.segments import DecodedSegment, TimedWord
+from transcription_dagster.whisper.decoding.requests import Decoded
+from transcription_dagster.whisper.decoding.segments import DecodedSegment, TimedWord
 from transcription_dagster.whisper.utterances import numbered, shifted, tail_of_text, utterances
 from transcription_dagster_tests.whisper.helpers import said
 

@@ -15,7 +15,7 @@ from transcription_dagster.sources.secret_addresses import keep_whole_url
 from transcription_dagster.sources.worklist_entries import Entry
 from transcription_dagster.sources.worklists import Results
 from transcription_dagster.store.object_store import ObjectStore
-from transcription_dagster.whisper.layouts import is_model_path
+from transcription_dagster.whisper.models.layouts import is_model_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def checked_model(model: str) -> str:
     path = Path(model).expanduser()
     if os.sep not in model and path.suffix != ".pt":
         # Importing Whisper takes seconds, which the path of a checkpoint need not wait for.
-        from transcription_dagster.whisper.models import known_models
+        from transcription_dagster.whisper.models.checkpoints import known_models
 
         if model in known_models():
             return model

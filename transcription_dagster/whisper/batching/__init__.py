@@ -1,0 +1,1 @@
+"""Windows of many recordings through one model at once."""

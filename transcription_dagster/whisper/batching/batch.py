@@ -1,0 +1,363 @@
+"""Decode windows of many recordings together: each window occupies a slot, and all slots step at once.
+
+A recording occupies at most one slot, with one window at a time; a free slot is refilled at the next step. Windows that
+begin or end at the same step are encoded, read and aligned in shared passes. A failure ends only the recording it
+belongs to. When memory runs out, fewer windows share a pass. If that does not help, the number of slots is halved and
+the interrupted windows start over; their words come out the same.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from whisper.audio import N_FRAMES
+from whisper.model import Whisper
+
+from transcription_dagster.errors import DeviceBroken, OutOfMemory
+from transcription_dagster.whisper.batching.alignment import align
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Text
+from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
+from transcription_dagster.whisper.batching.device_errors import device_error, device_errors
+from transcription_dagster.whisper.batching.device_use import DeviceUse
+from transcription_dagster.whisper.batching.fixed_slots import FixedSlots
+from transcription_dagster.whisper.batching.sessions import Decoding, Hold, Placed, Prompt, Request, Session
+from transcription_dagster.whisper.batching.token_rules import TokenRules
+from transcription_dagster.whisper.batching.window_texts import Choices, Limits, begun, decoded
+from transcription_dagster.whisper.decoding.loop import Vocabulary
+from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect
+
+_log = logging.getLogger(__name__)
+
+
+class Batch:
+    """Decodes up to `slots` windows at once. Not thread-safe: `Device` calls it from its own thread."""
+
+    def __init__(self, model: Whisper, slots: int, *, beams: int = 1, together: int = 1, fixed: bool = False) -> None:
+        """`beams`: beams per slot to allocate initially. `fixed`: use the same tensor shapes in every step.
+
+        Of the windows that begin or end at the same step, at most `together` are encoded, read or aligned in one pass.
+        """
+        self.model = model
+        self.mels = model.dims.n_mels
+        self.together = together
+        self.vocabulary = Vocabulary(model.is_multilingual, model.num_languages)
+        self.half_precision = model.decoder.token_embedding.weight.dtype == torch.float16
+        self._tokenizer = self.vocabulary.tokenizer("en")
+        self._rules = TokenRules(self._tokenizer, model.dims, model.device)
+        self._limits = Limits(length=model.dims.n_text_ctx, sampled=model.dims.n_text_ctx // 2)
+        self._weights = DecoderWeights(model)
+        self._slots_class = FixedSlots if fixed else DecoderSlots
+        self._open(slots, beams)
+        #: Requests that have not started.
+        self._waiting: dict[Session, Decode | Align | Detect] = {}
+        self._holding: list[Session] = []
+        #: Counters: windows encoded, decoder steps, and rows (texts) continued in them.
+        self.windows = self.steps = self.rows = 0
+
+    def _open(self, slots: int, beams: int) -> None:
+        self.slots = self._slots_class(self._weights, slots, self._rules, beams=beams)
+        self._free = list(range(slots))
+
+    def session(self, use: DeviceUse) -> Session:
+        """Begin a pass over a recording."""
+        random = torch.Generator(self.model.device).manual_seed(0)
+        return Session(use, random, random.get_state())
+
+    @property
+    def busy(self) -> int:
+        """Return the number of slots that hold a window."""
+        return len(self._holding)
+
+    @property
+    def has_work(self) -> bool:
+        """Return whether `advance` has anything to do."""
+        return bool(self._decodings()) or any(map(self._may_begin, self._waiting))
+
+    def add(self, session: Session, request: Decode | Align | Detect) -> None:
+        """Queue a session's request."""
+        session.random_state = session.random.get_state()
+        self._waiting[session] = request
+
+    def remove(self, session: Session) -> None:
+        """End a session and free its slot."""
+        self._leave(session)
+        self._waiting.pop(session, None)
+
+    def fail_all(self, error: Exception) -> None:
+        """Answer all requests with an error."""
+        for session in {*self._waiting, *(session for session, _ in self._decodings())}:
+            self._fail(session, error)
+
+    def advance(self) -> None:
+        """Start the requests that can get a slot, then run one step for all texts. Raises `DeviceBroken`."""
+        short = _shortage(self._begin_waiting)
+        if short is not None and self.together > 1:
+            self._divide_groups(short)
+            return
+        short = short or _shortage(self._step)
+        if short is not None:
+            self._halve(short)
+
+    def _may_begin(self, session: Session) -> bool:
+        return bool(self._free) or session.hold is not None
+
+    def _decodings(self) -> list[tuple[Session, Decoding]]:
+        return [(session, session.decoding) for session in self._holding if session.decoding is not None]
+
+    # --- requests
+
+    def _begin_waiting(self) -> None:
+        """Start the requests that have a slot, grouped by kind, as far as memory allows."""
+        placed = self._placed()
+        self._in_groups([one for one in placed if not one.hold.heard], self._hear)
+        decodes, aligns, detects = [], [], []
+        for one in placed:
+            match self._waiting.get(one.session):
+                case Decode():
+                    decodes.append(one)
+                case Align():
+                    aligns.append(one)
+                case Detect():
+                    detects.append(one)
+                case None:
+                    # Its window could not be encoded, and it no longer waits.
+                    pass
+        self._in_groups([one for one in decodes if not self._is_read(one)], self._read)
+        self._in_groups(aligns, self._align)
+        self._in_groups(detects, self._detect)
+        for one in decodes:
+            if one.session in self._waiting:
+                with self._alone(one.session):
+                    self._decode(one)
+
+    def _placed(self) -> list[Placed[Any]]:
+        """Assign free slots to the windows of waiting requests, and end recordings that should stop."""
+        placed: list[Placed[Any]] = []
+        for session in sorted(self._waiting, key=lambda session: session.use.number):
+            with self._alone(session):
+                session.use.check()
+                if not self._may_begin(session):
+                    continue
+                request = self._waiting[session]
+                if session.hold is None or session.hold.window is not request.window:
+                    self._leave(session)
+                    session.hold = Hold(self._free.pop(), request.window)
+                    self._holding.append(session)
+                placed.append(Placed(session, session.hold, request))
+        return placed
+
+    def _in_groups(self, placed: Sequence[Placed[Request]], work: Callable[[Sequence[Placed[Request]]], None]) -> None:
+        """Do repeatable work for as many requests at a time as memory allows."""
+        for first in range(0, len(placed), self.together):
+            group = placed[first : first + self.together]
+            started = time.perf_counter()
+            if len(group) == 1 or not _succeeds(work, group):
+                # An error in a group is caused by one recording, and ends only that one.
+                for one in group:
+                    with self._alone(one.session):
+                        work([one])
+            for one in group:
+                one.session.use.seconds += (time.perf_counter() - started) / len(group)
+
+    @contextmanager
+    def _alone(self, session: Session) -> Iterator[None]:
+        """Confine an error to this session, unless the device itself failed."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  raised in the recording's own thread
+            self._end_alone(session, error)
+
+    def _end_alone(self, session: Session, error: Exception) -> None:
+        """End a recording with its error, or raise the error if the device itself failed."""
+        known = device_error(error)
+        if known is not None:
+            raise known
+        self._fail(session, error)
+
+    def _hear(self, placed: Sequence[Placed[Any]]) -> None:
+        """Encode windows into their slots."""
+        mels = torch.stack([one.hold.window.mel for one in placed]).to(self.model.device, self.slots.dtype)
+        self.slots.hear([one.hold.slot for one in placed], self.model.encoder(mels))
+        for one in placed:
+            one.hold.heard = True
+        self.windows += len(placed)
+
+    def _is_read(self, one: Placed[Decode]) -> bool:
+        """Return whether the previous decoding of the window read the same prompt."""
+        return one.hold.prompt is not None and one.hold.prompt.tokens == self._prompt(one.request)
+
+    def _prompt(self, request: Decode) -> list[int]:
+        """Return the prompt tokens: the end of the preceding text, then language and task."""
+        before = list(request.prompt[-(self._limits.length // 2 - 1) :])
+        return [*([self._tokenizer.sot_prev, *before] if before else []), *request.tokenizer.sot_sequence]
+
+    def _read(self, placed: Sequence[Placed[Decode]]) -> None:
+        prompts = [self._prompt(one.request) for one in placed]
+        states = self.slots.read([Text(one.hold.slot, prompt) for one, prompt in zip(placed, prompts, strict=True)])
+        # The logits at the start-of-transcript token give the probability of no speech; the last ones give the first
+        # token.
+        sot = self._tokenizer.sot
+        wanted = [state[[prompt.index(sot), -1]] for state, prompt in zip(states, prompts, strict=True)]
+        logits = self.slots.logits(torch.cat(wanted)).unflatten(0, (len(placed), 2))
+        no_speech = self._tokenizer.no_speech
+        silent = [float("nan")] * len(placed) if no_speech is None else logits[:, 0].softmax(-1)[:, no_speech].tolist()
+        for one, prompt, first, probability in zip(placed, prompts, logits[:, 1:], silent, strict=True):
+            one.hold.prompt = Prompt(prompt, first, probability)
+
+    def _decode(self, one: Placed[Decode]) -> None:
+        """Choose the first token of each text of a window whose prompt was read."""
+        session, hold, request = one.session, one.hold, one.request
+        if hold.prompt is None:
+            raise RuntimeError("a window is decoded after its prompt was read")
+        # This may be a retry of the same request.
+        session.random.set_state(session.random_state)
+        length = len(hold.prompt.tokens)
+        text = begun(request, length, self._rules, self._limits, session.random)
+        if text.beams > self.slots.beams:
+            self.slots.widen(text.beams)
+        self.slots.spread(hold.slot, text.beams, length)
+        start = torch.full((text.beams,), self._rules.start.last, device=hold.prompt.logits.device)
+        ruled = self._rules.apply(
+            hold.prompt.logits.repeat(text.beams, 1), start, torch.full_like(start, self._rules.start.lowest)
+        )
+        # All texts are still identical, so the sources that `choose` returns do not matter.
+        text.choose(ruled, 0, Choices.of(ruled))
+        session.decoding = decoding = Decoding(request, hold, hold.prompt, text)
+        del self._waiting[session]
+        if text.complete:
+            self._finish(session, decoding)
+
+    def _align(self, placed: Sequence[Placed[Align]]) -> None:
+        found = align(self.slots, [(one.hold.slot, one.request) for one in placed])
+        for one, words in zip(placed, found, strict=True):
+            # Once the words of a window are timed, no further request needs it.
+            self._leave(one.session)
+            self._answer(one.session, words)
+
+    def _detect(self, placed: Sequence[Placed[Detect]]) -> None:
+        """Return the probability of each language in frames of windows (`whisper.decoding.detect_language`)."""
+        frames = N_FRAMES // self.model.dims.n_audio_ctx
+        texts = [
+            Text(one.hold.slot, [self._tokenizer.sot], slice(first // frames, -(-stop // frames)))
+            for one in placed
+            for first, stop in one.request.parts
+        ]
+        states = torch.cat([*self.slots.read(texts)])
+        logits = self.slots.logits(states, self._tokenizer.all_language_tokens)
+        codes = self._tokenizer.all_language_codes
+        likely = iter([dict(zip(codes, row, strict=True)) for row in logits.softmax(-1).tolist()])
+        for one in placed:
+            one.hold.prompt = None
+            self._answer(one.session, [next(likely) for _ in one.request.parts])
+
+    def _answer(self, session: Session, answer: object) -> None:
+        del self._waiting[session]
+        session.answer.set_result(answer)
+
+    # --- texts
+
+    def _step(self) -> None:
+        decodings = self._decodings()
+        if not decodings:
+            return
+        started = time.perf_counter()
+        rows = [decoding.rows() for _, decoding in decodings]
+        step = self.slots.step([row for texts in rows for row in texts])
+        chosen = Choices.of(step.ruled)
+        moves: list[Move] = []
+        first = 0
+        for (session, decoding), texts in zip(decodings, rows, strict=True):
+            try:
+                session.use.check()
+                sources = decoding.text.choose(step.ruled, step.places[first], chosen)
+                if decoding.text.complete:
+                    self._finish(session, decoding)
+                elif [*sources] != [*range(len(sources))]:
+                    moves.append(Move(decoding.hold.slot, sources, texts[0].position + 1))
+            except Exception as error:  # noqa: BLE001  a context manager, 32 times a step, would keep a GPU waiting
+                self._end_alone(session, error)
+            first += len(texts)
+        self.slots.follow(moves)
+        seconds = (time.perf_counter() - started) / first
+        for session, decoding in decodings:
+            session.use.seconds += seconds * decoding.text.beams
+        self.steps += 1
+        self.rows += first
+
+    def _finish(self, session: Session, decoding: Decoding) -> None:
+        session.decoding = None
+        session.answer.set_result(decoded(decoding.text, decoding.request, decoding.prompt.no_speech_probability))
+
+    # --- endings
+
+    def _fail(self, session: Session, error: Exception) -> None:
+        self.remove(session)
+        session.answer.set_exception(error)
+
+    def _leave(self, session: Session) -> None:
+        if session.hold is not None:
+            self._free.append(session.hold.slot)
+            self._holding.remove(session)
+        session.hold = session.decoding = None
+
+    def _divide_groups(self, error: Exception) -> None:
+        """Continue with groups of half the size; the requests that did not start will start at the next step."""
+        self.together //= 2
+        _log.warning("%s: going on with %d windows at a time", error, self.together)
+        _free_memory()
+
+    def _halve(self, error: Exception) -> None:
+        """Halve the slots and restart interrupted windows. If there is only one slot, fail its recording."""
+        slots, beams = self.slots.count, self.slots.beams
+        for session in list(self._holding):
+            decoding = session.decoding
+            self._leave(session)
+            if decoding is not None:
+                self._waiting[session] = decoding.request
+            if slots == 1 and session in self._waiting:
+                self._fail(session, error)
+        if slots == 1:
+            return
+        del self.slots
+        _free_memory()
+        while slots > 1:
+            slots //= 2
+            _log.warning("%s: going on with %d slots", error, slots)
+            with suppress(OutOfMemory), device_errors():
+                self._open(slots, beams)
+                return
+        raise DeviceBroken("the device has no memory left for a single window")
+
+
+def _shortage(work: Callable[[], None]) -> OutOfMemory | None:
+    """Do some work; return its out-of-memory error, without the traceback that would keep tensors alive."""
+    try:
+        with device_errors():
+            work()
+    except OutOfMemory as error:
+        return OutOfMemory(str(error))
+    return None
+
+
+def _succeeds(work: Callable[[Sequence[Placed[Request]]], None], group: Sequence[Placed[Request]]) -> bool:
+    """Do some work; return False after an error that is not the device's."""
+    try:
+        with device_errors():
+            work(group)
+    except (OutOfMemory, DeviceBroken):
+        raise
+    except Exception:  # noqa: BLE001  raised again and reported when each recording runs alone
+        return False
+    return True
+
+
+def _free_memory() -> None:
+    """Release memory that no tensor uses any more."""
+    gc.collect()
+    torch.cuda.empty_cache()

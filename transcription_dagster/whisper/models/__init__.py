@@ -1,0 +1,1 @@
+"""Whisper's weights, in every layout in which they are published."""

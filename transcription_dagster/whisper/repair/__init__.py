@@ -1,0 +1,1 @@
+"""What the model lost, invented or misplaced, found by independent evidence."""

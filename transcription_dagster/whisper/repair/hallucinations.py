@@ -1,0 +1,261 @@
+"""Remove hallucinations, and nothing else.
+
+A word is removed if two witnesses (`evidence`), one of which examined the audio, say that it was not spoken. If there
+is only that one, or only the model doubts its text, the place is transcribed again without the preceding text: words
+that do not come again are removed; the others stay and are marked as doubtful. A repetitive text stays if each
+repetition has its own stretch of speech; otherwise the place is transcribed again, and the result replaces the text
+only if it is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from transcription_dagster.language.alignment import align
+from transcription_dagster.model import DoubtfulSpeech, RemovedSpeech, Word
+from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.whisper.repair.evidence import (
+    REPETITIVE,
+    Witness,
+    doubts_itself,
+    is_condemned,
+    is_denied_by_sound,
+    is_silence,
+    is_suspect,
+    witnesses,
+)
+from transcription_dagster.whisper.repair.loops import find_loops, was_spoken
+from transcription_dagster.whisper.sound import Sound
+from transcription_dagster.whisper.spans import Span, merged
+from transcription_dagster.whisper.utterances import Utterance, with_words
+
+NO_SPEECH_HERE = "no speech here"
+NOT_REPEATED = "a second pass does not repeat it"
+LOOPS = "the text repeats itself"
+
+#: Seconds of audio around a doubtful place that are transcribed with it.
+_AROUND = 1.0
+#: Largest distance (s) between the starts of a word in both passes; a hallucinated word can be placed anywhere.
+_SAME_PLACE = 1.0
+#: A shorter silence (s) is part of speech: word times are too inexact to judge words in it.
+_LONG_SILENCE = 2.0
+#: A second pass over a loop is trusted up to this temperature; Whisper itself distrusts text above it.
+_TRUSTED_TEMPERATURE = 0.5
+
+#: Transcribes the given spans again, without the preceding text. Second argument: whether to try all temperatures.
+HearAgain = Callable[[Sequence[Span], bool], list[Utterance]]
+
+#: The witnesses against each word, for all utterances in order.
+Evidence = list[frozenset[Witness]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The words that are kept, and the findings against words."""
+
+    kept: list[Utterance]
+    removed: list[RemovedSpeech]
+    doubtful: list[DoubtfulSpeech]
+
+
+def without_hallucinations(heard: list[Utterance], sound: Sound, hear_again: HearAgain) -> Judgement:
+    """Judge the utterances `heard` in `sound`; words without evidence against them stay unchanged."""
+    heard, replaced = _without_loops(heard, sound, hear_again)
+    against = witnesses(heard, sound)
+    suspects = _in_long_silences(heard, [is_suspect(each) for each in against])
+    if not replaced and not any(suspects):
+        return Judgement(heard, [], [])
+    doubts = _runs(heard, [suspect and not is_condemned(each) for suspect, each in zip(suspects, against, strict=True)])
+    if doubts:
+        again = hear_again(merged([_around(run.words, sound.seconds) for run in doubts], gap=0.01), False)
+        for run in doubts:
+            for index, witness in _not_repeated(run, again):
+                against[index] |= {witness}
+    condemned = _in_long_silences(heard, [is_condemned(each) for each in against])
+    removed = [_removed(run, against) for run in _runs(heard, condemned)]
+    stays = [suspect and not goes for suspect, goes in zip(suspects, condemned, strict=True)]
+    doubtful = [DoubtfulSpeech(run.start, run.end, run.text, _named(against, run)) for run in _runs(heard, stays)]
+    return Judgement(_pruned(heard, condemned), sorted(removed + replaced, key=lambda item: item.start), doubtful)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Consecutive words of one utterance; `first` is the index of the first one among all words."""
+
+    first: int
+    words: tuple[Word, ...]
+
+    @property
+    def start(self) -> float:
+        return self.words[0].start
+
+    @property
+    def end(self) -> float:
+        return self.words[-1].end
+
+    @property
+    def text(self) -> str:
+        return join_words(self.words)
+
+
+def _runs(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[_Run]:
+    """Return the runs of flagged words, each within one utterance."""
+    places = [(number, word) for number, utterance in enumerate(heard) for word in utterance.words]
+    found = []
+    marked = (
+        (flag, number, index, word) for index, ((number, word), flag) in enumerate(zip(places, flags, strict=True))
+    )
+    for (flag, _), group in groupby(marked, key=lambda item: item[:2]):
+        if flag:
+            items = list(group)
+            found.append(_Run(items[0][2], tuple(item[3] for item in items)))
+    return found
+
+
+def _removed(run: _Run, against: Evidence) -> RemovedSpeech:
+    silent = any(is_denied_by_sound(against[index]) for index in range(run.first, run.first + len(run.words)))
+    reason = NO_SPEECH_HERE if silent else NOT_REPEATED
+    return RemovedSpeech(run.start, run.end, run.text, reason, _named(against, run))
+
+
+def _around(words: Sequence[Word], seconds: float) -> Span:
+    return Span(max(0.0, words[0].start - _AROUND), min(seconds, words[-1].end + _AROUND))
+
+
+def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, Witness]]:
+    """Yield the indices of words that a second pass does not repeat near their place, aligned word by word.
+
+    Each comes with its witness: HEARING if the second pass has other words there; MODEL if it rates the place as
+    silence and repeats less than half of the words, which may be chance. A second pass that doubts its own text for
+    another reason is no witness.
+    """
+    place = Span(run.start - _AROUND, run.end + _AROUND)
+    near = [utterance for utterance in again if utterance.start < place.end and utterance.end > place.start]
+    silent = not near or any(is_silence(utterance) for utterance in near)
+    if not silent and any(doubts_itself(utterance) for utterance in near):
+        return
+    words = _words(near)
+    said = set()
+    for block in align([word.text for word in run.words], [word.text for word in words]):
+        for place in range(block.old_stop - block.old_first if block.same else 0):
+            first, second = run.words[block.old_first + place], words[block.new_first + place]
+            if abs(first.start - second.start) <= _SAME_PLACE:
+                said.add(block.old_first + place)
+    if silent and 2 * len(said) < len(run.words):
+        said.clear()
+    witness = Witness.MODEL if silent else Witness.HEARING
+    yield from ((run.first + index, witness) for index in range(len(run.words)) if index not in said)
+
+
+def _in_long_silences(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[bool]:
+    """Clear the flags of words in a short silence between unflagged words of the same utterance.
+
+    Such words belong to the same breath as the words around them, whatever the detector says.
+    """
+    found = list(flags)
+    first = 0
+    for utterance in heard:
+        stop = first + len(utterance.words)
+        clear = [place for place in range(first, stop) if not flags[place]]
+        for before, after in pairwise(clear):
+            silence = utterance.words[after - first].start - utterance.words[before - first].end
+            if silence < _LONG_SILENCE:
+                found[before:after] = [False] * (after - before)
+        first = stop
+    return found
+
+
+def _pruned(heard: Iterable[Utterance], condemned: Sequence[bool]) -> list[Utterance]:
+    """Return the utterances without the condemned words."""
+    pruned = []
+    index = 0
+    for utterance in heard:
+        kept = tuple(word for place, word in enumerate(utterance.words, index) if not condemned[place])
+        index += len(utterance.words)
+        if kept:
+            pruned.append(utterance if len(kept) == len(utterance.words) else with_words(utterance, kept))
+    return pruned
+
+
+# --- loops
+
+
+def _without_loops(
+    heard: list[Utterance], sound: Sound, hear_again: HearAgain
+) -> tuple[list[Utterance], list[RemovedSpeech]]:
+    """Replace loops by a second pass where it is better."""
+    places = _circles(heard, sound)
+    if not places:
+        return heard, []
+    again = hear_again(places, True)
+    removed = []
+    for place in places:
+        second = list(_only(again, place.holds))
+        if second and is_better(second):
+            removed += _replaced(heard, second, place)
+            others = _only(heard, lambda moment, place=place: not place.holds(moment))
+            heard = sorted([*others, *second], key=lambda utterance: utterance.start)
+    return heard, removed
+
+
+def _circles(heard: Sequence[Utterance], sound: Sound) -> tuple[Span, ...]:
+    """Return the places where the text repeats itself but the audio does not."""
+    words = _words(heard)
+    loops = find_loops([word.text for word in words])
+    spoken: set[int] = set()
+    places = []
+    for loop in loops:
+        if was_spoken(loop, words, sound.speech):
+            spoken.update(range(loop.first, loop.stop))
+        else:
+            places.append(Span(words[loop.first].start, words[loop.stop - 1].end))
+    first = 0
+    for utterance in heard:
+        indices = range(first, first + len(utterance.words))
+        first = indices.stop
+        if utterance.compression_ratio > REPETITIVE and spoken.isdisjoint(indices):
+            places.append(Span(utterance.start, utterance.end))
+    return merged(sorted(place for place in places if place.seconds > 0), gap=0.01)
+
+
+def is_better(second: Sequence[Utterance]) -> bool:
+    """Whether a second pass may replace a loop: it trusts its own text and contains no loop."""
+    return not (
+        any(doubts_itself(utterance) or utterance.temperature > _TRUSTED_TEMPERATURE for utterance in second)
+        or find_loops([word.text for word in _words(second)])
+    )
+
+
+def _replaced(heard: Sequence[Utterance], second: Sequence[Utterance], place: Span) -> Iterator[RemovedSpeech]:
+    """Yield the words of the first pass that the second one does not have, aligned word by word."""
+    old = [word for word in _words(heard) if place.holds(_middle(word))]
+    new = _words(second)
+    for block in align([word.text for word in old], [word.text for word in new]):
+        lost = old[block.old_first : block.old_stop]
+        if not block.same and lost:
+            instead = join_words(new[block.new_first : block.new_stop])
+            yield RemovedSpeech(lost[0].start, lost[-1].end, join_words(lost), LOOPS, (Witness.HEARING,), instead)
+
+
+def _only(heard: Iterable[Utterance], wanted: Callable[[float], bool]) -> Iterator[Utterance]:
+    """Yield the utterances reduced to words whose middle is at a wanted moment."""
+    for utterance in heard:
+        words = tuple(word for word in utterance.words if wanted(_middle(word)))
+        if words:
+            yield utterance if len(words) == len(utterance.words) else with_words(utterance, words)
+
+
+def _middle(word: Word) -> float:
+    return (word.start + word.end) / 2
+
+
+def _words(heard: Iterable[Utterance]) -> list[Word]:
+    return [word for utterance in heard for word in utterance.words]
+
+
+def _named(against: Evidence, run: _Run) -> tuple[str, ...]:
+    return tuple(
+        sorted({str(witness) for index in range(run.first, run.first + len(run.words)) for witness in against[index]})
+    )

@@ -1,0 +1,336 @@
+"""Many recordings on one device: each as if it were alone, and what fails in one is felt by no other."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import whisper
+from whisper.model import Whisper
+
+from transcription_dagster.errors import DeviceBroken, OutOfMemory, TimeLimitExceeded, TranscriptionAborted
+from transcription_dagster.whisper.batching.batch import Batch
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots
+from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
+from transcription_dagster.whisper.batching.device_use import DeviceUse
+from transcription_dagster.whisper.batching.sessions import Session
+from transcription_dagster.whisper.decoding import loop as decoding_loop
+from transcription_dagster.whisper.decoding.loop import LoopOptions
+from transcription_dagster.whisper.decoding.requests import Decode, Window
+from transcription_dagster.whisper.spans import Span
+from transcription_dagster_tests.corpus import RATE
+from transcription_dagster_tests.whisper.batches import loop_of, run_together
+from transcription_dagster_tests.whisper.conftest import BULLETIN
+from transcription_dagster_tests.whisper.decoding.test_loop import assert_equal, options, whispers
+
+pytestmark = pytest.mark.slow
+
+#: What each recording is decoded with.
+CHOSEN: Mapping[str, LoopOptions] = {
+    "wav": options(),
+    "late": options(beam_size=3),
+    "ogg": options(condition_on_previous_text=False),
+    "webm": options(initial_prompt="Walker, Carter, Brooks", temperatures=(0.0, 0.6)),
+    "flac": options(temperatures=(0.7,)),
+    "m4a": options(beam_size=2, temperatures=(0.0,)),
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> Whisper:
+    return whisper.load_model(BULLETIN, "cpu")
+
+
+@pytest.fixture(scope="module")
+def samples(recordings) -> dict[str, np.ndarray]:
+    return {name: recordings[name].samples[: (33 if name == "ogg" else 11) * RATE] for name in CHOSEN}
+
+
+@pytest.fixture(scope="module")
+def expected(samples) -> dict[str, list[dict[str, Any]]]:
+    """What `model.transcribe` says of each recording."""
+    plain = whisper.load_model(BULLETIN, "cpu")
+    return {name: whispers(plain, samples[name], chosen) for name, chosen in CHOSEN.items()}
+
+
+def loops(model: Whisper, samples: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    return {name: loop_of(model, samples[name], chosen) for name, chosen in CHOSEN.items()}
+
+
+@pytest.mark.parametrize(
+    ("slots", "together", "fixed", "seed"),
+    [(1, 1, False, 1), (4, 1, False, 2), (8, 4, False, 3), (3, 1, True, 4), (6, 3, True, 5)],
+)
+def test_each_recording_gets_what_transcribe_gives_it_alone(model, samples, expected, slots, together, fixed, seed):
+    batch = Batch(model, slots, together=together, fixed=fixed)
+    found = run_together(batch, loops(model, samples), order=random.Random(seed))
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+    assert batch.rows > batch.steps
+
+
+def test_the_windows_of_several_recordings_share_the_steps(model, samples):
+    alone = Batch(model, 1)
+    run_together(alone, loops(model, samples))
+    shared = Batch(model, 6)
+    run_together(shared, loops(model, samples))
+    assert shared.windows == alone.windows
+    assert shared.steps < alone.steps / 2
+
+
+def test_windows_that_begin_and_end_at_the_same_steps_share_their_passes(model, samples):
+    """Three recordings that are alike take every step together."""
+    batch = Batch(model, 3, together=2)
+    passes: dict[str, list[int]] = {name: [] for name in ("hear", "read", "align")}
+    for name, sizes in passes.items():
+        watch_sizes(batch, name, sizes)
+    same = {str(number): loop_of(model, samples["wav"], CHOSEN["wav"]) for number in range(3)}
+    heard = [[segment.text for segment in segments] for segments in run_together(batch, same).values()]
+    assert heard == [heard[0]] * 3
+    for name, sizes in passes.items():
+        assert sizes == [2, 1] * (len(sizes) // 2), name
+    assert batch.windows == sum(passes["hear"])
+
+
+def watch_sizes(batch: Batch, name: str, sizes: list[int]) -> None:
+    """Keep how many windows each pass is about."""
+    work = getattr(batch.slots, name)
+
+    def watched(windows, *others):
+        sizes.append(len(windows))
+        return work(windows, *others)
+
+    setattr(batch.slots, name, watched)
+
+
+def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, samples, monkeypatch):
+    # No text is likely enough: every window goes up the whole ladder.
+    monkeypatch.setattr(decoding_loop, "_LEAST_LOG_PROBABILITY", 1.0)
+    batch = Batch(model, 1)
+    chosen = options(temperatures=(0.0, 0.2, 0.4), clips=[Span(0.0, 6.0)])
+    found = run_together(batch, {"wav": loop_of(model, samples["wav"], chosen)})
+    assert {segment.decoded.temperature for segment in found["wav"]} == {0.4}
+    assert batch.windows == len({segment.window for segment in found["wav"]})
+
+
+def test_base_gives_several_recordings_the_words_of_each_alone(base_engine, voices):
+    model = base_engine.model("base")
+    names = sorted(voices)[:3]
+    samples = {name: voices[name].samples[: 6 * RATE] for name in names}
+    found = run_together(Batch(model, 3), {name: loop_of(model, samples[name], options()) for name in names})
+    for name in names:
+        assert_equal(found[name], whispers(model, samples[name], options()))
+    assert any(segment.words for segments in found.values() for segment in segments)
+
+
+@pytest.mark.requires_cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+def test_a_gpu_in_single_precision_gives_what_transcribe_gives_there(samples, monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    model = whisper.load_model(BULLETIN, "cuda")
+    # Random numbers are a matter of the device.
+    chosen = {name: replace(each, temperatures=(0.0,)) for name, each in CHOSEN.items()}
+    batch = Batch(model, 4, together=3, fixed=True)
+    found = run_together(batch, {name: loop_of(model, samples[name], chosen[name]) for name in chosen})
+    for name in chosen:
+        assert_equal(found[name], whispers(model, samples[name], chosen[name]))
+
+
+# --- one that fails
+
+
+def poisoned(error: Exception, after: int):
+    """A recording whose own code fails at its third request."""
+
+    def loop(inner):
+        answer = None
+        for _ in range(after):
+            answer = yield inner.send(answer)
+        raise error
+
+    return loop
+
+
+def test_an_error_in_one_recording_ends_it_alone(model, samples, expected):
+    batch = Batch(model, 3)
+    given = loops(model, samples)
+    given["bad"] = poisoned(KeyError("its own mistake"), after=2)(loop_of(model, samples["ogg"], options()))
+    found = run_together(batch, given, order=random.Random(3))
+    assert isinstance(found.pop("bad"), KeyError)
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_nan_audio_does_not_affect_other_recordings(model, samples, expected, temperature):
+    batch = Batch(model, 3)
+    silence = np.full(2 * RATE, np.nan, np.float32)
+    given = {"bad": loop_of(model, silence, options(temperatures=(temperature,))), **loops(model, samples)}
+    found = run_together(batch, given)
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+def test_a_mistake_in_a_group_ends_the_recording_that_makes_it(model, samples, expected):
+    """Its spectrogram has too few bands to be encoded: the group that it is in cannot even be put together."""
+    batch = Batch(model, 4, together=3)
+    narrow = Window(0, 3000, torch.zeros((40, 3000)))
+
+    def bad():
+        yield Decode(narrow, batch.vocabulary.tokenizer("en"), (), 0.0, None)
+
+    found = run_together(batch, {"bad": bad(), **loops(model, samples)})
+    assert isinstance(found["bad"], RuntimeError)
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+@pytest.mark.parametrize("asked", [1, 5, 30])
+def test_a_recording_that_should_stop_leaves_at_that_very_step(model, samples, expected, asked):
+    batch = Batch(model, 2)
+    times: list[int] = []
+
+    def should_stop() -> bool:
+        times.append(batch.steps)
+        return len(times) >= asked
+
+    given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples)}
+    found = run_together(batch, given, uses={"bad": DeviceUse(should_stop=should_stop)})
+    assert isinstance(found["bad"], TranscriptionAborted)
+    # Asked at each step, and no more once it was told to stop.
+    assert len(times) == asked
+    assert times[-1] <= asked
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+def test_a_recording_that_should_stop_need_not_wait_for_a_slot(model, samples):
+    batch = Batch(model, 1)
+    given = {"wav": loop_of(model, samples["wav"], options()), "bad": loop_of(model, samples["ogg"], options())}
+    left: list[bool] = []
+
+    def watch(sessions: Mapping[str, Session]) -> None:
+        left.append("bad" in sessions)
+
+    found = run_together(
+        batch, given, uses={"bad": DeviceUse(should_stop=lambda: batch.steps >= 3)}, at_each_step=watch
+    )
+    assert isinstance(found["bad"], TranscriptionAborted)
+    assert left.count(True) <= 5
+    assert found["wav"]
+
+
+def test_an_abandoned_recording_frees_its_slot_mid_window(model, samples, expected):
+    batch = Batch(model, 2)
+    given_up: list[int] = []
+
+    def give_up(sessions: Mapping[str, Session]) -> None:
+        session = sessions.get("bad")
+        if session is not None and session.decoding is not None and batch.steps > 20 and not given_up:
+            batch.remove(session)
+            given_up.append(batch.busy)
+            session.answer.set_exception(RuntimeError("given up"))
+
+    given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples)}
+    found = run_together(batch, given, at_each_step=give_up)
+    assert given_up
+    assert isinstance(found["bad"], RuntimeError)
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+
+
+def test_the_time_limit_counts_the_work_on_the_recording_not_that_on_others(model, samples):
+    batch = Batch(model, 3)
+    found = run_together(batch, loops(model, samples), uses={"ogg": DeviceUse(0.001), "wav": DeviceUse(1000.0)})
+    assert isinstance(found["ogg"], TimeLimitExceeded)
+    assert [name for name in CHOSEN if isinstance(found[name], Exception)] == ["ogg"]
+
+
+# --- the device that fails
+
+
+class Failing:
+    """Fails at some of its calls, as a device does."""
+
+    def __init__(self, function, error: Exception, calls: range) -> None:
+        self._function, self._error, self._calls, self.count = function, error, calls, 0
+
+    def __call__(self, *arguments):
+        self.count += 1
+        if self.count in self._calls:
+            raise self._error
+        return self._function(*arguments)
+
+
+OUT_OF_MEMORY = torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+
+@pytest.mark.parametrize("part", ["hear", "read", "step", "align"])
+def test_out_of_memory_halves_the_slots_and_loses_nothing(model, samples, expected, part, monkeypatch):
+    batch = Batch(model, 4)
+    failing = Failing(getattr(batch.slots, part), OUT_OF_MEMORY, range(3, 4))
+    monkeypatch.setattr(batch.slots, part, failing)
+    found = run_together(batch, loops(model, samples))
+    assert failing.count == 3
+    assert batch.slots.count == 2
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+@pytest.mark.parametrize("part", ["hear", "read", "align"])
+def test_out_of_memory_in_a_pass_divides_the_groups_before_the_slots(model, samples, expected, part, monkeypatch):
+    batch = Batch(model, 4, together=4)
+    failing = Failing(getattr(batch.slots, part), OUT_OF_MEMORY, range(1, 2))
+    monkeypatch.setattr(batch.slots, part, failing)
+    found = run_together(batch, loops(model, samples))
+    assert (batch.together, batch.slots.count) == (2, 4)
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+def test_out_of_memory_with_one_slot_fails_the_recording_in_it(model, samples, expected, monkeypatch):
+    batch = Batch(model, 1)
+    monkeypatch.setattr(batch.slots, "step", Failing(batch.slots.step, OUT_OF_MEMORY, range(5, 6)))
+    found = run_together(batch, loops(model, samples))
+    assert isinstance(found.pop("wav"), OutOfMemory)
+    for name, segments in found.items():
+        assert_equal(segments, expected[name])
+
+
+def test_slots_are_halved_until_they_fit(model, samples, expected, monkeypatch):
+    batch = Batch(model, 8)
+    opened = DecoderSlots.__init__
+    sizes: list[int] = []
+
+    def opens(slots: DecoderSlots, weights: DecoderWeights, count: int, *arguments: object, **others: int) -> None:
+        sizes.append(count)
+        if count > 2:
+            raise OUT_OF_MEMORY
+        opened(slots, weights, count, *arguments, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DecoderSlots, "__init__", opens)
+    monkeypatch.setattr(batch.slots, "read", Failing(batch.slots.read, OUT_OF_MEMORY, range(1, 2)))
+    found = run_together(batch, {"wav": loop_of(model, samples["wav"], CHOSEN["wav"])})
+    assert sizes == [4, 2]
+    assert_equal(found["wav"], expected["wav"])
+
+
+def test_a_broken_device_ends_all_recordings(model, samples, monkeypatch):
+    batch = Batch(model, 2)
+    broken = RuntimeError("CUDA error: device-side assert triggered")
+    monkeypatch.setattr(batch.slots, "step", Failing(batch.slots.step, broken, range(5, 6)))
+    with pytest.raises(DeviceBroken):
+        run_together(batch, loops(model, samples))

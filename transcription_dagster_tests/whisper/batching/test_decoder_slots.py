@@ -1,0 +1,127 @@
+"""Slots against Whisper's own decoder, and passes over several windows against passes over one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from whisper.model import ModelDimensions, Whisper
+
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Row, Text
+from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
+from transcription_dagster.whisper.batching.fixed_slots import FixedSlots
+from transcription_dagster.whisper.batching.token_rules import Ruled, TokenRules
+from transcription_dagster.whisper.decoding.loop import Vocabulary
+
+WIDTH = 128
+PROMPT = [50258, 50259, 50359]
+#: A prompt without a text before, one with a text, and a text to be aligned.
+TEXTS = [PROMPT, [50361, *range(400, 440), *PROMPT], [*PROMPT, 50363, *range(500, 530), 50257]]
+
+
+@pytest.fixture(scope="module")
+def model() -> Whisper:
+    torch.manual_seed(3)
+    made = Whisper(ModelDimensions(80, 1500, WIDTH, 2, 1, 51865, 448, WIDTH, 2, 3)).eval()
+    torch.nn.init.normal_(made.decoder.positional_embedding)
+    return made
+
+
+@pytest.fixture(scope="module")
+def sounds() -> torch.Tensor:
+    return torch.randn((3, 1500, WIDTH), generator=torch.Generator().manual_seed(5))
+
+
+def slots_of(model: Whisper, kind: type[DecoderSlots] = DecoderSlots) -> DecoderSlots:
+    rules = TokenRules(Vocabulary(True, 99).tokenizer("en"), model.dims, model.device)
+    return kind(DecoderWeights(model), 3, rules)
+
+
+@torch.inference_mode()
+def test_a_window_alone_gets_the_very_bits_of_whispers_decoder(
+    model: Whisper, sounds: torch.Tensor, monkeypatch
+) -> None:
+    slots = slots_of(model)
+    found: list[torch.Tensor] = []
+    apply = slots.rules.apply
+
+    def watched(logits: torch.Tensor, *state: torch.Tensor) -> Ruled:
+        # The rules write into them.
+        found.append(logits.clone())
+        return apply(logits, *state)
+
+    monkeypatch.setattr(slots.rules, "apply", watched)
+    slots.hear([1], sounds[:1])
+    slots.read([Text(1, PROMPT)])
+    cache, hooks = model.install_kv_cache_hooks()
+    model.decoder(torch.tensor([PROMPT]), sounds[:1], kv_cache=cache)
+    for number in range(20):
+        token = 400 + number
+        slots.step([Row(1, 0, token, len(PROMPT) + number, slots.rules.start)])
+        expected = model.decoder(torch.tensor([[token]]), sounds[:1], kv_cache=cache)
+        assert found[-1].equal(expected[0])
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
+@torch.inference_mode()
+def test_windows_in_one_pass_get_what_each_gets_alone_but_for_rounding(
+    model: Whisper, sounds: torch.Tensor, kind: type[DecoderSlots]
+) -> None:
+    alone, together = slots_of(model, kind), slots_of(model, kind)
+    texts = [Text(slot, tokens) for slot, tokens in enumerate(TEXTS)]
+    for slot in range(3):
+        alone.hear([slot], sounds[slot : slot + 1])
+    together.hear([0, 1, 2], sounds)
+    read = [alone.read([text])[0] for text in texts]
+    for found, expected in zip(together.read(texts), read, strict=True):
+        assert found.shape == expected.shape
+        assert torch.allclose(found, expected, atol=1e-4)
+    aligned = [alone.align([text])[0] for text in texts]
+    for found, expected in zip(together.align(texts), aligned, strict=True):
+        for one, other in zip(found, expected, strict=True):
+            assert one.shape == other.shape
+            assert torch.allclose(one, other, atol=1e-3)
+    rows = [Row(slot, 0, 600, len(tokens), alone.rules.start) for slot, tokens in enumerate(TEXTS)]
+    assert torch.allclose(
+        together.step(rows).ruled.logits.nan_to_num(), alone.step(rows).ruled.logits.nan_to_num(), atol=1e-3
+    )
+
+
+@torch.inference_mode()
+def test_a_text_attends_to_its_own_part_of_the_sound(model: Whisper, sounds: torch.Tensor) -> None:
+    slots = slots_of(model)
+    slots.hear([0], sounds[:1])
+    whole, part, same = slots.read([Text(0, PROMPT), Text(0, PROMPT, slice(0, 700)), Text(0, PROMPT, slice(0, 1500))])
+    assert torch.allclose(whole, same, atol=1e-5)
+    assert not torch.allclose(whole, part, atol=1e-3)
+    short = Whisper(ModelDimensions(80, 700, WIDTH, 2, 1, 51865, 448, WIDTH, 2, 3)).eval()
+    short.decoder.load_state_dict(model.decoder.state_dict())
+    alone = slots_of(short)
+    alone.hear([0], sounds[:1, :700])
+    assert torch.allclose(alone.read([Text(0, PROMPT)])[0], part, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
+@torch.inference_mode()
+def test_beams_go_on_from_others_of_their_slot_and_from_no_other(model: Whisper, kind: type[DecoderSlots]) -> None:
+    rules = TokenRules(Vocabulary(True, 99).tokenizer("en"), model.dims, model.device)
+    slots = kind(DecoderWeights(model), 3, rules, beams=2)
+    for cache in (slots._keys, slots._values):
+        cache.normal_()
+    before = [cache.clone() for cache in (slots._keys, slots._values)]
+    slots.follow([])
+    slots.follow([Move(0, [1, 1], 5), Move(2, [1, 0], 9)])
+    for cache, old in zip((slots._keys, slots._values), before, strict=True):
+        assert cache[:, 0, :, :5].equal(old[:, 1, :, :5])
+        assert cache[:, 1:4, :, :5].equal(old[:, 1:4, :, :5])
+        assert cache[:, [4, 5], :, :9].equal(old[:, [5, 4], :, :9])
+        assert cache[:, :, :, 9:].equal(old[:, :, :, 9:])
+
+
+@torch.inference_mode()
+def test_logits_of_some_tokens_are_those_among_all(model: Whisper) -> None:
+    slots = slots_of(model)
+    state = torch.randn((2, WIDTH))
+    tokens = [50259, 7, 50300]
+    assert torch.allclose(slots.logits(state, tokens), slots.logits(state)[:, tokens], atol=1e-4)

@@ -1,0 +1,38 @@
+"""How much of a device a recording may use."""
+
+from __future__ import annotations
+
+import pytest
+
+from transcription_dagster.errors import TimeLimitExceeded, TranscriptionAborted
+from transcription_dagster.whisper.batching.device_use import DeviceUse
+
+
+def test_a_recording_goes_on_while_nothing_speaks_against_it() -> None:
+    use = DeviceUse()
+    use.seconds = 1e9
+    use.check()
+
+
+def test_it_ends_with_its_limit() -> None:
+    use = DeviceUse(limit=2.0)
+    use.seconds = 2.0
+    use.check()
+    use.seconds = 2.6
+    with pytest.raises(TimeLimitExceeded, match="after 3 s"):
+        use.check()
+
+
+def test_it_ends_when_it_should_stop_whatever_it_has_used() -> None:
+    stop: list[bool] = []
+    use = DeviceUse(limit=2.0, should_stop=lambda: bool(stop))
+    use.check()
+    stop.append(True)
+    use.seconds = 3.0
+    with pytest.raises(TranscriptionAborted):
+        use.check()
+
+
+def test_the_one_that_began_first_comes_first() -> None:
+    uses = [DeviceUse() for _ in range(3)]
+    assert sorted(uses, key=lambda use: use.number) == uses

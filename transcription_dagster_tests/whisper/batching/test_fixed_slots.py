@@ -1,0 +1,151 @@
+"""Slots of fixed shapes: the same to the last bit whoever shares the device, and the same words as Whisper's."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+
+import pytest
+import torch
+from whisper.model import Whisper
+
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Row, Text
+from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
+from transcription_dagster.whisper.batching.fixed_slots import FixedSlots
+from transcription_dagster.whisper.batching.slot_memory import slot_bytes
+from transcription_dagster.whisper.batching.token_rules import TokenRules
+from transcription_dagster.whisper.decoding.loop import Vocabulary
+from transcription_dagster_tests.whisper.layouts import small_model
+
+PROMPT = [50258, 50259, 50359]
+
+
+@pytest.fixture(scope="module")
+def small() -> Whisper:
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def sounds() -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    return [torch.randn((1500, 8), generator=generator) for _ in range(4)]
+
+
+def rules_of(model: Whisper) -> TokenRules:
+    return TokenRules(Vocabulary(True, 99).tokenizer("en"), model.dims, model.device)
+
+
+def filled(slots: DecoderSlots, sounds: Sequence[torch.Tensor], order: Sequence[int]) -> DecoderSlots:
+    """Slots that have heard the sounds of `order` and read the prompt."""
+    for slot, sound in enumerate(order):
+        slots.hear([slot], sounds[sound][None])
+        slots.read([Text(slot, PROMPT)])
+    return slots
+
+
+def logits_of(slots: DecoderSlots, slot: int, companions: Sequence[int], steps: int = 5) -> torch.Tensor:
+    """What one slot gets in some steps beside others."""
+    state = slots.rules.start
+    found = []
+    for number in range(steps):
+        rows = [Row(one, 0, 400 + number, len(PROMPT) + number, state) for one in sorted([slot, *companions])]
+        step = slots.step(rows)
+        place = step.places[[row.slot for row in rows].index(slot)]
+        found.append(step.ruled.logits[place].clone())
+    return torch.stack(found)
+
+
+@torch.inference_mode()
+def test_a_windows_result_is_independent_of_others_to_the_last_bit(small: Whisper, sounds: list[torch.Tensor]) -> None:
+    rules = rules_of(small)
+    alone = logits_of(filled(FixedSlots(DecoderWeights(small), 4, rules), sounds, [0]), 0, [])
+    first = logits_of(filled(FixedSlots(DecoderWeights(small), 4, rules), sounds, [0, 1, 2]), 0, [1, 2])
+    last = logits_of(filled(FixedSlots(DecoderWeights(small), 4, rules), sounds, [3, 1, 2, 0]), 3, [0, 2])
+    assert alone.equal(first)
+    assert alone.equal(last)
+
+
+@torch.inference_mode()
+def test_both_kinds_of_slots_agree_up_to_rounding(small: Whisper, sounds: list[torch.Tensor]) -> None:
+    rules = rules_of(small)
+    exact, fixed = (
+        logits_of(filled(kind(DecoderWeights(small), 3, rules), sounds, [0, 1]), 1, [0])
+        for kind in (DecoderSlots, FixedSlots)
+    )
+    allowed = exact.isfinite()
+    assert allowed.equal(fixed.isfinite())
+    assert torch.allclose(exact[allowed], fixed[allowed], atol=1e-3)
+
+
+@torch.inference_mode()
+def test_a_slot_with_nan_is_clean_for_the_next_window(small: Whisper, sounds: list[torch.Tensor]) -> None:
+    rules = rules_of(small)
+    clean = logits_of(filled(FixedSlots(DecoderWeights(small), 2, rules), sounds, [0]), 0, [])
+    slots = FixedSlots(DecoderWeights(small), 2, rules)
+    slots.hear([0], torch.full((1, 1500, 8), torch.nan))
+    slots.read([Text(0, PROMPT * 4)])
+    logits_of(slots, 0, [])
+    assert logits_of(filled(slots, sounds, [0]), 0, []).equal(clean)
+
+
+@pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
+def test_slots_take_what_the_formula_says(small: Whisper, kind: type[DecoderSlots]) -> None:
+    slots = kind(DecoderWeights(small), 3, rules_of(small), beams=2)
+    assert slots.bytes == 3 * slot_bytes(small.dims, beams=2, item=4)
+
+
+def held_bytes() -> int:
+    """What all tensors of the process hold."""
+    gc.collect()
+    tensors = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor) and not found.is_sparse]
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+@pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
+@torch.inference_mode()
+def test_a_thousand_steps_take_no_more_memory(small: Whisper, sounds: list[torch.Tensor], kind) -> None:
+    slots = filled(kind(DecoderWeights(small), 2, rules_of(small)), sounds, [0, 1])
+    caches = [slots._keys, slots._values, slots._sound_keys, slots._sound_values]
+    before, size = [cache.data_ptr() for cache in caches], slots.bytes
+    held: list[int] = []
+    for _ in range(5):
+        logits_of(slots, 0, [1], steps=200)
+        held.append(held_bytes())
+    assert len(set(held)) == 1
+    assert slots.bytes == size
+    assert [cache.data_ptr() for cache in caches] == before
+
+
+@pytest.mark.requires_cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+@torch.inference_mode()
+def test_a_recorded_step_is_the_step_itself(sounds: list[torch.Tensor]) -> None:
+    model = small_model().to("cuda")
+    rules = rules_of(model)
+    on_gpu = [sound.to("cuda") for sound in sounds]
+    recorded = filled(FixedSlots(DecoderWeights(model), 3, rules), on_gpu, [0, 1])
+    plain = filled(DecoderSlots(DecoderWeights(model), 3, rules), on_gpu, [0, 1])
+    found, wanted = logits_of(recorded, 1, [0]), logits_of(plain, 1, [0])
+    assert found.isfinite().equal(wanted.isfinite())
+    assert torch.allclose(found.nan_to_num(), wanted.nan_to_num(), atol=1e-2)
+
+
+@pytest.mark.requires_cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+@torch.inference_mode()
+def test_a_thousand_recorded_steps_allocate_nothing_on_a_gpu(sounds: list[torch.Tensor]) -> None:
+    model = small_model().to("cuda")
+    slots = filled(
+        FixedSlots(DecoderWeights(model), 2, rules_of(model)), [sound.to("cuda") for sound in sounds], [0, 1]
+    )
+
+    def step(number: int) -> None:
+        slots.step([Row(slot, 0, 400, len(PROMPT) + number % 400, slots.rules.start) for slot in (0, 1)])
+
+    # The first one records the step.
+    step(0)
+    before = torch.cuda.memory_stats()["allocation.all.allocated"]
+    for number in range(1000):
+        step(number)
+    assert torch.cuda.memory_stats()["allocation.all.allocated"] == before

@@ -1,0 +1,311 @@
+"""Hallucinations: which words are removed, doubted or transcribed again, and which stay untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.sounds import drums
+from transcription_dagster.whisper.repair.evidence import is_condemned, witnesses
+from transcription_dagster.whisper.repair.hallucinations import (
+    LOOPS,
+    NO_SPEECH_HERE,
+    NOT_REPEATED,
+    without_hallucinations,
+)
+from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.utterances import Utterance
+from transcription_dagster_tests import corpus
+from transcription_dagster_tests.whisper import helpers
+from transcription_dagster_tests.whisper.helpers import said, sound, sounding, text_of
+
+#: With few temperatures: music is decoded again at each one, because none of its text looks right.
+transcribe = partial(helpers.transcribe, temperatures=(0.0, 0.4))
+
+
+class Ear:
+    """Stands for the model's second pass: returns given words and records the spans."""
+
+    def __init__(self, *utterances: Utterance) -> None:
+        self.utterances = list(utterances)
+        self.clips: list[Span] | None = None
+        self.persistently: bool | None = None
+
+    def __call__(self, clips: Sequence[Span], persistently: bool) -> list[Utterance]:
+        self.clips, self.persistently = list(clips), persistently
+        return self.utterances
+
+
+def texts(utterances: Sequence[Utterance]) -> list[str]:
+    return [" ".join(word.text for word in utterance.words) for utterance in utterances]
+
+
+def unsure(utterance: Utterance) -> Utterance:
+    """Return the same words from a window that the model rated as silence."""
+    return replace(utterance, no_speech_probability=0.9)
+
+
+GREETING = said("good evening", 0.5, 1.5)
+INVENTED = said("thanks for watching", 10, 13)
+#: There is speech at the start; music, noise or silence for the rest.
+MUSIC = sounding(20, voice=[Span(0.4, 1.6)], loud=[Span(0, 20)])
+NOISE = sounding(20, voice=[Span(0.4, 1.6)], loud=[Span(0.4, 1.6)])
+
+
+def test_a_recording_without_evidence_is_not_changed():
+    heard = [GREETING, said("and welcome", 3.2, 4)]
+    ear = Ear()
+    judged = without_hallucinations(heard, sounding(20, voice=[Span(0.4, 1.6), Span(3, 4)]), ear)
+    assert judged.kept is heard
+    assert (judged.removed, judged.doubtful, ear.clips) == ([], [], None)
+
+
+def test_a_word_denied_by_two_witnesses_is_removed_and_documented():
+    ear = Ear()
+    judged = without_hallucinations([GREETING, INVENTED], NOISE, ear)
+    assert texts(judged.kept) == ["good evening"]
+    (removed,) = judged.removed
+    assert (removed.start, removed.end, removed.text, removed.reason) == (10, 13, "thanks for watching", NO_SPEECH_HERE)
+    assert removed.witnesses == ("level", "voice")
+    assert ear.clips is None
+
+
+def test_voice_activity_alone_only_triggers_a_second_pass():
+    ear = Ear(INVENTED)
+    judged = without_hallucinations([GREETING, INVENTED], MUSIC, ear)
+    assert texts(judged.kept) == ["good evening", "thanks for watching"]
+    assert judged.removed == []
+    assert [(item.text, item.witnesses) for item in judged.doubtful] == [("thanks for watching", ("voice",))]
+    assert (ear.clips, ear.persistently) == ([Span(9, 14)], False)
+
+
+@pytest.mark.parametrize(
+    ("again", "witness"),
+    [([], "model"), ([said("la la la", 10, 13)], "hearing"), ([said("thanks for watching", 13.5, 16)], "hearing")],
+    ids=["nothing", "something else", "elsewhere"],
+)
+def test_words_that_a_second_pass_does_not_repeat_in_place_are_removed(again, witness):
+    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(*again))
+    assert texts(judged.kept) == ["good evening"]
+    assert [item.witnesses for item in judged.removed] == [(witness, "voice")]
+
+
+def test_words_that_a_second_pass_repeats_are_kept_word_by_word():
+    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(said("thanks for it", 10, 13)))
+    assert texts(judged.kept) == ["good evening", "thanks for"]
+    assert [item.text for item in judged.removed] == ["watching"]
+
+
+def test_a_second_pass_that_doubts_its_own_text_is_no_witness():
+    improbable = replace(said("la la la", 10, 13), average_log_probability=-1.5)
+    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(improbable))
+    assert texts(judged.kept) == ["good evening", "thanks for watching"]
+
+
+@pytest.mark.parametrize(
+    ("again", "kept"),
+    [
+        ("la la la", ""),
+        ("thanks la la", ""),
+        ("thanks for la", "thanks for"),
+        ("thanks for watching", "thanks for watching"),
+    ],
+)
+def test_a_second_pass_that_rates_the_place_as_silence_must_repeat_half_of_it(again, kept):
+    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(unsure(said(again, 10, 13))))
+    assert texts(judged.kept) == ["good evening", *filter(None, [kept])]
+    assert all(item.witnesses == ("model", "voice") for item in judged.removed)
+
+
+def test_a_model_that_doubts_itself_is_the_second_witness():
+    judged = without_hallucinations([GREETING, unsure(INVENTED)], MUSIC, Ear())
+    assert [item.witnesses for item in judged.removed] == [("model", "voice")]
+
+
+def mumbled(utterance: Utterance) -> Utterance:
+    """Return the same words with the low probability of mumbled speech."""
+    words = tuple(replace(word, confidence=0.01) for word in utterance.words)
+    return replace(utterance, average_log_probability=-3.0, words=words)
+
+
+@pytest.mark.parametrize("again", [[], [mumbled(said("could even", 0.5, 1.5))]], ids=["nothing", "mumbled too"])
+def test_a_mumbled_word_stays_unless_a_second_pass_contradicts_it(again):
+    heard = [mumbled(GREETING)]
+    judged = without_hallucinations(heard, MUSIC, Ear(*again))
+    assert judged.kept == heard
+    assert judged.removed == []
+    assert [item.text for item in judged.doubtful] == ["good evening"]
+
+
+def test_a_sentence_added_to_the_last_breath_is_removed_if_a_second_pass_omits_it():
+    added = mumbled(said("turning upside down and repeating itself", 1.4, 1.6))
+    judged = without_hallucinations([GREETING, added], MUSIC, Ear(GREETING))
+    assert judged.kept == [GREETING]
+    (removed,) = judged.removed
+    assert (removed.reason, removed.witnesses) == (NOT_REPEATED, ("attention", "hearing", "model"))
+
+
+def test_a_half_hallucinated_utterance_keeps_its_other_half():
+    half = said("good evening made up here", 0.5, 12)
+    judged = without_hallucinations([half], NOISE, Ear())
+    assert texts(judged.kept) == ["good"]
+    assert (judged.kept[0].start, judged.kept[0].end) == (half.start, half.words[0].end)
+
+
+def test_a_word_in_a_pause_between_kept_words_is_kept():
+    heard = said("one two three four five", 0, 4)
+    ear = Ear()
+    judged = without_hallucinations([heard], sounding(20, voice=[Span(0, 0.9), Span(3.1, 4)]), ear)
+    assert judged.kept == [heard]
+    assert (judged.doubtful, ear.clips) == ([], None)
+
+
+def test_a_block_without_words():
+    judged = without_hallucinations([], MUSIC, Ear())
+    assert (judged.kept, judged.removed, judged.doubtful) == ([], [], [])
+
+
+# --- loops
+
+LOOP = said("thank you for listening " * 5, 0.5, 12)
+TALK = sounding(12, voice=[Span(0.4, 12)])
+
+
+def test_a_loop_is_replaced_by_a_better_second_pass_and_listed_with_it():
+    ear = Ear(said("the bus leaves at nine", 0.5, 12))
+    judged = without_hallucinations([LOOP], TALK, ear)
+    assert texts(judged.kept) == ["the bus leaves at nine"]
+    (removed,) = judged.removed
+    assert (removed.text, removed.reason) == (("thank you for listening " * 5).strip(), LOOPS)
+    assert removed.instead == "the bus leaves at nine"
+    assert ear.persistently
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        [LOOP],
+        [],
+        [unsure(said("the bus leaves at nine", 0.5, 12))],
+        [replace(said("the bus leaves at nine", 0.5, 12), temperature=0.8)],
+    ],
+    ids=["the same", "nothing", "unsure", "guessed"],
+)
+def test_the_first_pass_is_kept_unless_the_second_is_better(again):
+    judged = without_hallucinations([LOOP], TALK, Ear(*again))
+    assert judged.kept == [LOOP]
+    assert judged.removed == []
+
+
+def test_counting_aloud_is_not_transcribed_again():
+    spans = [Span(second, second + 0.6) for second in range(18)]
+    counted = [said(word, span.start, span.end) for word, span in zip(("one", "two", "three") * 6, spans, strict=True)]
+    ear = Ear()
+    assert without_hallucinations(counted, sounding(18, voice=spans), ear).kept is counted
+    assert ear.clips is None
+
+
+def test_a_loop_of_several_repetitions_per_breath_is_transcribed_again():
+    spans = [Span(second, second + 0.6) for second in range(18)]
+    ear = Ear(said("one two three four five six", 0, 2))
+    judged = without_hallucinations([said("one two three " * 6, 0, 2)], sounding(18, voice=spans), ear)
+    assert texts(judged.kept) == ["one two three four five six"]
+    assert ear.clips == [Span(0, 2)]
+
+
+def test_a_text_that_compresses_like_a_loop_is_transcribed_again():
+    ear = Ear(said("something sensible", 0, 3))
+    judged = without_hallucinations(
+        [said("la lala la lala", 0, 3, compression=2.6)], sounding(3, voice=[Span(0, 3)]), ear
+    )
+    assert texts(judged.kept) == ["something sensible"]
+    assert [item.text for item in judged.removed] == ["la lala la lala"]
+
+
+def test_words_next_to_a_loop_are_kept():
+    before, after = said("good evening", 0, 0.4), said("and welcome", 12.5, 14)
+    ear = Ear(before, said("the bus leaves at nine", 0.5, 12), after)
+    judged = without_hallucinations([before, LOOP, after], sounding(14, voice=[Span(0, 14)]), ear)
+    assert texts(judged.kept) == ["good evening", "the bus leaves at nine", "and welcome"]
+
+
+# --- whatever comes
+
+spans = st.lists(st.floats(0, 50), max_size=6).map(sorted).map(lambda starts: [Span(at, at + 0.5) for at in starts])
+
+
+@given(starts=st.lists(st.floats(0, 50), max_size=8).map(sorted), voice=spans, loud=spans, again=spans)
+def test_a_removal_needs_two_witnesses_and_is_always_listed(starts, voice, loud, again):
+    heard = [said(f"w{number}", start, start + 0.3) for number, start in enumerate(starts)]
+    about = sounding(60, voice=voice, loud=loud)
+    second = [said(f"w{number}", span.start, span.end) for number, span in enumerate(again)]
+    judged = without_hallucinations(heard, about, Ear(*second))
+    assert sorted([*texts(judged.kept), *(item.text for item in judged.removed)]) == sorted(texts(heard))
+    assert [utterance.start for utterance in judged.kept] == sorted(utterance.start for utterance in judged.kept)
+    assert all(len(item.witnesses) >= 2 for item in judged.removed)
+    evidence = zip(texts(heard), witnesses(heard, about), strict=True)
+    assert {text for text, each in evidence if is_condemned(each)} <= {item.text for item in judged.removed}
+    kept = set(texts(judged.kept))
+    assert {item.text for item in judged.doubtful} <= kept
+
+
+# --- with the toy model, which greets its listeners over any noise
+
+INVENTING = {
+    "tone": corpus.tone(15),
+    "noise": corpus.noise(15),
+    "faint noise": corpus.noise(20, level=0.01),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", INVENTING)
+def test_tones_and_noise_give_no_words(engine, tmp_path, kind):
+    path = sound(tmp_path, INVENTING[kind])
+    assert transcribe(engine, path, remove_invented_speech=False).words
+    assert transcribe(engine, path).words == ()
+
+
+@pytest.mark.slow
+def test_long_silence_between_speech(engine, recordings, tmp_path):
+    before, after = recordings["wav"], recordings["late"]
+    transcript = transcribe(engine, sound(tmp_path, before.samples, 40, after.samples))
+    words = text_of(transcript)
+    assert words.startswith(before.text)
+    assert not [word for word in transcript.words if 8 < (word.start + word.end) / 2 < 48]
+
+
+@pytest.mark.slow
+def test_music_under_speech_is_no_reason_to_doubt(engine, recordings, tmp_path):
+    speech = recordings["mp3"].samples
+    path = sound(tmp_path, speech + corpus.melody(30, level=0.02)[: speech.size])
+    cautious, trusting = transcribe(engine, path), transcribe(engine, path, remove_invented_speech=False)
+    assert text_of(cautious) == text_of(trusting)
+
+
+# --- with the real `base`
+
+#: The prompt of a demo recording's vocabulary. After its last word, the model is left with 0.7 s of nothing.
+ROCKS = "Quillonite, Marrowgate Basin, Tarnwell Shale, Vellicants, Vellicant, Orrisite, Ostrel rule, Perrick method."
+
+
+@pytest.mark.slow
+def test_a_prompt_of_terms_adds_no_sentence_to_the_end_of_a_recording(base_engine, voices):
+    recording = voices["Rocks of the Marrowgate Basin"].flac
+    transcript = transcribe(base_engine, recording, model="base", initial_prompt=ROCKS, temperatures=(0.0, 1.0))
+    assert text_of(transcript).endswith("not that kind of salt.")
+    assert [removed.witnesses for removed in transcript.removed] == [("attention", "hearing", "model")]
+
+
+@pytest.mark.slow
+def test_a_drum_machine_gives_no_words(base_engine, tmp_path):
+    path = sound(tmp_path, drums())
+    transcript = helpers.transcribe(base_engine, path, model="base", temperatures=(0.0, 0.4))
+    assert transcript.words == ()
+    assert transcript.removed, "base invents nothing here any more: choose another sound"
+    assert {witness for removed in transcript.removed for witness in removed.witnesses} >= {"attention", "voice"}
