@@ -31,9 +31,9 @@ POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON = (
 )
 ORDER = (POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON)
 
-_GPU_WORKER, _RUN_WORKER = "gpu-worker", "run-worker"
+GPU_WORKER, RUN_WORKER = "gpu-worker", "run-worker"
 #: Identifies a worker by its command line.
-WORKER_COMMANDS = frozenset({_GPU_WORKER, _RUN_WORKER})
+WORKER_COMMANDS = frozenset({GPU_WORKER, RUN_WORKER})
 
 #: A worker allows itself `shutdown_seconds`; supervisord kills it this much later.
 _GRACE_SECONDS = 15
@@ -124,8 +124,8 @@ def _workers(plan: StackPlan, settings: Settings) -> Iterator[Program]:
     command = (sys.executable, "-m", "transcription_dagster")
     patience = round(settings.shutdown_seconds) + _GRACE_SECONDS
     for device in plan.executors:
-        name, arguments = f"{_GPU_WORKER}-{device.replace(':', '-')}", (_GPU_WORKER, "--gpu", device)
+        name, arguments = f"{GPU_WORKER}-{device.replace(':', '-')}", (GPU_WORKER, "--gpu", device)
         yield Program(name, EXECUTORS, (*command, *arguments), stop_seconds=patience)
     for number in range(1, plan.run_workers + 1):
-        name, arguments = f"{_RUN_WORKER}-{number}", (_RUN_WORKER, "--slot", str(number))
+        name, arguments = f"{RUN_WORKER}-{number}", (RUN_WORKER, "--slot", str(number))
         yield Program(name, RUN_WORKERS, (*command, *arguments), stop_seconds=patience)

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from transcription_dagster.stack.one_stack import refuse_contradictions, refuse_
 from transcription_dagster.stack.orphan_processes import end_orphan_processes
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import answers, database_url, prepare_postgres, wait_until_ready
-from transcription_dagster.stack.programs import CODE_SERVER, DAEMON, WORKER_COMMANDS
+from transcription_dagster.stack.programs import CODE_SERVER, DAEMON, GPU_WORKER, WORKER_COMMANDS
 from transcription_dagster.stack.readiness import base_url
 from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.startup import Startup
@@ -72,14 +73,15 @@ class RunningStack:
     def stop(self, *, abort: Callable[[], bool] = _never) -> None:
         """Stop it: the workers finish their work, then everything else ends, Postgres last.
 
-        Once `abort` returns True, the workers return their work instead. Returns when no process is left.
+        Once `abort` returns True, the workers return their work instead. So do run workers once the last executor has
+        ended: a stack that stops starts no other. Returns when no process is left.
         """
         process = self._process()
         if process is not None:
             while _is_starting_a_program(process):
                 time.sleep(_POLL_SECONDS)
             process.terminate()
-            while self.alive() and not abort():
+            while self.alive() and not abort() and not self._lacks_executors(process):
                 time.sleep(_POLL_SECONDS)
             self._abort(process)
         end_orphan_processes(self.home)
@@ -93,6 +95,9 @@ class RunningStack:
             if time.monotonic() > deadline:
                 _signal_workers(supervisor, signal.SIGKILL)
             time.sleep(_POLL_SECONDS)
+
+    def _lacks_executors(self, supervisor: psutil.Process) -> bool:
+        return bool(self.executors) and not any(_has_argument(child, {GPU_WORKER}) for child in _children(supervisor))
 
     def _process(self) -> psutil.Process | None:
         try:
@@ -199,9 +204,17 @@ def _is_starting_a_program(supervisor: psutil.Process) -> bool:
 
 def _signal_workers(supervisor: psutil.Process, number: signal.Signals) -> None:
     for program in _children(supervisor):
-        with suppress(psutil.NoSuchProcess):
-            if not WORKER_COMMANDS.isdisjoint(program.cmdline()):
+        if _has_argument(program, WORKER_COMMANDS):
+            with suppress(psutil.NoSuchProcess):
                 program.send_signal(number)
+
+
+def _has_argument(process: psutil.Process, arguments: AbstractSet[str]) -> bool:
+    """Return whether the command line of a process, unless that has ended, contains one of `arguments`."""
+    try:
+        return not arguments.isdisjoint(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _children(supervisor: psutil.Process) -> list[psutil.Process]:

@@ -46,7 +46,9 @@ def journal(home: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def begin(home: Path, *programs: Program, started: tuple[str, ...] | None = None) -> RunningStack:
+def begin(
+    home: Path, *programs: Program, started: tuple[str, ...] | None = None, executors: tuple[str, ...] = ()
+) -> RunningStack:
     """Start a supervisord over `programs`, and of those the groups `started`; all of them by default."""
     folder, logs = runtime_folder(home), home / "logs"
     logs.mkdir()
@@ -58,7 +60,7 @@ def begin(home: Path, *programs: Program, started: tuple[str, ...] | None = None
     assert pid is not None
     for group in dict.fromkeys(program.group for program in programs) if started is None else started:
         control.start(group)
-    return record(StackPlan("127.0.0.1", 3000, (), 0), home, pid)
+    return record(StackPlan("127.0.0.1", 3000, executors, 0), home, pid)
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -87,6 +87,22 @@ def test_an_abort_is_a_second_signal_to_the_workers(home: Path):
     assert journal(home)[-1] == "gpu-worker end"
 
 
+def test_run_workers_do_not_wait_for_executors_that_ended_during_the_stop(home: Path):
+    executor = worker(home, "executors", "gpu-worker")
+    stack = begin(home, executor, worker(home, "run-workers", "run-worker", signals=2), executors=("cpu:0",))
+    until(lambda: len(journal(home)) == 2)
+    processes = [process for process in below(stack.pid) if "gpu-worker" in process.cmdline()]
+
+    def executor_ends() -> bool:
+        if "run-worker signal 1" in journal(home) and "gpu-worker end" not in journal(home):
+            processes[0].terminate()
+            until(lambda: not running_yet(processes))
+        return False
+
+    stack.stop(abort=executor_ends)
+    assert journal(home)[-2:] == ["run-worker signal 2", "run-worker end"]
+
+
 def test_workers_that_ignore_an_abort_are_killed(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("transcription_dagster.stack.stack._ABORT_SECONDS", 1.0)
     stack = begin(home, worker(home, "run-workers", "run-worker", signals=1000))
