@@ -52,12 +52,15 @@ def left(system: System, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(scope="module")
 def next_system(home: Path, left: list[str]) -> Iterator[System]:
     """The stack that was started after that on the same home; it executes one run at a time."""
-    with stack(home, run_workers=1) as system:
+    # No executor may end by its number of jobs while the stack stops: the runs would return to the queue.
+    with stack(home, run_workers=1, max_jobs_per_worker="0") as system:
         yield system
 
 
-def stack(home: Path, *, run_workers: int, **settings: str) -> AbstractContextManager[System]:
-    return running_system(home, executors=1, run_workers=run_workers, **NO_EMBEDDINGS, **settings)
+def stack(home: Path, *, run_workers: int, max_jobs_per_worker: str) -> AbstractContextManager[System]:
+    return running_system(
+        home, executors=1, run_workers=run_workers, max_jobs_per_worker=max_jobs_per_worker, **NO_EMBEDDINGS
+    )
 
 
 def stop_with_two_at_work(system: System, folder: Path, *, twice: bool, seconds: int) -> list[str]:
