@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -39,8 +40,13 @@ CPU_SLOTS: Final = 4
 RUNS_AHEAD: Final = 2
 
 
-#: What can be taken out of the redacted files; the last two by AWS Comprehend alone.
+#: What can be taken out of the redacted files; the last two by AWS Comprehend and Presidio alone.
 REDACTED_KINDS = ("card", "iban", "email", "phone", "ssn", "digits", "name", "address")
+
+
+def presidio_installed() -> bool:
+    """Return whether Presidio, which finds names and addresses, is installed on this machine."""
+    return find_spec("presidio_analyzer") is not None
 
 
 class Settings(WebSettings, SourceSettings):
@@ -117,7 +123,7 @@ class Settings(WebSettings, SourceSettings):
     redact: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Kinds of data to remove from the redacted files, separated by commas: card, iban, email, phone, "
-        "ssn, digits, and with AWS Comprehend name and address. Unset: no redacted files.",
+        "ssn, digits, and with AWS Comprehend or Presidio name and address. Unset: no redacted files.",
     )
     publish: Literal["all", "redacted"] = Field(
         default="all", description="What a publication contains: everything, or only the redacted files."
@@ -259,8 +265,12 @@ class Settings(WebSettings, SourceSettings):
     @field_validator("insights")
     @classmethod
     def _finds_names(cls, value: str, info: ValidationInfo) -> str:
-        if value != "comprehend" and {"name", "address"} & set(info.data.get("redact", ())):
-            raise ValueError("names and addresses, which TRANSCRIPTION_REDACT asks for, need comprehend")
+        by_models = {"name", "address"} & set(info.data.get("redact", ()))
+        if value != "comprehend" and by_models and not presidio_installed():
+            raise ValueError(
+                "names and addresses, which TRANSCRIPTION_REDACT asks for, need comprehend or Presidio: "
+                "pip install 'transcription-dagster[presidio]'"
+            )
         return value
 
     @field_validator("publish")

@@ -46,6 +46,8 @@ CONFINED = {
     "ctranslate2": {"whisper"},
     "anthropic": {"refinement"},
     "boto3": {"aws"},
+    "presidio_analyzer": {"redaction"},
+    "spacy": {"redaction"},
     "starlette": {"web"},
     "click": {"cli", "__main__"},
 }

@@ -127,3 +127,15 @@ def test_speakers_can_be_off_found_or_counted(value: str) -> None:
 def test_invalid_numbers_of_speakers_are_refused(value: str) -> None:
     with pytest.raises(InvalidSetting, match=r"TRANSCRIPTION_SPEAKERS: .*(is not off, auto|at least 1)"):
         load_settings(speakers=value)
+
+
+def test_names_can_be_redacted_by_comprehend_or_presidio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_REDACT", "card,name")
+    monkeypatch.setattr("transcription_dagster.settings.presidio_installed", lambda: False)
+    with pytest.raises(InvalidSetting, match=r"need comprehend or Presidio: pip install '.+\[presidio"):
+        load_settings()
+    monkeypatch.setenv("TRANSCRIPTION_INSIGHTS", "comprehend")
+    assert load_settings().redact == ("card", "name")
+    monkeypatch.delenv("TRANSCRIPTION_INSIGHTS")
+    monkeypatch.setattr("transcription_dagster.settings.presidio_installed", lambda: True)
+    assert load_settings().redact == ("card", "name")

@@ -25,7 +25,7 @@ from transcription_dagster.settings import Settings
 
 #: Code versions that depend on the settings; the others are defined with their assets.
 _CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
-    **dict.fromkeys(("redacted_txt", "redacted_srt", "redacted_audio"), redaction.redaction_code_version),
+    **dict.fromkeys(redaction.NAMES, redaction.redaction_code_version),
     "audio": ingest.audio_code_version,
     "transcript": transcription.transcript_code_version,
     "speakers": speakers.speakers_code_version,

@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from transcription_dagster.corrections.reading import Passage
-from transcription_dagster.language.spelling import affixes, letters, tokens
+from transcription_dagster.language.spelling import affixes, letters
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.finding import Found, find
+from transcription_dagster.redaction.mentions import OF_WORDS, mentions
 from transcription_dagster.transcripts.conversation import is_label
 from transcription_dagster.transcripts.plain_text import join_words
 
 #: Silence around removed audio, in seconds: word times are more accurate than this.
 MARGIN_SECONDS = 0.2
-#: Kinds that consist of words rather than digits or letters.
-_OF_WORDS = frozenset({"name", "address"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +105,13 @@ def without_names(words: Sequence[Word]) -> tuple[Word, ...]:
 
 def remaining(text: str, redaction: Redaction, kinds: Collection[str], language: str) -> list[str]:
     """Return the kinds of data that a text still contains: one of the values, or a new finding."""
-    shown, shown_tokens = letters(text), f" {' '.join(tokens(text))} "
-    left = [
-        kind
-        for kind, value in redaction.values
-        # "Ann" does not remain in "annual", but a number remains however it is separated.
-        if (f" {' '.join(tokens(value))} " in shown_tokens if kind in _OF_WORDS else letters(value) in shown)
-        and letters(value)
-    ]
-    words = [Word(part, 0.0, 0.0) for part in text.split()]
-    return sorted({*left, *(each.kind for each in find(words, kinds, language))})
+    shown, parts = letters(text), text.split()
+    # "Ann" does not remain in "annual", but a number remains however it is separated.
+    numbers = [(kind, letters(value)) for kind, value in redaction.values if kind not in OF_WORDS]
+    left = [kind for kind, value in numbers if value and value in shown]
+    names = mentions(parts, [(kind, value.split()) for kind, value in redaction.values if kind in OF_WORDS])
+    new = find([Word(part, 0.0, 0.0) for part in parts], kinds, language)
+    return sorted({*left, *(each.kind for each in [*names, *new])})
 
 
 def _mark(words: Sequence[Word], kind: str) -> Word:

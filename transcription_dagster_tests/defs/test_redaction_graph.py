@@ -23,6 +23,7 @@ from transcription_dagster.model import Audio, Transcript, Word
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster_tests import corpus
+from transcription_dagster_tests.redaction.spacy_model import install_names
 from transcription_dagster_tests.sample_transcripts import RECORDING
 
 pytestmark = pytest.mark.slow
@@ -31,11 +32,11 @@ INPUTS = ("audio", "conversation", "refined_txt", "corrected_txt")
 SAID = "My card is four one one one one one one one one one one one one one one one thanks. Write to jane@example.org."
 
 
-def stored(folder: Path) -> ObjectStore:
+def stored(folder: Path, said: str = SAID, language: str = "en") -> ObjectStore:
     """A store with the audio and the conversation of a recording, a word each half second."""
     words = tuple(
         Word(text, number / 2, number / 2 + 0.4, speaker="ch_1" if number < 20 else "ch_0")
-        for number, text in enumerate(SAID.split())
+        for number, text in enumerate(said.split())
     )
     seconds = len(words) / 2
     sound = np.stack([corpus.tone(seconds), corpus.tone(seconds, hertz=300)], axis=1)
@@ -45,9 +46,9 @@ def stored(folder: Path) -> ObjectStore:
     store = ObjectStore(load_settings().store_url)
     store.put_file(f"{RECORDING}/audio.flac", flac)
     store.put_bytes(f"{RECORDING}/audio.json", STORED_FORMS["audio"].encode(audio))
-    conversation = Transcript(RECORDING, words, duration=seconds)
+    conversation = Transcript(RECORDING, words, language=language, duration=seconds)
     store.put_bytes(f"{RECORDING}/conversation.json", STORED_FORMS["conversation"].encode(conversation))
-    store.put_bytes(f"{RECORDING}/refined.txt", f"{SAID}\n".encode())
+    store.put_bytes(f"{RECORDING}/refined.txt", f"{said}\n".encode())
     return store
 
 
@@ -110,6 +111,47 @@ def test_corrections_are_in_the_redacted_files_and_what_they_replace_stays_silen
     assert [(word.text, word.speaker) for word in words][-2:] == [("to", "Ada"), ("[email].", "Ada")]
     sound = np.concatenate(list(read_blocks(folder / "redacted.flac", 5, 0)))
     assert np.abs(sound[round(1.4 * 16_000) : round(1.8 * 16_000)]).max() == 0
+
+
+def test_names_and_places_are_redacted_by_presidio(
+    at_home: Path, tmp_path: Path, engine: Engine, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("presidio_analyzer", reason="Presidio, the extra `presidio`, is not installed")
+    monkeypatch.setenv("TRANSCRIPTION_REDACT", "name,address,email")
+    install_names(tmp_path, monkeypatch)
+    register(engine, [Recording(RECORDING, "/call.wav")])
+    stored(tmp_path, said="I am Ada Brooks, of Pier Road. Write to ada@example.org.")
+    result = made(instance)
+    assert {each.passed for each in result.get_asset_check_evaluations()} == {True}
+    (metadata,) = {
+        str(event.step_materialization_data.materialization.metadata["detectors"].value)
+        for event in result.get_asset_materialization_events()
+    }
+    assert metadata.startswith("patterns, Presidio 2.")
+    assert metadata.endswith(" with en_few_names 1.2.3")
+    text = (at_home / RECORDING / "redacted.txt").read_text()
+    assert text == "I am [name], of [address]. Write to [email].\n"
+    sound = np.concatenate(list(read_blocks(at_home / RECORDING / "redacted.flac", 5, 0)))
+    silent = np.flatnonzero(np.abs(sound).reshape(-1, 1600).max(axis=1) == 0) / 10
+    # The words 2 and 3, 5 and 6, and 9 with 0.2 s around them.
+    assert {0.8, 1.9, 2.3, 3.5, 4.3} <= set(silent.round(1))
+
+
+def test_a_kind_that_nothing_detects_in_the_language_is_a_warning(
+    at_home: Path, tmp_path: Path, engine: Engine, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_REDACT", "name,email")
+    monkeypatch.setenv("TRANSCRIPTION_INSIGHTS", "comprehend")
+    register(engine, [Recording(RECORDING, "/call.wav")])
+    stored(tmp_path, language="cy")
+    result = made(instance)
+    checks = result.get_asset_check_evaluations()
+    assert {(each.passed, each.severity) for each in checks} == {(False, dg.AssetCheckSeverity.WARN)}
+    events = result.get_asset_materialization_events()
+    assert {str(each.step_materialization_data.materialization.metadata["not_searched"].value) for each in events} == {
+        "name"
+    }
+    assert "[email]" in (at_home / RECORDING / "redacted.txt").read_text()
 
 
 def test_redacted_assets_exist_only_where_kinds_are_named(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,7 @@ from transcription_dagster.defs.resources import CatalogueResource, StoreResourc
 from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE
 from transcription_dagster.defs.versions import from_cues
 from transcription_dagster.model import Audio, Transcript, Word
-from transcription_dagster.redaction.comprehend import apart, find_by_comprehend
-from transcription_dagster.redaction.finding import Found, find
+from transcription_dagster.redaction.detectors import Detector, detect, detectors, undetectable
 from transcription_dagster.redaction.words import (
     Heard,
     Redaction,
@@ -31,7 +30,7 @@ from transcription_dagster.redaction.words import (
     together,
     without_names,
 )
-from transcription_dagster.settings import Settings
+from transcription_dagster.settings import Settings, presidio_installed
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.store.scratch import scratch_folder
 from transcription_dagster.transcripts.plain_text import join_words, to_text
@@ -53,8 +52,9 @@ _TYPES = {"redacted_json": Transcript, "redacted_audio": dg.Nothing}
 
 
 def redaction_code_version(settings: Settings) -> str:
-    """Return the code version, which includes the kinds and the detector."""
-    return from_cues(f"2-{'-'.join(sorted(settings.redact))}-{settings.insights}")
+    """Return the code version, which includes the kinds and the detectors, but not the versions of their models."""
+    presidio = "-presidio" if presidio_installed() else ""
+    return from_cues(f"3-{'-'.join(sorted(settings.redact))}-{settings.insights}{presidio}")
 
 
 @dg.multi_asset(
@@ -88,7 +88,9 @@ def redaction(
 ) -> Iterator[dg.MaterializeResult]:  # pyright: ignore[reportMissingTypeArgument]  Dagster would read it as a tuple
     with reported_failures():
         passages = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading.passages
-        redacted = _redacted(conversation, passages, settings)
+        used = detectors(conversation.language, settings)
+        redacted = _redacted(conversation, passages, settings.redact, used)
+        missed = undetectable(settings.redact, used) if conversation.words else []
     values = _values(conversation, redacted.words)
     with reported_failures(), scratch_folder(settings) as folder:
         files, key = store.open(), object_key(audio.recording, REDACTED_AUDIO_FILE)
@@ -100,39 +102,38 @@ def redaction(
             for number, (start, end) in enumerate(audible_spans(flac, redacted.spans), start=1)
         ]
         size = flac.stat().st_size
-    language, metadata = conversation.language, _metadata(redacted)
+    language, metadata = conversation.language, _metadata(redacted, used, missed)
+    unsearched = [
+        Finding("not searched", number, f"nothing here detects the kind {kind} in {language!r}", Severity.WARN)
+        for number, kind in enumerate(missed, start=1)
+    ]
     for name, (value, read) in values.items():
-        left = [
+        remain = [
             Finding("remains", number, f"a value of the kind {kind} can be read", Severity.ERROR)
             for number, kind in enumerate(remaining(read, redacted, settings.redact, language), start=1)
         ]
-        yield dg.MaterializeResult(
-            asset_key=name, value=value, metadata=metadata, check_results=[check_result("redacted", name, left)]
-        )
+        checked = check_result("redacted", name, [*remain, *unsearched])
+        yield dg.MaterializeResult(asset_key=name, value=value, metadata=metadata, check_results=[checked])
     yield dg.MaterializeResult(
         asset_key="redacted_audio",
         metadata=metadata | {"uri": dg.MetadataValue.url(files.uri(key)), "bytes": size},
-        check_results=[check_result("redacted", "redacted_audio", heard)],
+        check_results=[check_result("redacted", "redacted_audio", [*heard, *unsearched])],
     )
 
 
-def _redacted(conversation: Transcript, passages: Sequence[Passage], settings: Settings) -> Redaction:
+def _redacted(
+    conversation: Transcript, passages: Sequence[Passage], kinds: Sequence[str], used: Sequence[Detector]
+) -> Redaction:
     """Return the corrected words without findings in them or in the original words."""
     words = [word for passage in passages for word in passage.words]
-    as_heard = _found(conversation.words, conversation.language, settings)
-    as_read = _found(words, conversation.language, settings)
-    if "name" in settings.redact:
+    as_heard = detect(conversation.words, kinds, used)
+    # Detectors can be slow, and are paid for.
+    as_read = as_heard if words == list(conversation.words) else detect(words, kinds, used)
+    if "name" in kinds:
         words = list(without_names(words))
     found = together([*as_read, *in_corrected_words(as_heard, passages)])
     heard = [Heard(each.kind, conversation.words[each.first : each.stop]) for each in as_heard]
     return redact(words, found, conversation.duration, heard)
-
-
-def _found(words: Sequence[Word], language: str, settings: Settings) -> Sequence[Found]:
-    found = find(words, settings.redact, language)
-    if settings.insights != "comprehend":
-        return found
-    return apart(found, find_by_comprehend(words, settings.redact, language))
 
 
 def _values(conversation: Transcript, words: tuple[Word, ...]) -> dict[str, tuple[str | Transcript, str]]:
@@ -166,12 +167,16 @@ def _silenced(store: ObjectStore, recording: str, redacted: Redaction, folder: P
     return target
 
 
-def _metadata(redacted: Redaction) -> dict[str, dg.MetadataValue | int | float]:
-    """Return how much was removed, and where, but never its content."""
+def _metadata(
+    redacted: Redaction, used: Sequence[Detector], missed: Sequence[str]
+) -> dict[str, dg.MetadataValue | int | float | str]:
+    """Return how much was removed, where and by which detectors, but never its content."""
     rows = [(f"{start:.1f} to {end:.1f}",) for start, end in redacted.spans]
     kinds = [each.kind for each in redacted.found]
     counts = [(kind, str(kinds.count(kind))) for kind in dict.fromkeys(kinds)]
     return {
+        "detectors": ", ".join(detector.name for detector in used) or "none",
+        **({"not_searched": ", ".join(missed)} if missed else {}),
         "found": len(kinds),
         "silent_seconds": round(sum(end - start for start, end in redacted.spans), 1),
         **({"kinds": dg.MetadataValue.md(table(("kind", "found"), counts))} if counts else {}),

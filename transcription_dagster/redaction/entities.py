@@ -1,0 +1,58 @@
+"""Findings of detectors that read a text: pieces of it go in, and the words at the entities come out."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from itertools import accumulate, groupby
+from typing import NamedTuple
+
+from transcription_dagster.insights.text_pieces import cut
+from transcription_dagster.model import Word
+from transcription_dagster.redaction.finding import Found
+from transcription_dagster.transcripts.plain_text import join_words
+
+
+class Entity(NamedTuple):
+    """An entity in a text: the characters `begin` up to but excluding `end`, and its kind."""
+
+    begin: int
+    end: int
+    kind: str
+
+
+def entities_in_words(
+    words: Sequence[Word], kinds: Collection[str], max_bytes: int, detect: Callable[[str], Iterable[Entity]]
+) -> list[Found]:
+    """Return the words of the entities of these kinds, in order.
+
+    `detect` reads pieces of the text of at most `max_bytes` bytes of UTF-8; offsets are in the piece.
+    """
+    text = join_words(words)
+    # The end of each word in the text, including the space before it.
+    ends = list(accumulate(len(word.text) + (0 if word.glued or not index else 1) for index, word in enumerate(words)))
+    return sorted(
+        Found(bisect_right(ends, piece.start + begin), bisect_right(ends, piece.start + end - 1) + 1, kind)
+        for piece in cut(text, max_bytes)
+        if piece.text.strip()
+        for begin, end, kind in detect(piece.text)
+        if kind in kinds
+    )
+
+
+def merged(found: Sequence[Found], others: Sequence[Found]) -> list[Found]:
+    """Merge both in order; `others` keep only the words outside `found`, which is in order and disjoint.
+
+    A postcode that a pattern found as `digits` leaves the rest of its address an address.
+    """
+    kept = list(found)
+    taken = {place for each in found for place in range(each.first, each.stop)}
+    for other in others:
+        span = range(other.first, other.stop)
+        for is_taken, places in groupby(span, taken.__contains__):
+            first, *rest = places
+            if not is_taken:
+                kept.append(replace(other, first=first, stop=first + 1 + len(rest)))
+        taken.update(span)
+    return sorted(kept)

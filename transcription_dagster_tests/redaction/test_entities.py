@@ -1,0 +1,56 @@
+"""Entities in a text, as the words they are in, and findings of two detectors merged."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transcription_dagster.model import Word
+from transcription_dagster.redaction.entities import Entity, entities_in_words, merged
+from transcription_dagster.redaction.finding import Found
+
+NAMES = ("Zoë", "Ada", "Bo")
+
+
+def test_entities_are_the_words_they_touch_in_any_piece_of_the_text() -> None:
+    text = "We met Zoë. It was (Ada)."
+    words = [Word(part, float(number), number + 0.9) for number, part in enumerate(text.split())]
+    # A word that no space precedes.
+    words += [Word("!", 6.0, 6.1, glued=True), Word("Bo", 7.0, 7.9)]
+
+    def detect(text: str) -> list[Entity]:
+        names = [Entity(text.index(name), text.index(name) + len(name), "name") for name in NAMES if name in text]
+        return [*names, Entity(0, 2, "digits")]
+
+    whole = entities_in_words(words, {"name"}, 1000, detect)
+    assert whole == [Found(2, 3, "name"), Found(5, 6, "name"), Found(7, 8, "name")]
+    assert entities_in_words(words, {"name"}, 14, detect) == whole
+
+
+def test_words_that_others_found_first_are_cut_out_of_a_finding() -> None:
+    postcode = [Found(4, 5, "digits")]
+    assert merged(postcode, [Found(1, 7, "address"), Found(4, 5, "phone"), Found(9, 10, "name")]) == [
+        Found(1, 4, "address"),
+        Found(4, 5, "digits"),
+        Found(5, 7, "address"),
+        Found(9, 10, "name"),
+    ]
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 6)))
+
+
+@given(SPANS, SPANS)
+def test_merged_findings_are_disjoint_and_hold_every_word_that_either_has(
+    first: list[tuple[int, int]], second: list[tuple[int, int]]
+) -> None:
+    mine, others = (
+        [Found(begin, begin + size, kind) for begin, size in spans]
+        for spans, kind in ((first, "card"), (second, "name"))
+    )
+    found = merged(merged([], mine), others)
+    places = [place for each in found for place in range(each.first, each.stop)]
+    assert places == sorted(set(places))
+    assert set(places) == {place for each in [*mine, *others] for place in range(each.first, each.stop)}
+    cards = {place for each in found if each.kind == "card" for place in range(each.first, each.stop)}
+    assert cards == {place for each in mine for place in range(each.first, each.stop)}
