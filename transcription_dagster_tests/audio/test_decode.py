@@ -179,6 +179,7 @@ def test_digital_silence_has_no_loudness(tmp_path):
 # --- damage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.77, 0.95, 0.999])
 @pytest.mark.parametrize("form", corpus.FORMATS)
 def test_the_received_part_of_a_truncated_recording_is_kept(tmp_path, form, share):

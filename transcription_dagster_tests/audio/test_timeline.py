@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from transcription_dagster.audio.timeline import Clock, place
 
+pytestmark = pytest.mark.slow
+
 FRAME = 1 / 24
 
 

@@ -283,6 +283,7 @@ def test_a_long_text_is_cut_into_the_same_cues_in_whatever_steps_it_is_judged(mo
         assert make_cues(words) == whole
 
 
+@pytest.mark.slow
 def test_memory_grows_by_the_words_and_not_by_all_the_cues_that_they_could_make() -> None:
     """A day of Chinese has 350,000 characters with about thirty possible cues each; all at once they took 1.1 GB."""
     words = [

@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 from transcription_dagster.cli.batch.command import batch
 from transcription_dagster.cli.batch.lock import alone_on
 
+pytestmark = pytest.mark.slow
+
 ONE = "919f49d0-ef35-5e93-b564-e948b9d75f83"
 
 

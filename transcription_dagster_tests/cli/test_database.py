@@ -18,6 +18,8 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import answers, database_url
 from transcription_dagster_tests.postgres import empty_database
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
 

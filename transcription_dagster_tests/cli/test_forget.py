@@ -26,6 +26,8 @@ from transcription_dagster.workers.run_fence import RunFence
 from transcription_dagster_tests import traces
 from transcription_dagster_tests.sample_transcripts import transcript
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
 SENTENCE = "quokkas yodel gently"

@@ -19,6 +19,8 @@ from transcription_dagster.errors import InvalidTranscript
 from transcription_dagster.settings import load_settings
 from transcription_dagster.transcripts.amazon_json import read_transcript
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
 AMAZON = {

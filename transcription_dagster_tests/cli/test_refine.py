@@ -17,6 +17,8 @@ from transcription_dagster.transcripts.amazon_json import read_transcript, write
 from transcription_dagster_tests.messages_server import MessagesServer, edits, messages_server, shown_words
 from transcription_dagster_tests.sample_transcripts import spoken
 
+pytestmark = pytest.mark.slow
+
 VOCABULARY = "- term: Kubernetes\n  variants: [cooper netties]\n- Grafana\n"
 TALK = "We run cooper netties here. It shows in grifana now."
 REFINED = "We run Kubernetes here. It shows in Grafana now."

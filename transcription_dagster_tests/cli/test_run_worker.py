@@ -10,6 +10,8 @@ import pytest
 
 from transcription_dagster_tests.postgres import released_database
 
+pytestmark = pytest.mark.slow
+
 
 def test_on_the_tables_of_another_version_it_does_not_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with released_database() as url:

@@ -19,6 +19,8 @@ from transcription_dagster.search.index import replace_chunks
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources import worklists
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Result]
 A, B = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
 TERMS = (Term("ferry"), Term("Ålesund", ("Olsen",), "place", 2.0))

@@ -26,6 +26,8 @@ from transcription_dagster.pool.request_queue import RequestQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster_tests.postgres import empty_database, released_database
 
+pytestmark = pytest.mark.slow
+
 MIGRATIONS = sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
 
 #: Everything that statements can tell of the tables in `public`: columns, constraints, indexes, functions, enum values.

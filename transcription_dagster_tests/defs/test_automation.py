@@ -10,6 +10,8 @@ import pytest
 from transcription_dagster.definitions import defs
 from transcription_dagster.defs.automation import refresh_stale
 
+pytestmark = pytest.mark.slow
+
 RECORDING = "00000000-0000-0000-0000-000000000001"
 FRESH = "00000000-0000-0000-0000-000000000002"
 

@@ -24,6 +24,8 @@ from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
 from transcription_dagster_tests.sample_transcripts import RECORDING, transcript
 
+pytestmark = pytest.mark.slow
+
 FIRST = transcript("Yesterday we found quill on ite in the basin.")
 
 

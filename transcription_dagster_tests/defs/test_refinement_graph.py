@@ -26,6 +26,8 @@ from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster_tests.messages_server import MessagesServer, edits, error
 from transcription_dagster_tests.sample_transcripts import transcript
 
+pytestmark = pytest.mark.slow
+
 RECORDING = "00000000-0000-0000-0000-000000000001"
 GRAPH = """
 import json

@@ -31,6 +31,8 @@ from transcription_dagster_tests.s3_server import AwsServer
 from transcription_dagster_tests.sources.web_server import Reply, Request, web_server
 from transcription_dagster_tests.system import DEMO_RECORDINGS
 
+pytestmark = pytest.mark.slow
+
 RECORDING = "00000000-0000-0000-0000-000000000001"
 SIGNATURE, PASSWORD = "s1gnature-5e2b90", "passw0rd-77c1fa"
 WORDS = (Word("Ferry", 0.0, 0.5, 0.9),)

@@ -25,6 +25,8 @@ from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, message, shown_words
 from transcription_dagster_tests.sample_transcripts import transcript
 
+pytestmark = pytest.mark.slow
+
 RECORDING, OTHER = (str(uuid.UUID(int=number)) for number in (1, 2))
 TALK = " ".join(f"This is grifana number {number}." for number in range(40))
 HOW = RefinementSettings("claude-test", window_words=40, overlap_words=10, parallel_windows=2)

@@ -26,6 +26,8 @@ from transcription_dagster.insights.text_pieces import cut
 from transcription_dagster_tests.s3_server import AwsServer
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
 
+pytestmark = pytest.mark.slow
+
 NAME = re.compile(r"Ada|Zoë")
 
 

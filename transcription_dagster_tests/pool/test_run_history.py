@@ -17,6 +17,8 @@ from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.run_history import History, old_history, remove_old_history
 from transcription_dagster_tests.postgres import cloned_database
 
+pytestmark = pytest.mark.slow
+
 RECORDINGS = dg.StaticPartitionsDefinition(["a", "b"])
 
 

@@ -22,6 +22,8 @@ from transcription_dagster.pool.storage import PatientRunStorage
 from transcription_dagster_tests.pool.test_run_coordinator import worker
 from transcription_dagster_tests.postgres import cloned_database
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "repository"), "job")
 
 

@@ -23,6 +23,8 @@ from transcription_dagster.pool.state import PoolReader, find_run_job, read_pool
 from transcription_dagster.pool.work_queue import Rescuer
 from transcription_dagster.pool.worker_registry import WorkerRecord
 
+pytestmark = pytest.mark.slow
+
 RECORDING = "7f0c2b52-9d3b-4f0e-8a53-3b6f0a3f4f11"
 
 #: Seconds in these tests, whose workers do not beat by themselves.

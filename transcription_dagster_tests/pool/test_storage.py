@@ -33,6 +33,8 @@ from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster_tests.postgres import empty_database
 from transcription_dagster_tests.system import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_call_waits_until_postgres_is_back(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = Settings(home=home)

@@ -15,6 +15,8 @@ from transcription_dagster.sources.s3 import S3File, S3Source, split_s3_uri
 from transcription_dagster_tests.s3_server import AwsServer
 from transcription_dagster_tests.sources.web_server import Reply, Request, web_server
 
+pytestmark = pytest.mark.slow
+
 ONE = "00000000-0000-4000-8000-000000000001"
 AUDIO = os.urandom(2_000_000)
 LIMITS = DownloadLimits(max_bytes=10_000_000, seconds=30.0, stall_seconds=1.0, pause_seconds=0.01)

@@ -12,6 +12,8 @@ from transcription_dagster_tests.s3_server import AwsServer
 from transcription_dagster_tests.sources.test_s3_events import body, record
 from transcription_dagster_tests.sources.web_server import Reply, web_server
 
+pytestmark = pytest.mark.slow
+
 ONE = "00000000-0000-4000-8000-000000000001"
 TEST_EVENT = '{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"recordings"}'
 

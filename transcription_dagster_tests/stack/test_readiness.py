@@ -17,6 +17,8 @@ from transcription_dagster.pool.liveness import this_place
 from transcription_dagster.stack.readiness import base_url, dagster_ready, socket_answers, worker_states
 from transcription_dagster_tests.postgres import cloned_database
 
+pytestmark = pytest.mark.slow
+
 LOADED = {"__typename": "RepositoryLocation"}
 BROKEN = {"__typename": "PythonError", "message": "ImportError: no such module\n"}
 

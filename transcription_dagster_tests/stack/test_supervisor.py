@@ -13,6 +13,8 @@ from transcription_dagster.stack.programs import Program
 from transcription_dagster.stack.supervisor import Supervisor, configuration, launch, socket_path
 from transcription_dagster_tests.stack.small_stack import SLEEPER, begin, until
 
+pytestmark = pytest.mark.slow
+
 
 def _parsed(
     *programs: Program, folder: Path = Path("/run"), logs: Path = Path("/logs")

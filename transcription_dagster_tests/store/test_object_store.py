@@ -23,6 +23,8 @@ from transcription_dagster.store.object_store import ObjectStore, object_key, si
 from transcription_dagster.store.obstore_access import obstore_errors
 from transcription_dagster_tests.s3_server import AwsServer
 
+pytestmark = pytest.mark.slow
+
 ONE = "00000000-0000-4000-8000-000000000001"
 TWO = "00000000-0000-4000-8000-000000000002"
 KEY = f"{ONE}/transcript.json"

@@ -15,6 +15,8 @@ from transcription_dagster_tests.corrections.test_learning import Archive
 from transcription_dagster_tests.web.conftest import Site
 from transcription_dagster_tests.web.csrf_page import csrf_headers
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<script>alert(1)</script>\"'"
 
 

@@ -10,6 +10,8 @@ from typing import IO
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def start(script: str) -> subprocess.Popen[str]:
     """Run `script` in a fresh Python and wait until it says that it is ready."""

@@ -23,6 +23,8 @@ from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.system import wait_until
 from transcription_dagster_tests.workers.in_process import at_work
 
+pytestmark = pytest.mark.slow
+
 RECORDING = "7f0c2b52-9d3b-4f0e-8a53-3b6f0a3f4f11"
 
 

@@ -15,6 +15,8 @@ from transcription_dagster_tests.fake_dagster import (
 )
 from transcription_dagster_tests.sources.web_server import Reply
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_batch_makes_every_recording_and_notes_the_results(lab: Lab) -> None:
     lab.dagster.materializations = [materialization("transcript", uri="file:///s/t.json", words=7, audio_seconds=60)]

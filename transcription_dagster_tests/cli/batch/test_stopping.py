@@ -11,6 +11,8 @@ from transcription_dagster_tests.fake_dagster import (
 )
 from transcription_dagster_tests.sources.web_server import Reply
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_database_that_is_away_for_a_while_is_waited_for(lab: Lab) -> None:
     lab.database_answers = False

@@ -37,6 +37,8 @@ from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, shown_words
 from transcription_dagster_tests.sample_transcripts import transcript
 
+pytestmark = pytest.mark.slow
+
 TERMS = (Term("Grafana"),)
 HOW = RefinementSettings("claude-sonnet-5-5", window_words=40, overlap_words=10)
 A, B = (str(uuid.UUID(int=number)) for number in (1, 2))

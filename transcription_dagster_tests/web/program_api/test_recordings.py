@@ -20,6 +20,8 @@ from transcription_dagster_tests.sample_transcripts import spoken
 from transcription_dagster_tests.web.conftest import Site
 from transcription_dagster_tests.web.reading_room.conftest import Library
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Counter:

@@ -19,6 +19,8 @@ from transcription_dagster.web.reading_room.archive import Archive
 from transcription_dagster.web.reading_room.routes import reading_room
 from transcription_dagster_tests.s3_server import AwsServer
 
+pytestmark = pytest.mark.slow
+
 RECORDING = "00000000-0000-4000-8000-000000000001"
 
 

@@ -102,6 +102,7 @@ def held_bytes() -> int:
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
 @torch.inference_mode()
 def test_a_thousand_steps_take_no_more_memory(small: Whisper, sounds: list[torch.Tensor], kind) -> None:

@@ -19,6 +19,8 @@ from transcription_dagster.errors import ModelUnavailable, UnknownModel
 from transcription_dagster.whisper.models.checkpoints import checkpoint, downloaded_models, known_models, open_model
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 
+pytestmark = pytest.mark.slow
+
 
 class ModelHub:
     """A server on this machine that Whisper's name `tiny` is downloaded from."""

@@ -18,6 +18,8 @@ from transcription_dagster.whisper.models.checkpoints import open_model
 from transcription_dagster.whisper.models.weights import Weights, network
 from transcription_dagster_tests.whisper.layouts import SMALL, file_of, small_model, write_ctranslate2
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model() -> Whisper:
