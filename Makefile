@@ -39,7 +39,7 @@ ruff: $(VENV)/.installed-dev
 
 lint: style
 	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive transcription_dagster
-	@# What is published about our dependencies changes without us, and not everybody can reach it: it is shown.
+	@# Advisories change without us, and some machines cannot reach them: report them, but do not fail.
 	-$(BIN)/pip-audit --progress-spinner off --skip-editable 2>&1 | tail -n 20
 
 format: $(VENV)/.installed-dev

@@ -41,7 +41,7 @@ SELECT uuid, text, text, (ARRAY['en', 'en', 'en', 'en', 'de', 'de', 'fr', 'es', 
        ARRAY['spk_' || floor(random() * 5), 'name ' || floor(random() * 20000)],
        CASE WHEN random() < 0.03 THEN '[{"kind": "gap", "place": 3, "message": "speech without words"}]'::jsonb
             ELSE '[]'::jsonb END
-  FROM (SELECT uuid, repeat('Some words that somebody said. ', 100) AS text, row_number() OVER () AS n
+  FROM (SELECT uuid, repeat('Some words of a sentence. ', 100) AS text, row_number() OVER () AS n
           FROM transcription_data.recordings) AS recordings
  WHERE n % 20 <> 7
 """
@@ -76,7 +76,7 @@ def _questions(engine: Engine, count: int) -> Mapping[str, Callable[[], object]]
         "published": Filters(status=Status.PUBLISHED),
         "with warnings": Filters(warned=True),
         "a speaker": Filters(speaker="name 77"),
-        "no such speaker": Filters(speaker="nobody"),
+        "no such speaker": Filters(speaker="no one"),
         "two days": Filters(since=datetime(2022, 1, 1, tzinfo=UTC), until=datetime(2022, 1, 3, tzinfo=UTC)),
     }
     return {

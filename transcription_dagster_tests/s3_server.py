@@ -72,6 +72,6 @@ def aws_environment(server: AwsServer) -> Iterator[None]:
             patch.delenv(name, raising=False)
         for name, value in server.environment.items():
             patch.setenv(name, value)
-        # boto3 keeps a default session, with the credentials of whoever asked first.
+        # boto3 keeps a default session, with the credentials of its first caller.
         patch.setattr(boto3, "DEFAULT_SESSION", None)
         yield

@@ -96,17 +96,17 @@ def name(uuid: str, label: str, name: str, output: Path) -> None:
 
 @speakers.command()
 @click.argument("name", type=_Name(), required=False)
-@click.option("--all", "everybody", is_flag=True, help="Remove the voices of all people, named or not.")
+@click.option("--all", "everyone", is_flag=True, help="Remove the voices of all people, named or not.")
 @click.option("-y", "--yes", is_flag=True, help="Skip the confirmation.")
-def forget(name: str | None, everybody: bool, yes: bool) -> None:
+def forget(name: str | None, everyone: bool, yes: bool) -> None:
     """Remove a speaker's voice prints from all recordings.
 
     Names in existing transcripts stay.
     """
-    if (name is None) != everybody:
+    if (name is None) != everyone:
         raise click.UsageError("Say whose voice prints: a NAME, or --all.")
     if not yes:
-        whose = "of everybody" if name is None else f"of {printable(name)}"
+        whose = "of all people" if name is None else f"of {printable(name)}"
         click.confirm(f"Remove all voice prints {whose}?", abort=True)
     with open_cli_database(load_settings()) as engine:
         removed = forget_all(engine) if name is None else forget_person(engine, name)

@@ -58,7 +58,7 @@ _DETERMINERS = frozenset({"a", "an", "the", "my", "your", "our", "their", "its",
 
 #: In a script without spaces, variants of fewer characters would be found inside other words.
 _FEWEST_CHARACTERS = 3
-#: The same in scripts whose words nobody has counted, such as Thai.
+#: The same in scripts without word counts, such as Thai.
 _FEWEST_UNCOUNTED = 6
 _COUNTED = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 #: The longest word that is looked for in a phrase without spaces, and how frequent a word of it has to be.

@@ -109,7 +109,7 @@ class _Call(Generic[Result]):
             return
         try:
             result = self._function()
-        except BaseException as error:  # noqa: BLE001  handed on to whoever waits for the future
+        except BaseException as error:  # noqa: BLE001  raised again where the future is awaited
             self.future.set_exception(error)
         else:
             self.future.set_result(result)

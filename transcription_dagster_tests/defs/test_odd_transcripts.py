@@ -40,7 +40,7 @@ def signs(text: str) -> tuple[Word, ...]:
 
 
 ODD = {
-    "silence, whose language nobody can tell": Transcript(RECORDING, (), language="und", duration=3.0),
+    "silence without a language": Transcript(RECORDING, (), language="und", duration=3.0),
     "one word": transcript("Yes."),
     "one word that takes no time": Transcript(RECORDING, (Word("So", 1.0, 1.0),), language="en", duration=1.0),
     "a language that Postgres has no dictionary of": transcript("Tha mi sgìth agus tha an t-acras orm", language="gd"),

@@ -1,4 +1,4 @@
-"""A recording in which somebody says a card number, through the assets that take it out."""
+"""A recording with a spoken card number, through the assets that redact it."""
 
 from __future__ import annotations
 

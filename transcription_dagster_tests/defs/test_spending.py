@@ -127,13 +127,13 @@ def test_parallel_runs_do_not_reserve_the_same_dollars(engine: Engine, database_
 
 def test_many_at_once_stay_within_the_day(engine: Engine) -> None:
     refusals: list[str | None] = []
-    everybody = threading.Barrier(6)
+    all_threads = threading.Barrier(6)
 
     def run(number: int) -> None:
         recording = str(uuid.UUID(int=number))
         with open_account(engine, recording, model="m", limits=Limits(5.0, 10.0)) as account:
             refusals.append(account.reserve({"a": 4.0}))
-            everybody.wait(timeout=60)
+            all_threads.wait(timeout=60)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
     for thread in threads:

@@ -75,7 +75,7 @@ def test_a_pid_of_another_place_says_nothing() -> None:
 
 @pytest.mark.parametrize("away", [2 * BEAT + 0.1, 20.0, 3600.0])
 def test_after_a_pause_in_observation_live_workers_get_more_time(away: float) -> None:
-    """The database was away, or the looker stood still: everybody was silent."""
+    """The database was away, or the observer stood still: all workers were silent."""
     looks = Looks()
     looks.dead("1", after=0)
     looks.dead("1", after=BEAT)

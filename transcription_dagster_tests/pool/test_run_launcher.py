@@ -20,7 +20,7 @@ from transcription_dagster.pool.run_jobs import RunQueue
 from transcription_dagster.pool.run_launcher import WorkerPoolRunLauncher
 from transcription_dagster.pool.worker_registry import WorkerRecord, publish_record
 
-#: A worker whose process nobody here can see.
+#: A worker whose process is invisible here.
 ELSEWHERE = replace(Identity.of_this_process(), host="elsewhere", place="another machine", pid=1)
 
 RECORDING = "7f0c2b52-9d3b-4f0e-8a53-3b6f0a3f4f11"

@@ -82,7 +82,7 @@ def test_it_listens_on_a_private_socket_and_on_no_network_address(home: Path):
             assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_other_users_cannot_open_its_socket(home: Path):
     nobody = pwd.getpwnam("nobody").pw_uid
     attempt = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"

@@ -47,7 +47,7 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def hear(base_engine, tmp_path_factory):
-    """Transcribe a recording of the folder with the real `base` and the options that nobody chose."""
+    """Transcribe a recording of the folder with the real `base` and the default options."""
     folder = Path(str(_FOLDER))
     entries = {entry["file"]: entry for entry in json.loads((folder / "references.json").read_text(encoding="utf-8"))}
 

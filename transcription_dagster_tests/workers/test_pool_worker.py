@@ -121,7 +121,7 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
 def test_a_worker_that_stood_still_stops_the_work_that_another_has_by_then_and_goes_on_with_the_next(
     pool: Pool,
 ) -> None:
-    # Where nobody sees that its process exists, its silence alone counts.
+    # Where its process is invisible, its silence alone counts.
     first = pool.start("first", namespaces())
     first.until_ready()
     file = pool.queue("one")
@@ -144,7 +144,7 @@ def test_the_work_of_a_killed_worker_is_soon_done_by_another(pool: Pool) -> None
     first.until_ready()
     second.until_ready()
     file = pool.queue("one")
-    wait_until(lambda: first.said or second.said, 60, "somebody has begun")
+    wait_until(lambda: first.said or second.said, 60, "one of them has begun")
     victim, other = (first, second) if first.said else (second, first)
     victim.kill()
     other.until_said("began one")

@@ -110,7 +110,7 @@ def picture(executors: Sequence[WorkerStatus], progress: Progress, entries: Mapp
     rows.add_row(Text("all", style="bold"), _bar(finished), Text(progress.describe()))
     if executors:
         return rows
-    return Group(Text("No executor is alive; what was asked for waits.", style="yellow"), rows)
+    return Group(Text("No executor is alive; the recordings wait.", style="yellow"), rows)
 
 
 def _bar(share: float) -> ProgressBar:

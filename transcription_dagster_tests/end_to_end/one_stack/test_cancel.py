@@ -1,4 +1,4 @@
-"""Runs that somebody terminates, as the UI does it, wherever they are: they end CANCELED and their workers stay."""
+"""Runs terminated as the UI does it, at any stage: they end CANCELED and their workers live on."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_run_is_canceled_in_the_middle_of_its_transcription_and_the_executor_t
     with same_processes(system):
         terminate(system, run_id)
         wait_until(
-            lambda: all(worker.recording is None for worker in system.pool().workers), SECONDS, "everybody is free"
+            lambda: all(worker.recording is None for worker in system.pool().workers), SECONDS, "all workers are free"
         )
         following = system.register(DEMO_RECORDINGS[:3])
         system.launch(following)
@@ -106,5 +106,5 @@ def test_canceling_a_backfill_cancels_its_runs(system: System, endless_source: W
         assert {run.status for run in system.finish(recordings, 90)} == {"CANCELED"}
         wait_until(lambda: not unfinished_jobs(system), SECONDS, "no job is left")
         wait_until(
-            lambda: all(worker.recording is None for worker in system.pool().workers), SECONDS, "everybody is free"
+            lambda: all(worker.recording is None for worker in system.pool().workers), SECONDS, "all workers are free"
         )

@@ -33,7 +33,7 @@ def test_the_recording_of_a_killed_executor_is_soon_on_another_and_its_run_succe
     victim = busy_executor(system, recording)
     with frozen(victim):
         process = kill(victim)
-    wait_until(lambda: len(attempts_at(system, recording)) == 2, 60, "somebody else has begun on the recording")
+    wait_until(lambda: len(attempts_at(system, recording)) == 2, 60, "another executor has begun the recording")
     ((first, second),) = (request["attempts"] for request in requests_of(system, [recording]))
     assert first["executor"] == victim.name
     assert second["executor"] != victim.name

@@ -92,7 +92,7 @@ def test_a_backfill_of_forty_recordings_loads_the_model_twice_and_starts_no_proc
     assert set(done) == {worker.name for worker in executors}
     # What they did for the tests before counts too.
     wait_until(lambda: jobs_served(system) >= 40, 10, "the executors report their jobs")
-    # Every run was tagged for the GPU by the coordinator; nobody asked for that.
+    # The coordinator tagged every run for the GPU without being asked.
     assert all(run.tags.get("transcription/gpu") == "any" for run in backfill.runs)
 
 

@@ -1,4 +1,4 @@
-"""Slots of fixed shapes: the same to the last bit whoever shares the device, and the same words as Whisper's."""
+"""Slots of fixed shapes: the same bits regardless of what shares the device, and the same words as Whisper's."""
 
 from __future__ import annotations
 

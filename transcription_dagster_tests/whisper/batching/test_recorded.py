@@ -16,7 +16,7 @@ GRAPH = inspect.signature(torch.cuda.graph.__init__)
 
 
 class Cuda:
-    """Writes down what it is asked for."""
+    """Records the calls that it receives."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []

@@ -200,7 +200,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(copied):
 
 def test_a_folder_without_safetensors_is_refused_with_a_solution(copied):
     (copied / "model.safetensors").unlink()
-    (copied / "pytorch_model.bin").write_bytes(b"a pickle that nobody opens")
+    (copied / "pytorch_model.bin").write_bytes(b"a pickle that is never opened")
     with pytest.raises(UnknownModel, match="safe_serialization"):
         opened(copied)
     (copied / "adapter_config.json").write_text("{}")
