@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine, event
 
-from transcription_dagster.database.archive import Filters, Status, languages, list_recordings
+from transcription_dagster.database.archive import Filters, RecordingStatus, languages, list_recordings
 from transcription_dagster.database.connection import open_database, upgrade
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
@@ -71,9 +71,9 @@ def _questions(engine: Engine, count: int) -> Mapping[str, Callable[[], object]]
         "a common language": Filters(language="en"),
         "a rare language": Filters(language="sv"),
         "no such language": Filters(language="xx"),
-        "failed": Filters(status=Status.FAILED),
-        "waiting": Filters(status=Status.WAITING),
-        "published": Filters(status=Status.PUBLISHED),
+        "failed": Filters(status=RecordingStatus.FAILED),
+        "waiting": Filters(status=RecordingStatus.WAITING),
+        "published": Filters(status=RecordingStatus.PUBLISHED),
         "with warnings": Filters(warned=True),
         "a speaker": Filters(speaker="name 77"),
         "no such speaker": Filters(speaker="no one"),

@@ -28,7 +28,7 @@ from transcription_dagster.database.forgotten import forgotten
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Source, pages
 from transcription_dagster.sources.directory import DirectorySource
-from transcription_dagster.sources.discovery import State, discover, settled, unsettled
+from transcription_dagster.sources.discovery import DiscoveryState, discover, settled, unsettled
 from transcription_dagster.sources.s3 import S3Source
 from transcription_dagster.stack.postgres import embedded_postgres
 
@@ -61,7 +61,7 @@ def main() -> None:
 
 def steady_tick(kind: str, source: Source, database: str) -> str:
     """A tick over a prefix that holds ten new objects among those that were asked for."""
-    state, seconds, requests = tick(source, State(), database)
+    state, seconds, requests = tick(source, DiscoveryState(), database)
     if state.cursor is not None or requests != NEW:
         raise SystemExit(f"the tick asked for {requests} runs and ended at {state.cursor}")
     return f"{kind}: a tick that finds {requests} new objects among all of them: {seconds:.2f} s"
@@ -69,7 +69,7 @@ def steady_tick(kind: str, source: Source, database: str) -> str:
 
 def first_ticks(kind: str, source: Source, database: str) -> str:
     """The first ticks over a prefix that is all new."""
-    state, times = State(), []
+    state, times = DiscoveryState(), []
     for number in range(1, FIRST_TICKS + 1):
         state, seconds, requests = tick(source, state, database)
         times.append(seconds)
@@ -81,7 +81,7 @@ def first_ticks(kind: str, source: Source, database: str) -> str:
     )
 
 
-def tick(source: Source, state: State, database: str) -> tuple[State, float, int]:
+def tick(source: Source, state: DiscoveryState, database: str) -> tuple[DiscoveryState, float, int]:
     """What the sensor does, save for telling Dagster; returns the seconds it took and the runs it asked for."""
     started = time.perf_counter()
     engine = open_database(database)

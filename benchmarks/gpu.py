@@ -40,7 +40,7 @@ from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.errors import ModelUnavailable
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.settings import load_settings
-from transcription_dagster.whisper.batching.decoder_slots import Row, Text
+from transcription_dagster.whisper.batching.decoder_slots import Text, TextRow
 from transcription_dagster.whisper.batching.slot_memory import slot_bytes
 from transcription_dagster.whisper.models.checkpoints import open_model
 
@@ -104,7 +104,7 @@ def memory(model: Whisper, name: str, slots: int) -> Iterator[Goal]:
     for slot in range(batch.slots.count):
         batch.slots.hear([slot], torch.randn((1, 1500, width), device=model.device, dtype=batch.slots.dtype))
         batch.slots.read([Text(slot, prompt)])
-    rows = [Row(slot, 0, 400, len(prompt), state) for slot in range(batch.slots.count)]
+    rows = [TextRow(slot, 0, 400, len(prompt), state) for slot in range(batch.slots.count)]
     # The first one records the step.
     batch.slots.step(rows)
     before = allocations(model)

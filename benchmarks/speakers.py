@@ -33,7 +33,7 @@ from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import SpeakerLimits, SpeakerTurn
 from transcription_dagster.settings import load_settings
 from transcription_dagster.speakers.clustering import THRESHOLD
-from transcription_dagster.speakers.local import Heard, LocalDiarizer, diarized
+from transcription_dagster.speakers.local import LocalDiarizer, NetworkResults, diarized
 from transcription_dagster.speakers.weights import fetch_speaker_models
 from transcription_dagster_tests.speakers.scoring import (
     ONE_VOICE,
@@ -48,21 +48,23 @@ THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 _DEMO = Path(transcription_dagster.__file__).parent / "demo" / "recordings"
 
 
-def best_threshold(heard: Sequence[tuple[Sequence[SpeakerTurn], Heard]]) -> float:
+def best_threshold(heard: Sequence[tuple[Sequence[SpeakerTurn], NetworkResults]]) -> float:
     """The threshold of the least error; the middle one of those that are as good."""
     rates = [total_errors(heard, threshold).rate for threshold in THRESHOLDS]
     best = [threshold for threshold, rate in zip(THRESHOLDS, rates, strict=True) if rate <= min(rates) + 0.001]
     return best[len(best) // 2]
 
 
-def total_errors(heard: Sequence[tuple[Sequence[SpeakerTurn], Heard]], threshold: float) -> Errors:
+def total_errors(heard: Sequence[tuple[Sequence[SpeakerTurn], NetworkResults]], threshold: float) -> Errors:
     return sum(
         (diarization_errors(turns, _turns(one, threshold)) for turns, one in heard),
         start=Errors(),
     )
 
 
-def _turns(heard: Heard, threshold: float = THRESHOLD, limits: SpeakerLimits | None = None) -> Sequence[SpeakerTurn]:
+def _turns(
+    heard: NetworkResults, threshold: float = THRESHOLD, limits: SpeakerLimits | None = None
+) -> Sequence[SpeakerTurn]:
     return diarized(heard, limits or SpeakerLimits(), threshold=threshold).turns
 
 

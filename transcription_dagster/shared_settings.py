@@ -34,7 +34,7 @@ _SET, _UNSET = "set", "not set"
 _LONGEST_SHOWN = 70
 
 
-class Scope(StrEnum):
+class SettingScope(StrEnum):
     """Who decides a setting."""
 
     #: It decides results, who counts as alive, or what is kept: the database's document.
@@ -65,12 +65,12 @@ requests_per_tick max_waiting_runs webhook_hosts log_level
 _SECRET = "database_url ui_password webhook_secret"  # noqa: S105  a name
 
 #: The scope of every setting. Add new settings above: a test compares with `Settings`.
-SCOPES: Mapping[str, Scope] = {
-    **dict.fromkeys(_SHARED.split(), Scope.SHARED),
-    **dict.fromkeys(_MACHINE.split(), Scope.MACHINE),
-    **dict.fromkeys(_SECRET.split(), Scope.SECRET),
+SCOPES: Mapping[str, SettingScope] = {
+    **dict.fromkeys(_SHARED.split(), SettingScope.SHARED),
+    **dict.fromkeys(_MACHINE.split(), SettingScope.MACHINE),
+    **dict.fromkeys(_SECRET.split(), SettingScope.SECRET),
 }
-SHARED = tuple(name for name, scope in SCOPES.items() if scope is Scope.SHARED)
+SHARED = tuple(name for name, scope in SCOPES.items() if scope is SettingScope.SHARED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.settings import Settings, child_environment, load_settings
-from transcription_dagster.shared_settings import SCOPES, Scope
+from transcription_dagster.shared_settings import SCOPES, SettingScope
 from transcription_dagster_tests.isolation import TEST_DATA
 
 SECRET = "planted-secret"
@@ -66,7 +66,7 @@ def test_every_setting_is_classified():
 
 def test_settings_that_can_hold_a_secret_are_classified_as_secret():
     secret = {name for name, field in Settings.model_fields.items() if "SecretStr" in repr(field.annotation)}
-    assert secret == {name for name, scope in SCOPES.items() if scope is Scope.SECRET}
+    assert secret == {name for name, scope in SCOPES.items() if scope is SettingScope.SECRET}
 
 
 def test_a_bad_value_is_named_by_its_variable():

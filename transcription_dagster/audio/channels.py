@@ -62,7 +62,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ChannelLevels:
     """Measurements of each window, shape (windows, channels)."""
 
     #: dBFS (root mean square).
@@ -92,14 +92,14 @@ class ChannelMeter:
             self._measure(self._held[:, :step])
             self._held = self._held[:, step:]
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> ChannelLevels:
         """Return the measurements of all windows; an incomplete last window is left out."""
         whole = self._held.shape[1] // _WINDOW * _WINDOW
         if whole:
             self._measure(self._held[:, :whole])
             self._held = self._held[:, whole:]
         none = np.zeros((0, self._channels))
-        return Evidence(np.concatenate([none, *self._levels]), np.concatenate([none.astype(bool), *self._own]))
+        return ChannelLevels(np.concatenate([none, *self._levels]), np.concatenate([none.astype(bool), *self._own]))
 
     def _measure(self, samples: np.ndarray) -> None:
         windows = samples.reshape(self._channels, -1, _WINDOW).astype(np.float32) / 32768.0
@@ -152,7 +152,7 @@ def _frame_levels(samples: np.ndarray) -> np.ndarray:
 
 
 def choose(
-    evidence: Evidence, mode: ChannelMode, *, read: ReadChannel, detect_voice: DetectVoice | None = None
+    evidence: ChannelLevels, mode: ChannelMode, *, read: ReadChannel, detect_voice: DetectVoice | None = None
 ) -> Choice:
     """Decide about the channels of a recording that has at least two.
 
@@ -192,7 +192,7 @@ def _by_voices(own: np.ndarray, voiced: np.ndarray, candidates: Sequence[int], c
 
 
 def _voiced(
-    evidence: Evidence, candidates: Sequence[int], read: ReadChannel, detect_voice: DetectVoice
+    evidence: ChannelLevels, candidates: Sequence[int], read: ReadChannel, detect_voice: DetectVoice
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the examined windows, and whether they hold a voice, shape (windows, candidates)."""
     total = len(evidence.own)

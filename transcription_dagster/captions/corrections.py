@@ -12,7 +12,7 @@ from transcription_dagster.captions.line_breaks import break_lines
 from transcription_dagster.captions.marks import OWN_TURNS, MarkedToken, marked_tokens, shown_tokens
 from transcription_dagster.captions.songs import join_quotes
 from transcription_dagster.errors import UnrelatedText
-from transcription_dagster.language.alignment import Block, Token, align, counterparts, related_share, tokenize
+from transcription_dagster.language.alignment import AlignedBlock, Token, align, counterparts, related_share, tokenize
 from transcription_dagster.language.boundaries import closes_sentence
 from transcription_dagster.model import Cue, Edit, Word
 from transcription_dagster.transcripts.plain_text import join_words
@@ -174,7 +174,7 @@ def _slots(cues: Sequence[Cue]) -> list[_Slot]:
     return slots
 
 
-def _places(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block]) -> Iterator[int]:
+def _places(old: Sequence[str], new: Sequence[str], blocks: Sequence[AlignedBlock]) -> Iterator[int]:
     """Return, for each new word, the index of the old word whose place it takes."""
     for block in blocks:
         before, after = old[block.old_first : block.old_stop], new[block.new_first : block.new_stop]

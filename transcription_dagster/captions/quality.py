@@ -13,7 +13,7 @@ import numpy as np
 
 from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.line_breaks import display_width
-from transcription_dagster.language.alignment import Block, align, tokenize
+from transcription_dagster.language.alignment import AlignedBlock, align, tokenize
 from transcription_dagster.language.function_words import NUMBER_WORDS
 from transcription_dagster.language.spelling import fold
 from transcription_dagster.model import Cue, Gap, Segment, Word
@@ -200,7 +200,7 @@ def _texts(text: str) -> list[str]:
     return [token.text for token in tokenize(text)]
 
 
-def _changed_share(old: Sequence[str], new: Sequence[str], changes: Sequence[Block]) -> float:
+def _changed_share(old: Sequence[str], new: Sequence[str], changes: Sequence[AlignedBlock]) -> float:
     changed = sum(max(block.old_stop - block.old_first, block.new_stop - block.new_first) for block in changes)
     return min(1.0, changed / max(len(old), len(new), 1))
 

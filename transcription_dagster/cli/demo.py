@@ -15,7 +15,7 @@ import click
 from transcription_dagster.cli.batch.command import report
 from transcription_dagster.cli.batch.input import BatchInput, left_to_do
 from transcription_dagster.cli.batch.lock import alone_on
-from transcription_dagster.cli.batch.report import Outcome
+from transcription_dagster.cli.batch.report import RecordingOutcome
 from transcription_dagster.cli.batch.session import run_batch, stack_for
 from transcription_dagster.cli.search import show_hits
 from transcription_dagster.cli.stop_signals import StopSignals
@@ -80,7 +80,7 @@ def _entry(reference: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value}
 
 
-def _show_results(outcomes: Sequence[Outcome], settings: Settings, worklist: Worklist) -> None:
+def _show_results(outcomes: Sequence[RecordingOutcome], settings: Settings, worklist: Worklist) -> None:
     click.echo(f"Results: {settings.store_url}/\nWorklist: {worklist.path}")
     done = {outcome.entry.uuid for outcome in outcomes if outcome.results}
     entries = [entry for entry in worklist.entries if entry.uuid in done]

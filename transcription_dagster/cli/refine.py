@@ -16,7 +16,7 @@ from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.anchors import corrected_transcript
-from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
 from transcription_dagster.vocabulary.files import read_vocabulary
@@ -64,7 +64,7 @@ def _summary(refined: Refined, settings: Settings) -> str:
     kinds = Counter(edit.kind for edit in refined.edits)
     made = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "none"
     parts = [f"{refined.status}: {len(refined.edits)} edits ({made})"]
-    if refined.status is Status.REFINED:
+    if refined.status is RefinementStatus.REFINED:
         parts.append(f"{len(refined.dropped)} dropped")
         cost = "at an unknown price" if refined.dollars is None else f"for ${refined.dollars:.4f}"
         parts.append(f"by {settings.claude_model} {cost}")

@@ -27,7 +27,7 @@ from transcription_dagster.stack.readiness import base_url
 from transcription_dagster.transcripts.plain_text import clock
 
 
-class Filters(TypedDict, total=False):
+class SearchFilters(TypedDict, total=False):
     """Which answers are wanted; see `database.search.search`."""
 
     limit: int
@@ -82,7 +82,7 @@ def search(
 
 
 def show_hits(
-    settings: Settings, text: str, *, words_only: bool = False, as_json: bool = False, **filters: Unpack[Filters]
+    settings: Settings, text: str, *, words_only: bool = False, as_json: bool = False, **filters: Unpack[SearchFilters]
 ) -> None:
     """Print the answers to a query, with a link to each recording."""
     with open_cli_database(settings) as engine:

@@ -8,7 +8,7 @@ import click
 
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.database import tokens as known
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.settings import load_settings
 
 
@@ -22,7 +22,7 @@ def tokens() -> None:
 @click.option(
     "--scope",
     "scopes",
-    type=click.Choice([str(scope) for scope in Scope]),
+    type=click.Choice([str(scope) for scope in TokenScope]),
     multiple=True,
     required=True,
     help="What the program may do; repeatable.",
@@ -35,7 +35,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
     is needed in addition to read or correct the whole text.
     """
     with open_cli_database(load_settings()) as engine:
-        click.echo(known.create(engine, name, {Scope(scope) for scope in scopes}))
+        click.echo(known.create(engine, name, {TokenScope(scope) for scope in scopes}))
 
 
 @tokens.command(name="list")

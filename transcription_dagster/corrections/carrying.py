@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from transcription_dagster.corrections.changes import Change, Draft, Kind, Stretch, replay
-from transcription_dagster.corrections.reading import Base, Passage
+from transcription_dagster.corrections.changes import Change, Draft, Kind, WordRange, replay
+from transcription_dagster.corrections.reading import Passage, UncorrectedText
 from transcription_dagster.language.spelling import letters
 from transcription_dagster.transcripts.plain_text import join_words
 
@@ -29,7 +29,7 @@ class Carried:
     when: datetime
 
 
-def carry(changes: Sequence[Change], base: Base) -> list[Carried]:
+def carry(changes: Sequence[Change], base: UncorrectedText) -> list[Carried]:
     """Repeat the net effect of all earlier changes on a new transcript, in the order of their versions.
 
     A text that the new transcript already has is left out. Speakers' names are carried by time: the same stretches keep
@@ -52,7 +52,7 @@ def carry(changes: Sequence[Change], base: Base) -> list[Carried]:
 class _Places:
     """Finds the words of an earlier transcript in a new one."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: UncorrectedText) -> None:
         self._words = base.words
         self._passages = [base.machine[first] for first in sorted(base.machine)]
         self._letters = [letters(join_words(passage.words)) for passage in self._passages]
@@ -112,7 +112,7 @@ class _Places:
                 return []
         return []
 
-    def _spoken_in(self, stretches: Sequence[Stretch]) -> Iterator[Stretch]:
+    def _spoken_in(self, stretches: Sequence[WordRange]) -> Iterator[WordRange]:
         """Return the words whose middle lies in one of the stretches, as stretches of the new transcript."""
         spans = iter(sorted((stretch.start, stretch.end) for stretch in stretches))
         span = next(spans, None)
@@ -127,5 +127,5 @@ class _Places:
             if passage and span and span[0] <= middle and first is None:
                 first = passage.first
 
-    def _stretch(self, first: int, stop: int) -> Stretch:
-        return Stretch(first, stop, self._words[first].start, self._words[stop - 1].end)
+    def _stretch(self, first: int, stop: int) -> WordRange:
+        return WordRange(first, stop, self._words[first].start, self._words[stop - 1].end)

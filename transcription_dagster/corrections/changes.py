@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class WordRange:
     """Words `first` up to `stop`, spoken from `start` to `end` (seconds)."""
 
     first: int
@@ -54,14 +54,14 @@ class Draft:
 
     kind: Kind
     #: The machine's words that it concerns.
-    where: Stretch
+    where: WordRange
     #: What the person saw there and wants there: a text, or a speaker.
     old: str = ""
     new: str = ""
     #: The machine's words there, as text.
     heard: str = ""
     #: For a change of speaker: all stretches that it covers.
-    stretches: tuple[Stretch, ...] = ()
+    stretches: tuple[WordRange, ...] = ()
     #: For an undo: the version of the change that it undoes.
     undoes: int | None = None
     #: The version of the change, made on an earlier transcript, that this one repeats on the current transcript.
@@ -91,7 +91,7 @@ class _Patch:
 
 
 @dataclass
-class State:
+class ChangedWords:
     """The combined effect of all changes on the words; a word in no layer is as the machine has it."""
 
     #: Word -> the change whose text replaces it.
@@ -165,9 +165,9 @@ class State:
     _undoes: dict[int, int] = field(default_factory=dict)
 
 
-def replay(changes: Iterable[Change]) -> State:
+def replay(changes: Iterable[Change]) -> ChangedWords:
     """Return the state after all changes, given in the order of their versions."""
-    state = State()
+    state = ChangedWords()
     for change in changes:
         state.apply(change)
     return state

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from transcription_dagster.corrections.carrying import carry
-from transcription_dagster.corrections.changes import Change, Draft, State, replay, words_digest
+from transcription_dagster.corrections.changes import Change, ChangedWords, Draft, replay, words_digest
 from transcription_dagster.corrections.journal import changes_of, earlier_changes, is_corrected, record
-from transcription_dagster.corrections.reading import Base, Reading, lay_changes, lay_refined
+from transcription_dagster.corrections.reading import CorrectedReading, UncorrectedText, lay_changes, lay_refined
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import CorrectionConflict
 from transcription_dagster.model import Transcript
@@ -20,7 +20,7 @@ class Manuscript:
     """The text that people correct, with the digest of the transcript that their changes refer to."""
 
     recording: str
-    base: Base
+    base: UncorrectedText
     digest: str
 
     @classmethod
@@ -35,8 +35,8 @@ class Corrected:
 
     manuscript: Manuscript
     changes: tuple[Change, ...]
-    state: State
-    reading: Reading
+    state: ChangedWords
+    reading: CorrectedReading
 
     @property
     def version(self) -> int:

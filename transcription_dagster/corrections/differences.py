@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from transcription_dagster.language.alignment import Block, Token, align
+from transcription_dagster.language.alignment import AlignedBlock, Token, align
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Rewording:
     """Units `first` up to `stop`, whose wording became the new tokens `new_first` up to `new_stop`."""
 
     first: int
@@ -24,7 +24,7 @@ class Place:
 class Differences:
     """All differing places in order, without overlap; all other tokens correspond one to one."""
 
-    places: tuple[Place, ...]
+    places: tuple[Rewording, ...]
     #: For each unit, the index of its first old token; then the number of old tokens.
     unit_starts: tuple[int, ...]
 
@@ -49,20 +49,20 @@ def differences(units: Sequence[Sequence[Token]], new: Sequence[Token]) -> Diffe
     owners = [number for number, unit in enumerate(units) for _ in unit]
     starts = tuple(accumulate((len(unit) for unit in units), initial=0))
     if not old:
-        everything = (Place(0, len(units), 0, len(new)),)
+        everything = (Rewording(0, len(units), 0, len(new)),)
         return Differences(everything if units and new else (), starts)
     blocks = align([token.text for token in old], [token.text for token in new])
     regions = [region for block in blocks for region in _regions(block, old, new)]
-    places: list[Place] = []
+    places: list[Rewording] = []
     shift = 0
     for first, stop, delta in _by_unit(regions, owners, len(old)):
         new_first = starts[first] + shift
         shift += delta
-        places.append(Place(first, stop, new_first, starts[stop] + shift))
+        places.append(Rewording(first, stop, new_first, starts[stop] + shift))
     return Differences(tuple(places), starts)
 
 
-def _regions(block: Block, old: Sequence[Token], new: Sequence[Token]) -> Iterator[Block]:
+def _regions(block: AlignedBlock, old: Sequence[Token], new: Sequence[Token]) -> Iterator[AlignedBlock]:
     """Return the parts of a block whose tokens are not identical."""
     if not block.same:
         yield block
@@ -70,10 +70,10 @@ def _regions(block: Block, old: Sequence[Token], new: Sequence[Token]) -> Iterat
     for number in range(block.old_stop - block.old_first):
         old_index, new_index = block.old_first + number, block.new_first + number
         if old[old_index].text != new[new_index].text:
-            yield Block(False, old_index, old_index + 1, new_index, new_index + 1)
+            yield AlignedBlock(False, old_index, old_index + 1, new_index, new_index + 1)
 
 
-def _by_unit(regions: Sequence[Block], owners: Sequence[int], count: int) -> list[tuple[int, int, int]]:
+def _by_unit(regions: Sequence[AlignedBlock], owners: Sequence[int], count: int) -> list[tuple[int, int, int]]:
     """Return the units `first` up to `stop` that each group of regions touches, and how many tokens they gain."""
     touched: list[tuple[int, int, int]] = []
     for region in regions:

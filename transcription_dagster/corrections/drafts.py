@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from transcription_dagster.corrections.changes import UNINTELLIGIBLE, Draft, Kind, State, Stretch
+from transcription_dagster.corrections.changes import UNINTELLIGIBLE, ChangedWords, Draft, Kind, WordRange
 from transcription_dagster.corrections.differences import differences
-from transcription_dagster.corrections.reading import Passage, Reading, Turn
+from transcription_dagster.corrections.reading import CorrectedReading, CorrectedTurn, Passage
 from transcription_dagster.errors import UnusableCorrection
 from transcription_dagster.language.alignment import Token, tokenize
 from transcription_dagster.model import Word
@@ -21,7 +21,7 @@ LONGEST_TEXT = 20_000
 _CONTROL = re.compile(r"[^\S ]+|[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]+")
 
 
-def retyped(reading: Reading, first: int, stop: int, text: str) -> list[Draft]:
+def retyped(reading: CorrectedReading, first: int, stop: int, text: str) -> list[Draft]:
     """Return the smallest changes after which the words `first` up to `stop` read `text`; none if they already do.
 
     Raises `UnusableCorrection` for a range that is invalid or cuts a passage, and for a text that is too long.
@@ -37,14 +37,14 @@ def retyped(reading: Reading, first: int, stop: int, text: str) -> list[Draft]:
     ]
 
 
-def marked_unintelligible(reading: Reading, first: int, stop: int) -> list[Draft]:
+def marked_unintelligible(reading: CorrectedReading, first: int, stop: int) -> list[Draft]:
     """Return the change that marks the words as unintelligible."""
     passages = _whole_passages(reading, first, stop)
     where, old = _stretch(reading, passages), _text(passages)
     return [Draft(Kind.UNINTELLIGIBLE, where, old, UNINTELLIGIBLE, reading.heard(where.first, where.stop))]
 
 
-def restored(reading: Reading, state: State, first: int, stop: int) -> list[Draft]:
+def restored(reading: CorrectedReading, state: ChangedWords, first: int, stop: int) -> list[Draft]:
     """Return the change that restores the machine's words; none if nothing was changed."""
     passages = _whole_passages(reading, first, stop)
     if not any(word in state.texts for word in range(first, stop)):
@@ -54,7 +54,7 @@ def restored(reading: Reading, state: State, first: int, stop: int) -> list[Draf
     return [Draft(Kind.RESTORE, where, _text(passages), heard, heard)]
 
 
-def named(reading: Reading, first: int, stop: int, speaker: str, *, everywhere: bool) -> list[Draft]:
+def named(reading: CorrectedReading, first: int, stop: int, speaker: str, *, everywhere: bool) -> list[Draft]:
     """Return the change that gives the turns in the range a speaker; `everywhere`: all turns of the range's speaker.
 
     The name of another speaker merges the two. Raises `UnusableCorrection` for an empty or too long name.
@@ -75,7 +75,7 @@ def named(reading: Reading, first: int, stop: int, speaker: str, *, everywhere: 
     return [Draft(Kind.SPEAKER, where, old or "", name, stretches=stretches)]
 
 
-def split(reading: Reading, first: int) -> list[Draft]:
+def split(reading: CorrectedReading, first: int) -> list[Draft]:
     """Return the change that begins a turn at the word; none if a turn begins there already."""
     passage = _whole_passages(reading, first, first + 1, may_begin_in=True)[0]
     if passage.first in reading.starts:
@@ -84,7 +84,7 @@ def split(reading: Reading, first: int) -> list[Draft]:
     return [Draft(Kind.SPLIT, where, heard=reading.heard(where.first, where.stop))]
 
 
-def joined(reading: Reading, first: int) -> list[Draft]:
+def joined(reading: CorrectedReading, first: int) -> list[Draft]:
     """Return the change that joins the turn that begins at the word to the previous turn, and to its speaker.
 
     Raises `UnusableCorrection` if no turn begins there or there is no previous turn.
@@ -101,7 +101,7 @@ def joined(reading: Reading, first: int) -> list[Draft]:
     return [Draft(Kind.JOIN, where, own or "", speaker or "", heard, stretches)]
 
 
-def undone(reading: Reading, state: State, change: Draft, version: int) -> list[Draft]:
+def undone(reading: CorrectedReading, state: ChangedWords, change: Draft, version: int) -> list[Draft]:
     """Return the change that undoes `change`, which has that version.
 
     Raises `UnusableCorrection` if its words were changed again since, or it belongs to an earlier transcript.
@@ -114,12 +114,12 @@ def undone(reading: Reading, state: State, change: Draft, version: int) -> list[
     return [Draft(Kind.UNDO, where, change.new, change.old, change.heard, change.stretches, undoes=version)]
 
 
-def turn_at(reading: Reading, first: int) -> Turn | None:
+def turn_at(reading: CorrectedReading, first: int) -> CorrectedTurn | None:
     """Return the turn that holds the word."""
     return next((turn for turn in reading.turns() if turn.first <= first < turn.stop), None)
 
 
-def _whole_passages(reading: Reading, first: int, stop: int, *, may_begin_in: bool = False) -> list[Passage]:
+def _whole_passages(reading: CorrectedReading, first: int, stop: int, *, may_begin_in: bool = False) -> list[Passage]:
     if not 0 <= first < stop <= len(reading.words):
         raise UnusableCorrection(f"words {first} to {stop} are not among the {len(reading.words)} of the transcript")
     passages = reading.part(first, stop)
@@ -130,13 +130,13 @@ def _whole_passages(reading: Reading, first: int, stop: int, *, may_begin_in: bo
     return passages
 
 
-def _reworded(reading: Reading, passages: Sequence[Passage], new: Sequence[Token]) -> Draft:
+def _reworded(reading: CorrectedReading, passages: Sequence[Passage], new: Sequence[Token]) -> Draft:
     where = _stretch(reading, passages)
     text = join_words([Word(token.text, 0.0, 0.0, glued=token.glued) for token in new])
     return Draft(Kind.TEXT, where, _text(passages), text, reading.heard(where.first, where.stop))
 
 
-def _stretch(reading: Reading, passages: Sequence[Passage]) -> Stretch:
+def _stretch(reading: CorrectedReading, passages: Sequence[Passage]) -> WordRange:
     return reading.stretch(passages[0].first, passages[-1].stop)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from transcription_dagster.corrections.changes import Change, Draft, Kind, Stretch
+from transcription_dagster.corrections.changes import Change, Draft, Kind, WordRange
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import CorrectedRecordingRow, CorrectionRow, RecordingRow
 from transcription_dagster.errors import UnknownRecording
@@ -120,11 +120,11 @@ def _changes(connection: Connection, recording: str, condition: Any) -> list[Cha
 def _change(row: Mapping[Any, Any]) -> Change:
     draft = Draft(
         kind=Kind(row["kind"]),
-        where=Stretch(row["first"], row["stop"], row["start"], row["end"]),
+        where=WordRange(row["first"], row["stop"], row["start"], row["end"]),
         old=row["old"],
         new=row["new"],
         heard=row["heard"],
-        stretches=tuple(Stretch(**stretch) for stretch in row["stretches"]),
+        stretches=tuple(WordRange(**stretch) for stretch in row["stretches"]),
         undoes=row["undoes"],
         carried_from=row["carried_from"],
         is_lost=row["is_lost"],

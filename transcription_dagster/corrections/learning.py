@@ -25,7 +25,7 @@ _LOOKED_AT = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CorrectionPlace:
     """Where a correction was made; seconds from the start of the recording."""
 
     recording: str
@@ -38,7 +38,7 @@ class Suggestion:
 
     term: str
     variant: str
-    places: tuple[Place, ...]
+    places: tuple[CorrectionPlace, ...]
     #: Why the variant is not corrected without context; empty if it is.
     risk: str
 
@@ -50,10 +50,10 @@ def suggestions(engine: Engine) -> list[Suggestion]:
     """
     with transaction(engine) as connection:
         rows = connection.execute(_STANDING, {"limit": _LOOKED_AT}).all()
-    places: defaultdict[tuple[str, str], list[Place]] = defaultdict(list)
+    places: defaultdict[tuple[str, str], list[CorrectionPlace]] = defaultdict(list)
     for heard, new, recording, start in rows:
         if pair := _term_and_variant(heard, new):
-            places[pair].append(Place(str(recording), start))
+            places[pair].append(CorrectionPlace(str(recording), start))
     known = _known(vocabulary.terms(engine)) | vocabulary.declined(engine)
     found = [
         Suggestion(term, variant, tuple(where), risk(phrase_of(variant), Term(term)))

@@ -9,7 +9,7 @@ from enum import StrEnum
 from itertools import accumulate
 
 from transcription_dagster.captions.corrections import correct_words
-from transcription_dagster.corrections.changes import State, Stretch
+from transcription_dagster.corrections.changes import ChangedWords, WordRange
 from transcription_dagster.corrections.differences import differences
 from transcription_dagster.language.alignment import Token, tokenize
 from transcription_dagster.model import Edit, Word
@@ -45,7 +45,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class CorrectedTurn:
     """Consecutive passages of one speaker, read as one paragraph."""
 
     passages: tuple[Passage, ...]
@@ -72,7 +72,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class UncorrectedText:
     """The machine's words and the refined text over them, to which people's changes apply."""
 
     words: tuple[Word, ...]
@@ -85,21 +85,21 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CorrectedReading:
     """All passages in order, and the words that begin a turn."""
 
     words: tuple[Word, ...]
     passages: tuple[Passage, ...]
     starts: frozenset[int]
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[CorrectedTurn]:
         """Return the turns in order, including turns whose words were all deleted."""
         turns: list[list[Passage]] = []
         for passage in self.passages:
             if not turns or passage.first in self.starts:
                 turns.append([])
             turns[-1].append(passage)
-        return [Turn(tuple(passages)) for passages in turns]
+        return [CorrectedTurn(tuple(passages)) for passages in turns]
 
     def part(self, first: int, stop: int) -> list[Passage]:
         """Return the passages that hold any of the words `first` up to `stop`."""
@@ -107,9 +107,9 @@ class Reading:
         end = bisect_left(self.passages, stop, key=lambda passage: passage.first)
         return [passage for passage in self.passages[begin:end] if passage.stop > first]
 
-    def stretch(self, first: int, stop: int) -> Stretch:
+    def stretch(self, first: int, stop: int) -> WordRange:
         """Return the words `first` up to `stop` with the machine's times."""
-        return Stretch(first, stop, self.words[first].start, self.words[stop - 1].end)
+        return WordRange(first, stop, self.words[first].start, self.words[stop - 1].end)
 
     def heard(self, first: int, stop: int) -> str:
         """Return the machine's words `first` up to `stop` as text."""
@@ -125,12 +125,12 @@ class Reading:
         return "\n\n".join(paragraphs) + "\n" if paragraphs else ""
 
 
-def lay_refined(words: Sequence[Word], refined_text: str | None) -> Base:
+def lay_refined(words: Sequence[Word], refined_text: str | None) -> UncorrectedText:
     """Apply the refined text to the machine's words; without one, paragraphs follow from the words themselves."""
     machine = list(_of_machine(words))
     by_first = {passage.first: passage for passage in machine}
     if refined_text is None or not words:
-        return Base(tuple(words), by_first, {}, frozenset(paragraph_starts(words)))
+        return UncorrectedText(tuple(words), by_first, {}, frozenset(paragraph_starts(words)))
     paragraphs = [tokenize(paragraph) for paragraph in refined_text.split("\n\n") if paragraph.strip()]
     tokens = [token for paragraph in paragraphs for token in paragraph]
     found = differences([tokenize(join_words(passage.words)) for passage in machine], tokens)
@@ -141,10 +141,10 @@ def lay_refined(words: Sequence[Word], refined_text: str | None) -> Base:
         refined[first] = Passage(first, stop, reworded, Author.REFINEMENT)
     openings = accumulate((len(paragraph) for paragraph in paragraphs[:-1]), initial=0)
     starts = frozenset(machine[found.unit_of(opening)].first for opening in openings)
-    return Base(tuple(words), by_first, refined, starts)
+    return UncorrectedText(tuple(words), by_first, refined, starts)
 
 
-def lay_changes(base: Base, state: State) -> Reading:
+def lay_changes(base: UncorrectedText, state: ChangedWords) -> CorrectedReading:
     """Apply people's changes to the words. A change replaces every refinement that it touches."""
     passages: list[Passage] = []
     starts: set[int] = set()
@@ -158,10 +158,10 @@ def lay_changes(base: Base, state: State) -> Reading:
             starts.add(named.first)
         passages.append(named)
         speaker = named.speaker
-    return Reading(base.words, tuple(passages), frozenset(starts))
+    return CorrectedReading(base.words, tuple(passages), frozenset(starts))
 
 
-def _chosen(base: Base, state: State) -> Iterator[Passage]:
+def _chosen(base: UncorrectedText, state: ChangedWords) -> Iterator[Passage]:
     position = 0
     while position < len(base.words):
         passage = _persons(base.words, state, position) or _undisturbed(base, state, position)
@@ -170,7 +170,7 @@ def _chosen(base: Base, state: State) -> Iterator[Passage]:
         position = passage.stop
 
 
-def _persons(words: Sequence[Word], state: State, position: int) -> Passage | None:
+def _persons(words: Sequence[Word], state: ChangedWords, position: int) -> Passage | None:
     """Return the passage that a person wrote at the word, if all its words still belong to that change."""
     change = state.texts.get(position)
     if change is None or change.draft.where.first != position:
@@ -185,14 +185,14 @@ def _persons(words: Sequence[Word], state: State, position: int) -> Passage | No
     return Passage(first, stop, reworded, Author.PERSON, change.version)
 
 
-def _undisturbed(base: Base, state: State, position: int) -> Passage | None:
+def _undisturbed(base: UncorrectedText, state: ChangedWords, position: int) -> Passage | None:
     passage = base.refined.get(position)
     if passage is None or any(word in state.texts for word in range(passage.first, passage.stop)):
         return None
     return passage
 
 
-def _with_speaker(passage: Passage, words: Sequence[Word], state: State) -> Passage:
+def _with_speaker(passage: Passage, words: Sequence[Word], state: ChangedWords) -> Passage:
     named = state.speakers.get(passage.first)
     speaker = named[0] if named else words[passage.first].speaker
     if speaker == passage.speaker and all(word.speaker == speaker for word in passage.words):

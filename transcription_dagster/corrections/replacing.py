@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from transcription_dagster.corrections.changes import Draft
 from transcription_dagster.corrections.drafts import retyped
-from transcription_dagster.corrections.reading import Reading, Turn
+from transcription_dagster.corrections.reading import CorrectedReading, CorrectedTurn
 from transcription_dagster.errors import UnusableCorrection
 
 #: Longest search text, in characters.
@@ -29,7 +29,7 @@ class Replacement:
     count: int
 
 
-def replacements(reading: Reading, sought: str, new: str, *, match_case: bool = False) -> list[Replacement]:
+def replacements(reading: CorrectedReading, sought: str, new: str, *, match_case: bool = False) -> list[Replacement]:
     """Return the turns that would change. Only whole words match, in any case unless `match_case`.
 
     In a script without spaces, any position matches. Raises `UnusableCorrection` for an empty or too long search.
@@ -41,12 +41,12 @@ def replacements(reading: Reading, sought: str, new: str, *, match_case: bool = 
     return list(_found(reading, pattern, " ".join(new.split())))
 
 
-def replaced(reading: Reading, found: list[Replacement]) -> list[Draft]:
+def replaced(reading: CorrectedReading, found: list[Replacement]) -> list[Draft]:
     """Return the changes that make the replacements."""
     return [draft for each in found for draft in retyped(reading, each.first, each.stop, each.new)]
 
 
-def _found(reading: Reading, pattern: re.Pattern[str], new: str) -> Iterator[Replacement]:
+def _found(reading: CorrectedReading, pattern: re.Pattern[str], new: str) -> Iterator[Replacement]:
     for turn in reading.turns():
         old = turn.text
         text, count = pattern.subn(lambda _match: new, old)
@@ -54,7 +54,7 @@ def _found(reading: Reading, pattern: re.Pattern[str], new: str) -> Iterator[Rep
             yield Replacement(turn.first, turn.stop, _start(reading, turn), old, text, count)
 
 
-def _start(reading: Reading, turn: Turn) -> float:
+def _start(reading: CorrectedReading, turn: CorrectedTurn) -> float:
     return reading.words[turn.first].start
 
 

@@ -20,7 +20,7 @@ from transcription_dagster.model import recording_id
 _OPENING = 200
 
 
-class Status(StrEnum):
+class RecordingStatus(StrEnum):
     """What became of a recording."""
 
     PUBLISHED = "published"
@@ -58,11 +58,11 @@ class ListedRecording:
         return unquote(urlsplit(self.source).path).rstrip("/").rpartition("/")[2] or self.source
 
     @property
-    def status(self) -> Status:
+    def status(self) -> RecordingStatus:
         """A recording that was published and then failed counts as failed."""
         if self.failed_at is not None:
-            return Status.FAILED
-        return Status.WAITING if self.published_at is None else Status.PUBLISHED
+            return RecordingStatus.FAILED
+        return RecordingStatus.WAITING if self.published_at is None else RecordingStatus.PUBLISHED
 
     @property
     def place(self) -> ListPlace:
@@ -85,7 +85,7 @@ class Filters:
     language: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    status: Status | None = None
+    status: RecordingStatus | None = None
     speaker: str | None = None
     #: Only those that a check found something in.
     warned: bool = False
@@ -190,11 +190,11 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.until is not None:
         conditions.append(filters.until > _RECORDED_AT)
     match filters.status:
-        case Status.FAILED:
+        case RecordingStatus.FAILED:
             conditions.append(RecordingRow.failed_at.is_not(None))
-        case Status.PUBLISHED:
+        case RecordingStatus.PUBLISHED:
             conditions += [RecordingRow.failed_at.is_(None), TranscriptRow.recording.is_not(None)]
-        case Status.WAITING:
+        case RecordingStatus.WAITING:
             conditions += [RecordingRow.failed_at.is_(None), TranscriptRow.recording.is_(None)]
         case None:
             pass

@@ -14,7 +14,7 @@ from transcription_dagster.model import recording_id
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SubmissionOutcome:
     """The outcome of a submitted recording, and the address to notify."""
 
     recording: str
@@ -48,7 +48,7 @@ def note_requested(engine: Engine, recordings: Iterable[str]) -> None:
         connection.execute(statement)
 
 
-def outcomes(engine: Engine, limit: int) -> list[Outcome]:
+def outcomes(engine: Engine, limit: int) -> list[SubmissionOutcome]:
     """Return the outcomes to deliver now: recordings published or failed since their submission."""
     since = SubmissionRow.submitted_at
     published, failed = TranscriptRow.published_at >= since, RecordingRow.failed_at >= since
@@ -68,7 +68,7 @@ def outcomes(engine: Engine, limit: int) -> list[Outcome]:
         .limit(limit)
     )
     with transaction(engine) as connection:
-        return [Outcome(*row) for row in connection.execute(statement)]
+        return [SubmissionOutcome(*row) for row in connection.execute(statement)]
 
 
 def note_told(engine: Engine, recording: str) -> None:

@@ -20,7 +20,7 @@ from transcription_dagster.errors import InvalidToken
 _PREFIX = "transcription_"
 
 
-class Scope(StrEnum):
+class TokenScope(StrEnum):
     """What a token lets a program do."""
 
     #: List, search and read recordings and results.
@@ -34,16 +34,16 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class TokenRecord:
     """A token as it is known; not the token itself."""
 
     name: str
-    scopes: frozenset[Scope]
+    scopes: frozenset[TokenScope]
     created_at: datetime
     revoked_at: datetime | None
 
 
-def create(engine: Engine, name: str, scopes: Collection[Scope]) -> str:
+def create(engine: Engine, name: str, scopes: Collection[TokenScope]) -> str:
     """Make a token and return it; it cannot be shown again. Raises `InvalidToken` if the name is taken or empty."""
     if not name.strip() or not name.isprintable() or not scopes:
         raise InvalidToken("a token needs a name that can be printed, and at least one scope")
@@ -56,7 +56,7 @@ def create(engine: Engine, name: str, scopes: Collection[Scope]) -> str:
     return token
 
 
-def find(engine: Engine, token: str) -> Token | None:
+def find(engine: Engine, token: str) -> TokenRecord | None:
     """The token as it is known; None for one that was never made or is revoked."""
     if not token.startswith(_PREFIX):
         return None
@@ -66,7 +66,7 @@ def find(engine: Engine, token: str) -> Token | None:
     return None if row is None else _token(row)
 
 
-def tokens(engine: Engine) -> list[Token]:
+def tokens(engine: Engine) -> list[TokenRecord]:
     """All tokens, also the revoked ones, by name."""
     statement = select(TokenRow.__table__).order_by(TokenRow.name)
     with transaction(engine) as connection:
@@ -85,6 +85,6 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
-def _token(row: Mapping[Any, Any]) -> Token:
-    scopes = frozenset(Scope(scope) for scope in row["scopes"])
-    return Token(row["name"], scopes, row["created_at"], row["revoked_at"])
+def _token(row: Mapping[Any, Any]) -> TokenRecord:
+    scopes = frozenset(TokenScope(scope) for scope in row["scopes"])
+    return TokenRecord(row["name"], scopes, row["created_at"], row["revoked_at"])

@@ -14,7 +14,7 @@ from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.pool.names import SOURCE_TAG
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Source, pages
-from transcription_dagster.sources.discovery import Discovery, Request, State, discover, settled, unsettled
+from transcription_dagster.sources.discovery import Discovery, DiscoveryState, WantedRun, discover, settled, unsettled
 from transcription_dagster.sources.fetch import open_sources
 from transcription_dagster.sources.secret_addresses import keep_whole_url
 from transcription_dagster.store.object_store import ObjectStore
@@ -52,7 +52,7 @@ def _sensor(source: Source) -> dg.SensorDefinition:
 
 def _tick(context: dg.SensorEvaluationContext, source: Source, engine: Engine, settings: Settings) -> dg.SensorResult:
     """Execute the steps of `discovery` in order."""
-    state = State.from_text(context.cursor)
+    state = DiscoveryState.from_text(context.cursor)
     record_etags(engine, settled(state.asked, known(engine, state.asked)))
     if state.receipts:
         source.acknowledge(state.receipts)
@@ -74,7 +74,7 @@ def _tick(context: dg.SensorEvaluationContext, source: Source, engine: Engine, s
     return _result(found, {SOURCE_TAG: source.name})
 
 
-def _described(request: Request) -> Recording:
+def _described(request: WantedRun) -> Recording:
     source = request.source
     etag = unsettled(source.etag)
     return Recording(source.uuid, source.uri, etag=etag, size=source.size, modified=source.modified)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from transcription_dagster.aws import aws_client, aws_errors
 from transcription_dagster.insights.analyser import Entity, Insights, KeyPhrase, Language, Sentiment
-from transcription_dagster.insights.text_pieces import Piece, cut
+from transcription_dagster.insights.text_pieces import TextPiece, cut
 
 MAX_BYTES = 5_000
 MAX_DOCUMENTS = 25
@@ -21,10 +21,10 @@ LANGUAGES = frozenset({"en", "es", "fr", "de", "it", "pt", "ar", "hi", "ja", "ko
 _MOODS = ("Positive", "Negative", "Neutral", "Mixed")
 
 
-class Result(NamedTuple):
+class PieceResult(NamedTuple):
     """Comprehend's result for one piece of the text."""
 
-    piece: Piece
+    piece: TextPiece
     found: Mapping[str, Any]
 
 
@@ -59,8 +59,8 @@ class ComprehendAnalyser:
         )
 
     def _ask(
-        self, operation: str, pieces: Sequence[Piece], notes: list[str], language: str | None = None
-    ) -> Sequence[Result]:
+        self, operation: str, pieces: Sequence[TextPiece], notes: list[str], language: str | None = None
+    ) -> Sequence[PieceResult]:
         found, failed = self._ask_once(operation, pieces, language)
         if failed:
             again, failed = self._ask_once(operation, [piece for piece, _ in failed], language)
@@ -71,17 +71,17 @@ class ComprehendAnalyser:
         return found
 
     def _ask_once(
-        self, operation: str, pieces: Sequence[Piece], language: str | None
-    ) -> tuple[list[Result], list[tuple[Piece, str]]]:
-        found: list[Result] = []
-        failed: list[tuple[Piece, str]] = []
+        self, operation: str, pieces: Sequence[TextPiece], language: str | None
+    ) -> tuple[list[PieceResult], list[tuple[TextPiece, str]]]:
+        found: list[PieceResult] = []
+        failed: list[tuple[TextPiece, str]] = []
         in_language = {"LanguageCode": language} if language else {}
         for first in range(0, len(pieces), MAX_DOCUMENTS):
             batch = pieces[first : first + MAX_DOCUMENTS]
             with aws_errors(f"Could not {operation.replace('_', ' ')} with Comprehend"):
                 call: Callable[..., Any] = getattr(self._client, f"batch_{operation}")
                 answer = call(TextList=[piece.text for piece in batch], **in_language)
-            found += (Result(batch[result["Index"]], result) for result in answer["ResultList"])
+            found += (PieceResult(batch[result["Index"]], result) for result in answer["ResultList"])
             failed += (
                 (batch[error["Index"]], f"{error.get('ErrorMessage', '')} ({error.get('ErrorCode', '')})")
                 for error in answer["ErrorList"]
@@ -98,7 +98,7 @@ def supported_language(code: str) -> str | None:
     return next((name for name in (code, code.partition("-")[0]) if name in LANGUAGES), None)
 
 
-def merge_languages(results: Sequence[Result]) -> tuple[Language, ...]:
+def merge_languages(results: Sequence[PieceResult]) -> tuple[Language, ...]:
     """Return each language's share of the text: the pieces' scores weighted by length."""
     shares: Counter[str] = Counter()
     total = sum(len(piece.text) for piece, _ in results)
@@ -108,7 +108,7 @@ def merge_languages(results: Sequence[Result]) -> tuple[Language, ...]:
     return tuple(Language(code, share) for code, share in shares.most_common())
 
 
-def merge_entities(results: Sequence[Result]) -> tuple[Entity, ...]:
+def merge_entities(results: Sequence[PieceResult]) -> tuple[Entity, ...]:
     """Return the entities of all pieces with offsets in the whole text."""
     return tuple(
         Entity(
@@ -123,7 +123,7 @@ def merge_entities(results: Sequence[Result]) -> tuple[Entity, ...]:
     )
 
 
-def merge_key_phrases(results: Sequence[Result]) -> tuple[KeyPhrase, ...]:
+def merge_key_phrases(results: Sequence[PieceResult]) -> tuple[KeyPhrase, ...]:
     """Return the key phrases of all pieces with offsets in the whole text."""
     return tuple(
         KeyPhrase(
@@ -134,7 +134,7 @@ def merge_key_phrases(results: Sequence[Result]) -> tuple[KeyPhrase, ...]:
     )
 
 
-def merge_sentiments(results: Sequence[Result]) -> Sentiment | None:
+def merge_sentiments(results: Sequence[PieceResult]) -> Sentiment | None:
     """Return the pieces' mean scores weighted by length, and the leading sentiment; None without scores."""
     total = sum(len(piece.text) for piece, _ in results)
     if not total:

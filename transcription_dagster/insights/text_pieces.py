@@ -11,7 +11,7 @@ _SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextPiece:
     """A part of a text, starting at the character `start`."""
 
     text: str
@@ -22,19 +22,19 @@ class Piece:
         return self.start + len(self.text)
 
 
-def cut(text: str, max_bytes: int) -> Sequence[Piece]:
+def cut(text: str, max_bytes: int) -> Sequence[TextPiece]:
     """Cut a text into consecutive pieces of at most `max_bytes` bytes of UTF-8.
 
     A piece ends after its last whole sentence, or else its last whole word, or else at the limit.
     `max_bytes` is at least 4, the longest character.
     """
-    pieces: list[Piece] = []
+    pieces: list[TextPiece] = []
     start = 0
     while start < len(text):
         fitting = text[start : start + max_bytes].encode()[:max_bytes].decode(errors="ignore")
         if start + len(fitting) < len(text):
             fitting = fitting[: _last_end(fitting)]
-        pieces.append(Piece(fitting, start))
+        pieces.append(TextPiece(fitting, start))
         start += len(fitting)
     return pieces
 

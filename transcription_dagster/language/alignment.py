@@ -38,7 +38,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class AlignedBlock:
     """Old words [`old_first`, `old_stop`) that became new words [`new_first`, `new_stop`)."""
 
     same: bool
@@ -80,7 +80,7 @@ def _parts(chunk: str) -> Iterator[str]:
         yield spaced
 
 
-def align(old: Sequence[str], new: Sequence[str]) -> list[Block]:
+def align(old: Sequence[str], new: Sequence[str]) -> list[AlignedBlock]:
     """Align two wordings by the fewest changed words (Levenshtein), ignoring case and punctuation.
 
     The blocks cover both texts in order; equal and changed blocks alternate. Long texts are aligned part by part
@@ -95,7 +95,7 @@ def align(old: Sequence[str], new: Sequence[str]) -> list[Block]:
         return folded[text]
 
     old_numbers, new_numbers = [number(text) for text in old], [number(text) for text in new]
-    blocks: list[Block] = []
+    blocks: list[AlignedBlock] = []
     for part in cut(old_numbers, new_numbers):
         for change in Levenshtein.opcodes(old_numbers[part.old_slice], new_numbers[part.new_slice]):
             same = change.tag == "equal"
@@ -104,11 +104,11 @@ def align(old: Sequence[str], new: Sequence[str]) -> list[Block]:
                 last = blocks.pop()
                 old_first, new_first = last.old_first, last.new_first
             old_stop, new_stop = part.old_first + change.src_end, part.new_first + change.dest_end
-            blocks.append(Block(same, old_first, old_stop, new_first, new_stop))
+            blocks.append(AlignedBlock(same, old_first, old_stop, new_first, new_stop))
     return blocks
 
 
-def related_share(old: Sequence[str], new: Sequence[str], blocks: Sequence[Block]) -> float:
+def related_share(old: Sequence[str], new: Sequence[str], blocks: Sequence[AlignedBlock]) -> float:
     """Return the share, 0 to 1, of the longer wording's letters that the other keeps or plainly corrects."""
     total = max(_letters(old), _letters(new))
     if not total:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from transcription_dagster.aws import aws_client, aws_errors
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.entities import Entity, entities_in_words
+from transcription_dagster.redaction.entities import EntitySpan, entities_in_words
 from transcription_dagster.redaction.finding import Found
 
 LANGUAGES = frozenset({"en", "es"})
@@ -39,11 +39,11 @@ def find_by_comprehend(words: Sequence[Word], kinds: Collection[str], language: 
     """
     client = aws_client("comprehend", retries="adaptive")
 
-    def detect(text: str) -> Iterable[Entity]:
+    def detect(text: str) -> Iterable[EntitySpan]:
         with aws_errors("Could not detect PII entities with Comprehend"):
             answer = client.detect_pii_entities(Text=text, LanguageCode=language)
         return [
-            Entity(each["BeginOffset"], each["EndOffset"], _KINDS[each["Type"]])
+            EntitySpan(each["BeginOffset"], each["EndOffset"], _KINDS[each["Type"]])
             for each in answer["Entities"]
             if each["Type"] in _KINDS
         ]

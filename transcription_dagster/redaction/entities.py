@@ -14,7 +14,7 @@ from transcription_dagster.redaction.finding import Found
 from transcription_dagster.transcripts.plain_text import join_words
 
 
-class Entity(NamedTuple):
+class EntitySpan(NamedTuple):
     """An entity in a text: the characters `begin` up to but excluding `end`, and its kind."""
 
     begin: int
@@ -23,7 +23,7 @@ class Entity(NamedTuple):
 
 
 def entities_in_words(
-    words: Sequence[Word], kinds: Collection[str], max_bytes: int, detect: Callable[[str], Iterable[Entity]]
+    words: Sequence[Word], kinds: Collection[str], max_bytes: int, detect: Callable[[str], Iterable[EntitySpan]]
 ) -> list[Found]:
     """Return the words of the entities of these kinds, in order.
 

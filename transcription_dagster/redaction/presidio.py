@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.entities import Entity, entities_in_words
+from transcription_dagster.redaction.entities import EntitySpan, entities_in_words
 from transcription_dagster.redaction.finding import Found
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ def find_by_presidio(words: Sequence[Word], kinds: Collection[str], model: Model
     analyzer = _analyzer(model)
     entities = [entity for entity, kind in _KINDS.items() if kind in kinds and kind in model.kinds]
 
-    def detect(text: str) -> Iterable[Entity]:
+    def detect(text: str) -> Iterable[EntitySpan]:
         results = analyzer.analyze(text, model.language, entities=entities)
-        return [Entity(each.start, each.end, _KINDS[each.entity_type]) for each in results]
+        return [EntitySpan(each.start, each.end, _KINDS[each.entity_type]) for each in results]
 
     return entities_in_words(words, kinds, _MAX_BYTES, detect)
 

@@ -33,14 +33,16 @@ class Redaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardFinding:
     """Sensitive data in the machine's words, which a correction may have replaced in the text."""
 
     kind: str
     words: tuple[Word, ...]
 
 
-def redact(words: Sequence[Word], found: Sequence[Found], duration: float, heard: Sequence[Heard] = ()) -> Redaction:
+def redact(
+    words: Sequence[Word], found: Sequence[Found], duration: float, heard: Sequence[HeardFinding] = ()
+) -> Redaction:
     """Remove `found`, in order and disjoint, from the words of a recording of `duration` seconds.
 
     `heard` is silenced too, and its wording must not remain in the text either.

@@ -20,7 +20,7 @@ from transcription_dagster.database.claude_tables import ClaudeReservationRow, S
 from transcription_dagster.database.connection import session_lock, transaction
 from transcription_dagster.database.forgotten import refuse_forgotten
 from transcription_dagster.model import recording_id
-from transcription_dagster.refinement.accounts import Limits, Spent, refusal
+from transcription_dagster.refinement.accounts import Budgets, Spent, refusal
 from transcription_dagster.refinement.answer_store import PaidReply, enter_reply, kept_replies, spent_since_midnight
 from transcription_dagster.refinement.message_batches.batch_store import committed
 from transcription_dagster.refinement.messages import MessageReply
@@ -62,7 +62,7 @@ _CLOSE_LOST = text(
 class ClaudeAccount:
     """The account of one recording (see `accounts.Account`), opened by `open_account`."""
 
-    def __init__(self, engine: Engine, holder: int, recording: str, model: str, limits: Limits) -> None:
+    def __init__(self, engine: Engine, holder: int, recording: str, model: str, limits: Budgets) -> None:
         self._engine = engine
         self._holder = holder
         self._recording = recording
@@ -125,7 +125,7 @@ class ClaudeAccount:
 
 
 @contextmanager
-def open_account(engine: Engine, recording: str, *, model: str, limits: Limits) -> Iterator[ClaudeAccount]:
+def open_account(engine: Engine, recording: str, *, model: str, limits: Budgets) -> Iterator[ClaudeAccount]:
     """Open the account of a recording; its unspent reservations are released after the block."""
     with holding(engine) as holder:
         yield ClaudeAccount(engine, holder, recording_id(recording), model, limits)

@@ -13,7 +13,7 @@ from transcription_dagster.refinement.messages import MessageReply, MessageReque
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Budgets:
     """Budgets in dollars."""
 
     per_recording: float
@@ -30,7 +30,7 @@ class Spent:
     today: float = 0.0
 
 
-def refusal(needed: float, spent: Spent, limits: Limits) -> str | None:
+def refusal(needed: float, spent: Spent, limits: Budgets) -> str | None:
     """Return why `needed` more dollars must not be spent; None if they may."""
     left_today = limits.per_day - spent.today
     left = limits.per_recording - spent.recording
@@ -79,7 +79,7 @@ class Account(Protocol):
 class MemoryAccount:
     """An account in the memory of this process."""
 
-    def __init__(self, limits: Limits, spent: Spent | None = None) -> None:
+    def __init__(self, limits: Budgets, spent: Spent | None = None) -> None:
         self._limits = limits
         self._spent = spent or Spent()
         self._reserved: dict[str, float] = {}

@@ -18,7 +18,7 @@ from transcription_dagster.database.claude_tables import (
 )
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.forgotten import is_forgotten
-from transcription_dagster.refinement.messages import MessageReply, Usage
+from transcription_dagster.refinement.messages import MessageReply, TokenUsage
 
 #: Time after which an unusable reply no longer prevents the same request.
 _UNUSABLE_FOR = timedelta(days=1)
@@ -69,7 +69,7 @@ def enter_reply(connection: Connection, paid: PaidReply) -> None:
 
 
 def _reply(document: Mapping[str, Any]) -> MessageReply:
-    return MessageReply(**{**document, "usage": Usage(**document["usage"])})
+    return MessageReply(**{**document, "usage": TokenUsage(**document["usage"])})
 
 
 def spent_today(engine: Engine) -> float:

@@ -11,11 +11,11 @@ from transcription_dagster.errors import RefinementFailed
 from transcription_dagster.model import Edit, Term, Transcript, Word
 from transcription_dagster.refinement.anchors import Anchors, compose
 from transcription_dagster.refinement.edits import validate_edits
-from transcription_dagster.refinement.messages import MessageRequest, Price, Usage
+from transcription_dagster.refinement.messages import MessageRequest, Price, TokenUsage
 from transcription_dagster.refinement.prompt import make_request
 from transcription_dagster.refinement.replies import Answer
-from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
-from transcription_dagster.refinement.text_windows import Window, join_edits, join_places, make_windows
+from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure
+from transcription_dagster.refinement.text_windows import TextWindow, join_edits, join_places, make_windows
 from transcription_dagster.transcripts.paragraphs import paragraph_starts
 from transcription_dagster.transcripts.plain_text import join_paragraphs
 from transcription_dagster.vocabulary.corrections import merged
@@ -36,7 +36,7 @@ class Prepared:
     vocabulary_edits: tuple[Edit, ...]
     #: The words that Claude sees and that its edits are anchored in.
     words: tuple[Word, ...]
-    windows: tuple[Window, ...]
+    windows: tuple[TextWindow, ...]
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -44,7 +44,7 @@ class Prepared:
         return merged(self.shared, self.own)
 
     def request(
-        self, window: Window, settings: RefinementSettings, *, cache: Literal["5m", "1h"] = "5m"
+        self, window: TextWindow, settings: RefinementSettings, *, cache: Literal["5m", "1h"] = "5m"
     ) -> MessageRequest:
         """Return the request for one window."""
         language = self.transcript.language
@@ -55,10 +55,10 @@ class Prepared:
 class Answers:
     """The answers for the windows of one recording; a window may have been sent in halves."""
 
-    answered: Mapping[Window, Answer]
+    answered: Mapping[TextWindow, Answer]
     failures: tuple[WindowFailure, ...] = ()
     #: Usage paid for now.
-    usage: Usage = field(default_factory=Usage)
+    usage: TokenUsage = field(default_factory=TokenUsage)
     #: Number of replies paid for earlier.
     kept: int = 0
 
@@ -73,7 +73,7 @@ def prepare(
     return Prepared(transcript, tuple(terms), tuple(own), edits, words, tuple(windows))
 
 
-def unrefined(prepared: Prepared, status: Status, note: str) -> Refined:
+def unrefined(prepared: Prepared, status: RefinementStatus, note: str) -> Refined:
     """Return the transcript corrected by the vocabulary alone, with the reason why Claude was not asked."""
     return replace(_laid_out(prepared, prepared.vocabulary_edits, ()), status=status, note=note)
 
@@ -125,7 +125,7 @@ def _laid_out(prepared: Prepared, edits: Sequence[Edit], topics: Sequence[int]) 
         edits=tuple(edits),
         dropped=(),
         paragraphs=starts,
-        status=Status.REFINED,
+        status=RefinementStatus.REFINED,
     )
 
 

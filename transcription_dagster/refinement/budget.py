@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transcription_dagster.refinement.messages import MessageRequest, Price, Usage
+from transcription_dagster.refinement.messages import MessageRequest, Price, TokenUsage
 
 #: UTF-8 bytes per token: fewer than in English, and right for scripts with three bytes per character.
 _BYTES_PER_TOKEN = 3
@@ -32,16 +32,16 @@ def estimates(requests: Sequence[MessageRequest], price: Price, *, batch: bool =
     ]
 
 
-def _prefix(request: MessageRequest, *, cached: bool) -> Usage:
+def _prefix(request: MessageRequest, *, cached: bool) -> TokenUsage:
     tokens = sum(len(part.encode()) for part in request.system) // _BYTES_PER_TOKEN
     if tokens < _CACHEABLE_TOKENS:
-        return Usage(input=tokens)
+        return TokenUsage(input=tokens)
     if cached:
-        return Usage(cache_read=tokens)
-    return Usage(cache_write_5m=tokens) if request.cache == "5m" else Usage(cache_write_1h=tokens)
+        return TokenUsage(cache_read=tokens)
+    return TokenUsage(cache_write_5m=tokens) if request.cache == "5m" else TokenUsage(cache_write_1h=tokens)
 
 
-def _expected(request: MessageRequest) -> Usage:
+def _expected(request: MessageRequest) -> TokenUsage:
     shown = len(request.user.encode())
     answer = min(_ANSWER_TOKENS + int(shown * _ANSWER_TOKENS_PER_BYTE), request.max_tokens)
-    return Usage(input=shown // _BYTES_PER_TOKEN, output=answer)
+    return TokenUsage(input=shown // _BYTES_PER_TOKEN, output=answer)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, SpendLimitReached, TranscriptionError
-from transcription_dagster.refinement.messages import MessageReply, MessageRequest, Usage
+from transcription_dagster.refinement.messages import MessageReply, MessageRequest, TokenUsage
 
 if TYPE_CHECKING:
     import anthropic
@@ -104,11 +104,11 @@ def reply_of(message: Message) -> MessageReply:
     return MessageReply(text, message.stop_reason or "", _usage(message.usage), message.model)
 
 
-def _usage(billed: BilledUsage) -> Usage:
+def _usage(billed: BilledUsage) -> TokenUsage:
     creation = billed.cache_creation
     written_1h = creation.ephemeral_1h_input_tokens if creation else 0
     written = billed.cache_creation_input_tokens or 0
-    return Usage(
+    return TokenUsage(
         input=billed.input_tokens,
         output=billed.output_tokens,
         cache_read=billed.cache_read_input_tokens or 0,

@@ -10,10 +10,10 @@ from transcription_dagster.model import Term, Transcript
 from transcription_dagster.refinement.accounts import Account, MemoryAccount, request_digest
 from transcription_dagster.refinement.assembly import Answers, Prepared, assemble, prepare, unrefined
 from transcription_dagster.refinement.budget import estimates
-from transcription_dagster.refinement.messages import MessageReply, MessageRequest, MessageSender, Price, Usage
+from transcription_dagster.refinement.messages import MessageReply, MessageRequest, MessageSender, Price, TokenUsage
 from transcription_dagster.refinement.replies import Answer, read_reply
-from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
-from transcription_dagster.refinement.text_windows import Window, split_window
+from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure
+from transcription_dagster.refinement.text_windows import TextWindow, split_window
 
 NO_CREDENTIALS = "no credentials for Claude: only the vocabulary's variants are corrected"
 SWITCHED_OFF = "refinement is switched off: only the vocabulary's variants are corrected"
@@ -43,10 +43,10 @@ def refine(
     """
     prepared = prepare(transcript, terms, settings, own=own)
     if client is None:
-        return unrefined(prepared, Status.VOCABULARY_ONLY, without_client)
+        return unrefined(prepared, RefinementStatus.VOCABULARY_ONLY, without_client)
     conversation = _Conversation(prepared, client, settings, price, account or MemoryAccount(settings.spending))
     if refusal := conversation.reserve(prepared.windows):
-        return unrefined(prepared, Status.OVER_BUDGET, f"Claude was not asked: {refusal}")
+        return unrefined(prepared, RefinementStatus.OVER_BUDGET, f"Claude was not asked: {refusal}")
     return assemble(prepared, conversation.ask(prepared.windows), settings, price)
 
 
@@ -67,7 +67,7 @@ class _Conversation:
         self._price = price
         self._account = account
 
-    def reserve(self, windows: Sequence[Window]) -> str | None:
+    def reserve(self, windows: Sequence[TextWindow]) -> str | None:
         """Reserve the cost of the unanswered windows, or return why they must not be sent."""
         requests = self._requests(windows)
         for digest in self._account.kept(requests):
@@ -77,7 +77,7 @@ class _Conversation:
         costs = estimates(list(requests.values()), self._price)
         return self._account.reserve(dict(zip(requests, costs, strict=True)))
 
-    def ask(self, windows: Sequence[Window]) -> Answers:
+    def ask(self, windows: Sequence[TextWindow]) -> Answers:
         """Send every window: one first, so that the others find the prefix in the cache, then the rest in parallel.
 
         An error that concerns more than one window stops it; windows not yet sent are not sent.
@@ -91,11 +91,11 @@ class _Conversation:
             threads.shutdown(wait=True, cancel_futures=True)
         return _together(gathered + [future.result() for future in futures if not future.cancelled()])
 
-    def _requests(self, windows: Sequence[Window]) -> dict[str, MessageRequest]:
+    def _requests(self, windows: Sequence[TextWindow]) -> dict[str, MessageRequest]:
         requests = [self._prepared.request(window, self._settings) for window in windows]
         return {request_digest(request): request for request in requests}
 
-    def _ask(self, window: Window) -> Answers:
+    def _ask(self, window: TextWindow) -> Answers:
         """Send a window, and its halves if the answer is unusable.
 
         Halves fix an answer that was too long, and confine a refusal or a broken answer to the words that cause it.
@@ -110,11 +110,11 @@ class _Conversation:
         asked = (self._ask_once(half) for half in halves)
         return _together([Answers({}, (), first.usage, first.kept), *asked])
 
-    def _ask_once(self, window: Window) -> Answers:
+    def _ask_once(self, window: TextWindow) -> Answers:
         [(digest, request)] = self._requests([window]).items()
         kept = self._account.kept([digest])
         reply = kept[digest] if kept else self._paid_reply(digest, request)
-        usage = Usage() if kept else reply.usage
+        usage = TokenUsage() if kept else reply.usage
         answer = _read(reply)
         if isinstance(answer, str):
             return Answers({}, (WindowFailure(window.first, window.stop, answer),), usage, len(kept))
@@ -142,10 +142,12 @@ def _read(reply: MessageReply) -> Answer | str:
 
 
 def _together(parts: Sequence[Answers]) -> Answers:
-    answered: Mapping[Window, Answer] = {window: answer for part in parts for window, answer in part.answered.items()}
+    answered: Mapping[TextWindow, Answer] = {
+        window: answer for part in parts for window, answer in part.answered.items()
+    }
     return Answers(
         answered,
         tuple(failure for part in parts for failure in part.failures),
-        sum((part.usage for part in parts), Usage()),
+        sum((part.usage for part in parts), TokenUsage()),
         sum(part.kept for part in parts),
     )

@@ -28,7 +28,7 @@ class MessageRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class TokenUsage:
     """Billed tokens."""
 
     input: int = 0
@@ -37,8 +37,8 @@ class Usage:
     cache_write_5m: int = 0
     cache_write_1h: int = 0
 
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
+    def __add__(self, other: TokenUsage) -> TokenUsage:
+        return TokenUsage(
             self.input + other.input,
             self.output + other.output,
             self.cache_read + other.cache_read,
@@ -54,7 +54,7 @@ class MessageReply:
     text: str
     #: As in the Messages API: end_turn, max_tokens, refusal, ...
     stop_reason: str
-    usage: Usage
+    usage: TokenUsage
     #: Full name of the model that answered.
     model: str
 
@@ -73,7 +73,7 @@ class Price:
     _WRITE_1H = 2.0
     _BATCH = 0.5
 
-    def dollars(self, usage: Usage, *, batch: bool = False) -> float:
+    def dollars(self, usage: TokenUsage, *, batch: bool = False) -> float:
         """Return the cost of the tokens in dollars."""
         written = self._WRITE_5M * usage.cache_write_5m + self._WRITE_1H * usage.cache_write_1h
         total = self.input * (usage.input + written) + self.output * usage.output + self.cache_read * usage.cache_read

@@ -10,7 +10,7 @@ from transcription_dagster.model import Term, Word
 from transcription_dagster.refinement.edit_rules import KINDS
 from transcription_dagster.refinement.messages import MessageRequest
 from transcription_dagster.refinement.results import RefinementSettings
-from transcription_dagster.refinement.text_windows import Window
+from transcription_dagster.refinement.text_windows import TextWindow
 from transcription_dagster.transcripts.conversation import in_turns, shown_speaker
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.word_languages import language_runs
@@ -85,7 +85,7 @@ SCHEMA: Mapping[str, Any] = {
 
 def make_request(
     words: Sequence[Word],
-    window: Window,
+    window: TextWindow,
     terms: Sequence[Term],
     language: str,
     settings: RefinementSettings,
@@ -110,7 +110,7 @@ def make_request(
     )
 
 
-def _languages(words: Sequence[Word], window: Window, language: str) -> str:
+def _languages(words: Sequence[Word], window: TextWindow, language: str) -> str:
     runs = list(language_runs(words[window.first : window.stop], language))
     if len(runs) == 1:
         return f"Language: {runs[0].language}"
@@ -118,7 +118,7 @@ def _languages(words: Sequence[Word], window: Window, language: str) -> str:
     return f"Languages, by the indices of their words: {', '.join(listed)}"
 
 
-def _shown(words: Sequence[Word], window: Window, language: str, own: Sequence[Term]) -> str:
+def _shown(words: Sequence[Word], window: TextWindow, language: str, own: Sequence[Term]) -> str:
     turns = _turns(in_turns(words[window.first : window.stop]), window.first)
     doubtful = [str(index) for index in range(window.first, window.stop) if words[index].confidence < _DOUBTFUL]
     parts = [_languages(words, window, language)]

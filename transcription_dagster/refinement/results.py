@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from transcription_dagster.model import Edit, Word
-from transcription_dagster.refinement.accounts import Limits
+from transcription_dagster.refinement.accounts import Budgets
 from transcription_dagster.refinement.edits import Dropped, EditLimits
-from transcription_dagster.refinement.messages import Effort, Usage
+from transcription_dagster.refinement.messages import Effort, TokenUsage
 from transcription_dagster.settings import Settings
 
 
@@ -30,9 +30,9 @@ class RefinementSettings:
     limits: EditLimits = field(default_factory=EditLimits)
 
     @property
-    def spending(self) -> Limits:
+    def spending(self) -> Budgets:
         """Return the budgets."""
-        return Limits(self.max_dollars_per_recording, self.max_dollars_per_day)
+        return Budgets(self.max_dollars_per_recording, self.max_dollars_per_day)
 
     @classmethod
     def of(cls, settings: Settings) -> RefinementSettings:
@@ -46,7 +46,7 @@ class RefinementSettings:
         )
 
 
-class Status(StrEnum):
+class RefinementStatus(StrEnum):
     """The extent of a refinement."""
 
     #: Claude has read the transcript; failed windows are listed.
@@ -81,12 +81,12 @@ class Refined:
     dropped: tuple[Dropped, ...]
     #: Index in `words` of each paragraph's first word.
     paragraphs: tuple[int, ...]
-    status: Status
+    status: RefinementStatus
     #: Explains the status; empty if there is nothing to explain.
     note: str = ""
     #: The model that answered; empty if Claude was not asked.
     model: str = ""
-    usage: Usage = field(default_factory=Usage)
+    usage: TokenUsage = field(default_factory=TokenUsage)
     #: None if the model's price is unknown.
     dollars: float | None = 0.0
     windows: int = 0

@@ -14,7 +14,7 @@ _SLACK = 0.1
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Window:
+class TextWindow:
     """The words [`first`, `stop`)."""
 
     first: int
@@ -24,31 +24,31 @@ class Window:
         return self.stop - self.first
 
 
-def make_windows(words: Sequence[Word], size: int, overlap: int) -> list[Window]:
+def make_windows(words: Sequence[Word], size: int, overlap: int) -> list[TextWindow]:
     """Cut `words` into windows of nearly equal length, at most `size` words, overlapping by `overlap` words.
 
     A window ends at a sentence end near its limit, if there is one. `overlap` must be less than half of `size`.
     """
     if not 0 <= overlap < size / 2:
         raise ValueError(f"an overlap of {overlap} does not fit windows of {size} words")
-    windows: list[Window] = []
+    windows: list[TextWindow] = []
     first = 0
     while first < len(words) and (not windows or windows[-1].stop < len(words)):
         remaining = len(words) - first
         count = max(math.ceil((remaining - overlap) / (size - overlap)), 1)
         stop = _stop(words, first, math.ceil((remaining - overlap) / count) + overlap)
-        windows.append(Window(first, stop))
+        windows.append(TextWindow(first, stop))
         first = max(stop - overlap, first + 1)
     return windows
 
 
-def split_window(words: Sequence[Word], window: Window) -> list[Window]:
+def split_window(words: Sequence[Word], window: TextWindow) -> list[TextWindow]:
     """Split a window into halves, at a sentence end near its middle if there is one."""
     middle = _stop(words[: window.stop], window.first, max(len(window) * 11 // 20, 1))
-    return [half for half in (Window(window.first, middle), Window(middle, window.stop)) if len(half)]
+    return [half for half in (TextWindow(window.first, middle), TextWindow(middle, window.stop)) if len(half)]
 
 
-def join_edits(proposals: Mapping[Window, Sequence[Edit]]) -> list[Edit]:
+def join_edits(proposals: Mapping[TextWindow, Sequence[Edit]]) -> list[Edit]:
     """Join the windows' edits, taking each place from the window in which it is most central.
 
     A window knows least about the words at its edges. Unanswered windows are ignored. An edit placed outside its own
@@ -60,7 +60,7 @@ def join_edits(proposals: Mapping[Window, Sequence[Edit]]) -> list[Edit]:
     ]
 
 
-def join_places(places: Mapping[Window, Sequence[int]]) -> list[int]:
+def join_places(places: Mapping[TextWindow, Sequence[int]]) -> list[int]:
     """Join the windows' word indices, taking each from the window in which it is most central."""
     windows = sorted(places)
     return [
@@ -80,7 +80,7 @@ def _stop(words: Sequence[Word], first: int, size: int) -> int:
     return next(ends, limit)
 
 
-def _owns(window: Window, place: float, windows: Sequence[Window]) -> bool:
+def _owns(window: TextWindow, place: float, windows: Sequence[TextWindow]) -> bool:
     """Return whether `place` is farthest from the edges in this window; the earlier window wins a tie."""
     if not window.first <= place < window.stop:
         return True

@@ -5,7 +5,7 @@ A tick takes these steps, so that a crash between any two loses nothing and requ
 1. register the etags that the last tick left pending (`settled`) and acknowledge its messages (`State.receipts`):
    its stored state proves that Dagster accepted its requests;
 2. choose the runs to request (`discover`) and register their sources with pending etags (`unsettled`);
-3. return the requests to Dagster together with the new `State`.
+3. return the requests to Dagster together with the new `DiscoveryState`.
 
 A crash before step 3 leaves the old state and pending etags, so the next tick requests the same runs under the same
 run keys, and Dagster skips those it has seen.
@@ -23,7 +23,7 @@ from transcription_dagster.urls import shown_url
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class WantedRun:
     """A run to request."""
 
     source: SourceObject
@@ -32,7 +32,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class DiscoveryState:
     """What a sensor remembers between ticks."""
 
     #: Where the source's next page begins; None starts at the beginning.
@@ -47,7 +47,7 @@ class State:
         return json.dumps({"cursor": self.cursor, "asked": dict(self.asked), "receipts": self.receipts})
 
     @classmethod
-    def from_text(cls, text: str | None) -> State:
+    def from_text(cls, text: str | None) -> DiscoveryState:
         """Read the state from a sensor cursor; an empty cursor gives the initial state."""
         if not text:
             return cls()
@@ -59,8 +59,8 @@ class State:
 class Discovery:
     """The outcome of a tick."""
 
-    requests: tuple[Request, ...]
-    state: State
+    requests: tuple[WantedRun, ...]
+    state: DiscoveryState
     #: One line for each skipped source, with the reason.
     problems: tuple[str, ...]
     #: Number of changed sources that wait for the run on their old content to end.
@@ -112,8 +112,8 @@ def discover(
     `room`, the next tick starts with that page.
     """
     if room <= 0:
-        return Discovery((), State(cursor), (), 0, "Enough runs are waiting; the source was not listed.")
-    requests: list[Request] = []
+        return Discovery((), DiscoveryState(cursor), (), 0, "Enough runs are waiting; the source was not listed.")
+    requests: list[WantedRun] = []
     receipts: list[str] = []
     problems: list[str] = []
     deferred = seen = 0
@@ -132,14 +132,16 @@ def discover(
             break
     asked = {request.source.uuid: request.source.etag for request in requests}
     summary = f"{seen} sources looked at, {len(requests)} new or changed, {deferred} changed while a run goes on."
-    return Discovery(tuple(requests), State(cursor, asked, tuple(receipts)), tuple(problems), deferred, summary)
+    return Discovery(
+        tuple(requests), DiscoveryState(cursor, asked, tuple(receipts)), tuple(problems), deferred, summary
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
     """The runs chosen from one page."""
 
-    requests: Sequence[Request]
+    requests: Sequence[WantedRun]
     receipts: Collection[str]
     problems: Sequence[str]
     deferred: int
@@ -163,7 +165,7 @@ def _choose(
     ready = [found for found in changed if found.uuid not in busy]
     left = {found.receipt for found in (*deferred, *ready[room:])}
     return _Choice(
-        requests=[Request(found, run_key(found)) for found in ready[:room]],
+        requests=[WantedRun(found, run_key(found)) for found in ready[:room]],
         receipts={*page.receipts, *(found.receipt for found in page.objects)} - left - {""},
         problems=[*page.problems, *problems],
         deferred=len(deferred),

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 import httpx
 
-from transcription_dagster.database.submissions import Outcome
+from transcription_dagster.database.submissions import SubmissionOutcome
 from transcription_dagster.errors import SourceRefused, SourceUnavailable
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.addresses import GuardedTransport, is_among, origin
@@ -49,7 +49,7 @@ def webhook_client(settings: Settings) -> Iterator[httpx.Client]:
         yield client
 
 
-def tell(client: httpx.Client, outcome: Outcome, secret: str, now: float | None = None) -> None:
+def tell(client: httpx.Client, outcome: SubmissionOutcome, secret: str, now: float | None = None) -> None:
     """Send an outcome. Raises `SourceUnavailable` or `SourceRefused` unless the response is a 2xx."""
     body = json.dumps(
         {

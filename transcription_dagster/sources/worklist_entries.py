@@ -20,7 +20,7 @@ from transcription_dagster.model import ChannelMode, Term, recording_id, speaker
 from transcription_dagster.urls import shown_url
 from transcription_dagster.vocabulary.files import parse_terms
 
-Status = Literal["waiting", "done", "failed"]
+EntryStatus = Literal["waiting", "done", "failed"]
 
 #: The jobs that an entry may name, with their names in Dagster.
 JOBS: Mapping[str, str] = {
@@ -57,7 +57,7 @@ class Entry:
     speaker_names: tuple[str, ...] = ()
     #: What becomes of its channels; None: as the settings say.
     channels: ChannelMode | None = None
-    status: Status = "waiting"
+    status: EntryStatus = "waiting"
     #: A key of `JOBS`; None: `transcribe`, or `refine` for a recording whose transcript was imported.
     job: str | None = None
 
@@ -146,12 +146,12 @@ class EntryReader:
                 self._problem(f"`languages`: {error}")
         return ()
 
-    def _status(self) -> Status:
+    def _status(self) -> EntryStatus:
         value = self._item.get("status") or "waiting"
-        if value not in get_args(Status):
-            self._problem(f"`status` is {value!r}; it can be {', '.join(get_args(Status))}")
+        if value not in get_args(EntryStatus):
+            self._problem(f"`status` is {value!r}; it can be {', '.join(get_args(EntryStatus))}")
             return "waiting"
-        return cast(Status, value)
+        return cast(EntryStatus, value)
 
     def _job(self) -> str | None:
         value = self._item.get("job")

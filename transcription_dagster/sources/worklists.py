@@ -21,13 +21,13 @@ from transcription_dagster.errors import (
     InvalidWorklist,
     WorklistNotSaved,
 )
-from transcription_dagster.sources.worklist_entries import Entry, EntryReader, Status, json_type
+from transcription_dagster.sources.worklist_entries import Entry, EntryReader, EntryStatus, json_type
 
 #: The keys that a batch writes besides `status`.
 _RESULT = ("error", "files", "finished_at")
 
 
-class Results(Protocol):
+class WorklistResults(Protocol):
     """Receives the results of a worklist's recordings."""
 
     @property
@@ -95,7 +95,7 @@ class Worklist:
         self.unsaved.clear()
         self.added = len({each.get("uuid") for each in self._objects if isinstance(each, dict)} - self._loaded)
 
-    def _record(self, uuid: str, status: Status, **values: object) -> None:
+    def _record(self, uuid: str, status: EntryStatus, **values: object) -> None:
         self.unsaved[uuid] = {"status": status, **values}
 
     def _apply(self) -> None:

@@ -16,7 +16,7 @@ from transcription_dagster.speakers.clustering import THRESHOLD, cluster
 from transcription_dagster.speakers.diarizer import Diarization
 from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAMES, LOCAL_SPEAKERS, WINDOW, Segmentation
 from transcription_dagster.speakers.turns import by_their_own_voice, talking, turns_of
-from transcription_dagster.speakers.voices import Stretch, Voice, voices
+from transcription_dagster.speakers.voices import Voice, VoiceStretch, voices
 from transcription_dagster.speakers.weights import MODEL, load_weights
 from transcription_dagster.speakers.windows import batches
 
@@ -29,14 +29,14 @@ _LEAST_SPOKEN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class NetworkResults:
     """The networks' results for a recording."""
 
     seconds: float
     #: Who speaks in each window: bool of shape (windows, frames, local speakers).
     active: np.ndarray
     voices: tuple[Voice, ...]
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[VoiceStretch, ...]
 
 
 class LocalDiarizer:
@@ -64,25 +64,25 @@ class LocalDiarizer:
 
     def listen(
         self, blocks: Iterable[np.ndarray], *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
-    ) -> Heard:
+    ) -> NetworkResults:
         """Run the networks over a recording."""
         length = _Length()
-        active, found = [np.zeros((0, FRAMES, LOCAL_SPEAKERS), bool)], list[Voice | Stretch]()
+        active, found = [np.zeros((0, FRAMES, LOCAL_SPEAKERS), bool)], list[Voice | VoiceStretch]()
         for batch in batches(length.measured(blocks), window=WINDOW, step=STEP, size=_BATCH):
             if should_stop():
                 raise TranscriptionAborted
             active.append(self._segmentation.active(batch.windows))
             found += voices(batch, active[-1], self._voices, step=STEP)
             on_progress((batch.first + len(batch.windows)) * STEP / SAMPLE_RATE)
-        return Heard(
+        return NetworkResults(
             length.samples / SAMPLE_RATE,
             np.concatenate(active),
             tuple(one for one in found if isinstance(one, Voice)),
-            tuple(one for one in found if isinstance(one, Stretch)),
+            tuple(one for one in found if isinstance(one, VoiceStretch)),
         )
 
 
-def diarized(heard: Heard, limits: SpeakerLimits, *, threshold: float = THRESHOLD) -> Diarization:
+def diarized(heard: NetworkResults, limits: SpeakerLimits, *, threshold: float = THRESHOLD) -> Diarization:
     """Turn the networks' results into turns."""
     if not heard.voices:
         return Diarization()
@@ -101,7 +101,7 @@ def diarized(heard: Heard, limits: SpeakerLimits, *, threshold: float = THRESHOL
     return Diarization(turns, {f"spk_{number}": centres[speaker] for number, speaker in enumerate(order)})
 
 
-def _talking(heard: Heard, groups: np.ndarray) -> np.ndarray:
+def _talking(heard: NetworkResults, groups: np.ndarray) -> np.ndarray:
     """Return who speaks in each frame, given the speaker of each voice in `groups`."""
     speakers = np.full((len(heard.active), LOCAL_SPEAKERS), -1)
     for voice, group in zip(heard.voices, groups, strict=True):

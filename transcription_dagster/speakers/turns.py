@@ -9,7 +9,7 @@ import numpy as np
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.model import SpeakerTurn
 from transcription_dagster.speakers.segmentation import FRAME_OFFSET, FRAME_STEP, first_frame
-from transcription_dagster.speakers.voices import Stretch
+from transcription_dagster.speakers.voices import VoiceStretch
 
 #: A window distinguishes at most two simultaneous speakers.
 _AT_ONCE = 2
@@ -49,7 +49,7 @@ def talking(active: np.ndarray, speakers: np.ndarray, *, step: int) -> np.ndarra
     return talks
 
 
-def by_their_own_voice(talks: np.ndarray, stretches: Sequence[Stretch], centres: np.ndarray) -> np.ndarray:
+def by_their_own_voice(talks: np.ndarray, stretches: Sequence[VoiceStretch], centres: np.ndarray) -> np.ndarray:
     """Return who speaks in each frame, reassigning stretches whose voice clearly belongs to another speaker.
 
     A window that contains only a moment of a second speaker attributes it to the first one. `talks` is the result of

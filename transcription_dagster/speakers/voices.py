@@ -15,7 +15,7 @@ import torch
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.speakers.campplus import BANDS, CamPlusPlus
 from transcription_dagster.speakers.segmentation import FRAME_OFFSET, FRAME_SECONDS, FRAME_STEP, first_frame
-from transcription_dagster.speakers.windows import Batch
+from transcription_dagster.speakers.windows import WindowBatch
 
 #: Samples from one frame of features to the next, and to the middle of the first.
 _STEP = 160
@@ -41,7 +41,7 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class VoiceStretch:
     """The voice in one stretch of speech between pauses. Each stretch of a recording occurs once."""
 
     #: Frames of the recording, `first` up to but excluding `stop`.
@@ -66,13 +66,15 @@ def features(samples: np.ndarray) -> np.ndarray:
     return np.stack([bank.get_frame(number) for number in range(bank.num_frames_ready)])
 
 
-def voices(batch: Batch, active: np.ndarray, network: CamPlusPlus, *, step: int) -> Iterator[Voice | Stretch]:
+def voices(
+    batch: WindowBatch, active: np.ndarray, network: CamPlusPlus, *, step: int
+) -> Iterator[Voice | VoiceStretch]:
     """Yield the voices of a batch of windows that are `step` samples apart, and those of its stretches.
 
     `active` is the result of `Segmentation.active` for its windows.
     """
     spectrum = features(batch.samples)
-    speech: list[tuple[Callable[[np.ndarray], Voice | Stretch], np.ndarray]] = []
+    speech: list[tuple[Callable[[np.ndarray], Voice | VoiceStretch], np.ndarray]] = []
     for number, window in enumerate(active):
         start = number * step // _STEP
         own = spectrum[start : start + (batch.windows.shape[1] - 2 * _OFFSET) // _STEP + 1]
@@ -87,7 +89,7 @@ def voices(batch: Batch, active: np.ndarray, network: CamPlusPlus, *, step: int)
             speech.append((voice, own[alone[frames, local]]))
             for first, stop in stretches(alone[:, local]):
                 if begins <= first < ends:
-                    stretch = partial(Stretch, offset + first, offset + stop)
+                    stretch = partial(VoiceStretch, offset + first, offset + stop)
                     speech.append((stretch, own[alone[frames, local] & (first <= frames) & (frames < stop)]))
     yield from _embedded(speech, network)
 
@@ -104,7 +106,7 @@ def stretches(alone: np.ndarray) -> list[tuple[int, int]]:
     return [(first, stop) for first, stop in runs if (stop - first) * FRAME_SECONDS >= _STRETCH_SECONDS]
 
 
-def _own_part(batch: Batch, number: int, length: int, step: int) -> tuple[int, int]:
+def _own_part(batch: WindowBatch, number: int, length: int, step: int) -> tuple[int, int]:
     """Return a window's own frames, in its middle; a stretch belongs to the window in whose own frames it begins."""
     here = first_frame(batch.first + number, step)
     margin = (length - (first_frame(1, step))) // 2
@@ -115,10 +117,10 @@ def _own_part(batch: Batch, number: int, length: int, step: int) -> tuple[int, i
 
 
 def _embedded(
-    speech: Sequence[tuple[Callable[[np.ndarray], Voice | Stretch], np.ndarray]], network: CamPlusPlus
-) -> Iterator[Voice | Stretch]:
+    speech: Sequence[tuple[Callable[[np.ndarray], Voice | VoiceStretch], np.ndarray]], network: CamPlusPlus
+) -> Iterator[Voice | VoiceStretch]:
     """Return each piece of speech with its vector; pieces of the same length are embedded together."""
-    by_length: dict[int, list[tuple[Callable[[np.ndarray], Voice | Stretch], np.ndarray]]] = defaultdict(list)
+    by_length: dict[int, list[tuple[Callable[[np.ndarray], Voice | VoiceStretch], np.ndarray]]] = defaultdict(list)
     for made, frames in speech:
         if len(frames) >= _LEAST_FRAMES:
             by_length[len(frames)].append((made, frames))

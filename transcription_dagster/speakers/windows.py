@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class WindowBatch:
     """Consecutive windows at a fixed step."""
 
     #: Number of the first window in the recording.
@@ -22,12 +22,12 @@ class Batch:
     is_last: bool = False
 
 
-def batches(blocks: Iterable[np.ndarray], *, window: int, step: int, size: int) -> Iterator[Batch]:
+def batches(blocks: Iterable[np.ndarray], *, window: int, step: int, size: int) -> Iterator[WindowBatch]:
     """Cut sound, given in blocks of any length, into windows of `window` samples every `step`, `size` per batch.
 
     The last window is padded with silence, so that every sample is in a window; empty sound has no windows.
     """
-    held: Batch | None = None
+    held: WindowBatch | None = None
     for batch in _cut(blocks, window, step, size):
         if held is not None:
             yield held
@@ -36,7 +36,7 @@ def batches(blocks: Iterable[np.ndarray], *, window: int, step: int, size: int) 
         yield replace(held, is_last=True)
 
 
-def _cut(blocks: Iterable[np.ndarray], window: int, step: int, size: int) -> Iterator[Batch]:
+def _cut(blocks: Iterable[np.ndarray], window: int, step: int, size: int) -> Iterator[WindowBatch]:
     first, pending, more = 0, np.zeros(0, np.float32), iter(blocks)
     whole = window + (size - 1) * step
     while True:
@@ -58,5 +58,5 @@ def _cut(blocks: Iterable[np.ndarray], window: int, step: int, size: int) -> Ite
         yield _batch(first, sound, window, step)
 
 
-def _batch(first: int, samples: np.ndarray, window: int, step: int) -> Batch:
-    return Batch(first, samples, np.lib.stride_tricks.sliding_window_view(samples, window)[::step])
+def _batch(first: int, samples: np.ndarray, window: int, step: int) -> WindowBatch:
+    return WindowBatch(first, samples, np.lib.stride_tricks.sliding_window_view(samples, window)[::step])

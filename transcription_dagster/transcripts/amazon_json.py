@@ -16,15 +16,15 @@ from transcription_dagster.model import Segment, Transcript, Word, recording_id
 from transcription_dagster.transcripts.amazon_labels import channel_labels, label_of, labelled, speaker_labels
 from transcription_dagster.transcripts.amazon_layout import (
     Alternative,
+    AmazonResults,
     AudioSegment,
     Channel,
     Document,
+    FullText,
     Item,
-    Results,
     SpeakerLabels,
     SpeakerSegment,
     SpokenLanguage,
-    Text,
     Whisper,
     parse_document,
     render_document,
@@ -90,8 +90,8 @@ def write_transcript(transcript: Transcript) -> str:
     Word times are kept to the millisecond, everything else exactly. Sequences among the options come back as tuples.
     """
     items, word_items = _items(transcript.words)
-    results = Results(
-        transcripts=[Text(transcript=join_words(transcript.words))],
+    results = AmazonResults(
+        transcripts=[FullText(transcript=join_words(transcript.words))],
         items=items,
         audio_segments=[
             AudioSegment(
@@ -134,12 +134,12 @@ def write_transcript(transcript: Transcript) -> str:
     return render_document(document)
 
 
-def _untimed_text(results: Results) -> str:
+def _untimed_text(results: AmazonResults) -> str:
     """Return what the document says was spoken, as one text."""
     return " ".join(" ".join(text["transcript"].split()) for text in results.get("transcripts") or ()).strip()
 
 
-def _known_end(results: Results, words: Sequence[Word]) -> float:
+def _known_end(results: AmazonResults, words: Sequence[Word]) -> float:
     """The latest moment that Amazon's document names; it does not say how long the recording is."""
     turns = (results.get("speaker_labels") or {}).get("segments") or []
     ends = [segment.get("end_time") for segment in (*(results.get("audio_segments") or ()), *turns)]
@@ -157,7 +157,7 @@ def _recording(job_name: str, recording: str | None) -> str:
         ) from None
 
 
-def _language(results: Results) -> str:
+def _language(results: AmazonResults) -> str:
     if language := results.get("language_code"):
         return language
     languages = results.get("language_codes")
@@ -210,7 +210,7 @@ def _settled(
     return [spans[number] for number in range(len(texts))]
 
 
-def _items_by_channel(results: Results) -> list[list[Item]]:
+def _items_by_channel(results: AmazonResults) -> list[list[Item]]:
     """Return the items of each channel in their order; all of them as one where the document knows no channels."""
     items = results.get("items") or []
     if not any(item.get("channel_label") for item in items):
@@ -322,7 +322,7 @@ def _confidence(item: Item) -> float:
     return 1.0 if confidence is None else min(1.0, max(0.0, confidence))
 
 
-def _audio_segments(results: Results, item_words: Mapping[int, int]) -> tuple[Segment, ...]:
+def _audio_segments(results: AmazonResults, item_words: Mapping[int, int]) -> tuple[Segment, ...]:
     segments = []
     for segment in results.get("audio_segments") or ():
         words = [item_words[item] for item in segment.get("items") or () if item in item_words]

@@ -108,16 +108,16 @@ class SpokenLanguage(TypedDict):
     duration_in_seconds: NotRequired[Annotated[float, Field(allow_inf_nan=False)] | None]
 
 
-class Text(TypedDict):
+class FullText(TypedDict):
     """The whole transcript as one text."""
 
     transcript: str
 
 
-class Results(TypedDict):
+class AmazonResults(TypedDict):
     """What was said."""
 
-    transcripts: NotRequired[list[Text] | None]
+    transcripts: NotRequired[list[FullText] | None]
     items: NotRequired[list[Item] | None]
     audio_segments: NotRequired[list[AudioSegment] | None]
     channel_labels: NotRequired[ChannelLabels | None]
@@ -148,7 +148,7 @@ class Document(TypedDict):
     jobName: NotRequired[str | None]
     accountId: NotRequired[str | int | None]
     status: NotRequired[str | None]
-    results: Results
+    results: AmazonResults
     whisper: NotRequired[Whisper | None]
 
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from transcription_dagster.cli.batch.display import LineDisplay, picture
-from transcription_dagster.cli.batch.report import Outcome, Progress, outcome_table, summary
+from transcription_dagster.cli.batch.report import Progress, RecordingOutcome, outcome_table, summary
 from transcription_dagster.cli.main import main
 from transcription_dagster.cli.terminal import printable, printable_lines
 from transcription_dagster.pool.state import WorkerStatus
@@ -19,7 +19,7 @@ from transcription_dagster.sources.worklist_entries import Entry
 #: Sets the window's title, clears the screen and rings; C1's CSI does without ESC; U+202E reverses what follows.
 HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b31m \u202eevil\rover"
 UUID = "919f49d0-ef35-5e93-b564-e948b9d75f83"
-FAILED = Outcome(Entry(1, UUID, title=HOSTILE), "failed", error=HOSTILE)
+FAILED = RecordingOutcome(Entry(1, UUID, title=HOSTILE), "failed", error=HOSTILE)
 PROGRESS = Progress(total=1, done=0, failed=1, in_flight=0, audio_seconds=0.0, elapsed=1.0)
 
 

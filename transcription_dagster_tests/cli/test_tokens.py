@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from transcription_dagster.cli.main import transcription
 from transcription_dagster.database import tokens
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.tokens import TokenScope
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def test_a_token_is_shown_once_and_kept_as_a_digest(engine: Engine) -> None:
     token = run("create", "newsroom", "--scope", "read", "--scope", "submit").stdout.strip()
     found = tokens.find(engine, token)
     assert found is not None
-    assert (found.name, found.scopes) == ("newsroom", {Scope.READ, Scope.SUBMIT})
+    assert (found.name, found.scopes) == ("newsroom", {TokenScope.READ, TokenScope.SUBMIT})
     assert token not in run("list").stdout
     with engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT * FROM transcription_data.api_tokens").all()

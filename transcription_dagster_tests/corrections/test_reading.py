@@ -9,8 +9,14 @@ from datetime import UTC, datetime
 import pytest
 
 from transcription_dagster.corrections import drafts
-from transcription_dagster.corrections.changes import Change, Draft, State, replay
-from transcription_dagster.corrections.reading import Author, Base, Reading, lay_changes, lay_refined
+from transcription_dagster.corrections.changes import Change, ChangedWords, Draft, replay
+from transcription_dagster.corrections.reading import (
+    Author,
+    CorrectedReading,
+    UncorrectedText,
+    lay_changes,
+    lay_refined,
+)
 from transcription_dagster.corrections.replacing import replaced, replacements
 from transcription_dagster.errors import UnusableCorrection
 from transcription_dagster.model import Word
@@ -23,15 +29,15 @@ class Sheet:
     """A transcript that a person corrects, change by change."""
 
     def __init__(self, words: Sequence[Word], refined: str | None = None) -> None:
-        self.base: Base = lay_refined(words, refined)
+        self.base: UncorrectedText = lay_refined(words, refined)
         self.changes: list[Change] = []
 
     @property
-    def state(self) -> State:
+    def state(self) -> ChangedWords:
         return replay(self.changes)
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> CorrectedReading:
         return lay_changes(self.base, self.state)
 
     def add(self, made: Sequence[Draft]) -> Sheet:

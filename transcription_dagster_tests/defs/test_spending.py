@@ -16,12 +16,12 @@ from sqlalchemy import Engine, text
 from transcription_dagster.database.recordings import forget
 from transcription_dagster.errors import RecordingForgotten, RefinementFailed, RefinementUnavailable
 from transcription_dagster.refinement.account_store import open_account
-from transcription_dagster.refinement.accounts import Limits
+from transcription_dagster.refinement.accounts import Budgets
 from transcription_dagster.refinement.answer_store import spent_today
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.direct import refine
 from transcription_dagster.refinement.messages import Price
-from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, message, shown_words
 from transcription_dagster_tests.sample_transcripts import transcript
 
@@ -106,14 +106,14 @@ def test_a_killed_process_loses_no_answer_and_blocks_no_budget(
     assert reserved(engine) > 0
     server.answer = lambda body: edits()
     result = refined(engine)
-    assert (result.status, result.kept) == (Status.REFINED, 1)
+    assert (result.status, result.kept) == (RefinementStatus.REFINED, 1)
     assert reserved(engine) == 0
     # What was on its way to the API when the process died may have been billed: it counts, as estimated.
     assert spent_today(engine) > result.windows * A_REPLY
 
 
 def test_parallel_runs_do_not_reserve_the_same_dollars(engine: Engine, database_url: str) -> None:
-    limits = Limits(per_recording=5.0, per_day=8.0)
+    limits = Budgets(per_recording=5.0, per_day=8.0)
     with (
         open_account(engine, RECORDING, model="m", limits=limits) as one,
         open_account(engine, OTHER, model="m", limits=limits) as other,
@@ -131,7 +131,7 @@ def test_many_at_once_stay_within_the_day(engine: Engine) -> None:
 
     def run(number: int) -> None:
         recording = str(uuid.UUID(int=number))
-        with open_account(engine, recording, model="m", limits=Limits(5.0, 10.0)) as account:
+        with open_account(engine, recording, model="m", limits=Budgets(5.0, 10.0)) as account:
             refusals.append(account.reserve({"a": 4.0}))
             all_threads.wait(timeout=60)
 

@@ -16,7 +16,7 @@ from transcription_dagster.insights.analyser import Insights, Language
 from transcription_dagster.insights.comprehend import (
     MAX_BYTES,
     ComprehendAnalyser,
-    Result,
+    PieceResult,
     merge_entities,
     merge_languages,
     merge_sentiments,
@@ -203,7 +203,7 @@ TEXTS = st.text(st.sampled_from("ab. \n。é😀!") | st.characters(exclude_cate
 @given(TEXTS, st.integers(4, 40))
 def test_offsets_of_pieces_become_offsets_of_the_whole(text: str, max_bytes: int) -> None:
     results = [
-        Result(
+        PieceResult(
             piece,
             {
                 "Entities": [
@@ -229,7 +229,7 @@ def test_the_mood_of_the_whole_lies_between_the_moods_of_its_pieces(
 ) -> None:
     names = ("Positive", "Negative", "Neutral", "Mixed")
     results = [
-        Result(piece, {"SentimentScore": dict(zip(names, data.draw(MOODS), strict=True))})
+        PieceResult(piece, {"SentimentScore": dict(zip(names, data.draw(MOODS), strict=True))})
         for piece in cut(text, max_bytes)
     ]
     merged = merge_sentiments(results)
@@ -245,7 +245,7 @@ def test_the_mood_of_the_whole_lies_between_the_moods_of_its_pieces(
 def test_languages_are_shares_of_the_whole() -> None:
     long, short = cut("aaaaaaaa b ", 9)
     english, french = [{"LanguageCode": "en", "Score": 1.0}], [{"LanguageCode": "fr", "Score": 1.0}]
-    merged = merge_languages([Result(short, {"Languages": french}), Result(long, {"Languages": english})])
+    merged = merge_languages([PieceResult(short, {"Languages": french}), PieceResult(long, {"Languages": english})])
     assert [language.code for language in merged] == ["en", "fr"]
     assert sum(language.score or 0 for language in merged) == pytest.approx(1.0)
     assert merge_languages([]) == ()

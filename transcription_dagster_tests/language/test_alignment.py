@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcription_dagster.language.alignment import Block, Token, align, counterparts, related_share, tokenize
+from transcription_dagster.language.alignment import AlignedBlock, Token, align, counterparts, related_share, tokenize
 from transcription_dagster_tests.captions.speech import spoken_text
 
 texts = st.lists(spoken_text, max_size=30)
@@ -31,18 +31,18 @@ def test_blocks_cover_both_in_order_and_alternate(old: list[str], new: list[str]
 
 
 def test_case_and_punctuation_do_not_make_another_word() -> None:
-    assert align(["hello", "WORLD"], ["Hello,", "world!"]) == [Block(True, 0, 2, 0, 2)]
+    assert align(["hello", "WORLD"], ["Hello,", "world!"]) == [AlignedBlock(True, 0, 2, 0, 2)]
 
 
 def test_marks_alone_are_compared_as_they_are() -> None:
-    assert align(["—"], ["…"]) == [Block(False, 0, 1, 0, 1)]
+    assert align(["—"], ["…"]) == [AlignedBlock(False, 0, 1, 0, 1)]
 
 
 def test_neighbouring_changes_are_one_block() -> None:
     assert align(["a", "b", "c", "d"], ["a", "x", "y", "z", "d"]) == [
-        Block(True, 0, 1, 0, 1),
-        Block(False, 1, 3, 1, 4),
-        Block(True, 3, 4, 4, 5),
+        AlignedBlock(True, 0, 1, 0, 1),
+        AlignedBlock(False, 1, 3, 1, 4),
+        AlignedBlock(True, 3, 4, 4, 5),
     ]
 
 

@@ -40,7 +40,7 @@ def changed(old: list[str], seed: int, rate: float) -> list[str]:
     return new
 
 
-def edits(blocks: list[alignment.Block]) -> int:
+def edits(blocks: list[alignment.AlignedBlock]) -> int:
     return sum(max(one.old_stop - one.old_first, one.new_stop - one.new_first) for one in blocks if not one.same)
 
 

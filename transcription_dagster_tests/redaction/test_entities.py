@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.entities import Entity, entities_in_words, merged
+from transcription_dagster.redaction.entities import EntitySpan, entities_in_words, merged
 from transcription_dagster.redaction.finding import Found
 
 NAMES = ("Zoë", "Ada", "Bo")
@@ -18,9 +18,9 @@ def test_entities_are_the_words_they_touch_in_any_piece_of_the_text() -> None:
     # A word that no space precedes.
     words += [Word("!", 6.0, 6.1, glued=True), Word("Bo", 7.0, 7.9)]
 
-    def detect(text: str) -> list[Entity]:
-        names = [Entity(text.index(name), text.index(name) + len(name), "name") for name in NAMES if name in text]
-        return [*names, Entity(0, 2, "digits")]
+    def detect(text: str) -> list[EntitySpan]:
+        names = [EntitySpan(text.index(name), text.index(name) + len(name), "name") for name in NAMES if name in text]
+        return [*names, EntitySpan(0, 2, "digits")]
 
     whole = entities_in_words(words, {"name"}, 1000, detect)
     assert whole == [Found(2, 3, "name"), Found(5, 6, "name"), Found(7, 8, "name")]

@@ -12,7 +12,7 @@ from transcription_dagster.corrections.reading import Author, Passage
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.finding import KINDS, Found, find
 from transcription_dagster.redaction.words import (
-    Heard,
+    HeardFinding,
     in_corrected_words,
     redact,
     remaining,
@@ -76,7 +76,7 @@ def test_what_was_heard_is_silent_and_found_where_it_now_reads_otherwise():
     found = in_corrected_words([Found(1, 5, "digits"), Found(3, 4, "digits")], passages)
     assert found == [Found(1, 5, "digits")]
     now = [word for passage in passages for word in passage.words]
-    redaction = redact(now, found, 6.0, [Heard("digits", tuple(said[1:5]))])
+    redaction = redact(now, found, 6.0, [HeardFinding("digits", tuple(said[1:5]))])
     assert [word.text for word in redaction.words] == ["call", "[digits]"]
     assert redaction.spans == ((0.8, 6.0),)
     assert remaining("call four one one one", redaction, ["digits"], "en") == ["digits"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from transcription_dagster.refinement.accounts import Limits, MemoryAccount, Spent
+from transcription_dagster.refinement.accounts import Budgets, MemoryAccount, Spent
 from transcription_dagster.refinement.budget import estimate
 from transcription_dagster.refinement.messages import MessageRequest, Price
 
@@ -30,7 +30,7 @@ def test_a_batch_is_estimated_without_cache_at_half_the_price() -> None:
 
 
 def test_reserved_dollars_are_not_available() -> None:
-    account = MemoryAccount(Limits(per_recording=250.0, per_day=1000.0))
+    account = MemoryAccount(Budgets(per_recording=250.0, per_day=1000.0))
     assert account.reserve({"a": 200.0}) is None
     assert account.reserve({"b": 200.0}) == (
         "it would cost about $200.0000 more, and a recording may cost $250.0000, "
@@ -41,5 +41,5 @@ def test_reserved_dollars_are_not_available() -> None:
 
 
 def test_dollars_spent_today_reduce_the_budget_of_every_recording() -> None:
-    account = MemoryAccount(Limits(per_recording=250.0, per_day=1000.0), Spent(today=900.0))
+    account = MemoryAccount(Budgets(per_recording=250.0, per_day=1000.0), Spent(today=900.0))
     assert account.reserve({"a": 200.0}) == "it would cost about $200.0000, and $100.0000 are left for today"

@@ -12,7 +12,7 @@ import pytest
 
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, SpendLimitReached, TranscriptionError
 from transcription_dagster.refinement.claude import Claude, connect
-from transcription_dagster.refinement.messages import MessageRequest, Usage
+from transcription_dagster.refinement.messages import MessageRequest, TokenUsage
 from transcription_dagster_tests.messages_server import KEY, MessagesServer, Reply, error, message, messages_server
 
 REQUEST = MessageRequest(
@@ -67,7 +67,7 @@ def test_tokens_are_counted_by_billing_kind(server: MessagesServer) -> None:
         "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4},
     }
     server.answer = lambda body: message("{}", usage=usage)
-    assert connected().send(REQUEST).usage == Usage(10, 20, 30, 3, 4)
+    assert connected().send(REQUEST).usage == TokenUsage(10, 20, 30, 3, 4)
 
 
 def test_without_credentials_there_is_no_connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from transcription_dagster.model import Term
 from transcription_dagster.refinement.accounts import MemoryAccount, Spent
 from transcription_dagster.refinement.claude import Claude
 from transcription_dagster.refinement.direct import refine
-from transcription_dagster.refinement.messages import Price, Usage
-from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster.refinement.messages import Price, TokenUsage
+from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster_tests.messages_server import (
     MessagesServer,
     Reply,
@@ -51,7 +51,7 @@ def test_valid_edits_are_applied_after_the_vocabulary(server: MessagesServer, cl
     assert result.text == (
         "So the Kubernetes cluster, was shown in Grafana by Miller. It has not failed in 30 days, said Miller.\n"
     )
-    assert result.status is Status.REFINED
+    assert result.status is RefinementStatus.REFINED
     assert not result.dropped
 
 
@@ -147,7 +147,7 @@ def test_an_unusable_answer_is_requested_again_in_halves(server: MessagesServer,
     server.answer_in_turn(broken, edits((1, 1, "um", "", "disfluency")), edits())
     result = refined(claude)
     assert result.text.startswith("So the Kubernetes")
-    assert result.status is Status.REFINED
+    assert result.status is RefinementStatus.REFINED
     assert not result.failures
     halves = [sorted(shown_words(body)) for body in server.requests[1:]]
     assert halves[0] + halves[1] == sorted(shown_words(server.requests[0]))
@@ -191,7 +191,7 @@ def test_a_spend_limit_ends_it_before_further_windows_are_sent(server: MessagesS
 def test_without_a_connection_the_vocabulary_alone_is_applied() -> None:
     result = refined(None)
     assert result.text == CORRECTED
-    assert result.status is Status.VOCABULARY_ONLY
+    assert result.status is RefinementStatus.VOCABULARY_ONLY
     assert "no credentials" in result.note
     assert result.dollars == 0.0
 
@@ -199,7 +199,7 @@ def test_without_a_connection_the_vocabulary_alone_is_applied() -> None:
 def test_tokens_and_dollars_of_all_requests_are_counted(server: MessagesServer, claude: Claude) -> None:
     server.answer_in_turn(BROKEN["half a document"], edits(), edits())
     result = refined(claude, price=PRICE)
-    assert result.usage == Usage(input=3000, output=300)
+    assert result.usage == TokenUsage(input=3000, output=300)
     assert result.dollars == pytest.approx(3000 * 2e-6 + 300 * 10e-6)
 
 
@@ -222,7 +222,7 @@ def test_over_budget_nothing_is_sent_and_the_text_is_marked(
 ) -> None:
     account = MemoryAccount(settings.spending, Spent(today=spent))
     result = refined(claude, settings=settings, price=PRICE, account=account)
-    assert result.status is Status.OVER_BUDGET
+    assert result.status is RefinementStatus.OVER_BUDGET
     assert result.text == CORRECTED
     assert pytest.approx(0.0) == result.dollars
     assert not server.requests

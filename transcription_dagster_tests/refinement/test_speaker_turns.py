@@ -6,7 +6,7 @@ from transcription_dagster.model import Edit, Term, Word
 from transcription_dagster.refinement.edits import validate_edits
 from transcription_dagster.refinement.prompt import make_request
 from transcription_dagster.refinement.results import RefinementSettings
-from transcription_dagster.refinement.text_windows import Window
+from transcription_dagster.refinement.text_windows import TextWindow
 from transcription_dagster.vocabulary.variants import correct_variants
 
 
@@ -16,7 +16,7 @@ def said(*turns: tuple[str | None, str]) -> list[Word]:
 
 
 def shown(words: list[Word], first: int = 0) -> list[str]:
-    request = make_request(words, Window(first, len(words)), (), "en", RefinementSettings("some-model"))
+    request = make_request(words, TextWindow(first, len(words)), (), "en", RefinementSettings("some-model"))
     transcript = request.user.split("<transcript>\n")[1].split("\n</transcript>")[0]
     return transcript.split("\n")
 

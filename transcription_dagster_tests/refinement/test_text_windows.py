@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Edit
-from transcription_dagster.refinement.text_windows import Window, join_edits, join_places, make_windows, split_window
+from transcription_dagster.refinement.text_windows import (
+    TextWindow,
+    join_edits,
+    join_places,
+    make_windows,
+    split_window,
+)
 from transcription_dagster_tests.sample_transcripts import spoken
 
 
@@ -16,7 +22,7 @@ def edit(first: int, new: str) -> Edit:
 
 
 def test_a_short_text_is_one_window() -> None:
-    assert make_windows(spoken("one two three"), 10, 2) == [Window(0, 3)]
+    assert make_windows(spoken("one two three"), 10, 2) == [TextWindow(0, 3)]
     assert make_windows([], 10, 2) == []
 
 
@@ -47,22 +53,22 @@ def test_windows_cover_everything_and_overlap(count: int, size: int, overlap: in
 @given(st.integers(1, 50), st.integers(0, 10))
 def test_the_halves_of_a_window_join_to_the_whole(length: int, first: int) -> None:
     words = spoken(" ".join(["word"] * (first + length)))
-    window = Window(first, first + length)
+    window = TextWindow(first, first + length)
     halves = split_window(words, window)
     assert [index for half in halves for index in range(half.first, half.stop)] == list(range(first, first + length))
     assert length == 1 or max(len(half) for half in halves) < length
 
 
 def test_in_an_overlap_the_window_that_sees_more_around_the_edit_wins() -> None:
-    early, late = Window(0, 60), Window(40, 100)
+    early, late = TextWindow(0, 60), TextWindow(40, 100)
     joined = join_edits({late: [edit(45, "late"), edit(55, "late")], early: [edit(45, "early"), edit(55, "early")]})
     assert [(each.first, each.new) for each in joined] == [(45, "early"), (55, "late")]
     assert join_places({early: [45, 55, 70], late: [45, 55, 70]}) == [45, 55, 70]
 
 
 def test_a_window_without_an_answer_leaves_its_overlaps_to_the_others() -> None:
-    assert [each.first for each in join_edits({Window(0, 60): [edit(55, "early")]})] == [55]
+    assert [each.first for each in join_edits({TextWindow(0, 60): [edit(55, "early")]})] == [55]
 
 
 def test_an_edit_outside_its_window_is_left_to_validation() -> None:
-    assert join_edits({Window(0, 60): [edit(80, "early")], Window(40, 100): []}) == [edit(80, "early")]
+    assert join_edits({TextWindow(0, 60): [edit(80, "early")], TextWindow(40, 100): []}) == [edit(80, "early")]

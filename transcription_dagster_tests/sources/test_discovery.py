@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transcription_dagster.sources.base import Listing, SourceObject
-from transcription_dagster.sources.discovery import Discovery, State, discover, room_for, run_key, settled, unsettled
+from transcription_dagster.sources.discovery import (
+    Discovery,
+    DiscoveryState,
+    discover,
+    room_for,
+    run_key,
+    settled,
+    unsettled,
+)
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -52,7 +60,7 @@ def requested(found: Discovery) -> list[str]:
 def test_new_objects_are_requested() -> None:
     found = run(listing(source(1), source(2)))
     assert requested(found) == ids(1, 2)
-    assert found.state == State(None, {ids(1)[0]: "a", ids(2)[0]: "a"})
+    assert found.state == DiscoveryState(None, {ids(1)[0]: "a", ids(2)[0]: "a"})
     assert "2 sources looked at, 2 new or changed" in found.summary
 
 
@@ -105,7 +113,7 @@ def test_without_room_nothing_is_read_and_nothing_moves() -> None:
 
     found = discover(pages(), "here", lambda uuids: {}, lambda uuids: (), (), 0)
     assert found.requests == ()
-    assert found.state == State("here")
+    assert found.state == DiscoveryState("here")
     assert found.summary == "Enough runs are waiting; the source was not listed."
 
 
@@ -155,9 +163,9 @@ def test_forgotten_recordings_are_skipped_and_their_messages_acknowledged() -> N
 
 
 def test_the_state_survives_as_text() -> None:
-    state = State("cursor", {"u": "e"}, ("r",))
-    assert State.from_text(state.to_text()) == state
-    assert State.from_text(None) == State.from_text("") == State()
+    state = DiscoveryState("cursor", {"u": "e"}, ("r",))
+    assert DiscoveryState.from_text(state.to_text()) == state
+    assert DiscoveryState.from_text(None) == DiscoveryState.from_text("") == DiscoveryState()
 
 
 def test_only_requests_without_a_newer_one_are_confirmed() -> None:
@@ -172,7 +180,7 @@ class World:
     def __init__(self) -> None:
         self.objects: dict[str, SourceObject] = {}
         self.known: dict[str, str | None] = {}
-        self.stored = State()
+        self.stored = DiscoveryState()
         self.runs: dict[str, SourceObject] = {}
         self.unfinished: set[str] = set()
 
@@ -210,7 +218,7 @@ class World:
                 self.unfinished.add(request.source.uuid)
             if dies_after("one request"):
                 return 0
-        self.stored = State.from_text(found.state.to_text())
+        self.stored = DiscoveryState.from_text(found.state.to_text())
         return len(found.requests)
 
 

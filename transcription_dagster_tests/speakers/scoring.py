@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.model import SpeakerTurn
-from transcription_dagster.speakers.local import Heard, LocalDiarizer
+from transcription_dagster.speakers.local import LocalDiarizer, NetworkResults
 
 #: Kinds of recordings, as `references.json` names them, with one voice.
 ONE_VOICE = ("audiobook", "poem, read", "read", "speech", "read sentence", "Harvard sentence", "command", "query")
@@ -98,7 +98,7 @@ def word_accuracy(words: Sequence[dict[str, Any]], turns: Sequence[SpeakerTurn])
     return int(counts[rows, columns].sum()), len(words)
 
 
-def listen(path: Path, diarizer: LocalDiarizer) -> Heard:
+def listen(path: Path, diarizer: LocalDiarizer) -> NetworkResults:
     """Run the networks over a recording of any format."""
     with tempfile.TemporaryDirectory() as folder:
         flac = Path(folder) / "audio.flac"

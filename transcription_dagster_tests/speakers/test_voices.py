@@ -11,7 +11,7 @@ import torch
 
 from transcription_dagster.speakers import voices as module
 from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAMES, WINDOW, first_frame
-from transcription_dagster.speakers.voices import Stretch, Voice, features, stretches, voices
+from transcription_dagster.speakers.voices import Voice, VoiceStretch, features, stretches, voices
 from transcription_dagster.speakers.windows import batches
 from transcription_dagster_tests.corpus import noise, tone
 
@@ -61,7 +61,7 @@ def test_stretches_end_at_pauses_and_are_not_short(runs: list[Any], found: list[
     assert spans == [(pytest.approx(start, abs=0.02), pytest.approx(end, abs=0.02)) for start, end in found]
 
 
-def heard(seconds: float, talk: list[tuple[float, float]]) -> Iterator[Voice | Stretch]:
+def heard(seconds: float, talk: list[tuple[float, float]]) -> Iterator[Voice | VoiceStretch]:
     """The voices in noise of which one speaker, at these times, is said to talk."""
     for batch in batches([noise(seconds)], window=WINDOW, step=STEP, size=4):
         active = np.zeros((len(batch.windows), FRAMES, 3), bool)
@@ -76,7 +76,7 @@ def heard(seconds: float, talk: list[tuple[float, float]]) -> Iterator[Voice | S
 @pytest.mark.parametrize("seconds", [6.0, 10.0, 11.5, 30.0])
 def test_every_stretch_occurs_once(seconds: float) -> None:
     talk = [(start + 0.5, start + 2.0) for start in range(0, int(seconds) - 2, 2)]
-    found = sorted((one.first, one.stop) for one in heard(seconds, talk) if isinstance(one, Stretch))
+    found = sorted((one.first, one.stop) for one in heard(seconds, talk) if isinstance(one, VoiceStretch))
     assert found == [(round(start / FRAME_SECONDS), round(end / FRAME_SECONDS)) for start, end in talk]
 
 

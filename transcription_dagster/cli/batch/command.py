@@ -12,7 +12,7 @@ import click
 
 from transcription_dagster.cli.batch.input import BatchInput, checked_model, left_to_do
 from transcription_dagster.cli.batch.lock import alone_on
-from transcription_dagster.cli.batch.report import Outcome, outcome_table, summary
+from transcription_dagster.cli.batch.report import RecordingOutcome, outcome_table, summary
 from transcription_dagster.cli.batch.results import KeptResults
 from transcription_dagster.cli.batch.session import run_batch, stack_for
 from transcription_dagster.cli.stop_signals import StopSignals
@@ -92,7 +92,7 @@ def _carry_out(worklist: Path, threads: int | None, model: str | None, yes: bool
         return _NOT_SAVED if unsaved else code
 
 
-def report(outcomes: Sequence[Outcome], signals: StopSignals, command: str) -> int:
+def report(outcomes: Sequence[RecordingOutcome], signals: StopSignals, command: str) -> int:
     """Show what became of a batch, and how to go on; returns the exit code."""
     open_console().print(outcome_table(outcomes))
     lines, code = summary(outcomes, stopped=signals.count > 0, command=command)

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from transcription_dagster.cli.batch.report import Outcome, Progress, name
+from transcription_dagster.cli.batch.report import Progress, RecordingOutcome, name
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.sources.worklist_entries import Entry
@@ -30,7 +30,7 @@ class Display(Protocol):
         """Show the progress; called about once a second."""
         ...
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: RecordingOutcome) -> None:
         """Report that a recording is done or failed."""
         ...
 
@@ -51,7 +51,7 @@ class LineDisplay:
             busy = sum(executor.state == "busy" for executor in executors)
             self._say(Text(f"{progress.describe()}; {busy} of {len(executors)} executors busy"))
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: RecordingOutcome) -> None:
         self._say(describe_outcome(outcome))
 
     def note(self, text: str) -> None:
@@ -81,14 +81,14 @@ class LiveDisplay:
     def update(self, executors: Sequence[WorkerStatus], progress: Progress) -> None:
         self._live.update(picture(executors, progress, self._entries))
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: RecordingOutcome) -> None:
         self._live.console.print(describe_outcome(outcome))
 
     def note(self, text: str) -> None:
         self._live.console.print(Text(printable(text)))
 
 
-def describe_outcome(outcome: Outcome) -> Text:
+def describe_outcome(outcome: RecordingOutcome) -> Text:
     """Return one line about a finished recording."""
     if outcome.error is not None:
         return Text.assemble(("failed", "red"), f" {name(outcome.entry)}: {printable(outcome.error)}")

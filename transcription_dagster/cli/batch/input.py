@@ -13,7 +13,7 @@ from transcription_dagster.database.recordings import Recording, find, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
 from transcription_dagster.sources.secret_addresses import keep_whole_url
 from transcription_dagster.sources.worklist_entries import Entry
-from transcription_dagster.sources.worklists import Results
+from transcription_dagster.sources.worklists import WorklistResults
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.whisper.models.layouts import is_model_path
 
@@ -22,7 +22,7 @@ from transcription_dagster.whisper.models.layouts import is_model_path
 class BatchInput:
     """The input of a batch."""
 
-    worklist: Results
+    worklist: WorklistResults
     #: Entries to process.
     entries: tuple[Entry, ...]
     #: Config of the asset `transcript`; empty: what the settings of the stack say.
@@ -32,7 +32,7 @@ class BatchInput:
     keep_going: bool = False
 
 
-def left_to_do(worklist: Results, skip: int = 0) -> tuple[Entry, ...]:
+def left_to_do(worklist: WorklistResults, skip: int = 0) -> tuple[Entry, ...]:
     """Return the entries after the first `skip` that are not done, including failed ones."""
     return tuple(entry for entry in worklist.entries[skip:] if entry.status != "done")
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.dagster_api.values import RunResults
-from transcription_dagster.sources.worklist_entries import Entry, Status
+from transcription_dagster.sources.worklist_entries import Entry, EntryStatus
 from transcription_dagster.transcripts.plain_text import clock
 
 #: Longer tables list only the failed recordings.
@@ -24,11 +24,11 @@ _STYLES = {"done": "green", "failed": "red", "waiting": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RecordingOutcome:
     """The outcome of one recording."""
 
     entry: Entry
-    status: Status
+    status: EntryStatus
     #: One line; None unless it failed.
     error: str | None = None
     results: RunResults | None = None
@@ -89,7 +89,7 @@ def name(entry: Entry) -> str:
     return f"{entry.uuid} {printable(entry.title)}" if entry.title else entry.uuid
 
 
-def outcome_table(outcomes: Sequence[Outcome]) -> Table:
+def outcome_table(outcomes: Sequence[RecordingOutcome]) -> Table:
     """Return the final table: a row for each recording, or only for failed ones if there are very many."""
     listed = outcomes if len(outcomes) <= _LONGEST_TABLE else [one for one in outcomes if one.status == "failed"]
     result = Table(box=SIMPLE_HEAD, show_footer=True, header_style="bold", pad_edge=False)
@@ -108,7 +108,7 @@ def outcome_table(outcomes: Sequence[Outcome]) -> Table:
     return result
 
 
-def summary(outcomes: Sequence[Outcome], *, stopped: bool, command: str) -> tuple[list[str], int]:
+def summary(outcomes: Sequence[RecordingOutcome], *, stopped: bool, command: str) -> tuple[list[str], int]:
     """Return the final messages of a batch and its exit code; `stopped`: the user stopped it."""
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     waiting = sum(outcome.status == "waiting" for outcome in outcomes)
@@ -122,7 +122,7 @@ def summary(outcomes: Sequence[Outcome], *, stopped: bool, command: str) -> tupl
     return lines, INTERRUPTED if interrupted else int(bool(failed or waiting))
 
 
-def _row(outcome: Outcome) -> list[Text]:
+def _row(outcome: RecordingOutcome) -> list[Text]:
     # Text, not markup: titles come from outside.
     cells = [
         name(outcome.entry),
@@ -136,12 +136,12 @@ def _row(outcome: Outcome) -> list[Text]:
     return [Text(cell, style=_STYLES[outcome.status] if index == 1 else "") for index, cell in enumerate(cells)]
 
 
-def _figure(outcome: Outcome, figure: str, form: Callable[[float], str]) -> str:
+def _figure(outcome: RecordingOutcome, figure: str, form: Callable[[float], str]) -> str:
     value = outcome.figure(figure)
     return "" if value is None else form(value)
 
 
-def _sum(outcomes: Iterable[Outcome], figure: str) -> float:
+def _sum(outcomes: Iterable[RecordingOutcome], figure: str) -> float:
     return sum(outcome.figure(figure) or 0.0 for outcome in outcomes)
 
 
@@ -149,7 +149,7 @@ def _ratio(part: float, whole: float) -> str:
     return f"{part / whole:.3f}" if whole else ""
 
 
-def _totals(outcomes: Sequence[Outcome]) -> str:
+def _totals(outcomes: Sequence[RecordingOutcome]) -> str:
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     done = sum(outcome.status == "done" for outcome in outcomes)
     return f"{done} done, {failed} failed, {len(outcomes) - done - failed} waiting"

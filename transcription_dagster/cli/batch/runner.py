@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from transcription_dagster.cli.batch.executors import ExecutorShare
 from transcription_dagster.cli.batch.patience import BatchContext, OutageTimer, ShutdownController
-from transcription_dagster.cli.batch.report import Outcome, Progress
+from transcription_dagster.cli.batch.report import Progress, RecordingOutcome
 from transcription_dagster.cli.batch.state import BatchState, Ending
 from transcription_dagster.dagster_api.values import (
     ACTIVE_STATUSES,
@@ -22,7 +22,7 @@ from transcription_dagster.dagster_api.values import (
 from transcription_dagster.errors import ServiceUnavailable, TransientError
 from transcription_dagster.pool.names import ANY_GPU, BATCH_TAG, GPU_TAG
 from transcription_dagster.sources.worklist_entries import JOBS, Entry
-from transcription_dagster.sources.worklists import Results
+from transcription_dagster.sources.worklists import WorklistResults
 
 PARTITIONS: Final = "recordings"
 
@@ -56,7 +56,12 @@ class BatchRun:
     """One batch, from the first submitted run to the end of the last."""
 
     def __init__(
-        self, worklist: Results, entries: Iterable[Entry], state: BatchState, config: BatchConfig, context: BatchContext
+        self,
+        worklist: WorklistResults,
+        entries: Iterable[Entry],
+        state: BatchState,
+        config: BatchConfig,
+        context: BatchContext,
     ) -> None:
         self._worklist = worklist
         self._entries = {entry.uuid: entry for entry in entries}
@@ -74,7 +79,7 @@ class BatchRun:
         self._outage = OutageTimer(context)
         self._stopping = ShutdownController(context, config.shutdown_seconds)
         self._began = time.monotonic()
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, RecordingOutcome] = {}
 
     def carry_out(self) -> None:
         """Run until no run is in flight, or until the third request to stop.
@@ -213,9 +218,9 @@ class BatchRun:
             )
         self._context.display.finished(outcome)
 
-    def _outcome(self, ending: Ending) -> Outcome:
+    def _outcome(self, ending: Ending) -> RecordingOutcome:
         entry = self._entries[ending.uuid]
         if ending.is_failure:
             reason = _REASONS.get(ending.kind) or self._client.failure(ending.run_id)
-            return Outcome(entry, "failed", error=reason)
-        return Outcome(entry, "done", results=self._client.results(ending.run_id))
+            return RecordingOutcome(entry, "failed", error=reason)
+        return RecordingOutcome(entry, "done", results=self._client.results(ending.run_id))

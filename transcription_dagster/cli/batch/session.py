@@ -19,7 +19,7 @@ from transcription_dagster import shared_settings
 from transcription_dagster.cli.batch.display import LineDisplay, LiveDisplay
 from transcription_dagster.cli.batch.input import BatchInput, checked_model, register_recordings
 from transcription_dagster.cli.batch.patience import BatchContext
-from transcription_dagster.cli.batch.report import INTERRUPTED, Outcome
+from transcription_dagster.cli.batch.report import INTERRUPTED, RecordingOutcome
 from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.cli.connection import shared
@@ -93,7 +93,7 @@ def stack_for(
 
 def run_batch(
     batch: BatchInput, stack: RunningStack | JoinedStack, settings: Settings, signals: StopSignals
-) -> list[Outcome]:
+) -> list[RecordingOutcome]:
     """Carry a batch out on a stack; return what became of each of its recordings, in the worklist's order.
 
     Raises `InvalidWorklist` before anything starts, and what `BatchRun.carry_out` raises.
@@ -122,7 +122,7 @@ def run_batch(
         run = BatchRun(batch.worklist, batch.entries, state, _config(batch, settings), around)
         around.display.note(f"To do: {len(entries)}; the UI is at {stack.url}")
         run.carry_out()
-    return [run.outcomes.get(entry.uuid, Outcome(entry, "waiting")) for entry in batch.entries]
+    return [run.outcomes.get(entry.uuid, RecordingOutcome(entry, "waiting")) for entry in batch.entries]
 
 
 def _config(batch: BatchInput, settings: Settings) -> BatchConfig:

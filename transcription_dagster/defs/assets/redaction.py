@@ -22,7 +22,7 @@ from transcription_dagster.defs.versions import from_cues
 from transcription_dagster.model import Audio, Transcript, Word
 from transcription_dagster.redaction.detectors import Detector, detect, detectors, undetectable
 from transcription_dagster.redaction.words import (
-    Heard,
+    HeardFinding,
     Redaction,
     in_corrected_words,
     redact,
@@ -132,7 +132,7 @@ def _redacted(
     if "name" in kinds:
         words = list(without_names(words))
     found = together([*as_read, *in_corrected_words(as_heard, passages)])
-    heard = [Heard(each.kind, conversation.words[each.first : each.stop]) for each in as_heard]
+    heard = [HeardFinding(each.kind, conversation.words[each.first : each.stop]) for each in as_heard]
     return redact(words, found, conversation.duration, heard)
 
 

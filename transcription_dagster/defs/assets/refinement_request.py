@@ -14,7 +14,7 @@ from transcription_dagster.refinement.direct import NO_CREDENTIALS
 from transcription_dagster.refinement.message_batches import request_store
 from transcription_dagster.refinement.message_batches.rounds import Plan
 from transcription_dagster.refinement.message_batches.workflow import ask
-from transcription_dagster.refinement.results import RefinementSettings, Status
+from transcription_dagster.refinement.results import RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings
 
 
@@ -35,7 +35,9 @@ def refinement_request(
     recording = context.partition_key
     with reported_failures():
         if connect() is None:
-            request_store.refuse(catalogue.engine, recording, "", status=Status.VOCABULARY_ONLY, note=NO_CREDENTIALS)
+            request_store.refuse(
+                catalogue.engine, recording, "", status=RefinementStatus.VOCABULARY_ONLY, note=NO_CREDENTIALS
+            )
             return dg.MaterializeResult(metadata={"requests": 0, "note": NO_CREDENTIALS})
         material = (conversation, *catalogue.terms(recording))
         asked = ask(catalogue.engine, material, RefinementSettings.of(settings))

@@ -27,11 +27,11 @@ from transcription_dagster.refinement.messages import (
     MessageReply,
     MessageRequest,
     Price,
-    Usage,
+    TokenUsage,
 )
 from transcription_dagster.refinement.replies import Answer, read_reply
-from transcription_dagster.refinement.results import Refined, RefinementSettings, Status, WindowFailure
-from transcription_dagster.refinement.text_windows import Window
+from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure
+from transcription_dagster.refinement.text_windows import TextWindow
 
 #: Well below the API's limits of 100,000 requests and 256 MB per batch.
 MAX_REQUESTS = 10_000
@@ -113,7 +113,7 @@ def plan(
     missing = [digest for digest in asked.values() if digest not in answered]
     costs = dict(zip(missing, estimates(list(requests.values()), price, batch=True), strict=True)) if price else {}
     if costs and (refused := reserve(costs)):
-        return unrefined(prepared, Status.OVER_BUDGET, f"Claude was not asked: {refused}")
+        return unrefined(prepared, RefinementStatus.OVER_BUDGET, f"Claude was not asked: {refused}")
     dollars = sum(costs.values()) if price else None
     return Plan(recording, requests, asked, digest_of(prepared.words), dollars, costs)
 
@@ -227,7 +227,7 @@ def results_from_json(documents: Iterable[Mapping[str, Any]]) -> list[BatchResul
 
 
 def _reply(document: Mapping[str, Any] | None) -> MessageReply | None:
-    return None if document is None else MessageReply(**{**document, "usage": Usage(**document["usage"])})
+    return None if document is None else MessageReply(**{**document, "usage": TokenUsage(**document["usage"])})
 
 
 def digest_of(words: Sequence[Word]) -> str:
@@ -250,14 +250,14 @@ def _groups(plans: Iterable[Plan]) -> Iterator[list[Plan]]:
 
 
 def _answers(results: Iterable[BatchResult]) -> Answers:
-    answered: dict[Window, Answer] = {}
+    answered: dict[TextWindow, Answer] = {}
     failures: list[WindowFailure] = []
-    usage = Usage()
+    usage = TokenUsage()
     for result in results:
         match = _CUSTOM_ID.match(result.custom_id)
         if match is None:
             continue
-        window = Window(int(match["first"]), int(match["stop"]))
+        window = TextWindow(int(match["first"]), int(match["stop"]))
         if result.reply is None:
             failures.append(WindowFailure(window.first, window.stop, result.problem))
             continue
@@ -271,5 +271,5 @@ def _answers(results: Iterable[BatchResult]) -> Answers:
 
 def _as_submitted(prepared: Prepared, answers: Answers) -> Prepared:
     """Restore the submitted windows, whatever size the current settings would cut."""
-    windows = [*answers.answered, *(Window(failure.first, failure.stop) for failure in answers.failures)]
+    windows = [*answers.answered, *(TextWindow(failure.first, failure.stop) for failure in answers.failures)]
     return replace(prepared, windows=tuple(sorted(windows)))

@@ -37,7 +37,7 @@ from transcription_dagster.refinement.message_batches.rounds import (
     window_of,
 )
 from transcription_dagster.refinement.messages import BatchResult, SubmittedBatch
-from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 
 #: Submissions after which a recording counts as unanswered.
 MAX_ATTEMPTS = 3
@@ -180,7 +180,7 @@ def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings
             return None
         raise RefinementFailed("Claude was not asked about this recording: request_refinement asks")
     if found.status is not None:
-        return unrefined(prepare(transcript, general, how, own=own), Status(found.status), found.note or "")
+        return unrefined(prepare(transcript, general, how, own=own), RefinementStatus(found.status), found.note or "")
     batch = _batch_of(engine, found, material, how)
     results = results_from_json(found.answers or [])
     replies = kept_replies(engine, found.asked.values())
@@ -233,7 +233,7 @@ def _plans(engine: Engine, material: Callable[[str], Material], how: RefinementS
             made = _planned(engine, material(recording), how, account)
         except PermanentError as error:
             logger.error("recording %s cannot be submitted: %s", recording, error)
-            request_store.refuse(engine, recording, asked, status=Status.VOCABULARY_ONLY, note=str(error))
+            request_store.refuse(engine, recording, asked, status=RefinementStatus.VOCABULARY_ONLY, note=str(error))
             continue
         if isinstance(made, Refined):
             request_store.refuse(engine, recording, asked, status=made.status, note=made.note)

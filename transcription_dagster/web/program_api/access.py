@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection, Request
 
 from transcription_dagster.database import tokens
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.settings import Settings
 from transcription_dagster.web import csrf
 from transcription_dagster.web.csrf import Csrf
@@ -31,12 +31,12 @@ class Access:
     """Who sends a request: the token's name, or None for a browser, whose users give their name."""
 
     program: str | None
-    scopes: frozenset[Scope]
+    scopes: frozenset[TokenScope]
 
 
 def reads_everything(access: Access, settings: Settings) -> bool:
     """Whether who asks may read what redaction takes out; where everything is published, all may."""
-    return settings.publish == "all" or Scope.READ_UNREDACTED in access.scopes
+    return settings.publish == "all" or TokenScope.READ_UNREDACTED in access.scopes
 
 
 def token_of(request: HTTPConnection) -> str | None:
@@ -67,7 +67,7 @@ def access_of(engine: Engine, csrf_tokens: Csrf, request: Request) -> Access:
         own = request.headers.get(csrf.HEADER, "")
         if not csrf_tokens.is_shown(request, own):
             raise Refusal(403, "the page is outdated or from another server: reload it")
-    return Access(None, frozenset(Scope))
+    return Access(None, frozenset(TokenScope))
 
 
 def _is_of_browser(request: HTTPConnection) -> bool:

@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Change, Draft
 from transcription_dagster.corrections.desk import Corrected, correct, corrected
-from transcription_dagster.corrections.reading import Passage, Turn
+from transcription_dagster.corrections.reading import CorrectedTurn, Passage
 from transcription_dagster.corrections.replacing import replaced, replacements
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.errors import CorrectionConflict, UnusableCorrection
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.web.program_api.operations import Call, Operation
@@ -182,7 +182,7 @@ class Correcting:
         """Return the operations: read, correct, history and replace."""
         one = "/api/recordings/{recording}"
         turns, corrections, replacing = f"{one}/turns", f"{one}/corrections", f"{one}/replacements"
-        read, correct = Scope.READ, Scope.CORRECT
+        read, correct = TokenScope.READ, TokenScope.CORRECT
         operations = [
             Operation("GET", turns, read, "Read the text in turns", self.read, ReadingQuery, ReadingModel),
             Operation("GET", corrections, read, "The history of corrections", self.history, None, HistoryModel),
@@ -280,12 +280,12 @@ class Correcting:
         return JSONResponse({"error": complaint, "yours": wanted.text, "theirs": theirs.model_dump(mode="json")}, 409)
 
 
-def turns_of(now: Corrected, first: int, stop: int) -> list[Turn]:
+def turns_of(now: Corrected, first: int, stop: int) -> list[CorrectedTurn]:
     """Return the turns that hold any of the words `first` up to `stop`."""
     return [turn for turn in now.reading.turns() if turn.first < stop and turn.stop > first]
 
 
-def turn_model(now: Corrected, turn: Turn, *, words: bool = False, passages: bool = False) -> TurnModel:
+def turn_model(now: Corrected, turn: CorrectedTurn, *, words: bool = False, passages: bool = False) -> TurnModel:
     """Return a turn for the API."""
     where = now.reading.stretch(turn.first, turn.stop)
     listed = [

@@ -18,9 +18,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from transcription_dagster import __version__
-from transcription_dagster.corrections.changes import State
-from transcription_dagster.corrections.reading import Reading, lay_changes, lay_refined
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.corrections.changes import ChangedWords
+from transcription_dagster.corrections.reading import CorrectedReading, lay_changes, lay_refined
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.model import recording_id
@@ -133,7 +133,7 @@ class Assistants:
         return [Route(ENDPOINT, endpoint, methods=["GET", "POST", "DELETE"])]
 
     async def _answer(self, request: Request, csrf: Csrf) -> Response:
-        access = await run_in_threadpool(permitted, self.archive.engine, csrf, request, Scope.READ)
+        access = await run_in_threadpool(permitted, self.archive.engine, csrf, request, TokenScope.READ)
         if request.method != "POST":
             return JSONResponse({"error": "send messages by POST; there are no sessions"}, 405, {"Allow": "POST"})
         version = request.headers.get("mcp-protocol-version", _VERSIONS[0])
@@ -226,10 +226,10 @@ class Assistants:
             turns.append(SourceTurn(start=where.start, end=where.end, speaker=turn.speaker, text=turn.text, link=link))
         return SourceTurns(recording=recording, title=listed.title, turns=turns, next_start=following)
 
-    def _redacted(self, recording: str) -> Reading:
+    def _redacted(self, recording: str) -> CorrectedReading:
         """Return the redacted text. Raises `SourceNotFound` if there is none yet."""
         words = stored_value(self.archive.store, "redacted_json", recording).words
-        return lay_changes(lay_refined(words, None), State())
+        return lay_changes(lay_refined(words, None), ChangedWords())
 
 
 def _described(name: str, tool: _Tool) -> dict[str, Any]:

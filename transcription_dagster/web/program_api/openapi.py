@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from transcription_dagster import __version__
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.web.program_api.operations import Operation
 
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
@@ -80,7 +80,7 @@ def _scopes(operation: Operation) -> str:
     needed = f"Needs the scope `{operation.scope}`."
     if not operation.shows_everything:
         return needed
-    return f"{needed} Where only redacted files are published, also `{Scope.READ_UNREDACTED}`."
+    return f"{needed} Where only redacted files are published, also `{TokenScope.READ_UNREDACTED}`."
 
 
 def _content(model: type[BaseModel] | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.errors import (
     CorrectionConflict,
     InvalidRecordingId,
@@ -38,7 +38,7 @@ LARGEST_BODY = 1_000_000
 
 ONLY_REDACTED = (
     "only redacted files are published (TRANSCRIPTION_PUBLISH): read those that the recording lists in `files`, or use "
-    f"a token with the scope {Scope.READ_UNREDACTED}"
+    f"a token with the scope {TokenScope.READ_UNREDACTED}"
 )
 
 _STATUSES: Sequence[tuple[type[TranscriptionError], int]] = (
@@ -73,7 +73,7 @@ class Operation:
 
     method: str
     path: str
-    scope: Scope
+    scope: TokenScope
     summary: str
     #: Runs in a thread, unless it is a coroutine.
     answer: Callable[[Call], BaseModel | Response | Awaitable[BaseModel | Response]]
@@ -125,7 +125,7 @@ class Operation:
         return self.takes.model_validate_json(await bounded_body(request))
 
 
-def permitted(engine: Engine, csrf: Csrf, request: Request, scope: Scope) -> Access:
+def permitted(engine: Engine, csrf: Csrf, request: Request, scope: TokenScope) -> Access:
     """Return the sender if it has the scope. Raises `Refusal`."""
     access = access_of(engine, csrf, request)
     if scope not in access.scopes:

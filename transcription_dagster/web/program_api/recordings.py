@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from transcription_dagster.database.archive import Filters, ListedRecording, ListPlace, Status, list_recordings
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.archive import Filters, ListedRecording, ListPlace, RecordingStatus, list_recordings
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.defs.stored_values import REDACTED_FILES, STORED_FORMS
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.search.query import MATCH_END, MATCH_START, search
@@ -40,7 +40,7 @@ class RecordingModel(BaseModel):
     recording: str
     title: str | None
     source: str
-    status: Status
+    status: RecordingStatus
     recorded_at: datetime
     language: str | None
     #: In seconds.
@@ -56,7 +56,7 @@ class ListQuery(BaseModel):
     """Which recordings to list, newest first."""
 
     language: str | None = None
-    status: Status | None = None
+    status: RecordingStatus | None = None
     speaker: str | None = None
     since: datetime | None = Field(default=None, description="Recorded at this time or later.")
     until: datetime | None = Field(default=None, description="Recorded before this time.")
@@ -144,7 +144,7 @@ class Recordings:
         """Return the operations: list, search, results and submission."""
         many = "/api/recordings"
         one = f"{many}/{{recording}}"
-        read, submit = Scope.READ, Scope.SUBMIT
+        read, submit = TokenScope.READ, TokenScope.SUBMIT
         return [
             Operation("GET", many, read, "List recordings", self.list, ListQuery, RecordingsModel),
             Operation("POST", many, submit, "Submit a URL", self.submit, SubmitRequest, SubmittedModel, status=202),

@@ -12,7 +12,7 @@ from transcription_dagster.web.program_api.correcting import Correcting
 from transcription_dagster.web.program_api.mcp import Assistants
 from transcription_dagster.web.program_api.openapi import describe
 from transcription_dagster.web.program_api.recordings import Recordings
-from transcription_dagster.web.program_api.vocabulary import Vocabulary
+from transcription_dagster.web.program_api.vocabulary import VocabularyOperations
 from transcription_dagster.web.program_api.voices import Voices
 from transcription_dagster.web.reading_room.archive import Archive
 
@@ -21,7 +21,7 @@ def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
     """Return all operations, and their description at `/api/openapi.json`."""
     correcting = Correcting(archive.engine, archive.manuscripts)
     recordings = Recordings(archive, Intake(archive.engine, archive.store, archive.settings))
-    vocabulary = Vocabulary(archive.engine, archive.settings)
+    vocabulary = VocabularyOperations(archive.engine, archive.settings)
     voices = Voices(archive.engine, archive.manuscripts)
     parts = (recordings, correcting, voices, vocabulary)
     operations = [operation for part in parts for operation in part.operations()]

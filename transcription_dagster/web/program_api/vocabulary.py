@@ -11,7 +11,7 @@ from starlette.responses import Response
 from transcription_dagster.corrections.learning import suggestions
 from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.settings import Settings
 from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import parse_terms, read_csv, read_yaml, write_csv
@@ -77,7 +77,7 @@ class ImportRequest(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
+class VocabularyOperations:
     """Answers the operations about the vocabulary in the database."""
 
     engine: Engine
@@ -87,7 +87,7 @@ class Vocabulary:
         """Return the operations: list, change, import and export terms, and decide on suggestions."""
         all_terms = "/api/vocabulary"
         one, removals, decisions = f"{all_terms}/terms", f"{all_terms}/removals", f"{all_terms}/suggestions"
-        read, correct = Scope.READ, Scope.CORRECT
+        read, correct = TokenScope.READ, TokenScope.CORRECT
         return [
             Operation("GET", all_terms, read, "Terms and suggestions", self.list, None, VocabularyModel),
             Operation("PUT", one, correct, "Add or replace a term", self.put, TermModel, VocabularyModel),

@@ -13,7 +13,7 @@ from transcription_dagster.corrections.changes import Draft
 from transcription_dagster.corrections.desk import Corrected, Manuscript, correct
 from transcription_dagster.database.archive import titles
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.database.voice_prints import VoicePrint, name_speaker, voice_prints
 from transcription_dagster.errors import SourceNotFound, UnusableCorrection
 from transcription_dagster.web.program_api.correcting import author_of
@@ -63,7 +63,9 @@ class Voices:
         path = "/api/recordings/{recording}/voices"
         summary = "Name a speaker in every recording where the voice is certain"
         return [
-            Operation("POST", path, Scope.CORRECT, summary, self.name, VoiceRequest, VoicesModel, shows_everything=True)
+            Operation(
+                "POST", path, TokenScope.CORRECT, summary, self.name, VoiceRequest, VoicesModel, shows_everything=True
+            )
         ]
 
     def name(self, call: Call) -> VoicesModel:

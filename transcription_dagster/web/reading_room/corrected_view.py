@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from transcription_dagster.corrections.desk import Corrected
-from transcription_dagster.corrections.reading import Author, Passage, Turn
+from transcription_dagster.corrections.reading import Author, CorrectedTurn, Passage
 from transcription_dagster.model import Word
 from transcription_dagster.web.reading_room.turns import DOUBTFUL_CONFIDENCE, Mark, Piece, ShownTurn, differences
 
@@ -49,7 +49,7 @@ class _Line:
             self.times.append(round(word.start * 100))
             self._append(word.text, why, doubt=_doubt(passage, word))
 
-    def turn(self, turn: Turn, *, is_new: bool) -> ShownTurn:
+    def turn(self, turn: CorrectedTurn, *, is_new: bool) -> ShownTurn:
         where = self.now.reading.stretch(turn.first, turn.stop)
         return ShownTurn(
             number=turn.first,

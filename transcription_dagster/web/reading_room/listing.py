@@ -10,7 +10,14 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcription_dagster.database.archive import Filters, ListPlace, Status, languages, list_recordings, with_state
+from transcription_dagster.database.archive import (
+    Filters,
+    ListPlace,
+    RecordingStatus,
+    languages,
+    list_recordings,
+    with_state,
+)
 from transcription_dagster.errors import InvalidRecordingId
 from transcription_dagster.model import recording_id
 from transcription_dagster.search.query import Hit, search
@@ -36,7 +43,7 @@ def show_list(archive: Archive, pages: Pages, request: Request) -> Response:
     values = {
         "query": query,
         "parameters": parameters,
-        "statuses": list(Status),
+        "statuses": list(RecordingStatus),
         "languages": languages(archive.engine),
         "groups": [],
         "recordings": [],
@@ -91,7 +98,7 @@ def filters_of(parameters: Mapping[str, str]) -> Filters:
         since=_date_of(parameters.get("since")),
         # The last day is included.
         until=until and until + timedelta(days=1),
-        status=Status(status) if status in list(Status) else None,
+        status=RecordingStatus(status) if status in list(RecordingStatus) else None,
         speaker=parameters.get("speaker") or None,
         warned=parameters.get("warned") == "1",
     )

@@ -33,7 +33,7 @@ class Text:
     part: slice = field(default_factory=lambda: slice(None))
 
 
-class Row(NamedTuple):
+class TextRow(NamedTuple):
     """One text of a slot, about to be continued.
 
     A tuple, because each step creates dozens while a GPU waits.
@@ -161,7 +161,7 @@ class DecoderSlots:
             for cache in (self._keys, self._values):
                 cache[:, first : first + len(rows), :, : move.length] = cache[:, rows, :, : move.length]
 
-    def step(self, rows: Sequence[Row]) -> Step:
+    def step(self, rows: Sequence[TextRow]) -> Step:
         """Continue texts by their newest tokens. The rows of a slot must be adjacent."""
         device = self._keys.device
         places = torch.tensor([row.slot * self.beams + row.beam for row in rows], device=device)
@@ -249,7 +249,7 @@ def _of_each(x: Tensor, texts: Sequence[Text]) -> Sequence[Tensor]:
     return x.split([len(text.tokens) for text in texts])
 
 
-def _spans(rows: Sequence[Row]) -> Iterator[tuple[slice, int, int]]:
+def _spans(rows: Sequence[TextRow]) -> Iterator[tuple[slice, int, int]]:
     """Yield for each slot: its rows, its number, and the length of its texts."""
     first = 0
     for slot, texts in groupby(rows, key=lambda row: row.slot):

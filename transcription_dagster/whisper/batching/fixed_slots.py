@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Row, Step
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Step, TextRow
 from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights, normed
 from transcription_dagster.whisper.batching.recorded import Recorded
 from transcription_dagster.whisper.batching.token_rules import Ruled, TokenRules
@@ -62,7 +62,7 @@ class FixedSlots(DecoderSlots):
         for cache in (self._keys, self._values):
             cache[:, places[0], :, :length] = cache[:, places[1], :, :length]
 
-    def step(self, rows: Sequence[Row]) -> Step:
+    def step(self, rows: Sequence[TextRow]) -> Step:
         places = [row.slot * self.beams + row.beam for row in rows]
         # Rows that were not requested write to the last position, which every text overwrites before it reads it.
         self._wanted_numbers[:] = 0

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from transcription_dagster.whisper.batching.decoder_slots import Row
+from transcription_dagster.whisper.batching.decoder_slots import TextRow
 from transcription_dagster.whisper.batching.device_use import DeviceUse
 from transcription_dagster.whisper.batching.window_texts import WindowText
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Window
@@ -47,7 +47,7 @@ class Decoding:
     prompt: Prompt
     text: WindowText
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TextRow]:
         return self.text.rows(self.hold.slot)
 
 

@@ -16,7 +16,7 @@ from torch.distributions import Categorical
 from torch.nn.functional import log_softmax
 from whisper.utils import compression_ratio
 
-from transcription_dagster.whisper.batching.decoder_slots import Row
+from transcription_dagster.whisper.batching.decoder_slots import TextRow
 from transcription_dagster.whisper.batching.token_rules import Ruled, TextState, TokenRules
 from transcription_dagster.whisper.decoding.requests import Decode, Decoded
 
@@ -37,7 +37,7 @@ class WindowText(Protocol):
     #: Number of texts in its slot.
     beams: int
 
-    def rows(self, slot: int) -> list[Row]:
+    def rows(self, slot: int) -> list[TextRow]:
         """Return the rows for the next step of the decoder."""
         ...
 
@@ -109,8 +109,8 @@ class SingleText:
         #: float32, because Whisper sums in float32.
         self._log_probability = np.float32(0)
 
-    def rows(self, slot: int) -> list[Row]:
-        return [Row(slot, 0, self._tokens[-1], self._prompt + len(self._tokens) - 1, self._state)]
+    def rows(self, slot: int) -> list[TextRow]:
+        return [TextRow(slot, 0, self._tokens[-1], self._prompt + len(self._tokens) - 1, self._state)]
 
     def choose(self, ruled: Ruled, first: int, chosen: Choices) -> Sequence[int]:
         if self._random is None:
@@ -166,9 +166,9 @@ class Beams:
         self._texts = [_Beam((), rules.start, np.float32(0))] * beams
         self._ended: dict[tuple[int, ...], np.float32] = {}
 
-    def rows(self, slot: int) -> list[Row]:
+    def rows(self, slot: int) -> list[TextRow]:
         return [
-            Row(slot, number, text.tokens[-1], self._prompt + len(text.tokens) - 1, text.state)
+            TextRow(slot, number, text.tokens[-1], self._prompt + len(text.tokens) - 1, text.state)
             for number, text in enumerate(self._texts)
         ]
 

@@ -44,11 +44,11 @@ _FEWEST_SQUEEZED = 3
 _REPEATED = 2 / 3
 
 #: Transcribes the given spans again, without the preceding text.
-HearAgain = Callable[[Sequence[Span]], list[Utterance]]
+HearGaps = Callable[[Sequence[Span]], list[Utterance]]
 
 
 def with_lost_speech(
-    heard: list[Utterance], sound: Sound, hear_again: HearAgain, removed: Sequence[RemovedSpeech] = ()
+    heard: list[Utterance], sound: Sound, hear_again: HearGaps, removed: Sequence[RemovedSpeech] = ()
 ) -> tuple[list[Utterance], list[Gap]]:
     """Return `heard` with the lost speech of `sound` added, and the gaps that remain.
 
@@ -68,7 +68,7 @@ def with_lost_speech(
 
 
 def _with_credible(
-    heard: list[Utterance], lost: Sequence[Span], clips: Sequence[Span], sound: Sound, hear_again: HearAgain
+    heard: list[Utterance], lost: Sequence[Span], clips: Sequence[Span], sound: Sound, hear_again: HearGaps
 ) -> list[Utterance]:
     """Return the utterances with the credible words that a second pass over `clips` finds in lost speech."""
     if not clips:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from transcription_dagster.cli.batch.patience import BatchContext
-from transcription_dagster.cli.batch.report import Outcome, Progress
+from transcription_dagster.cli.batch.report import Progress, RecordingOutcome
 from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.dagster_api.client import DagsterClient
@@ -28,14 +28,14 @@ CONFIG = {"ops": {"transcript": {"config": {"model": "tiny"}}}}
 class Recorder:
     """A display that remembers what it was shown, and does something in between."""
 
-    finish: list[Outcome] = field(default_factory=list)
+    finish: list[RecordingOutcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
 
     def update(self, executors: Sequence[WorkerStatus], progress: Progress) -> None:
         self.progress.append(progress)
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: RecordingOutcome) -> None:
         self.finish.append(outcome)
 
     def note(self, text: str) -> None:

@@ -9,16 +9,16 @@ import pytest
 from rich.console import Console
 
 from transcription_dagster.cli.batch.display import LineDisplay, LiveDisplay, describe_outcome
-from transcription_dagster.cli.batch.report import Outcome, Progress, outcome_table, summary
+from transcription_dagster.cli.batch.report import Progress, RecordingOutcome, outcome_table, summary
 from transcription_dagster.dagster_api.values import RunResults
 from transcription_dagster.pool.state import WorkerStatus
-from transcription_dagster.sources.worklist_entries import Entry, Status
+from transcription_dagster.sources.worklist_entries import Entry, EntryStatus
 
 ONE = Entry(1, "919f49d0-ef35-5e93-b564-e948b9d75f83", title="Harbour [bold]news[/bold]")
 TWO = Entry(2, "fb4024f4-a2d2-5e85-bbe5-f84f01e07dc0")
 FIGURES = {"audio_seconds": 3725.0, "words": 9000, "gpu_seconds": 74.5, "real_time_factor": 0.02}
-DONE = Outcome(ONE, "done", results=RunResults({}, {"transcript": FIGURES, "audio": {"bytes": 1}}))
-FAILED = Outcome(TWO, "failed", error="audio: [red] is no audio")
+DONE = RecordingOutcome(ONE, "done", results=RunResults({}, {"transcript": FIGURES, "audio": {"bytes": 1}}))
+FAILED = RecordingOutcome(TWO, "failed", error="audio: [red] is no audio")
 
 
 def progress(**values: Any) -> Progress:
@@ -68,7 +68,8 @@ def test_before_the_first_result_nothing_is_estimated() -> None:
 
 def test_the_table_shows_figures_and_totals_and_takes_titles_for_what_they_are() -> None:
     lines = [
-        line.split() for line in printed(outcome_table([DONE, FAILED, Outcome(TWO, "waiting")]), width=160).splitlines()
+        line.split()
+        for line in printed(outcome_table([DONE, FAILED, RecordingOutcome(TWO, "waiting")]), width=160).splitlines()
     ]
     assert [ONE.uuid, "Harbour", "[bold]news[/bold]", "done", "1:02:05", "9000", "74.5", "s", "0.020"] in lines
     assert [TWO.uuid, "failed"] in lines
@@ -95,9 +96,9 @@ def test_of_very_many_recordings_only_the_failed_ones_are_listed() -> None:
     ],
 )
 def test_the_end_says_how_to_continue_and_sets_the_exit_code(
-    statuses: list[Status], stopped: bool, code: int, said: str
+    statuses: list[EntryStatus], stopped: bool, code: int, said: str
 ) -> None:
-    outcomes = [Outcome(ONE, status, error="why" if status == "failed" else None) for status in statuses]
+    outcomes = [RecordingOutcome(ONE, status, error="why" if status == "failed" else None) for status in statuses]
     lines, exit_code = summary(outcomes, stopped=stopped, command="go")
     assert exit_code == code
     assert said in "\n".join(lines)

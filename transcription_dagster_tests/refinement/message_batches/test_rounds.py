@@ -27,7 +27,7 @@ from transcription_dagster.refinement.message_batches.rounds import (
     submit,
 )
 from transcription_dagster.refinement.messages import Price
-from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, message, shown_words
 from transcription_dagster_tests.sample_transcripts import transcript
 
@@ -135,7 +135,7 @@ def test_a_request_without_an_answer_leaves_its_words_unrefined(
     lost = next(name for name in _names(server) if name.startswith(first))
     server.batch_failures[lost] = failure
     result = collected(server, batches, pending)
-    assert result.status is Status.REFINED
+    assert result.status is RefinementStatus.REFINED
     assert result.unrefined_words > 0
     assert failure in result.note
     assert "Grafana" in result.text
@@ -211,7 +211,7 @@ def test_windows_are_those_that_were_submitted(
 def test_over_budget_a_recording_is_not_submitted() -> None:
     made = plan(talk(RECORDINGS[0]), TERMS, SETTINGS, price=PRICE, reserve=lambda costs: "nothing is left")
     assert isinstance(made, Refined)
-    assert made.status is Status.OVER_BUDGET
+    assert made.status is RefinementStatus.OVER_BUDGET
     assert "Kubernetes" in made.text
 
 

@@ -33,7 +33,7 @@ from transcription_dagster.refinement.message_batches.workflow import (
     submit_waiting,
 )
 from transcription_dagster.refinement.messages import MessageRequest
-from transcription_dagster.refinement.results import Refined, RefinementSettings, Status
+from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, shown_words
 from transcription_dagster_tests.sample_transcripts import transcript
 
@@ -131,7 +131,7 @@ def test_pending_requests_go_as_one_batch_and_come_back_refined(
     for recording in (A, B):
         refined = use(engine, material(recording))
         assert "grifana" not in refined.text
-        assert refined.status is Status.REFINED
+        assert refined.status is RefinementStatus.REFINED
     assert set(request_store.to_use(engine, 10)) == {A, B}
 
 
@@ -274,7 +274,7 @@ def test_over_the_daily_budget_pending_recordings_stay_unrefined(
     [submitted] = batch_store.pending(engine)
     assert set(submitted["recordings"]) == {A}
     refined = use(engine, material(B))
-    assert refined.status is Status.OVER_BUDGET
+    assert refined.status is RefinementStatus.OVER_BUDGET
     assert "left for today" in refined.note
 
 

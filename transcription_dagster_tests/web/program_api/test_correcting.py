@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from transcription_dagster.database import tokens
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.database.voice_prints import replace_voice_prints
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster_tests.sample_transcripts import spoken, transcript
@@ -171,8 +171,8 @@ def test_a_page_must_send_its_token_to_change_anything(library: Library, recordi
 
 
 def test_a_token_is_limited_to_its_scopes(library: Library, recording: str) -> None:
-    reading = tokens.create(library.engine, f"reader {recording}", {Scope.READ})
-    writing = tokens.create(library.engine, f"writer {recording}", {Scope.CORRECT})
+    reading = tokens.create(library.engine, f"reader {recording}", {TokenScope.READ})
+    writing = tokens.create(library.engine, f"writer {recording}", {TokenScope.CORRECT})
     with library.site.client(headers={"Authorization": f"Bearer {reading}"}) as reader:
         assert reader.get(f"/api/recordings/{recording}/turns").status_code == 200
         assert correct(reader, recording, kind="split", first=3).status_code == 403
@@ -189,7 +189,7 @@ def test_behind_a_password_a_token_opens_the_api_and_nothing_else(
 ) -> None:
     url = library.engine.url.render_as_string(hide_password=False).replace("postgresql+psycopg", "postgresql")
     closed = serve(ui_password=PASSWORD, database_url=url, store=library.store.url, embedder="none")
-    token = tokens.create(library.engine, f"closed {recording}", {Scope.READ})
+    token = tokens.create(library.engine, f"closed {recording}", {TokenScope.READ})
     with closed.client() as stranger:
         assert stranger.get(f"/api/recordings/{recording}/turns").status_code == 401
         assert stranger.get(f"/api/recordings/{recording}/turns", auth=("", PASSWORD)).status_code == 200
@@ -214,10 +214,10 @@ def test_what_redaction_takes_out_needs_a_scope_of_its_own(
         library.store.put_bytes(f"{recording}/{form.file}", form.encode(value))
     url = library.engine.url.render_as_string(hide_password=False).replace("postgresql+psycopg", "postgresql")
     site = serve(database_url=url, store=library.store.url, embedder="none", redact=("card",), publish="redacted")
-    scopes = {Scope.READ, Scope.CORRECT}
+    scopes = {TokenScope.READ, TokenScope.CORRECT}
     tokens_of = {
         name: tokens.create(library.engine, f"{name} {recording}", given)
-        for name, given in {"reader": scopes, "editor": scopes | {Scope.READ_UNREDACTED}}.items()
+        for name, given in {"reader": scopes, "editor": scopes | {TokenScope.READ_UNREDACTED}}.items()
     }
     one = f"/api/recordings/{recording}"
     call = {

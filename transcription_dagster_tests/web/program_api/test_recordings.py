@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from transcription_dagster.database import submissions, tokens
 from transcription_dagster.database.recordings import find
-from transcription_dagster.database.tokens import Scope
+from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.fetch import fetch
 from transcription_dagster_tests.sample_transcripts import spoken
@@ -44,7 +44,7 @@ def counter(engine: Engine, serve: Callable[..., Site], tmp_path: Path) -> Itera
         webhook_hosts=("hooks.example.org",),
         webhook_secret="a secret of tests",
     )
-    token = tokens.create(engine, "sender", {Scope.SUBMIT})
+    token = tokens.create(engine, "sender", {TokenScope.SUBMIT})
     with site.client(headers={"Authorization": f"Bearer {token}"}) as client:
         yield Counter(client, engine, tmp_path / "store")
 

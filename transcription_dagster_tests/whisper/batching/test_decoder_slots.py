@@ -6,7 +6,7 @@ import pytest
 import torch
 from whisper.model import ModelDimensions, Whisper
 
-from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Row, Text
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Text, TextRow
 from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
 from transcription_dagster.whisper.batching.fixed_slots import FixedSlots
 from transcription_dagster.whisper.batching.token_rules import Ruled, TokenRules
@@ -56,7 +56,7 @@ def test_a_window_alone_gets_the_very_bits_of_whispers_decoder(
     model.decoder(torch.tensor([PROMPT]), sounds[:1], kv_cache=cache)
     for number in range(20):
         token = 400 + number
-        slots.step([Row(1, 0, token, len(PROMPT) + number, slots.rules.start)])
+        slots.step([TextRow(1, 0, token, len(PROMPT) + number, slots.rules.start)])
         expected = model.decoder(torch.tensor([[token]]), sounds[:1], kv_cache=cache)
         assert found[-1].equal(expected[0])
     for hook in hooks:
@@ -82,7 +82,7 @@ def test_windows_in_one_pass_get_what_each_gets_alone_but_for_rounding(
         for one, other in zip(found, expected, strict=True):
             assert one.shape == other.shape
             assert torch.allclose(one, other, atol=1e-3)
-    rows = [Row(slot, 0, 600, len(tokens), alone.rules.start) for slot, tokens in enumerate(TEXTS)]
+    rows = [TextRow(slot, 0, 600, len(tokens), alone.rules.start) for slot, tokens in enumerate(TEXTS)]
     assert torch.allclose(
         together.step(rows).ruled.logits.nan_to_num(), alone.step(rows).ruled.logits.nan_to_num(), atol=1e-3
     )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from whisper.model import Whisper
 
-from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Row, Text
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Text, TextRow
 from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
 from transcription_dagster.whisper.batching.fixed_slots import FixedSlots
 from transcription_dagster.whisper.batching.slot_memory import slot_bytes
@@ -48,7 +48,7 @@ def logits_of(slots: DecoderSlots, slot: int, companions: Sequence[int], steps: 
     state = slots.rules.start
     found = []
     for number in range(steps):
-        rows = [Row(one, 0, 400 + number, len(PROMPT) + number, state) for one in sorted([slot, *companions])]
+        rows = [TextRow(one, 0, 400 + number, len(PROMPT) + number, state) for one in sorted([slot, *companions])]
         step = slots.step(rows)
         place = step.places[[row.slot for row in rows].index(slot)]
         found.append(step.ruled.logits[place].clone())
@@ -142,7 +142,7 @@ def test_a_thousand_recorded_steps_allocate_nothing_on_a_gpu(sounds: list[torch.
     )
 
     def step(number: int) -> None:
-        slots.step([Row(slot, 0, 400, len(PROMPT) + number % 400, slots.rules.start) for slot in (0, 1)])
+        slots.step([TextRow(slot, 0, 400, len(PROMPT) + number % 400, slots.rules.start) for slot in (0, 1)])
 
     # The first one records the step.
     step(0)
