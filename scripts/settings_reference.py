@@ -1,4 +1,4 @@
-"""Write docs/settings.md from the modules of settings: `python -m scripts.settings_reference`. A test compares them."""
+"""Generate docs/settings.md: `python -m scripts.settings_reference`. A test compares the page with the settings."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _HEAD = """# Settings
 
 <!-- Written by `make docs` from settings.py and network_settings.py; do not edit. -->
 
-Every setting is an environment variable, or a line in the file `.env` of the folder that the program starts in; the
-environment wins. `.env.example` in the repository has them all to copy. Credentials of Anthropic and AWS keep the names
-that their own libraries read (`ANTHROPIC_API_KEY`, `AWS_ACCESS_KEY_ID`, …).
+Every setting is an environment variable, or a line in the file `.env` in the folder where the program starts; the
+environment takes precedence. `.env.example` in the repository is a template with all settings. Credentials of Anthropic
+and AWS keep the names that their own libraries read (`ANTHROPIC_API_KEY`, `AWS_ACCESS_KEY_ID`, …).
 
-| class | who decides |
+| class | value |
 | --- | --- |
-| shared | All machines together: the value is in the database, where `transcription up` writes it |
-| machine | Each machine for itself |
-| secret | Each machine for itself; no log, error or page shows the value |
+| shared | The same on all machines: the value is in the database, where `transcription up` writes it |
+| machine | Set on each machine |
+| secret | Set on each machine; never shown in logs, errors or pages |
 """
 
 
@@ -45,7 +45,7 @@ def page() -> str:
 
 
 def _sections() -> Iterator[tuple[str, list[str]]]:
-    """Give each section's title and the fields below it, by the comments `# --- title` in the class."""
+    """Yield each section's title and its fields, from the comments `# --- title` in the class."""
     source = "\n".join(
         Path(str(module.__file__)).read_text(encoding="utf-8") for module in (settings, network_settings)
     )
@@ -79,7 +79,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _choices(annotation: object) -> list[str]:
-    """Return the texts that a setting is limited to, if it is."""
+    """Return the allowed values of a setting; empty if any value is allowed."""
     if typing.get_origin(annotation) is typing.Literal:
         return [str(value) for value in typing.get_args(annotation)]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):

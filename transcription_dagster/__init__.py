@@ -1,6 +1,6 @@
-"""A Dagster data platform for transcription: recordings in, captions, corrected text, search and insights out.
+"""A Dagster data platform for transcription, from recordings to captions, corrected text, search and insights.
 
-The Python API is below: functions on files and values, described in `transcription_dagster.api`.
+The names imported below are the Python API: functions on files and values, described in `transcription_dagster.api`.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ __all__ = [
     "transcribe",
 ]
 
-# Read by OpenMP when PyTorch is loaded, so it must be set before PyTorch is imported. Threads that wait for one another
-# shall sleep: spinning, they take the cores from the ones they wait for as soon as anything else runs on the machine.
+# OpenMP reads this when PyTorch is loaded, so it must be set before PyTorch is imported. Waiting threads must sleep:
+# spinning threads occupy cores that other threads and processes need.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def __getattr__(name: str) -> Any:
-    # PEP 562: a worker that imports the package must not pay for the API.
+    # PEP 562: a worker that imports the package does not load the API's dependencies.
     if name in __all__:
         from transcription_dagster import api
 

@@ -1,4 +1,4 @@
-"""`python -m transcription_dagster` is the console script `transcription`, also where that is not on the path."""
+"""Make `python -m transcription_dagster` equal to the console script `transcription`."""
 
 from transcription_dagster.cli.main import main
 

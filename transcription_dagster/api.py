@@ -81,7 +81,7 @@ def transcribe(
 ) -> Transcript:
     """Transcribe an audio or video file with Whisper in this process.
 
-    The model stays loaded for the next call with the same device and folder.
+    The model stays loaded for later calls with the same device and folder.
 
     Parameters
     ----------
@@ -90,40 +90,40 @@ def transcribe(
     model
         Whisper model by name (`tiny` to `large-v3`, `turbo`), or the path of a checkpoint or model folder.
     language
-        Language spoken, by code or name (`en`, `English`); None: detected wherever it changes.
+        Spoken language, by code or name (`en`, `English`); None: detected wherever it changes.
     device
         `cpu`, `cuda` or `cuda:N`; None: a GPU if there is one.
     options
         All decoding options; they replace `model` and `language`.
     models_folder
-        Folder that downloaded models are kept in; None: `~/.transcription/models`, shared with the platform.
+        Folder for downloaded models; None: `~/.transcription/models`, shared with the platform.
     channels
-        `auto`: channels that hold different voices, as those of a call, are transcribed one by one, and others are
-        mixed; `mix` and `split` do always the one or the other.
+        `split` transcribes each channel separately, `mix` mixes them; `auto` splits channels that hold different
+        voices, as in a call, and mixes others.
     max_hours
         Longer recordings are refused.
     name
-        What errors call the source; None: its path.
+        Name of the source in error messages; None: its path.
     on_progress
-        Called after each window with the share done, 0 to 1.
+        Called after each window with the fraction that is done, 0 to 1.
     on_warning
-        Called with each remark on the recording (damage, the track chosen, text left out as a hallucination); None:
-        each is issued with `warnings.warn`.
+        Called with each remark about the recording (damage, the selected track, text removed as a hallucination);
+        None: remarks are issued with `warnings.warn`.
 
     Returns
     -------
     Transcript
-        Words with start and end in seconds; their channel (`ch_0`) is the speaker where channels are transcribed one
-        by one. `recording` is the UUID that the file is named by, else empty.
+        Words with start and end in seconds. If channels are transcribed separately, the speaker is the channel
+        (`ch_0`). `recording` is the UUID in the file's name, or empty.
 
     Raises
     ------
     SourceNotFound, UnusableAudio
-        There is no such file, or it holds no audio that can be decoded.
+        The file does not exist, or contains no audio that can be decoded.
     UnknownModel, ModelUnavailable
-        The model does not exist, or cannot be downloaded now.
+        The model does not exist, or cannot be downloaded at the moment.
     InvalidSetting
-        The language is unknown, or the model does not know it; or `channels` is none of the three.
+        The language is unknown or not supported by the model, or `channels` is not one of the three.
     OutOfMemory, DeviceBroken
         The device cannot hold the model, or failed.
     """
@@ -134,10 +134,10 @@ def transcribe(
 
     path = Path(source)
     if channels not in get_args(ChannelMode):
-        raise InvalidSetting(f"{channels!r} is not what becomes of channels: use {', '.join(get_args(ChannelMode))}")
+        raise InvalidSetting(f"{channels!r} is not a channel mode: use {', '.join(get_args(ChannelMode))}")
     chosen = options or SpeechOptions(model, language=language)
     chosen = replace(chosen, language=whisper_language(chosen.language))
-    # Before a model is loaded, or downloaded, in vain.
+    # Checked before a model is loaded or downloaded.
     with open_source(path):
         pass
     engine = _engine(device, models_folder or Path.home() / ".transcription" / "models")
@@ -179,12 +179,12 @@ def format_transcript(
     to
         `srt` (SubRip), `vtt` (WebVTT), `txt` (paragraphs) or `json` (Amazon Transcribe's layout).
     limits
-        What a caption may be; None: two lines of 42 columns, 5/6 to 7 s, 20 characters a second.
+        Limits of a caption; None: two lines of 42 columns, 5/6 to 7 s, 20 characters a second.
 
     Raises
     ------
     InvalidTranscript
-        The content is no transcript; the message names the place.
+        The content is not a transcript; the message gives the position.
     InvalidSetting
         `to` is not a format.
 
@@ -218,30 +218,30 @@ def refine(
     claude: bool = True,
     settings: RefinementSettings | None = None,
 ) -> Refined:
-    """Correct a transcript by a vocabulary and by Claude, whose edits are applied only where they fit.
+    """Correct a transcript with a vocabulary and with Claude, whose edits are checked before they are applied.
 
     Parameters
     ----------
     transcript
         As for `format_transcript`.
     vocabulary
-        Terms, or the path of a YAML or CSV file of them.
+        Terms, or the path of a YAML or CSV file with terms.
     claude
-        Whether to ask Claude. False, or without credentials, the vocabulary alone is applied and `status` says so.
+        Whether to call Claude. If False, or without credentials, only the vocabulary is applied, and `status` says so.
     settings
         Model, effort and budget in dollars; None: the program's defaults.
 
     Returns
     -------
     Refined
-        The corrected text and words, the edits made, those dropped and why, and what Claude cost.
+        The corrected text and words, the applied edits, the dropped edits with their reasons, and Claude's cost.
 
     Raises
     ------
     InvalidTranscript, InvalidVocabulary
         An input cannot be read.
     RefinementUnavailable, RefinementFailed, SpendLimitReached
-        Claude cannot be reached, refused the request, or may spend no more.
+        Claude cannot be reached, refused the request, or has reached the spend limit.
 
     Examples
     --------
@@ -266,16 +266,16 @@ def refine(
 
 
 def apply_corrections(captions: Path | str, corrected: Path | str, *, to: CaptionKind | None = None) -> str:
-    r"""Lay a corrected text onto captions; no caption's time changes.
+    r"""Apply a corrected text to captions, without changing their times.
 
-    Only the words that differ change: markup, settings, notes, numbers and line ends stay.
+    Only words that differ change; markup, settings, notes, numbers and line endings stay.
 
     Parameters
     ----------
     captions
         SubRip or WebVTT.
     corrected
-        Plain text, with the names of speakers or without, SubRip or WebVTT.
+        Plain text, with or without speakers' names, SubRip or WebVTT.
     to
         `srt` or `vtt`; None: the format of `captions`. Another format keeps times, texts, bold, italic and underline.
 
@@ -319,7 +319,7 @@ def _engine(device: str | None, models_folder: Path) -> SpeechEngine:
 
 
 def _recording(source: Path) -> str:
-    """Return the recording's id if the file is named by one."""
+    """Return the UUID in the file's name; empty if there is none."""
     try:
         return recording_id(source.stem.lower())
     except InvalidRecordingId:
@@ -355,7 +355,7 @@ def _terms(values: Sequence[Term]) -> Sequence[Term]:
 
 
 def _check_type(value: object, kinds: type | tuple[type, ...], expected: str) -> None:
-    """Raise `TypeError` that says what is expected: callers in notebooks have no type checker."""
+    """Raise `TypeError` with the expected type: notebooks have no type checker."""
     if not isinstance(value, kinds):
         raise TypeError(f"{expected}, not {type(value).__name__}")
 
@@ -366,7 +366,7 @@ def _text(value: Path | str) -> str:
 
 
 def _spoken(text: str, captions: CaptionFile) -> str:
-    """Return what a corrected text says; without the names of its speakers, unless the captions have them too."""
+    """Return the spoken text of a correction, without speakers' names unless the captions contain names too."""
     refuse_other_formats(text)
     kind = caption_kind(text)
     if kind:

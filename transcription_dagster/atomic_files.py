@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
-    """Yield a file open for writing that becomes `target` when the block ends, and is removed when it raises.
+    """Yield a temporary file that replaces `target` when the block ends, or is removed when the block raises.
 
-    The folder of `target` is made if it is missing. Readers see the old file or the new one, never a part of it.
+    Creates the folder of `target` if it is missing. Readers see the old file or the new one, never a partial file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    # A file name holds 255 bytes, and the target's may use them all.
+    # A file name may have 255 bytes, and `target`'s may already use all of them.
     part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:

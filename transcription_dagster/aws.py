@@ -1,6 +1,6 @@
-"""How boto3 is used here: clients with bounded waits, and its errors in the program's own classes.
+"""boto3 clients with bounded timeouts, and translation of boto3's errors into the program's.
 
-boto3 and botocore are imported when AWS is used: every process of a stack imports this module, and few use AWS.
+Every process of a stack imports this module and few use AWS, so boto3 and botocore are imported only when needed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
     from botocore.loaders import Loader
 
-#: Throttling may last; an endpoint that is not there does not come back so soon.
+#: Throttling may last longer than these retries; a missing endpoint does not appear within seconds.
 _ATTEMPTS = {"standard": 4, "adaptive": 8}
-#: What AWS answers with status 400 though the same request may succeed later.
+#: Error codes with status 400 for which the same request may succeed later.
 _TRANSIENT_CODES = frozenset(
     {
         "InternalServerException",
@@ -40,10 +40,10 @@ _NOT_FOUND_CODES = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
 
 
 def aws_client(service: str, *, retries: Literal["standard", "adaptive"], read_seconds: float = 60.0) -> Any:
-    """A boto3 client with the credentials, region and endpoint that boto3 finds by itself.
+    """Return a boto3 client with the credentials, region and endpoint that boto3 finds.
 
-    `retries` is the SDK's own mode; `adaptive` also slows down where the service throttles. To be opened, too,
-    inside `aws_errors`: boto3 may find no region or profile.
+    `retries` is the SDK's retry mode; `adaptive` also slows down when the service throttles. Call it inside
+    `aws_errors`, because boto3 may find no region or profile.
     """
     import boto3
     from botocore.config import Config
@@ -54,7 +54,7 @@ def aws_client(service: str, *, retries: Literal["standard", "adaptive"], read_s
         connect_timeout=10,
         read_timeout=read_seconds,
     )
-    # A separate session: the default one is shared by the process and is not thread-safe.
+    # A separate session: the default session is shared by the process and is not thread-safe.
     session = get_session()
     session.register_component("data_loader", _loader())
     return boto3.Session(botocore_session=session).client(service, config=config)
@@ -68,10 +68,10 @@ def aws_errors(
     unavailable: type[TransientError] = ServiceUnavailable,
     missing: type[PermanentError] | None = None,
 ) -> Iterator[None]:
-    """Translate what boto3 raises in the block; messages begin with `action`. `missing` is for an absent object.
+    """Translate boto3's errors in the block; messages begin with `action`. `missing` is the error for an absent object.
 
-    The errors have no cause: boto3's own quote endpoints and parameters, which may hold passwords or a recording's
-    text, and Dagster stores an error with all its causes.
+    The errors have no cause: boto3's errors quote endpoints and parameters, which may contain passwords or a
+    recording's text, and Dagster stores an error with all its causes.
     """
     from botocore import exceptions
 
@@ -100,18 +100,18 @@ def aws_errors(
 
 
 def _without_values(error: Exception) -> str:
-    """Return the error in one line, without the value of a parameter, which may be the text of a recording."""
+    """Return the error in one line, without parameter values, which may be the text of a recording."""
     return " ".join(str(error).split()).partition(", value:")[0]
 
 
 @cache
 def _loader() -> Loader:
-    """The descriptions of AWS's services; reading them takes most of the time to open a client."""
+    """Return botocore's loader of service descriptions; cached, because loading takes most of a client's start."""
     from botocore.loaders import create_loader
 
     return create_loader()
 
 
 def error_code(error: ClientError) -> str:
-    """AWS's own name of an error, such as `NoSuchKey`; a number where it has none."""
+    """Return AWS's code of an error, such as `NoSuchKey`, or the HTTP status if there is no code."""
     return str(error.response.get("Error", {}).get("Code", ""))

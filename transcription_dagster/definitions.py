@@ -1,4 +1,4 @@
-"""The one Definitions object that Dagster loads; no logic, and nothing opened on import."""
+"""The Definitions object that Dagster loads. Importing this module opens no connection."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ defs = dg.Definitions(
     asset_checks=all_checks(),
     jobs=jobs(_settings),
     sensors=sensors(_settings),
-    # They read the settings where a step or a tick begins: `dagster dev` finds its database after it has loaded this.
+    # They read the settings when a step or tick begins, because `dagster dev` sets its database after loading this
+    # module.
     resources=all_resources(dg.ResourceDefinition(lambda _context: load_settings())),
-    # A run worker is one process that stays: its steps run in it.
+    # A run worker is one long-lived process that executes its steps itself.
     executor=dg.in_process_executor,
 )

@@ -1,7 +1,7 @@
-"""Every error the program raises on purpose, permanent or transient.
+"""The program's own errors, each permanent or transient.
 
-The class decides whether trying again can help; nothing else in the program asks that question. A class's docstring
-is the message of an instance that was raised without one.
+The class alone decides whether trying again can help. A class's docstring is the message of an error that was raised
+without one.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ class TranscriptionError(Exception):
     """Something went wrong in the transcription platform."""
 
     def __init__(self, message: str | None = None) -> None:
-        # Messages quote addresses, and reach logs, events and rows.
+        # Messages quote URLs, and are shown in logs, events and database rows.
         super().__init__(without_secrets(message or (type(self).__doc__ or "").strip()))
 
 
 class PermanentError(TranscriptionError):
-    """The same input will fail again until something is changed."""
+    """The same input will fail again until something changes."""
 
 
 class TransientError(TranscriptionError):
-    """The same input may succeed later: a network, a service or a process was not available."""
+    """The same input may succeed later: a network, a service or a process was unavailable."""
 
 
 class InvalidRecordingId(PermanentError):
-    """A recording is known by a canonical lower-case UUID."""
+    """A recording is identified by a canonical lower-case UUID."""
 
 
 class InvalidSetting(PermanentError):
@@ -34,15 +34,15 @@ class InvalidSetting(PermanentError):
 
 
 class RecordingForgotten(PermanentError):
-    """The recording was forgotten: nothing is written of it any more."""
+    """The recording was forgotten, so nothing about it is written any more."""
 
 
 class UnknownRecording(PermanentError):
-    """No source is known for this recording."""
+    """No source is registered for this recording."""
 
 
 class UnknownSpeaker(PermanentError):
-    """No voice print is kept of this speaker."""
+    """There is no voice print of this speaker."""
 
 
 class EngineMissing(InvalidSetting):
@@ -54,7 +54,7 @@ class SourceNotFound(PermanentError):
 
 
 class SourceRefused(PermanentError):
-    """The source is outside what the settings allow."""
+    """The settings do not allow the source of the recording."""
 
 
 class SourceUnavailable(TransientError):
@@ -62,7 +62,7 @@ class SourceUnavailable(TransientError):
 
 
 class UnusableAudio(PermanentError):
-    """The source holds no audio that can be decoded."""
+    """The source contains no audio that can be decoded."""
 
 
 class UnknownModel(PermanentError):
@@ -78,27 +78,27 @@ class TimeLimitExceeded(PermanentError):
 
 
 class TranscriptionAborted(TranscriptionError):
-    """The transcription was asked to stop."""
+    """The transcription was cancelled."""
 
 
 class OutOfMemory(PermanentError):
-    """The device ran out of memory, also on a smaller second try."""
+    """The device ran out of memory, also in a smaller second attempt."""
 
 
 class DeviceBroken(TransientError):
-    """The device's context is unusable: this process must be restarted."""
+    """The device is unusable: this process must be restarted."""
 
 
 class ExecutorLost(PermanentError):
-    """Every executor that took this recording died while working on it."""
+    """Every executor that took this recording died while it worked on it."""
 
 
 class WorkerUnfit(TransientError):
-    """This worker cannot do its work here: it cannot use its scratch folder, its disk or its model."""
+    """This worker cannot use its scratch folder, its disk or its model."""
 
 
 class WorkTaken(TransientError):
-    """This work was given to another worker while this one was silent."""
+    """This work was given to another worker because this one sent no heartbeats."""
 
 
 class UnknownRun(PermanentError):
@@ -106,7 +106,7 @@ class UnknownRun(PermanentError):
 
 
 class InvalidGpu(PermanentError):
-    """The run names a GPU that no executor has."""
+    """The run names a GPU that no executor serves."""
 
 
 class InvalidTranscript(PermanentError):
@@ -122,7 +122,7 @@ class InvalidVocabulary(PermanentError):
 
 
 class InvalidWorklist(PermanentError):
-    """The worklist cannot be used."""
+    """The worklist is invalid."""
 
 
 class WorklistNotSaved(PermanentError):
@@ -130,7 +130,7 @@ class WorklistNotSaved(PermanentError):
 
 
 class UnrelatedText(PermanentError):
-    """The corrected text has too little in common with the captions to be laid onto them."""
+    """The corrected text has too little in common with the captions to be applied to them."""
 
 
 class UnusableCorrection(PermanentError):
@@ -138,11 +138,11 @@ class UnusableCorrection(PermanentError):
 
 
 class CorrectionConflict(PermanentError):
-    """The words were changed meanwhile."""
+    """The words were changed by another correction."""
 
 
 class InvalidToken(PermanentError):
-    """The token cannot be made."""
+    """The token cannot be created."""
 
 
 class RefinementUnavailable(TransientError):
@@ -150,7 +150,7 @@ class RefinementUnavailable(TransientError):
 
 
 class RefinementFailed(PermanentError):
-    """Claude gave no answer that could be used."""
+    """Claude gave no usable answer."""
 
 
 class SpendLimitReached(PermanentError):
@@ -158,7 +158,7 @@ class SpendLimitReached(PermanentError):
 
 
 class UnusableReply(PermanentError):
-    """A reply of Claude was refused, cut off, or does not match the requested schema."""
+    """Claude's reply was refused or cut off, or does not match the requested schema."""
 
 
 class StoreUnavailable(TransientError):
@@ -178,15 +178,15 @@ class DatabaseRefused(PermanentError):
 
 
 class WrongDatabaseVersion(PermanentError):
-    """The database's tables are not the ones that this version of the program works with."""
+    """The database's tables do not match this version of the program."""
 
 
 class ServiceUnavailable(TransientError):
-    """An outside service did not answer."""
+    """An external service did not answer."""
 
 
 class ServiceRefused(PermanentError):
-    """An outside service refused the request."""
+    """An external service refused the request."""
 
 
 class StackError(PermanentError):

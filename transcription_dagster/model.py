@@ -1,4 +1,4 @@
-"""The values that cross the boundaries of the program: frozen, typed, free of any library."""
+"""The values that cross the boundaries between parts: frozen, typed, and independent of any library."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 _SPEAKER_LIMITS = re.compile(r"(\d{1,2})(?:-(\d{1,2}))?\Z", re.ASCII)
 
-#: `mix`: the channels of a recording become one; `split`: each is transcribed by itself; `auto`: what the sound asks
-#: for.
+#: `mix`: all channels become one; `split`: each channel is transcribed separately; `auto`: decided from the audio.
 ChannelMode = Literal["auto", "mix", "split"]
 
-#: Namespace of the UUIDv5 given to a recording whose file is not named by a UUID.
+#: Namespace of the UUIDv5 of recordings whose file name is not a UUID.
 RECORDING_NAMESPACE = uuid.NAMESPACE_URL
 
 
 def recording_id(text: object) -> str:
-    """Return `text` if it is a canonical lower-case UUID, as partition keys and folder names are.
+    """Return `text` if it is a canonical lower-case UUID, the form of partition keys and folder names.
 
     Raises `InvalidRecordingId` for everything else, so that no other text reaches a path, URL or query.
     """
@@ -35,26 +34,26 @@ def recording_id(text: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One spoken word as it is displayed, with the punctuation that follows it."""
+    """A spoken word as displayed, with the punctuation that follows it."""
 
     text: str
     #: Seconds from the start of the recording.
     start: float
     end: float
-    #: Probability that the word was said, 0 to 1.
+    #: Probability that the word was spoken, 0 to 1.
     confidence: float = 1.0
-    #: Written without a space before it, as "-five" in "twenty-five", or any word of a script without spaces.
+    #: Written without a space before it, such as "-five" in "twenty-five", or any word of a script without spaces.
     glued: bool = False
     speaker: str | None = None
     #: ISO 639-1 or BCP 47; None: the transcript's.
     language: str | None = None
-    #: A person wrote it.
+    #: Written by a person.
     corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One stretch of speech as the model decoded it: words `first` up to, not including, `stop`."""
+    """A stretch of speech as the model decoded it: the words from `first` up to, but not including, `stop`."""
 
     start: float
     end: float
@@ -68,15 +67,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class RemovedSpeech:
-    """Text that the model claimed and that was left out, and why."""
+    """Text from the model that was removed from the transcript, and why."""
 
     start: float
     end: float
     text: str
     reason: str
-    #: Who said that it was not said (see `speech.evidence`).
+    #: The evidence against it (see `whisper/repair/evidence.py`).
     witnesses: tuple[str, ...] = ()
-    #: What a second hearing put in its place.
+    #: The text from the second pass that replaced it.
     instead: str = ""
 
 
@@ -92,7 +91,7 @@ class DoubtfulSpeech:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch of speech in which the model found no words, twice."""
+    """A stretch of speech in which the model found no words, even in a second pass."""
 
     start: float
     end: float
@@ -100,18 +99,18 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said in a recording, word by word."""
+    """The words spoken in a recording, with their times."""
 
     recording: str
     words: tuple[Word, ...]
     segments: tuple[Segment, ...] = ()
-    #: ISO 639-1 code, or BCP 47 where the source says more; of several, the one most is said in.
+    #: ISO 639-1 code, or BCP 47 if the source is more specific; of several languages, the one with the most speech.
     language: str = "en"
     #: Length of the recording in seconds.
     duration: float = 0.0
-    #: The model's name; empty when another service made the transcript.
+    #: The model's name; empty if another service made the transcript.
     model: str = ""
-    #: The decoding options that were really used.
+    #: The decoding options that were used.
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     removed: tuple[RemovedSpeech, ...] = ()
     doubtful: tuple[DoubtfulSpeech, ...] = ()
@@ -120,21 +119,21 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """One caption: times in whole milliseconds, the lines shown, and the words they hold."""
+    """A caption: times in whole milliseconds, the lines shown, and its words."""
 
     start_ms: int
     end_ms: int
     lines: tuple[str, ...]
-    #: The transcript's words `first` up to, not including, `stop`; both 0 when the cue was read from a file.
+    #: The transcript's words from `first` up to, but not including, `stop`; both 0 if the cue was read from a file.
     first: int = 0
     stop: int = 0
-    #: Who speaks: one for the whole cue, or one for each line; none where that is not known.
+    #: The speakers: one for the whole cue, or one per line; empty if unknown.
     speakers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A vocabulary entry: how it is written, and how it may have been heard."""
+    """A vocabulary entry: its spelling, and the ways in which it may be misheard."""
 
     text: str
     variants: tuple[str, ...] = ()
@@ -144,7 +143,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A replacement of the words `first` to `last`, both included, that echoes what it replaces."""
+    """A replacement of the words `first` to `last`, both included, that repeats the words it replaces."""
 
     first: int
     last: int
@@ -153,7 +152,7 @@ class Edit:
     kind: str
 
 
-#: What runs a model: PyTorch as openai-whisper does, or CTranslate2 as faster-whisper does.
+#: The library that runs a model: PyTorch, as in openai-whisper, or CTranslate2, as in faster-whisper.
 SpeechEngineName = Literal["openai-whisper", "faster-whisper"]
 OPENAI_WHISPER: Final = "openai-whisper"
 FASTER_WHISPER: Final = "faster-whisper"
@@ -161,27 +160,27 @@ FASTER_WHISPER: Final = "faster-whisper"
 
 @dataclass(frozen=True, slots=True)
 class SpeechOptions:
-    """How a recording is decoded. Most fields are parameters of Whisper's `transcribe` by the same meaning."""
+    """How a recording is decoded. Most fields are parameters of Whisper's `transcribe` with the same meaning."""
 
     model: str
-    #: None: told from the speech itself, and again wherever it changes.
+    #: None: detected, wherever it changes.
     language: str | None = None
-    #: The languages that may be spoken; none: any.
+    #: The candidate languages; empty: any.
     languages: tuple[str, ...] = ()
     initial_prompt: str | None = None
     beam_size: int | None = None
-    #: Tried in turn while the result looks wrong.
+    #: Tried in order while the result of a window looks wrong.
     temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     condition_on_previous_text: bool = True
     #: Remove hallucinations: text where there is no speech, and decoding loops.
     remove_invented_speech: bool = True
-    #: Never chosen by the program itself: the two do not give quite the same words.
+    #: Never chosen automatically: the two engines give slightly different words.
     engine: SpeechEngineName = OPENAI_WHISPER
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """The normalised audio of a recording (16 kHz mono FLAC in the store), and what it was made from."""
+    """The normalised audio of a recording (16 kHz FLAC in the store), and facts about its source."""
 
     recording: str
     uri: str
@@ -196,25 +195,25 @@ class Audio:
     loudness: float | None
     flac_bytes: int
     flac_sha256: str
-    #: Level of each second, as (start, end, dBFS); silence is at the floor of 16-bit samples.
+    #: Level of each second, as (start, end, dBFS); the minimum is the floor of 16-bit samples.
     levels: tuple[tuple[float, float, float], ...] = ()
-    #: Channels of the FLAC: 1 for the mix, more where each is transcribed by itself.
+    #: Channels of the FLAC: 1 for a mix, more if each is transcribed separately.
     flac_channels: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class SpeakerLimits:
-    """Whether the speakers of a recording are told apart, and how many there are."""
+    """Whether a recording is diarized, and its number of speakers."""
 
-    #: `auto`: where the models are installed; `required`: everywhere, and it is an error if the models cannot be had.
+    #: `auto`: if the models are installed; `required`: always, and missing models are an error.
     mode: Literal["off", "auto", "required"] = "auto"
     at_least: int = 1
-    #: None: as many as are heard.
+    #: None: detected.
     at_most: int | None = None
 
 
 def speaker_limits(text: str) -> SpeakerLimits:
-    """Read `off`, `auto`, a number of speakers such as `2`, or a range such as `2-4`. Raises `InvalidSetting`."""
+    """Parse `off`, `auto`, a number of speakers such as `2`, or a range such as `2-4`. Raises `InvalidSetting`."""
     if text == "off":
         return SpeakerLimits("off")
     if text == "auto":
@@ -235,7 +234,7 @@ class SpeakerTurn:
     #: Seconds from the start of the recording.
     start: float
     end: float
-    #: `spk_0`, `spk_1`, … in the order in which the speakers are first heard, or the speaker's name.
+    #: `spk_0`, `spk_1`, … in order of first appearance, or the speaker's name.
     speaker: str
 
 
@@ -246,9 +245,9 @@ class Speakers:
     recording: str
     #: In order of their start.
     turns: tuple[SpeakerTurn, ...] = ()
-    #: Name of what told the speakers apart; empty where nothing did.
+    #: Name of the diarization model; empty if none ran.
     model: str = ""
     #: Each channel of the recording holds one speaker.
     by_channel: bool = False
-    #: Why the speakers were not told apart; None where they were.
+    #: Why the recording was not diarized; None if it was.
     skipped: str | None = None

@@ -1,4 +1,4 @@
-"""The settings of what other machines reach and what is fetched from them; `settings.py` has the others."""
+"""Settings for sources and the web server; `settings.py` contains the others."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pydantic_settings import BaseSettings, NoDecode
 
 
 def split(value: object, separator: str) -> object:
-    """Return the values of a list in a variable; a value that is no text is returned unchanged."""
+    """Split a comma-separated variable into its values; a value that is not a text is returned unchanged."""
     return tuple(part.strip() for part in value.split(separator) if part.strip()) if isinstance(value, str) else value
 
 
 class SourceSettings(BaseSettings):
-    """Which sources are watched, and what may be fetched from where."""
+    """Watched sources, and the sources that may be fetched."""
 
-    # --- where recordings come from
+    # --- sources
     source_directory: Path | None = Field(default=None, description="Folder that is watched for new recordings.")
     source_s3: str | None = Field(
         default=None, description="Bucket and prefix that are watched for new recordings (s3://bucket/prefix)."
@@ -74,13 +74,13 @@ class SourceSettings(BaseSettings):
 
     @property
     def ib_token(self) -> SecretStr | None:
-        """The media library's bearer token, read on each access; None if its variable is not set."""
+        """Return the media library's bearer token, read from the environment on each call; None if it is not set."""
         token = os.environ.get(self.ib_token_variable)
         return SecretStr(token) if token else None
 
 
 class WebSettings(BaseSettings):
-    """Where the web server is reached, by whom, and whom it calls."""
+    """Address and login of the web server, and the hosts that webhooks may call."""
 
     # --- the web server
     host: str = Field(default="127.0.0.1", description="Address the web server binds to.")

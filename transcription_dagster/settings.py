@@ -1,7 +1,7 @@
-"""Every setting of the program, read from the environment and `.env` in one place.
+"""All settings of the program, read from the environment and `.env` in one place.
 
-All names carry the prefix `TRANSCRIPTION_`; the credentials of Anthropic and AWS keep the names that their own
-libraries read and are never held here.
+All names begin with `TRANSCRIPTION_`. The credentials of Anthropic and AWS keep the names that their own libraries
+read, and are not fields here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from transcription_dagster.language.codes import whisper_language, whisper_langu
 from transcription_dagster.model import OPENAI_WHISPER, ChannelMode, SpeechEngineName, SpeechOptions, speaker_limits
 from transcription_dagster.network_settings import SourceSettings, WebSettings, split
 
-#: What stands between the values of settings that are lists; the others are JSON.
+#: Separator of the values of list settings; other compound settings are JSON.
 _SEPARATORS = {
     "languages": ",",
     "redact": ",",
@@ -33,30 +33,30 @@ _SEPARATORS = {
 }
 
 
-#: With more, the device gains next to nothing: every step reads the sound of each recording, which none shares.
+#: More slots gain almost nothing: in every step, each recording's own audio must be read.
 GPU_SLOTS: Final = 32
 CPU_SLOTS: Final = 4
-#: Recordings beyond those that are decoded, to be prepared meanwhile.
+#: Additional recordings per executor, prepared while others are decoded.
 RUNS_AHEAD: Final = 2
 
 
-#: What can be taken out of the redacted files; the last two by AWS Comprehend and Presidio alone.
+#: Kinds of data that redaction can remove; the last two require AWS Comprehend or Presidio.
 REDACTED_KINDS = ("card", "iban", "email", "phone", "ssn", "digits", "name", "address")
 
 
 def presidio_installed() -> bool:
-    """Return whether Presidio, which finds names and addresses, is installed on this machine."""
+    """Return whether Presidio, which detects names and addresses, is installed on this machine."""
     return find_spec("presidio_analyzer") is not None
 
 
 class Settings(WebSettings, SourceSettings):
-    """The program's settings; see each field for its variable's meaning and unit."""
+    """The program's settings; each field describes its variable and unit."""
 
     model_config = SettingsConfigDict(
         env_prefix="TRANSCRIPTION_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
     )
 
-    # --- where things are
+    # --- locations
     home: Path = Field(
         default_factory=lambda: Path.home() / ".transcription",
         description="State of this installation; everything the program writes is below it.",
@@ -282,25 +282,25 @@ class Settings(WebSettings, SourceSettings):
 
     @property
     def store_url(self) -> str:
-        """URL of the results' folder, without a slash at its end."""
+        """Return the URL of the results' folder, without a trailing slash."""
         return (self.store or (self.home / "store").as_uri()).rstrip("/")
 
     def require_database_url(self) -> str:
-        """The database's URL, for processes that a stack starts and that cannot do without one."""
+        """Return the database's URL, for processes that require one. Raises `InvalidSetting` if it is not set."""
         if self.database_url is None:
             raise InvalidSetting("TRANSCRIPTION_DATABASE_URL is not set; `transcription up` sets it for what it starts")
         return self.database_url.get_secret_value()
 
     def slots_on(self, device: str) -> int:
-        """Return how many recordings to decode together on a device, such as `cuda:0` or `cpu:0`."""
+        """Return the number of recordings to decode together on a device, such as `cuda:0` or `cpu:0`."""
         return self.slots or (CPU_SLOTS if device.startswith("cpu") else GPU_SLOTS)
 
     def runs_for(self, device: str) -> int:
-        """Return how many GPU-tagged runs to have in flight for an executor on a device."""
+        """Return the number of GPU-tagged runs in flight for an executor on a device."""
         return self.runs_per_gpu or self.slots_on(device) + RUNS_AHEAD
 
     def speech_options(self) -> SpeechOptions:
-        """The decoding options of a recording that asks for nothing else."""
+        """Return the decoding options of a recording without options of its own."""
         return SpeechOptions(
             model=self.model,
             language=self.language,
@@ -315,32 +315,32 @@ class Settings(WebSettings, SourceSettings):
 
     @cached_property
     def models_folder(self) -> Path:
-        """Folder that downloaded checkpoints are kept in."""
+        """Return the folder for downloaded checkpoints."""
         return self.home / "models"
 
     @cached_property
     def scratch_folder(self) -> Path:
-        """Folder for temporary files of steps; each worker has its own folder in it."""
+        """Return the folder for temporary files of steps; each worker has a subfolder."""
         return self.scratch or self.home / "scratch"
 
 
-#: The settings of a worker process, which are not its environment's alone.
+#: The settings of a worker process, which come from its environment and the database.
 _handed_down: Settings | None = None
 
 
 def hand_down(settings: Settings) -> None:
-    """Make these the settings that `load_settings` returns in this process from now on.
+    """Make these the settings that `load_settings` returns in this process.
 
-    A worker calls it once, before it imports the definitions: what it works by comes from the database too.
+    A worker calls it once, before it imports the definitions, because its settings also come from the database.
     """
     global _handed_down
     _handed_down = settings
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings from the environment; `overrides` win. A worker's are those that it was handed down.
+    """Return the settings from the environment, or those of `hand_down` in a worker; `overrides` take precedence.
 
-    Raises `InvalidSetting` that names the variable and what was wrong with its value, never the value of a secret.
+    Raises `InvalidSetting`, which names the variable and what is wrong with its value, but never a secret's value.
     """
     if _handed_down is not None and not overrides:
         return _handed_down
@@ -349,12 +349,12 @@ def load_settings(**overrides: object) -> Settings:
 
 @lru_cache(maxsize=1)
 def _remembered(_environment: tuple[tuple[str, str], ...], _env_file: tuple[str, int, int] | None) -> Settings:
-    # A step needs them several times, and reading them again takes as long as two of its statements.
+    # Cached: a step needs the settings several times, and reading them takes as long as two of its SQL statements.
     return _read({})
 
 
 def _state_of_env_file() -> tuple[str, int, int] | None:
-    """What changes when `.env` is another file than it was; None where there is none."""
+    """Return values that change when `.env` changes; None if there is no such file."""
     try:
         path = Path(".env").absolute()
         state = path.stat()
@@ -375,7 +375,7 @@ def _read(overrides: Mapping[str, object]) -> Settings:
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """The environment for a process that must use exactly these settings, wherever each came from."""
+    """Return the environment for a child process that must use exactly these settings."""
     values = settings.model_dump(mode="json", include=settings.model_fields_set, exclude_none=True)
     values |= {field: secret.get_secret_value() for field, secret in settings if isinstance(secret, SecretStr)}
     return {**os.environ, **{variable_name(field): _as_text(field, value) for field, value in values.items()}}

@@ -1,8 +1,8 @@
-"""The settings that decide results: one document in the database, the same for every machine.
+"""The settings that affect results: one document in the database for all machines.
 
-`transcription up` and `transcription settings push` write it, from their own environment. Every worker reads it when
-it starts, takes from it what its own environment leaves open, and refuses to start where the two contradict each other.
-When the document changes, workers finish the run or request at hand and restart: none uses two documents.
+`transcription up` and `transcription settings push` write it from their environment. Every worker reads it at its
+start, takes from it the settings that its own environment does not set, and refuses to start if the two contradict each
+other. When the document changes, workers finish their current run or request and restart.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from transcription_dagster.settings import Settings, variable_name
 from transcription_dagster.store import shared_files
 from transcription_dagster.vocabulary.files import read_vocabulary
 
-#: In the document beside the settings: whether refinement has credentials for Claude.
+#: Key in the document, beside the settings: whether refinement has credentials for Claude.
 CREDENTIALS = "ANTHROPIC_API_KEY"
 _SET, _UNSET = "set", "not set"
 _LONGEST_SHOWN = 70
 
 
 class SettingScope(StrEnum):
-    """Who decides a setting."""
+    """Where the value of a setting comes from."""
 
-    #: It decides results, who counts as alive, or what is kept: the database's document.
+    #: The database's document: the setting affects results, liveness or retention.
     SHARED = "shared"
-    #: Each machine for itself: where its files are, what it starts, how long it waits; or the one that runs the daemon.
+    #: Each machine: folders, processes, time limits, and settings of the machine with the daemon.
     MACHINE = "machine"
-    #: Each machine for itself, and its value is never shown.
+    #: Each machine; the value is never shown.
     SECRET = "secret"  # noqa: S105  a name
 
 
@@ -64,7 +64,7 @@ requests_per_tick max_waiting_runs webhook_hosts log_level
 """
 _SECRET = "database_url ui_password webhook_secret"  # noqa: S105  a name
 
-#: The scope of every setting. Add new settings above: a test compares with `Settings`.
+#: The scope of every setting. Add new settings above; a test compares them with `Settings`.
 SCOPES: Mapping[str, SettingScope] = {
     **dict.fromkeys(_SHARED.split(), SettingScope.SHARED),
     **dict.fromkeys(_MACHINE.split(), SettingScope.MACHINE),
@@ -75,9 +75,9 @@ SHARED = tuple(name for name, scope in SCOPES.items() if scope is SettingScope.S
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A setting with two values, each as it may be shown."""
+    """A setting with two different values, in the form that may be shown."""
 
-    #: The environment variable's name.
+    #: Name of the environment variable.
     variable: str
     here: str
     there: str
@@ -87,11 +87,11 @@ class Difference:
 
 
 def document_of(settings: Settings, *, has_credentials: bool) -> dict[str, Any]:
-    """Return the document that these settings make: JSON values by the settings' names.
+    """Return the document for these settings: JSON values by setting name.
 
-    A vocabulary is in it with its content, a checkpoint or a folder of weights with its SHA-256. `has_credentials`
-    says whether this machine has some for Claude. Raises `InvalidSetting`, `InvalidVocabulary` or `UnknownModel` for
-    a file that cannot be used.
+    A vocabulary is included with its content, a checkpoint or a folder of weights with its SHA-256. `has_credentials`
+    says whether this machine has credentials for Claude. Raises `InvalidSetting`, `InvalidVocabulary` or `UnknownModel`
+    for an unusable file.
     """
     document = _values(settings, SHARED)
     if settings.refinement != "off":
@@ -100,7 +100,7 @@ def document_of(settings: Settings, *, has_credentials: bool) -> dict[str, Any]:
 
 
 def _values(settings: Settings, names: Collection[str]) -> dict[str, Any]:
-    """The values of some settings as they stand in a document."""
+    """Return the values of these settings as they appear in a document."""
     document: dict[str, Any] = settings.model_dump(mode="json", include=set(names))
     if "store" in names:
         document["store"] = settings.store_url
@@ -118,7 +118,7 @@ def digest_of(document: Mapping[str, Any]) -> str:
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[Difference]:
-    """Compare two documents."""
+    """Return the settings whose values differ between two documents."""
     names = dict.fromkeys([*here, *there])
     return [
         Difference(document_variable(name), shown(name, here.get(name)), shown(name, there.get(name)))
@@ -128,7 +128,7 @@ def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[Diffe
 
 
 def shown(name: str, value: Any) -> str:
-    """Return a value of a document as people read it, in one short line and without passwords in URLs."""
+    """Return a value of a document for display: one short line, without passwords in URLs."""
     if value is None or value in ("", []):
         return _UNSET
     if name == "vocabulary":
@@ -142,10 +142,10 @@ def shown(name: str, value: Any) -> str:
 
 
 def push(settings: Settings, engine: Engine, *, has_credentials: bool) -> StoredSettings | None:
-    """Put this environment's settings in force for every machine; return those that they replaced.
+    """Put this environment's settings in force for all machines; return the settings that they replaced.
 
-    Files that they name are kept below the home, and in the store if the database is one that others may reach too.
-    Raises what `document_of` raises, `StoreUnavailable` and `StoreRefused`.
+    Files that they name are copied below the home, and into the store if other machines may use the database. Raises
+    the errors of `document_of`, `StoreUnavailable` and `StoreRefused`.
     """
     document = document_of(settings, has_credentials=has_credentials)
     for path in _named_files(settings).values():
@@ -161,13 +161,13 @@ def push(settings: Settings, engine: Engine, *, has_credentials: bool) -> Stored
 
 
 def share_file(path: Path, settings: Settings) -> str:
-    """Make a file or folder known to the workers of this machine, and of the others if there may be any.
+    """Copy a file or folder to where workers of this and other machines find it.
 
-    Return the reference that stands for it. Raises `InvalidSetting`, `StoreUnavailable` or `StoreRefused`.
+    Return a reference to it. Raises `InvalidSetting`, `StoreUnavailable` or `StoreRefused`.
     """
     file = shared_files.identify(path)
     shared_files.keep(file, path, settings.home)
-    if settings.database_url is not None:  # the embedded database is for this machine alone
+    if settings.database_url is not None:  # Other machines cannot use the embedded database.
         shared_files.publish(file, path, settings.store_url)
     return str(file)
 
@@ -175,9 +175,9 @@ def share_file(path: Path, settings: Settings) -> str:
 def contradictions(
     settings: Settings, given: Collection[str], stored: StoredSettings, *, has_credentials: Callable[[], bool] | None
 ) -> list[Difference]:
-    """Return the settings among `given` that the document has otherwise.
+    """Return the settings among `given` that have a different value in the document.
 
-    `has_credentials` says whether there are credentials for Claude; None where nothing is ever refined.
+    `has_credentials` says whether there are credentials for Claude; None if this worker never refines.
     """
     here = _values(settings, [name for name in SHARED if name in given])
     if has_credentials is not None and CREDENTIALS in stored.document:
@@ -186,7 +186,7 @@ def contradictions(
 
 
 def adopt(settings: Settings, stored: StoredSettings) -> Settings:
-    """Return the settings with the document's values for all that is shared; a vocabulary is written below the home.
+    """Return the settings with the document's values of all shared ones; a vocabulary is written below the home.
 
     Raises `InvalidSetting` if this program cannot read the document.
     """
@@ -218,11 +218,11 @@ def in_force(settings: Settings, url: str) -> StoredSettings | None:
 def worker_settings(
     settings: Settings, url: str, *, in_stack: bool, has_credentials: Callable[[], bool] | None
 ) -> tuple[Settings, StoredSettings]:
-    """Return the settings that a worker of this machine works by, and the version that they are of.
+    """Return the settings of a worker on this machine, and the version of the document that they come from.
 
-    What a stack starts has the environment of the `up` that wrote a document, perhaps an older one: it is not compared
-    (`in_stack`), but for the credentials. Raises `InvalidSetting` if there is no document, or if this machine's
-    environment contradicts it; the message lists all differences.
+    A worker that a stack starts (`in_stack`) inherits the environment of the `up` that wrote a document, perhaps an
+    older one, so only its credentials are compared. Raises `InvalidSetting` if there is no document, or if this
+    machine's environment contradicts it; the message lists all differences.
     """
     stored = in_force(settings, url)
     if stored is None:
@@ -238,7 +238,7 @@ def worker_settings(
 
 
 def described(stored: StoredSettings) -> str:
-    """Say which version of the settings this is, and where it came from."""
+    """Describe this version of the settings and its origin in one sentence."""
     return (
         f"version {stored.version} ({stored.digest[:12]}), by {stored.pushed_by} on {stored.host} "
         f"at {stored.pushed_at:%Y-%m-%d %H:%M:%S %Z}"
@@ -253,12 +253,12 @@ def _refusal(found: Iterable[Difference], stored: StoredSettings) -> str:
 
 
 def document_variable(name: str) -> str:
-    """Return the environment variable that a value of a document comes from."""
+    """Return the environment variable that sets a value of a document."""
     return variable_name(name) if name in Settings.model_fields else name
 
 
 def _named_files(settings: Settings) -> dict[str, Path]:
-    """The settings whose value is the path of a model, with that path; names of known models are none."""
+    """Return the settings whose value is the path of a model, with that path. Names of known models are not paths."""
     found = {}
     is_path = "/" in settings.model or settings.model.endswith(".pt")
     if is_path and shared_files.parse(settings.model) is None:
@@ -276,12 +276,12 @@ def _existing(path: str) -> Path:
 
 
 def _vocabulary(path: Path) -> dict[str, str]:
-    read_vocabulary(path)  # so that a mistake in it is told here, and not by every run
+    read_vocabulary(path)  # Report a mistake in the vocabulary now, instead of in every run.
     return {"name": path.name, "text": path.read_text(encoding="utf-8-sig")}
 
 
 def _written(vocabulary: Mapping[str, str], home: Path) -> str:
-    """Keep a vocabulary's content below the home, in a folder named by it."""
+    """Write a vocabulary's content below the home, in a folder named by its hash."""
     text, suffix = vocabulary["text"].encode(), Path(vocabulary["name"]).suffix.lower()
     path = home / "shared" / hashlib.sha256(text).hexdigest() / f"vocabulary{suffix}"
     if not path.exists():
@@ -293,5 +293,5 @@ def _written(vocabulary: Mapping[str, str], home: Path) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a user id that no name belongs to, as in some containers
+    except (KeyError, OSError):  # The user id has no name, as in some containers.
         return "unknown"

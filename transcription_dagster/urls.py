@@ -1,4 +1,4 @@
-"""URLs as people may see them: without what is secret in them."""
+"""Removing secrets from URLs before they are shown or stored."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from urllib.parse import urlsplit, urlunsplit
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: A URL in a sentence ends at white space, a quote or an angle bracket, and before the sentence's own punctuation.
 _IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>\\]*[^\s'\"<>\\.,;:!?)]")
-#: In these a question mark is part of a name: keys are written as they are.
+#: In these schemes a question mark is part of a name, because keys are not escaped.
 _WITHOUT_QUERY = frozenset({"file", "s3", "s3a"})
 UNREADABLE = "(unreadable address)"
 
 
 def shown_url(url: str) -> str:
-    """Return scheme, host and path of a URL: without user, password, query and fragment, where a secret may stand.
+    """Return scheme, host and path of a URL, without user, password, query and fragment, which may contain a secret.
 
-    What is not a URL, such as a path, is returned as it is; of one that cannot be parsed only the scheme is left.
+    A text that is not a URL, such as a path, is returned unchanged. If a URL cannot be parsed, only its scheme remains.
     """
     scheme = _SCHEME.match(url)
     if scheme is None:
@@ -29,7 +29,7 @@ def shown_url(url: str) -> str:
         parts = urlsplit(url)
         has_port = parts.port is not None
     except ValueError:
-        # Where a password holds a slash, the parser takes a part of it for the path.
+        # If a password contains a slash, the parser takes part of it as the path.
         return f"{scheme[0]}{UNREADABLE}"
     host = parts.netloc.rpartition("@")[2]
     if not has_port and ":" in host and not host.endswith((":", "]")):
@@ -38,12 +38,12 @@ def shown_url(url: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return a sentence with every URL in it as `shown_url` shows it."""
+    """Return a sentence in which every URL is replaced by its `shown_url`."""
     return _IN_TEXT.sub(lambda found: shown_url(found[0]), text)
 
 
 class CleanFormatter(logging.Formatter):
-    """Formats log records, tracebacks included, with every URL as `shown_url` shows it."""
+    """Formats log records and their tracebacks, replacing every URL by its `shown_url`."""
 
     def format(self, record: logging.LogRecord) -> str:
         return without_secrets(super().format(record))

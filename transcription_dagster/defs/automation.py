@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
-#: For assets that are cheap to make from a transcript. Recordings without the asset, and recordings in progress, are
-#: left alone.
+#: For assets that are cheap to make from a transcript. Skips recordings without the asset and recordings in progress.
 REFRESH = (
     (
-        # Dagster declares the first for assets alone and the second for checks too, and takes them together.
+        # Dagster types the first condition for assets only and the second for checks too, but accepts both together.
         dg.AutomationCondition.code_version_changed().since_last_handled()  # type: ignore[attr-defined]
         | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
     )
     & ~dg.AutomationCondition.missing()
     & ~dg.AutomationCondition.in_progress()
-).with_label("its code, or something that it is made from, is refreshed")
+).with_label("its code version changed, or an upstream asset is refreshed")
 
-#: For assets that recordings of earlier versions of the program lack: they are added where all of their inputs exist.
+#: For assets that recordings of earlier versions lack: they are added if all of their inputs exist.
 REFRESH_OR_ADD = (
     REFRESH
     | (
@@ -25,12 +24,12 @@ REFRESH_OR_ADD = (
         & ~dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets("corrections"))
         & ~dg.AutomationCondition.in_progress()
     )
-).with_label("it, or something that it is made from, is refreshed, or it is missing alone")
+).with_label("its code version changed, an upstream asset is refreshed, or it is missing although its inputs exist")
 
 refresh_stale = dg.AutomationConditionSensorDefinition(
     "refresh_stale",
     target=dg.AssetSelection.all(),
-    # New recordings go first.
+    # New recordings have priority.
     run_tags={"dagster/priority": "-1"},
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="Refreshes captions, refined texts, embeddings, insights and publications when a new version of the "

@@ -10,8 +10,8 @@ import dagster as dg
 from transcription_dagster.errors import TranscriptionError, TransientError
 from transcription_dagster.urls import without_secrets
 
-#: Retries of a step, and the seconds before each: together longer than a database takes to restart. A longer outage
-#: fails the run, which its backfill or sensor requests again.
+#: Retries of a step, and the seconds before each: together longer than a database restart. A longer outage fails the
+#: run, which its backfill or sensor requests again.
 _RETRIES = 6
 _RETRY_SECONDS = 10.0
 
@@ -35,11 +35,11 @@ def reported_failures() -> Iterator[None]:
 
 
 def unless_unavailable(tick: Callable[[], dg.SensorResult]) -> dg.SensorResult | dg.SkipReason:
-    """Return what a sensor's tick finds; a transient error skips the tick, which the next one repeats."""
+    """Return the result of a sensor's tick; a transient error skips the tick, and the next one tries again."""
     try:
         return tick()
     except TransientError as error:
-        return dg.SkipReason(f"Nothing could be looked for: {error}")
+        return dg.SkipReason(f"A service is unavailable: {error}")
 
 
 def _clean(error: BaseException) -> None:

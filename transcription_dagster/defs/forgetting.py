@@ -1,4 +1,4 @@
-"""Forgetting in Dagster: end a recording's runs, and keep steps from writing about a forgotten recording."""
+"""Forgetting a recording in Dagster: end its runs, and keep steps from writing its results again."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _POLL_SECONDS = 0.5
 
 @contextmanager
 def writing(engine: Engine, store: ObjectStore, recording: str, key: str) -> Iterator[None]:
-    """Guard a block that writes an object: the object is removed if its recording was forgotten meanwhile.
+    """Guard a block that writes an object, which is removed if its recording was forgotten meanwhile.
 
-    Raises `RecordingForgotten`, before or after the block.
+    Raises `RecordingForgotten` before or after the block.
     """
     check_not_forgotten(engine, recording)
     yield
@@ -58,7 +58,7 @@ def end_runs(
 
 
 def _at_work(instance: dg.DagsterInstance, engine: Engine, recording: str) -> Sequence[dg.DagsterRun]:
-    """Return the runs that have not ended, or that a worker still holds whatever their status in Dagster."""
+    """Return the runs that have not ended or that a worker still executes, whatever their status in Dagster."""
     runs = _runs(instance, recording)
     held = runs_with_jobs(engine, [run_job_key(run.run_id) for run in runs])
     return [run for run in runs if not run.is_finished or run_job_key(run.run_id) in held]

@@ -1,6 +1,6 @@
 """The resource for transcription, diarization and embeddings.
 
-Requests go to the pool's executors or, without a pool, are answered in this process by the executors' own code.
+Requests go to the pool's executors. Without a pool, the executors' code answers them in this process.
 """
 
 import tempfile
@@ -34,7 +34,7 @@ from transcription_dagster.store.object_store import object_key
 if TYPE_CHECKING:
     from transcription_dagster.pool.inference_work import Work
 
-#: Seconds; longer than the interrupt of a canceled run may take.
+#: Seconds to wait for the interrupt of a canceled run, which takes less.
 _INTERRUPT_SECONDS = 30.0
 
 
@@ -75,7 +75,7 @@ class InferenceResource(dg.ConfigurableResource["InferenceResource"]):
     def _answer(
         self, context: dg.AssetExecutionContext, request: TranscriptionRequest | SpeakersRequest | EmbeddingRequest
     ) -> InferenceAnswer:
-        """Send a request to the executors, or to the one that the run is pinned to, or answer it here."""
+        """Send a request to the executors, or to the one that the run is pinned to, or answer it in this process."""
         run = context.run
         queued = request.for_queue(
             run_id=run.root_run_id or run.run_id, queue=gpu_queue(run.tags.get(GPU_TAG, ANY_GPU))
@@ -95,19 +95,19 @@ def _ask_pool(context: dg.AssetExecutionContext, url: str, request: InferenceReq
     try:
         return client.wait(request, on_event=context.log.info)
     except TranscriptionAborted:
-        # The run is being canceled and its interrupt is on the way: failing first would fail the run.
+        # The run is being canceled and its interrupt will follow; raising before it would mark the run as failed.
         time.sleep(_INTERRUPT_SECONDS)
         raise
 
 
-#: The steps of this process share its models, one request at a time.
+#: All steps of this process share its models, one request at a time.
 _here = threading.Lock()
 
 
 @lru_cache(maxsize=1)
 def _works(settings: Settings) -> tuple[str, Mapping[str, "Work"]]:
-    """Return this process's device and, by task, the work that it can do."""
-    # Imported late: torch takes seconds, and in a pool the steps never need it.
+    """Return this process's device, and its work by task."""
+    # Imported late: torch takes seconds to import, and steps in a pool never need it.
     import torch
 
     from transcription_dagster.pool.inference_work import EmbeddingWork, SpeakersWork, TranscriptionWork

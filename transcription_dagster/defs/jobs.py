@@ -19,7 +19,7 @@ _REFINED = _assets("refined_txt").downstream()
 _FROM_TRANSCRIPT = (_assets("transcript").downstream() - _assets("transcript")) | _assets("peaks")
 _TEXTS_AND_CAPTIONS = _assets(
     "transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt", "peaks", "reading"
-)  #: Part of every job: it costs nothing, and recordings of earlier versions of the program lack it.
+)  #: Part of every job, because recordings of earlier versions lack these assets; making them costs nothing.
 _CORRECTED = _assets("corrected_txt", "corrected_json")
 
 #: Job descriptions, by the name in worklists.
@@ -35,7 +35,7 @@ _DESCRIPTIONS: Mapping[str, str] = {
     'as they are. No transcription, no requests to Claude. Worklists: "rebuild".',
     "refine": "Makes everything after the transcript again, including the refined text: for a new vocabulary or "
     'Claude model, and for imported transcripts. No transcription. Worklists: "refine".',
-    "speakers": "Tells the speakers apart and makes everything after the transcript again, for recordings that were "
+    "speakers": "Diarizes the recording and makes everything after the transcript again, for recordings that were "
     'transcribed before the models of speakers were installed. No transcription. Worklists: "speakers".',
     "transcribe": "Makes everything for a recording: audio, transcript, captions and the rest. Replaces an imported "
     'transcript by Whisper\'s. Worklists: "transcribe".',
@@ -56,7 +56,7 @@ request_refinement = dg.define_asset_job(
     description="Queues a recording for the next Message Batch; `refine_again` follows automatically.",
 )
 
-#: The job after people have corrected a recording.
+#: The job that applies people's corrections to a recording.
 APPLY_CORRECTIONS = "apply_corrections"
 
 

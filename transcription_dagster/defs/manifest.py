@@ -37,7 +37,7 @@ class Manifest:
 def make_manifest(
     store: ObjectStore, recording: str, known: Recording, transcript: Transcript, *, redacted_only: bool = False
 ) -> Manifest:
-    """Index a recording's files in the store, or its redacted ones alone. The same files give the same bytes."""
+    """Index a recording's files in the store, or only the redacted ones. The result is deterministic."""
     files = {}
     names = {form.file for form in STORED_FORMS.values()} | {AUDIO_FILE, EDITS_FILE}
     if redacted_only:
@@ -47,7 +47,7 @@ def make_manifest(
         if name in names and name != AUDIO_FILE:
             files[name] = _described(store.get_bytes(stored.key))
     if (form := STORED_FORMS["audio"]).file in files:
-        # Its hash was computed when it was written: the file is large and may be remote.
+        # The hash was computed when the file was written: the file is large and may be remote.
         audio: Audio = form.decode(store.get_bytes(object_key(recording, form.file)))
         files[AUDIO_FILE] = {"bytes": audio.flac_bytes, "sha256": audio.flac_sha256}
     if store.head(key := object_key(recording, REDACTED_AUDIO_FILE)) is not None:
@@ -70,7 +70,7 @@ def make_manifest(
 
 
 def _described_file(store: ObjectStore, key: str) -> dict[str, int | str]:
-    """Describe an object that may be too large for memory."""
+    """Describe an object without reading it into memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = store.local_path(key)
         if path is None:

@@ -14,7 +14,7 @@ _FROM_AUDIO = frozenset({"audio", "transcript"})
 
 
 class Mending:
-    """Chooses jobs for worklists. Reads the assets of all recordings once, when it is created."""
+    """Chooses jobs for worklists. Reads the state of all assets once, when it is created."""
 
     def __init__(self, instance: dg.DagsterInstance, settings: Settings) -> None:
         self._assets = all_assets(settings)
@@ -23,9 +23,9 @@ class Mending:
         self._made = {
             key.path[-1]: instance.get_materialized_partitions(key) for asset in self._assets for key in asset.keys
         }
-        # A request to Claude exists only while it waits, and refining makes it again anyway.
+        # A request to Claude exists only while it waits, and refining creates it again.
         self._made.pop("refinement_request", None)
-        # Older recordings have none, and making it would call Claude again.
+        # Older recordings lack it, and making it would call Claude again.
         self._made.pop("speakers")
 
     def job(self, recording: str, outdated: Collection[str] = (), *, failed: bool = False) -> str | None:

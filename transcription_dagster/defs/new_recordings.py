@@ -19,7 +19,7 @@ from transcription_dagster.sources.fetch import open_sources
 from transcription_dagster.sources.secret_addresses import keep_whole_url
 from transcription_dagster.store.object_store import ObjectStore
 
-#: Seconds for listing: Dagster ends a tick after 60 s, and the rest takes a few.
+#: Seconds for listing a source: Dagster ends a tick after 60 s, and the other steps take a few.
 _LISTING_SECONDS = 30.0
 _INTERVAL_SECONDS = 30
 _DESCRIPTION = (

@@ -1,4 +1,4 @@
-"""The partitions of every asset and check, one per recording, keyed by UUID; those that runs do not make."""
+"""The partitions of all assets and checks: one per recording, keyed by UUID."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from transcription_dagster.model import Transcript
 _PARTITIONS = "recordings"
 recordings = dg.DynamicPartitionsDefinition(name=_PARTITIONS)
 
-# Without partitions a check shows only the last recording's result. Dagster calls them a preview: the tested release is
-# pinned, and its warning would head every log.
+# Without partitions a check only shows the last recording's result. Dagster warns that they are a preview; the tested
+# release is pinned, and the warning would begin every log.
 warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning)
 
 

@@ -1,4 +1,4 @@
-"""The state of Dagster's run queue, for sensors that must not flood it."""
+"""The state of Dagster's run queue, for sensors that limit their requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sensor behind Message Batches: starts the exchange, and the runs that use the answers."""
+"""The sensor for Message Batches: starts the exchange, and the runs that use the answers."""
 
 import json
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def is_due(queue: Queue, settings: Settings) -> bool:
 
 
 def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
-    # The stored cursor proves that Dagster accepted the last tick's run requests.
+    # The stored cursor shows that Dagster accepted the last tick's run requests.
     request_store.record_runs(engine, _from_cursor(context.cursor))
     answered = request_store.to_use(engine, room(context.instance, settings))
     requests = [
@@ -67,7 +67,7 @@ def _from_cursor(cursor: str | None) -> Mapping[str, datetime]:
 
 
 def _may_exchange(instance: dg.DagsterInstance) -> bool:
-    """Return False while the job runs and soon after it failed."""
+    """Return False while the exchange job runs, and for a while after it failed."""
     newest = instance.get_run_records(dg.RunsFilter(job_name=exchange_refinements.name), limit=1)
     if not newest:
         return True

@@ -25,7 +25,7 @@ from transcription_dagster.vocabulary.files import read_vocabulary
 
 
 class StoreResource(dg.ConfigurableResource["StoreResource"]):
-    """The store of results that the settings name."""
+    """The store for results, as named by the settings."""
 
     settings: dg.ResourceDependency[Settings]
 

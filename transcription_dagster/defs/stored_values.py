@@ -57,8 +57,8 @@ def _speakers_from_json(data: bytes) -> Speakers:
 
 
 def _unknown_speakers(recording: str) -> Speakers:
-    """For recordings of older versions, and for imported transcripts."""
-    return Speakers(recording, skipped="The speakers have not been told apart yet: the job `speakers` does it.")
+    """Return the speakers of a recording without diarization, such as an older one or an imported transcript."""
+    return Speakers(recording, skipped="Not diarized yet: run the job `speakers`.")
 
 
 def _insights_to_json(insights: Insights) -> bytes:
@@ -69,20 +69,20 @@ def _bytes(file: str) -> StoredForm:
     return StoredForm(file, bytes, bytes)
 
 
-#: What refinement changed in a transcript, beside the text that it made.
+#: The changes made by refinement, stored beside the text that it made.
 EDITS_FILE = "edits.json"
-#: The author of corrections that need no judgement.
+#: The author of corrections made by the vocabulary.
 VOCABULARY = "vocabulary"
 
 #: The audio itself; `audio.json` describes it.
 AUDIO_FILE = "audio.flac"
-#: The same without sensitive data.
+#: The audio without sensitive data.
 REDACTED_AUDIO_FILE = "redacted.flac"
 
 STORED_FORMS: Mapping[str, StoredForm] = {
     "audio": StoredForm("audio.json", _audio_to_json, _audio_from_json),
     "transcript": _transcript("transcript.json"),
-    # For recordings of earlier versions.
+    # For recordings of earlier versions, which lack the file.
     "conversation": replace(_transcript("conversation.json"), instead="transcript"),
     "speakers": StoredForm("speakers.json", _speakers_to_json, _speakers_from_json, _unknown_speakers),
     "transcript_txt": _text("transcript.txt"),

@@ -1,4 +1,4 @@
-"""Code versions of assets: those that several assets share, and those of published values."""
+"""Code versions that several assets share, and the versions of published values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The transcript as text and captions: pure functions of the transcript."""
+"""Plain text and captions, made from the transcript by pure functions."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""The words of the transcript, each with its speaker."""
+"""The words of the transcript with their speakers."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def conversation(
     with reported_failures():
         names = catalogue.recording(transcript.recording).speaker_names
         version = last_version(catalogue.engine, transcript.recording)
-    # Before what is made from corrections, so that it is stale after the next of them.
+    # Observed before the assets made from corrections exist, so that the next correction makes them stale.
     context.log_event(observation(transcript.recording, version))
     value = with_speakers(transcript, speakers.turns, names)
     return dg.MaterializeResult(value=value, metadata=_metadata(value, names))

@@ -1,4 +1,4 @@
-"""The text with people's corrections, which outrank the refinement's, and its captions."""
+"""The text with people's corrections, which take precedence over the refinement's, and its captions."""
 
 import dagster as dg
 
@@ -15,7 +15,7 @@ from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.defs.versions import from_corrected_cues
 from transcription_dagster.model import Cue, Transcript
 
-#: People make it in the reading room; a sensor observes it, with the version of the last change.
+#: People make corrections in the reading room; a sensor observes the asset with the version of the last change.
 corrections = dg.AssetSpec(
     "corrections",
     partitions_def=recordings,

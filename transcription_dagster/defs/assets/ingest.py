@@ -28,7 +28,7 @@ from transcription_dagster.urls import shown_url
 
 
 class AudioConfig(dg.Config):
-    """The source of a recording that neither a worklist nor a watched source names."""
+    """Config of the asset `audio`: a source for a recording that is in no worklist and no watched source."""
 
     source: str | None = Field(
         default=None,
@@ -38,7 +38,7 @@ class AudioConfig(dg.Config):
 
 
 def audio_code_version(settings: Settings) -> str:
-    """Return the code version, which includes the channel setting unless it is decided by the sound."""
+    """Return the code version, which includes the channel setting unless it is `auto`."""
     return "2" if settings.channels == "auto" else f"2-{settings.channels}"
 
 
@@ -62,7 +62,7 @@ def audio(
         files = store.open()
         source = fetch(whole_url(files, recording, known.source), folder / "source", settings)
         if known.etag is None and source.etag:
-            # The recording was registered without a version: sensors must not take this version for new.
+            # The recording was registered without a version: sensors must not report this version as new.
             record_etags(catalogue.engine, {recording: source.etag})
         flac = folder / AUDIO_FILE
         facts = normalise(
@@ -126,7 +126,7 @@ def _metadata(facts: AudioFacts) -> dict[str, dg.MetadataValue | str | int | flo
 
 
 def _detect_voice(samples: np.ndarray) -> np.ndarray:
-    # Only recordings whose channels differ need it, and it loads torch.
+    # Imported late: only recordings with different channels need it, and it loads torch.
     from transcription_dagster.whisper.voice_activity import voice_probabilities
 
     return voice_probabilities(samples)

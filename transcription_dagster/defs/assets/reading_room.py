@@ -1,4 +1,4 @@
-"""Files from which the reading room shows a recording without reading its whole transcript and audio each time."""
+"""Files that the reading room needs to show a recording without reading its whole transcript and audio."""
 
 import dagster as dg
 
@@ -21,7 +21,7 @@ from transcription_dagster.transcripts.reading import Reading, reading_of
     group_name="reading_room",
     code_version="1",
     automation_condition=REFRESH,
-    # Not an input: imported transcripts have no audio, and everything else is made from them nevertheless.
+    # Not an input, because imported transcripts have no audio but all other assets.
     deps=["audio"],
     kinds={"ffmpeg"},
     description="The waveform on the recording's page, 20 bytes a second (`peaks.bin`). Empty for a transcript "

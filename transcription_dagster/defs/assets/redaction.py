@@ -39,15 +39,15 @@ from transcription_dagster.transcripts.plain_text import join_words, to_text
 _ASSETS = {
     "redacted_txt": (
         "text",
-        "The corrected text with marks such as `[card]` for what was taken out (`redacted.txt`).",
+        "The corrected text with marks such as `[card]` in place of sensitive data (`redacted.txt`).",
     ),
     "redacted_json": ("json", "The same word by word, with times and speakers (`redacted.json`, Amazon's layout)."),
     "redacted_srt": ("srt", "Captions with these marks (`redacted.srt`)."),
     "redacted_vtt": ("webvtt", "Captions with these marks and the speakers (`redacted.vtt`)."),
-    "redacted_audio": ("flac", "The sound, silent where these things are said (`redacted.flac`)."),
+    "redacted_audio": ("flac", "The audio, silent during these words (`redacted.flac`)."),
 }
 NAMES = tuple(_ASSETS)
-#: Kinds of their values; the others are texts.
+#: Kinds of the binary assets' values; the others are texts.
 _TYPES = {"redacted_json": Transcript, "redacted_audio": dg.Nothing}
 
 
@@ -70,10 +70,12 @@ def redaction_code_version(settings: Settings) -> str:
         )
         for name, (kind, description) in _ASSETS.items()
     },
-    # Not its value, which has no times.
+    # Only the freshness of the text matters here: its value has no times.
     deps=["corrected_txt"],
     check_specs=[
-        dg.AssetCheckSpec("redacted", asset=name, partitions_def=recordings, description="Nothing of it is left.")
+        dg.AssetCheckSpec(
+            "redacted", asset=name, partitions_def=recordings, description="No removed value remains in the file."
+        )
         for name in NAMES
     ],
 )
@@ -127,7 +129,7 @@ def _redacted(
     """Return the corrected words without findings in them or in the original words."""
     words = [word for passage in passages for word in passage.words]
     as_heard = detect(conversation.words, kinds, used)
-    # Detectors can be slow, and are paid for.
+    # Detectors can be slow and can cost money.
     as_read = as_heard if words == list(conversation.words) else detect(words, kinds, used)
     if "name" in kinds:
         words = list(without_names(words))
@@ -140,7 +142,7 @@ def _values(conversation: Transcript, words: tuple[Word, ...]) -> dict[str, tupl
     """Return the value of each text asset, and the kinds that can still be read in it."""
     cues = make_cues(words, duration=conversation.duration)
     text, srt, vtt = to_text(words), to_srt(cues), to_vtt(cues)
-    # Only the words: removed and doubtful text was not searched.
+    # Only the words: removed and doubtful text was not searched for personal data.
     transcript = Transcript(
         conversation.recording,
         words,

@@ -26,7 +26,7 @@ REFINEMENT_VERSION = "1"
 
 
 def refinement_code_version(settings: Settings) -> str:
-    """Return the code version, which includes the model, or that there is none."""
+    """Return the code version, which includes the model, if there is one."""
     asked = settings.refinement if settings.refinement == "off" else settings.claude_model
     return f"{REFINEMENT_VERSION}-{asked}"
 
@@ -60,7 +60,7 @@ def refined_text(*, in_batches: bool) -> dg.AssetsDefinition:
         name="refined_txt",
         partitions_def=recordings,
         group_name="refinement",
-        # In batch mode there is no text until Claude has answered, which is not a failure.
+        # In batch mode there is no text until Claude answers; that is not a failure.
         output_required=False,
         # In batch mode a stale text is requested again, and the answer starts the run.
         automation_condition=None if in_batches else REFRESH,

@@ -1,4 +1,4 @@
-"""Who speaks when."""
+"""The diarization stage: who speaks when."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ def speakers_code_version(settings: Settings) -> str:
     partitions_def=recordings,
     group_name="transcription",
     kinds={"torch", "json"},
-    # After the transcript, from which more assets are made.
+    # Ordered after the transcript, on which more assets depend.
     op_tags={GPU_TAG: ANY_GPU, "dagster/priority": "-1"},
     description="Who speaks when (`speakers.json`): turns with times, by the voices alone.",
 )
@@ -63,7 +63,7 @@ def speakers(
 
 
 def _kept(engine: Engine, recording: str, result: Mapping[str, Any]) -> Sequence[VoicePrint]:
-    """Store the voices of the recording, and match them to named people."""
+    """Store the voices of the recording, and match them with named people."""
     seconds = _spoken(result["turns"])
     voices = {label: (seconds[label], vector) for label, vector in result["voices"].items()}
     return replace_voice_prints(engine, recording, result["model"], voices)
@@ -78,7 +78,9 @@ def _spoken(turns: Iterable[tuple[float, float, str]]) -> Mapping[str, float]:
 
 
 def _named(recording: str, known: Recording, prints: Sequence[VoicePrint], result: Mapping[str, Any]) -> Speakers:
-    """Return the answer with names: the recording's own by order of first appearance, otherwise by voice."""
+    """Return the speakers with names: those of the recording in order of first appearance, otherwise those matched by
+    voice.
+    """
     by_voice = ((one.label, one.name) for one in prints)
     names = {label: name for label, name in by_voice if name is not None and name not in known.speaker_names}
     names |= {f"spk_{number}": name for number, name in enumerate(known.speaker_names)}

@@ -39,7 +39,7 @@ def transcript_code_version(settings: Settings) -> str:
     """Return the code version, which includes model, engine and decoding options."""
     options = asdict(settings.speech_options())
     if options["engine"] == OPENAI_WHISPER:
-        # All transcripts from before there was a second engine are by this one.
+        # Transcripts that predate the second engine were made by this one.
         del options["engine"]
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
     return f"2-{PurePath(settings.model).name}-{digest[:12]}"
@@ -94,7 +94,7 @@ def transcript(
 def options_of_run(
     config: TranscriptConfig, catalogue: CatalogueResource, settings: Settings, uuid: str
 ) -> SpeechOptions:
-    """Return the options: the run's override the recording's, which override the settings'."""
+    """Return the decoding options. The run's config overrides the recording's options, which override the settings."""
     defaults = asdict(settings.speech_options())
     recording = catalogue.recording(uuid)
     if recording.language is not None:
