@@ -22,7 +22,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, event
 
 from transcription_dagster.database.archive import Filters, RecordingStatus, languages, list_recordings
-from transcription_dagster.database.connection import open_database, upgrade
+from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
 
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=100_000)
     count = parser.parse_args().recordings
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Settings(home=Path(folder))) as url:
-        upgrade(url)
+        upgrade_database(url)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(_RECORDINGS, (count,))
             connection.execute(_TRANSCRIPTS)

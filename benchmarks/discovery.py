@@ -23,7 +23,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from transcription_dagster.database import recordings
-from transcription_dagster.database.connection import open_database, upgrade
+from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.database.forgotten import forgotten
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Source, pages
@@ -49,7 +49,7 @@ def main() -> None:
     uuids = sorted(str(uuid.UUID(int=source.getrandbits(128))) for _ in range(arguments.objects))
     new = set(source.sample(uuids, NEW))
     with tempfile.TemporaryDirectory() as home, embedded_postgres(Settings(home=Path(home))) as database:
-        upgrade(database)
+        upgrade_database(database)
         folder = make_folder(Path(home) / "incoming", uuids)
         server, endpoint = start(serve, uuids, arguments.latency_ms / 1000)
         print(run_alone(first_ticks, "s3", endpoint, folder, database), flush=True)
@@ -85,11 +85,11 @@ def tick(source: Source, state: DiscoveryState, database: str) -> tuple[Discover
     """What the sensor does, save for telling Dagster; returns the seconds it took and the runs it asked for."""
     started = time.perf_counter()
     engine = open_database(database)
-    recordings.record_etags(engine, settled(state.asked, recordings.known(engine, state.asked)))
+    recordings.record_etags(engine, settled(state.asked, recordings.registered_etags(engine, state.asked)))
     found = discover(
         pages(source, state.cursor, seconds=30),
         state.cursor,
-        lambda uuids: recordings.known(engine, uuids),
+        lambda uuids: recordings.registered_etags(engine, uuids),
         lambda uuids: forgotten(engine, uuids),
         in_flight=(),
         room=ROOM,

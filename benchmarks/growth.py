@@ -26,7 +26,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from transcription_dagster.database.connection import Engine, open_database, upgrade
+from transcription_dagster.database.connection import Engine, open_database, upgrade_database
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.run_history import remove_old_history
@@ -39,7 +39,7 @@ from transcription_dagster.pool.names import (
     TRANSCRIBE_TASK,
     run_job_key,
 )
-from transcription_dagster.pool.queue import jobs, open_connection
+from transcription_dagster.pool.queue import job_app, open_connection
 from transcription_dagster.pool.request_queue import RequestQueue
 from transcription_dagster.pool.run_jobs import RunQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
@@ -70,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="growth-") as home:
         settings = Settings(home=Path(home))
         with embedded_postgres(settings) as url, patch.dict("os.environ", {"TRANSCRIPTION_DATABASE_URL": url}):
-            upgrade(url)
+            upgrade_database(url)
             write_files(settings)
             with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
                 model = a_run(instance)
@@ -133,7 +133,7 @@ async def one_recording(workers: Workers, url: str, engine: Engine, model: str, 
     recording, run_id, chance = str(uuid.uuid4()), str(uuid.uuid4()), random.Random(number)
     register(engine, [Recording(recording, f"file:///recordings/{recording}.wav")])
     with open_connection(url) as connection:
-        jobs.configure_task(
+        job_app.configure_task(
             EXECUTE_RUN_TASK,
             allow_unknown=True,
             queue=RUNS_QUEUE,

@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from transcription_dagster.dagster_api.client import DagsterClient
-from transcription_dagster.database.connection import upgrade
+from transcription_dagster.database.connection import upgrade_database
 from transcription_dagster.errors import TransientError
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.postgres import embedded_postgres
@@ -134,7 +134,7 @@ def default_launcher() -> Iterator[System]:
         patch.setenv("DAGSTER_HOME", str(home))
         # As in the pool, each of two processes has half of the cores.
         patch.setenv("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // PROCESSES)))
-        upgrade(url)
+        upgrade_database(url)
         (home / "dagster.yaml").write_text(DEFAULT_LAUNCHER)
         port = claim_port("127.0.0.1", 0)
         module = ("-m", "transcription_dagster.definitions")

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from transcription_dagster.database.connection import open_database, upgrade
+from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.database.publications import Publication, PublishedInsights, publish
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.settings import Settings
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=1000)
     count = parser.parse_args().recordings
     with tempfile.TemporaryDirectory() as home, embedded_postgres(Settings(home=Path(home))) as url:
-        upgrade(url)
+        upgrade_database(url)
         engine = open_database(url)
         started = time.perf_counter()
         uuids = [str(uuid.UUID(int=number)) for number in range(count)]

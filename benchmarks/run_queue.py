@@ -27,7 +27,7 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from rich.console import Console
 from rich.table import Table
 
-from transcription_dagster.database.connection import upgrade
+from transcription_dagster.database.connection import upgrade_database
 from transcription_dagster.pool.run_coordinator import GPU_TAG
 from transcription_dagster.pool.run_queue import index_run_queue
 from transcription_dagster.pool.storage import PatientRunStorage
@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="run-queue-") as home:
         settings = Settings(home=Path(home))
         with embedded_postgres(settings) as url, patch.dict("os.environ", {"TRANSCRIPTION_DATABASE_URL": url}):
-            upgrade(url)
+            upgrade_database(url)
             write_files(settings)
             with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
                 index_run_queue(url)

@@ -28,7 +28,7 @@ from pgvector.psycopg import register_vector
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine
 
-from transcription_dagster.database.connection import open_database, upgrade
+from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.index import replace_chunks
@@ -91,7 +91,7 @@ def main() -> None:
     with ExitStack() as stack:
         home = options.home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(embedded_postgres(load_settings(home=home)))
-        upgrade(url)
+        upgrade_database(url)
         _load(url, corpus, options.chunks, options.build_memory)
         engine = open_database(url)
         stack.callback(engine.dispose)

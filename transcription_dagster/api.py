@@ -34,8 +34,7 @@ from transcription_dagster.captions.subtitles import convert, to_srt, to_vtt
 from transcription_dagster.errors import InvalidRecordingId, InvalidSetting
 from transcription_dagster.language.codes import whisper_language
 from transcription_dagster.model import ChannelMode, SpeechOptions, Term, Transcript, recording_id
-from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF
-from transcription_dagster.refinement.direct import refine as refine_transcript
+from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF, refine_directly
 from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster.settings import Settings
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
@@ -256,13 +255,11 @@ def refine(
     terms = read_vocabulary(vocabulary) if isinstance(vocabulary, Path) else _terms(vocabulary)
     value = _transcript(transcript)
     if not claude:
-        return refine_transcript(value, terms, None, chosen, without_client=SWITCHED_OFF)
+        return refine_directly(value, terms, None, chosen, without_client=SWITCHED_OFF)
     from transcription_dagster.refinement.claude import connect
     from transcription_dagster.refinement.claude_prices import price_of
 
-    return refine_transcript(
-        value, terms, connect(), chosen, price=price_of(chosen.model), without_client=NO_CREDENTIALS
-    )
+    return refine_directly(value, terms, connect(), chosen, price=price_of(chosen.model), without_client=NO_CREDENTIALS)
 
 
 def apply_corrections(captions: Path | str, corrected: Path | str, *, to: CaptionKind | None = None) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 
-def split(value: object, separator: str) -> object:
+def split_list(value: object, separator: str) -> object:
     """Split a comma-separated variable into its values; a value that is not a text is returned unchanged."""
     return tuple(part.strip() for part in value.split(separator) if part.strip()) if isinstance(value, str) else value
 
@@ -58,12 +58,12 @@ class SourceSettings(BaseSettings):
     @field_validator("source_folders", mode="before")
     @classmethod
     def _split_folders(cls, value: object) -> object:
-        return split(value, os.pathsep)
+        return split_list(value, os.pathsep)
 
     @field_validator("source_hosts", mode="before")
     @classmethod
     def _split_source_hosts(cls, value: object) -> object:
-        return split(value, ",")
+        return split_list(value, ",")
 
     @field_validator("ib_url_template")
     @classmethod
@@ -111,7 +111,7 @@ class WebSettings(BaseSettings):
     @field_validator("ui_hosts", "webhook_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
-        return split(value, ",")
+        return split_list(value, ",")
 
     @field_validator("ui_hosts")
     @classmethod

@@ -20,7 +20,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.language.codes import whisper_language, whisper_languages
 from transcription_dagster.model import OPENAI_WHISPER, ChannelMode, SpeechEngineName, SpeechOptions, speaker_limits
-from transcription_dagster.network_settings import SourceSettings, WebSettings, split
+from transcription_dagster.network_settings import SourceSettings, WebSettings, split_list
 
 #: Separator of the values of list settings; other compound settings are JSON.
 _SEPARATORS = {
@@ -253,7 +253,7 @@ class Settings(WebSettings, SourceSettings):
     @field_validator("languages", "redact", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
-        return split(value, ",")
+        return split_list(value, ",")
 
     @field_validator("redact")
     @classmethod

@@ -112,12 +112,12 @@ def _values(settings: Settings, names: Collection[str]) -> dict[str, Any]:
     return document
 
 
-def digest_of(document: Mapping[str, Any]) -> str:
+def document_digest(document: Mapping[str, Any]) -> str:
     """Return the document's SHA-256, hexadecimal."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[Difference]:
+def changed_values(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[Difference]:
     """Return the settings whose values differ between two documents."""
     names = dict.fromkeys([*here, *there])
     return [
@@ -133,7 +133,7 @@ def shown(name: str, value: Any) -> str:
         return _UNSET
     if name == "vocabulary":
         return f"{value['name']} (SHA-256 {hashlib.sha256(value['text'].encode()).hexdigest()[:12]})"
-    if isinstance(value, str) and (file := shared_files.parse(value)):
+    if isinstance(value, str) and (file := shared_files.parse_reference(value)):
         return f"{file.name} (SHA-256 {file.digest[:12]})"
     text = value if isinstance(value, str) else json.dumps(value)
     text = re.sub(r"://[^/?#@]*@", "://***@", text)
@@ -153,7 +153,7 @@ def push(settings: Settings, engine: Engine, *, has_credentials: bool) -> Stored
     return settings_documents.push(
         engine,
         document,
-        digest=digest_of(document),
+        digest=document_digest(document),
         program=__version__,
         pushed_by=_user(),
         host=socket.gethostname(),
@@ -182,7 +182,7 @@ def contradictions(
     here = _values(settings, [name for name in SHARED if name in given])
     if has_credentials is not None and CREDENTIALS in stored.document:
         here[CREDENTIALS] = _SET if has_credentials() else _UNSET
-    return differences(here, {name: stored.document.get(name) for name in here})
+    return changed_values(here, {name: stored.document.get(name) for name in here})
 
 
 def adopt(settings: Settings, stored: StoredSettings) -> Settings:
@@ -261,7 +261,7 @@ def _named_files(settings: Settings) -> dict[str, Path]:
     """Return the settings whose value is the path of a model, with that path. Names of known models are not paths."""
     found = {}
     is_path = "/" in settings.model or settings.model.endswith(".pt")
-    if is_path and shared_files.parse(settings.model) is None:
+    if is_path and shared_files.parse_reference(settings.model) is None:
         found["model"] = _existing(settings.model)
     if Path(settings.embedder).is_absolute():
         found["embedder"] = _existing(settings.embedder)

@@ -22,7 +22,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Engine
 
-from transcription_dagster.database.connection import open_database, upgrade
+from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
 
@@ -96,7 +96,7 @@ def _memory() -> Path | None:
 def _template() -> str:
     with psycopg.connect(_server(), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
-    upgrade(_named(_TEMPLATE))
+    upgrade_database(_named(_TEMPLATE))
     return _TEMPLATE
 
 

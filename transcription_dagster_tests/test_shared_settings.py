@@ -16,8 +16,8 @@ from transcription_dagster.shared_settings import (
     CREDENTIALS,
     SHARED,
     adopt,
-    differences,
-    digest_of,
+    changed_values,
+    document_digest,
     document_of,
     push,
     shown,
@@ -71,10 +71,10 @@ def test_the_same_settings_have_the_same_digest_on_every_machine(tmp_path: Path)
         )
         for folder in (first, second)
     ]
-    assert digest_of(documents[0]) == digest_of(documents[1])
+    assert document_digest(documents[0]) == document_digest(documents[1])
     (second / "here.pt").write_bytes(b"other weights")
     changed = document_of(machine(second, model=str(second / "here.pt"), store=store), has_credentials=False)
-    assert {found.variable for found in differences(changed, documents[0])} == {
+    assert {found.variable for found in changed_values(changed, documents[0])} == {
         "TRANSCRIPTION_MODEL",
         "TRANSCRIPTION_VOCABULARY",
     }
@@ -232,4 +232,4 @@ def test_missing_content_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["medium", "sha256:12/own.pt", f"sha256:{'0' * 64}/../x", f"sha256:{'0' * 64}/a/b"])
 def test_only_a_valid_reference_is_accepted(value: str) -> None:
-    assert shared_files.parse(value) is None
+    assert shared_files.parse_reference(value) is None

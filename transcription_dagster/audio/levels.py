@@ -34,7 +34,7 @@ def levels(path: Path) -> tuple[tuple[float, float, float], ...]:
     return tuple(found)
 
 
-def peaks(path: Path) -> bytes:
+def sound_peaks(path: Path) -> bytes:
     """The loudest sample of each twentieth of a second of normalised audio: one byte each, 0 to 127 (full scale)."""
     return b"".join(_of_block(block) for block in read_blocks(path, _BLOCK_SECONDS))
 

@@ -68,7 +68,7 @@ def forget(uuid: str, yes: bool) -> None:
 
 def _telling(engine: Engine, store: ObjectStore, uuid: str) -> set[str]:
     """Return the texts that identify a recording in a log: its id, source, title and sentences."""
-    found = recordings.find(engine, uuid)
+    found = recordings.find_recording(engine, uuid)
     texts = [found.source, found.title or ""] if found else []
     texts += _sentences(store, uuid)
     return {uuid, *(text for text in texts if len(text) >= _SHORTEST_TELLING)}

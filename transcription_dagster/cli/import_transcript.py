@@ -8,7 +8,7 @@ from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database, open_instance
 from transcription_dagster.cli.files import INPUT, read_input
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import load_settings
@@ -44,7 +44,7 @@ def store_imported(engine: Engine, store: ObjectStore, transcript: Transcript, s
     form = STORED_FORMS["transcript"]
     key = object_key(transcript.recording, form.file)
     store.put_bytes(key, form.encode(transcript))
-    if source is not None or find(engine, transcript.recording) is None:
+    if source is not None or find_recording(engine, transcript.recording) is None:
         if source is not None:
             keep_whole_url(store, transcript.recording, source)
         register(engine, [Recording(transcript.recording, source or store.uri(key), language=transcript.language)])

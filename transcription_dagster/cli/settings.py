@@ -53,7 +53,7 @@ def diff() -> None:
     own = load_settings()
     with open_cli_database(own) as engine:
         stored = _in_force(settings_documents.current(engine))
-    found = shared_settings.differences(_document(own), stored.document)
+    found = shared_settings.changed_values(_document(own), stored.document)
     for difference in found:
         click.echo(printable(str(difference)))
     if not found:
@@ -79,7 +79,7 @@ def setting_changes(before: StoredSettings | None, now: StoredSettings) -> list[
     """Return a line for each setting that a push changed."""
     if before is not None and before.digest == now.digest:
         return [f"Settings: {shared_settings.described(now)}, unchanged."]
-    found = shared_settings.differences(now.document, before.document) if before else []
+    found = shared_settings.changed_values(now.document, before.document) if before else []
     lines = [f"  {found.variable}: {found.there} -> {found.here}" for found in found]
     return [f"Settings: {shared_settings.described(now)}.", *lines]
 

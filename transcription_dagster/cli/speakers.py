@@ -14,7 +14,7 @@ from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.cli.worklist import entry
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.recordings import find
+from transcription_dagster.database.recordings import find_recording
 from transcription_dagster.database.voice_prints import (
     VoicePrint,
     forget_all,
@@ -124,7 +124,7 @@ def _certainty(one: VoicePrint) -> str:
 
 
 def _entries(engine: Engine, uuids: Sequence[str]) -> list[dict[str, Any]]:
-    known = [find(engine, uuid) for uuid in uuids]
+    known = [find_recording(engine, uuid) for uuid in uuids]
     return [entry(recording, "speakers") for recording in known if recording is not None]
 
 

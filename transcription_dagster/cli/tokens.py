@@ -42,7 +42,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
 def list_tokens() -> None:
     """List all tokens with their scopes, age and state."""
     with open_cli_database(load_settings()) as engine:
-        for token in known.tokens(engine):
+        for token in known.list_tokens(engine):
             state = f"revoked {token.revoked_at:%Y-%m-%d}" if token.revoked_at else "in use"
             click.echo(f"{token.name}\t{','.join(sorted(token.scopes))}\t{token.created_at:%Y-%m-%d}\t{state}")
 

@@ -102,7 +102,7 @@ def _failed(engine: Engine) -> Sequence[_Need]:
 
 
 def _missing(engine: Engine) -> Sequence[_Need]:
-    return [_Need(one) for one in unfinished.missing(engine)]
+    return [_Need(one) for one in unfinished.unpublished(engine)]
 
 
 def _stale(engine: Engine) -> Sequence[_Need]:

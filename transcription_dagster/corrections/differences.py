@@ -40,7 +40,7 @@ class Differences:
         return min(bisect_right(self.unit_starts, new_token + shift) - 1, len(self.unit_starts) - 2)
 
 
-def differences(units: Sequence[Sequence[Token]], new: Sequence[Token]) -> Differences:
+def token_differences(units: Sequence[Sequence[Token]], new: Sequence[Token]) -> Differences:
     """Compare the units' tokens with `new`, exactly: case and punctuation count as differences.
 
     A space between two tokens alone does not. An addition belongs to the unit before it, or to the first unit.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from transcription_dagster.corrections.changes import UNINTELLIGIBLE, ChangedWords, Draft, Kind, WordRange
-from transcription_dagster.corrections.differences import differences
+from transcription_dagster.corrections.differences import token_differences
 from transcription_dagster.corrections.reading import CorrectedReading, CorrectedTurn, Passage
 from transcription_dagster.errors import UnusableCorrection
 from transcription_dagster.language.alignment import Token, tokenize
@@ -30,7 +30,7 @@ def retyped(reading: CorrectedReading, first: int, stop: int, text: str) -> list
     if len(text) > LONGEST_TEXT:
         raise UnusableCorrection(f"the text has {len(text)} characters; the limit is {LONGEST_TEXT}")
     new = tokenize(_CONTROL.sub(" ", text))
-    found = differences([tokenize(join_words(passage.words)) for passage in passages], new)
+    found = token_differences([tokenize(join_words(passage.words)) for passage in passages], new)
     return [
         _reworded(reading, passages[place.first : place.stop], new[place.new_first : place.new_stop])
         for place in found.places

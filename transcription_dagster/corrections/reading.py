@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.corrections.changes import ChangedWords, WordRange
-from transcription_dagster.corrections.differences import differences
+from transcription_dagster.corrections.differences import token_differences
 from transcription_dagster.language.alignment import Token, tokenize
 from transcription_dagster.model import Edit, Word
 from transcription_dagster.transcripts.paragraphs import paragraph_starts
@@ -133,7 +133,7 @@ def lay_refined(words: Sequence[Word], refined_text: str | None) -> UncorrectedT
         return UncorrectedText(tuple(words), by_first, {}, frozenset(paragraph_starts(words)))
     paragraphs = [tokenize(paragraph) for paragraph in refined_text.split("\n\n") if paragraph.strip()]
     tokens = [token for paragraph in paragraphs for token in paragraph]
-    found = differences([tokenize(join_words(passage.words)) for passage in machine], tokens)
+    found = token_differences([tokenize(join_words(passage.words)) for passage in machine], tokens)
     refined: dict[int, Passage] = {}
     for place in found.places:
         first, stop = machine[place.first].first, machine[place.stop - 1].stop

@@ -107,7 +107,7 @@ def list_recordings(
         return [_recording(row) for row in connection.execute(statement)]
 
 
-def find_recording(engine: Engine, uuid: str) -> ListedRecording | None:
+def listed_recording(engine: Engine, uuid: str) -> ListedRecording | None:
     """One recording as the list shows it; None for one that is not registered."""
     with transaction(engine) as connection:
         row = connection.execute(_listed().where(RecordingRow.uuid == recording_id(uuid))).one_or_none()

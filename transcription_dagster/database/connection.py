@@ -18,7 +18,7 @@ from transcription_dagster.errors import (
 )
 
 #: Re-exported for callers that only hold an engine and do not import SQLAlchemy.
-__all__ = ["Engine", "check_version", "open_database", "session_lock", "transaction", "upgrade"]
+__all__ = ["Engine", "check_version", "open_database", "session_lock", "transaction", "upgrade_database"]
 
 _SCHEMES = {"postgresql", "postgres", "postgresql+psycopg"}
 
@@ -95,7 +95,7 @@ def session_lock(engine: Engine, key: int) -> Iterator[bool]:
         connection.close()
 
 
-def upgrade(url: str) -> None:
+def upgrade_database(url: str) -> None:
     """Upgrade the program's and procrastinate's tables to this version; do nothing if they are current.
 
     Several processes may call this at once: one upgrades, the others wait.

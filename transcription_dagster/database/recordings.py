@@ -70,7 +70,7 @@ def register(engine: Engine, recordings: Iterable[Recording]) -> None:
         connection.execute(delete(ForgottenRow).where(ForgottenRow.uuid == any_(_uuids(described))))
 
 
-def find(engine: Engine, uuid: str) -> Recording | None:
+def find_recording(engine: Engine, uuid: str) -> Recording | None:
     """Return a registered recording, or None."""
     statement = select(RecordingRow).where(RecordingRow.uuid == recording_id(uuid))
     with transaction(engine) as connection:
@@ -78,7 +78,7 @@ def find(engine: Engine, uuid: str) -> Recording | None:
     return None if row is None else from_row(row._mapping)  # noqa: SLF001  documented by SQLAlchemy
 
 
-def known(engine: Engine, uuids: Iterable[str]) -> dict[str, str | None]:
+def registered_etags(engine: Engine, uuids: Iterable[str]) -> dict[str, str | None]:
     """Return the etags of the registered recordings among `uuids`."""
     statement = select(RecordingRow.uuid, RecordingRow.etag).where(RecordingRow.uuid == any_(_uuids(uuids)))
     with transaction(engine) as connection:

@@ -66,7 +66,7 @@ def find(engine: Engine, token: str) -> TokenRecord | None:
     return None if row is None else _token(row)
 
 
-def tokens(engine: Engine) -> list[TokenRecord]:
+def list_tokens(engine: Engine) -> list[TokenRecord]:
     """All tokens, also the revoked ones, by name."""
     statement = select(TokenRow.__table__).order_by(TokenRow.name)
     with transaction(engine) as connection:

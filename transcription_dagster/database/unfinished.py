@@ -24,7 +24,7 @@ def failed(engine: Engine) -> list[Recording]:
     return _recordings(engine, RecordingRow.failed_at.is_not(None))
 
 
-def missing(engine: Engine) -> list[Recording]:
+def unpublished(engine: Engine) -> list[Recording]:
     """Return the unpublished recordings that have not failed."""
     published = exists().where(TranscriptRow.recording == RecordingRow.uuid)
     return _recordings(engine, ~published & RecordingRow.failed_at.is_(None))

@@ -24,11 +24,11 @@ def failed_recordings(context: dg.RunFailureSensorContext, catalogue: CatalogueR
         return dg.SkipReason(f"The run {run.run_id} is of no recording.")
     if _was_published_since(context.instance, recording, _end_of(context.instance, run.run_id)):
         return dg.SkipReason(f"The recording {recording} was published after its run {run.run_id} failed.")
-    record_failure(catalogue.engine, recording, reason(context))
+    record_failure(catalogue.engine, recording, run_failure_reason(context))
     return None
 
 
-def reason(context: dg.RunFailureSensorContext) -> str:
+def run_failure_reason(context: dg.RunFailureSensorContext) -> str:
     """Return the first line of the failure's reason, preferably in the program's own words."""
     for event in context.get_step_failure_events():
         failure = event.step_failure_data

@@ -6,7 +6,7 @@ import dagster as dg
 
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.forgotten import forgotten
-from transcription_dagster.database.recordings import Recording, known, record_etags, register
+from transcription_dagster.database.recordings import Recording, record_etags, register, registered_etags
 from transcription_dagster.defs.failures import unless_unavailable
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.queue_state import recordings_in_flight, room
@@ -53,14 +53,14 @@ def _sensor(source: Source) -> dg.SensorDefinition:
 def _tick(context: dg.SensorEvaluationContext, source: Source, engine: Engine, settings: Settings) -> dg.SensorResult:
     """Execute the steps of `discovery` in order."""
     state = DiscoveryState.from_text(context.cursor)
-    record_etags(engine, settled(state.asked, known(engine, state.asked)))
+    record_etags(engine, settled(state.asked, registered_etags(engine, state.asked)))
     if state.receipts:
         source.acknowledge(state.receipts)
     free = room(context.instance, settings)
     found = discover(
         pages(source, state.cursor, _LISTING_SECONDS),
         state.cursor,
-        lambda uuids: known(engine, uuids),
+        lambda uuids: registered_etags(engine, uuids),
         lambda uuids: forgotten(engine, uuids),
         recordings_in_flight(context.instance) if free else (),
         free,

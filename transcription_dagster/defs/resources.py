@@ -11,7 +11,7 @@ import dagster as dg
 
 from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import Engine, open_database
-from transcription_dagster.database.recordings import Recording, find
+from transcription_dagster.database.recordings import Recording, find_recording
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.inference import InferenceResource
@@ -46,7 +46,7 @@ class CatalogueResource(dg.ConfigurableResource["CatalogueResource"]):
 
     def recording(self, uuid: str) -> Recording:
         """Return a registered recording. Raises `UnknownRecording`."""
-        recording = find(self.engine, uuid)
+        recording = find_recording(self.engine, uuid)
         if recording is not None:
             return recording
         template = self.settings.ib_url_template

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from transcription_dagster.aws import aws_client, aws_errors
 from transcription_dagster.insights.analyser import Entity, Insights, KeyPhrase, Language, Sentiment
-from transcription_dagster.insights.text_pieces import TextPiece, cut
+from transcription_dagster.insights.text_pieces import TextPiece, cut_text
 
 MAX_BYTES = 5_000
 MAX_DOCUMENTS = 25
@@ -39,7 +39,7 @@ class ComprehendAnalyser:
 
     def analyse(self, text: str, language: str) -> Insights:
         """Analyse the text in the language that Comprehend detects in most of it, or else in `language`."""
-        pieces = [piece for piece in cut(text, MAX_BYTES) if piece.text.strip()]
+        pieces = [piece for piece in cut_text(text, MAX_BYTES) if piece.text.strip()]
         if not pieces:
             return Insights(self.name, notes=("There is no text to analyse.",))
         notes: list[str] = []

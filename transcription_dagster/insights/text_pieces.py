@@ -22,7 +22,7 @@ class TextPiece:
         return self.start + len(self.text)
 
 
-def cut(text: str, max_bytes: int) -> Sequence[TextPiece]:
+def cut_text(text: str, max_bytes: int) -> Sequence[TextPiece]:
     """Cut a text into consecutive pieces of at most `max_bytes` bytes of UTF-8.
 
     A piece ends after its last whole sentence, or else its last whole word, or else at the limit.

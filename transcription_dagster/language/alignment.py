@@ -11,7 +11,7 @@ from itertools import accumulate
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
-from transcription_dagster.language.alignment_parts import Part, cut, evenly
+from transcription_dagster.language.alignment_parts import Part, cut_parts, evenly
 from transcription_dagster.language.boundaries import is_unspaced
 from transcription_dagster.language.spelling import fold
 
@@ -96,7 +96,7 @@ def align(old: Sequence[str], new: Sequence[str]) -> list[AlignedBlock]:
 
     old_numbers, new_numbers = [number(text) for text in old], [number(text) for text in new]
     blocks: list[AlignedBlock] = []
-    for part in cut(old_numbers, new_numbers):
+    for part in cut_parts(old_numbers, new_numbers):
         for change in Levenshtein.opcodes(old_numbers[part.old_slice], new_numbers[part.new_slice]):
             same = change.tag == "equal"
             old_first, new_first = part.old_first + change.src_start, part.new_first + change.dest_start

@@ -44,7 +44,7 @@ class Part:
         return (self.old_stop - self.old_first) * (self.new_stop - self.new_first)
 
 
-def cut(old: Sequence[int], new: Sequence[int]) -> list[Part]:
+def cut_parts(old: Sequence[int], new: Sequence[int]) -> list[Part]:
     """Cut two sequences into parts that cover both in order; short ones stay whole.
 
     Stretches of thousands of words without an anchor are cut into equal shares.

@@ -25,7 +25,7 @@ _POOL_SECONDS = 2
 
 
 #: procrastinate's application for code that queues runs. It has no connections of its own: pass one with every call.
-jobs = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+job_app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
 class PatientConnector(procrastinate.PsycopgConnector):

@@ -16,7 +16,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from transcription_dagster.pool.liveness import LivenessMonitor
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_job_key
 from transcription_dagster.pool.patience import patiently
-from transcription_dagster.pool.queue import database_errors, jobs, open_connection
+from transcription_dagster.pool.queue import database_errors, job_app, open_connection
 from transcription_dagster.pool.run_groups import cancel_requests
 from transcription_dagster.pool.state import RunJob, find_run_job
 from transcription_dagster.settings import load_settings
@@ -69,7 +69,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
     def _queue(self, run: DagsterRun) -> int | None:
         key = run_job_key(run.run_id)
         with database_errors(), open_connection(self._url) as connection:
-            task = jobs.configure_task(
+            task = job_app.configure_task(
                 EXECUTE_RUN_TASK,
                 allow_unknown=True,
                 queue=RUNS_QUEUE,
@@ -104,7 +104,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
             if job is not None and job.status in ("todo", "doing"):
                 # Before its requests: a step that saw them canceled first would fail, and the run with it.
                 with open_connection(self._url) as connection:
-                    jobs.job_manager.cancel_job_by_id(job.id, abort=True, connection=connection)
+                    job_app.job_manager.cancel_job_by_id(job.id, abort=True, connection=connection)
             cancel_requests(self._instance, self._url, run)
         return job is not None and job.status == "doing"
 

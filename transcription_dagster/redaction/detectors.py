@@ -9,8 +9,8 @@ from functools import partial
 from transcription_dagster.model import Word
 from transcription_dagster.redaction import comprehend
 from transcription_dagster.redaction.comprehend import find_by_comprehend
-from transcription_dagster.redaction.entities import merged
-from transcription_dagster.redaction.finding import KINDS, Found, find
+from transcription_dagster.redaction.entities import merged_findings
+from transcription_dagster.redaction.finding import KINDS, Found, find_patterns
 from transcription_dagster.redaction.mentions import OF_WORDS, mentions
 from transcription_dagster.redaction.presidio import find_by_presidio, installed_model, presidio_version
 from transcription_dagster.settings import Settings, presidio_installed
@@ -30,7 +30,7 @@ class Detector:
 def detectors(language: str, settings: Settings) -> list[Detector]:
     """Return what detects the kinds of the settings in a language (ISO 639-1 or BCP 47), our patterns first."""
     code = language.partition("-")[0].lower()
-    available = [Detector("patterns", frozenset(KINDS), partial(find, language=language))]
+    available = [Detector("patterns", frozenset(KINDS), partial(find_patterns, language=language))]
     if settings.insights == "comprehend" and code in comprehend.LANGUAGES:
         available.append(Detector("Comprehend", comprehend.KINDS, partial(find_by_comprehend, language=code)))
     model = installed_model(code) if presidio_installed() else None
@@ -47,10 +47,10 @@ def detect(words: Sequence[Word], kinds: Collection[str], used: Sequence[Detecto
     """
     found: list[Found] = []
     for detector in used if words else ():
-        found = merged(found, detector.find(words, kinds))
+        found = merged_findings(found, detector.find(words, kinds))
     texts = [word.text for word in words]
     phrases = [(each.kind, texts[each.first : each.stop]) for each in found if each.kind in OF_WORDS]
-    return merged(found, mentions(texts, phrases))
+    return merged_findings(found, mentions(texts, phrases))
 
 
 def undetectable(kinds: Collection[str], used: Sequence[Detector]) -> list[str]:

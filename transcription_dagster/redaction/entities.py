@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
-from transcription_dagster.insights.text_pieces import cut
+from transcription_dagster.insights.text_pieces import cut_text
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.finding import Found
 from transcription_dagster.transcripts.plain_text import join_words
@@ -34,14 +34,14 @@ def entities_in_words(
     ends = list(accumulate(len(word.text) + (0 if word.glued or not index else 1) for index, word in enumerate(words)))
     return sorted(
         Found(bisect_right(ends, piece.start + begin), bisect_right(ends, piece.start + end - 1) + 1, kind)
-        for piece in cut(text, max_bytes)
+        for piece in cut_text(text, max_bytes)
         if piece.text.strip()
         for begin, end, kind in detect(piece.text)
         if kind in kinds
     )
 
 
-def merged(found: Sequence[Found], others: Sequence[Found]) -> list[Found]:
+def merged_findings(found: Sequence[Found], others: Sequence[Found]) -> list[Found]:
     """Merge both in order; `others` keep only the words outside `found`, which is in order and disjoint.
 
     A postcode that a pattern found as `digits` leaves the rest of its address an address.

@@ -62,7 +62,7 @@ class Found:
     kind: str
 
 
-def find(words: Sequence[Word], kinds: Collection[str], language: str) -> list[Found]:
+def find_patterns(words: Sequence[Word], kinds: Collection[str], language: str) -> list[Found]:
     """Return the findings of these kinds, in order and without overlap; `language` is ISO 639-1 or BCP 47."""
     by_kind: Mapping[str, Callable[[], Iterator[Found]]] = {
         "iban": lambda: _in_runs(runs, _ibans),

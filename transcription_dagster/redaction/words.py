@@ -10,7 +10,7 @@ from itertools import accumulate
 from transcription_dagster.corrections.reading import Passage
 from transcription_dagster.language.spelling import affixes, letters
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.finding import Found, find
+from transcription_dagster.redaction.finding import Found, find_patterns
 from transcription_dagster.redaction.mentions import OF_WORDS, mentions
 from transcription_dagster.transcripts.conversation import is_label
 from transcription_dagster.transcripts.plain_text import join_words
@@ -112,7 +112,7 @@ def remaining(text: str, redaction: Redaction, kinds: Collection[str], language:
     numbers = [(kind, letters(value)) for kind, value in redaction.values if kind not in OF_WORDS]
     left = [kind for kind, value in numbers if value and value in shown]
     names = mentions(parts, [(kind, value.split()) for kind, value in redaction.values if kind in OF_WORDS])
-    new = find([Word(part, 0.0, 0.0) for part in parts], kinds, language)
+    new = find_patterns([Word(part, 0.0, 0.0) for part in parts], kinds, language)
     return sorted({*left, *(each.kind for each in [*names, *new])})
 
 

@@ -18,7 +18,7 @@ from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster.refinement.text_windows import TextWindow, join_edits, join_places, make_windows
 from transcription_dagster.transcripts.paragraphs import paragraph_starts
 from transcription_dagster.transcripts.plain_text import join_paragraphs
-from transcription_dagster.vocabulary.corrections import merged
+from transcription_dagster.vocabulary.corrections import merged_terms
 from transcription_dagster.vocabulary.variants import correct_variants
 
 UNKNOWN_PRICE = "no price is known for {model}: its dollars are not counted and no budget was applied"
@@ -41,7 +41,7 @@ class Prepared:
     @property
     def terms(self) -> tuple[Term, ...]:
         """Return all terms; the recording's own take precedence over shared ones of the same spelling."""
-        return merged(self.shared, self.own)
+        return merged_terms(self.shared, self.own)
 
     def request(
         self, window: TextWindow, settings: RefinementSettings, *, cache: Literal["5m", "1h"] = "5m"
@@ -67,7 +67,7 @@ def prepare(
     transcript: Transcript, terms: Sequence[Term], settings: RefinementSettings, *, own: Sequence[Term] = ()
 ) -> Prepared:
     """Make the unambiguous corrections and cut the words into windows."""
-    edits = tuple(correct_variants(transcript.words, merged(terms, own)))
+    edits = tuple(correct_variants(transcript.words, merged_terms(terms, own)))
     words = tuple(correct_words(transcript.words, edits))
     windows = make_windows(words, settings.window_words, settings.overlap_words)
     return Prepared(transcript, tuple(terms), tuple(own), edits, words, tuple(windows))

@@ -19,7 +19,7 @@ NO_CREDENTIALS = "no credentials for Claude: only the vocabulary's variants are 
 SWITCHED_OFF = "refinement is switched off: only the vocabulary's variants are corrected"
 
 
-def refine(
+def refine_directly(
     transcript: Transcript,
     terms: Sequence[Term],
     client: MessageSender | None,

@@ -15,7 +15,7 @@ from transcription_dagster.speakers.campplus import CamPlusPlus
 from transcription_dagster.speakers.clustering import THRESHOLD, cluster
 from transcription_dagster.speakers.diarizer import Diarization
 from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAMES, LOCAL_SPEAKERS, WINDOW, Segmentation
-from transcription_dagster.speakers.turns import by_their_own_voice, talking, turns_of
+from transcription_dagster.speakers.turns import by_their_own_voice, speaker_turns, talking
 from transcription_dagster.speakers.voices import Voice, VoiceStretch, voices
 from transcription_dagster.speakers.weights import MODEL, load_weights
 from transcription_dagster.speakers.windows import batches
@@ -97,7 +97,7 @@ def diarized(heard: NetworkResults, limits: SpeakerLimits, *, threshold: float =
         centres = centres[lasting]
         groups = np.where(np.isin(groups, lasting), np.searchsorted(lasting, groups), (vectors @ centres.T).argmax(1))
         talks = _talking(heard, groups)
-    turns, order = turns_of(by_their_own_voice(talks, heard.stretches, centres), heard.seconds)
+    turns, order = speaker_turns(by_their_own_voice(talks, heard.stretches, centres), heard.seconds)
     return Diarization(turns, {f"spk_{number}": centres[speaker] for number, speaker in enumerate(order)})
 
 

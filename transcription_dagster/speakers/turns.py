@@ -70,7 +70,7 @@ def by_their_own_voice(talks: np.ndarray, stretches: Sequence[VoiceStretch], cen
     return talks
 
 
-def turns_of(talks: np.ndarray, seconds: float) -> tuple[tuple[SpeakerTurn, ...], Sequence[int]]:
+def speaker_turns(talks: np.ndarray, seconds: float) -> tuple[tuple[SpeakerTurn, ...], Sequence[int]]:
     """Return the turns in a recording of `seconds`, and its speakers' numbers in order of first appearance.
 
     `talks` is the result of `talking`. The first speaker of the order is `spk_0`.

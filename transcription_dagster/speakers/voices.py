@@ -87,14 +87,14 @@ def voices(
             seconds = float(alone[:, local].sum()) * FRAME_SECONDS
             voice = partial(Voice, batch.first + number, int(local), seconds)
             speech.append((voice, own[alone[frames, local]]))
-            for first, stop in stretches(alone[:, local]):
+            for first, stop in speech_stretches(alone[:, local]):
                 if begins <= first < ends:
                     stretch = partial(VoiceStretch, offset + first, offset + stop)
                     speech.append((stretch, own[alone[frames, local] & (first <= frames) & (frames < stop)]))
     yield from _embedded(speech, network)
 
 
-def stretches(alone: np.ndarray) -> list[tuple[int, int]]:
+def speech_stretches(alone: np.ndarray) -> list[tuple[int, int]]:
     """Return the stretches of speech (first frame, frame after the last) that are long enough to be embedded."""
     edges = np.diff(alone.astype(np.int8), prepend=0, append=0)
     runs: list[tuple[int, int]] = []

@@ -14,7 +14,7 @@ from dagster import QueuedRunCoordinator
 from dagster._config.config_schema import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 
-from transcription_dagster.database.connection import upgrade
+from transcription_dagster.database.connection import upgrade_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.pool.queue import database_errors
 from transcription_dagster.pool.storage import PatientPostgresStorage
@@ -39,7 +39,7 @@ class DevelopmentStorage(PatientPostgresStorage):
         url = _database(settings)
         with database_errors(), psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
-            upgrade(url)
+            upgrade_database(url)
             super().__init__(url, inst_data=inst_data)
         if settings.database_url is None:
             hand_down(load_settings(database_url=url))

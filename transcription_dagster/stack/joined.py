@@ -28,7 +28,7 @@ class JoinedStack:
         return find_daemon(self.database_url) is not None
 
 
-def joined(settings: Settings) -> JoinedStack | None:
+def joined_stack(settings: Settings) -> JoinedStack | None:
     """Return the stack of the database that the settings name; None for the embedded one, or if none is up.
 
     Raises `StackError` if this machine does not reach its UI, and `DatabaseUnavailable`.

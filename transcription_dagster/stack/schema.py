@@ -12,7 +12,7 @@ import sys
 import psycopg
 from dagster import DagsterInstance
 
-from transcription_dagster.database.connection import open_database, upgrade
+from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.pool.queue import database_errors
 from transcription_dagster.pool.run_queue import index_run_queue
@@ -28,7 +28,7 @@ def upgrade_tables(url: str) -> None:
     """Create or upgrade all tables; do nothing if they are current."""
     with database_errors(), psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
-        upgrade(url)
+        upgrade_database(url)
         engine = open_database(url)
         try:
             move_secrets(engine, ObjectStore(load_settings().store_url))

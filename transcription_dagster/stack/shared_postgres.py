@@ -66,7 +66,7 @@ def _start_keeper(settings: Settings, url: str) -> None:
         time.sleep(0.05)
 
 
-def keep(settings: Settings) -> None:
+def run_until_unused(settings: Settings) -> None:
     """Run the embedded server until no process holds the lock on it."""
     with _lock_file(settings.home).open("a+b") as file, embedded_postgres(settings):
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -78,6 +78,6 @@ def _lock_file(home: Path) -> Path:
 
 if __name__ == "__main__":
     try:
-        keep(load_settings())
+        run_until_unused(load_settings())
     except TranscriptionError as error:
         sys.exit(f"transcription: {error}")

@@ -148,7 +148,7 @@ def start(
         startup = Startup(plan, settings, url, postgres, cancelled, writes_settings)
         try:
             pid = startup.launch()
-            stack = record(plan, settings.home, pid)
+            stack = record_stack(plan, settings.home, pid)
             startup.bring_up()
         except BaseException:
             _tear_down(settings)
@@ -171,7 +171,7 @@ def claim_port(host: str, port: int) -> int:
         raise StackError(f"the web server cannot listen on {host}, port {port}: {error.strerror}") from None
 
 
-def record(plan: StackPlan, home: Path, pid: int) -> RunningStack:
+def record_stack(plan: StackPlan, home: Path, pid: int) -> RunningStack:
     """Record supervisord's `pid` for other processes."""
     created = psutil.Process(pid).create_time()
     url = "" if plan.workers_only else base_url(plan.host, plan.port)

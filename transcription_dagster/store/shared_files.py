@@ -55,7 +55,7 @@ class SharedFile:
         return home / "shared" / self.digest / self.name
 
 
-def parse(setting: str) -> SharedFile | None:
+def parse_reference(setting: str) -> SharedFile | None:
     """Parse a reference; return None for any other value."""
     match = _REFERENCE.match(setting)
     return SharedFile(*match.groups()) if match else None
@@ -124,7 +124,7 @@ def local_copy(file: SharedFile, home: Path, store_url: str) -> Path:
 
 def local_path(setting: str, home: Path, store_url: str) -> str:
     """Return a setting's value as a path that this machine can open: a reference becomes that of `local_copy`."""
-    file = parse(setting)
+    file = parse_reference(setting)
     return setting if file is None else str(local_copy(file, home, store_url))
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from transcription_dagster.model import Word
-
-Span = tuple[float, float]
+from transcription_dagster.transcripts.word_timing import TimeSpan
 
 #: Seconds of pause that end a turn, even if the same person continues.
 _TURN_PAUSE_SECONDS = 0.7
@@ -33,8 +32,8 @@ class _Turn:
 
 
 def order_by_turns(
-    texts: Sequence[str], spans: Sequence[Span], channels: Sequence[str]
-) -> tuple[list[int], list[Span]]:
+    texts: Sequence[str], spans: Sequence[TimeSpan], channels: Sequence[str]
+) -> tuple[list[int], list[TimeSpan]]:
     """Return the indices of the words in transcript order, and their times in that order.
 
     The words come channel by channel, with increasing `spans` in each. Sentences stay whole. Where turns overlap so
@@ -42,7 +41,7 @@ def order_by_turns(
     """
     turns = sorted(_turns(texts, spans, channels), key=lambda turn: turn.start)
     order: list[int] = []
-    ordered: list[Span] = []
+    ordered: list[TimeSpan] = []
     for cluster in _clusters(turns):
         order += [number for turn in cluster for number in turn.words]
         ordered += _times(cluster, spans)
@@ -63,7 +62,7 @@ def spread_turns(words: Sequence[Word]) -> Sequence[Word]:
     return [replace(word, start=start, end=end) for word, (start, end) in zip(words, times, strict=True)]
 
 
-def _turns(texts: Sequence[str], spans: Sequence[Span], channels: Sequence[str]) -> Iterator[_Turn]:
+def _turns(texts: Sequence[str], spans: Sequence[TimeSpan], channels: Sequence[str]) -> Iterator[_Turn]:
     first = 0
     for number in range(1, len(texts) + 1):
         if (
@@ -90,14 +89,14 @@ def _clusters(turns: Sequence[_Turn]) -> Iterator[list[_Turn]]:
         yield cluster
 
 
-def _times(cluster: Sequence[_Turn], spans: Sequence[Span]) -> list[Span]:
+def _times(cluster: Sequence[_Turn], spans: Sequence[TimeSpan]) -> list[TimeSpan]:
     measured = [spans[number] for turn in cluster for number in turn.words]
     starts = [start for start, _ in measured]
     if starts == sorted(starts):
         return measured
     begin, end = cluster[0].start, max(turn.end for turn in cluster)
     scale = (end - begin) / sum(turn.seconds for turn in cluster)
-    placed: list[Span] = []
+    placed: list[TimeSpan] = []
     for turn in cluster:
         for number in turn.words:
             start, stop = ((time - turn.start) * scale for time in spans[number])

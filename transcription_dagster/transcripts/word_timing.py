@@ -14,7 +14,7 @@ SECONDS_PER_CHARACTER = 0.06
 #: Seconds; longer than any recording, so later times are invalid.
 _BEYOND = 3_600_000.0
 
-Span = tuple[float, float]
+TimeSpan = tuple[float, float]
 
 
 def repair_timings(words: Sequence[Word]) -> list[Word]:
@@ -26,7 +26,7 @@ def repair_timings(words: Sequence[Word]) -> list[Word]:
     ]
 
 
-def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Sequence[int]) -> list[Span]:
+def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Sequence[int]) -> list[TimeSpan]:
     """Return a start and an end in seconds for every word.
 
     `spans` holds the known times of each word, `lengths` its number of characters. The largest increasing set of starts
@@ -35,7 +35,7 @@ def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Se
     """
     starts = [_sensible(start) for start, _ in spans]
     believed = _believable(starts)
-    placed: list[Span] = []
+    placed: list[TimeSpan] = []
     position = 0
     for index in [*believed, len(spans)]:
         if index > position:
@@ -77,20 +77,20 @@ def _believable(starts: Sequence[float | None]) -> list[int]:
     return chain[::-1]
 
 
-def _known(start: float, end: float | None, length: int) -> Span:
+def _known(start: float, end: float | None, length: int) -> TimeSpan:
     if end is None:
         return start, round(start + length * SECONDS_PER_CHARACTER, 3)
     return start, max(start, end)
 
 
-def _fill(left: float | None, right: float | None, lengths: Sequence[int]) -> list[Span]:
+def _fill(left: float | None, right: float | None, lengths: Sequence[int]) -> list[TimeSpan]:
     """Place consecutive words between `left` and `right`, either of which may be unknown."""
     wanted = sum(lengths) * SECONDS_PER_CHARACTER
     if left is None:
         left = 0.0 if right is None else max(0.0, right - wanted)
     room = wanted if right is None else min(wanted, max(0.0, right - left))
     scale = room / sum(lengths) if sum(lengths) else 0.0
-    spans: list[Span] = []
+    spans: list[TimeSpan] = []
     done = 0
     for length in lengths:
         spans.append((round(left + done * scale, 3), round(left + (done + length) * scale, 3)))
@@ -98,8 +98,8 @@ def _fill(left: float | None, right: float | None, lengths: Sequence[int]) -> li
     return spans
 
 
-def _cut_overlaps(spans: list[Span]) -> list[Span]:
-    cut: list[Span] = []
+def _cut_overlaps(spans: list[TimeSpan]) -> list[TimeSpan]:
+    cut: list[TimeSpan] = []
     limit = float("inf")
     for start, end in reversed(spans):
         # Rounding to the millisecond may move a placed word just past its measured neighbour.

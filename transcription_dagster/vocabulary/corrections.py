@@ -11,7 +11,7 @@ from transcription_dagster.model import Term
 from transcription_dagster.vocabulary.variants import phrase_of, risk
 
 
-def merged(terms: Sequence[Term], own: Sequence[Term]) -> tuple[Term, ...]:
+def merged_terms(terms: Sequence[Term], own: Sequence[Term]) -> tuple[Term, ...]:
     """Return the recording's `own` terms and then the others by falling weight; of terms spelled alike, the first."""
     distinct: dict[str, Term] = {}
     for term in [*own, *sorted(terms, key=lambda term: -term.weight)]:
@@ -27,7 +27,7 @@ def initial_prompt(
     The recording's `own` terms come first, in their order, then the others by weight. Empty without terms.
     """
     chosen: list[str] = []
-    for term in merged(terms, own):
+    for term in merged_terms(terms, own):
         if count_tokens(_sentence([*chosen, term.text])) <= limit:
             chosen.append(term.text)
     return _sentence(chosen)

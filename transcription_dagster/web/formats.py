@@ -10,7 +10,7 @@ from transcription_dagster.language.codes import WHISPER_LANGUAGES
 from transcription_dagster.search.query import MATCH_END, MATCH_START
 
 
-def clock(seconds: float) -> str:
+def short_clock(seconds: float) -> str:
     """Return a position or a length as `m:ss`, or as `h:mm:ss` from an hour on, rounded down."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)

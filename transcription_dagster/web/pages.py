@@ -34,7 +34,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters |= {
-    "clock": formats.clock,
+    "clock": formats.short_clock,
     "day": formats.day,
     "moment": formats.moment,
     "language_name": formats.language_name,

@@ -25,7 +25,7 @@ from transcription_dagster.errors import InvalidSetting, WorkerUnfit
 from transcription_dagster.model import FASTER_WHISPER
 from transcription_dagster.whisper.batching.device_errors import device_errors
 from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.decoding.loop import Vocabulary, answered
+from transcription_dagster.whisper.decoding.loop import Vocabulary, run_requests
 from transcription_dagster.whisper.decoding.requests import (
     Align,
     AlignedWord,
@@ -119,7 +119,7 @@ class FasterWhisper:
                 return answers.answer(request)
 
         with _ctranslate2_errors():
-            return answered(requests, timed)
+            return run_requests(requests, timed)
 
 
 def open_faster_whisper(

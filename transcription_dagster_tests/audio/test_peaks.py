@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from transcription_dagster.audio.levels import PEAKS_PER_SECOND, peaks
+from transcription_dagster.audio.levels import PEAKS_PER_SECOND, sound_peaks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 
 
@@ -24,11 +24,11 @@ def test_each_twentieth_of_a_second_has_its_loudest_sample(tmp_path: Path) -> No
     samples = np.zeros(SAMPLE_RATE + 100)
     samples[810] = -1.0
     samples[-1] = 0.5
-    found = peaks(flac(tmp_path / "clicks.flac", samples))
+    found = sound_peaks(flac(tmp_path / "clicks.flac", samples))
     assert len(found) == PEAKS_PER_SECOND + 1
     assert (found[0], found[1], found[-1]) == (0, 127, 63)
 
 
 def test_blocks_of_a_long_recording_join_without_a_seam(tmp_path: Path) -> None:
     samples = np.tile([0.25, -0.25], SAMPLE_RATE * 61 // 2)
-    assert peaks(flac(tmp_path / "hum.flac", samples)) == bytes([32]) * 61 * PEAKS_PER_SECOND
+    assert sound_peaks(flac(tmp_path / "hum.flac", samples)) == bytes([32]) * 61 * PEAKS_PER_SECOND

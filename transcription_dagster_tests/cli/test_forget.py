@@ -15,7 +15,7 @@ from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import RecordingForgotten, WorkTaken
 from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, GPU_QUEUE, RUNS_QUEUE, TRANSCRIBE_TASK, run_job_key
-from transcription_dagster.pool.queue import jobs, open_connection
+from transcription_dagster.pool.queue import job_app, open_connection
 from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
 from transcription_dagster.pool.work_queue import HeldWork, awake_clock
 from transcription_dagster.pool.worker_registry import WorkerRecord
@@ -137,7 +137,7 @@ def hung_worker(url: str, run_id: str) -> HeldWork[JobClaim]:
 
     key = run_job_key(run_id)
     with open_connection(url) as connection:
-        task = jobs.configure_task(
+        task = job_app.configure_task(
             EXECUTE_RUN_TASK, allow_unknown=True, queue=RUNS_QUEUE, lock=key, queueing_lock=key, connection=connection
         )
         task.defer(run_id=run_id)

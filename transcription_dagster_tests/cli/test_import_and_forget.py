@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.database.publications import Publication, publish
-from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.defs.assets.captions import captions_srt
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import all_resources
@@ -58,7 +58,7 @@ def test_amazons_transcript_becomes_the_recordings_own(
     transcript = read_transcript((tmp_path / "store" / A / "transcript.json").read_bytes())
     assert transcript.recording == A
     assert [(word.text, word.start) for word in transcript.words] == [("Ferry", 0.1), ("leaves.", 0.5)]
-    recording = find(engine, A)
+    recording = find_recording(engine, A)
     assert recording is not None
     assert recording.source == (tmp_path / "store" / A / "transcript.json").as_uri()
     assert recording.language == "en-US"
@@ -102,12 +102,12 @@ def test_what_is_known_of_the_recording_stays_known(on_database: Command, engine
     known = Recording(A, "s3://bucket/a.wav", "Harbour news", "de", etag="e1")
     register(engine, [known])
     on_database("import", str(amazon), "--uuid", A)
-    assert find(engine, A) == known
+    assert find_recording(engine, A) == known
 
 
 def test_the_source_of_the_audio_can_be_named(on_database: Command, engine: Engine, amazon: Path) -> None:
     on_database("import", str(amazon), "--uuid", A, "--source", "s3://bucket/a.wav")
-    recording = find(engine, A)
+    recording = find_recording(engine, A)
     assert recording is not None
     assert recording.source == "s3://bucket/a.wav"
 
@@ -116,7 +116,7 @@ def test_what_is_no_transcript_changes_nothing(on_database: Command, engine: Eng
     (tmp_path / "other.json").write_text('{"results": 1}')
     result = on_database("import", "other.json", "--uuid", A)
     assert isinstance(result.exception, InvalidTranscript)
-    assert find(engine, A) is None
+    assert find_recording(engine, A) is None
     assert not (tmp_path / "store" / A).exists()
 
 
@@ -134,9 +134,9 @@ def test_forgetting_removes_rows_and_files_of_that_recording_alone(
         publish(engine, Publication(uuid, "a", "A.", "en", "medium", 1, 1.0))
     result = on_database("forget", "-y", A)
     assert (result.exit_code, result.stdout) == (0, f"Removed {A}: its rows, 1 files, 0 runs and its partition.\n")
-    assert find(engine, A) is None
+    assert find_recording(engine, A) is None
     assert list((tmp_path / "store").rglob("*.json")) == [tmp_path / "store" / B / "transcript.json"]
-    assert find(engine, B) is not None
+    assert find_recording(engine, B) is not None
 
 
 def test_what_an_interrupted_forget_left_is_removed_by_the_next(
@@ -158,6 +158,6 @@ def test_forgetting_an_unknown_recording_is_an_error(on_database: Command) -> No
 def test_forgetting_asks_first(on_database: Command, engine: Engine, amazon: Path) -> None:
     on_database("import", str(amazon), "--uuid", A)
     assert on_database("forget", A, input="n\n").exit_code == 1
-    assert find(engine, A) is not None
+    assert find_recording(engine, A) is not None
     assert on_database("forget", A, input="y\n").exit_code == 0
-    assert find(engine, A) is None
+    assert find_recording(engine, A) is None

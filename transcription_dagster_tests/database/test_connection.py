@@ -11,10 +11,10 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine, text
 
 from transcription_dagster.database import claude_tables
-from transcription_dagster.database.connection import check_version, open_database, transaction, upgrade
+from transcription_dagster.database.connection import check_version, open_database, transaction, upgrade_database
 from transcription_dagster.database.migrations import VERSION_TABLE
 from transcription_dagster.database.procrastinate_schema import APPLIED
-from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.database.tables import SCHEMA
 from transcription_dagster.errors import DatabaseRefused, DatabaseUnavailable, InvalidSetting, WrongDatabaseVersion
 from transcription_dagster_tests.postgres import empty_database
@@ -47,26 +47,26 @@ def test_migrations_make_exactly_the_tables_that_the_queries_are_written_for(eng
 
 def test_upgrading_a_current_database_changes_nothing(database_url: str) -> None:
     before = execute(database_url, "SELECT oid, relname FROM pg_class ORDER BY oid")
-    upgrade(database_url)
+    upgrade_database(database_url)
     assert execute(database_url, "SELECT oid, relname FROM pg_class ORDER BY oid") == before
 
 
 def test_processes_that_upgrade_at_once_do_not_collide() -> None:
     with empty_database() as url, ThreadPoolExecutor(4) as pool:
-        list(pool.map(upgrade, [url] * 4))
+        list(pool.map(upgrade_database, [url] * 4))
         check_version(open_database(url))
 
 
 def test_dagsters_own_revision_is_left_alone() -> None:
     with empty_database() as url:
         execute(url, "CREATE TABLE alembic_version AS SELECT 'dagster'::text AS version_num")
-        upgrade(url)
+        upgrade_database(url)
         assert execute(url, "SELECT version_num FROM alembic_version") == [("dagster",)]
 
 
 def test_a_database_ahead_of_the_program_is_refused_and_left_as_it_is(database_url: str) -> None:
     set_revision(database_url, "9999")
-    for action in (lambda: upgrade(database_url), lambda: check_version(open_database(database_url))):
+    for action in (lambda: upgrade_database(database_url), lambda: check_version(open_database(database_url))):
         with pytest.raises(WrongDatabaseVersion, match=r"revision 9999, .* upgrade the program"):
             action()
     assert execute(database_url, f"SELECT version_num FROM {SCHEMA}.{VERSION_TABLE}") == [("9999",)]
@@ -78,7 +78,7 @@ def test_a_database_behind_the_program_says_how_to_upgrade_it() -> None:
         with pytest.raises(WrongDatabaseVersion, match=r"revision none, .* `transcription database upgrade`"):
             check_version(engine)
         with pytest.raises(WrongDatabaseVersion, match=r"not up to date .* `transcription database upgrade`"):
-            find(engine, UUID)
+            find_recording(engine, UUID)
         engine.dispose()
 
 
@@ -87,14 +87,14 @@ def test_a_pgvector_too_old_to_search_with_filters_is_refused() -> None:
         execute(url, "CREATE EXTENSION vector")
         execute(url, "UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'")
         with pytest.raises(WrongDatabaseVersion, match=r"pgvector 0\.7\.4, and search needs 0\.8 or newer"):
-            upgrade(url)
+            upgrade_database(url)
         assert execute(url, f"SELECT 1 FROM pg_namespace WHERE nspname = '{SCHEMA}'") == []
 
 
 def test_a_missing_server_is_a_transient_error_without_the_password() -> None:
     engine = open_database("postgresql://user:s3cret@127.0.0.1:1/transcription")
     with pytest.raises(DatabaseUnavailable) as caught:
-        find(engine, UUID)
+        find_recording(engine, UUID)
     assert "s3cret" not in str(caught.value)
     assert caught.value.__suppress_context__
 
@@ -129,7 +129,7 @@ def test_connections_that_the_server_closed_are_replaced(engine: Engine) -> None
         own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     with psycopg.connect(engine.url.render_as_string(False).replace("+psycopg", "")) as other:
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [own])
-    assert find(engine, UUID) == RECORDING
+    assert find_recording(engine, UUID) == RECORDING
 
 
 def test_a_connection_lost_in_a_transaction_is_transient(engine: Engine) -> None:

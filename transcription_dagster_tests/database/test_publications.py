@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.publications import Publication, PublishedInsights, publish
 from transcription_dagster.database.recordings import Recording, forget, record_failure, register
-from transcription_dagster.database.unfinished import failed, missing
+from transcription_dagster.database.unfinished import failed, unpublished
 from transcription_dagster.errors import InvalidRecordingId, UnknownRecording
 
 A = str(uuid.UUID(int=1))
@@ -104,7 +104,7 @@ def test_a_publication_ends_the_recordings_failure(registered: Engine) -> None:
     record_failure(registered, A, "no executor")
     publish(registered, PUBLICATION)
     assert failed(registered) == []
-    assert missing(registered) == []
+    assert unpublished(registered) == []
 
 
 def test_a_recording_that_is_not_registered_cannot_be_published(engine: Engine) -> None:

@@ -13,11 +13,11 @@ from transcription_dagster.database.forgotten import forgotten
 from transcription_dagster.database.recordings import (
     Recording,
     clear_failure,
-    find,
+    find_recording,
     forget,
-    known,
     record_failure,
     register,
+    registered_etags,
 )
 from transcription_dagster.database.unfinished import failed
 from transcription_dagster.errors import DatabaseUnavailable, InvalidRecordingId
@@ -47,40 +47,40 @@ def row_version(engine: Engine, key: str) -> str:
 
 def test_a_registered_recording_is_found_as_it_was_described(engine: Engine) -> None:
     register(engine, [FULL, Recording(B, "file:///b.wav")])
-    assert find(engine, A) == FULL
-    assert find(engine, B) == Recording(B, "file:///b.wav")
+    assert find_recording(engine, A) == FULL
+    assert find_recording(engine, B) == Recording(B, "file:///b.wav")
 
 
 def test_an_unregistered_recording_is_not_found(engine: Engine) -> None:
-    assert find(engine, A) is None
+    assert find_recording(engine, A) is None
 
 
 def test_fields_missing_in_a_new_description_are_kept(engine: Engine) -> None:
     register(engine, [FULL])
     register(engine, [Recording(A, FULL.source)])
-    assert find(engine, A) == FULL
+    assert find_recording(engine, A) == FULL
 
 
 def test_fields_of_a_new_description_replace_old_ones(engine: Engine) -> None:
     register(engine, [FULL])
     changed = replace(FULL, title="New", language="de", vocabulary=(Term("x"),), etag="e2", size=5)
     register(engine, [changed])
-    assert find(engine, A) == changed
+    assert find_recording(engine, A) == changed
 
 
 def test_one_language_and_a_choice_of_languages_replace_each_other(engine: Engine) -> None:
     register(engine, [FULL])
     register(engine, [Recording(A, FULL.source, languages=("en", "de"))])
     register(engine, [Recording(A, FULL.source)])
-    assert find(engine, A) == replace(FULL, language=None, languages=("en", "de"))
+    assert find_recording(engine, A) == replace(FULL, language=None, languages=("en", "de"))
     register(engine, [Recording(A, FULL.source, language="fr")])
-    assert find(engine, A) == replace(FULL, language="fr", languages=())
+    assert find_recording(engine, A) == replace(FULL, language="fr", languages=())
 
 
 def test_a_new_source_clears_the_old_objects_fields(engine: Engine) -> None:
     register(engine, [FULL])
     register(engine, [Recording(A, "file:///other.wav")])
-    assert find(engine, A) == replace(FULL, source="file:///other.wav", etag=None, size=None, modified=None)
+    assert find_recording(engine, A) == replace(FULL, source="file:///other.wav", etag=None, size=None, modified=None)
 
 
 def test_the_same_description_does_not_touch_the_row(engine: Engine) -> None:
@@ -93,7 +93,7 @@ def test_the_same_description_does_not_touch_the_row(engine: Engine) -> None:
 
 def test_the_last_of_two_descriptions_in_one_call_wins(engine: Engine) -> None:
     register(engine, [FULL, replace(FULL, title="Last")])
-    found = find(engine, A)
+    found = find_recording(engine, A)
     assert found is not None
     assert found.title == "Last"
 
@@ -101,7 +101,7 @@ def test_the_last_of_two_descriptions_in_one_call_wins(engine: Engine) -> None:
 def test_a_bad_uuid_is_refused_before_anything_is_written(engine: Engine) -> None:
     with pytest.raises(InvalidRecordingId):
         register(engine, [FULL, Recording("../etc", "file:///b.wav")])
-    assert find(engine, A) is None
+    assert find_recording(engine, A) is None
 
 
 def test_registering_nothing_needs_no_database() -> None:
@@ -117,7 +117,7 @@ def test_ten_thousand_recordings_are_registered_and_known(engine: Engine) -> Non
     ]
     register(engine, many)
     asked = [recording.uuid for recording in many[::2]] + [str(uuid.UUID(int=77_777))]
-    assert known(engine, asked) == {recording.uuid: recording.etag for recording in many[::2]}
+    assert registered_etags(engine, asked) == {recording.uuid: recording.etag for recording in many[::2]}
 
 
 def test_registering_the_same_recordings_in_opposite_orders_does_not_deadlock(engine: Engine) -> None:
@@ -126,19 +126,19 @@ def test_registering_the_same_recordings_in_opposite_orders_does_not_deadlock(en
     changed = [[replace(item, title=str(turn)) for item in order] for turn, order in enumerate(orders)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda order: register(engine, order), changed))
-    assert len(known(engine, [recording.uuid for recording in many])) == 2_000
+    assert len(registered_etags(engine, [recording.uuid for recording in many])) == 2_000
 
 
 def test_known_returns_etags_and_skips_unknown_recordings(engine: Engine) -> None:
     register(engine, [FULL, Recording(B, "file:///b.wav")])
-    assert known(engine, [A, B, str(uuid.UUID(int=3))]) == {A: "e1", B: None}
-    assert known(engine, []) == {}
+    assert registered_etags(engine, [A, B, str(uuid.UUID(int=3))]) == {A: "e1", B: None}
+    assert registered_etags(engine, []) == {}
 
 
 def test_forgetting_returns_whether_anything_was_removed(engine: Engine) -> None:
     register(engine, [FULL])
     assert forget(engine, A) is True
-    assert find(engine, A) is None
+    assert find_recording(engine, A) is None
     assert forget(engine, A) is False
 
 
@@ -181,13 +181,13 @@ def test_a_failure_belongs_to_one_state_of_the_source(engine: Engine, described:
 
 def test_a_failure_of_an_unregistered_recording_is_ignored(engine: Engine) -> None:
     record_failure(engine, B, "gone")
-    assert find(engine, B) is None
+    assert find_recording(engine, B) is None
 
 
 def test_names_of_speakers_stay_until_another_number_is_given(engine: Engine) -> None:
     named = Recording(A, "file:///a.wav", speakers="2", speaker_names=("Agent", "Caller"))
     register(engine, [named])
     register(engine, [Recording(A, "file:///a.wav")])
-    assert find(engine, A) == named
+    assert find_recording(engine, A) == named
     register(engine, [Recording(A, "file:///a.wav", speakers="3")])
-    assert find(engine, A) == Recording(A, "file:///a.wav", speakers="3")
+    assert find_recording(engine, A) == Recording(A, "file:///a.wav", speakers="3")

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, record_failure, register
-from transcription_dagster.database.unfinished import failed, missing, stale, without_embeddings
+from transcription_dagster.database.unfinished import failed, stale, unpublished, without_embeddings
 from transcription_dagster.search.embedding_models import EmbeddingModel
 from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 
@@ -46,7 +46,7 @@ def test_failed_recordings_are_those_whose_last_attempt_failed(catalogue: Engine
 
 
 def test_missing_recordings_are_neither_published_nor_failed(catalogue: Engine) -> None:
-    assert uuids(missing(catalogue)) == {NEW}
+    assert uuids(unpublished(catalogue)) == {NEW}
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_publishing_with_the_new_version_ends_staleness(catalogue: Engine) -> No
 def test_a_worklist_contains_what_batch_needs(engine: Engine) -> None:
     recording = Recording(NEW, "s3://b/a.wav", "Title", "en", etag="e1")
     register(engine, [recording])
-    assert missing(engine) == [recording]
+    assert unpublished(engine) == [recording]

@@ -17,7 +17,7 @@ from procrastinate.schema import SchemaManager
 from sqlalchemy import Engine, insert
 from sqlalchemy.schema import CreateSchema
 
-from transcription_dagster.database.connection import check_version, open_database, upgrade
+from transcription_dagster.database.connection import check_version, open_database, upgrade_database
 from transcription_dagster.database.procrastinate_schema import APPLIED
 from transcription_dagster.database.tables import SCHEMA
 from transcription_dagster.errors import WrongDatabaseVersion
@@ -73,7 +73,7 @@ def check(url: str) -> None:
 
 def test_an_upgraded_database_has_the_tables_of_a_fresh_one(database_url: str) -> None:
     with released_database() as url:
-        upgrade(url)
+        upgrade_database(url)
         check(url)
         assert described(url) == described(database_url)
 
@@ -86,7 +86,7 @@ def test_an_upgrade_keeps_the_rows_of_the_queues() -> None:
             " VALUES ('k', 'transcribe', 'r', 'run', 'gpu', '{}', 'done', '{\"text\": \"hello\"}')",
         )
         execute(url, "INSERT INTO procrastinate_jobs (task_name, queue_name) VALUES ('execute_run', 'runs')")
-        upgrade(url)
+        upgrade_database(url)
         assert execute(url, "SELECT result->>'text' FROM inference_requests") == [("hello",)]
         assert execute(url, "SELECT task_name, status::text FROM procrastinate_jobs") == [("execute_run", "todo")]
 
@@ -106,7 +106,7 @@ def test_requests_in_flight_are_answered_after_an_upgrade_which_costs_them_no_at
                 f" VALUES ('transcribe', 'gpu', 'speech:{key}')",
             )
         execute(url, "UPDATE procrastinate_jobs SET status = 'doing' WHERE queueing_lock = 'speech:running'")
-        upgrade(url)
+        upgrade_database(url)
         assert execute(url, "SELECT count(*) FROM procrastinate_jobs") == [(0,)]
         asyncio.run(answer_all(url))
         assert execute(
@@ -147,7 +147,7 @@ def test_procrastinates_missing_migrations_are_applied(database_url: str) -> Non
         for path in old:
             execute(url, path.read_text())
         record(url, [path.name for path in old])
-        upgrade(url)
+        upgrade_database(url)
         check(url)
         assert described(url) == described(database_url)
 
@@ -158,11 +158,11 @@ def test_a_newer_procrastinate_applies_what_it_brings(
     with_one_more(tmp_path, monkeypatch, "ALTER TABLE procrastinate_jobs ADD COLUMN later text DEFAULT '100%s';")
     with pytest.raises(WrongDatabaseVersion, match=r"lack .* 99\.00.* `transcription database upgrade`"):
         check(database_url)
-    upgrade(database_url)
+    upgrade_database(database_url)
     check(database_url)
     assert execute(database_url, "SELECT later FROM procrastinate_jobs") == []
     monkeypatch.undo()
-    for action in (check, upgrade):
+    for action in (check, upgrade_database):
         with pytest.raises(WrongDatabaseVersion, match=r"99\.00.*procrastinate 3\.10\.0.*: upgrade the program"):
             action(database_url)
 
@@ -174,10 +174,10 @@ def test_an_upgrade_that_fails_half_way_leaves_the_database_as_it_was(
         before = described(url)
         with_one_more(tmp_path, monkeypatch, "ALTER TABLE procrastinate_jobs ADD COLUMN later text; SELECT 1 / 0;")
         with pytest.raises(Exception, match="division by zero"):
-            upgrade(url)
+            upgrade_database(url)
         assert described(url) == before
         monkeypatch.undo()
-        upgrade(url)
+        upgrade_database(url)
         check(url)
 
 
@@ -188,7 +188,7 @@ def test_tables_of_an_older_procrastinate_that_this_program_did_not_make_are_ref
                 execute(url, path.read_text())
         before = described(url)
         with pytest.raises(WrongDatabaseVersion, match="not made by this program"):
-            upgrade(url)
+            upgrade_database(url)
         assert described(url) == before
 
 

@@ -85,7 +85,7 @@ def test_a_forgotten_recording_is_not_brought_back_by_its_source(
     put(folder, IDS[1], "another sound")
     put(folder, IDS[2])
     assert sensor.asked() == [IDS[2]]
-    assert recordings.find(engine, IDS[1]) is None
+    assert recordings.find_recording(engine, IDS[1]) is None
     assert instance.get_dynamic_partitions("recordings") == [IDS[2]]
 
 
@@ -121,7 +121,7 @@ def test_a_tick_whose_outcome_is_lost_is_repeated_under_the_same_key(sensor: Sen
 def test_the_recording_is_registered_with_its_source(sensor: Sensor, folder: Path, engine: Engine) -> None:
     put(folder, IDS[1])
     sensor.tick()
-    found = recordings.find(engine, IDS[1])
+    found = recordings.find_recording(engine, IDS[1])
     assert found is not None
     assert (found.source, found.size) == ((folder / f"{IDS[1]}.wav").as_uri(), 5)
 

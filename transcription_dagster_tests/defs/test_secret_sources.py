@@ -15,7 +15,7 @@ from transcription_dagster.cli.batch.input import BatchInput, left_to_do, regist
 from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.cli.import_transcript import store_imported
 from transcription_dagster.cli.workers import _log
-from transcription_dagster.database.recordings import find
+from transcription_dagster.database.recordings import find_recording
 from transcription_dagster.defs import failures
 from transcription_dagster.defs.all_assets import all_assets
 from transcription_dagster.defs.failures import reported_failures
@@ -175,7 +175,7 @@ def test_a_presigned_object_is_fetched_and_described_without_its_signature(
         register(engine, url, tmp_path)
         result = run(instance, "audio", "refined_txt", "corrected_txt", "insights")
     assert result.success is (key == "a.wav")
-    known = find(engine, RECORDING)
+    known = find_recording(engine, RECORDING)
     assert known is not None
     manifest = make_manifest(store, RECORDING, known, transcript)
     store.put_bytes(f"{RECORDING}/{MANIFEST_FILE}", manifest.document)

@@ -19,7 +19,7 @@ from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.accounts import Budgets
 from transcription_dagster.refinement.answer_store import spent_today
 from transcription_dagster.refinement.claude import connect
-from transcription_dagster.refinement.direct import refine
+from transcription_dagster.refinement.direct import refine_directly
 from transcription_dagster.refinement.messages import Price
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, message, shown_words
@@ -45,7 +45,7 @@ refined(open_database(sys.argv[1]), RECORDING)
 def refined(engine: Engine, recording: str = RECORDING, how: RefinementSettings = HOW) -> Refined:
     claude = connect(retries=0)
     with open_account(engine, recording, model=how.model, limits=how.spending) as account:
-        return refine(transcript(TALK, recording=recording), (), claude, how, price=PRICE, account=account)
+        return refine_directly(transcript(TALK, recording=recording), (), claude, how, price=PRICE, account=account)
 
 
 def reserved(engine: Engine) -> int:

@@ -22,7 +22,7 @@ from transcription_dagster.insights.comprehend import (
     merge_sentiments,
     supported_language,
 )
-from transcription_dagster.insights.text_pieces import cut
+from transcription_dagster.insights.text_pieces import cut_text
 from transcription_dagster_tests.s3_server import AwsServer
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
 
@@ -91,7 +91,7 @@ def test_a_long_text_is_analysed_whole_and_every_name_found_where_it_stands(serv
     assert found.sentiment is not None
     assert found.sentiment.label == "NEUTRAL"
     assert (found.analyser, found.notes) == ("comprehend", ())
-    batches = -(-len(cut(LONG, MAX_BYTES)) // 25)
+    batches = -(-len(cut_text(LONG, MAX_BYTES)) // 25)
     assert batches > 1
     assert len(server.requests) == 4 * batches
 
@@ -140,13 +140,13 @@ def test_a_failed_piece_is_retried_alone(server: WebServer) -> None:
     assert [entity.begin for entity in found.entities] == [m.start() for m in NAME.finditer(text)]
     assert found.notes == ()
     retried = [body["TextList"] for name, body in map(asked, server.requests) if name == "BatchDetectEntities"]
-    assert [len(texts) for texts in retried] == [len(cut(text, MAX_BYTES)), 1]
+    assert [len(texts) for texts in retried] == [len(cut_text(text, MAX_BYTES)), 1]
 
 
 def test_a_piece_that_fails_twice_is_named_and_the_rest_stand(server: WebServer) -> None:
     server.answer = lambda request: comprehend(request, lambda text: "Sentence 100 " in text)
     text = LONG[:30_000]
-    lost = next(piece for piece in cut(text, MAX_BYTES) if "Sentence 100 " in piece.text)
+    lost = next(piece for piece in cut_text(text, MAX_BYTES) if "Sentence 100 " in piece.text)
     found = ComprehendAnalyser().analyse(text, "en")
     assert len(found.notes) == 4
     assert found.notes[1] == (
@@ -212,7 +212,7 @@ def test_offsets_of_pieces_become_offsets_of_the_whole(text: str, max_bytes: int
                 ]
             },
         )
-        for piece in cut(text, max_bytes)
+        for piece in cut_text(text, max_bytes)
     ]
     found = merge_entities(results)
     assert [(entity.begin, entity.end) for entity in found] == [(at, at + 1) for at in range(len(text))]
@@ -230,7 +230,7 @@ def test_the_mood_of_the_whole_lies_between_the_moods_of_its_pieces(
     names = ("Positive", "Negative", "Neutral", "Mixed")
     results = [
         PieceResult(piece, {"SentimentScore": dict(zip(names, data.draw(MOODS), strict=True))})
-        for piece in cut(text, max_bytes)
+        for piece in cut_text(text, max_bytes)
     ]
     merged = merge_sentiments(results)
     assert merged is not None
@@ -243,7 +243,7 @@ def test_the_mood_of_the_whole_lies_between_the_moods_of_its_pieces(
 
 
 def test_languages_are_shares_of_the_whole() -> None:
-    long, short = cut("aaaaaaaa b ", 9)
+    long, short = cut_text("aaaaaaaa b ", 9)
     english, french = [{"LanguageCode": "en", "Score": 1.0}], [{"LanguageCode": "fr", "Score": 1.0}]
     merged = merge_languages([PieceResult(short, {"Languages": french}), PieceResult(long, {"Languages": english})])
     assert [language.code for language in merged] == ["en", "fr"]

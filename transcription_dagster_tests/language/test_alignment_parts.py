@@ -12,7 +12,7 @@ from rapidfuzz.distance import Levenshtein
 
 from transcription_dagster.language import alignment, alignment_parts
 from transcription_dagster.language.alignment import align, related_share
-from transcription_dagster.language.alignment_parts import Part, cut
+from transcription_dagster.language.alignment_parts import Part, cut_parts
 
 #: Parts small enough to be tried on short texts.
 SMALL = {"_LARGEST": 40_000, "_PART_WORDS": 60}
@@ -49,7 +49,7 @@ def test_parts_cover_both_in_order(old: list[int], new: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"_LARGEST": 100, "_PART_WORDS": 5, "_STRETCH": 3}.items():
             patch.setattr(alignment_parts, name, value)
-        parts = cut(old, new)
+        parts = cut_parts(old, new)
     stops = (0, 0)
     for part in parts:
         assert (part.old_first, part.new_first) == stops
@@ -64,7 +64,7 @@ def test_as_few_words_are_changed_as_in_an_alignment_at_once(small_parts: None, 
     old = words(600, seed)
     new = changed(old, seed, rate)
     blocks = align(old, new)
-    assert len(cut([hash(word) for word in old], [hash(word) for word in new])) > 3
+    assert len(cut_parts([hash(word) for word in old], [hash(word) for word in new])) > 3
     assert edits(blocks) == Levenshtein.distance(old, new)
     for block in blocks:
         if block.same:
@@ -73,7 +73,7 @@ def test_as_few_words_are_changed_as_in_an_alignment_at_once(small_parts: None, 
 
 
 def test_an_hour_of_speech_is_still_aligned_at_once() -> None:
-    assert cut(range(10_000), range(10_000)) == [Part(0, 10_000, 0, 10_000)]
+    assert cut_parts(range(10_000), range(10_000)) == [Part(0, 10_000, 0, 10_000)]
 
 
 @pytest.mark.parametrize(

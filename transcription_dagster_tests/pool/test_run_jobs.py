@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from transcription_dagster.pool.queue import jobs, open_connection
+from transcription_dagster.pool.queue import job_app, open_connection
 from transcription_dagster.pool.run_jobs import JobClaim, RunQueue, is_valid
 from transcription_dagster.pool.work_queue import Lease
 from transcription_dagster.pool.worker_registry import WorkerRecord
@@ -52,7 +52,7 @@ def on_workers(url: str, steps: Callable[[Workers], Coroutine[Any, Any, Any]]) -
 def queued(queues: str) -> str:
     """A database with one job on the queue."""
     with open_connection(queues) as connection:
-        jobs.configure_task("do", allow_unknown=True, queue=QUEUE, connection=connection).defer(what="it")
+        job_app.configure_task("do", allow_unknown=True, queue=QUEUE, connection=connection).defer(what="it")
     return queues
 
 
@@ -67,7 +67,7 @@ def cancel(url: str) -> None:
     with open_connection(url) as connection:
         row = connection.execute("SELECT id FROM procrastinate_jobs").fetchone()
         assert row is not None
-        jobs.job_manager.cancel_job_by_id(row["id"], abort=True, connection=connection)
+        job_app.job_manager.cancel_job_by_id(row["id"], abort=True, connection=connection)
 
 
 async def succeed(queue: RunQueue, claim: JobClaim) -> None:

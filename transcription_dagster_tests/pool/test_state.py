@@ -17,7 +17,7 @@ from transcription_dagster.pool import worker_registry
 from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
 from transcription_dagster.pool.liveness import Identity
 from transcription_dagster.pool.names import RUNS_QUEUE, run_job_key
-from transcription_dagster.pool.queue import jobs, open_connection, worker_connector
+from transcription_dagster.pool.queue import job_app, open_connection, worker_connector
 from transcription_dagster.pool.run_jobs import RunQueue
 from transcription_dagster.pool.state import PoolReader, find_run_job, read_pool
 from transcription_dagster.pool.work_queue import Rescuer
@@ -249,7 +249,7 @@ def step_clock(url: str, *, seconds: float) -> None:
 
 def queue_run(url: str, run_id: str) -> None:
     with open_connection(url) as connection:
-        task = jobs.configure_task(
+        task = job_app.configure_task(
             "execute_run",
             allow_unknown=True,
             queue=RUNS_QUEUE,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.entities import EntitySpan, entities_in_words, merged
+from transcription_dagster.redaction.entities import EntitySpan, entities_in_words, merged_findings
 from transcription_dagster.redaction.finding import Found
 
 NAMES = ("Zoë", "Ada", "Bo")
@@ -29,7 +29,7 @@ def test_entities_are_the_words_they_touch_in_any_piece_of_the_text() -> None:
 
 def test_words_that_others_found_first_are_cut_out_of_a_finding() -> None:
     postcode = [Found(4, 5, "digits")]
-    assert merged(postcode, [Found(1, 7, "address"), Found(4, 5, "phone"), Found(9, 10, "name")]) == [
+    assert merged_findings(postcode, [Found(1, 7, "address"), Found(4, 5, "phone"), Found(9, 10, "name")]) == [
         Found(1, 4, "address"),
         Found(4, 5, "digits"),
         Found(5, 7, "address"),
@@ -48,7 +48,7 @@ def test_merged_findings_are_disjoint_and_hold_every_word_that_either_has(
         [Found(begin, begin + size, kind) for begin, size in spans]
         for spans, kind in ((first, "card"), (second, "name"))
     )
-    found = merged(merged([], mine), others)
+    found = merged_findings(merged_findings([], mine), others)
     places = [place for each in found for place in range(each.first, each.stop)]
     assert places == sorted(set(places))
     assert set(places) == {place for each in [*mine, *others] for place in range(each.first, each.stop)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.finding import KINDS, find, is_card, is_iban
+from transcription_dagster.redaction.finding import KINDS, find_patterns, is_card, is_iban
 
 #: Test numbers published by the card schemes.
 VISA, AMEX = "4111 1111 1111 1111", "3782 822463 10005"
@@ -19,7 +19,7 @@ def found(text: str, language: str = "en", kinds: tuple[str, ...] = KINDS) -> li
     said = words(text)
     return [
         (each.kind, " ".join(word.text for word in said[each.first : each.stop]))
-        for each in find(said, kinds, language)
+        for each in find_patterns(said, kinds, language)
     ]
 
 

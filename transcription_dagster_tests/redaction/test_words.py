@@ -10,7 +10,7 @@ from transcription_dagster.audio.decode import normalise, read_channels
 from transcription_dagster.audio.silencing import audible_spans, write_silenced
 from transcription_dagster.corrections.reading import Author, Passage
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.finding import KINDS, Found, find
+from transcription_dagster.redaction.finding import KINDS, Found, find_patterns
 from transcription_dagster.redaction.words import (
     HeardFinding,
     in_corrected_words,
@@ -31,7 +31,7 @@ CARD = "Yes, it is (4111 1111 1111 1111), thanks. Mail jane@example.org!"
 
 def test_each_number_is_one_word_that_says_its_kind_and_keeps_the_punctuation():
     said = words(CARD)
-    redaction = redact(said, find(said, KINDS, "en"), 20.0)
+    redaction = redact(said, find_patterns(said, KINDS, "en"), 20.0)
     assert " ".join(word.text for word in redaction.words) == "Yes, it is ([card]), thanks. Mail [email]!"
     assert (redaction.words[3].start, redaction.words[3].end) == (3.0, 6.9)
     assert redaction.values == (("card", "(4111 1111 1111 1111),"), ("email", "jane@example.org!"))
@@ -39,7 +39,7 @@ def test_each_number_is_one_word_that_says_its_kind_and_keeps_the_punctuation():
 
 def test_the_sound_is_cut_with_a_margin_inside_the_recording():
     said = words("4111 1111 1111 1111 or jane@example.org")
-    redaction = redact(said, find(said, KINDS, "en"), 5.95)
+    redaction = redact(said, find_patterns(said, KINDS, "en"), 5.95)
     assert redaction.spans == ((0.0, 4.1), (4.8, 5.95))
 
 
@@ -50,7 +50,7 @@ def test_neighbouring_cuts_are_one():
 
 def test_a_remaining_value_is_found_in_any_spelling():
     said = words(CARD)
-    redaction = redact(said, find(said, KINDS, "en"), 20.0)
+    redaction = redact(said, find_patterns(said, KINDS, "en"), 20.0)
     shown = " ".join(word.text for word in redaction.words)
     assert remaining(shown, redaction, KINDS, "en") == []
     assert remaining(f"{shown} 4111-1111-1111-1111", redaction, KINDS, "en") == ["card"]

@@ -16,7 +16,7 @@ from transcription_dagster.errors import RefinementFailed, RefinementUnavailable
 from transcription_dagster.model import Term
 from transcription_dagster.refinement.accounts import MemoryAccount, Spent
 from transcription_dagster.refinement.claude import Claude
-from transcription_dagster.refinement.direct import refine
+from transcription_dagster.refinement.direct import refine_directly
 from transcription_dagster.refinement.messages import Price, TokenUsage
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster_tests.messages_server import (
@@ -38,7 +38,7 @@ PRICE = Price(input=2.0, output=10.0, cache_read=0.2)
 
 def refined(claude: Claude | None, text: str = TALK, **options: Any) -> Refined:
     settings = options.pop("settings", SETTINGS)
-    return refine(transcript(text), TERMS, claude, settings, **options)
+    return refine_directly(transcript(text), TERMS, claude, settings, **options)
 
 
 def test_valid_edits_are_applied_after_the_vocabulary(server: MessagesServer, claude: Claude) -> None:
@@ -301,8 +301,8 @@ def test_after_a_spend_limit_no_further_window_is_sent(server: MessagesServer, c
 def test_a_recordings_own_terms_leave_the_cached_prefix_alone(server: MessagesServer, claude: Claude) -> None:
     server.answer = lambda body: edits((2, 2, "okular", "Ocular", "vocabulary"))
     talk = transcript("We like okular and grifana and hue geen.")
-    plain = refine(talk, TERMS, claude, SETTINGS)
-    own = refine(talk, TERMS, claude, SETTINGS, own=[Term("Ocular"), Term("Huygens", ("hue geen",))])
+    plain = refine_directly(talk, TERMS, claude, SETTINGS)
+    own = refine_directly(talk, TERMS, claude, SETTINGS, own=[Term("Ocular"), Term("Huygens", ("hue geen",))])
     assert "okular" in plain.text
     assert own.text == "We like Ocular and grifana and Huygens.\n"
     before, after = server.requests

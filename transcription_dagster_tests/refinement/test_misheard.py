@@ -12,7 +12,7 @@ from transcription_dagster.audio.decode import normalise
 from transcription_dagster.language.spelling import affixes
 from transcription_dagster.model import SpeechOptions, Term, Transcript, Word
 from transcription_dagster.refinement.claude import Claude
-from transcription_dagster.refinement.direct import refine
+from transcription_dagster.refinement.direct import refine_directly
 from transcription_dagster.refinement.results import RefinementSettings
 from transcription_dagster.whisper.engine import SpeechEngine
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, shown_words
@@ -89,7 +89,7 @@ def test_every_misheard_term_is_corrected_and_nothing_else(
 ) -> None:
     server.answer = proofread
     spoken = heard(repetitions)
-    result = refine(spoken, VOCABULARY, claude, SETTINGS)
+    result = refine_directly(spoken, VOCABULARY, claude, SETTINGS)
     assert [word.text for word in result.words] == meant(repetitions).split()
     assert {edit.kind for edit in result.edits} == {"vocabulary"}
     terms = {word for term, _, _ in MISHEARD for word in term.split()}
@@ -104,7 +104,7 @@ def test_without_claude_the_listed_mishearings_are_corrected_and_nothing_else() 
     for term, misheard, listed in MISHEARD:
         if not listed or misheard in ORDINARY:
             expected = expected.replace(term, misheard)
-    assert [word.text for word in refine(heard(3), VOCABULARY, None, SETTINGS).words] == expected.split()
+    assert [word.text for word in refine_directly(heard(3), VOCABULARY, None, SETTINGS).words] == expected.split()
 
 
 #: Term, what the checkpoint transcribes instead, and whether that is unambiguous: the others are words and names.
@@ -157,11 +157,13 @@ def test_in_the_demo_every_misheard_term_is_corrected_and_nothing_else(
 ) -> None:
     terms = [(term, heard) for term, heard, _ in SPELLED_OTHERWISE]
     server.answer = lambda body: edits(*corrections(shown_words(body), terms))
-    check_demo(demo, lambda spoken: refine(spoken, DEMO_VOCABULARY, claude, SETTINGS).words, certain_only=False)
+    check_demo(
+        demo, lambda spoken: refine_directly(spoken, DEMO_VOCABULARY, claude, SETTINGS).words, certain_only=False
+    )
 
 
 def test_in_the_demo_only_unambiguous_variants_are_corrected_without_claude(demo: list[Transcript]) -> None:
-    check_demo(demo, lambda spoken: refine(spoken, DEMO_VOCABULARY, None, SETTINGS).words, certain_only=True)
+    check_demo(demo, lambda spoken: refine_directly(spoken, DEMO_VOCABULARY, None, SETTINGS).words, certain_only=True)
 
 
 def check_demo(demo: list[Transcript], refined: Callable[[Transcript], Sequence[Word]], *, certain_only: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, update
 
-from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.database.tables import RecordingRow
 from transcription_dagster.sources.secret_addresses import keep_whole_url, move_secrets, whole_url
 from transcription_dagster.store.object_store import ObjectStore
@@ -54,7 +54,7 @@ def test_secrets_in_rows_are_moved_to_the_store(
     for _ in range(2):
         move_secrets(engine, store)
     assert traces.in_database(database_url, "s3cr3t") == []
-    found, other = find(engine, A), find(engine, B)
+    found, other = find_recording(engine, A), find_recording(engine, B)
     assert found is not None
     assert other is not None
     assert (found.source, other.source) == (shown, "s3://bucket/what?#1@home.wav")

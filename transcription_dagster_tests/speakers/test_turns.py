@@ -7,7 +7,7 @@ import pytest
 
 from transcription_dagster.model import SpeakerTurn
 from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAME_STEP
-from transcription_dagster.speakers.turns import by_their_own_voice, talking, turns_of
+from transcription_dagster.speakers.turns import by_their_own_voice, speaker_turns, talking
 from transcription_dagster.speakers.voices import VoiceStretch
 
 #: Four frames.
@@ -49,13 +49,13 @@ def test_an_unknown_voice_counts_for_no_speaker() -> None:
 
 def test_no_windows_give_no_turns() -> None:
     talks = talking(np.zeros((0, 8, 3), bool), np.zeros((0, 3), int), step=STEP)
-    assert turns_of(talks, 0.0) == ((), [])
+    assert speaker_turns(talks, 0.0) == ((), [])
 
 
 def test_turns_are_in_order_and_labelled_by_first_appearance() -> None:
     talks = np.zeros((20, 2), bool)
     talks[10:20, 0] = talks[2:12, 1] = True
-    turns, order = turns_of(talks, 0.3)
+    turns, order = speaker_turns(talks, 0.3)
     begin = (495 - 135) / 16_000
     assert turns == (
         SpeakerTurn(round(begin + 2 * FRAME_SECONDS, 3), round(begin + 12 * FRAME_SECONDS, 3), "spk_0"),
@@ -68,7 +68,7 @@ def test_turns_are_in_order_and_labelled_by_first_appearance() -> None:
 def test_a_moment_too_short_for_a_word_is_not_a_turn() -> None:
     talks = np.zeros((40, 1), bool)
     talks[3:8] = talks[20:26] = True
-    (turn,), order = turns_of(talks, 9.0)
+    (turn,), order = speaker_turns(talks, 9.0)
     assert (turn.start, order) == (pytest.approx(20 * FRAME_SECONDS + 0.0225, abs=0.001), [0])
 
 

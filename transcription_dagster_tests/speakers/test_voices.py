@@ -11,7 +11,7 @@ import torch
 
 from transcription_dagster.speakers import voices as module
 from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAMES, WINDOW, first_frame
-from transcription_dagster.speakers.voices import Voice, VoiceStretch, features, stretches, voices
+from transcription_dagster.speakers.voices import Voice, VoiceStretch, features, speech_stretches, voices
 from transcription_dagster.speakers.windows import batches
 from transcription_dagster_tests.corpus import noise, tone
 
@@ -57,7 +57,7 @@ def frames(*runs: tuple[float, float]) -> np.ndarray:
     ],
 )
 def test_stretches_end_at_pauses_and_are_not_short(runs: list[Any], found: list[Any]) -> None:
-    spans = [(first * FRAME_SECONDS, stop * FRAME_SECONDS) for first, stop in stretches(frames(*runs))]
+    spans = [(first * FRAME_SECONDS, stop * FRAME_SECONDS) for first, stop in speech_stretches(frames(*runs))]
     assert spans == [(pytest.approx(start, abs=0.02), pytest.approx(end, abs=0.02)) for start, end in found]
 
 

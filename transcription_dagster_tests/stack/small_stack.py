@@ -11,7 +11,7 @@ from pathlib import Path
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.programs import STACK_VARIABLE, Program
 from transcription_dagster.stack.runtime import runtime_folder
-from transcription_dagster.stack.stack import RunningStack, record
+from transcription_dagster.stack.stack import RunningStack, record_stack
 from transcription_dagster.stack.supervisor import Supervisor, configuration, launch
 
 SLEEPER = Program("daemon", "daemon", (sys.executable, "-c", "import time; time.sleep(1000)"))
@@ -60,7 +60,7 @@ def begin(
     assert pid is not None
     for group in dict.fromkeys(program.group for program in programs) if started is None else started:
         control.start(group)
-    return record(StackPlan("127.0.0.1", 3000, executors, 0), home, pid)
+    return record_stack(StackPlan("127.0.0.1", 3000, executors, 0), home, pid)
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from transcription_dagster.errors import InvalidVocabulary
 from transcription_dagster.model import Term
-from transcription_dagster.vocabulary.corrections import glossary, initial_prompt, merged, problems
+from transcription_dagster.vocabulary.corrections import glossary, initial_prompt, merged_terms, problems
 from transcription_dagster.vocabulary.files import parse_terms, read_vocabulary
 
 YAML = """\
@@ -153,7 +153,7 @@ def test_the_prompt_keeps_its_limit_and_leaves_out_what_does_not_fit() -> None:
 
 def test_a_recordings_term_replaces_one_with_the_same_spelling() -> None:
     own = Term("grafana", ("grifana",))
-    assert merged([Term("Grafana"), Term("Miller")], [own]) == (own, Term("Miller"))
+    assert merged_terms([Term("Grafana"), Term("Miller")], [own]) == (own, Term("Miller"))
 
 
 def test_the_glossary_shows_each_term_with_how_it_is_misheard() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from transcription_dagster.pool.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK, RUNS_QUEUE
-from transcription_dagster.pool.queue import jobs, open_connection, worker_connector
+from transcription_dagster.pool.queue import job_app, open_connection, worker_connector
 from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
@@ -48,7 +48,7 @@ def rows(url: str, statement: str) -> list[Any]:
 
 def add_job(url: str, status: str, *, hours_ago: float) -> None:
     with open_connection(url) as connection:
-        job = jobs.configure_task(status, allow_unknown=True, queue=RUNS_QUEUE, connection=connection).defer()
+        job = job_app.configure_task(status, allow_unknown=True, queue=RUNS_QUEUE, connection=connection).defer()
         connection.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", (job,))
         connection.execute(
             "UPDATE procrastinate_jobs SET status = %s::procrastinate_job_status WHERE id = %s", (status, job)

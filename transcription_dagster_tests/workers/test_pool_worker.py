@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from transcription_dagster.pool.queue import jobs, open_connection
+from transcription_dagster.pool.queue import job_app, open_connection
 from transcription_dagster.pool.state import WorkerStatus, read_pool
 from transcription_dagster_tests.machines import namespaces, needs_namespaces
 from transcription_dagster_tests.pool_process import QUEUE, TASK
@@ -50,7 +50,7 @@ class Pool:
     def queue(self, name: str) -> Path:
         """Queue a job that waits for a file; returns the file."""
         with open_connection(self.url) as connection:
-            task = jobs.configure_task(TASK, allow_unknown=True, queue=QUEUE, lock=name, connection=connection)
+            task = job_app.configure_task(TASK, allow_unknown=True, queue=QUEUE, lock=name, connection=connection)
             task.defer(path=str(self.folder / name))
         return self.folder / name
 

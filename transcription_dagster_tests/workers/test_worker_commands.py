@@ -17,7 +17,7 @@ from transcription_dagster.database.connection import open_database
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.pool.inference_client import InferenceClient
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_job_key
-from transcription_dagster.pool.queue import jobs, open_connection
+from transcription_dagster.pool.queue import job_app, open_connection
 from transcription_dagster.pool.state import WorkerStatus, read_pool
 from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import load_settings
@@ -105,7 +105,7 @@ def test_a_run_worker_on_a_fresh_home_never_calls_a_run_done_that_it_does_not_fi
     run_id = "11111111-1111-4111-8111-111111111111"
     with open_connection(machine.url) as connection:
         key = run_job_key(run_id)
-        task = jobs.configure_task(
+        task = job_app.configure_task(
             EXECUTE_RUN_TASK, allow_unknown=True, queue=RUNS_QUEUE, queueing_lock=key, lock=key, connection=connection
         )
         task.defer(run_id=run_id)

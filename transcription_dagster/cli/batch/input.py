@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
 from transcription_dagster.sources.secret_addresses import keep_whole_url
 from transcription_dagster.sources.worklist_entries import Entry
@@ -58,7 +58,7 @@ def register_recordings(engine: Engine, store: ObjectStore, batch: BatchInput, i
     """
     recordings, problems = [], []
     for entry in batch.entries:
-        if not entry.may_transcribe and find(engine, entry.uuid) is None:
+        if not entry.may_transcribe and find_recording(engine, entry.uuid) is None:
             problems.append(
                 f"{batch.worklist.path}: entry {entry.position}: {entry.uuid} is not known, so it has no transcript "
                 f"for the job `{entry.job}`"
@@ -92,7 +92,7 @@ def register_recordings(engine: Engine, store: ObjectStore, batch: BatchInput, i
 
 
 def _known_source(engine: Engine, uuid: str, ib_url_template: str | None) -> str | None:
-    recording: Recording | None = find(engine, uuid)
+    recording: Recording | None = find_recording(engine, uuid)
     if recording is not None:
         return recording.source
     return ib_url_template.replace("{uuid}", uuid) if ib_url_template else None

@@ -31,7 +31,7 @@ from transcription_dagster.errors import StackError
 from transcription_dagster.pool.names import ANY_GPU
 from transcription_dagster.pool.state import read_pool
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.stack.joined import JoinedStack, joined
+from transcription_dagster.stack.joined import JoinedStack, joined_stack
 from transcription_dagster.stack.plan import plan_stack
 from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import RunningStack, running, start
@@ -59,7 +59,7 @@ def stack_for(
         _refuse_other_gpus(present, gpus)
         yield present
         return
-    elsewhere = joined(settings)
+    elsewhere = joined_stack(settings)
     if elsewhere is not None:
         if gpus is not None:
             raise StackError(f"the stack that is up at {elsewhere.url} has GPUs of its own: leave --gpus out")

@@ -2,8 +2,7 @@
 
 import dagster as dg
 
-from transcription_dagster.audio.levels import PEAKS_PER_SECOND
-from transcription_dagster.audio.levels import peaks as peaks_of
+from transcription_dagster.audio.levels import PEAKS_PER_SECOND, sound_peaks
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
@@ -39,7 +38,7 @@ def peaks(
         if path is None:
             path = folder / AUDIO_FILE
             files.download(key, path)
-        value = peaks_of(path)
+        value = sound_peaks(path)
     return dg.MaterializeResult(value=value, metadata={"seconds": len(value) / PEAKS_PER_SECOND})
 
 

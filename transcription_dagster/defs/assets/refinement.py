@@ -14,7 +14,7 @@ from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.claude_prices import price_of
-from transcription_dagster.refinement.direct import SWITCHED_OFF, refine
+from transcription_dagster.refinement.direct import SWITCHED_OFF, refine_directly
 from transcription_dagster.refinement.message_batches.workflow import refined_by_batch
 from transcription_dagster.refinement.results import Refined, RefinementSettings
 from transcription_dagster.settings import Settings
@@ -95,6 +95,8 @@ def _refined(conversation: Transcript, catalogue: CatalogueResource, settings: S
     if settings.refinement == "batch":
         return refined_by_batch(catalogue.engine, (conversation, general, own), how)
     if settings.refinement == "off":
-        return refine(conversation, general, None, how, own=own, without_client=SWITCHED_OFF)
+        return refine_directly(conversation, general, None, how, own=own, without_client=SWITCHED_OFF)
     with open_account(catalogue.engine, conversation.recording, model=how.model, limits=how.spending) as account:
-        return refine(conversation, general, connect(), how, own=own, price=price_of(how.model), account=account)
+        return refine_directly(
+            conversation, general, connect(), how, own=own, price=price_of(how.model), account=account
+        )

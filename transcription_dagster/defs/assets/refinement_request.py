@@ -13,7 +13,7 @@ from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.direct import NO_CREDENTIALS
 from transcription_dagster.refinement.message_batches import request_store
 from transcription_dagster.refinement.message_batches.rounds import Plan
-from transcription_dagster.refinement.message_batches.workflow import ask
+from transcription_dagster.refinement.message_batches.workflow import queue_request
 from transcription_dagster.refinement.results import RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings
 
@@ -40,7 +40,7 @@ def refinement_request(
             )
             return dg.MaterializeResult(metadata={"requests": 0, "note": NO_CREDENTIALS})
         material = (conversation, *catalogue.terms(recording))
-        asked = ask(catalogue.engine, material, RefinementSettings.of(settings))
+        asked = queue_request(catalogue.engine, material, RefinementSettings.of(settings))
     if isinstance(asked, Plan):
         dollars = {} if asked.dollars is None else {"expected_dollars": asked.dollars}
         return dg.MaterializeResult(metadata={"requests": len(asked.requests), **dollars})

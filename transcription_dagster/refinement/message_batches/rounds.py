@@ -115,7 +115,7 @@ def plan(
     if costs and (refused := reserve(costs)):
         return unrefined(prepared, RefinementStatus.OVER_BUDGET, f"Claude was not asked: {refused}")
     dollars = sum(costs.values()) if price else None
-    return Plan(recording, requests, asked, digest_of(prepared.words), dollars, costs)
+    return Plan(recording, requests, asked, transcript_digest(prepared.words), dollars, costs)
 
 
 def submit(
@@ -152,7 +152,7 @@ def fingerprint(requests: Mapping[str, MessageRequest]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def by_recording(results: Iterable[BatchResult]) -> dict[str, list[BatchResult]]:
+def results_by_recording(results: Iterable[BatchResult]) -> dict[str, list[BatchResult]]:
     """Group a batch's results by recording, skipping requests that are not this program's."""
     found: defaultdict[str, list[BatchResult]] = defaultdict(list)
     for result in results:
@@ -176,7 +176,7 @@ def is_usable(reply: MessageReply) -> bool:
     return True
 
 
-def collect(
+def collect_answers(
     transcript: Transcript,
     terms: Sequence[Term],
     results: Sequence[BatchResult],
@@ -197,7 +197,7 @@ def collect(
     """
     prepared = prepare(transcript, terms, settings, own=own)
     digest, count = pending.recordings.get(transcript.recording, ("", 0))
-    if digest != digest_of(prepared.words):
+    if digest != transcript_digest(prepared.words):
         raise RefinementFailed("the transcript or its vocabulary has changed since it was submitted; refine it again")
     earlier = [BatchResult(f"{transcript.recording}_{window}", reply) for window, reply in kept.items()]
     paid, others = _answers(results), _answers(earlier)
@@ -230,7 +230,7 @@ def _reply(document: Mapping[str, Any] | None) -> MessageReply | None:
     return None if document is None else MessageReply(**{**document, "usage": TokenUsage(**document["usage"])})
 
 
-def digest_of(words: Sequence[Word]) -> str:
+def transcript_digest(words: Sequence[Word]) -> str:
     """Return a digest of the words."""
     return hashlib.sha256("\n".join(word.text for word in words).encode()).hexdigest()
 

@@ -25,15 +25,15 @@ from transcription_dagster.refinement.message_batches.request_store import Answe
 from transcription_dagster.refinement.message_batches.rounds import (
     PendingBatch,
     Plan,
-    by_recording,
-    collect,
-    digest_of,
+    collect_answers,
     fingerprint,
     is_usable,
     plan,
+    results_by_recording,
     results_from_json,
     results_to_json,
     submit,
+    transcript_digest,
     window_of,
 )
 from transcription_dagster.refinement.messages import BatchResult, SubmittedBatch
@@ -53,7 +53,7 @@ Material = tuple[Transcript, Sequence[Term], Sequence[Term]]
 logger = logging.getLogger(__name__)
 
 
-def ask(engine: Engine, material: Material, how: RefinementSettings) -> Plan | Refined:
+def queue_request(engine: Engine, material: Material, how: RefinementSettings) -> Plan | Refined:
     """Queue a recording, or record at once that Claude will not be asked about it, with the reason."""
     transcript, _, _ = material
     with holding(engine) as holder:
@@ -148,7 +148,7 @@ def collect_ended(engine: Engine, sender: ClaudeBatches) -> Iterator[PendingBatc
         try:
             if not sender.poll(batch.id).ended:
                 continue
-            results = by_recording(sender.results(batch.id))
+            results = results_by_recording(sender.results(batch.id))
         except RefinementFailed as error:
             # The API does not know the batch or has dropped its results: its recordings fail for that reason.
             logger.error("the batch %s is lost: %s", batch.id, error)
@@ -191,7 +191,9 @@ def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings
         if digest in replies and window not in in_batch
     }
     try:
-        return collect(transcript, general, results, batch, how, own=own, price=price_of(batch.model), kept=kept)
+        return collect_answers(
+            transcript, general, results, batch, how, own=own, price=price_of(batch.model), kept=kept
+        )
     except (RefinementUnavailable, RefinementFailed) as error:
         request_store.withdraw(engine, transcript.recording)
         raise RefinementFailed(f"{error}; request_refinement asks again") from error
@@ -201,7 +203,7 @@ def _batch_of(engine: Engine, found: Answered, material: Material, how: Refineme
     """Return the batch that answered; if everything was answered earlier, a placeholder."""
     if found.batch is None:
         transcript, general, own = material
-        words = digest_of(prepare(transcript, general, how, own=own).words)
+        words = transcript_digest(prepare(transcript, general, how, own=own).words)
         present = plan(transcript, general, how, own=own)
         if isinstance(present, Refined) or dict(present.asked) != found.asked:
             request_store.withdraw(engine, transcript.recording)

@@ -27,7 +27,7 @@ from transcription_dagster.model import recording_id
 from transcription_dagster.web.csrf import Csrf
 from transcription_dagster.web.program_api.access import Refusal, reads_everything
 from transcription_dagster.web.program_api.correcting import Correcting
-from transcription_dagster.web.program_api.operations import answered, bounded_body, permitted, told
+from transcription_dagster.web.program_api.operations import bounded_body, permitted, respond, told
 from transcription_dagster.web.program_api.recordings import moments
 from transcription_dagster.web.reading_room.archive import Archive
 
@@ -128,7 +128,7 @@ class Assistants:
         """Return the endpoint. It offers no stream of its own, which a GET would open."""
 
         async def endpoint(request: Request) -> Response:
-            return await answered(lambda: self._answer(request, csrf))
+            return await respond(lambda: self._answer(request, csrf))
 
         return [Route(ENDPOINT, endpoint, methods=["GET", "POST", "DELETE"])]
 

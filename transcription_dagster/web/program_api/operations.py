@@ -97,7 +97,7 @@ class Operation:
         """Return the route that validates a request, handles it in a thread, and turns errors into JSON."""
 
         async def endpoint(request: Request) -> Response:
-            return await answered(lambda: self._answer(engine, csrf, settings, request))
+            return await respond(lambda: self._answer(engine, csrf, settings, request))
 
         return Route(self.path, endpoint, methods=[self.method])
 
@@ -143,7 +143,7 @@ async def bounded_body(request: Request) -> bytes:
     return body
 
 
-async def answered(answer: Callable[[], Awaitable[Response]]) -> Response:
+async def respond(answer: Callable[[], Awaitable[Response]]) -> Response:
     """Return the response, or an error as `{"error": …}`."""
     try:
         return await answer()

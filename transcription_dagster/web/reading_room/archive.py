@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transcription_dagster.corrections.journal import is_corrected
-from transcription_dagster.database.archive import ListedRecording, find_recording
+from transcription_dagster.database.archive import ListedRecording, listed_recording
 from transcription_dagster.database.connection import Engine, open_database
 from transcription_dagster.defs.stored_values import read_edits, stored_value
 from transcription_dagster.errors import SourceNotFound, UnknownRecording
@@ -37,7 +37,7 @@ class Archive:
 
     def recording(self, uuid: str) -> ListedRecording:
         """Return a recording's row. Raises `InvalidRecordingId` or `UnknownRecording`."""
-        recording = find_recording(self.engine, uuid)
+        recording = listed_recording(self.engine, uuid)
         if recording is None:
             raise UnknownRecording(f"There is no recording {uuid} in the archive.")
         return recording

@@ -13,7 +13,7 @@ from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.transcripts.conversation import shown_speaker
 from transcription_dagster.transcripts.word_document import Paragraph, write_word_document
-from transcription_dagster.web.formats import clock, day, language_name
+from transcription_dagster.web.formats import day, language_name, short_clock
 from transcription_dagster.web.reading_room.archive import Archive
 from transcription_dagster.web.reading_room.turns import View, shown_turns
 
@@ -75,12 +75,12 @@ def _word_file(archive: Archive, uuid: str) -> bytes:
     paragraphs = (
         Paragraph(
             turn.speaker and shown_speaker(turn.speaker),
-            clock(turn.start),
+            short_clock(turn.start),
             "".join(piece.text for piece in turn.pieces),
         )
         for turn in shown_turns(reading, View.REFINED)
     )
-    facts = [day(recording.recorded_at), clock(reading.duration), language_name(reading.language)]
+    facts = [day(recording.recorded_at), short_clock(reading.duration), language_name(reading.language)]
     return write_word_document(recording.title or recording.file_name, facts, paragraphs)
 
 

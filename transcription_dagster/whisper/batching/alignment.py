@@ -26,7 +26,7 @@ def compile_kernels(device: torch.device) -> None:
     median(torch.zeros((1, 1, 8), device=device))
 
 
-def align(slots: DecoderSlots, requests: Sequence[tuple[int, Align]]) -> list[list[AlignedWord]]:
+def align_with_sound(slots: DecoderSlots, requests: Sequence[tuple[int, Align]]) -> list[list[AlignedWord]]:
     """Align texts, each with the audio of a slot."""
     texts = [Text(slot, _read(request)) for slot, request in requests]
     aligned = zip(requests, slots.align(texts), strict=True)

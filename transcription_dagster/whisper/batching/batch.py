@@ -20,7 +20,7 @@ from whisper.audio import N_FRAMES
 from whisper.model import Whisper
 
 from transcription_dagster.errors import DeviceBroken, OutOfMemory
-from transcription_dagster.whisper.batching.alignment import align
+from transcription_dagster.whisper.batching.alignment import align_with_sound
 from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Text
 from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
 from transcription_dagster.whisper.batching.device_errors import device_error, device_errors
@@ -234,7 +234,7 @@ class Batch:
             self._finish(session, decoding)
 
     def _align(self, placed: Sequence[Placed[Align]]) -> None:
-        found = align(self.slots, [(one.hold.slot, one.request) for one in placed])
+        found = align_with_sound(self.slots, [(one.hold.slot, one.request) for one in placed])
         for one, words in zip(placed, found, strict=True):
             # Once the words of a window are timed, no further request needs it.
             self._leave(one.session)

@@ -9,7 +9,7 @@ from transcription_dagster.model import OPENAI_WHISPER
 from transcription_dagster.whisper.batching.batch import Batch
 from transcription_dagster.whisper.batching.device import Device
 from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.decoding.loop import answered
+from transcription_dagster.whisper.decoding.loop import run_requests
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Requests, Result
 
 
@@ -38,4 +38,4 @@ class ModelAccess:
                 before_each(request)
                 return answer(request)
 
-            return answered(requests, watched)
+            return run_requests(requests, watched)

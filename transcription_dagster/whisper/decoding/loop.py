@@ -17,7 +17,12 @@ from whisper.audio import FRAMES_PER_SECOND, N_FRAMES
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Decoded, Detect, Requests, Result, Window
-from transcription_dagster.whisper.decoding.segments import DecodedSegment, cleared_if_empty, end_of_speech, split
+from transcription_dagster.whisper.decoding.segments import (
+    DecodedSegment,
+    cleared_if_empty,
+    end_of_speech,
+    split_segments,
+)
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.decoding.word_times import with_word_times
 from transcription_dagster.whisper.spans import Span
@@ -128,7 +133,7 @@ def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOpti
     return heard.segments
 
 
-def answered(requests: Requests[Result], answer: Callable[[Decode | Align | Detect], object]) -> Result:
+def run_requests(requests: Requests[Result], answer: Callable[[Decode | Align | Detect], object]) -> Result:
     """Run a computation to its end, answering its requests in turn."""
     reply: object = None
     while True:
@@ -159,7 +164,7 @@ def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOption
     decoded = yield from _decode_with_fallback(window, tokenizer, options, heard.prompt)
     if _is_silence(decoded):
         return window.stop
-    found = split(decoded, window, tokenizer)
+    found = split_segments(decoded, window, tokenizer)
     text = tuple(token for segment in found.segments for token in segment.tokens if token < tokenizer.eot)
     segments = with_word_times(
         found.segments,

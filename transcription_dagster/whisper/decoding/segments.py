@@ -54,7 +54,7 @@ class Split:
     closed: bool
 
 
-def split(decoded: Decoded, window: Window, tokenizer: Tokenizer) -> Split:
+def split_segments(decoded: Decoded, window: Window, tokenizer: Tokenizer) -> Split:
     """Split a window's tokens at each pair of consecutive timestamps.
 
     Text after the last pair is dropped and decoded again at the start of the next window, unless a timestamp closes it.

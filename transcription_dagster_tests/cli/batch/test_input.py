@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from transcription_dagster.cli.batch.input import BatchInput, checked_model, left_to_do, register_recordings
-from transcription_dagster.database.recordings import Recording, find, register
+from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
 from transcription_dagster.model import Term
 from transcription_dagster.sources.worklists import load
@@ -62,7 +62,7 @@ def test_jobs_after_the_transcript_need_a_known_recording_and_keep_its_source(en
         batch(tmp_path, {"uuid": ONE, "job": "captions", "source": "moved.wav"}),
         None,
     )
-    assert find(engine, ONE) == Recording(ONE, "s3://b/one.wav")
+    assert find_recording(engine, ONE) == Recording(ONE, "s3://b/one.wav")
     with pytest.raises(InvalidWorklist, match=f"entry 1: {TWO} is not known, so it has no transcript for the job"):
         register_recordings(
             engine,
@@ -75,23 +75,23 @@ def test_jobs_after_the_transcript_need_a_known_recording_and_keep_its_source(en
 def test_recordings_are_registered_as_the_worklist_describes_them(engine: Engine, tmp_path: Path) -> None:
     described = {"uuid": ONE, "source": "s3://b/one.wav", "title": "One", "language": "en", "vocabulary": ["Ellis"]}
     register_recordings(engine, ObjectStore(tmp_path.as_uri()), batch(tmp_path, described), None)
-    assert find(engine, ONE) == Recording(ONE, "s3://b/one.wav", "One", "en", (Term("Ellis"),))
+    assert find_recording(engine, ONE) == Recording(ONE, "s3://b/one.wav", "One", "en", (Term("Ellis"),))
     mixed = {"uuid": TWO, "source": "s3://b/two.wav", "languages": ["de", "en"], "channels": "split"}
     register_recordings(engine, ObjectStore(tmp_path.as_uri()), batch(tmp_path, mixed), None)
-    assert find(engine, TWO) == Recording(TWO, "s3://b/two.wav", channels="split", languages=("de", "en"))
+    assert find_recording(engine, TWO) == Recording(TWO, "s3://b/two.wav", channels="split", languages=("de", "en"))
 
 
 def test_a_recording_that_is_known_needs_no_source(engine: Engine, tmp_path: Path) -> None:
     register(engine, [Recording(ONE, "s3://b/one.wav", title="One")])
     register_recordings(engine, ObjectStore(tmp_path.as_uri()), batch(tmp_path, {"uuid": ONE, "language": "de"}), None)
-    assert find(engine, ONE) == Recording(ONE, "s3://b/one.wav", "One", "de")
+    assert find_recording(engine, ONE) == Recording(ONE, "s3://b/one.wav", "One", "de")
 
 
 def test_a_recording_in_the_media_library_needs_no_source(engine: Engine, tmp_path: Path) -> None:
     register_recordings(
         engine, ObjectStore(tmp_path.as_uri()), batch(tmp_path, {"uuid": ONE}), "https://ib.example.org/{uuid}/audio"
     )
-    recording = find(engine, ONE)
+    recording = find_recording(engine, ONE)
     assert recording is not None
     assert recording.source == f"https://ib.example.org/{ONE}/audio"
 
@@ -105,4 +105,4 @@ def test_recordings_without_a_source_are_all_named_and_none_is_registered(engine
         f"{path}: entry 1: has no `source`, and {ONE} is not known",
         f"{path}: entry 3: has no `source`, and {THREE} is not known",
     ]
-    assert find(engine, TWO) is None
+    assert find_recording(engine, TWO) is None

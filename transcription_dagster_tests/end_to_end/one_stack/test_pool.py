@@ -16,7 +16,7 @@ from rapidfuzz.distance import Levenshtein
 from transcription_dagster.audio.decode import read_blocks
 from transcription_dagster.dagster_api.values import Run
 from transcription_dagster.database.connection import open_database
-from transcription_dagster.database.recordings import known
+from transcription_dagster.database.recordings import registered_etags
 from transcription_dagster.sources.directory import file_etag
 from transcription_dagster.speakers.engine import NOT_INSTALLED
 from transcription_dagster.transcripts.amazon_json import read_transcript
@@ -155,7 +155,7 @@ def test_the_version_that_was_transcribed_is_noted_so_that_no_sensor_asks_for_it
     system.finish([recording])
     engine = open_database(system.url)
     try:
-        assert known(engine, [recording]) == {recording: file_etag(DEMO_RECORDINGS[0].stat())}
+        assert registered_etags(engine, [recording]) == {recording: file_etag(DEMO_RECORDINGS[0].stat())}
     finally:
         engine.dispose()
 

@@ -15,15 +15,15 @@ from transcription_dagster.errors import (
 )
 from transcription_dagster.model import Term, Transcript
 from transcription_dagster.refinement.claude import Claude
-from transcription_dagster.refinement.direct import refine
+from transcription_dagster.refinement.direct import refine_directly
 from transcription_dagster.refinement.message_batches import rounds
 from transcription_dagster.refinement.message_batches.client import ClaudeBatches
 from transcription_dagster.refinement.message_batches.rounds import (
     PendingBatch,
     Plan,
-    by_recording,
-    collect,
+    collect_answers,
     plan,
+    results_by_recording,
     submit,
 )
 from transcription_dagster.refinement.messages import Price
@@ -70,8 +70,8 @@ def collected(
     server: MessagesServer, batches: ClaudeBatches, pending: PendingBatch, recording: str = RECORDINGS[0]
 ) -> Refined:
     server.end_batch(pending.id)
-    results = by_recording(batches.results(pending.id)).get(recording, [])
-    return collect(talk(recording), TERMS, results, pending, SETTINGS, price=PRICE)
+    results = results_by_recording(batches.results(pending.id)).get(recording, [])
+    return collect_answers(talk(recording), TERMS, results, pending, SETTINGS, price=PRICE)
 
 
 def test_many_recordings_make_one_batch(server: MessagesServer, pending: PendingBatch) -> None:
@@ -118,7 +118,7 @@ def test_a_pending_batch_survives_as_json(pending: PendingBatch) -> None:
 def test_a_batch_makes_what_direct_refinement_makes_at_half_the_price(
     server: MessagesServer, claude: Claude, batches: ClaudeBatches, pending: PendingBatch
 ) -> None:
-    direct = refine(talk(RECORDINGS[1]), TERMS, claude, SETTINGS, price=PRICE)
+    direct = refine_directly(talk(RECORDINGS[1]), TERMS, claude, SETTINGS, price=PRICE)
     result = collected(server, batches, PendingBatch.from_json(pending.to_json()), RECORDINGS[1])
     assert (result.text, result.words, result.edits) == (direct.text, direct.words, direct.edits)
     assert (result.paragraphs, result.usage, result.windows) == (direct.paragraphs, direct.usage, direct.windows)
@@ -178,10 +178,10 @@ def test_results_of_another_transcript_are_not_used(
     server: MessagesServer, batches: ClaudeBatches, pending: PendingBatch
 ) -> None:
     server.end_batch(pending.id)
-    results = by_recording(batches.results(pending.id))[RECORDINGS[0]]
+    results = results_by_recording(batches.results(pending.id))[RECORDINGS[0]]
     again = transcript("Transcribed again with another model.", recording=RECORDINGS[0])
     with pytest.raises(RefinementFailed, match="has changed"):
-        collect(again, TERMS, results, pending, SETTINGS)
+        collect_answers(again, TERMS, results, pending, SETTINGS)
 
 
 def test_a_recording_that_was_not_submitted_is_not_collected(
@@ -193,16 +193,16 @@ def test_a_recording_that_was_not_submitted_is_not_collected(
 
 def test_missing_results_can_be_retried(pending: PendingBatch) -> None:
     with pytest.raises(RefinementUnavailable, match="0 of"):
-        collect(talk(RECORDINGS[0]), TERMS, [], pending, SETTINGS)
+        collect_answers(talk(RECORDINGS[0]), TERMS, [], pending, SETTINGS)
 
 
 def test_windows_are_those_that_were_submitted(
     server: MessagesServer, batches: ClaudeBatches, pending: PendingBatch
 ) -> None:
     server.end_batch(pending.id)
-    results = by_recording(batches.results(pending.id))[RECORDINGS[0]]
+    results = results_by_recording(batches.results(pending.id))[RECORDINGS[0]]
     other = RefinementSettings("claude-other", window_words=20, overlap_words=2)
-    result = collect(talk(RECORDINGS[0]), TERMS, results, pending, other)
+    result = collect_answers(talk(RECORDINGS[0]), TERMS, results, pending, other)
     assert result.windows == len(results)
     assert result.model == "claude-test"
     assert "grifana" not in result.text

@@ -26,9 +26,9 @@ from transcription_dagster.refinement.message_batches.rounds import Plan
 from transcription_dagster.refinement.message_batches.workflow import (
     MAX_ATTEMPTS,
     Material,
-    ask,
     collect_ended,
     has_ended,
+    queue_request,
     refined_by_batch,
     submit_waiting,
 )
@@ -72,7 +72,7 @@ def batches(server: MessagesServer, engine: Engine) -> ClaudeBatches:
 
 def ask_all(engine: Engine, how: RefinementSettings = HOW) -> None:
     for recording in (A, B):
-        ask(engine, material(recording), how)
+        queue_request(engine, material(recording), how)
 
 
 def exchange(engine: Engine, batches: ClaudeBatches, how: RefinementSettings = HOW) -> None:
@@ -170,7 +170,7 @@ def test_another_transcript_is_another_question(server: MessagesServer, engine: 
     ask_all(engine)
     exchange(engine, batches)
     other = material(A, "Quite another text.")
-    ask(engine, other, HOW)
+    queue_request(engine, other, HOW)
     assert waiting(engine) == [A]
     server.end_batch("msgbatch_1")
     list(collect_ended(engine, batches))
@@ -235,7 +235,7 @@ def test_answers_that_could_not_be_stored_are_fetched_again(
 def test_expired_requests_join_the_next_batch_and_finally_fail(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
-    plan = ask(engine, material(A), HOW)
+    plan = queue_request(engine, material(A), HOW)
     assert isinstance(plan, Plan)
     server.batch_failures = Expired(plan.requests)
     exchange(engine, batches)
@@ -245,7 +245,7 @@ def test_expired_requests_join_the_next_batch_and_finally_fail(
     assert len(server.batches) == MAX_ATTEMPTS
     with pytest.raises(RefinementFailed, match=r"expired.*request_refinement asks again"):
         refined_by_batch(engine, material(A), HOW)
-    ask(engine, material(A), HOW)
+    queue_request(engine, material(A), HOW)
     assert waiting(engine) == [A]
 
 
@@ -265,11 +265,11 @@ def test_a_batch_that_the_api_does_not_know_fails_its_recordings(
 def test_over_the_daily_budget_pending_recordings_stay_unrefined(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
-    plan = ask(engine, material(A), HOW)
+    plan = queue_request(engine, material(A), HOW)
     assert isinstance(plan, Plan)
     assert plan.dollars is not None
     poor = RefinementSettings(HOW.model, window_words=40, overlap_words=10, max_dollars_per_day=plan.dollars * 1.5)
-    ask(engine, material(B), poor)
+    queue_request(engine, material(B), poor)
     exchange(engine, batches, poor)
     [submitted] = batch_store.pending(engine)
     assert set(submitted["recordings"]) == {A}
@@ -279,17 +279,17 @@ def test_over_the_daily_budget_pending_recordings_stay_unrefined(
 
 
 def test_requests_in_flight_count_as_spent(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
-    plan = ask(engine, material(A), HOW)
+    plan = queue_request(engine, material(A), HOW)
     assert isinstance(plan, Plan)
     assert plan.dollars is not None
     exchange(engine, batches)
     poor = RefinementSettings(HOW.model, window_words=40, overlap_words=10, max_dollars_per_day=plan.dollars * 1.5)
-    assert isinstance(ask(engine, material(B), poor), Refined)
+    assert isinstance(queue_request(engine, material(B), poor), Refined)
     assert waiting(engine) == []
 
 
 def test_a_recording_without_words_needs_no_batch(engine: Engine, batches: ClaudeBatches) -> None:
-    ask(engine, material(A, ""), HOW)
+    queue_request(engine, material(A, ""), HOW)
     assert waiting(engine) == []
     assert set(request_store.to_use(engine, 10)) == {A}
     refined = use(engine, material(A, ""))
@@ -335,7 +335,7 @@ def test_another_programs_batch_is_not_taken_for_ours(
     ask_all(engine)
     exchange(engine, batches)
     assert not workflow.recover(engine, batches)
-    ask(engine, material(A, "Another grifana. " * 3), HOW)
+    queue_request(engine, material(A, "Another grifana. " * 3), HOW)
     server.create_batch = lambda requests: Reply(hang_up=True)
     with pytest.raises(RefinementUnavailable):
         exchange(engine, batches)

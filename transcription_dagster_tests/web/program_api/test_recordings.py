@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from transcription_dagster.database import submissions, tokens
-from transcription_dagster.database.recordings import find
+from transcription_dagster.database.recordings import find_recording
 from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.fetch import fetch
@@ -59,7 +59,7 @@ def test_a_submitted_url_waits_for_its_run(counter: Counter) -> None:
     answer = counter.client.post("/api/recordings", json=wanted)
     assert answer.status_code == 202
     recording = answer.json()["recording"]
-    known = find(counter.engine, recording)
+    known = find_recording(counter.engine, recording)
     assert known is not None
     assert (known.source, known.title, known.language) == ("https://media.example.org/talk.mp3", "A talk", "de")
     assert submissions.waiting(counter.engine, 10) == [recording]
@@ -92,7 +92,7 @@ def test_an_uploaded_file_is_stored_where_workers_find_it(counter: Counter, tmp_
     assert answer.status_code == 202
     recording = answer.json()["recording"]
     assert (counter.store / recording / "upload.wav").read_bytes() == b"RIFF" * 100
-    known = find(counter.engine, recording)
+    known = find_recording(counter.engine, recording)
     assert known is not None
     settings = load_settings(home=tmp_path, store=counter.store.as_uri(), source_folders=[tmp_path / "elsewhere"])
     assert fetch(known.source, tmp_path / "fetched", settings).size == 400

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from transcription_dagster.audio.levels import peaks
+from transcription_dagster.audio.levels import sound_peaks
 from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_srt, to_vtt
@@ -68,7 +68,7 @@ class Library:
             "corrected.txt": paragraphs.encode(),
             "refined.srt": to_srt(cues).encode(),
             "refined.vtt": to_vtt(cues).encode(),
-            "peaks.bin": peaks(sound),
+            "peaks.bin": sound_peaks(sound),
         }
         for name, data in files.items():
             self.store.put_bytes(f"{uuid}/{name}", data)

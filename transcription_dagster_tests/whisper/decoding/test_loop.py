@@ -19,7 +19,7 @@ from transcription_dagster.whisper.batching.batch import Batch
 from transcription_dagster.whisper.batching.device import Device
 from transcription_dagster.whisper.batching.device_use import DeviceUse
 from transcription_dagster.whisper.batching.model_access import ModelAccess
-from transcription_dagster.whisper.decoding.loop import LoopOptions, Vocabulary, answered, transcription
+from transcription_dagster.whisper.decoding.loop import LoopOptions, Vocabulary, run_requests, transcription
 from transcription_dagster.whisper.decoding.requests import Align, AlignedWord, Decode, Decoded, Detect
 from transcription_dagster.whisper.decoding.segments import DecodedSegment
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
@@ -198,7 +198,7 @@ def scripted(chosen: LoopOptions, *texts: Sequence[int | str]) -> tuple[list[Dec
         end = 0.0 if request.tokens == tuple(TOKENIZER.encode(" one")) else 0.5
         return [AlignedWord(TOKENIZER.decode([token]), (token,), 0.0, end, 1.0) for token in request.tokens]
 
-    return answered(transcription(FRAMES, ENGLISH, chosen), answer), asked
+    return run_requests(transcription(FRAMES, ENGLISH, chosen), answer), asked
 
 
 def test_a_window_that_ends_where_it_begins_is_left_after_three_rounds():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from whisper.audio import N_FRAMES
 
-from transcription_dagster.whisper.decoding.loop import answered
+from transcription_dagster.whisper.decoding.loop import run_requests
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Window
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages, stretches
 from transcription_dagster.whisper.spans import Span
@@ -49,7 +49,7 @@ def window(start: float) -> Window:
 
 def told(languages: SpokenLanguages, listener: Listener, start: float) -> tuple[str, float]:
     """The language of a window, and the second at which it changes."""
-    language, frame = answered(languages.of_window(window(start), SPECTROGRAM), listener.answer)
+    language, frame = run_requests(languages.of_window(window(start), SPECTROGRAM), listener.answer)
     return language, frame / 100
 
 
