@@ -8,7 +8,7 @@ from collections.abc import Collection
 from transcription_dagster.errors import InvalidGpu
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 
-#: Devices that runs can be pinned to before any executor has registered.
+#: Devices that runs can be pinned to until executors have registered.
 GPUS = tuple(str(index) for index in range(16))
 CPU_EXECUTORS = tuple(f"cpu:{index}" for index in range(16))
 
@@ -23,10 +23,10 @@ def pinned_device(device: str) -> str:
 
 
 def checked_pin(value: str, devices: Collection[str]) -> str:
-    """Return the canonical form of the tag's value: `any`, the index of a GPU, or `cpu:N` for an executor on the CPU.
+    """Return the canonical form of the tag's value: `any`, a GPU's index, or `cpu:N` for an executor on the CPU.
 
-    `devices` are the executors' devices in canonical form; if there are none, any possible device is accepted.
-    Raises `InvalidGpu`, listing the valid values.
+    `devices` are the executors' devices in canonical form; if there are none, any possible device is accepted. Raises
+    `InvalidGpu` with the valid values.
     """
     wanted = _spelled(value)
     if wanted == ANY_GPU or wanted in (devices or (*GPUS, *CPU_EXECUTORS)):

@@ -9,10 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class RecordingProgress:
-    """A recording in progress."""
+    """Progress of one recording."""
 
     recording: str
-    #: Fraction that is done, 0 to 1.
+    #: Fraction done, 0 to 1.
     progress: float
 
 
@@ -20,15 +20,15 @@ class RecordingProgress:
 class ExecutorWork:
     """An executor's recordings, and its rates over the last minute."""
 
-    #: Windows that it can decode together, and those in progress.
+    #: Number of windows that it can decode together, and the number in progress.
     slots: int
     slots_busy: int
     recordings: tuple[RecordingProgress, ...]
     windows_per_second: float
     audio_hours_per_hour: float
-    #: Share of the time that the device works, 0 to 1.
+    #: Share of time in which the device is busy, 0 to 1.
     device_busy: float
-    #: What the device waits for; None if it works.
+    #: What the device waits for; None if it is busy.
     waits_for: str | None
 
     def as_json(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class ExecutorWork:
         return cls(**{**content, "recordings": recordings})
 
     def rates(self) -> str:
-        """Return its speed, and what limits it, as text."""
+        """Return the speed and the bottleneck as text."""
         doing = (
             f"{self.slots_busy} of {self.slots} slots, {self.windows_per_second:.2g} windows a second, "
             f"{self.audio_hours_per_hour:.1f} hours of audio an hour"

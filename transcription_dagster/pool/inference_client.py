@@ -20,7 +20,7 @@ from transcription_dagster.pool.names import INFERENCE_CHANNEL
 from transcription_dagster.pool.patience import patiently
 from transcription_dagster.pool.queue import database_errors, open_connection
 
-#: Seconds after which a client looks again without a notification: a connection that was cut brings none.
+#: Seconds between polls without a notification: a lost connection delivers no notifications.
 _LOOK_SECONDS = 5.0
 
 
@@ -32,7 +32,7 @@ class InferenceRequest:
     #: Name of the executor's task.
     task: str
     recording: str
-    #: Root run: the run that was retried, or the run itself.
+    #: The run whose retries share the request: the retried run, or the run itself.
     run_id: str
     queue: str
     #: Arguments of the task, as JSON values.
@@ -48,7 +48,7 @@ class InferenceAnswer:
     waited_seconds: float
     #: Seconds that the last attempt took.
     gpu_seconds: float
-    #: The attempts in order: executor, start, how each ended.
+    #: The attempts in order: executor, start time, outcome.
     attempts: tuple[Mapping[str, Any], ...]
 
 
@@ -83,7 +83,7 @@ class InferenceClient:
                 connection.execute(inference_requests.ASK, parameters)
 
     def wait(self, request: InferenceRequest, *, on_event: Callable[[str], None]) -> InferenceAnswer:
-        """Wait for the answer; `on_event` receives a line for the run's log whenever an attempt starts or ends early.
+        """Wait for the answer; `on_event` receives a line for the run's log when an attempt starts or is cut short.
 
         Raises the error that the executor reported. Waits through outages of the database.
         """
@@ -95,7 +95,7 @@ class InferenceClient:
                     while True:
                         row = connection.execute(inference_requests.FIND, {"key": request.key}).fetchone()
                         if row is None:
-                            raise TransientError("the speech request is gone from the database; run the step again")
+                            raise TransientError("the request was deleted from the database; run the step again")
                         lines = _history(row["attempts"])
                         for line in lines[said:]:
                             on_event(line)
@@ -122,7 +122,7 @@ def cancel_requests_of_run(url: str, run_id: str) -> int:
 
 @patiently
 def release_answers(url: str, run_id: str) -> None:
-    """Delete executors' answers to a successful run; a later identical request computes them again."""
+    """Delete executors' answers to a successful run; the same request would be computed again."""
     with database_errors(), open_connection(url) as connection:
         connection.execute(inference_requests.RELEASE, {"run_id": run_id})
 
@@ -134,12 +134,12 @@ def _wait_for_change(connection: psycopg.Connection[Any], key: str) -> None:
 
 
 def _history(attempts: list[dict[str, Any]]) -> list[str]:
-    """Return the lines for the run's log; later calls only append to them."""
+    """Return the lines for the run's log. Later calls return the same lines and append to them."""
     lines = []
     for number, attempt in enumerate(attempts, start=1):
         lines.append(f"Attempt {number} begins on {attempt['executor']}.")
         ended = attempt["ended"]
-        # The step itself reports a success or failure of the last attempt.
+        # The step itself reports the success or failure of the last attempt.
         if ended and ended != "done" and not ended.startswith("failed: "):
             lines.append(f"Attempt {number} on {attempt['executor']}: {ended}.")
     return lines

@@ -1,9 +1,9 @@
-"""SQL on `inference_requests`, the queue of the executors: for the clients that ask and the executors that answer.
+"""SQL on `inference_requests`, the executors' queue.
 
 A request is `queued`, then `doing` while an executor holds it, then `done` or `failed`. Each claim is a lease: the
 executor's token (`holder`) and a number that grows with every claim (`claims`). `attempts` lists {executor, started_at,
-ended}; an attempt without an end is under way. Parameters are named. Times come from the database's clock, so that
-machines need not agree on the time. Whatever changes a request's state notifies clients and executors.
+ended}; an attempt in progress has no `ended`. Parameters are named. Times come from the database's clock, so the
+machines' clocks need not agree. Every statement that changes a request's state notifies clients and executors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ON CONFLICT (key) DO UPDATE
 RETURNING {_NOTIFY}
 """  # noqa: S608  constants, here and below
 
-#: Claim the oldest request. Rows that others are claiming are skipped, not waited for.
+#: Claim the oldest request. Rows that other executors are claiming are skipped.
 CLAIM: Final = """
 UPDATE inference_requests SET state = 'doing', holder = %(holder)s, claims = claims + 1
  WHERE key = (SELECT key FROM inference_requests WHERE state = 'queued' AND queue = ANY(%(queues)s)
@@ -43,7 +43,7 @@ UPDATE inference_requests SET state = 'doing', holder = %(holder)s, claims = cla
 RETURNING key, claims, task, recording, request, attempts
 """
 
-#: Start an attempt. No row: the lease has expired. A repetition finds its own attempt and changes nothing.
+#: Start an attempt. No row: the lease has expired. Repeating the statement changes nothing.
 BEGIN: Final = f"""
 UPDATE inference_requests SET progress = 0, started_at = now(),
    attempts = CASE WHEN attempts @> '[{{"ended": null}}]' THEN attempts
@@ -53,7 +53,8 @@ UPDATE inference_requests SET progress = 0, started_at = now(),
 RETURNING attempts, {_NOTIFY}
 """  # noqa: S608
 
-#: End a claim, with its attempt if one was begun. No row: the lease has expired, or its worker beat again since `beat`.
+#: End a claim and its attempt, if one was begun. No row: the lease has expired, or its worker sent a heartbeat after
+#: `beat`.
 END: Final = f"""
 UPDATE inference_requests SET
    attempts = %(attempts)s, state = %(state)s, result = %(result)s, error = %(error)s, error_class = %(error_class)s,
@@ -77,7 +78,7 @@ SELECT r.key, r.holder, r.claims, w.name, w.place, w.pid, w.beats::text AS beat
  WHERE r.state = 'doing' AND r.holder <> %(holder)s
 """
 
-#: Cancel all requests of a run and its retries. An executor at work on one finds its lease expired.
+#: Cancel all requests of a run and its retries. An executor that works on one notices that its lease has expired.
 CANCEL: Final = f"""
 UPDATE inference_requests
    SET state = 'failed', error = 'withdrawn', error_class = 'TranscriptionAborted', finished_at = now(), holder = NULL,
@@ -87,7 +88,7 @@ UPDATE inference_requests
 RETURNING {_NOTIFY}
 """  # noqa: S608
 
-#: After a successful run nothing needs its answers, by far the largest values. The history of attempts stays.
+#: Answers, by far the largest values, are not needed after a successful run. The history of attempts is kept.
 RELEASE: Final = """
 UPDATE inference_requests SET result = NULL, request = '{}'
  WHERE run_id = %(run_id)s AND state = 'done' AND result IS NOT NULL

@@ -1,4 +1,4 @@
-"""The kinds of work of a GPU executor: a recording's words, its speakers, or the vectors of its text."""
+"""The kinds of work of a GPU executor: transcription, diarization, embeddings."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from transcription_dagster.whisper.recordings import PreparedRecording, prepare_
 
 
 class Work(Protocol):
-    """One kind of request."""
+    """One kind of request to an executor."""
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> Any:
-        """Do everything that needs no device, in a thread. `folder` is for files."""
+        """Do everything that needs no device, in a thread. `folder` is for temporary files."""
         ...
 
     def do(self, prepared: Any, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]) -> Any:
-        """Do the rest, in a thread next to those of other work, and return the answer as JSON values.
+        """Do the rest in a thread, concurrently with other work, and return the answer as JSON values.
 
-        Raises the program's errors; `TranscriptionAborted` once `should_stop` returns true, `WorkerUnfit` if another
+        Raises the program's errors: `TranscriptionAborted` once `should_stop` returns true, `WorkerUnfit` if another
         executor may succeed.
         """
         ...
@@ -44,7 +44,7 @@ class Work(Protocol):
 
 
 class TranscriptionWork:
-    """Speech to words, by the engine that holds the model."""
+    """Transcribes recordings with the engine that holds the model."""
 
     def __init__(self, settings: Settings, engine: SpeechEngine) -> None:
         self._settings = settings
@@ -84,7 +84,7 @@ class TranscriptionWork:
                 "TRANSCRIPTION_TIME_LIMIT_FACTOR if this device is really that slow"
             ) from None
         except (ModelUnavailable, EngineMissing) as error:
-            # Another machine may have the model, or the engine.
+            # Another machine may have the model or the engine.
             raise WorkerUnfit(str(error)) from error
         # The path of the model on this machine does not belong in the transcript.
         transcript = replace(transcript, model=request.options.model)
@@ -99,7 +99,7 @@ class TranscriptionWork:
 
 
 class SpeakersWork:
-    """Sound to turns, by models that are loaded on first use."""
+    """Diarizes recordings with models that are loaded on first use."""
 
     def __init__(self, settings: Settings, device: str) -> None:
         self._engine = SpeakerEngine(device, settings.models_folder)
@@ -137,7 +137,7 @@ class SpeakersWork:
 
 
 def _audio(store: ObjectStore, key: str, folder: Path) -> Path:
-    """Return the normalised audio of a recording, downloaded into `folder` if it is not on this machine."""
+    """Return the path of a recording's normalised audio, downloading it into `folder` if it is not on this machine."""
     path = store.local_path(key)
     if path is None:
         path = folder / "audio.flac"
@@ -146,7 +146,7 @@ def _audio(store: ObjectStore, key: str, folder: Path) -> Path:
 
 
 class EmbeddingWork:
-    """Text to vectors, by the embedding model named in the request; the last model stays loaded."""
+    """Embeds texts with the model named in the request; the last model stays loaded."""
 
     def __init__(self, settings: Settings, device: str, engine: SpeechEngine) -> None:
         self._settings = settings

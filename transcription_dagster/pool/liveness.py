@@ -1,8 +1,8 @@
-"""Liveness of workers: the one definition for the reaper, the launcher, the coordinator and `status`.
+"""Liveness of workers: the only definition, for the reaper, the launcher, the coordinator and `status`.
 
 A worker increments a counter in the database every few seconds. Observers compare counters, never clocks: a worker is
-dead when its counter has not changed for long enough on the observer's own monotonic clock. Neither a step of a
-machine's clock nor a suspended machine makes a living worker appear dead.
+dead when its counter has not changed for long enough on the observer's own monotonic clock. Neither a clock change nor
+a suspended machine makes a live worker appear dead.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-#: Silence (s) after which a process that still exists counts as hung, and so as dead. Much longer than for a worker on
-#: another machine: a worker starved of CPU time must not lose its work to others that are starved as well.
+#: Seconds without a heartbeat after which a process that still exists counts as hung, and so as dead. Much longer than
+#: for a worker on another machine: a worker starved of CPU time must not lose its work to others that are starved too.
 HANGING_SECONDS = 60.0
 
-#: Beats that a worker must miss to count as dead once its process is gone: the pid may be wrong, a beat never is.
+#: Heartbeats that a worker must miss to count as dead once its process is gone. More than one, because the pid may be
+#: wrong.
 _MISSED_BEATS = 2
 
-#: Fraction of `stale_seconds` added after a late observation: the database was away or the observer was stopped, and
-#: living workers need time to beat again.
+#: Fraction of `stale_seconds` added after a late observation: the database was unavailable or the observer was
+#: suspended, and live workers need time for the next heartbeat.
 _EXTRA_SHARE = 0.5
 
 #: Seconds for which a worker that is no longer observed is remembered.
@@ -40,9 +41,9 @@ class Identity:
 
     host: str
     pid: int
-    #: Scope of `pid`: a boot of a kernel and a pid namespace.
+    #: The kernel boot and pid namespace in which `pid` is valid.
     place: str
-    #: Random, so that clones of a machine and restarted containers differ.
+    #: Random, so that cloned machines and restarted containers differ.
     token: str
 
     @classmethod
@@ -56,7 +57,7 @@ class Heartbeat:
     """One observation of a worker in the database."""
 
     worker: str
-    #: Changes with every beat of the worker.
+    #: Changes with every heartbeat of the worker.
     beat: str | None
     place: str | None
     pid: int | None
@@ -66,14 +67,14 @@ class Heartbeat:
 class _Record:
     beat: str | None
     looked_at: float
-    #: Seconds for which the beat was observed unchanged.
+    #: Seconds for which the counter was observed unchanged.
     silence: float = 0.0
-    #: True once the beat was observed to change.
+    #: True once the counter was observed to change.
     heard: bool = False
 
 
 class LivenessMonitor:
-    """Decides from a series of observations which workers are dead."""
+    """Decides from repeated observations which workers are dead."""
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class LivenessMonitor:
         poll_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Workers beat every `beat_seconds`; observations are `poll_seconds` apart, by default at most one beat.
+        """Workers beat every `beat_seconds`; observations are `poll_seconds` apart, by default at most that.
 
         `clock` must be monotonic; it may stop while the machine is suspended.
         """
@@ -101,7 +102,7 @@ class LivenessMonitor:
         return dead
 
     def is_beating(self, worker: str) -> bool:
-        """Return True if the worker beat within the last `stale_seconds`."""
+        """Return True if the worker sent a heartbeat within the last `stale_seconds`."""
         record = self._records.get(worker)
         return record is not None and record.heard and record.silence < self._stale_seconds
 
@@ -120,7 +121,7 @@ class LivenessMonitor:
         return record.silence
 
     def _limit(self, sign: Heartbeat) -> float:
-        """Return the seconds of silence after which the worker is dead."""
+        """Return the seconds without a heartbeat after which the worker is dead."""
         if sign.pid is None or sign.place != this_place():
             return self._stale_seconds
         if process_exists(sign.pid):
@@ -136,9 +137,9 @@ class LivenessMonitor:
 
 @cache
 def this_place() -> str:
-    """Return the scope of this process's pid.
+    """Return the kernel boot and pid namespace of this process.
 
-    On systems other than Linux every process has a scope of its own, and only its beat counts.
+    On systems other than Linux every process has a scope of its own, and only its heartbeats count.
     """
     try:
         return f"{_BOOT_ID.read_text(encoding='ascii').strip()}:{_PID_NAMESPACE.stat().st_ino}"

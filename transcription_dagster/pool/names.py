@@ -1,29 +1,29 @@
-"""The queues, tasks, channels and run tags of the program, each with its meaning."""
+"""Names of the queues, tasks, notification channels and run tags."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: Dagster runs, fetched by run workers.
+#: Dagster runs, claimed by run workers.
 RUNS_QUEUE: Final = "runs"
 #: Requests for any GPU executor.
 GPU_QUEUE: Final = "gpu"
 
-#: Tasks that prune the queues and Dagster's history, fetched by run workers.
+#: Tasks that prune the queues and Dagster's history, claimed by run workers.
 HOUSEKEEPING_QUEUE: Final = "housekeeping"
 
 #: Execute one Dagster run: `run_id`.
 EXECUTE_RUN_TASK: Final = "execute_run"
 #: Transcribe one recording: `key` of its row in `inference_requests`.
 TRANSCRIBE_TASK: Final = "transcribe"
-#: Encode the texts of one recording: `key` of its row in `inference_requests`.
+#: Embed the texts of one recording: `key` of its row in `inference_requests`.
 EMBED_TASK: Final = "embed"
-#: Tell the speakers of one recording apart: `key` of its row in `inference_requests`.
+#: Diarize one recording: `key` of its row in `inference_requests`.
 SPEAKERS_TASK: Final = "speakers"
 
 #: Delete old answers and ended jobs.
 PRUNE_QUEUES_TASK: Final = "prune_queues"
-#: Remove Dagster's old history, if a setting limits it.
+#: Remove Dagster's old history, if the settings limit it.
 PRUNE_HISTORY_TASK: Final = "prune_history"
 
 #: Notification channel: the key of an inference request whenever its state changes.
@@ -37,7 +37,7 @@ BATCH_TAG: Final = "transcription/batch"
 SOURCE_TAG: Final = "transcription/source"
 #: On a run: version and digest of the shared settings it was executed with.
 SETTINGS_TAG: Final = "transcription/settings"
-#: The value of `GPU_TAG` for the first executor that is free.
+#: The value of `GPU_TAG` for the first free executor.
 ANY_GPU: Final = "any"
 
 

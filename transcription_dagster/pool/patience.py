@@ -1,4 +1,4 @@
-"""Patience with the database: how an outage is recognised, and how long work in progress waits for it to end."""
+"""Waiting for the database: how an outage is recognised, and how long work in progress waits for its end."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from transcription_dagster.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
-#: A restart of Postgres or a fail-over takes seconds to minutes; work in progress is worth the wait.
+#: A restart or fail-over of Postgres takes seconds to minutes; work in progress is worth waiting for.
 PATIENCE_SECONDS: Final = 1800
 
-#: Longest pause between two tries: a worker must beat again before others count it as dead.
+#: Longest pause between two attempts: a worker must send a heartbeat before others count it as dead.
 _LONGEST_PAUSE_SECONDS = 2
 
 #: Both drivers' errors of a lost or refused connection, and of a server that is read-only during a fail-over.
@@ -30,29 +30,29 @@ _OUTAGES = (
     psycopg2.InterfaceError,
     ReadOnlySqlTransaction,
 )
-#: Operational errors to their drivers, but the server answered: the statement took too long.
+#: Drivers classify these as operational errors too, but the server did answer: the statement took too long.
 _ANSWERS = (psycopg.errors.QueryCanceled, QueryCanceled)
 
 
 class OutageTooLong(DatabaseUnavailable):
-    """The database stayed away for `PATIENCE_SECONDS`. A patient caller of a patient function does not wait again."""
+    """The database was unavailable for `PATIENCE_SECONDS`; outer patient functions do not wait again."""
 
 
 def driver_error(error: BaseException) -> BaseException | None:
     """Return the error that procrastinate or dagster-postgres wrapped; any other error itself."""
     wrappers: tuple[type[BaseException], ...] = (ConnectorException,)
-    # Executors and commands do without Dagster; where it is not loaded, it has raised nothing.
+    # Executors and commands do not import Dagster; if it is not loaded, it has raised nothing.
     if dagster_postgres := sys.modules.get("dagster_postgres.utils"):
         wrappers = (*wrappers, dagster_postgres.DagsterPostgresException)
     return error.__cause__ if isinstance(error, wrappers) else error
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return True if the database cannot be reached or takes no statements now, False if it refused one."""
+    """Return True if the database is unreachable or accepts no statements, False if it rejected one."""
     if isinstance(error, DatabaseUnavailable):
         return not isinstance(error, OutageTooLong)
     failed = driver_error(error)
-    # SQLAlchemy wraps errors of statements; those of a connection's own settings arrive bare.
+    # SQLAlchemy wraps the errors of statements, but not those of setting up a connection.
     reason = getattr(failed, "orig", failed)
     if isinstance(reason, _ANSWERS):
         return False
@@ -60,8 +60,8 @@ def is_outage(error: BaseException) -> bool:
 
 
 def _log_wait(state: RetryCallState) -> None:
-    # Without the error: the driver's message repeats the statement with all its values.
-    logger.warning("the database does not answer: %s waits for it", getattr(state.fn, "__name__", "a call"))
+    # The driver's error is not logged: its message repeats the statement with all its values.
+    logger.warning("the database does not answer; %s waits for it", getattr(state.fn, "__name__", "a call"))
 
 
 def _give_up(state: RetryCallState) -> None:
@@ -69,8 +69,8 @@ def _give_up(state: RetryCallState) -> None:
     raise OutageTooLong(f"the database did not answer for {PATIENCE_SECONDS} s") from error
 
 
-#: Decorator: repeats a function or coroutine function while the database is away. The function must be safe to repeat
-#: after it took effect and its answer was lost. Raises `OutageTooLong` in the end.
+#: Decorator: repeats a function or coroutine function while the database is unavailable. The function must be safe to
+#: repeat after it took effect and its answer was lost. Raises `OutageTooLong` in the end.
 patiently = retry(
     retry=retry_if_exception(is_outage),
     wait=wait_exponential_jitter(multiplier=0.2, max=_LONGEST_PAUSE_SECONDS),

@@ -16,11 +16,11 @@ from psycopg.rows import DictRow, dict_row
 from transcription_dagster.errors import DatabaseUnavailable
 from transcription_dagster.pool.patience import driver_error, is_outage, patiently
 
-#: Seconds that opening a connection may take.
+#: Timeout for opening a connection, in seconds.
 CONNECT_SECONDS = 5
 
 #: Seconds for which a worker's connection pool tries to connect before it starts over. By default the pool doubles its
-#: pauses, and a worker would stay silent until long after the database is back and others count it as dead.
+#: pauses, and a worker would reconnect long after the database is back and others count it as dead.
 _POOL_SECONDS = 2
 
 
@@ -29,9 +29,9 @@ job_app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
 class PatientConnector(procrastinate.PsycopgConnector):
-    """Waits for a database that is away.
+    """A connector that waits while the database is unavailable.
 
-    A statement may run twice if its answer was lost: the queues' statements ignore what no longer applies.
+    A statement may run twice if its answer was lost; the queues' statements are safe to repeat.
     """
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:

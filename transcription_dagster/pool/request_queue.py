@@ -1,4 +1,4 @@
-"""The executors' queue: inference requests, claimed from their own table, with the history of their attempts."""
+"""The executors' queue: inference requests claimed from their table, with the history of their attempts."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ logger = logging.getLogger(__name__)
 
 Attempts: TypeAlias = list[dict[str, Any]]
 
-#: Attempts through no fault of the recording after which a request fails.
+#: Number of attempts that fail for reasons other than the recording, after which a request fails.
 MAX_ATTEMPTS = 3
 
-#: End of an attempt whose executor died.
+#: Outcome of an attempt whose executor died.
 LOST = "the executor was lost"
-#: Start of the end of an attempt that left the device unusable.
+#: Prefix of the outcome of an attempt that left the device unusable.
 BROKE = "the device broke"
-#: Start of the end of an attempt whose executor cannot work on its machine.
+#: Prefix of the outcome of an attempt whose executor cannot work on its machine.
 UNFIT = "the executor cannot work"
 
-#: Ends of attempts that lost their executor, and of all attempts that failed through no fault of the recording.
+#: Outcomes of attempts that lost their executor, and of all attempts that failed for reasons other than the recording.
 _LOST = (LOST, BROKE)
 _FUTILE = (*_LOST, UNFIT)
 
@@ -42,7 +42,7 @@ class RequestClaim(Claim):
 
     recording: str
     request: Mapping[str, Any]
-    #: All attempts so far. The last one has no end once this executor's has begun.
+    #: All attempts so far. After `begin` the last one is this executor's, without an end.
     attempts: Attempts
 
     @property
@@ -52,7 +52,7 @@ class RequestClaim(Claim):
 
 
 class RequestQueue:
-    """Claims inference requests for one executor and reports how they went; a `WorkQueue`."""
+    """Claims inference requests for one executor and reports their results; a `WorkQueue`."""
 
     def __init__(self, url: str, state: WorkerRecord, queues: Sequence[str]) -> None:
         self.connector = worker_connector(url)
@@ -65,7 +65,7 @@ class RequestQueue:
         await self.connector.open_async()
 
     async def claim(self) -> RequestClaim | None:
-        """Claim the oldest waiting request; it is not an attempt before `begin`."""
+        """Claim the oldest waiting request. Its attempt starts with `begin`."""
         rows = await self._rows(inference_requests.CLAIM, holder=self._holder, queues=self._queues)
         for row in rows:
             lease = Lease(row["key"], self._holder, row["claims"])
@@ -84,14 +84,14 @@ class RequestQueue:
         await self._end(claim.lease, _ended(claim.attempts, "done"), state="done", result=result)
 
     async def fail(self, claim: RequestClaim, error: Exception) -> None:
-        """Store the error, which the client raises."""
+        """Store the error, which the client will raise."""
         if not isinstance(error, TranscriptionError):
-            # A fault of the program: the executor's log says where.
-            error = TranscriptionError(f"the executor met an unexpected {error!r}")
+            # A bug in the program: the executor's log has the traceback.
+            error = TranscriptionError(f"the executor raised an unexpected {error!r}")
         await self._end(claim.lease, _ended(claim.attempts, f"failed: {error}"), state="failed", error=error)
 
     async def give_back(self, claim: RequestClaim, reason: str) -> None:
-        """End the attempt without an answer; another executor starts the next one, up to `MAX_ATTEMPTS`."""
+        """End the attempt without an answer. Another executor starts the next one, up to `MAX_ATTEMPTS`."""
         await self._requeue(claim.lease, _ended(claim.attempts, reason))
 
     async def report_progress(self, claim: RequestClaim, progress: float) -> None:
@@ -101,7 +101,7 @@ class RequestQueue:
         )
 
     async def leases(self) -> Mapping[Lease, bool]:
-        """Return the valid leases of this executor. A canceled request has none: each is False."""
+        """Return the valid leases of this executor, each with False: a canceled request has no lease."""
         rows = await self._rows(inference_requests.LEASES, holder=self._holder)
         return {Lease(row["key"], self._holder, row["claims"]): False for row in rows}
 
@@ -120,7 +120,7 @@ class RequestQueue:
         """Requeue a lost executor's request; see `WorkQueue`."""
         for row in await self._rows(inference_requests.ATTEMPTS, **lease.parameters()):
             if await self._requeue(lease, _ended(row["attempts"], LOST), beat=beat):
-                logger.warning("took a request of a lost executor back", extra={"action": "rescue"})
+                logger.warning("requeued a lost executor's request", extra={"action": "rescue"})
 
     async def watch(self, on_change: Callable[[WorkId], None]) -> None:
         """Call `on_change` with the key of each request whose state changes."""
@@ -157,7 +157,7 @@ class RequestQueue:
         )
         if not rows:
             logger.warning(
-                "a request was withdrawn or taken from its executor: what came of it is not reported",
+                "a request was canceled or given to another executor: its result is discarded",
                 extra={"action": "fenced"},
             )
         return bool(rows)
@@ -167,12 +167,12 @@ class RequestQueue:
 
 
 def _ended(attempts: Attempts, how: str) -> Attempts:
-    """Return the attempts with the end of the one under way, if one is."""
+    """Return the attempts, with the outcome of the one in progress, if any."""
     return [attempt if attempt["ended"] is not None else {**attempt, "ended": how} for attempt in attempts]
 
 
 def _given_up(attempts: Attempts) -> TranscriptionError | None:
-    """Return the error that ends a request, with its history, after `MAX_ATTEMPTS` futile attempts."""
+    """Return the error that ends a request after `MAX_ATTEMPTS` failed attempts, with their history."""
     futile = [attempt for attempt in attempts if attempt["ended"].startswith(_FUTILE)]
     if len(futile) < MAX_ATTEMPTS:
         return None

@@ -1,4 +1,4 @@
-"""Dagster's run queue with limits that follow the pool: enough GPU runs in flight to keep its executors busy."""
+"""Dagster's run queue with limits that follow the pool: as many GPU runs in flight as keep its executors busy."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from transcription_dagster.settings import load_settings
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between the daemon's polls of the queue: the shortest that its loop supports.
+#: Seconds between the daemon's polls of the queue: the shortest interval that its loop supports.
 DEQUEUE_SECONDS = 0.5
 
 
 class GpuRunCoordinator(QueuedRunCoordinator):
-    """Tags runs that need a GPU, and launches as many runs as the living workers and executors can take."""
+    """Tags runs that need a GPU, and launches as many runs as the live workers and executors can take."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(inst_data=inst_data)
@@ -53,7 +53,7 @@ class GpuRunCoordinator(QueuedRunCoordinator):
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Queue the run, tagged `transcription/gpu` if a step of its plan needs a GPU.
 
-        Raises `InvalidGpu` for a run pinned to a GPU that no executor has.
+        Raises `InvalidGpu` for a run pinned to a GPU that no executor serves.
         """
         run = context.dagster_run
         asked = (run.tags or {}).get(GPU_TAG)
@@ -74,7 +74,7 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         try:
             return checked_pin(asked, devices)
         except InvalidGpu:
-            # Dagster reports the run as failed and would retry it, only to have it refused again.
+            # Dagster would report the run as failed and retry it, and the retry would be refused again.
             self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
             raise
 
@@ -97,14 +97,14 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         return any(step.key in to_execute and GPU_TAG in (step.tags or {}) for step in plan.steps)
 
     def _say(self, message: str) -> None:
-        """Log a message once, not with every poll."""
+        """Log a message once instead of with every poll."""
         if message != self._last_said:
             logger.info(message)
             self._last_said = message
 
 
 def queue_limits(pool: PoolStatus, runs_for: Callable[[str], int]) -> RunQueueConfig:
-    """Cap launched runs at the living run workers, and GPU runs at `runs_for` the device of each living executor.
+    """Limit launched runs to the live run workers, and GPU runs to `runs_for` the device of each live executor.
 
     A limit of zero keeps runs in the queue: without executors, GPU runs stay QUEUED and other runs proceed.
     """
@@ -112,7 +112,7 @@ def queue_limits(pool: PoolStatus, runs_for: Callable[[str], int]) -> RunQueueCo
     limits: Counter[str] = Counter()
     for worker in executors:
         limits[pinned_device(worker.device or "")] += runs_for(worker.device or "")
-    # A limit of zero holds runs pinned to a device whose executor is away.
+    # A limit of zero holds back runs pinned to a device whose executor is missing.
     pinned = [
         {"key": GPU_TAG, "value": device, "limit": limits[device]}
         for device in sorted({*limits, *GPUS, *CPU_EXECUTORS})

@@ -1,4 +1,4 @@
-"""Run groups: a run and its retries, which share their inference requests."""
+"""Run groups: a run and its retries, which share inference requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GOING_ON = [status for status in NOT_FINISHED_STATUSES if status is not Dagster
 
 
 def cancel_requests(instance: DagsterInstance, url: str, run: DagsterRun) -> None:
-    """Cancel the inference requests of a canceled run, unless another run of its group continues and may need them."""
+    """Cancel the inference requests of a canceled run, unless another run of its group may need them."""
     root = run.root_run_id or run.run_id
     going_on = [
         *instance.get_runs(RunsFilter(tags={ROOT_RUN_ID_TAG: root}, statuses=_GOING_ON)),

@@ -21,11 +21,11 @@ from transcription_dagster.pool.worker_registry import WorkerRecord
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which procrastinate forgets a silent worker, whose jobs were taken back long before. A living worker
-#: that was cut off from the database for a while must not lose its registration.
+#: Seconds after which procrastinate forgets a worker without heartbeats, whose jobs were requeued long before. A live
+#: worker that was disconnected from the database for a while must not lose its registration.
 _FORGET_SECONDS: Final = 86_400.0
 
-#: The job, if this lease is valid; locked, so that it stays valid until the statement ends.
+#: The job, if this lease is valid; locked, so that the lease stays valid until the statement ends.
 _MINE: Final = """
 WITH mine AS MATERIALIZED (
    SELECT id, abort_requested FROM procrastinate_jobs
@@ -41,9 +41,9 @@ SELECT CASE WHEN abort_requested THEN procrastinate_finish_job_v1(id, 'aborted',
             ELSE procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL)::text END
   FROM mine
 """
-#: End a canceled job, and requeue any other: without a date, which would be compared with another machine's clock.
+#: End a canceled job, and requeue any other. Its date is cleared, because it would be compared with another clock.
 _GIVE_BACK: Final = _MINE + _RETURN
-#: The same, unless the worker beat again.
+#: The same, unless the worker sent a heartbeat in between.
 _RESCUE: Final = f"""{_GIVE_BACK}
  WHERE %(beat)s::text IS NULL
     OR %(beat)s = (SELECT beats::text FROM transcription_workers WHERE worker_id = %(holder)s)
@@ -68,7 +68,7 @@ class JobClaim(Claim):
 
 
 class RunQueue:
-    """Claims jobs for one run worker and reports how they went; a `WorkQueue`."""
+    """Claims jobs for one run worker and reports their results; a `WorkQueue`."""
 
     def __init__(self, url: str, state: WorkerRecord, queues: Sequence[str]) -> None:
         self.connector = worker_connector(url)
@@ -86,16 +86,16 @@ class RunQueue:
         self._state.worker_id = await self._jobs.register_worker()
 
     def every(self, cron: str, task: str, *, queue: str) -> None:
-        """Queue a job of this task whenever it is due, once however many workers there are.
+        """Queue a job of this task whenever it is due, once for all workers.
 
-        One job of it waits and one runs at most. It has one argument, `timestamp`: when it was due.
+        At most one job of the task waits and one runs. Its only argument, `timestamp`, is the time at which it was due.
         """
-        # procrastinate queues it; this program's workers take it and call functions of their own.
+        # procrastinate queues the job; the program's own workers claim and execute it.
         declared = self._app.task(name=task)(lambda timestamp: None)
         self._app.periodic(cron=cron, queue=queue, lock=task, queueing_lock=task)(declared)
 
     async def claim(self) -> JobClaim | None:
-        """Claim the job with the highest priority, the oldest of these."""
+        """Claim the job with the highest priority, and among these the oldest."""
         job = await self._jobs.fetch_job(self._queues, self._holder)
         if job is None or job.id is None:
             return None
@@ -106,7 +106,7 @@ class RunQueue:
         await self._end(claim.lease, _FINISH, status="succeeded")
 
     async def fail(self, claim: JobClaim, error: Exception) -> None:
-        """Report the failure. The reason stands in the log: runs report their own errors to Dagster."""
+        """Report the failure. The log has the reason: runs report their own errors to Dagster."""
         await self._end(claim.lease, _FINISH, status="failed")
 
     async def give_back(self, claim: JobClaim, reason: str) -> None:
@@ -114,7 +114,7 @@ class RunQueue:
         await self._end(claim.lease, _GIVE_BACK)
 
     async def leases(self) -> Mapping[Lease, bool]:
-        """Return the valid leases of this worker, and for each whether a user canceled the job."""
+        """Return the valid leases of this worker; the value says whether a user canceled the job."""
         await self._jobs.update_heartbeat(self._holder)
         return {
             Lease(row["id"], self._holder, row["attempts"]): row["abort_requested"]
@@ -127,7 +127,7 @@ class RunQueue:
             ForeignLease(
                 Lease(row["id"], row["worker_id"], row["attempts"]),
                 row["name"],
-                # A worker that procrastinate has forgotten is known by its job only.
+                # If procrastinate has forgotten a worker, only its job identifies it.
                 Heartbeat(str(row["worker_id"] or f"of job {row['id']}"), row["beat"], row["place"], row["pid"]),
             )
             for row in await self._rows(_FOREIGN_LEASES, holder=self._holder)
@@ -138,10 +138,10 @@ class RunQueue:
         try:
             rows = await self._rows(_RESCUE, beat=beat, **lease.parameters())
         except UniqueViolation:
-            logger.info("job %s needs no rescue: the same work waits on its queue", lease.work)
+            logger.info("job %s needs no rescue: the same work is already queued", lease.work)
             return
         if rows:
-            logger.warning("gave job %s of a lost worker back to its queue", lease.work, extra={"action": "rescue"})
+            logger.warning("requeued job %s of a lost worker", lease.work, extra={"action": "rescue"})
 
     async def watch(self, on_change: Callable[[WorkId], None]) -> None:
         """Call `on_change` with each job that is queued or canceled, and queue periodic jobs when they are due."""
@@ -162,7 +162,7 @@ class RunQueue:
     async def _end(self, lease: Lease, statement: LiteralString, **parameters: object) -> None:
         if not await self._rows(statement, **lease.parameters(), **parameters):
             logger.warning(
-                "job %s was taken from this worker: its end is not reported", lease.work, extra={"action": "fenced"}
+                "job %s was given to another worker: its end is not reported", lease.work, extra={"action": "fenced"}
             )
 
     async def _rows(self, statement: LiteralString, **parameters: Any) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
         return cls(inst_data=inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Queue the run. Its id is the job's key: launching it twice queues it once."""
+        """Queue the run. The job's key is the run's id: launching it twice queues it once."""
         run = context.dagster_run
         job_id = self._queue(run)
         if job_id is not None:
@@ -102,7 +102,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
         with database_errors():
             job = self._find(run.run_id)
             if job is not None and job.status in ("todo", "doing"):
-                # Before its requests: a step that saw them canceled first would fail, and the run with it.
+                # Comes before its requests: if a step saw its request canceled first, the run would fail.
                 with open_connection(self._url) as connection:
                     job_app.job_manager.cancel_job_by_id(job.id, abort=True, connection=connection)
             cancel_requests(self._instance, self._url, run)
@@ -113,7 +113,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Report the health of the run's worker. The run monitor fails a run on any status but RUNNING."""
+        """Report the health of the run's worker. The run monitor fails a run whose status is not RUNNING."""
         job = self._find(run.run_id)
         dead = job is not None and job.sign is not None and bool(self._liveness.observe([job.sign]))
         return _health(run, job, dead=dead)
@@ -137,7 +137,7 @@ def _health(run: DagsterRun, job: RunJob | None, *, dead: bool) -> CheckRunHealt
             WorkerStatus.FAILED, f"worker {job.worker or '(gone)'} fell silent", run_worker_id=job.worker
         )
     if job.status in ("todo", "doing"):
-        # A requeued job is picked up by a worker, which reports the run's final status.
+        # Another worker will claim the requeued job and report the run's final status.
         return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=job.worker)
     if run.status is DagsterRunStatus.STARTED:
         return CheckRunHealthResult(WorkerStatus.FAILED, f"its job ended ({job.status}), but the run did not")

@@ -15,8 +15,8 @@ from transcription_dagster.pool.names import SPEAKERS_TASK
 class SpeakersRequest:
     """A recording to diarize.
 
-    The answer holds `turns` (start, end, label), `voices` (the embedding of each label), `model`, and `skipped`: why
-    nothing was done, or None.
+    The answer holds `turns` (start, end, label), `voices` (the embedding of each label), `model`, and `skipped`: the
+    reason if there was no diarization, or None.
     """
 
     recording: str

@@ -1,4 +1,4 @@
-"""State of the pool: living workers and waiting work, for the coordinator, the launcher and `status`."""
+"""State of the pool: live workers and waiting work, for the coordinator, the launcher and `status`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transcription_dagster.pool.liveness import Heartbeat, LivenessMonitor
 from transcription_dagster.pool.names import run_job_key
 from transcription_dagster.pool.queue import database_errors, open_connection
 
-#: `silent`: no recent heartbeat, but not yet observed for long enough to count as `dead`. `unfit`: alive, but unable to
+#: `silent`: no recent heartbeat, but not observed for long enough to count as `dead`. `unfit`: alive, but unable to
 #: work for the reason in its last error.
 WorkerState = Literal["starting", "idle", "busy", "draining", "unfit", "silent", "dead"]
 
@@ -39,7 +39,7 @@ SELECT j.id, j.status::text AS status, j.worker_id, w.name AS worker, w.place, w
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One worker of the pool, as of its last heartbeat."""
+    """A worker of the pool, as of its last heartbeat."""
 
     name: str
     kind: Literal["gpu", "run"]
@@ -48,17 +48,17 @@ class WorkerStatus:
     device: str | None
     model: str | None
     state: WorkerState
-    #: The recording's UUID or the run's id that it is processing.
+    #: The UUID of the recording, or the id of the run, that it is processing.
     recording: str | None
-    #: Fraction of the recording that is done, 0 to 1.
+    #: Fraction of the recording done, 0 to 1.
     progress: float | None
     jobs: int
     model_loads: int
     last_error: str | None
     seconds_since_heartbeat: float
-    #: The boot and pid namespace that `pid` belongs to.
+    #: The kernel boot and pid namespace in which `pid` is valid.
     place: str | None = None
-    #: What an executor does.
+    #: An executor's recordings and rates.
     work: ExecutorWork | None = None
 
     @property
@@ -87,15 +87,15 @@ class RunJob:
     #: procrastinate's status: todo, doing, succeeded, failed, cancelled, aborted.
     status: str
     worker: str | None
-    #: The heartbeat of the worker that holds the job; None while no worker holds it.
+    #: The heartbeat of the worker that holds the job; None if no worker holds it.
     sign: Heartbeat | None
 
 
 class PoolReader:
-    """Reads the pool repeatedly, which reveals dead workers."""
+    """Reads the pool repeatedly, which is how dead workers are detected."""
 
     def __init__(self, *, stale_seconds: float, beat_seconds: float) -> None:
-        """See `LivenessMonitor`. Read at least every `beat_seconds` to detect dead workers."""
+        """Read at least every `beat_seconds` to detect dead workers; see `LivenessMonitor`."""
         self._stale_seconds = stale_seconds
         self._beat_seconds = beat_seconds
         self._liveness = LivenessMonitor(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
@@ -116,8 +116,10 @@ class PoolReader:
         return PoolStatus(workers, queues)
 
     def settle(self, url: str) -> PoolStatus:
-        """Read the pool's state until every silent worker is known to be alive or dead, which takes `stale_seconds` or
-        a little more. A worker whose process exists may stay `silent`. Raises `DatabaseUnavailable`.
+        """Read the pool's state until every silent worker is known to be alive or dead.
+
+        This takes a little more than `stale_seconds`. A worker whose process exists may stay `silent`. Raises
+        `DatabaseUnavailable`.
         """
         deadline = time.monotonic() + 2 * self._stale_seconds
         with database_errors(), open_connection(url) as connection:
@@ -130,7 +132,7 @@ class PoolReader:
     def _state(self, row: DictRow, dead: set[str]) -> WorkerState:
         if _identity(row) in dead:
             return "dead"
-        # Clocks get set: the database's clock counts only until a beat was observed.
+        # Clocks may be changed: the database's clock only counts until a heartbeat was observed.
         if abs(row["silence"]) > self._stale_seconds and not self._liveness.is_beating(_identity(row)):
             return "silent"
         return row["state"]
@@ -148,7 +150,7 @@ def find_run_job(connection: psycopg.Connection[DictRow], run_id: str) -> RunJob
         return None
     sign = None
     if row["status"] == "doing":
-        # A worker that was removed from the list is known by its job only.
+        # If a worker was removed from the list, only its job identifies it.
         worker = str(row["worker_id"] or f"of job {row['id']}")
         sign = Heartbeat(worker, row["beat"], row["place"], row["pid"])
     return RunJob(row["id"], row["status"], row["worker"], sign)

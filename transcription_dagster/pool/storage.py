@@ -1,14 +1,14 @@
-"""Dagster's storage in Postgres, with patience for a database that is away, and tuned for many short runs.
+"""Dagster's storage in Postgres, which waits through outages of the database and is tuned for many short runs.
 
 dagster-postgres retries a connection for about ten seconds and never repeats a statement: a run whose event cannot be
-stored fails as if its step had failed, and is not retried. Here every public method waits and is repeated. Patience at
-the connection alone does not suffice: an outage kills statements in flight, and a method that has several would resume
-on a connection that lost its transaction. A method whose answer was lost may run twice; at worst an event appears twice
-in a log.
+stored fails as if its step had failed, and is not retried. Here every public method waits and is repeated. Retrying
+connections alone would not suffice: an outage kills statements in flight, and a method with several statements would
+continue on a connection that lost its transaction. A method whose answer was lost may run twice; at worst an event
+appears twice in a log.
 
-dagster-postgres also opens a connection for each statement and queries the catalogue for its own tables before many of
-them, a large share of the database's load when recordings are short. Here a process keeps its connections and remembers
-its tables.
+dagster-postgres also opens a connection for each statement, and queries the catalogue for its own tables before many of
+them, which is a large share of the database's load when recordings are short. Here a process keeps its connections and
+caches the list of tables.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _shared_engine(
         token_provider,
         isolation_level="AUTOCOMMIT",
         pool_size=_KEPT_CONNECTIONS,
-        # Unlimited, as without a pool: one connection per thread that needs one.
+        # Unlimited, as without a pool: each thread has its own connection.
         max_overflow=-1,
         pool_recycle=_CONNECTION_SECONDS,
     )
@@ -88,7 +88,7 @@ def _shared_engine(
 
 
 class _SharesConnections:
-    """Mixin for the parts of Dagster's storage: they share the connections of their process."""
+    """Mixin for the parts of Dagster's storage, which share the connections of their process."""
 
     postgres_url: str
     _engine: Engine
@@ -100,13 +100,13 @@ class _SharesConnections:
         inst_data: ConfigurableClassData | None = None,
         token_provider: PgTokenProvider | None = None,
     ) -> None:
-        # The next class is a part of dagster-postgres, which takes these arguments.
+        # The next class in the MRO is a part of dagster-postgres, which takes these arguments.
         super().__init__(postgres_url, should_autocreate_tables, inst_data, token_provider)  # type: ignore[call-arg]
         self._tokens = token_provider
         self._engine = _shared_engine(postgres_url, token_provider)
 
     def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
-        """Limit each statement to `statement_timeout` milliseconds; connections are kept in any case."""
+        """Limit each statement to `statement_timeout` milliseconds. Connections are pooled in any case."""
         self._engine = _shared_engine(self.postgres_url, self._tokens, statement_timeout)
 
 
@@ -119,7 +119,7 @@ class PatientRunStorage(_SharesConnections, PostgresRunStorage):
         super().__init__(*args, **kwargs)
 
     def has_run_stats_index_cols(self) -> bool:
-        # Dagster reads these columns from the catalogue with every run, although they never change under it.
+        # Dagster looks these columns up in the catalogue for every run, although they never change while it runs.
         self._has_run_times = self._has_run_times or super().has_run_stats_index_cols()
         return self._has_run_times
 
@@ -133,7 +133,7 @@ class PatientRunStorage(_SharesConnections, PostgresRunStorage):
     ) -> Sequence[DagsterRun]:
         """Return runs; for the daemon's query of the queue, only the queued runs that could be launched now.
 
-        Only the daemon asks for queued runs oldest first and page by page: lists in the UI start with the newest.
+        Only the daemon reads queued runs oldest first and page by page: lists in the UI start with the newest.
         """
         if filters == WAITING and ascending and limit is not None:
             front = [row["run_id"] for row in self.fetchall(text(FRONT))]
@@ -150,7 +150,7 @@ class PatientEventLogStorage(_SharesConnections, PostgresEventLogStorage):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._tables: set[str] = set()
         self._asset_columns: set[str] = set()
-        #: The partition that was last found, and when.
+        #: The dynamic partition that was last found, and when.
         self._partition: tuple[str, str] | None = None
         self._partition_seen_at = 0.0
         super().__init__(*args, **kwargs)
@@ -162,7 +162,7 @@ class PatientEventLogStorage(_SharesConnections, PostgresEventLogStorage):
         return table_name in self._tables
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
-        # A run checks its own partition some thirty times a second.
+        # A run looks up its own partition about thirty times a second.
         wanted, now = (partitions_def_name, partition_key), time.monotonic()
         if wanted == self._partition and now - self._partition_seen_at < _PARTITION_SECONDS:
             return True
@@ -176,7 +176,7 @@ class PatientEventLogStorage(_SharesConnections, PostgresEventLogStorage):
         self._partition = None
 
     def _has_asset_key_col_on_connection(self, conn: Any, column_name: str) -> bool:
-        # Dagster checks for these columns with every event of an asset.
+        # Dagster looks these columns up for every event of an asset.
         if column_name not in self._asset_columns and super()._has_asset_key_col_on_connection(conn, column_name):
             self._asset_columns.add(column_name)
         return column_name in self._asset_columns
@@ -187,11 +187,11 @@ class PatientEventLogStorage(_SharesConnections, PostgresEventLogStorage):
         dagster_event_type: DagsterEventType | set[DagsterEventType] | None = None,
         limit: int | None = None,
     ) -> Mapping[int, EventLogEntry]:
-        """Return the events after the cursor, up to the first failure of a run whose status is not failed yet.
+        """Return the events after the cursor, up to the first failure of a run whose status is not FAILURE yet.
 
-        Dagster stores a failure's event first and the run's status afterwards; if the database goes away in between,
-        long afterwards. The daemon reads an event once and skips the failure of a run that has not failed: that run
-        would never be retried.
+        Dagster stores a failure's event before the run's status; if the database becomes unavailable in between, long
+        before. The daemon reads an event once and skips the failure of a run that has not failed: that run would never
+        be retried.
         """
         events = super().get_logs_for_all_runs_by_log_id(after_cursor, dagster_event_type, limit)
         failed = [event.run_id for event in events.values() if event.dagster_event_type == DagsterEventType.RUN_FAILURE]
@@ -210,7 +210,7 @@ class PatientScheduleStorage(_SharesConnections, PostgresScheduleStorage):
 
 
 class PatientPostgresStorage(DagsterPostgresStorage):
-    """All of Dagster's storage; `dagster.yaml` names this class."""
+    """Dagster's whole storage; `dagster.yaml` names this class."""
 
     def __init__(
         self,
@@ -219,7 +219,8 @@ class PatientPostgresStorage(DagsterPostgresStorage):
         inst_data: ConfigurableClassData | None = None,
         token_provider: PgTokenProvider | None = None,
     ) -> None:
-        # The parent builds plain storages, which connect only to create tables: the patient ones below do that.
+        # The parent creates plain storages, which connect only to create tables; the patient storages below replace
+        # them.
         super().__init__(postgres_url, False, inst_data, token_provider)
         self.should_autocreate_tables = should_autocreate_tables
         options: dict[str, Any] = {"token_provider": token_provider}

@@ -13,14 +13,14 @@ from transcription_dagster.pool.names import TRANSCRIBE_TASK
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
-    """One recording to transcribe, with its options."""
+    """A recording to transcribe, with its options."""
 
     recording: str
     #: Key of the normalised audio in the store.
     audio_key: str
     #: SHA-256 of the original audio: different audio is a different request.
     audio_sha256: str
-    #: Length of the audio in seconds, that of all channels together.
+    #: Total length of the audio in seconds, summed over channels.
     seconds: float
     options: SpeechOptions
 
@@ -45,7 +45,7 @@ class TranscriptionRequest:
         """Read what `for_queue` wrote."""
         options = dict(content["options"])
         options["temperatures"] = tuple(options["temperatures"])
-        # Requests of an earlier release do not limit the languages.
+        # Requests of earlier releases have no list of languages.
         options["languages"] = tuple(options.get("languages", ()))
         return cls(
             recording=recording_id(content["recording"]),

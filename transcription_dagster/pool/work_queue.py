@@ -1,7 +1,7 @@
-"""What a worker and its queue agree on: work is claimed under a lease, and counts only while the lease is valid.
+"""The interface between a worker and its queue: work is claimed under a lease.
 
-A worker that was silent for long may have lost its work to others. A lease identifies one claim of one piece of work
-and expires when the work returns to its queue. The SQL of the queues refuses what is reported under an expired lease.
+A worker without heartbeats may lose its work to others. A lease identifies one claim of one piece of work, and expires
+when the work returns to its queue. The queues' SQL refuses results that are reported under an expired lease.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ WorkId = int | str
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One claim of one piece of work by one worker."""
+    """A worker's claim of one piece of work."""
 
     work: WorkId
-    #: The worker, as the queue knows it; None if the queue has forgotten it.
+    #: The worker's id in the queue; None if the queue has forgotten it.
     holder: int | str | None
-    #: Tells the claims of the same work by the same worker apart.
+    #: Distinguishes claims of the same work by the same worker.
     number: int
 
     def parameters(self) -> dict[str, int | str | None]:
-        """Return the lease as the named parameters of a statement."""
+        """Return the lease as named parameters of a statement."""
         return {"work": self.work, "holder": self.holder, "number": self.number}
 
 
@@ -39,7 +39,7 @@ class Claim:
     """A piece of work that a worker has claimed."""
 
     lease: Lease
-    #: Name of the task, which decides the function that does the work.
+    #: Name of the task, which selects the function that does the work.
     task: str
 
 
@@ -51,13 +51,13 @@ class ForeignLease:
     """A lease of another worker, with that worker's heartbeat."""
 
     lease: Lease
-    #: Name of the worker's slot; None if the worker is not registered any more.
+    #: Name of the worker's slot; None if the worker is no longer registered.
     slot: str | None
     sign: Heartbeat
 
 
 class WorkQueue(Protocol[ClaimT]):
-    """The queue that a kind of worker takes its work from. All methods wait through outages of the database."""
+    """The queue from which a worker takes its work. All methods wait through outages of the database."""
 
     @property
     def connector(self) -> PatientConnector:
@@ -65,7 +65,7 @@ class WorkQueue(Protocol[ClaimT]):
         ...
 
     async def open(self) -> None:
-        """Open the connections, and register where the queue asks for it."""
+        """Open the connections, and register the worker if the queue requires it."""
         ...
 
     async def claim(self) -> ClaimT | None:
@@ -85,7 +85,7 @@ class WorkQueue(Protocol[ClaimT]):
         ...
 
     async def leases(self) -> Mapping[Lease, bool]:
-        """Return the valid leases of this worker, and for each whether a user canceled the work."""
+        """Return the valid leases of this worker; the value says whether a user canceled the work."""
         ...
 
     async def foreign_leases(self) -> list[ForeignLease]:
@@ -95,29 +95,29 @@ class WorkQueue(Protocol[ClaimT]):
     async def rescue(self, lease: Lease, *, beat: str | None = None) -> None:
         """Return a lost worker's work to the queue.
 
-        Does nothing if the lease has expired, or if its worker beat again since `beat` was observed.
+        Does nothing if the lease has expired, or if its worker sent a heartbeat after `beat` was observed.
         """
         ...
 
     async def watch(self, on_change: Callable[[WorkId], None]) -> None:
-        """Call `on_change` with each piece of work that is queued, canceled or ended by others, until canceled."""
+        """Call `on_change` for each piece of work that is queued, canceled or ended by others, until canceled."""
         ...
 
 
 @dataclass(eq=False)
 class HeldWork(Generic[ClaimT]):
-    """Work in a worker's hands."""
+    """Work in progress on this worker."""
 
     claim: ClaimT
     #: When the lease was last confirmed, by `awake_clock`.
     confirmed_at: float
     #: The asyncio task that does the work.
     task: asyncio.Task[Any] | None = field(default=None, repr=False)
-    #: True once the task was told to stop.
+    #: True once the task was asked to stop.
     stopping: bool = False
-    #: True while the end of the work is being stored.
+    #: True while the result is being stored.
     ending: bool = False
-    #: True once another worker has the work.
+    #: True once another worker holds the work.
     lost: bool = False
 
     def stop(self) -> None:
@@ -128,7 +128,7 @@ class HeldWork(Generic[ClaimT]):
 
 
 class Rescuer:
-    """Returns the work of other workers that died to the queue."""
+    """Requeues the work of dead workers."""
 
     def __init__(self, queue: WorkQueue[Any], *, stale_seconds: float, beat_seconds: float) -> None:
         """Call `rescue` every `beat_seconds`; see `LivenessMonitor` for when a worker counts as dead."""
@@ -136,7 +136,7 @@ class Rescuer:
         self._liveness = LivenessMonitor(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
 
     async def rescue(self) -> None:
-        """Return the work of workers that were found dead."""
+        """Requeue the work of workers that were found dead."""
         foreign = await self._queue.foreign_leases()
         dead = self._liveness.observe({each.sign.worker: each.sign for each in foreign}.values())
         for each in foreign:
@@ -145,13 +145,13 @@ class Rescuer:
 
 
 async def rescue_slot(queue: WorkQueue[Any], slot: str) -> None:
-    """Return the work of the slot's previous process, which is known to be dead."""
+    """Requeue the work of the slot's previous process, which is known to be dead."""
     for each in await queue.foreign_leases():
         if each.slot == slot:
             await queue.rescue(each.lease)
 
 
 def awake_clock() -> float:
-    """Return seconds from a clock that keeps running while the machine is suspended, if the system has one."""
+    """Return seconds from a clock that keeps running while the machine is suspended, if there is one."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)

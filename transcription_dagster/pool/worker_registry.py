@@ -1,4 +1,4 @@
-"""The registry of workers: claim a slot, keep it, and leave it."""
+"""The registry of workers: claim, update and free a slot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 _OCCUPANT = "SELECT token, beats::text AS beat, host, place, pid FROM transcription_workers WHERE name = %(name)s"
 
-#: Claim the slot if it is free, or still held by the worker that was found dead.
+#: Claim the slot if it is free or still held by the worker that was found dead.
 _CLAIM = """
 INSERT INTO transcription_workers AS w (name, kind, host, pid, place, token, worker_id, state)
 VALUES (%(name)s, %(kind)s, %(host)s, %(pid)s, %(place)s, %(token)s, %(worker_id)s, 'starting')
@@ -49,24 +49,24 @@ RETURNING beats
 
 _LEAVE = "DELETE FROM transcription_workers WHERE name = %(name)s AND token = %(token)s"
 
-#: Hide workers that died long ago.
+#: Remove workers that died long ago.
 _FORGET = "DELETE FROM transcription_workers WHERE seen_at < now() - interval '10 minutes'"
 
 
 @dataclass
 class WorkerRecord:
-    """A worker's row in `transcription_workers`, as it describes itself. Any thread may set a field."""
+    """A worker's row in `transcription_workers`, filled by the worker. Any thread may set a field."""
 
     name: str
     kind: Literal["gpu", "run"]
     device: str | None = None
     model: str | None = None
     state: Literal["starting", "idle", "busy", "draining", "unfit"] = "starting"
-    #: The recording's UUID or the run's id that the worker is processing.
+    #: The UUID of the recording, or the id of the run, that the worker is processing.
     recording: str | None = None
-    #: Fraction of the recording that is done, 0 to 1.
+    #: Fraction of the recording done, 0 to 1.
     progress: float | None = None
-    #: What an executor does.
+    #: An executor's recordings and rates.
     work: ExecutorWork | None = None
     jobs: int = 0
     model_loads: int = 0
@@ -86,7 +86,8 @@ async def take(
 ) -> None:
     """Claim the slot `state.name` and return the work of its previous process to `queue`.
 
-    A previous process that did not leave is observed until it beats or counts as dead. Raises `StackError` if it lives.
+    A previous process that did not free the slot is observed until it sends a heartbeat or counts as dead. Raises
+    `StackError` if it is alive.
     """
     monitor = LivenessMonitor(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
     watched = False
@@ -95,15 +96,16 @@ async def take(
         dead = monitor.observe([Heartbeat(worker, occupant["beat"], occupant["place"], occupant["pid"])])
         if monitor.is_beating(worker):
             raise StackError(
-                f"worker {state.name} runs already, as process {occupant['pid']} on {occupant['host']}; stop it first"
+                f"worker {state.name} is already running as process {occupant['pid']} on {occupant['host']}; "
+                "stop it first"
             )
         if dead:
             break
         if not watched:
-            logger.info("watching whether the last worker of the slot %s is alive", state.name)
+            logger.info("checking whether the previous worker of slot %s is alive", state.name)
             watched = True
         await asyncio.sleep(beat_seconds / 4)
-    # Before the claim, which overwrites the identity of the previous process.
+    # Comes before the claim, which overwrites the identity of the previous process.
     await rescue_slot(queue, state.name)
     claimed = await connector.execute_query_all_async(
         _CLAIM,
@@ -114,7 +116,7 @@ async def take(
         **_who(state.identity),
     )
     if not claimed:
-        raise StackError(f"another process has just become worker {state.name}; every worker needs a slot of its own")
+        raise StackError(f"another process has just claimed worker {state.name}; every worker needs its own slot")
     await connector.execute_query_async(_FORGET)
 
 
@@ -124,7 +126,7 @@ async def leave(connector: PatientConnector, state: WorkerRecord) -> None:
 
 
 async def publish_record(connector: PatientConnector, state: WorkerRecord) -> bool:
-    """Write the worker's row, which counts as a beat; return False if another worker has claimed the slot."""
+    """Write the worker's row, which counts as a heartbeat; return False if another worker has claimed the slot."""
     described = {one.name: getattr(state, one.name) for one in fields(state) if one.name != "identity"}
     described["work"] = None if state.work is None else Jsonb(state.work.as_json())
     rows = await connector.execute_query_all_async(_PUBLISH, **_who(state.identity), **described)

@@ -40,23 +40,23 @@ from transcription_dagster.workers.work_loop import WorkInterrupted
 
 logger = logging.getLogger(__name__)
 
-#: How long another thread may delay a GPU's thread.
+#: Longest time for which another thread may delay a GPU's thread, in seconds.
 _SWITCH_SECONDS = 0.0002
 
-#: How often the progress of a request is published.
+#: Seconds between updates of a request's progress.
 _REPORT_SECONDS = 1.0
 
 
 class GpuExecutor:
-    """One device (`cuda:0`, `cpu:0`), one model in memory, many recordings at a time."""
+    """One device (`cuda:0`, `cpu:0`), one loaded model, and several recordings at a time."""
 
     def __init__(self, settings: Settings, url: str, device: str, settings_version: int | None = None) -> None:
-        """`settings_version` is the version of `settings`; None: they never change."""
-        # A CPU executor is `cpu:0`, but torch knows only one CPU.
+        """`settings_version` is the version of `settings` in the database; None if they never change."""
+        # A CPU executor is called `cpu:0`, but torch knows only one CPU.
         torch_device = "cpu" if device.startswith("cpu") else device
         self._settings = settings
         if torch_device != "cpu":
-            # A decoder step takes a GPU a millisecond. Its thread must not wait 5 ms, Python's default, for other
+            # A decoder step takes a GPU a millisecond. Its thread must not wait Python's default of 5 ms for other
             # threads.
             sys.setswitchinterval(_SWITCH_SECONDS)
         self._engine = SpeechEngine(
@@ -75,7 +75,7 @@ class GpuExecutor:
         self.pool.may_take = lambda: self._sharing.may_take
         self.pool.pause = lambda: self._sharing.pause
         self.pool.describe = self._describe
-        #: A thread per recording: most of the time it waits for the device.
+        #: A thread per recording, which mostly waits for the device.
         self._threads = ThreadPoolExecutor(settings.slots_on(device) + RUNS_AHEAD, thread_name_prefix="recording")
         self._broken: DeviceBroken | None = None
         self._watch = None if settings_version is None else SettingsWatch(url, settings_version, self.pool)
@@ -109,7 +109,7 @@ class GpuExecutor:
         self.pool.work.task(task, answer)
 
     async def _attempt(self, claim: RequestClaim, work: Work) -> dict[str, Any]:
-        """Begin an attempt and return its answer; `WorkInterrupted` returns the request to the queue."""
+        """Begin an attempt and return its answer. `WorkInterrupted` returns the request to the queue."""
         if self._broken is not None or not self.pool.fit or not await self._requests.begin(claim):
             raise WorkInterrupted
         try:
@@ -129,7 +129,7 @@ class GpuExecutor:
 
     @contextmanager
     def _under_way(self, claim: RequestClaim) -> Iterator[Job]:
-        """Show a job while it is in progress."""
+        """Show a job in the worker's record while it is in progress."""
         try:
             with self._throughput.job(claim.recording) as job:
                 self.pool.show("busy")
@@ -140,7 +140,7 @@ class GpuExecutor:
             self._describe()
 
     async def _prepare(self, work: Work, content: Mapping[str, Any], files: ExitStack) -> Any:
-        """Prepare the work in a folder that lives as long as `files`. Raises `WorkerUnfit` if this machine fails."""
+        """Prepare the work in a folder that `files` removes. Raises `WorkerUnfit` if this machine cannot do it."""
 
         def prepare() -> Any:
             with machine_errors():
@@ -149,7 +149,7 @@ class GpuExecutor:
         return await asyncio.to_thread(prepare)
 
     async def _work_on(self, claim: RequestClaim, work: Work, prepared: Any, job: Job) -> dict[str, Any]:
-        """Do the work in a separate thread, publishing its progress."""
+        """Do the work in a separate thread, and publish its progress."""
         stop = threading.Event()
         reporter = asyncio.create_task(self._report(claim, job))
         try:
@@ -176,7 +176,7 @@ class GpuExecutor:
             await self._requests.report_progress(claim, job.share)
 
     def _describe(self) -> None:
-        """Update the record with the work in progress and its speed."""
+        """Update the record with the work in progress and the speed."""
         self._throughput.measure(time.monotonic(), self._engine.usage())
         jobs = self._throughput.jobs
         self.state.recording, self.state.progress = (jobs[0].recording, jobs[0].share) if jobs else (None, None)
@@ -193,7 +193,7 @@ def _slot(device: str) -> str:
 
 
 def _threads(settings: Settings, device: str) -> int | None:
-    """Threads for an executor on the CPU: an equal share of the cores; None (the library's choice) on a GPU."""
+    """Return a CPU executor's number of threads, an equal share of the cores; None (the default) on a GPU."""
     if not device.startswith("cpu"):
         return None
     return max(1, (os.cpu_count() or 1) // settings.cpu_executors)

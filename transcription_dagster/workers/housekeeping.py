@@ -1,6 +1,7 @@
-"""Housekeeping that keeps the database from growing, done by one run worker at a time between two runs.
+"""Periodic deletion of old data, done by one run worker at a time between two runs.
 
-Both are periodic tasks of procrastinate, which queues each once per due time, regardless of the number of workers.
+Both tasks are periodic tasks of procrastinate, which queues each once per due time, regardless of the number of
+workers.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from transcription_dagster.workers.pool_worker import PoolWorker
 
 logger = logging.getLogger(__name__)
 
-#: Arbitrary minutes, to avoid the full hour, when much else runs.
+#: Arbitrary minutes that avoid the full hour, when many other jobs start.
 _HOURLY = "7 * * * *"
 _DAILY = "37 3 * * *"
 
-#: Hours for which an ended job is kept for inspection. Nothing depends on it: Dagster's tables and
-#: `inference_requests` hold the outcome of runs and requests.
+#: Hours for which an ended job is kept for inspection. No code reads it: Dagster's tables and `inference_requests`
+#: contain the outcome of runs and requests.
 _JOB_HOURS = 24
 
 

@@ -1,4 +1,4 @@
-"""Close a run whose worker died, according to how far the run had come."""
+"""End a run whose worker died, depending on its progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def close_lost_run(instance: DagsterInstance, run: DagsterRun) -> None:
     A retry of a run with all steps done has nothing to execute: Dagster refuses it, and the run would stay failed.
     """
     if _is_done(instance, run):
-        said = "The worker that executed this run was lost when every step was done."
+        said = "The worker that executed this run was lost after all steps were done."
         event = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, job_name=run.job_name, message=said)
         instance.report_dagster_event(event, run_id=run.run_id)
     else:

@@ -1,7 +1,7 @@
 """The main thread of a worker process: signal handling, and calls on behalf of the event loop.
 
-The event loop runs in a thread of its own, so that heartbeats continue while the main thread works. The main thread
-does the work because Dagster's interrupts reach only a main thread and a GPU is best driven from one.
+The event loop runs in a separate thread, so that heartbeats continue while the main thread works. The work runs in the
+main thread because Dagster's interrupts only reach a main thread, and a GPU is best used from a single thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
 
-#: Stop signals: the first drains the worker, the second aborts its work.
+#: Stop signals: the first one drains the worker, the second one aborts its work.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 #: Sent to the main thread alone to interrupt the run that it executes.
@@ -26,16 +26,16 @@ _INSIST_SECONDS = 0.1
 
 
 def block_stop_signals() -> None:
-    """Reserve the stop signals for `watch_stop_signals`: libraries install handlers too (Dagster interrupts the run).
+    """Reserve the stop signals for `watch_stop_signals`: libraries install handlers too (Dagster's interrupts the run).
 
-    Call this before any thread starts, also before importing libraries that start threads: one thread that does not
-    block a signal suffices for it to end the process.
+    Call this before any thread starts, including threads that imports start: a single thread that does not block a
+    signal suffices for the signal to end the process.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 
 def watch_stop_signals(*, on_first: Callable[[], None], on_second: Callable[[], None]) -> None:
-    """Call `on_first` for the first blocked stop signal and `on_second` for each later one, from a thread."""
+    """Call `on_first` for the first blocked stop signal and `on_second` for each later one, from a separate thread."""
 
     def watch() -> None:
         signal.sigwait(STOP_SIGNALS)
@@ -48,12 +48,12 @@ def watch_stop_signals(*, on_first: Callable[[], None], on_second: Callable[[], 
 
 
 class MainThread:
-    """Calls functions of other threads in the main thread, one at a time."""
+    """Executes functions of other threads in the main thread, one at a time."""
 
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[_Call[Any] | None] = queue.SimpleQueue()
         self._busy = False
-        #: True once the last interrupt has arrived. Not an `Event`: a handler must not wait for a lock.
+        #: True once the last interrupt has arrived. Not an `Event`: a signal handler must not wait for a lock.
         self._heard = True
         self._ident = threading.main_thread().ident or 0
         signal.signal(_INTERRUPT_SIGNAL, self._interrupted)
@@ -70,14 +70,14 @@ class MainThread:
         threading.Thread(target=self._insist, name="interrupt", daemon=True).start()
 
     def _insist(self) -> None:
-        # A signal just before the main thread starts to wait does not wake it; Python would call the handler only after
-        # that wait.
+        # A signal that arrives just before the main thread starts to wait does not wake it; Python would call the
+        # handler only after that wait.
         while not self._heard:
             signal.pthread_kill(self._ident, _INTERRUPT_SIGNAL)
             time.sleep(_INSIST_SECONDS)
 
     def close(self) -> None:
-        """Make `serve` return after the queued calls."""
+        """Make `serve` return once the queued calls are done."""
         self._work.put(None)
 
     def serve(self) -> None:

@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 class PoolWorker(Generic[ClaimT]):
-    """A worker process; `serve` blocks in the main thread until the worker is asked to stop and has finished."""
+    """A worker process. `serve` blocks in the main thread until the worker has stopped."""
 
     def __init__(self, settings: Settings, state: WorkerRecord, queue: WorkQueue[ClaimT]) -> None:
         self.settings = settings
@@ -45,9 +45,9 @@ class PoolWorker(Generic[ClaimT]):
         self.main = MainThread()
         self.draining = threading.Event()
         self.aborting = threading.Event()
-        #: Returns whether the work itself allows more to be claimed now.
+        #: Returns whether the kind of worker can take more work now.
         self.may_take: Callable[[], bool] = lambda: not self.work.held
-        #: Returns for how many seconds to leave the next piece of work to others.
+        #: Returns the seconds for which the next piece of work is left to other workers.
         self.pause: Callable[[], float] = lambda: 0.0
         #: Updates frequently changing fields of the record before it is published.
         self.describe: Callable[[], None] = lambda: None
@@ -65,14 +65,14 @@ class PoolWorker(Generic[ClaimT]):
         #: Checks that the worker can work; called in the main thread until it no longer raises `WorkerUnfit`.
         self._prepare: Callable[[], None] = self.try_scratch
         self._loop: asyncio.AbstractEventLoop | None = None
-        #: Keeps references to background tasks.
+        #: References to background tasks, which asyncio itself does not keep.
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
     def serve(self, *, prepare: Callable[[], None]) -> None:
-        """Call `prepare` in the main thread, then take work until a stop signal; raises any other cause of its end.
+        """Call `prepare` in the main thread, then take work until a stop signal. Any other cause of its end is raised.
 
-        If the scratch folder is unusable or `prepare` raises `WorkerUnfit`, the worker reports that and tries again.
+        If the scratch folder is unusable or `prepare` raises `WorkerUnfit`, the worker reports this and tries again.
         """
 
         def prepare_all() -> None:
@@ -89,7 +89,7 @@ class PoolWorker(Generic[ClaimT]):
             raise self._failure
 
     def try_scratch(self) -> None:
-        """Raise `WorkerUnfit` if the scratch folder cannot be used."""
+        """Raise `WorkerUnfit` if the scratch folder is unusable."""
         scratch.try_out(self.scratch)
 
     @property
@@ -98,15 +98,15 @@ class PoolWorker(Generic[ClaimT]):
         return self._fit
 
     def show(self, state: Literal["idle", "busy"]) -> None:
-        """Set the worker's displayed state, unless it is draining or unfit."""
+        """Set the displayed state of the worker, unless it is draining or unfit."""
         if self.draining.is_set():
             self.state.state = "draining"
         else:
             self.state.state = state if self._fit else "unfit"
 
     def unfit(self, error: WorkerUnfit) -> None:
-        """Take no new work until the worker recovers. Call in the event loop."""
-        logger.error("cannot work, and takes no work until it can: %s", error, extra={"action": "unfit"})
+        """Stop taking new work until the worker recovers. Call it in the event loop."""
+        logger.error("unfit, taking no work until this worker recovers: %s", error, extra={"action": "unfit"})
         self.state.last_error = str(error)
         if self._fit:
             self._fit = False
@@ -129,8 +129,8 @@ class PoolWorker(Generic[ClaimT]):
                 return
 
     def drain(self) -> None:
-        """Take no new work, and end when the work in progress is done."""
-        logger.info("asked to stop: finishing what is under way", extra={"action": "drain"})
+        """Stop taking new work, and end when the work in progress is done."""
+        logger.info("stopping: finishing the work in progress", extra={"action": "drain"})
         self.draining.set()
         self.state.state = "draining"
         if self._loop is not None:
@@ -139,8 +139,8 @@ class PoolWorker(Generic[ClaimT]):
                 self._loop.call_soon_threadsafe(self.work.wake)
 
     def abort(self) -> None:
-        """Give back the work in progress and end."""
-        logger.warning("asked again to stop: aborting what is under way", extra={"action": "abort"})
+        """Return the work in progress to the queue and end."""
+        logger.warning("second stop signal: aborting the work in progress", extra={"action": "abort"})
         self.aborting.set()
         self.main.interrupt()
 
@@ -170,27 +170,27 @@ class PoolWorker(Generic[ClaimT]):
                 raise
             else:
                 publisher.cancel()
-                # A last heartbeat must not recreate the row.
+                # A late heartbeat must not recreate the row.
                 await asyncio.wait([publisher])
                 await worker_registry.leave(self._connector, self.state)
         finally:
             await self.queue.connector.close_async()
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a side task, without which the worker cannot live."""
+        """Start a background task; if it fails, the worker ends."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._side_task_ended)
         return task
 
     async def _say_why(self, error: Exception) -> None:
-        """Leave the row with the error, which explains the missing worker."""
+        """Leave the row with the error, so that `status` can show why the worker is missing."""
         self.state.last_error = str(error)
         try:
             async with asyncio.timeout(_LAST_WORD_SECONDS):
                 await worker_registry.publish_record(self._connector, self.state)
         except (TimeoutError, ConnectorException) as failure:
-            logger.warning("could not write why this worker ends: %r", failure)
+            logger.warning("could not record the error that ends this worker: %r", failure)
 
     async def _start(self) -> None:
         """Empty the scratch folder and prepare, repeatedly until the worker can work on this machine."""
@@ -199,12 +199,12 @@ class PoolWorker(Generic[ClaimT]):
             await asyncio.to_thread(shutil.rmtree, self.scratch, ignore_errors=True)
             await asyncio.wrap_future(self.main.call(self._prepare))
         except WorkerUnfit as error:
-            logger.error("cannot work, and tries again: %s", error, extra={"action": "unfit"})
+            logger.error("unfit, trying again: %s", error, extra={"action": "unfit"})
             self.state.last_error, self.state.state = str(error), "unfit"
             await self._recover()
 
     async def _publish_state(self) -> None:
-        """Publish the worker's state, check which work is still its own, and rescue that of dead workers."""
+        """Publish the worker's state, check its leases, and rescue the work of dead workers."""
         beat = self.settings.heartbeat_seconds
         rescuer = Rescuer(self.queue, stale_seconds=self.settings.stale_seconds, beat_seconds=beat)
         while True:
@@ -212,7 +212,7 @@ class PoolWorker(Generic[ClaimT]):
             if not await worker_registry.publish_record(self._connector, self.state):
                 self.work.lose_all()
                 raise StackError(
-                    f"another process is worker {self.state.name} now: this one was silent for too long, "
+                    f"another process is worker {self.state.name} now: this one sent no heartbeats for too long, "
                     "or two were started in one slot"
                 )
             await self.work.reconcile()
@@ -223,7 +223,7 @@ class PoolWorker(Generic[ClaimT]):
                     await self.work.doubt.wait()
 
     def _side_task_ended(self, task: asyncio.Task[None]) -> None:
-        """End the worker if a side task failed: without heartbeats it would be taken for dead."""
+        """End the worker if a background task failed: without heartbeats others would consider it dead."""
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()
@@ -232,13 +232,13 @@ class PoolWorker(Generic[ClaimT]):
     async def in_main_thread(self, function: Callable[[], Result], *, stop: threading.Event | None = None) -> Result:
         """Call `function` in the main thread and wait for it, even if the work is stopped meanwhile.
 
-        A stop sets `stop`, which the function polls; without `stop` the main thread is interrupted as by Ctrl+C.
+        A stop sets `stop`, which the function polls. Without `stop`, the main thread is interrupted as by Ctrl+C.
         Raises `WorkInterrupted` if the work was stopped before its end.
         """
         return await self.result(self.main.call(function), stop=stop)
 
     async def result(self, called: Future[Result], *, stop: threading.Event | None = None) -> Result:
-        """Wait for work that was started in the main thread, or in another thread that polls `stop`; see above."""
+        """Wait for work that was started in the main thread or in a thread that polls `stop`; see `in_main_thread`."""
         future = asyncio.wrap_future(called)
         try:
             return await asyncio.shield(future)
@@ -253,14 +253,14 @@ class PoolWorker(Generic[ClaimT]):
             raise WorkInterrupted from None
 
     def _has_its_share(self) -> bool:
-        """Return whether the worker has done, including its current work, its maximum number of jobs."""
+        """Return whether the worker has reached its maximum number of jobs, including those in progress."""
         limit = self.settings.max_jobs_per_worker
         return limit > 0 and self.state.jobs + len(self.work.held) >= limit
 
     def _work_done(self) -> None:
-        """Count finished work; after a set number the worker drains and its supervisor restarts it."""
+        """Count finished work. After the maximum number of jobs the worker drains, and its supervisor restarts it."""
         self.state.jobs += 1
         limit = self.settings.max_jobs_per_worker
         if limit and self.state.jobs >= limit and not self.draining.is_set():
-            logger.info("did %d jobs: making room for a fresh process", limit, extra={"action": "recycle"})
+            logger.info("reached the limit of %d jobs: ending for a new process", limit, extra={"action": "recycle"})
             self.drain()

@@ -29,7 +29,7 @@ from transcription_dagster.workers.work_loop import WorkInterrupted
 
 logger = logging.getLogger(__name__)
 
-#: Time limit of a statement of Dagster's storage in this process; a run waits for each.
+#: Time limit of a statement of Dagster's storage in this process, which a run would wait for.
 _STATEMENT_SECONDS = 60
 
 
@@ -68,7 +68,7 @@ class RunWorker:
         engine.dispose()
         instance = DagsterInstance.get()
         _refuse_other_storage(instance, self._url)
-        # Our storage keeps its connections anyway; only the time limit takes effect.
+        # Our storage pools its connections anyway; this only sets the time limit.
         instance.optimize_for_webserver(_STATEMENT_SECONDS * 1000, pool_recycle=3600, max_overflow=4)
         self._fence.guard(instance)
         self._instance = instance
@@ -76,7 +76,7 @@ class RunWorker:
     async def _execute(self, held: HeldWork[JobClaim]) -> None:
         run_id = held.claim.arguments["run_id"]
         self._fence.watch(run_id, held)
-        # No run starts with outdated settings: another worker takes it, or this one's successor.
+        # No run starts with outdated settings: another worker takes it, or this worker's replacement.
         try:
             outdated = await asyncio.to_thread(self._watch.outdated)
         except DatabaseUnavailable as error:
@@ -98,11 +98,11 @@ class RunWorker:
             self.pool.show("idle")
 
     async def _try_out(self, run_id: str) -> None:
-        """Give the run back, and take no other, if its files cannot be written here: it would fail."""
+        """Return the run to the queue, and take no other, if its files cannot be written here."""
         try:
             await asyncio.to_thread(self.pool.try_scratch)
         except WorkerUnfit as error:
-            said = f"Worker {self.state.name} cannot work, and gives the run back: {error}"
+            said = f"Worker {self.state.name} cannot work, and returns the run to the queue: {error}"
             self.pool.unfit(error)
             await self.pool.in_main_thread(lambda: self._report(run_id, said))
             raise WorkInterrupted from error
@@ -121,11 +121,11 @@ class RunWorker:
         if run.is_finished:
             return
         if run.status is DagsterRunStatus.CANCELING:
-            self._instance.report_run_canceled(run, "The run was canceled before a worker could go on with it.")
+            self._instance.report_run_canceled(run, "The run was canceled before a worker could continue it.")
             cancel_requests(self._instance, self._url, run)
             return
         if run.status is DagsterRunStatus.STARTED:
-            # Its worker died. The queue requeued the job, but finished steps must not run again in the same run.
+            # Its worker died. The queue returned the job, but steps that are done must not run again in the same run.
             close_lost_run(self._instance, run)
             return
         self._instance.add_run_tags(run_id, self._settings_tag)
@@ -135,7 +135,7 @@ class RunWorker:
             self._see_it_finished(run)
 
     def _see_it_finished(self, run: DagsterRun) -> None:
-        """Report the end of a run that was interrupted before it could do so itself."""
+        """Report the end of a run that was interrupted before it could report it."""
         assert self._instance is not None  # noqa: S101
         latest = self._instance.get_run_by_id(run.run_id)
         if latest is None:
@@ -153,7 +153,7 @@ class RunWorker:
 def _refuse_other_storage(instance: DagsterInstance, url: str) -> None:
     """Raise `InvalidSetting` unless the instance stores its runs and events in the database at `url`.
 
-    A worker with its own storage would not know the pool's runs.
+    A worker with a different storage would not find the pool's runs.
     """
     runs, events = instance.run_storage, instance.event_log_storage
     if not isinstance(runs, PostgresRunStorage) or not isinstance(events, PostgresEventLogStorage):

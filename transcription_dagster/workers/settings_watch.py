@@ -1,4 +1,4 @@
-"""Watch the settings in the database: when they change, the worker drains and a new process replaces it."""
+"""Watching the settings in the database: when they change, the worker drains and a new process replaces it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _POLL_SECONDS = 5.0
 
 
 class Drains(Protocol):
-    """The part of a worker that the watch uses."""
+    """The methods of a worker that the watch calls."""
 
     @property
     def draining(self) -> threading.Event: ...
@@ -34,7 +34,7 @@ class SettingsWatch:
         self._worker = worker
 
     def start(self) -> None:
-        """Poll in a thread of its own until the worker drains for any reason."""
+        """Poll in a separate thread until the worker drains for any reason."""
         threading.Thread(target=self._look, name="settings", daemon=True).start()
 
     def outdated(self) -> bool:
@@ -44,7 +44,7 @@ class SettingsWatch:
             return False
         if not self._worker.draining.is_set():
             logger.info(
-                "the settings are at version %s, this process works by %d: ending it, its supervisor starts another",
+                "the settings are at version %s and this process uses version %d: ending it for a new process",
                 version,
                 self._version,
                 extra={"action": "settings"},

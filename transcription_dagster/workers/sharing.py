@@ -1,4 +1,4 @@
-"""Which jobs share an executor's device: how many, how soon the next one is taken, and which are isolated."""
+"""Sharing of an executor's device between jobs: how many, when the next one is claimed, and which run isolated."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from contextlib import asynccontextmanager
 
 from transcription_dagster.settings import RUNS_AHEAD
 
-#: A full executor waits this long before it takes another job: executors with less to do come first.
+#: Seconds that a full executor waits before it claims another job, so that others claim it first.
 _LONGEST_PAUSE_SECONDS = 0.3
-#: Jobs that an executor was lost over share the slots divided by this number.
+#: Jobs that have cost an executor share the slots divided by this number.
 _SUSPECTS_SHARE = 4
 
 
 class Sharing:
-    """Counts an executor's jobs, from the moment they are taken.
+    """Counts an executor's jobs from the moment they are claimed.
 
-    Jobs that an executor was lost over run apart from others: a quarter of the slots together, and alone once two
-    executors were lost. This finds the job that breaks the device, and loses few others with it.
+    Jobs that have cost an executor run apart from others: in a quarter of the slots, and alone once they have cost two
+    executors. This isolates the job that breaks the device, and loses few others with it.
     """
 
     def __init__(self, in_hand: Sized, slots: Callable[[], int], ending: Callable[[], int]) -> None:
-        """`ending` returns how many jobs end soon: as many others may be taken and prepared meanwhile."""
+        """`ending` returns the number of jobs that end soon: as many others may be claimed and prepared meanwhile."""
         self._in_hand = in_hand
         self._slots = slots
         self._ending = ending
@@ -33,23 +33,23 @@ class Sharing:
 
     @property
     def most(self) -> int:
-        """The maximum number of jobs."""
+        """Return the maximum number of jobs."""
         lost = max([*self._running, *self._waiting], default=0)
         return self._suspects(lost) if lost else self._slots() + min(RUNS_AHEAD, self._ending())
 
     @property
     def may_take(self) -> bool:
-        """Return whether another job may be taken."""
+        """Return whether another job may be claimed."""
         return len(self._in_hand) < self.most
 
     @property
     def pause(self) -> float:
-        """Return for how many seconds to leave the next job to others; 0 for an idle executor."""
+        """Return the seconds for which to leave the next job to others; 0 for an idle executor."""
         return _LONGEST_PAUSE_SECONDS * len(self._in_hand) / self.most
 
     @asynccontextmanager
     async def beside_others(self, lost: int) -> AsyncIterator[None]:
-        """Wait until a job that `lost` executors were lost over may run next to the running ones."""
+        """Wait until a job over which `lost` executors were lost may run beside the running ones."""
         self._waiting.append(lost)
         try:
             async with self._changed:
@@ -66,7 +66,7 @@ class Sharing:
 
     def _may_run(self, lost: int) -> bool:
         if lost == 0:
-            # Suspected jobs go first; no other job joins them.
+            # Suspect jobs have priority; no other job joins them.
             return not any([*self._running, *self._waiting])
         together = [*self._running, lost]
         return min(together) > 0 and len(together) <= self._suspects(max(together))

@@ -1,4 +1,4 @@
-"""An executor's work and speed: its recordings, its rates, and what its device waits for."""
+"""An executor's work and speed: its recordings, its rates, and its bottleneck."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from transcription_dagster.whisper.engine import Usage
 _SPAN_SECONDS = 60.0
 #: Enough to decode a recording's audio, and too little for another executor to start it sooner.
 _LOOK_AHEAD_SECONDS = 3.0
-#: Below this share of working time, the device is waiting for something.
+#: Below this share of busy time, the device is waiting for something.
 _BUSY_SHARE = 0.95
 
 
 class Job:
-    """One piece of work in progress. Its thread reports the progress."""
+    """A job in progress. Its thread reports the progress."""
 
     def __init__(self, recording: str, started: float) -> None:
         self.recording = recording
         self.started = started
-        #: Fraction that is done, 0 to 1.
+        #: Fraction done, 0 to 1.
         self.share = 0.0
-        #: Length of the audio; None until it is prepared.
+        #: Length of the audio in seconds; None until it is prepared.
         self.seconds: float | None = None
 
     def prepared(self, seconds: float) -> None:
@@ -35,18 +35,18 @@ class Job:
         self.seconds = seconds
 
     def progressed(self, share: float) -> None:
-        """Report the fraction that is done."""
+        """Report the fraction done."""
         self.share = share
 
     def seconds_left(self, now: float, pace: float | None) -> float | None:
-        """Return the remaining time, by its progress or by the `pace` of another job: seconds per second of audio.
+        """Return the remaining time, from its progress or from the `pace` of another job: seconds per second of audio.
 
         None if neither is known.
         """
         elapsed = now - self.started
         if self.share:
             return elapsed * (1 - self.share) / self.share
-        # A recording of a single window has no progress before it ends.
+        # A recording of a single window reports no progress before its end.
         return None if pace is None or self.seconds is None else pace * self.seconds - elapsed
 
     @property
@@ -70,7 +70,7 @@ class Throughput:
     def __init__(self) -> None:
         self.jobs: list[Job] = []
         self._audio_of_ended = 0.0
-        #: Seconds per second of audio of the last job.
+        #: Seconds per second of audio of the last finished job.
         self._pace: float | None = None
         self._moments: deque[_Moment] = deque()
 
@@ -89,7 +89,7 @@ class Throughput:
 
     @property
     def ending(self) -> int:
-        """Return how many jobs end so soon that others should be prepared."""
+        """Return the number of jobs that end so soon that others should be prepared."""
         left = (job.seconds_left(time.monotonic(), self._pace) for job in self.jobs)
         return sum(seconds is not None and seconds <= _LOOK_AHEAD_SECONDS for seconds in left)
 
@@ -103,7 +103,7 @@ class Throughput:
     def described(self) -> ExecutorWork:
         """Return the current state."""
         first, last = self._moments[0], self._moments[-1]
-        # At the first measurement nothing is known about the time before.
+        # At the first measurement, the rates before it are unknown.
         seconds = last.at - first.at or 1.0
         busy = (last.usage.worked_seconds - first.usage.worked_seconds) / seconds
         return ExecutorWork(
@@ -117,7 +117,7 @@ class Throughput:
         )
 
     def _waits_for(self, busy: float) -> str | None:
-        """Return what the device waits for, None if it works."""
+        """Return what the device waits for; None if it is busy."""
         if not self.jobs:
             return "requests"
         if busy >= _BUSY_SHARE:

@@ -1,4 +1,4 @@
-"""How a worker claims work from its queue, carries it out, and reports the result."""
+"""The loop in which a worker claims work from its queue, executes it, and reports the result."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from transcription_dagster.pool.work_queue import ClaimT, HeldWork, Lease, WorkI
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between checks of a worker that may take no work.
+#: Seconds between checks while the worker may take no work.
 _GATE_SECONDS = 0.1
 
 
 class WorkInterrupted(Exception):
-    """The worker stopped before the work was done; the work returns to its queue with this reason."""
+    """The worker stopped before the work was done. The work returns to its queue with this reason."""
 
     def __init__(self, reason: str = "the executor was stopped") -> None:
         super().__init__(reason)
 
 
 class WorkLoop(Generic[ClaimT]):
-    """A worker's work, in its event loop: any number of pieces at a time."""
+    """A worker's work in its event loop: any number of pieces at a time."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class WorkLoop(Generic[ClaimT]):
         done: Callable[[], None],
         beside: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
-        """`may_take` returns whether more may be claimed now, `pause` for how many seconds to leave it to others first.
+        """`may_take` returns whether more work may be claimed now; `pause`, for how many seconds to leave it to others.
 
-        `done` is called when a piece of work has ended. `beside` starts a task without which the worker cannot live.
+        `done` is called when a piece of work has ended. `beside` starts a background task that the worker needs.
         """
         self.queue = queue
-        #: The work in this process's hands.
+        #: The work in progress in this process.
         self.held: dict[Lease, HeldWork[ClaimT]] = {}
-        #: Set when a lease may have expired, for `reconcile` to check.
+        #: Set when a lease may have expired, so that `reconcile` checks.
         self.doubt = asyncio.Event()
         self._draining = draining
         self._shutdown_seconds = shutdown_seconds
@@ -59,19 +59,19 @@ class WorkLoop(Generic[ClaimT]):
         self._claiming = asyncio.Lock()
 
     def task(self, name: str, function: Callable[[HeldWork[ClaimT]], Awaitable[Any]]) -> None:
-        """Register the coroutine function for work of the task `name`; its result is reported to the queue."""
+        """Register the coroutine function for work of the task `name`. Its result is reported to the queue."""
         self._functions[name] = function
 
     def wake(self) -> None:
-        """Check for work: there may be some, or the worker may now take some. Call in the event loop."""
+        """Check for work, because some was queued or the worker may now take more. Call it in the event loop."""
         self._awake.set()
 
     async def run(self) -> None:
-        """Claim work whenever there is some and the worker may, until it drains and the last work is done."""
+        """Claim work whenever there is some and the worker may take it, until it drains and the last work is done."""
         watcher = self._beside(self.queue.watch(self._changed))
         try:
             while not self._draining.is_set():
-                # Cleared before the check, so that later events wake the worker again.
+                # Cleared before the check, so that later events wake the loop again.
                 self._awake.clear()
                 if not self._may_take():
                     await self._woken(_GATE_SECONDS)
@@ -84,7 +84,7 @@ class WorkLoop(Generic[ClaimT]):
         await self._finish_all()
 
     async def _woken(self, seconds: float | None) -> None:
-        """Wait for an event, or for this many seconds. Each heartbeat wakes too, since notifications may get lost."""
+        """Wait for an event, or for this many seconds. Heartbeats wake too, since notifications may get lost."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._awake.wait()
@@ -99,7 +99,7 @@ class WorkLoop(Generic[ClaimT]):
             held = self.held[claim.lease] = HeldWork(claim, asked_at)
             held.task = asyncio.create_task(self._do(held))
         self._beside(self._carry_out(held))
-        # Let it start: its kind decides whether more may be taken with it.
+        # Let it start: its kind decides whether more work may be claimed beside it.
         await asyncio.sleep(0)
         return True
 
@@ -131,7 +131,7 @@ class WorkLoop(Generic[ClaimT]):
         except TranscriptionError as error:
             await self.queue.fail(claim, error)
         except Exception as error:
-            logger.exception("the work failed by a fault of the program", extra={"action": "fault"})
+            logger.exception("the work failed with an unexpected error", extra={"action": "fault"})
             await self.queue.fail(claim, error)
         else:
             await self._finish(claim, result)
@@ -145,7 +145,7 @@ class WorkLoop(Generic[ClaimT]):
             await self.queue.fail(claim, error)
 
     async def _finish_all(self) -> None:
-        """Wait for the work in progress; after `shutdown_seconds` give it back."""
+        """Finish the work in progress; after `shutdown_seconds`, return it to the queue."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._shutdown_seconds
         while self.held:
@@ -161,10 +161,10 @@ class WorkLoop(Generic[ClaimT]):
         (self.doubt if ours else self._awake).set()
 
     async def reconcile(self) -> None:
-        """Compare the work in hand with the queue's leases.
+        """Compare the work in progress with the queue's leases.
 
-        Canceled or reassigned work is stopped. Work that was claimed without our knowledge, because the database's
-        answer was lost, is returned to the queue.
+        Work that was canceled or given to another worker is stopped. Leases that this worker does not know about,
+        because the database's answer to the claim was lost, are returned to the queue.
         """
         self.doubt.clear()
         async with self._claiming:
@@ -181,14 +181,14 @@ class WorkLoop(Generic[ClaimT]):
             await self.queue.rescue(lease)
 
     def lose_all(self) -> None:
-        """Stop all work: another process has taken this worker's place."""
+        """Stop all work: another process has taken this worker's slot."""
         for held in list(self.held.values()):
             self._lose(held)
 
     def _lose(self, held: HeldWork[ClaimT]) -> None:
         if not held.lost:
             logger.warning(
-                "%s was withdrawn or given to another worker: stopping the work on it",
+                "%s was canceled or given to another worker: stopping the work on it",
                 held.claim.lease.work,
                 extra={"action": "fenced"},
             )

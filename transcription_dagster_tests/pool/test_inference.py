@@ -181,7 +181,7 @@ def test_a_fault_of_the_program_fails_the_request_with_what_it_was(queues: str) 
     client = InferenceClient(queues)
     client.ask(a_request())
     on_executors(queues, fail(KeyError("speech")))
-    with pytest.raises(TranscriptionError, match=r"the executor met an unexpected KeyError\('speech'\)"):
+    with pytest.raises(TranscriptionError, match=r"the executor raised an unexpected KeyError\('speech'\)"):
         client.wait(a_request(), on_event=print)
 
 

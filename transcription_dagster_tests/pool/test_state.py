@@ -83,7 +83,7 @@ def test_a_slot_is_refused_while_a_living_worker_has_it(queues: str) -> None:
         finally:
             beating.cancel()
 
-    with pytest.raises(StackError, match=rf"run-1@here runs already, as process {os.getpid()}"):
+    with pytest.raises(StackError, match=rf"run-1@here is already running as process {os.getpid()}"):
         with_workers(queues, take_while_it_beats)
 
 
