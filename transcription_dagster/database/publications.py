@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Engine, Select, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from transcription_dagster.database.connection import transaction
@@ -75,6 +75,12 @@ def publish(engine: Engine, publication: Publication) -> None:
             connection.execute(success)
         _write_transcript(connection, publication)
         _write_insights(connection, recording, publication.insights)
+
+
+def published_with(asset: str, version: str) -> Select[Any]:
+    """Select the UUIDs of the recordings whose value of an asset has a code version that contains `version`."""
+    made_by = TranscriptRow.versions[asset].astext
+    return select(TranscriptRow.recording).where(made_by.contains(version, autoescape=True))
 
 
 def _write_transcript(connection: Connection, publication: Publication) -> None:

@@ -46,9 +46,10 @@ def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     assets = [each for each in dg.load_assets_from_modules(modules) if isinstance(each, dg.AssetsDefinition)]
     other = [refinement.refined_text(in_batches=True)] if in_batches else []
     if settings.publish == "redacted":
+        other.append(redaction.redaction_asset(blocking=True))
         other.append(insight.embeddings_asset(after=redaction.NAMES))
         other.append(publication.publication_asset(after=redaction.NAMES))
-    replaced = {each.key for each in other}
+    replaced = {key for each in other for key in each.keys}
     assets = [*(each for each in assets if replaced.isdisjoint(each.keys)), *other]
     return [each.map_asset_specs(partial(_with_settings, settings)) for each in assets]
 

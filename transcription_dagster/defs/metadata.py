@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,6 +14,7 @@ from transcription_dagster.insights.analyser import Insights
 from transcription_dagster.model import Cue, Edit, Transcript, Word
 from transcription_dagster.refinement.edits import Dropped
 from transcription_dagster.refinement.results import Refined
+from transcription_dagster.settings import Settings
 from transcription_dagster.transcripts.plain_text import clock, join_words
 
 #: Maximum rows of a table.
@@ -21,6 +22,20 @@ _ROWS = 20
 
 #: Words per row if the transcript has no segments.
 _WORDS = 12
+
+#: The metadata with quotations from a recording.
+_QUOTATIONS = frozenset(
+    {"preview", "removed_list", "doubtful_list", "edit_list", "dropped_list", "phrases", "names", "places"}
+)
+
+
+def without_quotations(metadata: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return the metadata that Dagster may show: no quotations if only redacted files are published.
+
+    Dagster keeps metadata in its event log, where redaction does not reach them.
+    """
+    hidden = _QUOTATIONS if settings.publish == "redacted" else frozenset[str]()
+    return {name: value for name, value in metadata.items() if name not in hidden}
 
 
 def transcript_preview(transcript: Transcript) -> str:
@@ -126,20 +141,26 @@ def _failures(refined: Refined) -> str:
     return table(("words", "why"), [(f"{f.first} to {f.stop - 1}", f.reason) for f in refined.failures])
 
 
-def check_result(check: str, asset: str, findings: Sequence[Finding]) -> dg.AssetCheckResult:
-    """Return a passed check without findings; otherwise a failed one with the worst severity and all places."""
+def check_result(
+    check: str, asset: str, findings: Sequence[Finding], settings: Settings | None = None
+) -> dg.AssetCheckResult:
+    """Return a passed check without findings; otherwise a failed one with the worst severity and all places.
+
+    `settings` are those of a check whose findings quote the recording.
+    """
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     places = [(finding.kind, f"{finding.place:g}", finding.message) for finding in findings]
+    metadata = {
+        "findings": len(findings),
+        "errors": errors,
+        **({"places": dg.MetadataValue.md(table(("kind", "place", "what"), places))} if findings else {}),
+    }
     return dg.AssetCheckResult(
         passed=not findings,
         check_name=check,
         asset_key=asset,
         severity=dg.AssetCheckSeverity.ERROR if errors else dg.AssetCheckSeverity.WARN,
-        metadata={
-            "findings": len(findings),
-            "errors": errors,
-            **({"places": dg.MetadataValue.md(table(("kind", "place", "what"), places))} if findings else {}),
-        },
+        metadata=without_quotations(metadata, settings) if settings else metadata,
     )
 
 

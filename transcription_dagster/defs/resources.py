@@ -16,7 +16,7 @@ from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.inference import InferenceResource
 from transcription_dagster.defs.metadata import text_preview
-from transcription_dagster.defs.stored_values import STORED_FORMS, stored_value
+from transcription_dagster.defs.stored_values import REDACTED_FILES, STORED_FORMS, stored_value
 from transcription_dagster.errors import UnknownRecording
 from transcription_dagster.model import Term
 from transcription_dagster.settings import Settings
@@ -79,7 +79,9 @@ class StoreIOManager(dg.ConfigurableIOManager):
             with writing(self.catalogue.engine, store, context.partition_key, key):
                 store.put_bytes(key, data)
         context.add_output_metadata({"uri": dg.MetadataValue.url(store.uri(key)), "bytes": len(data)})
-        if isinstance(obj, str):
+        # Redacted texts quote nothing that redaction takes out.
+        shows_text = self.store.settings.publish == "all" or form.file in REDACTED_FILES
+        if isinstance(obj, str) and shows_text:
             context.add_output_metadata({"preview": dg.MetadataValue.md(text_preview(obj))})
 
     def load_input(self, context: dg.InputContext) -> object:

@@ -13,6 +13,9 @@ CUES_VERSION = "5"
 #: Increase it when a change of the correction rules changes what `correct_cues` returns.
 CORRECTED_CUES_VERSION = "3"
 
+#: Part of the code version of embeddings that were made from redacted text.
+REDACTED_CHUNKS = "-redacted-"
+
 #: Materialization tag: the code version.
 _CODE_VERSION_TAG = "dagster/code_version"
 

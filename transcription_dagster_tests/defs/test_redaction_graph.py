@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -19,7 +20,7 @@ from transcription_dagster.defs.assets.redaction import NAMES, redaction
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.defs.stored_values import STORED_FORMS
-from transcription_dagster.model import Audio, Transcript, Word
+from transcription_dagster.model import Audio, RemovedSpeech, Transcript, Word
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster_tests import corpus
@@ -84,6 +85,35 @@ def test_text_captions_and_audio_are_redacted(
         # The words 3 to 18 and 22, with 0.2 s around them.
         assert (silent.min(), silent.max()) == pytest.approx((1.3, 11.4), abs=0.11)
         assert np.abs(sound[: round(1.2 * 16_000)]).max() > 0.1
+
+
+def test_speakers_and_numbers_of_cues_are_not_taken_for_what_is_said(
+    at_home: Path, tmp_path: Path, engine: Engine, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_REDACT", "digits")
+    register(engine, [Recording(RECORDING, "/call.wav")])
+    # "Channel 2: one two three" would be four digits, and the number of the first cue, `1`, is part of "1 2 3 4".
+    said = "one two three is what you have to press, and then you wait until you hear the tone, and tell me your name. "
+    stored(tmp_path, said=said * 2)
+    assert all(each.passed for each in made(instance).get_asset_check_evaluations())
+    assert (at_home / RECORDING / "redacted.txt").read_text().startswith("Channel 2: one two three is")
+
+
+def test_data_in_speech_that_was_left_out_is_silenced(
+    at_home: Path, tmp_path: Path, engine: Engine, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_REDACT", "card")
+    register(engine, [Recording(RECORDING, "/call.wav")])
+    store = stored(tmp_path, said="Hello and goodbye to all of you.")
+    form = STORED_FORMS["conversation"]
+    key = f"{RECORDING}/{form.file}"
+    left_out = RemovedSpeech(1.0, 2.0, "4111 1111 1111 1111", "nobody speaks")
+    store.put_bytes(key, form.encode(replace(form.decode(store.get_bytes(key)), removed=(left_out,))))
+    assert all(each.passed for each in made(instance).get_asset_check_evaluations())
+    assert "1111" not in (at_home / RECORDING / "redacted.json").read_text()
+    sound = np.concatenate(list(read_blocks(at_home / RECORDING / "redacted.flac", 5, 0)))
+    silent = np.flatnonzero(np.abs(sound).reshape(-1, 1600).max(axis=1) == 0) / 10
+    assert (silent.min(), silent.max()) == pytest.approx((0.8, 2.1), abs=0.11)
 
 
 def test_corrections_are_in_the_redacted_files_and_what_they_replace_stays_silent(

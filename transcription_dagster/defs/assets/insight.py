@@ -12,11 +12,11 @@ from transcription_dagster.corrections.desk import with_named_speakers
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.inference import InferenceResource
-from transcription_dagster.defs.metadata import check_result, insight_metadata
+from transcription_dagster.defs.metadata import check_result, insight_metadata, without_quotations
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import stored_value
-from transcription_dagster.defs.versions import from_corrected_cues
+from transcription_dagster.defs.versions import REDACTED_CHUNKS, from_corrected_cues
 from transcription_dagster.insights.analyser import Insights, open_analyser
 from transcription_dagster.insights.language_parts import analyse_parts, language_parts
 from transcription_dagster.insights.speakers import speaker_shares
@@ -31,7 +31,7 @@ from transcription_dagster.transcripts.word_languages import language_between
 
 def embeddings_code_version(settings: Settings) -> str:
     """Return the code version, which includes the embedding model: vectors of different models are incomparable."""
-    published = "" if settings.publish == "all" else f"-{settings.publish}-2"
+    published = "" if settings.publish == "all" else f"{REDACTED_CHUNKS}2"
     return from_corrected_cues(f"1-{settings.embedder.rsplit('/', 1)[-1]}{published}")
 
 
@@ -126,4 +126,4 @@ def insights(
         parts = language_parts(corrected_txt, conversation.words, conversation.language)
         found = analyse_parts(open_analyser(settings), corrected_txt, parts)
         found = replace(found, speakers=speaker_shares(conversation.words, conversation.language))
-    return dg.MaterializeResult(value=found, metadata=insight_metadata(found))
+    return dg.MaterializeResult(value=found, metadata=without_quotations(insight_metadata(found), settings))

@@ -8,7 +8,7 @@ import dagster as dg
 from transcription_dagster.audio.silencing import audible_spans, write_silenced
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
-from transcription_dagster.captions.subtitles import to_srt, to_vtt
+from transcription_dagster.captions.subtitles import read_srt, read_vtt, to_srt, to_vtt
 from transcription_dagster.corrections.desk import Manuscript, corrected
 from transcription_dagster.corrections.reading import Passage
 from transcription_dagster.defs.automation import REFRESH_OR_ADD
@@ -19,7 +19,7 @@ from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE
 from transcription_dagster.defs.versions import from_cues
-from transcription_dagster.model import Audio, Transcript, Word
+from transcription_dagster.model import Audio, Cue, Transcript, Word
 from transcription_dagster.redaction.detectors import Detector, detect, detectors, undetectable
 from transcription_dagster.redaction.words import (
     HeardFinding,
@@ -33,7 +33,7 @@ from transcription_dagster.redaction.words import (
 from transcription_dagster.settings import Settings, presidio_installed
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.store.scratch import scratch_folder
-from transcription_dagster.transcripts.plain_text import join_words, to_text
+from transcription_dagster.transcripts.plain_text import join_words, to_text, without_speakers
 
 #: Each asset's kind and description.
 _ASSETS = {
@@ -54,32 +54,10 @@ _TYPES = {"redacted_json": Transcript, "redacted_audio": dg.Nothing}
 def redaction_code_version(settings: Settings) -> str:
     """Return the code version, which includes the kinds and the detectors, but not the versions of their models."""
     presidio = "-presidio" if presidio_installed() else ""
-    return from_cues(f"3-{'-'.join(sorted(settings.redact))}-{settings.insights}{presidio}")
+    return from_cues(f"4-{'-'.join(sorted(settings.redact))}-{settings.insights}{presidio}")
 
 
-@dg.multi_asset(
-    name="redaction",
-    partitions_def=recordings,
-    group_name="redaction",
-    outs={
-        name: dg.AssetOut(
-            description=description,
-            kinds={kind},
-            automation_condition=REFRESH_OR_ADD,
-            dagster_type=_TYPES.get(name, str),
-        )
-        for name, (kind, description) in _ASSETS.items()
-    },
-    # Only the freshness of the text matters here: its value has no times.
-    deps=["corrected_txt"],
-    check_specs=[
-        dg.AssetCheckSpec(
-            "redacted", asset=name, partitions_def=recordings, description="No removed value remains in the file."
-        )
-        for name in NAMES
-    ],
-)
-def redaction(
+def _redaction(
     context: dg.AssetExecutionContext,
     audio: Audio,
     conversation: Transcript,
@@ -123,6 +101,39 @@ def redaction(
     )
 
 
+def redaction_asset(*, blocking: bool = False) -> dg.AssetsDefinition:
+    """Return the assets; `blocking`: nothing is made from a file in which the check `redacted` finds data."""
+    return dg.multi_asset(
+        name="redaction",
+        partitions_def=recordings,
+        group_name="redaction",
+        outs={
+            name: dg.AssetOut(
+                description=description,
+                kinds={kind},
+                automation_condition=REFRESH_OR_ADD,
+                dagster_type=_TYPES.get(name, str),
+            )
+            for name, (kind, description) in _ASSETS.items()
+        },
+        # Only the freshness of the text matters here: its value has no times.
+        deps=["corrected_txt"],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "redacted",
+                asset=name,
+                partitions_def=recordings,
+                blocking=blocking,
+                description="No removed value remains in the file.",
+            )
+            for name in NAMES
+        ],
+    )(_redaction)
+
+
+redaction = redaction_asset()
+
+
 def _redacted(
     conversation: Transcript, passages: Sequence[Passage], kinds: Sequence[str], used: Sequence[Detector]
 ) -> Redaction:
@@ -135,11 +146,26 @@ def _redacted(
         words = list(without_names(words))
     found = together([*as_read, *in_corrected_words(as_heard, passages)])
     heard = [HeardFinding(each.kind, conversation.words[each.first : each.stop]) for each in as_heard]
+    heard += _in_removed_speech(conversation, kinds, used)
     return redact(words, found, conversation.duration, heard)
 
 
+def _in_removed_speech(
+    conversation: Transcript, kinds: Sequence[str], used: Sequence[Detector]
+) -> Iterator[HeardFinding]:
+    """Yield findings in speech that was left out of the transcript: if it was said after all, the sound has it."""
+    for removed in conversation.removed:
+        words = [Word(text, removed.start, removed.end) for text in removed.text.split()]
+        yield from (
+            HeardFinding(each.kind, tuple(words[each.first : each.stop])) for each in detect(words, kinds, used)
+        )
+
+
 def _values(conversation: Transcript, words: tuple[Word, ...]) -> dict[str, tuple[str | Transcript, str]]:
-    """Return the value of each text asset, and the kinds that can still be read in it."""
+    """Return the value of each text asset, and the words that can still be read in it.
+
+    Those are read back without speakers, numbers of cues and times, which could be taken for numbers that are said.
+    """
     cues = make_cues(words, duration=conversation.duration)
     text, srt, vtt = to_text(words), to_srt(cues), to_vtt(cues)
     # Only the words: removed and doubtful text was not searched for personal data.
@@ -151,11 +177,15 @@ def _values(conversation: Transcript, words: tuple[Word, ...]) -> dict[str, tupl
         model=conversation.model,
     )
     return {
-        "redacted_txt": (text, text),
+        "redacted_txt": (text, without_speakers(text)),
         "redacted_json": (transcript, join_words(words)),
-        "redacted_srt": (srt, srt),
-        "redacted_vtt": (vtt, vtt),
+        "redacted_srt": (srt, _lines(read_srt(srt))),
+        "redacted_vtt": (vtt, _lines(read_vtt(vtt))),
     }
+
+
+def _lines(cues: Sequence[Cue]) -> str:
+    return "\n".join(line for cue in cues for line in cue.lines)
 
 
 def _silenced(store: ObjectStore, recording: str, redacted: Redaction, folder: Path) -> Path:

@@ -6,7 +6,7 @@ from transcription_dagster.captions.quality import faithfulness
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.forgetting import writing
-from transcription_dagster.defs.metadata import check_result, refinement_metadata
+from transcription_dagster.defs.metadata import check_result, refinement_metadata, without_quotations
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import EDITS_FILE, edits_document
@@ -51,7 +51,8 @@ def _refined_txt(
         files, key = store.open(), object_key(conversation.recording, EDITS_FILE)
         with writing(catalogue.engine, files, conversation.recording, key):
             files.put_bytes(key, edits_document(refined))
-    yield dg.MaterializeResult(value=refined.text, metadata=refinement_metadata(conversation, refined))
+    metadata = without_quotations(refinement_metadata(conversation, refined), settings)
+    yield dg.MaterializeResult(value=refined.text, metadata=metadata)
 
 
 def refined_text(*, in_batches: bool) -> dg.AssetsDefinition:
@@ -81,8 +82,9 @@ refined_txt = refined_text(in_batches=False)
     additional_ins={"conversation": dg.AssetIn("conversation")},
     description="Few words changed, and no numbers.",
 )
-def faithful(refined_txt: str, conversation: Transcript) -> dg.AssetCheckResult:
-    return check_result("faithful", "refined_txt", faithfulness(join_words(conversation.words), refined_txt))
+def faithful(refined_txt: str, conversation: Transcript, settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+    findings = faithfulness(join_words(conversation.words), refined_txt)
+    return check_result("faithful", "refined_txt", findings, settings)
 
 
 def _refined(conversation: Transcript, catalogue: CatalogueResource, settings: Settings) -> Refined | None:

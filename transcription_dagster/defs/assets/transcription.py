@@ -11,7 +11,7 @@ import dagster as dg
 from transcription_dagster.captions.quality import gap_findings, loop_findings, silence_findings
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.inference import InferenceResource
-from transcription_dagster.defs.metadata import check_result, table, transcript_preview
+from transcription_dagster.defs.metadata import check_result, table, transcript_preview, without_quotations
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.model import OPENAI_WHISPER, Audio, DoubtfulSpeech, RemovedSpeech, SpeechOptions, Transcript
@@ -83,9 +83,9 @@ def transcript(
     findings = [*loop_findings(value.words, value.segments), *silence_findings(value.segments, audio.levels)]
     return dg.MaterializeResult(
         value=value,
-        metadata=_metadata(audio, value, answer),
+        metadata=without_quotations(_metadata(audio, value, answer), settings),
         check_results=[
-            check_result("plausible", "transcript", findings),
+            check_result("plausible", "transcript", findings, settings),
             check_result("complete", "transcript", gap_findings(value.gaps)),
         ],
     )

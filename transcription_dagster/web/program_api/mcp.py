@@ -199,7 +199,7 @@ class Assistants:
         }
 
     def _search(self, wanted: SearchArguments, asked: _Asked) -> SourceMoments:
-        found = moments(self.archive, wanted.query, wanted.limit)
+        found = moments(self.archive, wanted.query, wanted.limit, everything=asked.reads_everything)
         return SourceMoments(
             moments=[
                 SourceMoment(**moment.model_dump(exclude={"page", "snippet"}), link=f"{asked.origin}{moment.page}")

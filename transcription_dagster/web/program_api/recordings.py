@@ -13,8 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from transcription_dagster.database.archive import Filters, ListedRecording, ListPlace, RecordingStatus, list_recordings
+from transcription_dagster.database.publications import published_with
 from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.defs.stored_values import REDACTED_FILES, STORED_FORMS
+from transcription_dagster.defs.versions import REDACTED_CHUNKS
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.search.query import MATCH_END, MATCH_START, search
 from transcription_dagster.sources.submissions import Description, Intake
@@ -176,7 +178,9 @@ class Recordings:
     def find(self, call: Call) -> MomentsModel:
         """Return the moments that match a query."""
         query: SearchQuery = call.values
-        return MomentsModel(moments=moments(self.archive, query.q, query.limit, query.language))
+        everything = reads_everything(call.access, self.archive.settings)
+        found = moments(self.archive, query.q, query.limit, query.language, everything=everything)
+        return MomentsModel(moments=found)
 
     def one(self, call: Call) -> OneRecordingModel:
         """Return a recording with its available files."""
@@ -227,9 +231,16 @@ class Recordings:
         return SubmittedModel(recording=taken)
 
 
-def moments(archive: Archive, query: str, limit: int, language: str | None = None) -> list[MomentModel]:
-    """Return the moments that match a query, best first."""
-    hits = search(archive.engine, query, archive.embedder.embed(query), limit=limit, language=language)
+def moments(
+    archive: Archive, query: str, limit: int, language: str | None = None, *, everything: bool
+) -> list[MomentModel]:
+    """Return the moments that match a query, best first; unless `everything`, those in redacted text alone.
+
+    Recordings that were published before only redacted files were are found again once they are embedded again.
+    """
+    among = None if everything else published_with("embeddings", REDACTED_CHUNKS)
+    embedding = archive.embedder.embed(query)
+    hits = search(archive.engine, query, embedding, limit=limit, language=language, among=among)
     return [
         MomentModel(
             recording=hit.recording,

@@ -235,9 +235,12 @@ def test_what_redaction_takes_out_needs_a_scope_of_its_own(
         [turn] = reader.post("/mcp", json=call).json()["result"]["structuredContent"]["turns"]
         assert turn["text"] == "yesterday we found [card] in the basin"
         assert reader.get("/api/vocabulary").json()["suggestions"] == []
+        # What was embedded before only redacted files were published is the whole text.
+        assert reader.get("/api/search", params={"q": "quill basin"}).json()["moments"] == []
     with site.client(headers={"Authorization": f"Bearer {tokens_of['editor']}"}) as editor:
         assert [editor.get(f"{one}/{path}").status_code for path in WHOLE_TEXT] == [200] * len(WHOLE_TEXT)
         assert "quill on ite" in editor.post("/mcp", json=call).text
+        assert editor.get("/api/search", params={"q": "quill basin"}).json()["moments"]
     with site.client(headers={"Accept": "text/html"}) as browser:
         assert (
             "Only the redacted files of this recording are published." in browser.get(f"/recordings/{recording}").text
