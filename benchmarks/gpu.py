@@ -164,11 +164,11 @@ def errors(model: Whisper, sounds: list[np.ndarray], texts: list[str]) -> Goal:
 def same(model: Whisper, sounds: dict[str, np.ndarray], *, orders: int) -> Iterator[Goal]:
     """Whether recordings that share the device get what `model.transcribe` gives each alone, in single precision."""
     known = {name: identity.transcribed(model, samples, None) for name, samples in sounds.items()}
-    languages = {name: language for name, (language, _) in known.items()}
+    languages = {name: transcript.language for name, transcript in known.items()}
     for number in range(orders):
         order = random.Random(number).sample(sorted(sounds), len(sounds))
         found = identity.together(engine.opened(model, 4, 1, fixed=True), sounds, languages, order, None)
-        differ = sum(found[name] != known[name][1] for name in sounds)
+        differ = sum(found[name].differs(known[name]) for name in sounds)
         yield Goal(f"base in single precision, order {number}: recordings that differ", str(differ), "none", not differ)
 
 

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from transcription_dagster.dagster_api.values import ENDED_STATUSES
-from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system
+from transcription_dagster_tests.system import DEMO_RECORDINGS, UNDER_WAY, System, running_system
 
 TARGET = 0.05
 MEGABYTE = 1e6
@@ -49,8 +48,8 @@ def transcribe(system: System, count: int) -> None:
     """Put `count` recordings through the graph; raise `SystemExit` if one of them fails."""
     sources = [DEMO_RECORDINGS[number % len(DEMO_RECORDINGS)] for number in range(count)]
     ids = list(system.launch(system.register(sources)).values())
-    while any(run.status not in ENDED_STATUSES for run in system.dagster.runs(ids=ids)):
-        time.sleep(0.5)
+    while system.dagster.runs(statuses=UNDER_WAY):
+        time.sleep(1)
     if {run.status for run in system.dagster.runs(ids=ids)} != {"SUCCESS"}:
         raise SystemExit("a run failed: what was measured means nothing")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from transcription_dagster.dagster_api.values import LAUNCH_TAG
 from transcription_dagster.sources.worklist_entries import JOBS
 from transcription_dagster_tests.sources.web_server import Reply, Request, web_server
 
@@ -67,6 +69,9 @@ class FakeDagster:
     imported: set[str] = field(default_factory=set)
     #: The highest number of runs in flight at a time.
     peak: int = 0
+    #: The run of each launch. Requests are answered side by side.
+    _launches: dict[str, FakeRun] = field(default_factory=dict)
+    _creating: threading.Lock = field(default_factory=threading.Lock)
     #: Called with each operation before it is answered; a returned value replaces the answer.
     interfere: Callable[[str, dict[str, Any]], Reply | None] = lambda _operation, _variables: None
 
@@ -98,8 +103,15 @@ class FakeDagster:
         return run
 
     def make(self, params: dict[str, Any]) -> FakeRun:
-        """Create the run of a launch request."""
+        """Create the run of a launch request, or find the one that it created before."""
         tags = {tag["key"]: tag["value"] for tag in params["executionMetadata"]["tags"]}
+        launch = tags.pop(LAUNCH_TAG)
+        with self._creating:
+            run = self._launches.get(launch) or self._create(tags, params)
+            self._launches[launch] = run
+            return run
+
+    def _create(self, tags: dict[str, str], params: dict[str, Any]) -> FakeRun:
         return self.add_run(tags["dagster/partition"], tags, params["runConfigData"], params["selector"]["jobName"])
 
     def _Jobs(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import psutil
 import psycopg
 import pytest
 from psycopg.rows import DictRow
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 import transcription_dagster_tests
 from transcription_dagster.dagster_api.client import DagsterClient
@@ -31,6 +32,7 @@ from transcription_dagster.dagster_api.values import (
 )
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.errors import ServiceUnavailable
 from transcription_dagster.pool.queue import open_connection
 from transcription_dagster.pool.state import PoolReader, PoolStatus, WorkerStatus
 from transcription_dagster.settings import Settings, load_settings
@@ -114,7 +116,20 @@ class System:
 
     def launch(self, uuids: Sequence[str], tags: Mapping[str, str] | None = None) -> dict[str, str]:
         """Ask for a run of each recording; returns the run ids by recording."""
-        return self.dagster.launch(self.job, [RunRequest(key, tags or {}, {}) for key in uuids])
+        waiting = {key: RunRequest(key, tags or {}, {}) for key in uuids}
+        runs: dict[str, str] = {}
+        for attempt in Retrying(
+            retry=retry_if_exception_type(ServiceUnavailable),
+            stop=stop_after_delay(300),
+            wait=wait_fixed(1),
+            reraise=True,
+        ):
+            with attempt:
+                for launched in self.dagster.launch(self.job, [*waiting.values()]):
+                    runs |= launched
+                    for key in launched:
+                        del waiting[key]
+        return runs
 
     def launch_assets(self, uuids: Sequence[str], assets: Sequence[str]) -> list[str]:
         """Ask for a run of some assets of each recording, as the UI's Materialize button does; returns the run ids."""

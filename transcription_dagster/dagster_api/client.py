@@ -5,9 +5,9 @@ It does without importing Dagster, which takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -16,6 +16,7 @@ from transcription_dagster.dagster_api import queries as queries
 from transcription_dagster.dagster_api.values import (
     ACTIVE_STATUSES,
     ENDED_STATUSES,
+    LAUNCH_TAG,
     PARTITION_TAG,
     WAITING_STATUSES,
     Daemon,
@@ -31,10 +32,17 @@ from transcription_dagster.dagster_api.values import (
 )
 from transcription_dagster.errors import ServiceRefused, ServiceUnavailable
 
-#: Seconds; a launch of many runs validates each one in the code server.
+Item = TypeVar("Item")
+
+#: Seconds.
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 #: Rows per request.
 _PAGE = 500
+#: Runs launched per request. The web server validates, stores and queues one after the other, each in about twenty
+#: statements: on a busy machine, a run takes seconds.
+_LAUNCHES = 5
+#: Partitions added per request.
+_PARTITIONS = 50
 #: Statuses with which the application in front of Dagster rejects a request.
 _REFUSED = (401, 403, 429)
 #: Results of `launchMultipleRuns` that mean an outage; all others concern the request itself.
@@ -76,28 +84,33 @@ class DagsterClient:
 
     def add_partitions(self, where: JobLocation, name: str, keys: Sequence[str]) -> None:
         """Add keys to the dynamic partitions `name`, skipping existing ones."""
-        if not keys:
-            return
-        variables = {"repository": where.repository_selector, "name": name}
-        variables |= {f"key{number}": key for number, key in enumerate(keys)}
-        for result in self._ask(queries.add_partitions(len(keys)), **variables).values():
-            _known(result, "AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError")
+        for some in _batches(keys, _PARTITIONS):
+            variables = {"repository": where.repository_selector, "name": name}
+            variables |= {f"key{number}": key for number, key in enumerate(some)}
+            for result in self._ask(queries.add_partitions(len(some)), **variables).values():
+                _known(result, "AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError")
 
-    def launch(self, where: JobLocation, requests: Sequence[RunRequest]) -> dict[str, str]:
-        """Launch runs; return the new run ids by partition, without those that could not be launched.
+    def launch(self, where: JobLocation, requests: Sequence[RunRequest]) -> Iterator[dict[str, str]]:
+        """Launch runs, a few at a time; yield the run ids of each few by partition.
 
-        Raises `ServiceRefused` if Dagster permanently rejects one of them. After `ServiceUnavailable` any of them may
-        exist: look for them by their tags before trying again.
+        Raises `ServiceRefused` if Dagster permanently rejects one of them. After `ServiceUnavailable`, any run that was
+        not yielded may exist, or may still be created by a server that answers late. Launch the same `RunRequest`
+        again: Dagster's storage (`pool/storage.py`) returns the run that exists.
         """
-        answer = self._ask(queries.LAUNCH_RUNS, runs=[_execution(where, request) for request in requests])
-        results = _known(answer["launchMultipleRuns"], "LaunchMultipleRunsResult")["launchMultipleRunsResult"]
-        launched = {}
-        for request, result in zip(requests, results, strict=True):
-            if result["__typename"] == "LaunchRunSuccess":
-                launched[request.partition] = result["run"]["runId"]
-            elif result["__typename"] not in _PASSING:
-                raise ServiceRefused(f"Dagster refuses the run of {request.partition}: {_complaint(result)}")
-        return launched
+        for some in _batches(requests, _LAUNCHES):
+            answer = self._ask(queries.LAUNCH_RUNS, runs=[_execution(where, request) for request in some])
+            results = _known(answer["launchMultipleRuns"], "LaunchMultipleRunsResult")["launchMultipleRunsResult"]
+            launched, failed = {}, []
+            for request, result in zip(some, results, strict=True):
+                if result["__typename"] == "LaunchRunSuccess":
+                    launched[request.partition] = result["run"]["runId"]
+                elif result["__typename"] in _PASSING:
+                    failed.append(_complaint(result))
+                else:
+                    raise ServiceRefused(f"Dagster refuses the run of {request.partition}: {_complaint(result)}")
+            yield launched
+            if failed:
+                raise ServiceUnavailable(f"Dagster could not launch {len(failed)} of {len(some)} runs: {failed[0]}")
 
     def runs(
         self,
@@ -123,8 +136,8 @@ class DagsterClient:
     def imported_transcripts(self, uuids: Sequence[str]) -> set[str]:
         """Return the recordings whose latest transcript was not produced by a run but, for example, imported."""
         imported = set()
-        for start in range(0, len(uuids), _PAGE):
-            answer = self._ask(queries.TRANSCRIPTS, partitions=list(uuids[start : start + _PAGE]))
+        for some in _batches(uuids, _PAGE):
+            answer = self._ask(queries.TRANSCRIPTS, partitions=list(some))
             latest = _known(answer["assetNodeOrError"], "AssetNode")["latestMaterializationByPartition"]
             imported |= {event["partition"] for event in latest if event and not event["runId"]}
         return imported
@@ -198,11 +211,16 @@ def basic_authentication(password: SecretStr | None) -> httpx.BasicAuth | None:
     return httpx.BasicAuth("transcription", password.get_secret_value()) if password else None
 
 
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
 def _execution(where: JobLocation, request: RunRequest) -> dict[str, Any]:
+    tags = {**request.tags, PARTITION_TAG: request.partition, LAUNCH_TAG: request.id}
     return {
         "selector": {**where.repository_selector, "jobName": where.job},
         "runConfigData": request.config,
-        "executionMetadata": {"tags": to_tags({**request.tags, PARTITION_TAG: request.partition})},
+        "executionMetadata": {"tags": to_tags(tags)},
     }
 
 

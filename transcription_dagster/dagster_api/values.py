@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 #: Run tag: the partition.
 PARTITION_TAG: Final = "dagster/partition"
+#: Run tag: the launch request. Dagster hides tags with this prefix, so the UI copies none into a new run.
+LAUNCH_TAG: Final = ".dagster/transcription_launch"
 #: Tags of a failed run: whether Dagster retries it, and the id of the retry.
 WILL_RETRY_TAG: Final = "dagster/will_retry"
 RETRIED_BY_TAG: Final = "dagster/auto_retry_run_id"
@@ -37,11 +40,12 @@ class JobLocation:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run to launch: one partition of a job."""
+    """A run to launch: one partition of a job. However often it is launched, there is one run of it."""
 
     partition: str
     tags: Mapping[str, str]
     config: Mapping[str, Any]
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
+from dagster import DagsterRun, DagsterRunStatus, QueuedRunCoordinator, SubmitRunContext
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage.tags import MAX_RETRIES_TAG
@@ -35,6 +36,7 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         self._runs_for = settings.runs_for
         self._pool = PoolReader(stale_seconds=settings.stale_seconds, beat_seconds=settings.heartbeat_seconds)
         self._last_said: str | None = None
+        self._submitting = threading.Lock()
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
@@ -51,10 +53,19 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         return DEQUEUE_SECONDS
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        """Queue the run, tagged `transcription/gpu` if a step of its plan needs a GPU.
+        """Queue the run, tagged `transcription/gpu` if a step of its plan needs a GPU; do nothing if it is queued.
 
         Raises `InvalidGpu` for a run pinned to a GPU that no executor serves.
         """
+        # The web server may work on a launch and on its repetition at once. A run that was queued twice could start
+        # in between, and would start again.
+        with self._submitting:
+            run = self._instance.get_run_by_id(context.dagster_run.run_id)
+            if run is None or run.status != DagsterRunStatus.NOT_STARTED:
+                return run or context.dagster_run
+            return self._queue(context._replace(dagster_run=run))
+
+    def _queue(self, context: SubmitRunContext) -> DagsterRun:
         run = context.dagster_run
         asked = (run.tags or {}).get(GPU_TAG)
         tag = asked

@@ -21,8 +21,10 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, EventLogEntry, RunsFilter
+from dagster._core.errors import DagsterRunAlreadyExists
 from dagster._core.storage.config import PostgresStorageConfig
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, JobBucket, TagBucket
+from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import (
     DagsterPostgresStorage,
@@ -38,7 +40,9 @@ from dagster_postgres.utils import (
 )
 from sqlalchemy import Engine, event, text
 
+from transcription_dagster.dagster_api.values import LAUNCH_TAG
 from transcription_dagster.pool.patience import patiently
+from transcription_dagster.pool.run_launches import EARLIER_RUN
 from transcription_dagster.pool.run_queue import FRONT, WAITING
 
 if TYPE_CHECKING:
@@ -122,6 +126,23 @@ class PatientRunStorage(_SharesConnections, PostgresRunStorage):
         # Dagster looks these columns up in the catalogue for every run, although they never change while it runs.
         self._has_run_times = self._has_run_times or super().has_run_stats_index_cols()
         return self._has_run_times
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        """Store a run; return the run that exists if this repeats its launch or a statement whose answer was lost."""
+        try:
+            return super().add_run(dagster_run)
+        except DagsterRunAlreadyExists:
+            wanted = {"run_id": dagster_run.run_id, "launch": dagster_run.tags.get(LAUNCH_TAG)}
+            with self.connect() as connection:
+                run_id = connection.execute(text(EARLIER_RUN), wanted).scalar()
+                if run_id is None:
+                    raise
+                if run_id == dagster_run.run_id:
+                    # The tags are written by a second statement, which may have been lost.
+                    tags = [{"run_id": run_id, "key": key, "value": value} for key, value in dagster_run.tags.items()]
+                    connection.execute(RunTagsTable.delete().where(RunTagsTable.c.run_id == run_id))
+                    connection.execute(RunTagsTable.insert(), tags)
+            return self.get_runs(RunsFilter(run_ids=[run_id]))[0]
 
     def get_runs(
         self,

@@ -113,16 +113,37 @@ def test_a_partition_that_cannot_be_added_is_an_error(dagster: FakeDagster, clie
 def test_runs_are_launched_with_their_partition_tags_and_config(dagster: FakeDagster, client: DagsterClient) -> None:
     config = {"ops": {"transcript": {"config": {"model": "tiny"}}}}
     launched = client.launch(WHERE, [RunRequest(key, {"transcription/batch": "b"}, config) for key in ("x", "y")])
-    assert launched == {"x": "run-1", "y": "run-2"}
+    assert list(launched) == [{"x": "run-1", "y": "run-2"}]
     assert dagster.runs["run-2"].tags == {"transcription/batch": "b", "dagster/partition": "y"}
     assert dagster.runs["run-2"].config == config
 
 
-def test_a_run_that_cannot_be_launched_now_is_left_out(dagster: FakeDagster, client: DagsterClient) -> None:
+def test_a_request_to_the_server_launches_a_few_runs(dagster: FakeDagster, client: DagsterClient) -> None:
+    sizes: list[int] = []
+    dagster.interfere = lambda operation, given: sizes.append(len(given["runs"])) if operation == "LaunchRuns" else None
+    keys = [str(number) for number in range(12)]
+    client.add_partitions(WHERE, "recordings", keys)
+    launched = list(client.launch(WHERE, [RunRequest(key, {}, {}) for key in keys]))
+    assert sizes == [5, 5, 2] == [len(some) for some in launched]
+    assert [key for some in launched for key in some] == keys
+
+
+def test_a_launch_that_is_repeated_gives_the_run_of_the_first_try(dagster: FakeDagster, client: DagsterClient) -> None:
+    request, another = RunRequest("x", {}, {}), RunRequest("x", {}, {})
+    assert list(client.launch(WHERE, [request])) == list(client.launch(WHERE, [request])) == [{"x": "run-1"}]
+    assert list(client.launch(WHERE, [another])) == [{"x": "run-2"}]
+
+
+def test_the_runs_launched_before_one_that_cannot_be_launched_now_are_known(
+    dagster: FakeDagster, client: DagsterClient
+) -> None:
     results = [{"__typename": "LaunchRunSuccess", "run": {"runId": "1"}}, {"__typename": "PythonError", "message": "x"}]
     launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
     always(dagster, {"launchMultipleRuns": launch}, status=500)
-    assert client.launch(WHERE, [RunRequest(key, {}, {}) for key in ("x", "y")]) == {"x": "1"}
+    launched = client.launch(WHERE, [RunRequest(key, {}, {}) for key in ("x", "y")])
+    assert next(launched) == {"x": "1"}
+    with pytest.raises(ServiceUnavailable, match="Dagster could not launch 1 of 2 runs: x"):
+        next(launched)
 
 
 def test_a_run_that_can_never_be_launched_is_an_error_with_the_reason(
@@ -132,7 +153,7 @@ def test_a_run_that_can_never_be_launched_is_an_error_with_the_reason(
     launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
     always(dagster, {"launchMultipleRuns": launch})
     with pytest.raises(ServiceRefused, match="Dagster refuses the run of x: unexpected entry"):
-        client.launch(WHERE, [RunRequest("x", {}, {})])
+        list(client.launch(WHERE, [RunRequest("x", {}, {})]))
 
 
 def test_runs_are_found_by_every_condition(dagster: FakeDagster, client: DagsterClient) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, cast
 
 import pytest
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, SubmitRunContext
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
@@ -88,6 +89,19 @@ def submit(instance: DagsterInstance, pin: str) -> str:
     # Only a launch in a code location would need the workspace.
     instance.submit_run(run.run_id, cast(Any, None))
     return run.run_id
+
+
+def test_a_run_that_is_submitted_by_two_requests_at_once_is_queued_once(
+    instance: DagsterInstance, one_gpu: None
+) -> None:
+    run = DagsterRun("job", tags={GPU_TAG: "0"}, remote_job_origin=ORIGIN, job_code_origin=CODE)
+    instance.add_run(run)
+    context = SubmitRunContext(run, cast(Any, None))
+    with ThreadPoolExecutor(4) as threads:
+        submitted = [*threads.map(lambda _: instance.run_coordinator.submit_run(context), range(4))]
+    assert {one.status for one in submitted} == {DagsterRunStatus.QUEUED}
+    events = instance.all_logs(run.run_id, of_type=DagsterEventType.PIPELINE_ENQUEUED)
+    assert len(events) == 1
 
 
 @pytest.fixture

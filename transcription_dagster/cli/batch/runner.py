@@ -19,7 +19,7 @@ from transcription_dagster.dagster_api.values import (
     Run,
     RunRequest,
 )
-from transcription_dagster.errors import ServiceUnavailable, TransientError
+from transcription_dagster.errors import TransientError
 from transcription_dagster.pool.names import ANY_GPU, BATCH_TAG, GPU_TAG
 from transcription_dagster.sources.worklist_entries import JOBS, Entry
 from transcription_dagster.sources.worklists import WorklistResults
@@ -28,8 +28,6 @@ PARTITIONS: Final = "recordings"
 
 #: Seconds between polls of Dagster.
 _POLL_SECONDS = 1.0
-#: Runs submitted in one request.
-_BULK = 20
 
 #: Jobs of an entry that names none: the second is for a recording whose transcript was imported.
 _TRANSCRIBE, _REFINE = "transcribe", "refine"
@@ -74,8 +72,8 @@ class BatchRun:
         self._locations: dict[str, JobLocation] = {}
         self._share = ExecutorShare(config.threads, config.runs_per_gpu)
         self._pins: dict[str, str] = {}
-        #: True if runs may exist whose launch was not confirmed.
-        self._unsure = False
+        #: The requests that were sent and not confirmed, by recording. Repeated as they are, they give the same run.
+        self._unconfirmed: dict[str, RunRequest] = {}
         self._outage = OutageTimer(context)
         self._stopping = ShutdownController(context, config.shutdown_seconds)
         self._began = time.monotonic()
@@ -87,7 +85,7 @@ class BatchRun:
         Raises `ServiceRefused` if Dagster cannot launch such runs, `StackError` if `threads` allows none of the pool's
         executors, and what `BatchContext` raises when the stack is gone.
         """
-        while not self._state.over and not self._stopping.given_up:
+        while not self._over and not self._stopping.given_up:
             self._stopping.listen(self._state)
             try:
                 self._step()
@@ -95,8 +93,13 @@ class BatchRun:
                 self._outage.continues(error)
             else:
                 self._outage.ended()
-            if not self._state.over:
+            if not self._over:
                 self._context.pause(_POLL_SECONDS)
+
+    @property
+    def _over(self) -> bool:
+        # Even a batch that stops has to know the runs that it may have launched.
+        return self._state.over and not self._unconfirmed
 
     def progress(self) -> Progress:
         """Return the progress of the batch."""
@@ -114,6 +117,7 @@ class BatchRun:
         self._find_jobs()
         stranded = self._share.update(pool, time.monotonic())
         if self._state.stopping:
+            self._find_unconfirmed()
             self._cancel(self._state.to_cancel(started=self._stopping.aborting))
         else:
             self._cancel(stranded)
@@ -162,33 +166,26 @@ class BatchRun:
 
     def _submit(self) -> None:
         uuids = self._state.to_submit(self._share.limit)
-        tags = dict(zip(uuids, self._share.tags(len(uuids)), strict=True))
-        for start in range(0, len(uuids), _BULK):
-            self._launch({uuid: tags[uuid] for uuid in uuids[start : start + _BULK]})
-
-    def _launch(self, tags: Mapping[str, Mapping[str, str]]) -> None:
-        """Launch a run for each recording, with these tags in addition to the batch's own."""
-        ours = {BATCH_TAG: self._config.batch}
-        if self._unsure:
-            self._adopt(self._client.runs(tags=ours))
-        uuids = [uuid for uuid in tags if uuid in self._state.waiting]
         jobs = self._jobs(uuids)
+        for uuid, tags in zip(uuids, self._share.tags(len(uuids)), strict=True):
+            if uuid not in self._unconfirmed:
+                tags = {BATCH_TAG: self._config.batch, **tags}
+                self._unconfirmed[uuid] = RunRequest(uuid, tags, self._run_config(jobs[uuid]))
         for job in dict.fromkeys(jobs.values()):
-            requests = [
-                RunRequest(uuid, {**ours, **tags[uuid]}, self._run_config(job)) for uuid in uuids if jobs[uuid] == job
-            ]
-            self._launch_job(self._locations[job], requests)
+            self._launch(self._locations[job], [self._unconfirmed[uuid] for uuid in uuids if jobs[uuid] == job])
 
-    def _launch_job(self, location: JobLocation, requests: Sequence[RunRequest]) -> None:
+    def _launch(self, location: JobLocation, requests: Sequence[RunRequest]) -> None:
         self._client.add_partitions(location, PARTITIONS, [request.partition for request in requests])
-        self._unsure = True
-        launched = self._client.launch(location, requests)
-        self._state.launched(launched)
-        pins = {request.partition: request.tags.get(GPU_TAG, ANY_GPU) for request in requests}
-        self._pins |= {run_id: pins[uuid] for uuid, run_id in launched.items()}
-        self._unsure = len(launched) < len(requests)
-        if self._unsure:
-            raise ServiceUnavailable(f"Dagster could not make {len(requests) - len(launched)} of {len(requests)} runs")
+        for launched in self._client.launch(location, requests):
+            self._state.launched(launched)
+            for uuid, run_id in launched.items():
+                self._pins[run_id] = self._unconfirmed.pop(uuid).tags.get(GPU_TAG, ANY_GPU)
+
+    def _find_unconfirmed(self) -> None:
+        """Adopt the runs that exist of launches that were not confirmed; the batch launches none of them again."""
+        if self._unconfirmed:
+            self._adopt(self._client.runs(tags={BATCH_TAG: self._config.batch}))
+            self._unconfirmed.clear()
 
     def _collect(self) -> None:
         if not self._state.in_flight:

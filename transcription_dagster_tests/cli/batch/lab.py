@@ -59,6 +59,8 @@ class Lab:
         self.stack_lives = True
         self.database_answers = True
         self._client = client
+        #: Seconds after which the client gives up on an answer.
+        self.client_timeout = 60.0
 
     def run(
         self,
@@ -81,6 +83,7 @@ class Lab:
             self._client, self._read_pool, self._check, lambda: self.requests, self._pause, self.display
         )
         config = BatchConfig("batch-1", CONFIG, threads, runs_per_gpu=runs_per_gpu, shutdown_seconds=shutdown_seconds)
+        self._client._http.timeout = self.client_timeout
         state = BatchState(self.uuids, keep_going=keep_going)
         batch = BatchRun(worklist, worklist.entries, state, config, context)
         batch.carry_out()

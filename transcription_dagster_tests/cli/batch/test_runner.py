@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -201,6 +202,44 @@ def test_runs_that_were_made_though_the_answer_got_lost_are_found(lab: Lab) -> N
     assert lab.statuses == ["done"] * 3
     assert [len(lab.dagster.runs_of(key)) for key in lab.uuids] == [1, 1, 1]
     assert lab.display.notes == ["Dagster's web server did not answer: JSONDecodeError; waiting for it"]
+
+
+def test_a_launch_whose_answer_is_late_is_repeated_and_gives_one_run(lab: Lab) -> None:
+    lab.client_timeout = 0.2
+    repeated = threading.Event()
+    launches: list[list[str]] = []
+
+    def answer_late(operation: str, variables: dict[str, Any]) -> None:
+        if operation != "LaunchRuns":
+            return
+        launches.append([run["executionMetadata"]["tags"][-1]["value"] for run in variables["runs"]])
+        if len(launches) == 1:
+            # The server creates the runs when the client has long given up.
+            assert repeated.wait(60)
+        else:
+            repeated.set()
+
+    lab.dagster.interfere = answer_late
+    lab.run(3, runs_per_gpu=3)
+    assert lab.statuses == ["done"] * 3
+    assert launches[0] == launches[1]
+    assert [len(lab.dagster.runs_of(key)) for key in lab.uuids] == [1, 1, 1]
+    assert lab.display.notes == ["Dagster's web server did not answer: ReadTimeout; waiting for it"]
+
+
+def test_a_batch_that_stops_cancels_the_runs_of_a_launch_that_got_no_answer(lab: Lab) -> None:
+    def lose(operation: str, variables: dict[str, Any]) -> Reply | None:
+        if operation != "LaunchRuns":
+            return None
+        for params in variables["runs"]:
+            lab.dagster.make(params).fate = "QUEUED"
+        lab.requests = 1
+        return Reply(502, {}, b"Bad gateway")
+
+    lab.dagster.interfere = lose
+    lab.run(2)
+    assert lab.statuses == [None, None]
+    assert [run.status for run in lab.dagster.runs.values()] == ["CANCELED", "CANCELED"]
 
 
 def test_runs_that_dagster_could_not_make_are_asked_for_again(lab: Lab) -> None:
