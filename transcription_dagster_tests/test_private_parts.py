@@ -29,6 +29,7 @@ PINNED = {
 PARTS = {
     "dagster._cli.api._execute_run_command_body",
     "dagster._config.config_schema.UserConfigSchema",
+    "dagster._core.errors.DagsterRunAlreadyExists",
     "dagster._core.events.EngineEventData",
     "dagster._core.execution.stats.StepEventStatus",
     "dagster._core.launcher.base.CheckRunHealthResult",
@@ -40,6 +41,7 @@ PARTS = {
     "dagster._core.storage.dagster_run.JobBucket",
     "dagster._core.storage.dagster_run.NOT_FINISHED_STATUSES",
     "dagster._core.storage.dagster_run.TagBucket",
+    "dagster._core.storage.runs.schema.RunTagsTable",
     "dagster._core.storage.tags.MAX_RETRIES_TAG",
     "dagster._core.storage.tags.PRIORITY_TAG",
     "dagster._core.storage.tags.ROOT_RUN_ID_TAG",
