@@ -43,8 +43,7 @@ from transcription_dagster.pool.queue import job_app, open_connection
 from transcription_dagster.pool.request_queue import RequestQueue
 from transcription_dagster.pool.run_jobs import RunQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
-from transcription_dagster.search.embedding_models import EmbeddingModel
-from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
+from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.files import dagster_home, write_files
 from transcription_dagster.stack.postgres import embedded_postgres

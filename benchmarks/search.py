@@ -30,8 +30,7 @@ from sqlalchemy import Engine
 
 from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.search.embedding_models import EmbeddingModel
-from transcription_dagster.search.index import replace_chunks
+from transcription_dagster.search.index import EmbeddingModel, replace_chunks
 from transcription_dagster.search.query import Embedding, search
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.postgres import embedded_postgres

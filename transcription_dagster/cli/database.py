@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from transcription_dagster.cli.connection import open_cli_database, reachable_database
+from transcription_dagster.database.archive import overview
 from transcription_dagster.database.connection import check_version, open_database
-from transcription_dagster.database.overview import overview
-from transcription_dagster.search.embedding_models import in_use, retire_unused
+from transcription_dagster.search.index import models_in_use, retire_unused
 from transcription_dagster.settings import load_settings
 
 
@@ -58,6 +58,6 @@ def status() -> None:
         table.add_row("revision", f"{check_version(engine)}, up to date")
         table.add_row("recordings", f"{counts.recordings:,}, {counts.published:,} published, {counts.failed:,} failed")
         table.add_row("search", f"{counts.chunks:,} chunks of {counts.embedded:,} recordings")
-        for model, recordings in in_use(engine).items():
+        for model, recordings in models_in_use(engine).items():
             table.add_row("embedded with", f"{model.name}, {model.dimensions} dimensions: {recordings:,} recordings")
         Console().print(table)

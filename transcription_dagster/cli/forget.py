@@ -11,7 +11,7 @@ from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database, open_instance
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.run_traces import remove_run_traces
+from transcription_dagster.database.run_history import remove_run_traces
 from transcription_dagster.errors import InvalidTranscript, SourceNotFound
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.log_files import remove_records

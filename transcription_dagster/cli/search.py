@@ -18,7 +18,7 @@ from transcription_dagster.cli.terminal import printable
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.language.codes import whisper_language
-from transcription_dagster.search.embedding_models import EmbeddingModel, in_use
+from transcription_dagster.search.index import EmbeddingModel, models_in_use
 from transcription_dagster.search.query import MATCH_END, MATCH_START, Embedding, Hit
 from transcription_dagster.search.query import search as search_database
 from transcription_dagster.settings import Settings, load_settings
@@ -105,7 +105,7 @@ def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | Non
     """
     from transcription_dagster.search.embedder import open_embedder
 
-    used = in_use(engine)
+    used = models_in_use(engine)
     try:
         embedder = open_embedder(settings)
         # Compare the name first: finding out a model's dimensions means loading it.

@@ -10,16 +10,43 @@ import click
 from transcription_dagster import shared_settings
 from transcription_dagster.cli.stop_signals import StopSignals
 from transcription_dagster.cli.terminal import printable
-from transcription_dagster.errors import StackError
+from transcription_dagster.database import settings_documents
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.settings_documents import StoredSettings
+from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.plan import StackPlan, plan_stack
 from transcription_dagster.stack.postgres import database_url
-from transcription_dagster.stack.settings_news import SettingsNews
 from transcription_dagster.stack.stack import RunningStack, start
 from transcription_dagster.stack.supervisor import ProgramState
 
+#: Seconds between looks at the programs, and at the settings in the database.
 _POLL_SECONDS = 1.0
+_SETTINGS_SECONDS = 5.0
+
+
+class SettingsNews:
+    """Polls the database for changed settings."""
+
+    def __init__(self, database_url: str) -> None:
+        self._engine = open_database(database_url)
+        self._version = settings_documents.current_version(self._engine)
+        self._looked = time.monotonic()
+
+    def poll(self) -> StoredSettings | None:
+        """Return the settings in force if they changed; None otherwise, or while the database is unreachable."""
+        if time.monotonic() - self._looked < _SETTINGS_SECONDS:
+            return None
+        self._looked = time.monotonic()
+        try:
+            stored = settings_documents.current(self._engine)
+        except DatabaseUnavailable:
+            return None
+        if stored is None or stored.version == self._version:
+            return None
+        self._version = stored.version
+        return stored
 
 
 @click.command()

@@ -1,9 +1,12 @@
-"""Turn people's requests into drafts of changes: typed words, named speakers, split and joined turns."""
+"""Turn people's requests into drafts of changes: typed words, named speakers, split and joined turns, words replaced
+everywhere.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from transcription_dagster.corrections.changes import UNINTELLIGIBLE, ChangedWords, Draft, Kind, WordRange
 from transcription_dagster.corrections.differences import token_differences
@@ -19,6 +22,9 @@ _LONGEST_NAME = 100
 LONGEST_TEXT = 20_000
 
 _CONTROL = re.compile(r"[^\S ]+|[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]+")
+
+#: Longest text to find or to put in its place, in characters.
+_LONGEST_SOUGHT = 200
 
 
 def retyped(reading: CorrectedReading, first: int, stop: int, text: str) -> list[Draft]:
@@ -142,3 +148,56 @@ def _stretch(reading: CorrectedReading, passages: Sequence[Passage]) -> WordRang
 
 def _text(passages: Sequence[Passage]) -> str:
     return join_words([word for passage in passages for word in passage.words])
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """One turn with replacements, before and after."""
+
+    first: int
+    stop: int
+    #: Seconds from the start of the recording.
+    start: float
+    old: str
+    new: str
+    #: Number of matches in the turn.
+    count: int
+
+
+def replacements(reading: CorrectedReading, sought: str, new: str, *, match_case: bool = False) -> list[Replacement]:
+    """Return the turns that would change. Only whole words match, in any case unless `match_case`.
+
+    In a script without spaces, any position matches. Raises `UnusableCorrection` for an empty or too long search.
+    """
+    sought = " ".join(sought.split())
+    if not sought or len(sought) > _LONGEST_SOUGHT or len(new) > _LONGEST_SOUGHT:
+        raise UnusableCorrection(
+            f"enter the text to find and its replacement, at most {_LONGEST_SOUGHT} characters each"
+        )
+    pattern = _pattern(sought, match_case=match_case)
+    return list(_found(reading, pattern, " ".join(new.split())))
+
+
+def replaced(reading: CorrectedReading, found: list[Replacement]) -> list[Draft]:
+    """Return the changes that make the replacements."""
+    return [draft for each in found for draft in retyped(reading, each.first, each.stop, each.new)]
+
+
+def _found(reading: CorrectedReading, pattern: re.Pattern[str], new: str) -> Iterator[Replacement]:
+    for turn in reading.turns():
+        old = turn.text
+        text, count = pattern.subn(lambda _match: new, old)
+        if count and text != old:
+            yield Replacement(turn.first, turn.stop, _start(reading, turn), old, text, count)
+
+
+def _start(reading: CorrectedReading, turn: CorrectedTurn) -> float:
+    return reading.words[turn.first].start
+
+
+def _pattern(sought: str, *, match_case: bool) -> re.Pattern[str]:
+    # Word boundaries count only next to letters and digits, so that "C#" is found as well as "cat".
+    before = r"(?<!\w)" if sought[0].isascii() and sought[0].isalnum() else ""
+    after = r"(?!\w)" if sought[-1].isascii() and sought[-1].isalnum() else ""
+    words = r"\s+".join(re.escape(word) for word in sought.split(" "))
+    return re.compile(f"{before}{words}{after}", 0 if match_case else re.IGNORECASE)

@@ -13,8 +13,7 @@ from transcription_dagster.corrections.changes import ChangedWords, WordRange
 from transcription_dagster.corrections.differences import token_differences
 from transcription_dagster.language.alignment import Token, tokenize
 from transcription_dagster.model import Edit, Word
-from transcription_dagster.transcripts.paragraphs import paragraph_starts
-from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.plain_text import join_words, paragraph_starts
 
 
 class Author(StrEnum):

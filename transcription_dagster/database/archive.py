@@ -1,4 +1,4 @@
-"""The archive as a list: what was recorded, what became of it, newest first."""
+"""The archive as a list, newest first, and in figures: what was recorded, and what became of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import Boolean, ColumnElement, Engine, Select, func, literal_col
 
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.publications import Warned
-from transcription_dagster.database.tables import RecordingRow, TranscriptRow
+from transcription_dagster.database.tables import ChunkRow, RecordingRow, TranscriptRow
 from transcription_dagster.model import recording_id
 
 #: Characters of a text that a list shows.
@@ -199,3 +199,35 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         case None:
             pass
     return conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Counts of recordings and chunks by state."""
+
+    recordings: int
+    #: Recordings whose last attempt failed.
+    failed: int
+    #: Recordings that are indexed for search, including those without words.
+    embedded: int
+    published: int
+    chunks: int
+
+
+def overview(engine: Engine) -> Overview:
+    """Count everything."""
+    statement = select(
+        # count() of a column skips nulls.
+        *(
+            select(func.count(column)).scalar_subquery()
+            for column in (
+                RecordingRow.uuid,
+                RecordingRow.failed_at,
+                RecordingRow.embedded_with,
+                TranscriptRow.recording,
+                ChunkRow.id,
+            )
+        )
+    )
+    with transaction(engine) as connection:
+        return Overview(*connection.execute(statement).one())

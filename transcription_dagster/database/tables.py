@@ -160,7 +160,7 @@ class ChunkRow(Base):
     """A stretch of a recording's text that search finds, with the times to jump to.
 
     `embedding` has no dimensions of its own: each model has a partial HNSW index over its own rows (see
-    `embedding_models.py`). Language and date are copied from the recording, because a filter on another table would
+    `search/index.py`). Language and date are copied from the recording, because a filter on another table would
     keep the vector index from being scanned further until enough rows pass it.
     """
 

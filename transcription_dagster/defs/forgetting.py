@@ -11,7 +11,7 @@ import dagster as dg
 from transcription_dagster.dagster_api.values import PARTITION_TAG
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.forgotten import check_not_forgotten
-from transcription_dagster.database.run_traces import runs_with_jobs, take_jobs_away
+from transcription_dagster.database.run_history import runs_with_jobs, take_jobs_away
 from transcription_dagster.errors import RecordingForgotten
 from transcription_dagster.pool.names import run_job_key
 from transcription_dagster.store.object_store import ObjectStore

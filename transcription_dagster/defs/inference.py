@@ -16,7 +16,6 @@ import dagster as dg
 from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.errors import TranscriptionAborted, TranscriptionError, WorkerUnfit
 from transcription_dagster.model import Audio, SpeakerLimits, SpeechOptions
-from transcription_dagster.pool.embedding_request import EmbeddingRequest
 from transcription_dagster.pool.inference_client import InferenceAnswer, InferenceClient, InferenceRequest
 from transcription_dagster.pool.names import (
     ANY_GPU,
@@ -26,8 +25,7 @@ from transcription_dagster.pool.names import (
     TRANSCRIBE_TASK,
     gpu_queue,
 )
-from transcription_dagster.pool.speakers_request import SpeakersRequest
-from transcription_dagster.pool.transcription_request import TranscriptionRequest
+from transcription_dagster.pool.requests import EmbeddingRequest, SpeakersRequest, TranscriptionRequest
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import object_key
 

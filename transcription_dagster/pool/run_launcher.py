@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import DagsterRun, DagsterRunStatus
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.events import EngineEventData
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
-from dagster._core.storage.tags import PRIORITY_TAG
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.storage.tags import PRIORITY_TAG, ROOT_RUN_ID_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from procrastinate.exceptions import AlreadyEnqueued
 
+from transcription_dagster.pool.inference_client import cancel_requests_of_run
 from transcription_dagster.pool.liveness import LivenessMonitor
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_job_key
 from transcription_dagster.pool.patience import patiently
 from transcription_dagster.pool.queue import database_errors, job_app, open_connection
-from transcription_dagster.pool.run_groups import cancel_requests
 from transcription_dagster.pool.state import RunJob, find_run_job
 from transcription_dagster.settings import load_settings
 
 #: Seconds between the run monitor's polls, as set in `dagster.yaml`.
 _MONITOR_SECONDS = 5.0
+
+#: Statuses of unfinished runs that have not been canceled.
+_GOING_ON = [status for status in NOT_FINISHED_STATUSES if status is not DagsterRunStatus.CANCELING]
 
 
 class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
@@ -149,3 +153,14 @@ def _priority(run: DagsterRun) -> int:
         return int(run.tags.get(PRIORITY_TAG, "0"))
     except ValueError:
         return 0
+
+
+def cancel_requests(instance: DagsterInstance, url: str, run: DagsterRun) -> None:
+    """Cancel the inference requests of a canceled run, unless another run of its group may need them."""
+    root = run.root_run_id or run.run_id
+    going_on = [
+        *instance.get_runs(RunsFilter(tags={ROOT_RUN_ID_TAG: root}, statuses=_GOING_ON)),
+        *instance.get_runs(RunsFilter(run_ids=[root], statuses=_GOING_ON)),
+    ]
+    if all(other.run_id == run.run_id for other in going_on):
+        cancel_requests_of_run(url, root)

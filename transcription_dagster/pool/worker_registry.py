@@ -1,16 +1,16 @@
-"""The registry of workers: claim, update and free a slot."""
+"""The registry of workers: claim, update and free a slot, and report an executor's work."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
 from transcription_dagster.errors import StackError
-from transcription_dagster.pool.executor_work import ExecutorWork
 from transcription_dagster.pool.liveness import Heartbeat, Identity, LivenessMonitor
 from transcription_dagster.pool.queue import PatientConnector
 from transcription_dagster.pool.work_queue import WorkQueue, rescue_slot
@@ -51,6 +51,48 @@ _LEAVE = "DELETE FROM transcription_workers WHERE name = %(name)s AND token = %(
 
 #: Remove workers that died long ago.
 _FORGET = "DELETE FROM transcription_workers WHERE seen_at < now() - interval '10 minutes'"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingProgress:
+    """Progress of one recording."""
+
+    recording: str
+    #: Fraction done, 0 to 1.
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorWork:
+    """An executor's recordings, and its rates over the last minute."""
+
+    #: Number of windows that it can decode together, and the number in progress.
+    slots: int
+    slots_busy: int
+    recordings: tuple[RecordingProgress, ...]
+    windows_per_second: float
+    audio_hours_per_hour: float
+    #: Share of time in which the device is busy, 0 to 1.
+    device_busy: float
+    #: What the device waits for; None if it is busy.
+    waits_for: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ExecutorWork:
+        """Read what `as_json` returned."""
+        recordings = tuple(RecordingProgress(**each) for each in content["recordings"])
+        return cls(**{**content, "recordings": recordings})
+
+    def rates(self) -> str:
+        """Return the speed and the bottleneck as text."""
+        doing = (
+            f"{self.slots_busy} of {self.slots} slots, {self.windows_per_second:.2g} windows a second, "
+            f"{self.audio_hours_per_hour:.1f} hours of audio an hour"
+        )
+        return f"{doing}; waits for {self.waits_for}" if self.waits_for else doing
 
 
 @dataclass

@@ -9,9 +9,8 @@ from functools import partial
 from transcription_dagster.model import Word
 from transcription_dagster.redaction import comprehend
 from transcription_dagster.redaction.comprehend import find_by_comprehend
-from transcription_dagster.redaction.entities import merged_findings
+from transcription_dagster.redaction.entities import OF_WORDS, mentions, merged_findings
 from transcription_dagster.redaction.finding import KINDS, Found, find_patterns
-from transcription_dagster.redaction.mentions import OF_WORDS, mentions
 from transcription_dagster.redaction.presidio import find_by_presidio, installed_model, presidio_version
 from transcription_dagster.settings import Settings, presidio_installed
 

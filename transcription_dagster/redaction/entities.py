@@ -1,17 +1,25 @@
-"""Findings of detectors that read a text: pieces of it go in, and the words at the entities come out."""
+"""Findings of detectors that read a text: pieces of it go in, and the words at the entities come out.
+
+A model can find a name in one sentence and miss it in the next, so every further mention of it is found too.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from transcription_dagster.insights.text_pieces import cut_text
+from transcription_dagster.language.spelling import affixes, tokens
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.finding import Found
 from transcription_dagster.transcripts.plain_text import join_words
+
+#: Kinds that consist of words rather than digits or letters.
+OF_WORDS = frozenset({"name", "address"})
 
 
 class EntitySpan(NamedTuple):
@@ -56,3 +64,26 @@ def merged_findings(found: Sequence[Found], others: Sequence[Found]) -> list[Fou
                 kept.append(replace(other, first=first, stop=first + 1 + len(rest)))
         taken.update(span)
     return sorted(kept)
+
+
+def mentions(texts: Sequence[str], phrases: Iterable[tuple[str, Sequence[str]]]) -> list[Found]:
+    """Return every place in the words `texts` where a phrase (its kind and its words) stands, in order.
+
+    Case and punctuation may differ, but a capital at the beginning must be one: "may" does not mention "May".
+    """
+    folded = [tokens(text) for text in texts]
+    by_first: dict[tuple[str, ...], dict[tuple[tuple[str, ...], ...], tuple[str, bool]]] = defaultdict(dict)
+    for kind, phrase in phrases:
+        words = tuple(tokens(text) for text in phrase)
+        if any(words):
+            by_first[words[0]].setdefault(words, (kind, _is_capital(phrase[0])))
+    return [
+        Found(first, first + len(words), kind)
+        for first, beginning in enumerate(folded)
+        for words, (kind, capital) in by_first.get(beginning, {}).items()
+        if tuple(folded[first : first + len(words)]) == words and (_is_capital(texts[first]) or not capital)
+    ]
+
+
+def _is_capital(text: str) -> bool:
+    return affixes(text)[1][:1].isupper()

@@ -10,8 +10,8 @@ from itertools import accumulate
 from transcription_dagster.corrections.reading import Passage
 from transcription_dagster.language.spelling import affixes, letters
 from transcription_dagster.model import Word
+from transcription_dagster.redaction.entities import OF_WORDS, mentions
 from transcription_dagster.redaction.finding import Found, find_patterns
-from transcription_dagster.redaction.mentions import OF_WORDS, mentions
 from transcription_dagster.transcripts.conversation import is_label
 from transcription_dagster.transcripts.plain_text import join_words
 

@@ -16,8 +16,7 @@ from transcription_dagster.refinement.prompt import make_request
 from transcription_dagster.refinement.replies import Answer
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure
 from transcription_dagster.refinement.text_windows import TextWindow, join_edits, join_places, make_windows
-from transcription_dagster.transcripts.paragraphs import paragraph_starts
-from transcription_dagster.transcripts.plain_text import join_paragraphs
+from transcription_dagster.transcripts.plain_text import join_paragraphs, paragraph_starts
 from transcription_dagster.vocabulary.corrections import merged_terms
 from transcription_dagster.vocabulary.variants import correct_variants
 

@@ -28,8 +28,8 @@ from sqlalchemy import (
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import SCHEMA, ChunkRow, RecordingRow
 from transcription_dagster.model import recording_id
-from transcription_dagster.search import embedding_models
-from transcription_dagster.search.embedding_models import EmbeddingModel
+from transcription_dagster.search import index
+from transcription_dagster.search.index import EmbeddingModel
 from transcription_dagster.search.query_words import has_unspaced_letters, snippet_of, web_query
 
 #: Marks around a match in a snippet; transcripts contain neither.
@@ -107,7 +107,7 @@ def search(
         depth = 5 * limit
         queries = _queries(query, languages)
         lists = [_by_words(queries, filters, depth)]
-        model_id = embedding_models.find(connection, embedding.model) if embedding else None
+        model_id = index.find_model(connection, embedding.model) if embedding else None
         if embedding and model_id is not None:
             lists.append(_by_meaning(embedding, model_id, filters, depth))
         connection.execute(_SCAN_SETTINGS, {"effort": str(min(max(depth, _VECTOR_EFFORT), _LARGEST_EFFORT))})

@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from pydantic import AwareDatetime, BaseModel, NonNegativeInt, ValidationError
 
+from transcription_dagster.atomic_files import replacing
 from transcription_dagster.errors import InvalidRecordingId, InvalidSetting, SourceRefused
 from transcription_dagster.model import recording_id
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Listing, SourceObject
 from transcription_dagster.sources.http import WebClient
-from transcription_dagster.sources.kept_addresses import KeptAddresses
+
+#: Dagster's cursor is one of the last few; older ones are never requested again.
+_MOST_ADDRESSES = 100
 
 _LISTING_BYTES = 16 * 1024 * 1024
+
+
+class KeptAddresses:
+    """The last hundred addresses that the library gave, in a file that only its owner can read.
+
+    They may hold secrets. A sensor's cursor stands in Dagster's database and on its pages, so that it names such an
+    address only by its digest.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def keep(self, address: str) -> str:
+        """Return the name by which `find` returns the address."""
+        name = hashlib.sha256(address.encode()).hexdigest()
+        kept = self._read()
+        kept.pop(name, None)
+        kept[name] = address
+        with replacing(self._file) as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(json.dumps(dict(list(kept.items())[-_MOST_ADDRESSES:])).encode())
+        return name
+
+    def find(self, name: str) -> str | None:
+        """Return an address by its name; None if it is not kept, as on another machine."""
+        return self._read().get(name)
+
+    def _read(self) -> dict[str, str]:
+        try:
+            return json.loads(self._file.read_bytes())
+        except FileNotFoundError:
+            return {}
 
 
 class _Entry(BaseModel):

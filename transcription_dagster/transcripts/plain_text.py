@@ -1,14 +1,20 @@
-"""Words as plain text."""
+"""Words as plain text, in paragraphs that end at pauses, changes of speaker and changes of topic."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from transcription_dagster.language.boundaries import ends_sentence
 from transcription_dagster.model import Transcript, Word
 from transcription_dagster.transcripts.conversation import in_turns, shown_speaker
-from transcription_dagster.transcripts.paragraphs import paragraph_starts
+
+#: Seconds of silence that end a paragraph after a finished sentence, and after an unfinished one.
+PARAGRAPH_PAUSE = 1.5
+INTERRUPTION_PAUSE = 4.0
+#: Characters after which a paragraph ends with its sentence.
+LONG_PARAGRAPH = 800
 
 #: A speaker's name at the beginning of a paragraph.
 _TITLE = re.compile(r"([^\s:][^\r\n:]{0,80}):[ \t]+")
@@ -20,6 +26,30 @@ _LINE_TITLE = re.compile(
 _LINE_END = r"(?:\r\n|\r(?!\n)|\n)"
 _LINES = re.compile(f"({_LINE_END})")
 _PARAGRAPHS = re.compile(rf"({_LINE_END}(?:[ \t]*{_LINE_END})+)")
+
+
+def paragraph_starts(words: Sequence[Word], topics: Collection[int] = ()) -> tuple[int, ...]:
+    """Return the index of each paragraph's first word.
+
+    A paragraph starts at a sentence that is one of `topics`, follows a pause or follows a long paragraph, and at any
+    word after a change of speaker or a very long pause.
+    """
+    words = in_turns(words)
+    starts: list[int] = []
+    characters = 0
+    for index, word in enumerate(words):
+        if index == 0 or _begins(words[index - 1], word, characters, topic=index in topics):
+            starts.append(index)
+            characters = 0
+        characters += len(word.text) + 1
+    return tuple(starts)
+
+
+def _begins(before: Word, word: Word, characters: int, *, topic: bool) -> bool:
+    pause = word.start - before.end
+    if before.speaker != word.speaker or pause >= INTERRUPTION_PAUSE:
+        return True
+    return ends_sentence(before, word) and (topic or pause >= PARAGRAPH_PAUSE or characters > LONG_PARAGRAPH)
 
 
 def join_words(words: Sequence[Word]) -> str:

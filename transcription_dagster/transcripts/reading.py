@@ -9,7 +9,7 @@ from typing import Any
 
 from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Transcript, Word
 from transcription_dagster.transcripts.conversation import in_turns
-from transcription_dagster.transcripts.paragraphs import paragraph_starts
+from transcription_dagster.transcripts.plain_text import paragraph_starts
 
 
 @dataclass(frozen=True, slots=True)

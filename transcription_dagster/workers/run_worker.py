@@ -6,7 +6,8 @@ import asyncio
 import logging
 import socket
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.execution.stats import StepEventStatus
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
 
 from transcription_dagster.database.connection import check_version, open_database
@@ -14,14 +15,13 @@ from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, UnknownRun, WorkerUnfit, WorkTaken
 from transcription_dagster.pool.inference_client import release_answers
 from transcription_dagster.pool.names import EXECUTE_RUN_TASK, HOUSEKEEPING_QUEUE, RUNS_QUEUE, SETTINGS_TAG
-from transcription_dagster.pool.run_groups import cancel_requests
 from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
+from transcription_dagster.pool.run_launcher import cancel_requests
 from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.dagster_run import execute_run, interrupts_kept
 from transcription_dagster.workers.housekeeping import register_housekeeping
-from transcription_dagster.workers.lost_runs import close_lost_run
 from transcription_dagster.workers.pool_worker import PoolWorker
 from transcription_dagster.workers.run_fence import RunFence
 from transcription_dagster.workers.settings_watch import SettingsWatch
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: Time limit of a statement of Dagster's storage in this process, which a run would wait for.
 _STATEMENT_SECONDS = 60
+
+_DONE = (StepEventStatus.SUCCESS, StepEventStatus.SKIPPED)
 
 
 class RunWorker:
@@ -166,3 +168,22 @@ def _refuse_other_storage(instance: DagsterInstance, url: str) -> None:
         f"Dagster's storage is {kept} instead of the database of TRANSCRIPTION_DATABASE_URL: DAGSTER_HOME has to be "
         "unset, or the folder `dagster` below TRANSCRIPTION_HOME with the dagster.yaml that this program writes"
     )
+
+
+def close_lost_run(instance: DagsterInstance, run: DagsterRun) -> None:
+    """Report the run as failed, so that Dagster retries it, or as successful if all its steps had ended.
+
+    A retry of a run with all steps done has nothing to execute: Dagster refuses it, and the run would stay failed.
+    """
+    if _is_done(instance, run):
+        said = "The worker that executed this run was lost after all steps were done."
+        event = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, job_name=run.job_name, message=said)
+        instance.report_dagster_event(event, run_id=run.run_id)
+    else:
+        instance.report_run_failed(run, "The worker that executed this run was lost.")
+
+
+def _is_done(instance: DagsterInstance, run: DagsterRun) -> bool:
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id or "")
+    done = {step.step_key for step in instance.get_run_step_stats(run.run_id) if step.status in _DONE}
+    return done.issuperset(plan.step_keys_to_execute)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from transcription_dagster.pool.executor_work import ExecutorWork, RecordingProgress
+from transcription_dagster.pool.worker_registry import ExecutorWork, RecordingProgress
 from transcription_dagster.whisper.engine import Usage
 
 #: Seconds over which rates are measured.

@@ -12,8 +12,7 @@ from transcription_dagster.cli import connection
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.database.recordings import Recording, record_failure, register
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, TranscriptionError, WrongDatabaseVersion
-from transcription_dagster.search.embedding_models import EmbeddingModel
-from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
+from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import answers, database_url
 from transcription_dagster_tests.postgres import empty_database

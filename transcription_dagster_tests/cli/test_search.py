@@ -11,8 +11,7 @@ from sqlalchemy import Engine
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import ServiceUnavailable, TranscriptionError
 from transcription_dagster.search import embedder
-from transcription_dagster.search.embedding_models import EmbeddingModel
-from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
+from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
 from transcription_dagster.transcripts.plain_text import clock
 
 Command = Callable[..., Result]

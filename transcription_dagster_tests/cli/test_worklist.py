@@ -14,8 +14,7 @@ from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, record_failure, register
 from transcription_dagster.defs.all_assets import code_versions
 from transcription_dagster.model import Term
-from transcription_dagster.search.embedding_models import EmbeddingModel
-from transcription_dagster.search.index import replace_chunks
+from transcription_dagster.search.index import EmbeddingModel, replace_chunks
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources import worklists
 

@@ -10,6 +10,7 @@ import pytest
 
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Change, ChangedWords, Draft, replay
+from transcription_dagster.corrections.drafts import replaced, replacements
 from transcription_dagster.corrections.reading import (
     Author,
     CorrectedReading,
@@ -17,7 +18,6 @@ from transcription_dagster.corrections.reading import (
     lay_changes,
     lay_refined,
 )
-from transcription_dagster.corrections.replacing import replaced, replacements
 from transcription_dagster.errors import UnusableCorrection
 from transcription_dagster.model import Word
 from transcription_dagster_tests.sample_transcripts import spoken

@@ -26,8 +26,8 @@ from transcription_dagster.defs.jobs import jobs
 from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.defs.submissions import submitted_recordings
 from transcription_dagster.model import Transcript, Word
-from transcription_dagster.pool.embedding_request import EmbeddingRequest
 from transcription_dagster.pool.inference_client import InferenceAnswer
+from transcription_dagster.pool.requests import EmbeddingRequest
 from transcription_dagster.redaction.words import Redaction, redact
 from transcription_dagster.search.embedder import embed
 from transcription_dagster.settings import Settings, load_settings

@@ -15,8 +15,8 @@ from transcription_dagster.audio.decode import normalise
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.pool.inference_client import InferenceAnswer, InferenceClient
+from transcription_dagster.pool.requests import TranscriptionRequest
 from transcription_dagster.pool.state import read_pool
-from transcription_dagster.pool.transcription_request import TranscriptionRequest
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.shared_settings import push
 from transcription_dagster.store.object_store import ObjectStore, object_key

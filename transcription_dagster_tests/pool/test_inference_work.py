@@ -19,8 +19,7 @@ from transcription_dagster.errors import (
 )
 from transcription_dagster.model import SpeakerLimits, Transcript
 from transcription_dagster.pool.inference_work import SpeakersWork, TranscriptionWork
-from transcription_dagster.pool.speakers_request import SpeakersRequest
-from transcription_dagster.pool.transcription_request import TranscriptionRequest
+from transcription_dagster.pool.requests import SpeakersRequest, TranscriptionRequest
 from transcription_dagster.settings import Settings
 from transcription_dagster.whisper.recordings import PreparedRecording
 

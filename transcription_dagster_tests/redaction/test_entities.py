@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.entities import EntitySpan, entities_in_words, merged_findings
+from transcription_dagster.redaction.entities import EntitySpan, entities_in_words, mentions, merged_findings
 from transcription_dagster.redaction.finding import Found
 
 NAMES = ("Zoë", "Ada", "Bo")
@@ -54,3 +55,25 @@ def test_merged_findings_are_disjoint_and_hold_every_word_that_either_has(
     assert set(places) == {place for each in [*mine, *others] for place in range(each.first, each.stop)}
     cards = {place for each in found if each.kind == "card" for place in range(each.first, each.stop)}
     assert cards == {place for each in mine for place in range(each.first, each.stop)}
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("Ada Brooks came; (ADA Brooks) too. Ada, Brook", [(0, 2), (3, 5)]),
+        ("Ada alone and Brooks", []),
+        ("We may see May, or May.", [(3, 4), (5, 6)]),
+        ("It was at Mary-Ann's.", []),
+        ("Said Mary-Ann, twice: Mary-Ann", [(1, 2), (3, 4)]),
+        ("", []),
+    ],
+)
+def test_phrases_are_found_as_whole_words_in_any_case_that_has_their_capital(
+    text: str, places: list[tuple[int, int]]
+) -> None:
+    phrases = [("name", ["Ada", "Brooks,"]), ("name", ["May"]), ("name", ["Mary-Ann"]), ("address", ["-"])]
+    assert mentions(text.split(), phrases) == [Found(first, stop, "name") for first, stop in places]
+
+
+def test_a_phrase_without_a_capital_is_found_with_one_too() -> None:
+    assert mentions(["At", "Pier", "road"], [("address", ["pier", "Road"])]) == [Found(1, 3, "address")]

@@ -12,8 +12,13 @@ from sqlalchemy import Engine, text
 from transcription_dagster.database.connection import open_database, transaction
 from transcription_dagster.database.recordings import Recording, forget, register
 from transcription_dagster.errors import DatabaseRefused, InvalidRecordingId, UnknownRecording
-from transcription_dagster.search.embedding_models import EmbeddingModel, in_use, retire_unused
-from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
+from transcription_dagster.search.index import (
+    EmbeddedChunk,
+    EmbeddingModel,
+    models_in_use,
+    replace_chunks,
+    retire_unused,
+)
 from transcription_dagster.search.query import MATCH_END, MATCH_START, Embedding, Hit, search
 from transcription_dagster_tests.postgres import cloned_database
 
@@ -182,7 +187,7 @@ def test_the_language_may_be_known_only_from_the_speech(engine: Engine) -> None:
 def test_a_recording_that_is_not_registered_has_no_chunks(engine: Engine) -> None:
     with pytest.raises(UnknownRecording):
         replace_chunks(engine, FERRY, MODEL, [])
-    assert in_use(engine) == {}
+    assert models_in_use(engine) == {}
 
 
 @pytest.mark.parametrize("vector", [[1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [float("nan"), 0.0, 0.0]])
@@ -195,7 +200,7 @@ def test_an_invalid_vector_is_refused_and_nothing_is_lost(library: Engine, vecto
 def test_vectors_of_two_models_never_meet(own_library: Engine) -> None:
     other = EmbeddingModel("wide", 5)
     replace_chunks(own_library, GERMAN, other, [EmbeddedChunk("Die Fähren.", 0.0, 3.0, [1.0, 0, 0, 0, 0])])
-    assert in_use(own_library) == {MODEL: 2, other: 1}
+    assert models_in_use(own_library) == {MODEL: 2, other: 1}
     assert {hit.recording for hit in search(own_library, "", Embedding(MODEL, UP))} == {FERRY, WEATHER}
     assert {hit.recording for hit in search(own_library, "", Embedding(other, [1.0, 0, 0, 0, 0]))} == {GERMAN}
 
@@ -203,7 +208,7 @@ def test_vectors_of_two_models_never_meet(own_library: Engine) -> None:
 def test_a_model_of_another_size_is_another_model(own_library: Engine) -> None:
     wider = EmbeddingModel(MODEL.name, 4)
     replace_chunks(own_library, GERMAN, wider, [EmbeddedChunk("Die Fähren.", 0.0, 3.0, [1.0, 0, 0, 0])])
-    assert in_use(own_library) == {MODEL: 2, wider: 1}
+    assert models_in_use(own_library) == {MODEL: 2, wider: 1}
 
 
 def test_a_model_that_nothing_is_embedded_with_leaves_the_words(library: Engine) -> None:

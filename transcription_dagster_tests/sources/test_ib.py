@@ -10,8 +10,7 @@ import pytest
 
 from transcription_dagster.errors import InvalidRecordingId, InvalidSetting, SourceRefused, SourceUnavailable
 from transcription_dagster.settings import Settings
-from transcription_dagster.sources.ib import IbSource, ib_uri
-from transcription_dagster.sources.kept_addresses import KeptAddresses
+from transcription_dagster.sources.ib import IbSource, KeptAddresses, ib_uri
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
 
 ONE = "00000000-0000-4000-8000-000000000001"

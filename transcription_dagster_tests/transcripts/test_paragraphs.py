@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from transcription_dagster.model import Word
-from transcription_dagster.transcripts.paragraphs import paragraph_starts
+from transcription_dagster.transcripts.plain_text import paragraph_starts
 from transcription_dagster_tests.sample_transcripts import spoken
 
 LONG = "Word " + " ".join(["word"] * 49) + "."

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from transcription_dagster.pool.executor_work import ExecutorWork, RecordingProgress
+from transcription_dagster.pool.worker_registry import ExecutorWork, RecordingProgress
 from transcription_dagster.whisper.engine import Usage
 from transcription_dagster.workers import throughput as throughput_module
 from transcription_dagster.workers.throughput import Throughput

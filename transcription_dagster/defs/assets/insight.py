@@ -21,10 +21,9 @@ from transcription_dagster.insights.analyser import Insights, open_analyser
 from transcription_dagster.insights.language_parts import analyse_parts, language_parts
 from transcription_dagster.insights.speakers import speaker_shares
 from transcription_dagster.model import Transcript
-from transcription_dagster.pool.embedding_request import EmbeddingRequest
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
-from transcription_dagster.search.embedding_models import EmbeddingModel
-from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
+from transcription_dagster.pool.requests import EmbeddingRequest
+from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
 from transcription_dagster.settings import Settings
 from transcription_dagster.transcripts.word_languages import language_between
 

@@ -13,7 +13,7 @@ from transcription_dagster.defs.stored_values import EDITS_FILE, edits_document
 from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.claude import connect
-from transcription_dagster.refinement.claude_prices import price_of
+from transcription_dagster.refinement.costs import price_of
 from transcription_dagster.refinement.direct import SWITCHED_OFF, refine_directly
 from transcription_dagster.refinement.message_batches.workflow import refined_by_batch
 from transcription_dagster.refinement.results import Refined, RefinementSettings

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Change, Draft
 from transcription_dagster.corrections.desk import Corrected, correct, corrected
+from transcription_dagster.corrections.drafts import replaced, replacements
 from transcription_dagster.corrections.reading import CorrectedTurn, Passage
-from transcription_dagster.corrections.replacing import replaced, replacements
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.errors import CorrectionConflict, UnusableCorrection

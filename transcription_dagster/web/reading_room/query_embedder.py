@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.search.embedder import open_embedder
-from transcription_dagster.search.embedding_models import EmbeddingModel
+from transcription_dagster.search.index import EmbeddingModel
 from transcription_dagster.search.query import Embedding
 from transcription_dagster.settings import Settings, child_environment, load_settings
 

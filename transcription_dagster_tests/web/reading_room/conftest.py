@@ -17,12 +17,10 @@ from transcription_dagster.database.connection import Engine, open_database
 from transcription_dagster.database.publications import Publication, Warned, publish
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.model import Edit, Transcript, Word
-from transcription_dagster.search.embedding_models import EmbeddingModel
-from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
+from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
-from transcription_dagster.transcripts.paragraphs import paragraph_starts
-from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words
+from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words, paragraph_starts
 from transcription_dagster.transcripts.reading import SignedEdit, reading_of, write_reading
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.web.conftest import Site

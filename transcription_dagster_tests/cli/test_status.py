@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from transcription_dagster.cli.status import as_document, look
-from transcription_dagster.cli.status_report import Installation
+from transcription_dagster.cli.status import Installation, as_document, look
 from transcription_dagster.dagster_api.values import Daemon
 from transcription_dagster.pool.state import PoolStatus, WorkerStatus
 from transcription_dagster.settings import load_settings

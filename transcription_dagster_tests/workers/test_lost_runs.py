@@ -16,7 +16,7 @@ from dagster._core.execution.api import execute_run
 
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.files import dagster_home
-from transcription_dagster.workers.lost_runs import close_lost_run
+from transcription_dagster.workers.run_worker import close_lost_run
 
 pytestmark = pytest.mark.slow
 
