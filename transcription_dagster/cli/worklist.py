@@ -82,7 +82,7 @@ def _with_jobs(needs: Sequence[_Need], settings: Settings) -> list[dict[str, Any
     if not needs:
         return []
     # Importing Dagster and the definitions takes seconds.
-    from transcription_dagster.defs.mending import Mending
+    from transcription_dagster.defs.jobs import Mending
 
     with open_instance(settings) as instance:
         mending = Mending(instance, settings)

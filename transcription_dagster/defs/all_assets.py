@@ -17,7 +17,6 @@ from transcription_dagster.defs.assets import (
     reading_room,
     redaction,
     refinement,
-    refinement_request,
     speakers,
     transcription,
 )
@@ -39,18 +38,19 @@ _CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
 
 def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     """Return all assets for these settings."""
-    in_batches = [refinement_request] if settings.refinement == "batch" else []
-    texts = [captions, *in_batches, refinement, correction]
+    texts = [captions, refinement, correction]
     modules = [ingest, transcription, speakers, conversation, *texts, insight, reading_room, publication]
     modules += [redaction] if settings.redact else []
     assets = [each for each in dg.load_assets_from_modules(modules) if isinstance(each, dg.AssetsDefinition)]
+    in_batches = settings.refinement == "batch"
     other = [refinement.refined_text(in_batches=True)] if in_batches else []
     if settings.publish == "redacted":
         other.append(redaction.redaction_asset(blocking=True))
         other.append(insight.embeddings_asset(after=redaction.NAMES))
         other.append(publication.publication_asset(after=redaction.NAMES))
-    replaced = {key for each in other for key in each.keys}
-    assets = [*(each for each in assets if replaced.isdisjoint(each.keys)), *other]
+    left_out = {key for each in other for key in each.keys}
+    left_out |= set() if in_batches else refinement.refinement_request.keys
+    assets = [*(each for each in assets if left_out.isdisjoint(each.keys)), *other]
     return [each.map_asset_specs(partial(_with_settings, settings)) for each in assets]
 
 

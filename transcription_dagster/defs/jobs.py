@@ -1,4 +1,7 @@
-"""The jobs that people launch and backfill, and that sensors and batches request; partitioned like their assets."""
+"""The jobs that people launch and backfill, and that sensors and batches request; partitioned like their assets.
+
+Also which of them, the cheapest, repairs a recording.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,25 @@ from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
+from transcription_dagster.defs.all_assets import all_assets
 from transcription_dagster.defs.assets.redaction import NAMES as REDACTED
-from transcription_dagster.defs.refinement_exchange import exchange_refinements
+from transcription_dagster.defs.refinement_batches import (
+    REFINED,
+    exchange_refinements,
+    refine_again,
+    request_refinement,
+)
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.worklist_entries import JOBS
 
 _assets = dg.AssetSelection.assets
 
-#: The assets made from a recording's refined text.
-_REFINED = _assets("refined_txt").downstream()
 #: The peaks are made from the audio, but do not require it: without audio they are empty.
 _FROM_TRANSCRIPT = (_assets("transcript").downstream() - _assets("transcript")) | _assets("peaks")
 _TEXTS_AND_CAPTIONS = _assets(
     "transcript_txt", "captions_srt", "captions_vtt", "refined_srt", "refined_vtt", "peaks", "reading"
-)  #: Part of every job, because recordings of earlier versions lack these assets; making them costs nothing.
+)
+#: Part of every job, because recordings of earlier versions lack these assets; making them costs nothing.
 _CORRECTED = _assets("corrected_txt", "corrected_json")
 
 #: Job descriptions, by the name in worklists.
@@ -43,21 +51,10 @@ _DESCRIPTIONS: Mapping[str, str] = {
 #: Appended if Claude answers in batches.
 _LATER = " The refined text and what is made from it follow when Claude has answered the next Message Batch."
 
-refine_again = dg.define_asset_job(
-    "refine_again",
-    selection=_REFINED,
-    description="Makes the refined text of a recording and everything after it from Claude's answers in a Message "
-    "Batch. A sensor requests this job when they arrive.",
-)
-
-request_refinement = dg.define_asset_job(
-    "request_refinement",
-    selection=_assets("refinement_request"),
-    description="Queues a recording for the next Message Batch; `refine_again` follows automatically.",
-)
-
 #: The job that applies people's corrections to a recording.
 APPLY_CORRECTIONS = "apply_corrections"
+
+_FROM_AUDIO = frozenset({"audio", "transcript"})
 
 
 def selections(settings: Settings) -> Mapping[str, dg.AssetSelection]:
@@ -111,5 +108,43 @@ def jobs(settings: Settings) -> Sequence[dg.UnresolvedAssetJobDefinition | dg.Jo
 def _job(name: str, settings: Settings, selection: dg.AssetSelection) -> dg.UnresolvedAssetJobDefinition:
     description = _DESCRIPTIONS[name]
     if settings.refinement == "batch" and name in ("refine", "speakers", "transcribe"):
-        selection, description = selection - _REFINED, description + _LATER
+        selection, description = selection - REFINED, description + _LATER
     return dg.define_asset_job(JOBS[name], selection=selection, description=description)
+
+
+class Mending:
+    """Chooses jobs for worklists. Reads the state of all assets once, when it is created."""
+
+    def __init__(self, instance: dg.DagsterInstance, settings: Settings) -> None:
+        self._assets = all_assets(settings)
+        self._settings = settings
+        #: Asset name -> the recordings that have it.
+        self._made = {
+            key.path[-1]: instance.get_materialized_partitions(key) for asset in self._assets for key in asset.keys
+        }
+        # A request to Claude exists only while it waits, and refining creates it again.
+        self._made.pop("refinement_request", None)
+        # Older recordings lack it, and making it would call Claude again.
+        self._made.pop("speakers")
+
+    def job(self, recording: str, outdated: Collection[str] = (), *, failed: bool = False) -> str | None:
+        """Return the cheapest job that gives the recording every asset and refreshes those in `outdated`.
+
+        None means that it must be transcribed. The transcript of a `failed` recording is reused only if it was
+        imported: its audio may have changed since.
+        """
+        is_imported = self.is_imported(recording)
+        if recording not in self._made["transcript"] or (failed and not is_imported):
+            return None
+        needed = {asset for asset, recordings in self._made.items() if recording not in recordings} | set(outdated)
+        if is_imported:
+            needed -= _FROM_AUDIO
+        if failed:
+            needed.add("refined_txt")
+        if needed & _FROM_AUDIO:
+            return None
+        return smallest_job(needed | {"publication"}, self._settings, self._assets)
+
+    def is_imported(self, recording: str) -> bool:
+        """Return whether the recording's transcript came from `transcription import`, without audio."""
+        return recording in self._made["transcript"] and recording not in self._made["audio"]

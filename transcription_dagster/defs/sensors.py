@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import dagster as dg
 
 from transcription_dagster.defs.automation import refresh_stale
-from transcription_dagster.defs.correction_sensor import corrected_recordings
 from transcription_dagster.defs.failed_recordings import failed_recordings
 from transcription_dagster.defs.new_recordings import new_recordings
-from transcription_dagster.defs.refinement_sensor import refinement_batches
-from transcription_dagster.defs.submissions import submitted_recordings
+from transcription_dagster.defs.refinement_batches import refinement_batches
+from transcription_dagster.defs.requested_recordings import corrected_recordings, submitted_recordings
 from transcription_dagster.settings import Settings
 
 

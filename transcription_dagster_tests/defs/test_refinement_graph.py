@@ -12,11 +12,9 @@ from sqlalchemy import Engine
 
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.defs.assets.correction import corrected_txt, refined_srt
-from transcription_dagster.defs.assets.refinement import faithful, refined_txt
-from transcription_dagster.defs.assets.refinement_request import refinement_request
+from transcription_dagster.defs.assets.refinement import faithful, refined_txt, refinement_request
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.refinement_exchange import exchange_refinements
-from transcription_dagster.defs.refinement_sensor import is_due, refinement_batches
+from transcription_dagster.defs.refinement_batches import exchange_refinements, is_due, refinement_batches
 from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.refinement.message_batches import request_store
 from transcription_dagster.refinement.message_batches.request_store import Queue

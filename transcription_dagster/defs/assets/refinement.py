@@ -1,4 +1,6 @@
-"""The refinement stage: the text corrected by the vocabulary and by Claude."""
+"""The refinement stage: the text corrected by the vocabulary and by Claude, asked at once or in a Message Batch."""
+
+from typing import Any
 
 import dagster as dg
 
@@ -14,9 +16,11 @@ from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.costs import price_of
-from transcription_dagster.refinement.direct import SWITCHED_OFF, refine_directly
-from transcription_dagster.refinement.message_batches.workflow import refined_by_batch
-from transcription_dagster.refinement.results import Refined, RefinementSettings
+from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF, refine_directly
+from transcription_dagster.refinement.message_batches import request_store
+from transcription_dagster.refinement.message_batches.rounds import Plan
+from transcription_dagster.refinement.message_batches.workflow import queue_request, refined_by_batch
+from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.transcripts.plain_text import join_words
@@ -29,6 +33,35 @@ def refinement_code_version(settings: Settings) -> str:
     """Return the code version, which includes the model, if there is one."""
     asked = settings.refinement if settings.refinement == "off" else settings.claude_model
     return f"{REFINEMENT_VERSION}-{asked}"
+
+
+@dg.asset(
+    partitions_def=recordings,
+    group_name="refinement",
+    automation_condition=REFRESH,
+    kinds={"claude"},
+    description="The request to Claude for this recording, waiting for the next Message Batch. When the batch is "
+    "answered, a sensor requests the refined text and the assets after it.",
+)
+def refinement_request(
+    context: dg.AssetExecutionContext,
+    conversation: Transcript,
+    catalogue: CatalogueResource,
+    settings: dg.ResourceParam[Settings],
+) -> dg.MaterializeResult[Any]:
+    recording = context.partition_key
+    with reported_failures():
+        if connect() is None:
+            request_store.refuse(
+                catalogue.engine, recording, "", status=RefinementStatus.VOCABULARY_ONLY, note=NO_CREDENTIALS
+            )
+            return dg.MaterializeResult(metadata={"requests": 0, "note": NO_CREDENTIALS})
+        material = (conversation, *catalogue.terms(recording))
+        asked = queue_request(catalogue.engine, material, RefinementSettings.of(settings))
+    if isinstance(asked, Plan):
+        dollars = {} if asked.dollars is None else {"expected_dollars": asked.dollars}
+        return dg.MaterializeResult(metadata={"requests": len(asked.requests), **dollars})
+    return dg.MaterializeResult(metadata={"requests": 0, "note": asked.note})
 
 
 def _refined_txt(

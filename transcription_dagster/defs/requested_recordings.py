@@ -1,4 +1,7 @@
-"""The sensor for recordings submitted over the API: requests their runs and notifies their senders of the outcome."""
+"""Sensors that request the runs that people and programs ask for: corrected and submitted recordings.
+
+Those who submitted a recording are told the outcome.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import time
 
 import dagster as dg
 
+from transcription_dagster.corrections import journal
 from transcription_dagster.database import submissions
 from transcription_dagster.database.connection import Engine
+from transcription_dagster.defs.assets.correction import observation
 from transcription_dagster.defs.failures import unless_unavailable
+from transcription_dagster.defs.jobs import APPLY_CORRECTIONS
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.queue_state import room
 from transcription_dagster.defs.resources import CatalogueResource
@@ -17,8 +23,40 @@ from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.webhooks import tell, wait_after, webhook_client
 
+#: Corrections are saved with every pause in typing: wait for the last one.
+QUIET_SECONDS = 60.0
 #: Outcomes delivered per tick, and the time for them: Dagster ends a tick after 60 seconds.
 _OUTCOMES, _TELLING_SECONDS = 50, 30.0
+
+
+@dg.sensor(
+    job_name=APPLY_CORRECTIONS,
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Observes recordings that people have corrected, and requests one run of `apply_corrections` for each, "
+    "a minute after the last change. These runs do not transcribe or call Claude.",
+)
+def corrected_recordings(
+    context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]
+) -> dg.SensorResult | dg.SkipReason:
+    return unless_unavailable(lambda: _corrections_tick(context, catalogue.engine, settings))
+
+
+def _corrections_tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
+    # A stored cursor means that the last tick's runs were requested.
+    journal.note_requested(engine, json.loads(context.cursor or "{}"))
+    due = journal.due(engine, QUIET_SECONDS, room(context.instance, settings))
+    cursor = json.dumps(due)
+    if not due:
+        return dg.SensorResult(skip_reason="No recording was corrected and left alone since.", cursor=cursor)
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=f"{recording}:{version}", partition_key=recording)
+            for recording, version in due.items()
+        ],
+        asset_events=[observation(recording, version) for recording, version in due.items()],
+        cursor=cursor,
+    )
 
 
 @dg.sensor(
@@ -31,10 +69,10 @@ _OUTCOMES, _TELLING_SECONDS = 50, 30.0
 def submitted_recordings(
     context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]
 ) -> dg.SensorResult | dg.SkipReason:
-    return unless_unavailable(lambda: _tick(context, catalogue.engine, settings))
+    return unless_unavailable(lambda: _submissions_tick(context, catalogue.engine, settings))
 
 
-def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
+def _submissions_tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
     # A stored cursor means that the last tick's runs were requested.
     submissions.note_requested(engine, json.loads(context.cursor or "[]"))
     _tell_outcomes(context, engine, settings)

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from transcription_dagster.defs.all_assets import code_versions
-from transcription_dagster.defs.mending import Mending
+from transcription_dagster.defs.jobs import Mending
 from transcription_dagster.settings import load_settings
 
 RECORDING = "00000000-0000-0000-0000-000000000001"

@@ -1,4 +1,4 @@
-"""The sensor for Message Batches: starts the exchange, and the runs that use the answers."""
+"""Message Batches in Dagster: the jobs that queue recordings and exchange batches, and the sensor that starts them."""
 
 import json
 from collections.abc import Mapping
@@ -8,16 +8,24 @@ import dagster as dg
 
 from transcription_dagster.dagster_api.values import ENDED_STATUSES
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.defs.failures import unless_unavailable
-from transcription_dagster.defs.jobs import exchange_refinements, refine_again
+from transcription_dagster.defs.failures import reported_failures, unless_unavailable
 from transcription_dagster.defs.queue_state import room
-from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.errors import RefinementUnavailable
+from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.stored_values import stored_value
+from transcription_dagster.errors import RefinementFailed, RefinementUnavailable
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.message_batches import batch_store, request_store
+from transcription_dagster.refinement.message_batches.batch_store import exchange_lock
 from transcription_dagster.refinement.message_batches.client import ClaudeBatches
 from transcription_dagster.refinement.message_batches.request_store import Queue
-from transcription_dagster.refinement.message_batches.workflow import has_ended, recover
+from transcription_dagster.refinement.message_batches.workflow import (
+    Material,
+    collect_ended,
+    has_ended,
+    recover,
+    submit_waiting,
+)
+from transcription_dagster.refinement.results import RefinementSettings
 from transcription_dagster.settings import Settings
 
 _INTERVAL_SECONDS = 60
@@ -25,6 +33,52 @@ _INTERVAL_SECONDS = 60
 _POLL_SECONDS = 10.0
 #: Pause after a failed exchange.
 _PAUSE_AFTER_FAILURE = timedelta(minutes=10)
+
+#: The assets made from a recording's refined text.
+REFINED = dg.AssetSelection.assets("refined_txt").downstream()
+
+refine_again = dg.define_asset_job(
+    "refine_again",
+    selection=REFINED,
+    description="Makes the refined text of a recording and everything after it from Claude's answers in a Message "
+    "Batch. A sensor requests this job when they arrive.",
+)
+
+request_refinement = dg.define_asset_job(
+    "request_refinement",
+    selection=dg.AssetSelection.assets("refinement_request"),
+    description="Queues a recording for the next Message Batch; `refine_again` follows automatically.",
+)
+
+
+@dg.op(description="Submit the recordings that wait for a Message Batch, and collect the answers.")
+def exchange(
+    context: dg.OpExecutionContext,
+    catalogue: CatalogueResource,
+    store: StoreResource,
+    settings: dg.ResourceParam[Settings],
+) -> None:
+    def material(recording: str) -> Material:
+        return stored_value(store.open(), "conversation", recording), *catalogue.terms(recording)
+
+    with reported_failures(), exchange_lock(catalogue.engine) as is_alone:
+        if not is_alone:
+            context.log.info("Another run is already exchanging batches.")
+            return
+        # Retries by the SDK could submit the same batch twice; the step's own retry checks first.
+        claude = connect(retries=0)
+        if claude is None:
+            raise RefinementFailed("there are no credentials for Claude")
+        batches = ClaudeBatches(claude)
+        for batch in collect_ended(catalogue.engine, batches):
+            context.log.info(f"Collected the batch {batch.id} with {len(batch.recordings)} recordings.")
+        for batch in submit_waiting(catalogue.engine, batches, material, RefinementSettings.of(settings)):
+            context.log.info(f"Submitted the batch {batch.id} with {len(batch.recordings)} recordings.")
+
+
+@dg.job(description="Submit the recordings that wait for a Message Batch, and collect the answers.")
+def exchange_refinements() -> None:
+    exchange()
 
 
 @dg.sensor(
