@@ -161,7 +161,7 @@ def test_an_argument_that_names_nothing_is_refused_before_a_model_is_loaded(tmp_
     with pytest.raises(SourceNotFound, match=r"nope\.wav does not exist"):
         transcribe(tmp_path / "nope.wav", models_folder=tmp_path)
     for limits in ({"frame_rate": math.nan}, {"max_lines": "2"}, {"max_lines": 2.5}, {"max_seconds": True}):
-        with pytest.raises(InvalidSetting, match="has to be a number such as"):
+        with pytest.raises(InvalidSetting, match="must be a number such as"):
             CaptionLimits(**limits)  # type: ignore[arg-type]
 
 

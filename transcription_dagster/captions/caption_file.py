@@ -54,7 +54,7 @@ class FileCue:
 
 @dataclass(frozen=True, slots=True)
 class CaptionFile:
-    """The lines of a file with their endings, and the cues among them. Joined, the lines are the file."""
+    """The lines of a file with their endings, and the cues among them. Joining the lines gives the file."""
 
     kind: CaptionKind
     lines: tuple[str, ...]
@@ -71,7 +71,7 @@ def caption_kind(text: str) -> CaptionKind | None:
 
 
 def refuse_other_formats(text: str) -> None:
-    """Raise `InvalidCaptions` that names the format if the text is captions neither in SRT nor in WebVTT."""
+    """Raise `InvalidCaptions` with the format's name if the text is captions in a format other than SRT and WebVTT."""
     opening = text[:1000].lstrip("\ufeff \t\r\n")
     for name, beginning in _OTHER_FORMATS.items():
         if beginning.match(opening):
@@ -115,7 +115,7 @@ class _Reader:
             start_ms, end_ms = _milliseconds(match.groups()[:4]), _milliseconds(match.groups()[4:8])
             if not _SETTINGS.fullmatch(match["rest"] or ""):
                 raise InvalidCaptions(
-                    f"line {number + 1}: {match['rest'][:60]!r} stands behind the times: put the text on a line below"
+                    f"line {number + 1}: {match['rest'][:60]!r} follows the times: put the text on the next line"
                 )
             if end_ms < start_ms:
                 raise InvalidCaptions(f"line {number + 1}: cue {place + 1} ends before it starts")
@@ -205,7 +205,7 @@ class _Reader:
             return
         if self._kind == "vtt" and not started and all(_HEADER_FIELD.match(self._bare[row]) for row in rows):
             return
-        place = "has no timing" if started else "stands before any timing"
+        place = "has no timing" if started else "precedes the first timing"
         raise InvalidCaptions(f"line {first + 1}: {opening[:60]!r} {place} (00:00:01,000 --> 00:00:02,500)")
 
     def _no_timing(self, row: int) -> InvalidCaptions:
@@ -221,7 +221,7 @@ def _timing_fault(line: str) -> str:
     if re.search(r"(?:\A|[:.,;>\s])-\s*\d", line):
         return "a time is negative"
     if "-->" not in line:
-        return "the arrow between the times has to be -->"
+        return "the arrow between the times must be -->"
     if re.search(r"\d\s+[:.,;]|[:.,;]\s+\d", line):
         return "there are spaces inside a time"
     if re.search(r"[0-9]{7,}:", line):

@@ -37,11 +37,11 @@ class CaptionLimits:
             kinds = int if isinstance(field.default, int) else int | float
             if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
                 raise InvalidSetting(
-                    f"a caption's {field.name} has to be a number such as {field.default}, not {value!r}"
+                    f"a caption's {field.name} must be a number such as {field.default}, not {value!r}"
                 )
         for name in ("max_lines", "max_line_characters", "characters_per_second", "frame_rate", "max_pause_seconds"):
             if getattr(self, name) <= 0:
-                raise InvalidSetting(f"a caption's {name} has to be more than 0, not {getattr(self, name)}")
+                raise InvalidSetting(f"a caption's {name} must be greater than 0, not {getattr(self, name)}")
         if not 0 < self.min_seconds <= self.max_seconds:
             raise InvalidSetting(f"a caption cannot last {self.min_seconds} to {self.max_seconds} seconds")
         if min(self.gap_frames, self.close_gap_seconds, self.linger_seconds) < 0:

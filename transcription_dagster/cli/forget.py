@@ -21,7 +21,7 @@ from transcription_dagster.transcripts.plain_text import join_words
 
 #: Seconds that a canceled run may take to end: longer than the interrupt of a step.
 _PATIENCE_SECONDS = 45.0
-#: A title or a sentence that is shorter (characters) stands in the logs for other recordings too.
+#: Shorter titles and sentences (in characters) also occur in the logs of other recordings.
 _SHORTEST_TELLING = 12
 _SENTENCE_END = re.compile(r"[.!?。！？]+\s*")
 
@@ -56,14 +56,14 @@ def forget(uuid: str, yes: bool) -> None:
         partition = remove_partition(instance, uuid)
     records = remove_records(settings.home / "logs", telling)
     if not known and not files and not runs and not partition and not records:
-        click.echo(f"Nothing is kept of {uuid}.", err=True)
+        click.echo(f"Nothing is stored about {uuid}.", err=True)
         sys.exit(1)
     rows = "its rows" if known else "no rows"
     click.echo(
         f"Removed {uuid}: {rows}, {files} files, {runs} runs and {'its partition' if partition else 'no partition'}."
     )
     if records:
-        click.echo(f"Removed {records} records of log files that told of it.")
+        click.echo(f"Removed {records} log records about it.")
 
 
 def _telling(engine: Engine, store: ObjectStore, uuid: str) -> set[str]:
@@ -81,7 +81,7 @@ def _sentences(store: ObjectStore, uuid: str) -> list[str]:
     except SourceNotFound:
         return []
     except InvalidTranscript as error:
-        click.echo(f"Its transcript is unreadable, so log files keep what they quote of it: {error}", err=True)
+        click.echo(f"Its transcript is unreadable, so quotations of it stay in log files: {error}", err=True)
         return []
     segments = [join_words(transcript.words[segment.first : segment.stop]) for segment in transcript.segments]
     return segments + _SENTENCE_END.split(join_words(transcript.words))

@@ -1,4 +1,4 @@
-"""`transcription import`: adopt a transcript that was made elsewhere."""
+"""`transcription import`: import a transcript by another program."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def import_transcript(file: str, uuid: str, source: str | None) -> None:
 def store_imported(engine: Engine, store: ObjectStore, transcript: Transcript, source: str | None) -> str:
     """Store the transcript, register its recording, and return the transcript's URI.
 
-    Known facts about the recording stay. The source of a new recording without audio is the transcript itself.
+    Known facts about the recording are kept. A new recording without audio gets the transcript as its source.
     """
     form = STORED_FORMS["transcript"]
     key = object_key(transcript.recording, form.file)

@@ -1,4 +1,4 @@
-"""`transcription models`: the models that can be used, and fetching one before it is needed."""
+"""`transcription models`: list the known models, and download one ahead of time."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def prune(older_than: float | None, yes: bool) -> None:
     settings = load_settings()
     days = older_than if older_than is not None else settings.run_history_days
     if days is None:
-        raise click.UsageError("say how old: --older-than DAYS, or set TRANSCRIPTION_RUN_HISTORY_DAYS")
+        raise click.UsageError("set the age: --older-than DAYS, or set TRANSCRIPTION_RUN_HISTORY_DAYS")
     with open_cli_database(settings) as engine:
         if yes:
             click.echo(_sentence("Removed", remove_old_history(engine, days=days), days))

@@ -1,4 +1,4 @@
-"""`transcription search`: find where something was said."""
+"""`transcription search`: search recordings by words and meaning."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from transcription_dagster.transcripts.plain_text import clock
 
 
 class SearchFilters(TypedDict, total=False):
-    """Which answers are wanted; see `database.search.search`."""
+    """Conditions on the results; see `search.query.search`."""
 
     limit: int
     language: str | None
@@ -101,14 +101,14 @@ def show_hits(
 def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | None:
     """Return the query's embedding by the model that embeds recordings.
 
-    Returns None, with a message on standard error, if there is no such model or no recording was embedded with it.
+    Returns None, with a message on standard error, if there is no such model or it embedded no recording.
     """
     from transcription_dagster.search.embedder import open_embedder
 
     used = models_in_use(engine)
     try:
         embedder = open_embedder(settings)
-        # Compare the name first: finding out a model's dimensions means loading it.
+        # Compare the name first: finding out a model's dimensions requires loading it.
         if any(model.name == embedder.model for model in used):
             model = EmbeddingModel(embedder.model, embedder.dimensions)
             if model in used:
@@ -116,12 +116,12 @@ def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | Non
         reason = f"no recording is embedded with {embedder.model}"
     except TranscriptionError as error:
         reason = str(error)
-    click.echo(f"Searching by words alone: {printable(reason)}", err=True)
+    click.echo(f"Searching by words only: {printable(reason)}", err=True)
     return None
 
 
 def _link(base: str, hit: Hit) -> str:
-    """The moment on the recording's page in the reading room."""
+    """Return the URL of the moment on the recording's page in the reading room."""
     return f"{base}/recordings/{hit.recording}?t={hit.start:.1f}"
 
 

@@ -88,10 +88,10 @@ def name(uuid: str, label: str, name: str, output: Path) -> None:
     for one in found:
         click.echo(f"{one.recording}  {one.label}  {_certainty(one)}")
     click.echo(
-        f"{printable(name)} is in {1 + len(certain)} recordings. Put the name into them: {_command(output)}", err=True
+        f"{printable(name)} is in {1 + len(certain)} recordings. To add the name to them: {_command(output)}", err=True
     )
     if len(certain) < len(found):
-        click.echo("Confirm what is likely with `transcription speakers name`.", err=True)
+        click.echo("Confirm likely matches with `transcription speakers name`.", err=True)
 
 
 @speakers.command()
@@ -104,7 +104,7 @@ def forget(name: str | None, everyone: bool, yes: bool) -> None:
     Names in existing transcripts stay.
     """
     if (name is None) != everyone:
-        raise click.UsageError("Say whose voice prints: a NAME, or --all.")
+        raise click.UsageError("Give a NAME, or --all.")
     if not yes:
         whose = "of all people" if name is None else f"of {printable(name)}"
         click.confirm(f"Remove all voice prints {whose}?", abort=True)

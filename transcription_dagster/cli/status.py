@@ -53,7 +53,7 @@ class Installation:
         ]
         found += [
             f"The daemon's {daemon.type.lower().replace('_', ' ')} is not healthy: "
-            + ("; ".join(daemon.errors) or "it has not been heard of lately")
+            + ("; ".join(daemon.errors) or "it sent no heartbeat lately")
             for daemon in self.daemons
             if not daemon.healthy
         ]
@@ -64,12 +64,12 @@ class Installation:
             return
         for worker in self.pool.workers:
             if worker.state in ("dead", "silent"):
-                why = f"; the last it said: {worker.last_error}" if worker.last_error else ""
+                why = f"; its last error: {worker.last_error}" if worker.last_error else ""
                 silent = worker.seconds_since_heartbeat
                 since = f"for {silent:.0f} s" if silent != float("inf") else "since it was last registered"
-                yield f"{worker.name} (process {worker.pid} on {worker.host}) has been silent {since}{why}."
+                yield f"{worker.name} (process {worker.pid} on {worker.host}) has sent no heartbeat {since}{why}."
             if worker.state == "unfit":
-                yield f"{worker.name} (on {worker.host}) cannot work, and tries again: {worker.last_error}."
+                yield f"{worker.name} (on {worker.host}) is unfit and tries again: {worker.last_error}."
         runs = self.runs or {}
         gpu_work = _waiting_on(self.pool, GPU_QUEUE) + sum(runs.get(status, 0) for status in WAITING_STATUSES)
         if gpu_work and not self.pool.alive("gpu"):
@@ -115,7 +115,7 @@ def look(settings: Settings) -> Installation:
             return None
 
     stack = running(settings)
-    # The embedded database is part of the stack: without a stack there is nothing to ask.
+    # The embedded database is part of the stack: without a stack there is no database to query.
     pool = ask(lambda: _pool(settings)) if stack or settings.database_url else None
     programs = ask(stack.programs) if stack else None
     url = ask(lambda: ui_address(settings))
@@ -197,7 +197,7 @@ def _workers(pool: PoolStatus) -> Table:
 
 
 def _on(worker: WorkerStatus) -> list[str]:
-    """Return what a worker works on, a line for each."""
+    """Yield a line for each piece of work of a worker."""
     if worker.work is None:
         return [worker.recording or ""]
     return [f"{one.recording} {one.progress:.0%}" for one in worker.work.recordings]

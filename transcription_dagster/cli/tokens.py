@@ -1,4 +1,4 @@
-"""`transcription tokens`: what other programs show to the API."""
+"""`transcription tokens`: tokens for programs that use the API."""
 
 from __future__ import annotations
 

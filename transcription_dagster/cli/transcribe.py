@@ -1,4 +1,4 @@
-"""`transcription transcribe`: one file to text or captions in this process, without Dagster."""
+"""`transcription transcribe`: transcribe one file in this process, without Dagster."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _source(file: str, folder: Path) -> Path:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on standard error, where that is a terminal; gone when the work is done."""
+    """Show a progress bar on standard error if that is a terminal; it disappears at the end."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -89,12 +89,12 @@ def up(
     try:
         news = SettingsNews(database_url(settings))
         _tell_settings(settings)
-        click.echo(f"Up: {ui_address(settings) or 'waiting for a stack to work for'}")
-        click.echo("Ctrl+C ends it, after the runs that are under way.")
+        click.echo(f"Up: {ui_address(settings) or 'waiting for a stack to join'}")
+        click.echo("Ctrl+C stops it after the runs in progress.")
         _follow(stack, signals, news)
     finally:
         if stack.alive():
-            click.echo("Stopping; the runs that are under way finish first. Ctrl+C again ends them at once.")
+            click.echo("Stopping after the runs in progress. Press Ctrl+C again to stop immediately.")
         stack.stop(abort=lambda: signals.count > 1)
     click.echo("Everything is stopped.")
 
@@ -115,7 +115,7 @@ def program_changes(before: Mapping[str, ProgramState], after: Mapping[str, Prog
         if now.failed:
             lines.append(f"{name} ended ({now.description}); see {now.log}")
         elif now.pid != then.pid:
-            lines.append(f"{name} was started again, as process {now.pid}")
+            lines.append(f"{name} was restarted as process {now.pid}")
     return lines
 
 
@@ -145,7 +145,7 @@ def _follow(stack: RunningStack, signals: StopSignals, news: SettingsNews) -> No
             return
         new = news.poll()
         if new is not None and stack.url:
-            click.echo(f"New settings, {printable(shared_settings.described(new))}: starting the daemon anew for them.")
+            click.echo(f"New settings, {printable(shared_settings.described(new))}: restarting the daemon.")
             stack.restart_definitions()
         for line in program_changes(before, after):
             click.echo(f"{time.strftime('%H:%M:%S')} {line}")

@@ -1,4 +1,4 @@
-"""`transcription vocabulary`: what is wrong with a vocabulary."""
+"""`transcription vocabulary`: check a vocabulary for mistakes."""
 
 from __future__ import annotations
 

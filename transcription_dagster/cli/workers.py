@@ -1,4 +1,4 @@
-"""The commands that a supervisor runs: one process of the pool each."""
+"""The commands that a supervisor starts; each runs one process of the pool."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transcription_dagster.workers.main_thread import block_stop_signals
 
 _DEVICE = re.compile(r"\d{1,3}|cpu:\d{1,3}")
 
-#: Exit code of an executor whose device is lost; the supervisor starts another.
+#: Exit code of an executor whose device is unusable; the supervisor starts a new one.
 _DEVICE_LOST = 70
 
 
@@ -40,10 +40,10 @@ def run_worker(slot: str) -> None:
     adopted, stored = worker_settings(
         settings, url, in_stack=STACK_VARIABLE in os.environ, has_credentials=has_credentials
     )
-    # Dagster takes its storage from there, and the database from the environment alone.
+    # Dagster finds its storage through this variable, and the database's URL only through the environment.
     os.environ["DAGSTER_HOME"] = str(_dagster_files(adopted).dagster_home)
     os.environ["TRANSCRIPTION_DATABASE_URL"] = url
-    # The steps of a run worker's runs never load a model: they ask the executors.
+    # Steps in a run worker never load a model: they send requests to the executors.
     settings = adopted.model_copy(update={"inference": "pool"})
 
     from transcription_dagster.workers.run_worker import RunWorker
@@ -89,6 +89,6 @@ def _log(settings: Settings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(CleanFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    # Their info lines tell of every job and every look at the queue.
+    # At this level they log every job and every poll of the queue.
     for chatty in ("procrastinate", "psycopg", "httpx", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

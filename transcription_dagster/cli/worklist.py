@@ -36,7 +36,7 @@ def worklist(kind: str | None, output: Path | None) -> None:
     without a job is transcribed. An imported transcript is never replaced by a transcription.
     """
     if kind is None:
-        raise click.UsageError("Say which recordings: --without-embeddings, --failed, --stale or --missing.")
+        raise click.UsageError("Select recordings: --without-embeddings, --failed, --stale or --missing.")
     settings = load_settings()
     with open_cli_database(settings) as engine:
         entries = _with_jobs(_FINDERS[kind](engine), shared(settings, engine))
@@ -106,7 +106,7 @@ def _missing(engine: Engine) -> Sequence[_Need]:
 
 
 def _stale(engine: Engine) -> Sequence[_Need]:
-    # Importing the assets takes seconds, which the other kinds need not wait for.
+    # Importing the assets takes seconds, and only this kind needs them.
     from transcription_dagster.defs.all_assets import code_versions
 
     # Compare with the versions that the workers' settings produce.

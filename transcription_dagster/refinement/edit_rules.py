@@ -1,4 +1,4 @@
-"""What each kind of edit may do to the words it replaces."""
+"""The rules for each kind of edit: how it may change the words that it replaces."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from transcription_dagster.model import Edit, Word
 
 KINDS = ("vocabulary", "punctuation", "casing", "mishearing", "disfluency")
 
-#: Sounds that carry no meaning in any of the languages listed, and those that are words in another: German says
-#: "er" and "um" and means it.
+#: Sounds without meaning in any of these languages. Those that are words in another one are listed per language: "er"
+#: and "um" are German words.
 _HESITATIONS = frozenset(["ah", "eh", "hm", "hmm", "mhm", "mmm", "uh", "uhh", "uhm", "umm"])
 _HESITATIONS_OF = {
     "en": frozenset(["um", "er", "erm", "mm"]),
@@ -24,15 +24,15 @@ _HESITATIONS_OF = {
     "it": frozenset(["ehm"]),
 }
 _FILLER_PHRASES = {"en": (("you", "know"), ("i", "mean"))}
-#: How far ahead a repeated beginning, as in "we went, we went home", finds its repetition.
+#: Number of words within which a repeated beginning, as in "we went, we went home", must be repeated.
 _REPETITION_REACH = 4
-#: Words that an edit may have more than what it replaces: "gonna" is "going to".
+#: Number of words that an edit may add: "gonna" becomes "going to".
 _EXTRA_WORDS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An edit at its place, and what its words were and would be."""
+    """An edit with the words that it replaces and their replacement."""
 
     edit: Edit
     words: Sequence[Word]
@@ -47,7 +47,7 @@ class Case:
 
     @property
     def following(self) -> Sequence[Word]:
-        """The next few words, as far as the same speaker goes on."""
+        """Return the next few words of the same speaker."""
         speaker = self.words[self.edit.last].speaker
         ahead = self.words[self.edit.last + 1 :][:_REPETITION_REACH]
         return list(takewhile(lambda word: word.speaker == speaker, ahead))
@@ -61,7 +61,7 @@ class Case:
         return tokens(self.edit.new)
 
     def changed(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The folded words without those that are alike at both ends."""
+        """Return the folded words without the common ones at both ends."""
         heard, written = self.heard, self.written
         start = 0
         while start < min(len(heard), len(written)) and heard[start] == written[start]:
@@ -73,12 +73,12 @@ class Case:
 
 
 def changes_words(edit: Edit) -> bool:
-    """Tell whether an edit changes what was said, not only its case, punctuation and spaces."""
+    """Return whether an edit changes the spoken words, not only case, punctuation and spaces."""
     return letters(edit.old) != letters(edit.new)
 
 
 def fault(case: Case) -> str | None:
-    """Say why an edit must not be made; None if it may. Its words have been found at its place before."""
+    """Return why an edit must not be made, or None if it may. Its words are already known to be at its position."""
     if len({word.speaker for word in case.replaced if word.speaker}) > 1:
         return "reaches across speakers"
     if not changes_words(case.edit):
@@ -87,13 +87,13 @@ def fault(case: Case) -> str | None:
 
 
 def _surface(case: Case) -> str | None:
-    return f"changes words under the name of {case.edit.kind}"
+    return f"changes words although its kind is {case.edit.kind}"
 
 
 def _disfluency(case: Case) -> str | None:
     removed = _removed(case.heard, case.written)
     if removed is None:
-        return "adds or changes words under the name of disfluency"
+        return "adds or changes words although its kind is disfluency"
     if numbers_in(case.heard) != numbers_in(case.written):
         return "changes a number"
     following = [token for word in case.following for token in tokens(word.text)]
@@ -106,7 +106,7 @@ def _vocabulary(case: Case) -> str | None:
     heard, written = case.changed()
     terms = case.knowledge.terms_in(case.written)
     if not terms:
-        return "names no term of the vocabulary"
+        return "contains no vocabulary term"
     if not any(set(term) & set(written) for term in terms):
         return "changes other words than the term"
     own = {token for term in terms for token in term}
@@ -117,7 +117,7 @@ def _vocabulary(case: Case) -> str | None:
     if numbers_in(heard) - numbers_in(written):
         return "changes a number"
     if negations_in(heard) != negations_in(written):
-        return "turns a statement round"
+        return "reverses a statement"
     if is_common(heard):
         return "replaces common words that the vocabulary does not list"
     return _unlike(case, heard, written)
@@ -126,17 +126,17 @@ def _vocabulary(case: Case) -> str | None:
 def _mishearing(case: Case) -> str | None:
     heard, written = case.changed()
     if not heard:
-        return "adds words that were not said"
+        return "adds words that were not spoken"
     if not written:
         return "removes speech"
     if len(written) > len(heard) + _EXTRA_WORDS:
-        return "adds words that were not said"
+        return "adds words that were not spoken"
     return _unlike(case, heard, written) or _changed_meaning(case)
 
 
 def _unlike(case: Case, heard: Sequence[str], written: Sequence[str]) -> str | None:
     likeness = similarity(" ".join(heard), " ".join(written))
-    return None if likeness >= case.min_similarity else f"sounds unlike what was said ({likeness:.2f})"
+    return None if likeness >= case.min_similarity else f"does not sound like the original ({likeness:.2f})"
 
 
 def _changed_meaning(case: Case) -> str | None:
@@ -145,7 +145,7 @@ def _changed_meaning(case: Case) -> str | None:
     if numbers_in(heard) - numbers_in(written) or numbers_in(written) - numbers_in(heard) - numbers_in(vouched):
         return "changes a number"
     if negations_in(heard) != negations_in(written):
-        return "turns a statement round"
+        return "reverses a statement"
     opens = starts_sentence(case.words, case.edit.first)
     new_words = [Word(text, 0.0, 0.0) for text in case.edit.new.split()]
     old = names_in(case.replaced, case.knowledge, opens_sentence=opens)
@@ -154,7 +154,7 @@ def _changed_meaning(case: Case) -> str | None:
         return f"removes a name: {', '.join(sorted(old - new))}"
     first, last = case.edit.first, case.edit.last
     unknown = {name for name in new - old - vouched if not case.knowledge.is_used_elsewhere(name, first, last)}
-    return f"brings in a name: {', '.join(sorted(unknown))}" if unknown else None
+    return f"adds a name: {', '.join(sorted(unknown))}" if unknown else None
 
 
 _RULES: Mapping[str, Callable[[Case], str | None]] = {
@@ -167,9 +167,9 @@ _RULES: Mapping[str, Callable[[Case], str | None]] = {
 
 
 def _removed(heard: Sequence[str], written: Sequence[str]) -> list[int] | None:
-    """The places in `heard` whose words `written` leaves out; None unless leaving out is all it does.
+    """Return the positions in `heard` of the words that `written` omits; None unless `written` only omits words.
 
-    Words are matched from the end, so that of a repetition the first is what was left out.
+    Words are matched from the end, so that the first of two repeated words counts as omitted.
     """
     removed: list[int] = []
     remaining = list(written)

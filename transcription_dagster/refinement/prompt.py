@@ -1,4 +1,4 @@
-"""What Claude is told and shown: instructions, vocabulary and the words of one window. No time is ever sent."""
+"""The prompt for Claude: instructions, vocabulary, and the words of one window. Times are never sent."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.word_languages import language_runs
 from transcription_dagster.vocabulary.corrections import glossary
 
-#: Every so many words an index is written: often enough to count from, seldom enough to stay cheap.
+#: Number of words between written indices: few enough to count from, and many enough to cost little.
 _INDEX_EVERY = 5
-#: Words heard with less confidence are pointed out, and at most so many.
+#: Words with a lower confidence are listed in the prompt, up to this number.
 _DOUBTFUL = 0.5
 _MOST_DOUBTFUL = 100
 
@@ -73,7 +73,7 @@ SCHEMA: Mapping[str, Any] = {
                     "first": {"type": "integer", "description": "Index of the first word replaced."},
                     "last": {"type": "integer", "description": "Index of the last word replaced."},
                     "old": {"type": "string", "description": "The words replaced, exactly as shown."},
-                    "new": {"type": "string", "description": "What should stand there instead."},
+                    "new": {"type": "string", "description": "The replacement."},
                     "kind": {"type": "string", "enum": list(KINDS)},
                 },
             },
@@ -93,10 +93,10 @@ def make_request(
     own: Sequence[Term] = (),
     cache: Literal["5m", "1h"] = "5m",
 ) -> MessageRequest:
-    """Ask about one window of `words`.
+    """Return the request for one window of `words`.
 
-    Requests with the same `terms` share their system prompt to the byte, and so the cache, across recordings; the
-    recording's `own` terms stand beside its words.
+    Requests with the same `terms` share a byte-identical system prompt, and so the cache, across recordings; the
+    recording's `own` terms are in the user message.
     """
     listed = glossary(terms) or "(none)"
     return MessageRequest(
@@ -134,7 +134,7 @@ def _shown(words: Sequence[Word], window: TextWindow, language: str, own: Sequen
 
 
 def _turns(words: Sequence[Word], first: int) -> str:
-    """The words, the first of which has the index `first`: one line, or a line for each turn where speakers change."""
+    """Return the words, starting with index `first`, in one line or in one line per turn if the speaker changes."""
     speakers = [word.speaker for word in words]
     has_turns = len(set(speakers)) > 1
     lines = []
@@ -150,5 +150,5 @@ def _turns(words: Sequence[Word], first: int) -> str:
 
 
 def _inline(name: str) -> str:
-    """A speaker's name without what would end its mark."""
+    """Return a speaker's name without characters that would end its tag."""
     return " ".join(name.replace("<", " ").replace(">", " ").split())

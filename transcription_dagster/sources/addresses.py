@@ -42,7 +42,7 @@ def is_among(url: str, origins: Collection[str]) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is public; an IPv4 address embedded in IPv6 is judged by itself."""
+    """Return whether an IP address is public; for an IPv4 address embedded in IPv6, the IPv4 address decides."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         inner = parsed.ipv4_mapped or parsed.sixtofour
@@ -56,13 +56,14 @@ def is_public(address: str) -> bool:
 class GuardedTransport(httpx.BaseTransport):
     """Sends requests, redirects included, only to allowed origins, and connects to the address that it checked.
 
-    Resolving a name once for the check and again for the connection can give two answers (DNS rebinding).
+    Resolving a name for the check and again for the connection can give two different answers (DNS rebinding).
     """
 
     def __init__(self, origins: Collection[str], allow_private: bool) -> None:
         self._origins = frozenset(origins)
         self._allow_private = allow_private
-        # The pool identifies a connection by its address alone and would reuse it for another host at that address.
+        # The pool identifies a connection by its address alone, and would reuse it for another host at the same
+        # address.
         self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -54,16 +54,16 @@ class Listing:
 
 
 class Source(Protocol):
-    """A place that recordings come from. Creating one does no I/O."""
+    """A place from which recordings come. Creating one does no I/O."""
 
     @property
     def name(self) -> str:
-        """A name for sensors and logs: letters, digits and underscores."""
+        """Name for sensors and logs: letters, digits and underscores."""
         ...
 
     @property
     def page_size(self) -> int:
-        """The most efficient number of objects to request at once."""
+        """The most efficient number of objects per request."""
         ...
 
     def list(self, cursor: str | None, limit: int) -> Listing:

@@ -48,7 +48,7 @@ class DirectorySource:
         )
 
     def acknowledge(self, receipts: Sequence[str]) -> None:
-        """Do nothing: files stay where they are."""
+        """Do nothing: the files stay in the folder."""
 
     def _describe(self, parts: _Parts) -> SourceObject | None:
         path = os.path.join(self._folder, *parts)

@@ -1,14 +1,14 @@
-"""Decide which runs a sensor requests: pages of a source and the known state in, a bounded set of requests out. Pure.
+"""Decide which runs a sensor requests, from pages of a source and the known state. Pure.
 
 A tick takes these steps, so that a crash between any two loses nothing and requests nothing twice:
 
 1. register the etags that the last tick left pending (`settled`) and acknowledge its messages (`State.receipts`):
    its stored state proves that Dagster accepted its requests;
-2. choose the runs to request (`discover`) and register their sources with pending etags (`unsettled`);
-3. return the requests to Dagster together with the new `DiscoveryState`.
+2. choose the runs to request (`discover`) and register their sources with pending etags (`unsettled`); 3. return the
+requests to Dagster together with the new `State`.
 
-A crash before step 3 leaves the old state and pending etags, so the next tick requests the same runs under the same
-run keys, and Dagster skips those it has seen.
+A crash before step 3 leaves the old state and pending etags, so the next tick requests the same runs under the same run
+keys, and Dagster skips those it has seen.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class WantedRun:
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryState:
-    """What a sensor remembers between ticks."""
+    """The state of a sensor between ticks."""
 
     #: Where the source's next page begins; None starts at the beginning.
     cursor: str | None = None
-    #: UUID to etag of the runs that the last tick requested.
+    #: UUID to etag, for the runs that the last tick requested.
     asked: Mapping[str, str] = field(default_factory=dict)
     #: Receipts of the messages that the last tick handled.
     receipts: tuple[str, ...] = ()
@@ -63,34 +63,34 @@ class Discovery:
     state: DiscoveryState
     #: One line for each skipped source, with the reason.
     problems: tuple[str, ...]
-    #: Number of changed sources that wait for the run on their old content to end.
+    #: Number of changed sources that wait until the run on their old content ends.
     deferred: int
-    #: One line for the operator.
+    #: One line for the tick's log in the UI.
     summary: str
 
 
 def room_for(waiting_runs: int, *, requests_per_tick: int, max_waiting_runs: int) -> int:
-    """Return how many runs can be requested now without more than `max_waiting_runs` waiting."""
+    """Return how many runs can be requested now without exceeding `max_waiting_runs`."""
     return max(0, min(requests_per_tick, max_waiting_runs - waiting_runs))
 
 
 def unsettled(etag: str) -> str:
-    """Return the pending form of an etag, stored until the next tick confirms the run request. No source uses it."""
+    """Return the pending form of an etag, which no source uses; the next tick replaces it if the run was requested."""
     return f"?{etag}"
 
 
 def settled(asked: Mapping[str, str], known: Mapping[str, str | None]) -> Mapping[str, str]:
-    """Return, by recording, the etags of the last tick's requests that are still to be registered.
+    """Return, by recording, the etags of the last tick's requests that are not registered yet.
 
-    A different known etag means that a tick that died has already requested a later version.
+    If another etag is known, a tick that died has already requested a later version.
     """
     return {uuid: etag for uuid, etag in asked.items() if known.get(uuid) == unsettled(etag)}
 
 
 def run_key(source: SourceObject) -> str:
-    """Return the run key of a recording and the version of its source.
+    """Return the run key for a recording and the version of its source.
 
-    The key includes the modification time: content that is restored is a new version with an old etag.
+    The key includes the modification time, because restored content is a new version with an old etag.
     """
     version = f"{source.etag}\n{source.modified.isoformat() if source.modified else ''}"
     return f"{source.uuid}:{hashlib.sha256(version.encode()).hexdigest()[:16]}"
@@ -131,7 +131,7 @@ def discover(
         if not choice.is_whole or len(requests) == room:
             break
     asked = {request.source.uuid: request.source.etag for request in requests}
-    summary = f"{seen} sources looked at, {len(requests)} new or changed, {deferred} changed while a run goes on."
+    summary = f"{seen} sources listed, {len(requests)} new or changed, {deferred} changed during a run."
     return Discovery(
         tuple(requests), DiscoveryState(cursor, asked, tuple(receipts)), tuple(problems), deferred, summary
     )

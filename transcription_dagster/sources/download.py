@@ -25,7 +25,7 @@ class DownloadLimits:
     max_bytes: int
     #: Wall time for the whole download.
     seconds: float
-    #: Wall time without a byte after which a connection is abandoned.
+    #: Wall time in seconds without a byte after which a connection is abandoned.
     stall_seconds: float
     #: Pause after the first failure; doubles with each further one.
     pause_seconds: float = 1.0
@@ -33,7 +33,7 @@ class DownloadLimits:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of the content behind a URI."""
+    """A version of the content at a URI."""
 
     size: int | None
     #: Empty if the server sends none; a broken download then starts over.
@@ -44,7 +44,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class SourceAnswer:
-    """The bytes of a version starting at `offset`: the requested offset, or 0."""
+    """The bytes of a version from `offset` on: the requested offset, or 0."""
 
     version: Version
     offset: int
@@ -66,7 +66,7 @@ class Remote(Protocol):
 
 
 class RetryLater(SourceUnavailable):
-    """The source requested a pause before the next request."""
+    """The source asked the client to wait before the next request."""
 
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)
@@ -74,7 +74,7 @@ class RetryLater(SourceUnavailable):
 
 
 def download(remote: Remote, target: Path, limits: DownloadLimits) -> Version:
-    """Download `remote` to `target`, which appears only when it is complete and verified.
+    """Download `remote` to `target`, which is created only once the content is complete and verified.
 
     Raises `SourceRefused` if the file is too large, `UnusableAudio` if it is empty, `TimeLimitExceeded`, or the last
     error of `remote.open`.

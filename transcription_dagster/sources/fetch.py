@@ -1,4 +1,4 @@
-"""Bring a recording's source to the local disk, and create the sources that the settings name."""
+"""Fetch a recording's source to the local disk, and create the sources that the settings name."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def open_sources(settings: Settings) -> Sequence[Source]:
 
 
 def fetch(uri: str, target: Path, settings: Settings) -> FetchedSource:
-    """Bring a source to disk from an absolute path, `file://`, `s3://`, or `https://` on an allowed host.
+    """Fetch a source from an absolute path, `file://`, `s3://`, or `https://` on an allowed host.
 
     A local file is used in place; anything else is written atomically to `target`.
 
@@ -113,7 +113,7 @@ def _on_disk(path: Path, settings: Settings) -> FetchedSource:
 
 
 def _check_folder(path: Path, settings: Settings) -> None:
-    """Refuse a path outside the allowed folders and the store, where uploads lie."""
+    """Refuse a path outside the allowed folders and the store, which contains uploads."""
     if settings.source_folders is None:
         return
     store = [_local_path(settings.store_url)] if settings.store_url.startswith("file://") else []

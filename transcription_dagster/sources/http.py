@@ -24,7 +24,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
 _DIGESTS = {"sha-256": "sha256", "sha-512": "sha512"}
 _TRY_AGAIN = frozenset({408, 425, 429})
 
-#: Cap on `Retry-After`. No retry policy waits this long; it only keeps the arithmetic finite.
+#: Limit on `Retry-After`, which keeps the arithmetic finite. No retry policy waits this long.
 _LONGEST_WAIT_SECONDS = 30 * 86_400.0
 
 
@@ -35,14 +35,14 @@ def _clean(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("httpx").addFilter(_clean)
-# httpcore logs headers, which hold tokens and signed redirects.
+# httpcore logs headers, which contain tokens and signed redirects.
 logging.getLogger("httpcore").setLevel(logging.INFO)
 for _name in ("connection", "http11", "http2", "proxy", "socks"):
     logging.getLogger(f"httpcore.{_name}").setLevel(logging.INFO)
 
 
 def allowed_origins(settings: Settings) -> frozenset[str]:
-    """The origins that recordings may be fetched from: the media library's, and those of the settings."""
+    """Return the origins from which recordings may be fetched: the media library's, and those of the settings."""
     return _library(settings) | {origin(host) for host in settings.source_hosts}
 
 
@@ -81,7 +81,7 @@ class WebClient:
                 if not response.is_success:
                     self._refuse(url, response)
                 yield response
-        # Errors are raised `from None`: httpx's own hold the request, and with it the URL and the token.
+        # Errors are raised `from None`: httpx's errors contain the request, and with it the URL and the token.
         except httpx.InvalidURL:
             raise SourceRefused(f"{shown_url(url)} is not a URL") from None
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:

@@ -97,9 +97,9 @@ class IbSource:
         self._pages = KeptAddresses(settings.home / "sources" / "ib_pages.json")
 
     def list(self, cursor: str | None, limit: int) -> Listing:
-        """The cursor names the URL of the next page, which may hold a secret and is kept on this machine.
+        """List a page. The cursor names the stored URL of the next page, which may contain a secret.
 
-        If it is not stored, such as on another machine, the listing starts over.
+        If that URL is not stored, for example on another machine, the listing starts over.
         """
         url = (cursor and self._pages.find(cursor)) or _with_limit(self._list_url, limit)
         page = self._page(url)
@@ -119,7 +119,7 @@ class IbSource:
         )
 
     def acknowledge(self, receipts: Sequence[str]) -> None:
-        """Do nothing: the library keeps its listing."""
+        """Do nothing: the library has no messages to delete."""
 
     def _page(self, url: str) -> _Page:
         with self._client.get(url, {"Accept": "application/json"}) as response:

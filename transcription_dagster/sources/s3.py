@@ -36,8 +36,8 @@ class _Entry(NamedTuple):
 class S3Source:
     """Lists the media files below a prefix of a bucket in key order.
 
-    The whole bucket is listed again and again, because neither keys nor modification times show what is new: a
-    multipart upload carries the time at which it began.
+    Each listing covers the whole bucket, because neither keys nor modification times show what is new: a multipart
+    upload carries the time at which it began.
     """
 
     name = "s3"
@@ -60,14 +60,16 @@ class S3Source:
         )
 
     def acknowledge(self, receipts: Sequence[str]) -> None:
-        """Do nothing: objects stay in the bucket."""
+        """Do nothing: the objects stay in the bucket."""
 
     def _object(self, entry: _Entry) -> SourceObject:
         uri = s3_uri(self._bucket, entry.key)
         return SourceObject(recording_of(uri, entry.key), uri, entry.size, entry.etag, entry.modified)
 
     def _listed(self, after: str, limit: int) -> Sequence[_Entry]:
-        """List with obstore, which is many times faster; with boto3 if keys such as a//b or a/../b stop it."""
+        """List with obstore, which is many times faster, or with boto3 for keys that obstore rejects, such as a//b or
+        a/../b.
+        """
         try:
             return tuple(islice(self._entries_by_obstore(after), limit))
         except (BaseError, OSError, ValueError, StoreRefused):
@@ -77,7 +79,7 @@ class S3Source:
     def _entries_by_obstore(self, after: str) -> Iterator[_Entry]:
         for batch in obstore.list(self._store, prefix=self._prefix or None, offset=after or None, chunk_size=1000):
             for meta in batch:
-                # obstore drops the trailing slash of a folder marker's key, so the marker would sort after itself.
+                # obstore removes the trailing slash from a folder marker's key, so the marker would sort after itself.
                 if meta["path"] == after:
                     continue
                 yield _Entry(meta["path"], meta["size"], (meta["e_tag"] or "").strip('"'), meta["last_modified"])

@@ -1,4 +1,4 @@
-"""Read the messages that S3, EventBridge and compatible stores put on a queue for new objects.
+"""Parse the messages that S3, EventBridge and compatible stores send for new objects.
 
 Formats: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -112,7 +112,7 @@ def _object_created(place: dict[str, Any], key: str, time: str) -> ObjectCreated
     if "\0" in key:
         raise ValueError("a NUL in the key")
     found = place["object"]
-    # Some stores send no entity tag; the sequencer tells versions apart as well.
+    # Some stores send no entity tag; the sequencer distinguishes versions as well.
     etag = found.get("eTag") or found.get("etag") or found["sequencer"]
     modified = datetime.fromisoformat(time)
     return ObjectCreated(

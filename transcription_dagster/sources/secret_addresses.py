@@ -1,7 +1,7 @@
-"""Keep the secret part of a source URL, its signature or password, out of everything that people see.
+"""Keep the secret part of a source URL, its signature or password, out of everything that users see.
 
-Rows, events, errors and `recording.json` hold a URL without its query. The whole URL is in the store beside the
-recording's results, where every machine that fetches finds it; `forget` deletes it.
+Rows, events, errors and `recording.json` contain a URL without its query. The whole URL is in the store beside the
+recording's results, where every machine that fetches it finds it; `forget` deletes it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def move_secrets(engine: Engine, store: ObjectStore) -> None:
 
 
 def whole_url(store: ObjectStore, recording: str, source: str) -> str:
-    """Return the URL to fetch for a shown URL: the stored one if it belongs to this source."""
+    """Return the URL to fetch for a shown URL: the stored one, if it belongs to this source."""
     try:
         kept = store.get_bytes(object_key(recording, _FILE)).decode()
     except SourceNotFound:

@@ -1,4 +1,4 @@
-"""Recordings that other programs submit over the API: by URL, or as a file."""
+"""Recordings that other programs submit over the API, by URL or as a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ENDING = re.compile(r"\.[a-z0-9]{1,8}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A program's description of the recording that it submits."""
+    """The submitting program's description of a recording."""
 
     title: str | None = None
     language: str | None = None
@@ -36,16 +36,17 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Accepts recordings: registers them, and records that they are to be transcribed."""
+    """Accepts recordings: registers them and requests their transcription."""
 
     engine: Engine
     store: ObjectStore
     settings: Settings
 
     def take_url(self, url: str, described: Description, by: str) -> str:
-        """Accept a recording at a URL, which a worker will download; returns the recording's UUID.
+        """Accept a recording at a URL, which a worker will download; return the recording's UUID.
 
-        Raises `SourceRefused` for a host that is not allowed for recordings, and for a webhook that is not allowed.
+        Raises `SourceRefused` for a host from which recordings may not be fetched, and for a webhook that is not
+        allowed.
         """
         self.check(described)
         parts = urlsplit(url)
@@ -56,7 +57,7 @@ class Intake:
         return self._note(recording, url, described, by)
 
     def take_file(self, path: Path, name: str, described: Description, by: str) -> str:
-        """Accept a file and copy it to the store; `name` is the sender's name of it. Returns the recording's UUID."""
+        """Accept a file and copy it to the store; `name` is the sender's file name. Return the recording's UUID."""
         self.check(described)
         recording = str(uuid.uuid4())
         ending = PurePosixPath(name.replace("\\", "/")).suffix.lower()
@@ -65,7 +66,7 @@ class Intake:
         return self._note(recording, self.store.uri(key), described, by)
 
     def check(self, described: Description) -> None:
-        """Raise `SourceRefused` for an unacceptable description, before anything is stored."""
+        """Raise `SourceRefused` for an invalid description, before anything is stored."""
         try:
             whisper_language(described.language)
         except InvalidSetting as error:

@@ -1,6 +1,6 @@
 """Notify a program that its recording is done, with a signed POST to the URL that it gave.
 
-The signature is `t=SECONDS,v1=HEX`: HMAC-SHA256, under the shared secret, of the time, a full stop and the body.
+The signature is `t=SECONDS,v1=HEX`: HMAC-SHA256, keyed with the shared secret, of the time, a full stop and the body.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from transcription_dagster.urls import shown_url
 
 SIGNATURE = "X-Transcription-Signature"
 _SECONDS = 10.0
-#: Waiting time after each failed delivery; after the last one, delivery is given up.
+#: Waiting time after each failed delivery; after the last one, delivery is abandoned.
 _WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 
 
 def check_webhook(url: str, settings: Settings) -> None:
-    """Raise `SourceRefused` unless webhooks are configured and may go to this host."""
+    """Raise `SourceRefused` unless webhooks are enabled and this host is allowed."""
     if settings.webhook_secret is None:
         raise SourceRefused("webhooks are not enabled: set TRANSCRIPTION_WEBHOOK_SECRET, which signs them")
     if not is_among(url, {origin(host) for host in settings.webhook_hosts}):
@@ -36,7 +36,7 @@ def check_webhook(url: str, settings: Settings) -> None:
 
 
 def wait_after(attempts: int) -> timedelta | None:
-    """Return how long to wait after a failed delivery, given the number of earlier failures; None: give up."""
+    """Return how long to wait after a failed delivery, given the number of earlier failures; None to stop trying."""
     return _WAITS[attempts] if attempts < len(_WAITS) else None
 
 
@@ -66,7 +66,7 @@ def tell(client: httpx.Client, outcome: SubmissionOutcome, secret: str, now: flo
     }
     shown = shown_url(outcome.webhook)
     try:
-        # Streamed and not read: the content of the response does not matter, however long it is.
+        # The response is not read, because its content does not matter and may be long.
         with client.stream("POST", outcome.webhook, content=body, headers=headers) as response:
             status = response.status_code
     except httpx.InvalidURL:

@@ -1,4 +1,4 @@
-"""The entries of a worklist: reading and checking one object of the list."""
+"""The entries of a worklist: parsing and checking one object of the list."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from transcription_dagster.vocabulary.files import parse_terms
 
 EntryStatus = Literal["waiting", "done", "failed"]
 
-#: The jobs that an entry may name, with their names in Dagster.
+#: The jobs that an entry may name, and their names in Dagster.
 JOBS: Mapping[str, str] = {
     "transcribe": "transcribe_recordings",
     "refine": "refine",
@@ -33,14 +33,14 @@ JOBS: Mapping[str, str] = {
     "speakers": "tell_speakers_apart",
 }
 
-#: A URL's scheme; that of a file may stand without its host: `file:/data/a.wav` (RFC 8089).
+#: A URL's scheme; a file URL may have no host: `file:/data/a.wav` (RFC 8089).
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|(file):/", re.IGNORECASE)
 _SCHEMES = ("file", "s3", "https", "http")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One recording of a worklist."""
+    """An entry of a worklist: one recording."""
 
     #: Position in the list, from 1.
     position: int
@@ -49,16 +49,16 @@ class Entry:
     source: str | None = None
     title: str | None = None
     language: str | None = None
-    #: The languages that may be spoken; none: as the settings say. Never together with `language`.
+    #: The candidate languages; empty: those of the settings. Never together with `language`.
     languages: tuple[str, ...] = ()
     vocabulary: tuple[Term, ...] = ()
-    #: How many speak, as the setting `speakers` says it; None: as the settings say.
+    #: Number of speakers, in the form of the setting `speakers`; None: that of the settings.
     speakers: str | None = None
     speaker_names: tuple[str, ...] = ()
-    #: What becomes of its channels; None: as the settings say.
+    #: Channel mode; None: that of the settings.
     channels: ChannelMode | None = None
     status: EntryStatus = "waiting"
-    #: A key of `JOBS`; None: `transcribe`, or `refine` for a recording whose transcript was imported.
+    #: A key of `JOBS`; None: `transcribe`, or `refine` for a recording with an imported transcript.
     job: str | None = None
 
     @property
@@ -68,7 +68,7 @@ class Entry:
 
 
 class EntryReader:
-    """Reads one object of the list and collects its problems."""
+    """Parses one object of the list and collects its problems."""
 
     def __init__(self, position: int, item: object, folder: Path) -> None:
         self.problems: list[str] = []
@@ -79,7 +79,7 @@ class EntryReader:
             self._problem(f"not an object, but {json_type(item)}")
 
     def read(self) -> Entry:
-        """Return the entry; valid only if there are no problems."""
+        """Return the entry, which is only valid if there are no problems."""
         status, job = self._status(), self._job()
         speakers, speaker_names = self._speakers()
         return Entry(
@@ -120,7 +120,7 @@ class EntryReader:
             self._problem(f"`{name}` is not a text, but {json_type(value)}")
             return None
         if not _is_storable(value):
-            self._problem(f"`{name}` holds a character that is no text: {ascii(value)[:80]}")
+            self._problem(f"`{name}` contains a character that is not valid text: {ascii(value)[:80]}")
             return None
         return value
 
@@ -136,9 +136,9 @@ class EntryReader:
         if value is None:
             return ()
         if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-            self._problem("`languages` is not a list of languages, such as en, de or pt-BR")
+            self._problem("`languages` is not a list of language codes such as en, de or pt-BR")
         elif self._item.get("language") is not None:
-            self._problem("names both `language` and `languages`; name the one that is spoken, or those that may be")
+            self._problem("has both `language` and `languages`; use one of them")
         else:
             try:
                 return whisper_languages(value)
@@ -175,12 +175,12 @@ class EntryReader:
         try:
             return tuple(parse_terms(value, "`vocabulary`"))
         except InvalidVocabulary as error:
-            # The message quotes keys verbatim, and a problem is one line.
+            # Keys are quoted verbatim, and a problem must be a single line.
             self._problem(" ".join(str(error).split()))
             return ()
 
     def _speakers(self) -> tuple[str | None, tuple[str, ...]]:
-        """How many speak, and their names: a list of names is as many speakers."""
+        """Return the number of speakers and their names: a list of names also gives the number."""
         value = self._item.get("speakers")
         if value is None:
             return None, ()
@@ -229,7 +229,7 @@ class EntryReader:
                 return None
             return self._file(Path(unquote(url.path)), value, must_exist)
         if url.username is not None or url.password is not None:
-            # Not quoted: the message would show the password.
+            # Not quoted, because the message would show the password.
             self._problem(
                 "`source` contains a user name or password, which worklists and pages would show; remove them"
             )
@@ -238,7 +238,7 @@ class EntryReader:
         elif url.scheme != "s3" and re.search(r"[\s\x00-\x1f\x7f]", value.strip()):
             self._problem(f"`source` {shown_url(value)!r} contains a space or control character: write it as %20")
         else:
-            # Schemes are the same in any case, and are compared in lower case from here on.
+            # Schemes are case-insensitive; the following comparisons expect lower case.
             return url.scheme + value[len(url.scheme) :]
         return None
 
@@ -256,7 +256,7 @@ class EntryReader:
 
 
 def _is_storable(text: str) -> bool:
-    """Return whether a database can hold a text: Unicode, without a half of a surrogate pair and NUL."""
+    """Return whether a database can store a text: no lone surrogates and no NUL."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -41,7 +41,7 @@ class WorklistResults(Protocol):
 
 
 class Worklist:
-    """A worklist file: the work it requests and the results written back.
+    """A worklist file: the requested work, and the results written back.
 
     The file may be edited during the batch: saving merges the results into its current content.
     """
@@ -72,7 +72,7 @@ class Worklist:
         self._record(uuid, "failed", error=error, finished_at=_timestamp(finished_at))
 
     def take_over(self, results: Mapping[str, Mapping[str, Any]]) -> None:
-        """Adopt results that an earlier batch could not save; those of recordings not in this worklist are ignored."""
+        """Adopt results that an earlier batch could not save; those of recordings outside this worklist are ignored."""
         self.unsaved |= {uuid: dict(result) for uuid, result in results.items() if uuid in self._loaded}
         statuses = {uuid: result.get("status") for uuid, result in self.unsaved.items()}
         self.entries = tuple(replace(entry, status=statuses.get(entry.uuid) or entry.status) for entry in self.entries)
@@ -134,12 +134,12 @@ def load(path: Path) -> Worklist:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidWorklist(f"{path}: cannot be read: {error.strerror}") from error
-    # Resolve a symbolic link once, so that saving replaces the file and not the link.
+    # Resolve a symbolic link once, so that saving replaces the file instead of the link.
     return parse(_decoded(content, path), path.resolve(), content)
 
 
 def parse(text: str, path: Path, content: bytes = b"") -> Worklist:
-    """Parse the text of the worklist `path`; relative sources start from its folder. Raises as `load` does.
+    """Parse the text of the worklist `path`; relative sources start from its folder. Raises the errors of `load`.
 
     `content` is the file's bytes, kept to detect later edits.
     """

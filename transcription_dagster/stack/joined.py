@@ -29,9 +29,9 @@ class JoinedStack:
 
 
 def joined_stack(settings: Settings) -> JoinedStack | None:
-    """Return the stack of the database that the settings name; None for the embedded one, or if none is up.
+    """Return the running stack of the database in the settings; None for the embedded one, or if no stack is up.
 
-    Raises `StackError` if this machine does not reach its UI, and `DatabaseUnavailable`.
+    Raises `StackError` if this machine cannot reach its UI, and `DatabaseUnavailable`.
     """
     if settings.database_url is None:
         return None
@@ -51,9 +51,9 @@ def joined_stack(settings: Settings) -> JoinedStack | None:
 
 
 def ui_address(settings: Settings) -> str | None:
-    """Return where the UI of this installation is, on this machine or another; None if no stack is up.
+    """Return the UI's address of this installation, on this machine or another; None if no stack is up.
 
-    Raises `DatabaseUnavailable` if that is for a database to say that does not answer.
+    Raises `DatabaseUnavailable` if the database that knows it does not answer.
     """
     own = running(settings)
     if own is not None and own.url:

@@ -1,4 +1,4 @@
-"""The log files of a home, from which what is said of a recording can be removed."""
+"""The log files of a home, and removing a recording from them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
 
-#: A record begins with a date (ours, supervisor's, Dagster's, Postgres's) or a level (uvicorn's). What follows without
-#: either, such as a traceback, belongs to it.
+#: A record begins with a date (ours, supervisor's, Dagster's, Postgres's) or a level (uvicorn's). Lines without either,
+#: such as a traceback, belong to the record before.
 _RECORD = re.compile(rb"^(?=\d{4}-\d\d-\d\d[ T]|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):)", re.MULTILINE)
 
 
 def remove_records(folder: Path, words: Collection[str]) -> int:
-    """Remove the records that hold one of the words from the log files in a folder, and return how many there were.
+    """Remove the records that contain one of the words from the log files in a folder; return their number.
 
-    The files are rewritten in place, because programs hold them open to append to them: a record that one of them
-    writes in that very moment may be lost. Raises `OSError`.
+    The files are rewritten in place, because programs have them open for appending: a record written at that very
+    moment may be lost. Raises `OSError`.
     """
     sought = [word.encode() for word in words]
     return sum(_sweep(path, sought) for path in sorted(folder.glob("*.log*")) if path.is_file())
@@ -28,7 +28,7 @@ def _sweep(path: Path, sought: list[bytes]) -> int:
         kept, removed = _kept(content, sought)
         if not removed:
             return 0
-        # What was appended meanwhile.
+        # Appended in the meantime.
         kept += file.read()
         file.seek(0)
         file.write(kept)

@@ -18,7 +18,7 @@ _GONE_SECONDS = 5.0
 
 
 def find_daemon(database_url: str) -> DaemonHolder | None:
-    """Return where the daemon of a database runs; None if none does. Raises `DatabaseUnavailable`."""
+    """Return the host and UI of a database's daemon; None if none runs. Raises `DatabaseUnavailable`."""
     engine = open_database(database_url)
     try:
         return daemon_lock.holder(engine)
@@ -27,7 +27,7 @@ def find_daemon(database_url: str) -> DaemonHolder | None:
 
 
 def refuse_second(database_url: str) -> None:
-    """Raise `StackError`, with its address, if a stack works on the database already."""
+    """Raise `StackError`, with the address, if a stack already uses the database."""
     deadline = time.monotonic() + _GONE_SECONDS
     while (found := find_daemon(database_url)) is not None:
         if found.host != socket.gethostname() or time.monotonic() > deadline:
@@ -39,5 +39,5 @@ def refuse_second(database_url: str) -> None:
 
 
 def refuse_contradictions(settings: Settings, database_url: str) -> None:
-    """Raise `InvalidSetting`, with all that differs, if this machine's workers would work by other settings."""
+    """Raise `InvalidSetting`, with all differences, if this machine's workers would use other settings."""
     worker_settings(settings, database_url, in_stack=False, has_credentials=has_credentials)

@@ -109,7 +109,7 @@ class RunningStack:
 
 
 def running(settings: Settings) -> RunningStack | None:
-    """Return the stack running on this home; None if there is none."""
+    """Return the running stack of this home; None if there is none."""
     try:
         values = json.loads(_state_file(settings.home).read_text(encoding="utf-8"))
     except FileNotFoundError:

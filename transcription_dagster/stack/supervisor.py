@@ -110,7 +110,7 @@ def _program_section(program: Program, logs: Path) -> dict[str, str]:
 def _value(value: str | Path) -> str:
     text = str(value)
     if _COMMENT.search(text):
-        raise StackError(f"{text!r} holds a line break, or a ';' or '#' after a space: choose another folder")
+        raise StackError(f"{text!r} contains a line break, or a ';' or '#' after a space: choose another folder")
     return text.replace("%", "%%")
 
 

@@ -50,9 +50,9 @@ def object_key(recording: str, file: str) -> str:
 
 
 def signed_source(uri: str, seconds: int) -> str:
-    """A link by which anyone can read an object anywhere in S3, such as a recording's source, for so long.
+    """Return a URL by which anyone can read an object in S3, such as a recording's source, for `seconds`.
 
-    Whether the object is there is not asked. Raises `StoreRefused`.
+    Does not check that the object exists. Raises `StoreRefused`.
     """
     scheme, bucket, path, _, _ = urlsplit(uri)
     with obstore_errors(f"Could not sign {shown_url(uri)}"):
@@ -124,7 +124,7 @@ class ObjectStore:
             return None
 
     def signed_url(self, key: str, seconds: int) -> str:
-        """A link by which anyone can read an object of a bucket for so long. Raises `StoreRefused` for a folder."""
+        """Return a URL to read an object of a bucket for `seconds`. Raises `StoreRefused` for a folder."""
         if self._folder:
             raise StoreRefused(f"{self.url} is a folder: its files have no links")
         with self._errors("sign", key):

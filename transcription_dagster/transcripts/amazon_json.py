@@ -1,4 +1,4 @@
-"""Transcripts as JSON documents in the layout of Amazon Transcribe's output, read and written."""
+"""Reading and writing transcripts as JSON documents in the layout of Amazon Transcribe's output."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ from transcription_dagster.transcripts.turn_order import order_by_turns
 from transcription_dagster.transcripts.word_languages import LanguageRun, language_runs, spoken_seconds
 from transcription_dagster.transcripts.word_timing import settle_spans
 
-#: Marks that end what is said, and what may follow them.
+#: Punctuation that ends a sentence, and characters that may follow it.
 _MARKS = frozenset(""".,;:!?…。、，．！？；：؟،؛۔।॥]})"”»」』）】〉》""")
 _AFTER_MARKS = """'’.,;:!?…"”»]})"""
 _OPENING_PUNCTUATION = frozenset("¿¡([{“‘«„‚「『（【〈《")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]+")
-#: Languages that put no space between words.
+#: Languages written without spaces between words.
 _UNSPACED_LANGUAGES = frozenset({"zh", "yue", "wuu", "ja", "th", "lo", "my", "km", "bo"})
 
 
 def read_transcript(document: str | bytes, *, recording: str | None = None) -> Transcript:
-    """Read a transcript that this program or Amazon Transcribe wrote.
+    """Read a transcript written by this program or by Amazon Transcribe.
 
-    `recording` is the recording's UUID, or "" where the words alone matter; without it the document's `jobName` has
-    to be the UUID. Words without a time, or with one that goes backward, are placed between their neighbours.
-    Raises `InvalidTranscript` that names the place, and `InvalidRecordingId` for a bad `recording`.
+    `recording` is the recording's UUID, or "" if only the words matter; without it the document's `jobName` must be the
+    UUID. Words without a time, or with one that goes backward, are placed between their neighbours. Raises
+    `InvalidTranscript` with the position, and `InvalidRecordingId` for an invalid `recording`.
     """
     content = parse_document(document)
     if reason := why_no_transcript(content):
@@ -85,9 +85,10 @@ def read_transcript(document: str | bytes, *, recording: str | None = None) -> T
 
 
 def write_transcript(transcript: Transcript) -> str:
-    """Write the transcript as one JSON document, which `read_transcript` reads back as it was.
+    """Write the transcript as one JSON document, from which `read_transcript` restores it.
 
-    Word times are kept to the millisecond, everything else exactly. Sequences among the options come back as tuples.
+    Word times are rounded to the millisecond, everything else is exact. Sequences among the options are restored as
+    tuples.
     """
     items, word_items = _items(transcript.words)
     results = AmazonResults(
@@ -135,12 +136,12 @@ def write_transcript(transcript: Transcript) -> str:
 
 
 def _untimed_text(results: AmazonResults) -> str:
-    """Return what the document says was spoken, as one text."""
+    """Return the whole text of a document without word times."""
     return " ".join(" ".join(text["transcript"].split()) for text in results.get("transcripts") or ()).strip()
 
 
 def _known_end(results: AmazonResults, words: Sequence[Word]) -> float:
-    """The latest moment that Amazon's document names; it does not say how long the recording is."""
+    """Return the latest time in Amazon's document, which does not contain the recording's length."""
     turns = (results.get("speaker_labels") or {}).get("segments") or []
     ends = [segment.get("end_time") for segment in (*(results.get("audio_segments") or ()), *turns)]
     return max((*(word.end for word in words), *(end for end in ends if end is not None)), default=0.0)
@@ -167,7 +168,7 @@ def _language(results: AmazonResults) -> str:
 
 
 def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
-    """Return the words, and the number of the word that each item belongs to."""
+    """Return the words, and for each item the index of its word."""
     own = content.get("whisper") is not None
     channels = [content["results"].get("items") or []] if own else _items_by_channel(content["results"])
     texts, spoken, item_words = _texts([item for items in channels for item in items])
@@ -179,7 +180,7 @@ def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
         speakers = [speakers[number] for number in order]
         places = {number: place for place, number in enumerate(order)}
         item_words = {item: places[number] for item, number in item_words.items()}
-    # In our own documents people who talk at once keep their times: only those of one speaker go forward.
+    # In our own documents simultaneous speakers keep their times, which only increase for each speaker.
     spans = _settled(times, texts, speakers if own else [None] * len(texts))
     glued = _glued(texts, content)
     words = tuple(
@@ -201,7 +202,7 @@ def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
 def _settled(
     times: Sequence[tuple[float | None, float | None]], texts: Sequence[str], speakers: Sequence[str | None]
 ) -> list[tuple[float, float]]:
-    """The times of the words, put in order among those of each speaker."""
+    """Return the words' times, increasing among the words of each speaker."""
     spans: dict[int, tuple[float, float]] = {}
     for speaker in dict.fromkeys(speakers):
         numbers = [number for number, each in enumerate(speakers) if each == speaker]
@@ -211,10 +212,10 @@ def _settled(
 
 
 def _items_by_channel(results: AmazonResults) -> list[list[Item]]:
-    """Return the items of each channel in their order; all of them as one where the document knows no channels."""
+    """Return the items of each channel in order, or all items as one channel if the document has no channels."""
     items = results.get("items") or []
     if not any(item.get("channel_label") for item in items):
-        # Older documents repeat the items by channel, and only there say which channel a word is on.
+        # Older documents repeat the items by channel, and only this repetition gives a word's channel.
         channels = (results.get("channel_labels") or {}).get("channels") or []
         listed = [[_on_channel(item, channel) for item in channel.get("items") or []] for channel in channels]
         if results.get("items") is None and not channels:
@@ -223,7 +224,7 @@ def _items_by_channel(results: AmazonResults) -> list[list[Item]]:
     by_channel: dict[str | None, list[Item]] = {}
     label = None
     for item in items:
-        # A mark without a label follows the word before it.
+        # A mark without a label belongs to the word before it.
         label = item.get("channel_label") or label
         by_channel.setdefault(label, []).append(item)
     return list(by_channel.values())
@@ -236,7 +237,7 @@ def _on_channel(item: Item, channel: Channel) -> Item:
 def _by_turns(
     texts: Sequence[str], spoken: Sequence[Item], times: Sequence[tuple[float | None, float | None]]
 ) -> tuple[list[int], list[tuple[float | None, float | None]]]:
-    """Return the order of a transcript for words that come channel by channel, and their times in that order."""
+    """Return the transcript order of words that are listed channel by channel, and their times in that order."""
     labels = [item.get("channel_label") or "" for item in spoken]
     spans: list[tuple[float, float]] = []
     for _, numbers in groupby(range(len(texts)), key=labels.__getitem__):
@@ -247,7 +248,7 @@ def _by_turns(
 
 
 def _texts(items: Sequence[Item]) -> tuple[list[str], list[Item], dict[int, int]]:
-    """The texts of the words with their punctuation, the items that were spoken, and the word of each of these."""
+    """Return the words' texts with punctuation, the spoken items, and the index of each item's word."""
     texts: list[str] = []
     spoken: list[Item] = []
     item_words: dict[int, int] = {}
@@ -274,7 +275,7 @@ def _texts(items: Sequence[Item]) -> tuple[list[str], list[Item], dict[int, int]
 
 
 def _glued(texts: Sequence[str], content: Document) -> set[int]:
-    """The words that are written without a space before them."""
+    """Return the words that are written without a space before them."""
     if whisper := content.get("whisper"):
         return set(whisper["glued"])
     unspaced = [is_unspaced(text[0]) for text in texts]
@@ -289,7 +290,7 @@ def _glued(texts: Sequence[str], content: Document) -> set[int]:
 
 
 def _speakers(spoken: Sequence[Item], labels: SpeakerLabels | None) -> list[str | None]:
-    """Who said each word: as the item says, or as the older layout does, in a list beside the items."""
+    """Return the speaker of each word, from its item or, in the older layout, from a separate list."""
     by_start: dict[float | None, str | None] = {}
     turns = labels.get("segments") or [] if labels else []
     for turn in turns:
@@ -305,7 +306,7 @@ def _speakers(spoken: Sequence[Item], labels: SpeakerLabels | None) -> list[str 
 
 
 def _within_turns(spoken: Sequence[Item], turns: Sequence[SpeakerSegment]) -> dict[float | None, str | None]:
-    """Return the speaker of each start that lies in a turn, for documents whose turns do not list their words."""
+    """Return the speaker of each start time within a turn, for documents whose turns do not list their words."""
     found: dict[float | None, str | None] = {}
     ordered = sorted(turns, key=lambda turn: turn.get("start_time") or 0.0)
     starts = [turn.get("start_time") or 0.0 for turn in ordered]
@@ -347,7 +348,7 @@ def _in_languages(words: tuple[Word, ...], languages: Sequence[LanguageRun]) -> 
 
 
 def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:
-    """The items, and the numbers of the items that each word became."""
+    """Return the items, and the indices of the items of each word."""
     items: list[Item] = []
     word_items: list[list[int]] = []
     for word in words:
@@ -367,10 +368,10 @@ def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:
 
 
 def _split_punctuation(text: str) -> tuple[str, str]:
-    """A word's text as what is said and the punctuation marks after it; all of it, if nothing in it can be said."""
+    """Split a word's text into the spoken part and the punctuation after it; text of only marks is spoken."""
     if not any(character.isalnum() for character in text):
         return text, ""
-    # From the end: a pattern that is searched from the start would try every mark of a long row of them.
+    # Searched from the end: a pattern searched from the start would try every mark of a long row.
     earliest = max(1, len(text.rstrip(_AFTER_MARKS)) - 1)
     places = range(earliest, len(text))
     cut = next((place for place in places if text[place] in _MARKS and not text[place - 1].isspace()), len(text))

@@ -1,9 +1,9 @@
-"""The layout of Amazon Transcribe's output, as types that check it.
+"""The layout of Amazon Transcribe's output, as types that validate it.
 
-Amazon's part is that of its developer guide ("Data input and output", "Example diarization output"). What only Whisper
-knows stands under the extra key `whisper`, which Amazon's own documents do not have. Dictionaries, since a long
-recording has hundreds of thousands of items, and objects of these would cost three times as much. What may be
-absent may be null, as programs in other languages write empty fields.
+Amazon's part follows its developer guide ("Data input and output", "Example diarization output"). Information that only
+Whisper provides is under the additional key `whisper`. Dictionaries, because a long recording has hundreds of thousands
+of items, and objects would take three times the memory. Optional fields may be null, as some languages write empty
+fields.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Alternative(TypedDict):
 
 
 class Item(TypedDict):
-    """A word (`pronunciation`), or a mark after it (`punctuation`), which has no time."""
+    """A word (`pronunciation`), or a punctuation mark after it (`punctuation`), which has no time."""
 
     id: NotRequired[int | None]
     type: str
@@ -49,7 +49,7 @@ class Item(TypedDict):
     speaker_label: NotRequired[str | None]
     channel_label: NotRequired[str | None]
     language_code: NotRequired[str | None]
-    #: Ours: a person wrote it.
+    #: An extension of this program: written by a person.
     corrected: NotRequired[bool]
 
 
@@ -81,41 +81,41 @@ class SpeakerSegment(TypedDict):
 
 
 class SpeakerLabels(TypedDict):
-    """Who spoke when; in older documents the only place that says so."""
+    """The turns of all speakers; in older documents the only place with this information."""
 
     speakers: NotRequired[int | None]
     segments: NotRequired[list[SpeakerSegment] | None]
 
 
 class Channel(TypedDict):
-    """What was said on one channel, in its own order."""
+    """The items of one channel, in order."""
 
     channel_label: str
     items: NotRequired[list[Item] | None]
 
 
 class ChannelLabels(TypedDict):
-    """What was said on each channel; in older documents the only place that says which word is on which."""
+    """The items of each channel; in older documents the only place with the words' channels."""
 
     channels: NotRequired[list[Channel] | None]
     number_of_channels: NotRequired[int | None]
 
 
 class SpokenLanguage(TypedDict):
-    """One of the languages that were spoken, and for how long."""
+    """A spoken language and its duration."""
 
     language_code: str
     duration_in_seconds: NotRequired[Annotated[float, Field(allow_inf_nan=False)] | None]
 
 
 class FullText(TypedDict):
-    """The whole transcript as one text."""
+    """The whole transcript as text."""
 
     transcript: str
 
 
 class AmazonResults(TypedDict):
-    """What was said."""
+    """The content of the transcript."""
 
     transcripts: NotRequired[list[FullText] | None]
     items: NotRequired[list[Item] | None]
@@ -127,14 +127,14 @@ class AmazonResults(TypedDict):
 
 
 class Whisper(TypedDict):
-    """What Whisper knows beyond Amazon's layout; `glued` holds the numbers of the words written without a space."""
+    """Information from Whisper beyond Amazon's layout; `glued` holds the indices of words written without a space."""
 
     model: str
     language: str
     duration: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     options: dict[str, Any]
     segments: tuple[Segment, ...]
-    #: The words that know their language, by language.
+    #: Indices of words with a known language, by language.
     languages: NotRequired[tuple[LanguageRun, ...]]
     glued: list[int]
     removed: tuple[RemovedSpeech, ...]
@@ -156,9 +156,9 @@ _DOCUMENT = TypeAdapter(Document)
 
 
 def parse_document(document: str | bytes) -> Document:
-    """Check a document and return what is known of it; a Call Analytics job's output becomes a plain transcript's.
+    """Validate a document; the output of a Call Analytics job becomes a plain transcript.
 
-    Raises `InvalidTranscript` that names the first bad place, or says why the job has no transcript.
+    Raises `InvalidTranscript` with the first invalid position, or with the reason why the job has no transcript.
     """
     raw = document.encode("utf-8", "replace") if isinstance(document, str) else document
     encoding = json.detect_encoding(raw)
@@ -176,7 +176,7 @@ def parse_document(document: str | bytes) -> Document:
     except ValidationError as error:
         if keys := _foreign_keys(raw):
             raise InvalidTranscript(
-                f"the document is no output of Amazon Transcribe or this program: it has {keys} and no results"
+                f"the document is not an output of Amazon Transcribe or this program: it has {keys} and no results"
             ) from None
         first, *rest = error.errors(include_url=False, include_input=False, include_context=False)
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
@@ -196,7 +196,7 @@ def _foreign_keys(raw: bytes) -> str:
 
 
 def _other_document(raw: bytes) -> dict[str, Any] | None:
-    """Return a Call Analytics job's output as a plain transcript; None for what is no document of Amazon's."""
+    """Return the output of a Call Analytics job as a plain transcript; None for a document not by Amazon."""
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError):

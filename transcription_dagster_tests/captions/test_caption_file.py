@@ -46,7 +46,7 @@ def test_a_cue_is_its_lines() -> None:
         ("2\nthree seconds\nCome back.", 6, "the arrow"),
         (f"2\n{'9' * 5000}:00:03,000 --> 00:00:04,500\nCome back.", 6, "too many hours"),
         ("00:00:03,000 -> 00:00:04,500\nCome back.", 5, "the arrow"),
-        ("2\n00:00:03,000 --> 00:00:04,500 Come back.", 6, "behind the times"),
+        ("2\n00:00:03,000 --> 00:00:04,500 Come back.", 6, "follows the times"),
         ("2\n00:00:03,0000 --> 00:00:04,5000\nCome back.", 6, "wrong form"),
     ],
 )

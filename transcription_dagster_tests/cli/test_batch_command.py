@@ -54,7 +54,7 @@ def test_a_worklist_that_another_batch_works_on_is_refused(worklist: Path) -> No
     worklist.write_text("[]")
     with alone_on(worklist):
         result = call(worklist)
-    assert (result.exit_code, "another batch is at work on it" in result.stderr) == (2, True)
+    assert (result.exit_code, "another batch is working on it" in result.stderr) == (2, True)
 
 
 def test_a_folder_that_cannot_be_written_has_an_exit_code_of_its_own(tmp_path: Path) -> None:

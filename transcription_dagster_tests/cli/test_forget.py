@@ -153,7 +153,7 @@ def test_log_records_that_name_it_or_quote_it_go(on_database: Command, engine: E
     told = [f"took {A}", f"left out: {SENTENCE}", 'title "The council of spring"', f"took {B}"]
     log.write_text("".join(f"2026-11-30 10:00:0{number} {line}\n" for number, line in enumerate(told)))
     result = on_database("forget", "-y", A)
-    assert result.stdout.splitlines()[-1] == "Removed 3 records of log files that told of it."
+    assert result.stdout.splitlines()[-1] == "Removed 3 log records about it."
     assert log.read_text() == f"2026-11-30 10:00:03 took {B}\n"
 
 
@@ -163,5 +163,5 @@ def test_it_says_that_the_words_of_an_unreadable_transcript_may_stay_in_log_file
     register(engine, [Recording(A, f"/data/{A}.wav")])
     ObjectStore(load_settings().store_url).put_bytes(f"{A}/transcript.json", b"{")
     result = on_database("forget", "-y", A)
-    assert "log files keep what they quote of it" in result.stderr
+    assert "quotations of it stay in log files" in result.stderr
     assert result.stdout.startswith(f"Removed {A}: its rows, 1 files")

@@ -152,7 +152,7 @@ def test_what_an_interrupted_forget_left_is_removed_by_the_next(
 
 def test_forgetting_an_unknown_recording_is_an_error(on_database: Command) -> None:
     result = on_database("forget", "-y", A)
-    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, f"Nothing is kept of {A}.")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, f"Nothing is stored about {A}.")
 
 
 def test_forgetting_asks_first(on_database: Command, engine: Engine, amazon: Path) -> None:

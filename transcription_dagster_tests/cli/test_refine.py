@@ -95,7 +95,7 @@ def test_what_is_dropped_is_said(run: Command, server: MessagesServer) -> None:
     server.answer = lambda body: edits((1, 1, "run", "walk", "mishearing"))
     result = run("refine", "talk.json")
     assert result.stdout == f"{TALK}\n"
-    assert "dropped: 'run' -> 'walk': sounds unlike" in result.stderr
+    assert "dropped: 'run' -> 'walk': does not sound like" in result.stderr
 
 
 def test_without_a_key_the_vocabulary_is_applied_and_it_is_said(run: Command) -> None:

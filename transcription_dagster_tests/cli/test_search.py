@@ -76,7 +76,7 @@ def test_without_a_vector_the_words_decide_and_it_is_said(
     monkeypatch.setattr(embedder, "open_embedder", lambda settings: tiny)
     result = on_database("search", "--json", "ferry")
     assert [answer["recording"] for answer in json.loads(result.stdout)] == [A]
-    assert result.stderr == f"Searching by words alone: {reason}\n"
+    assert result.stderr == f"Searching by words only: {reason}\n"
 
 
 def test_a_transcript_emits_no_terminal_control_sequences(on_database: Command, library: Engine) -> None:

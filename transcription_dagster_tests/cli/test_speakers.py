@@ -32,8 +32,8 @@ def test_a_speaker_is_named_and_a_worklist_puts_the_name_into_the_results(run: C
     result = run("name", A, "spk_0", "Ada")
     assert result.stdout == f"{B}  spk_0  certain, similarity 0.96\n{C}  spk_0  likely, similarity 0.60\n"
     assert result.stderr == (
-        "Ada is in 2 recordings. Put the name into them: transcription batch assets_speakers.json\n"
-        "Confirm what is likely with `transcription speakers name`.\n"
+        "Ada is in 2 recordings. To add the name to them: transcription batch assets_speakers.json\n"
+        "Confirm likely matches with `transcription speakers name`.\n"
     )
     assert json.loads((tmp_path / "assets_speakers.json").read_text()) == [
         {"uuid": A, "job": "speakers", "source": "file:///0.wav"},

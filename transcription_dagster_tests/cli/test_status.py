@@ -57,7 +57,7 @@ DEAD = {"state": "dead", "seconds_since_heartbeat": 30.0}
         ({"programs": (program("FATAL"),)}, ["daemon does not run (exited too quickly); see /h/logs/daemon.log"]),
         (
             {"daemons": (Daemon("QUEUED_RUN_COORDINATOR", False),)},
-            ["The daemon's queued run coordinator is not healthy: it has not been heard of lately"],
+            ["The daemon's queued run coordinator is not healthy: it sent no heartbeat lately"],
         ),
         ({"daemons": (Daemon("SENSOR", False, ("E: x",)),)}, ["The daemon's sensor is not healthy: E: x"]),
         (
@@ -70,14 +70,14 @@ DEAD = {"state": "dead", "seconds_since_heartbeat": 30.0}
         ),
         (
             {"pool": PoolStatus((executor(), executor(name="gpu-1", **DEAD), run_worker()), {})},
-            ["gpu-1 (process 1 on h) has been silent for 30 s."],
+            ["gpu-1 (process 1 on h) has sent no heartbeat for 30 s."],
         ),
         (
             {
                 "pool": PoolStatus((executor(**{**DEAD, "seconds_since_heartbeat": float("inf")}), run_worker()), {}),
                 "runs": {},
             },
-            ["gpu-0 (process 1 on h) has been silent since it was last registered."],
+            ["gpu-0 (process 1 on h) has sent no heartbeat since it was last registered."],
         ),
     ],
 )

@@ -161,7 +161,7 @@ def test_a_changed_recording_waits_for_its_run(sensor: Sensor, folder: Path, ins
     put(folder, IDS[1], "another sound")
     data = sensor.tick()
     assert not data.run_requests
-    assert "1 changed while a run goes on" in said(data)
+    assert "1 changed during a run" in said(data)
 
 
 def test_an_unreachable_database_is_reported_and_the_cursor_stays(

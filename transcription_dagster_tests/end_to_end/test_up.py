@@ -40,7 +40,7 @@ def test_a_stack_in_which_nothing_happens_is_not_talked_about():
 
 
 def test_a_restart_is_told():
-    assert _changes(replace(WORKER, pid=11)) == ["run-worker-1 was started again, as process 11"]
+    assert _changes(replace(WORKER, pid=11)) == ["run-worker-1 was restarted as process 11"]
 
 
 def test_the_end_of_a_program_is_told_with_its_reason_and_its_log():
@@ -51,9 +51,7 @@ def test_the_end_of_a_program_is_told_with_its_reason_and_its_log():
 
 def test_the_return_of_a_program_is_told():
     ended = replace(WORKER, state="BACKOFF", pid=None)
-    assert program_changes({ended.name: ended}, {WORKER.name: WORKER}) == [
-        "run-worker-1 was started again, as process 10"
-    ]
+    assert program_changes({ended.name: ended}, {WORKER.name: WORKER}) == ["run-worker-1 was restarted as process 10"]
 
 
 @pytest.mark.parametrize("arguments", [["--run-workers", "0"], ["--port", "70000"], ["--cpu-executors", "many"], ["x"]])

@@ -61,7 +61,7 @@ def test_new_objects_are_requested() -> None:
     found = run(listing(source(1), source(2)))
     assert requested(found) == ids(1, 2)
     assert found.state == DiscoveryState(None, {ids(1)[0]: "a", ids(2)[0]: "a"})
-    assert "2 sources looked at, 2 new or changed" in found.summary
+    assert "2 sources listed, 2 new or changed" in found.summary
 
 
 def test_requested_objects_are_not_requested_again_unless_changed() -> None:

@@ -182,7 +182,7 @@ def broken(change: dict[str, Any]) -> str:
         ("{}", "results: Field required"),
         ('{"results": {}}', r"results\.items: Field required"),
         ('{"results": {"items": null}}', r"results\.items: Field required"),
-        ('{"text": "Hi", "segments": []}', "the document is no output of .* it has 'text', 'segments'"),
+        ('{"text": "Hi", "segments": []}', "the document is not an output of .* it has 'text', 'segments'"),
         ('{"results": {"items": [], "transcripts": [{"transcript": "Hi"}]}}', r"results\.items: the words of 'Hi'"),
         ('{"results": {"items": {}}}', r"results\.items: Input should be a valid array"),
         ("[" * 100_000, "document: Invalid JSON"),

@@ -1,4 +1,4 @@
-"""`transcription batch`: everything that a worklist asks for, through Dagster, on executors that keep the model."""
+"""`transcription batch`: process a worklist through Dagster, on executors that keep the model loaded."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from transcription_dagster.errors import InvalidSetting, InvalidWorklist, Unknow
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.worklists import load
 
-#: Exit codes: nothing was started, and results are not in the worklist.
+#: Exit codes if nothing was started, and if results could not be written into the worklist.
 _WRONG_INPUT, _NOT_SAVED = 2, 3
-#: The usual worklist, as `transcription worklist --without-embeddings` writes it.
+#: The default worklist, written by `transcription worklist --without-embeddings`.
 _USUAL = Path("assets_without_embeddings.json")
 
 
@@ -65,7 +65,7 @@ def batch(worklist: Path, threads: int | None, model: str | None, yes: bool, ski
 
 
 def _carry_out(worklist: Path, threads: int | None, model: str | None, yes: bool, skip: int, gpus: str | None) -> int:
-    """Do it while no other batch works on the worklist; returns the exit code."""
+    """Process the batch while no other one works on the worklist; return the exit code."""
     with alone_on(worklist.resolve()):
         settings = load_settings()
         results = KeptResults(load(worklist), settings.home, note=lambda text: click.echo(text, err=True))
@@ -88,12 +88,12 @@ def _carry_out(worklist: Path, threads: int | None, model: str | None, yes: bool
                 click.echo(f"transcription: {unsaved}", err=True)
         code = report(outcomes, signals, shlex.join(["transcription", *sys.argv[1:]]))
         if results.added:
-            click.echo(f"{results.added} entries were added meanwhile; the same command does them.")
+            click.echo(f"{results.added} entries were added meanwhile; run the same command again to process them.")
         return _NOT_SAVED if unsaved else code
 
 
 def report(outcomes: Sequence[RecordingOutcome], signals: StopSignals, command: str) -> int:
-    """Show what became of a batch, and how to go on; returns the exit code."""
+    """Print the results of a batch and how to continue; return the exit code."""
     open_console().print(outcome_table(outcomes))
     lines, code = summary(outcomes, stopped=signals.count > 0, command=command)
     for line in lines:
@@ -103,7 +103,7 @@ def report(outcomes: Sequence[RecordingOutcome], signals: StopSignals, command: 
 
 @contextmanager
 def wrong_input() -> Iterator[None]:
-    """End with exit code 2 for input that cannot be used, a line for each problem; with 3 if it cannot be written."""
+    """Exit with code 2 and a line per problem for invalid input, or with 3 if the worklist cannot be written."""
     try:
         yield
     except WorklistNotSaved as error:

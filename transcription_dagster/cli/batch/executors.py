@@ -101,10 +101,10 @@ def _choose(alive: Mapping[str, int], kept: Mapping[str, int], executors: int) -
 def _too_many(executors: int, fewest: int) -> str:
     return (
         f"--threads {executors}: each device has at least {fewest} executors, on several machines, and a run cannot be "
-        "pinned to one of them; leave --threads out, or name more"
+        "pinned to one of them; omit --threads, or increase it"
     )
 
 
 def _pin(device: str) -> str:
-    """The value of `transcription/gpu` that pins a run to a device."""
+    """Return the value of `transcription/gpu` that pins a run to a device."""
     return device.removeprefix("cuda:")

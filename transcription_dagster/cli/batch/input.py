@@ -25,7 +25,7 @@ class BatchInput:
     worklist: WorklistResults
     #: Entries to process.
     entries: tuple[Entry, ...]
-    #: Config of the asset `transcript`; empty: what the settings of the stack say.
+    #: Config of the asset `transcript`; empty: the stack's settings apply.
     speech: Mapping[str, Any] = field(default_factory=dict)
     #: Executors that may work on the batch; None: all.
     threads: int | None = None
@@ -41,7 +41,7 @@ def checked_model(model: str) -> str:
     """Return a model's name, or the absolute path of a checkpoint or of a model's folder. Raises `UnknownModel`."""
     path = Path(model).expanduser()
     if os.sep not in model and path.suffix != ".pt":
-        # Importing Whisper takes seconds, which the path of a checkpoint need not wait for.
+        # Importing Whisper takes seconds, and a checkpoint's path does not require it.
         from transcription_dagster.whisper.models.checkpoints import known_models
 
         if model in known_models():

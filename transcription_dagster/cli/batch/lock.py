@@ -1,4 +1,4 @@
-"""One batch at a time on a worklist, also across homes and machines that share its folder."""
+"""A lock that allows one batch per worklist, even across homes and machines that share its folder."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from pathlib import Path
 
 from transcription_dagster.errors import InvalidWorklist, WorklistNotSaved
 
-#: How often the holder writes into its lock file that it lives.
+#: Seconds between updates of the holder's lock file.
 BEAT_SECONDS = 2.0
-#: A holder elsewhere whose lock file does not change for so long, by our own clock, is dead.
+#: Seconds without a change of the lock file, by our own clock, after which a holder elsewhere counts as dead.
 STALE_SECONDS = 10.0
 
 _POLL_SECONDS = 0.1
-#: Of the file, always: more than the longest host name needs.
+#: Fixed size of the file's content, longer than any host name.
 _BYTES = 512
 
-#: What a file system without locks answers.
+#: Errors of a file system without locks.
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextmanager
 def alone_on(worklist: Path, *, stale_seconds: float = STALE_SECONDS) -> Iterator[None]:
-    """Keep other batches away from the worklist for the length of the block.
+    """Exclude other batches from the worklist during the block.
 
-    The lock is the file `.NAME.lock` beside the worklist. The kernel's lock on it (`flock`) decides among processes
-    that see each other's locks. Where they do not, as on some network file systems, a token in the file that its
-    holder keeps changing does: a pid means nothing on another machine.
+    The lock is the file `.NAME.lock` beside the worklist. Between processes that see each other's locks, the kernel's
+    lock on it (`flock`) decides. Where they do not, as on some network file systems, a token that the holder keeps
+    updating in the file decides, because a pid is meaningless on another machine.
 
-    Raises `InvalidWorklist` if another batch is at work on it, and `WorklistNotSaved` if the folder cannot be written.
+    Raises `InvalidWorklist` if another batch is working on it, and `WorklistNotSaved` if the folder is not writable.
     """
     path = worklist.with_name(f".{worklist.name}.lock")
     try:
@@ -51,7 +51,7 @@ def alone_on(worklist: Path, *, stale_seconds: float = STALE_SECONDS) -> Iterato
     except OSError as error:
         raise WorklistNotSaved(f"{worklist}: its folder cannot be written: {error.strerror}") from error
     except _Held as held:
-        raise InvalidWorklist(f"{worklist}: another batch is at work on it{held}") from None
+        raise InvalidWorklist(f"{worklist}: another batch is working on it{held}") from None
     over = threading.Event()
     beat = threading.Thread(target=_beat, args=(file, token, over), name="worklist lock", daemon=True)
     beat.start()
@@ -60,7 +60,7 @@ def alone_on(worklist: Path, *, stale_seconds: float = STALE_SECONDS) -> Iterato
     finally:
         over.set()
         beat.join()
-        # While it is locked: another batch that has opened it already tries again with the next file.
+        # While it is locked: another batch that has already opened this file then retries with the next one.
         path.unlink(missing_ok=True)
         os.close(file)
 
@@ -70,7 +70,7 @@ class _Held(Exception):
 
 
 def _open(path: Path) -> tuple[int, bool]:
-    """Open the lock file and lock it; whether the file system knows locks."""
+    """Open and lock the file; return also whether the file system supports locks."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         is_locked = True
@@ -98,9 +98,9 @@ def _is_still(path: Path, file: int) -> bool:
 
 
 def _take(path: Path, file: int, token: str, is_locked: bool, stale_seconds: float) -> None:
-    """Write our token into the file, also over that of a holder that died. Raises `_Held` if another one lives."""
+    """Write our token into the file, replacing that of a dead holder. Raises `_Held` if another holder is alive."""
     before = _read(file)
-    # On this machine the kernel ends a lock with its holder; what the file says is left over then.
+    # On this machine the kernel releases a holder's lock when it ends, so any remaining content is outdated.
     if before and not (is_locked and _parsed(before).get("boot") == _boot()):
         deadline = time.monotonic() + stale_seconds
         while time.monotonic() < deadline:
@@ -109,7 +109,7 @@ def _take(path: Path, file: int, token: str, is_locked: bool, stale_seconds: flo
                 raise _Held(_holder(now or before))
     _write(file, token, 0)
     if not is_locked:
-        # Of two that came at once, the one that wrote last has it.
+        # If two wrote at the same time, the last one holds the lock.
         time.sleep(5 * _POLL_SECONDS)
         if _parsed(now := _read(file)).get("token") != token:
             raise _Held(_holder(now))
@@ -119,7 +119,7 @@ def _beat(file: int, token: str, over: threading.Event) -> None:
     count = 0
     while not over.wait(BEAT_SECONDS):
         count += 1
-        # It rewrites bytes that the file has already, which a full disk takes too.
+        # Overwrites existing bytes, which works even on a full disk.
         _write(file, token, count)
 
 
@@ -146,7 +146,7 @@ def _holder(content: bytes) -> str:
 
 
 def _boot() -> str:
-    """What names this machine since its last start; nothing elsewhere has it."""
+    """Return an id of this machine's current boot, unique across machines."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

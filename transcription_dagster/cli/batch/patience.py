@@ -81,8 +81,10 @@ class ShutdownController:
         if requests > 0 and self._asked_at is None:
             self._asked_at = now
             state.stop()
-            self._context.display.note("Nothing new starts; what runs finishes. Ctrl+C again ends it at once.")
+            self._context.display.note(
+                "Stopping after the recordings in progress. Press Ctrl+C again to stop immediately."
+            )
         overdue = self._asked_at is not None and now - self._asked_at > self._shutdown_seconds
         if (overdue or requests > 1) and self._aborted_at is None:
             self._aborted_at = now
-            self._context.display.note("Ending the runs that are under way; their recordings stay waiting.")
+            self._context.display.note("Canceling the runs in progress; their recordings stay waiting.")

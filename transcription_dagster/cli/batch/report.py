@@ -114,10 +114,10 @@ def summary(outcomes: Sequence[RecordingOutcome], *, stopped: bool, command: str
     waiting = sum(outcome.status == "waiting" for outcome in outcomes)
     lines = [f"failed {outcome.entry.uuid}: {printable(outcome.error or '')}" for outcome in failed]
     if waiting and not stopped:
-        lines += [f"Stopped at the first failure; {waiting} more are waiting. To go on past failures:"]
+        lines += [f"Stopped at the first failure; {waiting} more are waiting. To continue after failures:"]
         lines += [f"  {command} --yes"]
     elif failed or waiting:
-        lines += [f"{len(failed) + waiting} not done. To try only what is left:", f"  {command}"]
+        lines += [f"{len(failed) + waiting} not done. To retry the remaining recordings:", f"  {command}"]
     interrupted = bool(waiting and stopped)
     return lines, INTERRUPTED if interrupted else int(bool(failed or waiting))
 

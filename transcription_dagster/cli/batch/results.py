@@ -1,4 +1,4 @@
-"""Keeps the results of a batch: at once in a journal, and now and then in the worklist."""
+"""Keeping the results of a batch: immediately in a journal, and periodically in the worklist."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from transcription_dagster.errors import InvalidWorklist, WorklistNotSaved
 from transcription_dagster.sources.worklist_entries import Entry
 from transcription_dagster.sources.worklists import Worklist
 
-#: A save that took so long is followed by none for so many times as long: under 1 % of the batch's time.
+#: After a save, no other one follows for this many times its duration: saving takes under 1 % of the time.
 _REST = 99.0
-#: Small worklists are not saved more often either, in seconds.
+#: Minimum seconds between two saves.
 _LEAST_SECONDS = 1.0
-#: A save that failed is tried again after so long.
+#: Seconds until a failed save is tried again.
 _RETRY_SECONDS = 10.0
 
 
 class Journal:
-    """Results that are not in the worklist yet, a line of JSON each, beside it or, where that fails, in the home."""
+    """Results that are not in the worklist yet, as JSON lines in a file beside it or, if that fails, in the home."""
 
     def __init__(self, worklist: Path, home: Path) -> None:
         name = hashlib.sha256(os.fsencode(worklist)).hexdigest()
         self._places = (worklist.with_name(f".{worklist.name}.results"), home / "unsaved" / f"{name}.results")
 
     def append(self, results: Mapping[str, Mapping[str, Any]]) -> Path:
-        """Keep results, by recording; return the file that holds them. Raises `OSError` if neither place does."""
+        """Append results, by recording; return the file. Raises `OSError` if neither place is writable."""
         lines = "".join(json.dumps({"uuid": uuid, **result}) + "\n" for uuid, result in results.items()).encode()
         beside, at_home = self._places
         try:
@@ -41,7 +41,7 @@ class Journal:
             return _append(at_home, lines)
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """Return the results that were kept, the last of each recording."""
+        """Return the stored results, the last one of each recording."""
         results = {}
         for place in self._places:
             lines = place.read_text(encoding="utf-8").splitlines() if place.exists() else []
@@ -55,13 +55,13 @@ class Journal:
         return results
 
     def clear(self) -> None:
-        """Forget them: they are in the worklist."""
+        """Delete the journal, whose results are now in the worklist."""
         for place in self._places:
             place.unlink(missing_ok=True)
 
 
 class KeptResults:
-    """A worklist whose results survive a kill and a full disk, and whose file is not written all the time."""
+    """A worklist whose results survive a kill and a full disk, and whose file is not rewritten for each result."""
 
     def __init__(
         self,
@@ -87,12 +87,12 @@ class KeptResults:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """The entries as they were loaded, with the results that an earlier batch could not save."""
+        """The entries as loaded, with the results that an earlier batch could not save."""
         return self._worklist.entries
 
     @property
     def unsaved(self) -> int:
-        """How many results the worklist does not hold yet."""
+        """Number of results that are not in the worklist yet."""
         return len(self._worklist.unsaved)
 
     def record_waiting(self, uuid: str) -> None:
@@ -105,10 +105,10 @@ class KeptResults:
         self._worklist.record_failed(uuid, error, finished_at)
 
     def save(self) -> None:
-        """Put new results in the journal, and all of them in the worklist if it is time to.
+        """Append new results to the journal, and write all of them into the worklist if it is time.
 
-        The first time it raises `WorklistNotSaved`, or `InvalidWorklist` if the file is no worklist any more: nothing
-        has been started then. Later it tells the user, and tries again.
+        The first call raises `WorklistNotSaved`, or `InvalidWorklist` if the file is no longer a worklist: nothing has
+        been started yet. Later calls report the problem to the user and try again.
         """
         if self._next_save is None:
             self._save()
@@ -121,12 +121,12 @@ class KeptResults:
         try:
             self._place = self._journal.append(fresh)
         except OSError as error:
-            self._say(f"{self.path}: results can be kept nowhere, only in memory: {error.strerror}")
+            self._say(f"{self.path}: results cannot be saved and are only in memory: {error.strerror}")
         else:
             self._kept |= fresh.keys()
 
     def finish(self) -> str | None:
-        """Save for the last time; None, or one line on why that failed and where the results are."""
+        """Save for the last time; return None, or one line with the reason of a failure and where the results are."""
         if not self._worklist.unsaved or self._next_save is None:
             return None
         error = self._try_save()
@@ -142,7 +142,7 @@ class KeptResults:
 
     @property
     def added(self) -> int:
-        """How many entries the file holds that it did not when the batch began: they wait for the next one."""
+        """Number of entries added to the file since the batch began, which wait for the next batch."""
         return self._worklist.added
 
     def _try_save(self) -> str | None:
@@ -183,7 +183,7 @@ def _append(path: Path, data: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
         except OSError:
-            # No half line before the next one.
+            # Start a new line after an incomplete one.
             os.ftruncate(file.fileno(), size)
             raise
     return path

@@ -47,12 +47,12 @@ def stack_for(
     cpu_executors: int | None = None,
     executors: int | None = None,
 ) -> Iterator[RunningStack | JoinedStack]:
-    """Give the stack that is up, on this machine or another, or one of our own that is stopped at the end of the block.
+    """Provide the running stack, on this machine or another, or start one that is stopped after the block.
 
-    `executors` is how many a stack of our own has.
+    `executors` is the number of executors of a stack that is started.
 
-    Raises `StackError` if GPUs are asked for and the stack that is up works on others, or if none can be started, and
-    `UnknownModel` if the executors would have nothing to load.
+    Raises `StackError` if `gpus` are requested and the running stack uses others, or if no stack can be started, and
+    `UnknownModel` if the executors would have no model to load.
     """
     present = running(settings)
     if present is not None and present.url:
@@ -62,7 +62,7 @@ def stack_for(
     elsewhere = joined_stack(settings)
     if elsewhere is not None:
         if gpus is not None:
-            raise StackError(f"the stack that is up at {elsewhere.url} has GPUs of its own: leave --gpus out")
+            raise StackError(f"the stack that is up at {elsewhere.url} has its own GPUs: omit --gpus")
         click.echo(f"Using the stack of this database, on {printable(elsewhere.host)}: {printable(elsewhere.url)}")
         yield elsewhere
         return
@@ -75,7 +75,8 @@ def stack_for(
     click.echo(f"Starting a stack for this batch, with executors on {', '.join(stack_plan.executors)}.")
     try:
         if settings.database_url is not None:
-            # The database may hold every machine's settings: a batch changes none, and asks for what it wants itself.
+            # The database may hold the settings of all machines: a batch does not change them, and passes its own as
+            # config.
             settings = load_settings()
         writes_settings = settings.database_url is None
         stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0, writes_settings=writes_settings)
@@ -94,9 +95,9 @@ def stack_for(
 def run_batch(
     batch: BatchInput, stack: RunningStack | JoinedStack, settings: Settings, signals: StopSignals
 ) -> list[RecordingOutcome]:
-    """Carry a batch out on a stack; return what became of each of its recordings, in the worklist's order.
+    """Run a batch on a stack; return the outcome of each recording, in the worklist's order.
 
-    Raises `InvalidWorklist` before anything starts, and what `BatchRun.carry_out` raises.
+    Raises `InvalidWorklist` before anything starts, and the errors of `BatchRun.carry_out`.
     """
     url = database_url(settings)
     engine = open_database(url)
@@ -139,7 +140,7 @@ def _config(batch: BatchInput, settings: Settings) -> BatchConfig:
 
 
 def _for_every_machine(speech: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """Return the config with a checkpoint named by its content: other machines do not have it at this path."""
+    """Return the config with a checkpoint identified by its content, because other machines lack it at this path."""
     model = speech.get("model")
     if model is None or not Path(model).is_absolute():
         return dict(speech)
@@ -149,7 +150,7 @@ def _for_every_machine(speech: Mapping[str, Any], settings: Settings) -> dict[st
 def _refuse_other_gpus(stack: RunningStack, gpus: str | None) -> None:
     if gpus is not None and {part.strip() for part in gpus.split(",")} != set(stack.executors):
         raise StackError(
-            f"the stack that is up at {stack.url} works on {', '.join(stack.executors)}: leave --gpus out, or stop it"
+            f"the stack that is up at {stack.url} works on {', '.join(stack.executors)}: omit --gpus, or stop it"
         )
 
 

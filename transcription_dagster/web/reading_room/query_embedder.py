@@ -79,7 +79,7 @@ class QueryEmbedder:
             with self._changed:
                 self._asked.discard(answer["query"])
                 if "error" in answer:
-                    _log.warning("Searching by words alone: %s", answer["error"])
+                    _log.warning("Searching by words only: %s", answer["error"])
                 else:
                     self._keep(answer)
                 self._changed.notify_all()

@@ -45,7 +45,7 @@ def holder(path: Path) -> subprocess.Popen[str]:
 
 def test_it_is_refused_while_another_process_has_it_which_is_named(path: Path) -> None:
     process = holder(path)
-    said = f"another batch is at work on it: process {process.pid} on "
+    said = f"another batch is working on it: process {process.pid} on "
     with pytest.raises(InvalidWorklist, match=said), alone_on(path):
         pass
     process.communicate()

@@ -49,7 +49,7 @@ def test_asked_to_stop_it_lets_finish_what_runs_and_takes_back_what_waits(lab: L
     lab.run(5)
     assert lab.statuses == ["done", None, None, None, None]
     assert len(lab.dagster.runs) == 2
-    assert lab.display.notes == ["Nothing new starts; what runs finishes. Ctrl+C again ends it at once."]
+    assert lab.display.notes == ["Stopping after the recordings in progress. Press Ctrl+C again to stop immediately."]
 
 
 def test_asked_twice_it_ends_what_runs_and_leaves_it_waiting(lab: Lab) -> None:
