@@ -13,3 +13,12 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
     """Settings of the test's own making, whatever the environment and a `.env` file say."""
     monkeypatch.chdir(tmp_path)
     return lambda **values: Settings(home=tmp_path / "home", **values)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of recordings, for a worklist beside them."""
+    (tmp_path / "a.wav").write_bytes(b"")
+    (tmp_path / "b c#?.mp3").write_bytes(b"")
+    (tmp_path / "recordings").mkdir()
+    return tmp_path

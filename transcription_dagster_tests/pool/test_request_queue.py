@@ -1,113 +1,33 @@
-"""A request to a GPU executor, from both ends: what is asked once is done once, and nothing is lost on the way."""
+"""The queue of the executors: requests are claimed once, and lost executors lose nothing that was asked."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from transcription_dagster.errors import (
     ExecutorLost,
-    TranscriptionAborted,
-    TranscriptionError,
     TransientError,
     UnusableAudio,
     WorkerUnfit,
 )
 from transcription_dagster.pool.inference_client import (
     InferenceClient,
-    InferenceRequest,
-    cancel_requests_of_run,
-    release_answers,
-    request_key,
 )
-from transcription_dagster.pool.names import GPU_QUEUE, TRANSCRIBE_TASK, gpu_queue
+from transcription_dagster.pool.names import GPU_QUEUE, gpu_queue
 from transcription_dagster.pool.queue import open_connection
-from transcription_dagster.pool.request_queue import BROKE, UNFIT, RequestClaim, RequestQueue
+from transcription_dagster.pool.request_queue import BROKE, UNFIT
 from transcription_dagster.pool.worker_registry import WorkerRecord, publish_record
-from transcription_dagster_tests.system import wait_until
-
-RECORDING = "7f0c2b52-9d3b-4f0e-8a53-3b6f0a3f4f11"
-
-
-def a_request(key: str = "one", run_id: str = "run-1", queue: str = GPU_QUEUE) -> InferenceRequest:
-    return InferenceRequest(
-        key=key, task=TRANSCRIBE_TASK, recording=RECORDING, run_id=run_id, queue=queue, request={"of": key}
-    )
-
-
-class Executors:
-    """The queue's side of executor processes, by name; each has claimed what it was told to."""
-
-    def __init__(self, url: str, open_queues: AsyncExitStack) -> None:
-        self._url, self._open_queues = url, open_queues
-
-    async def start(
-        self, name: str = "gpu-0", queues: Sequence[str] = (GPU_QUEUE,), state: WorkerRecord | None = None
-    ) -> RequestQueue:
-        queue = RequestQueue(self._url, state or WorkerRecord(name, "gpu"), queues)
-        await queue.open()
-        self._open_queues.push_async_callback(queue.connector.close_async)
-        return queue
-
-    async def begin(self, name: str = "gpu-0") -> tuple[RequestQueue, RequestClaim]:
-        """Start an executor that claims the request that waits and begins an attempt at it."""
-        queue = await self.start(name)
-        claim = await queue.claim()
-        assert claim is not None
-        assert await queue.begin(claim)
-        return queue, claim
-
-    async def lose(self, queue: RequestQueue, claim: RequestClaim) -> None:
-        """Have another executor take this one for dead."""
-        await queue.rescue(claim.lease)
-
-
-def on_executors(url: str, steps: Callable[[Executors], Coroutine[Any, Any, Any]]) -> Any:
-    """Run `steps` in an event loop, as executors do."""
-
-    async def run() -> Any:
-        async with AsyncExitStack() as open_queues:
-            return await steps(Executors(url, open_queues))
-
-    return asyncio.run(run())
-
-
-def requests(url: str) -> list[dict[str, Any]]:
-    with open_connection(url) as connection:
-        return list(connection.execute("SELECT key, queue, state FROM inference_requests ORDER BY created_at, key"))
-
-
-def test_asking_queues_one_request_however_often_it_is_asked(queues: str) -> None:
-    client = InferenceClient(queues)
-    for _ in range(3):
-        client.ask(a_request())
-    assert requests(queues) == [{"key": "one", "queue": "gpu", "state": "queued"}]
-
-
-def test_an_answer_reaches_the_client_that_waits_for_it(queues: str) -> None:
-    client, told = InferenceClient(queues), threading.Event()
-    client.ask(a_request())
-
-    async def answer(executors: Executors) -> None:
-        queue, claim = await executors.begin()
-        assert claim.request == {"of": "one"}
-        await queue.finish(claim, {"transcript": "good morning"})
-
-    with ThreadPoolExecutor() as threads:
-        waiting = threads.submit(client.wait, a_request(), on_event=lambda _line: told.set())
-        on_executors(queues, answer)
-        answered = waiting.result(30)
-    assert answered.result == {"transcript": "good morning"}
-    assert [attempt["executor"] for attempt in answered.attempts] == ["gpu-0"]
-    assert told.is_set()
+from transcription_dagster_tests.pool.executors import (
+    Executors,
+    a_request,
+    on_executors,
+    until_listening,
+)
 
 
 def test_requests_are_claimed_in_order_each_by_one_executor_and_only_from_its_own_queues(queues: str) -> None:
@@ -141,57 +61,6 @@ def test_an_executor_hears_of_a_new_request(queues: str) -> None:
         return key
 
     assert on_executors(queues, hear) == "one"
-
-
-def test_a_finished_request_is_answered_from_the_database_and_queues_nothing(queues: str) -> None:
-    client = InferenceClient(queues)
-    client.ask(a_request())
-    on_executors(queues, finish("one", {"n": 1}))
-    client.ask(a_request())
-    assert [request["state"] for request in requests(queues)] == ["done"]
-    assert client.wait(a_request(), on_event=print).result == {"n": 1}
-
-
-def test_the_answers_of_a_run_that_succeeded_are_released_and_asked_for_anew_by_the_next(queues: str) -> None:
-    client = InferenceClient(queues)
-    for key, run_id in (("one", "run-1"), ("two", "run-2")):
-        client.ask(a_request(key, run_id))
-        on_executors(queues, finish(key, {"n": 1}))
-    release_answers(queues, "run-1")
-    with open_connection(queues) as connection:
-        rows = connection.execute("SELECT result, request, attempts FROM inference_requests ORDER BY key").fetchall()
-    assert [(row["result"], row["request"]) for row in rows] == [(None, {}), ({"n": 1}, {"of": "two"})]
-    assert [len(row["attempts"]) for row in rows] == [1, 1]
-    with pytest.raises(TransientError, match="released"):
-        client.wait(a_request(), on_event=print)
-    client.ask(a_request())
-    on_executors(queues, finish("one", {"n": 2}))
-    assert client.wait(a_request(), on_event=print).result == {"n": 2}
-
-
-def test_a_failure_is_raised_as_the_class_that_the_executor_reported(queues: str) -> None:
-    client = InferenceClient(queues)
-    client.ask(a_request())
-    on_executors(queues, fail(UnusableAudio("the file is empty")))
-    with pytest.raises(UnusableAudio, match="the file is empty"):
-        client.wait(a_request(), on_event=print)
-
-
-def test_a_fault_of_the_program_fails_the_request_with_what_it_was(queues: str) -> None:
-    client = InferenceClient(queues)
-    client.ask(a_request())
-    on_executors(queues, fail(KeyError("speech")))
-    with pytest.raises(TranscriptionError, match=r"the executor raised an unexpected KeyError\('speech'\)"):
-        client.wait(a_request(), on_event=print)
-
-
-def test_a_request_that_failed_can_be_asked_again(queues: str) -> None:
-    client = InferenceClient(queues)
-    client.ask(a_request())
-    on_executors(queues, fail(TransientError("not now")))
-    client.ask(a_request())
-    on_executors(queues, finish("one", {"n": 2}))
-    assert client.wait(a_request(), on_event=print).result == {"n": 2}
 
 
 def test_the_third_executor_to_die_ends_the_request_with_the_history_of_its_attempts(queues: str) -> None:
@@ -386,80 +255,3 @@ def test_an_executor_that_was_stopped_does_not_count_as_one_that_died(queues: st
         return claim.lost
 
     assert on_executors(queues, stop_often) == 0
-
-
-def test_canceling_a_run_ends_its_requests_and_no_others(queues: str) -> None:
-    client = InferenceClient(queues)
-
-    async def cancel_at_work(executors: Executors) -> list[bool]:
-        client.ask(a_request("one", run_id="run-1"))
-        queue, claim = await executors.begin()
-        client.ask(a_request("two", run_id="run-1"))
-        client.ask(a_request("three", run_id="run-2"))
-        held = [claim.lease in await queue.leases()]
-        assert await asyncio.to_thread(cancel_requests_of_run, queues, "run-1") == 2
-        held.append(claim.lease in await queue.leases())
-        await queue.finish(claim, {"n": 1})
-        return held
-
-    assert on_executors(queues, cancel_at_work) == [True, False]
-    states = {request["key"]: request["state"] for request in requests(queues)}
-    assert states == {"one": "failed", "two": "failed", "three": "queued"}
-    lines = list[str]()
-    with pytest.raises(TranscriptionAborted):
-        client.wait(a_request("one"), on_event=lines.append)
-    assert lines == ["Attempt 1 begins on gpu-0.", "Attempt 1 on gpu-0: withdrawn."]
-
-
-def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(queues: str) -> None:
-    client = InferenceClient(queues)
-    read_only(queues, "on")
-    with ThreadPoolExecutor() as threads:
-        asking = threads.submit(client.ask, a_request())
-        with pytest.raises(TimeoutError):
-            asking.result(0.5)
-        assert requests(queues) == []
-        read_only(queues, "off")
-        asking.result(30)
-    assert len(requests(queues)) == 1
-
-
-def read_only(url: str, value: str) -> None:
-    """Let the database take no writes on the connections that are opened from now on."""
-    with open_connection(url) as connection:
-        connection.execute("SET default_transaction_read_only = off")
-        name = connection.info.dbname
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}").format(
-                sql.Identifier(name), sql.Literal(value)
-            )
-        )
-
-
-def test_the_key_is_the_same_for_the_same_work_and_for_no_other() -> None:
-    work = {"run_id": "r", "recording": "u", "options": {"model": "medium", "beam_size": None}}
-    assert request_key(**work) == request_key(**dict(reversed(work.items())))
-    assert request_key(**work) != request_key(**{**work, "options": {"model": "large-v3", "beam_size": None}})
-
-
-def finish(key: str, result: dict[str, Any]) -> Callable[[Executors], Coroutine[Any, Any, None]]:
-    async def steps(executors: Executors) -> None:
-        queue, claim = await executors.begin()
-        assert claim.lease.work == key
-        await queue.finish(claim, result)
-
-    return steps
-
-
-def fail(error: Exception) -> Callable[[Executors], Coroutine[Any, Any, None]]:
-    async def steps(executors: Executors) -> None:
-        queue, claim = await executors.begin()
-        await queue.fail(claim, error)
-
-    return steps
-
-
-def until_listening(connection: psycopg.Connection[Any]) -> None:
-    """Wait until a session has said that it listens."""
-    listening = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'"
-    wait_until(lambda: connection.execute(listening).fetchone(), 30, "a session listens", every=0.02)
