@@ -17,8 +17,8 @@ pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 BENCHMARKS = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
-#: Their smallest sensible size takes minutes, or a GPU: of these it is only seen that what they import is there.
-LONG = {"discovery", "gpu", "identity", "languages", "memory", "pool_overhead", "search", "speakers"}
+#: They take minutes, a GPU or a browser at their smallest sensible size: it is only seen that their imports work.
+LONG = {"discovery", "gpu", "identity", "languages", "long_page", "memory", "pool_overhead", "search", "speakers"}
 #: The arguments for the smallest sensible size. {speech}: a folder with one short recording and its text.
 SMALLEST = {
     "accuracy": f"{{speech}} --model {BULLETIN}",

@@ -31,9 +31,9 @@ class Differences:
     def unit_of(self, new_token: int) -> int:
         """Return the unit of a new token; in a differing place, its first unit."""
         shift = 0
-        for place in self.places:
-            if new_token < place.new_first:
-                break
+        before = bisect_right(self.places, new_token, key=lambda place: place.new_first)
+        if before:
+            place = self.places[before - 1]
             if new_token < place.new_stop:
                 return place.first
             shift = self.unit_starts[place.stop] - place.new_stop

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from transcription_dagster.corrections.changes import UNINTELLIGIBLE, ChangedWords, Draft, Kind, WordRange
 from transcription_dagster.corrections.differences import token_differences
-from transcription_dagster.corrections.reading import CorrectedReading, CorrectedTurn, Passage
+from transcription_dagster.corrections.reading import CorrectedReading, Passage
 from transcription_dagster.errors import UnusableCorrection
 from transcription_dagster.language.alignment import Token, tokenize
 from transcription_dagster.model import Word
@@ -120,11 +120,6 @@ def undone(reading: CorrectedReading, state: ChangedWords, change: Draft, versio
     return [Draft(Kind.UNDO, where, change.new, change.old, change.heard, change.stretches, undoes=version)]
 
 
-def turn_at(reading: CorrectedReading, first: int) -> CorrectedTurn | None:
-    """Return the turn that holds the word."""
-    return next((turn for turn in reading.turns() if turn.first <= first < turn.stop), None)
-
-
 def _whole_passages(reading: CorrectedReading, first: int, stop: int, *, may_begin_in: bool = False) -> list[Passage]:
     if not 0 <= first < stop <= len(reading.words):
         raise UnusableCorrection(f"words {first} to {stop} are not among the {len(reading.words)} of the transcript")
@@ -160,8 +155,13 @@ class Replacement:
     start: float
     old: str
     new: str
-    #: Number of matches in the turn.
-    count: int
+    #: `old` cut at the matches: the text before the first match, the match, the text up to the next match, and so on.
+    parts: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of matches in the turn."""
+        return len(self.parts) // 2
 
 
 def replacements(reading: CorrectedReading, sought: str, new: str, *, match_case: bool = False) -> list[Replacement]:
@@ -186,13 +186,10 @@ def replaced(reading: CorrectedReading, found: list[Replacement]) -> list[Draft]
 def _found(reading: CorrectedReading, pattern: re.Pattern[str], new: str) -> Iterator[Replacement]:
     for turn in reading.turns():
         old = turn.text
-        text, count = pattern.subn(lambda _match: new, old)
-        if count and text != old:
-            yield Replacement(turn.first, turn.stop, _start(reading, turn), old, text, count)
-
-
-def _start(reading: CorrectedReading, turn: CorrectedTurn) -> float:
-    return reading.words[turn.first].start
+        parts = tuple(pattern.split(old))
+        text = "".join(new if number % 2 else part for number, part in enumerate(parts))
+        if text != old:
+            yield Replacement(turn.first, turn.stop, reading.words[turn.first].start, old, text, parts)
 
 
 def _pattern(sought: str, *, match_case: bool) -> re.Pattern[str]:
@@ -200,4 +197,4 @@ def _pattern(sought: str, *, match_case: bool) -> re.Pattern[str]:
     before = r"(?<!\w)" if sought[0].isascii() and sought[0].isalnum() else ""
     after = r"(?!\w)" if sought[-1].isascii() and sought[-1].isalnum() else ""
     words = r"\s+".join(re.escape(word) for word in sought.split(" "))
-    return re.compile(f"{before}{words}{after}", 0 if match_case else re.IGNORECASE)
+    return re.compile(f"({before}{words}{after})", 0 if match_case else re.IGNORECASE)

@@ -7,9 +7,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from docx import Document
-from docx.shared import Pt, RGBColor
-
 #: Characters that XML does not allow.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -25,6 +22,9 @@ class Paragraph:
 
 def write_word_document(title: str, facts: Sequence[str], paragraphs: Iterable[Paragraph]) -> bytes:
     """Write a document: the title, a line of facts, and a paragraph for each turn, with its speaker and time."""
+    # Imported with the first document: it takes 8 MB of a web server's memory.
+    from docx import Document
+
     document = Document()
     document.core_properties.title = _clean(title)[:255]
     document.core_properties.author = ""
@@ -43,6 +43,8 @@ def write_word_document(title: str, facts: Sequence[str], paragraphs: Iterable[P
 
 
 def _grey(run: object) -> None:
+    from docx.shared import Pt, RGBColor
+
     run.font.size = Pt(9)  # type: ignore[attr-defined]
     run.font.color.rgb = RGBColor(0x6B, 0x72, 0x80)  # type: ignore[attr-defined]
 

@@ -9,6 +9,9 @@ from markupsafe import Markup, escape
 from transcription_dagster.language.codes import WHISPER_LANGUAGES
 from transcription_dagster.search.query import MATCH_END, MATCH_START
 
+#: Whisper's languages that are written from right to left.
+_RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ps", "sd", "ur", "yi"})
+
 
 def short_clock(seconds: float) -> str:
     """Return a position or a length as `m:ss`, or as `h:mm:ss` from an hour on, rounded down."""
@@ -34,6 +37,11 @@ def language_name(code: str) -> str:
     if name is None:
         return code
     return f"{name.capitalize()} ({region})" if region else name.capitalize()
+
+
+def direction(code: str) -> str:
+    """Return the writing direction of a language as HTML's `dir` attribute has it."""
+    return "rtl" if code.partition("-")[0].lower() in _RIGHT_TO_LEFT else "ltr"
 
 
 def marked(snippet: str) -> Markup:

@@ -36,6 +36,7 @@ _environment = Environment(
 _environment.filters |= {
     "clock": formats.short_clock,
     "day": formats.day,
+    "direction": formats.direction,
     "moment": formats.moment,
     "language_name": formats.language_name,
     "marked": formats.marked,

@@ -152,7 +152,7 @@ class ReplaceRequest(BaseModel):
 
 
 class ReplacementModel(BaseModel):
-    """A turn that changes."""
+    """A turn that changes. `parts`: `old` cut at the matches, so every second part is a match."""
 
     first: int
     stop: int
@@ -160,6 +160,7 @@ class ReplacementModel(BaseModel):
     old: str
     new: str
     count: int
+    parts: list[str]
 
 
 class ReplacedModel(BaseModel):
@@ -256,7 +257,13 @@ class Correcting:
             )
         listed = [
             ReplacementModel(
-                first=each.first, stop=each.stop, start=each.start, old=each.old, new=each.new, count=each.count
+                first=each.first,
+                stop=each.stop,
+                start=each.start,
+                old=each.old,
+                new=each.new,
+                count=each.count,
+                parts=list(each.parts),
             )
             for each in found[:_PREVIEW]
         ]

@@ -136,7 +136,7 @@ function start() {
     if (button) desk.edit(button.closest(".turn"));
   });
   document.addEventListener("keydown", event => {
-    const typing = event.target.closest("input, textarea, select, dialog");
+    const typing = event.target.closest("input, textarea, select") || document.querySelector("dialog[open]");
     if (event.key !== "e" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const turn = turnsElement.querySelector(".turn.current") ?? turnsElement.querySelector(".turn");
     if (!turn) return;

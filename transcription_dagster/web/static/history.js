@@ -1,5 +1,7 @@
 // The history of corrections: who changed what, undo, and corrections lost in a new transcription.
 
+import { clock } from "./word_times.js";
+
 const dialog = document.getElementById("history");
 
 export async function showHistory(desk) {
@@ -35,6 +37,7 @@ function together(changes) {
 function item(desk, change) {
   const element = document.getElementById("history-item").content.cloneNode(true).firstElementChild;
   element.classList.toggle("undone", change.undone);
+  element.dataset.version = change.version;
   const when = element.querySelector(".when");
   when.textContent = clock(change.start);
   when.href = `?view=corrected&t=${change.start.toFixed(2)}`;
@@ -64,11 +67,6 @@ async function undo(desk, change) {
     desk.fail(error);
   }
   await fill(desk);
-}
-
-function clock(seconds) {
-  const whole = Math.floor(seconds);
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  const second = String(whole % 60).padStart(2, "0");
-  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${second}` : `${minutes}:${second}`;
+  // The pressed button is gone: the focus stays at its change.
+  dialog.querySelector(`[data-version="${change.version}"] .when`)?.focus();
 }

@@ -18,8 +18,8 @@ export function bindKeys(actions) {
 }
 
 function actionOf(event) {
-  // An open dialog handles its own keys; Escape closes it.
-  if (event.target.closest?.("dialog[open]")) return null;
+  // An open dialog handles its own keys, wherever the focus is; Escape closes it.
+  if (document.querySelector("dialog[open]")) return null;
   if (event.ctrlKey) return event.key === "0" ? "toStart" : null;
   if (event.key in ANYWHERE) return ANYWHERE[event.key];
   if (types(event.target)) return null;

@@ -3,7 +3,7 @@
 import { bindKeys } from "./keys.js";
 import { nextToCheck } from "./to_check.js";
 import { Waveform } from "./waveform.js";
-import { lastNotAfter, rangeOf, wordAt, wordsOf } from "./word_times.js";
+import { clock, lastNotAfter, rangeOf, wordAt, wordsOf } from "./word_times.js";
 
 const SKIP_SECONDS = 3;
 // A seek can land slightly before the requested time.
@@ -12,14 +12,7 @@ const EARLY_SECONDS = 0.02;
 const media = document.getElementById("media");
 const turnsElement = document.getElementById("turns");
 
-export function clock(seconds) {
-  const whole = Math.floor(seconds);
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  const second = String(whole % 60).padStart(2, "0");
-  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${second}` : `${minutes}:${second}`;
-}
-
-export function seek(seconds) {
+function seek(seconds) {
   media.currentTime = Math.max(0, seconds);
 }
 
@@ -108,7 +101,7 @@ function start() {
 
   const jumpToCheck = () => {
     const found = nextToCheck(turnsElement, media.currentTime);
-    if (!found) return;
+    if (!found) return announce(document.getElementById("doubtful"), "No more");
     seek(found.seconds);
     found.element.scrollIntoView({ block: "center" });
     found.element.classList.remove("found");
@@ -179,8 +172,14 @@ async function copyLink(event) {
   history.replaceState(null, "", address);
   // The clipboard is only available over TLS or from localhost.
   await navigator.clipboard?.writeText(address);
-  button.textContent = navigator.clipboard ? "Copied" : "In the address bar";
-  setTimeout(() => (button.textContent = "Copy link"), 1500);
+  announce(button, navigator.clipboard ? "Copied" : "In the address bar");
+}
+
+// Shows an outcome on a button for a moment.
+function announce(button, text) {
+  button.dataset.label ??= button.textContent;
+  button.textContent = text;
+  setTimeout(() => (button.textContent = button.dataset.label), 1500);
 }
 
 function goToAddress(follower) {

@@ -12,6 +12,8 @@ export class TurnEditor {
     this.first = Number(turn.dataset.first);
     this.stop = Number(turn.dataset.stop);
     this.saved = null;
+    this.saving = null;
+    this.typed = false;
     this.timer = 0;
   }
 
@@ -25,7 +27,7 @@ export class TurnEditor {
     this.form = template.querySelector("form");
     this.field = this.form.querySelector("textarea");
     this.field.value = found.text;
-    this.form.querySelector("input[name=speaker]").value = found.speaker ?? "";
+    this.#showSpeaker(found.speaker ?? "");
     this.turn.classList.add("editing");
     this.turn.append(template);
     this.#fit();
@@ -34,6 +36,14 @@ export class TurnEditor {
     this.field.addEventListener("keydown", event => this.#key(event));
     this.form.addEventListener("click", event => this.#act(event));
     this.form.addEventListener("submit", event => event.preventDefault());
+  }
+
+  // A label such as spk_0 is no name to edit: it is shown as the page shows it.
+  #showSpeaker(speaker) {
+    const field = this.form.querySelector("input[name=speaker]");
+    const shown = [...document.getElementById("speakers").options].find(each => each.value === speaker)?.text;
+    if (shown && shown !== speaker) field.placeholder = shown;
+    else field.value = speaker;
   }
 
   // Saves the text and shows the turn again; returns false if that failed.
@@ -49,9 +59,12 @@ export class TurnEditor {
 
   async save() {
     clearTimeout(this.timer);
+    // While a text is on its way, it is open whether what was typed since still has to be saved.
+    await this.saving;
     const text = this.field.value;
-    if (text === this.saved) return true;
-    return this.#send({ kind: "text", text });
+    if (text !== this.saved) return (this.saving = this.#send({ kind: "text", text }));
+    if (this.typed) this.desk.say("Saved");
+    return true;
   }
 
   async #send(wanted) {
@@ -71,8 +84,9 @@ export class TurnEditor {
 
   #typed() {
     this.#fit();
-    this.desk.say("Not saved yet");
     clearTimeout(this.timer);
+    this.typed = true;
+    this.desk.say("Not saved yet");
     this.timer = setTimeout(() => this.save(), PAUSE_MS);
   }
 

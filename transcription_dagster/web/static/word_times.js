@@ -3,6 +3,14 @@
 
 const decoded = new WeakMap();
 
+// A position as `m:ss`, or as `h:mm:ss` from an hour on.
+export function clock(seconds) {
+  const whole = Math.floor(seconds);
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  const second = String(whole % 60).padStart(2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${second}` : `${minutes}:${second}`;
+}
+
 function sums(text) {
   let sum = 0;
   return text === "" ? [] : text.split(" ").map(difference => (sum += Number(difference)));
@@ -17,11 +25,6 @@ export function wordsOf(turn) {
     decoded.set(turn, words);
   }
   return words;
-}
-
-// Drops the cached words of a turn whose attributes have changed.
-export function forget(turn) {
-  decoded.delete(turn);
 }
 
 // The index of the last value that is not greater than `wanted`; 0 if all are.

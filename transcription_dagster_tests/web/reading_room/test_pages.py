@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +22,7 @@ from transcription_dagster.database.publications import Warned
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.model import Word
 from transcription_dagster.transcripts.reading import SignedEdit
+from transcription_dagster.web import formats
 from transcription_dagster_tests.sample_transcripts import spoken
 from transcription_dagster_tests.web.reading_room.conftest import Library
 
@@ -205,3 +207,14 @@ def test_filters_of_speaker_and_warnings_reach_list_and_search(visitor: httpx.Cl
 )
 def test_invalid_parameters_do_no_harm(visitor: httpx.Client, query: str):
     assert visitor.get(f"/recordings?{query}").status_code == 200
+
+
+@pytest.mark.parametrize(("language", "direction"), [("ar", "rtl"), ("he", "rtl"), ("ar-EG", "rtl"), ("en", "ltr")])
+def test_text_is_shown_in_the_direction_of_its_language(language: str, direction: str):
+    assert formats.direction(language) == direction
+
+
+def test_the_text_of_a_page_has_the_direction_of_its_language(visitor: httpx.Client, library: Library):
+    name = str(uuid.uuid4())
+    library.add(name, "اجتماع", spoken("صباح الخير جميعا"), language="ar")
+    assert '<div class="turns" id="turns" lang="ar" dir="rtl">' in visitor.get(f"/recordings/{name}").text
