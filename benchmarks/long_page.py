@@ -29,7 +29,7 @@ import httpx
 import psutil
 from playwright import sync_api as playwright
 
-from transcription_dagster.database.connection import open_database, upgrade
+from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.model import Word
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres
@@ -66,7 +66,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(embedded_postgres(Settings(home=folder)))
-        upgrade(url)
+        upgrade_database(url)
         _fill(url, folder, name, options.words)
         server = stack.enter_context(_serving(url, folder))
         print(f"memory of the server, idle: {server.process.memory_full_info().uss / MEGABYTE:.0f} MB")
