@@ -121,7 +121,7 @@ def test_up_serves_the_ui_and_ends_cleanly(started_up: Up):
     assert not [pid for pid, command in commands.items() if any(SECRET in part for part in command)]
 
     os.kill(next(pid for pid, command in commands.items() if "gpu-worker" in command), signal.SIGKILL)
-    until(lambda: "gpu-worker-cpu-0 was started again" in started_up.said())
+    until(lambda: "gpu-worker-cpu-0 was restarted" in started_up.said())
 
     started_up.process.send_signal(signal.SIGINT)
     started_up.ends_with(0)
