@@ -39,7 +39,7 @@ def talk() -> Transcript:
     return Transcript("", spoken("We run cooper netties here. It works."), duration=4.0)
 
 
-def test_the_examples_in_the_docstrings_give_what_they_say() -> None:
+def test_the_docstring_examples_give_the_documented_results() -> None:
     result = doctest.testmod(api)
     assert result.attempted >= 8
     assert result.failed == 0
@@ -145,12 +145,12 @@ def test_remarks_are_warnings_unless_handled(tmp_path: Path) -> None:
         (lambda: apply_corrections(SRT, None), "not NoneType"),  # type: ignore[arg-type]
     ],
 )
-def test_an_argument_of_another_type_is_told(call: Callable[[], object], says: str) -> None:
+def test_an_argument_of_the_wrong_type_is_reported(call: Callable[[], object], says: str) -> None:
     with pytest.raises(TypeError, match=says):
         call()
 
 
-def test_an_argument_that_names_nothing_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
     (source := tmp_path / "a.wav").write_bytes(b"x")
     with pytest.raises(InvalidSetting, match="'ass' is not a format of captions"):
         apply_corrections(SRT, "Welcome", to="ass")  # type: ignore[arg-type]

@@ -31,14 +31,14 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_the_longest_name_a_folder_takes_is_no_trouble(tmp_path: Path) -> None:
+def test_the_longest_possible_name_works(tmp_path: Path) -> None:
     target = tmp_path / ("n" * 255)
     with replacing(target) as file:
         file.write(b"x")
     assert target.exists()
 
 
-def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+def test_the_umask_sets_the_permissions(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_bytes(b"x")
     with replacing(tmp_path / "file") as file:

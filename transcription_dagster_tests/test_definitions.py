@@ -97,12 +97,12 @@ def line(key: dg.AssetKey) -> str:
     return f"{key.to_user_string()}: {', '.join(parts)}"
 
 
-def test_the_graph_is_the_one_that_is_documented() -> None:
+def test_the_graph_equals_the_snapshot() -> None:
     keys = repository().asset_graph.get_all_asset_keys()
     assert "\n".join(sorted(map(line, keys))) == GRAPH.strip()
 
 
-def test_every_asset_says_what_it_is_and_which_code_made_it() -> None:
+def test_every_asset_has_a_description_and_a_code_version() -> None:
     for key in repository().asset_graph.get_all_asset_keys():
         node = repository().asset_graph.get(key)
         assert node.description, key
@@ -112,7 +112,7 @@ def test_every_asset_says_what_it_is_and_which_code_made_it() -> None:
         assert node.partitions_def.name == "recordings"  # type: ignore[attr-defined]
 
 
-def test_the_jobs_hold_what_they_promise() -> None:
+def test_the_jobs_select_the_documented_assets() -> None:
     jobs = {job.name: sorted(job.graph.node_dict) for job in repository().get_all_jobs()}
     every = sorted([CHECK, *(key.to_user_string() for key in repository().asset_graph.materializable_asset_keys)])
     made_from_transcript = [name for name in every if name not in ("audio", "transcript", "speakers")]

@@ -107,7 +107,7 @@ def test_python_examples_give_the_documented_results(page: Path) -> None:
         values.update(example.globs)
 
 
-def test_the_reference_of_settings_is_that_of_the_program() -> None:
+def test_the_settings_page_is_up_to_date() -> None:
     assert settings_reference.PAGE.read_text("utf-8") == settings_reference.page(), "run `make docs`"
 
 

@@ -208,7 +208,7 @@ def test_only_the_definitions_read_settings_on_import() -> None:
     assert readers == {"definitions.py"}
 
 
-def test_no_function_tells_another_something_through_the_environment() -> None:
+def test_the_environment_is_not_a_channel_between_functions() -> None:
     assert {name for name, tree in trees_with("environ", "putenv") if sets_variables(tree)} == VARIABLES_FOR_LIBRARIES
 
 

@@ -49,7 +49,7 @@ def test_a_child_process_works_with_the_same_setting(field: str, monkeypatch: py
     assert load_settings() == settings
 
 
-def test_a_child_process_is_not_told_of_defaults():
+def test_defaults_are_not_passed_to_a_child_process():
     told = {name for name in child_environment(load_settings()) if name.startswith("TRANSCRIPTION_")}
     assert {name for name in told if not name.startswith(TEST_DATA)} == set()
 
@@ -75,7 +75,7 @@ def test_a_bad_value_is_named_by_its_variable():
 
 
 @pytest.mark.parametrize("name", ["https://speech.example.org", "a/b", "a b", "user@a", "a:port", "*.example.org"])
-def test_a_name_of_the_ui_is_a_name_and_no_url(name: str):
+def test_a_ui_host_must_be_a_name_not_a_url(name: str):
     with pytest.raises(InvalidSetting, match=r"^TRANSCRIPTION_UI_HOSTS: .* is not of the form name or name:port"):
         load_settings(ui_hosts=name)
 
@@ -119,7 +119,7 @@ def test_settings_are_read_again_when_the_environment_or_the_file_changes(monkey
 
 
 @pytest.mark.parametrize("value", ["off", "auto", "1", "2", "12", "2-4"])
-def test_speakers_can_be_off_found_or_counted(value: str) -> None:
+def test_speakers_can_be_off_automatic_or_a_number(value: str) -> None:
     assert load_settings(speakers=value).speakers == value
 
 

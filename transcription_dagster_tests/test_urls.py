@@ -27,7 +27,7 @@ def test_only_scheme_host_and_path_are_shown(url: str, shown: str) -> None:
     assert shown_url(url) == shown
 
 
-def test_urls_in_a_sentence_lose_what_is_secret() -> None:
+def test_secrets_are_removed_from_urls_in_a_sentence() -> None:
     said = "could not open 'https://u:s3cr3t@host/a?sig=s3cr3t' (see https://host/help?x=s3cr3t)"
     assert without_secrets(said) == "could not open 'https://host/a' (see https://host/help)"
 

@@ -88,7 +88,7 @@ def test_one_voice_in_two_microphones_of_an_echoing_room_is_mixed():
     assert decide(echoing(sound, 5), echoing(sound, 6)).kept == ()
 
 
-def test_two_voices_on_both_channels_alike_are_mixed():
+def test_two_voices_equally_loud_on_both_channels_are_mixed():
     sound = turns(voice(1), first=True) + turns(voice(2), first=False)
     assert decide(sound, 0.5 * sound).kept == ()
 
@@ -121,7 +121,7 @@ def normalised(tmp_path: Path, sound: np.ndarray, mode: ChannelMode, **media: An
     )
 
 
-def test_kept_channels_stand_in_the_flac_as_they_were(tmp_path):
+def test_kept_channels_are_unchanged_in_the_flac(tmp_path):
     sound = np.stack([turns(voice(1), first=True), turns(voice(2), first=False)], axis=1)
     facts = normalised(tmp_path, sound, "auto", form="wav", layout="stereo")
     assert (facts.channels, facts.flac_channels, channels_of(tmp_path / "audio.flac")) == (2, 2, 2)
@@ -133,7 +133,7 @@ def test_kept_channels_stand_in_the_flac_as_they_were(tmp_path):
     assert np.abs(mixed - sound.mean(axis=1)).max() < 3 / 32768
 
 
-def test_of_a_surround_recording_the_channels_with_voices_are_written(tmp_path):
+def test_channels_with_voices_of_a_surround_recording_are_written(tmp_path):
     sound = np.zeros((SIZE, 4))
     sound[:, 1], sound[:, 3] = voice(1), voice(2)
     facts = normalised(tmp_path, sound, "auto", form="mkv", layout="quad")

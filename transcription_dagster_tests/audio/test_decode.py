@@ -48,7 +48,7 @@ def test_every_format_keeps_length_and_pitch(tmp_path, form):
 
 
 @pytest.mark.parametrize("form", ["wav", "m4a", "ogg", "mkv"])
-def test_the_original_is_hashed_whole_in_whatever_order_the_container_is_read(tmp_path, form):
+def test_the_whole_original_is_hashed_in_any_reading_order(tmp_path, form):
     source = corpus.write_media(tmp_path / "source", corpus.tone(3, corpus.FORMATS[form][2]), form=form)
     with source.open("ab") as file:
         file.write(b"behind the last frame" * 50_000)
@@ -58,7 +58,7 @@ def test_the_original_is_hashed_whole_in_whatever_order_the_container_is_read(tm
     assert facts.flac_bytes == (tmp_path / "out" / "audio.flac").stat().st_size
 
 
-def test_the_result_is_16_bit_mono_flac_that_knows_its_length(tmp_path):
+def test_the_result_is_16_bit_mono_flac_with_its_length(tmp_path):
     decode(corpus.write_wav(tmp_path / "a.wav", corpus.tone(2.5, 48_000), 48_000))
     with av.open(str(tmp_path / "out" / "audio.flac")) as container:
         stream = container.streams.audio[0]
@@ -99,7 +99,7 @@ def test_channels_are_mixed_without_clipping_or_losing_one(tmp_path, layout, cha
     assert 0.05 < np.abs(samples).max() <= 0.95
 
 
-def test_sound_that_starts_after_the_picture_keeps_its_place(tmp_path):
+def test_audio_that_starts_after_the_video_keeps_its_offset(tmp_path):
     source = corpus.write_media(
         tmp_path / "late", corpus.tone(3, 48_000), form="mkv", picture_seconds=5, sound_starts=2
     )
@@ -134,12 +134,12 @@ def test_channels_in_opposite_phase_do_not_cancel(tmp_path):
     assert any("opposite phase" in warning for warning in facts.warnings)
 
 
-def test_different_channels_are_not_taken_for_opposite_phase(tmp_path):
+def test_different_channels_are_not_detected_as_opposite_phase(tmp_path):
     source = corpus.write_wav(tmp_path / "a.wav", np.stack([corpus.noise(3, seed=1), corpus.noise(3, seed=2)], 1))
     assert decode(source)[0].warnings == ()
 
 
-def test_joined_files_that_change_on_the_way(tmp_path):
+def test_concatenated_files_with_changing_formats_are_decoded(tmp_path):
     first = corpus.write_media(tmp_path / "a", corpus.tone(2, 44_100), form="ts")
     second = corpus.write_media(
         tmp_path / "b", np.repeat(corpus.tone(2, 48_000)[:, None], 2, 1), form="ts", layout="stereo", rate=48_000
@@ -152,18 +152,18 @@ def test_joined_files_that_change_on_the_way(tmp_path):
 
 
 @pytest.mark.parametrize("form", corpus.FORMATS)
-def test_the_content_decides_not_the_name(tmp_path, form):
+def test_the_content_decides_the_format_not_the_name(tmp_path, form):
     facts, _ = decode(corpus.wrong_extension(tmp_path, form))
     assert facts.seconds == pytest.approx(3, abs=0.1)
 
 
 @pytest.mark.parametrize("name", corpus.AWKWARD_NAMES)
-def test_awkward_names_are_only_names(tmp_path, name):
+def test_unusual_file_names_are_accepted(tmp_path, name):
     facts, _ = decode(corpus.awkward_name(tmp_path, name))
     assert facts.seconds == 1
 
 
-def test_one_sample_is_a_recording(tmp_path):
+def test_a_recording_of_one_sample_is_accepted(tmp_path):
     facts, samples = decode(corpus.one_sample(tmp_path))
     assert samples.size == 1
     assert facts.seconds == 1 / corpus.RATE
@@ -202,7 +202,7 @@ def test_a_recording_shorter_than_its_header_is_reported(tmp_path, form):
     assert any("truncated" in warning or "claims 10.0 s" in warning for warning in facts.warnings)
 
 
-def test_a_wav_that_was_written_as_a_stream_is_not_called_truncated(tmp_path):
+def test_a_streamed_wav_is_not_reported_as_truncated(tmp_path):
     facts, samples = decode(corpus.claims_hours(tmp_path, hours=100))
     assert facts.seconds == pytest.approx(5, abs=0.01)
     assert pitch(samples) == pytest.approx(440, abs=1)
@@ -236,14 +236,14 @@ def test_a_wav_with_more_sound_than_its_header_says_is_read_to_its_end(tmp_path,
     [b"LIST\x04\0\0\0INFO", b"id3 \x05\0\0\0xxxxx\0", bytes(50_000), b"TAG" + bytes(range(125)), b"abc"],
     ids=["list", "id3", "padding", "id3v1", "rest"],
 )
-def test_what_follows_the_sound_of_a_wav_is_not_heard(tmp_path, tail):
+def test_chunks_after_a_wavs_audio_are_not_decoded(tmp_path, tail):
     facts, _ = decode(wav(tmp_path / "tagged.wav", TONE, tail=tail))
     assert facts.seconds == pytest.approx(3, abs=0.001)
     assert facts.warnings == ()
 
 
 @pytest.mark.parametrize(("kind", "bits"), [("<f4", 32), ("<f8", 64)])
-def test_samples_that_are_no_numbers_are_silent(tmp_path, kind, bits):
+def test_nan_samples_become_silence(tmp_path, kind, bits):
     samples = np.frombuffer(TONE, "<i2") / 32768
     samples[16_000:20_000] = np.nan
     samples[30_000], samples[30_001] = np.inf, -np.inf
@@ -252,14 +252,14 @@ def test_samples_that_are_no_numbers_are_silent(tmp_path, kind, bits):
     assert np.abs(heard.astype(np.int32)).max() < 8100
 
 
-def test_a_header_that_claims_too_much_is_not_believed(tmp_path):
+def test_an_exaggerated_header_is_ignored(tmp_path):
     facts, _ = decode(corpus.claims_hours(tmp_path, hours=10))
     assert facts.seconds == pytest.approx(5, abs=0.01)
     assert "truncated" in facts.warnings[0]
 
 
 @pytest.mark.parametrize("form", corpus.FORMATS)
-def test_damage_in_the_middle_moves_nothing_after_it(tmp_path, form):
+def test_damage_does_not_shift_later_audio(tmp_path, form):
     facts, samples = decode(corpus.damaged(tmp_path, form))
     assert facts.seconds == pytest.approx(10, abs=1.2 if form in ("mp3", "flac") else 0.2)
     assert pitch(samples[: 4 * corpus.RATE]) == pytest.approx(440, abs=1)
@@ -327,7 +327,7 @@ def test_a_source_without_audio_is_refused_with_the_reason(tmp_path, kind, says)
 
 
 @pytest.mark.parametrize("form", corpus.FORMATS)
-def test_random_bytes_behind_a_true_header_are_refused_or_bounded(tmp_path, form):
+def test_random_bytes_after_a_valid_header_are_refused_or_limited(tmp_path, form):
     source = corpus.random_behind_header(tmp_path, form)
     try:
         facts, _ = decode(source, max_seconds=600)
@@ -345,7 +345,7 @@ def test_a_decompression_bomb_is_stopped_at_the_limit(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_recording_as_long_as_the_limit_is_not_over_it(tmp_path):
+def test_a_recording_of_exactly_the_limit_is_accepted(tmp_path):
     facts, _ = decode(corpus.write_wav(tmp_path / "a.wav", corpus.tone(2)), max_seconds=2)
     assert facts.seconds == 2
 
@@ -360,7 +360,7 @@ def test_a_folder_is_not_a_source(tmp_path):
         normalise(tmp_path, tmp_path / "out" / "audio.flac", max_seconds=DAY)
 
 
-def test_a_failure_leaves_the_older_result_alone(tmp_path):
+def test_a_failure_keeps_the_previous_result(tmp_path):
     decode(corpus.write_wav(tmp_path / "a.wav", corpus.tone(1)))
     before = (tmp_path / "out" / "audio.flac").read_bytes()
     with pytest.raises(UnusableAudio):

@@ -42,7 +42,7 @@ def test_contiguous_pieces_are_unchanged():
 
 
 @pytest.mark.parametrize("gap", [0.05, 0.2, 3.0, 599.0])
-def test_a_gap_is_kept_to_the_piece(gap):
+def test_a_gap_keeps_its_exact_length(gap):
     assert positions(run(0, 100) + run(2 + gap, 100))[100] == pytest.approx(2 + gap)
 
 
@@ -81,7 +81,7 @@ def test_drifting_timestamps_are_followed_for_an_hour(skew):
 
 
 @given(st.lists(st.floats(-0.1, 0.1), min_size=200, max_size=300))
-def test_jitter_moves_nothing(jitter):
+def test_jitter_is_ignored(jitter):
     jitter += [0.0] * 10
     pieces = [Piece(number * 0.02 + (by if number % 7 else 0), 0.02) for number, by in enumerate(jitter)]
     assert positions(pieces) == pytest.approx([number * 0.02 for number in range(len(jitter))])

@@ -16,7 +16,7 @@ VTT = (
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_the_lines_are_the_file(newline: str) -> None:
+def test_the_lines_join_to_the_file(newline: str) -> None:
     for parse, text in ((parse_srt, GOOD.format("2\n00:00:03,000 --> 00:00:04,000\nx")), (parse_vtt, VTT)):
         source = "\ufeff" + text.replace("\n", newline)
         captions = parse(source)
@@ -24,7 +24,7 @@ def test_the_lines_are_the_file(newline: str) -> None:
         assert len(captions.cues) == (3 if parse is parse_srt else 2)
 
 
-def test_a_cue_is_its_lines() -> None:
+def test_a_cue_is_a_range_of_lines() -> None:
     first, second = parse_vtt(VTT).cues
     assert (first.head, first.first, first.stop) == (13, 15, 17)
     assert (second.head, second.first, second.stop, second.start_ms) == (21, 22, 23, 3000)
@@ -81,7 +81,7 @@ def test_readable_captions_are_not_refused(block: str) -> None:
     assert [cue.start_ms // 1000 for cue in parse_srt(GOOD.format(block)).cues] == [1, 3, 5]
 
 
-def test_a_missing_empty_line_before_a_counter_makes_no_text_of_it() -> None:
+def test_a_counter_without_an_empty_line_before_it_is_not_text() -> None:
     captions = parse_srt("1\n00:00:01,000 --> 00:00:02,000\none\n2\n00:00:03,000 --> 00:00:04,000\ntwo\n")
     assert [captions.lines[cue.first : cue.stop] for cue in captions.cues] == [("one\n",), ("two\n",)]
 
@@ -108,7 +108,7 @@ def test_captions_of_another_format_are_refused_by_its_name(text: str, name: str
         refuse_other_formats(text)
 
 
-def test_srt_webvtt_and_plain_text_are_no_other_format() -> None:
+def test_srt_webvtt_and_plain_text_are_not_refused_as_other_formats() -> None:
     for text in ("WEBVTT\n", GOOD.format("x"), "[Music] Hello. <i>x</i> {1} 0:00:01.000,0:00:02.500", ""):
         refuse_other_formats(text)
 
@@ -125,5 +125,5 @@ def test_srt_webvtt_and_plain_text_are_no_other_format() -> None:
         ("", None),
     ],
 )
-def test_captions_are_known_by_their_first_lines(text: str, kind: str | None) -> None:
+def test_the_first_lines_give_the_format(text: str, kind: str | None) -> None:
     assert caption_kind(text) == kind

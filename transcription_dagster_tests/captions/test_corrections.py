@@ -47,7 +47,7 @@ def test_one_word_for_another_takes_its_time() -> None:
     assert spans(edited(words, 1, 1, "ferry")) == [("the", 0.0, 0.5), ("ferry", 0.5, 1.0), ("leaves", 1.0, 1.5)]
 
 
-def test_as_many_words_take_the_times_one_by_one() -> None:
+def test_equally_many_words_take_the_times_one_by_one() -> None:
     words = at(["ice", "cream"], [0.0, 0.1], [0.1, 1.0])
     assert spans(edited(words, 0, 1, "I scream")) == [("I", 0.0, 0.1), ("scream", 0.1, 1.0)]
 
@@ -77,12 +77,12 @@ def test_an_added_first_word_shares_the_time_of_the_word_after_it() -> None:
     assert spans(edited(words, 0, 0, "the ferry")) == [("the", 0.0, 0.3), ("ferry", 0.3, 0.8)]
 
 
-def test_words_added_on_both_sides_share_with_the_one_between() -> None:
+def test_words_added_on_both_sides_share_the_middle_words_time() -> None:
     words = at(["ferry"], [0.0], [1.0])
     assert [word.text for word in edited(words, 0, 0, "the ferry leaves")] == ["the", "ferry", "leaves"]
 
 
-def test_a_word_taken_away_leaves_its_time_empty() -> None:
+def test_a_removed_word_leaves_its_time_empty() -> None:
     words = at(["well", "um", "yes"], [0.0, 1.0, 2.0], [1.0, 2.0, 3.0])
     assert spans(edited(words, 0, 1, "well")) == [("well", 0.0, 1.0), ("yes", 2.0, 3.0)]
     assert spans(edited(words, 1, 1, "")) == [("well", 0.0, 1.0), ("yes", 2.0, 3.0)]
@@ -132,7 +132,7 @@ def words_and_edits(draw: st.DrawFn) -> tuple[list[Word], list[Edit]]:
 
 
 @given(words_and_edits())
-def test_edits_give_the_text_they_say_and_times_that_go_forward(case: tuple[list[Word], list[Edit]]) -> None:
+def test_edits_give_their_text_and_increasing_times(case: tuple[list[Word], list[Edit]]) -> None:
     words, edits = case
     corrected = correct_words(words, edits)
     texts = [word.text for word in words]
@@ -162,7 +162,7 @@ def test_corrections_keep_every_time() -> None:
     assert times(corrected) == times(CUES)
 
 
-def test_a_cue_without_words_left_is_dropped_and_no_other() -> None:
+def test_only_cues_without_words_are_dropped() -> None:
     corrected = correct_cues(CUES, "the fairy to north haven leaves at nine thirty the bridge is closed.")
     assert corrected == [CUES[0], CUES[2]]
 
@@ -174,12 +174,12 @@ def test_cues_whose_words_stay_keep_their_lines() -> None:
     )
 
 
-def test_words_added_after_a_sentence_belong_to_what_follows() -> None:
+def test_words_added_after_a_sentence_belong_to_the_next_cue() -> None:
     cues = [Cue(0, 1000, ("It rains.",)), Cue(1100, 2000, ("stay at home.",))]
     assert shown(correct_cues(cues, "It rains. Please stay at home.")) == ["It rains.", "Please stay at home."]
 
 
-def test_words_added_inside_a_sentence_belong_to_what_is_before() -> None:
+def test_words_added_inside_a_sentence_belong_to_the_cue_before() -> None:
     cues = [Cue(0, 1000, ("it rains",)), Cue(1100, 2000, ("in the north.",))]
     assert shown(correct_cues(cues, "it rains heavily in the north.")) == ["it rains heavily", "in the north."]
 
@@ -207,12 +207,12 @@ def test_text_without_spaces_is_corrected_by_characters() -> None:
     "text",
     ["", "...", "Quarterly revenues of manufacturing companies grew slowly despite inflation.", "zebra " * 500],
 )
-def test_a_text_that_has_nothing_in_common_is_refused(text: str) -> None:
+def test_an_unrelated_text_is_refused(text: str) -> None:
     with pytest.raises(UnrelatedText, match="captions"):
         correct_cues(CUES, text)
 
 
-def test_captions_without_words_take_only_no_text() -> None:
+def test_captions_without_words_accept_only_an_empty_text() -> None:
     assert correct_cues([], "") == []
     with pytest.raises(UnrelatedText):
         correct_cues([], "words")
@@ -237,7 +237,7 @@ def speech_and_correction(draw: st.DrawFn) -> tuple[list[Word], list[str]]:
 
 
 @given(speech_and_correction())
-def test_the_words_are_the_corrected_ones_and_the_times_are_old_ones(case: tuple[list[Word], list[str]]) -> None:
+def test_corrected_cues_have_the_new_words_and_the_old_times(case: tuple[list[Word], list[str]]) -> None:
     words, new = case
     cues = make_cues(words)
     try:
@@ -252,6 +252,6 @@ def test_the_words_are_the_corrected_ones_and_the_times_are_old_ones(case: tuple
 
 
 @given(spoken_words(speakers=True))
-def test_the_own_text_changes_nothing(words: list[Word]) -> None:
+def test_correcting_with_the_same_text_changes_nothing(words: list[Word]) -> None:
     cues = make_cues(words)
     assert correct_cues(cues, without_speakers(to_text(words))) == cues

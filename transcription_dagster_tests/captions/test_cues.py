@@ -39,7 +39,7 @@ def said(cues: list[Cue]) -> list[str]:
 
 
 @given(wild_words)
-def test_any_words_make_sound_cues(words: list[Word]) -> None:
+def test_any_words_give_valid_cues(words: list[Word]) -> None:
     cues = make_cues(words)
     assert [cue.first for cue in cues] == [0, *(cue.stop for cue in cues)][: len(cues)]
     assert (cues[-1].stop if cues else 0) == len(words)
@@ -61,7 +61,7 @@ def test_glued_words_stay_together_within_a_line(words: list[Word]) -> None:
 
 
 @given(spoken_words())
-def test_the_space_of_a_cue_is_limited(words: list[Word]) -> None:
+def test_cues_keep_the_limits_of_lines_and_columns(words: list[Word]) -> None:
     for cue in make_cues(words):
         assert len(cue.lines) <= LIMITS.max_lines
         for line in cue.lines:
@@ -69,7 +69,7 @@ def test_the_space_of_a_cue_is_limited(words: list[Word]) -> None:
 
 
 @given(spoken_words())
-def test_the_time_of_a_cue_is_that_of_its_words_or_what_reading_needs(words: list[Word]) -> None:
+def test_a_cue_lasts_as_long_as_its_words_or_as_reading_needs(words: list[Word]) -> None:
     cues = make_cues(words)
     for number, cue in enumerate(cues):
         speech = (round(words[cue.first].start * 1000), round(words[cue.stop - 1].end * 1000))
@@ -98,7 +98,7 @@ def test_a_cue_is_too_short_or_too_fast_only_where_the_speech_leaves_no_time(wor
 
 
 @given(spoken_words())
-def test_gaps_are_closed_or_clear(words: list[Word]) -> None:
+def test_gaps_between_cues_are_closed_or_visible(words: list[Word]) -> None:
     for before, after in pairwise(make_cues(words)):
         gap = after.start_ms - before.end_ms
         longest = before.end_ms - before.start_ms >= LIMITS.max_seconds * 1000
@@ -117,7 +117,7 @@ def test_a_cue_holds_one_speaker_or_two_short_turns(words: list[Word]) -> None:
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=60), min_size=1, max_size=30), st.integers(1, 4))
-def test_other_limits_are_kept_as_well(texts: list[str], lines: int) -> None:
+def test_custom_limits_are_kept(texts: list[str], lines: int) -> None:
     limits = CaptionLimits(max_lines=lines, max_line_characters=20, frame_rate=50)
     words = say(" ".join(texts))
     for cue in make_cues(words, limits):
@@ -128,7 +128,7 @@ def test_other_limits_are_kept_as_well(texts: list[str], lines: int) -> None:
 # --- where cues end
 
 
-def test_no_words_make_no_cues() -> None:
+def test_no_words_give_no_cues() -> None:
     assert make_cues([]) == []
 
 
@@ -193,7 +193,7 @@ def test_a_word_of_forty_letters_is_whole() -> None:
     assert word in shown(say(f"the law on {word} was passed"))[0].split("|") or word in shown(say(f"the {word}"))
 
 
-def test_capitals_and_emoji_and_right_to_left_text_are_words_like_any() -> None:
+def test_capitals_emoji_and_right_to_left_text_are_words() -> None:
     text = "שלום עולם 😀😀 THE END مرحبا بالعالم"
     assert said(make_cues(say(text))) == text.split()
 
@@ -224,7 +224,7 @@ def test_a_small_gap_is_closed_to_two_frames() -> None:
     assert second.start_ms - first.end_ms == 84
 
 
-def test_a_word_stretched_over_silence_does_not_hold_its_cue_for_ever() -> None:
+def test_a_word_stretched_over_silence_does_not_extend_its_cue() -> None:
     cue = make_cues([Word("well", 0.0, 60.0)])[0]
     assert (cue.start_ms, cue.end_ms) == (0, 7000)
 
@@ -237,7 +237,7 @@ def test_two_short_turns_share_a_cue_with_dashes() -> None:
     assert shown(words) == ["- Open?|- Closed."]
 
 
-def test_long_turns_do_not() -> None:
+def test_long_turns_do_not_share_a_cue() -> None:
     words = [
         *say("Is the bridge over the river open again?", speaker="spk_0"),
         *say("It stays closed until Monday morning.", start=3.0, speaker="spk_1"),
@@ -267,12 +267,12 @@ def test_two_frames_are_never_rounded_down() -> None:
     "wrong",
     [{"max_lines": 0}, {"characters_per_second": 0}, {"min_seconds": 8.0}, {"min_seconds": 0}, {"gap_frames": -1}],
 )
-def test_limits_that_no_caption_can_keep_are_refused(wrong: dict[str, float]) -> None:
+def test_impossible_limits_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidSetting, match="caption"):
         replace(LIMITS, **wrong)  # type: ignore[arg-type]
 
 
-def test_a_long_text_is_cut_into_the_same_cues_in_whatever_steps_it_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_the_steps_does_not_change_the_cues(monkeypatch: pytest.MonkeyPatch) -> None:
     words = [
         Word(f"word{number % 7}" + ("." if number % 13 == 12 else ""), number * 0.3, number * 0.3 + 0.25, 0.9)
         for number in range(500)
@@ -284,7 +284,7 @@ def test_a_long_text_is_cut_into_the_same_cues_in_whatever_steps_it_is_judged(mo
 
 
 @pytest.mark.slow
-def test_memory_grows_by_the_words_and_not_by_all_the_cues_that_they_could_make() -> None:
+def test_memory_grows_with_the_words_not_with_the_possible_cues() -> None:
     """A day of Chinese has 350,000 characters with about thirty possible cues each; all at once they took 1.1 GB."""
     words = [
         Word(chr(0x4E00 + number % 3000) + ("。" if number % 17 == 16 else ""), number / 4, number / 4 + 0.2, 0.9, True)

@@ -40,7 +40,7 @@ from transcription_dagster.errors import InvalidCaptions
         ("Heute ist schönes Wetter, gehen wir über die Straße in den Park, es ist früh genug dafür.", "cp850"),
     ],
 )
-def test_an_encoding_is_found_and_written_again(text: str, encoding: str) -> None:
+def test_an_encoding_is_detected_and_written_again(text: str, encoding: str) -> None:
     data = f"1\n00:00:01,000 --> 00:00:02,500\n{text}\n".encode(encoding)
     content = decode(data)
     assert text in content.text
@@ -49,7 +49,7 @@ def test_an_encoding_is_found_and_written_again(text: str, encoding: str) -> Non
 
 
 @pytest.mark.parametrize(("text", "encoding"), [("你好", "gb18030"), ("Öğretmen", "cp1254"), ("Xyzö qürk", "cp1252")])
-def test_an_encoding_that_is_not_certain_has_to_be_given(text: str, encoding: str) -> None:
+def test_an_uncertain_encoding_must_be_given(text: str, encoding: str) -> None:
     data = f"1\n00:00:01,000 --> 00:00:02,500\n{text}\n".encode(encoding)
     with pytest.raises(InvalidCaptions, match=rf"give it with --encoding \(likely .*{encoding}"):
         decode(data)
@@ -64,22 +64,22 @@ def test_an_encoding_that_is_not_certain_has_to_be_given(text: str, encoding: st
         ("Сегодня хорошая погода, пойдём гулять в парк.", "iso8859_5"),
     ],
 )
-def test_an_encoding_that_is_not_known_is_not_taken_for_another(text: str, encoding: str) -> None:
+def test_an_unknown_encoding_is_not_detected_as_another(text: str, encoding: str) -> None:
     with pytest.raises(InvalidCaptions, match="give it with --encoding"):
         decode(text.encode(encoding))
 
 
-def test_bytes_that_are_no_text_in_the_encoding_are_refused() -> None:
+def test_bytes_invalid_in_the_encoding_are_refused() -> None:
     with pytest.raises(InvalidCaptions, match="line 2: byte 3 is not ascii"):
         decode(b"ab\n\xff", "ascii")
 
 
-def test_a_letter_that_the_encoding_has_not_is_refused_with_its_line() -> None:
+def test_a_letter_missing_in_the_encoding_is_refused_with_its_line() -> None:
     with pytest.raises(InvalidCaptions, match=r"line 2: 'ő' cannot be written in cp1252"):
         decode(b"caf\xe9").encode("café\nGyőr")
 
 
-def test_a_file_that_a_recorder_padded_with_nulls_is_not_utf_16() -> None:
+def test_a_file_padded_with_nulls_is_not_utf_16() -> None:
     content = decode("Grüß Gott\n".encode() + bytes(500))
     assert (content.encoding, content.guessed) == ("utf-8", False)
     assert content.text.rstrip("\0") == "Grüß Gott\n"

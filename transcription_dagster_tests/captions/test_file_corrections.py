@@ -117,12 +117,12 @@ def test_empty_lines_after_each_line_are_kept_with_the_counters(newline: str) ->
     assert correct_file(parse_srt(before), "The gate is shut. Come back. Now.") == before.replace("gait", "gate")
 
 
-def test_a_line_of_dialogue_that_is_gone_takes_its_dash_along() -> None:
+def test_a_removed_line_of_dialogue_loses_its_dash() -> None:
     assert corrected_srt("Thank you so much.", "- Oh.\n- Thank you so much.") == srt("- Thank you so much.")
     assert corrected_srt("Thank you so much.", "- Thank you so much.\n- Oh.") == srt("- Thank you so much.")
 
 
-def test_a_cue_that_loses_its_words_goes_and_no_number_changes() -> None:
+def test_a_cue_without_words_is_removed_without_renumbering() -> None:
     assert corrected_srt("It rains a lot. Stay here.", "It rains a lot.", "Um.", "Stay here.") == srt(
         "It rains a lot.", "Um.", "Stay here."
     ).replace("2\n00:00:04,000 --> 00:00:05,500\nUm.\n\n", "")
@@ -143,7 +143,7 @@ VTT = (
 )
 
 
-def test_webvtt_keeps_everything_else() -> None:
+def test_correcting_webvtt_keeps_everything_else() -> None:
     text = "The gate is shut & locked < now. Come back tomorrow. Good night."
     assert correct_file(parse_vtt(VTT), text) == VTT.replace("gait", "gate").replace("locked.", "locked &lt; now.")
 
@@ -159,7 +159,7 @@ def test_webvtt_keeps_everything_else() -> None:
         "00:03.000 --> 00:04.000\nCome back.\n",
     ],
 )
-def test_webvtt_that_programs_write_keeps_its_cues(text: str) -> None:
+def test_webvtt_of_other_programs_keeps_its_cues(text: str) -> None:
     captions = parse_vtt(text)
     assert [cue.start_ms for cue in captions.cues] == [1000, 3000]
     assert correct_file(captions, "The gate is shut. Come back.") == text.replace("gait", "gate")
@@ -173,7 +173,7 @@ ROLLING = (
 )
 
 
-def test_rolling_captions_say_each_line_once_and_show_its_correction_each_time() -> None:
+def test_rolling_captions_are_corrected_at_each_repetition_of_a_line() -> None:
     captions = parse_vtt(ROLLING)
     assert spoken_text(captions) == "the gait is\nshut tonite"
     assert correct_file(captions, "the gate is shut tonight") == ROLLING.replace("gait", "gate").replace(
@@ -181,12 +181,12 @@ def test_rolling_captions_say_each_line_once_and_show_its_correction_each_time()
     )
 
 
-def test_a_sentence_that_is_said_twice_is_not_rolling() -> None:
+def test_a_repeated_sentence_does_not_count_as_rolling() -> None:
     assert corrected_srt("No. No. I said know.", "No.", "No.", "I said no.") == srt("No.", "No.", "I said know.")
 
 
 @given(spoken_words(speakers=True))
-def test_the_own_text_changes_no_byte(words: list[Word]) -> None:
+def test_correcting_with_the_same_text_changes_no_byte(words: list[Word]) -> None:
     cues = make_cues(words)
     files = [parse_vtt(to_vtt(cues))]
     if not any("<" in word.text for word in words):
@@ -196,12 +196,12 @@ def test_the_own_text_changes_no_byte(words: list[Word]) -> None:
 
 
 @pytest.mark.parametrize("text", ["Room #\n5", "-  shut", ">>  ♪ la\nla", "It is # or\n... #"])
-def test_marks_that_say_little_are_left_alone_where_nothing_is_corrected(text: str) -> None:
+def test_ambiguous_marks_stay_if_nothing_is_corrected(text: str) -> None:
     before = srt(text, "MAN: \u200fyes")
     assert correct_file(parse_srt(before), spoken_text(parse_srt(before))) == before
 
 
-def test_a_text_that_belongs_to_other_captions_is_refused() -> None:
+def test_a_text_of_other_captions_is_refused() -> None:
     with pytest.raises(UnrelatedText, match="no words to correct"):
         corrected_srt(" \n", "The gate is shut.")
     with pytest.raises(UnrelatedText, match="the captions hold no words"):

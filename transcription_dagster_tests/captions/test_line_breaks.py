@@ -22,7 +22,7 @@ def test_the_width_counts_columns(text: str, width: int) -> None:
     assert display_width(text) == width
 
 
-def test_what_fits_one_line_stays_in_one() -> None:
+def test_text_that_fits_one_line_stays_on_one() -> None:
     assert lines("The ferry to North Haven leaves at nine.") == ("The ferry to North Haven leaves at nine.",)
 
 
@@ -36,7 +36,7 @@ def test_what_fits_one_line_stays_in_one() -> None:
         ("Most of the people who came", "to see Elizabeth Anne Miller were late"),
     ],
 )
-def test_a_line_ends_where_the_guides_say(first: str, second: str) -> None:
+def test_lines_break_where_the_style_guides_say(first: str, second: str) -> None:
     assert lines(f"{first} {second}") == (first, second)
 
 
@@ -56,15 +56,15 @@ def test_a_word_wider_than_a_line_is_whole_and_alone() -> None:
     assert lines(f"the {long}") == ("the", long)
 
 
-def test_three_lines_where_three_are_allowed() -> None:
+def test_three_lines_are_used_if_allowed() -> None:
     assert lines("one two three four five six", max_lines=3, width=10) == ("one two", "three four", "five six")
 
 
-def test_too_many_words_make_lines_too_wide_not_too_many() -> None:
+def test_too_many_words_give_wider_lines_not_more_lines() -> None:
     assert len(lines("one two three four five six seven eight", width=10)) == 2
 
 
-def test_no_words_make_no_lines() -> None:
+def test_no_words_give_no_lines() -> None:
     assert break_lines([], 2, 42) == ()
 
 

@@ -56,7 +56,7 @@ def test_a_cue_beyond_a_limit_is_found(cue: Cue, kind: str, severity: Severity) 
 @pytest.mark.parametrize(
     "cue", [Cue(0, 834, ("yes",)), Cue(0, 7000, ("yes",)), Cue(0, 1000, ("twenty characters ok",))]
 )
-def test_a_cue_at_a_limit_is_not(cue: Cue) -> None:
+def test_a_cue_at_a_limit_has_no_finding(cue: Cue) -> None:
     assert caption_findings([cue]) == []
 
 
@@ -67,7 +67,7 @@ def test_overlaps_and_narrow_gaps_are_found_at_the_first_of_two_cues() -> None:
     assert "100 ms" in findings[0].message
 
 
-def test_other_limits_give_other_findings() -> None:
+def test_custom_limits_change_the_findings() -> None:
     cue = Cue(0, 3000, ("twenty-two characters.",))
     assert kinds(caption_findings([cue], CaptionLimits(max_line_characters=20))) == [("line_width", 1, "WARN")]
 
@@ -94,7 +94,7 @@ def test_our_captions_never_have_errors(words: list[Word]) -> None:
         ("one", None),
     ],
 )
-def test_phrases_repeated_more_often_than_people_do(text: str, found: Repetition | None) -> None:
+def test_implausible_repetitions_are_found(text: str, found: Repetition | None) -> None:
     assert repetitions(text.split()) == ([found] if found else [])
 
 
@@ -125,7 +125,7 @@ def test_text_that_compresses_too_well_is_found() -> None:
 
 
 @given(spoken_words())
-def test_repetitions_do_not_overlap_and_are_what_they_say(words: list[Word]) -> None:
+def test_repetitions_do_not_overlap_and_match_the_words(words: list[Word]) -> None:
     texts = [word.text for word in words] * 3
     stop = 0
     for loop in repetitions(texts):
@@ -157,7 +157,7 @@ def test_a_quiet_recording_is_not_silent() -> None:
     assert silence_findings([Segment(0.0, 2.0, 0, 3)], levels(-52, -55, -60)) == []
 
 
-def test_segments_without_words_or_levels_claim_nothing() -> None:
+def test_segments_without_words_or_levels_have_no_findings() -> None:
     segments = [Segment(0.0, 1.0, 2, 2), Segment(5.0, 6.0, 0, 2)]
     assert silence_findings(segments, levels(-90, -20)) == []
     assert silence_findings(segments, []) == []
@@ -178,7 +178,7 @@ def test_segments_without_words_or_levels_claim_nothing() -> None:
         ("", "new", 1.0),
     ],
 )
-def test_the_share_of_words_changed(old: str, new: str, share: float) -> None:
+def test_changed_share_counts_changed_words(old: str, new: str, share: float) -> None:
     assert changed_share(old, new) == pytest.approx(share)
 
 
@@ -196,7 +196,7 @@ def test_a_faithful_text_has_no_findings() -> None:
         ("it is 3.500 metres", "it is 3500 metres", 3),
     ],
 )
-def test_numbers_have_to_stay(old: str, new: str, place: int) -> None:
+def test_changed_numbers_are_found(old: str, new: str, place: int) -> None:
     assert kinds(faithfulness(old, new, max_changed_share=1.0)) == [("number", place, "ERROR")]
 
 

@@ -43,7 +43,7 @@ def test_corrected_cues_keep_the_notes_of_every_cue(text: str) -> None:
     assert shown(corrected) == [each.replace("river", "reever").replace("boats", "ships") for each in shown(cues)]
 
 
-def test_notes_that_the_corrected_text_adds_stand_at_both_ends_of_every_cue() -> None:
+def test_added_notes_are_at_both_ends_of_every_cue() -> None:
     cues = make_cues(say(SONG.replace("♪", "")))
     corrected = shown(correct_cues(cues, SONG))
     assert sum(each.count("♪") for each in corrected) == 2 * sum("♪" in each for each in corrected) >= 4
@@ -82,7 +82,7 @@ def test_notes_minutes_apart_enclose_no_song() -> None:
     assert sum(line.count("♪") for cue in make_cues(words) for line in cue.lines) == 2
 
 
-def test_german_quotation_marks_that_are_words_stay_with_their_words() -> None:
+def test_separate_german_quotation_marks_stay_with_their_words() -> None:
     text = "Der alte Kapitän sagte zu uns allen » Morgen früh fahren wir über den See nach Norden « und ging fort ."
     for skipped in range(8):
         words = say(" ".join(text.split()[skipped:]))
@@ -102,7 +102,7 @@ def test_the_last_cue_ends_with_the_recording() -> None:
 
 
 @pytest.mark.parametrize("duration", [3.0, 4.0, 4.01])
-def test_cues_that_crowd_at_the_end_of_the_recording_all_lie_inside_it(duration: float) -> None:
+def test_crowded_cues_at_the_end_stay_inside_the_recording(duration: float) -> None:
     words = [
         Word(text, 3.9 + n * 0.03, 3.95 + n * 0.03, speaker=f"spk_{n}") for n, text in enumerate(("a.", "b.", "c."))
     ]

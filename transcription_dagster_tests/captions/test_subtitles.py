@@ -62,7 +62,7 @@ def test_vtt_has_its_header() -> None:
     )
 
 
-def test_no_cues_make_empty_files() -> None:
+def test_no_cues_give_empty_files() -> None:
     assert to_srt([]) == ""
     assert to_vtt([]) == "WEBVTT\n"
     assert read_srt("") == read_vtt("WEBVTT") == []
@@ -80,7 +80,7 @@ def test_a_strict_srt_parser_finds_the_same_cues(cues: list[Cue]) -> None:
 
 
 @given(spoken_words())
-def test_captions_of_any_speech_are_read_by_four_readers_alike(words: list[Word]) -> None:
+def test_four_readers_agree_on_captions_of_any_speech(words: list[Word]) -> None:
     cues = make_cues(words)
     texts = ["\n".join(cue.lines).replace("-->", "->") for cue in cues]
     assert read_by_webvtt(to_vtt(cues)) == ["\n".join(cue.lines) for cue in cues]
@@ -100,12 +100,12 @@ def test_vtt_keeps_to_the_grammar(cues: list[Cue]) -> None:
 
 
 @given(cue_lists())
-def test_vtt_comes_back_as_it_was(cues: list[Cue]) -> None:
+def test_vtt_round_trips(cues: list[Cue]) -> None:
     assert read_vtt(to_vtt(cues)) == cues
 
 
 @given(cue_lists())
-def test_srt_comes_back_as_it_was_but_for_arrows(cues: list[Cue]) -> None:
+def test_srt_round_trips_except_for_arrows(cues: list[Cue]) -> None:
     plain = [Cue(cue.start_ms, cue.end_ms, tuple(line.replace("-->", "->") for line in cue.lines)) for cue in cues]
     assume(not any("<" in line or "{" in line for cue in cues for line in cue.lines))
     assert read_srt(to_srt(cues)) == plain
@@ -114,7 +114,7 @@ def test_srt_comes_back_as_it_was_but_for_arrows(cues: list[Cue]) -> None:
 @pytest.mark.parametrize(
     "text", ["a --> b", "00:00:01,000 --> 00:00:02,000", "1", "NOTE this", "WEBVTT", "a < b & c > d"]
 )
-def test_speech_that_looks_like_the_format_is_speech(text: str) -> None:
+def test_speech_that_looks_like_markup_is_escaped(text: str) -> None:
     cues = [Cue(0, 1000, (text,)), Cue(2000, 3000, (text, text))]
     assert read_vtt(to_vtt(cues)) == cues
     assert read_by_webvtt(to_vtt(cues)) == [text, f"{text}\n{text}"]

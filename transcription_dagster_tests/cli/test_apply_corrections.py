@@ -100,18 +100,18 @@ def test_another_format_keeps_italics(files: Path) -> None:
     )
 
 
-def test_both_from_standard_input_is_bad_usage() -> None:
+def test_both_files_from_standard_input_is_a_usage_error() -> None:
     assert run("-", "-", text=SRT).exit_code == 2
 
 
-def test_a_text_that_belongs_to_other_captions_is_refused(files: Path) -> None:
+def test_a_text_of_other_captions_is_refused(files: Path) -> None:
     result = run(files / "a.srt", "-", text="Quinces, mangos and dragon fruit.")
     assert result.exit_code == 1
     assert isinstance(result.exception, UnrelatedText)
     assert result.stdout == ""
 
 
-def test_what_is_no_captions_is_refused(files: Path) -> None:
+def test_text_that_is_not_captions_is_refused(files: Path) -> None:
     result = run("-", files / "c.txt", text="no captions")
     assert result.exit_code == 1
     assert isinstance(result.exception, InvalidCaptions)

@@ -38,7 +38,7 @@ def test_a_worklist_with_problems_is_refused_with_a_line_for_each_before_anythin
     assert not (worklist.parent / "home").exists()
 
 
-def test_without_a_name_the_usual_worklist_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_argument_the_default_worklist_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     missing = CliRunner().invoke(batch)
     assert missing.exit_code == 2
@@ -57,13 +57,13 @@ def test_a_worklist_that_another_batch_works_on_is_refused(worklist: Path) -> No
     assert (result.exit_code, "another batch is working on it" in result.stderr) == (2, True)
 
 
-def test_a_folder_that_cannot_be_written_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+def test_an_unwritable_folder_has_its_own_exit_code(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = call(tmp_path / "file" / "worklist.json")
     assert (result.exit_code, "cannot be written" in result.stderr) == (3, True)
 
 
-def test_a_worklist_that_is_not_there_is_refused(worklist: Path) -> None:
+def test_a_missing_worklist_is_refused(worklist: Path) -> None:
     assert call(worklist).exit_code == 2
 
 

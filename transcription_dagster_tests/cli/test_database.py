@@ -30,7 +30,7 @@ def tables(url: str) -> set[str]:
         }
 
 
-def test_upgrade_makes_the_tables_of_the_program_the_queues_and_dagster(
+def test_upgrade_creates_the_tables_of_the_program_the_queues_and_dagster(
     on_database: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Set first, so that it is unset again after the test too.
@@ -44,7 +44,7 @@ def test_upgrade_makes_the_tables_of_the_program_the_queues_and_dagster(
         assert {"transcription_data.recordings", "public.procrastinate_jobs", "public.runs"} <= tables(url)
 
 
-def test_status_says_what_there_is(on_database: Command, engine: Engine) -> None:
+def test_status_shows_revision_and_contents(on_database: Command, engine: Engine) -> None:
     register(engine, [Recording(A, "file:///a.wav"), Recording(B, "file:///b.wav")])
     record_failure(engine, B, "no audio stream")
     replace_chunks(engine, A, EmbeddingModel("tiny", 2), [EmbeddedChunk("a", 0.0, 1.0, [1.0, 0.0])])

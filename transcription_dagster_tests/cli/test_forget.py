@@ -63,7 +63,7 @@ def registered(engine: Engine) -> None:
     register(engine, [Recording(uuid, f"/data/{uuid}.wav") for uuid in (A, B)])
 
 
-def test_the_runs_of_a_recording_go_with_all_that_they_said(
+def test_forgetting_removes_the_recordings_runs_and_events(
     on_database: Command, registered: None, database_url: str, tmp_path: Path
 ) -> None:
     with open_instance(load_settings()) as instance:
@@ -91,7 +91,7 @@ def test_the_runs_of_a_recording_go_with_all_that_they_said(
         assert [row["key"] for row in connection.execute("SELECT key FROM inference_requests")] == ["wombats hum"]
 
 
-def test_no_executor_is_asked_about_a_recording_that_was_forgotten(
+def test_no_request_is_queued_for_a_forgotten_recording(
     on_database: Command, registered: None, database_url: str
 ) -> None:
     on_database("forget", "-y", A)
@@ -100,7 +100,7 @@ def test_no_executor_is_asked_about_a_recording_that_was_forgotten(
     assert traces.in_database(database_url, SENTENCE) == []
 
 
-def test_a_run_that_does_not_end_loses_its_job_and_can_write_no_event(
+def test_a_hanging_run_loses_its_job_and_can_write_no_event(
     on_database: Command, registered: None, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "_PATIENCE_SECONDS", 0.1)
@@ -144,7 +144,9 @@ def hung_worker(url: str, run_id: str) -> HeldWork[JobClaim]:
     return asyncio.run(take())
 
 
-def test_log_records_that_name_it_or_quote_it_go(on_database: Command, engine: Engine, tmp_path: Path) -> None:
+def test_log_records_about_a_forgotten_recording_are_removed(
+    on_database: Command, engine: Engine, tmp_path: Path
+) -> None:
     register(engine, [Recording(A, f"/data/{A}.wav", title="The council of spring")])
     store = ObjectStore(load_settings().store_url)
     store.put_bytes(f"{A}/transcript.json", write_transcript(transcript(SENTENCE)).encode())
@@ -157,7 +159,7 @@ def test_log_records_that_name_it_or_quote_it_go(on_database: Command, engine: E
     assert log.read_text() == f"2026-11-30 10:00:03 took {B}\n"
 
 
-def test_it_says_that_the_words_of_an_unreadable_transcript_may_stay_in_log_files(
+def test_an_unreadable_transcript_is_reported_because_quotations_stay_in_logs(
     on_database: Command, engine: Engine
 ) -> None:
     register(engine, [Recording(A, f"/data/{A}.wav")])

@@ -62,14 +62,14 @@ def test_standard_input_is_read_for_a_dash(document: Path) -> None:
     )
 
 
-def test_the_output_file_says_the_format(document: Path, tmp_path: Path) -> None:
+def test_the_output_files_extension_selects_the_format(document: Path, tmp_path: Path) -> None:
     output = tmp_path / "captions.vtt"
     result = run(document, "-o", output)
     assert (result.exit_code, result.stdout) == (0, "")
     assert webvtt.read(str(output))[0].text == "The ferry to North Haven leaves at nine."
 
 
-def test_the_option_wins_over_the_output_file(document: Path, tmp_path: Path) -> None:
+def test_the_format_option_overrides_the_output_file(document: Path, tmp_path: Path) -> None:
     run(document, "-o", tmp_path / "captions.vtt", "--to", "json")
     assert read_transcript((tmp_path / "captions.vtt").read_bytes(), recording="") == read_transcript(
         document.read_bytes(), recording=""
@@ -95,7 +95,7 @@ def test_an_output_file_is_replaced_whole_or_not_at_all(document: Path, tmp_path
 
 
 @pytest.mark.parametrize("arguments", [["missing.json"], ["-", "--to", "doc"], ["-", "--lines", "0"], []])
-def test_bad_usage_ends_with_two(arguments: list[str]) -> None:
+def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
     assert run(*arguments, text="{}").exit_code == 2
 
 
@@ -120,7 +120,7 @@ def test_no_heavy_library_is_loaded() -> None:
     assert "loaded []" in done.stderr
 
 
-def test_a_bad_transcript_ends_with_one_line_that_names_the_place() -> None:
+def test_an_invalid_transcript_is_reported_in_one_line_with_its_position() -> None:
     done = console("format", "-", text='{"results": {"items": [{"type": "pronunciation"}]}}')
     assert done.returncode == 1
     assert done.stdout == ""

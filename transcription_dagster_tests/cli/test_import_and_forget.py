@@ -64,7 +64,7 @@ def test_amazons_transcript_becomes_the_recordings_own(
     assert recording.language == "en-US"
 
 
-def test_dagster_knows_the_transcript(on_database: Command, amazon: Path) -> None:
+def test_the_imported_transcript_is_materialized_in_dagster(on_database: Command, amazon: Path) -> None:
     on_database("import", str(amazon), "--uuid", A)
     with open_instance(load_settings()) as instance:
         assert instance.get_dynamic_partitions("recordings") == [A]
@@ -74,7 +74,9 @@ def test_dagster_knows_the_transcript(on_database: Command, amazon: Path) -> Non
         assert (metadata["words"].value, metadata["imported_from"].value) == (2, str(amazon))
 
 
-def test_captions_are_made_from_it_without_transcribing(on_database: Command, amazon: Path, tmp_path: Path) -> None:
+def test_captions_are_made_from_an_import_without_transcribing(
+    on_database: Command, amazon: Path, tmp_path: Path
+) -> None:
     on_database("import", str(amazon), "--uuid", A)
     with DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("recordings", [A])
@@ -98,7 +100,7 @@ def test_standard_input_is_read_for_a_dash(on_database: Command, tmp_path: Path)
     assert (tmp_path / "store" / A / "transcript.json").exists()
 
 
-def test_what_is_known_of_the_recording_stays_known(on_database: Command, engine: Engine, amazon: Path) -> None:
+def test_an_import_keeps_known_facts_about_the_recording(on_database: Command, engine: Engine, amazon: Path) -> None:
     known = Recording(A, "s3://bucket/a.wav", "Harbour news", "de", etag="e1")
     register(engine, [known])
     on_database("import", str(amazon), "--uuid", A)
@@ -112,7 +114,7 @@ def test_the_source_of_the_audio_can_be_named(on_database: Command, engine: Engi
     assert recording.source == "s3://bucket/a.wav"
 
 
-def test_what_is_no_transcript_changes_nothing(on_database: Command, engine: Engine, tmp_path: Path) -> None:
+def test_an_invalid_transcript_changes_nothing(on_database: Command, engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"results": 1}')
     result = on_database("import", "other.json", "--uuid", A)
     assert isinstance(result.exception, InvalidTranscript)
@@ -139,7 +141,7 @@ def test_forgetting_removes_rows_and_files_of_that_recording_alone(
     assert find_recording(engine, B) is not None
 
 
-def test_what_an_interrupted_forget_left_is_removed_by_the_next(
+def test_a_repeated_forget_completes_an_interrupted_one(
     on_database: Command, engine: Engine, amazon: Path, tmp_path: Path
 ) -> None:
     on_database("import", str(amazon), "--uuid", A)
@@ -155,7 +157,7 @@ def test_forgetting_an_unknown_recording_is_an_error(on_database: Command) -> No
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, f"Nothing is stored about {A}.")
 
 
-def test_forgetting_asks_first(on_database: Command, engine: Engine, amazon: Path) -> None:
+def test_forgetting_asks_for_confirmation(on_database: Command, engine: Engine, amazon: Path) -> None:
     on_database("import", str(amazon), "--uuid", A)
     assert on_database("forget", A, input="n\n").exit_code == 1
     assert find_recording(engine, A) is not None

@@ -13,7 +13,7 @@ from transcription_dagster.cli.main import COMMANDS, main, transcription
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_is_where_the_group_looks_for_it_and_says_what_it_does(name: str) -> None:
+def test_every_command_exists_and_has_help(name: str) -> None:
     command = transcription.get_command(click.Context(transcription), name)
     assert isinstance(command, click.Command)
     assert command.get_short_help_str()
@@ -66,7 +66,7 @@ def test_a_broken_env_file_is_named(run: Callable[..., str], content: bytes) -> 
         ("prune", "--older-than", "inf"),
     ],
 )
-def test_an_option_that_says_nothing_is_bad_usage(
+def test_an_empty_option_is_a_usage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -54,7 +54,7 @@ def server(run: Command, monkeypatch: pytest.MonkeyPatch) -> Iterator[MessagesSe
         yield running
 
 
-def test_the_refined_text_goes_to_standard_output_and_the_account_of_it_to_standard_error(
+def test_the_text_goes_to_standard_output_and_the_report_to_standard_error(
     run: Command, server: MessagesServer
 ) -> None:
     result = run("refine", "talk.json", "--vocabulary", "terms.yaml")
@@ -91,14 +91,14 @@ def test_the_vocabulary_of_the_settings_is_used(
     assert run("refine", "talk.json").stdout == f"{REFINED}\n"
 
 
-def test_what_is_dropped_is_said(run: Command, server: MessagesServer) -> None:
+def test_dropped_edits_are_reported(run: Command, server: MessagesServer) -> None:
     server.answer = lambda body: edits((1, 1, "run", "walk", "mishearing"))
     result = run("refine", "talk.json")
     assert result.stdout == f"{TALK}\n"
     assert "dropped: 'run' -> 'walk': does not sound like" in result.stderr
 
 
-def test_without_a_key_the_vocabulary_is_applied_and_it_is_said(run: Command) -> None:
+def test_without_a_key_only_the_vocabulary_is_applied_and_this_is_reported(run: Command) -> None:
     result = run("refine", "talk.json", "--vocabulary", "terms.yaml")
     assert result.exit_code == 0
     assert result.stdout == "We run Kubernetes here. It shows in grifana now.\n"
@@ -106,7 +106,9 @@ def test_without_a_key_the_vocabulary_is_applied_and_it_is_said(run: Command) ->
     assert "no credentials" in result.stderr
 
 
-def test_switched_off_nothing_is_sent(run: Command, server: MessagesServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_refinement_off_nothing_is_sent(
+    run: Command, server: MessagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TRANSCRIPTION_REFINEMENT", "off")
     result = run("refine", "talk.json", "--vocabulary", "terms.yaml")
     assert "Kubernetes" in result.stdout

@@ -13,7 +13,7 @@ from transcription_dagster_tests.postgres import released_database
 pytestmark = pytest.mark.slow
 
 
-def test_on_the_tables_of_another_version_it_does_not_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_worker_refuses_tables_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with released_database() as url:
         monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
         monkeypatch.setenv("TRANSCRIPTION_HOME", str(tmp_path))

@@ -45,7 +45,7 @@ def library(engine: Engine) -> Engine:
     return engine
 
 
-def test_an_answer_shows_where_it_is_and_what_was_said(on_database: Command, library: Engine) -> None:
+def test_a_hit_shows_its_recording_time_and_text(on_database: Command, library: Engine) -> None:
     result = on_database("search", "--words-only", "when do ferries leave")
     assert result.exit_code == 0
     heading, snippet, link = result.stdout.splitlines()
@@ -70,7 +70,7 @@ def test_meaning_matches_without_common_words(
         (TinyEmbedder(problem=ServiceUnavailable("Bedrock is away")), "Bedrock is away"),
     ],
 )
-def test_without_a_vector_the_words_decide_and_it_is_said(
+def test_without_vectors_only_words_are_searched_and_this_is_reported(
     on_database: Command, library: Engine, monkeypatch: pytest.MonkeyPatch, tiny: TinyEmbedder, reason: str
 ) -> None:
     monkeypatch.setattr(embedder, "open_embedder", lambda settings: tiny)
@@ -84,7 +84,7 @@ def test_a_transcript_emits_no_terminal_control_sequences(on_database: Command, 
     assert "\x1b" not in result.stdout
 
 
-def test_json_holds_every_answer_whole(on_database: Command, library: Engine) -> None:
+def test_json_contains_complete_hits(on_database: Command, library: Engine) -> None:
     (answer,) = json.loads(on_database("search", "--words-only", "--json", "ferry").stdout)
     assert (answer["recording"], answer["title"], answer["start"], answer["end"]) == (
         A, "Harbour [bold]news", 3725.4, 3730.0,
@@ -106,14 +106,12 @@ def test_json_holds_every_answer_whole(on_database: Command, library: Engine) ->
         (["--until", "2024-01-10T00:00:01"], [A]),
     ],
 )
-def test_filters_narrow_the_answers(
-    on_database: Command, library: Engine, options: list[str], found: list[str]
-) -> None:
+def test_filters_narrow_the_hits(on_database: Command, library: Engine, options: list[str], found: list[str]) -> None:
     result = on_database("search", "--words-only", "--json", "ferry or Fähre", *options)
     assert sorted(answer["recording"] for answer in json.loads(result.stdout)) == found
 
 
-def test_an_empty_result_is_reported_and_is_no_failure(on_database: Command, library: Engine) -> None:
+def test_an_empty_result_is_reported_with_exit_code_0(on_database: Command, library: Engine) -> None:
     result = on_database("search", "--words-only", "zeppelin")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Nothing was found.\n")
     assert json.loads(on_database("search", "--words-only", "--json", "zeppelin").stdout) == []

@@ -53,5 +53,5 @@ def test_a_person_is_forgotten(run: Command) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("forget",), ("forget", "Ada", "--all"), ("name", A, "spk_0", "two\nlines")])
-def test_what_makes_no_sense_is_a_wrong_usage(run: Command, arguments: tuple[str, ...]) -> None:
+def test_contradictory_arguments_are_usage_errors(run: Command, arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2

@@ -37,11 +37,11 @@ def installation(**values: Any) -> Installation:
     return Installation(**given)
 
 
-def test_nothing_is_wrong_with_an_installation_that_works() -> None:
+def test_a_healthy_installation_has_no_problems() -> None:
     assert installation().problems() == []
 
 
-def test_nothing_is_wrong_while_executors_load_their_model_and_nothing_waits() -> None:
+def test_loading_executors_without_waiting_work_are_no_problem() -> None:
     pool = PoolStatus((executor(state="starting"), run_worker(state="idle")), {})
     assert installation(pool=pool, runs={}).problems() == []
 
@@ -85,7 +85,7 @@ def test_problems_are_reported(values: dict[str, Any], said: list[str]) -> None:
     assert installation(**values).problems() == said
 
 
-def test_an_empty_pool_is_no_problem_as_long_as_nothing_waits_for_it() -> None:
+def test_an_empty_pool_without_waiting_work_is_no_problem() -> None:
     assert installation(pool=PoolStatus((), {}), runs={"SUCCESS": 9}).problems() == []
 
 
@@ -98,12 +98,12 @@ def test_the_document_is_json_whatever_the_state() -> None:
     assert [worker["name"] for worker in as_document(installation())["run_workers"]] == ["run-1"]
 
 
-def test_a_home_without_a_stack_is_said_to_have_none(tmp_path: Path) -> None:
+def test_a_home_without_a_stack_is_reported(tmp_path: Path) -> None:
     found = look(load_settings(home=tmp_path))
     assert found.problems() == ["No stack is up: start it with `transcription up`."]
 
 
-def test_a_database_without_our_tables_and_one_that_is_not_there_are_told_apart(tmp_path: Path) -> None:
+def test_a_database_without_tables_and_a_missing_database_are_distinguished(tmp_path: Path) -> None:
     with empty_database() as url:
         empty = look(load_settings(home=tmp_path, database_url=url))
     assert any("run `transcription database upgrade`" in problem for problem in empty.problems())

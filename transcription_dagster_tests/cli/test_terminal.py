@@ -33,18 +33,18 @@ def is_clean(text: str) -> bool:
     return all(character.isprintable() for character in text.replace("\n", ""))
 
 
-def test_a_text_keeps_everything_that_can_be_seen() -> None:
+def test_printable_keeps_all_visible_characters() -> None:
     assert printable("Łódź 東京 \u200d! \x1b[31mred") == "Łódź 東京  !  [31mred"
     assert printable_lines("one\x1b\ntwo") == "one \ntwo"
 
 
-def test_the_table_and_the_summary_of_a_batch_are_clean() -> None:
+def test_the_table_and_summary_contain_no_control_characters() -> None:
     lines, _ = summary([FAILED], stopped=False, command="transcription batch list.json")
     assert all(is_clean(line) for line in lines)
     assert is_clean(shown(outcome_table([FAILED])))
 
 
-def test_what_a_batch_shows_while_it_runs_is_clean() -> None:
+def test_the_progress_display_contains_no_control_characters() -> None:
     output = io.StringIO()
     display = LineDisplay(Console(file=output, width=200))
     display.finished(FAILED)
@@ -57,7 +57,7 @@ def test_what_a_batch_shows_while_it_runs_is_clean() -> None:
     assert is_clean(shown(picture([executor], PROGRESS, {})))
 
 
-def test_the_error_that_a_command_ends_with_is_clean(
+def test_a_commands_error_contains_no_control_characters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     captions = tmp_path / "captions.srt"

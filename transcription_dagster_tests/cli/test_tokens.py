@@ -31,7 +31,7 @@ def test_a_token_is_shown_once_and_kept_as_a_digest(engine: Engine) -> None:
     assert token not in str(rows)
 
 
-def test_a_revoked_token_opens_nothing_and_stays_listed(engine: Engine) -> None:
+def test_a_revoked_token_is_refused_and_stays_listed(engine: Engine) -> None:
     token = run("create", "newsroom", "--scope", "read").stdout.strip()
     assert run("revoke", "newsroom").exit_code == 0
     assert tokens.find(engine, token) is None

@@ -50,7 +50,7 @@ def test_every_format(tmp_path):
         assert " ".join(line for cue in cues for line in cue.lines) == TEXT
 
 
-def test_the_format_asked_for_wins_over_the_extension(tmp_path):
+def test_the_format_option_overrides_the_extension(tmp_path):
     run(RECORDING, "--to", "json", "-o", tmp_path / "words.txt")
     assert json.loads((tmp_path / "words.txt").read_text())["jobName"] == UUID
 
@@ -92,7 +92,7 @@ def test_an_impossible_request_is_a_program_error(arguments, error):
         run(*arguments)
 
 
-def test_a_file_that_is_not_there_is_bad_usage(tmp_path):
+def test_a_missing_file_is_a_usage_error(tmp_path):
     assert run(tmp_path / "nothing.wav").exit_code == 2
 
 

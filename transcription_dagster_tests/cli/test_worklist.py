@@ -26,7 +26,7 @@ TERMS = (Term("ferry"), Term("Ålesund", ("Olsen",), "place", 2.0))
 FULL = Recording(A, "s3://bucket/a.wav", "Harbour news", "en", TERMS, etag="e1")
 
 
-def test_the_usual_worklist_can_be_read_back_by_batch(on_database: Command, engine: Engine, tmp_path: Path) -> None:
+def test_batch_can_read_the_default_worklist(on_database: Command, engine: Engine, tmp_path: Path) -> None:
     register(engine, [FULL, Recording(B, "https://host/b.wav", languages=("de", "en"))])
     result = on_database("worklist", "--without-embeddings")
     assert result.exit_code == 0
@@ -85,7 +85,7 @@ def test_an_imported_transcript_is_never_stale(on_database: Command, engine: Eng
     assert worklists.load(tmp_path / "list.json").entries == ()
 
 
-def test_an_empty_worklist_is_a_worklist(on_database: Command, tmp_path: Path) -> None:
+def test_an_empty_worklist_is_valid(on_database: Command, tmp_path: Path) -> None:
     assert on_database("worklist", "--failed").exit_code == 0
     assert worklists.load(tmp_path / "assets_failed.json").entries == ()
 

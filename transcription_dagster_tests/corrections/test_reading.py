@@ -66,7 +66,7 @@ def said_by(text: str, **speakers: Sequence[int]) -> tuple[Word, ...]:
     return tuple(words)
 
 
-def test_only_the_words_that_differ_are_changed_and_no_time_moves() -> None:
+def test_only_differing_words_change_and_times_stay() -> None:
     words = spoken("we found quill on ite in the basin")
     sheet = Sheet(words).retype(0, 8, "we found Quillonite in the basin")
     [change] = sheet.changes
@@ -77,11 +77,11 @@ def test_only_the_words_that_differ_are_changed_and_no_time_moves() -> None:
     assert (written[2].start, written[2].end, written[2].confidence) == (words[2].start, words[4].end, 1.0)
 
 
-def test_typing_the_same_again_changes_nothing() -> None:
+def test_saving_unchanged_text_changes_nothing() -> None:
     assert Sheet(spoken("one two three")).retype(0, 3, "  one two\nthree ").changes == []
 
 
-def test_a_persons_words_outrank_the_refinements() -> None:
+def test_a_persons_words_take_precedence_over_the_refinement() -> None:
     words = spoken("we found quill on ite in the bay sin")
     sheet = Sheet(words, "We found Quillonite in the basin.\n")
     assert sheet.text == "We found Quillonite in the basin."
@@ -197,7 +197,7 @@ def test_a_script_without_spaces_is_corrected_by_the_character() -> None:
     assert (change.draft.where.first, change.draft.where.stop, change.draft.new) == (3, 4, "气")
 
 
-def test_control_characters_and_hidden_directions_do_not_get_in() -> None:
+def test_control_characters_and_hidden_directions_are_removed() -> None:
     sheet = Sheet(spoken("one two")).retype(0, 2, "one\x00\u202etwo\x1b[31m <b>")
     assert sheet.text == "one two [31m <b>"
 

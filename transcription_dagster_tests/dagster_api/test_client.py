@@ -67,7 +67,7 @@ def schema() -> graphql.GraphQLSchema:
         queries.DAEMONS,
     ],
 )
-def test_dagster_accepts_the_document(schema: graphql.GraphQLSchema, document: str) -> None:
+def test_the_queries_are_valid_for_dagsters_schema(schema: graphql.GraphQLSchema, document: str) -> None:
     assert graphql.validate(schema, graphql.parse(document)) == []
 
 
@@ -180,7 +180,7 @@ def test_finished_runs_are_left_alone(dagster: FakeDagster, client: DagsterClien
     assert (over.status, alive.status) == ("SUCCESS", "CANCELED")
 
 
-def test_the_failure_is_found_pages_deep(dagster: FakeDagster, client: DagsterClient) -> None:
+def test_a_failure_is_found_on_a_later_page(dagster: FakeDagster, client: DagsterClient) -> None:
     dagster.events = [{"__typename": "RunStartEvent"}] * 4 + [step_failure("audio", "ValueError: no")]
     assert client.failure("1") == "audio: ValueError: no"
 

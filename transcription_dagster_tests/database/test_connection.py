@@ -51,7 +51,7 @@ def test_upgrading_a_current_database_changes_nothing(database_url: str) -> None
     assert execute(database_url, "SELECT oid, relname FROM pg_class ORDER BY oid") == before
 
 
-def test_processes_that_upgrade_at_once_do_not_collide() -> None:
+def test_concurrent_upgrades_do_not_collide() -> None:
     with empty_database() as url, ThreadPoolExecutor(4) as pool:
         list(pool.map(upgrade_database, [url] * 4))
         check_version(open_database(url))
@@ -64,7 +64,7 @@ def test_dagsters_own_revision_is_left_alone() -> None:
         assert execute(url, "SELECT version_num FROM alembic_version") == [("dagster",)]
 
 
-def test_a_database_ahead_of_the_program_is_refused_and_left_as_it_is(database_url: str) -> None:
+def test_a_newer_database_is_refused_and_not_changed(database_url: str) -> None:
     set_revision(database_url, "9999")
     for action in (lambda: upgrade_database(database_url), lambda: check_version(open_database(database_url))):
         with pytest.raises(WrongDatabaseVersion, match=r"revision 9999, .* upgrade the program"):
@@ -72,7 +72,7 @@ def test_a_database_ahead_of_the_program_is_refused_and_left_as_it_is(database_u
     assert execute(database_url, f"SELECT version_num FROM {SCHEMA}.{VERSION_TABLE}") == [("9999",)]
 
 
-def test_a_database_behind_the_program_says_how_to_upgrade_it() -> None:
+def test_an_older_database_is_refused_with_the_upgrade_command() -> None:
     with empty_database() as url:
         engine = open_database(url)
         with pytest.raises(WrongDatabaseVersion, match=r"revision none, .* `transcription database upgrade`"):

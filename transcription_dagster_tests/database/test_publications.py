@@ -62,7 +62,7 @@ def test_a_publication_is_stored_completely(registered: Engine) -> None:
     assert (insights["analyser"], insights["document"]) == ("local", dict(PUBLICATION.insights.document))
 
 
-def test_publishing_the_same_twice_writes_nothing(registered: Engine) -> None:
+def test_an_unchanged_publication_writes_nothing(registered: Engine) -> None:
     publish(registered, PUBLICATION)
     before = stored(registered)
     publish(registered, replace(PUBLICATION, versions=dict(reversed(list(PUBLICATION.versions.items())))))
@@ -118,19 +118,19 @@ def test_a_recording_is_known_by_a_canonical_uuid(engine: Engine) -> None:
         publish(engine, replace(PUBLICATION, recording=A.upper() + "x"))
 
 
-def test_a_failure_half_way_publishes_nothing(registered: Engine) -> None:
+def test_a_failed_publication_changes_nothing(registered: Engine) -> None:
     with pytest.raises(TypeError):
         publish(registered, replace(PUBLICATION, insights=PublishedInsights("local", {"not json": object()})))
     assert stored(registered)["transcripts"] == []
 
 
-def test_the_same_recording_published_at_once_is_one_row(registered: Engine) -> None:
+def test_concurrent_publications_of_a_recording_give_one_row(registered: Engine) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: publish(registered, replace(PUBLICATION, words=number)), range(20)))
     assert len(stored(registered)["transcripts"]) == 1
 
 
-def test_forgetting_a_recording_takes_what_was_published_with_it(registered: Engine) -> None:
+def test_forgetting_a_recording_removes_its_publication(registered: Engine) -> None:
     publish(registered, PUBLICATION)
     forget(registered, A)
     assert stored(registered) == {"recordings": [], "transcripts": [], "insights": []}

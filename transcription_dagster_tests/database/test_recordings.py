@@ -184,7 +184,7 @@ def test_a_failure_of_an_unregistered_recording_is_ignored(engine: Engine) -> No
     assert find_recording(engine, B) is None
 
 
-def test_names_of_speakers_stay_until_another_number_is_given(engine: Engine) -> None:
+def test_speakers_names_are_kept_until_another_number_is_given(engine: Engine) -> None:
     named = Recording(A, "file:///a.wav", speakers="2", speaker_names=("Agent", "Caller"))
     register(engine, [named])
     register(engine, [Recording(A, "file:///a.wav")])

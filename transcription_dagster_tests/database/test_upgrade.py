@@ -91,7 +91,7 @@ def test_an_upgrade_keeps_the_rows_of_the_queues() -> None:
         assert execute(url, "SELECT task_name, status::text FROM procrastinate_jobs") == [("execute_run", "todo")]
 
 
-def test_requests_in_flight_are_answered_after_an_upgrade_which_costs_them_no_attempt() -> None:
+def test_requests_in_flight_survive_an_upgrade_without_losing_an_attempt() -> None:
     attempt = '[{"executor": "gpu-0", "started_at": "2025-01-01T00:00:00Z", "ended": null}]'
     with released_database() as url:
         for key, state, attempts in (("running", "doing", attempt), ("waiting", "queued", "[]")):
@@ -125,7 +125,7 @@ async def answer_all(url: str) -> None:
     await queue.connector.close_async()
 
 
-def test_until_it_is_upgraded_a_released_database_is_refused() -> None:
+def test_a_released_database_is_refused_until_it_is_upgraded() -> None:
     with released_database() as url, pytest.raises(WrongDatabaseVersion, match=r"0004, .* `transcription database up"):
         check(url)
 
@@ -152,7 +152,7 @@ def test_procrastinates_missing_migrations_are_applied(database_url: str) -> Non
         assert described(url) == described(database_url)
 
 
-def test_a_newer_procrastinate_applies_what_it_brings(
+def test_migrations_of_a_newer_procrastinate_are_applied(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_one_more(tmp_path, monkeypatch, "ALTER TABLE procrastinate_jobs ADD COLUMN later text DEFAULT '100%s';")
@@ -181,7 +181,7 @@ def test_an_upgrade_that_fails_half_way_leaves_the_database_as_it_was(
         check(url)
 
 
-def test_tables_of_an_older_procrastinate_that_this_program_did_not_make_are_refused() -> None:
+def test_foreign_tables_of_an_older_procrastinate_are_refused() -> None:
     with empty_database() as url:
         for path in MIGRATIONS:
             if path.name < "03.01":

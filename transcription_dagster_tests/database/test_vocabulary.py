@@ -10,7 +10,7 @@ def test_the_vocabulary_is_empty_at_first(engine: Engine) -> None:
     assert terms(engine) == ()
 
 
-def test_terms_come_back_whole_and_in_order(engine: Engine) -> None:
+def test_terms_are_stored_completely_and_in_order(engine: Engine) -> None:
     replace(engine, [Term("b"), FERRY, Term("a")])
     assert terms(engine) == (Term("a"), Term("b"), FERRY)
 

@@ -93,7 +93,7 @@ def test_automation_is_off_by_default() -> None:
     assert refresh_stale.default_status is dg.DefaultSensorStatus.STOPPED
 
 
-def test_the_corrected_text_is_added_to_recordings_that_an_earlier_version_made(instance: dg.DagsterInstance) -> None:
+def test_recordings_of_earlier_versions_get_the_corrected_text(instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions("recordings", [RECORDING, FRESH])
     for spec in defs.resolve_all_asset_specs():
         if spec.key.to_user_string() not in ("corrected_txt", "corrected_json", "corrections"):

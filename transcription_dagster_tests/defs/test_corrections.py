@@ -138,7 +138,7 @@ def test_a_correction_shows_as_stale_until_it_is_applied(desk: Desk) -> None:
     assert desk.status("corrected_txt") is StaleStatus.FRESH
 
 
-def test_a_word_that_a_person_wrote_says_so_in_the_results(desk: Desk) -> None:
+def test_words_written_by_a_person_are_marked_in_the_results(desk: Desk) -> None:
     desk.retype(0, 9, "Yesterday we found Quillonite in the basin.")
     desk.apply()
     items = json.loads(desk.file("corrected.json"))["results"]["items"]

@@ -64,7 +64,7 @@ def test_an_unexpected_failure_is_recorded_with_its_cause(engine: Engine, instan
 
 
 @pytest.mark.usefixtures("known")
-def test_a_publication_after_the_failure_outweighs_it(engine: Engine, instance: dg.DagsterInstance) -> None:
+def test_a_publication_after_the_failure_clears_it(engine: Engine, instance: dg.DagsterInstance) -> None:
     failure = run(instance, UnusableAudio())
     assert run(instance, None).success
     assert isinstance(tick(instance, failure), dg.SkipReason)

@@ -111,7 +111,7 @@ def test_a_run_is_requested_once_and_again_when_the_source_changes(sensor: Senso
     assert [sensor.asked() for _ in range(3)] == [[IDS[1]], [], []]
 
 
-def test_a_tick_whose_outcome_is_lost_is_repeated_under_the_same_key(sensor: Sensor, folder: Path) -> None:
+def test_a_tick_with_a_lost_outcome_repeats_its_run_keys(sensor: Sensor, folder: Path) -> None:
     put(folder, IDS[1])
     lost, repeated = sensor.tick(is_stored=False), sensor.tick()
     assert [each.run_key for each in lost.run_requests or ()] == [each.run_key for each in repeated.run_requests or ()]
@@ -126,7 +126,7 @@ def test_the_recording_is_registered_with_its_source(sensor: Sensor, folder: Pat
     assert (found.source, found.size) == ((folder / f"{IDS[1]}.wav").as_uri(), 5)
 
 
-def test_a_failure_that_came_before_the_next_tick_is_kept(sensor: Sensor, folder: Path, engine: Engine) -> None:
+def test_a_failure_before_the_next_tick_is_kept(sensor: Sensor, folder: Path, engine: Engine) -> None:
     put(folder, IDS[1])
     sensor.tick()
     recordings.record_failure(engine, IDS[1], "no sound in it")

@@ -51,7 +51,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
-def test_everything_is_made_of_it(
+def test_every_asset_is_made_from_an_odd_transcript(
     odd: Transcript, at_home: Path, engine: Engine, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRANSCRIPTION_REFINEMENT", "off")

@@ -116,7 +116,7 @@ def test_data_in_speech_that_was_left_out_is_silenced(
     assert (silent.min(), silent.max()) == pytest.approx((0.8, 2.1), abs=0.11)
 
 
-def test_corrections_are_in_the_redacted_files_and_what_they_replace_stays_silent(
+def test_corrections_are_redacted_and_replaced_words_stay_silent(
     at_home: Path, tmp_path: Path, engine: Engine, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRANSCRIPTION_REDACT", "card,email")
@@ -167,7 +167,7 @@ def test_names_and_places_are_redacted_by_presidio(
     assert {0.8, 1.9, 2.3, 3.5, 4.3} <= set(silent.round(1))
 
 
-def test_a_kind_that_nothing_detects_in_the_language_is_a_warning(
+def test_a_kind_without_a_detector_for_the_language_is_a_warning(
     at_home: Path, tmp_path: Path, engine: Engine, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRANSCRIPTION_REDACT", "name,email")
@@ -184,7 +184,7 @@ def test_a_kind_that_nothing_detects_in_the_language_is_a_warning(
     assert "[email]" in (at_home / RECORDING / "redacted.txt").read_text()
 
 
-def test_redacted_assets_exist_only_where_kinds_are_named(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redacted_assets_exist_only_if_kinds_are_set(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def names() -> set[str]:
         return {key.to_user_string() for asset in all_assets(load_settings()) for key in asset.keys}
 

@@ -112,7 +112,9 @@ def made_in(result: dg.ExecuteInProcessResult) -> list[str]:
     return [event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key]
 
 
-def test_from_the_request_to_the_refined_text(stage: Stage, server: MessagesServer, at_home: Path) -> None:
+def test_a_batch_leads_from_the_request_to_the_refined_text(
+    stage: Stage, server: MessagesServer, at_home: Path
+) -> None:
     assert stage.asked() == []
     asked = metadata(stage.make(refinement_request), "refinement_request")
     assert asked["requests"] == 1

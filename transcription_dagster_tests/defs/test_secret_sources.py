@@ -119,7 +119,7 @@ ANSWERS: dict[str, Callable[[Request], Reply]] = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_no_trace_of_a_secret_is_left_by_a_failure(
+def test_a_failure_leaves_no_trace_of_a_secret(
     answer: str,
     engine: Engine,
     database_url: str,
@@ -138,9 +138,7 @@ def test_no_trace_of_a_secret_is_left_by_a_failure(
     assert shown(database_url, tmp_path) == []
 
 
-def test_no_trace_of_a_password_is_left_by_a_refusal(
-    engine: Engine, database_url: str, tmp_path: Path, log: Path
-) -> None:
+def test_a_refusal_leaves_no_trace_of_a_password(engine: Engine, database_url: str, tmp_path: Path, log: Path) -> None:
     with open_instance(load_settings()) as instance:
         source = f"https://user:{PASSWORD}@media.example.org/a.wav?sig={SIGNATURE}"
         store_imported(

@@ -79,14 +79,14 @@ def test_turns_are_stored_and_shown(run: Any) -> None:
     assert [one["limits"] for one in asked] == [SpeakerLimits()]
 
 
-def test_the_recordings_own_number_and_names_win_over_the_settings(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recordings_number_and_names_override_the_settings(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSCRIPTION_SPEAKERS", "off")
     value, _, asked = run(Recording(RECORDING, "file:///a.wav", speakers="2", speaker_names=("Agent", "Caller")))
     assert [turn.speaker for turn in value.turns] == ["Agent", "Caller", "Agent"]
     assert [one["limits"] for one in asked] == [SpeakerLimits("required", 2, 2)]
 
 
-def test_off_requests_nothing_and_says_so(run: Any) -> None:
+def test_with_diarization_off_nothing_is_requested_and_the_reason_is_given(run: Any) -> None:
     value, metadata, asked = run(Recording(RECORDING, "file:///a.wav", speakers="off"))
     assert (value.turns, asked) == ((), [])
     assert value.skipped == metadata["note"] == "TRANSCRIPTION_SPEAKERS, or the recording's worklist, says off."

@@ -25,7 +25,7 @@ ONE = "919f49d0-ef35-5e93-b564-e948b9d75f83"
         ({"language": "de"}, {"languages": ["en", "it"]}, (None, ("en", "it"))),
     ],
 )
-def test_the_languages_are_those_of_the_run_else_the_recording_else_the_settings(
+def test_the_runs_languages_override_the_recordings_and_the_settings(
     recording: dict[str, object],
     config: dict[str, object],
     expected: tuple[str | None, tuple[str, ...]],

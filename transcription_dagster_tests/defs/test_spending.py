@@ -125,7 +125,7 @@ def test_parallel_runs_do_not_reserve_the_same_dollars(engine: Engine, database_
     assert reserved(engine) == 0
 
 
-def test_many_at_once_stay_within_the_day(engine: Engine) -> None:
+def test_parallel_runs_stay_within_the_daily_budget(engine: Engine) -> None:
     refusals: list[str | None] = []
     all_threads = threading.Barrier(6)
 

@@ -137,7 +137,7 @@ def test_files_with_some_audio_are_transcribed(batch: Batch) -> None:
     assert [run.status for run in batch.good] == ["SUCCESS", "SUCCESS"]
 
 
-def test_a_partition_that_is_no_uuid_is_refused_before_anything_is_touched(batch: Batch) -> None:
+def test_a_partition_key_that_is_no_uuid_is_refused_first(batch: Batch) -> None:
     for name, run in batch.escapes.items():
         assert run.status == "FAILURE"
         assert "canonical lower-case UUID" in " ".join(batch.system.log_of(run.id)), name
@@ -148,12 +148,12 @@ def test_a_given_server_is_used_and_none_is_started(batch: Batch) -> None:
     assert not (batch.system.settings.home / "postgres").exists()
 
 
-def test_no_worker_died_of_it_and_nothing_is_left_over(batch: Batch) -> None:
+def test_bad_input_kills_no_worker_and_leaves_nothing_behind(batch: Batch) -> None:
     assert {(worker.name, worker.pid) for worker in batch.system.pool().workers} == batch.workers_before
     assert unfinished_jobs(batch.system) == []
 
 
-def test_nothing_is_written_outside_of_the_recordings_folders(batch: Batch) -> None:
+def test_files_are_written_only_in_the_recordings_folders(batch: Batch) -> None:
     store = batch.system.settings.home / "store"
     keys = {run.partition for runs in (batch.unusable, batch.usable) for run in runs.values()}
     keys |= {run.partition for run in batch.good}
@@ -165,7 +165,7 @@ def test_nothing_is_written_outside_of_the_recordings_folders(batch: Batch) -> N
     assert not list(batch.system.settings.home.parent.rglob("escaped*"))
 
 
-def test_a_planted_secret_is_found_nowhere(batch: Batch) -> None:
+def test_planted_secrets_appear_nowhere(batch: Batch) -> None:
     names = [(batch.good[0].partition or "").encode(), batch.good[0].id.encode()]
     secrets = [secret.encode() for secret in (*SECRETS.values(), PASSWORD)]
     shown, found = set(), []

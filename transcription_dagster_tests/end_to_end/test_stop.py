@@ -130,7 +130,7 @@ def ended_well(system: System, worker: WorkerStatus) -> None:
     assert re.findall(rf"exited: {program} \((exit status \d+|terminated by \w+)", log)[-1] == "exit status 0"
 
 
-def test_an_executor_that_is_asked_to_stop_finishes_its_recording(system: System, tmp_path: Path) -> None:
+def test_a_stopping_executor_finishes_its_recording(system: System, tmp_path: Path) -> None:
     with at_work(system, tmp_path) as work:
         stop(work.executor)
     wait_until(lambda: attempts_at(system, work.recording) == ["done"], 90, "the recording is finished")
@@ -138,7 +138,7 @@ def test_an_executor_that_is_asked_to_stop_finishes_its_recording(system: System
     assert [run.status for run in system.finish([work.recording])] == ["SUCCESS"]
 
 
-def test_an_executor_that_is_asked_twice_gives_its_recording_back(system: System, tmp_path: Path) -> None:
+def test_a_second_stop_signal_returns_the_executors_recording(system: System, tmp_path: Path) -> None:
     with at_work(system, tmp_path) as work:
         stop(work.executor)
     stop_again(work.executor)
@@ -147,16 +147,14 @@ def test_an_executor_that_is_asked_twice_gives_its_recording_back(system: System
     assert attempts_at(system, work.recording) == ["the executor was stopped", "done"]
 
 
-def test_a_run_worker_that_is_asked_to_stop_finishes_its_run(system: System, tmp_path: Path) -> None:
+def test_a_stopping_run_worker_finishes_its_run(system: System, tmp_path: Path) -> None:
     with at_work(system, tmp_path) as work:
         stop(work.run_worker)
     ended_well(system, work.run_worker)
     assert [(run.id, run.status) for run in system.finish([work.recording])] == [(work.run_id, "SUCCESS")]
 
 
-def test_the_run_of_a_run_worker_that_is_asked_twice_is_done_by_another_and_not_transcribed_again(
-    system: System, tmp_path: Path
-) -> None:
+def test_an_aborted_run_workers_run_continues_without_transcribing_again(system: System, tmp_path: Path) -> None:
     with at_work(system, tmp_path) as work:
         stop(work.run_worker)
         stop_again(work.run_worker)
@@ -168,7 +166,7 @@ def test_the_run_of_a_run_worker_that_is_asked_twice_is_done_by_another_and_not_
     assert attempts_at(system, work.recording) == ["done"]
 
 
-def test_workers_are_renewed_between_jobs_and_nothing_is_lost_by_it(system: System) -> None:
+def test_recycling_workers_between_jobs_loses_nothing(system: System) -> None:
     before = {worker.pid for worker in system.pool().workers}
     recordings = system.register([SHORT] * 2 * JOBS)
     system.launch(recordings)
@@ -181,18 +179,16 @@ def test_workers_are_renewed_between_jobs_and_nothing_is_lost_by_it(system: Syst
     assert all(worker.jobs <= JOBS and worker.model_loads <= 1 for worker in after)
 
 
-def test_a_stack_that_is_asked_twice_leaves_what_is_under_way(system: System, left: list[str]) -> None:
+def test_a_second_stop_signal_aborts_the_stacks_work(system: System, left: list[str]) -> None:
     assert having(system, left, "transcript.json") == set()
 
 
-def test_after_the_next_start_everything_that_was_left_is_done(next_system: System, left: list[str]) -> None:
+def test_the_next_start_completes_aborted_work(next_system: System, left: list[str]) -> None:
     assert {run.status for run in next_system.finish(left)} == {"SUCCESS"}
     assert having(next_system, left, "captions.vtt") == set(left)
 
 
-def test_a_stack_that_is_asked_to_stop_finishes_what_is_under_way_and_begins_nothing_else(
-    next_system: System, tmp_path: Path
-) -> None:
+def test_a_stopping_stack_finishes_its_work_and_starts_nothing(next_system: System, tmp_path: Path) -> None:
     recordings = stop_with_two_at_work(next_system, tmp_path, twice=False, seconds=240)
     transcribed = having(next_system, recordings, "transcript.json")
     assert len(transcribed) == 1

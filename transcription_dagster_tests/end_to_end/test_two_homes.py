@@ -103,7 +103,7 @@ def test_a_second_stack_is_refused_with_the_address_of_the_first(main: System, s
 
 
 @pytest.mark.parametrize("worker", [("gpu-worker", "--gpu", "cpu:5"), ("run-worker", "--slot", "second")])
-def test_a_worker_whose_own_settings_contradict_says_which_and_does_not_start(
+def test_a_worker_with_contradicting_settings_names_them_and_refuses_to_start(
     main: System, second: SecondHome, worker: tuple[str, ...]
 ) -> None:
     refused = second.command(*worker, model="large-v3", language="en", insights="comprehend")
@@ -113,7 +113,7 @@ def test_a_worker_whose_own_settings_contradict_says_which_and_does_not_start(
     assert "TRANSCRIPTION_LANGUAGE" not in refused.stderr
 
 
-def test_a_batch_uses_the_stack_that_is_there(main: System, second: SecondHome) -> None:
+def test_a_batch_uses_the_running_stack(main: System, second: SecondHome) -> None:
     uuid = "00000000-0000-4000-8000-0000000000aa"
     worklist = second.folder / "list.json"
     worklist.write_text(json.dumps([{"uuid": uuid, "source": str(DEMO_RECORDINGS[0])}]))
@@ -138,7 +138,7 @@ def test_a_machine_joins_with_all_its_workers_and_leaves(main: System, second: S
     assert {worker.host for worker in main.pool().workers} == {os.uname().nodename}
 
 
-def test_workers_follow_new_settings_and_no_run_is_executed_by_old_ones(main: System, second: SecondHome) -> None:
+def test_workers_adopt_new_settings_and_no_run_uses_old_ones(main: System, second: SecondHome) -> None:
     version = settings_version(main)
     with (
         second.worker("gpu-worker", "--gpu", "cpu:5") as executor,

@@ -79,7 +79,7 @@ def second_machine(system: System, tmp_path_factory: pytest.TempPathFactory) -> 
         yield home
 
 
-def test_recordings_are_done_by_both_machines(system: System, second_machine: Path) -> None:
+def test_both_machines_transcribe_recordings(system: System, second_machine: Path) -> None:
     recordings = system.register([*DEMO_RECORDINGS, *DEMO_RECORDINGS])
     system.launch(recordings)
     assert {run.status for run in system.finish(recordings, 240)} == {"SUCCESS"}
@@ -91,7 +91,7 @@ def test_recordings_are_done_by_both_machines(system: System, second_machine: Pa
     wait_until(lambda: not unfinished_jobs(system), 15, "no job is left")
 
 
-def test_it_has_what_dagster_reads_and_keeps_nothing_of_the_pools_there(second_machine: Path) -> None:
+def test_the_second_home_has_dagsters_files_and_no_data_of_the_pool(second_machine: Path) -> None:
     files = {path.relative_to(second_machine).as_posix() for path in second_machine.rglob("*") if path.is_file()}
     assert "dagster/dagster.yaml" in files
     assert not [name for name in files if name.endswith(".db")]

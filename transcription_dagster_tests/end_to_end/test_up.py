@@ -34,28 +34,28 @@ def _changes(now: ProgramState) -> list[str]:
     return program_changes({WORKER.name: WORKER}, {now.name: now})
 
 
-def test_a_stack_in_which_nothing_happens_is_not_talked_about():
+def test_an_unchanged_stack_is_not_reported():
     assert _changes(WORKER) == []
     assert _changes(replace(WORKER, description="pid 10, uptime 0:00:10")) == []
 
 
-def test_a_restart_is_told():
+def test_a_restart_is_reported():
     assert _changes(replace(WORKER, pid=11)) == ["run-worker-1 was restarted as process 11"]
 
 
-def test_the_end_of_a_program_is_told_with_its_reason_and_its_log():
+def test_the_end_of_a_program_is_reported_with_its_reason_and_log():
     ended = replace(WORKER, state="BACKOFF", pid=None, description="Exited too quickly")
     assert _changes(ended) == ["run-worker-1 ended (Exited too quickly); see /logs/run-worker-1.log"]
     assert program_changes({ended.name: ended}, {ended.name: ended}) == []
 
 
-def test_the_return_of_a_program_is_told():
+def test_the_return_of_a_program_is_reported():
     ended = replace(WORKER, state="BACKOFF", pid=None)
     assert program_changes({ended.name: ended}, {WORKER.name: WORKER}) == ["run-worker-1 was restarted as process 10"]
 
 
 @pytest.mark.parametrize("arguments", [["--run-workers", "0"], ["--port", "70000"], ["--cpu-executors", "many"], ["x"]])
-def test_bad_usage_is_exit_code_2(arguments: list[str]):
+def test_up_exits_with_2_on_usage_errors(arguments: list[str]):
     assert CliRunner().invoke(up, arguments).exit_code == 2
 
 
@@ -141,7 +141,7 @@ def test_up_ends_in_order_when_its_supervisor_is_asked_to_stop(started_up: Up):
 
 
 @pytest.mark.system
-def test_up_says_so_when_its_supervisor_is_killed_and_leaves_nothing_running(started_up: Up):
+def test_up_reports_a_killed_supervisor_and_leaves_nothing_running(started_up: Up):
     everything = below(started_up.stack.pid)
     os.kill(started_up.stack.pid, signal.SIGKILL)
     started_up.ends_with(1)
@@ -163,7 +163,7 @@ def test_a_port_in_use_is_refused(home: Path):
         assert re.search(rf"^transcription: port {port} on .* is in use", _refused(home, "--port", port), re.MULTILINE)
 
 
-def test_a_gpu_that_is_not_there_is_refused(home: Path):
+def test_a_missing_gpu_is_refused(home: Path):
     assert _refused(home, "--gpus", "77").startswith("transcription: GPU '77' is not there; GPUs of this machine:")
 
 

@@ -37,7 +37,7 @@ TALK = (
         ),
     ],
 )
-def test_insights_survive_as_json(insights: Insights) -> None:
+def test_insights_round_trip_as_json(insights: Insights) -> None:
     assert Insights.from_json(json.loads(json.dumps(insights.to_json()))) == insights
 
 
@@ -46,7 +46,7 @@ def test_the_settings_choose_the_analyser(tmp_path: Path) -> None:
     assert isinstance(open_analyser(Settings(home=tmp_path, insights="comprehend")), ComprehendAnalyser)
 
 
-def test_key_phrases_tell_what_a_talk_is_about_and_where() -> None:
+def test_key_phrases_name_the_topics_and_their_places() -> None:
     found = LocalAnalyser().analyse(TALK, "en")
     phrases = {phrase.text.lower() for phrase in found.key_phrases}
     assert "harbour" in " ".join(phrases)
@@ -68,7 +68,7 @@ def test_key_phrases_tell_what_a_talk_is_about_and_where() -> None:
         ("...", "NEUTRAL"),
     ],
 )
-def test_english_has_a_mood(text: str, label: str) -> None:
+def test_english_text_has_a_sentiment(text: str, label: str) -> None:
     sentiment = LocalAnalyser().analyse(text, "en-GB").sentiment
     assert sentiment is not None
     assert sentiment.label == label
@@ -96,6 +96,6 @@ def test_analyses_missing_for_a_language_are_reported(language: str, notes: list
 
 
 @pytest.mark.parametrize("text", ["", " \n"])
-def test_no_text_is_no_failure(text: str) -> None:
+def test_an_empty_text_is_analysed(text: str) -> None:
     for analyser in (LocalAnalyser(), ComprehendAnalyser()):
         assert analyser.analyse(text, "en") == Insights(analyser.name, notes=("There is no text to analyse.",))

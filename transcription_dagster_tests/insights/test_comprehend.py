@@ -79,7 +79,7 @@ def operations(server: WebServer) -> Sequence[str]:
 LONG = "".join(f"Sentence {number} is about Ada and also about Zoë, who took the ferry. " for number in range(3000))
 
 
-def test_a_long_text_is_analysed_whole_and_every_name_found_where_it_stands(server: WebServer) -> None:
+def test_every_name_in_a_long_text_is_found_at_its_place(server: WebServer) -> None:
     found = ComprehendAnalyser().analyse(LONG, "en")
     assert [(e.begin, e.end, e.text) for e in found.entities] == [
         (m.start(), m.end(), m[0]) for m in NAME.finditer(LONG)
@@ -115,7 +115,7 @@ def test_without_a_detected_language_the_speechs_is_used(server: WebServer) -> N
     assert {asked(request)[1].get("LanguageCode") for request in server.requests} == {None, "de"}
 
 
-def test_an_unsupported_language_is_said_and_costs_nothing_more(server: WebServer) -> None:
+def test_an_unsupported_language_is_reported_without_further_requests(server: WebServer) -> None:
     languages = [{"LanguageCode": "cy", "Score": 0.9}]
     server.answer = lambda request: answer({"ResultList": [{"Index": 0, "Languages": languages}], "ErrorList": []})
     found = ComprehendAnalyser().analyse("Mae Ada yn mynd.", "cy")
@@ -143,7 +143,7 @@ def test_a_failed_piece_is_retried_alone(server: WebServer) -> None:
     assert [len(texts) for texts in retried] == [len(cut_text(text, MAX_BYTES)), 1]
 
 
-def test_a_piece_that_fails_twice_is_named_and_the_rest_stand(server: WebServer) -> None:
+def test_a_piece_that_fails_twice_is_reported_and_the_others_are_kept(server: WebServer) -> None:
     server.answer = lambda request: comprehend(request, lambda text: "Sentence 100 " in text)
     text = LONG[:30_000]
     lost = next(piece for piece in cut_text(text, MAX_BYTES) if "Sentence 100 " in piece.text)
@@ -156,7 +156,7 @@ def test_a_piece_that_fails_twice_is_named_and_the_rest_stand(server: WebServer)
     assert [entity.begin for entity in found.entities] == expected
 
 
-def test_where_every_piece_fails_there_is_no_sentiment(server: WebServer) -> None:
+def test_without_any_analysed_piece_there_is_no_sentiment(server: WebServer) -> None:
     server.answer = lambda request: comprehend(request, lambda text: True)
     found = ComprehendAnalyser().analyse("Ada took the ferry!", "en")
     assert found.sentiment is None
@@ -179,7 +179,7 @@ def test_throttling_is_retried(server: WebServer) -> None:
         ("ThrottlingException", 400, ServiceUnavailable),
     ],
 )
-def test_a_service_that_answers_nothing_says_why(
+def test_a_failing_service_gives_the_reason(
     server: WebServer, monkeypatch: pytest.MonkeyPatch, kind: str, status: int, error: type[Exception]
 ) -> None:
     monkeypatch.setattr("transcription_dagster.aws._ATTEMPTS", {"adaptive": 1})
@@ -224,9 +224,7 @@ MOODS = st.lists(st.floats(0.01, 1), min_size=4, max_size=4).map(lambda four: [v
 
 @settings(deadline=None)
 @given(TEXTS, st.integers(4, 40), st.data())
-def test_the_mood_of_the_whole_lies_between_the_moods_of_its_pieces(
-    text: str, max_bytes: int, data: st.DataObject
-) -> None:
+def test_the_overall_sentiment_is_between_those_of_the_pieces(text: str, max_bytes: int, data: st.DataObject) -> None:
     names = ("Positive", "Negative", "Neutral", "Mixed")
     results = [
         PieceResult(piece, {"SentimentScore": dict(zip(names, data.draw(MOODS), strict=True))})
@@ -251,6 +249,6 @@ def test_languages_are_shares_of_the_whole() -> None:
     assert merge_languages([]) == ()
 
 
-def test_insights_of_comprehend_survive_as_json(server: WebServer) -> None:
+def test_comprehends_insights_round_trip_as_json(server: WebServer) -> None:
     found = ComprehendAnalyser().analyse("Ada took the ferry!", "en")
     assert Insights.from_json(json.loads(json.dumps(found.to_json()))) == found

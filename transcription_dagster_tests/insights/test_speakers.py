@@ -32,7 +32,7 @@ def test_without_speakers_there_are_no_shares() -> None:
     assert speaker_shares([], "en") == ()
 
 
-def test_a_semicolon_asks_in_greek_alone() -> None:
+def test_a_semicolon_is_a_question_mark_only_in_greek() -> None:
     words = said(("Ada", "Τι κάνεις;"))
     assert [share.questions for language in ("el", "en") for share in speaker_shares(words, language)] == [1, 0]
 

@@ -30,11 +30,11 @@ def test_blocks_cover_both_in_order_and_alternate(old: list[str], new: list[str]
     assert (old_stop, new_stop) == (len(old), len(new))
 
 
-def test_case_and_punctuation_do_not_make_another_word() -> None:
+def test_words_are_equal_despite_case_and_punctuation() -> None:
     assert align(["hello", "WORLD"], ["Hello,", "world!"]) == [AlignedBlock(True, 0, 2, 0, 2)]
 
 
-def test_marks_alone_are_compared_as_they_are() -> None:
+def test_words_of_only_punctuation_are_compared_exactly() -> None:
     assert align(["—"], ["…"]) == [AlignedBlock(False, 0, 1, 0, 1)]
 
 
@@ -62,11 +62,11 @@ def test_corrections_are_related_and_other_texts_are_not(old: str, new: str, exp
     assert share(old, new) == pytest.approx(expected, abs=0.15)
 
 
-def test_the_counterparts_of_equally_many_words_are_one_by_one() -> None:
+def test_equally_many_words_are_matched_one_by_one() -> None:
     assert counterparts(["a", "bbbbbbbb", "c"], ["dddddddd", "e", "f"]) == [0, 1, 2]
 
 
-def test_the_counterparts_of_other_numbers_go_by_their_letters() -> None:
+def test_unequally_many_words_are_matched_by_letters() -> None:
     assert counterparts(["north", "haven"], ["Northhaven"]) == [1]
     assert counterparts(["northhaven"], ["North", "Haven"]) == [0, 0]
     assert counterparts(["a", "lengthy"], ["a", "much", "lengthier"]) == [0, 1, 1]

@@ -71,7 +71,7 @@ def test_pauses_make_a_break_cheaper_but_not_free() -> None:
     assert costs == [ANYWHERE, PAUSE, LONG_PAUSE]
 
 
-def test_no_pause_makes_a_comma_dearer() -> None:
+def test_a_comma_without_a_pause_costs_no_more() -> None:
     assert break_cost(*say("ferry, [0.5] leaves")) == CLAUSE_END
 
 
@@ -91,7 +91,7 @@ def test_sentences_end_at_full_stops_that_are_not_of_abbreviations(text: str, en
     assert [*(ends_sentence(a, b) for a, b in pairwise(words)), ends_sentence(words[-1], None)] == ends
 
 
-def test_a_decimal_point_at_the_edge_of_a_word_ends_nothing() -> None:
+def test_a_decimal_point_at_the_edge_of_a_word_ends_no_sentence() -> None:
     point, five = Word("3.", 0.0, 0.2), Word("5", 0.2, 0.4, glued=True)
     assert not ends_sentence(point, five)
     assert break_cost(point, five) == INSIDE_WORD

@@ -30,7 +30,7 @@ def test_codes_tags_and_names(given: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("given", [None, "auto", "AUTO"])
-def test_auto_is_to_be_detected(given: str | None) -> None:
+def test_auto_means_detection(given: str | None) -> None:
     assert whisper_language(given) is None
 
 

@@ -18,7 +18,7 @@ from transcription_dagster.language.spelling import affixes, fold, letters, simi
         ("", ("", "", "")),
     ],
 )
-def test_punctuation_round_a_word_is_told_from_the_word(text: str, parts: tuple[str, str, str]) -> None:
+def test_punctuation_around_a_word_is_separated(text: str, parts: tuple[str, str, str]) -> None:
     assert affixes(text) == parts
 
 

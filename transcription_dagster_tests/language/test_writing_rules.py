@@ -75,9 +75,7 @@ def test_a_word_that_could_be_an_abbreviation_ends_a_sentence(text: str) -> None
         (("เว", "ลา"), ("ชาย", " วัน")),
     ],
 )
-def test_words_that_nobody_parts_stay_whole_where_another_place_is_near(
-    worse: tuple[str, str], better: tuple[str, str]
-) -> None:
+def test_units_stay_whole_if_another_break_is_near(worse: tuple[str, str], better: tuple[str, str]) -> None:
     costs = [
         break_cost(Word(before, 0, 1), Word(after.strip(), 1, 2, glued=not after.startswith(" ")))
         for before, after in (worse, better)
@@ -121,7 +119,7 @@ def test_an_abbreviation_before_a_capital_ends_no_sentence(text: str) -> None:
         ("شكرا", "؟"),
     ],
 )
-def test_no_line_begins_or_ends_there(before: str, after: str) -> None:
+def test_no_line_begins_or_ends_at_this_place(before: str, after: str) -> None:
     assert never_apart(before, after)
     assert break_cost(Word(before, 0, 1), Word(after, 3, 4, glued=True)) == FORBIDDEN
 
@@ -144,7 +142,7 @@ def test_no_line_begins_or_ends_there(before: str, after: str) -> None:
         ("", ""),
     ],
 )
-def test_a_line_may_begin_and_end_there(before: str, after: str) -> None:
+def test_a_line_may_begin_and_end_at_this_place(before: str, after: str) -> None:
     assert not never_apart(before, after)
 
 

@@ -32,14 +32,14 @@ from transcription_dagster_tests.pool.executors import (
 )
 
 
-def test_asking_queues_one_request_however_often_it_is_asked(queues: str) -> None:
+def test_repeated_asks_queue_one_request(queues: str) -> None:
     client = InferenceClient(queues)
     for _ in range(3):
         client.ask(a_request())
     assert requests(queues) == [{"key": "one", "queue": "gpu", "state": "queued"}]
 
 
-def test_an_answer_reaches_the_client_that_waits_for_it(queues: str) -> None:
+def test_an_answer_reaches_the_waiting_client(queues: str) -> None:
     client, told = InferenceClient(queues), threading.Event()
     client.ask(a_request())
 
@@ -66,7 +66,7 @@ def test_a_finished_request_is_answered_from_the_database_and_queues_nothing(que
     assert client.wait(a_request(), on_event=print).result == {"n": 1}
 
 
-def test_the_answers_of_a_run_that_succeeded_are_released_and_asked_for_anew_by_the_next(queues: str) -> None:
+def test_answers_of_a_successful_run_are_released_and_computed_again(queues: str) -> None:
     client = InferenceClient(queues)
     for key, run_id in (("one", "run-1"), ("two", "run-2")):
         client.ask(a_request(key, run_id))
@@ -91,7 +91,7 @@ def test_a_failure_is_raised_as_the_class_that_the_executor_reported(queues: str
         client.wait(a_request(), on_event=print)
 
 
-def test_a_fault_of_the_program_fails_the_request_with_what_it_was(queues: str) -> None:
+def test_an_unexpected_error_fails_the_request_with_its_message(queues: str) -> None:
     client = InferenceClient(queues)
     client.ask(a_request())
     on_executors(queues, fail(KeyError("speech")))
@@ -99,7 +99,7 @@ def test_a_fault_of_the_program_fails_the_request_with_what_it_was(queues: str) 
         client.wait(a_request(), on_event=print)
 
 
-def test_a_request_that_failed_can_be_asked_again(queues: str) -> None:
+def test_a_failed_request_can_be_repeated(queues: str) -> None:
     client = InferenceClient(queues)
     client.ask(a_request())
     on_executors(queues, fail(TransientError("not now")))
@@ -108,7 +108,7 @@ def test_a_request_that_failed_can_be_asked_again(queues: str) -> None:
     assert client.wait(a_request(), on_event=print).result == {"n": 2}
 
 
-def test_canceling_a_run_ends_its_requests_and_no_others(queues: str) -> None:
+def test_canceling_a_run_cancels_only_its_requests(queues: str) -> None:
     client = InferenceClient(queues)
 
     async def cancel_at_work(executors: Executors) -> list[bool]:
@@ -131,7 +131,7 @@ def test_canceling_a_run_ends_its_requests_and_no_others(queues: str) -> None:
     assert lines == ["Attempt 1 begins on gpu-0.", "Attempt 1 on gpu-0: withdrawn."]
 
 
-def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(queues: str) -> None:
+def test_a_temporarily_read_only_server_is_waited_for(queues: str) -> None:
     client = InferenceClient(queues)
     read_only(queues, "on")
     with ThreadPoolExecutor() as threads:
@@ -156,7 +156,7 @@ def read_only(url: str, value: str) -> None:
         )
 
 
-def test_the_key_is_the_same_for_the_same_work_and_for_no_other() -> None:
+def test_the_key_identifies_the_work() -> None:
     work = {"run_id": "r", "recording": "u", "options": {"model": "medium", "beam_size": None}}
     assert request_key(**work) == request_key(**dict(reversed(work.items())))
     assert request_key(**work) != request_key(**{**work, "options": {"model": "large-v3", "beam_size": None}})

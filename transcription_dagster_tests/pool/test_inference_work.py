@@ -59,7 +59,7 @@ def ignore_progress(_share: float) -> None:
     """Nobody watches."""
 
 
-def test_a_transcription_is_stopped_at_its_limit_with_what_to_do(work: TranscriptionWork) -> None:
+def test_a_transcription_stops_at_its_time_limit_with_advice(work: TranscriptionWork) -> None:
     prepared = (REQUEST, PREPARED)
     with pytest.raises(
         TimeLimitExceeded, match=r"stopped after 12 s.*for 10 s of audio is 0 s; raise TRANSCRIPTION_TIME_LIMIT_FACTOR"
@@ -67,7 +67,7 @@ def test_a_transcription_is_stopped_at_its_limit_with_what_to_do(work: Transcrip
         work.do(prepared, on_progress=ignore_progress, should_stop=lambda: False)
 
 
-def test_one_that_somebody_stops_is_no_matter_of_the_limit(work: TranscriptionWork) -> None:
+def test_a_stop_request_is_not_reported_as_the_time_limit(work: TranscriptionWork) -> None:
     with pytest.raises(TranscriptionAborted):
         work.do((REQUEST, PREPARED), on_progress=ignore_progress, should_stop=lambda: True)
 
@@ -103,7 +103,7 @@ def speakers_work(home: Path, engine: OneSpeaker) -> SpeakersWork:
     return work
 
 
-def test_speakers_are_told_apart_in_the_audio_that_lies_in_the_store(tmp_path: Path) -> None:
+def test_audio_in_the_store_is_diarized(tmp_path: Path) -> None:
     audio = tmp_path / "store" / SPEAKERS.audio_key
     audio.parent.mkdir(parents=True)
     audio.touch()
@@ -116,20 +116,20 @@ def test_speakers_are_told_apart_in_the_audio_that_lies_in_the_store(tmp_path: P
     assert (answer["turns"], engine.heard, done) == ([[0.0, 10.0, "spk_0"]], [audio], [0.75])
 
 
-def test_models_of_speakers_that_cannot_be_had_are_a_matter_of_this_executor(tmp_path: Path) -> None:
+def test_missing_diarization_models_make_the_executor_unfit(tmp_path: Path) -> None:
     work = speakers_work(tmp_path, OneSpeaker(ModelUnavailable("no package index")))
     with pytest.raises(WorkerUnfit, match="no package index"):
         work.do((SPEAKERS, tmp_path), on_progress=ignore_progress, should_stop=lambda: False)
 
 
-def test_the_same_sound_with_another_number_of_speakers_is_another_request() -> None:
+def test_another_number_of_speakers_is_another_request() -> None:
     requests = [SPEAKERS, replace(SPEAKERS, limits=SpeakerLimits("required", 2, 2)), replace(SPEAKERS, voices=True)]
     keys = {request.for_queue(run_id="run", queue="gpu").key for request in requests}
     assert len(keys) == 3
     assert SPEAKERS.for_queue(run_id="run", queue="gpu") == SPEAKERS.for_queue(run_id="run", queue="gpu")
 
 
-def test_a_machine_without_the_engine_is_unfit_and_the_recording_is_not_failed(tmp_path: Path) -> None:
+def test_a_machine_without_the_engine_is_unfit_and_the_recording_does_not_fail(tmp_path: Path) -> None:
     class Engine:
         def transcribe(self, *_: object, **__: object) -> Transcript:
             raise EngineMissing("pip install it")

@@ -58,7 +58,7 @@ def test_a_beat_outweighs_a_missing_process() -> None:
     assert not any(looks.dead(str(number), after=BEAT) for number in range(100))
 
 
-def test_a_process_that_is_gone_is_dead_after_two_beats_and_one_that_is_there_when_it_hangs() -> None:
+def test_a_missing_process_is_dead_after_two_beats_and_a_present_one_when_it_hangs() -> None:
     gone, there, far = Looks(place=this_place(), pid=NOBODY), Looks(place=this_place(), pid=os.getpid()), Looks()
     for looks in (gone, there, far):
         looks.dead("1", after=0)
@@ -67,7 +67,7 @@ def test_a_process_that_is_gone_is_dead_after_two_beats_and_one_that_is_there_wh
     assert there.seconds_until_dead() == HANGING_SECONDS
 
 
-def test_a_pid_of_another_place_says_nothing() -> None:
+def test_a_pid_in_another_namespace_is_ignored() -> None:
     looks = Looks(place="another namespace", pid=NOBODY)
     looks.dead("1", after=0)
     assert looks.seconds_until_dead() == STALE
@@ -83,7 +83,7 @@ def test_after_a_pause_in_observation_live_workers_get_more_time(away: float) ->
     assert looks.seconds_until_dead() == 1.5 * STALE
 
 
-def test_a_slower_observer_judges_at_its_own_pace() -> None:
+def test_a_slow_observer_waits_longer() -> None:
     looks = Looks(poll_seconds=5)
     assert [looks.dead("1", after=5) for _ in range(3)] == [False, False, True]
 
@@ -96,7 +96,7 @@ def test_a_worker_that_comes_back_counts_as_new() -> None:
     assert looks.seconds_until_dead("2") == STALE
 
 
-def test_every_process_has_its_own_identity_in_a_shared_place() -> None:
+def test_every_process_has_its_own_identity() -> None:
     one, other = Identity.of_this_process(), Identity.of_this_process()
     assert one.token != other.token
     assert one.place == other.place == this_place()

@@ -15,7 +15,7 @@ from transcription_dagster.pool import queue
 from transcription_dagster.pool.patience import PATIENCE_SECONDS
 
 
-def test_a_worker_that_has_listened_for_hours_waits_for_a_database_that_is_away(
+def test_a_long_lived_listener_waits_for_an_unavailable_database(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hours, clock = [0.0], time.monotonic

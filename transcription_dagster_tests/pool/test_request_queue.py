@@ -30,7 +30,7 @@ from transcription_dagster_tests.pool.executors import (
 )
 
 
-def test_requests_are_claimed_in_order_each_by_one_executor_and_only_from_its_own_queues(queues: str) -> None:
+def test_executors_claim_requests_in_order_from_their_queues(queues: str) -> None:
     client = InferenceClient(queues)
     client.ask(a_request("elsewhere", queue=gpu_queue("1")))
     for key in ("b", "a", "c", "d"):
@@ -48,7 +48,7 @@ def test_requests_are_claimed_in_order_each_by_one_executor_and_only_from_its_ow
     assert on_executors(queues, claim_all) == ["a", "c", "d"]
 
 
-def test_an_executor_hears_of_a_new_request(queues: str) -> None:
+def test_an_executor_is_notified_of_a_new_request(queues: str) -> None:
     async def hear(executors: Executors) -> str:
         queue, heard = await executors.start(), asyncio.get_running_loop().create_future()
         watching = asyncio.create_task(queue.watch(heard.set_result))
@@ -63,7 +63,7 @@ def test_an_executor_hears_of_a_new_request(queues: str) -> None:
     assert on_executors(queues, hear) == "one"
 
 
-def test_the_third_executor_to_die_ends_the_request_with_the_history_of_its_attempts(queues: str) -> None:
+def test_the_third_lost_executor_fails_the_request_with_its_attempts(queues: str) -> None:
     client = InferenceClient(queues)
     client.ask(a_request())
 
@@ -79,7 +79,7 @@ def test_the_third_executor_to_die_ends_the_request_with_the_history_of_its_atte
         client.wait(a_request(), on_event=print)
 
 
-def test_an_executor_that_dies_before_it_begins_costs_a_request_no_attempt(queues: str) -> None:
+def test_an_executor_that_dies_before_it_begins_does_not_count(queues: str) -> None:
     InferenceClient(queues).ask(a_request())
 
     async def die_often(executors: Executors) -> int:
@@ -94,7 +94,7 @@ def test_an_executor_that_dies_before_it_begins_costs_a_request_no_attempt(queue
     assert on_executors(queues, die_often) == 0
 
 
-def test_a_device_that_was_broken_counts_as_an_executor_that_died(queues: str) -> None:
+def test_a_broken_device_counts_as_a_lost_executor(queues: str) -> None:
     client = InferenceClient(queues)
     client.ask(a_request())
 
@@ -110,7 +110,7 @@ def test_a_device_that_was_broken_counts_as_an_executor_that_died(queues: str) -
         client.wait(a_request(), on_event=print)
 
 
-def test_three_executors_that_cannot_work_end_the_request_for_now_and_count_none_as_lost(queues: str) -> None:
+def test_three_unfit_executors_end_the_request_with_a_transient_error(queues: str) -> None:
     client = InferenceClient(queues)
     client.ask(a_request())
 
@@ -126,7 +126,7 @@ def test_three_executors_that_cannot_work_end_the_request_for_now_and_count_none
         client.wait(a_request(), on_event=print)
 
 
-def test_the_run_is_told_at_once_why_an_executor_gave_its_request_back(queues: str) -> None:
+def test_the_runs_log_says_why_an_executor_returned_the_request(queues: str) -> None:
     client, lines = InferenceClient(queues), list[str]()
     client.ask(a_request())
     unfit = threading.Event()
@@ -153,7 +153,7 @@ def test_the_run_is_told_at_once_why_an_executor_gave_its_request_back(queues: s
     ]
 
 
-def test_what_an_executor_reports_after_its_work_went_to_another_is_refused(queues: str) -> None:
+def test_reports_under_an_expired_lease_are_refused(queues: str) -> None:
     client = InferenceClient(queues)
     client.ask(a_request())
 
@@ -175,7 +175,7 @@ def test_what_an_executor_reports_after_its_work_went_to_another_is_refused(queu
     assert [attempt["ended"] for attempt in answer.attempts] == ["the executor was lost", "done"]
 
 
-def test_an_executor_that_lost_a_request_and_claimed_it_again_reports_under_the_second_lease_alone(queues: str) -> None:
+def test_a_reclaimed_request_only_accepts_reports_under_the_second_lease(queues: str) -> None:
     client = InferenceClient(queues)
     client.ask(a_request())
 
@@ -194,7 +194,7 @@ def test_an_executor_that_lost_a_request_and_claimed_it_again_reports_under_the_
     assert client.wait(a_request(), on_event=print).result == {"n": 2}
 
 
-def test_an_attempt_that_is_begun_again_because_the_answer_was_lost_is_one_attempt(queues: str) -> None:
+def test_beginning_an_attempt_twice_is_one_attempt(queues: str) -> None:
     client = InferenceClient(queues)
     client.ask(a_request())
 
@@ -207,7 +207,7 @@ def test_an_attempt_that_is_begun_again_because_the_answer_was_lost_is_one_attem
     assert len(client.wait(a_request(), on_event=print).attempts) == 1
 
 
-def test_an_executor_that_beat_since_it_was_observed_keeps_its_request(queues: str) -> None:
+def test_an_executor_with_a_newer_heartbeat_keeps_its_request(queues: str) -> None:
     InferenceClient(queues).ask(a_request())
 
     async def rescue_too_late(executors: Executors) -> list[Any]:
@@ -228,7 +228,7 @@ def test_an_executor_that_beat_since_it_was_observed_keeps_its_request(queues: s
     assert on_executors(queues, rescue_too_late) == [True, False]
 
 
-def test_an_attempt_at_what_was_asked_before_counts_for_nothing_when_it_is_asked_afresh(queues: str) -> None:
+def test_a_repeated_request_does_not_count_earlier_attempts(queues: str) -> None:
     client = InferenceClient(queues)
     client.ask(a_request())
 
@@ -244,7 +244,7 @@ def test_an_attempt_at_what_was_asked_before_counts_for_nothing_when_it_is_asked
     assert client.wait(a_request(), on_event=print).result == {"n": "new"}
 
 
-def test_an_executor_that_was_stopped_does_not_count_as_one_that_died(queues: str) -> None:
+def test_a_stopped_executor_does_not_count_as_lost(queues: str) -> None:
     InferenceClient(queues).ask(a_request())
 
     async def stop_often(executors: Executors) -> int:

@@ -50,7 +50,7 @@ def test_without_a_run_worker_nothing_leaves_the_queue() -> None:
     assert limits(worker("gpu", device="cuda:0"))[0] == 0
 
 
-def test_every_executor_raises_the_limit_and_those_of_its_own_device() -> None:
+def test_every_executor_raises_the_limits_in_total_and_of_its_device() -> None:
     _, gpu = limits(worker("gpu", device="cuda:0"), worker("gpu", "busy", device="cuda:1"))
     assert (gpu[None], gpu["0"], gpu["1"], gpu["2"]) == (6, 3, 3, 0)
 
@@ -119,9 +119,7 @@ def one_gpu(database: str) -> None:
 
 
 @pytest.mark.parametrize("pin", ["7", "cuda:12", "tpu", "0; DROP TABLE runs", "-1"])
-def test_a_run_pinned_to_a_gpu_that_no_executor_has_is_refused(
-    instance: DagsterInstance, one_gpu: None, pin: str
-) -> None:
+def test_a_run_pinned_to_an_unserved_gpu_is_refused(instance: DagsterInstance, one_gpu: None, pin: str) -> None:
     with pytest.raises(InvalidGpu, match=r"no executor serves transcription/gpu=.*it can be any, 0$"):
         submit(instance, pin)
     run = instance.get_runs(limit=1)[0]
@@ -130,7 +128,7 @@ def test_a_run_pinned_to_a_gpu_that_no_executor_has_is_refused(
 
 
 @pytest.mark.parametrize(("pin", "device"), [("0", "0"), ("cuda:0", "0"), ("GPU 0", "0"), ("any", "any"), ("", "any")])
-def test_a_run_pinned_to_a_gpu_that_is_there_waits_in_the_queue(
+def test_a_run_pinned_to_a_served_gpu_is_queued(
     instance: DagsterInstance, one_gpu: None, pin: str, device: str
 ) -> None:
     run = instance.get_run_by_id(submit(instance, pin))

@@ -78,7 +78,7 @@ async def interrupt(queue: RunQueue, claim: JobClaim) -> None:
     await queue.give_back(claim, "the worker was stopped")
 
 
-def test_a_worker_that_keeps_its_job_reports_its_end(queued: str) -> None:
+def test_a_worker_with_a_valid_lease_reports_the_end_of_its_job(queued: str) -> None:
     async def work(workers: Workers) -> None:
         queue, claim = await workers.claim()
         assert (claim.task, claim.arguments) == ("do", {"what": "it"})
@@ -89,7 +89,7 @@ def test_a_worker_that_keeps_its_job_reports_its_end(queued: str) -> None:
     assert state(queued) == ("succeeded", 1)
 
 
-def test_a_job_that_failed_is_not_tried_again_by_the_queue(queued: str) -> None:
+def test_the_queue_does_not_retry_a_failed_job(queued: str) -> None:
     async def work(workers: Workers) -> None:
         queue, claim = await workers.claim()
         await queue.fail(claim, ValueError())
@@ -100,7 +100,7 @@ def test_a_job_that_failed_is_not_tried_again_by_the_queue(queued: str) -> None:
 
 
 @pytest.mark.parametrize("report", [succeed, interrupt])
-def test_the_end_of_a_job_that_went_back_to_its_queue_is_refused(queued: str, report: Any) -> None:
+def test_the_end_of_a_requeued_job_is_refused(queued: str, report: Any) -> None:
     async def come_back_late(workers: Workers) -> None:
         queue, claim = await workers.claim()
         await queue.rescue(claim.lease)
@@ -111,7 +111,7 @@ def test_the_end_of_a_job_that_went_back_to_its_queue_is_refused(queued: str, re
 
 
 @pytest.mark.parametrize("report", [succeed, interrupt])
-def test_the_end_of_a_job_that_another_has_is_refused(queued: str, report: Any) -> None:
+def test_the_end_of_another_workers_job_is_refused(queued: str, report: Any) -> None:
     async def come_back_late(workers: Workers) -> None:
         late, claim = await workers.claim()
         await late.rescue(claim.lease)
@@ -123,7 +123,7 @@ def test_the_end_of_a_job_that_another_has_is_refused(queued: str, report: Any) 
     assert state(queued) == ("doing", 1)
 
 
-def test_a_job_that_its_worker_lost_and_took_again_is_ended_by_the_second_lease_alone(queued: str) -> None:
+def test_a_reclaimed_job_ends_only_under_the_second_lease(queued: str) -> None:
     async def lose_and_take_again(workers: Workers) -> list[bool]:
         queue, first = await workers.claim()
         await queue.rescue(first.lease)
@@ -136,7 +136,7 @@ def test_a_job_that_its_worker_lost_and_took_again_is_ended_by_the_second_lease_
     assert state(queued) == ("succeeded", 2)
 
 
-def test_a_job_that_was_canceled_at_work_is_aborted_and_not_requeued_when_it_stops(queued: str) -> None:
+def test_a_job_canceled_in_progress_is_aborted_and_not_requeued(queued: str) -> None:
     async def stop(workers: Workers) -> list[bool]:
         queue, claim = await workers.claim()
         canceled = [*(await queue.leases()).values()]
@@ -149,7 +149,7 @@ def test_a_job_that_was_canceled_at_work_is_aborted_and_not_requeued_when_it_sto
     assert state(queued) == ("aborted", 1)
 
 
-def test_a_worker_hears_of_new_and_of_canceled_jobs(queued: str) -> None:
+def test_a_worker_is_notified_of_new_and_canceled_jobs(queued: str) -> None:
     async def hear(workers: Workers) -> bool:
         queue, claim = await workers.claim()
         heard = asyncio.Queue[Any]()
@@ -166,7 +166,7 @@ def test_a_worker_hears_of_new_and_of_canceled_jobs(queued: str) -> None:
     assert on_workers(queued, hear)
 
 
-def test_a_job_whose_worker_procrastinate_has_forgotten_is_rescued(queued: str) -> None:
+def test_a_job_of_a_forgotten_worker_is_rescued(queued: str) -> None:
     async def rescue(workers: Workers) -> None:
         _, claim = await workers.claim()
         other = await workers.start()
@@ -181,7 +181,7 @@ def test_a_job_whose_worker_procrastinate_has_forgotten_is_rescued(queued: str) 
     assert state(queued) == ("todo", 1)
 
 
-def test_a_job_that_was_given_back_can_be_taken_at_once_whatever_the_clocks_say(queued: str) -> None:
+def test_a_requeued_job_can_be_claimed_immediately_whatever_the_clocks_say(queued: str) -> None:
     async def give_back(workers: Workers) -> Any:
         queue, claim = await workers.claim()
         await interrupt(queue, claim)

@@ -102,9 +102,7 @@ def test_a_run_is_queued_once_however_often_it_is_launched(instance: DagsterInst
     assert jobs_of(database, run) == [{"status": "todo", "priority": 7, "abort_requested": False}]
 
 
-def test_a_run_is_healthy_while_it_waits_and_while_its_worker_is_heard(
-    instance: DagsterInstance, database: str
-) -> None:
+def test_a_run_is_healthy_while_it_waits_and_while_its_worker_beats(instance: DagsterInstance, database: str) -> None:
     run = a_run(instance)
     launch(instance, run)
     assert launcher(instance).check_run_worker_health(run).status is WorkerStatus.RUNNING
@@ -112,7 +110,7 @@ def test_a_run_is_healthy_while_it_waits_and_while_its_worker_is_heard(
     assert launcher(instance).check_run_worker_health(run).status is WorkerStatus.RUNNING
 
 
-def test_a_run_is_given_up_when_its_worker_was_seen_silent_for_a_while_whatever_the_clocks_say(
+def test_a_run_fails_if_its_worker_is_silent_whatever_the_clocks_say(
     instance: DagsterInstance, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = a_run(instance, DagsterRunStatus.STARTED)
@@ -142,7 +140,7 @@ def test_a_run_is_given_up_when_its_worker_was_seen_silent_for_a_while_whatever_
     ("run_status", "expected"),
     [(DagsterRunStatus.STARTED, WorkerStatus.FAILED), (DagsterRunStatus.SUCCESS, WorkerStatus.SUCCESS)],
 )
-def test_a_job_that_ended_before_its_run_has_failed_it(
+def test_a_run_whose_job_ended_early_has_failed(
     instance: DagsterInstance, database: str, run_status: DagsterRunStatus, expected: WorkerStatus
 ) -> None:
     run = a_run(instance, run_status)
@@ -152,11 +150,11 @@ def test_a_job_that_ended_before_its_run_has_failed_it(
     assert launcher(instance).check_run_worker_health(run).status is expected
 
 
-def test_a_run_that_the_queue_does_not_know_is_not_found(instance: DagsterInstance) -> None:
+def test_a_run_without_a_job_is_reported_as_not_found(instance: DagsterInstance) -> None:
     assert launcher(instance).check_run_worker_health(a_run(instance)).status is WorkerStatus.NOT_FOUND
 
 
-def test_a_run_that_waits_is_canceled_at_once(instance: DagsterInstance, database: str) -> None:
+def test_a_waiting_run_is_canceled_immediately(instance: DagsterInstance, database: str) -> None:
     run = a_run(instance)
     launch(instance, run)
     assert launcher(instance).terminate(run.run_id)
@@ -164,7 +162,7 @@ def test_a_run_that_waits_is_canceled_at_once(instance: DagsterInstance, databas
     assert [job["status"] for job in jobs_of(database, run)] == ["cancelled"]
 
 
-def test_a_run_at_work_is_being_canceled_until_its_worker_says_that_it_ended(
+def test_a_run_in_progress_is_canceling_until_its_worker_reports_the_end(
     instance: DagsterInstance, database: str
 ) -> None:
     run = a_run(instance)
@@ -175,7 +173,7 @@ def test_a_run_at_work_is_being_canceled_until_its_worker_says_that_it_ended(
     assert jobs_of(database, run) == [{"status": "doing", "priority": 0, "abort_requested": True}]
 
 
-def test_canceling_a_run_withdraws_what_it_asked_of_the_executors(instance: DagsterInstance, database: str) -> None:
+def test_canceling_a_run_cancels_its_requests(instance: DagsterInstance, database: str) -> None:
     run = a_run(instance)
     launch(instance, run)
     InferenceClient(database).ask(InferenceRequest("a-key", "transcribe", RECORDING, run.run_id, "gpu", {}))
@@ -186,9 +184,7 @@ def test_canceling_a_run_withdraws_what_it_asked_of_the_executors(instance: Dags
         ).fetchall() == [("failed", "TranscriptionAborted")]
 
 
-def test_canceling_one_of_two_runs_that_started_over_leaves_the_other_what_it_waits_for(
-    instance: DagsterInstance, database: str
-) -> None:
+def test_canceling_one_retry_keeps_the_requests_of_the_other(instance: DagsterInstance, database: str) -> None:
     root = a_run(instance, DagsterRunStatus.FAILURE)
     one, other = [
         instance.create_run_for_job(
@@ -210,7 +206,7 @@ def test_canceling_one_of_two_runs_that_started_over_leaves_the_other_what_it_wa
     assert request_state(database, key) == "failed"
 
 
-def test_a_run_that_is_over_is_not_terminated(instance: DagsterInstance) -> None:
+def test_a_finished_run_is_not_terminated(instance: DagsterInstance) -> None:
     run = a_run(instance, DagsterRunStatus.SUCCESS)
     assert not launcher(instance).terminate(run.run_id)
     assert status(instance, run) is DagsterRunStatus.SUCCESS

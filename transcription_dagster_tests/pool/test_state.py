@@ -35,13 +35,13 @@ ELSEWHERE = replace(Identity.of_this_process(), host="elsewhere", place="another
 GONE = replace(Identity.of_this_process(), pid=2**22 - 1)
 
 
-def test_a_worker_is_alive_while_it_is_heard(queues: str) -> None:
+def test_a_worker_is_alive_while_it_beats(queues: str) -> None:
     publish(queues, WorkerRecord("gpu-0@here", "gpu", device="cuda:0", state="idle"))
     (worker,) = read_pool(queues, stale_seconds=8).alive("gpu")
     assert (worker.name, worker.device, worker.state) == ("gpu-0@here", "cuda:0", "idle")
 
 
-def test_a_worker_that_falls_silent_takes_no_work_and_is_dead_for_whoever_looks_for_long_enough(queues: str) -> None:
+def test_a_silent_worker_gets_no_work_and_is_dead_after_long_observation(queues: str) -> None:
     publish(queues, WorkerRecord("gpu-0@far", "gpu", state="idle", identity=ELSEWHERE))
     step_clock(queues, seconds=STALE + 1)
     pool = read_pool(queues, stale_seconds=STALE)
@@ -51,7 +51,7 @@ def test_a_worker_that_falls_silent_takes_no_work_and_is_dead_for_whoever_looks_
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_a_clock_that_is_set_makes_nobody_dead(queues: str, hours: int) -> None:
+def test_a_clock_change_makes_no_worker_dead(queues: str, hours: int) -> None:
     state = WorkerRecord("gpu-0@far", "gpu", state="idle", identity=ELSEWHERE)
     publish(queues, state)
     known = reader()
@@ -73,7 +73,7 @@ def test_a_worker_that_takes_no_work_does_not_count(queues: str, state: Any) -> 
     assert read_pool(queues, stale_seconds=8).alive("run") == ()
 
 
-def test_a_slot_is_refused_while_a_living_worker_has_it(queues: str) -> None:
+def test_a_slot_of_a_live_worker_is_refused(queues: str) -> None:
     async def take_while_it_beats(workers: Workers) -> None:
         first = await workers.start("run-1@here")
         await first.publish()
@@ -88,7 +88,7 @@ def test_a_slot_is_refused_while_a_living_worker_has_it(queues: str) -> None:
 
 
 @pytest.mark.parametrize("last", [GONE, ELSEWHERE])
-def test_the_next_process_in_a_slot_gives_back_what_the_last_one_left(queues: str, last: Identity) -> None:
+def test_the_next_process_in_a_slot_requeues_the_previous_ones_work(queues: str, last: Identity) -> None:
     queue_run(queues, "r1")
 
     async def die_and_come_back(workers: Workers) -> None:
@@ -107,7 +107,7 @@ def test_the_next_process_in_a_slot_gives_back_what_the_last_one_left(queues: st
     assert [worker.pid for worker in read_pool(queues, stale_seconds=8).workers] == [os.getpid()]
 
 
-def test_of_two_processes_that_take_a_slot_at_once_one_gets_it(queues: str) -> None:
+def test_one_of_two_processes_claiming_a_slot_gets_it(queues: str) -> None:
     async def take_twice(workers: Workers) -> list[Any]:
         both = [await workers.start("run-1@here") for _ in range(2)]
         return await asyncio.gather(*(worker.take() for worker in both), return_exceptions=True)
@@ -116,7 +116,7 @@ def test_of_two_processes_that_take_a_slot_at_once_one_gets_it(queues: str) -> N
     assert sorted(type(answer).__name__ for answer in answers) == ["NoneType", "StackError"]
 
 
-def test_the_jobs_of_a_silent_worker_are_given_back_and_those_of_a_living_one_and_ones_own_are_not(queues: str) -> None:
+def test_only_jobs_of_silent_workers_are_requeued(queues: str) -> None:
     for run in ("r1", "r2", "r3"):
         queue_run(queues, run)
 
@@ -135,7 +135,7 @@ def test_the_jobs_of_a_silent_worker_are_given_back_and_those_of_a_living_one_an
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_a_clock_that_is_set_takes_no_work_away(queues: str, hours: int) -> None:
+def test_a_clock_change_requeues_no_work(queues: str, hours: int) -> None:
     queue_run(queues, "r1")
 
     async def watch(workers: Workers) -> None:
@@ -153,7 +153,7 @@ def test_a_clock_that_is_set_takes_no_work_away(queues: str, hours: int) -> None
     assert job_status(queues, "r1") == "doing"
 
 
-def test_a_worker_that_was_heard_since_the_look_keeps_its_job(queues: str) -> None:
+def test_a_worker_with_a_newer_heartbeat_keeps_its_job(queues: str) -> None:
     queue_run(queues, "r1")
 
     async def give_back_too_late(workers: Workers) -> None:
@@ -177,7 +177,7 @@ def test_waiting_runs_and_requests_are_counted_by_queue(queues: str) -> None:
     assert read_pool(queues, stale_seconds=8).queues == {"runs": 1, "gpu": 2, "gpu:1": 1}
 
 
-def test_a_database_that_does_not_answer_is_said_without_its_password() -> None:
+def test_an_unavailable_database_is_reported_without_its_password() -> None:
     with pytest.raises(DatabaseUnavailable) as caught:
         read_pool("postgresql://someone:secret-word@127.0.0.1:1/nothing", stale_seconds=8)
     assert "secret-word" not in str(caught.value)

@@ -85,7 +85,7 @@ def test_a_refused_statement_is_no_outage_but_a_read_only_server_is(
     assert is_outage(caught.value) is outage
 
 
-def test_a_connection_that_is_refused_or_was_cut_is_an_outage() -> None:
+def test_a_refused_or_lost_connection_is_an_outage() -> None:
     for error in (psycopg2.OperationalError("refused"), psycopg2.InterfaceError("connection already closed")):
         assert is_outage(DBAPIError("SELECT 1", {}, error))
         assert is_outage(error)
@@ -137,7 +137,7 @@ def test_connections_are_kept_from_call_to_call_and_from_instance_to_instance(
     assert processes() == before
 
 
-def test_a_kept_connection_that_was_cut_is_replaced_also_where_a_transaction_begins_with_it(
+def test_a_lost_pooled_connection_is_replaced_even_at_the_start_of_a_transaction(
     instance: DagsterInstance, database: str
 ) -> None:
     run = instance.add_run(DagsterRun(job_name="transcribe_recordings"))

@@ -57,7 +57,7 @@ def test_names_and_addresses_are_found_at_their_words(comprehend: WebServer) -> 
     assert texts == [("name", "Ada Brooks,"), ("address", "4 Pier Road,"), ("name", "Zoë.")]
 
 
-def test_a_long_text_is_asked_about_in_pieces(comprehend: WebServer) -> None:
+def test_a_long_text_is_sent_in_pieces(comprehend: WebServer) -> None:
     said = words("We talk and talk. " * 4_000 + "Ada Brooks came.")
     (found,) = find_by_comprehend(said, {"name"}, "en")
     assert (said[found.first].text, found.stop - found.first) == ("Ada", 2)

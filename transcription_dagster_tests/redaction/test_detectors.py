@@ -38,7 +38,7 @@ def test_presidio_is_used_for_languages_with_a_model_where_it_is_installed(monke
     assert used("en", "name", "email") == ["patterns"]
 
 
-def test_comprehend_is_used_where_it_is_chosen_and_knows_the_language() -> None:
+def test_comprehend_is_used_if_selected_and_the_language_is_supported() -> None:
     assert used("es-MX", "address", insights="comprehend") == ["Comprehend"]
     assert used("de", "address", insights="comprehend") == []
 
@@ -48,7 +48,7 @@ def test_kinds_that_nothing_detects_are_named() -> None:
     assert undetectable(("card", "name", "address"), available) == ["address"]
 
 
-def test_earlier_detectors_take_precedence_and_none_is_asked_about_silence() -> None:
+def test_earlier_detectors_take_precedence_and_none_gets_an_empty_text() -> None:
     def detector(*found: Found) -> Detector:
         return Detector("", frozenset(), lambda _words, _kinds: list(found))
 
@@ -58,7 +58,7 @@ def test_earlier_detectors_take_precedence_and_none_is_asked_about_silence() -> 
     assert detect([], (), both) == []
 
 
-def test_a_name_that_is_found_once_is_found_wherever_it_is_said() -> None:
+def test_a_name_found_once_is_found_everywhere() -> None:
     said = [Word(text, 0.0, 1.0) for text in ["Ada", "asked", "12", "34", "and", "Ada,", "12", "34", "ada"]]
     once = Detector("", frozenset(), lambda _words, _kinds: [Found(0, 1, "name"), Found(2, 4, "digits")])
     assert detect(said, (), [once]) == [Found(0, 1, "name"), Found(2, 4, "digits"), Found(5, 6, "name")]

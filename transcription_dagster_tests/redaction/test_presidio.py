@@ -61,7 +61,7 @@ def test_names_places_and_numbers_are_found_at_their_words_without_a_network(
 
 
 @pytest.mark.slow
-def test_what_only_could_be_a_number_of_a_kind_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_that_are_only_possibly_of_a_kind_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_names(tmp_path, monkeypatch)
     assert found("We sold 536228726 bolts and 4111 1111 1111 1112 nuts.", "ssn", "card") == []
 

@@ -37,7 +37,7 @@ def test_each_number_is_one_word_that_says_its_kind_and_keeps_the_punctuation():
     assert redaction.values == (("card", "(4111 1111 1111 1111),"), ("email", "jane@example.org!"))
 
 
-def test_the_sound_is_cut_with_a_margin_inside_the_recording():
+def test_audio_is_silenced_with_a_margin_inside_the_recording():
     said = words("4111 1111 1111 1111 or jane@example.org")
     redaction = redact(said, find_patterns(said, KINDS, "en"), 5.95)
     assert redaction.spans == ((0.0, 4.1), (4.8, 5.95))
@@ -65,7 +65,7 @@ def test_a_name_is_not_left_in_a_longer_word():
     assert remaining("[name] has a card, ANN.", redaction, ["name"], "en") == ["name"]
 
 
-def test_what_was_heard_is_silent_and_found_where_it_now_reads_otherwise():
+def test_values_in_the_original_words_are_silenced_despite_corrections():
     said = words("call four one one one now")
     passages = [
         Passage(0, 1, (said[0],)),
@@ -82,7 +82,7 @@ def test_what_was_heard_is_silent_and_found_where_it_now_reads_otherwise():
     assert remaining("call four one one one", redaction, ["digits"], "en") == ["digits"]
 
 
-def test_what_overlaps_is_taken_out_as_one():
+def test_overlapping_findings_are_removed_together():
     assert together([Found(4, 6, "name"), Found(0, 2, "card"), Found(1, 3, "phone")]) == [
         Found(0, 3, "card"),
         Found(4, 6, "name"),

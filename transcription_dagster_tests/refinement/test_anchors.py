@@ -28,7 +28,7 @@ def test_two_rounds_that_touch_the_same_words_become_one_edit() -> None:
     assert edit == Edit(1, 3, "w1 w2 w3", "x y, w3.", "vocabulary")
 
 
-def test_a_round_that_undoes_the_other_leaves_no_edit() -> None:
+def test_a_round_that_undoes_the_first_leaves_no_edit() -> None:
     assert compose(WORDS, [Edit(1, 1, "w1", "x", "a")], [Edit(1, 1, "x", "w1", "b")]) == []
 
 
@@ -47,7 +47,7 @@ def rounds(draw: st.DrawFn, length: int, *, shortest: int) -> list[Edit]:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_the_composed_edits_do_what_both_rounds_do(data: st.DataObject) -> None:
+def test_composed_edits_equal_both_rounds(data: st.DataObject) -> None:
     first = data.draw(rounds(len(WORDS), shortest=1))
     between = correct_words(WORDS, first)
     second = data.draw(rounds(len(between), shortest=0))

@@ -38,7 +38,7 @@ def connected(*, retries: int = 2, timeout: float = 20.0) -> Claude:
     return claude
 
 
-def test_a_request_has_a_cached_prefix_a_schema_an_effort_and_nothing_that_present_models_refuse(
+def test_a_request_has_only_parameters_that_current_models_accept(
     server: MessagesServer,
 ) -> None:
     connected().send(REQUEST)

@@ -165,7 +165,7 @@ def test_disfluencies_are_removed(text: str, old: str, new: str) -> None:
         ("Um.", "Um.", "", "removes everything"),
     ],
 )
-def test_nothing_else_is_a_disfluency(text: str, old: str, new: str, reason: str) -> None:
+def test_other_removals_are_not_disfluencies(text: str, old: str, new: str, reason: str) -> None:
     assert reason in outcome(edit(old, new, "disfluency", text=text), text=text)
 
 

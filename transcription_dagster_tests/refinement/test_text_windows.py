@@ -59,7 +59,7 @@ def test_the_halves_of_a_window_join_to_the_whole(length: int, first: int) -> No
     assert length == 1 or max(len(half) for half in halves) < length
 
 
-def test_in_an_overlap_the_window_that_sees_more_around_the_edit_wins() -> None:
+def test_in_an_overlap_the_more_central_window_wins() -> None:
     early, late = TextWindow(0, 60), TextWindow(40, 100)
     joined = join_edits({late: [edit(45, "late"), edit(55, "late")], early: [edit(45, "early"), edit(55, "early")]})
     assert [(each.first, each.new) for each in joined] == [(45, "early"), (55, "late")]

@@ -56,7 +56,7 @@ def test_a_single_word_is_never_divided() -> None:
     assert [chunk.text for chunk in make_chunks(cues("word"), lambda texts: [99] * len(texts), 10, 5)] == ["word"]
 
 
-def test_no_cues_make_no_chunks() -> None:
+def test_no_cues_give_no_chunks() -> None:
     assert make_chunks([], count_words, 10, 2) == []
     assert make_chunks([Cue(0, 1, ())], count_words, 10, 2) == []
 

@@ -29,7 +29,7 @@ def similarity(one: list[float], other: list[float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
 
 
-def test_texts_of_one_meaning_are_near_each_other(minilm: Embedder) -> None:
+def test_texts_with_similar_meaning_have_similar_vectors(minilm: Embedder) -> None:
     ferry, boat, tax = minilm.encode(
         ["When does the ferry leave?", "The boat departs at nine in the morning.", "Income tax is due in April."]
     )
@@ -151,5 +151,5 @@ def test_titan_is_chosen_by_its_name(tmp_path: Path) -> None:
     assert (chosen.model, chosen.dimensions, chosen.max_tokens) == (TITAN, 1024, 8192)
 
 
-def test_titans_estimate_errs_towards_too_many() -> None:
+def test_titans_token_estimate_is_an_upper_bound() -> None:
     assert BedrockTitanEmbedder().count_tokens(["", "hello world", "日本語"]) == [0, 4, 3]

@@ -78,7 +78,7 @@ def test_each_language_is_stemmed_by_its_own_rules(library: Engine) -> None:
     assert places(search(library, "leaving")) == [(FERRY, 0.0)]
 
 
-def test_a_hit_says_where_it_is_and_marks_what_matched(library: Engine) -> None:
+def test_a_hit_has_its_position_and_marks_the_match(library: Engine) -> None:
     (hit,) = search(library, "ferries leave")
     assert (hit.recording, hit.title, hit.start, hit.end) == (FERRY, "Harbour news", 0.0, 4.5)
     assert hit.text == "The ferry leaves the harbour at nine."
@@ -197,7 +197,7 @@ def test_an_invalid_vector_is_refused_and_nothing_is_lost(library: Engine, vecto
     assert places(search(library, "tickets")) == [(FERRY, 4.0)]
 
 
-def test_vectors_of_two_models_never_meet(own_library: Engine) -> None:
+def test_vectors_of_two_models_are_not_compared(own_library: Engine) -> None:
     other = EmbeddingModel("wide", 5)
     replace_chunks(own_library, GERMAN, other, [EmbeddedChunk("Die Fähren.", 0.0, 3.0, [1.0, 0, 0, 0, 0])])
     assert models_in_use(own_library) == {MODEL: 2, other: 1}
@@ -211,7 +211,7 @@ def test_a_model_of_another_size_is_another_model(own_library: Engine) -> None:
     assert models_in_use(own_library) == {MODEL: 2, wider: 1}
 
 
-def test_a_model_that_nothing_is_embedded_with_leaves_the_words(library: Engine) -> None:
+def test_without_vectors_of_the_model_only_words_match(library: Engine) -> None:
     assert places(search(library, "tickets", Embedding(EmbeddingModel("new", 3), UP))) == [(FERRY, 4.0)]
 
 
@@ -283,7 +283,7 @@ def test_words_are_found_in_scripts_without_spaces(unspaced: Engine, query: str,
 
 
 @pytest.mark.parametrize("query", ["京東", "京都", "东京图书馆", "北京 -图书馆", "สมุดห้อง", "관서도"])
-def test_letters_in_another_order_are_another_word(unspaced: Engine, query: str) -> None:
+def test_letters_in_another_order_do_not_match(unspaced: Engine, query: str) -> None:
     assert search(unspaced, query) == []
 
 

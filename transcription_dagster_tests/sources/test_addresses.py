@@ -76,7 +76,7 @@ def test_an_origin_is_a_scheme_a_host_and_a_port(text: str, expected: str) -> No
 
 
 @pytest.mark.parametrize("text", ["", "https://", "ftp://host", "https://user:secret@host", "host:port", "http://[::1"])
-def test_what_is_no_origin_is_refused(text: str) -> None:
+def test_an_invalid_origin_is_refused(text: str) -> None:
     with pytest.raises(InvalidSetting):
         origin(text)
 
@@ -109,7 +109,7 @@ def test_another_scheme_or_port_of_a_configured_host_is_refused(settings: Callab
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["::1"], ["8.8.8.8", "10.0.0.1"], ["169.254.169.254"]])
-def test_a_configured_name_that_leads_to_a_private_address_is_refused(
+def test_an_allowed_name_with_a_private_address_is_refused(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, addresses: list[str]
 ) -> None:
     resolve(monkeypatch, *addresses)
@@ -122,7 +122,7 @@ def test_a_name_without_an_address_is_unavailable(settings: Callable[..., Settin
         get(settings(source_hosts=("nobody.invalid",)), "https://nobody.invalid/audio")
 
 
-def test_a_name_is_resolved_once_and_its_next_address_tried(
+def test_a_name_is_resolved_once_and_its_addresses_are_tried_in_turn(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolve(monkeypatch, "127.0.0.2", "127.0.0.1")
@@ -153,14 +153,16 @@ def test_a_redirect_out_of_the_allowed_hosts_is_refused(settings: Callable[..., 
         get(settings(source_hosts=(server.url,), ib_allow_private=True), f"{server.url}/audio")
 
 
-def test_redirects_without_end_are_refused(settings: Callable[..., Settings]) -> None:
+def test_endless_redirects_are_refused(settings: Callable[..., Settings]) -> None:
     with web_server(lambda request: Reply(302, {"Location": "/audio"})) as server:
         with pytest.raises(SourceRefused, match="redirects"):
             get(settings(source_hosts=(server.url,), ib_allow_private=True), f"{server.url}/audio")
         assert len(server.requests) == 6
 
 
-def test_the_token_stays_with_the_library(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_is_sent_only_to_the_library(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LIBRARY_KEY", "the-token")
     with web_server(lambda request: Reply(body=b"x")) as library, web_server(lambda request: Reply(403)) as other:
         allowed = settings(
@@ -177,7 +179,7 @@ def test_the_token_stays_with_the_library(settings: Callable[..., Settings], mon
     assert "the-token" not in f"{refused.value!r} {allowed!r}"
 
 
-def test_a_proxy_of_the_environment_is_not_used(
+def test_a_proxy_in_the_environment_is_ignored(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -186,7 +188,7 @@ def test_a_proxy_of_the_environment_is_not_used(
         assert get(settings(source_hosts=(server.url,), ib_allow_private=True), f"{server.url}/a") == b"audio"
 
 
-def test_a_certificate_has_to_be_of_the_name_not_of_the_address(
+def test_the_certificate_must_match_the_name_not_the_address(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     resolve(monkeypatch, "127.0.0.1")

@@ -42,7 +42,7 @@ def test_media_files_are_found_in_folders_of_folders_in_order(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 4, 100])
-def test_pages_of_any_size_hold_each_file_once(tmp_path: Path, page_size: int) -> None:
+def test_each_file_is_on_exactly_one_page_of_any_size(tmp_path: Path, page_size: int) -> None:
     names = ["a.mp3", "a/b.mp3", "a/b/c.mp3", "a b.mp3", "a-b/c.mp3", "ab.mp3", "é.mp3"]
     for name in names:
         write(tmp_path / name)
@@ -55,7 +55,7 @@ def test_pages_of_any_size_hold_each_file_once(tmp_path: Path, page_size: int) -
 @given(
     st.sets(st.text("ab/-", min_size=1, max_size=6).filter(lambda t: "//" not in t and t.strip("/") == t), max_size=8)
 )
-def test_listing_in_pages_is_listing_at_once(tmp_path_factory: pytest.TempPathFactory, names: set[str]) -> None:
+def test_paged_listing_equals_complete_listing(tmp_path_factory: pytest.TempPathFactory, names: set[str]) -> None:
     folder = tmp_path_factory.mktemp("folder")
     for name in names:
         write(folder / f"{name}.mp3")
@@ -63,7 +63,7 @@ def test_listing_in_pages_is_listing_at_once(tmp_path_factory: pytest.TempPathFa
     assert len(uris(folder)) == len(names)
 
 
-def test_names_that_are_not_text_are_listed_and_passed(tmp_path: Path) -> None:
+def test_file_names_that_are_not_utf_8_are_listed(tmp_path: Path) -> None:
     write(os.fsencode(tmp_path) + b"/\xff\n'\".mp3")
     write(tmp_path / "ÿ.mp3")
     source = DirectorySource(tmp_path)
@@ -94,7 +94,7 @@ def test_a_changed_file_has_another_etag(tmp_path: Path) -> None:
     assert DirectorySource(tmp_path).list(None, 10).objects == after
 
 
-def test_a_file_that_is_still_being_written_waits(tmp_path: Path) -> None:
+def test_a_recently_modified_file_is_not_listed_yet(tmp_path: Path) -> None:
     write(tmp_path / "a.mp3", age=0)
     assert uris(tmp_path) == []
     write(tmp_path / "a.mp3", age=60)
@@ -112,9 +112,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert uris(watched) == [(watched / "a.mp3").as_uri()]
 
 
-def test_a_folder_that_cannot_be_listed_is_a_problem_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_subfolder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "closed" / "a.mp3")
     write(tmp_path / "open.mp3")
     real = os.scandir
@@ -131,17 +129,17 @@ def test_a_folder_that_cannot_be_listed_is_a_problem_of_its_own(
     assert "closed' cannot be listed: Permission denied" in listing.problems[0]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound, match="nowhere does not exist"):
         DirectorySource(tmp_path / "nowhere").list(None, 10)
 
 
-def test_a_name_that_is_no_uuid_gives_one_of_the_uri() -> None:
+def test_a_name_that_is_not_a_uuid_gives_a_uuid_from_the_uri() -> None:
     assert recording_of("s3://b/talk.mp3", "talk.mp3") == str(uuid.uuid5(RECORDING_NAMESPACE, "s3://b/talk.mp3"))
     assert recording_of("s3://b/x", f"folder/{ONE}.mp3") == ONE
 
 
-def test_listing_stops_when_its_time_is_up(tmp_path: Path) -> None:
+def test_listing_stops_at_the_time_limit(tmp_path: Path) -> None:
     for name in "abc":
         write(tmp_path / f"{name}.mp3")
     listed = list(pages(paged(DirectorySource(tmp_path), 1), None, seconds=0))

@@ -88,7 +88,7 @@ def test_an_unchanged_source_in_flight_is_settled() -> None:
     assert (requested(found), found.deferred, found.state.receipts) == ([], 0, ("r1",))
 
 
-def test_room_bounds_the_requests_and_the_page_comes_again() -> None:
+def test_requests_are_limited_and_the_page_is_read_again() -> None:
     pages = [listing(source(1), source(2), cursor="second"), listing(source(3), source(4), cursor="third")]
     found = run(*pages, cursor="first", room=3)
     assert requested(found) == ids(1, 2, 3)
@@ -106,7 +106,7 @@ def test_no_page_is_read_beyond_the_room() -> None:
     assert found.state.cursor == "second"
 
 
-def test_without_room_nothing_is_read_and_nothing_moves() -> None:
+def test_without_room_nothing_is_read() -> None:
     def pages() -> Iterator[Listing]:
         raise AssertionError("a page was read")
         yield
@@ -118,7 +118,7 @@ def test_without_room_nothing_is_read_and_nothing_moves() -> None:
 
 
 @pytest.mark.parametrize(("waiting", "room"), [(0, 50), (150, 50), (170, 30), (200, 0), (900, 0)])
-def test_room_is_what_the_queue_leaves(waiting: int, room: int) -> None:
+def test_room_is_limited_by_the_queue(waiting: int, room: int) -> None:
     assert room_for(waiting, requests_per_tick=50, max_waiting_runs=200) == room
 
 
@@ -136,7 +136,7 @@ def test_a_second_version_within_a_tick_waits_for_the_next() -> None:
     assert (found.deferred, found.state.receipts) == (1, ("r1",))
 
 
-def test_messages_go_once_all_they_announce_is_settled() -> None:
+def test_messages_are_acknowledged_after_all_their_objects() -> None:
     both = listing(source(1, receipt="r1"), source(2, receipt="r1"), source(3, receipt="r3"), receipts=("test event",))
     assert set(run(both).state.receipts) == {"r1", "r3", "test event"}
     assert set(run(both, room=1).state.receipts) == {"test event"}
@@ -144,12 +144,12 @@ def test_messages_go_once_all_they_announce_is_settled() -> None:
     assert set(run(both, known=known, in_flight=ids(2)).state.receipts) == {"r3", "test event"}
 
 
-def test_problems_of_every_page_are_told() -> None:
+def test_problems_of_every_page_are_reported() -> None:
     found = run(listing(problems=("one",), cursor="2"), listing(problems=("two",)))
     assert found.problems == ("one", "two")
 
 
-def test_a_run_key_is_of_the_recording_and_the_version() -> None:
+def test_a_run_key_identifies_recording_and_version() -> None:
     keys = {run_key(found) for found in (source(1), source(2), source(1, "b"), source(1, minutes=1))}
     assert len(keys) == 4
     assert run_key(source(1)) == run_key(replace(source(1), receipt="another"))
@@ -162,7 +162,7 @@ def test_forgotten_recordings_are_skipped_and_their_messages_acknowledged() -> N
     assert set(found.state.receipts) == {"r1", "r2"}
 
 
-def test_the_state_survives_as_text() -> None:
+def test_the_state_round_trips_as_text() -> None:
     state = DiscoveryState("cursor", {"u": "e"}, ("r",))
     assert DiscoveryState.from_text(state.to_text()) == state
     assert DiscoveryState.from_text(None) == DiscoveryState.from_text("") == DiscoveryState()
@@ -234,7 +234,7 @@ EVENTS = st.lists(
 
 @settings(deadline=None, max_examples=300)
 @given(EVENTS)
-def test_whatever_happens_each_last_version_gets_one_run(events: list[tuple[str, int, str]]) -> None:
+def test_each_latest_version_gets_exactly_one_run(events: list[tuple[str, int, str]]) -> None:
     world = World()
     for minute, (kind, number, detail) in enumerate(events):
         if kind == "put":

@@ -76,11 +76,11 @@ def first_then(first: Reply, then: Callable[[Request], Reply]) -> Callable[[Requ
     return lambda request: next(replies, None) or then(request)
 
 
-def test_a_file_arrives_whole(get: Callable[..., bytes]) -> None:
+def test_a_file_is_downloaded_completely(get: Callable[..., bytes]) -> None:
     assert get() == AUDIO
 
 
-def test_a_broken_download_is_taken_up_where_it_broke_off(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_a_broken_download_is_resumed(server: WebServer, get: Callable[..., bytes]) -> None:
     half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_500_000], announced=len(AUDIO))
     server.answer = first_then(half, lambda request: ranged(AUDIO, ETAG, request))
     assert get() == AUDIO
@@ -89,9 +89,7 @@ def test_a_broken_download_is_taken_up_where_it_broke_off(server: WebServer, get
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_however_often_it_breaks_off_the_file_arrives_whole(
-    server: WebServer, get: Callable[..., bytes], seed: int
-) -> None:
+def test_a_download_survives_repeated_interruptions(server: WebServer, get: Callable[..., bytes], seed: int) -> None:
     source = random.Random(seed)
 
     def answer(request: Request) -> Reply:
@@ -103,14 +101,14 @@ def test_however_often_it_breaks_off_the_file_arrives_whole(
     assert get() == AUDIO
 
 
-def test_a_server_that_cannot_resume_sends_all_of_it_again(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_without_range_support_a_download_starts_over(server: WebServer, get: Callable[..., bytes]) -> None:
     half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_500_000], announced=len(AUDIO))
     server.answer = first_then(half, whole)
     assert get() == AUDIO
     assert len(server.requests) == 2
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_anew(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_a_file_that_changes_during_a_download_is_fetched_again(server: WebServer, get: Callable[..., bytes]) -> None:
     half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_500_000], announced=len(AUDIO))
     server.answer = first_then(half, lambda request: ranged(b"another version", '"version two"', request))
     assert get() == b"another version"
@@ -122,7 +120,7 @@ def test_without_an_etag_a_broken_download_starts_over(server: WebServer, get: C
     assert "range" not in server.requests[1].headers
 
 
-def test_another_part_than_the_one_asked_for_is_not_taken(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_a_wrong_range_is_refused(server: WebServer, get: Callable[..., bytes]) -> None:
     half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_000], announced=len(AUDIO))
     wrong = Reply(206, {"ETag": ETAG, "Content-Range": f"bytes 0-{len(AUDIO) - 1}/{len(AUDIO)}"}, AUDIO)
     server.answer = first_then(half, lambda request: wrong)
@@ -130,20 +128,20 @@ def test_another_part_than_the_one_asked_for_is_not_taken(server: WebServer, get
         get()
 
 
-def test_a_stall_is_met_by_asking_again(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_a_stalled_download_is_resumed(server: WebServer, get: Callable[..., bytes]) -> None:
     stalled = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_000], announced=len(AUDIO), stall=True)
     server.answer = first_then(stalled, lambda request: ranged(AUDIO, ETAG, request))
     assert get() == AUDIO
 
 
-def test_a_server_that_only_ever_stalls_is_given_up(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_a_permanently_stalling_server_is_unavailable(server: WebServer, get: Callable[..., bytes]) -> None:
     server.answer = lambda request: Reply(body=b"", announced=10, stall=True)
     with pytest.raises(SourceUnavailable, match="did not answer in time"):
         get()
     assert len(server.requests) == 5
 
 
-def test_a_server_that_always_breaks_off_is_given_up(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_a_server_that_always_disconnects_is_unavailable(server: WebServer, get: Callable[..., bytes]) -> None:
     server.answer = lambda request: Reply(body=b"some", announced=10)
     with pytest.raises(SourceUnavailable):
         get()
@@ -165,7 +163,7 @@ def test_retry_after_is_obeyed(server: WebServer, get: Callable[..., bytes]) -> 
         " 0 ",
     ],
 )
-def test_a_past_date_in_any_form_is_no_wait(server: WebServer, get: Callable[..., bytes], after: str) -> None:
+def test_a_past_retry_after_date_causes_no_wait(server: WebServer, get: Callable[..., bytes], after: str) -> None:
     server.answer = first_then(Reply(429, {"Retry-After": after}), whole)
     assert get() == AUDIO
 
@@ -181,7 +179,7 @@ def test_a_past_date_in_any_form_is_no_wait(server: WebServer, get: Callable[...
         "Fri Dec 31 23:59:59 2100",
     ],
 )
-def test_a_retry_after_longer_than_a_step_should_wait_is_left_to_a_retry_of_the_run(
+def test_a_long_retry_after_is_left_to_a_retry_of_the_step(
     server: WebServer, get: Callable[..., bytes], after: str
 ) -> None:
     server.answer = lambda request: Reply(429, {"Retry-After": after})
@@ -191,13 +189,13 @@ def test_a_retry_after_longer_than_a_step_should_wait_is_left_to_a_retry_of_the_
 
 
 @pytest.mark.parametrize("after", ["soon", "-1", "Fri", "1.5", "\u0663", "31 Dec 99999 00:00:00 GMT"])
-def test_a_retry_after_that_is_none_is_passed_over(server: WebServer, get: Callable[..., bytes], after: str) -> None:
+def test_an_invalid_retry_after_is_ignored(server: WebServer, get: Callable[..., bytes], after: str) -> None:
     server.answer = first_then(Reply(503, {"Retry-After": after}), whole)
     assert get() == AUDIO
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_a_passing_failure_is_tried_again(server: WebServer, get: Callable[..., bytes], status: int) -> None:
+def test_a_temporary_failure_is_retried(server: WebServer, get: Callable[..., bytes], status: int) -> None:
     server.answer = first_then(Reply(status), whole)
     assert get() == AUDIO
 
@@ -256,13 +254,13 @@ def test_an_empty_file_is_refused(server: WebServer, get: Callable[..., bytes]) 
 
 
 @pytest.mark.parametrize("more", ["", "unknown=:x:, ", "sha-256=not bytes, "])
-def test_a_right_digest_is_found_among_others(server: WebServer, get: Callable[..., bytes], more: str) -> None:
+def test_the_sha_256_digest_is_found_among_others(server: WebServer, get: Callable[..., bytes], more: str) -> None:
     digest = base64.b64encode(hashlib.sha512(AUDIO).digest()).decode()
     server.answer = lambda request: Reply(headers={"Repr-Digest": f"{more}sha-512=:{digest}:"}, body=AUDIO)
     assert get() == AUDIO
 
 
-def test_a_wrong_digest_is_never_taken(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_a_wrong_digest_is_refused(server: WebServer, get: Callable[..., bytes]) -> None:
     digest = base64.b64encode(hashlib.sha256(AUDIO).digest()).decode()
     server.answer = lambda request: Reply(headers={"Repr-Digest": f"sha-256=:{digest}:"}, body=AUDIO[:-1] + b"?")
     with pytest.raises(SourceUnavailable, match="wrong sha256 checksum"):
@@ -279,12 +277,12 @@ def test_a_digest_of_the_whole_is_checked_after_a_resume(server: WebServer, get:
     assert ["range" in request.headers for request in server.requests] == [False, True, False]
 
 
-def test_time_is_bounded(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_the_total_time_is_limited(server: WebServer, get: Callable[..., bytes]) -> None:
     with pytest.raises(TimeLimitExceeded, match="was not fetched within 0 s"):
         get(DownloadLimits(max_bytes=10_000_000, seconds=0.0, stall_seconds=0.2))
 
 
-def test_waiting_for_another_try_counts_as_time(server: WebServer, get: Callable[..., bytes]) -> None:
+def test_pauses_count_towards_the_time_limit(server: WebServer, get: Callable[..., bytes]) -> None:
     server.answer = lambda request: Reply(500)
     with pytest.raises(TimeLimitExceeded):
         get(DownloadLimits(max_bytes=10_000_000, seconds=1.0, stall_seconds=0.2, pause_seconds=100.0))
@@ -297,7 +295,7 @@ def test_a_compressed_answer_is_refused(server: WebServer, get: Callable[..., by
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
-def test_a_server_that_is_not_there_is_unavailable(settings: Callable[..., Settings], tmp_path: Path) -> None:
+def test_a_missing_server_is_unavailable(settings: Callable[..., Settings], tmp_path: Path) -> None:
     allowed = settings(source_hosts=("http://127.0.0.1:1",), ib_allow_private=True)
     with closing(WebClient(allowed)) as client, pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1:1/audio"):
         download(WebFile("http://127.0.0.1:1/audio", client), tmp_path / "audio", LIMITS)

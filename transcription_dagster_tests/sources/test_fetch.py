@@ -21,9 +21,7 @@ def audio(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_of_this_machine_is_used_where_it_lies(
-    settings: Callable[..., Settings], audio: Path, tmp_path: Path
-) -> None:
+def test_a_local_file_is_used_in_place(settings: Callable[..., Settings], audio: Path, tmp_path: Path) -> None:
     for uri in (str(audio), audio.as_uri(), audio.as_uri().replace("file://", "file://localhost")):
         found = fetch(uri, tmp_path / "target", settings())
         assert (found.path, found.size) == (audio, 5)
@@ -31,7 +29,7 @@ def test_a_file_of_this_machine_is_used_where_it_lies(
     assert not (tmp_path / "target").exists()
 
 
-def test_a_name_that_is_not_text_is_reached_through_its_uri(settings: Callable[..., Settings], tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf_8_is_found_by_its_uri(settings: Callable[..., Settings], tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/\xff.mp3"
     Path(os.fsdecode(path)).write_bytes(b"audio")
     assert fetch(f"{tmp_path.as_uri()}/%FF.mp3", tmp_path / "target", settings()).size == 5
@@ -81,7 +79,7 @@ def test_forbidden_sources_are_refused(
         fetch(uri, tmp_path / "target", settings())
 
 
-def test_a_pipe_is_not_waited_for(settings: Callable[..., Settings], tmp_path: Path) -> None:
+def test_a_pipe_is_refused(settings: Callable[..., Settings], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp3")
     with pytest.raises(SourceRefused, match="is not a file"):
         fetch(str(tmp_path / "pipe.mp3"), tmp_path / "target", settings())
@@ -101,7 +99,7 @@ def test_empty_and_large_files_are_refused(settings: Callable[..., Settings], au
         fetch(str(audio), tmp_path / "target", settings())
 
 
-def test_files_outside_the_allowed_folders_are_refused_whatever_leads_to_them(
+def test_links_to_files_outside_the_allowed_folders_are_refused(
     settings: Callable[..., Settings], audio: Path, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside.mp3"
@@ -114,7 +112,7 @@ def test_files_outside_the_allowed_folders_are_refused_whatever_leads_to_them(
             fetch(uri, tmp_path / "target", allowed)
 
 
-def test_no_source_is_open_until_one_is_configured(settings: Callable[..., Settings], tmp_path: Path) -> None:
+def test_no_source_is_opened_by_default(settings: Callable[..., Settings], tmp_path: Path) -> None:
     assert list(open_sources(settings())) == []
     configured = settings(
         source_directory=tmp_path,

@@ -39,7 +39,7 @@ def library(server: WebServer, settings: Callable[..., Settings], monkeypatch: p
     )
 
 
-def test_a_page_says_what_is_known_of_each_recording(server: WebServer, library: IbSource) -> None:
+def test_a_page_describes_each_recording(server: WebServer, library: IbSource) -> None:
     full = {"uuid": ONE, "size": 9, "etag": "a", "modified": "2026-11-23T10:00:00Z"}
     server.answer = lambda request: page(full, {"uuid": TWO})
     listing = library.list(None, 50)
@@ -66,9 +66,7 @@ def test_pages_follow_one_another(server: WebServer, library: IbSource) -> None:
     assert [found.uuid for found in (*first.objects, *second.objects)] == [ONE, TWO]
 
 
-def test_a_cursor_holds_nothing_of_the_address_that_the_server_gave(
-    server: WebServer, library: IbSource, tmp_path: Path
-) -> None:
+def test_a_cursor_contains_no_part_of_the_servers_url(server: WebServer, library: IbSource, tmp_path: Path) -> None:
     server.answer = lambda request: page({"uuid": ONE}, following="/list?page=2&signature=quokka")
     cursor = library.list(None, 50).cursor
     assert cursor is not None
@@ -80,12 +78,12 @@ def test_a_cursor_holds_nothing_of_the_address_that_the_server_gave(
 
 
 @pytest.mark.parametrize("cursor", ["0" * 64, "http://elsewhere.example/list?signature=quokka"])
-def test_a_cursor_whose_address_is_not_kept_begins_anew(server: WebServer, library: IbSource, cursor: str) -> None:
+def test_an_unknown_cursor_starts_over(server: WebServer, library: IbSource, cursor: str) -> None:
     library.list(cursor, 50)
     assert server.requests[-1].path == "/list?kind=audio&limit=50"
 
 
-def test_only_the_last_addresses_are_kept(tmp_path: Path) -> None:
+def test_only_the_last_urls_are_kept(tmp_path: Path) -> None:
     kept = KeptAddresses(tmp_path / "pages.json")
     names = [kept.keep(f"https://host.example/{number}") for number in range(103)]
     assert [kept.find(name) for name in names[:4]] == [None, None, None, "https://host.example/3"]
@@ -104,9 +102,7 @@ def test_only_the_last_addresses_are_kept(tmp_path: Path) -> None:
         {"uuid": ONE, "size": -1},
     ],
 )
-def test_an_entry_that_is_wrong_is_left_out_and_the_rest_go_on(
-    server: WebServer, library: IbSource, entry: object
-) -> None:
+def test_an_invalid_entry_is_skipped_and_reported(server: WebServer, library: IbSource, entry: object) -> None:
     server.answer = lambda request: page(entry, {"uuid": TWO})
     listing = library.list(None, 50)
     assert [found.uuid for found in listing.objects] == [TWO]
@@ -117,13 +113,13 @@ def test_an_entry_that_is_wrong_is_left_out_and_the_rest_go_on(
 @pytest.mark.parametrize(
     "body", [b"<html>", b"[]", b"{}", b'{"recordings": 1}', b'{"recordings": [], "next": 5}', b"[" * 100_000]
 )
-def test_a_listing_that_is_none_is_refused(server: WebServer, library: IbSource, body: bytes) -> None:
+def test_an_invalid_listing_is_refused(server: WebServer, library: IbSource, body: bytes) -> None:
     server.answer = lambda request: Reply(body=body)
     with pytest.raises(SourceRefused, match="did not answer with"):
         library.list(None, 50)
 
 
-def test_a_listing_without_end_is_refused(server: WebServer, library: IbSource) -> None:
+def test_an_endless_listing_is_refused(server: WebServer, library: IbSource) -> None:
     server.answer = lambda request: Reply(body=b" " * 17_000_000)
     with pytest.raises(SourceRefused, match="more than 16777216 bytes"):
         library.list(None, 50)
@@ -138,7 +134,7 @@ def test_a_next_page_on_another_host_is_refused(server: WebServer, library: IbSo
 @pytest.mark.parametrize(
     ("status", "error"), [(401, SourceRefused), (500, SourceUnavailable), (429, SourceUnavailable)]
 )
-def test_a_library_that_refuses_or_fails_says_so(
+def test_errors_of_the_library_are_reported(
     server: WebServer, library: IbSource, status: int, error: type[Exception]
 ) -> None:
     server.answer = lambda request: Reply(status)
@@ -146,17 +142,17 @@ def test_a_library_that_refuses_or_fails_says_so(
         library.list(None, 50)
 
 
-def test_only_a_uuid_gets_into_the_template() -> None:
+def test_only_a_uuid_is_inserted_into_the_template() -> None:
     assert ib_uri("https://h/{uuid}/x/{uuid}", ONE) == f"https://h/{ONE}/x/{ONE}"
     with pytest.raises(InvalidRecordingId):
         ib_uri("https://h/{uuid}", "../admin")
 
 
-def test_without_a_listing_there_is_nothing_to_list(settings: Callable[..., Settings]) -> None:
+def test_the_listing_url_is_required(settings: Callable[..., Settings]) -> None:
     with pytest.raises(InvalidSetting):
         IbSource(settings(ib_url_template="https://h/{uuid}"))
 
 
-def test_a_template_names_the_recording(settings: Callable[..., Settings]) -> None:
+def test_the_template_gives_the_recordings_url(settings: Callable[..., Settings]) -> None:
     with pytest.raises(ValueError, match=r"no \{uuid\} in it"):
         settings(ib_url_template="https://h/recordings")

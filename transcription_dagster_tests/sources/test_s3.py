@@ -50,7 +50,7 @@ def test_media_files_below_the_prefix_are_listed_in_pages(bucket, page_size: int
     assert uris("s3://recordings/in/", page_size) == expected
 
 
-def test_a_whole_bucket_is_a_prefix_too(bucket) -> None:
+def test_a_whole_bucket_can_be_listed(bucket) -> None:
     bucket("a.mp3")
     bucket("b/c.mp3")
     assert uris("s3://recordings") == ["s3://recordings/a.mp3", "s3://recordings/b/c.mp3"]
@@ -63,7 +63,7 @@ def test_an_object_is_described(bucket) -> None:
     assert found.modified is not None
 
 
-def test_a_changed_object_is_seen_wherever_the_cursor_was(bucket) -> None:
+def test_a_changed_object_is_listed_again(bucket) -> None:
     for name in ("a", "b", "c"):
         bucket(f"in/{name}.mp3")
     source = S3Source("s3://recordings/in")
@@ -82,7 +82,7 @@ STRANGE = ["in/a b+c%20.mp3", "in/ünï/é.mp3", "in/a/../b.mp3", "in/a//b.mp3",
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 1000])
-def test_strange_keys_are_listed_as_they_are_and_fetched(bucket, tmp_path: Path, page_size: int) -> None:
+def test_unusual_keys_are_listed_and_fetched(bucket, tmp_path: Path, page_size: int) -> None:
     for key in STRANGE:
         bucket(key, key.encode())
     found = uris("s3://recordings/in", page_size)
@@ -113,14 +113,14 @@ def test_a_key_with_a_newline_is_listed_and_fetched(
     assert (tmp_path / "audio").read_bytes() == b"audio"
 
 
-def test_an_object_arrives_whole(bucket, tmp_path: Path) -> None:
+def test_an_object_is_downloaded_completely(bucket, tmp_path: Path) -> None:
     bucket("a.mp3", AUDIO)
     version = download(S3File("s3://recordings/a.mp3", LIMITS), tmp_path / "audio", LIMITS)
     assert (tmp_path / "audio").read_bytes() == AUDIO
     assert (version.size, version.etag) == (len(AUDIO), hashlib.md5(AUDIO).hexdigest())
 
 
-def test_an_object_that_came_in_parts_has_no_md5_to_check(bucket, aws: AwsServer, tmp_path: Path) -> None:
+def test_a_multipart_etag_is_not_an_md5(bucket, aws: AwsServer, tmp_path: Path) -> None:
     client = aws.client("s3")
     upload = client.create_multipart_upload(Bucket="recordings", Key="a.mp3")["UploadId"]
     tags = []
@@ -161,9 +161,7 @@ def s3_answer(
     return Reply(status, all_headers, content[:sent], announced=None if sent is None else len(content))
 
 
-def test_a_broken_download_is_taken_up_where_it_broke_off(
-    aws: AwsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_broken_download_is_resumed(aws: AwsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     etag = hashlib.md5(AUDIO).hexdigest()
 
     def answer(request: Request) -> Reply:
@@ -180,7 +178,7 @@ def test_a_broken_download_is_taken_up_where_it_broke_off(
     assert server.requests[1].headers["if-match"] == f'"{etag}"'
 
 
-def test_an_object_that_changes_meanwhile_is_fetched_anew(
+def test_an_object_that_changes_during_a_download_is_fetched_again(
     aws: AwsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     replies = iter([s3_answer(AUDIO, sent=1_500_000), Reply(412), s3_answer(b"another version")])
@@ -190,7 +188,7 @@ def test_an_object_that_changes_meanwhile_is_fetched_anew(
     assert (tmp_path / "audio").read_bytes() == b"another version"
 
 
-def test_content_that_is_not_what_its_md5_says_is_never_taken(
+def test_content_that_does_not_match_its_md5_is_refused(
     aws: AwsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with web_server(lambda request: s3_answer(b"damaged", etag="0" * 32)) as server:
@@ -199,7 +197,7 @@ def test_content_that_is_not_what_its_md5_says_is_never_taken(
             download(S3File("s3://recordings/a.mp3", LIMITS), tmp_path / "audio", LIMITS)
 
 
-def test_the_etag_of_an_object_under_a_key_of_kms_is_no_md5(
+def test_the_etag_of_a_kms_encrypted_object_is_not_an_md5(
     aws: AwsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     encrypted = s3_answer(b"content", etag="0" * 32, headers={"x-amz-server-side-encryption": "aws:kms"})
@@ -223,17 +221,17 @@ def test_a_bucket_without_permission_is_refused(
             S3Source("s3://recordings").list(None, 10)
 
 
-def test_a_bucket_that_is_not_there_is_named(aws: AwsServer) -> None:
+def test_a_missing_bucket_is_named_in_the_error(aws: AwsServer) -> None:
     with pytest.raises(SourceRefused, match=r"Could not list s3://nobody-made-this/: .*bucket does not exist"):
         S3Source("s3://nobody-made-this").list(None, 10)
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3:///key", "s3://A/b", "https://bucket/key", "s3://a/../b", "bucket/key"])
-def test_what_is_no_address_of_an_object_is_refused(uri: str) -> None:
+def test_an_invalid_object_url_is_refused(uri: str) -> None:
     with pytest.raises(SourceRefused, match="is not the address of an object"):
         split_s3_uri(uri)
 
 
-def test_a_bucket_is_no_object() -> None:
+def test_a_bucket_url_is_not_an_object() -> None:
     with pytest.raises(SourceRefused, match="names a bucket"):
         S3File("s3://bucket", LIMITS)

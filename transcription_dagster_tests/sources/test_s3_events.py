@@ -31,13 +31,13 @@ def body(*records: Any) -> str:
     return json.dumps({"Records": records})
 
 
-def test_an_event_says_what_was_written() -> None:
+def test_an_event_describes_the_written_object() -> None:
     (event,) = created_objects(body(record()))
     assert (event.bucket, event.key, event.size, event.etag) == ("recordings", "in/a.mp3", 9, "e")
     assert event.modified == datetime(2026, 11, 23, 10, tzinfo=UTC)
 
 
-def test_a_message_may_hold_many_records_and_other_kinds() -> None:
+def test_a_message_may_contain_several_records_and_other_events() -> None:
     found = created_objects(body(record("a"), record("b", "ObjectRemoved:Delete"), record("c", "ObjectCreated:Copy")))
     assert [event.key for event in found] == ["a", "c"]
 
@@ -58,7 +58,7 @@ def test_events_come_through_an_sns_topic() -> None:
     assert created_objects(by_sns(by_event_bridge())) == created_objects(by_event_bridge())
 
 
-def test_event_bridge_tells_of_objects_with_plain_keys() -> None:
+def test_event_bridge_keys_are_not_encoded() -> None:
     (event,) = created_objects(by_event_bridge("in/a+b%20c.mp3"))
     assert (event.bucket, event.key, event.size, event.etag) == ("recordings", "in/a+b%20c.mp3", 9, "e")
     assert event.modified == datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -66,7 +66,7 @@ def test_event_bridge_tells_of_objects_with_plain_keys() -> None:
 
 
 @pytest.mark.parametrize("source", ["minio:s3", "ceph:s3"])
-def test_compatible_stores_tell_of_objects_too(source: str) -> None:
+def test_events_of_compatible_stores_are_read(source: str) -> None:
     made = {**record("in%2Fa+b.mp3", "s3:ObjectCreated:Put"), "eventSource": source}
     gone = {**record("c", "s3:ObjectRemoved:Delete"), "eventSource": source}
     message = json.dumps({"EventName": "s3:ObjectCreated:Put", "Key": "recordings/in/a b.mp3", "Records": [made, gone]})
@@ -92,18 +92,18 @@ def test_keys_are_encoded_as_forms_are(encoded: str, key: str) -> None:
     assert created_objects(body(record(encoded)))[0].key == key
 
 
-def test_the_test_event_holds_nothing() -> None:
+def test_the_test_event_announces_no_object() -> None:
     assert created_objects('{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"recordings"}') == ()
 
 
-def test_an_object_without_an_entity_tag_is_told_by_its_sequencer_and_a_time_without_zone_is_utc() -> None:
+def test_the_sequencer_replaces_a_missing_etag_and_times_default_to_utc() -> None:
     incomplete: dict[str, Any] = record() | {"eventTime": "2026-11-23T10:00:00"}
     del incomplete["s3"]["object"]["eTag"]
     (found,) = created_objects(body(incomplete))
     assert (found.etag, found.modified) == ("0055AED6DCD90281E5", datetime(2026, 11, 23, 10, tzinfo=UTC))
 
 
-def test_a_completed_upload_without_a_size_is_taken() -> None:
+def test_a_completed_upload_without_a_size_is_accepted() -> None:
     incomplete = record()
     del incomplete["s3"]["object"]["size"]
     assert created_objects(body(incomplete))[0].size == 0
@@ -130,7 +130,7 @@ def test_a_completed_upload_without_a_size_is_taken() -> None:
         (body(record() | {"eventTime": "soon"}), "incomplete record"),
     ],
 )
-def test_a_foreign_message_says_what_is_wrong_with_it(message: str, reason: str) -> None:
+def test_a_foreign_message_is_reported_with_the_reason(message: str, reason: str) -> None:
     with pytest.raises(ForeignMessage, match=reason):
         created_objects(message)
 
@@ -151,7 +151,7 @@ def test_a_foreign_message_says_what_is_wrong_with_it(message: str, reason: str)
         ),
     )
 )
-def test_no_json_is_more_than_foreign(message: Any) -> None:
+def test_any_json_is_an_event_or_a_foreign_message(message: Any) -> None:
     with contextlib.suppress(ForeignMessage):
         assert all(event.key for event in created_objects(json.dumps(message)))
 

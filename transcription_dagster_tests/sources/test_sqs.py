@@ -55,7 +55,7 @@ def test_an_event_becomes_an_object_and_stays_until_it_is_acknowledged(queue: Qu
     assert queue.sizes() == (0, 0)
 
 
-def test_an_event_that_s3_itself_wrote_is_read(aws: AwsServer, queue: Queue, source: SqsSource) -> None:
+def test_an_original_s3_event_is_read(aws: AwsServer, queue: Queue, source: SqsSource) -> None:
     aws.make_bucket("recordings")
     client = aws.client("s3")
     arn = {"QueueArn": "arn:aws:sqs:us-east-1:123456789012:events", "Events": ["s3:ObjectCreated:*"]}
@@ -80,7 +80,7 @@ def test_messages_are_limited(queue: Queue, source: SqsSource) -> None:
     assert queue.sizes() == (0, 0)
 
 
-def test_messages_without_a_recording_can_go_and_foreign_ones_stay(queue: Queue, source: SqsSource) -> None:
+def test_messages_without_a_recording_are_deleted_and_foreign_ones_kept(queue: Queue, source: SqsSource) -> None:
     queue.send(TEST_EVENT, body(record("in/notes.txt")), body(record("in/a.mp3", "ObjectRemoved:Delete")), "hello")
     listing = source.list(None, 10)
     assert listing.objects == ()
@@ -91,7 +91,7 @@ def test_messages_without_a_recording_can_go_and_foreign_ones_stay(queue: Queue,
     assert queue.sizes() == (0, 1)
 
 
-def test_an_object_announced_many_times_is_one_object(queue: Queue, source: SqsSource) -> None:
+def test_an_object_announced_repeatedly_is_listed_once(queue: Queue, source: SqsSource) -> None:
     queue.send(
         body(record("in/a.mp3", sequencer="01", eTag="first")),
         body(record("in/a.mp3", sequencer="02", eTag="second"), record("in/b.mp3")),
@@ -112,7 +112,7 @@ def test_an_empty_queue_is_an_empty_listing(source: SqsSource) -> None:
     source.acknowledge([])
 
 
-def test_a_receipt_that_is_out_of_date_is_no_failure(queue: Queue, source: SqsSource) -> None:
+def test_an_expired_receipt_is_ignored(queue: Queue, source: SqsSource) -> None:
     queue.send(body(record()))
     (found,) = source.list(None, 10).objects
     for _ in range(2):
@@ -120,9 +120,7 @@ def test_a_receipt_that_is_out_of_date_is_no_failure(queue: Queue, source: SqsSo
         assert queue.sizes() == (0, 0)
 
 
-def test_a_message_that_the_service_fails_to_delete_is_a_failure_of_the_tick(
-    queue: Queue, source: SqsSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_deletion_fails_the_tick(queue: Queue, source: SqsSource, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = {"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False}]}
     reply = Reply(headers={"Content-Type": "application/x-amz-json-1.0"}, body=json.dumps(failed).encode())
     with web_server(lambda request: reply) as server:
@@ -131,21 +129,19 @@ def test_a_message_that_the_service_fails_to_delete_is_a_failure_of_the_tick(
             source.acknowledge(["receipt"])
 
 
-def test_a_queue_that_is_not_there_is_refused_and_named(aws: AwsServer) -> None:
+def test_a_missing_queue_is_named_in_the_error(aws: AwsServer) -> None:
     url = f"{aws.url}/123456789012/nobody-made-this"
     with pytest.raises(SourceRefused, match=r"Could not receive messages from .*nobody-made-this"):
         SqsSource(url).list(None, 10)
 
 
-def test_a_service_that_does_not_answer_is_unavailable(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_is_unavailable(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(SourceUnavailable, match="Could not receive messages from"):
         SqsSource(queue.url).list(None, 10)
 
 
-def test_without_a_region_the_settings_are_to_blame(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_region_is_a_settings_error(queue: Queue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(SourceRefused, match="region"):

@@ -16,12 +16,12 @@ from transcription_dagster.sources.worklists import load, parse
 from transcription_dagster_tests.sources.worklist_files import JSON, ONE, TWO, only, problems
 
 
-def test_an_entry_needs_no_more_than_a_uuid(folder: Path) -> None:
+def test_an_entry_only_requires_a_uuid(folder: Path) -> None:
     entry = only(folder)
     assert (entry.position, entry.uuid, entry.source, entry.status) == (1, ONE, None, "waiting")
 
 
-def test_an_entry_is_read_whole(folder: Path) -> None:
+def test_all_fields_of_an_entry_are_read(folder: Path) -> None:
     entry = only(
         folder,
         source="a.wav",
@@ -34,13 +34,13 @@ def test_an_entry_is_read_whole(folder: Path) -> None:
     assert entry.vocabulary == (Term("Ellis"), Term("UN", variants=("you",)))
 
 
-def test_an_entry_names_the_languages_that_may_be_spoken(folder: Path) -> None:
+def test_an_entry_lists_candidate_languages(folder: Path) -> None:
     assert only(folder, languages=["German", "pt-BR", "de"]).languages == ("de", "pt")
     assert only(folder, languages=None, language="en").languages == ()
     assert only(folder, languages=["de", "en"], language=None).languages == ("de", "en")
 
 
-def test_null_is_as_good_as_nothing(folder: Path) -> None:
+def test_null_equals_a_missing_field(folder: Path) -> None:
     entry = only(folder, source=None, title=None, language=None, vocabulary=None, status=None)
     assert (entry.source, entry.title, entry.vocabulary, entry.status) == (None, None, (), "waiting")
 
@@ -66,7 +66,7 @@ def test_a_path_starts_from_the_worklists_folder(folder: Path, monkeypatch: pyte
     assert only(folder, source=str(folder / "a.wav")).source == (folder / "a.wav").as_uri()
 
 
-def test_a_name_with_characters_of_urls_survives(folder: Path) -> None:
+def test_file_names_with_url_characters_are_kept(folder: Path) -> None:
     uri = (folder / "b c#?.mp3").as_uri()
     assert only(folder, source="b c#?.mp3").source == uri
     assert only(folder, source=uri).source == uri
@@ -103,7 +103,7 @@ def test_a_file_that_is_not_utf_8_or_not_there_is_refused(tmp_path: Path) -> Non
         load(path)
 
 
-def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+def test_a_byte_order_mark_in_a_worklist_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "worklist.json"
     path.write_bytes(b"\xef\xbb\xbf[]")
     assert load(path).entries == ()
@@ -148,7 +148,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ({"source": "https://host/a\nb.wav"}, "contains a space or control character"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named(folder: Path, values: dict[str, object], said: str) -> None:
+def test_an_invalid_value_is_reported_with_its_field(folder: Path, values: dict[str, object], said: str) -> None:
     (problem,) = problems(folder, [{"uuid": ONE, **values}])
     assert problem.startswith("entry 1: ")
     assert said in problem
@@ -161,7 +161,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(folder: Path) -> None:
     assert "hunter2" not in problem
 
 
-def test_a_file_that_is_not_there_is_named_with_the_place_where_it_was_looked_for(folder: Path) -> None:
+def test_a_missing_source_is_reported_with_its_full_path(folder: Path) -> None:
     assert problems(folder, [{"uuid": ONE, "source": "c.wav"}, {"uuid": TWO, "source": "recordings"}]) == [
         f"entry 1: `source` 'c.wav': '{folder / 'c.wav'}' does not exist",
         f"entry 2: `source` 'recordings': '{folder / 'recordings'}' is not a file",
@@ -177,7 +177,7 @@ def test_finished_entries_need_no_source(folder: Path) -> None:
     assert only(folder, source="c.wav", status="done").status == "done"
 
 
-def test_every_problem_has_its_line_and_its_place(folder: Path) -> None:
+def test_every_problem_has_a_line_with_its_entry(folder: Path) -> None:
     content = [{"uuid": ONE}, {"uuid": TWO.upper()}, "text", {"title": "no uuid"}, {"uuid": ONE, "source": "c.wav"}]
     lines = problems(folder, content)
     assert [line.split(":")[0] for line in lines] == ["entry 2", "entry 3", "entry 4", "entry 5", "entry 5"]

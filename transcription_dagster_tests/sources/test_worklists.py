@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 23, 7, 30, 1, 999_999, tzinfo=timezone(timedelta(hours=
 _foreign = st.dictionaries(st.text(alphabet=string.ascii_uppercase, min_size=1), JSON, max_size=4)
 
 
-def test_results_are_written_back_and_all_else_is_kept_in_its_order(folder: Path) -> None:
+def test_results_are_written_back_and_other_keys_keep_their_order(folder: Path) -> None:
     path = saved(folder, [{"shelf": 12, "uuid": ONE, "error": "before", "x": {"y": [1.5]}}, {"uuid": TWO}])
     worklist = load(path)
     worklist.record_done(ONE, ["file:///store/a"], NOW)
@@ -39,7 +39,7 @@ def test_results_are_written_back_and_all_else_is_kept_in_its_order(folder: Path
     assert [entry.status for entry in load(path).entries] == ["done", "failed"]
 
 
-def test_a_recording_to_be_repeated_loses_its_old_results(folder: Path) -> None:
+def test_a_repeated_recording_loses_its_old_results(folder: Path) -> None:
     path = saved(folder, [{"uuid": ONE, "status": "failed", "error": "x", "finished_at": "y"}])
     worklist = load(path)
     worklist.record_waiting(ONE)
@@ -57,7 +57,7 @@ def test_saving_replaces_the_file_at_once_and_keeps_its_permissions(folder: Path
     assert sorted(os.listdir(folder)) == ["a.wav", "b c#?.mp3", "recordings", "worklist.json"]
 
 
-def test_edits_made_meanwhile_survive_and_results_go_where_they_belong(folder: Path) -> None:
+def test_concurrent_edits_are_kept_when_results_are_saved(folder: Path) -> None:
     path = saved(folder, [{"uuid": ONE}, {"uuid": TWO, "title": "Old"}])
     worklist = load(path)
     stamp = path.stat()
@@ -93,7 +93,7 @@ def test_an_entry_that_is_removed_meanwhile_stays_removed(folder: Path) -> None:
     assert json.loads(path.read_text()) == [{"uuid": TWO}]
 
 
-def test_a_file_that_is_half_edited_is_left_alone_and_no_result_is_lost(folder: Path) -> None:
+def test_an_invalid_file_is_not_overwritten_and_results_are_kept(folder: Path) -> None:
     path = saved(folder, [{"uuid": ONE}])
     worklist = load(path)
     worklist.record_done(ONE, [], NOW)
@@ -124,7 +124,7 @@ def test_a_file_that_is_edited_while_it_is_written_is_merged_too(folder: Path, m
     assert (entry["title"], entry["status"]) == ("Edited", "done")
 
 
-def test_a_link_to_a_worklist_stays_a_link(folder: Path) -> None:
+def test_saving_through_a_link_keeps_the_link(folder: Path) -> None:
     path = saved(folder, [{"uuid": ONE, "source": "a.wav"}])
     (folder / "elsewhere").mkdir()
     link = folder / "elsewhere" / "link.json"
@@ -136,7 +136,7 @@ def test_a_link_to_a_worklist_stays_a_link(folder: Path) -> None:
     assert json.loads(path.read_text())[0]["error"] == "why"
 
 
-def test_a_folder_that_cannot_be_written_is_told(folder: Path) -> None:
+def test_an_unwritable_folder_is_reported(folder: Path) -> None:
     worklist = Worklist(folder / "a.wav" / "worklist.json", [], ())
     with pytest.raises(WorklistNotSaved, match="cannot be"):
         worklist.save()
@@ -144,7 +144,7 @@ def test_a_folder_that_cannot_be_written_is_told(folder: Path) -> None:
 
 @given(st.lists(_foreign, max_size=4))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_whatever_json_stands_beside_the_known_keys_survives(tmp_path: Path, foreign: list[dict[str, Any]]) -> None:
+def test_unknown_keys_are_preserved(tmp_path: Path, foreign: list[dict[str, Any]]) -> None:
     objects = [{"uuid": str(uuid.UUID(int=number)), **values} for number, values in enumerate(foreign)]
     path = tmp_path / "worklist.json"
     write(path, objects)

@@ -30,7 +30,7 @@ def sizes(vectors: np.ndarray, seconds: np.ndarray, limits: SpeakerLimits | None
     return sorted(np.bincount(speakers).tolist())
 
 
-def test_there_are_as_many_speakers_as_voices() -> None:
+def test_each_voice_is_a_speaker() -> None:
     assert sizes(THREE, LONG) == [20, 20, 20]
     assert sizes(heard(0, 30), LONG[:30]) == [30]
 

@@ -20,7 +20,7 @@ def turns(*spans: tuple[float, float, str]) -> list[SpeakerTurn]:
     return [SpeakerTurn(*span) for span in spans]
 
 
-def test_other_labels_for_the_same_turns_are_no_error() -> None:
+def test_renamed_labels_are_not_an_error() -> None:
     assert diarization_errors(REFERENCE, turns((0, 4, "x"), (3, 6, "y"))) == Errors(7.0)
 
 

@@ -15,7 +15,7 @@ from transcription_dagster.stack.files import dagster_home, write_files
 TOP = Path(__file__).parents[2]
 
 
-def test_the_files_are_what_dagster_reads(home: Path):
+def test_dagster_accepts_the_written_files(home: Path):
     files = write_files(load_settings(home=home))
     assert files.dagster_home == dagster_home(load_settings(home=home)) == home / "dagster"
     config, custom = dagster_instance_config(str(files.dagster_home))
@@ -27,7 +27,7 @@ def test_the_files_are_what_dagster_reads(home: Path):
     assert (origin.location_name, origin.socket) == ("transcription_dagster", str(files.code_socket))
 
 
-def test_what_an_older_version_wrote_is_replaced(home: Path):
+def test_files_of_an_older_version_are_replaced(home: Path):
     files = write_files(load_settings(home=home))
     (files.dagster_home / "dagster.yaml").write_text("telemetry: {enabled: true}\n")
     write_files(load_settings(home=home))

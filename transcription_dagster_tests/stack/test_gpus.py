@@ -50,7 +50,7 @@ def test_a_machine_without_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch
     assert find_gpus() == ()
 
 
-def test_the_driver_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_gpus_are_listed_by_the_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "table").write_text(TABLE)
     _install_nvidia_smi(tmp_path, monkeypatch, f"cat {tmp_path}/table")
     assert find_gpus() == GPUS
@@ -62,7 +62,7 @@ def test_a_driver_without_a_device_is_no_gpu(monkeypatch: pytest.MonkeyPatch, tm
     assert find_gpus() == ()
 
 
-def test_a_broken_driver_is_an_error_and_not_a_machine_without_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_broken_driver_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     _install_nvidia_smi(tmp_path, monkeypatch, "echo couldn\\'t communicate with the NVIDIA driver; exit 9")
     with pytest.raises(StackError, match=r"couldn't communicate with the NVIDIA driver.*TRANSCRIPTION_GPUS=none"):
         find_gpus()

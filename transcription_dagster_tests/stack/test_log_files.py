@@ -20,7 +20,7 @@ INFO:     127.0.0.1 - "GET /health HTTP/1.1" 200 OK
 2026-11-30T10:00:03Z the end, without a line break"""
 
 
-def test_records_that_hold_a_word_go_with_their_tracebacks(tmp_path: Path) -> None:
+def test_matching_records_are_removed_with_their_tracebacks(tmp_path: Path) -> None:
     log = tmp_path / "run-1.log"
     log.write_text(LOG)
     assert remove_records(tmp_path, ["quokka", "quokkas yodel gently"]) == 3
@@ -38,7 +38,7 @@ def test_rotated_logs_are_searched_and_other_files_and_records_are_left_alone(tm
     assert untouched.stat().st_mtime_ns == written
 
 
-def test_a_program_goes_on_writing_to_its_log(tmp_path: Path) -> None:
+def test_programs_keep_writing_to_a_rewritten_log(tmp_path: Path) -> None:
     log = tmp_path / "run-1.log"
     with log.open("a") as program:
         program.write("2026-11-30 10:00:00 quokka\n")
@@ -48,7 +48,7 @@ def test_a_program_goes_on_writing_to_its_log(tmp_path: Path) -> None:
     assert log.read_text() == "2026-11-30 10:00:01 wombat\n"
 
 
-def test_what_is_no_utf_8_is_kept_as_it_is(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
     log = tmp_path / "postgres.log"
     log.write_bytes(b"2026-11-30 \xff\xfe\n2026-11-30 quokka\n")
     remove_records(tmp_path, ["quokka"])

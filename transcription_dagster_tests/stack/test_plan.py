@@ -59,7 +59,7 @@ def test_a_missing_gpu_is_refused_with_the_existing_ones(settings: Settings, ask
         make(settings, gpus=asked)
 
 
-def test_asking_for_a_gpu_of_a_machine_without_one_is_refused(settings: Settings):
+def test_requesting_a_gpu_without_one_is_refused(settings: Settings):
     with pytest.raises(StackError, match="GPU '0' is not there; GPUs of this machine: none"):
         make(settings, there=(), gpus="0")
 
@@ -74,7 +74,7 @@ def test_cpu_executors_are_used_where_there_is_no_gpu(settings: Settings):
     assert make(settings.model_copy(update={"cpu_executors": 3}), there=()).executors == ("cpu:0", "cpu:1", "cpu:2")
 
 
-def test_asking_for_cpu_executors_leaves_the_gpus_alone(settings: Settings):
+def test_requesting_cpu_executors_leaves_gpus_unused(settings: Settings):
     assert make(settings, cpu_executors=2).executors == ("cpu:0", "cpu:1")
     assert make(settings, gpus="none").executors == ("cpu:0",)
 
@@ -106,7 +106,7 @@ def test_run_workers_are_limited_by_executors_and_cores(settings: Settings):
     assert make(settings.model_copy(update={"runs_per_gpu": 1000})).run_workers == cores
 
 
-def test_run_workers_can_be_set_and_asked_for(settings: Settings):
+def test_the_number_of_run_workers_can_be_set(settings: Settings):
     chosen = settings.model_copy(update={"run_workers": 7})
     assert make(chosen).run_workers == 7
     assert make(chosen, run_workers=9).run_workers == 9

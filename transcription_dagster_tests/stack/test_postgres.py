@@ -51,7 +51,7 @@ def test_every_driver_reaches_it_by_the_same_url(home: Path):
             engine.dispose()
 
 
-def test_it_keeps_its_data_and_ends_with_the_block(home: Path):
+def test_the_server_keeps_its_data_and_stops_after_the_block(home: Path):
     settings = load_settings(home=home)
     with embedded_postgres(settings) as url, psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
@@ -108,7 +108,7 @@ def test_it_gets_no_secret_of_its_parents_environment(home: Path, monkeypatch: p
         assert SECRET not in _postmaster(home).environ().values()
 
 
-def test_a_half_made_database_is_made_again(home: Path):
+def test_an_incomplete_database_is_created_again(home: Path):
     (home / "postgres.new").mkdir()
     (home / "postgres.new" / "PG_VERSION").write_text("18\n")
     with embedded_postgres(load_settings(home=home)) as url:
@@ -148,7 +148,7 @@ def test_a_given_url_is_used_as_it_is(home: Path):
     assert database_url(load_settings(home=home, database_url=given)) == given
 
 
-def test_asking_for_the_url_starts_nothing(home: Path):
+def test_reading_the_url_starts_no_server(home: Path):
     url = database_url(load_settings(home=home))
     assert url == f"postgresql://transcription@/transcription?host={home}/run/pg"
     assert not (home / "postgres").exists()
@@ -164,7 +164,7 @@ def test_a_database_that_does_not_answer_is_named_without_its_password():
 
 
 @pytest.mark.parametrize("url", [f"http://user:{SECRET}@host/db", f"user:{SECRET}", f"postgresql://u:{SECRET}@[h/d"])
-def test_what_is_no_postgres_url_is_refused_without_quoting_it(url: str):
+def test_an_invalid_postgres_url_is_refused_without_quoting_it(url: str):
     with pytest.raises(InvalidSetting) as caught:
         wait_until_ready(url, 0.1)
     assert SECRET not in str(caught.value)

@@ -44,7 +44,7 @@ def test_one_code_server_serves_the_web_server_and_the_daemon():
     assert {"127.0.0.1", "3210"} <= set(made["web-server"].command)
 
 
-def test_postgres_is_a_program_only_where_it_is_ours():
+def test_postgres_is_a_program_only_if_embedded():
     assert make()["postgres"].user == "pgserver"
     assert "postgres" not in make(postgres=None)
 

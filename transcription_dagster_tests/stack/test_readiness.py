@@ -68,7 +68,7 @@ def test_dagster_is_ready_with_its_definitions_and_daemons(web_server: str):
     assert dagster_ready(web_server)
 
 
-def test_a_proxy_of_the_environment_is_not_asked(web_server: str, monkeypatch: pytest.MonkeyPatch):
+def test_readiness_checks_ignore_a_proxy_in_the_environment(web_server: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     assert dagster_ready(web_server)

@@ -33,7 +33,7 @@ def test_a_long_home_gets_a_short_private_folder_that_every_process_finds(long_h
     assert runtime_folder(long_home) == folder
 
 
-def test_a_short_folder_that_was_cleaned_away_is_made_anew(long_home: Path):
+def test_a_deleted_short_folder_is_created_again(long_home: Path):
     shutil.rmtree(runtime_folder(long_home))
     assert runtime_folder(long_home).is_dir()
 

@@ -62,7 +62,7 @@ def test_programs_run_only_when_they_are_started(home: Path):
     stack.stop()
 
 
-def test_a_program_that_ends_at_once_is_seen_as_failed(home: Path):
+def test_a_program_that_exits_immediately_has_failed(home: Path):
     broken = Program("gpu-worker-0", "executors", (sys.executable, "-c", "print('no such model'); raise SystemExit(1)"))
     stack = begin(home, broken)
     until(lambda: stack.programs()[0].failed)

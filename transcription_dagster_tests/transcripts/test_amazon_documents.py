@@ -97,7 +97,7 @@ def test_a_language_of_missing_words_is_refused() -> None:
         read_transcript(json.dumps(document))
 
 
-def test_of_several_languages_the_longest_names_the_transcript_and_words_may_have_their_own() -> None:
+def test_the_language_with_most_speech_is_the_transcripts() -> None:
     items = [pronounced("Hello", "0.1", "0.4", language_code="en-US"), pronounced("oui", "1.0", "1.5")]
     codes: list[dict[str, Any]] = [{"language_code": "en-US", "duration_in_seconds": 2.5}]
     codes += [{"language_code": "fr-FR", "duration_in_seconds": "9.0"}, {"language_code": "es-US"}]
@@ -172,7 +172,7 @@ def test_amazons_job_needs_a_recording() -> None:
         read_transcript(amazon([]))
 
 
-def test_a_given_recording_wins_over_the_document() -> None:
+def test_a_given_recording_overrides_the_document() -> None:
     other = "2c63eda2-4ecd-5d4c-b915-98e162482c4b"
     assert read_transcript(write_transcript(Transcript(RECORDING, ())), recording=other).recording == other
     assert read_transcript(amazon([]), recording="").recording == ""

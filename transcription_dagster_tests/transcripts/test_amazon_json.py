@@ -65,7 +65,7 @@ def transcripts(draw: st.DrawFn) -> Transcript:
 
 
 @given(transcripts())
-def test_a_transcript_comes_back_as_it_was(transcript: Transcript) -> None:
+def test_a_transcript_round_trips(transcript: Transcript) -> None:
     assert read_transcript(write_transcript(transcript)) == transcript
 
 
@@ -77,7 +77,7 @@ def written(words: list[Word], **fields: Any) -> dict[str, Any]:
 # --- what is written
 
 
-def test_the_layout_is_amazons() -> None:
+def test_the_layout_matches_amazons() -> None:
     words = [Word("Hello,", 0.0, 0.4, 0.75), Word("world!", 0.4, 1.0, 0.5, speaker="spk_0")]
     document = written(words, segments=(Segment(0.0, 1.0, 0, 2, average_log_probability=-0.25),), duration=2.5)
     assert document["jobName"] == RECORDING
@@ -158,7 +158,7 @@ def test_times_are_written_to_the_millisecond() -> None:
     assert (item["start_time"], item["end_time"]) == ("0.3", "1.0")
 
 
-def test_a_transcript_without_words_is_a_transcript() -> None:
+def test_a_transcript_without_words_is_valid() -> None:
     empty = Transcript(RECORDING, ())
     assert read_transcript(write_transcript(empty)) == empty
 
@@ -225,12 +225,12 @@ def test_a_byte_order_mark_is_ignored() -> None:
         {"language_codes": [{"language_code": "en-US", "duration_in_seconds": None}]},
     ],
 )
-def test_what_may_be_absent_may_be_null(results: dict[str, Any]) -> None:
+def test_optional_fields_may_be_null(results: dict[str, Any]) -> None:
     transcript = read_transcript(amazon([pronounced("one", "0.0", "1.0")], **results), recording="")
     assert [word.text for word in transcript.words] == ["one"]
 
 
-def test_names_that_a_service_left_out_or_wrote_as_numbers_do_no_harm() -> None:
+def test_missing_or_numeric_names_are_accepted() -> None:
     document = json.loads(amazon([pronounced("one", "0.0", "1.0")])) | {"jobName": None, "accountId": 1, "status": None}
     assert len(read_transcript(json.dumps(document), recording="").words) == 1
 

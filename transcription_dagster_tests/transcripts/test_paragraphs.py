@@ -15,7 +15,7 @@ def later(words: tuple[Word, ...], first: int, seconds: float) -> list[Word]:
     return [*words[:first], *moved]
 
 
-def test_no_words_give_no_paragraph() -> None:
+def test_no_words_give_no_paragraphs() -> None:
     assert paragraph_starts([]) == ()
 
 

@@ -18,7 +18,7 @@ def test_valid_times_are_kept_exactly(words: list[Word]) -> None:
 
 
 @given(wild_words)
-def test_any_times_go_forward_without_overlap(words: list[Word]) -> None:
+def test_repaired_times_increase_without_overlap(words: list[Word]) -> None:
     repaired = repair_timings(words)
     assert [word.text for word in repaired] == [word.text for word in words]
     assert all(0 <= word.start <= word.end for word in repaired)

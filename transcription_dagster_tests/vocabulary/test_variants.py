@@ -79,7 +79,7 @@ def test_the_case_of_the_text_is_kept_where_the_term_has_none(heard: str, writte
         "",
     ],
 )
-def test_ambiguous_variants_are_left_alone(text: str) -> None:
+def test_ambiguous_variants_are_not_corrected(text: str) -> None:
     assert corrected(text) == text
 
 
@@ -101,12 +101,12 @@ CHINESE = (
         (["ชื่อ", "สมยิ่ง", "นะ"], "ชื่อสมหญิงนะ"),
     ],
 )
-def test_in_a_script_without_spaces_a_variant_may_stand_anywhere(heard: list[str], written: str) -> None:
+def test_in_a_script_without_spaces_a_variant_is_found_anywhere(heard: list[str], written: str) -> None:
     words = [Word(text, index, index + 1, glued=index > 0) for index, text in enumerate(heard)]
     assert join_words(correct_words(words, correct_variants(words, CHINESE))) == written
 
 
-def test_many_terms_with_one_beginning_are_found_by_look_up() -> None:
+def test_many_terms_with_a_common_prefix_are_found_quickly() -> None:
     terms = tuple(Term(f"Term{number}", (f"the x{number}q",)) for number in range(3000))
     words = spoken("the cat " * 3000 + "the x7q sat")
     assert [edit.new for edit in correct_variants(words, terms)] == ["Term7"]

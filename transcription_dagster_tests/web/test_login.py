@@ -33,7 +33,7 @@ def log_in(browser: httpx.Client, password: str = PASSWORD, following: str = "/r
     return browser.post("/login", data={"password": password, "next": following})
 
 
-def test_nothing_but_the_login_is_open(browser: httpx.Client):
+def test_only_the_login_is_accessible_without_a_session(browser: httpx.Client):
     for path in ("/graphql?query={version}", "/server_info", "/runs", "/robots.txt", "/logout", "/login/", "//login"):
         assert browser.get(path).status_code == 401
     assert browser.post("/graphql", json=QUERY).status_code == 401
@@ -54,7 +54,7 @@ def test_a_page_leads_to_the_login_and_the_login_back_to_it(browser: httpx.Clien
     assert "You are logged in" in browser.get("/login").text
 
 
-def test_the_cookie_is_for_this_server_alone_and_no_script(browser: httpx.Client, closed_site: Site):
+def test_the_cookie_is_http_only_and_same_site(browser: httpx.Client, closed_site: Site):
     cookie = log_in(browser).headers["Set-Cookie"]
     attributes = {part.strip().lower() for part in cookie.split(";")}
     assert {"httponly", "samesite=lax", "path=/"} <= attributes
@@ -63,7 +63,7 @@ def test_the_cookie_is_for_this_server_alone_and_no_script(browser: httpx.Client
     assert PASSWORD not in cookie
 
 
-def test_behind_tls_the_cookie_keeps_to_tls(browser: httpx.Client, closed_site: Site):
+def test_behind_tls_the_cookie_is_secure(browser: httpx.Client, closed_site: Site):
     headers = {"X-Forwarded-Proto": "https", "Origin": closed_site.url.replace("http:", "https:")}
     answer = browser.post("/login", data={"password": PASSWORD}, headers=headers)
     assert "; secure" in answer.headers["Set-Cookie"].lower()
@@ -88,7 +88,7 @@ def test_a_forged_cookie_gives_no_access(browser: httpx.Client):
     assert browser.get("/runs", headers={"Cookie": f"{name}={token}"}).is_success
 
 
-def test_after_a_logout_a_kept_cookie_is_invalid(browser: httpx.Client):
+def test_a_cookie_is_invalid_after_logout(browser: httpx.Client):
     log_in(browser)
     ((name, token),) = browser.cookies.items()
     answer = browser.post("/logout")

@@ -59,7 +59,7 @@ def add_job(url: str, status: str, *, hours_ago: float) -> None:
         )
 
 
-def test_jobs_that_ended_a_day_ago_go_with_their_events(queues: str) -> None:
+def test_old_jobs_are_deleted_with_their_events(queues: str) -> None:
     for status in ("succeeded", "failed", "cancelled", "aborted", "todo", "doing"):
         add_job(queues, status, hours_ago=25)
         add_job(queues, status, hours_ago=23)
@@ -71,7 +71,7 @@ def test_jobs_that_ended_a_day_ago_go_with_their_events(queues: str) -> None:
     )
 
 
-def test_an_answer_is_kept_for_a_week_and_a_request_under_way_as_long_as_it_takes(queues: str) -> None:
+def test_answers_are_kept_for_a_week_and_unfinished_requests_indefinitely(queues: str) -> None:
     with open_connection(queues) as connection:
         for key, state, finished_days_ago in (
             ("last week's", "done", 7.1),
@@ -97,9 +97,7 @@ def test_an_answer_is_kept_for_a_week_and_a_request_under_way_as_long_as_it_take
         (3, 38, PRUNE_HISTORY_TASK, "failed"),
     ],
 )
-def test_whatever_the_number_of_workers_each_task_is_done_once_when_it_is_due(
-    queues: str, hour: int, minute: int, due: str, becomes: str
-) -> None:
+def test_each_periodic_task_runs_once_when_due(queues: str, hour: int, minute: int, due: str, becomes: str) -> None:
     add_job(queues, "succeeded", hours_ago=25)
     moment = time.time() // (24 * HOUR) * 24 * HOUR + hour * HOUR + minute * 60
     workers = [run_worker(queues, number) for number in range(3)]

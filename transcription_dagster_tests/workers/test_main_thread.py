@@ -46,7 +46,7 @@ WATCHING = """
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_stop_signal_and_the_second_are_told_apart(number: signal.Signals) -> None:
+def test_the_first_and_second_stop_signals_are_distinguished(number: signal.Signals) -> None:
     process = start(WATCHING)
     process.send_signal(number)
     assert line(process) == "first"
@@ -55,7 +55,7 @@ def test_the_first_stop_signal_and_the_second_are_told_apart(number: signal.Sign
     assert process.wait(30) == 0
 
 
-def test_functions_are_called_in_the_main_thread_and_give_back_what_they_return_or_raise() -> None:
+def test_results_and_errors_of_main_thread_calls_are_returned() -> None:
     process = start(
         """
         import threading
@@ -76,7 +76,7 @@ def test_functions_are_called_in_the_main_thread_and_give_back_what_they_return_
     assert process.wait(30) == 0
 
 
-def test_an_interrupt_reaches_the_function_under_way_through_the_handler_that_it_installed() -> None:
+def test_an_interrupt_calls_the_running_functions_handler() -> None:
     process = start(
         """
         import signal, threading, time
@@ -105,7 +105,7 @@ def test_an_interrupt_reaches_the_function_under_way_through_the_handler_that_it
     assert process.wait(30) == 0
 
 
-def test_an_interrupt_that_comes_too_early_to_wake_a_wait_is_repeated_until_it_is_heard_and_heard_once() -> None:
+def test_an_interrupt_before_a_wait_is_repeated_and_handled_once() -> None:
     process = start(
         """
         import signal, threading, time
@@ -142,7 +142,7 @@ def test_an_interrupt_that_comes_too_early_to_wake_a_wait_is_repeated_until_it_i
     assert process.wait(30) == 0
 
 
-def test_an_interrupt_while_nothing_is_done_does_not_end_the_process() -> None:
+def test_an_interrupt_between_calls_does_not_end_the_process() -> None:
     process = start(
         """
         import threading
@@ -161,7 +161,7 @@ def test_an_interrupt_while_nothing_is_done_does_not_end_the_process() -> None:
     assert process.wait(30) == 0
 
 
-def test_an_interrupt_before_dagster_listens_for_it_is_raised_as_soon_as_it_does() -> None:
+def test_an_interrupt_before_dagster_listens_is_raised_later() -> None:
     process = start(
         """
         import threading

@@ -118,7 +118,7 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
 
 
 @needs_namespaces
-def test_a_worker_that_stood_still_stops_the_work_that_another_has_by_then_and_goes_on_with_the_next(
+def test_a_resumed_worker_stops_reassigned_work_and_continues(
     pool: Pool,
 ) -> None:
     # Where its process is invisible, its silence alone counts.
@@ -139,7 +139,7 @@ def test_a_worker_that_stood_still_stops_the_work_that_another_has_by_then_and_g
     first.until_said("began one", "stopped one", "began two", "done two")
 
 
-def test_the_work_of_a_killed_worker_is_soon_done_by_another(pool: Pool) -> None:
+def test_another_worker_takes_over_a_killed_workers_work(pool: Pool) -> None:
     first, second = pool.start("first"), pool.start("second")
     first.until_ready()
     second.until_ready()
@@ -153,7 +153,7 @@ def test_the_work_of_a_killed_worker_is_soon_done_by_another(pool: Pool) -> None
 
 
 @needs_namespaces
-def test_a_living_worker_in_another_pid_namespace_under_the_same_host_name_keeps_its_work(pool: Pool) -> None:
+def test_a_live_worker_in_another_pid_namespace_keeps_its_work(pool: Pool) -> None:
     contained = pool.start("contained", namespaces())
     contained.until_ready()
     file = pool.queue("one")
@@ -171,7 +171,7 @@ def test_a_living_worker_in_another_pid_namespace_under_the_same_host_name_keeps
 
 
 @needs_namespaces
-def test_a_killed_worker_in_another_pid_namespace_is_found_by_its_silence(pool: Pool) -> None:
+def test_a_killed_worker_in_another_pid_namespace_is_detected(pool: Pool) -> None:
     contained = pool.start("contained", namespaces())
     contained.until_ready()
     pool.queue("one")
@@ -182,7 +182,7 @@ def test_a_killed_worker_in_another_pid_namespace_is_found_by_its_silence(pool: 
     watcher.until_said("began one")
 
 
-def test_a_slot_whose_last_process_was_killed_is_taken_with_its_work_and_an_empty_scratch_folder(pool: Pool) -> None:
+def test_a_killed_workers_slot_is_claimed_with_its_work_and_a_clean_scratch_folder(pool: Pool) -> None:
     first = pool.start("first")
     first.until_ready()
     pool.queue("one").touch()
@@ -214,7 +214,7 @@ def full_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_worker_whose_disk_is_full_says_so_takes_nothing_and_goes_on_when_there_is_room(pool: Pool) -> None:
+def test_a_worker_with_a_full_disk_is_unfit_until_there_is_space(pool: Pool) -> None:
     scratch = pool.folder / "scratch"
     with full_disk(scratch):
         pool.queue("one").touch()

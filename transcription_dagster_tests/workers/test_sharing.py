@@ -29,7 +29,7 @@ def sharing(in_hand: int, ending: int = 0) -> Sharing:
         (SLOTS + RUNS_AHEAD, 5, False),
     ],
 )
-def test_it_takes_as_many_as_slots_and_up_to_two_for_ending_ones(in_hand: int, ending: int, takes: bool) -> None:
+def test_an_executor_claims_jobs_for_its_slots_and_two_for_ending_ones(in_hand: int, ending: int, takes: bool) -> None:
     assert sharing(in_hand, ending).may_take == takes
 
 
@@ -70,14 +70,14 @@ def test_healthy_jobs_run_together() -> None:
     assert largest([0] * 5, lambda lost: lost == 0) == 5
 
 
-def test_suspected_jobs_run_apart_from_healthy_ones_and_few_together() -> None:
+def test_suspected_jobs_run_apart_in_small_groups() -> None:
     groups = together([0, 0, 1, 0, 1, 1, 1, 1])
     assert all(min(group) > 0 or max(group) == 0 for group in groups)
     assert max(len(group) for group in groups if max(group) == 1) == SLOTS // 4
     assert sorted(lost for group in groups for lost in group[-1:]).count(0) == 3
 
 
-def test_a_job_that_two_executors_were_lost_over_runs_alone() -> None:
+def test_a_job_that_cost_two_executors_runs_alone() -> None:
     assert all(group == [2] for group in together([0, 1, 2, 1]) if 2 in group)
 
 
@@ -85,7 +85,7 @@ def test_with_few_slots_a_suspected_job_runs_alone() -> None:
     assert largest([1, 1, 1], lambda lost: lost == 1, slots=1) == 1
 
 
-def test_while_a_suspected_job_waits_no_other_is_taken() -> None:
+def test_no_job_is_claimed_while_a_suspected_one_waits() -> None:
     async def run() -> tuple[int, int]:
         shared = Sharing([], lambda: SLOTS, lambda: 0)
         before = shared.most

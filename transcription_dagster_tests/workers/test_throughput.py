@@ -41,7 +41,7 @@ def test_rates_are_those_of_the_last_minute() -> None:
     assert ExecutorWork.from_json(described.as_json()) == described
 
 
-def test_audio_that_was_transcribed_still_counts_when_its_job_has_ended() -> None:
+def test_audio_of_ended_jobs_counts_in_the_rates() -> None:
     throughput = Throughput()
     throughput.measure(0.0, usage())
     with throughput.job("short") as job:
@@ -72,7 +72,7 @@ def test_a_job_ends_soon_by_its_progress(clock: list[float]) -> None:
     assert throughput.ending == 0
 
 
-def test_a_job_without_progress_ends_soon_by_how_long_the_last_one_took(clock: list[float]) -> None:
+def test_without_progress_the_last_jobs_pace_is_used(clock: list[float]) -> None:
     throughput = Throughput()
     with throughput.job("first") as first:
         first.prepared(20.0)
@@ -90,7 +90,7 @@ def test_a_job_without_progress_ends_soon_by_how_long_the_last_one_took(clock: l
     ("prepared", "worked", "waits_for"),
     [([], 0.0, "requests"), ([False, False], 0.0, "audio"), ([True, False], 5.0, "spectrograms"), ([True], 10.0, None)],
 )
-def test_the_report_names_what_the_device_waits_for(prepared: list[bool], worked: float, waits_for: str | None) -> None:
+def test_the_report_names_the_bottleneck(prepared: list[bool], worked: float, waits_for: str | None) -> None:
     throughput = Throughput()
     with ExitStack() as jobs:
         for done in prepared:

@@ -86,7 +86,7 @@ def until(condition: Callable[[], object]) -> None:
     wait_until(condition, 30, "the worker gets there", every=0.02)
 
 
-def test_a_worker_does_as_much_side_by_side_as_it_may_and_the_rest_after_it(url: str) -> None:
+def test_a_worker_runs_up_to_its_limit_concurrently(url: str) -> None:
     executor = Executor(url)
     executor.pool.may_take = lambda: len(executor.pool.work.held) < 2
     ask(url, "a", "b", "c")
@@ -97,7 +97,7 @@ def test_a_worker_does_as_much_side_by_side_as_it_may_and_the_rest_after_it(url:
         assert [wait_for(url, key) for key in ("a", "b", "c")] == ["done"] * 3
 
 
-def test_a_worker_that_waits_takes_what_is_asked_later(url: str) -> None:
+def test_an_idle_worker_claims_new_work(url: str) -> None:
     executor = Executor(url)
     executor.go_on.set()
     with at_work(executor.pool):
@@ -106,7 +106,7 @@ def test_a_worker_that_waits_takes_what_is_asked_later(url: str) -> None:
         assert wait_for(url, "late") == "done"
 
 
-def test_work_that_is_canceled_is_stopped_and_the_worker_goes_on_with_the_next(url: str) -> None:
+def test_canceled_work_is_stopped_and_the_worker_continues(url: str) -> None:
     executor = Executor(url)
     ask(url, "a", "b")
     with at_work(executor.pool):
@@ -118,7 +118,7 @@ def test_work_that_is_canceled_is_stopped_and_the_worker_goes_on_with_the_next(u
     assert rows(url) == {"a": ("failed", ["withdrawn"]), "b": ("done", ["done"])}
 
 
-def test_work_that_no_answer_of_the_database_told_of_goes_back_to_the_queue(url: str) -> None:
+def test_unknown_leases_are_returned_to_the_queue(url: str) -> None:
     executor = Executor(url)
     executor.pool.may_take = lambda: False
     ask(url, "a")
@@ -135,7 +135,7 @@ def test_work_that_no_answer_of_the_database_told_of_goes_back_to_the_queue(url:
         until(lambda: rows(url)["a"] == ("queued", []))
 
 
-def test_work_that_is_not_done_in_time_when_the_worker_stops_is_given_back(url: str) -> None:
+def test_work_that_exceeds_the_shutdown_time_is_requeued(url: str) -> None:
     executor = Executor(url, shutdown_seconds=0.2)
     ask(url, "a")
     with at_work(executor.pool):
@@ -143,14 +143,14 @@ def test_work_that_is_not_done_in_time_when_the_worker_stops_is_given_back(url: 
     assert rows(url) == {"a": ("queued", ["the executor was stopped"])}
 
 
-def test_work_of_a_kind_that_the_worker_does_not_know_fails_with_what_to_do(url: str) -> None:
+def test_work_of_an_unknown_task_fails_with_advice(url: str) -> None:
     executor = Executor(url)
     InferenceClient(url).ask(request("a", "sing"))
     with at_work(executor.pool), pytest.raises(StackError, match=r"no task 'sing': upgrade the program"):
         InferenceClient(url).wait(request("a", "sing"), on_event=print)
 
 
-def test_a_result_that_the_database_refuses_fails_its_request_and_not_the_worker(url: str) -> None:
+def test_a_refused_result_fails_only_its_request(url: str) -> None:
     executor = Executor(url)
     executor.result = math.nan
     executor.go_on.set()
@@ -163,7 +163,7 @@ def test_a_result_that_the_database_refuses_fails_its_request_and_not_the_worker
         assert wait_for(url, "b") == 1.0
 
 
-def test_after_its_share_of_work_a_worker_takes_no_more_and_ends(url: str) -> None:
+def test_a_worker_ends_after_its_maximum_number_of_jobs(url: str) -> None:
     executor = Executor(url, max_jobs_per_worker=2)
     executor.pool.may_take = lambda: True
     ask(url, "a", "b", "c")

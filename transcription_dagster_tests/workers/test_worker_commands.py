@@ -98,7 +98,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SecondM
         yield SecondMachine(url, tmp_path / "second", processes)
 
 
-def test_a_run_worker_on_a_fresh_home_never_calls_a_run_done_that_it_does_not_find(machine: SecondMachine) -> None:
+def test_a_run_worker_on_a_fresh_home_does_not_finish_unknown_runs(machine: SecondMachine) -> None:
     machine.start("run-worker", "--slot", "1")
     machine.until_state("run-1", "idle")
     assert (machine.home / "dagster" / "dagster.yaml").is_file()
@@ -124,9 +124,7 @@ def test_a_run_worker_on_a_fresh_home_never_calls_a_run_done_that_it_does_not_fi
     machine.until(lambda: (worker := machine.worker("run-1")) is not None and worker.last_error == said, "it says why")
 
 
-def test_an_executor_on_a_fresh_home_whose_scratch_folder_breaks_gives_its_request_back_and_does_it_later(
-    machine: SecondMachine, tmp_path: Path
-) -> None:
+def test_an_executor_with_a_broken_scratch_folder_requeues_its_request(machine: SecondMachine, tmp_path: Path) -> None:
     request = a_request(tmp_path, machine.store)
     machine.start("gpu-worker", "--gpu", "cpu:0")
     machine.until_state("cpu-0", "idle")

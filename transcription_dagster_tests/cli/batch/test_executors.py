@@ -48,7 +48,7 @@ def test_the_same_gpus_stay_chosen_while_others_come_and_go() -> None:
     assert pins(share, 1) == ["2"]
 
 
-def test_an_executor_that_starts_again_keeps_its_runs_and_one_that_stays_away_loses_them() -> None:
+def test_a_restarted_executor_keeps_its_runs_and_a_missing_one_loses_them() -> None:
     share = ExecutorShare(1, runs_per_gpu=3)
     share.update(pool("cuda:0", "cuda:1"), 0)
     share.in_flight({"a": "0", "b": "any"})

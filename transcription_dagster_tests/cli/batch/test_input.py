@@ -48,7 +48,7 @@ def test_a_model_is_a_known_name_a_file_or_a_folder(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("model", ["huge", "missing.pt", "/missing/own.pt", ".", ""])
-def test_any_other_model_is_refused(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_model_name_is_refused(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownModel, match="neither the path of a model nor a known model"):
         checked_model(model)

@@ -43,7 +43,7 @@ def holder(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_it_is_refused_while_another_process_has_it_which_is_named(path: Path) -> None:
+def test_a_held_lock_is_refused_and_its_holder_is_named(path: Path) -> None:
     process = holder(path)
     said = f"another batch is working on it: process {process.pid} on "
     with pytest.raises(InvalidWorklist, match=said), alone_on(path):
@@ -53,7 +53,7 @@ def test_it_is_refused_while_another_process_has_it_which_is_named(path: Path) -
         pass
 
 
-def test_a_killed_process_keeps_nothing(path: Path) -> None:
+def test_a_killed_process_releases_its_lock(path: Path) -> None:
     process = holder(path)
     process.kill()
     process.communicate()
@@ -61,13 +61,13 @@ def test_a_killed_process_keeps_nothing(path: Path) -> None:
         pass
 
 
-def test_nothing_is_left_beside_the_worklist(path: Path) -> None:
+def test_the_lock_file_is_removed_after_use(path: Path) -> None:
     with alone_on(path):
         assert os.listdir(path.parent) == [".worklist.json.lock"]
     assert os.listdir(path.parent) == []
 
 
-def test_other_worklists_are_free(path: Path) -> None:
+def test_a_lock_does_not_affect_other_worklists(path: Path) -> None:
     with alone_on(path), alone_on(path.with_name("other.json")):
         pass
 
@@ -98,15 +98,13 @@ def test_a_live_holder_on_another_machine_is_respected(path: Path, lock: Path) -
         thread.join()
 
 
-def test_a_silent_holder_is_dead_whatever_its_pid(path: Path, lock: Path) -> None:
+def test_a_holder_without_updates_is_dead_whatever_its_pid(path: Path, lock: Path) -> None:
     elsewhere(lock, 7)
     with alone_on(path, stale_seconds=0.5):
         assert json.loads(lock.read_text())["pid"] == os.getpid()
 
 
-def test_without_locks_of_the_kernel_the_file_alone_decides(
-    path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_kernel_locks_the_file_alone_decides(path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_locks(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
@@ -118,7 +116,7 @@ def test_without_locks_of_the_kernel_the_file_alone_decides(
     assert not lock.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     worklist, said = tmp_path / "file" / "worklist.json", "its folder cannot be written: Not a directory"
     with pytest.raises(WorklistNotSaved, match=said), alone_on(worklist):

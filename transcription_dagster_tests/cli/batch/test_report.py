@@ -66,7 +66,7 @@ def test_before_the_first_result_nothing_is_estimated() -> None:
     assert early.describe() == "0 of 10 done, 2 in flight, 8 waiting"
 
 
-def test_the_table_shows_figures_and_totals_and_takes_titles_for_what_they_are() -> None:
+def test_the_table_shows_figures_and_totals_and_escapes_titles() -> None:
     lines = [
         line.split()
         for line in printed(outcome_table([DONE, FAILED, RecordingOutcome(TWO, "waiting")]), width=160).splitlines()
@@ -95,7 +95,7 @@ def test_of_very_many_recordings_only_the_failed_ones_are_listed() -> None:
         (["failed"], True, 1, "1 not done."),
     ],
 )
-def test_the_end_says_how_to_continue_and_sets_the_exit_code(
+def test_the_summary_says_how_to_continue_and_sets_the_exit_code(
     statuses: list[EntryStatus], stopped: bool, code: int, said: str
 ) -> None:
     outcomes = [RecordingOutcome(ONE, status, error="why" if status == "failed" else None) for status in statuses]
@@ -105,14 +105,14 @@ def test_the_end_says_how_to_continue_and_sets_the_exit_code(
     assert ("failed 919f49d0-ef35-5e93-b564-e948b9d75f83: why" in lines) == ("failed" in statuses)
 
 
-def test_a_recording_that_finished_is_one_line() -> None:
+def test_a_finished_recording_is_one_line() -> None:
     assert describe_outcome(DONE).plain == (
         f"done {ONE.uuid} {ONE.title}: 1:02:05 of audio, 9000 words, 74.5 s of inference"
     )
     assert describe_outcome(FAILED).plain == f"failed {TWO.uuid}: audio: [red] is no audio"
 
 
-def test_where_there_is_no_terminal_lines_are_whole_however_long() -> None:
+def test_without_a_terminal_long_lines_are_not_cut() -> None:
     console = Console(file=io.StringIO(), width=40)
     display = LineDisplay(console)
     display.note("begun")
@@ -131,7 +131,7 @@ def test_where_there_is_no_terminal_lines_are_whole_however_long() -> None:
         ([], ["No executor is alive"]),
     ],
 )
-def test_a_terminal_shows_what_each_executor_is_on(executors: list[WorkerStatus], said: list[str]) -> None:
+def test_a_terminal_shows_the_recordings_of_each_executor(executors: list[WorkerStatus], said: list[str]) -> None:
     console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)
     with LiveDisplay(console, {ONE.uuid: ONE}) as display:
         display.update(executors, progress())

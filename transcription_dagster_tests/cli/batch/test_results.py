@@ -103,7 +103,7 @@ def test_the_last_save_always_happens(path: Path, tmp_path: Path) -> None:
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_a_worklist_that_is_no_json_for_a_while_loses_nothing(path: Path, tmp_path: Path) -> None:
+def test_a_temporarily_invalid_worklist_loses_no_results(path: Path, tmp_path: Path) -> None:
     notes: list[str] = []
     results = kept(path, tmp_path, notes)
     results.save()

@@ -19,7 +19,7 @@ from transcription_dagster_tests.sources.web_server import Reply
 pytestmark = pytest.mark.slow
 
 
-def test_a_batch_makes_every_recording_and_notes_the_results(lab: Lab) -> None:
+def test_a_batch_processes_every_recording_and_records_the_results(lab: Lab) -> None:
     lab.dagster.materializations = [materialization("transcript", uri="file:///s/t.json", words=7, audio_seconds=60)]
     batch = lab.run(5)
     assert lab.statuses == ["done"] * 5
@@ -38,7 +38,7 @@ def test_a_batch_makes_every_recording_and_notes_the_results(lab: Lab) -> None:
     ("count", "threads", "executors", "peak"),
     [(14, None, 2, 12), (2, None, 0, 1), (14, 1, 1, 6), (14, 2, 2, 12), (14, 5, 2, 12), (14, 1, 4, 6), (26, 3, 4, 18)],
 )
-def test_as_many_runs_are_in_flight_as_keep_the_executors_busy_that_may_be_used(
+def test_runs_in_flight_keep_the_allowed_executors_busy(
     lab: Lab, count: int, threads: int | None, executors: int, peak: int
 ) -> None:
     lab.executors = executors
@@ -48,20 +48,20 @@ def test_as_many_runs_are_in_flight_as_keep_the_executors_busy_that_may_be_used(
 
 
 @pytest.mark.parametrize(("threads", "executors"), [(None, 3), (3, 3), (4, 3)])
-def test_any_executor_takes_a_run_while_all_may_be_used(lab: Lab, threads: int | None, executors: int) -> None:
+def test_runs_are_not_pinned_if_all_executors_are_allowed(lab: Lab, threads: int | None, executors: int) -> None:
     lab.executors = executors
     lab.run(6, threads=threads)
     assert pins(lab) == {None}
 
 
 @pytest.mark.parametrize(("threads", "used"), [(1, {"cpu:0"}), (2, {"cpu:0", "cpu:1"})])
-def test_runs_are_pinned_to_the_executors_that_may_be_used(lab: Lab, threads: int, used: set[str]) -> None:
+def test_runs_are_pinned_to_the_allowed_executors(lab: Lab, threads: int, used: set[str]) -> None:
     lab.executors = 3
     lab.run(12, threads=threads, runs_per_gpu=2)
     assert pins(lab) == used
 
 
-def test_runs_of_an_executor_that_stays_away_are_done_by_another(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_a_missing_executor_move_to_another(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "_GONE_SECONDS", 0.0)
     lab.executors = 2
     lab.dagster.fates = {uuid(0): "STARTED"}
@@ -95,7 +95,7 @@ def test_the_worklist_is_written_as_results_arrive(lab: Lab) -> None:
     assert seen == [[None] * 4, ["done", "done", None, None]]
 
 
-def test_each_recording_gets_the_run_of_its_job_and_only_a_transcription_the_models_config(lab: Lab) -> None:
+def test_each_recording_gets_its_job_and_only_transcriptions_get_the_model(lab: Lab) -> None:
     lab.run(6, runs_per_gpu=3, jobs=dict(enumerate(["captions", "reindex", "publish", "transcribe", "refine"])))
     assert lab.statuses == ["done"] * 6
     made = {run.partition: (run.job, run.config) for run in lab.dagster.runs.values()}
@@ -109,14 +109,14 @@ def test_each_recording_gets_the_run_of_its_job_and_only_a_transcription_the_mod
     ]
 
 
-def test_an_imported_transcript_is_transcribed_over_only_where_its_entry_says_so(lab: Lab) -> None:
+def test_an_imported_transcript_is_replaced_only_if_its_entry_says_so(lab: Lab) -> None:
     lab.dagster.imported = {uuid(0), uuid(1)}
     lab.run(3, runs_per_gpu=3, jobs={1: "transcribe"})
     jobs = {run.partition: run.job for run in lab.dagster.runs.values()}
     assert [jobs[key] for key in lab.uuids] == ["refine", "transcribe_recordings", "transcribe_recordings"]
 
 
-def test_a_run_under_way_of_another_job_is_not_taken_for_ours(lab: Lab) -> None:
+def test_a_run_of_another_job_is_not_adopted(lab: Lab) -> None:
     lab.dagster.add_run(uuid(0), job="captions")
     same = lab.dagster.add_run(uuid(1), job="captions")
     lab.run(2, jobs={0: "refine", 1: "captions"})
@@ -124,7 +124,7 @@ def test_a_run_under_way_of_another_job_is_not_taken_for_ours(lab: Lab) -> None:
     assert lab.dagster.runs_of(uuid(1)) == [same]
 
 
-def test_the_first_failure_stops_the_batch_and_what_runs_finishes(lab: Lab) -> None:
+def test_the_first_failure_stops_the_batch_after_the_runs_in_progress(lab: Lab) -> None:
     lab.dagster.fates = {uuid(1): "FAILURE"}
     lab.dagster.events = [step_failure("audio", "ValueError: no audio stream")]
     lab.run(6, runs_per_gpu=2)
@@ -133,13 +133,13 @@ def test_the_first_failure_stops_the_batch_and_what_runs_finishes(lab: Lab) -> N
     assert len(lab.dagster.runs) == 4
 
 
-def test_with_yes_the_rest_is_done(lab: Lab) -> None:
+def test_with_yes_the_batch_continues_after_a_failure(lab: Lab) -> None:
     lab.dagster.fates = {uuid(0): "FAILURE", uuid(3): "FAILURE"}
     lab.run(6, keep_going=True)
     assert lab.statuses == ["failed", "done", "done", "failed", "done", "done"]
 
 
-def test_what_waits_in_dagsters_queue_is_taken_back_after_a_failure(lab: Lab) -> None:
+def test_queued_runs_are_canceled_after_a_failure(lab: Lab) -> None:
     lab.dagster.fates = {uuid(0): "FAILURE", uuid(2): "QUEUED"}
     lab.run(3, runs_per_gpu=2)
     assert lab.statuses == ["failed", "done", None]
@@ -147,7 +147,7 @@ def test_what_waits_in_dagsters_queue_is_taken_back_after_a_failure(lab: Lab) ->
     assert run.status == "CANCELED"
 
 
-def test_a_run_that_somebody_terminates_or_deletes_is_told_as_that(lab: Lab) -> None:
+def test_a_terminated_or_deleted_run_is_reported_as_such(lab: Lab) -> None:
     lab.dagster.fates = {uuid(0): "CANCELED"}
 
     def delete(operation: str, _variables: object) -> None:
@@ -159,7 +159,7 @@ def test_a_run_that_somebody_terminates_or_deletes_is_told_as_that(lab: Lab) -> 
     assert [entry["error"] for entry in lab.written] == ["its run was terminated", "its run was deleted"]
 
 
-def test_a_run_that_dagster_retries_is_followed_to_its_end(lab: Lab) -> None:
+def test_a_retry_by_dagster_is_followed_to_its_end(lab: Lab) -> None:
     lab.dagster.fates = {uuid(0): "STARTED"}
 
     def lose_worker(operation: str, _variables: object) -> None:
@@ -175,20 +175,20 @@ def test_a_run_that_dagster_retries_is_followed_to_its_end(lab: Lab) -> None:
     assert lab.statuses == ["done"]
 
 
-def test_runs_that_a_killed_batch_left_behind_are_watched_and_not_repeated(lab: Lab) -> None:
+def test_runs_of_a_killed_batch_are_adopted_and_not_repeated(lab: Lab) -> None:
     left = lab.dagster.add_run(uuid(1), {"transcription/batch": "earlier"}, CONFIG)
     lab.run(3)
     assert lab.statuses == ["done"] * 3
     assert lab.dagster.runs_of(uuid(1)) == [left]
 
 
-def test_runs_that_do_other_work_are_not_taken_for_ours(lab: Lab) -> None:
+def test_runs_with_other_config_are_not_adopted(lab: Lab) -> None:
     lab.dagster.add_run(uuid(0), {}, {"ops": {"transcript": {"config": {"model": "large-v3"}}}})
     lab.run(1)
     assert [run.config for run in lab.dagster.runs_of(uuid(0))][1:] == [CONFIG]
 
 
-def test_runs_that_were_made_though_the_answer_got_lost_are_found(lab: Lab) -> None:
+def test_runs_created_without_an_answer_are_found(lab: Lab) -> None:
     lost: list[str] = []
 
     def lose(operation: str, variables: dict[str, Any]) -> Reply | None:
@@ -242,7 +242,7 @@ def test_a_batch_that_stops_cancels_the_runs_of_a_launch_that_got_no_answer(lab:
     assert [run.status for run in lab.dagster.runs.values()] == ["CANCELED", "CANCELED"]
 
 
-def test_runs_that_dagster_could_not_make_are_asked_for_again(lab: Lab) -> None:
+def test_runs_that_dagster_could_not_create_are_requested_again(lab: Lab) -> None:
     refused: list[str] = []
 
     def refuse_one(operation: str, variables: dict[str, Any]) -> Reply | None:
@@ -260,7 +260,7 @@ def test_runs_that_dagster_could_not_make_are_asked_for_again(lab: Lab) -> None:
     assert len(lab.dagster.runs) == 2
 
 
-def test_an_outcome_that_could_not_be_read_is_read_later(lab: Lab) -> None:
+def test_an_unreadable_outcome_is_read_again_later(lab: Lab) -> None:
     failures = iter([Reply(500, {}, b"")])
     lab.dagster.interfere = lambda operation, _: next(failures, None) if operation == "Materializations" else None
     lab.run(2)

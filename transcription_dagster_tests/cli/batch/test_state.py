@@ -45,7 +45,7 @@ def test_recordings_are_submitted_in_order_up_to_the_limit() -> None:
     assert state.to_submit(1) == []
 
 
-def test_a_limit_that_fell_submits_nothing() -> None:
+def test_a_lowered_limit_submits_nothing() -> None:
     assert started("abc").to_submit(1) == []
 
 
@@ -55,13 +55,13 @@ def test_a_run_of_a_finished_recording_is_ignored() -> None:
     assert state.in_flight == {"a": "A"}
 
 
-def test_runs_under_way_go_on() -> None:
+def test_runs_in_progress_continue() -> None:
     state = started("abc")
     assert end(state, run("A", "QUEUED"), run("B", "STARTED"), run("C", "CANCELING")) == []
     assert list(state.in_flight) == ["a", "b", "c"]
 
 
-def test_a_batch_is_over_when_all_of_it_is_done() -> None:
+def test_a_batch_is_over_when_all_recordings_are_done() -> None:
     state = started("ab")
     assert end(state, run("A", "SUCCESS"), run("B", "STARTED")) == [("a", "done")]
     assert not state.over
@@ -69,11 +69,11 @@ def test_a_batch_is_over_when_all_of_it_is_done() -> None:
     assert (state.over, state.done, state.failed) == (True, 2, 0)
 
 
-def test_a_batch_of_nothing_is_over() -> None:
+def test_an_empty_batch_is_over() -> None:
     assert BatchState("", keep_going=False).over
 
 
-def test_a_failure_stops_the_submission_and_what_runs_goes_on() -> None:
+def test_a_failure_stops_submissions_but_not_runs_in_progress() -> None:
     state = BatchState("abc", keep_going=False)
     state.launched({"a": "A", "b": "B"})
     assert end(state, failed("A"), run("B", "STARTED")) == [("a", "failed")]
@@ -113,7 +113,7 @@ def test_a_retry_that_dagster_gives_up_is_a_failure() -> None:
     assert end(state, failed("A")) == [("a", "failed")]
 
 
-def test_a_failed_run_counts_once_dagster_had_time_to_say_that_it_retries_it() -> None:
+def test_a_failure_counts_once_dagster_had_time_to_announce_a_retry() -> None:
     state = started("a")
     fresh = run("A", "FAILURE", ended_at=NOW)
     assert end(state, fresh, now=NOW + RETRY_GRACE_SECONDS) == []

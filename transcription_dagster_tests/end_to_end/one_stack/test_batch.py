@@ -57,9 +57,7 @@ def unreadable(folder: Path) -> Path:
     return path
 
 
-def test_with_yes_everything_is_tried_and_the_reason_of_a_failure_is_written_down(
-    system: System, tmp_path: Path
-) -> None:
+def test_with_yes_every_entry_is_tried_and_failures_have_their_reason(system: System, tmp_path: Path) -> None:
     worklist = Worklist(tmp_path, [SHORT[0], unreadable(tmp_path), *SHORT[1:]])
     code, output = worklist.run("--yes")
     assert (code, worklist.statuses) == (1, ["done", "failed", "done", "done"]), output
@@ -69,7 +67,7 @@ def test_with_yes_everything_is_tried_and_the_reason_of_a_failure_is_written_dow
     assert "3 done, 1 failed, 0 waiting" in output
 
 
-def test_the_first_failure_stops_it_and_the_next_call_does_only_what_is_left(system: System, tmp_path: Path) -> None:
+def test_the_first_failure_stops_the_batch_and_the_next_call_resumes_it(system: System, tmp_path: Path) -> None:
     broken = unreadable(tmp_path)
     worklist = Worklist(tmp_path, [broken, *[SHORT[0], SHORT[1]] * 4])
     code, output = worklist.run("-t", "1")
@@ -85,7 +83,7 @@ def test_the_first_failure_stops_it_and_the_next_call_does_only_what_is_left(sys
     assert len(again) == len(done)
 
 
-def test_with_one_thread_one_executor_of_two_does_all_of_it(system: System, tmp_path: Path) -> None:
+def test_with_one_thread_one_of_two_executors_does_all_the_work(system: System, tmp_path: Path) -> None:
     worklist = Worklist(tmp_path, [*SHORT, SHORT[0]])
     code, output = worklist.run("--threads", "1")
     assert (code, worklist.statuses) == (0, ["done"] * 4), output
@@ -113,7 +111,7 @@ def test_a_smaller_job_and_an_imported_transcript_are_never_transcribed(system: 
     assert len(requests_of(system, [made, imported])) == 1
 
 
-def test_ctrl_c_lets_finish_what_runs_and_the_next_call_goes_on(system: System, tmp_path: Path) -> None:
+def test_ctrl_c_finishes_runs_in_progress_and_the_next_call_continues(system: System, tmp_path: Path) -> None:
     worklist = Worklist(tmp_path, [*SHORT, SHORT[0]] * 3)
     process = worklist.start("-t", "1")
     assert process.stdout is not None
@@ -130,7 +128,7 @@ def test_ctrl_c_lets_finish_what_runs_and_the_next_call_goes_on(system: System, 
     assert len(finished) == 12
 
 
-def test_a_second_ctrl_c_ends_what_runs_and_the_executor_keeps_its_model(system: System, tmp_path: Path) -> None:
+def test_a_second_ctrl_c_cancels_runs_and_the_executor_keeps_its_model(system: System, tmp_path: Path) -> None:
     worklist = Worklist(tmp_path, [long_recording(tmp_path, seconds=900), SHORT[0]])
     process = worklist.start()
     before = busy_executor(system, worklist.uuids[0], 150)
@@ -149,7 +147,7 @@ def test_a_second_ctrl_c_ends_what_runs_and_the_executor_keeps_its_model(system:
     assert (after.pid, after.model_loads) == (before.pid, before.model_loads)
 
 
-def test_status_finds_nothing_wrong_and_says_what_the_executors_did(system: System) -> None:
+def test_status_reports_no_problems_and_the_executors_work(system: System) -> None:
     command = [sys.executable, "-m", "transcription_dagster", "status"]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stdout + shown.stderr

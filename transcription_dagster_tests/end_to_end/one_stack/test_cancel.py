@@ -41,9 +41,7 @@ def terminate(system: System, *run_ids: str) -> None:
     )
 
 
-def test_a_run_is_canceled_in_the_middle_of_its_transcription_and_the_executor_takes_the_next(
-    system: System, tmp_path: Path
-) -> None:
+def test_a_run_is_canceled_during_transcription_and_the_executor_continues(system: System, tmp_path: Path) -> None:
     (recording,) = system.register([long_recording(tmp_path, seconds=900)])
     run_id = system.launch([recording])[recording]
     executor = busy_executor(system, recording)
@@ -59,7 +57,7 @@ def test_a_run_is_canceled_in_the_middle_of_its_transcription_and_the_executor_t
     assert not system.file(recording, "transcript.json").exists()
 
 
-def test_runs_are_canceled_that_share_an_executor_wait_for_a_run_worker_or_in_the_queue(
+def test_runs_are_canceled_on_a_shared_executor_before_a_run_worker_and_in_the_queue(
     system: System, tmp_path: Path
 ) -> None:
     at_work = system.register([long_recording(tmp_path, seconds=900)] * 2)
@@ -82,7 +80,7 @@ def test_runs_are_canceled_that_share_an_executor_wait_for_a_run_worker_or_in_th
     wait_until(lambda: not unfinished_jobs(system), SECONDS, "no job is left")
 
 
-def test_a_run_is_canceled_in_a_step_after_its_transcription(system: System, tmp_path: Path) -> None:
+def test_a_run_is_canceled_after_its_transcription(system: System, tmp_path: Path) -> None:
     # Its text is long enough for the steps after it to take their time.
     (recording,) = system.register([long_recording(tmp_path, seconds=240)])
     run_id = system.launch([recording])[recording]

@@ -64,7 +64,7 @@ def found(system: System) -> list[str]:
     return traces.in_database(system.url, SENTENCE) + traces.in_files(home, SENTENCE, without=[home / "postgres"])
 
 
-def test_nothing_keeps_a_word_of_a_recording_that_is_forgotten(system: System, tmp_path: Path) -> None:
+def test_no_file_row_or_log_contains_a_forgotten_recording(system: System, tmp_path: Path) -> None:
     source = tmp_path / "a.wav"
     source.write_bytes(DEMO_RECORDINGS[0].read_bytes())
     recording = plant(system, source)
@@ -82,7 +82,7 @@ def test_nothing_keeps_a_word_of_a_recording_that_is_forgotten(system: System, t
     assert found(system) == []
 
 
-def test_a_run_in_flight_is_ended_and_writes_nothing_back(system: System, tmp_path: Path) -> None:
+def test_forgetting_ends_a_run_in_progress_which_writes_nothing(system: System, tmp_path: Path) -> None:
     recording = plant(system, long_recording(tmp_path, seconds=900))
     run = system.launch([recording])[recording]
     busy_executor(system, recording)

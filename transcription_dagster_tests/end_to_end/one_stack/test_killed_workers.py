@@ -25,9 +25,7 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 LOST = "the executor was lost"
 
 
-def test_the_recording_of_a_killed_executor_is_soon_on_another_and_its_run_succeeds(
-    system: System, tmp_path: Path
-) -> None:
+def test_a_killed_executors_recording_moves_to_another_and_its_run_succeeds(system: System, tmp_path: Path) -> None:
     (recording,) = system.register([long_recording(tmp_path)])
     run_id = system.launch([recording])[recording]
     victim = busy_executor(system, recording)
@@ -51,9 +49,7 @@ def test_the_recording_of_a_killed_executor_is_soon_on_another_and_its_run_succe
     wait_until(back, 60, "the supervisor has brought the executor back, with its model")
 
 
-def test_a_recording_that_costs_three_executors_fails_with_their_history_and_the_rest_go_on(
-    system: System, tmp_path: Path
-) -> None:
+def test_a_recording_that_kills_three_executors_fails_with_their_history(system: System, tmp_path: Path) -> None:
     deadly, *others = system.register([long_recording(tmp_path, seconds=900), *DEMO_RECORDINGS[:2]])
     with killing_whoever_works_on(system, deadly) as killed:
         run_id = system.launch([deadly])[deadly]
@@ -68,9 +64,7 @@ def test_a_recording_that_costs_three_executors_fails_with_their_history_and_the
     assert all(attempts_at(system, other).count(LOST) <= 1 for other in others)
 
 
-def test_the_run_of_a_killed_run_worker_starts_over_from_its_failed_step_and_its_transcription_is_done_once(
-    system: System, tmp_path: Path
-) -> None:
+def test_a_killed_run_workers_run_resumes_without_transcribing_again(system: System, tmp_path: Path) -> None:
     (recording,) = system.register([long_recording(tmp_path)])
     first = system.launch([recording])[recording]
     with frozen(busy_executor(system, recording)):

@@ -96,7 +96,7 @@ def test_a_backfill_of_forty_recordings_loads_the_model_twice_and_starts_no_proc
     assert all(run.tags.get("transcription/gpu") == "any" for run in backfill.runs)
 
 
-def test_the_pool_says_what_the_model_itself_says_within_its_times(system: System, backfill: Backfill) -> None:
+def test_the_pool_returns_the_words_of_the_model(system: System, backfill: Backfill) -> None:
     references = {reference["file"]: reference for reference in REFERENCES}
     model = whisper.load_model(str(CHECKPOINT))
     torch.set_num_threads(1)
@@ -129,7 +129,7 @@ def test_the_answers_of_runs_that_succeeded_are_released(system: System, backfil
     wait_until(lambda: not kept(), 10, "the answers of every run are released")
 
 
-def test_results_lie_in_the_store_under_their_names(system: System) -> None:
+def test_results_are_in_the_store_under_their_names(system: System) -> None:
     (recording,) = system.register(DEMO_RECORDINGS[:1])
     system.launch([recording])
     system.finish([recording])
@@ -149,7 +149,7 @@ def test_results_lie_in_the_store_under_their_names(system: System) -> None:
     assert not [name for name in files if name.startswith(".")]
 
 
-def test_the_version_that_was_transcribed_is_noted_so_that_no_sensor_asks_for_it_again(system: System) -> None:
+def test_the_transcribed_version_is_recorded_for_sensors(system: System) -> None:
     (recording,) = system.register(DEMO_RECORDINGS[:1])
     system.launch([recording])
     system.finish([recording])
@@ -160,9 +160,7 @@ def test_the_version_that_was_transcribed_is_noted_so_that_no_sensor_asks_for_it
         engine.dispose()
 
 
-def test_a_recording_that_cannot_be_processed_fails_with_its_reason_and_the_rest_go_on(
-    system: System, tmp_path: Path
-) -> None:
+def test_an_unusable_recording_fails_with_its_reason_and_others_continue(system: System, tmp_path: Path) -> None:
     text = tmp_path / "notes.wav"
     text.write_text("this is not audio")
     bad, good, gone = system.register([text, DEMO_RECORDINGS[0], tmp_path / "missing.wav"])

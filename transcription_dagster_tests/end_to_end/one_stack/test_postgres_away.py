@@ -38,7 +38,7 @@ def workers(system: System) -> set[tuple[str, int]]:
     return {(worker.name, worker.pid) for worker in system.pool().workers}
 
 
-def test_a_batch_goes_on_when_postgres_comes_back(system: System, tmp_path: Path) -> None:
+def test_a_batch_continues_when_postgres_comes_back(system: System, tmp_path: Path) -> None:
     before = workers(system)
     recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:5]])
     system.launch(recordings)
@@ -50,7 +50,7 @@ def test_a_batch_goes_on_when_postgres_comes_back(system: System, tmp_path: Path
     assert workers(system) == before
 
 
-def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(system: System, tmp_path: Path) -> None:
+def test_a_temporarily_read_only_server_is_waited_for(system: System, tmp_path: Path) -> None:
     before = workers(system)
     recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:2]])
     system.launch(recordings)
@@ -68,7 +68,7 @@ def test_a_server_that_takes_no_writes_for_a_moment_is_waited_for(system: System
     assert workers(system) == before
 
 
-def test_a_server_without_a_free_connection_is_waited_for(system: System, tmp_path: Path) -> None:
+def test_a_server_without_free_connections_is_waited_for(system: System, tmp_path: Path) -> None:
     before = workers(system)
     recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:2]])
     system.launch(recordings)

@@ -91,7 +91,7 @@ def turns(program: httpx.Client, recording: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(600)
-def test_recordings_go_in_and_their_results_come_out(program: httpx.Client, outside: WebServer) -> None:
+def test_submitted_recordings_are_transcribed_and_results_fetched(program: httpx.Client, outside: WebServer) -> None:
     recordings = hand_in(program, outside)
     for recording in recordings:
         wait_until(
@@ -110,9 +110,7 @@ def test_recordings_go_in_and_their_results_come_out(program: httpx.Client, outs
 
 
 @pytest.mark.timeout(600)
-def test_a_correction_reaches_what_is_published_and_nothing_is_transcribed_again(
-    system: System, program: httpx.Client
-) -> None:
+def test_a_correction_is_published_without_transcribing_again(system: System, program: httpx.Client) -> None:
     [recording] = system.register([DEMO_RECORDINGS[0]])
     run = system.launch([recording])[recording]
     assert [run.status for run in system.finish([recording])] == ["SUCCESS"], system.log_of(run)

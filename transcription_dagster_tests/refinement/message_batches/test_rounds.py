@@ -96,9 +96,7 @@ def test_results_are_not_available_before_the_end(batches: ClaudeBatches, pendin
         list(batches.results(pending.id))
 
 
-def test_deleted_results_are_not_waited_for(
-    server: MessagesServer, batches: ClaudeBatches, pending: PendingBatch
-) -> None:
+def test_deleted_results_fail_the_batch(server: MessagesServer, batches: ClaudeBatches, pending: PendingBatch) -> None:
     server.end_batch(pending.id)
     described = server.described_batch(pending.id).body | {"results_url": None}
     server.described_batch = lambda batch_id: Reply(body=described)

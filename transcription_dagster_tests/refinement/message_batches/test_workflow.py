@@ -150,7 +150,7 @@ def test_a_batch_is_paid_for_once(server: MessagesServer, engine: Engine, batche
     assert len(server.batches) == 1
 
 
-def test_the_same_question_is_not_asked_twice(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
+def test_an_identical_request_is_not_sent_twice(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
     ask_all(engine)
     exchange(engine, batches)
     ask_all(engine)
@@ -166,7 +166,7 @@ def test_the_same_question_is_not_asked_twice(server: MessagesServer, engine: En
     assert after[A] > before[A]
 
 
-def test_another_transcript_is_another_question(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
+def test_another_transcript_is_another_request(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
     ask_all(engine)
     exchange(engine, batches)
     other = material(A, "Quite another text.")
@@ -329,9 +329,7 @@ def test_only_one_process_submits_at_a_time(engine: Engine) -> None:
         assert later
 
 
-def test_another_programs_batch_is_not_taken_for_ours(
-    server: MessagesServer, engine: Engine, batches: ClaudeBatches
-) -> None:
+def test_another_programs_batch_is_ignored(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
     ask_all(engine)
     exchange(engine, batches)
     assert not workflow.recover(engine, batches)

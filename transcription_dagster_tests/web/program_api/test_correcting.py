@@ -71,7 +71,7 @@ def test_a_second_persons_change_shows_both_texts(program: httpx.Client, recordi
     assert text(program, recording) == ["Yesterday we found Quillonite in the basin"]
 
 
-def test_history_undo_and_the_machines_words(program: httpx.Client, recording: str) -> None:
+def test_history_can_be_undone_and_restored(program: httpx.Client, recording: str) -> None:
     correct(program, recording, kind="text", first=0, stop=9, text="today we found Quillonite in the basin")
     history = program.get(f"/api/recordings/{recording}/corrections").json()
     assert [(each["version"], each["can_undo"]) for each in history["changes"]] == [(2, True), (1, True)]
@@ -93,7 +93,7 @@ def test_replacing_returns_a_preview_first(program: httpx.Client, recording: str
     assert text(program, recording) == ["yesterday we found Quillonite in the basin"]
 
 
-def test_speakers_and_turns(program: httpx.Client, recording: str) -> None:
+def test_speakers_are_named_and_turns_split_and_joined(program: httpx.Client, recording: str) -> None:
     correct(program, recording, kind="split", first=3)
     correct(program, recording, kind="speaker", first=0, stop=3, speaker="Ada", seen=1)
     turns = program.get(f"/api/recordings/{recording}/turns").json()["turns"]
@@ -201,7 +201,7 @@ def test_behind_a_password_a_token_opens_the_api_and_nothing_else(
         assert stranger.get(f"/api/recordings/{recording}/turns").status_code == 401
 
 
-def test_what_redaction_takes_out_needs_a_scope_of_its_own(
+def test_reading_unredacted_text_requires_its_own_scope(
     serve: Callable[..., Site], library: Library, recording: str
 ) -> None:
     redacted = transcript("yesterday we found [card] in the basin", recording=recording)

@@ -105,7 +105,7 @@ def test_too_large_and_empty_uploads_are_refused_and_leave_nothing(counter: Coun
     assert submissions.waiting(counter.engine, 10) == []
 
 
-def test_a_token_that_submits_reads_nothing(counter: Counter) -> None:
+def test_a_submit_token_cannot_read(counter: Counter) -> None:
     assert counter.client.get("/api/recordings").status_code == 403
     assert counter.client.get("/api/search", params={"q": "x"}).status_code == 403
 

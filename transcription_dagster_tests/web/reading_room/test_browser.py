@@ -122,7 +122,7 @@ def test_a_click_on_a_word_goes_there(page: playwright.Page, archive: Library):
     assert page.evaluate(TIME) == pytest.approx(3.0, abs=0.05)
 
 
-def test_the_keys_of_a_transcriber(page: playwright.Page, archive: Library):
+def test_keyboard_shortcuts_control_the_player(page: playwright.Page, archive: Library):
     show(page, archive)
     seek(page, 5.0)
     page.keyboard.press("F1")
