@@ -157,6 +157,10 @@ SpeechEngineName = Literal["openai-whisper", "faster-whisper"]
 OPENAI_WHISPER: Final = "openai-whisper"
 FASTER_WHISPER: Final = "faster-whisper"
 
+#: What tells speakers apart: the program's own networks and clustering, or a pipeline of pyannote.audio.
+DiarizerName = Literal["built-in", "pyannote"]
+BUILT_IN_DIARIZER: Final = "built-in"
+
 
 @dataclass(frozen=True, slots=True)
 class SpeechOptions:

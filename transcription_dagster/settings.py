@@ -19,7 +19,15 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.language.codes import whisper_language, whisper_languages
-from transcription_dagster.model import OPENAI_WHISPER, ChannelMode, SpeechEngineName, SpeechOptions, speaker_limits
+from transcription_dagster.model import (
+    BUILT_IN_DIARIZER,
+    OPENAI_WHISPER,
+    ChannelMode,
+    DiarizerName,
+    SpeechEngineName,
+    SpeechOptions,
+    speaker_limits,
+)
 from transcription_dagster.network_settings import SourceSettings, WebSettings, split_list
 
 #: Separator of the values of list settings; other compound settings are JSON.
@@ -103,6 +111,11 @@ class Settings(WebSettings, SourceSettings):
         default="auto",
         description="Speaker diarization: off; auto, if the models are installed; the number of speakers, or a range "
         "such as 2-4.",
+    )
+    diarizer: DiarizerName = Field(
+        default=BUILT_IN_DIARIZER,
+        description="Diarization method: built-in, or pyannote (the extra of that name), which runs a pipeline of "
+        "pyannote.audio 4 such as community-1.",
     )
     voice_prints: bool = Field(
         default=False,

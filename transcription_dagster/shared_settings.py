@@ -48,7 +48,7 @@ class SettingScope(StrEnum):
 _SHARED = """
 store
 model engine language languages beam_size temperatures condition_on_previous_text remove_invented_speech initial_prompt
-vocabulary speakers voice_prints channels redact publish
+vocabulary speakers diarizer voice_prints channels redact publish
 refinement claude_model claude_effort claude_parallel_windows claude_batch_recordings claude_batch_minutes
 claude_max_dollars_per_recording claude_max_dollars_per_day
 embedder insights

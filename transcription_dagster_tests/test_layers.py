@@ -47,6 +47,7 @@ CONFINED = {
     "anthropic": {"refinement"},
     "boto3": {"aws"},
     "presidio_analyzer": {"redaction"},
+    "pyannote": {"speakers"},
     "spacy": {"redaction"},
     "starlette": {"web"},
     "click": {"cli", "__main__"},

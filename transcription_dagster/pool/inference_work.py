@@ -100,7 +100,7 @@ class SpeakersWork:
     """Diarizes recordings with models that are loaded on first use."""
 
     def __init__(self, settings: Settings, device: str) -> None:
-        self._engine = SpeakerEngine(device, settings.models_folder)
+        self._engine = SpeakerEngine(device, settings.models_folder, settings.diarizer)
         self._store = ObjectStore(settings.store_url)
         #: The models process one recording at a time.
         self._models = threading.Lock()
@@ -126,8 +126,8 @@ class SpeakersWork:
                     on_progress=lambda seconds: on_progress(min(1.0, seconds / max(request.seconds, 1.0))),
                     should_stop=should_stop,
                 )
-        except ModelUnavailable as error:
-            # Another machine may have the models.
+        except (ModelUnavailable, EngineMissing) as error:
+            # Another machine may have the models, or the library.
             raise WorkerUnfit(str(error)) from error
 
     def seconds(self, prepared: tuple[SpeakersRequest, Path]) -> float:

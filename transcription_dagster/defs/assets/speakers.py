@@ -14,7 +14,7 @@ from transcription_dagster.defs.inference import InferenceResource
 from transcription_dagster.defs.metadata import table
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.model import Audio, Speakers, SpeakerTurn, speaker_limits
+from transcription_dagster.model import BUILT_IN_DIARIZER, Audio, Speakers, SpeakerTurn, speaker_limits
 from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.settings import Settings
@@ -26,8 +26,9 @@ _BY_CHANNEL = "Each channel of the recording holds one speaker."
 
 
 def speakers_code_version(settings: Settings) -> str:
-    """Return the code version, which includes the setting, so that recordings made with another one show as stale."""
-    return f"1-{settings.speakers}"
+    """Return the code version, which includes the settings, so that recordings made with others show as stale."""
+    diarizer = "" if settings.diarizer == BUILT_IN_DIARIZER else f"-{settings.diarizer}"
+    return f"1-{settings.speakers}{diarizer}"
 
 
 @dg.asset(
