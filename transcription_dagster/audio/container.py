@@ -186,7 +186,7 @@ class AudioTrack:
     def samples(self) -> Iterator[np.ndarray]:
         """Yield decoded int16 arrays of shape (rows, samples), with silence in place of missing sound.
 
-        Row 0 is the mix. One row for each channel follows if the stream has several and they are kept.
+        Row 0 is the mix. One row per channel follows if the stream has several and they are kept.
         """
         mixer = self._mixer
         begun = False

@@ -1,6 +1,6 @@
-"""Recordings of any format to the one that the rest of the program reads: 16 kHz 16-bit FLAC.
+"""Decoding of recordings in any format to 16 kHz 16-bit FLAC, the format that the rest of the program reads.
 
-It has one channel, or several where different voices are on them.
+The FLAC has one channel, or several if these hold different voices.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from transcription_dagster.audio.tracks import TrackChoice, track_choices
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import ChannelMode
 
-#: A header is believed to this share of its claim; encoders pad and trim.
+#: A header's length counts as correct down to this share, because encoders pad and trim.
 _CLAIM_TOLERANCE = 0.01
 _CLAIM_TOLERANCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFacts:
-    """What a source was found to be while it was decoded."""
+    """Facts about a source, found while it was decoded."""
 
     codec: str
     #: Samples per second of the source.
     sample_rate: int
     channels: int
-    #: Length of what really decoded.
+    #: Length of the decoded audio in seconds.
     seconds: float
     #: Root mean square over the whole recording in dBFS; None for digital silence.
     loudness: float | None
@@ -46,13 +46,13 @@ class AudioFacts:
     source_sha256: str
     source_bytes: int
     flac_bytes: int
-    #: Which of several audio tracks was used, and why; empty where there is one.
+    #: The selected audio track and the reason; empty if there is only one.
     track: str = ""
-    #: Channels of the FLAC: 1 for the mix, more where each is transcribed by itself.
+    #: Channels of the FLAC: 1 for a mix, more if each is transcribed separately.
     flac_channels: int = 1
-    #: Why the channels are mixed or kept apart; empty where the source has one.
+    #: Why the channels are mixed or kept apart; empty if the source has one.
     channels_note: str = ""
-    #: What was wrong with the source although it could be used, one sentence each.
+    #: Problems of the source that did not prevent its use, one sentence each.
     warnings: tuple[str, ...] = ()
 
 
@@ -66,14 +66,14 @@ def normalise(
     channels: ChannelMode = "mix",
     detect_voice: DetectVoice | None = None,
 ) -> AudioFacts:
-    """Decode anything PyAV reads to 16 kHz 16-bit FLAC at `target`, in bounded memory.
+    """Decode anything that PyAV reads to 16 kHz 16-bit FLAC at `target`, in bounded memory.
 
-    `name` is what the source was called where it came from, if `source` is not: formats without a header are told by
-    it. Of several audio tracks the one in `language` is preferred, and one that decodes to one that does not.
-    `channels` says whether several channels are mixed or kept apart; `auto` needs `detect_voice` to tell by the sound.
-    The target appears whole or not at all. Of a damaged source what decodes is kept, and a warning says so.
-    Raises `SourceNotFound`, or `UnusableAudio` if the source is empty, not media, without audio, without anything
-    that decodes, or longer than `max_seconds`.
+    `name` is the original name of the source if `source` has another one: formats without a header are recognised by
+    it. Of several audio tracks, one in `language` is preferred, and one that decodes over one that does not. `channels`
+    says whether several channels are mixed or kept apart; `auto` requires `detect_voice`. The target is written
+    atomically. Of a damaged source, everything that can be decoded is kept, with a warning. Raises `SourceNotFound`, or
+    `UnusableAudio` if the source is empty, is not media, contains no audio that can be decoded, or is longer than
+    `max_seconds`.
     """
     with (
         open_source(source) as reader,
@@ -107,8 +107,8 @@ def normalise(
 def read_blocks(path: Path, block_seconds: float, channel: int | None = None) -> Iterator[np.ndarray]:
     """Yield a recording as float32 arrays of shape (samples,) in [-1, 1], 16 kHz mono, `block_seconds` each.
 
-    `channel` is a channel's number from 0; None: all channels mixed. The last block holds the rest. Raises what
-    `normalise` raises.
+    `channel` is a channel's number from 0; None: all channels mixed. The last block may be shorter. Raises the errors
+    of `normalise`.
     """
     size = max(1, round(block_seconds * SAMPLE_RATE))
     with open_source(path) as reader, open_container(reader, Opening()) as container:
@@ -129,25 +129,25 @@ def read_channels(path: Path, block_seconds: float) -> Iterator[np.ndarray]:
 
 
 def channels_of(path: Path) -> int:
-    """Return how many channels a recording has that `normalise` wrote."""
+    """Return the number of channels of a recording written by `normalise`."""
     with open_source(path) as reader, open_container(reader, Opening()) as container:
         return AudioTrack(container, track_choices(container, None)[0].indexes[0]).channels
 
 
 def claimed_seconds(path: Path) -> float | None:
-    """Length of a recording as its header claims it, without decoding; exact for what `normalise` wrote."""
+    """Return a recording's length by its header, without decoding; exact for files written by `normalise`."""
     with open_source(path) as reader, open_container(reader, Opening()) as container:
         return AudioTrack(container, track_choices(container, None)[0].indexes[0]).claimed_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """What became of one way to read a source."""
+    """The result of one way to decode a source."""
 
     tracks: tuple[AudioTrack, ...]
     choice: TrackChoice
     meter: _Meter
-    #: What the channels hold; None where there is one, or they are mixed unseen.
+    #: The channels' contents; None if there is one, or if they are mixed without examination.
     channels: ChannelMeter | None
     claimed: float | None
     notes: tuple[str, ...]
@@ -159,17 +159,17 @@ class _Decoded:
 
 @dataclass(frozen=True, slots=True)
 class _Targets:
-    """Where the sound is written."""
+    """The files that the audio is written to."""
 
     mix: Path
-    #: All channels of a source that has several; None: they are mixed only.
+    #: All channels of a source with several; None if they are only mixed.
     apart: Path | None
 
 
 def _decode_best(
     reader: HashingReader, name: str, language: str | None, targets: _Targets, max_seconds: float
 ) -> _Decoded:
-    """Write the first way to read the source that gives sound; raises `UnusableAudio` when none does."""
+    """Write the result of the first way to decode the source that gives audio. Raises `UnusableAudio` if none does."""
     failures: list[UnusableAudio] = []
     goes_on = reader.sound_goes_on()
     for opening in openings(name, reader.beginning()):
@@ -195,7 +195,7 @@ def _decode_opening(
     max_seconds: float,
     notes: tuple[str, ...],
 ) -> _Decoded:
-    """Write the best tracks of one opening that have sound; mostly damaged ones only where there are no others."""
+    """Write the best decodable tracks of one opening; badly damaged ones only if there are no others."""
     with open_container(reader, opening) as container:
         choices = track_choices(container, language)
     damaged: TrackChoice | None = None
@@ -225,7 +225,7 @@ def _decode_choice(
     with ExitStack() as stack:
         tracks = []
         for index in choice.indexes:
-            # Each track is read on its own: they need not lie side by side in the file.
+            # Each track is read separately, because tracks need not be interleaved in the file.
             file = reader if not tracks else stack.enter_context(reader.again())
             container = stack.enter_context(open_container(file, opening))
             tracks.append(AudioTrack(container, index, keep_channels=targets.apart is not None))
@@ -236,7 +236,7 @@ def _decode_choice(
 
 
 def _write(blocks: Iterator[np.ndarray], targets: _Targets, meter: _Meter, count: int) -> ChannelMeter | None:
-    """Write the mix, and `count` channels beside it where they are kept apart for now; return what they hold."""
+    """Write the mix and, if channels may be kept apart, all `count` channels; return the channels' contents."""
     with FlacWriter(targets.mix, 1) as mix:
         if targets.apart is None or not 2 <= count <= MAX_CHANNELS:
             for block in meter.watch(blocks):
@@ -252,7 +252,7 @@ def _write(blocks: Iterator[np.ndarray], targets: _Targets, meter: _Meter, count
 
 
 def _choice(decoded: _Decoded, mode: ChannelMode, apart: Path, detect_voice: DetectVoice | None) -> Choice:
-    """Which channels are kept apart: none where they are mixed."""
+    """Return the channels to keep apart; none if they are mixed."""
     count = sum(track.channels for track in decoded.tracks)
     if count == 1:
         return Choice()
@@ -268,7 +268,7 @@ def _choice(decoded: _Decoded, mode: ChannelMode, apart: Path, detect_voice: Det
 
 
 def _write_channels(source: Path, kept: Sequence[int], target: Path) -> None:
-    """Write some channels of the FLAC that holds all of them."""
+    """Write selected channels of the FLAC that contains all of them."""
     with (
         open_source(source) as reader,
         open_container(reader, Opening()) as container,
@@ -282,7 +282,7 @@ def _write_channels(source: Path, kept: Sequence[int], target: Path) -> None:
 def _mixed(tracks: Sequence[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
     """Mix tracks that are cut into blocks of one size; a track that ends early is silent from there on.
 
-    Several tracks are mono. Row 0 is their mix, and the rows after it are the tracks.
+    Several tracks are mono. Row 0 is their mix, and the other rows are the tracks.
     """
     if len(tracks) == 1:
         yield from tracks[0]
@@ -302,7 +302,7 @@ class TooLong(UnusableAudio):
 
 
 class _Meter:
-    """Measures the samples that pass, and stops a stream that is too long."""
+    """Measures the samples that pass through, and stops a stream that is too long."""
 
     def __init__(self, max_seconds: float) -> None:
         self._max_seconds = max_seconds
@@ -346,7 +346,7 @@ def _in_blocks(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 @contextmanager
 def _written_atomically(target: Path) -> Iterator[Path]:
-    """Give a path beside `target` that replaces it when all went well, and vanishes when not."""
+    """Provide a path that replaces `target` after the block, or is removed if the block raises."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(target.parent) as partial:
         yield partial
@@ -355,7 +355,7 @@ def _written_atomically(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[Path]:
-    """Give the path of a file that vanishes."""
+    """Provide the path of a file that is removed after the block."""
     handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
     os.close(handle)
     try:
@@ -365,7 +365,7 @@ def _temporary(folder: Path) -> Iterator[Path]:
 
 
 def _warnings(tracks: Sequence[AudioTrack], claimed: float | None, seconds: float, missing: int) -> Iterator[str]:
-    """Say what was wrong with a source of `seconds` whose header `claimed` a length and which lacks bytes."""
+    """Return warnings about a source of `seconds` whose header `claimed` a length and that lacks bytes."""
     cut_short = next((track.cut_short for track in tracks if track.cut_short is not None), None)
     if cut_short is not None:
         yield f"the source breaks off after {seconds:.1f} s ({cut_short})"

@@ -1,4 +1,4 @@
-"""FLAC of 16-bit samples at 16 kHz, written a little at a time."""
+"""Writing FLAC of 16-bit samples at 16 kHz incrementally."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 
-#: The layout that FLAC gives to each number of channels (RFC 9639, section 9.1.3).
+#: FLAC's channel layout for each number of channels (RFC 9639, section 9.1.3).
 _LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 MAX_CHANNELS = len(_LAYOUTS)
 
 
 class FlacWriter:
-    """A FLAC file of so many `channels`, at most `MAX_CHANNELS`; it is whole once the block is left."""
+    """A FLAC file with `channels` channels, at most `MAX_CHANNELS`; it is complete after the block."""
 
     def __init__(self, path: Path, channels: int) -> None:
         self._layout = _LAYOUTS[channels - 1]

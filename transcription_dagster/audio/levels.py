@@ -1,4 +1,4 @@
-"""The level of a recording, second by second, and the outline that a waveform shows."""
+"""Levels of a recording by second, and the peaks of its waveform."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def levels(path: Path) -> tuple[tuple[float, float, float], ...]:
 
 
 def sound_peaks(path: Path) -> bytes:
-    """The loudest sample of each twentieth of a second of normalised audio: one byte each, 0 to 127 (full scale)."""
+    """Return the peak of each twentieth of a second of normalised audio: one byte each, 0 to 127 (full scale)."""
     return b"".join(_of_block(block) for block in read_blocks(path, _BLOCK_SECONDS))
 
 

@@ -1,4 +1,4 @@
-"""Tell broken media apart from all other errors."""
+"""Distinguish errors of broken media from all other errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import av.error
 
 from transcription_dagster.errors import UnusableAudio
 
-#: PyAV's errors for a broken file. Where FFmpeg misses the damage, PyAV reads fields that hold nonsense or nothing.
+#: PyAV's errors for a broken file. If FFmpeg misses the damage, PyAV reads invalid or missing fields.
 BROKEN_MEDIA = (av.error.FFmpegError, ValueError, OverflowError, ZeroDivisionError, AttributeError, TypeError)
 
 

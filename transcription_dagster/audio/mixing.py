@@ -1,4 +1,4 @@
-"""Sound of any rate, format and number of channels at 16 kHz: mixed to one channel, and channel by channel."""
+"""Conversion of audio with any rate, format and number of channels to 16 kHz: mixed, and by channel."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ import numpy as np
 
 from transcription_dagster.audio.media_errors import media_errors
 
-#: Samples per second of everything behind this door; Whisper and the voice detector both take it.
+#: Sample rate of all later steps, in hertz; Whisper and the voice detector both require it.
 SAMPLE_RATE = 16_000
 
-#: The two channels cancel each other when their difference has this many times the power of their sum (13 dB): a
-#: microphone that was wired the wrong way round. Sound from two places never comes near it.
+#: Two channels cancel each other if their difference has this many times the power of their sum (13 dB), as with a
+#: microphone wired in reverse. Sound from two places never comes near it.
 _OPPOSITE_POWER_RATIO = 20.0
-#: They agree again when the sum has this many times the power of the difference.
+#: They agree again if the sum has this many times the power of the difference.
 _AGREEING_POWER_RATIO = 2.0
-#: Seconds after which half of what was measured is forgotten.
+#: Half-life of the measured powers in seconds.
 _MEMORY_SECONDS = 0.5
 
-#: Longest silence made at once, so that a gap of hours takes no memory.
+#: Longest silence in one array, so that a gap of hours needs no memory.
 _SILENCE_PIECE_SECONDS = 60
 
 
 class Mixer:
-    """Mixes frames to one channel at `SAMPLE_RATE`, whatever each of them is: joined files change on the way.
+    """Mixes frames to one channel at `SAMPLE_RATE`; the frames' formats may change, as in joined files.
 
-    What it yields are int16 arrays of shape (rows, samples). Row 0 is the mix. With `keep` channels, at least 2, the
-    rows after it are the channels themselves; a frame that has another number of channels gives its mix for each.
+    Yields int16 arrays of shape (rows, samples). Row 0 is the mix. With `keep` channels, at least 2, the other rows are
+    the channels; a frame with another number of channels gives its mix for each.
     """
 
     def __init__(self, keep: int = 0) -> None:
-        #: Seconds in which the difference of two channels was taken because their sum cancelled.
+        #: Seconds in which the difference of two channels was used because their sum cancelled.
         self.opposite_phase_seconds = 0.0
         self._keep = keep
         self._resampler: av.AudioResampler | None = None
         self._downmix = av.AudioResampler("s16", "mono", SAMPLE_RATE)
         self._made_for: tuple[str, str, int] | None = None
         self._phase = _Phase()
-        #: Samples of the output still to be cut.
+        #: Number of output samples still to be cut.
         self._cut = 0
 
     def mix(self, frame: av.AudioFrame) -> Iterator[np.ndarray]:
-        """Yield what the frame adds. Raises `UnusableAudio`."""
+        """Yield the output of a frame. Raises `UnusableAudio`."""
         with media_errors("holds audio of an unknown kind"):
             setup = (frame.format.name, frame.layout.name, frame.sample_rate)
         if setup != self._made_for:
@@ -55,19 +55,19 @@ class Mixer:
             self._downmix = av.AudioResampler("s16", "mono", SAMPLE_RATE)
             self._made_for = setup
         _silence_impossible_samples(frame)
-        # Where the frame belongs is settled; by a broken time stamp the resampler would stretch it.
+        # The frame's position is already determined; a broken time stamp would make the resampler stretch it.
         frame.pts = None
         yield from self._resampled(resampler, frame)
 
     def _layout(self, frame: av.AudioFrame) -> str | av.AudioLayout:
-        """The channels that are left once the rate is changed."""
+        """Return the channel layout after resampling."""
         channels = frame.layout.nb_channels
         if channels == 2:
             return "stereo"
         return frame.layout if channels == self._keep else "mono"
 
     def silence(self, seconds: float) -> Iterator[np.ndarray]:
-        """Yield a silence, after what the resampler still holds."""
+        """Yield a silence, after the rest of the resampler's output."""
         yield from self.flush()
         left = round(seconds * SAMPLE_RATE)
         while left > 0:
@@ -76,11 +76,11 @@ class Mixer:
             left -= size
 
     def cut(self, seconds: float) -> None:
-        """Leave out the next `seconds` of sound."""
+        """Skip the next `seconds` of sound."""
         self._cut += round(seconds * SAMPLE_RATE)
 
     def flush(self) -> Iterator[np.ndarray]:
-        """Yield what the resampler still holds."""
+        """Yield the rest of the resampler's output."""
         if self._resampler is not None:
             yield from self._resampled(self._resampler, None)
         self._resampler = None
@@ -116,18 +116,18 @@ class Mixer:
         return ((left + right) // 2).astype(np.int16)
 
     def _mixed_many(self, part: av.AudioFrame) -> np.ndarray:
-        """Mix by the layout's own weights, which FFmpeg knows; at an unchanged rate it holds nothing back."""
+        """Mix with FFmpeg's weights for the layout; at an unchanged rate the resampler buffers nothing."""
         part.pts = None
         with media_errors("holds audio that cannot be mixed to one channel"):
             return np.concatenate([mixed.to_ndarray().reshape(-1) for mixed in self._downmix.resample(part)])
 
 
 def _silence_impossible_samples(frame: av.AudioFrame) -> None:
-    """Make samples in floating point that are no numbers, or infinite, silent: the resampler would spread them."""
+    """Replace NaN and infinite floating-point samples by silence, because the resampler would spread them."""
     if frame.format.name.rstrip("p") not in ("flt", "dbl"):
         return
     for plane in frame.planes:
-        # A plane is a buffer, which PyAV's types do not say.
+        # A plane is a buffer, although PyAV's types do not say so.
         buffer = cast("memoryview", plane)
         samples = np.frombuffer(buffer, np.float32 if frame.format.bytes == 4 else np.float64)
         if not np.isfinite(samples).all():
@@ -135,7 +135,7 @@ def _silence_impossible_samples(frame: av.AudioFrame) -> None:
 
 
 class _Phase:
-    """Tells whether two channels cancel each other, by the power of their sum and difference in the last moments."""
+    """Detects whether two channels cancel each other, from the recent power of their sum and difference."""
 
     def __init__(self) -> None:
         self._sum = 0.0

@@ -1,4 +1,4 @@
-"""Stretches of a recording silenced."""
+"""Silencing stretches of a recording."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLOCK_SECONDS = 60.0
 
 
 def write_silenced(source: Path, target: Path, spans: Sequence[tuple[float, float]]) -> None:
-    """Write the FLAC `source`, which `normalise` wrote, with all channels silent in `spans` (start, end in seconds)."""
+    """Write the FLAC `source`, made by `normalise`, with all channels silent in `spans` (start, end in seconds)."""
     with FlacWriter(target, channels_of(source)) as flac:
         start = 0
         for block in read_channels(source, _BLOCK_SECONDS):

@@ -24,7 +24,7 @@ def is_corrected(engine: Engine, recording: str) -> bool:
 
 
 def last_version(engine: Engine, recording: str) -> int:
-    """The version of a recording's last change; 0 if there is none."""
+    """Return the version of a recording's last change; 0 if there is none."""
     newest = select(func.max(CorrectionRow.version)).where(CorrectionRow.recording == recording_id(recording))
     with transaction(engine) as connection:
         return connection.scalar(newest) or 0

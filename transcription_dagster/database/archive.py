@@ -1,4 +1,4 @@
-"""The archive as a list, newest first, and in figures: what was recorded, and what became of it."""
+"""The archive as a list, newest first, and as counts: recordings and their status."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from transcription_dagster.database.publications import Warned
 from transcription_dagster.database.tables import ChunkRow, RecordingRow, TranscriptRow
 from transcription_dagster.model import recording_id
 
-#: Characters of a text that a list shows.
+#: Length of the text excerpts in a list, in characters.
 _OPENING = 200
 
 
 class RecordingStatus(StrEnum):
-    """What became of a recording."""
+    """The status of a recording."""
 
     PUBLISHED = "published"
     FAILED = "failed"
@@ -30,49 +30,49 @@ class RecordingStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ListedRecording:
-    """One recording of the list; what is made of it is None until it is published."""
+    """A recording in the list; results are None until it is published."""
 
     uuid: str
     source: str
     title: str | None
-    #: When the source was made or changed; where that is unknown, when it was registered.
+    #: Modification time of the source, or the time of registration if that is unknown.
     recorded_at: datetime
-    #: Why the last attempt failed.
+    #: The reason of the last failed attempt.
     error: str | None
     failed_at: datetime | None
-    #: The transcript's, else what the source says.
+    #: The transcript's language, or the source's before transcription.
     language: str | None
-    #: Seconds.
+    #: Length in seconds.
     duration: float | None
     words: int | None
     published_at: datetime | None
     speakers: tuple[str, ...]
-    #: What the checks found.
+    #: Findings of the checks.
     warnings: tuple[Warned, ...]
     #: The beginning of the text.
     opening: str | None
 
     @property
     def file_name(self) -> str:
-        """The last part of the source's address."""
+        """The last part of the source's URL."""
         return unquote(urlsplit(self.source).path).rstrip("/").rpartition("/")[2] or self.source
 
     @property
     def status(self) -> RecordingStatus:
-        """A recording that was published and then failed counts as failed."""
+        """The status. A recording that was published and then failed counts as failed."""
         if self.failed_at is not None:
             return RecordingStatus.FAILED
         return RecordingStatus.WAITING if self.published_at is None else RecordingStatus.PUBLISHED
 
     @property
     def place(self) -> ListPlace:
-        """Where it stands in the list."""
+        """The recording's position in the list."""
         return ListPlace(self.recorded_at, self.uuid)
 
 
 @dataclass(frozen=True, slots=True)
 class ListPlace:
-    """A place in the list, newest first; the next page begins after it."""
+    """A position in the list, newest first; the next page begins after it."""
 
     recorded_at: datetime
     uuid: str
@@ -80,14 +80,14 @@ class ListPlace:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which recordings are wanted; None: all. `since` is inclusive, `until` is not."""
+    """Conditions on recordings; None: no condition. `since` is inclusive, `until` is exclusive."""
 
     language: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     status: RecordingStatus | None = None
     speaker: str | None = None
-    #: Only those that a check found something in.
+    #: Only recordings with findings of checks.
     warned: bool = False
 
 
@@ -98,7 +98,7 @@ _RECORDED_AT = func.coalesce(RecordingRow.modified, RecordingRow.created_at)
 def list_recordings(
     engine: Engine, filters: Filters | None = None, *, after: ListPlace | None = None, limit: int = 50
 ) -> list[ListedRecording]:
-    """The next `limit` recordings of the archive, newest first."""
+    """Return the next `limit` recordings of the archive, newest first."""
     conditions = _conditions(filters or Filters())
     if after is not None:
         conditions.append(tuple_(_RECORDED_AT, RecordingRow.uuid) < (after.recorded_at, recording_id(after.uuid)))
@@ -108,20 +108,20 @@ def list_recordings(
 
 
 def listed_recording(engine: Engine, uuid: str) -> ListedRecording | None:
-    """One recording as the list shows it; None for one that is not registered."""
+    """Return one recording as listed; None if it is not registered."""
     with transaction(engine) as connection:
         row = connection.execute(_listed().where(RecordingRow.uuid == recording_id(uuid))).one_or_none()
     return None if row is None else _recording(row)
 
 
 def languages(engine: Engine) -> list[str]:
-    """The languages of what is published, each once."""
+    """Return the languages of all publications, each once."""
     with transaction(engine) as connection:
         return list(connection.execute(_LANGUAGES).scalars())
 
 
 def titles(engine: Engine, uuids: Iterable[str]) -> dict[str, str]:
-    """The titles of recordings by their UUID; those without one are left out."""
+    """Return the titles of recordings by UUID; recordings without one are left out."""
     keys = [recording_id(uuid) for uuid in uuids]
     statement = select(RecordingRow.uuid, RecordingRow.title).where(RecordingRow.uuid.in_(keys))
     with transaction(engine) as connection:
@@ -129,9 +129,9 @@ def titles(engine: Engine, uuids: Iterable[str]) -> dict[str, str]:
 
 
 def with_state(filters: Filters) -> Select[Any] | None:
-    """The UUIDs of the recordings with the wanted status, speaker and warnings; None if any will do.
+    """Return the UUIDs of recordings with this status, speaker and warnings; None if there is no such condition.
 
-    For search, which keeps dates and languages beside the texts that it looks through.
+    For search, which stores dates and languages with the chunks.
     """
     wanted = replace(filters, language=None, since=None, until=None)
     if wanted == Filters():
@@ -215,7 +215,7 @@ class Overview:
 
 
 def overview(engine: Engine) -> Overview:
-    """Count everything."""
+    """Return the counts."""
     statement = select(
         # count() of a column skips nulls.
         *(

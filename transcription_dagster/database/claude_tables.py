@@ -1,4 +1,4 @@
-"""The tables about Claude: what it answered, what it cost, and what waits for it."""
+"""The tables for Claude: replies, costs, reservations and waiting requests."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from transcription_dagster.database.tables import Base, recording_key
 
 
 class SpendingRow(Base):
-    """What one reply cost."""
+    """The cost of one reply."""
 
     __tablename__ = "spending"
     __table_args__ = (Index("spending_recording", "recording"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    #: Kept when the recording is forgotten: the money is spent all the same.
+    #: Kept when the recording is forgotten, because the money was spent.
     recording: Mapped[str] = mapped_column(Uuid(as_uuid=False))
     model: Mapped[str]
-    #: Unset where no price is known for the model.
+    #: Unset if the model's price is unknown.
     dollars: Mapped[float | None]
-    #: Tokens as they were billed; unset where the process that asked died before it could tell.
+    #: Billed tokens; unset if the process that sent the request died before it recorded them.
     usage: Mapped[dict[str, Any] | None]
     spent_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 
 class ClaudeAnswerRow(Base):
-    """A reply that was paid for, by what was asked; kept for 30 days, or until its recording is forgotten."""
+    """A paid reply by its request's digest; kept for 30 days, or until its recording is forgotten."""
 
     __tablename__ = "claude_answers"
     __table_args__ = (Index("claude_answers_digest", "digest"),)
 
     recording: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
-    #: Of the request (`accounts.request_digest`).
+    #: Digest of the request (`accounts.request_digest`).
     digest: Mapped[str] = mapped_column(primary_key=True)
     #: A `messages.MessageReply`.
     reply: Mapped[dict[str, Any]]
@@ -46,49 +46,49 @@ class ClaudeAnswerRow(Base):
 
 
 class ClaudeReservationRow(Base):
-    """Dollars that are set aside for a request that is not answered yet."""
+    """Dollars reserved for an unanswered request."""
 
     __tablename__ = "claude_reservations"
 
-    #: Key of the advisory lock that the process holds for as long as it needs the reservation.
+    #: Key of the advisory lock that the process holds while it needs the reservation.
     holder: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     recording: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     digest: Mapped[str] = mapped_column(primary_key=True)
     model: Mapped[str]
     dollars: Mapped[float]
-    #: Whether the request is on its way.
+    #: Whether the request was sent.
     sent: Mapped[bool] = mapped_column(server_default=sql("false"))
     expires_at: Mapped[datetime]
 
 
 class ClaudeBatchRow(Base):
-    """A Message Batch that was handed in, until its results are collected."""
+    """A submitted Message Batch whose results are not collected yet."""
 
     __tablename__ = "claude_batches"
-    #: The API's; while it is being handed in, one of our own.
+    #: The API's id; before the submission is confirmed, our own.
     id: Mapped[str] = mapped_column(primary_key=True)
-    #: What collecting it needs (`refinement.batch.PendingBatch`).
+    #: Data needed to collect it (`refinement.message_batches.rounds.PendingBatch`).
     state: Mapped[dict[str, Any]]
     submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
     collected_at: Mapped[datetime | None]
-    #: Whether it is not known yet that the API has it.
+    #: Whether it is still unknown that the API received it.
     handing_in: Mapped[bool] = mapped_column(server_default=sql("false"))
 
 
 class RefinementRequestRow(Base):
-    """A recording that is to be refined in a Message Batch: waiting, handed in, or answered."""
+    """A recording to be refined in a Message Batch: waiting, submitted, or answered."""
 
     __tablename__ = "refinement_requests"
 
     recording: Mapped[str] = recording_key()
-    #: Of all that is asked, to know the same question again.
+    #: Digest of the whole request, to recognise a repeated one.
     fingerprint: Mapped[str]
     requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: How often it was handed in and came back unanswered.
+    #: Number of submissions without an answer.
     attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    #: The batch that it is in, or was answered by.
+    #: The batch that contains or answered it.
     batch: Mapped[str | None] = mapped_column(ForeignKey(ClaudeBatchRow.id, onupdate="CASCADE"), index=True)
-    #: Digest of each window's request (`accounts.request_digest`), by `first_stop`; those not in the batch are kept.
+    #: Digest of each window's request (`accounts.request_digest`), by `first_stop`; windows not in the batch are kept.
     asked: Mapped[dict[str, Any] | None]
     #: Set if no request is sent: the refinement's status and the reason.
     status: Mapped[str | None]

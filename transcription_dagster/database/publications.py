@@ -26,10 +26,10 @@ class PublishedInsights:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that a check found in a recording."""
+    """A finding of a check in a recording."""
 
     kind: str
-    #: Seconds into the recording; None for what concerns all of it.
+    #: Seconds from the start of the recording; None if it concerns the whole recording.
     place: float | None
     message: str
 

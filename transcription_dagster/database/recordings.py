@@ -33,13 +33,13 @@ class Recording:
     language: str | None = None
     #: The recording's own terms.
     vocabulary: tuple[Term, ...] = ()
-    #: How many speak, as the setting `speakers` says it.
+    #: Number of speakers, in the form of the setting `speakers`.
     speakers: str | None = None
-    #: Names of the speakers, by channel or in the order in which they are first heard.
+    #: Names of the speakers, by channel or in order of first appearance.
     speaker_names: tuple[str, ...] = ()
-    #: What becomes of its channels.
+    #: Channel mode.
     channels: ChannelMode | None = None
-    #: The languages that may be spoken, where `language` is None; none: any.
+    #: The candidate languages if `language` is None; empty: any.
     languages: tuple[str, ...] = ()
     etag: str | None = None
     #: Bytes.
@@ -184,7 +184,7 @@ def _upsert() -> Insert:
         "language": case((chosen, None), else_=func.coalesce(new.language, RecordingRow.language)),
         "languages": case((or_(chosen, new.language.is_not(None)), new.languages), else_=RecordingRow.languages),
         "vocabulary": case((new.vocabulary == nothing, RecordingRow.vocabulary), else_=new.vocabulary),
-        # The number and the names go together: a new number drops the names that belonged to another.
+        # The number and the names belong together: a new number removes names given for another.
         "speakers": func.coalesce(new.speakers, RecordingRow.speakers),
         "speaker_names": case((new.speakers.is_(None), RecordingRow.speaker_names), else_=new.speaker_names),
         "channels": func.coalesce(new.channels, RecordingRow.channels),

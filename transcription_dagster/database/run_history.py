@@ -1,10 +1,10 @@
-"""Remove from Dagster's tables the logs of old runs, without losing the state of any asset, or all about a recording.
+"""Remove old runs' logs, or everything about a recording, from Dagster's tables without losing the state of assets.
 
-The UI derives an asset's state from events: the latest materialization and observation of each partition, and any
-later failed attempt. Those events stay, with their runs and how those ended, and so do the results of checks. All else
-about an old run goes, and a run whose results have all been replaced goes entirely.
+The UI derives an asset's state from events: the latest materialization and observation of each partition, and any later
+failed attempt. Those events stay, with their runs, the runs' status and the results of checks. Everything else about an
+old run is removed, and a run whose results have all been replaced is removed completely.
 
-The statements work on the tables of Dagster's release that pyproject.toml pins; like the queues', they are in `public`.
+The statements are written for the tables of the Dagster release pinned in pyproject.toml, in the schema `public`.
 """
 
 from __future__ import annotations

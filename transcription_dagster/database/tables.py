@@ -1,6 +1,6 @@
-"""The tables, in a schema of their own: Dagster and the queues keep theirs in `public`.
+"""The program's tables, in a separate schema: Dagster and the queues keep theirs in `public`.
 
-Those about Claude are in `claude_tables.py`.
+The tables for Claude are in `claude_tables.py`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-#: Not `transcription`, which is the name of the usual user: a schema named like the user is searched before `public`,
-#: and Dagster and the queues would suddenly look for their tables here.
+#: Not `transcription`, the name of the usual user: Postgres searches a schema with the user's name before `public`, so
+#: Dagster and the queues would look for their tables here.
 SCHEMA = "transcription_data"
 
 
 class Base(DeclarativeBase):
-    """Every table of the program; names of constraints are fixed so that migrations can speak of them."""
+    """Base class of the program's tables. Constraints have fixed names, so that migrations can refer to them."""
 
     metadata = MetaData(
         schema=SCHEMA,
@@ -54,7 +54,7 @@ class Base(DeclarativeBase):
 
 
 class EmbeddingModelRow(Base):
-    """A model that made embeddings. Vectors of different models are never compared."""
+    """A model that created embeddings. Vectors of different models are never compared."""
 
     __tablename__ = "embedding_models"
     __table_args__ = (UniqueConstraint("name", "dimensions"),)
@@ -66,7 +66,7 @@ class EmbeddingModelRow(Base):
 
 
 class RecordingRow(Base):
-    """A recording that the program knows, and where it comes from."""
+    """A registered recording and its source."""
 
     __tablename__ = "recordings"
     __table_args__ = (
@@ -83,29 +83,29 @@ class RecordingRow(Base):
     source: Mapped[str]
     title: Mapped[str | None]
     language: Mapped[str | None]
-    #: Those that may be spoken, where `language` is unset; none: as the settings say.
+    #: Candidate languages if `language` is unset; empty: those of the settings.
     languages: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
     #: The recording's own terms: objects with text, variants, category, weight.
     vocabulary: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'::jsonb"))
-    #: How many speak (`model.speaker_limits`); unset: as the settings say.
+    #: Number of speakers (`model.speaker_limits`); unset: that of the settings.
     speakers: Mapped[str | None]
     speaker_names: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'::jsonb"))
-    #: What becomes of its channels (`model.ChannelMode`); unset: as the settings say.
+    #: Channel mode (`model.ChannelMode`); unset: that of the settings.
     channels: Mapped[str | None]
     etag: Mapped[str | None]
     size: Mapped[int | None] = mapped_column(BigInteger)
     modified: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: When the recording failed, for this version of its source; unset again by success or a changed source.
+    #: Time of the failure with the current source; cleared by a success or a changed source.
     failed_at: Mapped[datetime | None] = mapped_column(index=True)
     error: Mapped[str | None]
-    #: The model of this recording's chunks, also when nothing was said and there are none.
+    #: The model of this recording's chunks, also if there are none because it contains no speech.
     embedded_with: Mapped[int | None] = mapped_column(ForeignKey(EmbeddingModelRow.id))
 
 
 class ForgottenRow(Base):
-    """A recording that was retracted; its source may still be there."""
+    """A retracted recording; its source may still exist."""
 
     __tablename__ = "forgotten_recordings"
 
@@ -114,12 +114,12 @@ class ForgottenRow(Base):
 
 
 def recording_key() -> Mapped[str]:
-    """Return the primary key of a table with a row a recording, which is forgotten with it."""
+    """Return the primary key of a table with one row per recording, which is deleted with it."""
     return mapped_column(Uuid(as_uuid=False), ForeignKey(RecordingRow.uuid, ondelete="CASCADE"), primary_key=True)
 
 
 class TranscriptRow(Base):
-    """What was published of a recording."""
+    """A recording's publication."""
 
     __tablename__ = "transcripts"
     __table_args__ = (
@@ -135,18 +135,18 @@ class TranscriptRow(Base):
     model: Mapped[str]
     words: Mapped[int]
     duration: Mapped[float]
-    #: Asset name -> the code version that made what is published.
+    #: Asset name -> the code version that made the published value.
     versions: Mapped[dict[str, Any]]
     #: File name -> SHA-256, hexadecimal.
     sha256s: Mapped[dict[str, Any]]
     speakers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
-    #: What checks found: objects with kind, place and message.
+    #: Findings of checks: objects with kind, place and message.
     warnings: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'::jsonb"))
     published_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class InsightsRow(Base):
-    """What an analyser found in a recording's text."""
+    """An analyser's findings in a recording's text."""
 
     __tablename__ = "insights"
 
@@ -157,11 +157,11 @@ class InsightsRow(Base):
 
 
 class ChunkRow(Base):
-    """A stretch of a recording's text that search finds, with the times to jump to.
+    """A passage of a recording's text for search, with its time.
 
-    `embedding` has no dimensions of its own: each model has a partial HNSW index over its own rows (see
-    `search/index.py`). Language and date are copied from the recording, because a filter on another table would
-    keep the vector index from being scanned further until enough rows pass it.
+    `embedding` has no fixed dimensions: each model has a partial HNSW index over its own rows (see `search/index.py`).
+    Language and date are copied from the recording, because with a filter on another table the vector index would stop
+    before enough rows pass it.
     """
 
     __tablename__ = "transcript_chunks"
@@ -177,7 +177,7 @@ class ChunkRow(Base):
     #: Seconds from the start of the recording.
     start: Mapped[float]
     end: Mapped[float]
-    #: Who speaks in it, in the order in which they are first heard.
+    #: Its speakers, in order of first appearance.
     speakers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
     language: Mapped[str] = mapped_column(index=True)
     recorded_at: Mapped[datetime] = mapped_column(index=True)
@@ -193,28 +193,28 @@ class ChunkRow(Base):
 
 
 class VoicePrintRow(Base):
-    """The voice of one speaker of a recording, and who it is. Embeddings of different models are never compared."""
+    """The voice of one speaker of a recording, and the person. Embeddings of different models are never compared."""
 
     __tablename__ = "voice_prints"
 
     recording: Mapped[str] = recording_key()
-    #: `spk_0`, `spk_1`, … as the recording's turns have it.
+    #: `spk_0`, `spk_1`, … as in the recording's turns.
     label: Mapped[str] = mapped_column(primary_key=True)
     model: Mapped[str]
-    #: How long the speaker talks.
+    #: Seconds of speech of this speaker.
     seconds: Mapped[float]
-    #: Of length 1.
+    #: Vector of length 1.
     embedding: Mapped[Any] = mapped_column(VECTOR())
-    #: Unset: no one who was named sounds like it.
+    #: Unset: no named person has a similar voice.
     person: Mapped[str | None] = mapped_column(index=True)
     #: Whether it was named by hand.
     confirmed: Mapped[bool] = mapped_column(server_default=sql("false"))
-    #: To the nearest voice that was named by hand; unset where this one was.
+    #: Similarity to the nearest voice named by hand; unset if this one was.
     similarity: Mapped[float | None]
 
 
 class TermRow(Base):
-    """A term of the vocabulary for every recording."""
+    """A term of the vocabulary for all recordings."""
 
     __tablename__ = "vocabulary"
 
@@ -225,14 +225,14 @@ class TermRow(Base):
 
 
 class CorrectionRow(Base):
-    """One person's change of a transcript (`corrections.changes.Change`); rows are added and never altered."""
+    """A person's change of a transcript (`corrections.changes.Change`). Rows are added and never changed."""
 
     __tablename__ = "corrections"
 
     recording: Mapped[str] = recording_key()
     #: Counts from 1 within the recording.
     version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    #: Digest of the transcript that `first` and `stop` count the words of.
+    #: Digest of the transcript whose words `first` and `stop` count.
     transcript: Mapped[str]
     kind: Mapped[str]
     first: Mapped[int]
@@ -242,7 +242,7 @@ class CorrectionRow(Base):
     end: Mapped[float]
     old: Mapped[str]
     new: Mapped[str]
-    #: The machine's words there.
+    #: The machine's text of these words.
     heard: Mapped[str]
     stretches: Mapped[list[Any]]
     undoes: Mapped[int | None]
@@ -253,7 +253,7 @@ class CorrectionRow(Base):
 
 
 class CorrectedRecordingRow(Base):
-    """The last change of a recording, and the last one for which a run was requested."""
+    """The last change of a recording, and the last change for which a run was requested."""
 
     __tablename__ = "corrected_recordings"
 
@@ -264,7 +264,7 @@ class CorrectedRecordingRow(Base):
 
 
 class TokenRow(Base):
-    """A token that another program shows to the API. Only its digest is kept."""
+    """An API token of another program. Only its digest is stored."""
 
     __tablename__ = "api_tokens"
 

@@ -1,4 +1,4 @@
-"""Tokens that other programs show to the API. The database keeps their digests alone."""
+"""Tokens of programs that use the API. The database stores only their digests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import TokenRow
 from transcription_dagster.errors import InvalidToken
 
-#: Begins every token, so that people and secret scanners know one when they see it.
+#: Prefix of every token, by which people and secret scanners recognise one.
 _PREFIX = "transcription_"
 
 
@@ -25,7 +25,7 @@ class TokenScope(StrEnum):
 
     #: List, search and read recordings and results.
     READ = "read"
-    #: Read what redaction takes out, where only redacted files are published.
+    #: Read text that redaction removes, where only redacted files are published.
     READ_UNREDACTED = "read-unredacted"
     #: Change texts, speakers and the vocabulary.
     CORRECT = "correct"
@@ -35,7 +35,7 @@ class TokenScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """A token as it is known; not the token itself."""
+    """A stored token, without the token itself."""
 
     name: str
     scopes: frozenset[TokenScope]
@@ -44,7 +44,7 @@ class TokenRecord:
 
 
 def create(engine: Engine, name: str, scopes: Collection[TokenScope]) -> str:
-    """Make a token and return it; it cannot be shown again. Raises `InvalidToken` if the name is taken or empty."""
+    """Create a token and return it; it cannot be shown again. Raises `InvalidToken` if the name is taken or empty."""
     if not name.strip() or not name.isprintable() or not scopes:
         raise InvalidToken("a token needs a name that can be printed, and at least one scope")
     token = _PREFIX + secrets.token_urlsafe(32)
@@ -57,7 +57,7 @@ def create(engine: Engine, name: str, scopes: Collection[TokenScope]) -> str:
 
 
 def find(engine: Engine, token: str) -> TokenRecord | None:
-    """The token as it is known; None for one that was never made or is revoked."""
+    """Return a valid token's record; None if it is unknown or revoked."""
     if not token.startswith(_PREFIX):
         return None
     with transaction(engine) as connection:
@@ -67,14 +67,14 @@ def find(engine: Engine, token: str) -> TokenRecord | None:
 
 
 def list_tokens(engine: Engine) -> list[TokenRecord]:
-    """All tokens, also the revoked ones, by name."""
+    """Return all tokens by name, including revoked ones."""
     statement = select(TokenRow.__table__).order_by(TokenRow.name)
     with transaction(engine) as connection:
         return [_token(row) for row in connection.execute(statement).mappings()]
 
 
 def revoke(engine: Engine, name: str) -> bool:
-    """Revoke a token; return False if there is no valid one of this name."""
+    """Revoke a token; return False if there is no valid token with this name."""
     statement = update(TokenRow).where(TokenRow.name == name, TokenRow.revoked_at.is_(None))
     with transaction(engine) as connection:
         return connection.execute(statement.values(revoked_at=func.now())).rowcount > 0

@@ -33,7 +33,7 @@ def replace(engine: Engine, terms: Iterable[Term]) -> None:
 
 
 def put(engine: Engine, terms: Iterable[Term]) -> None:
-    """Add the terms; one that is there with the same text is replaced."""
+    """Add terms; a term with the same text is replaced."""
     rows = {term.text: asdict(term) for term in terms}
     if not rows:
         return
@@ -46,7 +46,7 @@ def put(engine: Engine, terms: Iterable[Term]) -> None:
 
 
 def add_variant(engine: Engine, text: str, variant: str) -> None:
-    """Add a variant to a term, which is added where it is not there."""
+    """Add a variant to a term, which is created if it is missing."""
     with transaction(engine) as connection:
         found = select(TermRow.__table__).where(TermRow.text == text).with_for_update()
         row = connection.execute(found).mappings().one_or_none()
@@ -59,26 +59,26 @@ def add_variant(engine: Engine, text: str, variant: str) -> None:
 
 
 def remove(engine: Engine, text: str) -> bool:
-    """Remove a term; False if it is not there."""
+    """Remove a term; return False if it is missing."""
     with transaction(engine) as connection:
         return connection.execute(delete(TermRow).where(TermRow.text == text)).rowcount > 0
 
 
 def decline(engine: Engine, text: str, variant: str) -> None:
-    """Note that a term with this variant is not wanted, so that it is not suggested again."""
+    """Record that this variant of a term was declined, so that it is not suggested again."""
     with transaction(engine) as connection:
         connection.execute(upsert(DeclinedTermRow).values(text=text, variant=variant).on_conflict_do_nothing())
 
 
 def declined(engine: Engine) -> set[tuple[str, str]]:
-    """Term and variant of the suggestions that were declined."""
+    """Return term and variant of each declined suggestion."""
     with transaction(engine) as connection:
         rows = connection.execute(select(DeclinedTermRow.text, DeclinedTermRow.variant))
         return {(row.text, row.variant) for row in rows}
 
 
 def term_from_json(values: Mapping[Any, Any]) -> Term:
-    """Rebuild a term from the `values` that `dataclasses.asdict` returned."""
+    """Rebuild a term from the result of `dataclasses.asdict`."""
     return Term(
         text=values["text"],
         variants=tuple(values["variants"]),

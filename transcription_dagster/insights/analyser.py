@@ -68,7 +68,7 @@ class Insights:
     sentiment: Sentiment | None = None
     #: A sentence for each missing finding, with the reason.
     notes: tuple[str, ...] = ()
-    #: Most time first; none where the speakers are not known.
+    #: Most time first; empty if the speakers are unknown.
     speakers: tuple[SpeakerShare, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Analyse a text in several languages: each language's parts together, in that language."""
+"""Analysis of a text in several languages: all parts in one language are analysed together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transcription_dagster.insights.analyser import Analyser, Entity, Insights, 
 from transcription_dagster.language.alignment import align, counterparts, tokenize
 from transcription_dagster.model import Word
 
-#: Parts of one language stand apart as paragraphs do, so that no sentence goes on from one to the next.
+#: Separates parts of one language like paragraphs, so that no sentence spans two of them.
 _BETWEEN = "\n\n"
 _MOODS = ("positive", "negative", "neutral", "mixed")
 
@@ -22,7 +22,7 @@ Placed = TypeVar("Placed", Entity, KeyPhrase)
 
 @dataclass(frozen=True, slots=True)
 class LanguagePart:
-    """The characters [`start`, `end`) of a text, which are in one language."""
+    """The characters [`start`, `end`) of a text in one language."""
 
     language: str
     start: int
@@ -30,9 +30,9 @@ class LanguagePart:
 
 
 def language_parts(text: str, words: Sequence[Word], language: str) -> tuple[LanguagePart, ...]:
-    """Return the parts of a text that was made from `words`, in order; together they are the whole text.
+    """Return the parts of a text made from `words`, in order; together they are the whole text.
 
-    Words that do not know their language are in `language`. What was changed is in the language of what it replaces.
+    Words without a language count as `language`. Changed text has the language of what it replaces.
     """
     old = [(token.text, word.language or language) for word in words for token in tokenize(word.text)]
     spoken = {code for _, code in old}
@@ -47,9 +47,9 @@ def language_parts(text: str, words: Sequence[Word], language: str) -> tuple[Lan
 
 
 def analyse_parts(analyser: Analyser, text: str, parts: Sequence[LanguagePart]) -> Insights:
-    """Analyse each language of a text by itself, and merge what is found; offsets count in the whole text.
+    """Analyse the parts in each language separately and merge the findings; offsets are in the whole text.
 
-    Sentiments are weighted by length. Raises what the analyser raises.
+    Sentiments are weighted by length. Raises the errors of the analyser.
     """
     if len(parts) == 1:
         return analyser.analyse(text, parts[0].language)
@@ -99,7 +99,7 @@ def _codes(old: Sequence[str], codes: Sequence[str], new: Sequence[str]) -> list
 
 
 def _places(text: str, tokens: Sequence[str]) -> list[int]:
-    """Return where each token of a text begins."""
+    """Return the start of each token in a text."""
     places, end = [], 0
     for token in tokens:
         start = text.index(token, end)
@@ -109,7 +109,7 @@ def _places(text: str, tokens: Sequence[str]) -> list[int]:
 
 
 def _placed(found: Sequence[Placed], own: Sequence[LanguagePart]) -> list[Placed]:
-    """Return what was found in the joined parts at its place in the whole text, without what reaches over a joint."""
+    """Return the findings in joined parts at their place in the whole text, without those that span two parts."""
     sizes = (part.end - part.start + len(_BETWEEN) for part in own)
     begins = [0, *accumulate(sizes)]
     placed = []

@@ -1,4 +1,4 @@
-"""How much each speaker says, and asks."""
+"""Each speaker's share of the talk, and questions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SpeakerShare:
     """What one speaker contributes to a recording."""
 
     speaker: str
-    #: Seconds of their words, and the share of all words' time, 0 to 1.
+    #: Seconds of the speaker's words, and their share of the time of all words, 0 to 1.
     seconds: float
     share: float
     words: int
@@ -30,9 +30,9 @@ class SpeakerShare:
 
 
 def speaker_shares(words: Sequence[Word], language: str) -> tuple[SpeakerShare, ...]:
-    """Return the share of each speaker, most time first; none where the speakers are not known.
+    """Return the share of each speaker, most time first; empty if the speakers are unknown.
 
-    `language` decides whether `;` asks a question, as it does in Greek.
+    `language` decides whether `;` is a question mark, as in Greek.
     """
     marks = _QUESTION_MARKS if language.startswith("el") else _QUESTION_MARKS[:-1]
     turns = [(speaker, list(said)) for speaker, said in groupby(in_turns(words), key=lambda word: word.speaker)]

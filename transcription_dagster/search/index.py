@@ -104,11 +104,10 @@ class EmbeddedChunk:
 def replace_chunks(
     engine: Engine, uuid: str, model: EmbeddingModel, chunks: Sequence[EmbeddedChunk], *, language: str | None = None
 ) -> None:
-    """Replace the index of a recording by `chunks`, in order; no chunks mean that nothing was said.
+    """Replace the index of a recording by `chunks`, in order; no chunks mean that it contains no speech.
 
-    `language` decides how words are stemmed in chunks that do not know theirs; None: the recording's own, else no
-    stemming. Raises `UnknownRecording`
-    if it is not registered, `DatabaseRefused` if a vector has not the model's dimensions.
+    `language` selects the stemming of chunks without a language; None: the recording's language, or no stemming. Raises
+    `UnknownRecording` if it is not registered, `DatabaseRefused` if a vector has other dimensions than the model.
     """
     uuid = recording_id(uuid)
     with transaction(engine) as connection:

@@ -1,4 +1,4 @@
-"""A vocabulary at work: the prompt for Whisper, the glossary for Claude, and the problems of a vocabulary."""
+"""Uses of a vocabulary: the prompt for Whisper, the glossary for Claude, and its problems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transcription_dagster.vocabulary.variants import phrase_of, risk
 
 
 def merged_terms(terms: Sequence[Term], own: Sequence[Term]) -> tuple[Term, ...]:
-    """Return the recording's `own` terms and then the others by falling weight; of terms spelled alike, the first."""
+    """Return the recording's `own` terms, then the others by falling weight, without repeated spellings."""
     distinct: dict[str, Term] = {}
     for term in [*own, *sorted(terms, key=lambda term: -term.weight)]:
         distinct.setdefault(term.text.casefold(), term)
@@ -22,7 +22,7 @@ def merged_terms(terms: Sequence[Term], own: Sequence[Term]) -> tuple[Term, ...]
 def initial_prompt(
     terms: Sequence[Term], *, own: Sequence[Term] = (), count_tokens: Callable[[str], int], limit: int = 224
 ) -> str:
-    """Return the prompt that makes Whisper expect these terms: as many as fit `limit` tokens by `count_tokens`.
+    """Return the prompt that primes Whisper with these terms: as many as fit `limit` tokens, counted by `count_tokens`.
 
     The recording's `own` terms come first, in their order, then the others by weight. Empty without terms.
     """
@@ -34,12 +34,12 @@ def initial_prompt(
 
 
 def glossary(terms: Iterable[Term]) -> str:
-    """Return the terms as Claude reads them, one a line, in their order: the same terms make the same bytes."""
+    """Return the terms for Claude, one per line, in their order: the same terms give the same bytes."""
     return "\n".join(_glossary_line(term) for term in terms)
 
 
 def problems(terms: Sequence[Term]) -> list[str]:
-    """Say what makes a vocabulary correct wrongly: duplicates, terms that correct each other, common words."""
+    """Return the problems of a vocabulary: duplicates, terms that correct each other, common words."""
     return [*_duplicates(terms), *_conflicts(terms), *_common(terms)]
 
 
@@ -78,7 +78,9 @@ def _duplicates(terms: Sequence[Term]) -> Iterator[str]:
 
 
 def _conflicts(terms: Sequence[Term]) -> Iterator[str]:
-    """A term that is another's variant is never corrected; one that contains a variant would be corrected to pieces."""
+    """Return terms that conflict: a term that is another's variant is never corrected, and one that contains a variant
+    would be corrected in part.
+    """
     spelled = {phrase_of(term.text): term.text for term in terms}
     for term in terms:
         for variant in term.variants:

@@ -1,4 +1,4 @@
-"""Vocabularies as people write them: YAML, CSV, and the lists inside a worklist."""
+"""Reading and writing vocabularies: YAML, CSV, and the lists inside a worklist."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from transcription_dagster.errors import InvalidVocabulary
 from transcription_dagster.model import Term
 
 _FIELDS = ("term", "variants", "category", "weight")
-#: Between the columns of CSV: Excel writes semicolons where the comma is the decimal mark.
+#: Column separators of CSV: Excel writes semicolons where the comma is the decimal mark.
 _COLUMN_SEPARATORS = ",;\t"
-#: How a workbook of Excel (a ZIP archive) begins.
+#: The first bytes of an Excel workbook (a ZIP archive).
 _WORKBOOK = b"PK\x03\x04"
 #: Invisible characters that are part of words in Persian, in Indic scripts and of emoji: ZWNJ and ZWJ.
 _JOINERS = "\u200c\u200d"
-#: The key of cells beyond the last column.
+#: Key for cells beyond the last column.
 _SURPLUS = "\0"
-#: Between the variants in one CSV cell.
+#: Separator of the variants in a CSV cell.
 _VARIANT_SEPARATOR = "|"
 
 
@@ -64,17 +64,17 @@ def _decoded(path: Path) -> str:
 
 
 def read_csv(text: str, name: str) -> list[Term]:
-    """Read the terms of a CSV document; `name` is what errors call it. Raises `InvalidVocabulary`."""
+    """Read the terms of a CSV document; errors call it `name`. Raises `InvalidVocabulary`."""
     return _terms(_csv_entries(text, name))
 
 
 def read_yaml(text: str, name: str) -> list[Term]:
-    """Read the terms of a YAML document; `name` is what errors call it. Raises `InvalidVocabulary`."""
+    """Read the terms of a YAML document; errors call it `name`. Raises `InvalidVocabulary`."""
     return _terms(_yaml_entries(text, name))
 
 
 def write_csv(terms: Iterable[Term]) -> str:
-    """Write terms as CSV, which `read_csv` reads back as they were."""
+    """Write terms as CSV that `read_csv` restores exactly."""
     document = io.StringIO(newline="")
     writer = csv.writer(document, lineterminator="\n")
     writer.writerow(_FIELDS)
@@ -118,7 +118,7 @@ def _term(where: str, entry: object) -> Term:
 def _text(where: str, field: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InvalidVocabulary(f"{where}: `{field}` is missing or not a text")
-    # Text that is copied from pages brings soft hyphens, zero-width spaces and marks of direction along.
+    # Text copied from web pages contains soft hyphens, zero-width spaces and direction marks.
     shown = (char for char in value if unicodedata.category(char) != "Cf" or char in _JOINERS)
     text = " ".join("".join(shown).split())
     if not text.translate(dict.fromkeys(map(ord, _JOINERS))).isprintable():
@@ -176,9 +176,9 @@ def _csv_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
 
 
 def _column_separator(lines: Sequence[str]) -> tuple[str, int]:
-    """Return what stands between the columns, by the line that names them, and how many lines stand before that line.
+    """Return the column separator, from the line with the columns' names, and the number of lines before that line.
 
-    Excel's own hint `sep=;` may be the first line.
+    Excel's hint `sep=;` may be the first line.
     """
     if lines and (hint := lines[0].strip().strip('"').lower()).startswith("sep=") and len(hint) == len("sep=;"):
         return hint[-1], 1
@@ -187,7 +187,7 @@ def _column_separator(lines: Sequence[str]) -> tuple[str, int]:
 
 
 def _yaml_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
-    """Read the YAML nodes as they are written: to a schema the terms `NO` and `1984` were a boolean and a number."""
+    """Read the YAML nodes as text: by YAML's schema the terms `NO` and `1984` would be a boolean and a number."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:

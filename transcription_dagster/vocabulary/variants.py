@@ -1,4 +1,4 @@
-"""Corrections that need no judgement: words that the vocabulary lists as a mishearing of one term."""
+"""Corrections without judgement: words that the vocabulary lists as a mishearing of one term."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _FEWEST_CHARACTERS = 3
 #: The same in scripts without word counts, such as Thai.
 _FEWEST_UNCOUNTED = 6
 _COUNTED = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
-#: The longest word that is looked for in a phrase without spaces, and how frequent a word of it has to be.
+#: Longest word to find in a phrase without spaces, and its minimum frequency.
 _LONGEST_WORD, _PHRASE_WORD = 8, 3.0
 
 
@@ -91,7 +91,7 @@ def _unspaced_risk(text: str) -> str:
     counted = _COUNTED.match(text) is not None
     if len(text) < (_FEWEST_CHARACTERS if counted else _FEWEST_UNCOUNTED):
         return "too short to be told from parts of other words"
-    # Whether the text, up to each place, is a row of words of ordinary text.
+    # Whether the text up to each position consists of ordinary words.
     ordinary = [True]
     for stop in range(1, len(text) + 1):
         firsts = range(max(0, stop - _LONGEST_WORD), stop)
@@ -126,7 +126,7 @@ class _Token:
     word: int
     opens_word: bool
     closes_word: bool
-    #: Where the token, without the punctuation round it, stands in its word.
+    #: Position of the token, without surrounding punctuation, in its word.
     first: int
     stop: int
 
@@ -209,7 +209,7 @@ class _Part:
 
 
 def _parts(text: str) -> list[_Part]:
-    """Return the folded parts of a text (words, parts of hyphenated words, characters) and where they stand in it."""
+    """Return the folded parts of a text (words, parts of hyphenated words, characters) and their positions in it."""
     parts: list[_Part] = []
     position = 0
     for chunk in (chunk for word in text.split() for chunk in _HYPHENS.split(word)):
@@ -224,7 +224,7 @@ def _parts(text: str) -> list[_Part]:
 
 
 def _phrase(found: Sequence[_Token], phrases: Container[Phrase]) -> Phrase | None:
-    """Return the phrase that the tokens are, with or without a possessive at the end."""
+    """Return the phrase of the tokens, with or without a possessive at the end."""
     heard = tuple(token.text for token in found)
     possessor = (*heard[:-1], _POSSESSIVE.sub("", heard[-1]))
     return next((phrase for phrase in (heard, possessor) if phrase in phrases), None)

@@ -52,7 +52,7 @@ class VocabularyPage:
         return [Route(PAGE, self.show, methods=["GET"]), *forms]
 
     def show(self, request: Request, complaint: str = "") -> Response:
-        """All terms, and the terms that corrections suggest."""
+        """Show all terms, and the terms that corrections suggest."""
         terms = vocabulary.terms(self.engine)
         suggested = suggestions(self.engine)
         values = {

@@ -1,7 +1,7 @@
-"""Alembic, run from inside the program: which revision a database has, and how it gets to the program's own.
+"""Alembic inside the program: a database's revision, and upgrading it to the program's.
 
-A migration is a file in `versions`, numbered on from the last one. It changes the tables to what `tables.py` says, and
-a test compares the two.
+A migration is a file in `versions`, numbered consecutively. The migrations must produce the tables in `tables.py`; a
+test compares them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from transcription_dagster.errors import WrongDatabaseVersion
 #: Dagster keeps its own revision in `alembic_version`.
 VERSION_TABLE = "transcription_alembic_version"
 
-#: Iterative index scans, which keep a filtered vector search complete, came with this version of pgvector.
+#: pgvector 0.8 introduced iterative index scans, which keep a filtered vector search complete.
 OLDEST_PGVECTOR = (0, 8)
 
 
 def program_revision() -> str:
-    """The revision that this program's queries are written for."""
+    """Return the revision that this program's queries are written for."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if head is None:
         raise WrongDatabaseVersion("the program was installed without its database migrations")
@@ -34,7 +34,7 @@ def program_revision() -> str:
 
 
 def database_revision(connection: Connection) -> str | None:
-    """The revision of the database; None when the program's tables were never made."""
+    """Return the revision of the database; None if the program's tables were never created."""
     options = {"version_table": VERSION_TABLE, "version_table_schema": SCHEMA}
     return MigrationContext.configure(connection, opts=options).get_current_revision()
 
@@ -51,7 +51,7 @@ def refuse_newer(connection: Connection) -> None:
 
 
 def run(connection: Connection) -> None:
-    """Bring the database to the program's revision, inside the connection's transaction."""
+    """Upgrade the database to the program's revision, inside the connection's transaction."""
     refuse_newer(connection)
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
@@ -74,7 +74,7 @@ def _refuse_old_pgvector(connection: Connection) -> None:
 
 def _config() -> Config:
     config = Config()
-    # The option is read by configparser, to which a percent sign in a path means interpolation.
+    # The option is parsed by configparser, for which a percent sign in a path means interpolation.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

@@ -1,4 +1,4 @@
-"""What Alembic runs for every command; `transcription_dagster.database.migrations` hands it an open connection."""
+"""Alembic's entry point; `transcription_dagster.database.migrations` passes it an open connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transcription_dagster.database.tables import SCHEMA
 
 context.configure(
     connection=context.config.attributes["connection"],
-    # Its module imports the other tables: all are known here.
+    # This module imports the other tables, so all tables are known.
     target_metadata=claude_tables.Base.metadata,
     version_table=VERSION_TABLE,
     version_table_schema=SCHEMA,

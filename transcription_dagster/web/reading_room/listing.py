@@ -33,7 +33,7 @@ _MOST_PAGES = 10
 
 
 def show_list(archive: Archive, pages: Pages, request: Request) -> Response:
-    """The list of recordings, or the moments that match a query."""
+    """Show the list of recordings, or the moments that match a query."""
     # Postgres rejects text with null characters.
     given = {name: value.replace("\0", "").strip() for name, value in request.query_params.items()}
     parameters = {name: value for name, value in given.items() if value}

@@ -65,7 +65,7 @@ class Row:
 
 
 def show_recording(archive: Archive, pages: Pages, request: Request, uuid: str) -> Response:
-    """The page of a recording; without a transcript it shows the recording's progress."""
+    """Show the page of a recording; without a transcript it shows the recording's progress."""
     recording = archive.recording(uuid)
     reading = archive.reading(uuid)
     media = media_of(archive, recording)
@@ -88,13 +88,13 @@ def show_recording(archive: Archive, pages: Pages, request: Request, uuid: str) 
 
 
 def peaks_response(archive: Archive, uuid: str) -> Response:
-    """The waveform: one byte for each twentieth of a second."""
+    """Return the waveform: one byte for each twentieth of a second."""
     headers = {"Cache-Control": "private, no-cache"}
     return Response(archive.peaks(uuid), media_type="application/octet-stream", headers=headers)
 
 
 def turns_response(archive: Archive, pages: Pages, request: Request, uuid: str) -> Response:
-    """Part of the corrected text's turns as HTML for the page's scripts, selected by index of the machine's words."""
+    """Return a part of the corrected text as HTML for the page's scripts, selected by index of the machine's words."""
     now = archive.manuscripts.corrected(archive.engine, uuid)
     first, stop = (int(text) if (text := request.query_params.get(name, "")).isdecimal() else 0 for name in _RANGE)
     numbers = _numbers(corrected_speakers(now))

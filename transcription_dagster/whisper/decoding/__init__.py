@@ -1,1 +1,1 @@
-"""From windows to timed words: the decoding loop, which asks a model for what it needs and knows none."""
+"""From windows to timed words: the decoding loop, which sends requests to a model and is independent of it."""

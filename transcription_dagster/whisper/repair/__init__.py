@@ -1,1 +1,1 @@
-"""What the model lost, invented or misplaced, found by independent evidence."""
+"""Repair of the model's output: lost, hallucinated and misplaced words, found by independent evidence."""

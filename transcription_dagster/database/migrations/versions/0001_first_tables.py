@@ -56,7 +56,7 @@ CONFIGURATIONS = {
 
 
 def upgrade() -> None:
-    """Make every table of the first release."""
+    """Create the tables of the first release."""
     _create_search_configuration()
     _create_embedding_models()
     _create_recordings()
@@ -157,7 +157,7 @@ def _create_chunks() -> None:
         sa.UniqueConstraint("recording", "position", name=f"{table}_recording_position_key"),
         schema=SCHEMA,
     )
-    # Rows stay whole: ranking reads thousands of `words`, each of which would lie elsewhere otherwise.
+    # Rows are not compressed: ranking reads thousands of `words`, which would otherwise be stored elsewhere.
     op.execute(f"ALTER TABLE {SCHEMA}.{table} SET (toast_tuple_target = 8160)")
     op.create_index(f"{table}_words", table, ["words"], postgresql_using="gin", schema=SCHEMA)
     op.create_index(f"{table}_language", table, ["language"], schema=SCHEMA)

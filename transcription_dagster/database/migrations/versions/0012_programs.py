@@ -1,4 +1,4 @@
-"""Add tokens of the API, recordings that came in over it, and declined suggestions for the vocabulary.
+"""Add API tokens, recordings submitted over the API, and declined suggestions for the vocabulary.
 
 Revision ID: 0012
 Revises: 0011

@@ -1,4 +1,4 @@
-"""Add how many people speak in a recording, and their names.
+"""Add the number of speakers of a recording, and their names.
 
 Revision ID: 0013
 Revises: 0012

@@ -1,4 +1,4 @@
-"""Let executors say what they work on together, and how fast.
+"""Add the executors' recordings in progress and rates.
 
 Revision ID: 0015
 Revises: 0014

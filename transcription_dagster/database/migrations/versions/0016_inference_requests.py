@@ -1,4 +1,4 @@
-"""Name the table of inference requests, and the keys of their jobs, for what they hold.
+"""Rename the table of inference requests and the keys of their jobs.
 
 Revision ID: 0016
 Revises: 0015

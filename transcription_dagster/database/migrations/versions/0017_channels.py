@@ -1,4 +1,4 @@
-"""Add what becomes of a recording's channels, and who speaks in a chunk.
+"""Add the channel mode of a recording, and the speakers of a chunk.
 
 Revision ID: 0017
 Revises: 0016

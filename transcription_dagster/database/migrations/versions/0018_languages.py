@@ -1,4 +1,4 @@
-"""Add the languages that may be spoken in a recording.
+"""Add the candidate languages of a recording.
 
 Revision ID: 0018
 Revises: 0017
