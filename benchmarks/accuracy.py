@@ -12,9 +12,7 @@ ways do the same work. What is heard is kept in FILE, with which an interrupted 
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,6 +23,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
+from benchmarks.arguments import argument_parser, parse_speech_arguments
 from benchmarks.hearings import PLAIN, PROGRAM, Listener, Recording
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.errors import UnusableAudio
@@ -78,21 +77,14 @@ def recordings(folder: Path, scratch: Path, only: Collection[str] = ()) -> Itera
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=os.environ.get("TRANSCRIPTION_TEST_SPEECH"))
-    parser.add_argument("--model", default="base")
+    parser = argument_parser(__doc__)
     parser.add_argument("--language", choices=["auto", "given"], default="auto")
-    parser.add_argument("--only", nargs="*", default=())
-    parser.add_argument("--kept", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
-    if not arguments.folder:
-        print("nothing measured: name a folder of recordings, or set TRANSCRIPTION_TEST_SPEECH")
-        return
+    arguments = parse_speech_arguments(parser)
     listener = Listener(arguments.model, arguments.kept)
     scores: dict[str, Score] = defaultdict(Score)
     seconds = [0.0, 0.0]
     with tempfile.TemporaryDirectory() as scratch:
-        for recording in recordings(Path(arguments.folder), Path(scratch), arguments.only):
+        for recording in recordings(arguments.folder, Path(scratch), arguments.only):
             language = recording.language.partition("-")[0] if arguments.language == "given" else None
             theirs, ours = (listener.hear(recording, way, language) for way in WAYS)
             errors = count(scores[recording.language.partition("-")[0]], recording, theirs.words, ours.words)

@@ -9,7 +9,6 @@ time that this process and Postgres work for an answer: unlike the median, it ha
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine, event
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster.database.archive import Filters, RecordingStatus, languages, list_recordings
 from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.settings import Settings
@@ -49,7 +49,7 @@ SELECT uuid, text, text, (ARRAY['en', 'en', 'en', 'en', 'de', 'de', 'fr', 'es', 
 
 def main() -> None:
     """Fill a new database, and request pages of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("--recordings", type=int, default=100_000)
     count = parser.parse_args().recordings
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Settings(home=Path(folder))) as url:

@@ -8,7 +8,6 @@ takes 0.4 s for each at this size. What the sensor knows is asked of a real Post
 
 from __future__ import annotations
 
-import argparse
 import bisect
 import multiprocessing
 import os
@@ -22,6 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.database.forgotten import forgotten
@@ -41,7 +41,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--objects", type=int, default=100_000)
     parser.add_argument("--latency-ms", type=float, default=0.0, help="added to the answer to each listing request")
     arguments = parser.parse_args()

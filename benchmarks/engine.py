@@ -10,7 +10,6 @@ precision. A shape is a model with random weights, for machines without the real
 
 from __future__ import annotations
 
-import argparse
 import gc
 import statistics
 import tempfile
@@ -29,6 +28,7 @@ from whisper import _ALIGNMENT_HEADS
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import ModelDimensions, Whisper
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.model import SpeechOptions
@@ -176,7 +176,7 @@ def watched(batch: Batch) -> Iterator[list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=VOICES)
     parser.add_argument("--model", default="base")
     parser.add_argument("--shape", choices=SHAPES)

@@ -20,7 +20,6 @@ script runs, not how fast anything is.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import random
@@ -36,6 +35,7 @@ from whisper.model import Whisper
 
 from benchmarks import engine, identity
 from benchmarks.accuracy import units
+from benchmarks.arguments import argument_parser
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.errors import ModelUnavailable
 from transcription_dagster.model import SpeechOptions
@@ -183,7 +183,7 @@ def mixed(count: int, longest: float) -> list[np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--rehearse", action="store_true")
     rehearsed = parser.parse_args().rehearse
     if not rehearsed and not torch.cuda.is_available():

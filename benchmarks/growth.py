@@ -26,6 +26,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster.database.connection import Engine, open_database, upgrade_database
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, register
@@ -59,7 +60,7 @@ LEXICON = ["".join(random.Random(number).choices("etaoinshrdlu", k=2 + number % 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--recordings", type=int, nargs="+", default=[1_000, 5_000])
     parser.add_argument("--per-day", type=int, default=500)
     parser.add_argument("--run-history-days", type=float)

@@ -15,7 +15,6 @@ Exits with 1 if a recording differs.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sys
@@ -32,6 +31,7 @@ import torch
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import Whisper
 
+from benchmarks.arguments import argument_parser
 from benchmarks.engine import SUFFIXES, VOICES, opened
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
@@ -157,7 +157,7 @@ def together(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=VOICES)
     parser.add_argument("--model", default="base")
     parser.add_argument("--slots", type=int, nargs="+", default=[8])

@@ -14,7 +14,6 @@ not. In the opposite case it counts as found.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from pathlib import Path
 from rapidfuzz.distance import Levenshtein
 
 from benchmarks.accuracy import recordings, units
+from benchmarks.arguments import argument_parser
 from benchmarks.hearings import PLAIN, PROGRAM, REMEDIED, Listener, Recording, write_wav
 from benchmarks.sounds import NO_SPEECH
 from benchmarks.spoken import SPOKEN, Spoken
@@ -98,7 +98,7 @@ def show(tally: Tally) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--model", default="base")
     parser.add_argument("--speech", type=Path)
     parser.add_argument("--only", nargs="*")

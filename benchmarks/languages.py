@@ -11,8 +11,6 @@ What is heard is kept in FILE, with which an interrupted run goes on.
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from benchmarks.accuracy import recordings, units
+from benchmarks.arguments import argument_parser, parse_speech_arguments
 from benchmarks.hearings import PLAIN, PROGRAM, Listener, Recording, write_wav
 from benchmarks.sounds import RATE
 from transcription_dagster.model import Word
@@ -112,21 +111,14 @@ def show_mix(name: str, parts: Sequence[Part], words: Sequence[Word], wrong: Seq
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=os.environ.get("TRANSCRIPTION_TEST_SPEECH"))
-    parser.add_argument("--model", default="base")
+    parser = argument_parser(__doc__)
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", nargs="*", default=())
-    parser.add_argument("--kept", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
-    if not arguments.folder:
-        print("nothing measured: name a folder of recordings, or set TRANSCRIPTION_TEST_SPEECH")
-        return
+    arguments = parse_speech_arguments(parser)
     listener = Listener(arguments.model, arguments.kept)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        every = [recording for recording in recordings(Path(arguments.folder), scratch) if recording.reference]
+        every = [recording for recording in recordings(arguments.folder, scratch) if recording.reference]
         spoken = [one for one in every if _SECONDS[0] <= one.samples.size / RATE <= _SECONDS[1]]
         print("| mix | spoken | heard as | parts in their language | errors, model.transcribe | errors, this program |")
         print("| --- | --- | --- | --- | --- | --- |")

@@ -9,13 +9,13 @@ occurred, and after the last; the target is growth of at most 5 %.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 
 import psutil
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster_tests.system import DEMO_RECORDINGS, UNDER_WAY, System, running_system
 
 TARGET = 0.05
@@ -23,7 +23,7 @@ MEGABYTE = 1e6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--jobs", type=int, default=500)
     jobs = parser.parse_args().jobs
     warm = max(len(DEMO_RECORDINGS), jobs // 10)

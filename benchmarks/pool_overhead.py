@@ -15,7 +15,6 @@ All read the same files, stop after the captions, use the same decoding options,
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import signal
@@ -32,6 +31,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.database.connection import upgrade_database
 from transcription_dagster.errors import TransientError
@@ -76,7 +76,7 @@ telemetry: {enabled: false}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--short", type=int, default=40, help="how many short recordings")
     parser.add_argument("--long", type=int, default=16, help="how many long recordings")
     parser.add_argument("--launcher", type=int, default=6, help="how many recordings (b) is given of each kind")

@@ -7,7 +7,6 @@ Each recording has an hour's transcript (9,000 words), its refined text, and ins
 
 from __future__ import annotations
 
-import argparse
 import random
 import statistics
 import tempfile
@@ -16,6 +15,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.database.publications import Publication, PublishedInsights, publish
 from transcription_dagster.database.recordings import Recording, register
@@ -27,7 +27,7 @@ ENTITIES = 300
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--recordings", type=int, default=1000)
     count = parser.parse_args().recordings
     with tempfile.TemporaryDirectory() as home, embedded_postgres(Settings(home=Path(home))) as url:

@@ -9,7 +9,6 @@ of it. Times are median wall-clock seconds per poll, with 3 executors and 9 run 
 
 from __future__ import annotations
 
-import argparse
 import logging
 import statistics
 import tempfile
@@ -27,6 +26,7 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster.database.connection import upgrade_database
 from transcription_dagster.pool.run_coordinator import GPU_TAG
 from transcription_dagster.pool.run_queue import index_run_queue
@@ -44,7 +44,7 @@ ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("he
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--waiting", type=int, nargs="+", default=[100, 1_000, 10_000, 50_000])
     arguments = parser.parse_args()
     logging.getLogger("dagster").setLevel(logging.WARNING)

@@ -28,6 +28,7 @@ from pgvector.psycopg import register_vector
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.search.index import EmbeddingModel, replace_chunks
@@ -100,7 +101,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--chunks", type=int, default=50_000)
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--build-memory", default="2GB", help="maintenance_work_mem while the vector index is built")

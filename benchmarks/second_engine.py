@@ -11,7 +11,6 @@ passes.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import tempfile
@@ -24,6 +23,7 @@ from rapidfuzz.distance import Levenshtein
 
 import transcription_dagster
 from benchmarks.accuracy import units
+from benchmarks.arguments import argument_parser
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.model import SpeechEngineName, SpeechOptions
 from transcription_dagster.settings import load_settings
@@ -52,7 +52,7 @@ class Result:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=DEMO)
     parser.add_argument("--model", default="base")
     parser.add_argument("--limit", type=int)

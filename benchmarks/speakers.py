@@ -14,7 +14,6 @@ chosen on every other file, and the rate on the rest is what is reported. The ba
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import tempfile
@@ -28,6 +27,7 @@ import numpy as np
 import torch
 
 import transcription_dagster
+from benchmarks.arguments import argument_parser
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import SpeakerLimits, SpeakerTurn
@@ -141,7 +141,7 @@ def report_time(diarizer: LocalDiarizer, hours: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--hours", type=float)
     arguments = parser.parse_args()

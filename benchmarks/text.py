@@ -9,7 +9,6 @@ The captions also show how many break a limit or end inside a name or number.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import random
@@ -23,6 +22,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.limits import CaptionLimits
@@ -74,7 +74,7 @@ class Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--hours", type=float, default=10.0)
     hours = parser.parse_args().hours
     words = speech(int(hours * WORDS_PER_HOUR))

@@ -15,7 +15,6 @@ FILE, so that an interrupted run can continue.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 import transcription_dagster
+from benchmarks.arguments import argument_parser
 from benchmarks.hearings import PLAIN, PROGRAM, Listener, Recording, write_wav
 from benchmarks.sounds import RATE
 from transcription_dagster.audio.decode import normalise, read_blocks
@@ -171,7 +171,7 @@ def row(name: str, found: Errors) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=_DEMO)
     parser.add_argument("--model", default="base")
     parser.add_argument("--prompts", nargs="*", default=[], metavar="LANGUAGE=FOLDER")
