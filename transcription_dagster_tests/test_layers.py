@@ -69,7 +69,7 @@ ENTRIES = {
 
 #: Files that set variables of the environment, for libraries that take them from nowhere else: OpenMP, and Dagster,
 #: whose `dagster.yaml` names the database and the home by variables.
-VARIABLES_FOR_LIBRARIES = {"__init__.py", "cli/connection.py", "cli/database.py", "cli/workers.py"}
+VARIABLES_FOR_LIBRARIES = {"__init__.py", "cli/connection.py"}
 
 
 def part_of(path: Path) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import Engine, check_version, open_database
 from transcription_dagster.settings import Settings
 from transcription_dagster.shared_settings import adopt
-from transcription_dagster.stack.files import dagster_home, write_files
+from transcription_dagster.stack.files import write_files
 from transcription_dagster.stack.postgres import database_url, embedded_postgres, wait_until_ready
 
 if TYPE_CHECKING:
@@ -67,9 +68,17 @@ def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
     # Imported late: it takes a second, and most commands do not need it.
     from dagster import DagsterInstance
 
-    write_files(settings)
-    # `dagster.yaml` reads the database's URL from there.
-    os.environ.setdefault("TRANSCRIPTION_DATABASE_URL", database_url(settings))
-    os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
-    with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+    home = prepare_dagster(settings, database_url(settings))
+    with DagsterInstance.from_config(str(home)) as instance:
         yield instance
+
+
+def prepare_dagster(settings: Settings, url: str) -> Path:
+    """Write Dagster's configuration files, and return its home.
+
+    Dagster finds its home only through the environment, and `dagster.yaml` takes the database's URL from there.
+    """
+    home = write_files(settings).dagster_home
+    os.environ["TRANSCRIPTION_DATABASE_URL"] = url
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import click
-from rich.console import Console
 from rich.table import Table
 
-from transcription_dagster.cli.connection import open_cli_database, reachable_database
+from transcription_dagster.cli.connection import open_cli_database, prepare_dagster, reachable_database
+from transcription_dagster.cli.terminal import open_console
 from transcription_dagster.database.archive import overview
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.search.index import models_in_use, retire_unused
@@ -27,14 +25,11 @@ def upgrade() -> None:
     These are the program's own tables, those of the queues and Dagster's. `transcription up` does the same. Tables that
     are up to date stay as they are.
     """
-    from transcription_dagster.stack.files import write_files
     from transcription_dagster.stack.schema import upgrade_tables
 
     settings = load_settings()
     with reachable_database(settings) as url:
-        # Dagster finds its instance and its storage only through the environment.
-        os.environ["TRANSCRIPTION_DATABASE_URL"] = url
-        os.environ["DAGSTER_HOME"] = str(write_files(settings).dagster_home)
+        prepare_dagster(settings, url)
         upgrade_tables(url)
         engine = open_database(url)
         try:
@@ -60,4 +55,4 @@ def status() -> None:
         table.add_row("search", f"{counts.chunks:,} chunks of {counts.embedded:,} recordings")
         for model, recordings in models_in_use(engine).items():
             table.add_row("embedded with", f"{model.name}, {model.dimensions} dimensions: {recordings:,} recordings")
-        Console().print(table)
+        open_console().print(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -14,7 +14,7 @@ from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input, write_output
 from transcription_dagster.cli.terminal import printable_lines
-from transcription_dagster.model import Transcript
+from transcription_dagster.model import Cue, Transcript
 from transcription_dagster.refinement.anchors import corrected_transcript
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings, load_settings
@@ -23,12 +23,8 @@ from transcription_dagster.vocabulary.files import read_vocabulary
 
 _FORMATS: dict[str, Callable[[Transcript, Refined], str]] = {
     "txt": lambda transcript, refined: refined.text,
-    "srt": lambda transcript, refined: to_srt(
-        correct_cues(make_cues(transcript.words, duration=transcript.duration), refined.text)
-    ),
-    "vtt": lambda transcript, refined: to_vtt(
-        correct_cues(make_cues(transcript.words, duration=transcript.duration), refined.text)
-    ),
+    "srt": lambda transcript, refined: to_srt(_cues(transcript, refined)),
+    "vtt": lambda transcript, refined: to_vtt(_cues(transcript, refined)),
     "json": lambda transcript, refined: write_transcript(corrected_transcript(transcript, refined.edits)) + "\n",
 }
 
@@ -58,6 +54,10 @@ def refine(file: str, vocabulary: Path | None, kind: str | None, output: str | N
     chosen = kind or (extension(output) if extension(output) in _FORMATS else "txt")
     write_output(output, _FORMATS[chosen](transcript, refined))
     click.echo(printable_lines(_summary(refined, settings)), err=True)
+
+
+def _cues(transcript: Transcript, refined: Refined) -> Sequence[Cue]:
+    return correct_cues(make_cues(transcript.words, duration=transcript.duration), refined.text)
 
 
 def _summary(refined: Refined, settings: Settings) -> str:

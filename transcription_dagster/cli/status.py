@@ -27,6 +27,8 @@ from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import running
 from transcription_dagster.stack.supervisor import ProgramState
 
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True, slots=True)
 class Installation:
@@ -82,9 +84,6 @@ class Installation:
 def _waiting_on(pool: PoolStatus, queue: str) -> int:
     """Return the number of jobs on a queue and on its queues for single GPUs."""
     return sum(count for name, count in pool.queues.items() if name == queue or name.startswith(f"{queue}:"))
-
-
-Value = TypeVar("Value")
 
 
 @click.command()

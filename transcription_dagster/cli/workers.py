@@ -8,13 +8,13 @@ import re
 
 import click
 
+from transcription_dagster.cli.connection import prepare_dagster
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.errors import DeviceBroken, StackError
 from transcription_dagster.refinement.claude import has_credentials
 from transcription_dagster.settings import Settings, hand_down, load_settings
 from transcription_dagster.shared_settings import worker_settings
-from transcription_dagster.stack.files import write_files
-from transcription_dagster.stack.programs import STACK_VARIABLE, StackFiles
+from transcription_dagster.stack.programs import STACK_VARIABLE
 from transcription_dagster.urls import CleanFormatter
 from transcription_dagster.workers.main_thread import block_stop_signals
 
@@ -40,9 +40,10 @@ def run_worker(slot: str) -> None:
     adopted, stored = worker_settings(
         settings, url, in_stack=STACK_VARIABLE in os.environ, has_credentials=has_credentials
     )
-    # Dagster finds its storage through this variable, and the database's URL only through the environment.
-    os.environ["DAGSTER_HOME"] = str(_dagster_files(adopted).dagster_home)
-    os.environ["TRANSCRIPTION_DATABASE_URL"] = url
+    try:
+        prepare_dagster(adopted, url)
+    except OSError as error:
+        raise StackError(f"the home {settings.home} cannot be used: {error.strerror}") from None
     # Steps in a run worker never load a model: they send requests to the executors.
     settings = adopted.model_copy(update={"inference": "pool"})
 
@@ -76,13 +77,6 @@ def gpu_worker(gpu: str) -> None:
     except DeviceBroken as error:
         click.echo(f"transcription: {printable_lines(str(error))}", err=True)
         raise SystemExit(_DEVICE_LOST) from None
-
-
-def _dagster_files(settings: Settings) -> StackFiles:
-    try:
-        return write_files(settings)
-    except OSError as error:
-        raise StackError(f"the home {settings.home} cannot be used: {error.strerror}") from None
 
 
 def _log(settings: Settings) -> None:

@@ -135,12 +135,10 @@ def clean_sources(engine: Engine, keep: Callable[[str, str], object]) -> None:
 
 def record_failure(engine: Engine, uuid: str, error: str) -> None:
     """Record a failure and its reason; do nothing for an unregistered recording."""
-    _set_failure(engine, uuid, failed_at=func.now(), error=without_secrets(error.replace("\0", "")))
-
-
-def clear_failure(engine: Engine, uuid: str) -> None:
-    """Remove the recording's failure."""
-    _set_failure(engine, uuid, failed_at=None, error=None)
+    statement = update(RecordingRow).where(RecordingRow.uuid == recording_id(uuid))
+    values = {"failed_at": func.now(), "error": without_secrets(error.replace("\0", ""))}
+    with transaction(engine) as connection:
+        connection.execute(statement.values(**values))
 
 
 def from_row(row: Mapping[Any, Any]) -> Recording:
@@ -163,12 +161,6 @@ def from_row(row: Mapping[Any, Any]) -> Recording:
 
 def _uuids(uuids: Iterable[str]) -> Any:
     return cast([recording_id(uuid) for uuid in uuids], ARRAY(UUID(as_uuid=False)))
-
-
-def _set_failure(engine: Engine, uuid: str, **values: Any) -> None:
-    statement = update(RecordingRow).where(RecordingRow.uuid == recording_id(uuid)).values(**values)
-    with transaction(engine) as connection:
-        connection.execute(statement)
 
 
 def _upsert() -> Insert:

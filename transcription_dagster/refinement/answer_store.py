@@ -72,14 +72,8 @@ def _reply(document: Mapping[str, Any]) -> MessageReply:
     return MessageReply(**{**document, "usage": TokenUsage(**document["usage"])})
 
 
-def spent_today(engine: Engine) -> float:
-    """Return the dollars spent since midnight UTC."""
-    with transaction(engine) as connection:
-        return spent_since_midnight(connection)
-
-
 def spent_since_midnight(connection: Connection) -> float:
-    """Like `spent_today`, inside a transaction."""
+    """Return the dollars spent since midnight UTC."""
     midnight = text("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
     statement = select(func.coalesce(func.sum(SpendingRow.dollars), 0.0)).where(SpendingRow.spent_at >= midnight)
     return float(connection.execute(statement).scalar_one() or 0.0)

@@ -47,13 +47,8 @@ def price_of(model: str) -> Price | None:
     return _PRICES.get(_SNAPSHOT.sub("", model))
 
 
-def estimate(requests: Sequence[MessageRequest], price: Price, *, batch: bool = False) -> float:
-    """Return a likely upper bound, in dollars, on the cost of requests."""
-    return sum(estimates(requests, price, batch=batch))
-
-
 def estimates(requests: Sequence[MessageRequest], price: Price, *, batch: bool = False) -> list[float]:
-    """Return the estimate for each request.
+    """Return a likely upper bound, in dollars, on the cost of each request.
 
     In a batch nothing is assumed to come from the cache: concurrent requests write it more than once.
     """

@@ -12,7 +12,6 @@ from transcription_dagster.database.connection import open_database, transaction
 from transcription_dagster.database.forgotten import forgotten
 from transcription_dagster.database.recordings import (
     Recording,
-    clear_failure,
     find_recording,
     forget,
     record_failure,
@@ -154,12 +153,10 @@ def test_a_recording_stays_forgotten_until_it_is_registered_again(engine: Engine
     assert forgotten(engine, [A, B]) == set()
 
 
-def test_a_failure_is_listed_until_it_is_cleared(engine: Engine) -> None:
+def test_a_failed_recording_is_listed(engine: Engine) -> None:
     register(engine, [FULL, Recording(B, "file:///b.wav")])
     record_failure(engine, A, "no audio\0 stream")
     assert failed(engine) == [FULL]
-    clear_failure(engine, A)
-    assert failed(engine) == []
 
 
 @pytest.mark.parametrize(

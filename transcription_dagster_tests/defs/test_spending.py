@@ -17,12 +17,12 @@ from transcription_dagster.database.recordings import forget
 from transcription_dagster.errors import RecordingForgotten, RefinementFailed, RefinementUnavailable
 from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.accounts import Budgets
-from transcription_dagster.refinement.answer_store import spent_today
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.direct import refine_directly
 from transcription_dagster.refinement.messages import Price
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, message, shown_words
+from transcription_dagster_tests.refinement.spending import spent_today
 from transcription_dagster_tests.sample_transcripts import transcript
 
 pytestmark = pytest.mark.slow

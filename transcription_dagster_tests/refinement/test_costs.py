@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from transcription_dagster.refinement.accounts import Budgets, MemoryAccount, Spent
-from transcription_dagster.refinement.costs import estimate, price_of
+from transcription_dagster.refinement.costs import estimates, price_of
 from transcription_dagster.refinement.messages import MessageRequest, Price, TokenUsage
 from transcription_dagster.settings import Settings
 
@@ -19,17 +19,17 @@ def request(*, prefix: int, shown: int) -> MessageRequest:
 
 
 def test_a_short_prefix_is_paid_in_full_every_time() -> None:
-    assert estimate([request(prefix=100, shown=10)] * 3, INPUT_ONLY) == pytest.approx(3 * 110)
+    assert sum(estimates([request(prefix=100, shown=10)] * 3, INPUT_ONLY)) == pytest.approx(3 * 110)
 
 
 def test_a_long_prefix_is_written_once_and_then_read() -> None:
     requests = [request(prefix=5000, shown=10)] * 3
-    assert estimate(requests, INPUT_ONLY) == pytest.approx(5000 * 1.25 + 2 * 5000 * 0.1 + 30)
+    assert sum(estimates(requests, INPUT_ONLY)) == pytest.approx(5000 * 1.25 + 2 * 5000 * 0.1 + 30)
 
 
 def test_a_batch_is_estimated_without_cache_at_half_the_price() -> None:
     requests = [request(prefix=5000, shown=10)] * 3
-    assert estimate(requests, INPUT_ONLY, batch=True) == pytest.approx((3 * 5000 * 1.25 + 30) / 2)
+    assert sum(estimates(requests, INPUT_ONLY, batch=True)) == pytest.approx((3 * 5000 * 1.25 + 30) / 2)
 
 
 def test_reserved_dollars_are_not_available() -> None:

@@ -109,14 +109,8 @@ def known(engine: Engine, batches: Collection[str]) -> set[str]:
         return set(connection.execute(select(_batch.id).where(_batch.id.in_(batches))).scalars())
 
 
-def committed_dollars(engine: Engine) -> float:
-    """Return the maximum expected cost, in dollars, of uncollected batches."""
-    with transaction(engine) as connection:
-        return committed(connection)
-
-
 def committed(connection: Connection) -> float:
-    """Like `committed_dollars`, inside a transaction."""
+    """Return the maximum expected cost, in dollars, of uncollected batches."""
     dollars = func.coalesce(func.sum(_batch.state["dollars"].astext.cast(SpendingRow.dollars.type)), 0.0)
     return float(connection.execute(select(dollars).where(_batch.collected_at.is_(None))).scalar_one() or 0.0)
 

@@ -18,7 +18,6 @@ from transcription_dagster.errors import (
     SpendLimitReached,
 )
 from transcription_dagster.model import Term
-from transcription_dagster.refinement.answer_store import spent_today
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.message_batches import batch_store, request_store, workflow
 from transcription_dagster.refinement.message_batches.client import ClaudeBatches
@@ -35,6 +34,7 @@ from transcription_dagster.refinement.message_batches.workflow import (
 from transcription_dagster.refinement.messages import MessageRequest
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, edits, error, shown_words
+from transcription_dagster_tests.refinement.spending import committed_dollars, spent_today
 from transcription_dagster_tests.sample_transcripts import transcript
 
 pytestmark = pytest.mark.slow
@@ -138,12 +138,12 @@ def test_pending_requests_go_as_one_batch_and_come_back_refined(
 def test_a_batch_is_paid_for_once(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
     ask_all(engine)
     exchange(engine, batches)
-    assert batch_store.committed_dollars(engine) > 0
+    assert committed_dollars(engine) > 0
     answer_all(server, engine, batches)
     spent = spent_today(engine)
     refined = use(engine, material(A))
     assert refined.dollars == pytest.approx(spent / 2)
-    assert batch_store.committed_dollars(engine) == 0
+    assert committed_dollars(engine) == 0
     exchange(engine, batches)
     refined_by_batch(engine, material(A), HOW)
     assert spent_today(engine) == spent

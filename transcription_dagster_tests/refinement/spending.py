@@ -1,0 +1,17 @@
+"""Dollars as the database counts them."""
+
+from __future__ import annotations
+
+from transcription_dagster.database.connection import Engine, transaction
+from transcription_dagster.refinement.answer_store import spent_since_midnight
+from transcription_dagster.refinement.message_batches.batch_store import committed
+
+
+def spent_today(engine: Engine) -> float:
+    with transaction(engine) as connection:
+        return spent_since_midnight(connection)
+
+
+def committed_dollars(engine: Engine) -> float:
+    with transaction(engine) as connection:
+        return committed(connection)
