@@ -78,9 +78,7 @@ def _duplicates(terms: Sequence[Term]) -> Iterator[str]:
 
 
 def _conflicts(terms: Sequence[Term]) -> Iterator[str]:
-    """Return terms that conflict: a term that is another's variant is never corrected, and one that contains a variant
-    would be corrected in part.
-    """
+    """Yield conflicts: a variant that is another term, or a term that contains another's variant."""
     spelled = {phrase_of(term.text): term.text for term in terms}
     for term in terms:
         for variant in term.variants:

@@ -157,7 +157,7 @@ def _create_chunks() -> None:
         sa.UniqueConstraint("recording", "position", name=f"{table}_recording_position_key"),
         schema=SCHEMA,
     )
-    # Rows are not compressed: ranking reads thousands of `words`, which would otherwise be stored elsewhere.
+    # Keep values inline: ranking reads thousands of `words`, which would otherwise be stored out of line.
     op.execute(f"ALTER TABLE {SCHEMA}.{table} SET (toast_tuple_target = 8160)")
     op.create_index(f"{table}_words", table, ["words"], postgresql_using="gin", schema=SCHEMA)
     op.create_index(f"{table}_language", table, ["language"], schema=SCHEMA)
