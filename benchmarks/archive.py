@@ -48,7 +48,7 @@ SELECT uuid, text, text, (ARRAY['en', 'en', 'en', 'en', 'de', 'de', 'fr', 'es', 
 
 
 def main() -> None:
-    """Fill a new database, and request pages of it."""
+    """Fill a new database and request pages of the list."""
     parser = argument_parser(__doc__)
     parser.add_argument("--recordings", type=int, default=100_000)
     count = parser.parse_args().recordings
@@ -88,7 +88,7 @@ def _questions(engine: Engine, count: int) -> Mapping[str, Callable[[], object]]
 
 
 def _milliseconds(ask: Callable[[], object]) -> tuple[float, float]:
-    """The median time until an answer is there, and the least time that this process works for it."""
+    """Return the median time of an answer, and the least CPU time of this process, in milliseconds."""
     ask()
     walls, own = [], []
     for _ in range(5):
@@ -100,7 +100,7 @@ def _milliseconds(ask: Callable[[], object]) -> tuple[float, float]:
 
 
 def _in_postgres(engine: Engine, ask: Callable[[], object]) -> float:
-    """How long Postgres plans and runs the queries of an answer, in milliseconds: the least of three."""
+    """Return the milliseconds in which Postgres plans and runs an answer's queries: the least of three."""
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_others: Any) -> None:

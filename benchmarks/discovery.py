@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def steady_tick(kind: str, source: Source, database: str) -> str:
-    """A tick over a prefix that holds ten new objects among those that were asked for."""
+    """Measure a tick over a prefix with ten new objects among already requested ones."""
     state, seconds, requests = tick(source, DiscoveryState(), database)
     if state.cursor is not None or requests != NEW:
         raise SystemExit(f"the tick asked for {requests} runs and ended at {state.cursor}")
@@ -68,7 +68,7 @@ def steady_tick(kind: str, source: Source, database: str) -> str:
 
 
 def first_ticks(kind: str, source: Source, database: str) -> str:
-    """The first ticks over a prefix that is all new."""
+    """Measure the first ticks over a prefix of new objects only."""
     state, times = DiscoveryState(), []
     for number in range(1, FIRST_TICKS + 1):
         state, seconds, requests = tick(source, state, database)
@@ -82,7 +82,7 @@ def first_ticks(kind: str, source: Source, database: str) -> str:
 
 
 def tick(source: Source, state: DiscoveryState, database: str) -> tuple[DiscoveryState, float, int]:
-    """What the sensor does, save for telling Dagster; returns the seconds it took and the runs it asked for."""
+    """Run a sensor's tick without Dagster; return its seconds and the number of requested runs."""
     started = time.perf_counter()
     engine = open_database(database)
     recordings.record_etags(engine, settled(state.asked, recordings.registered_etags(engine, state.asked)))
@@ -101,7 +101,7 @@ def tick(source: Source, state: DiscoveryState, database: str) -> tuple[Discover
 
 
 def know(database: str, uuids: Sequence[str], new: set[str], kind: str, folder: Path) -> None:
-    """Register all but the new ones with the etags that the source gives them."""
+    """Register all but the new objects with the etags of the source."""
     etags = dict.fromkeys(uuids, ETAG)
     if kind == "directory":
         listed = DirectorySource(folder).list(None, len(uuids) + 1)
@@ -115,7 +115,7 @@ def know(database: str, uuids: Sequence[str], new: set[str], kind: str, folder: 
 
 
 def make_folder(folder: Path, uuids: Sequence[str]) -> Path:
-    """Files by these names, an hour old."""
+    """Create files with these names, an hour old."""
     folder.mkdir()
     for key in uuids:
         path = folder / f"{key}.mp3"
@@ -126,14 +126,14 @@ def make_folder(folder: Path, uuids: Sequence[str]) -> Path:
 
 
 def run_alone(measured, kind: str, endpoint: str, folder: Path, database: str) -> str:
-    """Run a measurement in a process of its own, and add that process's peak memory."""
+    """Run a measurement in a separate process, and add that process's peak memory."""
     process, result = start(measure, measured, kind, endpoint, folder, database)
     process.join()
     return result
 
 
 def measure(results: Connection, measured, kind: str, endpoint: str, folder: Path, database: str) -> None:
-    """Send the outcome of `measured`, with the peak memory of this process, through `results`."""
+    """Send the result of `measured`, with the peak memory of this process, through `results`."""
     os.environ.update(
         AWS_ENDPOINT_URL=endpoint, AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x", AWS_DEFAULT_REGION="us-east-1"
     )
@@ -144,7 +144,7 @@ def measure(results: Connection, measured, kind: str, endpoint: str, folder: Pat
 
 
 def peak_mb() -> float:
-    """The peak memory of this process. getrusage would tell its parent's where that was larger."""
+    """Return the peak memory of this process. `getrusage` would report the parent's if that was larger."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
@@ -159,14 +159,14 @@ def start(target, *arguments: object):
 
 
 def serve(ready: Connection, uuids: Sequence[str], latency: float) -> None:
-    """Answer ListObjectsV2 over keys of these names, and send the server's address through `ready`."""
+    """Answer ListObjectsV2 for keys with these names, and send the server's address through `ready`."""
     keys = [f"{PREFIX}{key}.mp3" for key in uuids]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *args: object) -> None:
-            """Quiet: a line for each page would count as time of the tick."""
+            """Log nothing: a line per page would add to the tick's time."""
 
         def do_GET(self) -> None:
             time.sleep(latency)
@@ -184,7 +184,7 @@ def serve(ready: Connection, uuids: Sequence[str], latency: float) -> None:
 
 
 def page(keys: Sequence[str], after: str) -> str:
-    """The 1,000 keys that follow one, as S3 writes them."""
+    """Return the 1,000 keys after a key, as S3 writes them."""
     first = bisect.bisect_right(keys, after)
     shown = keys[first : first + 1000]
     is_truncated = first + 1000 < len(keys)

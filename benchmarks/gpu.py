@@ -56,7 +56,7 @@ STEPS = 1000
 
 @dataclass(frozen=True)
 class Goal:
-    """What was found, and whether that is enough."""
+    """A measured value, and whether it reaches the goal."""
 
     name: str
     found: str
@@ -65,9 +65,9 @@ class Goal:
 
 
 def speed(model: Whisper, sounds: list[np.ndarray], name: str, slots: int) -> Iterator[Goal]:
-    """How many times as fast as `model.transcribe` the engine is, and what its device waits for."""
+    """Measure the speed-up over `model.transcribe`, and the bottleneck."""
     options = SpeechOptions(model=name, language="en", temperatures=(0.0,))
-    # What is compiled or recorded at the first use is not measured.
+    # Compilation and capture at first use are not measured.
     engine.transcribed(model, sounds[:1], options)
     engine.together(model, sounds[:1], options, slots)
     expected = engine.transcribed(model, sounds, options)
@@ -85,7 +85,7 @@ def speed(model: Whisper, sounds: list[np.ndarray], name: str, slots: int) -> It
 
 @torch.inference_mode()
 def memory(model: Whisper, name: str, slots: int) -> Iterator[Goal]:
-    """What the slots take against the formula, and what a thousand steps take beside them."""
+    """Compare the slots' memory with the formula, and measure the memory of a thousand steps."""
     before = allocated(model)
     batch = engine.opened(model, slots, 1, fixed=True)
     item = model.decoder.token_embedding.weight.element_size()
@@ -105,7 +105,7 @@ def memory(model: Whisper, name: str, slots: int) -> Iterator[Goal]:
         batch.slots.hear([slot], torch.randn((1, 1500, width), device=model.device, dtype=batch.slots.dtype))
         batch.slots.read([Text(slot, prompt)])
     rows = [TextRow(slot, 0, 400, len(prompt), state) for slot in range(batch.slots.count)]
-    # The first one records the step.
+    # The first step is captured.
     batch.slots.step(rows)
     before = allocations(model)
     for number in range(STEPS):
@@ -115,7 +115,7 @@ def memory(model: Whisper, name: str, slots: int) -> Iterator[Goal]:
 
 
 def allocated(model: Whisper) -> int:
-    """Bytes of the tensors on a GPU; 0 elsewhere."""
+    """Return the bytes of the tensors on a GPU; 0 elsewhere."""
     if model.device.type != "cuda":
         return 0
     gc.collect()
@@ -124,12 +124,12 @@ def allocated(model: Whisper) -> int:
 
 
 def allocations(model: Whisper) -> int:
-    """How many tensors were allocated on a GPU so far; 0 elsewhere."""
+    """Return the number of tensors allocated on a GPU so far; 0 elsewhere."""
     return torch.cuda.memory_stats(model.device)["allocation.all.allocated"] if model.device.type == "cuda" else 0
 
 
 def with_base(device: str, *, rehearsed: bool) -> Iterator[Goal]:
-    """What needs real weights: word errors in half precision, and identity in single precision."""
+    """Run the goals that need real weights: word errors in half precision, and identity in single precision."""
     try:
         model = open_model("base", load_settings().models_folder, device)
     except ModelUnavailable as error:
@@ -148,7 +148,7 @@ def with_base(device: str, *, rehearsed: bool) -> Iterator[Goal]:
 
 
 def errors(model: Whisper, sounds: list[np.ndarray], texts: list[str]) -> Goal:
-    """How many word errors the engine adds to those of `model.transcribe`, in points."""
+    """Return the additional word errors of the engine compared with `model.transcribe`, in percentage points."""
     options = SpeechOptions(model="base", language="en")
     wanted = [units(text, "en") for text in texts]
     rates = []
@@ -162,7 +162,7 @@ def errors(model: Whisper, sounds: list[np.ndarray], texts: list[str]) -> Goal:
 
 
 def same(model: Whisper, sounds: dict[str, np.ndarray], *, orders: int) -> Iterator[Goal]:
-    """Whether recordings that share the device get what `model.transcribe` gives each alone, in single precision."""
+    """Return whether recordings that share the device get the results of `model.transcribe`, in single precision."""
     known = {name: identity.transcribed(model, samples, None) for name, samples in sounds.items()}
     languages = {name: transcript.language for name, transcript in known.items()}
     for number in range(orders):
@@ -173,7 +173,7 @@ def same(model: Whisper, sounds: dict[str, np.ndarray], *, orders: int) -> Itera
 
 
 def mixed(count: int, longest: float) -> list[np.ndarray]:
-    """Recordings of many lengths, from the demo's voices."""
+    """Return recordings of various lengths, made from the demo's voices."""
     lengths = np.geomspace(SHORTEST_SECONDS, longest, count)
     voices = np.concatenate(engine.clips(engine.VOICES, 60.0, 9))
     starts = random.Random(0).sample(range(voices.size), count)
@@ -213,7 +213,7 @@ def goals(device: str, sounds: list[np.ndarray], shapes: dict[str, int], *, rehe
 
 
 def told(goal: Goal) -> bool:
-    """Print a goal, and return whether it is reached."""
+    """Print a goal; return whether it is reached."""
     print(f"| {goal.name} | {goal.found} | {goal.wanted} | {'reached' if goal.reached else 'MISSED'} |", flush=True)
     return goal.reached
 

@@ -74,7 +74,7 @@ def recordings(folder: Path) -> list[Path]:
 
 
 def samples_of(path: Path) -> np.ndarray:
-    """The sound of a recording."""
+    """Return the audio of a recording."""
     with tempfile.TemporaryDirectory() as scratch:
         flac = Path(scratch) / "sound.flac"
         normalise(path, flac, max_seconds=7200)
@@ -200,7 +200,7 @@ def main() -> None:
 def _known(
     model: Whisper, sounds: Mapping[str, np.ndarray], beams: int | None, file: Path | None
 ) -> dict[str, Transcript]:
-    """Return what `model.transcribe` makes of each recording, as far as possible from the file."""
+    """Return the results of `model.transcribe` for each recording, from the file where possible."""
     stored = json.loads(file.read_text()) if file is not None and file.is_file() else {}
     known = {name: Transcript(**stored[name]) for name in sounds if name in stored}
     for name, samples in sounds.items():

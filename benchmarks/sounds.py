@@ -166,7 +166,7 @@ def drums() -> np.ndarray:
     return _level(kick + 0.5 * snare, -20)
 
 
-#: All of them by name.
+#: All sounds by name.
 NO_SPEECH: dict[str, Callable[[], np.ndarray]] = {
     made.__name__: made
     for made in (

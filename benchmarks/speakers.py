@@ -49,7 +49,7 @@ _DEMO = Path(transcription_dagster.__file__).parent / "demo" / "recordings"
 
 
 def best_threshold(heard: Sequence[tuple[Sequence[SpeakerTurn], NetworkResults]]) -> float:
-    """The threshold of the least error; the middle one of those that are as good."""
+    """Return the threshold with the least error; the middle one of several."""
     rates = [total_errors(heard, threshold).rate for threshold in THRESHOLDS]
     best = [threshold for threshold, rate in zip(THRESHOLDS, rates, strict=True) if rate <= min(rates) + 0.001]
     return best[len(best) // 2]

@@ -1,8 +1,8 @@
-"""Chaos: a stack at work whose processes are killed, whose Postgres goes away and whose runs are terminated.
+"""Chaos test: kills a stack's processes, stops its Postgres and terminates its runs while it works.
 
-`python -m transcription_dagster_tests.chaos` carries out a long plan and prints what it did; the tests a short one. The
-blows follow from a seed. No recording is made to cost more workers than the stack forgives it, for a recording that
-costs three executors is given up on purpose.
+`python -m transcription_dagster_tests.chaos` carries out a long plan and prints the result; the tests carry out a short
+one. The faults follow from a seed. No recording loses more workers than the stack tolerates, because a recording that
+costs three executors fails by design.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_
 
 EXECUTORS, RUN_WORKERS = 3, 4
 
-#: Workers of each kind that a recording may cost; one more is given up, or is the last try.
+#: Workers of each kind that a recording may lose; one more would be its last attempt or fail it.
 _FORGIVEN = 2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done to a stack, decided before it starts."""
+    """The faults of a chaos test, decided before the stack starts."""
 
     seed: int
     recordings: int
-    #: Blows of each kind.
+    #: Number of faults of each kind.
     executor_kills: int
     run_worker_kills: int
     daemon_kills: int
     postgres_stops: int
     terminations: int
-    #: Seconds between two blows, and of Postgres's absence, at most.
+    #: Maximum seconds between two faults, and maximum outage of Postgres.
     pause: float = 6.0
     away: float = 20.0
-    #: Seconds until everything has to be over after the last blow.
+    #: Seconds after the last fault within which all runs must end.
     patience: float = 900.0
 
 
@@ -74,26 +74,26 @@ LONG = Plan(
 
 @dataclass
 class Outcome:
-    """What was done and what came of it."""
+    """The faults carried out, and their outcome."""
 
     blows: Counter[str] = field(default_factory=Counter)
     terminated: set[str] = field(default_factory=set)
     #: Rows in `transcripts` by recording.
     published: Counter[str] = field(default_factory=Counter)
-    #: Executors and run workers alive before.
+    #: Executors and run workers alive at the start.
     workers: tuple[int, int] = (0, 0)
-    #: Attempts at a transcription by how they ended.
+    #: Number of transcription attempts by outcome.
     attempts: Counter[str] = field(default_factory=Counter)
-    #: Recordings that were transcribed to the end more than once.
+    #: Recordings that were transcribed completely more than once.
     repeated: list[str] = field(default_factory=list)
-    #: Recordings without a successful run: how their newest one ended, and what its log says of it.
+    #: Recordings without a successful run: the status of the newest run, and its log.
     unsuccessful: dict[str, list[str]] = field(default_factory=dict)
     retries: int = 0
     seconds: float = 0.0
 
 
 class Driver:
-    """Strikes a stack that works on `recordings`."""
+    """Injects faults into a stack that processes `recordings`."""
 
     def __init__(self, system: System, plan: Plan, recordings: Sequence[str], say: Callable[[str], None]) -> None:
         self._system = system
@@ -105,7 +105,7 @@ class Driver:
         self.outcome = Outcome(workers=alive(system))
 
     def strike(self) -> None:
-        """Carry out the plan's blows, in an order and at times that follow from its seed."""
+        """Inject the plan's faults, in an order and at times derived from its seed."""
         kinds = {
             self._kill_executor: self._plan.executor_kills,
             self._kill_run_worker: self._plan.run_worker_kills,
@@ -127,7 +127,7 @@ class Driver:
         self._kill_one("run", lambda worker: partitions.get(worker.recording or ""))
 
     def _kill_one(self, kind: str, recording_of: Callable[[WorkerStatus], str | None]) -> None:
-        """Kill a worker that is busy, if there is one whose recording has not suffered enough."""
+        """Kill a busy worker, unless its recording has lost too many already."""
 
         def suitable() -> list[WorkerStatus]:
             return [
@@ -167,7 +167,7 @@ class Driver:
         self._struck("Postgres stopped", f"for {seconds:.0f} s")
 
     def _terminate(self) -> None:
-        # Not one that is being tried again: its other runs would be left.
+        # Not a run that is being retried: its other runs would remain.
         runs = self._system.dagster.runs(statuses=[*WAITING_STATUSES, *ACTIVE_STATUSES])
         runs = [run for run in runs if run.partition in self._recordings and "dagster/parent_run_id" not in run.tags]
         if not runs:
@@ -183,7 +183,7 @@ class Driver:
         self._say(f"{what}: {detail}")
 
     def settle(self) -> None:
-        """Wait until every run has ended, the retries too, and note what came of the recordings."""
+        """Wait until every run and retry has ended, and record the outcome of the recordings."""
         wait_until(self._is_quiet, self._plan.patience, "all runs have ended and no job is left", every=1.0)
         with open_connection(self._system.url) as connection:
             rows = connection.execute("SELECT recording::text FROM transcription_data.transcripts")
@@ -221,7 +221,7 @@ class Driver:
 
 
 def carry_out(system: System, plan: Plan, folder: Path, say: Callable[[str], None]) -> tuple[list[str], Outcome]:
-    """Launch the plan's recordings, strike, and wait; returns the recordings and what became of them."""
+    """Launch the plan's recordings, inject the faults, and wait; return the recordings and the outcome."""
     started = time.monotonic()
     short = [DEMO_RECORDINGS[number % len(DEMO_RECORDINGS)] for number in range(plan.recordings - plan.recordings // 5)]
     long = [long_recording(folder)] * (plan.recordings - len(short))
@@ -237,7 +237,7 @@ def carry_out(system: System, plan: Plan, folder: Path, say: Callable[[str], Non
 
 
 def judge(system: System, recordings: Sequence[str], outcome: Outcome) -> None:
-    """Raise `AssertionError` unless everything came out right, and as many workers are alive as there were."""
+    """Raise `AssertionError` unless every recording has the right outcome and all workers are alive."""
     expected = set(recordings) - outcome.terminated
     missing = expected - set(outcome.published)
     assert not missing, f"not published: {missing}; {outcome.unsuccessful}"
@@ -252,14 +252,14 @@ def judge(system: System, recordings: Sequence[str], outcome: Outcome) -> None:
 
 
 def status_is_clean(system: System) -> bool:
-    """Whether `transcription status` finds nothing wrong."""
+    """Return whether `transcription status` reports no problem."""
     command = [sys.executable, "-m", "transcription_dagster", "status", "--json"]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     return shown.returncode == 0 and json.loads(shown.stdout)["problems"] == []
 
 
 def alive(system: System) -> tuple[int, int]:
-    """How many executors and run workers are alive."""
+    """Return the number of executors and run workers alive."""
     pool = system.pool()
     return len(pool.alive("gpu")), len(pool.alive("run"))
 
@@ -268,7 +268,7 @@ def alive(system: System) -> tuple[int, int]:
 @click.option("--seed", default=LONG.seed, show_default=True)
 @click.option("--recordings", default=LONG.recordings, show_default=True)
 def main(seed: int, recordings: int) -> None:
-    """Carry out the long plan and print what was done and what came of it."""
+    """Carry out the long plan and print the result."""
     os.chdir(isolate())
     plan = Plan(**{**LONG.__dict__, "seed": seed, "recordings": recordings})
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:

@@ -12,29 +12,29 @@ import pytest
 
 from transcription_dagster_tests.isolation import isolate
 
-#: Before anything of the program is imported, here or in the conftest of a folder.
+#: Before any import of the program, here or in a folder's conftest.
 HOME = isolate()
-# A fifth of the time in which the tests are imported goes into looking for garbage, and there is none.
+# Garbage collection takes a fifth of the tests' import time and finds nothing.
 gc.disable()
 
 from transcription_dagster.stack.orphan_processes import end_orphan_processes  # noqa: E402
 from transcription_dagster_tests.postgres import cloned_database, database_url, engine  # noqa: E402
 from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server  # noqa: E402
 
-#: Fixtures for the tests of every room.
+#: Fixtures for all test folders.
 __all__ = ["database_url", "engine"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # How long an example takes, and how long its making, says more of the machine than of the program.
+    # The durations of an example and of its generation depend on the machine more than on the program.
     slow = [hypothesis.HealthCheck.too_slow]
     hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=slow)
     hypothesis.settings.load_profile("untimed")
-    # Every stack has a home of its own, and executors that would each compile the same.
+    # Every stack has its own home, and each of its executors would compile the same code.
     if config.pluginmanager.hasplugin("cacheprovider"):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
-    # The caller's `.env` is in the folder that pytest was started in. What distributes the tests runs none, and its
-    # workers read the paths of its arguments from there.
+    # The caller's `.env` is in pytest's start folder. The process that distributes tests runs none, and its workers
+    # read relative paths there.
     distributes = config.getoption("dist") != "no" and config.getoption("tx")
     if not distributes:
         os.chdir(HOME)
@@ -42,9 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take longest first, so that small ones fill what is left: the stacks, their parts, the slow.
+    """Run the longest tests first, so that short ones fill the gaps: stacks, their parts, slow tests.
 
-    Tests that share a fixture of their module are a group, too (`xdist_group`): several processes would each make it.
+    Tests that share a fixture of their module form a group (`xdist_group`), because each process would create the
+    fixture.
     """
     items.sort(key=lambda item: (not _is(item, "system"), "/stack/" not in item.nodeid, not _is(item, "slow")))
     for item in items:
@@ -53,11 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse to run without groups, where each process would start every stack; go on collecting garbage."""
+    """Refuse to run without groups, where each process would start every stack; then resume garbage collection."""
     groups = getattr(session.config.option, "loadgroup", False)
     if groups and any(_is(item, "xdist_group") and "@" not in item.nodeid for item in session.items):
         raise pytest.UsageError("pytest-xdist does not group tests under this pytest; install as constraints.txt says")
-    # What was imported stays: it is not looked through again.
+    # Imported objects stay alive, so they are excluded from garbage collection.
     gc.freeze()
     gc.enable()
 
@@ -74,7 +75,7 @@ def _shares_with_its_module(item: pytest.Item) -> bool:
 
 @pytest.fixture
 def queues() -> Iterator[str]:
-    """URL of a fresh database with the queues' tables."""
+    """Return the URL of a fresh database with the queues' tables."""
     with cloned_database() as url:
         yield url
 
@@ -87,7 +88,7 @@ def running_aws() -> Iterator[AwsServer]:
 
 @pytest.fixture
 def aws(running_aws: AwsServer) -> Iterator[AwsServer]:
-    """An empty AWS that boto3 and obstore find by themselves."""
+    """Provide an empty AWS that boto3 and obstore find by themselves."""
     running_aws.reset()
     with aws_environment(running_aws):
         yield running_aws
@@ -95,7 +96,7 @@ def aws(running_aws: AwsServer) -> Iterator[AwsServer]:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A home outside of pytest's folders: those are closed to the user that Postgres runs as when we are root."""
+    """Provide a home outside of pytest's folders, which Postgres's user cannot reach if the tests run as root."""
     folder = Path(tempfile.mkdtemp(prefix="transcription-test-"))
     yield folder
     end_orphan_processes(folder)

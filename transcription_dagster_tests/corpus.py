@@ -1,4 +1,4 @@
-"""Recordings as they go wrong, made on the spot: each function writes one into a folder and returns its path."""
+"""Damaged and unusual recordings: each function writes one into a folder and returns its path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from av.container import OutputContainer
 
 RATE = 16_000
 
-#: Container, codec and sample rate of recordings that people have, by extension.
+#: Container, codec and sample rate of common recordings, by extension.
 FORMATS = {
     "wav": ("wav", "pcm_s16le", 44_100),
     "mp3": ("mp3", "libmp3lame", 44_100),
@@ -32,17 +32,17 @@ FORMATS = {
 
 
 def tone(seconds: float, rate: int = RATE, hertz: float = 440.0, level: float = 0.3) -> np.ndarray:
-    """A sine as float32 of shape (samples,)."""
+    """Return a sine as float32 of shape (samples,)."""
     return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
 
 
 def noise(seconds: float, rate: int = RATE, level: float = 0.1, seed: int = 1) -> np.ndarray:
-    """White noise as float32 of shape (samples,)."""
+    """Return white noise as float32 of shape (samples,)."""
     return (level * np.random.default_rng(seed).standard_normal(round(seconds * rate))).astype(np.float32)
 
 
 def melody(seconds: float, rate: int = RATE, level: float = 0.3, seed: int = 0) -> np.ndarray:
-    """Plucked notes with overtones as float32 of shape (samples,): music to a speech model."""
+    """Return plucked notes with overtones as float32 of shape (samples,), which a speech model hears as music."""
     random_numbers = np.random.default_rng(seed)
     notes: list[np.ndarray] = []
     while sum(note.size for note in notes) < seconds * rate:
@@ -76,9 +76,9 @@ def write_media(
     picture_seconds: float = 0,
     sound_starts: float = 0,
 ) -> Path:
-    """Write float samples of shape (samples,) or (samples, channels) in one of `FORMATS`, whatever `path` is called.
+    """Write float samples of shape (samples,) or (samples, channels) in one of `FORMATS`, whatever the name of `path`.
 
-    `sound_starts` puts the sound so many seconds after the start of the picture.
+    `sound_starts` delays the audio by this many seconds after the start of the video.
     """
     container_format, codec, codec_rate = FORMATS[form]
     rate = rate or codec_rate
@@ -105,7 +105,7 @@ def write_media(
 
 
 def write_stamped(path: Path, pieces: list[tuple[float, np.ndarray]]) -> Path:
-    """Write pieces of sound at `RATE`, float32 of shape (samples,), at their start in seconds, into Matroska."""
+    """Write pieces of audio at `RATE`, float32 of shape (samples,), at their start in seconds, into Matroska."""
     with av.open(str(path), "w", format="matroska") as container:
         stream = container.add_stream("pcm_s16le", rate=RATE)
         stream.codec_context.layout = "mono"
@@ -147,7 +147,7 @@ _QCP = {
 
 
 def qcp(folder: Path, codec: str, seconds: float) -> Path:
-    """A QCP file, as mobile phones wrote them, with random full-rate packets of 20 ms."""
+    """Return a QCP file, as mobile phones wrote them, with random full-rate packets of 20 ms."""
     guid, rate, size = _QCP[codec]
     count = round(seconds * 50)
     bits = random.Random(1)
@@ -198,7 +198,7 @@ def web_page(folder: Path) -> Path:
 
 
 def playlist(folder: Path) -> Path:
-    """A playlist that names another file: a program that opened it would read what it was not given."""
+    """Write a playlist that names another file, which a program that follows it would read."""
     victim = write_wav(folder / "private.wav", tone(1))
     path = folder / "playlist.wav"
     path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{victim.as_uri()}\n#EXT-X-ENDLIST\n")
@@ -219,7 +219,7 @@ def random_bytes(folder: Path) -> Path:
 
 
 def random_behind_header(folder: Path, form: str) -> Path:
-    """A true header, then noise that is no audio."""
+    """Write a valid header, followed by noise."""
     path = write_media(folder / f"random-behind.{form}", tone(5, FORMATS[form][2]), form=form)
     content = path.read_bytes()
     head = content[:64]
@@ -254,7 +254,7 @@ def still_picture(folder: Path) -> Path:
 
 
 def gigahertz(folder: Path) -> Path:
-    """A header whose sample rate no resampler should be made for."""
+    """Write a header with a sample rate for which no resampler should be created."""
     path = write_wav(folder / "gigahertz.wav", tone(1))
     content = bytearray(path.read_bytes())
     struct.pack_into("<I", content, 24, 2_000_000_000)
@@ -262,7 +262,7 @@ def gigahertz(folder: Path) -> Path:
     return path
 
 
-#: Sources without anything that can be heard.
+#: Sources without audible content.
 UNUSABLE: dict[str, Callable[[Path], Path]] = {
     "empty": empty,
     "text": text_file,
@@ -281,7 +281,7 @@ UNUSABLE: dict[str, Callable[[Path], Path]] = {
 
 
 def truncated(folder: Path, form: str, share: float) -> Path:
-    """Ten seconds of a tone, of which the first `share` of the bytes arrived."""
+    """Write the first `share` of the bytes of a tone of ten seconds."""
     path = write_media(folder / f"truncated-{share}.{form}", tone(10, FORMATS[form][2]), form=form)
     content = path.read_bytes()
     path.write_bytes(content[: round(len(content) * share)])
@@ -289,7 +289,7 @@ def truncated(folder: Path, form: str, share: float) -> Path:
 
 
 def damaged(folder: Path, form: str) -> Path:
-    """Ten seconds of a tone, with a tenth of the bytes in the middle replaced."""
+    """Write a tone of ten seconds with a tenth of the bytes in the middle replaced."""
     path = write_media(folder / f"damaged.{form}", tone(10, FORMATS[form][2]), form=form)
     content = path.read_bytes()
     start, length = len(content) // 2, len(content) // 10
@@ -310,7 +310,7 @@ def silent(folder: Path, seconds: float = 20) -> Path:
 
 
 def claims_hours(folder: Path, hours: float = 100) -> Path:
-    """Five seconds behind a WAV header that claims hours."""
+    """Write five seconds after a WAV header that claims hours."""
     path = write_wav(folder / "claims-hours.wav", tone(5, 8_000), 8_000)
     content = bytearray(path.read_bytes())
     claimed = min(2**32 - 100, round(hours * 3600 * 8_000 * 2))
@@ -321,7 +321,7 @@ def claims_hours(folder: Path, hours: float = 100) -> Path:
 
 
 def bomb(folder: Path, hours: float) -> Path:
-    """Hours of silence in a few kilobytes: FLAC keeps a silent block of 65,535 samples in some 15 bytes."""
+    """Write hours of silence in a few kilobytes: FLAC stores a silent block of 65,535 samples in about 15 bytes."""
     path = folder / "bomb.flac"
     with av.open(str(path), "w", format="flac") as container:
         stream = container.add_stream("flac", rate=8_000, options={"frame_size": "65535"})

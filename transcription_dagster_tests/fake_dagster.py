@@ -26,7 +26,7 @@ class FakeRun:
     status: str = "QUEUED"
     job: str = ""
     ended_at: float | None = None
-    #: Its final status; a status that is not final keeps it there.
+    #: The run's final status; a status that is not final stays.
     fate: str = "SUCCESS"
 
     def step(self) -> None:
@@ -69,7 +69,7 @@ class FakeDagster:
     imported: set[str] = field(default_factory=set)
     #: The highest number of runs in flight at a time.
     peak: int = 0
-    #: The run of each launch. Requests are answered side by side.
+    #: The run of each launch. Requests are answered concurrently.
     _launches: dict[str, FakeRun] = field(default_factory=dict)
     _creating: threading.Lock = field(default_factory=threading.Lock)
     #: Called with each operation before it is answered; a returned value replaces the answer.
@@ -103,7 +103,7 @@ class FakeDagster:
         return run
 
     def make(self, params: dict[str, Any]) -> FakeRun:
-        """Create the run of a launch request, or find the one that it created before."""
+        """Create the run of a launch request, or return the one created earlier."""
         tags = {tag["key"]: tag["value"] for tag in params["executionMetadata"]["tags"]}
         launch = tags.pop(LAUNCH_TAG)
         with self._creating:
@@ -173,7 +173,7 @@ class FakeDagster:
         return {"runGroupOrError": {"__typename": "RunGroup", "runs": runs}}
 
     def _Events(self, id: str, cursor: str | None) -> dict[str, Any]:
-        """One event a page."""
+        """Yields one event per page."""
         index = int(cursor or 0)
         page = {"__typename": "EventConnection", "cursor": str(index + 1), "events": self.events[index : index + 1]}
         return {"logsForRun": {**page, "hasMore": index + 1 < len(self.events)}}
@@ -184,7 +184,7 @@ def json_reply(document: object, status: int = 200) -> Reply:
 
 
 def step_failure(step: str, error: str, *, described: str | None = None) -> dict[str, Any]:
-    """The event of a step that failed with an error; `described` if it is one of Dagster's own failures."""
+    """Return the event of a failed step; `described` if the error is one of Dagster's failures."""
     name, _, _ = error.partition(":")
     return {
         "__typename": "ExecutionStepFailureEvent",
@@ -199,7 +199,7 @@ def step_failure(step: str, error: str, *, described: str | None = None) -> dict
 
 
 def materialization(asset: str, timestamp: int = 1, uri: str | None = None, **figures: float) -> dict[str, Any]:
-    """The event of an asset that was made, with the URI of its file and its figures."""
+    """Return the event of a materialization, with its file's URI and its numbers."""
     entries: list[dict[str, Any]] = [{"label": "preview"}]
     entries += [{"label": "uri", "url": uri}] if uri else []
     for label, value in figures.items():
@@ -209,7 +209,7 @@ def materialization(asset: str, timestamp: int = 1, uri: str | None = None, **fi
 
 @contextmanager
 def fake_dagster() -> Iterator[FakeDagster]:
-    """Run the server for the length of the block."""
+    """Run the server during the block."""
     dagster = FakeDagster()
     with web_server(dagster.answer) as server:
         dagster.url = server.url

@@ -1,4 +1,4 @@
-"""What goes wrong in tests of the whole system: processes are killed, Postgres is away, recordings take their time."""
+"""Faults for tests of the whole system: killed processes, a stopped Postgres, slow recordings."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from transcription_dagster.stack.supervisor import Supervisor
 from transcription_dagster_tests.corpus import RATE, write_wav
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
-#: Settings of systems whose recordings are not searched: the model that embeds them takes longer than they do.
+#: Settings of systems without search: loading the embedding model would take longer than the recordings.
 NO_EMBEDDINGS: Mapping[str, Any] = {"embedder": "none"}
 
 
 def long_recording(folder: Path, *, seconds: int = 120) -> Path:
-    """A recording that is long enough to strike while it is transcribed: the demo's, one after the other.
+    """Return a recording that is long enough for faults during its transcription: the demo's recordings in sequence.
 
-    One and the same said again and again would count as a loop, and be heard again and again.
+    Repeating a single one would count as a loop, and be transcribed again and again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return write_wav(folder / f"{seconds}.wav", np.resize(_speech(), seconds * RATE))
@@ -43,7 +43,7 @@ def _speech() -> np.ndarray:
 
 
 def busy_executor(system: System, recording: str, seconds: float = 60) -> WorkerStatus:
-    """Wait until an executor is in the middle of `recording`; returns it."""
+    """Wait until an executor is in the middle of `recording`; return the executor."""
 
     def in_the_middle() -> bool:
         return any(progress_of(worker, recording) for worker in system.pool().alive("gpu"))
@@ -53,13 +53,13 @@ def busy_executor(system: System, recording: str, seconds: float = 60) -> Worker
 
 
 def progress_of(executor: WorkerStatus, recording: str) -> float | None:
-    """How much of a recording an executor has done; None if it does not work on it."""
+    """Return an executor's progress on a recording; None if it does not work on it."""
     under_way = executor.work.recordings if executor.work else ()
     return next((one.progress for one in under_way if one.recording == recording), None)
 
 
 def busy_run_worker(system: System, run_id: str, seconds: float = 60) -> WorkerStatus:
-    """Wait until a run worker executes the run; returns it."""
+    """Wait until a run worker executes the run; return the worker."""
 
     def taken() -> bool:
         return any(worker.recording == run_id for worker in system.pool().alive("run"))
@@ -70,9 +70,9 @@ def busy_run_worker(system: System, run_id: str, seconds: float = 60) -> WorkerS
 
 @contextmanager
 def frozen(worker: WorkerStatus) -> Iterator[psutil.Process]:
-    """Hold a worker's process where it is: however fast the machine, it finishes nothing meanwhile.
+    """Stop a worker's process during the block, so that it finishes nothing, however fast the machine.
 
-    Keep it short: a worker whose heartbeat is missing counts as dead.
+    Keep the block short: a worker without heartbeats counts as dead.
     """
     process = psutil.Process(worker.pid)
     process.suspend()
@@ -84,14 +84,14 @@ def frozen(worker: WorkerStatus) -> Iterator[psutil.Process]:
 
 
 def is_pending(process: psutil.Process, number: signal.Signals) -> bool:
-    """Return whether a signal was sent to the process that it has not heard yet: a second one would be lost."""
+    """Return whether a signal to the process is pending: a second one would be lost."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     masks = [int(mask, 16) for mask in re.findall(r"^(?:SigPnd|ShdPnd):\s*(\w+)$", status, re.MULTILINE)]
     return any(mask >> (number - 1) & 1 for mask in masks)
 
 
 def kill(worker: WorkerStatus) -> psutil.Process:
-    """End a worker's process as the kernel does when memory is short."""
+    """Kill a worker's process, as the kernel does when memory is short."""
     process = psutil.Process(worker.pid)
     process.send_signal(signal.SIGKILL)
     return process
@@ -99,14 +99,14 @@ def kill(worker: WorkerStatus) -> psutil.Process:
 
 @contextmanager
 def killing_whoever_works_on(system: System, recording: str) -> Iterator[list[str]]:
-    """Kill every executor that transcribes `recording`, again and again; gives the names of the killed."""
+    """Repeatedly kill every executor that transcribes `recording`; yield the names of the killed."""
     killed: list[str] = []
     over = threading.Event()
 
     def watch() -> None:
         pids: set[int] = set()
         while not over.wait(0.1):
-            # Not one that tells its speakers apart, once its transcription has failed.
+            # Not an executor that diarizes it after its transcription has failed.
             at_work = [
                 one["executor"]
                 for each in requests_of(system, [recording])
@@ -129,7 +129,7 @@ def killing_whoever_works_on(system: System, recording: str) -> Iterator[list[st
 
 
 def requests_of(system: System, recordings: Sequence[str]) -> list[dict[str, Any]]:
-    """What was asked of the executors to transcribe these recordings, the oldest first."""
+    """Return the transcription requests of these recordings, oldest first."""
     with open_connection(system.url) as connection:
         return list(
             connection.execute(
@@ -141,12 +141,12 @@ def requests_of(system: System, recordings: Sequence[str]) -> list[dict[str, Any
 
 
 def attempts_at(system: System, recording: str) -> list[str | None]:
-    """How each attempt at transcribing the recording ended, over all requests; None: it has not."""
+    """Return the outcome of each transcription attempt, over all requests; None if it has not ended."""
     return [attempt["ended"] for request in requests_of(system, [recording]) for attempt in request["attempts"]]
 
 
 def unfinished_jobs(system: System) -> list[dict[str, Any]]:
-    """Jobs and requests that wait or are under way on any queue."""
+    """Return waiting and running jobs and requests of all queues."""
     with open_connection(system.url) as connection:
         return list(
             connection.execute(
@@ -158,7 +158,7 @@ def unfinished_jobs(system: System) -> list[dict[str, Any]]:
 
 @contextmanager
 def postgres_away(system: System) -> Iterator[None]:
-    """Stop the embedded Postgres through the supervisor, as an administrator does, and start it in the end."""
+    """Stop the embedded Postgres through supervisord, as an administrator does, and start it after the block."""
     control = Supervisor(runtime_folder(system.settings.home))
     control._call("stopProcessGroup", POSTGRES, True)
     try:

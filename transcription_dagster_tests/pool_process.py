@@ -1,6 +1,6 @@
 """A worker of the pool whose work is to wait for a file: `python -m transcription_dagster_tests.pool_process NAME`.
 
-It says on its output what becomes of its jobs: `began FILE`, then `done FILE` or `stopped FILE`.
+It prints the progress of its jobs: `began FILE`, then `done FILE` or `stopped FILE`.
 """
 
 from __future__ import annotations

@@ -34,21 +34,21 @@ _numbers = itertools.count(1)
 
 @contextmanager
 def cloned_database() -> Iterator[str]:
-    """Give the URL of a fresh database that holds the program's tables; it is dropped afterwards."""
+    """Yield the URL of a fresh database with the program's tables, which is dropped afterwards."""
     with _database(_template()) as url:
         yield url
 
 
 @contextmanager
 def empty_database() -> Iterator[str]:
-    """Give the URL of a fresh database with nothing in it; it is dropped afterwards."""
+    """Yield the URL of a fresh empty database, which is dropped afterwards."""
     with _database("template0") as url:
         yield url
 
 
 @contextmanager
 def released_database() -> Iterator[str]:
-    """Give the URL of a fresh database with the tables of version 0.1.0; it is dropped afterwards."""
+    """Yield the URL of a fresh database with the tables of version 0.1.0, which is dropped afterwards."""
     script = Path(__file__).with_name("database").joinpath("tables_of_0_1_0.sql").read_text(encoding="utf-8")
     with empty_database() as url:
         with psycopg.connect(url) as connection:
@@ -71,21 +71,23 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @cache
 def _server() -> str:
-    """Start the server for as long as the process lives; return the URL of its first database."""
+    """Start the server for the lifetime of the process; return the URL of its first database."""
     home = Path(tempfile.mkdtemp(prefix="transcription-postgres-", dir=_memory()))
     stack = ExitStack()
     stack.callback(shutil.rmtree, home, ignore_errors=True)
     url = stack.enter_context(embedded_postgres(Settings(home=home)))
     atexit.register(stack.close)
     with psycopg.connect(url, autocommit=True) as connection:
-        # Nothing here outlives the process, so nothing needs to reach the disk.
+        # Nothing outlives the process, so nothing needs to be written to disk.
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")
     return url
 
 
 def _memory() -> Path | None:
-    """Return a folder in memory with ample room, if there is one: a clone is hundreds of files, slow on a disk."""
+    """Return a folder in memory with enough space, if there is one: a clone has hundreds of files, which is slow on a
+    disk.
+    """
     folder = Path("/dev/shm")
     if folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > _ROOM_BYTES:
         return folder
@@ -103,7 +105,7 @@ def _template() -> str:
 @contextmanager
 def _database(template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
-    # Copied file by file: the checkpoint before it costs nothing where nothing reaches the disk.
+    # Copied file by file, because the preceding checkpoint is free if nothing is written to disk.
     create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
         sql.Identifier(name), sql.Identifier(template)
     )

@@ -1,4 +1,4 @@
-"""Inspect processes, any of which may end in the meantime: Postgres has one per connection, and some for upkeep."""
+"""Inspect processes that may end at any time: Postgres has one per connection, and some for maintenance."""
 
 from __future__ import annotations
 

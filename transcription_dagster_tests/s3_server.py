@@ -16,7 +16,7 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class AwsServer:
-    """A running server and the environment that leads boto3 and obstore to it."""
+    """A running server and the environment that points boto3 and obstore to it."""
 
     url: str
 
@@ -30,7 +30,7 @@ class AwsServer:
         }
 
     def client(self, service: str):
-        """A boto3 client of this server, whatever the environment says."""
+        """Return a boto3 client of this server, regardless of the environment."""
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -43,7 +43,7 @@ class AwsServer:
         self.client("s3").create_bucket(Bucket=name)
 
     def reset(self) -> None:
-        """Forget every bucket and queue. moto keeps one state for the whole process, whatever the server."""
+        """Delete every bucket and queue. moto keeps one state per process, not per server."""
         import httpx
 
         httpx.post(f"{self.url}/moto-api/reset").raise_for_status()
@@ -51,7 +51,7 @@ class AwsServer:
 
 @contextmanager
 def aws_server() -> Iterator[AwsServer]:
-    """Run a server in a thread for the length of the block, without what is left of one before it."""
+    """Run a server in a thread during the block, without the state of earlier ones."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -66,12 +66,12 @@ def aws_server() -> Iterator[AwsServer]:
 
 @contextmanager
 def aws_environment(server: AwsServer) -> Iterator[None]:
-    """Let boto3 and obstore find the server, and nothing else, for the length of the block."""
+    """Make boto3 and obstore find only this server during the block."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
             patch.delenv(name, raising=False)
         for name, value in server.environment.items():
             patch.setenv(name, value)
-        # boto3 keeps a default session, with the credentials of its first caller.
+        # boto3 keeps a default session with the credentials of its first caller.
         patch.setattr(boto3, "DEFAULT_SESSION", None)
         yield

@@ -1,4 +1,4 @@
-"""A GPU executor like any other, on a slow device: `python -m transcription_dagster_tests.slow_executor cpu:1`."""
+"""A GPU executor on a slow device: `python -m transcription_dagster_tests.slow_executor cpu:1`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transcription_dagster.pool.inference_work import TranscriptionWork
 from transcription_dagster.settings import load_settings
 from transcription_dagster.workers.main_thread import block_stop_signals
 
-#: What every recording costs more here than on a fast device, also on a machine that is busy.
+#: Additional seconds per recording, noticeable even on a busy machine.
 EXTRA_SECONDS = 6.0
 
 

@@ -1,4 +1,4 @@
-"""The whole system for tests: a real stack on a home of its own, driven over GraphQL as the UI drives it."""
+"""The whole system for tests: a real stack with its own home, driven over GraphQL as by the UI."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from transcription_dagster.stack.stack import RunningStack, start
 DEMO = Path(transcription_dagster_tests.__file__).parent / "bulletin"
 CHECKPOINT = DEMO / "bulletin.pt"
 REFERENCES: Sequence[dict[str, Any]] = json.loads((DEMO / "recordings" / "references.json").read_text())
-#: The shortest first: of 7 to 65 seconds.
+#: Shortest first: 7 to 65 seconds.
 DEMO_RECORDINGS = tuple(
     DEMO / "recordings" / reference["file"] for reference in sorted(REFERENCES, key=lambda each: each["seconds"])
 )
@@ -52,7 +52,7 @@ UNDER_WAY = (*WAITING_STATUSES, *ACTIVE_STATUSES)
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str, *, every: float = 0.2) -> None:
-    """Return as soon as `condition` holds; fail the test with `what` if it does not within `seconds`."""
+    """Return as soon as `condition` holds; fail the test with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -62,15 +62,15 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str, *, ev
 
 @dataclass
 class System:
-    """A stack that is up, and what tests do with it."""
+    """A running stack, and operations on it."""
 
     settings: Settings
     stack: RunningStack
     dagster: DagsterClient
     url: str
-    #: Kept from one look at the pool to the next, for tests look several times in a second.
+    #: Kept between readings of the pool, because tests read it several times per second.
     _connection: psycopg.Connection[DictRow] | None = None
-    #: It knows a worker as dead that it has seen silent for a while.
+    #: Detects dead workers from repeated readings.
     _pool: PoolReader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,17 +91,17 @@ class System:
             self._connection.close()
 
     def worker(self, name: str) -> WorkerStatus | None:
-        """The worker whose name begins with `name`."""
+        """Return the worker whose name begins with `name`."""
         return next((worker for worker in self.pool().workers if worker.name.startswith(name)), None)
 
     def process(self, name: str) -> psutil.Process:
-        """The process of the worker whose name begins with `name`."""
+        """Return the process of the worker whose name begins with `name`."""
         worker = self.worker(name)
         assert worker is not None, f"there is no worker {name}"
         return psutil.Process(worker.pid)
 
     def register(self, sources: Sequence[Path | str], **details: Any) -> list[str]:
-        """Register each source as a recording of its own, with a partition; returns their UUIDs."""
+        """Register each source as a separate recording with a partition; return their UUIDs."""
         uuids = [str(uuid.uuid4()) for _ in sources]
         recordings = [Recording(key, source=str(source), **details) for key, source in zip(uuids, sources, strict=True)]
         engine = open_database(self.url)
@@ -115,7 +115,7 @@ class System:
         return self.dagster.find_job(JOB)
 
     def launch(self, uuids: Sequence[str], tags: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Ask for a run of each recording; returns the run ids by recording."""
+        """Launch a run of each recording; return the run ids by recording."""
         waiting = {key: RunRequest(key, tags or {}, {}) for key in uuids}
         runs: dict[str, str] = {}
         for attempt in Retrying(
@@ -132,7 +132,7 @@ class System:
         return runs
 
     def launch_assets(self, uuids: Sequence[str], assets: Sequence[str]) -> list[str]:
-        """Ask for a run of some assets of each recording, as the UI's Materialize button does; returns the run ids."""
+        """Launch a run of some assets of each recording, like the UI's Materialize button; return the run ids."""
         where = self.job
         selector = {
             **where.repository_selector,
@@ -151,7 +151,7 @@ class System:
         return [result["run"]["runId"] for result in answer]
 
     def backfill(self, uuids: Sequence[str], assets: Sequence[str]) -> str:
-        """Launch a backfill as the UI's dialog does; returns its id."""
+        """Launch a backfill, like the UI's dialog; return its id."""
         parameters = {"partitionNames": list(uuids), "assetSelection": [{"path": [asset]} for asset in assets]}
         answer = self.graphql(
             """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
@@ -169,7 +169,7 @@ class System:
         return response["data"]
 
     def runs_of(self, uuids: Sequence[str]) -> list[Run]:
-        """The newest run of each recording that has one."""
+        """Return the newest run of each recording that has one."""
         newest: dict[str, Run] = {}
         for run in self.dagster.runs():
             if run.partition in set(uuids):
@@ -177,10 +177,10 @@ class System:
         return list(newest.values())
 
     def finish(self, uuids: Sequence[str], seconds: float = 120) -> list[Run]:
-        """Wait until the newest run of every recording has ended; returns them."""
+        """Wait until the newest run of every recording has ended; return these runs."""
 
         def ended() -> bool:
-            # The web server works for every look, on the cores that the runs are done with.
+            # Every poll of the web server takes CPU time from the runs.
             if any(run.partition in uuids for run in self.dagster.runs(statuses=UNDER_WAY)):
                 return False
             runs = self.runs_of(uuids)
@@ -190,7 +190,7 @@ class System:
         return self.runs_of(uuids)
 
     def log_of(self, run_id: str) -> list[str]:
-        """The messages of a run's events."""
+        """Return the messages of a run's events."""
         events = self.graphql(
             """query($id: ID!) { logsForRun(runId: $id, limit: 2000) { ... on EventConnection { events {
                  ... on MessageEvent { message }
@@ -207,13 +207,13 @@ class System:
 
 
 def environment_of(home: Path, executors: int, **settings: str) -> dict[str, str]:
-    """The variables of a system with the shipped checkpoint on CPU executors; `settings` as for `running_system`."""
+    """Return the environment for the demo's checkpoint on CPU executors; `settings` as for `running_system`."""
     values = {
         "home": str(home),
         "model": str(CHECKPOINT),
         "language": "en",
         "temperatures": "[0.0]",
-        # As the checkpoint was measured; it was trained on too little to make good use of its own text.
+        # As in the measurements: this small checkpoint does not benefit from the preceding text.
         "condition_on_previous_text": "false",
         "cpu_executors": str(executors),
         **settings,
@@ -223,9 +223,9 @@ def environment_of(home: Path, executors: int, **settings: str) -> dict[str, str
 
 @contextmanager
 def running_system(home: Path, *, executors: int = 1, run_workers: int = 2, **settings: str) -> Iterator[System]:
-    """Bring up a stack on `home` with the shipped checkpoint on CPU executors; it is stopped in the end.
+    """Start a stack on `home` with the demo's checkpoint on CPU executors, and stop it after the block.
 
-    `settings` are settings by their names in lower case, as strings. What was logged stays in `home/logs`.
+    `settings` are settings by lower-case name, as strings. Logs stay in `home/logs`.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment_of(home, executors, **settings).items():
@@ -243,7 +243,7 @@ def running_system(home: Path, *, executors: int = 1, run_workers: int = 2, **se
 
 
 def copies(folder: Path, recordings: Sequence[Path]) -> list[Path]:
-    """Copy recordings under fresh names, so that each counts as a file of its own."""
+    """Copy recordings under new names, so that each counts as a separate file."""
     folder.mkdir(parents=True, exist_ok=True)
     targets = [folder / f"{number}{path.suffix}" for number, path in enumerate(recordings)]
     for path, target in zip(recordings, targets, strict=True):

@@ -1,4 +1,4 @@
-"""boto3's errors in the program's own classes, and nothing secret in them."""
+"""Translation of boto3's errors, without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every benchmark runs to its end at its smallest size: what it calls has not changed under it."""
+"""Every benchmark runs at its smallest size, so that changes to the code it calls are noticed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 BENCHMARKS = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
-#: They take minutes, a GPU or a browser at their smallest sensible size: it is only seen that their imports work.
+#: Benchmarks that take minutes, a GPU or a browser even at their smallest size: only their imports are tested.
 LONG = {"discovery", "gpu", "identity", "languages", "long_page", "memory", "pool_overhead", "search", "speakers"}
 #: The arguments for the smallest sensible size. {speech}: a folder with one short recording and its text.
 SMALLEST = {

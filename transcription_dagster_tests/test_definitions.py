@@ -1,4 +1,4 @@
-"""The graph as Dagster shows it, and what it costs to import it."""
+"""The asset graph, and what importing it loads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ speakers: transcription, from audio
 transcript: transcription, from audio, checks complete plausible
 transcript_txt: captions, from conversation, refreshed
 """
-#: A check that is a step of its own.
+#: A check that is a separate step.
 CHECK = "refined_txt_faithful"
 FROM_CUES = ["captions_srt", "captions_vtt", "embeddings", "refined_srt", "refined_vtt"]
 CORRECTED = ["corrected_json", "corrected_txt", "embeddings", "publication", "refined_srt", "refined_vtt"]
@@ -68,7 +68,7 @@ HEAVY = (
     "wordfreq",
 )
 
-#: Imports the definitions while every connection to anything is an error.
+#: Imports the definitions while any connection raises an error.
 IMPORT = f"""
 import socket, sys
 def refuse(*_, **__):
@@ -176,7 +176,7 @@ def test_every_asset_that_cuts_cues_carries_the_version_of_their_rules() -> None
 
 
 def names_in(asset: dg.AssetsDefinition) -> set[str]:
-    """The global names that an asset's function uses, and those that its module's functions use for it."""
+    """Return the global names used by an asset's function, and those that its module's functions use for it."""
     return names_of(asset.op.compute_fn.decorated_fn)  # type: ignore[union-attr]
 
 

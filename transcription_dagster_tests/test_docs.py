@@ -1,4 +1,4 @@
-"""Every example in the documentation loads: commands parse, files are read by the program's own readers."""
+"""Every example in the documentation works: commands parse, and the program's readers accept the files."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SETTING = re.compile(r"\bTRANSCRIPTION_[A-Z0-9_]*[A-Z0-9]\b(?!…)")
 
 
 def blocks(*kinds: str) -> list[str]:
-    """The fenced examples of these kinds in all pages."""
+    """Return the fenced examples of these kinds in all pages."""
     return [body for page in PAGES for kind, body in _BLOCK.findall(page.read_text("utf-8")) if kind in kinds]
 
 
 def commands() -> Iterator[list[str]]:
-    """The calls of `transcription` in the shell examples, as arguments."""
+    """Yield the calls of `transcription` in the shell examples, as arguments."""
     for line in "".join(blocks("sh")).splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars="&|><;")
         lexer.whitespace_split = True

@@ -10,14 +10,14 @@ from transcription_dagster.settings import Settings
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
 
-#: Set by the program for the processes it starts, or by those who run several programs on one GPU.
+#: Set by the program for its child processes, or by operators who run several programs on one GPU.
 NOT_IN_A_FILE = {"inference", "cuda_visible_devices"}
 FOREIGN = {"ANTHROPIC_API_KEY", "IB_TOKEN", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
 
 @pytest.fixture
 def uncommented(tmp_path: Path) -> Path:
-    """The example with every setting uncommented."""
+    """Return the example with every setting uncommented."""
     path = tmp_path / ".env"
     path.write_text(re.sub(r"^# (?=[A-Z0-9_]+=)", "", EXAMPLE.read_text(), flags=re.MULTILINE))
     return path

@@ -1,4 +1,4 @@
-"""The layers of the program: what may import what. An import for type checkers alone counts like any other."""
+"""The levels of the package: which part may import which. Imports for type checkers count too."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LEVELS = (
 )
 RANKS = {part: rank for rank, parts in enumerate(LEVELS) for part in parts}
 
-#: Libraries that only some parts know.
+#: Libraries that only some parts may import.
 CONFINED = {
     "dagster": {"defs", "definitions", "pool", "workers", "web", "stack", "cli"},
     "procrastinate": {"database", "pool", "workers"},
@@ -53,8 +53,8 @@ CONFINED = {
     "click": {"cli", "__main__"},
 }
 
-#: The processes that begin outside `cli`, each with its own settings to read: Dagster makes the first two of
-#: `dagster.yaml`, and supervisor or a parent process starts the others.
+#: Processes that start outside `cli` and read their own settings: Dagster creates the first two from `dagster.yaml`,
+#: and supervisord or a parent process starts the others.
 ENTRIES = {
     "pool/run_coordinator.py",
     "pool/run_launcher.py",
@@ -67,19 +67,19 @@ ENTRIES = {
     "web/server.py",
 }
 
-#: Files that set variables of the environment, for libraries that take them from nowhere else: OpenMP, and Dagster,
-#: whose `dagster.yaml` names the database and the home by variables.
+#: Files that set environment variables, for libraries that have no other interface: OpenMP, and Dagster, whose
+#: `dagster.yaml` refers to the database and the home by variables.
 VARIABLES_FOR_LIBRARIES = {"__init__.py", "cli/connection.py"}
 
 
 def part_of(path: Path) -> str:
-    """The folder below the package, or the module itself, that a file belongs to."""
+    """Return the folder below the package, or the module, that a file belongs to."""
     first = path.relative_to(PACKAGE).parts[0]
     return first.removesuffix(".py")
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and full name of everything that is imported, wherever the import stands."""
+    """Yield line and full name of every import, wherever it is in the file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -89,7 +89,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def imports_upwards(part: str, source: str) -> list[str]:
-    """The imports in the source of a part that its level does not allow."""
+    """Return the imports in a part's source that its level does not allow."""
     wrong = []
     for line, name in imported(ast.parse(source)):
         package, _, rest = name.partition(".")
@@ -100,7 +100,7 @@ def imports_upwards(part: str, source: str) -> list[str]:
 
 
 def libraries_out_of_place(part: str, source: str, confined: Mapping[str, set[str]] = CONFINED) -> list[str]:
-    """The imports in the source of a part of libraries that others are there for."""
+    """Return a part's imports of libraries that belong to other parts."""
     names = imported(ast.parse(source))
     return [f"{line}: {name}" for line, name in names if part not in confined.get(name.split(".")[0], {part})]
 
@@ -159,19 +159,19 @@ def later():
 
 
 def trees_with(*words: str) -> list[tuple[str, ast.Module]]:
-    """The files that hold one of the words, by their paths in the package."""
+    """Return the files that contain one of the words, by their paths in the package."""
     found = [(path, text) for path, text in sources() if any(word in text for word in words)]
     return [(str(path.relative_to(PACKAGE)), ast.parse(text)) for path, text in found]
 
 
 def reads_settings(tree: ast.AST) -> list[int]:
-    """Lines that read the settings from the environment."""
+    """Return the lines that read the settings from the environment."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "load_settings"]
 
 
 def on_import(tree: ast.Module) -> ast.Module:
-    """What is executed when a module is imported: without the bodies of functions."""
+    """Return the code that runs when a module is imported, without the bodies of functions."""
 
     class Bodiless(ast.NodeTransformer):
         def visit_FunctionDef(self, node: ast.FunctionDef) -> None: ...
@@ -184,7 +184,7 @@ def on_import(tree: ast.Module) -> ast.Module:
 
 
 def sets_variables(tree: ast.AST) -> list[int]:
-    """Lines that change the environment of the process."""
+    """Return the lines that change the environment of the process."""
     found = []
     for node in ast.walk(tree):
         written = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del) and node.value

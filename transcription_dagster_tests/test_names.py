@@ -1,4 +1,4 @@
-"""Public names of the package: a reader who meets one without its module knows which thing it is."""
+"""Public names of the package are unambiguous without their module."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TypeGuard
 
 from transcription_dagster_tests.test_layers import NAME, PACKAGE, imported, sources
 
-#: A command has the name of what it does, as the function that does it may have: nothing imports commands by name.
+#: Commands may have the same name as the function that does the work, because commands are not imported by name.
 COMMANDS = "cli."
 
 Module = tuple[str, ast.Module]
 
 
 def modules() -> list[Module]:
-    """The modules of the package by their names within it."""
+    """Return the modules of the package by their names within it."""
     names = [".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path, _ in sources()]
     parsed = [(name, ast.parse(text)) for name, (_, text) in zip(names, sources(), strict=True)]
     return [(name, tree) for name, tree in parsed if not name.startswith("database.migrations.versions.")]
 
 
 def is_type_alias(node: ast.stmt) -> TypeGuard[ast.Assign]:
-    """Whether a statement gives a generic type a name; type variables and constants do not count."""
+    """Return whether a statement names a generic type; type variables and constants do not count."""
     if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Subscript | ast.BinOp):
         return False
     return all(isinstance(target, ast.Name) and target.id != target.id.upper() for target in node.targets)
@@ -42,7 +42,7 @@ def functions(tree: ast.Module) -> Iterator[str]:
 
 
 def repeated(named: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:
-    """The public names that several modules define, with these modules."""
+    """Return the public names that several modules define, with these modules."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for module, names in named:
         for name in names:

@@ -35,7 +35,7 @@ EVERY_KIND: dict[str, object] = {
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting in the environment, and no `.env`."""
+    """Clear all settings from the environment, without a `.env`."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"TRANSCRIPTION_{name.upper()}", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""What is shown of URLs: nothing that could open what they name."""
+"""URLs as shown to users, without secrets."""
 
 from __future__ import annotations
 

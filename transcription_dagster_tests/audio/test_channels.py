@@ -1,4 +1,4 @@
-"""Whether the channels of a recording are kept apart or mixed, told by sound made for it."""
+"""Whether the channels of a recording are kept apart or mixed, on synthetic audio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZE = SECONDS * RATE
 
 
 def voice(seed: int) -> np.ndarray:
-    """Something like speech: syllables of noise through a filter of its own, float64 of shape (samples,)."""
+    """Return speech-like syllables of filtered noise, float64 of shape (samples,)."""
     random = np.random.default_rng(seed)
     syllables = random.uniform(-50, 0, SIZE // 3_200 + 1).repeat(3_200)[:SIZE]
     sound = np.convolve(random.standard_normal(SIZE), random.standard_normal(60), mode="same")
@@ -28,19 +28,19 @@ def voice(seed: int) -> np.ndarray:
 
 
 def turns(sound: np.ndarray, *, first: bool) -> np.ndarray:
-    """The sound in every other stretch of four seconds."""
+    """Return the sound in every other stretch of four seconds."""
     return sound * ((np.arange(SIZE) // (4 * RATE) % 2 == 0) == first)
 
 
 def echoing(sound: np.ndarray, seed: int) -> np.ndarray:
-    """The sound as a microphone in a far corner of a room hears it."""
+    """Return the sound as recorded by a microphone in a far corner of a room."""
     random = np.random.default_rng(seed)
     decay = np.exp(-6.9 * np.arange(RATE // 2) / (RATE // 2))
     return np.convolve(sound, random.standard_normal(decay.size) * decay * 0.05)[:SIZE]
 
 
 def hears_noise_as_voice(samples: np.ndarray) -> np.ndarray:
-    """A detector for which everything that can be heard is a voice."""
+    """Detect everything audible as a voice."""
     return (np.square(samples.reshape(-1, 512)).mean(axis=1) > 1e-7).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of recordings, good and bad, on their way to 16 kHz mono FLAC."""
+"""Decoding of good and bad recordings to 16 kHz FLAC."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def decode(source: Path, max_seconds: float = DAY) -> tuple[AudioFacts, np.ndarr
 
 
 def pitch(samples: np.ndarray) -> float:
-    """The strongest frequency in hertz."""
+    """Return the strongest frequency in hertz."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(samples.size)))
     return float(np.argmax(spectrum)) * corpus.RATE / samples.size
 
@@ -187,7 +187,7 @@ def test_the_received_part_of_a_truncated_recording_is_kept(tmp_path, form, shar
     try:
         facts, samples = decode(source)
     except UnusableAudio:
-        # MP4 has its index at the end, and the first hundredth may hold no whole frame.
+        # MP4 has its index at the end, and the first hundredth may contain no complete frame.
         assert form in ("m4a", "mp4") or share <= 0.1
         assert not (tmp_path / "out" / "audio.flac").exists()
     else:

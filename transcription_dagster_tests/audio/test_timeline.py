@@ -1,4 +1,4 @@
-"""Where pieces of sound come to lie, by their stamps."""
+"""Positions of pieces of audio, derived from their time stamps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Piece:
 
 
 def positions(pieces: list[Piece], clock: Clock | None = None) -> list[float]:
-    """Where each piece begins in the result, in seconds."""
+    """Return the start of each piece in the result, in seconds."""
     found = []
     position = 0.0
     for correction, piece in place(pieces, clock or Clock(origin=0.0)):

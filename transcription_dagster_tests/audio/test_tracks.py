@@ -1,4 +1,4 @@
-"""Which of several audio tracks becomes the recording."""
+"""Selection of the audio track."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FRENCH, ENGLISH = 300.0, 600.0
 def write_tracks(
     path: Path, *tracks: tuple[float, dict[str, str]], layout: str = "stereo", codec: str = "flac"
 ) -> Path:
-    """A Matroska file with a tone on each track, of the given frequency and metadata."""
+    """Write a Matroska file with a tone of the given frequency and metadata on each track."""
     with av.open(str(path), "w", format="matroska") as container:
         streams = []
         for _, metadata in tracks:
@@ -40,7 +40,7 @@ def write_tracks(
 
 
 def without_decoder(path: Path, number: int, codec: bytes = b"A_FLAC") -> Path:
-    """Rename the codec of the track with this number to one that no program knows."""
+    """Rename the codec of this track to one that no program supports."""
     data = path.read_bytes()
     place = -1
     for _ in range(number):

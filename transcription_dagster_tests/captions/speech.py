@@ -1,4 +1,4 @@
-"""Words as people might have said them."""
+"""Words and times of made-up speech."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transcription_dagster.model import Word
 
 
 def say(text: str, *, start: float = 0.0, pace: float = 15.0, speaker: str | None = None) -> list[Word]:
-    """The words of `text` at `pace` characters a second, without a pause but for `[1.5]`: seconds of silence."""
+    """Return the words of `text` at `pace` characters a second; `[1.5]` is a pause in seconds."""
     words: list[Word] = []
     now = start
     for part in text.split():
@@ -25,12 +25,12 @@ def say(text: str, *, start: float = 0.0, pace: float = 15.0, speaker: str | Non
 
 
 def at(texts: Sequence[str], starts: Sequence[float], ends: Sequence[float]) -> list[Word]:
-    """Words with the times given."""
+    """Return words with these times."""
     return [Word(text, start, end) for text, start, end in zip(texts, starts, ends, strict=True)]
 
 
 def texts(words: Sequence[Word]) -> list[str]:
-    """The words' texts."""
+    """Return the words' texts."""
     return [word.text for word in words]
 
 
@@ -39,9 +39,9 @@ _ODD_WORDS = (
     'ferry\'s "quoted" --> <b> & 1,000 x'
 )
 
-#: Anything that can stand between two spaces.
+#: Any text without spaces.
 any_text = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=50)
-#: What people say, briefly: with punctuation, numbers, names and other scripts.
+#: Short utterances: with punctuation, numbers, names and other scripts.
 spoken_text = st.one_of(
     st.text("abcdefgh", min_size=1, max_size=12),
     st.sampled_from(_ODD_WORDS.split()),
@@ -50,7 +50,7 @@ spoken_text = st.one_of(
 
 @st.composite
 def spoken_words(draw: st.DrawFn, *, speakers: bool = False, max_size: int = 60) -> list[Word]:
-    """Words whose times go forward, in whole milliseconds, at any pace and with any pauses."""
+    """Return words with increasing times in whole milliseconds, at any pace and with any pauses."""
     words: list[Word] = []
     now = draw(st.integers(0, 5000))
     for text in draw(st.lists(spoken_text, max_size=max_size)):
@@ -65,7 +65,7 @@ def spoken_words(draw: st.DrawFn, *, speakers: bool = False, max_size: int = 60)
 
 
 any_seconds = st.one_of(st.floats(-10, 100), st.floats())
-#: Words with any times at all.
+#: Words with arbitrary times.
 wild_words = st.lists(
     st.builds(Word, text=any_text, start=any_seconds, end=any_seconds, glued=st.booleans()), max_size=40
 )

@@ -19,23 +19,23 @@ from transcription_dagster_tests.captions.speech import at, say, spoken_text, sp
 
 
 def edited(words: list[Word], first: int, last: int, new: str) -> list[Word]:
-    """The words after one edit."""
+    """Return the words after one edit."""
     old = join_words(words[first : last + 1])
     return correct_words(words, [Edit(first, last, old, new, "mishearing")])
 
 
 def spans(words: list[Word]) -> list[tuple[str, float, float]]:
-    """Texts with their times."""
+    """Return texts with their times."""
     return [(word.text, word.start, word.end) for word in words]
 
 
 def shown(cues: list[Cue]) -> list[str]:
-    """The cues' texts, with a bar between lines."""
+    """Return the cues' texts, with a bar between lines."""
     return ["|".join(cue.lines) for cue in cues]
 
 
 def times(cues: list[Cue]) -> list[tuple[int, int]]:
-    """The cues' times."""
+    """Return the cues' times."""
     return [(cue.start_ms, cue.end_ms) for cue in cues]
 
 
@@ -121,7 +121,7 @@ def test_edits_that_overlap_or_reach_outside_are_refused(edits: list[tuple[int, 
 
 @st.composite
 def words_and_edits(draw: st.DrawFn) -> tuple[list[Word], list[Edit]]:
-    """Words and edits that fit them."""
+    """Return words and edits that fit them."""
     words = draw(spoken_words())
     cuts = sorted(draw(st.sets(st.integers(0, len(words)), max_size=8)))
     edits = [
@@ -226,7 +226,7 @@ def test_badly_misheard_speech_can_still_be_corrected() -> None:
 
 @st.composite
 def speech_and_correction(draw: st.DrawFn) -> tuple[list[Word], list[str]]:
-    """Words, and a wording of them in which some were changed, added or taken away."""
+    """Return words, and a wording of them with changed, added and removed words."""
     words = draw(spoken_words())
     new: list[str] = []
     for word in words:

@@ -25,7 +25,7 @@ GAP = LIMITS.gap_ms
 
 
 def shown(words: list[Word], limits: CaptionLimits | None = None) -> list[str]:
-    """The cues' texts, with a bar between lines."""
+    """Return the cues' texts, with a bar between lines."""
     return ["|".join(cue.lines) for cue in make_cues(words, limits)]
 
 

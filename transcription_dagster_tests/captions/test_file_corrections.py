@@ -15,7 +15,7 @@ from transcription_dagster_tests.captions.speech import spoken_words
 
 
 def srt(*texts: str) -> str:
-    """Captions with these texts, two seconds each."""
+    """Return captions with these texts, two seconds each."""
     return "\n".join(
         f"{n}\n00:00:{2 * n:02},000 --> 00:00:{2 * n + 1:02},500\n{text}\n" for n, text in enumerate(texts, 1)
     )

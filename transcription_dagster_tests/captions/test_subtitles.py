@@ -1,4 +1,4 @@
-"""SRT and WebVTT: strict parsers of other people read what is written, and what people write is read."""
+"""Writing and reading SRT and WebVTT, compared with strict third-party parsers and files of other programs."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ lines = st.lists(any_text, min_size=1, max_size=3).map(tuple)
 
 @st.composite
 def cue_lists(draw: st.DrawFn) -> list[Cue]:
-    """Cues in order, with any text."""
+    """Return cues in order, with any text."""
     edges = sorted(draw(st.sets(st.integers(0, 400_000_000), max_size=20)))
     return [Cue(start, end, draw(lines)) for start, end in list(pairwise(edges))[::2]]
 
 
 def read_by_webvtt(text: str) -> list[str]:
-    """What webvtt-py reads; undoing the escapes is left to its user."""
+    """Return what webvtt-py reads, with escapes resolved, which it leaves to its user."""
     return [html.unescape(caption.text) for caption in webvtt.from_string(text)]
 
 
 def spoken(cues: list[Cue]) -> list[tuple[int, int, str]]:
-    """Times and texts, for comparing with what another parser found."""
+    """Return times and texts, for comparison with another parser."""
     return [(cue.start_ms, cue.end_ms, "\n".join(cue.lines)) for cue in cues]
 
 

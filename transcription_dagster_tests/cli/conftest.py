@@ -12,7 +12,7 @@ __all__ = ["database_url", "engine", "on_database"]
 
 @pytest.fixture
 def on_database(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Run a command of the program on a database and a home of the test's own, in the folder `tmp_path`."""
+    """Return a function that runs a command with its own database and home, in the folder `tmp_path`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", database_url)
     monkeypatch.setenv("TRANSCRIPTION_HOME", str(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""`transcription apply-corrections` as a user calls it."""
+"""`transcription apply-corrections` on the command line."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ VTT_CORRECTED = (
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A folder with captions and a corrected text."""
+    """Provide a folder with captions and a corrected text."""
     for name, text in {"a.srt": SRT, "a.vtt": VTT, "c.txt": CORRECTED}.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 
 
 def run(*arguments: object, text: str | bytes | None = None) -> Result:
-    """Call the command."""
+    """Return a function that runs the command."""
     return CliRunner().invoke(transcription, ["apply-corrections", *map(str, arguments)], input=text)
 
 

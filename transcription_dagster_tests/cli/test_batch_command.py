@@ -1,4 +1,4 @@
-"""The command line of `batch`, as far as it goes before a stack is needed."""
+"""The command line of `batch`, up to the point where it needs a stack."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def tables(url: str) -> set[str]:
 def test_upgrade_creates_the_tables_of_the_program_the_queues_and_dagster(
     on_database: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Set first, so that it is unset again after the test too.
+    # Set first, so that it is unset again after the test.
     monkeypatch.setenv("DAGSTER_HOME", "")
     monkeypatch.delenv("DAGSTER_HOME")
     with empty_database() as url:

@@ -1,4 +1,4 @@
-"""What `forget` removes of the runs of a recording, and how it ends those in flight."""
+"""What `forget` removes of a recording's runs, and how it ends runs in progress."""
 
 import asyncio
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def spoken(context: dg.AssetExecutionContext, config: Said):
 
 
 def say(instance: dg.DagsterInstance, recording: str, text: str) -> str:
-    """A run of the recording that says the text in its log, its metadata, its check and its configuration."""
+    """Create a run of the recording with the text in its log, metadata, check and config."""
     instance.add_dynamic_partitions("recordings", [recording])
     config = {"ops": {"spoken": {"config": {"text": text}}}}
     return dg.materialize([spoken], instance=instance, partition_key=recording, run_config=config).run_id
@@ -68,7 +68,7 @@ def test_forgetting_removes_the_recordings_runs_and_events(
 ) -> None:
     with open_instance(load_settings()) as instance:
         kept = say(instance, B, "wombats hum")
-        # The last to be made, so that Dagster keeps its event beside the asset's key too.
+        # Created last, so that Dagster also stores its event with the asset's key.
         runs = [say(instance, A, SENTENCE) for _ in range(2)]
         ask(A, SENTENCE)
         ask(B, "wombats hum")
@@ -123,7 +123,7 @@ def test_a_hanging_run_loses_its_job_and_can_write_no_event(
 
 
 def hung_worker(url: str, run_id: str) -> HeldWork[JobClaim]:
-    """Have a worker take a job for the run, and look no more."""
+    """Have a worker claim a job for the run, and then hang."""
 
     async def take() -> HeldWork[JobClaim]:
         queue = RunQueue(url, WorkerRecord("run-1@here", "run"), [RUNS_QUEUE])

@@ -1,4 +1,4 @@
-"""`transcription format` as a user calls it."""
+"""`transcription format` on the command line."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ AMAZON = {
 
 @pytest.fixture
 def document(tmp_path: Path) -> Path:
-    """A transcript of this program."""
+    """Return a transcript of this program."""
     path = tmp_path / "transcript.json"
     path.write_text(write_transcript(Transcript("", tuple(say(TEXT)))), encoding="utf-8")
     return path
 
 
 def run(*arguments: object, text: str | None = None) -> Result:
-    """Call the command."""
+    """Return a function that runs the command."""
     return CliRunner().invoke(transcription, ["format", *map(str, arguments)], input=text)
 
 
@@ -100,7 +100,7 @@ def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
 
 
 def console(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    """Call the console script's function in a process of its own and say which libraries it loaded."""
+    """Call the console script's function in a separate process, and report the libraries that it loaded."""
     code = (
         "import sys, atexit\n"
         "from transcription_dagster.cli.main import main\n"

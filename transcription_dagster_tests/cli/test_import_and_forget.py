@@ -1,4 +1,4 @@
-"""Taking in a transcript that was made elsewhere, and retracting a recording."""
+"""Importing a transcript by another program, and forgetting a recording."""
 
 import json
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def test_amazons_transcript_becomes_the_recordings_own(
     result = on_database("import", str(amazon), "--uuid", A)
     assert result.exit_code == 0, result.output
     assert "2 words" in result.output
-    # Read as the assets read it: without being told whose it is.
+    # Read without the recording's UUID, as the assets read it.
     transcript = read_transcript((tmp_path / "store" / A / "transcript.json").read_bytes())
     assert transcript.recording == A
     assert [(word.text, word.start) for word in transcript.words] == [("Ferry", 0.1), ("leaves.", 0.5)]
@@ -80,7 +80,7 @@ def test_captions_are_made_from_an_import_without_transcribing(
     on_database("import", str(amazon), "--uuid", A)
     with DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("recordings", [A])
-        # Without `conversation.json` the transcript stands in for it.
+        # Without `conversation.json`, the transcript replaces it.
         assets = [captions_srt, AssetSpec("conversation", partitions_def=recordings)]
         resources = all_resources(load_settings())
         materialize(assets, partition_key=A, instance=instance, resources=resources, selection=[captions_srt])

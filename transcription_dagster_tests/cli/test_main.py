@@ -21,7 +21,7 @@ def test_every_command_exists_and_has_help(name: str) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run the console script in a folder that holds captions and their correction; return its only line of error."""
+    """Run the console script in a folder with captions and a correction; return its only line of error."""
     monkeypatch.chdir(tmp_path)
     Path("a.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nThe gait is shut.\n")
     Path("a.txt").write_text("The gate is shut.")
@@ -41,7 +41,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_a_file_or_disk_that_fails_ends_with_one_line(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     said = run("apply-corrections", "a.srt", "a.txt", "-o", "missing/b.srt")
     assert said == "transcription: missing: there is no such folder"
-    # What is left in the buffer cannot be written at the end either.
+    # The rest of the buffer cannot be written at exit either.
     with contextlib.suppress(OSError), open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert run("apply-corrections", "a.srt", "a.txt") == "transcription: No space left on device"

@@ -1,4 +1,4 @@
-"""`transcription refine` and `transcription vocabulary check`, against a local server that speaks the Messages API."""
+"""`transcription refine` and `transcription vocabulary check`, with a local server for the Messages API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run the program in a folder with a transcript and a vocabulary."""
+    """Return a function that runs the program in a folder with a transcript and a vocabulary."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     words = spoken(TALK)

@@ -1,4 +1,4 @@
-"""A run worker that cannot do its work says so and ends."""
+"""A run worker that cannot work reports it and exits."""
 
 from __future__ import annotations
 

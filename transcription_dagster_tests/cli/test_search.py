@@ -1,4 +1,4 @@
-"""`transcription search`: what is shown of the answers."""
+"""`transcription search`: the printed hits."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ MODEL = EmbeddingModel("tiny", 2)
 
 
 class TinyEmbedder:
-    """Knows one direction, that of the first recording, and fails where it was told to."""
+    """An embedder for one direction, that of the first recording, which can be told to fail."""
 
     model = MODEL.name
     dimensions = MODEL.dimensions

@@ -1,4 +1,4 @@
-"""Transcribing a file and looking after models from the command line."""
+"""`transcription transcribe` and `transcription models`."""
 
 from __future__ import annotations
 

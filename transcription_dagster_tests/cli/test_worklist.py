@@ -1,4 +1,4 @@
-"""`transcription worklist`: what it writes is what `batch` reads."""
+"""`transcription worklist` writes lists that `batch` reads."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Opening a database, bringing it up to date, and what its failures become."""
+"""Opening and upgrading a database, and translating its errors."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, LiteralString

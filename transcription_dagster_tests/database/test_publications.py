@@ -1,4 +1,4 @@
-"""Publishing: one row of each kind, written once."""
+"""Publishing: one row of each kind, written only when it changes."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ def registered(engine: Engine) -> Engine:
 
 
 def stored(engine: Engine) -> dict[str, list[dict[str, Any]]]:
-    """Every published row, with the marks that any write changes: its place and the transaction that wrote it."""
+    """Return every published row, with values that change on any write: its location and its transaction."""
     with transaction(engine) as connection:
         return {
             table: [

@@ -1,4 +1,4 @@
-"""Recordings: registered, described again, failed, forgotten."""
+"""Recordings: registering, describing again, failures, forgetting."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor

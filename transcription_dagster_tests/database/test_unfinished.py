@@ -1,4 +1,4 @@
-"""The recordings that still need something done."""
+"""Recordings that still need work."""
 
 import uuid
 from typing import Any
@@ -22,7 +22,7 @@ def publication(recording: str, versions: dict[str, str]) -> Publication:
 
 @pytest.fixture
 def catalogue(engine: Engine) -> Engine:
-    """One recording that is only registered, one that is published and embedded, one that failed, one without words."""
+    """Register four recordings: only registered, published with embeddings, failed, and without words."""
     register(engine, [Recording(key, f"file:///{key}.wav") for key in (NEW, DONE, FAILED, SILENT)])
     publish(engine, publication(DONE, VERSIONS))
     publish(engine, publication(SILENT, VERSIONS))

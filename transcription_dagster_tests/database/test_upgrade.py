@@ -1,4 +1,4 @@
-"""An upgrade of a database that an older version made, and of procrastinate's tables by its own migrations."""
+"""Upgrading a database of an older version, and procrastinate's tables with its own migrations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 MIGRATIONS = sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
 
-#: Everything that statements can tell of the tables in `public`: columns, constraints, indexes, functions, enum values.
+#: Everything that SQL can show about the tables in `public`: columns, constraints, indexes, functions, enum values.
 #: Columns are ordered by name, because one that was added later comes last.
 DESCRIPTION = """
 SELECT 'column', table_name || '.' || column_name, data_type || is_nullable || coalesce(column_default, '')
@@ -193,7 +193,7 @@ def test_foreign_tables_of_an_older_procrastinate_are_refused() -> None:
 
 
 def with_one_more(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """As if a procrastinate were installed that brings one more migration."""
+    """Simulate a procrastinate with one more migration."""
     migrations = folder / "migrations"
     shutil.copytree(SchemaManager.get_migrations_path(), migrations)
     (migrations / "99.00.00_01_pre_later.sql").write_text(script)

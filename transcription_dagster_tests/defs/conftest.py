@@ -14,14 +14,14 @@ __all__ = ["database_url", "engine"]
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """An instance of the test's own, which keeps runs, events and partitions."""
+    """Provide a separate Dagster instance, which stores runs, events and partitions."""
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 
 @pytest.fixture
 def at_home(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Settings with a database, a home and a store of the test's own; the store's folder is returned."""
+    """Set a separate database, home and store; return the store's folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", database_url)
     monkeypatch.setenv("TRANSCRIPTION_HOME", str(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""What a new code version requests, on a graph whose assets have the real ones' conditions."""
+"""What a new code version requests, on a graph with the real assets' automation conditions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REFINED = {
 
 
 def with_versions(versions: Mapping[str, str]) -> dg.Definitions:
-    """The program's assets, some of them with another code version."""
+    """Return the program's assets, some with another code version."""
     specs = [
         spec.replace_attributes(code_version=versions.get(spec.key.to_user_string(), spec.code_version))
         for spec in defs.resolve_all_asset_specs()
@@ -46,7 +46,7 @@ class Automation:
         self._cursor = None
 
     def asked(self, **versions: str) -> set[tuple[str, str]]:
-        """Look with these code versions; return the assets that are asked for, with their recordings."""
+        """Evaluate with these code versions; return the requested assets with their recordings."""
         result = dg.evaluate_automation_conditions(with_versions(versions), self._instance, cursor=self._cursor)
         self._cursor = result.cursor
         return {
@@ -58,7 +58,7 @@ class Automation:
 
 @pytest.fixture
 def automation(instance: dg.DagsterInstance) -> Automation:
-    """One that has seen a recording of which everything was made, and one of which nothing was."""
+    """Return an automation that has seen one recording with all assets and one without any."""
     instance.add_dynamic_partitions("recordings", [RECORDING, FRESH])
     for spec in defs.resolve_all_asset_specs():
         instance.report_runless_asset_event(dg.AssetMaterialization(spec.key, partition=RECORDING))

@@ -1,4 +1,4 @@
-"""People's corrections in Dagster: the sensor that asks for them to be applied, and what is then made."""
+"""Corrections in Dagster: the sensor that requests their application, and the resulting assets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIRST = transcript("Yesterday we found quill on ite in the basin.")
 
 
 class Desk:
-    """One recording that was refined, and Dagster round it."""
+    """A refined recording and a Dagster instance."""
 
     def __init__(self, instance: dg.DagsterInstance, engine: Engine, folder: Path) -> None:
         self.engine = engine
@@ -54,7 +54,7 @@ class Desk:
         assert job.execute_in_process(instance=self._instance, partition_key=RECORDING, asset_selection=keys).success
 
     def apply(self) -> None:
-        """Make what the job makes that the sensor asks for, but the publication, which needs a code location."""
+        """Make the assets of the job that the sensor requests, except the publication, which needs a code location."""
         nodes = defs.resolve_job_def(APPLY_CORRECTIONS).graph.node_dict
         self.make(*(name for name in nodes if name != "publication"))
 
@@ -65,7 +65,7 @@ class Desk:
         )
 
     def let_rest(self, seconds: float) -> None:
-        """Pretend that the last change is that much older."""
+        """Pretend that the last change is older."""
         with self.engine.begin() as connection:
             statement = (
                 "UPDATE transcription_data.corrected_recordings SET changed_at = changed_at - :age * interval '1s'"
@@ -73,7 +73,7 @@ class Desk:
             connection.execute(text(statement), {"age": seconds})
 
     def asked(self) -> list[tuple[str | None, str | None]]:
-        """The keys and partitions of the runs that a tick of the sensor asks for; what it observes is stored."""
+        """Return the keys and partitions of the runs that a tick requests; its observations are stored."""
         with dg.build_sensor_context(
             instance=self._instance, cursor=self._cursor, resources=all_resources(load_settings())
         ) as context:

@@ -1,4 +1,4 @@
-"""The sensor that notes failures, with real runs that fail."""
+"""The sensor that records failures, with real failing runs."""
 
 import dagster as dg
 import pytest

@@ -1,4 +1,4 @@
-"""Ticks of the sensors that find recordings, on a real folder, a real database and a real instance."""
+"""Ticks of the sensors for new recordings, with a real folder, database and Dagster instance."""
 
 import os
 import uuid
@@ -36,7 +36,7 @@ def put(folder: Path, recording: str, content: str = "sound") -> None:
 
 
 class Sensor:
-    """The sensor of the folder, with a cursor that is kept as Dagster keeps it: only if the tick succeeded."""
+    """The folder's sensor, with a cursor that is stored as in Dagster: only if the tick succeeded."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         [self._sensor] = new_recordings(load_settings())

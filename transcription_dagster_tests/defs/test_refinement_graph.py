@@ -1,4 +1,4 @@
-"""Batch mode in Dagster: the assets, the job and the sensor, on a local server that speaks the Messages API."""
+"""Batch mode in Dagster: assets, job and sensor, with a local server for the Messages API."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def resources(
 
 
 class Stage:
-    """One recording with a transcript, and Dagster's parts that refine it."""
+    """One recording with a transcript, and the parts of Dagster that refine it."""
 
     def __init__(self, instance: dg.DagsterInstance, resources: dict[str, object], server: MessagesServer) -> None:
         self.server = server
@@ -65,7 +65,7 @@ class Stage:
         self._cursor: str | None = None
 
     def make(self, *assets: dg.AssetsDefinition) -> dg.ExecuteInProcessResult:
-        """Make the assets, and carry out the checks, in one run."""
+        """Make the assets and run the checks in one run."""
         definitions = dg.Definitions(
             assets=[
                 dg.AssetSpec("conversation", partitions_def=recordings),
@@ -88,7 +88,7 @@ class Stage:
         )
 
     def asked(self) -> list[tuple[str | None, str | None]]:
-        """The jobs and partitions that a tick of the sensor asks for."""
+        """Return the jobs and partitions that a tick requests."""
         with dg.build_sensor_context(
             instance=self._instance, cursor=self._cursor, resources=self._resources
         ) as context:

@@ -1,4 +1,4 @@
-"""Recordings that came in over the API: their runs, and what their senders are told."""
+"""Recordings submitted over the API: their runs, and the notifications to their senders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources whose URLs hold a signature or a password: they are fetched, and no row, event, log or result shows it."""
+"""Sources whose URLs contain a signature or password: they are fetched, and no row, event, log or result shows it."""
 
 import json
 import logging
@@ -50,7 +50,7 @@ def impatient(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def log(impatient: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The file that a worker logs to, with the requests that httpx tells of."""
+    """Provide a worker's log file, including httpx's requests."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     path = tmp_path / "worker.log"
@@ -67,7 +67,7 @@ def log(impatient: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def register(engine: Engine, source: str, folder: Path) -> None:
-    """Register the recording as `batch` does with a worklist."""
+    """Register the recording as `batch` does for a worklist."""
     path = folder / "worklist.json"
     path.write_text(json.dumps([{"uuid": RECORDING, "source": source}]))
     worklist = load(path)
@@ -91,7 +91,7 @@ def run(instance: DagsterInstance, *assets: str) -> dg.ExecuteInProcessResult:
 
 
 def shown(database_url: str, folder: Path) -> list[str]:
-    """Where the signature or the password stands, other than in the private file."""
+    """Return the places that contain the signature or the password, except the private file."""
     secrets = (SIGNATURE, PASSWORD)
     found = traces.in_database(database_url, *secrets) + traces.in_files(folder, *secrets)
     private = folder / "store" / RECORDING / "source.secret"
@@ -127,7 +127,7 @@ def test_a_failure_leaves_no_trace_of_a_secret(
     log: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A step whose source may answer later is tried again six times, a minute in all.
+    # A step with an unavailable source is retried six times, for a minute in all.
     monkeypatch.setattr(failures, "_RETRY_SECONDS", 0.0)
     with web_server(ANSWERS[answer]) as server, open_instance(load_settings()) as instance:
         monkeypatch.setenv("TRANSCRIPTION_SOURCE_HOSTS", server.url)
@@ -193,7 +193,7 @@ def test_the_causes_of_an_error_lose_their_secrets_too(
                 try:
                     raise FileNotFoundError(2, "no such file", url)
                 except OSError as error:
-                    # A cause that differs from what was being handled, and one that is its own.
+                    # A cause that differs from the context, and one that is the context.
                     raise SourceRefused(f"{url} is refused") from RuntimeError(f"tried {url}").with_traceback(
                         error.__traceback__
                     )

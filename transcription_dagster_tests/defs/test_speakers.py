@@ -1,4 +1,4 @@
-"""The asset `speakers`: what decides whether and how speakers are told apart, and how they are named."""
+"""The asset `speakers`: whether and how a recording is diarized, and how its speakers are named."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TURNS = [[0.5, 2.0, "spk_0"], [2.0, 4.0, "spk_1"], [4.5, 6.0, "spk_0"]]
 
 @pytest.fixture
 def run(engine: Engine, at_home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Materialize `speakers` with what the models would answer; returns its value, its metadata and what was asked."""
+    """Materialize `speakers` with this answer of the models; return its value, its metadata and the requests."""
 
     def run(known: Recording, result: dict[str, Any] | None = None) -> tuple[Speakers, dict[str, Any], list[Any]]:
         asked: list[Any] = []

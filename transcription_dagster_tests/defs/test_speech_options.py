@@ -1,4 +1,4 @@
-"""How a recording is to be heard: the run's options before the recording's, and these before the settings'."""
+"""Decoding options: the run's override the recording's, which override the settings'."""
 
 from __future__ import annotations
 

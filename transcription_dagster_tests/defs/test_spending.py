@@ -1,4 +1,4 @@
-"""Money on Claude in a real database: entered reply by reply, never paid twice, reserved before it is spent."""
+"""Spending on Claude in a real database: recorded per reply, never paid twice, reserved before it is spent."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_killed_process_loses_no_answer_and_blocks_no_budget(
     result = refined(engine)
     assert (result.status, result.kept) == (RefinementStatus.REFINED, 1)
     assert reserved(engine) == 0
-    # What was on its way to the API when the process died may have been billed: it counts, as estimated.
+    # Requests in flight when the process died may have been billed, so their estimates count.
     assert spent_today(engine) > result.windows * A_REPLY
 
 

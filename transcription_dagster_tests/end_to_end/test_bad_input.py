@@ -1,6 +1,6 @@
-"""Recordings as they go wrong, names that try to leave their folder, and secrets that must not show: one batch of all.
+"""Bad recordings, hostile names and planted secrets, in one batch.
 
-The database is one that is given with a password in its URL, and the home has an awkward name.
+The database is an external one with a password in its URL, and the home has an unusual name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
 
-#: Each is looked for everywhere in the end.
+#: Planted secrets, which must not appear anywhere in the end.
 SECRETS = {
     "ANTHROPIC_API_KEY": "sk-ant-planted-4c1d7e",
     "AWS_SECRET_ACCESS_KEY": "planted-aws-9b2f60",
@@ -38,7 +38,7 @@ SECRETS = {
 }
 PASSWORD = "planted-password-d0a91f"
 
-#: Sources that are worth something although something is wrong with them.
+#: Damaged sources that can still be used.
 USABLE: dict[str, Callable[[Path], Path]] = {
     "truncated wav": lambda folder: corpus.truncated(folder, "wav", 0.5),
     "truncated mp3": lambda folder: corpus.truncated(folder, "mp3", 0.9),
@@ -53,7 +53,7 @@ USABLE: dict[str, Callable[[Path], Path]] = {
     **{repr(name): lambda folder, name=name: corpus.awkward_name(folder, name) for name in corpus.AWKWARD_NAMES[:5]},
 }
 
-#: An hour of silence, where half an hour is allowed.
+#: An hour of silence, with a limit of half an hour.
 BOMB = {"an hour in a few kilobytes": lambda folder: corpus.bomb(folder, 1.0)}
 
 HOME = "a long name with 100 % 'quotes' that is too long for the address of a socket"
@@ -63,11 +63,11 @@ ESCAPES = ("../../escaped", "..", "/etc/passwd", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD
 
 @dataclass(frozen=True)
 class Batch:
-    """Everything that was launched, done."""
+    """The finished batch."""
 
     system: System
     sources: Path
-    #: The runs by what was given to them.
+    #: The runs by their source.
     unusable: dict[str, Run]
     usable: dict[str, Run]
     good: Sequence[Run]
@@ -157,10 +157,10 @@ def test_files_are_written_only_in_the_recordings_folders(batch: Batch) -> None:
     store = batch.system.settings.home / "store"
     keys = {run.partition for runs in (batch.unusable, batch.usable) for run in runs.values()}
     keys |= {run.partition for run in batch.good}
-    # Beside them lies the checkpoint, for other machines.
+    # The store also contains the checkpoint, for other machines.
     assert {path.name for path in store.iterdir()} <= keys | {"shared"}
     assert not list(batch.system.settings.scratch_folder.glob("*/*"))
-    # One source in a folder of its own, but for the scripts, which name a second file.
+    # Each source has its own folder, except the scripts, which name a second file.
     assert {len(list(folder.iterdir())) for folder in batch.sources.glob("*/*")} == {1, 2}
     assert not list(batch.system.settings.home.parent.rglob("escaped*"))
 
@@ -173,17 +173,17 @@ def test_planted_secrets_appear_nowhere(batch: Batch) -> None:
         if any(name in content for name in names):
             shown.add(place)
         found += [place] if any(secret in content for secret in secrets) else []
-    # A recording and its run are no secret, and are found: in the workers' logs, Dagster's events and our tables.
+    # Recordings and runs are not secret, and are found: in the workers' logs, Dagster's events and our tables.
     assert {"event_logs", "transcripts"} <= shown
     assert any(place.endswith(".log") for place in shown)
     assert found == []
 
 
 def everything(system: System) -> Iterator[tuple[str, bytes]]:
-    """All that a run leaves behind or shows, by where it is: files, rows, command lines."""
+    """Return everything that a run leaves behind or shows, by place: files, rows, command lines."""
     for folder, _, names in os.walk(system.settings.home):
         for path in map(Path(folder).joinpath, names):
-            # The stack is up: a file may go meanwhile, and a socket is none.
+            # The stack is running: a file may disappear meanwhile, and sockets are skipped.
             with suppress(FileNotFoundError):
                 if path.is_file():
                     yield str(path), path.read_bytes()

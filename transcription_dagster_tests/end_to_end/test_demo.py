@@ -1,4 +1,4 @@
-"""`transcription demo` as a new user runs it: nothing exists before, and nothing keeps running after."""
+"""`transcription demo` as a new user runs it: it starts from nothing and leaves no process running."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A home for one test; a stack that is still up on it afterwards is ended."""
+    """Provide a home for one test, and end a stack that still runs on it afterwards."""
     yield tmp_path / "home"
     left = running(load_settings(home=tmp_path / "home"))
     if left is not None:
@@ -59,6 +59,6 @@ def said(recording: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text without marks; the letters of one that has no spaces between them."""
+    """Return the words of a text without punctuation; its letters in a script without spaces."""
     bare = re.sub(r"[^\w\s]", "", text.lower())
     return bare.split() if " " in bare.strip() else list(bare.strip())

@@ -1,4 +1,4 @@
-"""Executors pull: the first one that is free takes the next recording."""
+"""Executors pull: a free executor claims the next recording."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ SLOW = ("-m", slow_executor.__name__, "cpu:1")
 
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Settings, str]]:
-    """A stock executor and a slow one on an empty queue; no Dagster."""
-    # One at a time, so that a slow executor cannot take its share of the queue at once.
+    """Provide a normal executor and a slow one on an empty queue, without Dagster."""
+    # One recording at a time, so that the slow executor cannot claim its share of the queue at once.
     for name, value in {**environment_of(tmp_path, executors=2), "TRANSCRIPTION_SLOTS": "1"}.items():
         monkeypatch.setenv(name, value)
     with cloned_database() as url, ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The whole job with nothing on disk: audio in S3, events through SQS, results in S3."""
+"""The whole job without a local disk: audio in S3, events through SQS, results in S3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
 
-#: As S3 tells of them: the space and the letters beyond ASCII are encoded in the event.
+#: Encoded as in S3's events: a space and letters beyond ASCII.
 FOLDER = "incoming/été 2026"
 
 

@@ -1,4 +1,4 @@
-"""A stack and single workers that are asked to stop, once or twice, in the middle of their work, or to be renewed."""
+"""Stopping a stack or single workers, with one or two signals, in the middle of their work; and recycling workers."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def system(home: Path) -> Iterator[System]:
 
 @pytest.fixture(scope="module")
 def left(system: System, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Recordings that were under way when the first stack was asked twice to stop."""
+    """Recordings in progress when the first stack received the second stop signal."""
     return stop_with_two_at_work(system, tmp_path_factory.mktemp("left"), twice=True, seconds=480)
 
 
 @pytest.fixture(scope="module")
 def next_system(home: Path, left: list[str]) -> Iterator[System]:
-    """The stack that was started after that on the same home; it executes one run at a time."""
+    """The stack started next on the same home; it executes one run at a time."""
     # No executor may end by its number of jobs while the stack stops: the runs would return to the queue.
     with stack(home, run_workers=1, max_jobs_per_worker="0") as system:
         yield system
@@ -64,9 +64,9 @@ def stack(home: Path, *, run_workers: int, max_jobs_per_worker: str) -> Abstract
 
 
 def stop_with_two_at_work(system: System, folder: Path, *, twice: bool, seconds: int) -> list[str]:
-    """Stop the stack, asked once or twice, while its executor is in the middle of recordings of `seconds`.
+    """Stop the stack, with one or two signals, while its executor works on recordings of `seconds`.
 
-    The daemon and the run workers are asked before the executor, which goes on meanwhile: it must not come to the end.
+    The daemon and the run workers are stopped before the executor, which must not finish its work in the meantime.
     """
     recordings = system.register([long_recording(folder, seconds=seconds)] * 2)
     system.launch(recordings)
@@ -84,7 +84,7 @@ def having(system: System, uuids: Sequence[str], name: str) -> set[str]:
 
 @dataclass(frozen=True)
 class AtWork:
-    """A recording that is being transcribed, and who is on it."""
+    """A recording that is being transcribed, and its workers."""
 
     recording: str
     run_id: str
@@ -94,7 +94,7 @@ class AtWork:
 
 @contextmanager
 def at_work(system: System, folder: Path) -> Iterator[AtWork]:
-    """Launch the run of a recording; within the block, an executor is frozen in the middle of it."""
+    """Launch a recording's run; during the block, its executor is frozen in the middle of it."""
     (recording,) = system.register([long_recording(folder)])
     run_id = system.launch([recording])[recording]
     run_worker, executor = busy_run_worker(system, run_id), busy_executor(system, recording)
@@ -107,7 +107,7 @@ def stop(worker: WorkerStatus) -> None:
 
 
 def stop_again(worker: WorkerStatus) -> None:
-    """Ask a worker a second time to stop, once it has heard the first: two of a signal at once are one."""
+    """Send a worker the second stop signal after it has handled the first; two pending signals would be merged."""
     process = psutil.Process(worker.pid)
     hear(process)
     process.send_signal(signal.SIGTERM)
@@ -118,7 +118,7 @@ def hear(process: psutil.Process) -> None:
 
 
 def ended_well(system: System, worker: WorkerStatus) -> None:
-    """Wait until the worker's process is gone and another is in its slot; it has to have ended with 0."""
+    """Wait until the worker's process is gone and another one has its slot; it must have exited with 0."""
 
     def renewed() -> bool:
         return any(one.name == worker.name and one.pid != worker.pid for one in system.pool().alive(worker.kind))
@@ -126,7 +126,7 @@ def ended_well(system: System, worker: WorkerStatus) -> None:
     wait_until(renewed, 90, f"another process has taken the slot of {worker.name}")
     program = {"gpu": "gpu-worker-cpu-0"}.get(worker.kind, f"run-worker-{worker.name.split('@')[0].split('-')[1]}")
     log = (system.settings.home / "logs" / "supervisord.log").read_text()
-    # Whether it was expected is a matter of how long the process had run, not of how it ended.
+    # Whether supervisord expected the exit depends on the process's run time, not on its exit code.
     assert re.findall(rf"exited: {program} \((exit status \d+|terminated by \w+)", log)[-1] == "exit status 0"
 
 

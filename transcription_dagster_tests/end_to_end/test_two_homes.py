@@ -27,7 +27,7 @@ CODE_VERSION = '{ assetNodes(assetKeys: [{path: ["transcript"]}]) { opVersion } 
 
 @pytest.fixture(scope="module")
 def main(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """The stack of the first home, on a database that others reach too."""
+    """Provide the first home's stack, on a database that others can reach."""
     folder = tmp_path_factory.mktemp("main")
     store = (tmp_path_factory.mktemp("store")).as_uri()
     with (
@@ -40,7 +40,7 @@ def main(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 class SecondHome:
-    """A machine that knows the database and nothing else."""
+    """A machine that only knows the database."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
@@ -61,7 +61,7 @@ class SecondHome:
 
     @contextmanager
     def worker(self, *arguments: str, prefix: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
-        """Start a worker; it is ended with the block, if it has not ended before."""
+        """Start a worker, and end it after the block if it still runs."""
         command = [*prefix, *self._program(arguments)]
         with subprocess.Popen(command, env=self._environment, cwd=self.folder, text=True) as process:
             try:
@@ -172,11 +172,11 @@ def test_workers_adopt_new_settings_and_no_run_uses_old_ones(main: System, secon
 
 
 def code_versions(system: System) -> list[str]:
-    """The code version of `transcript` that the UI shows; none while the code server starts anew."""
+    """Return the code version of `transcript` in the UI; None while the code server restarts."""
     return [node["opVersion"] for node in system.graphql(CODE_VERSION)["assetNodes"]]
 
 
 def same_settings(system: System) -> dict[str, str]:
-    """What the first home has set itself of what all share, as its environment says it."""
+    """Return the shared settings of the first home, as environment variables."""
     names = ("model", "language", "temperatures", "condition_on_previous_text", "store", "refinement", "embedder")
     return {name: os.environ[f"TRANSCRIPTION_{name.upper()}"] for name in names}

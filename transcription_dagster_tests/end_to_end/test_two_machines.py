@@ -1,4 +1,4 @@
-"""A second machine, set up as docs/operating.md says: its own pids, host name and network, and a fresh home."""
+"""A second machine, set up as in docs/operating.md: separate pids, host name and network, and a fresh home."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ pytestmark = [
 ]
 
 HOST = "second-machine"
-#: The commands of docs/operating.md; there is no GPU here.
+#: The commands of docs/operating.md, for a machine without a GPU.
 COMMANDS = (("run-worker", "--slot", "1"), ("gpu-worker", "--gpu", "cpu:0"))
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """The stack of the first machine, on a database of its own: what other machines need is in the store only then."""
+    """Provide the first machine's stack, with an external database, so that the store has files for other machines."""
     with (
         empty_database() as url,
         running_system(
@@ -42,7 +42,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(scope="module")
 def second_machine(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Start the documented commands; gives the home."""
+    """Start the documented commands; yield the home."""
     folder = tmp_path_factory.mktemp("second")
     home = folder / "home"
     environment = {

@@ -60,7 +60,7 @@ def test_up_exits_with_2_on_usage_errors(arguments: list[str]):
 
 
 class Up:
-    """`transcription up` in a process of its own."""
+    """`transcription up` in a separate process."""
 
     def __init__(self, home: Path, *arguments: str, **variables: str) -> None:
         self.output = home / "up.out"

@@ -1,4 +1,4 @@
-"""Comprehend as a local server plays it, asked by the real boto3: moto has none of the batch operations."""
+"""Comprehend, simulated by a local server and called with the real boto3: moto lacks the batch operations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAME = re.compile(r"Ada|Zoë")
 
 
 def analysed(operation: str, text: str) -> dict[str, Any]:
-    """What this Comprehend finds: the names Ada and Zoë, the word ferry, and a mood that goes by exclamation marks."""
+    """Return the findings: the names Ada and Zoë, the word ferry, and a sentiment by exclamation marks."""
     places = [{"BeginOffset": m.start(), "EndOffset": m.end(), "Text": m[0], "Score": 0.9} for m in NAME.finditer(text)]
     mood = 1.0 if "!" in text else 0.0
     return {

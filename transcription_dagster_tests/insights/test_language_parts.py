@@ -12,7 +12,7 @@ from transcription_dagster_tests.captions.speech import say
 
 
 def spoken(*parts: tuple[str, str]) -> list[Word]:
-    """Words of several texts, each in its language."""
+    """Return the words of several texts, each with its language."""
     return [Word(word.text, word.start, word.end, language=language) for text, language in parts for word in say(text)]
 
 
@@ -47,7 +47,7 @@ def test_a_text_in_one_language_is_one_part(words: list[Word], language: str) ->
 
 
 class Echo:
-    """Finds every capitalised word, and likes English only."""
+    """An analyser that finds every capitalised word, and has a sentiment only for English."""
 
     name = "echo"
 

@@ -14,7 +14,7 @@ from transcription_dagster.language import alignment, alignment_parts
 from transcription_dagster.language.alignment import align, related_share
 from transcription_dagster.language.alignment_parts import Part, cut_parts
 
-#: Parts small enough to be tried on short texts.
+#: Parts small enough to be tested on short texts.
 SMALL = {"_LARGEST": 40_000, "_PART_WORDS": 60}
 
 
@@ -30,7 +30,7 @@ def words(count: int, seed: int, vocabulary: int = 500) -> list[str]:
 
 
 def changed(old: list[str], seed: int, rate: float) -> list[str]:
-    """Some of the words replaced, added and left out."""
+    """Return the words with some replaced, added and removed."""
     chance = random.Random(seed)
     new: list[str] = []
     for word in old:

@@ -1,4 +1,4 @@
-"""Where a text may be broken, and at what cost."""
+"""The cost of breaking a text between two words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from transcription_dagster_tests.captions.speech import say
 
 
 def cost(text: str) -> float:
-    """The cost at the bar in `text`; `|-` stands for a word that is glued to the one before."""
+    """Return the cost at the bar in `text`; `|-` marks a glued word."""
     before, after = text.split("|")
     glued = after.startswith("-")
     first = say(before)[-1]

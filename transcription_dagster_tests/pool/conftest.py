@@ -19,7 +19,7 @@ def database() -> Iterator[str]:
 
 @pytest.fixture
 def instance(database: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    """A Dagster instance as the program configures it, on a real Postgres."""
+    """Provide a Dagster instance as the program configures it, on a real Postgres."""
     settings = Settings(home=home)
     write_files(settings)
     monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", database)

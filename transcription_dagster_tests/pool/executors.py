@@ -1,4 +1,4 @@
-"""The ends of a request to a GPU executor: requests, and the queue as executor processes use it."""
+"""Helpers for requests to GPU executors: requests, and the queue as executor processes use it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def a_request(key: str = "one", run_id: str = "run-1", queue: str = GPU_QUEUE) -
 
 
 class Executors:
-    """The queue's side of executor processes, by name; each has claimed what it was told to."""
+    """The queues of executor processes by name; each has claimed the request that the test assigned to it."""
 
     def __init__(self, url: str, open_queues: AsyncExitStack) -> None:
         self._url, self._open_queues = url, open_queues
@@ -42,7 +42,7 @@ class Executors:
         return queue
 
     async def begin(self, name: str = "gpu-0") -> tuple[RequestQueue, RequestClaim]:
-        """Start an executor that claims the request that waits and begins an attempt at it."""
+        """Start an executor that claims the waiting request and begins an attempt."""
         queue = await self.start(name)
         claim = await queue.claim()
         assert claim is not None
@@ -50,7 +50,7 @@ class Executors:
         return queue, claim
 
     async def lose(self, queue: RequestQueue, claim: RequestClaim) -> None:
-        """Have another executor take this one for dead."""
+        """Have another executor rescue this one's work, as if it were dead."""
         await queue.rescue(claim.lease)
 
 
@@ -87,6 +87,6 @@ def fail(error: Exception) -> Callable[[Executors], Coroutine[Any, Any, None]]:
 
 
 def until_listening(connection: psycopg.Connection[Any]) -> None:
-    """Wait until a session has said that it listens."""
+    """Wait until a session has reported that it listens."""
     listening = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'"
     wait_until(lambda: connection.execute(listening).fetchone(), 30, "a session listens", every=0.02)

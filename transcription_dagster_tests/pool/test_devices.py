@@ -1,4 +1,4 @@
-"""What a run may be pinned to."""
+"""Devices that a run can be pinned to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client of the executors: what is asked once is done once, and every answer and failure reaches it."""
+"""The executors' client: repeated requests are computed once, and every answer and failure reaches it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_temporarily_read_only_server_is_waited_for(queues: str) -> None:
 
 
 def read_only(url: str, value: str) -> None:
-    """Let the database take no writes on the connections that are opened from now on."""
+    """Make connections that are opened from now on read-only."""
     with open_connection(url) as connection:
         connection.execute("SET default_transaction_read_only = off")
         name = connection.info.dbname

@@ -1,4 +1,4 @@
-"""The limit on the device's work on a transcription, with an engine that never ends by itself."""
+"""The time limit of a transcription, with an engine that never finishes by itself, and other work of executors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from transcription_dagster.whisper.recordings import PreparedRecording
 
 
 class LimitedEngine:
-    """Works on a recording until its limit, or is asked to stop before."""
+    """An engine that works until the limit, or until it is asked to stop."""
 
     def __init__(self) -> None:
         self.limit: float | None = None
@@ -51,12 +51,12 @@ REQUEST = TranscriptionRequest(
     options=Settings().speech_options(),
 )
 
-#: One channel, whose sound the engines of these tests do not look at.
+#: One channel, whose audio these engines ignore.
 PREPARED = PreparedRecording(Path("audio.flac"), (cast(Any, None),))
 
 
 def ignore_progress(_share: float) -> None:
-    """Nobody watches."""
+    """Ignore the progress."""
 
 
 def test_a_transcription_stops_at_its_time_limit_with_advice(work: TranscriptionWork) -> None:
@@ -78,7 +78,7 @@ def test_the_limit_grows_with_the_recording_and_has_a_floor() -> None:
 
 
 class OneSpeaker:
-    """Hears one speaker in every recording, and says what it was asked."""
+    """An engine that finds one speaker in every recording, and records its requests."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error

@@ -1,4 +1,4 @@
-"""Who is dead, from a series of looks on a clock of the test's own."""
+"""Liveness of workers, from a series of observations on the test's clock."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from transcription_dagster.pool.liveness import HANGING_SECONDS, Heartbeat, Identity, LivenessMonitor, this_place
 
 STALE, BEAT = 8.0, 2.0
-#: No process has this number.
+#: No process has this pid.
 NOBODY = 2**22 - 1
 
 
 class Looks:
-    """One monitor, one worker, and a clock."""
+    """A monitor, a worker, and a clock."""
 
     def __init__(self, *, place: str = "elsewhere", pid: int | None = 1, poll_seconds: float | None = None) -> None:
         self._now = 1000.0
@@ -24,12 +24,12 @@ class Looks:
         )
 
     def dead(self, beat: str, *, after: float) -> bool:
-        """Whether the worker is dead at a look so many seconds later."""
+        """Return whether the worker is dead at an observation this many seconds later."""
         self._now += after
         return self.monitor.observe([Heartbeat("one", beat, self._place, self._pid)]) == {"one"}
 
     def seconds_until_dead(self, beat: str = "1") -> float:
-        """Look every beat until it is dead."""
+        """Observe at every heartbeat interval until the worker is dead."""
         began = self._now
         while not self.dead(beat, after=BEAT):
             assert self._now - began < 10 * HANGING_SECONDS
@@ -75,7 +75,7 @@ def test_a_pid_in_another_namespace_is_ignored() -> None:
 
 @pytest.mark.parametrize("away", [2 * BEAT + 0.1, 20.0, 3600.0])
 def test_after_a_pause_in_observation_live_workers_get_more_time(away: float) -> None:
-    """The database was away, or the observer stood still: all workers were silent."""
+    """The database was unavailable or the observer was suspended: no worker's heartbeat was seen."""
     looks = Looks()
     looks.dead("1", after=0)
     looks.dead("1", after=BEAT)

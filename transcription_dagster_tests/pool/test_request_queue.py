@@ -1,4 +1,4 @@
-"""The queue of the executors: requests are claimed once, and lost executors lose nothing that was asked."""
+"""The executors' queue: requests are claimed once, and none is lost with an executor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many runs may leave the queue, for every pool that can be, and which are refused when they are submitted."""
+"""The limits of the run queue for various pools, and runs that are refused on submission."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def worker(kind: Literal["gpu", "run"], state: WorkerState = "idle", device: str
 
 
 def limits(*workers: WorkerStatus, runs_per_gpu: int = 3) -> tuple[int, dict[str | None, int]]:
-    """Runs in flight, and GPU-tagged runs by the value of their tag; None: of any value."""
+    """Return the limit of runs in flight, and of GPU-tagged runs by tag value; None for any value."""
     config = queue_limits(PoolStatus(workers, {}), lambda _: runs_per_gpu)
     by_value: dict[str | None, int] = {
         limit.get("value"): limit["limit"] for limit in config.tag_concurrency_limits if limit["key"] == GPU_TAG
@@ -86,7 +86,7 @@ def submit(instance: DagsterInstance, pin: str) -> str:
     """Submit a run pinned to a device, as Dagster's web server and daemon do; return its id."""
     run = DagsterRun("job", tags={GPU_TAG: pin}, remote_job_origin=ORIGIN, job_code_origin=CODE)
     instance.add_run(run)
-    # Only a launch in a code location would need the workspace.
+    # The workspace is only needed for a launch in a code location.
     instance.submit_run(run.run_id, cast(Any, None))
     return run.run_id
 

@@ -1,4 +1,4 @@
-"""What is removed of Dagster's old runs, and that the state of the assets is the same without it."""
+"""Removing Dagster's old runs without changing the state of assets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,7 @@ RECORDINGS = dg.StaticPartitionsDefinition(["a", "b"])
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
-    """A database of this file's own: what is old here would be in the way of others."""
+    """Provide a separate database, because old data would affect other tests."""
     with cloned_database() as url:
         yield url
 
@@ -86,7 +86,7 @@ def grow_old(url: str, *run_ids: str) -> None:
 
 
 def state(instance: DagsterInstance) -> dict[str, Any]:
-    """What the UI and the automation know of the assets."""
+    """Return the state of the assets as the UI and the automation see it."""
     found: dict[str, Any] = {}
     for key in (AssetKey("first"), AssetKey("second")):
         found[key.to_user_string()] = (
@@ -129,7 +129,7 @@ def test_pruning_keeps_the_state_of_assets_and_removes_details_of_old_runs(
     assert planned.shortened_runs == 2
     assert planned.bytes > 10_000
     assert state(instance) == before
-    # The young run is as it was; of an old one stays how it went.
+    # The recent run is unchanged; of an old run, the status remains.
     assert len(instance.all_logs(young)) == kept[2]
     types = [entry.dagster_event_type for entry in instance.all_logs(failed)]
     assert DagsterEventType.STEP_FAILURE in types

@@ -1,4 +1,4 @@
-"""Jobs of run workers: what the first worker reports of a job that was given to another is refused."""
+"""Jobs of run workers: reports about a job that another worker holds are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUEUE = "a-queue"
 
 
 class Workers:
-    """The queue's side of run workers."""
+    """The queues of run workers."""
 
     def __init__(self, url: str, open_queues: AsyncExitStack) -> None:
         self._url, self._open_queues = url, open_queues
@@ -50,7 +50,7 @@ def on_workers(url: str, steps: Callable[[Workers], Coroutine[Any, Any, Any]]) -
 
 @pytest.fixture
 def queued(queues: str) -> str:
-    """A database with one job on the queue."""
+    """Provide a database with one queued job."""
     with open_connection(queues) as connection:
         job_app.configure_task("do", allow_unknown=True, queue=QUEUE, connection=connection).defer(what="it")
     return queues
@@ -156,7 +156,7 @@ def test_a_worker_is_notified_of_new_and_canceled_jobs(queued: str) -> None:
         watching = asyncio.create_task(queue.watch(heard.put_nowait))
         async with asyncio.timeout(30):
             while heard.empty():
-                # Until it listens, what happens is not heard.
+                # Notifications before it listens are lost.
                 await asyncio.to_thread(cancel, queued)
                 await queue.connector.execute_query_async("UPDATE procrastinate_jobs SET abort_requested = false")
             work = await heard.get()

@@ -1,4 +1,4 @@
-"""Runs on their way to the run workers: queued once, watched, and taken back."""
+"""Launching runs: queued once, monitored, and canceled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transcription_dagster.pool.run_jobs import RunQueue
 from transcription_dagster.pool.run_launcher import WorkerPoolRunLauncher
 from transcription_dagster.pool.worker_registry import WorkerRecord, publish_record
 
-#: A worker whose process is invisible here.
+#: A worker whose process is not visible here.
 ELSEWHERE = replace(Identity.of_this_process(), host="elsewhere", place="another machine", pid=1)
 
 RECORDING = "7f0c2b52-9d3b-4f0e-8a53-3b6f0a3f4f11"
@@ -59,7 +59,7 @@ def jobs_of(url: str, run: DagsterRun) -> list[dict[str, Any]]:
 
 
 def take(url: str, run: DagsterRun) -> None:
-    """Have a worker take the run's job, which is the only one that waits."""
+    """Have a worker claim the run's job, the only waiting one."""
 
     async def steps() -> None:
         state = WorkerRecord("run-1@here", "run", identity=ELSEWHERE)
@@ -82,7 +82,7 @@ def beat(url: str) -> None:
 
 
 def silence(url: str, seconds: float) -> None:
-    """Let every worker have been silent for so long, by the database's clock."""
+    """Set back every worker's last heartbeat by this time, on the database's clock."""
     with open_connection(url) as connection:
         connection.execute("UPDATE transcription_workers SET seen_at = now() - make_interval(secs => %s)", (seconds,))
 
@@ -124,14 +124,14 @@ def test_a_run_fails_if_its_worker_is_silent_whatever_the_clocks_say(
         now[0] += after
         return launcher(instance).check_run_worker_health(run).status
 
-    # However long ago the database's clock says it was heard: that clock may have been set.
+    # The age of the heartbeat on the database's clock is ignored, because that clock may have been changed.
     silence(database, 3600)
     assert health(after=0) is WorkerStatus.RUNNING
     beat(database)
     assert health(after=5) is WorkerStatus.RUNNING
     assert health(after=5) is WorkerStatus.RUNNING
     assert health(after=5) is WorkerStatus.FAILED
-    # It is heard again after all.
+    # Its heartbeats resume.
     beat(database)
     assert health(after=5) is WorkerStatus.RUNNING
 

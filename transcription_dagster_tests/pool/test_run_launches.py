@@ -1,4 +1,4 @@
-"""A launch that is repeated gives one run, whatever became of the first try."""
+"""A repeated launch gives one run, whatever the outcome of the first attempt."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def no_runs(instance: DagsterInstance, database: str) -> None:
 
 
 def add(instance: DagsterInstance, launch: str, *, parent: str | None = None) -> DagsterRun:
-    """What the web server stores for a launch."""
+    """Store what the web server stores for a launch."""
     tags = {LAUNCH_TAG: launch, "dagster/partition": "a"}
     return instance.run_storage.add_run(DagsterRun("job", tags=tags, parent_run_id=parent, root_run_id=parent))
 

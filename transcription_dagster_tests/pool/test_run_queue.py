@@ -1,4 +1,4 @@
-"""A look of the daemon at the run queue takes what it always took, and reads no more the longer the queue is."""
+"""A poll of the run queue launches the same runs as before, and reads no more rows the longer the queue is."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def add(instance: DagsterInstance, status: DagsterRunStatus = DagsterRunStatus.Q
 
 
 def add_many(url: str, like: str, count: int) -> None:
-    """Copies of a run that waits, with ids of their own."""
+    """Add copies of a waiting run with their own ids."""
     with psycopg.connect(url) as connection:
         connection.execute(
             "INSERT INTO runs (run_id, pipeline_name, status, run_body, create_timestamp, update_timestamp)"
@@ -59,11 +59,11 @@ def add_many(url: str, like: str, count: int) -> None:
 
 
 def look(instance: DagsterInstance, executors: list[str], run_workers: int) -> list[str]:
-    """The runs that the daemon would launch now, in its order."""
+    """Return the runs that the daemon would launch now, in its order."""
     pool = PoolStatus(
         (*(worker("gpu", device=device) for device in executors), *(worker("run") for _ in range(run_workers))), {}
     )
-    # Dagster's own class for it resolves its types in its own modules alone.
+    # Dagster's own class resolves its types only in its own modules.
     limits: Any = SimpleNamespace(
         run_queue_config=queue_limits(pool, lambda _: 3), pool_config=SimpleNamespace(pool_granularity=None)
     )
@@ -92,7 +92,7 @@ def test_a_poll_of_the_front_launches_the_same_runs_as_of_the_whole_queue(
 
 
 def test_runs_that_cannot_be_launched_do_not_block_others(instance: DagsterInstance, database: str) -> None:
-    """More pinned runs than a look reads, with a priority, for a GPU that is not there."""
+    """There are more pinned runs than one poll reads, with a priority, for a missing GPU."""
     add_many(database, add(instance, gpu="7", priority="9"), 3 * FRONT_RUNS)
     anywhere, no_gpu = add(instance, gpu="any"), add(instance)
     assert look(instance, ["cuda:0"], 5) == [anywhere, no_gpu]
@@ -125,7 +125,7 @@ def test_a_poll_reads_the_same_number_of_rows_however_many_runs_wait(
 
 
 def rows_touched(url: str) -> int:
-    """The rows that all steps of the statement's plan gave, read or threw away."""
+    """Return the number of rows that all steps of the statement's plan returned or discarded."""
     with psycopg.connect(url) as connection:
         answer = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {FRONT}").fetchone()  # type: ignore[arg-type]
     assert answer is not None

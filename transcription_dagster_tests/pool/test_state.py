@@ -1,4 +1,4 @@
-"""Who is alive, and what becomes of the work of those who are not."""
+"""Which workers are alive, and what happens to the work of dead ones."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.slow
 
 RECORDING = "7f0c2b52-9d3b-4f0e-8a53-3b6f0a3f4f11"
 
-#: Seconds in these tests, whose workers do not beat by themselves.
+#: Seconds; workers in these tests send no heartbeats by themselves.
 STALE, BEAT = 1.2, 0.3
 
 ELSEWHERE = replace(Identity.of_this_process(), host="elsewhere", place="another machine", pid=1)
-#: No process has this number.
+#: No process has this pid.
 GONE = replace(Identity.of_this_process(), pid=2**22 - 1)
 
 
@@ -59,7 +59,7 @@ def test_a_clock_change_makes_no_worker_dead(queues: str, hours: int) -> None:
     publish(queues, state)
     assert known.read(queues).workers[0].state == "idle"
     step_clock(queues, seconds=hours * 3600)
-    # Who has heard it himself goes on; who comes new waits for its next beat.
+    # An observer that has seen a heartbeat trusts it; a new observer waits for the next one.
     assert known.read(queues).workers[0].state == "idle"
     new = reader()
     assert new.read(queues).workers[0].state == "silent"
@@ -98,7 +98,7 @@ def test_the_next_process_in_a_slot_requeues_the_previous_ones_work(queues: str,
         following = await workers.start("run-1@here")
         await following.take()
         assert await following.publish()
-        # The last one finds its slot taken when it comes back after all, and cannot leave it any more.
+        # The previous process finds its slot taken when it returns, and can no longer free it.
         assert not await first.publish()
         await worker_registry.leave(first.queue.connector, first.state)
 
@@ -188,7 +188,7 @@ def reader() -> PoolReader:
 
 
 class Worker:
-    """The database's side of a run worker's process."""
+    """A run worker's process, as the database sees it."""
 
     def __init__(self, url: str, name: str, identity: Identity) -> None:
         self.state = WorkerRecord(name, "run", identity=identity)
@@ -209,7 +209,7 @@ class Worker:
 
 
 class Workers:
-    """Starts workers, whose connections are closed in the end."""
+    """Starts workers, and closes their connections after the test."""
 
     def __init__(self, url: str, open_queues: AsyncExitStack) -> None:
         self._url, self._open_queues = url, open_queues
@@ -242,7 +242,7 @@ def publish(url: str, state: WorkerRecord) -> None:
 
 
 def step_clock(url: str, *, seconds: float) -> None:
-    """Set the database's clock forward, as far as those can see who look at what it wrote before."""
+    """Move the database's clock forward, as seen by readers of earlier heartbeats."""
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE transcription_workers SET seen_at = seen_at - make_interval(secs => %s)", (seconds,))
 

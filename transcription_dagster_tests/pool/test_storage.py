@@ -1,4 +1,4 @@
-"""Dagster's storage while Postgres is away, on a server of its own that is stopped and started."""
+"""Dagster's storage during an outage, on a separate Postgres that is stopped and started."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_call_waits_until_postgres_is_back(home: Path, caplog: pytest.LogCaptu
     settings = Settings(home=home)
     with ExitStack() as server, ThreadPoolExecutor() as threads:
         storage = PatientPostgresStorage(server.enter_context(embedded_postgres(settings)))
-        # As run workers hold it: with a connection that will be broken.
+        # Used as run workers use it: with a connection that will break.
         storage.run_storage.optimize_for_webserver(statement_timeout=10_000, pool_recycle=3600, max_overflow=1)
         assert storage.run_storage.get_runs() == []
         server.close()
@@ -99,13 +99,13 @@ def test_the_daemon_sees_a_failure_only_when_the_run_counts_as_failed(instance: 
     )
 
     def seen() -> list[str]:
-        """Runs whose failure the daemon takes up, in order."""
+        """Return the runs whose failure the daemon processes, in order."""
         events = instance.event_log_storage.get_logs_for_all_runs_by_log_id(
             dagster_event_type={DagsterEventType.RUN_FAILURE}
         )
         return [event.run_id for event in events.values()]
 
-    # The database is away between the two writes of the first run, and back for those of the second.
+    # The database is unavailable between the first run's two writes, and back for the second run's.
     failure = store_failure(instance, slow)
     instance.handle_new_event(failure_of(quick))
     assert seen() == []
@@ -147,8 +147,8 @@ def test_a_lost_pooled_connection_is_replaced_even_at_the_start_of_a_transaction
         event_specific_data=StepMaterializationData(AssetMaterialization("transcript")),
     )
     entry = entry_of(run, materialization)
-    # A connection that has been through one is told at the next how isolated it is to be, before any statement;
-    # each of those kept has been through one after so many.
+    # A pooled connection gets its transaction isolation set before the first statement; after enough calls, all of the
+    # connections have been used.
     for _ in range(10):
         event_log(instance).store_asset_event(entry, 1)
     with psycopg2.connect(database) as connection, connection.cursor() as cursor:

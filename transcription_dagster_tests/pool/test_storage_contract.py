@@ -1,4 +1,4 @@
-"""The interface of Dagster's storages that `pool/storage.py` covers: a release that adds to it has to be reviewed."""
+"""The interface of Dagster's storages that `pool/storage.py` covers: additions in a release must be reviewed."""
 
 from __future__ import annotations
 

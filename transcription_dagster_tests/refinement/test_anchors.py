@@ -34,7 +34,7 @@ def test_a_round_that_undoes_the_first_leaves_no_edit() -> None:
 
 @st.composite
 def rounds(draw: st.DrawFn, length: int, *, shortest: int) -> list[Edit]:
-    """Edits that do not overlap, of at least `shortest` new words."""
+    """Return edits without overlap, with at least `shortest` new words."""
     edits: list[Edit] = []
     first = draw(st.integers(0, 3))
     while first < length:

@@ -167,7 +167,7 @@ def test_in_the_demo_only_unambiguous_variants_are_corrected_without_claude(demo
 
 
 def check_demo(demo: list[Transcript], refined: Callable[[Transcript], Sequence[Word]], *, certain_only: bool) -> None:
-    """The words are the intended ones, and every word that was right has kept its times and its confidence."""
+    """Check that the words are the intended ones, and that correct words kept their times and confidences."""
     for spoken in demo:
         words = refined(spoken)
         assert " ".join(word.text for word in words) == spelled(

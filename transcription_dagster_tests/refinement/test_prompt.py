@@ -1,4 +1,4 @@
-"""What Claude is told about the words."""
+"""The prompt's description of the words."""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ from transcription_dagster.search.chunks import Chunk, make_chunks
 
 
 def count_words(texts: list[str]) -> list[int]:
-    """A tokenizer that makes each word a token."""
+    """Count each word as a token."""
     return [len(text.split()) for text in texts]
 
 
 def cues(*texts: str) -> list[Cue]:
-    """Cues of a second each, in two lines if there is a bar."""
+    """Return cues of one second each, in two lines if there is a bar."""
     return [Cue(1000 * n, 1000 * n + 900, tuple(text.split("|"))) for n, text in enumerate(texts)]
 
 
@@ -85,7 +85,7 @@ def test_chunks_hold_every_word_fit_and_go_forward(lengths: list[int], max_token
 
 
 def turn(speaker: str, start: int, stop: int) -> list[Cue]:
-    """A cue of two words for each second."""
+    """Return a cue of two words for each second."""
     return [Cue(1000 * second, 1000 * second + 1000, ("a b",), speakers=(speaker,)) for second in range(start, stop)]
 
 

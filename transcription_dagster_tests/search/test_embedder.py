@@ -93,7 +93,7 @@ def test_an_unreachable_hub_is_unavailable(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def titan(aws: AwsServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Request], Reply]], list[list[float]]]:
-    """Encode two texts by a server that answers as the test says."""
+    """Embed two texts with a server that gives the test's answers."""
 
     def encode(answer: Callable[[Request], Reply]) -> list[list[float]]:
         with web_server(answer) as server:

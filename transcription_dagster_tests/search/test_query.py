@@ -1,4 +1,4 @@
-"""Chunks and the search over them, in a real Postgres with pgvector."""
+"""Chunks and search, in a real Postgres with pgvector."""
 
 import unicodedata
 import uuid
@@ -33,7 +33,7 @@ def recording(key: str, language: str | None, day: int, title: str | None = None
 
 @pytest.fixture(scope="module")
 def library() -> Iterator[Engine]:
-    """Three recordings that the tests read and leave as they are."""
+    """Provide three recordings, which tests only read."""
     with cloned_database() as url:
         engine = open_database(url)
         yield stocked(engine)
@@ -42,7 +42,7 @@ def library() -> Iterator[Engine]:
 
 @pytest.fixture
 def own_library(engine: Engine) -> Engine:
-    """The same recordings, for one test alone to change."""
+    """Provide the same recordings for one test to change."""
     return stocked(engine)
 
 
@@ -111,7 +111,7 @@ def test_meaning_matches_without_common_words(library: Engine) -> None:
 def test_matches_by_words_and_meaning_rank_first(library: Engine) -> None:
     hits = search(library, "ferry", Embedding(MODEL, EAST))
     assert places(hits)[0] == (WEATHER, 60.0)
-    # 1 / (60 + place) in each of two lists.
+    # 1 / (60 + rank) in each of two lists.
     assert hits[0].score == pytest.approx(1 / 61 + 1 / 61, abs=1e-3)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
@@ -148,8 +148,8 @@ def test_a_filter_on_a_recording_takes_a_uuid(library: Engine) -> None:
 
 
 def test_a_filter_does_not_empty_the_neighbourhood_of_a_query(database_url: str) -> None:
-    """Far more chunks are nearer to the query than the index keeps in sight, and the filter drops them all."""
-    # So few rows would be sorted; the index answers only where there are too many for that.
+    """Far more chunks are nearer to the query than the index tracks, and the filter drops them all."""
+    # For so few rows the planner would sort; this makes it use the index.
     engine = open_database(f"{database_url}&options=-c%20enable_sort%3Doff")
     register(engine, [recording(FERRY, "en", 1), recording(GERMAN, "de", 1)])
     near = [EmbeddedChunk("near", float(n), n + 1.0, [1.0, n * 1e-3, 0.0]) for n in range(500)]
@@ -235,7 +235,7 @@ def test_an_empty_library_gives_no_hits(engine: Engine) -> None:
     assert search(engine, "ferry", Embedding(MODEL, NORTH)) == []
 
 
-#: What was said in languages that write words without spaces, or with particles on them.
+#: Texts in languages without spaces between words, or with particles attached to them.
 UNSPACED = {
     "ja": "東京タワーへ行きました。ﾒｰﾙをください。",
     "zh": "我们明天去北京图书馆看书。",

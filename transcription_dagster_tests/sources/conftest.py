@@ -10,14 +10,14 @@ from transcription_dagster.settings import Settings
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
-    """Settings of the test's own making, whatever the environment and a `.env` file say."""
+    """Return a function that creates settings independent of the environment and `.env`."""
     monkeypatch.chdir(tmp_path)
     return lambda **values: Settings(home=tmp_path / "home", **values)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of recordings, for a worklist beside them."""
+    """Provide a folder of recordings beside a worklist."""
     (tmp_path / "a.wav").write_bytes(b"")
     (tmp_path / "b c#?.mp3").write_bytes(b"")
     (tmp_path / "recordings").mkdir()

@@ -1,4 +1,4 @@
-"""HTTP sources reach only allowed hosts at allowed addresses, and the token goes to no other host."""
+"""HTTP sources only reach allowed hosts at allowed addresses, and the token is sent to no other host."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def get(settings: Settings, url: str) -> bytes:
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Let every name have these addresses."""
+    """Make every name resolve to these addresses."""
     entries = [(socket.AF_INET6 if ":" in a else socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 0)) for a in addresses]
     real = socket.getaddrinfo
 
@@ -204,7 +204,7 @@ def test_the_certificate_must_match_the_name_not_the_address(
 
 @contextmanager
 def tls_server(folder: Path, name: str) -> Iterator[int]:
-    """Serve the folder over TLS with a certificate of that name, which is left beside them; yields the port."""
+    """Serve the folder over TLS with a certificate for that name, which is stored beside it; yield the port."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)

@@ -1,4 +1,4 @@
-"""A sensor requests each version of each source once, whatever happens, and never more than there is room for."""
+"""A sensor requests each version of each source once, even after crashes, and never more than there is room for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads from a web server that misbehaves in every way it can."""
+"""Downloads from misbehaving web servers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def whole(request: Request) -> Reply:
 
 
 def ranged(content: bytes, etag: str, request: Request, **extra: object) -> Reply:
-    """What a server that can resume answers."""
+    """Return the answer of a server with range support."""
     asked = request.headers.get("range")
     if not asked or request.headers.get("if-range") != etag:
         return Reply(headers={"ETag": etag}, body=content)
@@ -52,7 +52,7 @@ def server() -> Iterator[WebServer]:
 
 @pytest.fixture
 def get(server: WebServer, settings: Callable[..., Settings], tmp_path: Path) -> Callable[..., bytes]:
-    """Download the server's one file and return its bytes; on an error, make sure that nothing is left on disk."""
+    """Download the server's one file and return its bytes; after an error, check that no file remains."""
 
     def call(limits: DownloadLimits = LIMITS) -> bytes:
         target = tmp_path / "downloads" / "audio"

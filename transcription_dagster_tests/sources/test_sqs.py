@@ -28,7 +28,7 @@ class Queue:
             self._client.send_message(QueueUrl=self.url, MessageBody=message)
 
     def sizes(self) -> tuple[int, int]:
-        """Messages that can be received, and messages that wait for their acknowledgement."""
+        """Return the number of messages that can be received, and of those that wait for acknowledgement."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found: dict[str, Any] = self._client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return int(found[names[0]]), int(found[names[1]])

@@ -1,4 +1,4 @@
-"""What an entry of a worklist may hold, and what is said about one that cannot be used."""
+"""Valid and invalid entries of a worklist, and the error messages."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_any_text_is_a_worklist_or_refused_with_reasons(text: str) -> None:
 
 
 def refusal(text: str) -> list[str]:
-    """The reasons for which a worklist is refused; none if it is not."""
+    """Return the reasons for which a worklist is refused; empty if it is valid."""
     try:
         parse(text, Path("/nowhere/worklist.json"))
     except InvalidWorklist as error:

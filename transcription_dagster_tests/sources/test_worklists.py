@@ -1,4 +1,4 @@
-"""Worklists are read, and results are written back into them without losing what people edited meanwhile."""
+"""Reading worklists, and writing results back without losing concurrent edits."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_concurrent_edits_are_kept_when_results_are_saved(folder: Path) -> None:
     worklist = load(path)
     stamp = path.stat()
     path.write_text(json.dumps([{"uuid": THREE, "source": "later.wav"}, {"uuid": TWO, "title": "New"}, {"uuid": ONE}]))
-    # The time of change says nothing: an editor may keep it.
+    # The modification time is unchanged, since some editors keep it.
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     worklist.record_failed(TWO, "why", NOW)
     worklist.save()

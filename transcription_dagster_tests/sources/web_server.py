@@ -1,4 +1,4 @@
-"""A web server for tests that answers as each test defines, over real HTTP on the loopback address."""
+"""A web server for tests with test-defined answers, over real HTTP on the loopback address."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class WebServer:
 
 @contextmanager
 def web_server(answer: Callable[[Request], Reply]) -> Iterator[WebServer]:
-    """Run a server in a thread for the length of the block; `server.answer` may be replaced meanwhile."""
+    """Run a server in a thread during the block; `server.answer` may be replaced at any time."""
     stopped = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *args: object) -> None:
-            """The tests look at the requests themselves."""
+            """Log nothing; tests examine the requests themselves."""
 
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

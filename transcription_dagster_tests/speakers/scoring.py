@@ -1,4 +1,4 @@
-"""How much of who speaks when is wrong."""
+"""Error measures for diarization."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def read_rttm(lines: Iterable[str]) -> list[SpeakerTurn]:
 
 
 def word_accuracy(words: Sequence[dict[str, Any]], turns: Sequence[SpeakerTurn]) -> tuple[int, int]:
-    """Words whose middle lies in a turn of their speaker, and all words, under the best mapping of labels."""
+    """Return the number of words in a turn of their speaker, and of all words, under the best mapping of labels."""
     wanted = sorted({word["speaker"] for word in words})
     given = sorted({turn.speaker for turn in turns})
     counts = np.zeros((len(wanted), len(given)))

@@ -1,4 +1,4 @@
-"""Clustering of made-up voice vectors by speaker."""
+"""Clustering of synthetic voice vectors by speaker."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ REQUIRED = SpeakerLimits("required", 2, 2)
 
 
 class Everybody:
-    """Hears one speaker from the first sample to the last."""
+    """A diarizer that finds one speaker from the first sample to the last."""
 
     model = "everybody"
     opened = 0

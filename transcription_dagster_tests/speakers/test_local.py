@@ -1,4 +1,4 @@
-"""Real diarization of the demo's recordings, whose turns are known."""
+"""Diarization with the real models, on the demo's recordings, whose turns are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is heard of a voice: features as Kaldi computes them, and the stretches of speech between pauses."""
+"""Voice features compared with Kaldi's, and stretches of speech between pauses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEP = 16_000
 
 
 class FirstBand(torch.nn.Module):
-    """Embeds speech by how its first bands change, whatever its length."""
+    """A network that embeds speech by the variation of its first bands, whatever its length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ def test_features_are_100_frames_a_second_and_louder_in_the_band_of_a_tone() -> 
 
 
 def frames(*runs: tuple[float, float]) -> np.ndarray:
-    """Frames of ten seconds in which someone talks in these spans (s)."""
+    """Return frames of ten seconds with speech in these spans (s)."""
     alone = np.zeros(FRAMES, bool)
     for start, end in runs:
         alone[round(start / FRAME_SECONDS) : round(end / FRAME_SECONDS)] = True
@@ -62,7 +62,7 @@ def test_stretches_end_at_pauses_and_are_not_short(runs: list[Any], found: list[
 
 
 def heard(seconds: float, talk: list[tuple[float, float]]) -> Iterator[Voice | VoiceStretch]:
-    """The voices in noise of which one speaker, at these times, is said to talk."""
+    """Return the voices in noise of one speaker who talks at these times."""
     for batch in batches([noise(seconds)], window=WINDOW, step=STEP, size=4):
         active = np.zeros((len(batch.windows), FRAMES, 3), bool)
         for number in range(len(batch.windows)):

@@ -1,4 +1,4 @@
-"""Windows over sound that comes in blocks of any length."""
+"""Windows over audio in blocks of any length."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_sample_is_in_a_window_however_the_sound_is_cut(lengths: list[int]
         start = number * STEP
         inside = np.arange(start + 1, min(start + WINDOW, total) + 1)
         assert window.tolist() == [*inside, *[0] * (WINDOW - len(inside))]
-    # As many windows as reach the last sample, and none beyond it.
+    # Windows up to the last sample, and none after it.
     assert len(found) == (0 if total == 0 else 1 + max(0, -(-(total - WINDOW) // STEP)))
 
 

@@ -1,4 +1,4 @@
-"""Stacks of a few scripts under a real supervisord: what can be shown with them needs no Dagster."""
+"""Stacks of small scripts under a real supervisord, for tests that do not need Dagster."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ write("end")
 
 
 def worker(home: Path, group: str, command: str, *, signals: int = 1) -> Program:
-    """A program that notes what happens to it and ends at stop signal number `signals`."""
+    """Return a program that logs its signals and ends at stop signal number `signals`."""
     script = home / "worker.py"
     script.write_text(_SCRIPT)
     return Program(f"{command}-1", group, (sys.executable, str(script), command, str(home / "journal"), str(signals)))
@@ -49,7 +49,7 @@ def journal(home: Path) -> list[str]:
 def begin(
     home: Path, *programs: Program, started: tuple[str, ...] | None = None, executors: tuple[str, ...] = ()
 ) -> RunningStack:
-    """Start a supervisord over `programs`, and of those the groups `started`; all of them by default."""
+    """Start supervisord with `programs`, and start the groups `started`, by default all."""
     folder, logs = runtime_folder(home), home / "logs"
     logs.mkdir()
     file = home / "supervisord.conf"

@@ -1,4 +1,4 @@
-"""A fresh checkout under Dagster's own commands: no settings, no database given, no stack."""
+"""Dagster's own commands in a fresh checkout: without settings, a database or a stack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECORDING = "6f74d231-6a86-56f5-a780-096bdcd03833"
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("development")]
 
-#: Materializes two assets of one recording on the instance that `dagster dev` opens in this folder.
+#: Materializes assets of one recording on the instance that `dagster dev` opens in this folder.
 MATERIALIZE = f"""
 import sys
 from dagster import AssetKey, DagsterInstance
@@ -45,7 +45,9 @@ sys.exit(not result.success)
 
 @pytest.fixture(scope="module")
 def checkout() -> Iterator[Path]:
-    """A folder with what Dagster's commands read of a checkout and no `.env`, in a home directory of its own."""
+    """Provide a folder with the files of a checkout that Dagster's commands read, without `.env`, and its own home
+    directory.
+    """
     home = Path(tempfile.mkdtemp(prefix="transcription-test-"))
     folder = home / "checkout"
     folder.mkdir()
@@ -58,11 +60,11 @@ def checkout() -> Iterator[Path]:
 
 
 def run(checkout: Path, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of this environment with nothing set but its path and a home directory."""
+    """Run a command of this environment with only a path and a home directory set."""
     environment = {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
         "HOME": str(checkout.parent),
-        # What numba compiles is kept for all tests.
+        # numba's compiled code is shared by all tests.
         **{name: value for name, value in os.environ.items() if name == "NUMBA_CACHE_DIR"},
         **settings,
     }
@@ -89,7 +91,7 @@ def test_the_definitions_are_listed_with_nothing_set(checkout: Path) -> None:
 
 
 def test_one_recording_is_materialized_with_its_source_in_the_config(checkout: Path) -> None:
-    """The first thing to do in the UI of `dagster dev`: add a partition, and materialize it."""
+    """The first task in the UI of `dagster dev`: add a partition and materialize it."""
     source = str(DEMO_RECORDINGS[0])
     result = run(
         checkout, sys.executable, "-c", MATERIALIZE, str(checkout), source, TRANSCRIPTION_MODEL=str(CHECKPOINT)

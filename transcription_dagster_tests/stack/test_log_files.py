@@ -1,4 +1,4 @@
-"""What is removed from the log files of a home."""
+"""Removing records from the log files of a home."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become ano
 
 @pytest.fixture
 def private() -> Iterator[Path]:
-    """A folder that is closed to others, in one that is not, with a file in it that only the folder protects."""
+    """Provide a closed folder inside an open one, with a file that only the folder protects."""
     with tempfile.TemporaryDirectory(prefix="transcription-test-") as name:
         folder = Path(name)
         folder.chmod(0o700)
@@ -36,7 +36,7 @@ def private() -> Iterator[Path]:
 
 
 def can(user: str, *command: str | Path) -> bool:
-    """Whether a command works for a user of the system."""
+    """Return whether a command works for a system user."""
     number = pwd.getpwnam(user).pw_uid
     done = subprocess.run(
         command, user=number, group=number, extra_groups=[], cwd="/", capture_output=True, check=False
@@ -82,7 +82,7 @@ def test_without_access_control_lists_the_error_gives_a_solution(monkeypatch: py
     def refuse(*_arguments: object) -> None:
         raise OSError(95, "Operation not supported")
 
-    # As a file system without them answers; none can be mounted here.
+    # The error of a file system without access control lists; none can be mounted here.
     monkeypatch.setattr(os, "setxattr", refuse)
     with pytest.raises(StackError, match=rf"through {private}, .*not supported.*set TRANSCRIPTION_HOME"):
         allow_passage(private / "x", 12345)

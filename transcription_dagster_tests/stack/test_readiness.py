@@ -24,7 +24,7 @@ BROKEN = {"__typename": "PythonError", "message": "ImportError: no such module\n
 
 
 class _WebServer(BaseHTTPRequestHandler):
-    """Answers as Dagster's web server does, with whatever a test puts here."""
+    """Answers like Dagster's web server, with the test's data."""
 
     workspace: ClassVar[dict[str, Any]]
     daemons: ClassVar[list[dict[str, Any]]]

@@ -1,4 +1,4 @@
-"""The store on disk and in a bucket behaves alike; what differs has its own tests."""
+"""The store on disk and in a bucket; differences have their own tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transcripts in Amazon's layout: ours come back as they were, and bad ones name the place."""
+"""Transcripts in Amazon's layout: ours round-trip, and invalid ones are refused with the position."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ gaps = st.builds(Gap, moment, moment)
 
 @st.composite
 def transcripts(draw: st.DrawFn) -> Transcript:
-    """Transcripts as a model makes them."""
+    """Return transcripts as a model makes them."""
     words = draw(spoken_words(speakers=True))
     glued = draw(st.lists(st.booleans(), min_size=len(words), max_size=len(words)))
     spoken = st.sampled_from([None, "en", "de"])
@@ -70,7 +70,7 @@ def test_a_transcript_round_trips(transcript: Transcript) -> None:
 
 
 def written(words: list[Word], **fields: Any) -> dict[str, Any]:
-    """The document of a transcript of these words."""
+    """Return the document of a transcript of these words."""
     return json.loads(write_transcript(Transcript(RECORDING, tuple(words), **fields)))
 
 
@@ -167,7 +167,7 @@ def test_a_transcript_without_words_is_valid() -> None:
 
 
 def broken(change: dict[str, Any]) -> str:
-    """A document with one item that has this change."""
+    """Return a document with this change in one item."""
     return amazon([pronounced("one", "0.0", "1.0"), {**pronounced("two", "1.0", "2.0"), **change}])
 
 

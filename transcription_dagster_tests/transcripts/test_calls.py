@@ -1,4 +1,4 @@
-"""Calls that Amazon Transcribe wrote down by channel, Call Analytics, and jobs that have no transcript."""
+"""Amazon Transcribe's documents of calls: by channel, by Call Analytics, and jobs without a transcript."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transcription_dagster.transcripts.turn_order import order_by_turns
 
 
 def said(text: str, start: float, step: float = 0.3, **more: Any) -> list[dict[str, Any]]:
-    """The items of a sentence whose words follow each other."""
+    """Return the items of a sentence with consecutive words."""
     items: list[dict[str, Any]] = []
     for number, part in enumerate(text.split()):
         times = {"start_time": f"{start + number * step:.3f}", "end_time": f"{start + (number + 1) * step:.3f}"}
@@ -36,7 +36,7 @@ def read(results: dict[str, Any]) -> Transcript:
 
 
 def turns(transcript: Transcript) -> list[tuple[str | None, str]]:
-    """Each speaker's words in a row, as text."""
+    """Return each speaker's consecutive words as text."""
     found: list[tuple[str | None, list[Any]]] = []
     for word in transcript.words:
         if not found or found[-1][0] != word.speaker:

@@ -14,7 +14,7 @@ RECORDING = "00000000-0000-0000-0000-000000000001"
 
 
 def said(text: str, start: float, *, step: float = 0.3, gaps: tuple[Gap, ...] = ()) -> Transcript:
-    """Words one after another, as one segment."""
+    """Return consecutive words, as one segment."""
     words = tuple(
         Word(word, round(start + step * number, 3), round(start + step * (number + 1), 3))
         for number, word in enumerate(text.split())

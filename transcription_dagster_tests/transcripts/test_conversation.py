@@ -19,7 +19,7 @@ RECORDING = "00000000-0000-0000-0000-000000000001"
 
 
 def spoken(text: str, *, speakers: str = "", step: float = 0.5) -> Transcript:
-    """One word every half second; `speakers` has a letter for each word, `-` for none."""
+    """Return one word every half second; `speakers` has a letter for each word, `-` for none."""
     texts = text.split()
     labels = [None if letter == "-" else letter for letter in speakers or "-" * len(texts)]
     words = [

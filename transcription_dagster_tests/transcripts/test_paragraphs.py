@@ -10,7 +10,7 @@ LONG = "Word " + " ".join(["word"] * 49) + "."
 
 
 def later(words: tuple[Word, ...], first: int, seconds: float) -> list[Word]:
-    """The words, with a pause before the one at `first`."""
+    """Return the words, with a pause before the one at `first`."""
     moved = [replace(word, start=word.start + seconds, end=word.end + seconds) for word in words[first:]]
     return [*words[:first], *moved]
 
@@ -34,7 +34,7 @@ def test_a_very_long_pause_and_another_speaker_always_begin_a_paragraph() -> Non
     speakers = ("spk_0", "spk_1", "spk_0")
     said = [replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True)]
     assert paragraph_starts(said) == (0, 1, 2)
-    # A word whose speaker is unsure belongs to the turn around it.
+    # A word with an uncertain speaker belongs to the surrounding turn.
     assert paragraph_starts([said[0], words[1], said[2]]) == (0,)
 
 

@@ -1,4 +1,4 @@
-"""Words joined to lines and paragraphs."""
+"""Words joined into lines and paragraphs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_long_paragraph_ends_with_its_sentence() -> None:
 
 @given(spoken_words(speakers=True))
 def test_the_text_holds_every_word_in_order(words: list[Word]) -> None:
-    # A paragraph that begins with a few words and a colon reads like one with its speaker's name.
+    # A paragraph that begins with a few words and a colon looks like one that begins with a speaker's name.
     assume(not any(":" in word.text for word in words))
     assert without_speakers(to_text(words)).split() == [word.text for word in words]
 

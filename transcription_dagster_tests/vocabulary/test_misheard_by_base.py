@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 _FOLDER = os.environ.get("TRANSCRIPTION_TEST_SPEECH")
 
-#: What `base` makes of names in read sentences, and what is said otherwise in others of them.
+#: The output of `base` for names in read sentences, and the same sounds spoken as other words.
 TERMS = (
     Term("Kowloon", ("Kovloom", "Koulun")),
     Term("Mekka", ("Mecker", "Mecca")),

@@ -1,4 +1,4 @@
-"""A batch against a web server that answers as Dagster does, with a pool and a user that a test controls."""
+"""A batch with a fake of Dagster's web server, and a pool and user controlled by the test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONFIG = {"ops": {"transcript": {"config": {"model": "tiny"}}}}
 
 @dataclass
 class Recorder:
-    """A display that remembers what it was shown, and does something in between."""
+    """A display that records what it was shown, and calls a hook in between."""
 
     finish: list[RecordingOutcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -43,14 +43,14 @@ class Recorder:
 
 
 class Lab:
-    """A batch of recordings whose web server, pool and user a test controls."""
+    """A batch of recordings whose web server, pool and user are controlled by the test."""
 
     def __init__(self, folder: Path, dagster: FakeDagster, client: DagsterClient) -> None:
         self.dagster = dagster
         self.display = Recorder()
         self.path = folder / "worklist.json"
         self.requests = 0
-        #: The user asks so often to stop after so many looks.
+        #: Number of stop requests by the user, by number of polls.
         self.stop_after: dict[int, int] = {}
         self.looks = 0
         self.executors = 1
@@ -59,7 +59,7 @@ class Lab:
         self.stack_lives = True
         self.database_answers = True
         self._client = client
-        #: Seconds after which the client gives up on an answer.
+        #: Timeout of the client in seconds.
         self.client_timeout = 60.0
 
     def run(
@@ -72,8 +72,9 @@ class Lab:
         shutdown_seconds: float = 60,
         jobs: Mapping[int, str] = MappingProxyType({}),
     ) -> BatchRun:
-        """Carry out a batch of `count` recordings; `jobs` names the jobs of some. Twice `runs_per_gpu` are in flight
-        for each executor.
+        """Run a batch of `count` recordings; `jobs` names the jobs of some.
+
+        Twice `runs_per_gpu` runs are in flight for each executor.
         """
         self.uuids = [uuid(number) for number in range(count)]
         entries = [{"uuid": key, "job": jobs.get(number)} for number, key in enumerate(self.uuids)]
@@ -91,7 +92,7 @@ class Lab:
 
     @property
     def statuses(self) -> list[str | None]:
-        """What the worklist says of each recording."""
+        """Return the status of each recording in the worklist."""
         return [entry.get("status") for entry in self.written]
 
     @property

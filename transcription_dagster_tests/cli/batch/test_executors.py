@@ -1,4 +1,4 @@
-"""Which executors a batch with `--threads` uses, and what happens when one of them goes away."""
+"""The executors that a batch with `--threads` uses, and the loss of one of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transcription_dagster.pool.state import PoolStatus, WorkerState, WorkerStat
 
 
 def pool(*devices: str, **states: WorkerState) -> PoolStatus:
-    """A pool of executors; `cuda_1="dead"` says how the one on `cuda:1` is."""
+    """Return a pool of executors; `cuda_1="dead"` sets the state of the one on `cuda:1`."""
     workers = [
         WorkerStatus(
             f"{device}-{number}", "gpu", "host", 1, device, "large", states.get(device.replace(":", "_"), "idle"),

@@ -1,4 +1,4 @@
-"""What is checked before a batch starts."""
+"""Checks before a batch starts."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_a_lock_does_not_affect_other_worklists(path: Path) -> None:
 
 
 def elsewhere(lock: Path, beat: int) -> None:
-    """Write what a batch on another machine writes, whose pid lives here by chance, as that of init does."""
+    """Write the lock file of a batch on another machine, whose pid also exists here, such as init's."""
     lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "boot": "another", "beat": beat, "token": "t"}))
 
 

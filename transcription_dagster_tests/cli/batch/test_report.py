@@ -1,4 +1,4 @@
-"""A batch's output: while it runs, line by line, and at its end."""
+"""A batch's output: progress, lines, and the summary."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that a test moves; each save takes `save_seconds` on it."""
+    """A clock that the test advances; each save takes `save_seconds` on it."""
 
     def __init__(self, save_seconds: float) -> None:
         self.now = 0.0
@@ -121,7 +121,7 @@ def test_a_temporarily_invalid_worklist_loses_no_results(path: Path, tmp_path: P
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system of 64 kB."""
+    """Provide a folder on a file system of 64 kB."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     folder = tmp_path / "small"
@@ -136,7 +136,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Leave no room in a folder's file system; returns the file to remove."""
+    """Fill a folder's file system; return the file to remove."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:

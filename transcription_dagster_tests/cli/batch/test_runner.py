@@ -214,7 +214,7 @@ def test_a_launch_whose_answer_is_late_is_repeated_and_gives_one_run(lab: Lab) -
             return
         launches.append([run["executionMetadata"]["tags"][-1]["value"] for run in variables["runs"]])
         if len(launches) == 1:
-            # The server creates the runs when the client has long given up.
+            # The server creates the runs long after the client has timed out.
             assert repeated.wait(60)
         else:
             repeated.set()

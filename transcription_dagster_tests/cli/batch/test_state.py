@@ -23,14 +23,14 @@ def failed(run_id: str) -> Run:
 
 
 def started(uuids: str, *, keep_going: bool = False) -> BatchState:
-    """A batch of recordings `a`, `b`... with the run `A` of `a` in flight, and so on for all of them."""
+    """Return a batch of recordings `a`, `b`... with the run `A` of `a` in flight, and so on."""
     state = BatchState(uuids, keep_going=keep_going)
     state.launched({uuid: uuid.upper() for uuid in uuids})
     return state
 
 
 def end(state: BatchState, *runs: Run, now: float = NOW) -> list[tuple[str, str]]:
-    """Let the state take the runs in and end what ended; returns recordings and endings."""
+    """Update the state with the runs and end those that ended; return recordings and endings."""
     endings = state.endings(runs, now)
     for ending in endings:
         state.end(ending)

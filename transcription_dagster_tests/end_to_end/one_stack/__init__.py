@@ -1,1 +1,1 @@
-"""Tests that disturb a stack and leave it whole: one serves them all, since its start costs more than most of them."""
+"""Tests that disturb a stack and leave it intact. They share one, because its start takes longer than most of them."""

@@ -15,14 +15,14 @@ WEBHOOK_SECRET = "a secret that tests sign with"
 
 @pytest.fixture(scope="package")
 def endless_source() -> Iterator[WebServer]:
-    """A server that never comes to the end of a recording."""
+    """Provide a server whose recording never ends."""
     with web_server(lambda _request: Reply(body=b"RIFF", announced=1_000_000, stall=True)) as server:
         yield server
 
 
 @pytest.fixture(scope="package")
 def other_program() -> Iterator[WebServer]:
-    """The server of another program, which has recordings to fetch and takes webhooks."""
+    """Provide the server of another program, which offers recordings and receives webhooks."""
     with web_server(lambda _request: Reply(404)) as server:
         yield server
 

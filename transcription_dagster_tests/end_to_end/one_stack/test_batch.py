@@ -1,4 +1,4 @@
-"""`transcription batch` from the command line, on a stack that is up: failures, Ctrl+C, and going on afterwards."""
+"""`transcription batch` on a running stack: failures, Ctrl+C, and resuming."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Worklist:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, *options: str) -> tuple[int, str]:
-        """Call `batch` and wait for its end; returns its exit code and what it printed."""
+        """Run `batch` to its end; return its exit code and output."""
         process = self.start(*options)
         output, _ = process.communicate(timeout=200)
         return process.returncode, output

@@ -1,4 +1,4 @@
-"""Runs terminated as the UI does it, at any stage: they end CANCELED and their workers live on."""
+"""Terminating runs at any stage, as the UI does: they end as CANCELED, and their workers continue."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_unt
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
-#: What an operator waits for without wondering, on a machine that is busy.
+#: Seconds within which a busy machine must react.
 SECONDS = 20
 
 
 @contextmanager
 def same_processes(system: System) -> Iterator[None]:
-    """See to it that every worker is afterwards the process that it was before, and has loaded no model again."""
+    """Check that every worker is still the same process afterwards and has loaded no model again."""
     before = {(worker.name, worker.pid, worker.model_loads) for worker in system.pool().workers}
     yield
     assert {(worker.name, worker.pid, worker.model_loads) for worker in system.pool().workers} == before
@@ -67,7 +67,7 @@ def test_runs_are_canceled_on_a_shared_executor_before_a_run_worker_and_in_the_q
         busy_executor(system, recording)
     with same_processes(system):
         runs |= system.launch(others)
-        # One run worker is left: one run goes to an executor, the others wait for the worker.
+        # With one run worker left, one run reaches an executor, and the others wait for the worker.
         wait_until(
             lambda: [request["state"] for request in requests_of(system, others)] == ["doing"],
             60,
@@ -81,7 +81,7 @@ def test_runs_are_canceled_on_a_shared_executor_before_a_run_worker_and_in_the_q
 
 
 def test_a_run_is_canceled_after_its_transcription(system: System, tmp_path: Path) -> None:
-    # Its text is long enough for the steps after it to take their time.
+    # Its text is long enough for the later steps to take some time.
     (recording,) = system.register([long_recording(tmp_path, seconds=240)])
     run_id = system.launch([recording])[recording]
     busy_run_worker(system, run_id)
@@ -93,7 +93,7 @@ def test_a_run_is_canceled_after_its_transcription(system: System, tmp_path: Pat
 
 
 def test_canceling_a_backfill_cancels_its_runs(system: System, endless_source: WebServer) -> None:
-    # They wait for their sources: the daemon looks at backfills every thirty seconds.
+    # The runs wait for their sources, because the daemon polls backfills only every thirty seconds.
     recordings = system.register([f"{endless_source.url}/{number}.wav" for number in range(4)])
     with same_processes(system):
         backfill = system.backfill(recordings, ["audio", "transcript"])

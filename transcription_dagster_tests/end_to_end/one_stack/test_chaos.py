@@ -1,4 +1,4 @@
-"""A short chaos; `make chaos` carries out the long plan."""
+"""A short chaos test; `make chaos` runs the long plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`transcription forget` on a stack that is up: no table and no file keeps a word of the recording."""
+"""`transcription forget` on a running stack: no table and no file keeps a word of the recording."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_unt
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
-#: A sentence that no other test's recording says, and no part of it twice in one table's row by chance.
+#: A sentence that occurs in no other test's recording.
 SENTENCE = "quokkas yodel gently"
 
 
@@ -42,7 +42,7 @@ def plant(system: System, source: Path) -> str:
 
 
 def amazon_transcript(folder: Path) -> Path:
-    """A transcript that says the sentence."""
+    """Return a transcript of the sentence."""
     items = [
         {
             "type": "pronunciation",
@@ -59,7 +59,7 @@ def amazon_transcript(folder: Path) -> Path:
 
 
 def found(system: System) -> list[str]:
-    """Where the sentence stands: in a row, or in a file of the home other than Postgres's own."""
+    """Return the places that contain the sentence: rows, and files of the home other than Postgres's."""
     home = system.settings.home
     return traces.in_database(system.url, SENTENCE) + traces.in_files(home, SENTENCE, without=[home / "postgres"])
 
@@ -75,7 +75,7 @@ def test_no_file_row_or_log_contains_a_forgotten_recording(system: System, tmp_p
     assets = ["transcript_txt", "captions_srt", "refined_txt", "corrected_txt", "insights", "publication"]
     system.launch_assets([recording], assets)
     assert [run.status for run in system.finish([recording])] == ["SUCCESS"]
-    # The test looks where there is something: rows, events, objects.
+    # Verify that the search finds something before forgetting: rows, events, objects.
     assert len(found(system)) > 4
     forgotten = command("forget", "-y", recording)
     assert forgotten.returncode == 0, forgotten.stderr

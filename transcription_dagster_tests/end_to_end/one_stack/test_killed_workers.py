@@ -1,4 +1,4 @@
-"""Workers that are killed in the middle of their work: nothing is lost, and nothing is done twice."""
+"""Workers killed in the middle of their work: nothing is lost, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_recording_that_kills_three_executors_fails_with_their_history(system:
     assert len(killed) == 3
     reason = next(line for line in system.log_of(run_id) if "3 executors were lost over this recording" in line)
     assert all(f"{name} at " in reason for name in killed)
-    # The others may have shared an executor with it once, never again and again.
+    # The others may have shared an executor with it once, but not repeatedly.
     assert all(attempts_at(system, other).count(LOST) <= 1 for other in others)
 
 
@@ -74,7 +74,7 @@ def test_a_killed_run_workers_run_resumes_without_transcribing_again(system: Sys
     assert run.status == "SUCCESS"
     assert system.dagster.runs(ids=[first])[0].status == "FAILURE"
     assert attempts_at(system, recording) == ["done"]
-    # What was finished before is not done again.
+    # Finished steps do not run again.
     assert "audio" in steps_of(system, first)
     assert "audio" not in steps_of(system, run.id)
 
@@ -103,7 +103,7 @@ def all_recordings(system: System) -> list[str]:
 
 
 def steps_of(system: System, run_id: str) -> list[str]:
-    """Steps that began in the run."""
+    """Return the steps that started in the run."""
     events = system.graphql(
         """query($id: ID!) { logsForRun(runId: $id, limit: 2000) { ... on EventConnection { events {
              ... on ExecutionStepStartEvent { stepKey } } } } }""",

@@ -1,4 +1,4 @@
-"""The main job through the real system: a backfill of 40 recordings on two executors that load the model once each."""
+"""The main job on the real system: a backfill of 40 recordings on two executors that load the model once each."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from transcription_dagster_tests.whisper.helpers import are_laid_on_speech
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
-#: Much less than a Python process takes to start.
+#: Seconds; much less than a Python process takes to start.
 _POLL_SECONDS = 0.2
 
 ASSETS = ("audio", "transcript", "conversation", "transcript_txt", "captions_srt", "captions_vtt")
 
 
 class ProcessWatch:
-    """Notes every Python process that the stack starts while it watches."""
+    """Records every Python process that the stack starts in the meantime."""
 
     def __init__(self, supervisor: int) -> None:
         self._supervisor = supervisor
@@ -63,7 +63,7 @@ class ProcessWatch:
 
 @dataclass(frozen=True)
 class Backfill:
-    """What was done: the demo's recordings first, then the shortest of them again and again."""
+    """The finished runs: the demo's recordings first, then the shortest of them repeatedly."""
 
     uuids: list[str]
     runs: list[Run]
@@ -90,9 +90,9 @@ def test_a_backfill_of_forty_recordings_loads_the_model_twice_and_starts_no_proc
     done = [request["attempts"][-1]["executor"] for request in requests_of(system, backfill.uuids)]
     assert len(done) == 40
     assert set(done) == {worker.name for worker in executors}
-    # What they did for the tests before counts too.
+    # Work for earlier tests counts too.
     wait_until(lambda: jobs_served(system) >= 40, 10, "the executors report their jobs")
-    # The coordinator tagged every run for the GPU without being asked.
+    # The coordinator tagged every run for the GPU.
     assert all(run.tags.get("transcription/gpu") == "any" for run in backfill.runs)
 
 
@@ -115,8 +115,8 @@ def test_the_pool_returns_the_words_of_the_model(system: System, backfill: Backf
         said = system.file(recording, "transcript.txt").read_text().split()
         errors[path.suffix] = errors.get(path.suffix, 0) + Levenshtein.distance(said, meant)
         words += len(meant)
-    # The checkpoint's own rate: 0.015 to 0.02, by how the machine rounds. Most are in the noisy Opus recording, where
-    # at an edge between two sentences one sample decides.
+    # The checkpoint's own error rate: 0.015 to 0.02, depending on the machine's rounding. Most errors are in the noisy
+    # Opus recording, where one sample at an edge between two sentences decides.
     assert sum(errors.values()) / words < 0.025, errors
     assert errors.pop(".webm") <= 10
     assert sum(errors.values()) <= 4, errors
@@ -144,7 +144,7 @@ def test_results_are_in_the_store_under_their_names(system: System) -> None:
         "conversation.json",
     }
     assert made <= set(files)
-    # No models of speakers are installed: the executor says what to do, and the run succeeds.
+    # No diarization models are installed: the executor reports what to do, and the run succeeds.
     assert json.loads(system.file(recording, "speakers.json").read_text())["skipped"] == NOT_INSTALLED
     assert not [name for name in files if name.startswith(".")]
 

@@ -1,4 +1,4 @@
-"""Postgres goes away in the middle of a batch, takes no writes, or has no connection to spare: all is done once."""
+"""Postgres is stopped, read-only, or out of connections during a batch: all work is done exactly once."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_unt
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
-#: As long as an administrator's restart takes, and longer than the silence after which a worker counts as dead.
+#: Longer than the time after which a silent worker counts as dead, like a restart by an administrator.
 AWAY_SECONDS = 20
 
 
 def all_done_once(system: System, recordings: list[str]) -> None:
-    """Every recording has one run, which succeeded, and was transcribed once, by workers that lived through it all."""
+    """Check that every recording has one successful run and one attempt, by workers that were never replaced."""
     assert [run.status for run in system.finish(recordings, 150)] == ["SUCCESS"] * len(recordings)
     assert [attempts_at(system, recording) for recording in recordings] == [["done"]] * len(recordings)
     runs = [run for run in system.dagster.runs() if run.partition in recordings]
@@ -56,7 +56,7 @@ def test_a_temporarily_read_only_server_is_waited_for(system: System, tmp_path: 
     system.launch(recordings)
     busy_executor(system, recordings[0])
     with psycopg.connect(system.url, autocommit=True) as connection:
-        # A new connection takes the setting at its start; those that are there are told of it.
+        # New connections get the setting at their start; existing ones are changed separately.
         connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         connection.execute("SELECT pg_reload_conf()")
         wait_until(lambda: read_only(system), 10, "the server takes no writes")
@@ -76,7 +76,7 @@ def test_a_server_without_free_connections_is_waited_for(system: System, tmp_pat
     with ExitStack() as taken:
         over = time.monotonic() + AWAY_SECONDS / 2
         while time.monotonic() < over:
-            # Again and again: what a worker gives up, another would get.
+            # Repeatedly, because another process would get a connection that a worker releases.
             take_every_connection(system, taken)
             time.sleep(0.1)
     all_done_once(system, recordings)
@@ -90,7 +90,7 @@ def read_only(system: System) -> bool:
 
 
 def take_every_connection(system: System, taken: ExitStack) -> None:
-    """Leave the server none, not even those that are kept for administrators; ours is a superuser's."""
+    """Take all connections of the server, including those reserved for superusers; ours is a superuser's."""
     while True:
         try:
             taken.enter_context(psycopg.connect(system.url))

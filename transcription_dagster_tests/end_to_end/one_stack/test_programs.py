@@ -1,4 +1,4 @@
-"""Other programs and a stack that is up: recordings in over the API, webhooks and results out, and corrections."""
+"""Other programs and a running stack: submissions over the API, webhooks, results, and corrections."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_unt
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
 CORRECTED_FILES = {"corrected.txt", "corrected.json", "refined.srt", "refined.vtt", "recording.json"}
-#: Sensors look every 15 seconds, the daemon takes its time, and both of the stack's cores may be busy.
+#: Seconds: sensors run every 15 seconds, the daemon needs time, and both of the stack's cores may be busy.
 SENSOR_SECONDS = 120
 
 
 @pytest.fixture
 def program(system: System) -> Iterator[httpx.Client]:
-    """Another program, without a token: the stack has no password."""
+    """Return a client of the API without a token, because the stack has no password."""
     with httpx.Client(base_url=system.stack.url, trust_env=False, timeout=60) as client:
         yield client
 
 
 @pytest.fixture
 def outside(other_program: WebServer) -> WebServer:
-    """The other program's server: it has one recording to fetch, and takes every webhook."""
+    """Return the other program's server, which offers one recording and receives every webhook."""
 
     def answer(request: Request) -> Reply:
         return Reply(body=DEMO_RECORDINGS[1].read_bytes() if request.path == "/talk.wav" else b"")
@@ -46,7 +46,7 @@ def outside(other_program: WebServer) -> WebServer:
 
 
 def hand_in(program: httpx.Client, outside: WebServer) -> list[str]:
-    """Upload one recording and name the URL of another; returns their UUIDs."""
+    """Upload one recording and submit the URL of another; return their UUIDs."""
     described = {"title": "A talk", "webhook": f"{outside.url}/done"}
     file = DEMO_RECORDINGS[0].read_bytes()
     answers = [
@@ -58,7 +58,7 @@ def hand_in(program: httpx.Client, outside: WebServer) -> list[str]:
 
 
 def news(outside: WebServer, recording: str) -> list[dict[str, Any]]:
-    """The news of a recording that webhooks brought, each properly signed."""
+    """Return the webhooks about a recording, after checking their signatures."""
     brought = []
     for request in list(outside.requests):
         if request.path != "/done" or recording.encode() not in request.body:
@@ -71,7 +71,7 @@ def news(outside: WebServer, recording: str) -> list[dict[str, Any]]:
 
 
 def let_rest(system: System, recording: str) -> None:
-    """Pretend that the last correction is older by the time after which the sensor asks for a run."""
+    """Pretend that the last correction is old enough for the sensor to request a run."""
     older = CorrectedRecordingRow.changed_at - timedelta(seconds=QUIET_SECONDS)
     engine = open_database(system.url)
     with transaction(engine) as connection:

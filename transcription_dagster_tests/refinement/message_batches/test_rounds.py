@@ -1,4 +1,4 @@
-"""Refinement by Message Batches: what is handed in, what survives a restart, and what comes of the results."""
+"""Refinement in Message Batches: planning, submitting, surviving a restart, and collecting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refinement with Message Batches, with a process that dies between any two of its steps."""
+"""Refinement with Message Batches, with a process that dies between any two steps."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def material(recording: str, text: str = "Here is grifana for you. " * 12) -> Ma
 
 
 def use(engine: Engine, of: Material) -> Refined:
-    """The refinement by an answered batch."""
+    """Return the refinement from an answered batch."""
     refined = refined_by_batch(engine, of, HOW)
     assert refined is not None
     return refined
@@ -91,14 +91,14 @@ def waiting(engine: Engine) -> list[str]:
 
 
 def some_time_later(engine: Engine) -> None:
-    """Let what is announced be old enough for its batch to be listed if it had arrived."""
+    """Age the announced batches, so that the API would list those that arrived."""
     with engine.begin() as connection:
         older = "UPDATE transcription_data.claude_batches SET submitted_at = submitted_at - interval '3 minutes'"
         connection.execute(text(older))
 
 
 class Expired(dict[str, str]):
-    """The failures of a plan's requests in whichever batch they are."""
+    """Returns failures for all requests of a plan, in whichever batch they are."""
 
     def __init__(self, requests: Mapping[str, MessageRequest]) -> None:
         self._requests = tuple(requests)
@@ -111,7 +111,7 @@ class Expired(dict[str, str]):
 
 
 class Dies(ClaudeBatches):
-    """Hands in, and dies before it can say so."""
+    """Submits a batch, and dies before it can record it."""
 
     def submit(self, requests: Mapping[str, MessageRequest]) -> str:
         super().submit(requests)
