@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import transcription_dagster
@@ -132,6 +133,31 @@ def test_every_file_named_in_the_architecture_exists() -> None:
 def test_a_level_imports_only_from_levels_below_it() -> None:
     wrong = {str(path.relative_to(PACKAGE)): imports_upwards(part_of(path), text) for path, text in sources()}
     assert {path: imports for path, imports in wrong.items() if imports} == {}
+
+
+def first_circle(modules: Mapping[str, str]) -> list[str]:
+    """Modules (by full name, with their source) that import each other in a circle, wherever the imports stand."""
+    names = {
+        module: {name for _, full in imported(ast.parse(source)) for name in (full, full.rpartition(".")[0])}
+        for module, source in modules.items()
+    }
+    try:
+        TopologicalSorter({module: (found & modules.keys()) - {module} for module, found in names.items()}).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    named = [(".".join((NAME, *path.relative_to(PACKAGE).with_suffix("").parts)), text) for path, text in sources()]
+    # The package itself, from which modules take the version, names the API.
+    assert first_circle({name: text for name, text in named if name != f"{NAME}.__init__"}) == []
+
+
+def test_a_circle_is_seen_however_late_its_imports_are() -> None:
+    late = "def later():\n    from one import two\n"
+    assert set(first_circle({"one.two": "import one.three", "one.three": late})) == {"one.two", "one.three"}
+    assert first_circle({"one.two": "import one.three", "one.three": "import one.four", "one.four": ""}) == []
 
 
 def test_libraries_stay_where_they_belong() -> None:

@@ -10,7 +10,7 @@ import dagster as dg
 from transcription_dagster.captions.quality import Finding, Severity, caption_findings, changed_share
 from transcription_dagster.captions.subtitles import to_srt
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.insights.analyser import Insights
+from transcription_dagster.insights.findings import Insights
 from transcription_dagster.model import Cue, Edit, Transcript, Word
 from transcription_dagster.refinement.edits import Dropped
 from transcription_dagster.refinement.results import Refined

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from transcription_dagster.errors import SourceNotFound
-from transcription_dagster.insights.analyser import Insights
+from transcription_dagster.insights.findings import Insights
 from transcription_dagster.model import Audio, Speakers, SpeakerTurn
 from transcription_dagster.refinement.results import Refined
 from transcription_dagster.store.object_store import ObjectStore, object_key

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from transcription_dagster.aws import aws_client, aws_errors
-from transcription_dagster.insights.analyser import Entity, Insights, KeyPhrase, Language, Sentiment
+from transcription_dagster.insights.findings import Entity, Insights, KeyPhrase, Language, Sentiment
 from transcription_dagster.insights.text_pieces import TextPiece, cut_text
 
 MAX_BYTES = 5_000

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import TypeVar
 
-from transcription_dagster.insights.analyser import Analyser, Entity, Insights, KeyPhrase, Language, Sentiment
+from transcription_dagster.insights.analyser import Analyser
+from transcription_dagster.insights.findings import Entity, Insights, KeyPhrase, Language, Sentiment
 from transcription_dagster.language.alignment import align, counterparts, tokenize
 from transcription_dagster.model import Word
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 
-from transcription_dagster.insights.analyser import Insights, KeyPhrase, Language, Sentiment
+from transcription_dagster.insights.findings import Insights, KeyPhrase, Language, Sentiment
 from transcription_dagster.insights.text_pieces import sentences
 
 _MAX_PHRASES = 30

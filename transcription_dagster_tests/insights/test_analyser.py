@@ -5,15 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster.insights.analyser import (
-    Entity,
-    Insights,
-    KeyPhrase,
-    Language,
-    Sentiment,
-    open_analyser,
-)
+from transcription_dagster.insights.analyser import open_analyser
 from transcription_dagster.insights.comprehend import ComprehendAnalyser
+from transcription_dagster.insights.findings import Entity, Insights, KeyPhrase, Language, Sentiment
 from transcription_dagster.insights.local import LocalAnalyser
 from transcription_dagster.settings import Settings
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transcription_dagster.errors import ServiceRefused, ServiceUnavailable
-from transcription_dagster.insights.analyser import Insights, Language
 from transcription_dagster.insights.comprehend import (
     MAX_BYTES,
     ComprehendAnalyser,
@@ -22,6 +21,7 @@ from transcription_dagster.insights.comprehend import (
     merge_sentiments,
     supported_language,
 )
+from transcription_dagster.insights.findings import Insights, Language
 from transcription_dagster.insights.text_pieces import cut_text
 from transcription_dagster_tests.s3_server import AwsServer
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server

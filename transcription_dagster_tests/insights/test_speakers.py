@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from transcription_dagster.insights.analyser import Insights
-from transcription_dagster.insights.speakers import SpeakerShare, speaker_shares
+from transcription_dagster.insights.findings import Insights, SpeakerShare, speaker_shares
 from transcription_dagster.model import Word
 
 

@@ -17,8 +17,7 @@ from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.defs.versions import versions_made
-from transcription_dagster.insights.analyser import Insights
-from transcription_dagster.insights.speakers import speaker_shares
+from transcription_dagster.insights.findings import Insights, speaker_shares
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import object_key
