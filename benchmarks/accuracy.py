@@ -43,7 +43,7 @@ WAYS = (PLAIN, PROGRAM)
 
 @dataclass
 class Score:
-    """What was counted for one language so far; the lists hold one number for each way to transcribe."""
+    """The counts for one language so far; lists have one number per way to transcribe."""
 
     recordings: int = 0
     words: int = 0

@@ -1,14 +1,4 @@
-"""How large the database is after many short recordings: flat, but for the results.
-
-    python -m benchmarks.growth --recordings 1000 5000 [--run-history-days 2]
-
-Each recording is one minute of speech and goes through the real tables by the program's own code, without inference: it
-is registered; its run is a job on the queue `runs`; a transcription of 160 words and the vectors of 3 chunks are asked
-for, answered and waited for on the queue `gpu`; chunks and publication are written; the run succeeds. Dagster's part is
-the events of a run of 12 assets, recorded once through Dagster and then copied for each recording. `--per-day` (500)
-recordings make a day: after each, everything in the queues and in Dagster's history is aged by a day, and the
-housekeeping is done that run workers do. Sizes are those of the tables with their indexes after a plain VACUUM.
-"""
+"""Database size after many short recordings."""
 
 from __future__ import annotations
 
@@ -81,7 +71,7 @@ def main() -> None:
 
 
 def a_run(instance: dg.DagsterInstance) -> str:
-    """A run of as many assets as a recording has, with partition `model`; returns its id."""
+    """Run a job with as many assets as a recording has, with partition `model`; return the run's id."""
     partitions = dg.StaticPartitionsDefinition(["model"])
 
     def asset(number: int) -> dg.AssetsDefinition:
@@ -129,7 +119,7 @@ class Workers:
 
 
 async def one_recording(workers: Workers, url: str, engine: Engine, model: str, number: int) -> None:
-    """Everything that one recording leaves in the database."""
+    """Write everything that one recording leaves in the database."""
     recording, run_id, chance = str(uuid.uuid4()), str(uuid.uuid4()), random.Random(number)
     register(engine, [Recording(recording, f"file:///recordings/{recording}.wav")])
     with open_connection(url) as connection:
@@ -165,7 +155,7 @@ async def one_recording(workers: Workers, url: str, engine: Engine, model: str, 
 
 
 def copy_run(url: str, model: str, run_id: str, recording: str) -> None:
-    """Copy the model's run with its events, under another id and for another partition."""
+    """Copy the model run with its events, under another id and for another partition."""
     with psycopg.connect(url) as connection:
         connection.execute(
             "INSERT INTO runs (run_id, snapshot_id, pipeline_name, status, run_body, partition, start_time, end_time)"
@@ -182,7 +172,7 @@ def copy_run(url: str, model: str, run_id: str, recording: str) -> None:
 
 
 def age(url: str) -> None:
-    """A day passes."""
+    """Age all data by a day."""
     with psycopg.connect(url) as connection:
         for table, column in (
             ("procrastinate_events", "at"),
@@ -193,7 +183,7 @@ def age(url: str) -> None:
 
 
 def measured(url: str) -> list[str]:
-    """Size of each group of tables, and the rows of the queues and of Dagster's log."""
+    """Return the size of each group of tables, and the rows of the queues and of Dagster's log."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM")
 

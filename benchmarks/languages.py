@@ -30,7 +30,7 @@ from transcription_dagster.transcripts.plain_text import join_words
 _PARTS = 4
 _SECONDS = (2.0, 15.0)
 _PAUSES = (0.2, 0.4, 0.7, 1.0, 1.5)
-#: The level to which each part is brought (root mean square).
+#: The level of each part (root mean square).
 _LEVEL = 0.05
 
 
@@ -51,7 +51,7 @@ class Part:
         return [word for word in heard if self.start <= (word.start + word.end) / 2 < self.end]
 
     def is_heard_in_its_language(self, heard: Sequence[Word]) -> bool:
-        """Return whether most of its words are taken for its language."""
+        """Return whether most of its words have its language."""
         words = self.words(heard)
         return 2 * sum(word.language == self.language for word in words) > len(words)
 
@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def show_alone(listener: Listener, spoken: Sequence[Recording]) -> None:
-    """Print in which recordings of one language words were taken for another."""
+    """Print which recordings in one language have words of another."""
     astray = 0
     for recording in spoken:
         words = listener.hear(recording, PROGRAM).words

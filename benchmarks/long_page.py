@@ -52,7 +52,7 @@ class Server:
     process: psutil.Process
 
     def worked(self) -> float:
-        """Seconds of CPU so far."""
+        """Return the CPU seconds used so far."""
         times = self.process.cpu_times()
         return times.user + times.system
 
@@ -86,7 +86,7 @@ def _fill(url: str, folder: Path, name: str, count: int) -> None:
 
 
 def _words(count: int) -> list[Word]:
-    """Sentences of invented words by two speakers; 1 in 30 words is doubtful."""
+    """Return sentences of invented words by two speakers; 1 in 30 words is doubtful."""
     chance = random.Random(1)
     known = ["".join(chance.choices("aeioubcdfglmnprst", k=chance.randint(2, 9))) for _ in range(8000)]
     shares = [1 / (rank + 10) for rank in range(len(known))]
@@ -196,7 +196,7 @@ def _in_browser(server: Server, name: str, trace: Path | None) -> None:
 def _traced(
     browser: playwright.Browser, page: playwright.Page, step: Callable[[playwright.Page], object], kept: Path | None
 ) -> Sequence[float]:
-    """Seconds of CPU of each task of the page's main thread during a step."""
+    """Return the CPU seconds of each task of the page's main thread during a step."""
     browser.start_tracing(page=page, categories=["devtools.timeline", "disabled-by-default-devtools.timeline"])
     step(page)
     page.wait_for_timeout(500)
@@ -216,7 +216,7 @@ def _traced(
     ] or [0.0]
 
 
-# Elements are found by selectors: looking for roles or visible elements would lay out the whole page, as no user does.
+# Elements are found by selectors, because searching by role or visibility would lay out the whole page.
 
 
 def _scroll(page: playwright.Page) -> None:

@@ -74,7 +74,7 @@ class Corpus:
         return cls(random, vocabulary, weights / weights.sum(), centres, projection)
 
     def vectors(self, count: int) -> np.ndarray:
-        """`count` unit vectors, shape (count, dimensions), float32."""
+        """Return `count` unit vectors, float32 of shape (count, dimensions)."""
         topics = self.centres[self.random.integers(len(self.centres), size=count)]
         latent = topics + 0.5 * self.random.normal(size=topics.shape)
         vectors = latent @ self.projection + 0.1 * self.random.normal(size=(count, MODEL.dimensions))
@@ -110,7 +110,9 @@ def _options() -> argparse.Namespace:
 
 
 def _load(url: str, corpus: Corpus, chunks: int, build_memory: str) -> None:
-    """Fill the tables past the public functions, which take one recording at a time, and index afterwards."""
+    """Fill the tables directly, since the public functions take one recording at a time, and create the indexes
+    afterwards.
+    """
     uuids = [str(uuid.UUID(int=number + 1)) for number in range(chunks // CHUNKS_PER_RECORDING)]
     with psycopg.connect(url) as connection:
         register_vector(connection)
@@ -179,7 +181,7 @@ def _report(engine: Engine, connection: psycopg.Connection, corpus: Corpus, coun
             hybrid.append(_seconds(engine, query, embedding, filters))
             words.append(_seconds(engine, query, None, filters))
         for embedding in embeddings[: count // 2]:
-            # No word, no match by words: what is compared is the vector index alone.
+            # A query without words has no matches by words, so this compares the vector index alone.
             found = {(hit.recording, hit.start) for hit in search(engine, "", embedding, **filters)}
             wanted = _exact(connection, embedding, filters)
             recalls.append(len(found & wanted) / len(wanted))
@@ -192,7 +194,7 @@ def _report(engine: Engine, connection: psycopg.Connection, corpus: Corpus, coun
 
 
 def _exact(connection: psycopg.Connection, embedding: Embedding, filters: dict[str, Any]) -> set[tuple[str, float]]:
-    """The ten nearest chunks, found by comparing all: without the cast, the index is not of this expression."""
+    """Return the ten nearest chunks by comparing all. Without the cast, the query does not use the index."""
     rows = connection.execute(
         """
         SELECT recording, start FROM transcription_data.transcript_chunks

@@ -1,4 +1,4 @@
-"""The browser that drives the pages' tests, if the machine has one."""
+"""The browser for the tests of pages, if the machine has one."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from transcription_dagster.web.app import create_app
 from transcription_dagster_tests.stack.small_stack import until
 
 PASSWORD = "planted-secret-password"
-#: The database of a site whose tests need no recording.
+#: The database of a site for tests without recordings.
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
 
 

@@ -1,4 +1,4 @@
-"""The token that our pages send, as a test's client finds it in a page."""
+"""The CSRF token in our pages, as a test's client finds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real browser: what another site's page can do with it, and the login and Dagster's UI as users see them."""
+"""A real browser: attacks by another site's page, the login, and Dagster's UI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transcription_dagster_tests.web.conftest import PASSWORD, Site
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 
-#: Tries to delete a run in every way that a browser leaves to a page, and says when each of them has ended.
+#: Tries to delete a run in every way available to a page, and reports when each has ended.
 ATTACK = """<!doctype html><title>attack</title><iframe name="sink"></iframe><script>
 const site = "%(site)s", mutation = 'mutation { deletePipelineRun(runId: "%(run)s") { __typename } }';
 const url = `${site}/graphql?query=${encodeURIComponent(mutation)}`, json = JSON.stringify({query: mutation});

@@ -1,4 +1,4 @@
-"""Requests as browsers and programs send them, to the real application on a real port."""
+"""Requests of browsers and programs to the real application on a real port."""
 
 from __future__ import annotations
 

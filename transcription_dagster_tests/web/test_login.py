@@ -1,4 +1,4 @@
-"""The login as browsers and programs go through it, on the real application on a real port."""
+"""The login by browsers and programs, on the real application on a real port."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_programs_send_the_password_with_each_request(closed_site: Site):
         assert [run.id for run in dagster.runs(ids=[run_id])] == [run_id]
     with DagsterClient(closed_site.url) as dagster, pytest.raises(ServiceRefused, match="TRANSCRIPTION_UI_PASSWORD"):
         dagster.runs()
-    # There is no daemon, which is what it waits for once it is let in.
+    # Without a daemon, the command waits for it after the login.
     assert not dagster_ready(closed_site.url, SecretStr(PASSWORD))
     with closed_site.client() as client:
         assert client.post("/graphql", json=QUERY, auth=("anybody", PASSWORD)).is_success

@@ -1,4 +1,4 @@
-"""Recordings through a batch, step by step and without threads."""
+"""Recordings in a batch, step by step and without threads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Run:
 
 
 def loop_of(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> Requests[Any]:
-    """The way through a recording of a model."""
+    """Return the decoding loop of a recording."""
     spectrogram = log_mel_spectrogram(samples, model.dims.n_mels, padding=N_SAMPLES)
     return transcription(spectrogram, Vocabulary(model.is_multilingual, model.num_languages), chosen)
 
@@ -41,7 +41,7 @@ def run_together(
     uses: Mapping[str, DeviceUse] | None = None,
     at_each_step: Callable[[Mapping[str, Session]], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """What comes of each computation, or its error: all at once, or with `order` at random steps, in a random order."""
+    """Return each computation's result or error: started together or, with `order`, at random steps in random order."""
     names = list(loops)
     if order:
         order.shuffle(names)

@@ -19,7 +19,7 @@ VOICES = Path(__file__).parents[2] / "transcription_dagster" / "demo" / "recordi
 
 @dataclass(frozen=True)
 class Recording:
-    """A demo recording: its normalised file, its samples and what is said in it."""
+    """A demo recording: its normalised file, its samples and its words."""
 
     flac: Path
     samples: np.ndarray
@@ -28,7 +28,7 @@ class Recording:
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
-    """The demo recordings by the extension of their file; the WAV that begins with silence is `late`."""
+    """Provide the demo recordings by file extension; the WAV that begins with silence is `late`."""
     folder = tmp_path_factory.mktemp("recordings")
     found: dict[str, Recording] = {}
     for entry in json.loads((DEMO / "recordings" / "references.json").read_text()):
@@ -44,7 +44,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> SpeechEngine:
-    """An engine that holds the bulletin model."""
+    """Provide an engine with the bulletin model."""
     engine = SpeechEngine(threads=1, models_folder=tmp_path_factory.mktemp("models"))
     engine.load(BULLETIN)
     return engine
@@ -52,7 +52,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> SpeechEngine:
 
 @pytest.fixture(scope="session")
 def base_engine(tmp_path_factory: pytest.TempPathFactory) -> SpeechEngine:
-    """An engine that holds the real Whisper `base`, from the packages of the extra `offline-models`."""
+    """Provide an engine with the real Whisper `base`, from the packages of the extra `offline-models`."""
     engine = SpeechEngine(threads=1, models_folder=tmp_path_factory.mktemp("real-models"))
     engine.load("base")
     return engine
@@ -60,7 +60,7 @@ def base_engine(tmp_path_factory: pytest.TempPathFactory) -> SpeechEngine:
 
 @pytest.fixture(scope="session")
 def voices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
-    """The recordings in natural voices by their titles."""
+    """Provide the recordings in natural voices by title."""
     folder = tmp_path_factory.mktemp("voices")
     found: dict[str, Recording] = {}
     for entry in json.loads((VOICES / "references.json").read_text(encoding="utf-8")):

@@ -1,4 +1,4 @@
-"""Shorthand for tests of speech."""
+"""Helpers for tests of speech."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def transcribe(
     should_stop: Callable[[], bool] = lambda: False,
     **options: object,
 ) -> Transcript:
-    """Transcribe a file, with the bulletin model unless `model` says otherwise."""
+    """Transcribe a file, by default with the bulletin model."""
     return engine.transcribe(
         engine.prepare(path),
         SpeechOptions(**{"model": BULLETIN, **options}),  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ def transcribe(
 
 
 def sound(folder: Path, *parts: np.ndarray | float) -> Path:
-    """Write parts one after another, a number standing for so many seconds of silence."""
+    """Write parts one after another; a number is a silence in seconds."""
     arrays = [np.zeros(round(part * RATE), np.float32) if isinstance(part, (int, float)) else part for part in parts]
     return write_wav(folder / "sound.wav", np.concatenate(arrays))
 
@@ -46,7 +46,7 @@ def text_of(transcript: Transcript) -> str:
 
 
 def word_errors(reference: str, heard: str) -> int:
-    """The edit distance in words, whatever their case and punctuation."""
+    """Return the edit distance in words, ignoring case and punctuation."""
     wanted, found = ([_plain(word) for word in text.split()] for text in (reference, heard))
     row = list(range(len(found) + 1))
     for number, word in enumerate(wanted, start=1):
@@ -61,7 +61,7 @@ def _plain(word: str) -> str:
 
 
 def sounding(seconds: float, *, voice: Sequence[Span], loud: Sequence[Span] | None = None) -> Sound:
-    """A sound with these voices, 40 dB above its noise where it is loud: at the voices, unless said otherwise."""
+    """Return a sound with these voices, 40 dB above its noise in its loud parts, by default the voices."""
     moments = (np.arange(round(seconds / FRAME_SECONDS)) + 0.5) * FRAME_SECONDS
 
     def inside(spans: Sequence[Span]) -> np.ndarray:
@@ -72,7 +72,7 @@ def sounding(seconds: float, *, voice: Sequence[Span], loud: Sequence[Span] | No
 
 
 def said(text: str, start: float, end: float, *, window: float = 0.0, compression: float = 1.2) -> Utterance:
-    """An utterance whose words share its time evenly."""
+    """Return an utterance whose words share its time evenly."""
     words = text.split()
     step = (end - start) / len(words)
     return Utterance(

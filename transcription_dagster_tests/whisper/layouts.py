@@ -1,4 +1,4 @@
-"""A model written in the layouts of other programs, for the readers to read back."""
+"""Models written in the layouts of other programs, for the readers' tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from whisper.model import ModelDimensions, Whisper
 
-#: As small as a Whisper model can be that its own tokenizer serves.
+#: The smallest Whisper model that its tokenizer supports.
 SMALL = ModelDimensions(
     n_mels=80,
     n_audio_ctx=1500,
@@ -28,7 +28,7 @@ _TYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, to
 
 
 def small_model() -> Whisper:
-    """A Whisper model of random weights, none of them left as it was made."""
+    """Return a Whisper model with random weights in all tensors."""
     torch.manual_seed(1)
     model = Whisper(SMALL)
     with torch.no_grad():
@@ -40,7 +40,7 @@ def small_model() -> Whisper:
 def write_ctranslate2(
     model: Whisper, folder: Path, *, dtype: torch.dtype = torch.float32, quantized: bool = False
 ) -> Path:
-    """Write what CTranslate2's converter writes for Whisper."""
+    """Write a model as CTranslate2's converter does for Whisper."""
     folder.mkdir(exist_ok=True)
     dims, tensors = model.dims, dict(model.state_dict())
     found: dict[str, Tensor] = {
@@ -77,7 +77,7 @@ def write_ctranslate2(
 def file_of(
     variables: dict[str, Tensor], aliases: dict[str, str], *, version: int = 6, specification: str = "WhisperSpec"
 ) -> bytes:
-    """The bytes of a `model.bin`."""
+    """Return the bytes of a `model.bin`."""
     parts = [struct.pack("<I", version), _string(specification), struct.pack("<II", 3, len(variables))]
     for name, tensor in variables.items():
         data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
@@ -109,7 +109,7 @@ def _attention(
 
 
 def _quantized(stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices as bytes with a scale for each row, as `--quantization int8` makes them."""
+    """Return matrices as bytes with a scale per row, as `--quantization int8` does."""
     found: dict[str, Tensor] = {}
     for name, tensor in stored.items():
         if tensor.dim() == 2 and name.endswith("/weight"):

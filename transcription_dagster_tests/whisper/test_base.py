@@ -1,4 +1,4 @@
-"""The real Whisper `base`, put together from packages, on natural voices."""
+"""The real Whisper `base`, joined from packages, on natural voices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cutting long recordings where it is quiet."""
+"""Cutting long recordings at quiet places."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 TEXT = "The road is hot in summer, it floods in winter, and trees would help with both."
 SECONDS = 4.8
 
-#: Of the telephone, in samples per second.
+#: Sample rate of a telephone, in hertz.
 NARROW = 8_000
 
 #: The sentence.
@@ -30,13 +30,13 @@ _GSM = Path(__file__).with_name("sentence.gsm")
 
 @pytest.fixture(scope="module")
 def sentence(voices) -> np.ndarray:
-    """`TEXT`, 4.8 s of it, at about -25 dBFS."""
+    """Return 4.8 s of speech, `TEXT`, at about -25 dBFS."""
     return _cut(voices["Council meeting, item seven"].samples, 9.1, 13.9)
 
 
 @pytest.fixture(scope="module")
 def word(voices) -> np.ndarray:
-    """The word "Carried", about half a second."""
+    """Return the word "Carried", about half a second."""
     return _cut(voices["Council meeting, item seven"].samples, 72.9, 73.5)
 
 
@@ -45,7 +45,7 @@ def _cut(samples: np.ndarray, start: float, end: float) -> np.ndarray:
 
 
 def _narrow(samples: np.ndarray) -> np.ndarray:
-    """The lower half of the spectrum, at half the rate."""
+    """Return the lower half of the spectrum, at half the rate."""
     return np.fft.irfft(np.fft.rfft(samples)[: samples.size // 4 + 1], samples.size // 2) / 2
 
 
@@ -58,7 +58,7 @@ def mu_law(folder: Path, samples: np.ndarray) -> Path:
 
 
 def gsm(folder: Path, _: np.ndarray) -> Path:
-    """GSM 06.10 at 13 kbit/s, as exchanges keep announcements. FFmpeg does not write it: SoX has."""
+    """GSM 06.10 at 13 kbit/s, as telephone exchanges store announcements. Written by SoX, because FFmpeg cannot."""
     return Path(shutil.copy(_GSM, folder / "call.gsm"))
 
 
@@ -80,7 +80,7 @@ def quiet(folder: Path, samples: np.ndarray) -> Path:
 
 
 def whispered(folder: Path, samples: np.ndarray) -> Path:
-    """Peaks of a few hundred steps of 16 bits."""
+    """Peaks of a few hundred 16-bit steps."""
     return write_wav(folder / "whispered.wav", samples * 10 ** (-38 / 20))
 
 
@@ -89,12 +89,12 @@ def clipped(folder: Path, samples: np.ndarray) -> Path:
 
 
 def offset(folder: Path, samples: np.ndarray) -> Path:
-    """A broken microphone adds a constant voltage."""
+    """A constant offset, as from a faulty microphone."""
     return write_wav(folder / "offset.wav", 0.5 * samples + 0.4)
 
 
 def opposite(folder: Path, samples: np.ndarray) -> Path:
-    """One channel of two is wired the wrong way round, so that their sum is silent."""
+    """One of two channels is inverted, so that their sum is silent."""
     return write_media(folder / "stereo.flac", _stereo(samples, -samples), form="flac", layout="stereo", rate=RATE)
 
 
@@ -129,7 +129,7 @@ def test_a_sentence_is_transcribed_despite_degraded_audio(
 
 
 def test_a_word_between_long_silences_is_transcribed_in_place(base_engine, word, tmp_path):
-    # The word lies at the limit of a block.
+    # The word is at the edge of a block.
     before, after = np.zeros(round(BLOCK_SECONDS) * RATE, np.float32), np.zeros(60 * RATE, np.float32)
     source = write_wav(tmp_path / "long.wav", np.concatenate([before, word, after]))
     flac = tmp_path / "audio.flac"
@@ -140,5 +140,5 @@ def test_a_word_between_long_silences_is_transcribed_in_place(base_engine, word,
     assert transcript.words[0].start == pytest.approx(1200.1, abs=0.2)
     assert transcript.words[0].end == pytest.approx(1200.55, abs=0.2)
     assert transcript.language == "en"
-    # The word's, once or twice. Whisper itself decodes 43.
+    # The word itself, once or twice. Whisper alone decodes 43 words.
     assert base_engine.usage().windows - windows <= 2

@@ -21,7 +21,7 @@ from transcription_dagster_tests.whisper.helpers import are_laid_on_speech, text
 
 pytestmark = pytest.mark.slow
 
-#: Demo recordings by their format: a short one, one that begins with silence, one of several windows, a noisy one.
+#: Demo recordings by format: a short one, one that begins with silence, one of several windows, a noisy one.
 NAMES = ["wav", "late", "ogg", "webm"]
 
 
@@ -80,7 +80,7 @@ def test_without_repair_words_and_times_equal_whispers(plain_model, recordings, 
         (word["word"].strip(), word["start"], word["end"]) for segment in plain["segments"] for word in segment["words"]
     ]
     assert [(word.text, word.start, word.end) for word in transcript.words] == expected
-    # Whisper encodes the sound once more for the word times, by other arithmetic.
+    # Whisper encodes the audio again for the word times, with different rounding.
     probabilities = [word["probability"] for segment in plain["segments"] for word in segment["words"]]
     assert [word.confidence for word in transcript.words] == pytest.approx(probabilities, abs=1e-4)
     assert [(segment.start, segment.end) for segment in transcript.segments] == [
@@ -113,7 +113,7 @@ def test_segments_refer_to_all_words_in_order(heard):
         assert segment.end >= transcript.words[segment.stop - 1].end
 
 
-def test_the_transcript_says_what_was_used(engine, recordings):
+def test_the_transcript_records_model_and_options(engine, recordings):
     transcript = transcribe(engine, recordings["wav"].flac, beam_size=2, initial_prompt="Carter", language="English")
     assert transcript.recording == "some recording"
     assert transcript.model == BULLETIN
@@ -181,7 +181,7 @@ def test_a_transcription_stops_in_the_window_where_it_is_asked_to(engine, record
 
 
 def test_a_transcription_stops_in_the_middle_of_a_window(engine, recordings):
-    """The model is asked for a few tokens more at most."""
+    """The model decodes at most a few more tokens."""
     asked = 0
 
     def should_stop() -> bool:
@@ -196,7 +196,7 @@ def test_a_transcription_stops_in_the_middle_of_a_window(engine, recordings):
     assert told == [0.0]
 
 
-def test_after_an_abort_the_model_is_as_it_was(engine, recordings):
+def test_an_abort_leaves_the_model_unchanged(engine, recordings):
     before = transcribe(engine, recordings["wav"].flac)
     hooks = count_hooks(engine)
     with pytest.raises(TranscriptionAborted):

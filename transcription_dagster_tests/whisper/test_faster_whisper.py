@@ -47,7 +47,7 @@ OPTIONS = LoopOptions(
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory: pytest.TempPathFactory) -> FasterWhisper:
-    """The toy model in CTranslate2, in single precision."""
+    """Provide the toy model in CTranslate2, in single precision."""
     folder = tmp_path_factory.mktemp("models")
     return open_faster_whisper(BULLETIN, folder, "cpu", threads=1, compute_type="float32").access(DeviceUse())
 
@@ -90,12 +90,12 @@ def test_in_single_precision_segments_words_and_times_are_those_of_openai_whispe
 
 
 def languages(mel: torch.Tensor):
-    """Ask for the languages of a window, and of two parts of it."""
+    """Request the languages of a window, and of two parts of it."""
     return (yield Detect(Window(0, N_FRAMES, mel), ((0, N_FRAMES), (0, 301), (200, 600))))
 
 
 @pytest.mark.parametrize("quantized", [False, True])
-def test_a_folder_of_ctranslate2_is_used_as_it_is(tmp_path, recordings, quantized):
+def test_a_ctranslate2_folder_is_used_without_conversion(tmp_path, recordings, quantized):
     folder = write_ctranslate2(small_model(), tmp_path / "small", quantized=quantized)
     (folder / "config.json").write_text("{}")
     mel = log_mel_spectrogram(recordings["wav"].samples, 80, padding=N_SAMPLES)[:, :N_FRAMES]
@@ -145,7 +145,7 @@ def test_word_times_leave_out_the_silence_before_the_first_word(engine, recordin
     assert first.start > settled.start
 
 
-def test_an_executor_sees_what_it_does(tmp_path, recordings):
+def test_an_executor_reports_the_second_engines_work(tmp_path, recordings):
     alone = SpeechEngine(threads=1, slots=4, models_folder=tmp_path)
     alone.load(BULLETIN, "faster-whisper")
     assert (alone.slots, alone.usage()) == (1, Usage(slots=1, busy=0, windows=0, worked_seconds=0.0))
@@ -154,7 +154,7 @@ def test_an_executor_sees_what_it_does(tmp_path, recordings):
     assert alone.usage().worked_seconds > 0
 
 
-def test_work_on_the_device_has_a_limit(engine, recordings):
+def test_the_second_engine_respects_the_time_limit(engine, recordings):
     with pytest.raises(TimeLimitExceeded):
         engine.transcribe(
             engine.prepare(recordings["m4a"].flac),
@@ -176,7 +176,7 @@ def test_both_engines_can_load_the_same_model(engine, recordings):
     assert engine.loads <= loads + 1
 
 
-def test_it_stops_at_the_next_request(engine, recordings):
+def test_the_second_engine_stops_at_the_next_request(engine, recordings):
     told: list[float] = []
     with pytest.raises(TranscriptionAborted):
         engine.transcribe(

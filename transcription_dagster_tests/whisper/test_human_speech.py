@@ -1,4 +1,4 @@
-"""Recordings of people in which a repair does harm most easily: a cold, a telephone, a meeting with long noise."""
+"""Recordings of people on which a repair is most likely to do harm: a cold, a telephone, a meeting with long noise."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ pytestmark = [
     pytest.mark.skipif(not _FOLDER, reason="TRANSCRIPTION_TEST_SPEECH names no folder with recordings of people"),
 ]
 
-#: A stretch of speech this long (s) without a word is a loss.
+#: A stretch of speech this long (s) without a word is lost.
 _LOST_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What is heard in a recording, and what the list of recordings says about it."""
+    """A transcript, and the recording's entry in the list."""
 
     transcript: Transcript
     samples: np.ndarray
@@ -40,14 +40,14 @@ class Heard:
 
     @property
     def errors(self) -> int:
-        """The edit distance from the reference in words, as Whisper's authors count it."""
+        """Return the edit distance from the reference in words, as Whisper's authors count it."""
         plain = EnglishTextNormalizer()
         return Levenshtein.distance(plain(self.entry["reference"]).split(), plain(text_of(self.transcript)).split())
 
 
 @pytest.fixture(scope="module")
 def hear(base_engine, tmp_path_factory):
-    """Transcribe a recording of the folder with the real `base` and the default options."""
+    """Transcribe a recording of the folder with the real `base` and default options."""
     folder = Path(str(_FOLDER))
     entries = {entry["file"]: entry for entry in json.loads((folder / "references.json").read_text(encoding="utf-8"))}
 
@@ -62,7 +62,7 @@ def hear(base_engine, tmp_path_factory):
     return heard
 
 
-#: By the errors of `model.transcribe` with the same weights, which a repair must not add to.
+#: With the errors of `model.transcribe` and the same weights, which a repair must not increase.
 AS_GOOD_AS_WHISPER = {
     "mfa_cold_corpus3.flac": 2,
     "pyannote_sample.flac": 21,

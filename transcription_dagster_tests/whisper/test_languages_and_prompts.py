@@ -43,7 +43,7 @@ def test_a_recording_is_transcribed_in_each_of_its_languages(base_engine, voices
 
 
 def test_only_candidate_languages_are_detected(base_engine, voices, tmp_path):
-    # In a wrong language, base decodes a longer recording again and again.
+    # In a wrong language, `base` decodes a longer recording repeatedly.
     memo = sound(tmp_path, voices["A quiet memo"].samples[: 4 * RATE])
     transcript = transcribe(base_engine, memo, model="base", languages=("de", "cy"), temperatures=(0.0,))
     assert transcript.language in ("de", "cy")
@@ -81,7 +81,7 @@ def test_a_prompt_does_not_appear_in_silence(base_engine, tmp_path):
         ("fleurs_fleurs_zh_en_mix_1805_1830_clip6.flac", [("zh", "多數席位")]),
     ],
 )
-def test_a_recording_that_changes_its_language(base_engine, tmp_path, file, spoken):
+def test_a_change_of_language_is_followed(base_engine, tmp_path, file, spoken):
     folder = Path(str(_FOLDER))
     if file not in {entry["file"] for entry in json.loads((folder / "references.json").read_text(encoding="utf-8"))}:
         pytest.skip(f"the folder of TRANSCRIPTION_TEST_SPEECH has no {file}")

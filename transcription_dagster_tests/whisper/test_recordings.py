@@ -20,7 +20,7 @@ SENTENCES = (("We", "leave", "at", "nine"), ("I", "come", "later"))
 
 
 class Engine:
-    """Transcribes a sentence per channel, at the same time; its input is the channel's sound."""
+    """An engine that transcribes a sentence per channel, concurrently; its input is the channel's audio."""
 
     def __init__(self, sentences: tuple[tuple[str, ...], ...] = SENTENCES, fails: int | None = None) -> None:
         self.sentences, self.fails = sentences, fails
@@ -63,7 +63,7 @@ def run(tmp_path: Path, engine: Engine, *, channels: int, quiet: float = 1.0) ->
     return transcript, shares
 
 
-def test_one_channel_goes_through_as_it_is(tmp_path):
+def test_a_single_channel_is_transcribed_unchanged(tmp_path):
     transcript, shares = run(tmp_path, Engine(), channels=1)
     assert [(word.text, word.speaker) for word in transcript.words] == [(text, None) for text in SENTENCES[0]]
     assert shares == [0.5]

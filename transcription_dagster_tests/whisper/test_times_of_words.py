@@ -1,4 +1,4 @@
-"""Word times of the real Whisper `base` against the exact ones of our own recordings."""
+"""Word times of the real Whisper `base` compared with the exact times of our recordings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_words_and_captions_begin_and_end_with_the_voice(base_engine, voices, ti
 
 
 def same_words(heard: list[str], exact: list[str]) -> dict[int, int]:
-    """The exact word that each word heard is, where they are alike."""
+    """Return the exact word for each equal word in the transcript."""
     return {
         block.old_first + step: block.new_first + step
         for block in align(heard, exact)

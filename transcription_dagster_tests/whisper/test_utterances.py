@@ -58,7 +58,7 @@ def test_words_are_numbered_across_utterances():
     assert segments[0].compression_ratio == 1.2
 
 
-def test_shifting_by_nothing_keeps_every_digit():
+def test_shifting_by_zero_keeps_times_exactly():
     utterance = said("one", 0.1 + 0.2, 31.740000000000002)
     assert utterance.shifted(0) is utterance
     later = utterance.shifted(1200.5)

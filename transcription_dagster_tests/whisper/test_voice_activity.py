@@ -42,7 +42,7 @@ def test_sound_without_a_voice_has_no_speech(samples):
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 16_000])
-def test_any_number_of_samples(size):
+def test_any_number_of_samples_is_analysed(size):
     samples = corpus.noise(1)[:size]
     assert speech_probabilities(samples).shape == (-(-size // 512),) if size else find_speech(samples) == ()
 
@@ -58,7 +58,7 @@ def test_a_long_recording_read_in_parallel_gives_the_same_probabilities(recordin
     assert sum(span.seconds for span in third) == pytest.approx(sum(span.seconds for span in alone), rel=0.03)
 
 
-def test_two_threads_do_not_share_a_memory(recordings):
+def test_two_threads_do_not_share_a_detectors_state(recordings):
     samples = [recordings["wav"].samples, recordings["flac"].samples] * 3
     expected = [find_speech(each) for each in samples]
     with ThreadPoolExecutor(4) as pool:

@@ -1,4 +1,4 @@
-"""A worker that works in threads of the test's own process, without its signal handlers."""
+"""A worker in threads of the test's own process, without its signal handlers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transcription_dagster.workers.pool_worker import PoolWorker
 
 @contextmanager
 def at_work(pool: PoolWorker[Any]) -> Iterator[None]:
-    """Have the worker take work, and finish it in the end. Raises what ended it otherwise."""
+    """Run the worker during the block, and stop it afterwards. Raises any other cause of its end."""
     threads = [threading.Thread(target=target) for target in (pool._run_loop, pool.main.serve)]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""What the run workers remove from the queues, and that one of them does."""
+"""Deletion of old data by the run workers, by exactly one of them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_answers_are_kept_for_a_week_and_unfinished_requests_indefinitely(queues
     ("hour", "minute", "due", "becomes"),
     [
         (15, 8, PRUNE_QUEUES_TASK, "succeeded"),
-        # Here are no tables of Dagster: that it failed shows that it was done.
+        # Without Dagster's tables the task fails, which shows that it ran.
         (3, 38, PRUNE_HISTORY_TASK, "failed"),
     ],
 )
@@ -111,7 +111,7 @@ def test_each_periodic_task_runs_once_when_due(queues: str, hour: int, minute: i
     asyncio.run(meet())
     assert rows(queues, "SELECT task_name FROM procrastinate_jobs WHERE status = 'todo'") == [due]
     pool, queue = run_worker(queues, 3)
-    # Whatever is due by the clock of this machine is not queued too.
+    # Tasks that are due by this machine's real clock are not queued too.
     queue.periodic.registry.periodic_tasks.clear()
     ended = (
         "SELECT status::text FROM procrastinate_jobs WHERE task_name LIKE 'prune%' AND status NOT IN ('todo', 'doing')"

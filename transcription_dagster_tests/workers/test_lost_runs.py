@@ -1,4 +1,4 @@
-"""What becomes of a run whose worker was killed: real processes that end at a chosen event."""
+"""Runs whose worker was killed: real processes that end at a chosen event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals to a worker's process, and work in its main thread on behalf of others: in a process of its own each."""
+"""Signals to a worker's process, and calls in its main thread; each test uses a separate process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def start(script: str) -> subprocess.Popen[str]:
-    """Run `script` in a fresh Python and wait until it says that it is ready."""
+    """Run `script` in a new Python process, and wait until it is ready."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", textwrap.dedent(script)],
         stdout=subprocess.PIPE,

@@ -26,7 +26,7 @@ BEAT, STALE = 0.3, 1.2
 
 
 class Pool:
-    """A database, and worker processes on it."""
+    """A database and worker processes."""
 
     def __init__(self, url: str, folder: Path, processes: ExitStack) -> None:
         self.url, self.folder, self._processes = url, folder, processes
@@ -48,14 +48,14 @@ class Pool:
         return next((worker for worker in workers if worker.name == name), None)
 
     def queue(self, name: str) -> Path:
-        """Queue a job that waits for a file; returns the file."""
+        """Queue a job that waits for a file; return the file."""
         with open_connection(self.url) as connection:
             task = job_app.configure_task(TASK, allow_unknown=True, queue=QUEUE, lock=name, connection=connection)
             task.defer(path=str(self.folder / name))
         return self.folder / name
 
     def job(self, name: str) -> tuple[str, int]:
-        """The state of the job, and how often it went back to its queue or ended."""
+        """Return the job's state, and how often it was requeued or ended."""
         with open_connection(self.url) as connection:
             row = connection.execute(
                 "SELECT status::text, attempts FROM procrastinate_jobs WHERE lock = %s", (name,)
@@ -70,7 +70,7 @@ class Pool:
 
 
 class Process:
-    """A worker's process and what it has said."""
+    """A worker's process and its output."""
 
     def __init__(self, pool: Pool, name: str, prefix: tuple[str, ...], environment: dict[str, str]) -> None:
         self.name, self._pool, self._contained = name, pool, bool(prefix)
@@ -93,7 +93,7 @@ class Process:
         self.until(lambda: self.said == list(lines))
 
     def until_ready(self) -> None:
-        """Wait until this process, and not the last of its name, takes work."""
+        """Wait until this process takes work, and not a previous one with the same name."""
 
         def ready() -> bool:
             worker = self._pool.worker(self.name)
@@ -121,7 +121,7 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
 def test_a_resumed_worker_stops_reassigned_work_and_continues(
     pool: Pool,
 ) -> None:
-    # Where its process is invisible, its silence alone counts.
+    # Other processes cannot see its pid, so only its heartbeats count.
     first = pool.start("first", namespaces())
     first.until_ready()
     file = pool.queue("one")
@@ -160,7 +160,7 @@ def test_a_live_worker_in_another_pid_namespace_keeps_its_work(pool: Pool) -> No
     contained.until_said("began one")
     status = pool.worker("contained")
     assert status is not None
-    # Its number means another process here, or none.
+    # Here its pid belongs to another process, or to none.
     assert status.pid < 10
     watcher = pool.start("watcher")
     watcher.until(lambda: pool.beats("watcher") > 4 * STALE / BEAT)
@@ -200,7 +200,7 @@ def test_a_killed_workers_slot_is_claimed_with_its_work_and_a_clean_scratch_fold
 
 @contextmanager
 def full_disk(folder: Path) -> Iterator[None]:
-    """A small disk at `folder` with no room left."""
+    """Provide a small disk without free space at `folder`."""
     folder.mkdir(parents=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False

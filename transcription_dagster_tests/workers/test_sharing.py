@@ -1,4 +1,4 @@
-"""Which jobs an executor takes, and which run side by side."""
+"""Which jobs an executor claims, and which run concurrently."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_fuller_executor_leaves_the_next_job_to_others_longer() -> None:
 
 
 def together(losses: Sequence[int], *, slots: int = SLOTS) -> list[list[int]]:
-    """The jobs that run side by side, each by the executors lost over it, from one change to the next."""
+    """Return the concurrent jobs, each given as the number of executors lost over it, after each change."""
 
     async def run() -> list[list[int]]:
         shared = Sharing([], lambda: slots, lambda: 0)
@@ -51,7 +51,7 @@ def together(losses: Sequence[int], *, slots: int = SLOTS) -> list[list[int]]:
             async with shared.beside_others(lost):
                 running.append(lost)
                 seen.append(sorted(running))
-                # Whoever may run beside it begins now.
+                # Every job that may run beside it starts now.
                 for _ in range(20):
                     await asyncio.sleep(0)
                 running.remove(lost)

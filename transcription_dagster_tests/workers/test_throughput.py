@@ -1,4 +1,4 @@
-"""What an executor says of its work."""
+"""An executor's report on its work."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_audio_of_ended_jobs_counts_in_the_rates() -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, as the jobs see it."""
+    """The jobs' clock."""
     now = [100.0]
     monkeypatch.setattr(throughput_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now

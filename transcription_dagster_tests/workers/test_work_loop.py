@@ -1,4 +1,4 @@
-"""How a worker takes work from its queue, carries it out and reports it: on a real queue, in this process."""
+"""A worker's loop: claiming, executing and reporting work, on a real queue in this process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def url() -> Iterator[str]:
 
 
 class Executor:
-    """A worker whose work waits until the test lets it go on."""
+    """A worker whose work waits until the test releases it."""
 
     def __init__(self, url: str, **settings: Any) -> None:
         state = WorkerRecord("gpu-0", "gpu")
@@ -76,7 +76,7 @@ def wait_for(url: str, key: str) -> Any:
 
 
 def rows(url: str) -> dict[str, tuple[str, list[str]]]:
-    """Each request's state and how its attempts ended."""
+    """Return each request's state and the outcome of its attempts."""
     with open_connection(url) as connection:
         found = connection.execute("SELECT key, state, attempts FROM inference_requests").fetchall()
     return {row["key"]: (row["state"], [attempt["ended"] for attempt in row["attempts"]]) for row in found}

@@ -1,4 +1,4 @@
-"""The commands for a second machine, in namespaces of their own and a fresh home, on a database without a stack."""
+"""The commands for a second machine, in separate namespaces with a fresh home, on a database without a stack."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RECORDING = "00000000-0000-4000-8000-000000000000"
 
 
 class SecondMachine:
-    """A database and a store, and a machine that is told of them and of nothing else."""
+    """A database, a store, and a machine that only knows these two."""
 
     def __init__(self, url: str, folder: Path, processes: ExitStack) -> None:
         self.url, self.folder, self._processes = url, folder, processes
@@ -42,7 +42,7 @@ class SecondMachine:
         self.store = load_settings().store_url
 
     def start(self, *command: str, **settings: str) -> None:
-        """Start one of the program's commands there."""
+        """Start a command of the program on the second machine."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),

@@ -2,5 +2,5 @@ from __future__ import annotations
 
 from transcription_dagster_tests.web.reading_room.conftest import library
 
-#: The archive of the reading room's tests serves the API's as well.
+#: The reading room's tests and the API's use the same archive.
 __all__ = ["library"]

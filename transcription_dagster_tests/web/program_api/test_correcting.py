@@ -18,7 +18,7 @@ from transcription_dagster_tests.web.conftest import PASSWORD, Site
 from transcription_dagster_tests.web.csrf_page import csrf_headers
 from transcription_dagster_tests.web.reading_room.conftest import Library
 
-#: Where a recording's whole text can be read.
+#: Operations that return a recording's whole text.
 WHOLE_TEXT = ("turns", "corrections", "files/transcript.json", "files/refined.srt")
 
 
@@ -31,7 +31,7 @@ def recording(library: Library) -> str:
 
 @pytest.fixture
 def program(library: Library) -> Iterator[httpx.Client]:
-    """Another program, without a token: the server has no password."""
+    """Return a client without a token, because the server has no password."""
     with library.site.client() as client:
         yield client
 
@@ -124,7 +124,7 @@ def test_a_voice_is_named_in_every_recording_where_it_is_certain(program: httpx.
     }
     labels = ["spk_0", "spk_1"]
     assert speakers == {"here": ["Ada", "spk_1"], "sure": ["Ada", "spk_1"], "likely": labels, "other": labels}
-    # The name was given to the wrong voice: naming it again corrects it everywhere.
+    # The name was given to the wrong voice; naming it again corrects it everywhere.
     program.post(address, json={"word": 1, "speaker": "Eve", "who": "Bob"})
     [change, _] = program.get(f"/api/recordings/{recordings['sure']}/corrections").json()["changes"]
     assert (change["kind"], change["old"], change["new"], change["who"]) == ("speaker", "Ada", "Eve", "Bob")
@@ -235,7 +235,7 @@ def test_reading_unredacted_text_requires_its_own_scope(
         [turn] = reader.post("/mcp", json=call).json()["result"]["structuredContent"]["turns"]
         assert turn["text"] == "yesterday we found [card] in the basin"
         assert reader.get("/api/vocabulary").json()["suggestions"] == []
-        # What was embedded before only redacted files were published is the whole text.
+        # Chunks embedded before only redacted files were published contain the whole text.
         assert reader.get("/api/search", params={"q": "quill basin"}).json()["moments"] == []
     with site.client(headers={"Authorization": f"Bearer {tokens_of['editor']}"}) as editor:
         assert [editor.get(f"{one}/{path}").status_code for path in WHOLE_TEXT] == [200] * len(WHOLE_TEXT)

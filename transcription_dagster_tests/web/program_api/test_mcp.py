@@ -1,4 +1,4 @@
-"""The endpoint for assistants, message by message as in the protocol."""
+"""The endpoint for assistants, by messages of the protocol."""
 
 from __future__ import annotations
 

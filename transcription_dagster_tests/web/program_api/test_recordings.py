@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Counter:
-    """A server that accepts recordings, the program that sends them, and the store."""
+    """A server that accepts recordings, a client, and the store."""
 
     client: httpx.Client
     engine: Engine

@@ -30,7 +30,7 @@ MODEL = EmbeddingModel("test", 3)
 
 @dataclass(frozen=True)
 class Library:
-    """An archive with recordings in it, and the application that shows it."""
+    """An archive of recordings, and the application that shows it."""
 
     site: Site
     engine: Engine
@@ -49,7 +49,7 @@ class Library:
         warnings: Sequence[Warned] = (),
         **more: object,
     ) -> Transcript:
-        """Register, transcribe and publish a recording whose sound is a tone of its length."""
+        """Register, transcribe and publish a recording whose audio is a tone."""
         duration = words[-1].end + 0.5 if words else 1.0
         transcript = Transcript(uuid, tuple(words), language=language, duration=duration, model="small", **more)  # type: ignore[arg-type]
         register(self.engine, [Recording(uuid, f"file:///archive/{uuid}.mp3", title, modified=recorded)])
@@ -90,7 +90,7 @@ class Library:
 
 
 def tone(folder: Path, seconds: float) -> Path:
-    """A FLAC file of a quiet tone."""
+    """Return a FLAC file of a quiet tone."""
     path = folder / f"tone-{seconds:.1f}.flac"
     if not path.exists():
         rate = 16_000

@@ -58,7 +58,7 @@ def browser() -> Iterator[playwright.Browser]:
 
 @pytest.fixture
 def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
-    """A page that is to raise no error and breaks no policy."""
+    """Provide a page that must raise no error and violate no policy."""
     complaints: list[str] = []
     with browser.new_context() as context:
         page = context.new_page()
@@ -69,7 +69,7 @@ def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
 
 
 def serious_violations(page: playwright.Page) -> list[tuple[str, str, str]]:
-    """What axe finds that keeps people from using the page."""
+    """Return the violations found by axe that keep people from using the page."""
     found = axe.Axe().run(page).response["violations"]
     serious = [each for each in found if each["impact"] in ("serious", "critical")]
     return [(each["id"], each["nodes"][0]["html"], each["nodes"][0]["failureSummary"]) for each in serious]
@@ -109,7 +109,7 @@ def test_the_text_follows_the_playback(page: playwright.Page, archive: Library):
 
 def test_a_click_on_a_word_goes_there(page: playwright.Page, archive: Library):
     show(page, archive)
-    # Of every word, where it stands on the screen.
+    # Returns the position of each word on the screen.
     box = page.evaluate(
         """async () => {
             const { rangeOf } = await import("/recordings/static/word_times.js");
@@ -148,7 +148,7 @@ def test_places_to_check_are_visited_in_order(page: playwright.Page, archive: Li
     for _ in range(4):
         page.keyboard.press("n")
         stops.append(round(page.evaluate(TIME), 1))
-    # The edit, the doubtful word, the speech without words, the text that was left out.
+    # The edit, the doubtful word, the speech without words, the removed text.
     assert stops == [0.5, 4.0, 6.0, 7.6]
 
 

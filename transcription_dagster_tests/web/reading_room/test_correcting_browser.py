@@ -22,7 +22,7 @@ pytestmark = [needs_chromium, pytest.mark.slow]
 
 @pytest.fixture
 def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
-    """A page that is to raise no error and breaks no policy. Chromium itself reports every answer of 409."""
+    """Provide a page that must raise no error and violate no policy. Chromium itself logs every 409 response."""
     complaints: list[str] = []
     with browser.new_context() as context:
         page = context.new_page()
@@ -34,7 +34,7 @@ def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
 
 @pytest.fixture
 def recording(library: Library) -> str:
-    """Two speakers, of whom one says a term that was misheard."""
+    """Provide a recording of two speakers, one of whom says a misheard term."""
     name = str(uuid.uuid4())
     words = spoken("we found quill on ite here and quill on ite there is that so")
     speakers = ["spk_0"] * 11 + ["spk_1"] * 3
@@ -52,7 +52,7 @@ def desk(page: playwright.Page, library: Library, recording: str) -> playwright.
 
 
 def edit(page: playwright.Page, number: int = 0) -> playwright.Locator:
-    """Open a turn; returns its text field."""
+    """Open a turn; return its text field."""
     page.locator(".turn").nth(number).get_by_role("button", name="Edit").click()
     field = page.get_by_label("Text of this turn")
     playwright.expect(field).to_be_focused()

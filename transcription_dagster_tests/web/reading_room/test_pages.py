@@ -1,4 +1,4 @@
-"""The list and the pages of recordings, as a browser without scripts gets them."""
+"""The list and the pages of recordings, without scripts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIRST = "00000000-0000-4000-8000-000000000001"
 HOSTILE = "00000000-0000-4000-8000-000000000002"
 ATTACK = "<script>alert(1)</script>'\"><img src=x onerror=alert(2)>"
 PAGE = {"Accept": "text/html"}
-#: Python reads the types of files from the system, which may have either.
+#: Python reads the media types from the system, which may have either.
 SCRIPTS = {"text/javascript", "application/javascript"}
 
 

@@ -22,7 +22,7 @@ def test_a_query_gets_its_vector_from_another_process_that_ends_with_its_input(t
     found = embedder.embed("the ferry", PATIENCE)
     assert found is not None
     assert (found.model.name, len(found.vector)) == ("all-MiniLM-L6-v2", 384)
-    # It is cached: without patience there is only time to look it up.
+    # It is cached: with zero patience there is only time to look it up.
     assert embedder.embed("the ferry", 0.0) is found
     process = embedder._process
     assert process is not None

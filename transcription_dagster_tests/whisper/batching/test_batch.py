@@ -1,4 +1,4 @@
-"""Many recordings on one device: each as if it were alone, and what fails in one is felt by no other."""
+"""Many recordings on one device: each gets the result it gets alone, and failures do not affect others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from transcription_dagster_tests.whisper.decoding.test_loop import assert_equal,
 
 pytestmark = pytest.mark.slow
 
-#: What each recording is decoded with.
+#: Decoding options of each recording.
 CHOSEN: Mapping[str, LoopOptions] = {
     "wav": options(),
     "late": options(beam_size=3),
@@ -53,7 +53,7 @@ def samples(recordings) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def expected(samples) -> dict[str, list[dict[str, Any]]]:
-    """What `model.transcribe` says of each recording."""
+    """Return the result of `model.transcribe` for each recording."""
     plain = whisper.load_model(BULLETIN, "cpu")
     return {name: whispers(plain, samples[name], chosen) for name, chosen in CHOSEN.items()}
 
@@ -66,7 +66,7 @@ def loops(model: Whisper, samples: Mapping[str, np.ndarray]) -> dict[str, Any]:
     ("slots", "together", "fixed", "seed"),
     [(1, 1, False, 1), (4, 1, False, 2), (8, 4, False, 3), (3, 1, True, 4), (6, 3, True, 5)],
 )
-def test_each_recording_gets_what_transcribe_gives_it_alone(model, samples, expected, slots, together, fixed, seed):
+def test_each_recording_gets_the_result_of_transcribe(model, samples, expected, slots, together, fixed, seed):
     batch = Batch(model, slots, together=together, fixed=fixed)
     found = run_together(batch, loops(model, samples), order=random.Random(seed))
     for name in CHOSEN:
@@ -85,7 +85,7 @@ def test_the_windows_of_several_recordings_share_the_steps(model, samples):
 
 
 def test_windows_that_begin_and_end_at_the_same_steps_share_their_passes(model, samples):
-    """Three recordings that are alike take every step together."""
+    """Three identical recordings take every step together."""
     batch = Batch(model, 3, together=2)
     passes: dict[str, list[int]] = {name: [] for name in ("hear", "read", "align")}
     for name, sizes in passes.items():
@@ -99,7 +99,7 @@ def test_windows_that_begin_and_end_at_the_same_steps_share_their_passes(model, 
 
 
 def watch_sizes(batch: Batch, name: str, sizes: list[int]) -> None:
-    """Keep how many windows each pass is about."""
+    """Record the number of windows in each pass."""
     work = getattr(batch.slots, name)
 
     def watched(windows, *others):
@@ -110,7 +110,7 @@ def watch_sizes(batch: Batch, name: str, sizes: list[int]) -> None:
 
 
 def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, samples, monkeypatch):
-    # No text is likely enough: every window goes up the whole ladder.
+    # No text is likely enough, so every window tries all temperatures.
     monkeypatch.setattr(decoding_loop, "_LEAST_LOG_PROBABILITY", 1.0)
     batch = Batch(model, 1)
     chosen = options(temperatures=(0.0, 0.2, 0.4), clips=[Span(0.0, 6.0)])
@@ -131,11 +131,11 @@ def test_base_gives_several_recordings_the_words_of_each_alone(base_engine, voic
 
 @pytest.mark.requires_cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
-def test_a_gpu_in_single_precision_gives_what_transcribe_gives_there(samples, monkeypatch):
+def test_a_gpu_in_single_precision_equals_transcribe(samples, monkeypatch):
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     model = whisper.load_model(BULLETIN, "cuda")
-    # Random numbers are a matter of the device.
+    # Random numbers depend on the device.
     chosen = {name: replace(each, temperatures=(0.0,)) for name, each in CHOSEN.items()}
     batch = Batch(model, 4, together=3, fixed=True)
     found = run_together(batch, {name: loop_of(model, samples[name], chosen[name]) for name in chosen})
@@ -180,8 +180,8 @@ def test_nan_audio_does_not_affect_other_recordings(model, samples, expected, te
     assert batch.busy == 0
 
 
-def test_a_mistake_in_a_group_ends_the_recording_that_makes_it(model, samples, expected):
-    """Its spectrogram has too few bands to be encoded: the group that it is in cannot even be put together."""
+def test_an_error_in_a_group_ends_only_the_recording_at_fault(model, samples, expected):
+    """Its spectrogram has too few bands, so its group cannot be assembled."""
     batch = Batch(model, 4, together=3)
     narrow = Window(0, 3000, torch.zeros((40, 3000)))
 
@@ -196,7 +196,7 @@ def test_a_mistake_in_a_group_ends_the_recording_that_makes_it(model, samples, e
 
 
 @pytest.mark.parametrize("asked", [1, 5, 30])
-def test_a_recording_that_should_stop_leaves_at_that_very_step(model, samples, expected, asked):
+def test_a_stopped_recording_leaves_at_the_same_step(model, samples, expected, asked):
     batch = Batch(model, 2)
     times: list[int] = []
 
@@ -207,7 +207,7 @@ def test_a_recording_that_should_stop_leaves_at_that_very_step(model, samples, e
     given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples)}
     found = run_together(batch, given, uses={"bad": DeviceUse(should_stop=should_stop)})
     assert isinstance(found["bad"], TranscriptionAborted)
-    # Asked at each step, and no more once it was told to stop.
+    # Called at each step, and not again once it returned true.
     assert len(times) == asked
     assert times[-1] <= asked
     for name in CHOSEN:
@@ -215,7 +215,7 @@ def test_a_recording_that_should_stop_leaves_at_that_very_step(model, samples, e
     assert batch.busy == 0
 
 
-def test_a_recording_that_should_stop_need_not_wait_for_a_slot(model, samples):
+def test_a_stopped_recording_does_not_wait_for_a_slot(model, samples):
     batch = Batch(model, 1)
     given = {"wav": loop_of(model, samples["wav"], options()), "bad": loop_of(model, samples["ogg"], options())}
     left: list[bool] = []
@@ -250,7 +250,7 @@ def test_an_abandoned_recording_frees_its_slot_mid_window(model, samples, expect
         assert_equal(found[name], expected[name])
 
 
-def test_the_time_limit_counts_the_work_on_the_recording_not_that_on_others(model, samples):
+def test_the_time_limit_counts_only_work_on_the_recording(model, samples):
     batch = Batch(model, 3)
     found = run_together(batch, loops(model, samples), uses={"ogg": DeviceUse(0.001), "wav": DeviceUse(1000.0)})
     assert isinstance(found["ogg"], TimeLimitExceeded)
@@ -261,7 +261,7 @@ def test_the_time_limit_counts_the_work_on_the_recording_not_that_on_others(mode
 
 
 class Failing:
-    """Fails at some of its calls, as a device does."""
+    """A device that fails at some of its calls."""
 
     def __init__(self, function, error: Exception, calls: range) -> None:
         self._function, self._error, self._calls, self.count = function, error, calls, 0

@@ -1,4 +1,4 @@
-"""Slots against Whisper's own decoder, and passes over several windows against passes over one."""
+"""Slots compared with Whisper's own decoder, and passes over several windows compared with single ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transcription_dagster.whisper.decoding.loop import Vocabulary
 
 WIDTH = 128
 PROMPT = [50258, 50259, 50359]
-#: A prompt without a text before, one with a text, and a text to be aligned.
+#: A prompt without preceding text, one with it, and a text to align.
 TEXTS = [PROMPT, [50361, *range(400, 440), *PROMPT], [*PROMPT, 50363, *range(500, 530), 50257]]
 
 
@@ -37,7 +37,7 @@ def slots_of(model: Whisper, kind: type[DecoderSlots] = DecoderSlots) -> Decoder
 
 
 @torch.inference_mode()
-def test_a_window_alone_gets_the_very_bits_of_whispers_decoder(
+def test_a_single_window_is_bit_identical_to_whispers_decoder(
     model: Whisper, sounds: torch.Tensor, monkeypatch
 ) -> None:
     slots = slots_of(model)
@@ -45,7 +45,7 @@ def test_a_window_alone_gets_the_very_bits_of_whispers_decoder(
     apply = slots.rules.apply
 
     def watched(logits: torch.Tensor, *state: torch.Tensor) -> Ruled:
-        # The rules write into them.
+        # The rules modify them in place.
         found.append(logits.clone())
         return apply(logits, *state)
 
@@ -65,7 +65,7 @@ def test_a_window_alone_gets_the_very_bits_of_whispers_decoder(
 
 @pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
 @torch.inference_mode()
-def test_windows_in_one_pass_get_what_each_gets_alone_but_for_rounding(
+def test_windows_in_one_pass_equal_single_ones_up_to_rounding(
     model: Whisper, sounds: torch.Tensor, kind: type[DecoderSlots]
 ) -> None:
     alone, together = slots_of(model, kind), slots_of(model, kind)
@@ -89,7 +89,7 @@ def test_windows_in_one_pass_get_what_each_gets_alone_but_for_rounding(
 
 
 @torch.inference_mode()
-def test_a_text_attends_to_its_own_part_of_the_sound(model: Whisper, sounds: torch.Tensor) -> None:
+def test_a_text_attends_to_its_own_audio(model: Whisper, sounds: torch.Tensor) -> None:
     slots = slots_of(model)
     slots.hear([0], sounds[:1])
     whole, part, same = slots.read([Text(0, PROMPT), Text(0, PROMPT, slice(0, 700)), Text(0, PROMPT, slice(0, 1500))])
@@ -104,7 +104,7 @@ def test_a_text_attends_to_its_own_part_of_the_sound(model: Whisper, sounds: tor
 
 @pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
 @torch.inference_mode()
-def test_beams_go_on_from_others_of_their_slot_and_from_no_other(model: Whisper, kind: type[DecoderSlots]) -> None:
+def test_beams_continue_only_beams_of_their_slot(model: Whisper, kind: type[DecoderSlots]) -> None:
     rules = TokenRules(Vocabulary(True, 99).tokenizer("en"), model.dims, model.device)
     slots = kind(DecoderWeights(model), 3, rules, beams=2)
     for cache in (slots._keys, slots._values):
@@ -120,7 +120,7 @@ def test_beams_go_on_from_others_of_their_slot_and_from_no_other(model: Whisper,
 
 
 @torch.inference_mode()
-def test_logits_of_some_tokens_are_those_among_all(model: Whisper) -> None:
+def test_logits_of_selected_tokens_equal_those_of_all(model: Whisper) -> None:
     slots = slots_of(model)
     state = torch.randn((2, WIDTH))
     tokens = [50259, 7, 50300]

@@ -1,4 +1,4 @@
-"""Which failures of a device are which error of the program."""
+"""Translation of device failures into the program's errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_running_out_of_memory_is_permanent_for_the_recording(error):
 
 
 @pytest.mark.parametrize("error", BROKEN, ids=str)
-def test_a_broken_context_is_transient_because_another_process_can_go_on(error):
+def test_a_broken_context_is_transient(error):
     with pytest.raises(DeviceBroken, match="unusable") as caught, device_errors():
         raise error
     assert isinstance(caught.value, TransientError)

@@ -1,4 +1,4 @@
-"""How much of a device a recording may use."""
+"""Limits on a recording's use of a device."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from transcription_dagster.errors import TimeLimitExceeded, TranscriptionAborted
 from transcription_dagster.whisper.batching.device_use import DeviceUse
 
 
-def test_a_recording_goes_on_while_nothing_speaks_against_it() -> None:
+def test_a_recording_continues_within_its_limit() -> None:
     use = DeviceUse()
     use.seconds = 1e9
     use.check()
 
 
-def test_it_ends_with_its_limit() -> None:
+def test_a_recording_ends_at_its_limit() -> None:
     use = DeviceUse(limit=2.0)
     use.seconds = 2.0
     use.check()
@@ -23,7 +23,7 @@ def test_it_ends_with_its_limit() -> None:
         use.check()
 
 
-def test_it_ends_when_it_should_stop_whatever_it_has_used() -> None:
+def test_a_stopped_recording_ends_before_its_limit() -> None:
     stop: list[bool] = []
     use = DeviceUse(limit=2.0, should_stop=lambda: bool(stop))
     use.check()
@@ -33,6 +33,6 @@ def test_it_ends_when_it_should_stop_whatever_it_has_used() -> None:
         use.check()
 
 
-def test_the_one_that_began_first_comes_first() -> None:
+def test_the_oldest_recording_gets_a_slot_first() -> None:
     uses = [DeviceUse() for _ in range(3)]
     assert sorted(uses, key=lambda use: use.number) == uses

@@ -36,7 +36,7 @@ def rules_of(model: Whisper) -> TokenRules:
 
 
 def filled(slots: DecoderSlots, sounds: Sequence[torch.Tensor], order: Sequence[int]) -> DecoderSlots:
-    """Slots that have heard the sounds of `order` and read the prompt."""
+    """Return slots that hold the audio of `order` and have read the prompt."""
     for slot, sound in enumerate(order):
         slots.hear([slot], sounds[sound][None])
         slots.read([Text(slot, PROMPT)])
@@ -44,7 +44,7 @@ def filled(slots: DecoderSlots, sounds: Sequence[torch.Tensor], order: Sequence[
 
 
 def logits_of(slots: DecoderSlots, slot: int, companions: Sequence[int], steps: int = 5) -> torch.Tensor:
-    """What one slot gets in some steps beside others."""
+    """Return the logits of one slot in some steps beside others."""
     state = slots.rules.start
     found = []
     for number in range(steps):
@@ -89,13 +89,13 @@ def test_a_slot_with_nan_is_clean_for_the_next_window(small: Whisper, sounds: li
 
 
 @pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
-def test_slots_take_what_the_formula_says(small: Whisper, kind: type[DecoderSlots]) -> None:
+def test_the_memory_of_slots_matches_the_formula(small: Whisper, kind: type[DecoderSlots]) -> None:
     slots = kind(DecoderWeights(small), 3, rules_of(small), beams=2)
     assert slots.bytes == 3 * slot_bytes(small.dims, beams=2, item=4)
 
 
 def held_bytes() -> int:
-    """What all tensors of the process hold."""
+    """Return the bytes of all tensors in the process."""
     gc.collect()
     tensors = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor) and not found.is_sparse]
     storages = [tensor.untyped_storage() for tensor in tensors]
@@ -105,7 +105,7 @@ def held_bytes() -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
 @torch.inference_mode()
-def test_a_thousand_steps_take_no_more_memory(small: Whisper, sounds: list[torch.Tensor], kind) -> None:
+def test_a_thousand_steps_need_no_additional_memory(small: Whisper, sounds: list[torch.Tensor], kind) -> None:
     slots = filled(kind(DecoderWeights(small), 2, rules_of(small)), sounds, [0, 1])
     caches = [slots._keys, slots._values, slots._sound_keys, slots._sound_values]
     before, size = [cache.data_ptr() for cache in caches], slots.bytes
@@ -121,7 +121,7 @@ def test_a_thousand_steps_take_no_more_memory(small: Whisper, sounds: list[torch
 @pytest.mark.requires_cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
 @torch.inference_mode()
-def test_a_recorded_step_is_the_step_itself(sounds: list[torch.Tensor]) -> None:
+def test_a_captured_step_equals_an_uncaptured_one(sounds: list[torch.Tensor]) -> None:
     model = small_model().to("cuda")
     rules = rules_of(model)
     on_gpu = [sound.to("cuda") for sound in sounds]
@@ -135,7 +135,7 @@ def test_a_recorded_step_is_the_step_itself(sounds: list[torch.Tensor]) -> None:
 @pytest.mark.requires_cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
 @torch.inference_mode()
-def test_a_thousand_recorded_steps_allocate_nothing_on_a_gpu(sounds: list[torch.Tensor]) -> None:
+def test_a_thousand_captured_steps_allocate_nothing_on_a_gpu(sounds: list[torch.Tensor]) -> None:
     model = small_model().to("cuda")
     slots = filled(
         FixedSlots(DecoderWeights(model), 2, rules_of(model)), [sound.to("cuda") for sound in sounds], [0, 1]
@@ -144,7 +144,7 @@ def test_a_thousand_recorded_steps_allocate_nothing_on_a_gpu(sounds: list[torch.
     def step(number: int) -> None:
         slots.step([TextRow(slot, 0, 400, len(PROMPT) + number % 400, slots.rules.start) for slot in (0, 1)])
 
-    # The first one records the step.
+    # The first step is captured.
     step(0)
     before = torch.cuda.memory_stats()["allocation.all.allocated"]
     for number in range(1000):

@@ -1,4 +1,4 @@
-"""Work that is warmed up, recorded and replayed: on a stand-in for CUDA, and on a GPU where there is one."""
+"""Work that is warmed up, captured and replayed, on a fake of CUDA and on a GPU if there is one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from transcription_dagster.whisper.batching.recorded import Recorded
 
-#: What torch really takes.
+#: The parameters of torch's real function.
 GRAPH = inspect.signature(torch.cuda.graph.__init__)
 
 
@@ -64,7 +64,7 @@ class Graph:
         self._cuda.calls.append("replay")
 
 
-def test_work_is_warmed_up_recorded_once_and_replayed_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_is_warmed_up_captured_once_and_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = Cuda(monkeypatch)
     recorded = Recorded[list[int]]()
     results = [recorded.run(lambda: cuda.calls.append("work") or [7]) for _ in range(3)]
@@ -82,7 +82,7 @@ def test_work_is_warmed_up_recorded_once_and_replayed_at_every_call(monkeypatch:
     assert results[0] is results[1] is results[2]
 
 
-def test_what_fails_while_it_is_recorded_is_recorded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_capture_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = Cuda(monkeypatch)
     recorded = Recorded[None]()
 
@@ -98,7 +98,7 @@ def test_what_fails_while_it_is_recorded_is_recorded_again(monkeypatch: pytest.M
 
 @pytest.mark.requires_cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
-def test_a_gpu_computes_anew_at_every_replay() -> None:
+def test_every_replay_computes_again_on_a_gpu() -> None:
     given = torch.zeros(4, device="cuda")
     recorded = Recorded[torch.Tensor]()
     for number in range(3):

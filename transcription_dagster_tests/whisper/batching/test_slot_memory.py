@@ -25,5 +25,5 @@ def test_free_memory_sets_the_number_of_slots_with_a_minimum_of_one(free: int, s
     assert room == Room(slots, together)
 
 
-def test_no_pass_is_about_more_windows_than_there_are_slots() -> None:
+def test_a_pass_has_at_most_as_many_windows_as_slots() -> None:
     assert room_in(40 * GB, LARGE, wanted=3, together=8, beams=1, item=2) == Room(3, 3)

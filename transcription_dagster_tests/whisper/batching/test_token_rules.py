@@ -1,4 +1,4 @@
-"""The rules on tokens against Whisper's own filters, on random logits after random texts."""
+"""The token rules compared with Whisper's own filters, on random logits after random texts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def case() -> Case:
 
 
 def random_text(case: Case, length: int, chance: random.Random) -> list[int]:
-    """A text as it could be sampled: timestamps, never falling, between tokens of text."""
+    """Return a text as it could be sampled: timestamps that never decrease, between text tokens."""
     text: list[int] = []
     moment = 0
     for number in range(length):
@@ -48,7 +48,7 @@ def random_text(case: Case, length: int, chance: random.Random) -> list[int]:
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 7])
 @pytest.mark.parametrize("bias", [-4, 0, 3, 6])
-def test_the_same_tokens_are_allowed_and_the_same_one_is_likeliest(case, length, bias):
+def test_the_rules_allow_and_choose_the_same_tokens_as_whisper(case, length, bias):
     chance = random.Random(1000 * length + bias)
     generator = torch.Generator().manual_seed(length)
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""The languages that a recording may be in."""
+"""The candidate languages of a recording."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_an_unknown_language_is_refused(language):
         language_choice(SpeechOptions("base", language=language), multilingual=True)
 
 
-def test_a_model_of_english_only_says_so():
+def test_an_english_only_model_refuses_other_languages():
     assert language_choice(SpeechOptions("base.en", language="english"), multilingual=False) == ("en",)
     assert language_choice(SpeechOptions("base.en", languages=("de", "en")), multilingual=False) == ("en",)
     with pytest.raises(InvalidSetting, match="English only, not French"):

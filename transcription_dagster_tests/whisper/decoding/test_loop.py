@@ -1,4 +1,4 @@
-"""The decoding loop against the installed `model.transcribe`, and where it leaves it on purpose."""
+"""The decoding loop compared with the installed `model.transcribe`, and its intended deviations."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def whispers(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[d
 
 
 def assert_equal(found: Sequence[DecodedSegment], expected: Sequence[dict[str, Any]]) -> None:
-    """Compare all that `model.transcribe` returns of its segments; probabilities may differ in their last digits."""
+    """Compare all fields of the segments of `model.transcribe`; probabilities may differ in their last digits."""
     assert [(segment.window, segment.start, segment.end, segment.text, list(segment.tokens)) for segment in found] == [
         tuple(segment[name] for name in ("seek", "start", "end", "text", "tokens")) for segment in expected
     ]
@@ -107,7 +107,7 @@ CASES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_segments_and_words_are_exactly_those_of_transcribe(bulletin, recordings, case):
+def test_segments_and_words_equal_those_of_transcribe(bulletin, recordings, case):
     name, chosen = CASES[case]
     samples = recordings[name].samples[: 36 * RATE]
     expected = whispers(bulletin, samples, chosen)
@@ -182,7 +182,7 @@ FIRST = TOKENIZER.timestamp_begin
 
 
 def scripted(chosen: LoopOptions, *texts: Sequence[int | str]) -> tuple[list[DecodedSegment], list[Decode]]:
-    """Run the loop over 5 s of audio with a model that decodes these texts in turn, the last for ever."""
+    """Run the loop over 5 s of audio with a model that decodes these texts in turn, and then repeats the last one."""
     asked: list[Decode] = []
 
     def answer(request: Decode | Align | Detect) -> object:
@@ -201,7 +201,7 @@ def scripted(chosen: LoopOptions, *texts: Sequence[int | str]) -> tuple[list[Dec
     return run_requests(transcription(FRAMES, ENGLISH, chosen), answer), asked
 
 
-def test_a_window_that_ends_where_it_begins_is_left_after_three_rounds():
+def test_a_window_without_progress_is_skipped_after_three_rounds():
     segments, asked = scripted(options(), [0, " one", 0, 0], [0, " one", 0, 0], [0, " one", 0, 0], [0, " two", 50])
     assert [request.window.start for request in asked] == [0, 0, 0, 100]
     assert [segment.text for segment in segments if segment.text] == [" two"]
@@ -221,8 +221,8 @@ def test_a_clip_ends_with_the_audio():
 
 # --- what it was compared with
 
-#: The functions of openai-whisper that the loop and the decoder stand for, by the beginning of their SHA-256. When one
-#: of them changes, compare what changed before the new version is pinned.
+#: The functions of openai-whisper that the loop and the decoder replace, with the beginning of their SHA-256. If one of
+#: them changes, review the change before the new version is pinned.
 FOLLOWED = {
     "transcribe.transcribe": "17a80c6abe976aa3",
     "timing.add_word_timestamps": "58646c650e7630f2",

@@ -1,4 +1,4 @@
-"""Changes of language in a recording, with scripted answers of the model."""
+"""Language changes in a recording, with scripted answers of the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPECTROGRAM = torch.zeros(80, SECONDS * 100 + N_FRAMES)
 
 
 class Listener:
-    """Stands for the model: knows the language of every second, and is vague where it hears a part of a window."""
+    """A fake model that knows the language of every second, and is uncertain about parts of a window."""
 
     def __init__(self, spoken: Mapping[Span, str], *, vague: Mapping[str, float] | None = None) -> None:
         self.spoken = spoken
@@ -48,7 +48,7 @@ def window(start: float) -> Window:
 
 
 def told(languages: SpokenLanguages, listener: Listener, start: float) -> tuple[str, float]:
-    """The language of a window, and the second at which it changes."""
+    """Return the language of the window, and the second at which it changes."""
     language, frame = run_requests(languages.of_window(window(start), SPECTROGRAM), listener.answer)
     return language, frame / 100
 
@@ -79,7 +79,7 @@ def test_an_unclear_stretch_is_encoded_alone_and_keeps_its_language():
     assert [request.window.start for request in listener.asked] == [0, 50, 1250]
 
 
-def test_one_stretch_in_a_window_is_not_heard_twice():
+def test_a_single_stretch_in_a_window_is_detected_once():
     listener = Listener({ENGLISH: "en"}, vague={"en": 0.4, "de": 0.03, "fr": 0.3, "no": 0.2, "nn": 0.1})
     assert told(SpokenLanguages([ENGLISH], before="de"), listener, 0) == ("en", 30)
     assert len(listener.asked) == 1
@@ -133,7 +133,7 @@ def test_the_language_carries_over_to_the_next_block_and_second_passes():
     assert len(listener.asked) == asked
 
 
-def test_music_before_the_first_word_decides_nothing():
+def test_music_before_the_first_word_does_not_set_the_language():
     listener = Listener({Span(0, 30): "nn", Span(40, 60): "de"})
     languages = SpokenLanguages([Span(40, 60)])
     assert told(languages, listener, 0) == ("nn", 30)
@@ -141,7 +141,7 @@ def test_music_before_the_first_word_decides_nothing():
     assert told(languages, listener, 30) == ("de", 60)
 
 
-def test_a_greeting_alone_in_the_first_window_takes_the_language_of_what_follows():
+def test_a_short_greeting_takes_the_language_of_the_following_speech():
     vague = Listener({Span(1, 1.6): "en", Span(1.6, 1.9): "fr", Span(1.9, 2.2): "no", Span(40, 65): "de"})
     assert told(SpokenLanguages([Span(1, 2), Span(40, 65)]), vague, 0)[0] == "de"
 

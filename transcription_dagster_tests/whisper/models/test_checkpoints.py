@@ -1,4 +1,4 @@
-"""Checkpoints: known names downloaded once, paths, and files that are none."""
+"""Checkpoints: known names, paths, and invalid files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 class ModelHub:
-    """A server on this machine that Whisper's name `tiny` is downloaded from."""
+    """A local server from which Whisper's name `tiny` is downloaded."""
 
     def __init__(self, content: bytes, status: int = 200) -> None:
         self.downloads = 0
@@ -38,7 +38,7 @@ class ModelHub:
                 self.wfile.write(content)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"

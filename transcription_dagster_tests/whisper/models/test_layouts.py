@@ -1,4 +1,4 @@
-"""Models from other programs' folders: every tensor arrives, and what does not fit is refused by name."""
+"""Models in other programs' layouts: every tensor is read, and mismatches are refused by name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def model() -> Whisper:
 
 @pytest.fixture(scope="module")
 def hugging_face(tmp_path_factory: pytest.TempPathFactory):
-    """A small model of transformers, and the folder that it saved itself into."""
+    """Provide a small model of transformers, and the folder that it was saved to."""
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
     torch.manual_seed(2)
@@ -52,7 +52,7 @@ def hugging_face(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture
 def copied(hugging_face, tmp_path: Path) -> Path:
-    """The files of the saved model, to be spoilt."""
+    """Copy the saved model's files, to be damaged."""
     _, folder = hugging_face
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -94,7 +94,7 @@ def test_quantized_numbers_are_restored(model, tmp_path, dtype, quantized, toler
     assert_same(found, model, rtol=tolerance, atol=tolerance)
 
 
-def test_without_a_list_of_heads_whispers_own_choice_stays(model, tmp_path):
+def test_without_a_list_whispers_default_heads_are_used(model, tmp_path):
     folder = write_ctranslate2(model, tmp_path)
     (folder / "config.json").unlink()
     assert heads(opened(folder)) == heads(model) == [[layer, head] for layer in (1, 2) for head in range(4)]

@@ -1,4 +1,4 @@
-"""Word times laid on the speech."""
+"""Word times snapped to speech."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transcription_dagster.whisper.sound import FLOOR_DBFS, FRAME_SECONDS, Level
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.whisper.helpers import said, sounding
 
-#: Where a time may lie that is measured in frames.
+#: Tolerance of a time that is measured in frames.
 NEAR = FRAME_SECONDS
 
 

@@ -35,7 +35,7 @@ def against(word: Word, **of_the_window: float) -> set[Witness]:
     ],
     ids=lambda value: value.text if isinstance(value, Word) else "",
 )
-def test_the_sound_and_the_attention_speak_for_each_word(word, found):
+def test_audio_and_attention_are_witnesses_of_each_word(word, found):
     assert against(word) == found
 
 
@@ -44,7 +44,7 @@ def test_the_sound_and_the_attention_speak_for_each_word(word, found):
     [{"no_speech_probability": 0.7}, {"average_log_probability": -1.1}, {"compression_ratio": 2.5}],
     ids=["silence", "improbable", "repetitive"],
 )
-def test_the_model_speaks_for_its_window(window):
+def test_the_model_is_a_witness_of_its_window(window):
     assert against(Word("said", 12, 12.4), **window) == {Witness.MODEL}
 
 

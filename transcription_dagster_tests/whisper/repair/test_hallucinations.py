@@ -24,12 +24,12 @@ from transcription_dagster_tests import corpus
 from transcription_dagster_tests.whisper import helpers
 from transcription_dagster_tests.whisper.helpers import said, sound, sounding, text_of
 
-#: With few temperatures: music is decoded again at each one, because none of its text looks right.
+#: Few temperatures, because music is decoded again at each one: none of its text looks right.
 transcribe = partial(helpers.transcribe, temperatures=(0.0, 0.4))
 
 
 class Ear:
-    """Stands for the model's second pass: returns given words and records the spans."""
+    """A fake second pass: returns given words and records the spans."""
 
     def __init__(self, *utterances: Utterance) -> None:
         self.utterances = list(utterances)
@@ -272,7 +272,7 @@ def test_tones_and_noise_give_no_words(engine, tmp_path, kind):
 
 
 @pytest.mark.slow
-def test_long_silence_between_speech(engine, recordings, tmp_path):
+def test_a_long_silence_between_speech_gives_no_words(engine, recordings, tmp_path):
     before, after = recordings["wav"], recordings["late"]
     transcript = transcribe(engine, sound(tmp_path, before.samples, 40, after.samples))
     words = text_of(transcript)
@@ -281,7 +281,7 @@ def test_long_silence_between_speech(engine, recordings, tmp_path):
 
 
 @pytest.mark.slow
-def test_music_under_speech_is_no_reason_to_doubt(engine, recordings, tmp_path):
+def test_music_under_speech_causes_no_doubt(engine, recordings, tmp_path):
     speech = recordings["mp3"].samples
     path = sound(tmp_path, speech + corpus.melody(30, level=0.02)[: speech.size])
     cautious, trusting = transcribe(engine, path), transcribe(engine, path, remove_invented_speech=False)

@@ -34,7 +34,7 @@ def test_all_but_the_first_of_many_repetitions_is_a_loop(text, repeated):
     assert sorted(repeated_words(text.split())) == repeated
 
 
-def test_punctuation_alone_is_a_word_of_its_own():
+def test_separate_punctuation_counts_as_a_word():
     assert repeated_words(["-", "…"] * 3) == set()
 
 
@@ -46,7 +46,7 @@ def test_a_short_text_never_loops(words):
 @given(
     phrase=st.lists(st.sampled_from(["red", "blue", "green", "gold"]), min_size=3, max_size=12), times=st.integers(4, 9)
 )
-def test_the_first_time_and_everything_around_it_stays(phrase, times):
+def test_the_first_occurrence_and_the_surrounding_words_stay(phrase, times):
     words = ["before", *phrase * times, "after"]
     doubtful = repeated_words(words)
     assert {0, len(words) - 1}.isdisjoint(doubtful)

@@ -1,4 +1,4 @@
-"""Lost speech: where it is looked for, which words of a second pass are added, and what remains a gap."""
+"""Lost speech: which speech is transcribed again, which words are added, and which gaps remain."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from transcription_dagster_tests.whisper.helpers import said, sounding
 from transcription_dagster_tests.whisper.repair.test_hallucinations import texts
 
 FIRST, LAST = said("good evening", 0, 1), said("and good night", 8, 9.5)
-#: There is speech between the two.
+#: There is speech between the two words.
 TALK = sounding(10, voice=[Span(0, 1), Span(3, 6), Span(8, 9.5)])
 
 
 class Ear:
-    """Stands for the model's second pass."""
+    """A fake second pass."""
 
     def __init__(self, *utterances: Utterance, breath: Sequence[Utterance] = ()) -> None:
         self.utterances = list(utterances)
