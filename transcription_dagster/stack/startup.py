@@ -94,7 +94,7 @@ class Startup:
             self._await(lambda: dagster_ready(url, password), "Dagster")
         self._await(lambda: len(self._worker_states()) == self._workers, "the pool of workers")
         # A broken model fails quickly; do not wait for one that is still being downloaded.
-        self._wait(lambda: "starting" not in self._worker_states(), _MODEL_SECONDS)
+        self._wait(self._all_work, _MODEL_SECONDS)
 
     def _bring_up_database(self) -> None:
         if self.postgres is not None:
@@ -158,6 +158,11 @@ class Startup:
     @property
     def _workers(self) -> int:
         return len(self.plan.executors) + self.plan.run_workers
+
+    def _all_work(self) -> bool:
+        """Return whether every worker has loaded what it needs; one that could not is gone."""
+        states = self._worker_states()
+        return len(states) == self._workers and "starting" not in states
 
     def _worker_states(self) -> list[str]:
         """Return the registered states of this stack's workers."""

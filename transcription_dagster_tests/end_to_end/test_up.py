@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,13 @@ import pytest
 from click.testing import CliRunner
 
 from transcription_dagster.cli.up import program_changes, up
+from transcription_dagster.database.connection import open_database
 from transcription_dagster.settings import load_settings
+from transcription_dagster.shared_settings import push
 from transcription_dagster.stack.orphan_processes import end_orphan_processes
 from transcription_dagster.stack.stack import RunningStack, running
 from transcription_dagster.stack.supervisor import ProgramState
+from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.processes import addresses, below, of_each, running_yet
 from transcription_dagster_tests.stack.small_stack import until
 
@@ -27,6 +31,8 @@ CHECKPOINT = Path(__file__).parents[1] / "bulletin" / "bulletin.pt"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
 
 SECRET = "planted-secret-7c1f"
+#: To start workers alone.
+JOINS = ("--workers-only", "--run-workers", "1")
 WORKER = ProgramState("run-worker-1", "RUNNING", 10, "pid 10, uptime 0:00:09", Path("/logs/run-worker-1.log"))
 
 
@@ -98,12 +104,35 @@ class Up:
 @pytest.fixture
 def started_up(home: Path) -> Iterator[Up]:
     secrets = {"ANTHROPIC_API_KEY": SECRET, "TRANSCRIPTION_UI_PASSWORD": SECRET}
-    started = Up(home, "--port", "0", "--run-workers", "1", **secrets)
+    with _started(home, "--port", "0", "--run-workers", "1", **secrets) as started:
+        yield started
+
+
+@pytest.fixture
+def joined_up(home: Path) -> Iterator[Up]:
+    """`transcription up --workers-only`, the smallest that starts anything."""
+    with _database_for(str(CHECKPOINT)) as url, _started(home, *JOINS, TRANSCRIPTION_DATABASE_URL=url) as started:
+        yield started
+
+
+@contextmanager
+def _started(home: Path, *arguments: str, **variables: str) -> Iterator[Up]:
+    started = Up(home, *arguments, **variables)
     until(started.is_up, 240)
     yield started
     if started.process.poll() is None:
         started.process.terminate()
         started.process.wait(120)
+
+
+@contextmanager
+def _database_for(model: str) -> Iterator[str]:
+    """A database whose stack works with `model`."""
+    with cloned_database() as url:
+        engine = open_database(url)
+        push(load_settings(model=model), engine, has_credentials=False)
+        engine.dispose()
+        yield url
 
 
 @pytest.mark.system
@@ -133,19 +162,21 @@ def test_up_serves_the_ui_and_ends_cleanly(started_up: Up):
 
 
 @pytest.mark.system
-def test_up_ends_in_order_when_its_supervisor_is_asked_to_stop(started_up: Up):
-    everything = below(started_up.stack.pid)
-    os.kill(started_up.stack.pid, signal.SIGTERM)
-    started_up.ends_with(0)
+def test_up_ends_in_order_when_its_supervisor_is_asked_to_stop(joined_up: Up):
+    everything = below(joined_up.stack.pid)
+    os.kill(joined_up.stack.pid, signal.SIGTERM)
+    joined_up.ends_with(0)
+    assert everything
     assert not running_yet(everything)
 
 
 @pytest.mark.system
-def test_up_reports_a_killed_supervisor_and_leaves_nothing_running(started_up: Up):
-    everything = below(started_up.stack.pid)
-    os.kill(started_up.stack.pid, signal.SIGKILL)
-    started_up.ends_with(1)
-    assert "the supervisor ended" in started_up.said()
+def test_up_reports_a_killed_supervisor_and_leaves_nothing_running(joined_up: Up):
+    everything = below(joined_up.stack.pid)
+    os.kill(joined_up.stack.pid, signal.SIGKILL)
+    joined_up.ends_with(1)
+    assert "the supervisor ended" in joined_up.said()
+    assert everything
     assert not running_yet(everything)
 
 
@@ -175,6 +206,7 @@ def test_a_database_that_does_not_answer_is_refused_without_its_password(home: P
 
 @pytest.mark.system
 def test_an_unknown_model_is_refused(home: Path):
-    said = _refused(home, "--port", "0", "--run-workers", "1", TRANSCRIPTION_MODEL="larg")
+    with _database_for("larg") as url:
+        said = _refused(home, *JOINS, TRANSCRIPTION_DATABASE_URL=url, TRANSCRIPTION_MODEL="larg")
     assert "gpu-worker-cpu-0 ended while starting" in said
     assert "'larg' is neither a known model nor the path of a checkpoint" in said
