@@ -15,7 +15,7 @@ NAME = PACKAGE.name
 
 #: From the lowest to the highest; parts of one level do not import each other.
 LEVELS = (
-    {"urls"},
+    {"urls", "quick_imports"},
     {"errors"},
     {"model", "atomic_files"},
     {"language", "network_settings"},

@@ -11,6 +11,7 @@ import click
 from transcription_dagster.cli.connection import prepare_dagster
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.errors import DeviceBroken, StackError
+from transcription_dagster.quick_imports import quick_imports
 from transcription_dagster.refinement.claude import has_credentials
 from transcription_dagster.settings import Settings, hand_down, load_settings
 from transcription_dagster.shared_settings import worker_settings
@@ -47,7 +48,8 @@ def run_worker(slot: str) -> None:
     # Steps in a run worker never load a model: they send requests to the executors.
     settings = adopted.model_copy(update={"inference": "pool"})
 
-    from transcription_dagster.workers.run_worker import RunWorker
+    with quick_imports():
+        from transcription_dagster.workers.run_worker import RunWorker
 
     worker = RunWorker(settings, url, slot, stored)
     hand_down(settings.model_copy(update={"scratch": worker.pool.scratch}))
@@ -70,7 +72,8 @@ def gpu_worker(gpu: str) -> None:
     settings, stored = worker_settings(settings, url, in_stack=STACK_VARIABLE in os.environ, has_credentials=None)
     device = gpu if gpu.startswith("cpu") else f"cuda:{gpu}"
 
-    from transcription_dagster.workers.gpu_executor import GpuExecutor
+    with quick_imports():
+        from transcription_dagster.workers.gpu_executor import GpuExecutor
 
     try:
         GpuExecutor(settings, url, device, stored.version).serve()

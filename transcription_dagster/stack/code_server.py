@@ -6,10 +6,12 @@ the shared settings, like those of every worker.
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 
 from transcription_dagster.errors import TranscriptionError
+from transcription_dagster.quick_imports import quick_imports
 from transcription_dagster.settings import hand_down, load_settings
 from transcription_dagster.shared_settings import worker_settings
 
@@ -27,4 +29,7 @@ def adopt_settings() -> None:
 
 if __name__ == "__main__":
     adopt_settings()
+    # Dagster finds them imported already.
+    with quick_imports():
+        importlib.import_module("transcription_dagster.definitions")
     runpy.run_module("dagster", run_name="__main__", alter_sys=True)

@@ -6,6 +6,7 @@ holds the database's daemon lock. It refuses to start while another process hold
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import runpy
@@ -17,6 +18,7 @@ import time
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.daemon_lock import DaemonLock, holder
 from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError
+from transcription_dagster.quick_imports import quick_imports
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.code_server import adopt_settings
 
@@ -58,6 +60,8 @@ def _end_when_lost(lock: DaemonLock) -> None:
 
 def main() -> None:
     """Run Dagster's daemon while holding the lock."""
+    with quick_imports():
+        importlib.import_module("dagster._daemon.cli")
     adopt_settings()
     url = load_settings().require_database_url()
     lock = DaemonLock(url, web_url=sys.argv.pop(1))

@@ -6,16 +6,8 @@ import argparse
 import gc
 from pathlib import Path
 
-import uvicorn
-from dagster import DagsterInstance
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._utils.interrupts import setup_interrupt_handlers
-from dagster._utils.log import configure_loggers
-from dagster_webserver.version import __version__
-
+from transcription_dagster.quick_imports import quick_imports
 from transcription_dagster.settings import load_settings
-from transcription_dagster.web.app import create_app
 
 #: The defaults of `dagster-webserver`: milliseconds, seconds, connections.
 _STATEMENT_TIMEOUT, _POOL_RECYCLE, _POOL_OVERFLOW = 15_000, 3600, 20
@@ -29,6 +21,16 @@ def main() -> None:
     parser.add_argument("--workspace", required=True, type=Path, help="workspace.yaml that names the code server")
     parser.add_argument("--log-level", default="info", help="of Dagster's messages")
     arguments = parser.parse_args()
+    with quick_imports():
+        import uvicorn
+        from dagster import DagsterInstance
+        from dagster._core.workspace.context import WorkspaceProcessContext
+        from dagster._core.workspace.load_target import WorkspaceFileTarget
+        from dagster._utils.interrupts import setup_interrupt_handlers
+        from dagster._utils.log import configure_loggers
+        from dagster_webserver.version import __version__
+
+        from transcription_dagster.web.app import create_app
     _collect_garbage_rarely()
     configure_loggers(log_level=arguments.log_level.upper())
     setup_interrupt_handlers()
@@ -41,12 +43,11 @@ def main() -> None:
 
 
 def _collect_garbage_rarely() -> None:
-    """Leave imported modules out of garbage collection, and collect less often than by default (700, 10, 10).
+    """Collect garbage less often than by default (700, 10, 10).
 
     Reading a recording of ten hours creates a million objects, none of them garbage; by default, half of the time went
     into looking through them again and again.
     """
-    gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 
 

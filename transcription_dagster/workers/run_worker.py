@@ -19,6 +19,7 @@ from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
 from transcription_dagster.pool.run_launcher import cancel_requests
 from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.pool.worker_registry import WorkerRecord
+from transcription_dagster.quick_imports import quick_imports
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.dagster_run import execute_run, interrupts_kept
 from transcription_dagster.workers.housekeeping import register_housekeeping
@@ -63,7 +64,8 @@ class RunWorker:
         if self._instance is not None:
             return
         # Imported once, before the first run.
-        import transcription_dagster.definitions  # noqa: F401  # pyright: ignore[reportUnusedImport]
+        with quick_imports():
+            import transcription_dagster.definitions  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
         engine = open_database(self._url)
         check_version(engine)
