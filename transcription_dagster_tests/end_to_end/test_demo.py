@@ -33,7 +33,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
         left.stop(abort=lambda: True)
 
 
-@pytest.mark.timeout(600)
 def test_the_demo_transcribes_real_speech_answers_a_question_and_ends(home: Path) -> None:
     environment = {**os.environ, "TRANSCRIPTION_HOME": str(home)}
     command = [sys.executable, "-m", "transcription_dagster", "demo", "--quick"]

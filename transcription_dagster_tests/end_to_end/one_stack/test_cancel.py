@@ -22,8 +22,8 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_unt
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
 
-#: Seconds within which a busy machine must react.
-SECONDS = 20
+#: Less than the 60 s after which Dagster's monitoring marks a canceled run as CANCELED by itself (`dagster.yaml`).
+SECONDS = 45
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def test_canceling_a_backfill_cancels_its_runs(system: System, endless_source: W
     recordings = system.register([f"{endless_source.url}/{number}.wav" for number in range(4)])
     with same_processes(system):
         backfill = system.backfill(recordings, ["audio", "transcript"])
-        wait_until(lambda: len(endless_source.requests) == RUN_WORKERS, 90, "every run worker has asked for a source")
+        wait_until(lambda: len(endless_source.requests) == RUN_WORKERS, 120, "every run worker has asked for a source")
         system.graphql(
             """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename } }""", id=backfill
         )

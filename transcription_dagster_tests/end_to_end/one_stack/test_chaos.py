@@ -12,7 +12,6 @@ from transcription_dagster_tests.system import System
 
 @pytest.mark.system
 @pytest.mark.xdist_group("one stack")
-@pytest.mark.timeout(600)
 def test_every_recording_is_published_once_whatever_is_killed_meanwhile(system: System, tmp_path: Path) -> None:
     recordings, outcome = carry_out(system, SHORT, tmp_path, print)
     print(outcome)

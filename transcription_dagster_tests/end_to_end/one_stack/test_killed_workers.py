@@ -31,7 +31,7 @@ def test_a_killed_executors_recording_moves_to_another_and_its_run_succeeds(syst
     victim = busy_executor(system, recording)
     with frozen(victim):
         process = kill(victim)
-    wait_until(lambda: len(attempts_at(system, recording)) == 2, 60, "another executor has begun the recording")
+    wait_until(lambda: len(attempts_at(system, recording)) == 2, 120, "another executor has begun the recording")
     ((first, second),) = (request["attempts"] for request in requests_of(system, [recording]))
     assert first["executor"] == victim.name
     assert second["executor"] != victim.name
@@ -46,14 +46,14 @@ def test_a_killed_executors_recording_moves_to_another_and_its_run_succeeds(syst
             for worker in system.pool().alive("gpu")
         )
 
-    wait_until(back, 60, "the supervisor has brought the executor back, with its model")
+    wait_until(back, 120, "the supervisor has brought the executor back, with its model")
 
 
 def test_a_recording_that_kills_three_executors_fails_with_their_history(system: System, tmp_path: Path) -> None:
     deadly, *others = system.register([long_recording(tmp_path, seconds=900), *DEMO_RECORDINGS[:2]])
     with killing_whoever_works_on(system, deadly) as killed:
         run_id = system.launch([deadly])[deadly]
-        wait_until(lambda: killed, 60, "an executor was killed")
+        wait_until(lambda: killed, 120, "an executor was killed")
         system.launch(others)
         statuses = {run.partition: run.status for run in system.finish([deadly, *others], 200)}
     assert statuses == {deadly: "FAILURE"} | dict.fromkeys(others, "SUCCESS")
@@ -69,7 +69,7 @@ def test_a_killed_run_workers_run_resumes_without_transcribing_again(system: Sys
     first = system.launch([recording])[recording]
     with frozen(busy_executor(system, recording)):
         kill(busy_run_worker(system, first))
-    wait_until(lambda: len(runs_of(system, recording)) == 2, 60, "the run is tried again")
+    wait_until(lambda: len(runs_of(system, recording)) == 2, 120, "the run is tried again")
     (run,) = system.finish([recording])
     assert run.status == "SUCCESS"
     assert system.dagster.runs(ids=[first])[0].status == "FAILURE"
@@ -88,10 +88,10 @@ def test_materializing_again_transcribes_again(system: System) -> None:
 
 
 def test_nothing_is_left_over(system: System) -> None:
-    wait_until(lambda: not unfinished_jobs(system), 60, "no job is left on a queue")
+    wait_until(lambda: not unfinished_jobs(system), 120, "no job is left on a queue")
     assert {request["state"] for request in requests_of(system, all_recordings(system))} == {"done", "failed"}
-    wait_until(lambda: len(system.pool().alive("gpu")) == EXECUTORS, 60, "both executors are back")
-    wait_until(lambda: len(system.pool().alive("run")) == RUN_WORKERS, 60, "all run workers are back")
+    wait_until(lambda: len(system.pool().alive("gpu")) == EXECUTORS, 120, "both executors are back")
+    wait_until(lambda: len(system.pool().alive("run")) == RUN_WORKERS, 120, "all run workers are back")
 
 
 def runs_of(system: System, recording: str) -> list[str]:

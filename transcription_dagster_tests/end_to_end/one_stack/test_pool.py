@@ -72,37 +72,34 @@ class Backfill:
 
 @pytest.fixture(scope="module")
 def backfill(system: System) -> Backfill:
-    uuids = system.register([*DEMO_RECORDINGS, *DEMO_RECORDINGS[:2] * 16])
+    uuids = system.register([*DEMO_RECORDINGS, *DEMO_RECORDINGS[:2] * 6])
     with ProcessWatch(system.stack.pid) as watch:
         system.backfill(uuids, ASSETS)
         runs = system.finish(uuids, 500)
     return Backfill(uuids, runs, watch)
 
 
-@pytest.mark.timeout(600)
-def test_a_backfill_of_forty_recordings_loads_the_model_twice_and_starts_no_process(
+def test_a_backfill_of_twenty_recordings_loads_the_model_twice_and_starts_no_process(
     system: System, backfill: Backfill
 ) -> None:
-    assert [run.status for run in backfill.runs] == ["SUCCESS"] * 40
+    assert [run.status for run in backfill.runs] == ["SUCCESS"] * 20
     assert backfill.watch.seen == backfill.watch.before
     executors = [worker for worker in system.pool().workers if worker.kind == "gpu"]
     assert [worker.model_loads for worker in executors] == [1, 1]
     done = [request["attempts"][-1]["executor"] for request in requests_of(system, backfill.uuids)]
-    assert len(done) == 40
+    assert len(done) == 20
     assert set(done) == {worker.name for worker in executors}
     # Work for earlier tests counts too.
-    wait_until(lambda: jobs_served(system) >= 40, 10, "the executors report their jobs")
+    wait_until(lambda: jobs_served(system) >= 20, 120, "the executors report their jobs")
     # The coordinator tagged every run for the GPU.
     assert all(run.tags.get("transcription/gpu") == "any" for run in backfill.runs)
 
 
 def test_the_pool_returns_the_words_of_the_model(system: System, backfill: Backfill) -> None:
-    references = {reference["file"]: reference for reference in REFERENCES}
     model = whisper.load_model(str(CHECKPOINT))
     torch.set_num_threads(1)
-    errors: dict[str, int] = {}
-    words = 0
-    for recording, path in zip(backfill.uuids, DEMO_RECORDINGS, strict=False):
+    # The shortest four; the engine's tests compare longer ones.
+    for recording in backfill.uuids[:4]:
         (samples,) = read_blocks(system.file(recording, "audio.flac"), 600)
         expected: dict[str, Any] = model.transcribe(
             samples, temperature=0.0, language="en", condition_on_previous_text=False, word_timestamps=True, fp16=False
@@ -111,6 +108,13 @@ def test_the_pool_returns_the_words_of_the_model(system: System, backfill: Backf
         whispers = [word for segment in expected["segments"] for word in segment["words"]]
         assert [word.text for word in transcript.words] == [word["word"].strip() for word in whispers]
         assert are_laid_on_speech(transcript.words, [(word["start"], word["end"]) for word in whispers])
+
+
+def test_the_pool_transcribes_what_was_said(system: System, backfill: Backfill) -> None:
+    references = {reference["file"]: reference for reference in REFERENCES}
+    errors: dict[str, int] = {}
+    words = 0
+    for recording, path in zip(backfill.uuids, DEMO_RECORDINGS, strict=False):
         meant = references[path.name]["text"].split()
         said = system.file(recording, "transcript.txt").read_text().split()
         errors[path.suffix] = errors.get(path.suffix, 0) + Levenshtein.distance(said, meant)
@@ -126,14 +130,20 @@ def test_the_answers_of_runs_that_succeeded_are_released(system: System, backfil
     def kept() -> list[str]:
         return [request["key"] for request in requests_of(system, backfill.uuids) if request["result"] is not None]
 
-    wait_until(lambda: not kept(), 10, "the answers of every run are released")
+    wait_until(lambda: not kept(), 120, "the answers of every run are released")
 
 
-def test_results_are_in_the_store_under_their_names(system: System) -> None:
+@pytest.fixture(scope="module")
+def published(system: System) -> str:
+    """Provide a recording that the whole job has processed."""
     (recording,) = system.register(DEMO_RECORDINGS[:1])
     system.launch([recording])
     system.finish([recording])
-    files = sorted(path.name for path in system.file(recording, "").iterdir())
+    return recording
+
+
+def test_results_are_in_the_store_under_their_names(system: System, published: str) -> None:
+    files = sorted(path.name for path in system.file(published, "").iterdir())
     made = {
         "audio.flac",
         "transcript.json",
@@ -145,17 +155,14 @@ def test_results_are_in_the_store_under_their_names(system: System) -> None:
     }
     assert made <= set(files)
     # No diarization models are installed: the executor reports what to do, and the run succeeds.
-    assert json.loads(system.file(recording, "speakers.json").read_text())["skipped"] == NOT_INSTALLED
+    assert json.loads(system.file(published, "speakers.json").read_text())["skipped"] == NOT_INSTALLED
     assert not [name for name in files if name.startswith(".")]
 
 
-def test_the_transcribed_version_is_recorded_for_sensors(system: System) -> None:
-    (recording,) = system.register(DEMO_RECORDINGS[:1])
-    system.launch([recording])
-    system.finish([recording])
+def test_the_transcribed_version_is_recorded_for_sensors(system: System, published: str) -> None:
     engine = open_database(system.url)
     try:
-        assert registered_etags(engine, [recording]) == {recording: file_etag(DEMO_RECORDINGS[0].stat())}
+        assert registered_etags(engine, [published]) == {published: file_etag(DEMO_RECORDINGS[0].stat())}
     finally:
         engine.dispose()
 

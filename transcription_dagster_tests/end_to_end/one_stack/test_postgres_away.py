@@ -31,7 +31,7 @@ def all_done_once(system: System, recordings: list[str]) -> None:
     assert [attempts_at(system, recording) for recording in recordings] == [["done"]] * len(recordings)
     runs = [run for run in system.dagster.runs() if run.partition in recordings]
     assert len(runs) == len(recordings)
-    wait_until(lambda: not unfinished_jobs(system), 15, "no job is left")
+    wait_until(lambda: not unfinished_jobs(system), 120, "no job is left")
 
 
 def workers(system: System) -> set[tuple[str, int]]:
@@ -40,7 +40,7 @@ def workers(system: System) -> set[tuple[str, int]]:
 
 def test_a_batch_continues_when_postgres_comes_back(system: System, tmp_path: Path) -> None:
     before = workers(system)
-    recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:5]])
+    recordings = system.register([long_recording(tmp_path), *DEMO_RECORDINGS[:3]])
     system.launch(recordings)
     busy_executor(system, recordings[0])
     with postgres_away(system):
@@ -59,7 +59,7 @@ def test_a_temporarily_read_only_server_is_waited_for(system: System, tmp_path: 
         # New connections get the setting at their start; existing ones are changed separately.
         connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         connection.execute("SELECT pg_reload_conf()")
-        wait_until(lambda: read_only(system), 10, "the server takes no writes")
+        wait_until(lambda: read_only(system), 120, "the server takes no writes")
         time.sleep(AWAY_SECONDS / 2)
         connection.execute("SET default_transaction_read_only = off")
         connection.execute("ALTER SYSTEM RESET default_transaction_read_only")

@@ -90,7 +90,6 @@ def turns(program: httpx.Client, recording: str) -> list[dict[str, Any]]:
     return program.get(f"/api/recordings/{recording}/turns").json()["turns"]
 
 
-@pytest.mark.timeout(600)
 def test_submitted_recordings_are_transcribed_and_results_fetched(program: httpx.Client, outside: WebServer) -> None:
     recordings = hand_in(program, outside)
     for recording in recordings:
@@ -109,7 +108,6 @@ def test_submitted_recordings_are_transcribed_and_results_fetched(program: httpx
         assert len(text.split()) == found["words"] > 10
 
 
-@pytest.mark.timeout(600)
 def test_a_correction_is_published_without_transcribing_again(system: System, program: httpx.Client) -> None:
     [recording] = system.register([DEMO_RECORDINGS[0]])
     run = system.launch([recording])[recording]

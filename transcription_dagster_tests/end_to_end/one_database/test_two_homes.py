@@ -16,27 +16,11 @@ import pytest
 from transcription_dagster.database import daemon_lock, settings_documents
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.pool.names import SETTINGS_TAG
-from transcription_dagster_tests.faults import NO_EMBEDDINGS
-from transcription_dagster_tests.postgres import empty_database
-from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one database")]
 
 CODE_VERSION = '{ assetNodes(assetKeys: [{path: ["transcript"]}]) { opVersion } }'
-
-
-@pytest.fixture(scope="module")
-def main(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Provide the first home's stack, on a database that others can reach."""
-    folder = tmp_path_factory.mktemp("main")
-    store = (tmp_path_factory.mktemp("store")).as_uri()
-    with (
-        empty_database() as url,
-        running_system(
-            folder, executors=1, run_workers=1, database_url=url, store=store, refinement="off", **NO_EMBEDDINGS
-        ) as system,
-    ):
-        yield system
 
 
 class SecondHome:
@@ -77,8 +61,8 @@ class SecondHome:
 
 
 @pytest.fixture
-def second(main: System, tmp_path: Path) -> SecondHome:
-    return SecondHome(tmp_path, main.url)
+def second(system: System, tmp_path: Path) -> SecondHome:
+    return SecondHome(tmp_path, system.url)
 
 
 def settings_version(system: System) -> int:
@@ -89,22 +73,28 @@ def settings_version(system: System) -> int:
     return version
 
 
-def test_a_second_stack_is_refused_with_the_address_of_the_first(main: System, second: SecondHome) -> None:
-    engine = open_database(main.url)
+def workers(system: System) -> tuple[int, int]:
+    """The numbers of executors and run workers."""
+    pool = system.pool()
+    return len(pool.alive("gpu")), len(pool.alive("run"))
+
+
+def test_a_second_stack_is_refused_with_the_address_of_the_first(system: System, second: SecondHome) -> None:
+    engine = open_database(system.url)
     found = daemon_lock.holder(engine)
     engine.dispose()
     assert found is not None
-    assert found.url == main.stack.url
+    assert found.url == system.stack.url
     refused = second.command("up", "--gpus", "none", "--port", "0")
     assert refused.returncode == 1
-    assert f"the UI at {main.stack.url}" in refused.stderr
-    assert main.stack.alive()
+    assert f"the UI at {system.stack.url}" in refused.stderr
+    assert system.stack.alive()
     assert not (second.folder / "stack.json").exists()
 
 
 @pytest.mark.parametrize("worker", [("gpu-worker", "--gpu", "cpu:5"), ("run-worker", "--slot", "second")])
 def test_a_worker_with_contradicting_settings_names_them_and_refuses_to_start(
-    main: System, second: SecondHome, worker: tuple[str, ...]
+    system: System, second: SecondHome, worker: tuple[str, ...]
 ) -> None:
     refused = second.command(*worker, model="large-v3", language="en", insights="comprehend")
     assert refused.returncode == 1
@@ -113,62 +103,66 @@ def test_a_worker_with_contradicting_settings_names_them_and_refuses_to_start(
     assert "TRANSCRIPTION_LANGUAGE" not in refused.stderr
 
 
-def test_a_batch_uses_the_running_stack(main: System, second: SecondHome) -> None:
+def test_a_batch_uses_the_running_stack(system: System, second: SecondHome) -> None:
     uuid = "00000000-0000-4000-8000-0000000000aa"
     worklist = second.folder / "list.json"
     worklist.write_text(json.dumps([{"uuid": uuid, "source": str(DEMO_RECORDINGS[0])}]))
     done = second.command("batch", str(worklist))
     assert done.returncode == 0, done.stderr
-    assert f"Using the stack of this database, on {os.uname().nodename}: {main.stack.url}" in done.stdout
+    assert f"Using the stack of this database, on {os.uname().nodename}: {system.stack.url}" in done.stdout
     assert json.loads(worklist.read_text())[0]["status"] == "done"
     assert not (second.folder / "stack.json").exists()
     shown = second.command("status", "--json")
-    assert json.loads(shown.stdout)["url"] == main.stack.url
+    assert json.loads(shown.stdout)["url"] == system.stack.url
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="another host name needs root")
-def test_a_machine_joins_with_all_its_workers_and_leaves(main: System, second: SecondHome) -> None:
+def test_a_machine_joins_with_all_its_workers_and_leaves(system: System, second: SecondHome) -> None:
     elsewhere = ("unshare", "--uts", "sh", "-c", 'hostname second-machine && exec "$@"', "sh")
     arguments = ("up", "--workers-only", "--cpu-executors", "1", "--run-workers", "1")
     with second.worker(*arguments, prefix=elsewhere) as machine:
-        wait_until(lambda: len(main.pool().alive("gpu")) == len(main.pool().alive("run")) == 2, 120, "they have joined")
-        assert {worker.host for worker in main.pool().workers} == {os.uname().nodename, "second-machine"}
+        wait_until(
+            lambda: len(system.pool().alive("gpu")) == len(system.pool().alive("run")) == 2, 120, "they have joined"
+        )
+        assert {worker.host for worker in system.pool().workers} == {os.uname().nodename, "second-machine"}
         machine.terminate()
         assert machine.wait(120) == 0
-    assert {worker.host for worker in main.pool().workers} == {os.uname().nodename}
+    assert {worker.host for worker in system.pool().workers} == {os.uname().nodename}
 
 
-def test_workers_adopt_new_settings_and_no_run_uses_old_ones(main: System, second: SecondHome) -> None:
-    version = settings_version(main)
+def test_workers_adopt_new_settings_and_no_run_uses_old_ones(system: System, second: SecondHome) -> None:
+    version = settings_version(system)
     with (
         second.worker("gpu-worker", "--gpu", "cpu:5") as executor,
         second.worker("run-worker", "--slot", "second") as run_worker,
     ):
-        wait_until(lambda: len(main.pool().alive("gpu")) == len(main.pool().alive("run")) == 2, 120, "they have joined")
-        before = {worker.name: worker.pid for worker in main.pool().workers}
+        wait_until(
+            lambda: len(system.pool().alive("gpu")) == len(system.pool().alive("run")) == 2, 120, "they have joined"
+        )
+        before = {worker.name: worker.pid for worker in system.pool().workers}
         [own_executor] = (name for name in before if name.startswith("cpu-0@"))
         exported = json.loads(second.command("settings", "show", "--json").stdout)["settings"]
         assert exported["model"].endswith("/bulletin.pt")
 
-        pushed = second.command("settings", "push", **same_settings(main), initial_prompt="A bulletin.")
+        pushed = second.command("settings", "push", **same_settings(system), initial_prompt="A bulletin.")
         assert pushed.returncode == 0, pushed.stderr
         assert "TRANSCRIPTION_INITIAL_PROMPT: not set -> A bulletin." in pushed.stdout
-        assert settings_version(main) == version + 1
-        run_id = main.launch(main.register(DEMO_RECORDINGS[:1]))
+        assert settings_version(system) == version + 1
+        run_id = system.launch(system.register(DEMO_RECORDINGS[:1]))
         assert executor.wait(60) == run_worker.wait(60) == 0
 
-    [run] = main.finish(list(run_id))
-    assert run.status == "SUCCESS", main.log_of(run.id)
-    tag = main.graphql("query($id: ID!) { runOrError(runId: $id) { ... on Run { tags { key value } } } }", id=run.id)
+    [run] = system.finish(list(run_id))
+    assert run.status == "SUCCESS", system.log_of(run.id)
+    tag = system.graphql("query($id: ID!) { runOrError(runId: $id) { ... on Run { tags { key value } } } }", id=run.id)
     tags = {each["key"]: each["value"] for each in tag["runOrError"]["tags"]}
     assert tags[SETTINGS_TAG].startswith(f"{version + 1}-")
-    [own_now] = (worker for worker in main.pool().workers if worker.name == own_executor)
+    [own_now] = (worker for worker in system.pool().workers if worker.name == own_executor)
     assert own_now.pid != before[own_executor]
 
-    stale = code_versions(main)
+    stale = code_versions(system)
     assert len(stale) == 1
-    main.stack.restart_definitions()
-    wait_until(lambda: code_versions(main) not in ([], stale), 120, "the UI knows the new code version")
+    system.stack.restart_definitions()
+    wait_until(lambda: code_versions(system) not in ([], stale), 120, "the UI knows the new code version")
 
 
 def code_versions(system: System) -> list[str]:
@@ -177,6 +171,7 @@ def code_versions(system: System) -> list[str]:
 
 
 def same_settings(system: System) -> dict[str, str]:
-    """Return the shared settings of the first home, as environment variables."""
-    names = ("model", "language", "temperatures", "condition_on_previous_text", "store", "refinement", "embedder")
+    """What the first home has set itself of what all share, as its environment says it."""
+    speech = ("model", "language", "temperatures", "condition_on_previous_text")
+    names = (*speech, "store", "refinement", "embedder", "max_recording_hours")
     return {name: os.environ[f"TRANSCRIPTION_{name.upper()}"] for name in names}

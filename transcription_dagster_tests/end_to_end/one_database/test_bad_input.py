@@ -1,42 +1,26 @@
-"""Bad recordings, hostile names and planted secrets, in one batch.
-
-The database is an external one with a password in its URL, and the home has an unusual name.
-"""
+"""Bad recordings, hostile names and planted secrets, in one batch."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from transcription_dagster.dagster_api.values import Run
-from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster_tests import corpus
-from transcription_dagster_tests.faults import NO_EMBEDDINGS, unfinished_jobs
-from transcription_dagster_tests.postgres import empty_database
+from transcription_dagster_tests.end_to_end.one_database.conftest import PASSWORD, SECRETS
+from transcription_dagster_tests.faults import unfinished_jobs
 from transcription_dagster_tests.processes import below, of_each
-from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
-
-#: Planted secrets, which must not appear anywhere in the end.
-SECRETS = {
-    "ANTHROPIC_API_KEY": "sk-ant-planted-4c1d7e",
-    "AWS_SECRET_ACCESS_KEY": "planted-aws-9b2f60",
-    "AWS_ACCESS_KEY_ID": "AKIAPLANTED77A1",
-    "IB_TOKEN": "planted-bearer-58e3c2",
-}
-PASSWORD = "planted-password-d0a91f"
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one database")]
 
 #: Damaged sources that can still be used.
 USABLE: dict[str, Callable[[Path], Path]] = {
@@ -56,8 +40,6 @@ USABLE: dict[str, Callable[[Path], Path]] = {
 #: An hour of silence, with a limit of half an hour.
 BOMB = {"an hour in a few kilobytes": lambda folder: corpus.bomb(folder, 1.0)}
 
-HOME = "a long name with 100 % 'quotes' that is too long for the address of a socket"
-
 ESCAPES = ("../../escaped", "..", "/etc/passwd", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a0eebc99 ; rm -rf .")
 
 
@@ -73,28 +55,17 @@ class Batch:
     good: Sequence[Run]
     escapes: dict[str, Run]
     workers_before: set[tuple[str, int]]
+    files_before: set[str]
 
 
 @pytest.fixture(scope="module")
-def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
-    home, sources = tmp_path_factory.mktemp("home") / HOME, tmp_path_factory.mktemp("sources")
-    with empty_database() as url, pytest.MonkeyPatch.context() as patch:
-        for name, value in SECRETS.items():
-            patch.setenv(name, value)
-        settings: dict[str, Any] = {**NO_EMBEDDINGS, "refinement": "off", "max_recording_hours": "0.5"}
-        with running_system(home, executors=1, run_workers=2, database_url=with_password(url), **settings) as system:
-            yield carry_out(system, sources)
-    shutil.rmtree(runtime_folder(home))
-
-
-def with_password(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:{PASSWORD}@{parts.netloc.rpartition('@')[2]}"))
+def batch(system: System, tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    return carry_out(system, tmp_path_factory.mktemp("sources"))
 
 
 def carry_out(system: System, sources: Path) -> Batch:
     unusable, usable = make(corpus.UNUSABLE | BOMB, sources / "unusable"), make(USABLE, sources / "usable")
-    before = {(worker.name, worker.pid) for worker in system.pool().workers}
+    workers, files = workers_of(system), names_in(system.settings.home / "store")
     uuids = system.register([*unusable.values(), *usable.values(), *DEMO_RECORDINGS[:2]])
     system.dagster.add_partitions(system.job, "recordings", ESCAPES)
     launched = [*uuids, *ESCAPES]
@@ -108,8 +79,18 @@ def carry_out(system: System, sources: Path) -> Batch:
         usable={name: next(named) for name in usable},
         good=[next(named) for _ in range(2)],
         escapes={name: next(named) for name in ESCAPES},
-        workers_before=before,
+        workers_before=workers,
+        files_before=files,
     )
+
+
+def workers_of(system: System) -> set[tuple[str, int]]:
+    pool = system.pool()
+    return {(worker.name, worker.pid) for worker in (*pool.alive("gpu"), *pool.alive("run"))}
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def make(makers: dict[str, Callable[[Path], Path]], sources: Path) -> dict[str, Path]:
@@ -149,7 +130,7 @@ def test_a_given_server_is_used_and_none_is_started(batch: Batch) -> None:
 
 
 def test_bad_input_kills_no_worker_and_leaves_nothing_behind(batch: Batch) -> None:
-    assert {(worker.name, worker.pid) for worker in batch.system.pool().workers} == batch.workers_before
+    assert workers_of(batch.system) == batch.workers_before
     assert unfinished_jobs(batch.system) == []
 
 
@@ -158,7 +139,7 @@ def test_files_are_written_only_in_the_recordings_folders(batch: Batch) -> None:
     keys = {run.partition for runs in (batch.unusable, batch.usable) for run in runs.values()}
     keys |= {run.partition for run in batch.good}
     # The store also contains the checkpoint, for other machines.
-    assert {path.name for path in store.iterdir()} <= keys | {"shared"}
+    assert names_in(store) <= keys | batch.files_before | {"shared"}
     assert not list(batch.system.settings.scratch_folder.glob("*/*"))
     # Each source has its own folder, except the scripts, which name a second file.
     assert {len(list(folder.iterdir())) for folder in batch.sources.glob("*/*")} == {1, 2}

@@ -11,33 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster_tests.faults import NO_EMBEDDINGS, attempts_at, requests_of, unfinished_jobs
+from transcription_dagster_tests.faults import attempts_at, requests_of, unfinished_jobs
 from transcription_dagster_tests.machines import another_machine, needs_namespaces
-from transcription_dagster_tests.postgres import empty_database
-from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
+from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.timeout(600),
-    pytest.mark.xdist_group("stacks of their own"),
+    pytest.mark.xdist_group("one database"),
     needs_namespaces,
 ]
 
 HOST = "second-machine"
 #: The commands of docs/operating.md, for a machine without a GPU.
 COMMANDS = (("run-worker", "--slot", "1"), ("gpu-worker", "--gpu", "cpu:0"))
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Provide the first machine's stack, with an external database, so that the store has files for other machines."""
-    with (
-        empty_database() as url,
-        running_system(
-            tmp_path_factory.mktemp("first"), executors=1, run_workers=1, database_url=url, **NO_EMBEDDINGS
-        ) as system,
-    ):
-        yield system
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +74,7 @@ def test_both_machines_transcribe_recordings(system: System, second_machine: Pat
     assert len(executors) == 2
     assert f"cpu-0@{HOST}" in executors
     assert {worker.name for worker in system.pool().workers if worker.jobs == 0} == set()
-    wait_until(lambda: not unfinished_jobs(system), 15, "no job is left")
+    wait_until(lambda: not unfinished_jobs(system), 120, "no job is left")
 
 
 def test_the_second_home_has_dagsters_files_and_no_data_of_the_pool(second_machine: Path) -> None:

@@ -1,0 +1,1 @@
+"""Tests of what several homes and machines share, on one stack."""
