@@ -42,7 +42,7 @@ def _speech() -> np.ndarray:
     return np.concatenate([block for path in DEMO_RECORDINGS for block in read_blocks(path, 600)])
 
 
-def busy_executor(system: System, recording: str, seconds: float = 60) -> WorkerStatus:
+def busy_executor(system: System, recording: str, seconds: float = 120) -> WorkerStatus:
     """Wait until an executor is in the middle of `recording`; return the executor."""
 
     def in_the_middle() -> bool:
@@ -58,7 +58,7 @@ def progress_of(executor: WorkerStatus, recording: str) -> float | None:
     return next((one.progress for one in under_way if one.recording == recording), None)
 
 
-def busy_run_worker(system: System, run_id: str, seconds: float = 60) -> WorkerStatus:
+def busy_run_worker(system: System, run_id: str, seconds: float = 120) -> WorkerStatus:
     """Wait until a run worker executes the run; return the worker."""
 
     def taken() -> bool:
@@ -165,4 +165,4 @@ def postgres_away(system: System) -> Iterator[None]:
         yield
     finally:
         control.start(POSTGRES)
-        wait_until(lambda: answers(system.url), 60, "Postgres is back")
+        wait_until(lambda: answers(system.url), 120, "Postgres is back")

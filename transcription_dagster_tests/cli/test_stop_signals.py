@@ -12,7 +12,7 @@ def test_stop_signals_are_counted():
         signals = StopSignals()
         assert not signals.wait(0)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert signals.wait(10)
+        assert signals.wait(60)
         assert signals.count == 1
         os.kill(os.getpid(), signal.SIGINT)
         assert signals.count == 2

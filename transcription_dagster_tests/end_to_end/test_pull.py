@@ -46,7 +46,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sett
             process = stack.enter_context(subprocess.Popen([sys.executable, *command]))
             stack.callback(process.terminate)
         settings = load_settings()
-        wait_until(lambda: len(read_pool(url, stale_seconds=8).alive("gpu")) == 2, 90, "both executors are alive")
+        wait_until(lambda: len(read_pool(url, stale_seconds=8).alive("gpu")) == 2, 120, "both executors are alive")
         yield settings, url
 
 

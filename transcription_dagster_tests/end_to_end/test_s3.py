@@ -57,7 +57,7 @@ def test_recordings_that_arrive_in_s3_are_transcribed_and_published_there(system
             manifest["files"]
         )
         assert read_transcript(body(aws, f"{folder}/transcript.json")).words
-    wait_until(lambda: waiting_events(aws) == 0, 90, "the events were taken off the queue")
+    wait_until(lambda: waiting_events(aws) == 0, 120, "the events were taken off the queue")
     assert not list(Path(system.settings.home / "scratch").glob("*/*"))
 
 

@@ -89,4 +89,4 @@ def fail(error: Exception) -> Callable[[Executors], Coroutine[Any, Any, None]]:
 def until_listening(connection: psycopg.Connection[Any]) -> None:
     """Wait until a session has reported that it listens."""
     listening = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'"
-    wait_until(lambda: connection.execute(listening).fetchone(), 30, "a session listens", every=0.02)
+    wait_until(lambda: connection.execute(listening).fetchone(), 120, "a session listens", every=0.02)

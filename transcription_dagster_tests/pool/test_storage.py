@@ -46,7 +46,7 @@ def test_a_call_waits_until_postgres_is_back(home: Path, caplog: pytest.LogCaptu
         server.close()
         with caplog.at_level(logging.WARNING):
             waiting = threads.submit(storage.run_storage.get_runs)
-            wait_until(lambda: caplog.records, 30, "it has noticed")
+            wait_until(lambda: caplog.records, 120, "it has noticed")
         assert not waiting.done()
         with embedded_postgres(settings):
             assert waiting.result(60) == []

@@ -267,7 +267,7 @@ def test_windows_run_in_parallel_up_to_the_bound_after_the_first_has_filled_the_
             state["now"] += 1
             state["most"] = max(state["most"], state["now"])
         if not first:
-            together.wait(timeout=20)
+            together.wait(timeout=60)
         with lock:
             state["now"] -= 1
         return edits()

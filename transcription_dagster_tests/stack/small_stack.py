@@ -63,7 +63,7 @@ def begin(
     return record_stack(StackPlan("127.0.0.1", 3000, executors, 0), home, pid)
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 180) -> None:
     """Wait for `condition`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -73,7 +73,7 @@ def run(checkout: Path, *command: str, **settings: str) -> subprocess.CompletedP
 
 def _await_end_of_server(checkout: Path) -> None:
     running = checkout.parent / ".transcription" / "postgres" / "postmaster.pid"
-    wait_until(lambda: not running.exists(), 60, "the embedded Postgres has stopped with its last user")
+    wait_until(lambda: not running.exists(), 120, "the embedded Postgres has stopped with its last user")
 
 
 @pytest.mark.parametrize("command", ["dagster definitions validate", "dg check defs"])

@@ -82,7 +82,7 @@ def test_the_next_block_is_made_while_one_is_worked_on():
     ahead = read_ahead(blocks())
     for number in range(3):
         assert next(ahead).offset == number
-        assert made[min(number + 1, 2)].wait(timeout=10)
+        assert made[min(number + 1, 2)].wait(timeout=60)
     assert next(ahead, None) is None
 
 

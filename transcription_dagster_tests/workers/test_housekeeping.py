@@ -117,7 +117,7 @@ def test_each_periodic_task_runs_once_when_due(queues: str, hour: int, minute: i
         "SELECT status::text FROM procrastinate_jobs WHERE task_name LIKE 'prune%' AND status NOT IN ('todo', 'doing')"
     )
     with at_work(pool):
-        wait_until(lambda: rows(queues, ended), 30, "the task is done", every=0.05)
+        wait_until(lambda: rows(queues, ended), 120, "the task is done", every=0.05)
     assert rows(queues, ended) == [becomes]
     pruned = [] if due == PRUNE_QUEUES_TASK else ["succeeded"]
     assert rows(queues, "SELECT task_name FROM procrastinate_jobs WHERE task_name NOT LIKE 'prune%'") == pruned

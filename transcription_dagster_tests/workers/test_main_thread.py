@@ -52,7 +52,7 @@ def test_the_first_and_second_stop_signals_are_distinguished(number: signal.Sign
     assert line(process) == "first"
     process.send_signal(number)
     assert line(process) == "second"
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
 
 
 def test_results_and_errors_of_main_thread_calls_are_returned() -> None:
@@ -73,7 +73,7 @@ def test_results_and_errors_of_main_thread_calls_are_returned() -> None:
         """
     )
     assert [line(process) for _ in range(3)] == ["True", "ZeroDivisionError('division by zero')", "over"]
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
 
 
 def test_an_interrupt_calls_the_running_functions_handler() -> None:
@@ -102,7 +102,7 @@ def test_an_interrupt_calls_the_running_functions_handler() -> None:
         """
     )
     assert line(process) == "InterruptedError('stop it')"
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
 
 
 def test_an_interrupt_before_a_wait_is_repeated_and_handled_once() -> None:
@@ -139,7 +139,7 @@ def test_an_interrupt_before_a_wait_is_repeated_and_handled_once() -> None:
         """
     )
     assert line(process) == "[True]"
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
 
 
 def test_an_interrupt_between_calls_does_not_end_the_process() -> None:
@@ -158,7 +158,7 @@ def test_an_interrupt_between_calls_does_not_end_the_process() -> None:
         """
     )
     assert line(process) == "still there"
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
 
 
 def test_an_interrupt_before_dagster_listens_is_raised_later() -> None:
@@ -189,4 +189,4 @@ def test_an_interrupt_before_dagster_listens_is_raised_later() -> None:
         """
     )
     assert line(process) == "DagsterExecutionInterruptedError"
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0

@@ -87,7 +87,7 @@ class Process:
         return [line for line in self.output.read_text().splitlines() if line.startswith(words)]
 
     def until(self, condition: Callable[[], object]) -> None:
-        wait_until(condition, 60, f"{self.name} does it; it said: {self.output.read_text()[-2000:]}", every=0.05)
+        wait_until(condition, 180, f"{self.name} does it; it said: {self.output.read_text()[-2000:]}", every=0.05)
 
     def until_said(self, *lines: str) -> None:
         self.until(lambda: self.said == list(lines))
@@ -144,7 +144,7 @@ def test_another_worker_takes_over_a_killed_workers_work(pool: Pool) -> None:
     first.until_ready()
     second.until_ready()
     file = pool.queue("one")
-    wait_until(lambda: first.said or second.said, 60, "one of them has begun")
+    wait_until(lambda: first.said or second.said, 180, "one of them has begun")
     victim, other = (first, second) if first.said else (second, first)
     victim.kill()
     other.until_said("began one")

@@ -83,7 +83,7 @@ def rows(url: str) -> dict[str, tuple[str, list[str]]]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    wait_until(condition, 30, "the worker gets there", every=0.02)
+    wait_until(condition, 120, "the worker gets there", every=0.02)
 
 
 def test_a_worker_runs_up_to_its_limit_concurrently(url: str) -> None:

@@ -69,7 +69,7 @@ class SecondMachine:
 
     def until(self, condition: Any, what: str) -> None:
         try:
-            wait_until(condition, 60, what)
+            wait_until(condition, 180, what)
         except BaseException as error:
             error.add_note(self.log.read_text()[-3000:])
             raise
