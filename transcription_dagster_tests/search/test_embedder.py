@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster.errors import ModelUnavailable, ServiceRefused, ServiceUnavailable, UnknownModel
-from transcription_dagster.search import embedding_weights
+from transcription_dagster.search import embedder
 from transcription_dagster.search.embedder import TITAN, BedrockTitanEmbedder, Embedder, open_embedder
 from transcription_dagster.settings import Settings
 from transcription_dagster_tests.s3_server import AwsServer
@@ -73,7 +73,7 @@ def test_damaged_weights_are_not_loaded(tmp_path: Path, monkeypatch: pytest.Monk
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"damaged")
     (folder / "tokenizer.json").write_text("{}")
-    monkeypatch.setattr(embedding_weights, "_wheel_folder", lambda: folder)
+    monkeypatch.setattr(embedder, "_wheel_folder", lambda: folder)
     with pytest.raises(UnknownModel, match="does not hold the weights of all-MiniLM-L6-v2"):
         open_embedder(Settings(home=tmp_path)).encode(["hello"])
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transcription_dagster.sources.s3_events import ForeignMessage, created_objects, latest
+from transcription_dagster.sources.sqs import ForeignMessage, created_objects, latest
 
 
 def record(key: str = "in/a.mp3", name: str = "ObjectCreated:Put", **found: Any) -> dict[str, Any]:
