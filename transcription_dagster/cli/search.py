@@ -92,7 +92,10 @@ def show_hits(
     base = ui_address(settings) or base_url(settings.host, settings.port)
     links = [_link(base, hit) for hit in hits]
     if as_json:
-        answers = [asdict(hit) | {"link": link} for hit, link in zip(hits, links, strict=True)]
+        answers = [
+            asdict(hit) | {"recorded_at": hit.recorded_at.isoformat(), "link": link}
+            for hit, link in zip(hits, links, strict=True)
+        ]
         click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
     else:
         _print(hits, links)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -129,11 +129,11 @@ def titles(engine: Engine, uuids: Iterable[str]) -> dict[str, str]:
 
 
 def with_state(filters: Filters) -> Select[Any] | None:
-    """Return the UUIDs of recordings with this status, speaker and warnings; None if there is no such condition.
+    """Return the UUIDs of recordings with this status and warnings; None if there is no such condition.
 
-    For search, which stores dates and languages with the chunks.
+    For search, which stores dates, languages and speakers with the chunks.
     """
-    wanted = replace(filters, language=None, since=None, until=None)
+    wanted = Filters(status=filters.status, warned=filters.warned)
     if wanted == Filters():
         return None
     return select(RecordingRow.uuid).join(*_OF_RECORDING, isouter=True).where(*_conditions(wanted))

@@ -73,7 +73,9 @@ class Hit:
     snippet: str
     score: float
     #: Its speakers, in order of first appearance; empty if they are unknown.
-    speakers: Sequence[str] = ()
+    speakers: Sequence[str]
+    #: When the recording was made or changed; where that is unknown, when it was registered.
+    recorded_at: datetime
 
 
 def search(
@@ -228,6 +230,7 @@ def _hits(fused: CTE, queries: dict[str, ColumnElement[Any]]) -> Select[Any]:
             snippet,
             fused.c.score,
             ChunkRow.speakers,
+            ChunkRow.recorded_at,
         )
         .join(fused, fused.c.id == ChunkRow.id)
         .join(RecordingRow, RecordingRow.uuid == ChunkRow.recording)

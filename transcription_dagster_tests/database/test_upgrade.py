@@ -131,7 +131,9 @@ def test_a_released_database_is_refused_until_it_is_upgraded() -> None:
 
 
 def test_processes_that_upgrade_a_released_database_at_once_do_not_collide() -> None:
-    program = "import sys; from transcription_dagster.database.connection import upgrade; upgrade(sys.argv[1])"
+    program = (
+        "import sys; from transcription_dagster.database import connection; connection.upgrade_database(sys.argv[1])"
+    )
     with released_database() as url:
         processes = [
             subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE, text=True) for _ in range(2)

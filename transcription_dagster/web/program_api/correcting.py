@@ -19,7 +19,7 @@ from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.errors import CorrectionConflict, UnusableCorrection
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.web.program_api.operations import Call, Operation
+from transcription_dagster.web.program_api.operations import Call, Input, Operation
 from transcription_dagster.web.reading_room.manuscripts import Manuscripts
 
 #: Changes returned by a history; older ones stay in the journal.
@@ -78,7 +78,7 @@ class ReadingModel(BaseModel):
     turns: list[TurnModel]
 
 
-class ReadingQuery(BaseModel):
+class ReadingQuery(Input):
     """Which words to return, and whether with their times."""
 
     first: int = Field(default=0, ge=0)
@@ -87,7 +87,7 @@ class ReadingQuery(BaseModel):
     passages: bool = Field(default=False, description="Include the passages: the units that are replaced as a whole.")
 
 
-class CorrectionRequest(BaseModel):
+class CorrectionRequest(Input):
     """A correction of the machine's words `first` up to `stop`, which come from one turn or several."""
 
     kind: Literal["text", "unintelligible", "restore", "speaker", "split", "join", "undo"]
@@ -140,7 +140,7 @@ class HistoryModel(BaseModel):
     lost: list[ChangeModel]
 
 
-class ReplaceRequest(BaseModel):
+class ReplaceRequest(Input):
     """What to find in the recording, and what replaces it."""
 
     sought: str = Field(max_length=200)

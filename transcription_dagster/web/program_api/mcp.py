@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -27,7 +28,7 @@ from transcription_dagster.model import recording_id
 from transcription_dagster.web.csrf import Csrf
 from transcription_dagster.web.program_api.access import Refusal, reads_everything
 from transcription_dagster.web.program_api.correcting import Correcting
-from transcription_dagster.web.program_api.operations import bounded_body, permitted, respond, told
+from transcription_dagster.web.program_api.operations import Input, bounded_body, permitted, respond, told
 from transcription_dagster.web.program_api.recordings import moments
 from transcription_dagster.web.reading_room.archive import Archive
 
@@ -42,19 +43,25 @@ _INSTRUCTIONS = (
 )
 
 
-class SearchArguments(BaseModel):
+class SearchArguments(Input):
     """A query, in words or as a question."""
 
     query: str = Field(min_length=1, max_length=500)
     limit: int = Field(default=8, ge=1, le=50, description="Moments that are returned at most.")
 
 
-class ReadArguments(BaseModel):
+class ReadArguments(Input):
     """Which part of which recording to read."""
 
     recording: str = Field(description="The UUID of the recording, as a search returns it.")
     start: float = Field(default=0.0, ge=0, description="Seconds from the start of the recording.")
     end: float | None = Field(default=None, description="Seconds; unset: as much as fits one answer.")
+
+    @model_validator(mode="after")
+    def _goes_forward(self) -> ReadArguments:
+        if self.end is not None and self.end < self.start:
+            raise ValueError("`end` is before `start`")
+        return self
 
 
 class SourceMoment(BaseModel):
@@ -62,8 +69,10 @@ class SourceMoment(BaseModel):
 
     recording: str = Field(description="The UUID of the recording.")
     title: str | None
+    recorded_at: datetime
     start: float = Field(description="Seconds from the start of the recording.")
     end: float
+    speakers: list[str]
     text: str
     link: str = Field(description="Where to read and hear it.")
 
@@ -112,7 +121,7 @@ class _Asked:
 class _Tool:
     title: str
     description: str
-    arguments: type[BaseModel]
+    arguments: type[Input]
     returns: type[BaseModel]
     answer: Callable[[Any, _Asked], BaseModel]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -56,6 +56,20 @@ _STATUSES: Sequence[tuple[type[TranscriptionError], int]] = (
 _log = logging.getLogger(__name__)
 
 
+class Input(BaseModel):
+    """The input of an operation. An unknown name is an error, so that a misspelt filter does not list everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _has_no_null_character(cls, value: object) -> object:
+        for text in value if isinstance(value, list) else (value,):
+            if isinstance(text, str) and "\0" in text:
+                raise ValueError("a text must not hold null characters")
+        return value
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A validated request: the sender, the recording in the path, and the values of query and body."""
@@ -78,7 +92,7 @@ class Operation:
     #: Runs in a thread, unless it is a coroutine.
     answer: Callable[[Call], BaseModel | Response | Awaitable[BaseModel | Response]]
     #: The query's parameters, or for methods other than GET and DELETE the fields of the JSON body.
-    takes: type[BaseModel] | None = None
+    takes: type[Input] | None = None
     returns: type[BaseModel] | None = None
     #: Media type of the response.
     produces: str = "application/json"
@@ -168,4 +182,7 @@ def status_of(error: TranscriptionError) -> int:
 def told(error: ValidationError) -> str:
     """Return what is wrong with the values, in one line that does not repeat them."""
     wrong = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in wrong[:5])
+    return "; ".join(
+        f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg'].removeprefix('Value error, ')}"
+        for each in wrong[:5]
+    )

@@ -24,7 +24,7 @@ from transcription_dagster.store.object_store import object_key
 from transcription_dagster.store.scratch import scratch_folder
 from transcription_dagster.urls import shown_url
 from transcription_dagster.web.program_api.access import Access, Refusal, reads_everything
-from transcription_dagster.web.program_api.operations import ONLY_REDACTED, Call, Operation
+from transcription_dagster.web.program_api.operations import ONLY_REDACTED, Call, Input, Operation
 from transcription_dagster.web.reading_room.archive import Archive
 
 _FILES = frozenset(form.file for form in STORED_FORMS.values())
@@ -54,7 +54,7 @@ class RecordingModel(BaseModel):
     error: str | None
 
 
-class ListQuery(BaseModel):
+class ListQuery(Input):
     """Which recordings to list, newest first."""
 
     language: str | None = None
@@ -79,7 +79,7 @@ class OneRecordingModel(RecordingModel):
     files: list[str]
 
 
-class SearchQuery(BaseModel):
+class SearchQuery(Input):
     """A search query."""
 
     q: str = Field(min_length=1, max_length=500)
@@ -92,8 +92,10 @@ class MomentModel(BaseModel):
 
     recording: str
     title: str | None
+    recorded_at: datetime
     start: float
     end: float
+    speakers: list[str]
     text: str
     #: The text around the match.
     snippet: str
@@ -107,7 +109,7 @@ class MomentsModel(BaseModel):
     moments: list[MomentModel]
 
 
-class SubmitRequest(BaseModel):
+class SubmitRequest(Input):
     """A recording at a URL."""
 
     url: str = Field(max_length=4_000, description="https:// on one of the hosts in TRANSCRIPTION_SOURCE_HOSTS.")
@@ -118,7 +120,7 @@ class SubmitRequest(BaseModel):
     )
 
 
-class UploadQuery(BaseModel):
+class UploadQuery(Input):
     """Details of a file sent as the request body."""
 
     name: str = Field(
@@ -245,8 +247,10 @@ def moments(
         MomentModel(
             recording=hit.recording,
             title=hit.title,
+            recorded_at=hit.recorded_at,
             start=hit.start,
             end=hit.end,
+            speakers=list(hit.speakers),
             text=hit.text,
             snippet=hit.snippet.replace(MATCH_START, "").replace(MATCH_END, ""),
             page=f"/recordings/{hit.recording}?t={hit.start:.2f}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 
 from transcription_dagster.sources.submissions import Intake
 from transcription_dagster.web.csrf import Csrf
@@ -15,6 +15,8 @@ from transcription_dagster.web.program_api.recordings import Recordings
 from transcription_dagster.web.program_api.vocabulary import VocabularyOperations
 from transcription_dagster.web.program_api.voices import Voices
 from transcription_dagster.web.reading_room.archive import Archive
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
 def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
@@ -30,13 +32,21 @@ def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
     async def description(_request: Request) -> Response:
         return JSONResponse(document)
 
-    async def unknown(_request: Request) -> Response:
-        return JSONResponse({"error": "there is nothing at this address; see /api/openapi.json"}, 404)
-
-    return [
+    routes = [
         Route("/api/openapi.json", description, methods=["GET"]),
         *(operation.route(archive.engine, csrf, archive.settings) for operation in operations),
+    ]
+
+    async def unknown(request: Request) -> Response:
+        here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+        if not here:
+            return JSONResponse({"error": "there is nothing at this address; see /api/openapi.json"}, 404)
+        allowed = ", ".join(sorted({method for route in here for method in route.methods or ()}))
+        return JSONResponse({"error": f"the methods here are {allowed}"}, 405, {"Allow": allowed})
+
+    return [
+        *routes,
         *Assistants(archive, correcting).routes(csrf),
         # Dagster's UI would answer any other path with its own page.
-        Route("/api/{rest:path}", unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        Route("/api/{rest:path}", unknown, methods=_METHODS),
     ]

@@ -16,12 +16,12 @@ from transcription_dagster.settings import Settings
 from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import parse_terms, read_csv, read_yaml, write_csv
 from transcription_dagster.web.program_api.access import reads_everything
-from transcription_dagster.web.program_api.operations import Call, Operation
+from transcription_dagster.web.program_api.operations import Call, Input, Operation
 
 _LONGEST = 200
 
 
-class TermModel(BaseModel):
+class TermModel(Input):
     """A term: its spelling, and its misheard variants."""
 
     text: str = Field(min_length=1, max_length=_LONGEST)
@@ -55,13 +55,13 @@ class VocabularyModel(BaseModel):
     suggestions: list[SuggestionModel]
 
 
-class RemovalRequest(BaseModel):
+class RemovalRequest(Input):
     """The term to remove."""
 
     text: str = Field(max_length=_LONGEST)
 
 
-class DecisionRequest(BaseModel):
+class DecisionRequest(Input):
     """Whether to add a suggestion to the vocabulary."""
 
     term: str = Field(min_length=1, max_length=_LONGEST)
@@ -69,7 +69,7 @@ class DecisionRequest(BaseModel):
     accept: bool
 
 
-class ImportRequest(BaseModel):
+class ImportRequest(Input):
     """Terms as a document; an imported term replaces an existing one with the same text."""
 
     document: str

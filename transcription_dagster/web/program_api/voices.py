@@ -17,14 +17,14 @@ from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.database.voice_prints import VoicePrint, name_speaker, voice_prints
 from transcription_dagster.errors import SourceNotFound, UnusableCorrection
 from transcription_dagster.web.program_api.correcting import author_of
-from transcription_dagster.web.program_api.operations import Call, Operation
+from transcription_dagster.web.program_api.operations import Call, Input, Operation
 from transcription_dagster.web.reading_room.manuscripts import Manuscripts
 
 #: The recording and label of a voice print.
 _Key = tuple[str, str]
 
 
-class VoiceRequest(BaseModel):
+class VoiceRequest(Input):
     """A person's name for the speaker of a word, given by its index among the machine's words."""
 
     word: int = Field(ge=0)

@@ -71,6 +71,7 @@ def _answers(archive: Archive, query: str, filters: Filters, parameters: Mapping
         language=filters.language,
         since=filters.since,
         until=filters.until,
+        speaker=filters.speaker,
         among=with_state(filters),
     )
     more = len(hits) > page * HITS and page < _MOST_PAGES

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster_tests.sample_transcripts import RECORDING, spoken
 from transcription_dagster_tests.web.program_api.test_correcting import correct
 from transcription_dagster_tests.web.reading_room.conftest import Library
 
@@ -61,6 +61,9 @@ def test_it_searches_and_reads_and_gets_moments_as_sources(assistant: httpx.Clie
         ("read_recording", {"recording": "99999999-0000-4000-8000-000000000000"}, "There is no recording"),
         ("search", {"query": "ferry", "limit": 0}, "limit: Input should be greater"),
         ("search", {}, "query: Field required"),
+        ("search", {"query": "ferry", "speaker": "Ada"}, "speaker: Extra inputs are not permitted"),
+        ("search", {"query": "\0"}, "query: a text must not hold null characters"),
+        ("read_recording", {"recording": RECORDING, "start": 9.0, "end": 3.0}, "`end` is before `start`"),
     ],
 )
 def test_failed_calls_are_reported_to_the_assistant(

@@ -133,3 +133,28 @@ def test_recordings_are_listed_page_by_page_searched_and_fetched(library: Librar
         assert program.get(f"/api/recordings/{uuid.uuid4()}").status_code == 404
         assert program.get("/api/recordings", params={"limit": "0"}).status_code == 422
         assert program.get("/api/recordings", params={"after": "x"}).status_code == 422
+
+
+@pytest.mark.parametrize("query", ["langauge=de", "speaker=%00"])
+def test_a_misspelt_filter_is_an_error_and_not_ignored(library: Library, query: str) -> None:
+    with library.site.client() as program:
+        refused = program.get(f"/api/recordings?{query}")
+    assert refused.status_code == 422
+    assert query.partition("=")[0] in refused.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/api/recordings", "GET, HEAD, POST"),
+        ("OPTIONS", f"/api/recordings/{uuid.uuid4()}/corrections", "GET, HEAD, POST"),
+        ("PUT", "/api/vocabulary/import", "POST"),
+    ],
+)
+def test_a_method_that_an_address_does_not_know_is_refused_with_those_it_knows(
+    library: Library, method: str, path: str, allowed: str
+) -> None:
+    with library.site.client() as program:
+        refused = program.request(method, path)
+        assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+        assert program.request(method, "/api/nothing").status_code == 404

@@ -84,7 +84,9 @@ class Library:
         )
         publish(self.engine, publication)
         text = join_words(said)
-        chunk = EmbeddedChunk(text[:2000], words[0].start if words else 0.0, duration, [1.0, 0.0, 0.0])
+        chunk = EmbeddedChunk(
+            text[:2000], words[0].start if words else 0.0, duration, [1.0, 0.0, 0.0], speakers=reading.speakers
+        )
         replace_chunks(self.engine, uuid, MODEL, [chunk] if words else [], language=language)
         return transcript
 
