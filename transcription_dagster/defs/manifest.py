@@ -72,10 +72,7 @@ def make_manifest(
 def _described_file(store: ObjectStore, key: str) -> dict[str, int | str]:
     """Describe an object without reading it into memory."""
     with tempfile.TemporaryDirectory() as folder:
-        path = store.local_path(key)
-        if path is None:
-            path = Path(folder) / "object"
-            store.download(key, path)
+        path = store.file(key, Path(folder))
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": path.stat().st_size, "sha256": digest}

@@ -20,6 +20,7 @@ from transcription_dagster.defs.stored_values import REDACTED_FILES, STORED_FORM
 from transcription_dagster.errors import UnknownRecording
 from transcription_dagster.model import Term
 from transcription_dagster.settings import Settings
+from transcription_dagster.sources.ib import ib_uri
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.vocabulary.files import read_vocabulary
 
@@ -51,7 +52,7 @@ class CatalogueResource(dg.ConfigurableResource["CatalogueResource"]):
             return recording
         template = self.settings.ib_url_template
         if template is not None:
-            return Recording(uuid, source=template.replace("{uuid}", uuid))
+            return Recording(uuid, source=ib_uri(template, uuid))
         raise UnknownRecording(
             f"recording {uuid} is not registered: name its source in a worklist or in the config of `audio`, or "
             "configure a source that lists it"

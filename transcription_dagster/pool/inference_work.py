@@ -51,7 +51,7 @@ class TranscriptionWork:
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[TranscriptionRequest, PreparedRecording]:
         request = TranscriptionRequest.from_json(content)
-        path = _audio(self._store, request.audio_key, folder)
+        path = self._store.file(request.audio_key, folder)
         self._model_path(request)
         return request, prepare_recording(self._engine, path)
 
@@ -107,7 +107,7 @@ class SpeakersWork:
 
     def prepare(self, content: Mapping[str, Any], folder: Path) -> tuple[SpeakersRequest, Path]:
         request = SpeakersRequest.from_json(content)
-        return request, _audio(self._store, request.audio_key, folder)
+        return request, self._store.file(request.audio_key, folder)
 
     def do(
         self,
@@ -132,15 +132,6 @@ class SpeakersWork:
 
     def seconds(self, prepared: tuple[SpeakersRequest, Path]) -> float:
         return prepared[0].seconds
-
-
-def _audio(store: ObjectStore, key: str, folder: Path) -> Path:
-    """Return the path of a recording's normalised audio, downloading it into `folder` if it is not on this machine."""
-    path = store.local_path(key)
-    if path is None:
-        path = folder / "audio.flac"
-        store.download(key, path)
-    return path
 
 
 class EmbeddingWork:

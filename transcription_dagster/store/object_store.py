@@ -88,6 +88,17 @@ class ObjectStore:
         """Return the object's path on this machine's disk; None unless the store is a local folder."""
         return self._folder / _checked(key) if self._folder else None
 
+    def file(self, key: str, folder: Path) -> Path:
+        """Return the path of an object as a file of this machine, to be read only.
+
+        It is the store's own file, or else a copy that is downloaded into `folder`.
+        """
+        path = self.local_path(key)
+        if path is None:
+            path = folder / key.rpartition("/")[2]
+            self.download(key, path)
+        return path
+
     def put_bytes(self, key: str, data: bytes) -> None:
         """Write a small object."""
         with self._errors("write", key):

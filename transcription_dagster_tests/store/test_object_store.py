@@ -53,6 +53,15 @@ def test_a_large_file_is_written_and_read_in_parts(store: ObjectStore, tmp_path:
     assert back.read_bytes() == source.read_bytes()
 
 
+def test_an_object_is_a_file_of_this_machine(store: ObjectStore, tmp_path: Path) -> None:
+    store.put_bytes(KEY, b"content")
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    path = store.file(KEY, folder)
+    assert path.read_bytes() == b"content"
+    assert path == (store.local_path(KEY) or folder / KEY.rpartition("/")[2])
+
+
 def test_head_describes_the_object(store: ObjectStore) -> None:
     store.put_bytes(KEY, b"one")
     first = store.head(KEY)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from transcription_dagster.errors import StackError
+from transcription_dagster.pool.devices import pinned_device
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.pool.state import PoolStatus
 
@@ -42,7 +43,7 @@ class ExecutorShare:
         self._alive = len(pool.alive("gpu"))
         known = sum(worker.kind == "gpu" for worker in pool.workers)
         self._has_to_choose = self._executors is not None and known > self._executors
-        alive = Counter(_pin(worker.device or "") for worker in pool.alive("gpu"))
+        alive = Counter(pinned_device(worker.device or "") for worker in pool.alive("gpu"))
         gone = self._gone({*self._chosen, *self._in_flight.values()} - {ANY_GPU, *alive}, now)
         if self._executors is not None and self._has_to_choose:
             kept = {device: alive.get(device, count) for device, count in self._chosen.items() if device not in gone}
@@ -103,8 +104,3 @@ def _too_many(executors: int, fewest: int) -> str:
         f"--threads {executors}: each device has at least {fewest} executors, on several machines, and a run cannot be "
         "pinned to one of them; omit --threads, or increase it"
     )
-
-
-def _pin(device: str) -> str:
-    """Return the value of `transcription/gpu` that pins a run to a device."""
-    return device.removeprefix("cuda:")

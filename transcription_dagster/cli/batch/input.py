@@ -11,6 +11,7 @@ from typing import Any
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
+from transcription_dagster.sources.ib import ib_uri
 from transcription_dagster.sources.secret_addresses import keep_whole_url
 from transcription_dagster.sources.worklist_entries import Entry
 from transcription_dagster.sources.worklists import WorklistResults
@@ -95,4 +96,4 @@ def _known_source(engine: Engine, uuid: str, ib_url_template: str | None) -> str
     recording: Recording | None = find_recording(engine, uuid)
     if recording is not None:
         return recording.source
-    return ib_url_template.replace("{uuid}", uuid) if ib_url_template else None
+    return ib_uri(ib_url_template, uuid) if ib_url_template else None

@@ -32,7 +32,7 @@ from transcription_dagster.pool.names import ANY_GPU
 from transcription_dagster.pool.state import read_pool
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.joined import JoinedStack, joined_stack
-from transcription_dagster.stack.plan import plan_stack
+from transcription_dagster.stack.plan import StackPlan, plan_stack
 from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import RunningStack, running, start
 from transcription_dagster.store.object_store import ObjectStore
@@ -70,26 +70,31 @@ def stack_for(
     # Pick a free port unless one is set explicitly: a batch must not fail because the default port is in use.
     port = settings.port if "port" in settings.model_fields_set else 0
     stack_plan = plan_stack(settings, gpus=gpus, cpu_executors=cpu_executors, executors=executors, port=port)
-    for note in stack_plan.notes:
-        click.echo(note)
-    click.echo(f"Starting a stack for this batch, with executors on {', '.join(stack_plan.executors)}.")
-    try:
-        if settings.database_url is not None:
-            # The database may hold the settings of all machines: a batch does not change them, and passes its own as
-            # config.
-            settings = load_settings()
-        writes_settings = settings.database_url is None
-        stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0, writes_settings=writes_settings)
-    except StackError:
-        if not signals.count:
-            raise
-        click.echo("Stopped before anything was started.")
-        sys.exit(INTERRUPTED)
+    stack = _start_stack(stack_plan, settings, signals)
     try:
         yield stack
     finally:
         click.echo("Stopping the stack.")
         stack.stop(abort=lambda: signals.count > 1)
+
+
+def _start_stack(stack_plan: StackPlan, settings: Settings, signals: StopSignals) -> RunningStack:
+    """Start a stack for a batch; exit if a signal arrives meanwhile."""
+    for note in stack_plan.notes:
+        click.echo(note)
+    click.echo(f"Starting a stack for this batch, with executors on {', '.join(stack_plan.executors)}.")
+    if settings.database_url is not None:
+        # The database may hold the settings of all machines: a batch does not change them, and passes its own as
+        # config.
+        settings = load_settings()
+    writes_settings = settings.database_url is None
+    try:
+        return start(stack_plan, settings, cancelled=lambda: signals.count > 0, writes_settings=writes_settings)
+    except StackError:
+        if not signals.count:
+            raise
+        click.echo("Stopped before anything was started.")
+        sys.exit(INTERRUPTED)
 
 
 def run_batch(

@@ -99,7 +99,7 @@ def observation(recording: str, version: int) -> dg.AssetObservation:
     check_specs=[well_formed("refined_srt")],
 )
 def refined_srt(conversation: Transcript, corrected_txt: str, catalogue: CatalogueResource):
-    return caption_result("refined_srt", _cues(conversation, corrected_txt, catalogue))
+    return caption_result("refined_srt", corrected_cues(conversation, corrected_txt, catalogue))
 
 
 @dg.asset(
@@ -111,10 +111,11 @@ def refined_srt(conversation: Transcript, corrected_txt: str, catalogue: Catalog
     description="The captions with the refined and corrected text (`refined.vtt`): every cue keeps its time.",
 )
 def refined_vtt(conversation: Transcript, corrected_txt: str, catalogue: CatalogueResource) -> str:
-    return to_vtt(_cues(conversation, corrected_txt, catalogue))
+    return to_vtt(corrected_cues(conversation, corrected_txt, catalogue))
 
 
-def _cues(conversation: Transcript, corrected_txt: str, catalogue: CatalogueResource) -> list[Cue]:
+def corrected_cues(conversation: Transcript, corrected_txt: str, catalogue: CatalogueResource) -> list[Cue]:
+    """Return the cues of a recording with the corrected text and the names of its speakers."""
     with reported_failures():
         named = with_named_speakers(catalogue.engine, conversation)
     return correct_cues(make_cues(named.words, duration=named.duration), corrected_txt)

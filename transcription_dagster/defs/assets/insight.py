@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import dagster as dg
 
-from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
-from transcription_dagster.corrections.desk import with_named_speakers
+from transcription_dagster.defs.assets.correction import corrected_cues
 from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.inference import InferenceResource
@@ -57,12 +56,10 @@ def _embeddings(
     if settings.publish == "redacted":
         with reported_failures():
             redacted = stored_value(store.open(), "redacted_json", conversation.recording)
-        cues = tuple(make_cues(redacted.words, duration=redacted.duration))
+        cues = make_cues(redacted.words, duration=redacted.duration)
     else:
-        with reported_failures():
-            named = with_named_speakers(catalogue.engine, conversation)
-        cues = tuple(correct_cues(make_cues(named.words, duration=named.duration), corrected_txt))
-    request = EmbeddingRequest(conversation.recording, name, cues)
+        cues = corrected_cues(conversation, corrected_txt, catalogue)
+    request = EmbeddingRequest(conversation.recording, name, tuple(cues))
     with reported_failures():
         answer = inference.embed(context, request)
         found = answer.result

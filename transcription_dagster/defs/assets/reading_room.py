@@ -34,11 +34,7 @@ def peaks(
         files = store.open()
         if files.head(key) is None:
             return dg.MaterializeResult(value=b"", metadata={"note": "There is no audio: the transcript was imported."})
-        path = files.local_path(key)
-        if path is None:
-            path = folder / AUDIO_FILE
-            files.download(key, path)
-        value = sound_peaks(path)
+        value = sound_peaks(files.file(key, folder))
     return dg.MaterializeResult(value=value, metadata={"seconds": len(value) / PEAKS_PER_SECOND})
 
 

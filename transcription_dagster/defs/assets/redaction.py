@@ -189,13 +189,8 @@ def _lines(cues: Sequence[Cue]) -> str:
 
 
 def _silenced(store: ObjectStore, recording: str, redacted: Redaction, folder: Path) -> Path:
-    key = object_key(recording, AUDIO_FILE)
-    source = store.local_path(key)
-    if source is None:
-        source = folder / AUDIO_FILE
-        store.download(key, source)
     target = folder / REDACTED_AUDIO_FILE
-    write_silenced(source, target, redacted.spans)
+    write_silenced(store.file(object_key(recording, AUDIO_FILE), folder), target, redacted.spans)
     return target
 
 
