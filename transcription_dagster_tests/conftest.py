@@ -33,9 +33,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # Every stack has its own home, and each of its executors would compile the same code.
     if config.pluginmanager.hasplugin("cacheprovider"):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
-    # The caller's `.env` is in pytest's start folder. The process that distributes tests runs none, and its workers
-    # read relative paths there.
-    distributes = config.getoption("dist") != "no" and config.getoption("tx")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Leave pytest's start folder, which contains the caller's `.env`, once pytest-cov has read its settings there."""
+    # The process that distributes tests runs none, and its workers read relative paths there.
+    distributes = session.config.getoption("dist") != "no" and session.config.getoption("tx")
     if not distributes:
         os.chdir(HOME)
 
