@@ -18,7 +18,7 @@ from transcription_dagster.cli.batch.lock import alone_on
 from transcription_dagster.cli.batch.report import RecordingOutcome
 from transcription_dagster.cli.batch.session import run_batch, stack_for
 from transcription_dagster.cli.search import show_hits
-from transcription_dagster.cli.stop_signals import StopSignals
+from transcription_dagster.cli.terminal import StopSignals
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.sources.worklist_entries import Entry
 from transcription_dagster.sources.worklists import Worklist, load, write

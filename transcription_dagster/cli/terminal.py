@@ -1,7 +1,10 @@
-"""Print tables, and keep control characters away from the terminal."""
+"""The terminal: tables, text without control characters, and Ctrl+C."""
 
 from __future__ import annotations
 
+import signal
+import threading
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,3 +33,24 @@ def open_console() -> Console:
 
     console = Console()
     return console if console.is_terminal else Console(width=_FILE_WIDTH)
+
+
+class StopSignals:
+    """Counts SIGINT (Ctrl+C) and SIGTERM from its creation on.
+
+    Commands stop in two steps: the first signal asks to finish, the second to abort.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._received)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the first signal; return whether it has arrived."""
+        return self._first.wait(seconds)
+
+    def _received(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        self._first.set()

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 import click
 
 from transcription_dagster import shared_settings
-from transcription_dagster.cli.stop_signals import StopSignals
-from transcription_dagster.cli.terminal import printable
+from transcription_dagster.cli.terminal import StopSignals, printable
 from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.settings_documents import StoredSettings

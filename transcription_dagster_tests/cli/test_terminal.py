@@ -1,8 +1,10 @@
-"""Text from outside reaches the terminal as text, never as a control sequence."""
+"""Text from outside reaches the terminal as text, never as a control sequence; stop signals are counted."""
 
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from rich.console import Console
 from transcription_dagster.cli.batch.display import LineDisplay, picture
 from transcription_dagster.cli.batch.report import Progress, RecordingOutcome, outcome_table, summary
 from transcription_dagster.cli.main import main
-from transcription_dagster.cli.terminal import printable, printable_lines
+from transcription_dagster.cli.terminal import StopSignals, printable, printable_lines
 from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.sources.worklist_entries import Entry
 
@@ -71,3 +73,18 @@ def test_a_commands_error_contains_no_control_characters(
     assert ended.value.code == 1
     assert "owned" in (said := capsys.readouterr().err)
     assert is_clean(said)
+
+
+def test_stop_signals_are_counted() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        signals = StopSignals()
+        assert not signals.wait(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.wait(60)
+        assert signals.count == 1
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.count == 2
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -15,8 +15,7 @@ from transcription_dagster.cli.batch.lock import alone_on
 from transcription_dagster.cli.batch.report import RecordingOutcome, outcome_table, summary
 from transcription_dagster.cli.batch.results import KeptResults
 from transcription_dagster.cli.batch.session import run_batch, stack_for
-from transcription_dagster.cli.stop_signals import StopSignals
-from transcription_dagster.cli.terminal import open_console, printable
+from transcription_dagster.cli.terminal import StopSignals, open_console, printable
 from transcription_dagster.errors import InvalidSetting, InvalidWorklist, UnknownModel, WorklistNotSaved
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.worklists import load

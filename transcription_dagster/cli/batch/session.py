@@ -23,8 +23,7 @@ from transcription_dagster.cli.batch.report import INTERRUPTED, RecordingOutcome
 from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.cli.connection import shared
-from transcription_dagster.cli.stop_signals import StopSignals
-from transcription_dagster.cli.terminal import printable
+from transcription_dagster.cli.terminal import StopSignals, printable
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError
