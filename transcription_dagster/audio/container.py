@@ -15,7 +15,7 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 
-from transcription_dagster.audio.formats import HEAD, SEARCHED_BYTES, STAMPED_LENGTHS, Opening, sound_goes_on
+from transcription_dagster.audio.formats import HEAD, SEARCHED_BYTES, STAMPED_LENGTHS, Opening, has_audio_beyond_header
 from transcription_dagster.audio.media_errors import BROKEN_MEDIA, media_errors, reason
 from transcription_dagster.audio.mixing import Mixer
 from transcription_dagster.audio.timeline import Clock, place
@@ -52,9 +52,9 @@ class HashingReader:
         self._file.seek(0)
         return self._file.read(SEARCHED_BYTES)
 
-    def sound_goes_on(self) -> bool:
+    def has_audio_beyond_header(self) -> bool:
         """Return whether the file is WAV with more sound than its header says."""
-        return sound_goes_on(self._file, os.fstat(self._file.fileno()).st_size)
+        return has_audio_beyond_header(self._file, os.fstat(self._file.fileno()).st_size)
 
     @contextmanager
     def again(self) -> Iterator[BinaryIO]:

@@ -171,7 +171,7 @@ def _decode_best(
 ) -> _Decoded:
     """Write the result of the first way to decode the source that gives audio. Raises `UnusableAudio` if none does."""
     failures: list[UnusableAudio] = []
-    goes_on = reader.sound_goes_on()
+    goes_on = reader.has_audio_beyond_header()
     for opening in openings(name, reader.beginning()):
         skipped = f"the first {opening.offset} bytes of the source are not audio and were skipped"
         notes = (skipped,) if opening.offset else ()

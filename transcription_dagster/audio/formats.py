@@ -176,7 +176,7 @@ def missing_bytes(head: bytes, size: int) -> int:
     return max(0, claimed + HEAD - size) if claimed < _UNKNOWN_SIZE else 0
 
 
-def sound_goes_on(file: BinaryIO, size: int) -> bool:
+def has_audio_beyond_header(file: BinaryIO, size: int) -> bool:
     """Return whether a WAV file of `size` bytes holds sound beyond what its header says.
 
     Such files come from recorders that crashed, and from sound of more than 4 GiB, whose size the header cannot hold.

@@ -116,7 +116,7 @@ def _guess(data: bytes) -> str:
     """Guess the encoding whose languages know the words. Raises `InvalidCaptions` if another fits nearly as well."""
     readings = _readings(data, _CANDIDATES)
     western = readings.get(_WESTERN)
-    if western is not None and not _telling(western, _WESTERN):
+    if western is not None and not _distinctive_words(western, _WESTERN):
         return _WESTERN
     known = {encoding: _known_share(text, encoding) for encoding, text in readings.items()}
     rare_readings = _readings(data, _RARE)
@@ -152,7 +152,7 @@ def _clearly_first(readings: Mapping[str, str], known: Mapping[str, float], leas
     return best if known[best] - max(others, default=0.0) >= _LEAST_LEAD else None
 
 
-def _telling(text: str, encoding: str) -> list[str]:
+def _distinctive_words(text: str, encoding: str) -> list[str]:
     """Return the non-ASCII words, which only the right encoding spells; for East Asian languages, the characters."""
     if encoding in _UNSPACED:
         return [character for character in text if not character.isascii() and character.isalpha()]
@@ -174,7 +174,7 @@ def _is_impossible(text: str, encoding: str, telling: Sequence[str]) -> bool:
 
 def _known_share(text: str, encoding: str) -> float:
     """Return the largest share of the words, 0 to 1, that a language of this encoding knows."""
-    telling = _telling(text, encoding)
+    telling = _distinctive_words(text, encoding)
     if _is_impossible(text, encoding, telling):
         return 0.0
     least = _COMMON_CHARACTER if encoding in _UNSPACED else _KNOWN_WORD

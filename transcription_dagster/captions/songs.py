@@ -115,21 +115,23 @@ def join_quotes(words: Sequence[Word]) -> tuple[Sequence[Word], Sequence[int]]:
     opening: tuple[int, Word] | None = None
     for index, word in enumerate(words):
         if word.text in ("»", "›") and index + 1 < len(words):
-            opening = (opening[0], replace(opening[1], text=_beside(opening[1], word))) if opening else (index, word)
+            opening = (
+                (opening[0], replace(opening[1], text=_joined_text(opening[1], word))) if opening else (index, word)
+            )
             continue
         if word.text[:1] in "«‹" and len(word.text.rstrip(".,;:!?")) == 1 and joined and not opening:
-            joined[-1] = replace(joined[-1], text=_beside(joined[-1], word))
+            joined[-1] = replace(joined[-1], text=_joined_text(joined[-1], word))
             continue
         if opening:
             index, mark = opening
-            word = replace(word, text=_beside(mark, word), glued=mark.glued)
+            word = replace(word, text=_joined_text(mark, word), glued=mark.glued)
         joined.append(word)
         edges.append(index)
         opening = None
     return joined, [*edges, len(words)]
 
 
-def _beside(before: Word, after: Word) -> str:
+def _joined_text(before: Word, after: Word) -> str:
     return before.text + ("" if after.glued else " ") + after.text
 
 

@@ -46,7 +46,7 @@ def forget(uuid: str, yes: bool) -> None:
         from transcription_dagster.defs.partitions import remove_partition
 
         store = ObjectStore(settings.store_url)
-        telling = _telling(engine, store, uuid)
+        telling = _identifying_texts(engine, store, uuid)
         # From here on nothing can be written about it: its runs end without results.
         known = recordings.forget(engine, uuid)
         end_runs(instance, engine, uuid, patience=_PATIENCE_SECONDS, fence_seconds=settings.stale_seconds)
@@ -66,7 +66,7 @@ def forget(uuid: str, yes: bool) -> None:
         click.echo(f"Removed {records} log records about it.")
 
 
-def _telling(engine: Engine, store: ObjectStore, uuid: str) -> set[str]:
+def _identifying_texts(engine: Engine, store: ObjectStore, uuid: str) -> set[str]:
     """Return the texts that identify a recording in a log: its id, source, title and sentences."""
     found = recordings.find_recording(engine, uuid)
     texts = [found.source, found.title or ""] if found else []

@@ -87,7 +87,7 @@ def up(
     stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0)
     try:
         news = SettingsNews(database_url(settings))
-        _tell_settings(settings)
+        _report_settings(settings)
         click.echo(f"Up: {ui_address(settings) or 'waiting for a stack to join'}")
         click.echo("Ctrl+C stops it after the runs in progress.")
         _follow(stack, signals, news)
@@ -98,7 +98,7 @@ def up(
     click.echo("Everything is stopped.")
 
 
-def _tell_settings(settings: Settings) -> None:
+def _report_settings(settings: Settings) -> None:
     stored = shared_settings.in_force(settings, database_url(settings))
     if stored is not None:
         click.echo(f"Settings: {printable(shared_settings.described(stored))}")

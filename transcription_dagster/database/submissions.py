@@ -71,12 +71,12 @@ def outcomes(engine: Engine, limit: int) -> list[SubmissionOutcome]:
         return [SubmissionOutcome(*row) for row in connection.execute(statement)]
 
 
-def note_told(engine: Engine, recording: str) -> None:
+def record_delivery(engine: Engine, recording: str) -> None:
     """Record that the sender was notified, or that delivery was given up."""
     _update(engine, recording, webhook=None)
 
 
-def note_untold(engine: Engine, recording: str, wait: timedelta) -> None:
+def record_failed_delivery(engine: Engine, recording: str, wait: timedelta) -> None:
     """Record a failed delivery, to be repeated after a while."""
     _update(engine, recording, attempts=SubmissionRow.attempts + 1, next_attempt_at=func.now() + wait)
 

@@ -21,12 +21,12 @@ from transcription_dagster.defs.queue_state import room
 from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.settings import Settings
-from transcription_dagster.sources.webhooks import tell, wait_after, webhook_client
+from transcription_dagster.sources.webhooks import send_outcome, wait_after, webhook_client
 
 #: Corrections are saved with every pause in typing: wait for the last one.
 QUIET_SECONDS = 60.0
 #: Outcomes delivered per tick, and the time for them: Dagster ends a tick after 60 seconds.
-_OUTCOMES, _TELLING_SECONDS = 50, 30.0
+_OUTCOMES, _DELIVERY_SECONDS = 50, 30.0
 
 
 @dg.sensor(
@@ -75,7 +75,7 @@ def submitted_recordings(
 def _submissions_tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
     # A stored cursor means that the last tick's runs were requested.
     submissions.note_requested(engine, json.loads(context.cursor or "[]"))
-    _tell_outcomes(context, engine, settings)
+    _deliver_outcomes(context, engine, settings)
     found = submissions.waiting(engine, room(context.instance, settings))
     cursor = json.dumps(found)
     if not found:
@@ -87,20 +87,20 @@ def _submissions_tick(context: dg.SensorEvaluationContext, engine: Engine, setti
     )
 
 
-def _tell_outcomes(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> None:
+def _deliver_outcomes(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> None:
     if settings.webhook_secret is None:
         return
-    deadline = time.monotonic() + _TELLING_SECONDS
+    deadline = time.monotonic() + _DELIVERY_SECONDS
     with webhook_client(settings) as client:
         for outcome in submissions.outcomes(engine, _OUTCOMES):
             if time.monotonic() > deadline:
                 return
             try:
-                tell(client, outcome, settings.webhook_secret.get_secret_value())
+                send_outcome(client, outcome, settings.webhook_secret.get_secret_value())
             except TranscriptionError as error:
                 wait = wait_after(outcome.attempts)
                 context.log.warning(f"{error}; {'it is given up' if wait is None else f'again after {wait}'}")
                 if wait is not None:
-                    submissions.note_untold(engine, outcome.recording, wait)
+                    submissions.record_failed_delivery(engine, outcome.recording, wait)
                     continue
-            submissions.note_told(engine, outcome.recording)
+            submissions.record_delivery(engine, outcome.recording)

@@ -131,7 +131,7 @@ class RequestQueue:
         await self.connector.listen_notify(changed, [INFERENCE_CHANNEL])
 
     async def _requeue(self, lease: Lease, attempts: Attempts, *, beat: str | None = None) -> bool:
-        error = _given_up(attempts)
+        error = _final_error(attempts)
         state = "queued" if error is None else "failed"
         return await self._end(lease, attempts, state=state, error=error, beat=beat)
 
@@ -171,7 +171,7 @@ def _ended(attempts: Attempts, how: str) -> Attempts:
     return [attempt if attempt["ended"] is not None else {**attempt, "ended": how} for attempt in attempts]
 
 
-def _given_up(attempts: Attempts) -> TranscriptionError | None:
+def _final_error(attempts: Attempts) -> TranscriptionError | None:
     """Return the error that ends a request after `MAX_ATTEMPTS` failed attempts, with their history."""
     futile = [attempt for attempt in attempts if attempt["ended"].startswith(_FUTILE)]
     if len(futile) < MAX_ATTEMPTS:

@@ -94,10 +94,10 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         try:
             pool = self._pool.read(self._url)
         except DatabaseUnavailable as error:
-            self._say(f"Cannot read the pool, so nothing is launched: {error}")
+            self._log_once(f"Cannot read the pool, so nothing is launched: {error}")
             return queue_limits(PoolStatus((), {}), self._runs_for)
         executors, workers = len(pool.alive("gpu")), len(pool.alive("run"))
-        self._say(f"{workers} run workers and {executors} executors are alive.")
+        self._log_once(f"{workers} run workers and {executors} executors are alive.")
         return queue_limits(pool, self._runs_for)
 
     def _needs_gpu(self, run: DagsterRun) -> bool:
@@ -107,7 +107,7 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         to_execute = set(plan.step_keys_to_execute)
         return any(step.key in to_execute and GPU_TAG in (step.tags or {}) for step in plan.steps)
 
-    def _say(self, message: str) -> None:
+    def _log_once(self, message: str) -> None:
         """Log a message once instead of with every poll."""
         if message != self._last_said:
             logger.info(message)

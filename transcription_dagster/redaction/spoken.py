@@ -87,7 +87,7 @@ def number_runs(words: Sequence[Word], language: str) -> list[list[Sign]]:
             continue
         if runs[-1] and parts and all(part in _BETWEEN and part not in digits for part in parts):
             continue
-        said = _said(word.text, parts, digits)
+        said = _signs_in(word.text, parts, digits)
         if not said:
             runs.append([])
         runs[-1] += [Sign(sign, index) for sign in (said[:1] * (repeat - 1) + said)]
@@ -126,7 +126,7 @@ def _digits(code: str) -> Mapping[str, str]:
     return words
 
 
-def _said(text: str, parts: Sequence[str], digits: Mapping[str, str]) -> str:
+def _signs_in(text: str, parts: Sequence[str], digits: Mapping[str, str]) -> str:
     """Return the signs of a number in a word; empty if it is an ordinary word, an amount or a year."""
     if parts and all(part in digits for part in parts):
         values = [digits[part] for part in parts]

@@ -49,7 +49,7 @@ def webhook_client(settings: Settings) -> Iterator[httpx.Client]:
         yield client
 
 
-def tell(client: httpx.Client, outcome: SubmissionOutcome, secret: str, now: float | None = None) -> None:
+def send_outcome(client: httpx.Client, outcome: SubmissionOutcome, secret: str, now: float | None = None) -> None:
     """Send an outcome. Raises `SourceUnavailable` or `SourceRefused` unless the response is a 2xx."""
     body = json.dumps(
         {

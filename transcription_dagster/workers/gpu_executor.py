@@ -103,7 +103,7 @@ class GpuExecutor:
 
     def _register(self, task: str, work: Work) -> None:
         async def answer(held: HeldWork[RequestClaim]) -> dict[str, Any]:
-            async with self._sharing.beside_others(held.claim.lost):
+            async with self._sharing.wait_for_turn(held.claim.lost):
                 return await self._attempt(held.claim, work)
 
         self.pool.work.task(task, answer)
@@ -113,7 +113,7 @@ class GpuExecutor:
         if self._broken is not None or not self.pool.fit or not await self._requests.begin(claim):
             raise WorkInterrupted
         try:
-            with ExitStack() as files, self._under_way(claim) as job:
+            with ExitStack() as files, self._in_record(claim) as job:
                 prepared = await self._prepare(work, claim.request, files)
                 job.prepared(work.seconds(prepared))
                 return await self._work_on(claim, work, prepared, job)
@@ -128,7 +128,7 @@ class GpuExecutor:
             raise
 
     @contextmanager
-    def _under_way(self, claim: RequestClaim) -> Iterator[Job]:
+    def _in_record(self, claim: RequestClaim) -> Iterator[Job]:
         """Show a job in the worker's record while it is in progress."""
         try:
             with self._throughput.job(claim.recording) as job:

@@ -59,7 +59,7 @@ class PoolWorker(Generic[ClaimT]):
             may_take=lambda: self._fit and not self._has_its_share() and self.may_take(),
             pause=lambda: self.pause(),
             done=self._work_done,
-            beside=self._beside,
+            start_background=self._start_background,
         )
         self._fit = True
         #: Checks that the worker can work; called in the main thread until it no longer raises `WorkerUnfit`.
@@ -111,7 +111,7 @@ class PoolWorker(Generic[ClaimT]):
         if self._fit:
             self._fit = False
             self.show("idle")
-            self._beside(self._recover())
+            self._start_background(self._recover())
 
     async def _recover(self) -> None:
         """Wait until the worker can work."""
@@ -158,7 +158,7 @@ class PoolWorker(Generic[ClaimT]):
         await self.queue.open()
         try:
             await worker_registry.take(self._connector, self.state, self.queue, stale_seconds=stale, beat_seconds=beat)
-            publisher = self._beside(self._publish_state())
+            publisher = self._start_background(self._publish_state())
             try:
                 await self._start()
                 self.show("idle")
@@ -166,7 +166,7 @@ class PoolWorker(Generic[ClaimT]):
             except Exception as error:
                 publisher.cancel()
                 await asyncio.wait([publisher])
-                await self._say_why(error)
+                await self._record_error(error)
                 raise
             else:
                 publisher.cancel()
@@ -176,14 +176,14 @@ class PoolWorker(Generic[ClaimT]):
         finally:
             await self.queue.connector.close_async()
 
-    def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a background task; if it fails, the worker ends."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._side_task_ended)
         return task
 
-    async def _say_why(self, error: Exception) -> None:
+    async def _record_error(self, error: Exception) -> None:
         """Leave the row with the error, so that `status` can show why the worker is missing."""
         self.state.last_error = str(error)
         try:

@@ -136,9 +136,9 @@ class RunWorker:
         with interrupts_kept():
             execute_run(run_id, self._instance)
             self._fence.check()
-            self._see_it_finished(run)
+            self._report_end(run)
 
-    def _see_it_finished(self, run: DagsterRun) -> None:
+    def _report_end(self, run: DagsterRun) -> None:
         """Report the end of a run that was interrupted before it could report it."""
         assert self._instance is not None  # noqa: S101
         latest = self._instance.get_run_by_id(run.run_id)

@@ -48,7 +48,7 @@ class Sharing:
         return _LONGEST_PAUSE_SECONDS * len(self._in_hand) / self.most
 
     @asynccontextmanager
-    async def beside_others(self, lost: int) -> AsyncIterator[None]:
+    async def wait_for_turn(self, lost: int) -> AsyncIterator[None]:
         """Wait until a job over which `lost` executors were lost may run beside the running ones."""
         self._waiting.append(lost)
         try:

@@ -39,11 +39,11 @@ class WorkLoop(Generic[ClaimT]):
         may_take: Callable[[], bool],
         pause: Callable[[], float],
         done: Callable[[], None],
-        beside: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        start_background: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         """`may_take` returns whether more work may be claimed now; `pause`, for how many seconds to leave it to others.
 
-        `done` is called when a piece of work has ended. `beside` starts a background task that the worker needs.
+        `done` is called when work has ended. `start_background` starts a task without which the worker must end.
         """
         self.queue = queue
         #: The work in progress in this process.
@@ -52,7 +52,7 @@ class WorkLoop(Generic[ClaimT]):
         self.doubt = asyncio.Event()
         self._draining = draining
         self._shutdown_seconds = shutdown_seconds
-        self._may_take, self._pause, self._done, self._beside = may_take, pause, done, beside
+        self._may_take, self._pause, self._done, self._start_background = may_take, pause, done, start_background
         self._functions: dict[str, Callable[[HeldWork[ClaimT]], Awaitable[Any]]] = {}
         self._awake = asyncio.Event()
         #: Held during a claim, whose lease is not in `held` yet.
@@ -68,7 +68,7 @@ class WorkLoop(Generic[ClaimT]):
 
     async def run(self) -> None:
         """Claim work whenever there is some and the worker may take it, until it drains and the last work is done."""
-        watcher = self._beside(self.queue.watch(self._changed))
+        watcher = self._start_background(self.queue.watch(self._changed))
         try:
             while not self._draining.is_set():
                 # Cleared before the check, so that later events wake the loop again.
@@ -98,7 +98,7 @@ class WorkLoop(Generic[ClaimT]):
                 return False
             held = self.held[claim.lease] = HeldWork(claim, asked_at)
             held.task = asyncio.create_task(self._do(held))
-        self._beside(self._carry_out(held))
+        self._start_background(self._carry_out(held))
         # Let it start: its kind decides whether more work may be claimed beside it.
         await asyncio.sleep(0)
         return True

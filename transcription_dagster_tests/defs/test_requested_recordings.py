@@ -18,7 +18,7 @@ from transcription_dagster.defs.requested_recordings import submitted_recordings
 from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.errors import SourceRefused
 from transcription_dagster.settings import load_settings
-from transcription_dagster.sources.webhooks import SIGNATURE, tell, webhook_client
+from transcription_dagster.sources.webhooks import SIGNATURE, send_outcome, webhook_client
 from transcription_dagster_tests.sample_transcripts import RECORDING
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
 
@@ -96,8 +96,8 @@ def test_webhooks_reach_no_private_address_and_follow_no_redirect(submitted: Eng
     record_failure(submitted, RECORDING, "no audio")
     [outcome] = submissions.outcomes(submitted, 10)
     with webhook_client(load_settings(ib_allow_private=False)) as client, pytest.raises(SourceRefused):
-        tell(client, outcome, SECRET)
+        send_outcome(client, outcome, SECRET)
     receiver.answer = lambda _request: Reply(status=302, headers={"Location": f"{receiver.url}/elsewhere"})
     with webhook_client(load_settings()) as client, pytest.raises(Exception, match="with 302"):
-        tell(client, outcome, SECRET)
+        send_outcome(client, outcome, SECRET)
     assert [request.path for request in sent(receiver)] == ["/done"]

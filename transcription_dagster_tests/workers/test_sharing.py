@@ -48,7 +48,7 @@ def together(losses: Sequence[int], *, slots: int = SLOTS) -> list[list[int]]:
         seen: list[list[int]] = []
 
         async def job(lost: int) -> None:
-            async with shared.beside_others(lost):
+            async with shared.wait_for_turn(lost):
                 running.append(lost)
                 seen.append(sorted(running))
                 # Every job that may run beside it starts now.
@@ -89,7 +89,7 @@ def test_no_job_is_claimed_while_a_suspected_one_waits() -> None:
     async def run() -> tuple[int, int]:
         shared = Sharing([], lambda: SLOTS, lambda: 0)
         before = shared.most
-        async with shared.beside_others(2):
+        async with shared.wait_for_turn(2):
             return before, shared.most
 
     assert asyncio.run(run()) == (SLOTS, 1)

@@ -44,21 +44,21 @@ class LineDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._said = time.monotonic()
+        self._last_line_at = time.monotonic()
 
     def update(self, executors: Sequence[WorkerStatus], progress: Progress) -> None:
-        if time.monotonic() - self._said > _QUIET_SECONDS:
+        if time.monotonic() - self._last_line_at > _QUIET_SECONDS:
             busy = sum(executor.state == "busy" for executor in executors)
-            self._say(Text(f"{progress.describe()}; {busy} of {len(executors)} executors busy"))
+            self._print(Text(f"{progress.describe()}; {busy} of {len(executors)} executors busy"))
 
     def finished(self, outcome: RecordingOutcome) -> None:
-        self._say(describe_outcome(outcome))
+        self._print(describe_outcome(outcome))
 
     def note(self, text: str) -> None:
-        self._say(Text(printable(text)))
+        self._print(Text(printable(text)))
 
-    def _say(self, text: Text) -> None:
-        self._said = time.monotonic()
+    def _print(self, text: Text) -> None:
+        self._last_line_at = time.monotonic()
         self._console.print(text, soft_wrap=True)
 
 

@@ -70,7 +70,7 @@ class ShutdownController:
         return self._aborted_at is not None
 
     @property
-    def given_up(self) -> bool:
+    def ends_now(self) -> bool:
         """Return True if the batch is to end at once."""
         aborted_long_ago = self._aborted_at is not None and time.monotonic() - self._aborted_at > _ABORT_SECONDS
         return aborted_long_ago or self._context.stop_requests() > 2

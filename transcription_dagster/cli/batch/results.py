@@ -121,7 +121,7 @@ class KeptResults:
         try:
             self._place = self._journal.append(fresh)
         except OSError as error:
-            self._say(f"{self.path}: results cannot be saved and are only in memory: {error.strerror}")
+            self._notify(f"{self.path}: results cannot be saved and are only in memory: {error.strerror}")
         else:
             self._kept |= fresh.keys()
 
@@ -150,7 +150,7 @@ class KeptResults:
             self._save()
         except (WorklistNotSaved, InvalidWorklist) as error:
             reason = str(error).splitlines()[0]
-            self._say(f"{reason}; trying again")
+            self._notify(f"{reason}; trying again")
             return reason
         self._complaint = None
         return None
@@ -169,7 +169,7 @@ class KeptResults:
         ended = self._clock()
         self._next_save = ended + max(_LEAST_SECONDS, _REST * (ended - began))
 
-    def _say(self, complaint: str) -> None:
+    def _notify(self, complaint: str) -> None:
         if complaint != self._complaint:
             self._complaint = complaint
             self._note(complaint)

@@ -85,7 +85,7 @@ class BatchRun:
         Raises `ServiceRefused` if Dagster cannot launch such runs, `StackError` if `threads` allows none of the pool's
         executors, and what `BatchContext` raises when the stack is gone.
         """
-        while not self._over and not self._stopping.given_up:
+        while not self._over and not self._stopping.ends_now:
             self._stopping.listen(self._state)
             try:
                 self._step()

@@ -104,7 +104,7 @@ def waiting(engine: Engine) -> list[tuple[str, str]]:
         return [(recording, fingerprint) for recording, fingerprint in connection.execute(statement)]
 
 
-def is_under_way(engine: Engine, recording: str) -> bool:
+def is_in_progress(engine: Engine, recording: str) -> bool:
     """Return whether a recording waits for submission or for its answer."""
     statement = select(_row.recording).where(_row.recording == recording_id(recording), _row.answered_at.is_(None))
     with transaction(engine) as connection:
@@ -136,7 +136,7 @@ def record_runs(engine: Engine, asked: Mapping[str, datetime]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class UnderWay:
+class SubmittedRecording:
     """A recording in a submitted batch."""
 
     #: Number of earlier batches that did not answer it.
@@ -145,8 +145,10 @@ class UnderWay:
     asked: dict[str, str]
 
 
-def under_way(engine: Engine, batch: str) -> dict[str, UnderWay]:
+def submitted_recordings_of(engine: Engine, batch: str) -> dict[str, SubmittedRecording]:
     """Return the recordings of a batch."""
     statement = select(_row.recording, _row.attempts, _row.asked).where(_row.batch == batch)
     with transaction(engine) as connection:
-        return {row.recording: UnderWay(row.attempts, row.asked or {}) for row in connection.execute(statement)}
+        return {
+            row.recording: SubmittedRecording(row.attempts, row.asked or {}) for row in connection.execute(statement)
+        }

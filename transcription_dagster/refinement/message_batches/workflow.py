@@ -176,7 +176,7 @@ def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings
     transcript, general, own = material
     found = request_store.answered(engine, transcript.recording)
     if found is None:
-        if request_store.is_under_way(engine, transcript.recording):
+        if request_store.is_in_progress(engine, transcript.recording):
             return None
         raise RefinementFailed("Claude was not asked about this recording: request_refinement asks")
     if found.status is not None:
@@ -246,7 +246,7 @@ def _plans(engine: Engine, material: Callable[[str], Material], how: RefinementS
 
 
 def _keep(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResult]]) -> None:
-    tried = request_store.under_way(engine, batch.id)
+    tried = request_store.submitted_recordings_of(engine, batch.id)
     again = [
         recording
         for recording, before in tried.items()

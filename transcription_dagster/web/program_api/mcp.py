@@ -28,7 +28,7 @@ from transcription_dagster.model import recording_id
 from transcription_dagster.web.csrf import Csrf
 from transcription_dagster.web.program_api.access import Refusal, reads_everything
 from transcription_dagster.web.program_api.correcting import Correcting
-from transcription_dagster.web.program_api.operations import Input, bounded_body, permitted, respond, told
+from transcription_dagster.web.program_api.operations import Input, bounded_body, permitted, respond, validation_message
 from transcription_dagster.web.program_api.recordings import moments
 from transcription_dagster.web.reading_room.archive import Archive
 
@@ -199,7 +199,7 @@ class Assistants:
             arguments = tool.arguments.model_validate(values.get("arguments") or {})
             found = tool.answer(arguments, asked).model_dump(mode="json")
         except ValidationError as error:
-            return _unanswered(told(error))
+            return _unanswered(validation_message(error))
         except TranscriptionError as error:
             return _unanswered(str(error))
         return {

@@ -165,7 +165,7 @@ async def respond(answer: Callable[[], Awaitable[Response]]) -> Response:
         headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None
         return JSONResponse({"error": refusal.complaint}, refusal.status, headers)
     except ValidationError as error:
-        return JSONResponse({"error": told(error)}, 422)
+        return JSONResponse({"error": validation_message(error)}, 422)
     except TranscriptionError as error:
         return JSONResponse({"error": str(error)}, status_of(error))
 
@@ -179,7 +179,7 @@ def status_of(error: TranscriptionError) -> int:
     return 500
 
 
-def told(error: ValidationError) -> str:
+def validation_message(error: ValidationError) -> str:
     """Return what is wrong with the values, in one line that does not repeat them."""
     wrong = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(
