@@ -1,4 +1,4 @@
-# `make demo` is the place to begin; ARGS goes to the program, as in `make demo ARGS=--keep-up`.
+# Start with `make demo`. ARGS is passed to the program, as in `make demo ARGS=--keep-up`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ up: $(VENV)/.installed
 	$(BIN)/transcription up $(ARGS)
 
 # While working: style, types, and the tests that start no stack and run no model.
-# Pyright works beside the tests, and says after them what it found.
+# Pyright runs in parallel with the tests; its output follows theirs.
 check: ruff
 	@$(BIN)/pyright >$(VENV)/pyright.log 2>&1 & pyright=$$!; \
 	$(BIN)/pytest --numprocesses 2 -m "not system and not slow" $(ARGS); tests=$$?; \
@@ -22,11 +22,11 @@ check: ruff
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest --numprocesses 3 $(ARGS)
 
-# As `make test`, with what it covers: a table of lines and branches, and htmlcov/index.html. Processes that tests start count.
+# Like `make test`, with coverage of lines and branches as a table and in htmlcov/index.html, including child processes.
 coverage: $(VENV)/.installed-dev
 	$(BIN)/pytest --numprocesses 3 --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
-# Kills workers, stops Postgres and terminates runs while 60 recordings are done; some minutes. ARGS as --seed 2.
+# Kills workers, stops Postgres and terminates runs during 60 recordings; takes some minutes. ARGS="--seed 2" changes the seed.
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m transcription_dagster_tests.chaos $(ARGS)
 
@@ -52,12 +52,12 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) $(ARGS); done
 
-# The site, in build/site; every link and reference has to be right.
+# Builds the site into build/site; broken links and references are errors.
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m scripts.settings_reference
 	$(BIN)/mkdocs build --strict --site-dir build/site
 
-# Style at each commit, types at each push.
+# Checks style at each commit, and types at each push.
 hooks: $(VENV)/.installed-dev
 	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
 

@@ -281,7 +281,7 @@ class Settings(WebSettings, SourceSettings):
         by_models = {"name", "address"} & set(info.data.get("redact", ()))
         if value != "comprehend" and by_models and not presidio_installed():
             raise ValueError(
-                "names and addresses, which TRANSCRIPTION_REDACT asks for, need comprehend or Presidio: "
+                "TRANSCRIPTION_REDACT contains name or address, which needs comprehend or Presidio: "
                 "pip install 'transcription-dagster[presidio]'"
             )
         return value

@@ -132,7 +132,7 @@ def test_invalid_numbers_of_speakers_are_refused(value: str) -> None:
 def test_names_can_be_redacted_by_comprehend_or_presidio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSCRIPTION_REDACT", "card,name")
     monkeypatch.setattr("transcription_dagster.settings.presidio_installed", lambda: False)
-    with pytest.raises(InvalidSetting, match=r"need comprehend or Presidio: pip install '.+\[presidio"):
+    with pytest.raises(InvalidSetting, match=r"needs comprehend or Presidio: pip install '.+\[presidio"):
         load_settings()
     monkeypatch.setenv("TRANSCRIPTION_INSIGHTS", "comprehend")
     assert load_settings().redact == ("card", "name")

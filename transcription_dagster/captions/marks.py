@@ -40,7 +40,7 @@ class MarkedToken:
 def marked_tokens(text: str, turns: re.Pattern[str] = TURNS, *, loose_dashes: bool = False) -> list[MarkedToken]:
     """Return the words of a text, each with the marks beside it.
 
-    `turns` finds the marks of turns; `loose_dashes`: a dash between spaces marks a turn wherever it stands.
+    `turns` finds the marks of turns; `loose_dashes`: a dash between spaces marks a turn at any position.
     """
     bare, marks = _blanked(text, turns, loose_dashes=loose_dashes)
     tokens = [MarkedToken(token) for token in tokenize(bare)]

@@ -25,7 +25,7 @@ def to_vtt(cues: Sequence[Cue]) -> str:
 
 
 def _voiced(cue: Cue, lines: Sequence[str]) -> str:
-    """Return the text of a cue with its speakers; a voice without an end tag goes on to the next one."""
+    """Return the text of a cue with its speakers; a voice without an end tag extends to the next one."""
     tags = [f"<v {escaped(' '.join(speaker.split()), 'vtt')}>" for speaker in cue.speakers]
     if len(tags) != len(lines):
         tags = tags[:1]

@@ -113,7 +113,7 @@ class _Places:
         return []
 
     def _spoken_in(self, stretches: Sequence[WordRange]) -> Iterator[WordRange]:
-        """Return the words whose middle lies in one of the stretches, as stretches of the new transcript."""
+        """Return the words whose middle is in one of the stretches, as stretches of the new transcript."""
         spans = iter(sorted((stretch.start, stretch.end) for stretch in stretches))
         span = next(spans, None)
         first: int | None = None

@@ -1,6 +1,6 @@
-"""Sensors that request the runs that people and programs ask for: corrected and submitted recordings.
+"""Sensors that request runs for corrected and submitted recordings.
 
-Those who submitted a recording are told the outcome.
+The senders of submitted recordings are notified of the outcome.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Launches of runs that are repeated because their answer was late or lost.
 
-A client cannot know whether the web server creates the run that it asked for: the request may have arrived, and the
+A client cannot know whether the web server creates the requested run: the request may have arrived, and the
 server may still be at work on it, or be waiting for Postgres, long after the client has given up. Therefore each
 request has an id, a unique index admits one run with it, and storage answers a repetition with that run
 (`pool/storage.py`). Retries of a run inherit its tags, and are runs of their own.

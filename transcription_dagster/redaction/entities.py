@@ -67,7 +67,7 @@ def merged_findings(found: Sequence[Found], others: Sequence[Found]) -> list[Fou
 
 
 def mentions(texts: Sequence[str], phrases: Iterable[tuple[str, Sequence[str]]]) -> list[Found]:
-    """Return every place in the words `texts` where a phrase (its kind and its words) stands, in order.
+    """Return every place in the words `texts` where a phrase (its kind and its words) occurs, in order.
 
     Case and punctuation may differ, but a capital at the beginning must be one: "may" does not mention "May".
     """

@@ -107,7 +107,7 @@ def discover(
     """Choose at most `room` runs from the pages after `cursor`, reading no more pages than needed.
 
     `known` returns the etags under which the given recordings were last requested; an unchanged object is never
-    requested again, whatever became of its run. `forgotten` returns which of the given recordings were retracted; a
+    requested again, whatever its run's outcome. `forgotten` returns which of the given recordings were retracted; a
     sensor never brings them back. `in_flight` holds the recordings with an unfinished run. If a page does not fit into
     `room`, the next tick starts with that page.
     """

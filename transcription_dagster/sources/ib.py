@@ -28,7 +28,7 @@ _LISTING_BYTES = 16 * 1024 * 1024
 class KeptAddresses:
     """The last hundred addresses that the library gave, in a file that only its owner can read.
 
-    They may hold secrets. A sensor's cursor stands in Dagster's database and on its pages, so that it names such an
+    They may hold secrets. A sensor's cursor is stored in Dagster's database and shown on its pages, so it names such an
     address only by its digest.
     """
 

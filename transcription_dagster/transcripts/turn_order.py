@@ -49,7 +49,7 @@ def order_by_turns(
 
 
 def spread_turns(words: Sequence[Word]) -> Sequence[Word]:
-    """Return words that stand by turns with times that go forward, as captions need them.
+    """Return words in order of turns with increasing times, as captions need them.
 
     People who talk at once each keep their own times in a transcript. Where these go backward from one turn to the
     next, each of the turns gets a share of their common time by its length.

@@ -1,4 +1,4 @@
-"""The names of this server, by which its own requests are told from other sites'."""
+"""The names of this server, which distinguish its own requests from other sites'."""
 
 from __future__ import annotations
 

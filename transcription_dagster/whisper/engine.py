@@ -193,7 +193,7 @@ class SpeechEngine:
     ) -> Transcript:
         """Transcribe a recording; every window `on_progress` gets the share done, 0 to 1.
 
-        `should_stop` is asked at every step of the decoder, in the thread that works on the device.
+        `should_stop` is called at every step of the decoder, in the device's thread.
 
         May be called in several threads at once: the recordings share the device, and `device_limit` limits the seconds
         that the device works on this one.

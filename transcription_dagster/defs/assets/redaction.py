@@ -164,7 +164,7 @@ def _in_removed_speech(
 def _values(conversation: Transcript, words: tuple[Word, ...]) -> dict[str, tuple[str | Transcript, str]]:
     """Return the value of each text asset, and the words that can still be read in it.
 
-    Those are read back without speakers, numbers of cues and times, which could be taken for numbers that are said.
+    These are read back without speakers, cue numbers and times, which could look like spoken numbers.
     """
     cues = make_cues(words, duration=conversation.duration)
     text, srt, vtt = to_text(words), to_srt(cues), to_vtt(cues)

@@ -20,7 +20,7 @@ from transcription_dagster.whisper.batching.token_rules import Ruled, TokenRules
 
 
 class FixedSlots(DecoderSlots):
-    """Every step computes all texts of all slots; the caller selects the rows that it asked for."""
+    """Every step computes all texts of all slots; the caller selects the rows that it needs."""
 
     def __init__(self, weights: DecoderWeights, count: int, rules: TokenRules, *, beams: int = 1) -> None:
         super().__init__(weights, count, rules, beams=beams)

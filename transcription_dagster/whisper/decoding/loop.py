@@ -187,7 +187,7 @@ def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOption
 def _decode_with_fallback(
     window: Window, tokenizer: Tokenizer, options: LoopOptions, prompt: tuple[int, ...]
 ) -> Requests[Decoded]:
-    """Decode a window at one temperature after the other until the text looks right; the last one stands."""
+    """Decode a window at increasing temperatures until the text looks right; return the last result."""
     first, *others = options.temperatures
     decoded: Decoded = yield Decode(window, tokenizer, prompt, first, options.beam_size)
     for temperature in others:
