@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 
 from transcription_dagster.language.spelling import tokens
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.spoken import Sign, number_runs, spoken_address
+from transcription_dagster.redaction.number_runs import Sign, number_runs
+from transcription_dagster.redaction.spoken_addresses import spoken_addresses
 
 #: The kinds, from most to least certain; a stretch gets the first kind that matches.
 KINDS = ("iban", "card", "email", "ssn", "phone", "digits")
@@ -38,6 +40,7 @@ _IBAN_LENGTHS: Mapping[str, int] = {
     }.items()
     for country in countries.split()
 }
+_IBAN_START = re.compile(r"[A-Z]{2}\d\d", re.ASCII)
 #: Payment card numbers begin with 2 to 6 and have 13 to 19 digits (ISO/IEC 7812).
 _CARD_LENGTHS = range(19, 12, -1)
 _CARD_STARTS = "23456"
@@ -49,6 +52,11 @@ _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+")
 _SSN = re.compile(r"(?!000|666|9)\d{3}(?!00)\d{2}(?!0000)\d{4}", re.ASCII)
 _SSN_FORM = re.compile(r"\d{3}-\d{2}-\d{4}", re.ASCII)
 _SSN_WORDS = frozenset({"social", "ssn"})
+_IBAN_WORDS = frozenset({"iban", "ibans"})
+_CARD_WORDS = frozenset(
+    {"card", "visa", "mastercard", "amex", "karte", "kreditkarte", "kartennummer", "carte", "tarjeta", "carta"}
+    | {"cartão", "kaart", "creditcard"}
+)
 #: Number of words before a number that may say what it is.
 _BEFORE = 10
 
@@ -64,25 +72,58 @@ class Found:
 
 def find_patterns(words: Sequence[Word], kinds: Collection[str], language: str) -> list[Found]:
     """Return the findings of these kinds, in order and without overlap; `language` is ISO 639-1 or BCP 47."""
-    by_kind: Mapping[str, Callable[[], Iterator[Found]]] = {
-        "iban": lambda: _in_runs(runs, _ibans),
-        "card": lambda: _in_runs(runs, _cards),
-        "email": lambda: _emails(words, language),
-        "ssn": lambda: _ssns(words, runs),
-        "phone": lambda: _in_runs(runs, _phones),
-        "digits": lambda: _in_runs(runs, _digit_rows),
+    by_kind: Mapping[str, Callable[[Sequence[Sequence[Sign]]], Iterator[Found]]] = {
+        "iban": lambda runs: chain(_in_runs(runs, _ibans), _named(words, runs, _misheard_ibans, _IBAN_WORDS)),
+        "card": lambda runs: chain(_in_runs(runs, _cards), _named(words, runs, _misheard_cards, _CARD_WORDS)),
+        "email": lambda _: _emails(words, language),
+        "ssn": lambda runs: _ssns(words, runs),
+        "phone": lambda runs: _in_runs(runs, _phones),
+        "digits": lambda runs: _in_runs(runs, _digit_rows),
     }
-    runs = number_runs(words, language)
+    runs: Sequence[Sequence[Sign]] = number_runs(words, language)
     found: list[Found] = []
     taken: set[int] = set()
     for kind in KINDS:
         # More certain kinds take precedence even if they are not requested: a card number is not a telephone number.
-        for each in by_kind[kind]():
+        for each in by_kind[kind](runs):
             span = range(each.first, each.stop)
             if taken.isdisjoint(span):
                 taken.update(span)
                 found += [each] if kind in kinds else []
+        # What follows a card number, such as its security code, is a number of its own.
+        runs = [list(rest) for run in runs for is_taken, rest in groupby(run, _is_in(taken)) if not is_taken]
     return sorted(found)
+
+
+def _is_in(taken: Collection[int]) -> Callable[[Sign], bool]:
+    return lambda sign: sign.word in taken
+
+
+def _named(
+    words: Sequence[Word],
+    runs: Sequence[Sequence[Sign]],
+    parts: Callable[[Sequence[Sign]], Iterator[tuple[int, int, str]]],
+    names: Collection[str],
+) -> Iterator[Found]:
+    """Find numbers that are named shortly before: if a digit is misheard, their checksum fails."""
+    found = _in_runs(runs, parts)
+    yield from (each for each in found if not _words_before(words, each.first).isdisjoint(names))
+
+
+def _misheard_ibans(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
+    text = "".join(sign.character for sign in run)
+    start = _IBAN_START.search(text)
+    if start and len(text) - start.start() in range(min(_IBAN_LENGTHS.values()), max(_IBAN_LENGTHS.values()) + 2):
+        yield start.start(), len(text), "iban"
+
+
+def _misheard_cards(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
+    yield from ((first, stop, "card") for first, stop in _digit_rows_of(run) if stop - first in _CARD_LENGTHS)
+
+
+def _words_before(words: Sequence[Word], place: int) -> set[str]:
+    """Return the folded words that may say what a number is."""
+    return {token for word in words[max(0, place - _BEFORE) : place] for token in tokens(word.text)}
 
 
 def _in_runs(
@@ -157,7 +198,7 @@ def _emails(words: Sequence[Word], language: str) -> Iterator[Found]:
     for index, word in enumerate(words):
         if _EMAIL.search(word.text):
             yield Found(index, index + 1, "email")
-    yield from (Found(first, stop, "email") for first, stop in spoken_address(words, language))
+    yield from (Found(first, stop, "email") for first, stop in spoken_addresses(words, language))
 
 
 def _ssns(words: Sequence[Word], runs: Sequence[Sequence[Sign]]) -> Iterator[Found]:
@@ -167,6 +208,6 @@ def _ssns(words: Sequence[Word], runs: Sequence[Sequence[Sign]]) -> Iterator[Fou
             if not _SSN.fullmatch("".join(sign.character for sign in run[first:stop])):
                 continue
             begin, end = run[first].word, run[stop - 1].word + 1
-            before = {token for word in words[max(0, begin - _BEFORE) : begin] for token in tokens(word.text)}
-            if _SSN_FORM.search("".join(word.text for word in words[begin:end])) or before & _SSN_WORDS:
+            written = "".join(word.text for word in words[begin:end])
+            if _SSN_FORM.search(written) or not _words_before(words, begin).isdisjoint(_SSN_WORDS):
                 yield Found(begin, end, "ssn")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.finding import KINDS, find_patterns, is_card, is_iban
+from transcription_dagster.redaction.number_runs import number_runs
 
 #: Test numbers published by the card schemes.
 VISA, AMEX = "4111 1111 1111 1111", "3782 822463 10005"
@@ -74,6 +77,21 @@ def test_ibans_are_checked_by_length_and_mod_97(text, valid):
         ("My social security number is 536 22 8726.", ("ssn", "536 22 8726.")),
         ("It is 536-22-8726.", ("ssn", "536-22-8726.")),
         ("The code is four five double two.", ("digits", "four five double two.")),
+        ("The IBAN is GB29 NWBK 6016 1331 9268 19.", ("iban", "GB29 NWBK 6016 1331 9268 19.")),
+        # Groups that look like years.
+        ("My card is 4012 2001 1999 1880.", ("card", "4012 2001 1999 1880.")),
+        ("It is FR14 2004 1010 0505 0001 3M02 606.", ("iban", "FR14 2004 1010 0505 0001 3M02 606.")),
+        # A digit is misheard, but the number is named.
+        ("My card is 4111 1111 1111 1112.", ("card", "4111 1111 1111 1112.")),
+        ("The IBAN is DE89 3704 0044 0532 0130 01.", ("iban", "DE89 3704 0044 0532 0130 01.")),
+        ("Call 555.123.4567 now.", ("phone", "555.123.4567")),
+        ("oh eight hundred, five five five, one two three", ("phone", None)),
+        ("forty five eighty one twenty two ninety nine", ("phone", None)),
+        ("j smith forty two at example dot com", ("email", "j smith forty two at example dot com")),
+        ("It's J O H N at example dot org", ("email", "J O H N at example dot org")),
+        ("mail john underscore smith at my dash site dot com now", ("email", None)),
+        ("mail john.smith@ example.com now", ("email", "john.smith@ example.com")),
+        ("mail john @ example . com now", ("email", "john @ example . com")),
     ],
 )
 def test_english_numbers_and_addresses(text, expected):
@@ -98,7 +116,56 @@ def test_card_numbers_said_in_other_languages(language, text):
     assert [kind for kind, _ in found(text, language)] == ["card"]
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("fr", "zéro six douze trente-quatre cinquante-six soixante-dix-huit"),
+        ("fr", "zéro un quarante-deux vingt et un quatre-vingt-dix-sept quatre-vingts"),
+        ("es", "seis doce treinta y cuatro cincuenta y seis setenta y ocho"),
+        ("pt", "vinte e um trinta e quatro cinquenta e seis setenta e oito"),
+        ("it", "ventuno trentotto quarantatré cinquantasei"),
+        ("de", "null eins einundzwanzig fünfunddreißig achtzig"),
+        ("nl", "nul zes tweeëntwintig vijfendertig tachtig"),
+    ],
+)
+def test_telephone_numbers_said_in_pairs(language, text):
+    assert found(text, language) == [("phone", text)]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "digits"),
+    [
+        ("fr", "quatre-vingt-dix-sept soixante et onze dix-huit", "977118"),
+        ("fr", "soixante-dix quatre-vingts vingt et un", "708021"),
+        ("es", "treinta y cuatro veintidós", "3422"),
+        ("de", "neunundneunzig zwoundvierzig", "9942"),
+        ("en", "forty five twenty-one ten seven", "4521107"),
+    ],
+)
+def test_number_words_are_joined_as_they_are_counted(language, text, digits):
+    (run,) = number_runs(words(text), language)
+    assert "".join(sign.character for sign in run) == digits
+
+
+def test_each_word_is_read_in_its_own_language():
+    said = [replace(word, language="de") for word in words("null eins zwo drei vier fünf sechs sieben")]
+    assert [each.kind for each in find_patterns(said, KINDS, "en")] == ["phone"]
+
+
+def test_what_follows_a_card_number_is_found_too():
+    text = "4111 1111 1111 1111 1234"
+    assert found(text) == [("card", VISA), ("digits", "1234")]
+
+
 def test_addresses_said_in_other_languages():
+    for language, address in {
+        "de": "max Unterstrich muster ät web Punkt de",
+        "fr": "jean tiret dupont arobase orange point fr",
+        "es": "juan guion bajo perez arroba gmail punto com",
+        "it": "mario trattino rossi chiocciola gmail punto com",
+        "nl": "jan punt jansen apenstaartje voorbeeld punt nl",
+    }.items():
+        assert found(address, language) == [("email", address)]
     assert found("das ist anna punkt meier at beispiel punkt de", "de")[0][0] == "email"
     assert found("escriba a ana arroba ejemplo punto es", "es")[0] == ("email", "ana arroba ejemplo punto es")
 
@@ -112,6 +179,11 @@ def test_addresses_said_in_other_languages():
         "Look at me. The dot is red.",
         "It has 12 rooms, 340 seats and 99%.",
         "Oh, I see.",
+        "I'm at home. Dot is my friend.",
+        "On 12/05/2023, 2023-05-12 and 12.05.23 we met.",
+        "Version 3.11.7 and 2.13.0 are out.",
+        "From 10,000 and up to 20,000 in 2004 and 2005.",
+        "One hundred and twenty three people, two hundred dogs.",
     ],
 )
 def test_ordinary_speech_is_left_alone(text):
