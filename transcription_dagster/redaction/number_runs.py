@@ -112,17 +112,17 @@ def _written(words: Sequence[Word], index: int) -> str:
     bare = words[index].text.strip(_EDGES + " ")
     if _YEAR.fullmatch(bare) and not any(_is_group(words, place) for place in (index - 1, index + 1)):
         return ""
-    return _signs(bare)
+    return _signs_in(bare)
 
 
 def _is_group(words: Sequence[Word], index: int) -> bool:
     """Return whether a word is a group of digits that is no year."""
     bare = words[index].text.strip(_EDGES + " ") if 0 <= index < len(words) else ""
-    signs = _signs(bare)
+    signs = _signs_in(bare)
     return len(signs) >= _GROUP and any(sign.isdigit() for sign in signs) and not _YEAR.fullmatch(bare)
 
 
-def _signs(bare: str) -> str:
+def _signs_in(bare: str) -> str:
     if not bare or any(pattern.fullmatch(bare) for pattern in (_AMOUNT, _DATE, _VERSION)):
         return ""
     pieces = [piece for piece in _SEPARATORS.split(bare) if piece]
