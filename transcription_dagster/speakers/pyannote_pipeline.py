@@ -57,7 +57,9 @@ class PyannoteDiarizer:
         on_progress: Callable[[float], None],
         should_stop: Callable[[], bool],
     ) -> Diarization:
-        """Implement `Diarizer.diarize`. The recording is in memory as a whole: 230 MB for each hour.
+        """Implement `Diarizer.diarize`.
+
+        The recording is in memory as a whole: 230 MB for each hour, and twice that while it is read.
 
         Raises `ModelUnavailable` if the pipeline gives no exclusive diarization, as those of version 3 do not.
         """
