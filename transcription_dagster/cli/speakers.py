@@ -12,7 +12,6 @@ import click
 from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.terminal import printable
-from transcription_dagster.cli.worklist import entry
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import find_recording
 from transcription_dagster.database.voice_prints import (
@@ -23,6 +22,7 @@ from transcription_dagster.database.voice_prints import (
     voice_prints,
 )
 from transcription_dagster.settings import load_settings
+from transcription_dagster.sources.worklist_entries import entry_of
 from transcription_dagster.sources.worklists import write
 
 _OUTPUT = Path("assets_speakers.json")
@@ -125,7 +125,7 @@ def _certainty(one: VoicePrint) -> str:
 
 def _entries(engine: Engine, uuids: Sequence[str]) -> list[dict[str, Any]]:
     known = [find_recording(engine, uuid) for uuid in uuids]
-    return [entry(recording, "speakers") for recording in known if recording is not None]
+    return [entry_of(recording, "speakers") for recording in known if recording is not None]
 
 
 def _command(output: Path) -> str:

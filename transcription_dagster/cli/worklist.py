@@ -14,8 +14,8 @@ from transcription_dagster.cli.connection import open_cli_database, open_instanc
 from transcription_dagster.database import unfinished
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
-from transcription_dagster.model import Term
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.sources.worklist_entries import entry_of
 from transcription_dagster.sources.worklists import write
 
 
@@ -47,28 +47,6 @@ def worklist(kind: str | None, output: Path | None) -> None:
     click.echo(f"{path}: {len(entries):,} recordings" + (f" ({listing})" if listing else ""))
 
 
-def entry(recording: Recording, job: str | None = None) -> dict[str, Any]:
-    """Return the recording as a worklist entry, without unknown fields."""
-    values = {
-        "uuid": recording.uuid,
-        "job": job,
-        "source": recording.source,
-        "title": recording.title,
-        "language": recording.language,
-        "languages": list(recording.languages),
-        "channels": recording.channels,
-        "vocabulary": [_term(term) for term in recording.vocabulary],
-        "speakers": list(recording.speaker_names) or recording.speakers,
-    }
-    return {name: value for name, value in values.items() if value}
-
-
-def _term(term: Term) -> str | dict[str, Any]:
-    if term == Term(term.text):
-        return term.text
-    return {"term": term.text, "variants": term.variants, "category": term.category, "weight": term.weight}
-
-
 @dataclass(frozen=True, slots=True)
 class _Need:
     """A recording and its known problems, besides missing assets."""
@@ -87,7 +65,7 @@ def _with_jobs(needs: Sequence[_Need], settings: Settings) -> list[dict[str, Any
     with open_instance(settings) as instance:
         mending = Mending(instance, settings)
     return [
-        entry(need.recording, mending.job(need.recording.uuid, need.outdated, failed=need.failed)) for need in needs
+        entry_of(need.recording, mending.job(need.recording.uuid, need.outdated, failed=need.failed)) for need in needs
     ]
 
 

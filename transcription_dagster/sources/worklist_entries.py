@@ -1,4 +1,4 @@
-"""The entries of a worklist: parsing and checking one object of the list."""
+"""The entries of a worklist: parsing and checking one object of the list, and writing one for a recording."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 from urllib.parse import unquote, urlsplit
 
+from transcription_dagster.database.recordings import Recording
 from transcription_dagster.errors import (
     InvalidRecordingId,
     InvalidSetting,
@@ -65,6 +66,28 @@ class Entry:
     def may_transcribe(self) -> bool:
         """Return whether the job may need the recording's audio."""
         return self.job in (None, "transcribe")
+
+
+def entry_of(recording: Recording, job: str | None = None) -> dict[str, Any]:
+    """Return the recording as a worklist entry, without unknown fields."""
+    values = {
+        "uuid": recording.uuid,
+        "job": job,
+        "source": recording.source,
+        "title": recording.title,
+        "language": recording.language,
+        "languages": list(recording.languages),
+        "channels": recording.channels,
+        "vocabulary": [_written_term(term) for term in recording.vocabulary],
+        "speakers": list(recording.speaker_names) or recording.speakers,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _written_term(term: Term) -> str | dict[str, Any]:
+    if term == Term(term.text):
+        return term.text
+    return {"term": term.text, "variants": term.variants, "category": term.category, "weight": term.weight}
 
 
 class EntryReader:
