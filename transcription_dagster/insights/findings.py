@@ -1,4 +1,4 @@
-"""Insights into a text: what an analyser finds in it, and how much each speaker says and asks."""
+"""Insights into a text: an analyser's findings, and each speaker's share of the talk and questions."""
 
 from __future__ import annotations
 

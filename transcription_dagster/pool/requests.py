@@ -1,4 +1,4 @@
-"""What run workers ask of GPU executors: to transcribe, diarize or embed a recording, as stored in the queue."""
+"""Requests of run workers to GPU executors, as stored in the queue: transcribe, diarize or embed a recording."""
 
 from __future__ import annotations
 

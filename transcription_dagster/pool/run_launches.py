@@ -1,7 +1,7 @@
-"""Launches of runs that are repeated because their answer was late or lost.
+"""Idempotent launches: a launch repeated because its answer was late or lost gives the same run.
 
 A client cannot know whether the web server creates the requested run: the request may have arrived, and the
-server may still be at work on it, or be waiting for Postgres, long after the client has given up. Therefore each
+server may still be processing it, or waiting for Postgres, long after the client has timed out. Therefore each
 request has an id, a unique index admits one run with it, and storage answers a repetition with that run
 (`pool/storage.py`). Retries of a run inherit its tags, and are runs of their own.
 

@@ -26,10 +26,10 @@ _LISTING_BYTES = 16 * 1024 * 1024
 
 
 class KeptAddresses:
-    """The last hundred addresses that the library gave, in a file that only its owner can read.
+    """The last hundred URLs from the library, in a file that only its owner can read.
 
-    They may hold secrets. A sensor's cursor is stored in Dagster's database and shown on its pages, so it names such an
-    address only by its digest.
+    They may contain secrets. A sensor's cursor is stored in Dagster's database and shown on its pages, so it names
+    such an address only by its digest.
     """
 
     def __init__(self, file: Path) -> None:

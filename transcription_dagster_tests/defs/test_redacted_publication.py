@@ -1,4 +1,4 @@
-"""A recording with personal data, from its file to everything that is published of it: only redacted text and sound."""
+"""A recording with personal data, from its file to its publication: only redacted text and audio are published."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SAID = (
     "My account is DE89 3704 0044 0532 0130 00, and my number is +44 20 7946 0958. "
     "Or is the card 5555 5555 5555 4444? Thank you and goodbye."
 )
-#: What is planted, without spaces and punctuation.
+#: The planted data, without spaces and punctuation.
 PLANTED = (
     *("oneoneoneone", "41111111", "55555555"),
     *("janedoe", "johndotsmith", "DE89", "370400440532", "2079460958", "79460958"),
@@ -74,7 +74,7 @@ class Vectors:
 def settings(
     engine: Engine, database_url: str, at_home: Path, aws: AwsServer, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    """Settings that publish only redacted files, in S3, and a registered recording with a program that waits for it."""
+    """Provide settings that publish only redacted files, in S3, and a submitted recording with a webhook."""
     aws.make_bucket("archive")
     for name, value in {
         "STORE": "s3://archive/results",
@@ -115,7 +115,7 @@ def transcribed(settings: Settings, instance: dg.DagsterInstance) -> dg.ExecuteI
         executor=dg.in_process_executor,
     )
     with pytest.MonkeyPatch.context() as patch:
-        # The publication asks for the graph of all assets, which Dagster has only outside of a test's process.
+        # The publication needs the graph of all assets, which Dagster only has outside of a test's process.
         patch.setattr(InMemoryJob, "get_repository_definition", lambda _: definitions.get_repository_def())
         job = definitions.resolve_job_def(JOBS["transcribe"])
         return job.execute_in_process(instance=instance, partition_key=RECORDING, raise_on_error=False)
@@ -123,7 +123,7 @@ def transcribed(settings: Settings, instance: dg.DagsterInstance) -> dg.ExecuteI
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
-    """Takes notifications."""
+    """Provide a server that receives notifications."""
     with web_server(lambda _: Reply(status=204)) as server:
         monkeypatch.setenv("TRANSCRIPTION_WEBHOOK_SECRET", "a secret of tests")
         monkeypatch.setenv("TRANSCRIPTION_WEBHOOK_HOSTS", server.url)
@@ -137,7 +137,7 @@ def planted_in(document: str) -> list[str]:
 
 
 def published_rows(engine: Engine) -> str:
-    """The rows of what is published, as JSON."""
+    """Return the published rows as JSON."""
     with engine.connect() as connection:
         return "\n".join(
             connection.execute(

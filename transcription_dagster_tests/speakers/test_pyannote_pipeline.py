@@ -1,4 +1,4 @@
-"""Diarization by a pipeline of pyannote.audio; the pipeline itself is a stand-in, except in the last tests."""
+"""Diarization by a pipeline of pyannote.audio, which is faked except in the last tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from transcription_dagster_tests.corpus import write_wav
 from transcription_dagster_tests.speakers.scoring import word_accuracy
 from transcription_dagster_tests.speakers.test_local import DEMO, INTERVIEW
 
-#: How much of the interview is diarized by the real pipeline.
+#: Part of the interview that the real pipeline diarizes.
 SECONDS = 15
 SOUND = np.full(10 * 16_000, 0.1, np.float32)
 
@@ -54,7 +54,7 @@ class Turns:
 
 
 def annotation(*turns: tuple[float, float, str]) -> Any:
-    """A real `Annotation` if pyannote.core is installed, a stand-in otherwise."""
+    """Return a real `Annotation` if pyannote.core is installed, otherwise a fake."""
     try:
         from pyannote.core import Annotation, Segment  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
@@ -66,7 +66,7 @@ def annotation(*turns: tuple[float, float, str]) -> Any:
 
 
 def output(*exclusive: tuple[float, float, str], embeddings: Any = None) -> Any:
-    """What a pipeline of version 4 returns."""
+    """Return the result of a version 4 pipeline."""
     return SimpleNamespace(
         speaker_diarization=annotation(*exclusive),
         exclusive_speaker_diarization=annotation(*exclusive),
@@ -75,7 +75,7 @@ def output(*exclusive: tuple[float, float, str], embeddings: Any = None) -> Any:
 
 
 class Pipeline:
-    """Stands for pyannote's pipeline: returns `result`, and notes how it was called."""
+    """A fake of pyannote's pipeline: returns `result`, and records its calls."""
 
     result: ClassVar[Any] = None
     asked: ClassVar[dict[str, Any]] = {}
@@ -112,7 +112,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pyannote.audio with the pipeline above."""
+    """Install a fake pyannote.audio with the pipeline above."""
     library = ModuleType("pyannote.audio")
     library.Pipeline = Pipeline  # type: ignore[attr-defined]
     library.__spec__ = ModuleSpec("pyannote.audio", None)
@@ -269,7 +269,7 @@ def test_without_a_pipeline_auto_explains_how_to_get_it(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_pyannotes_own_pipeline_diarizes_the_interview(speaker_models_home: Path, tmp_path: Path) -> None:
-    """pyannote's code, from the folder to the turns, with segmentation-3.0; only the voices are by chance."""
+    """pyannote's code, from the folder to the turns, with segmentation-3.0; only the voice embeddings are random."""
     pytest.importorskip("pyannote.audio", reason="pyannote.audio, the extra `pyannote`, is not installed")
     from transcription_dagster_tests.speakers.pyannote_folder import write_pipeline
 
@@ -292,7 +292,7 @@ def test_pyannotes_own_pipeline_diarizes_the_interview(speaker_models_home: Path
     assert all(len(answer["voices"][speaker]) == 256 for speaker in {turn.speaker for turn in turns})
     assert done == sorted(done)
     assert done[-1] == pytest.approx(SECONDS)
-    # Whoever it is: there is speech where there are words, and turns do not overlap.
+    # The labels are arbitrary, but there is speech where there are words, and turns do not overlap.
     assert all(one.end <= other.start for one, other in pairwise(turns))
     everyone = [replace(turn, speaker="all") for turn in turns]
     words = [{**word, "speaker": "all"} for word in INTERVIEW["words"] if word["end"] < SECONDS]

@@ -1,6 +1,6 @@
-"""Claim inference requests from their own table, without a job of procrastinate beside each.
+"""Claim inference requests from their own table, without a procrastinate job for each.
 
-Requests in flight go back to the queue. Executors of the earlier version lose them: what they report is refused.
+Requests in flight are requeued. Executors of the earlier version lose them, and their reports are refused.
 
 Revision ID: 0019
 Revises: 0018
@@ -15,7 +15,7 @@ down_revision = "0018"
 branch_labels = None
 depends_on = None
 
-#: The upgrade costs a request no attempt: its recording is not at fault.
+#: The upgrade does not count as an attempt.
 _REQUEUE = """
 UPDATE inference_requests SET state = 'queued', progress = 0, started_at = NULL,
    attempts = CASE WHEN attempts @> '[{"ended": null}]'
@@ -38,7 +38,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The steps that wait for requests queue their jobs again.
+    # Steps that wait for requests requeue their jobs.
     op.execute("DROP INDEX inference_requests_waiting, inference_requests_held")
     op.execute(_REQUEUE)
     op.execute("ALTER TABLE inference_requests DROP COLUMN holder, DROP COLUMN claims, ADD lease text")
