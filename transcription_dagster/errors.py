@@ -49,6 +49,10 @@ class EngineMissing(InvalidSetting):
     """The speech engine that the settings name is not installed on this machine."""
 
 
+class DataRemains(PermanentError):
+    """A redacted file contains data that redaction is to remove."""
+
+
 class SourceNotFound(PermanentError):
     """The source of the recording does not exist."""
 

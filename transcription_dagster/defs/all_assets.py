@@ -45,7 +45,6 @@ def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     in_batches = settings.refinement == "batch"
     other = [refinement.refined_text(in_batches=True)] if in_batches else []
     if settings.publish == "redacted":
-        other.append(redaction.redaction_asset(blocking=True))
         other.append(insight.embeddings_asset(after=redaction.NAMES))
         other.append(publication.publication_asset(after=redaction.NAMES))
     left_out = {key for each in other for key in each.keys}

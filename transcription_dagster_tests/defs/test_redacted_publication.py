@@ -32,6 +32,7 @@ from transcription_dagster.redaction.words import Redaction, redact
 from transcription_dagster.search.embedder import embed
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.sources.worklist_entries import JOBS
+from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.s3_server import AwsServer
@@ -236,6 +237,9 @@ def test_nothing_is_published_of_a_recording_in_which_data_remains(
     failed = {each.asset_key.path[-1] for each in result.get_asset_check_evaluations() if not each.passed}
     assert {"redacted_txt", "redacted_srt", "redacted_vtt", "redacted_json"} <= failed
     assert published_rows(engine).split() == []
+    stored = {each.key.partition("/")[2] for each in ObjectStore(settings.store_url).list(RECORDING)}
+    assert "transcript.json" in stored
+    assert not {name for name in stored if name.startswith(("redacted", "recording"))}
 
 
 def called(reader: httpx.Client, tool: str, **arguments: object) -> str:

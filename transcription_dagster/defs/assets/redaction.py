@@ -1,6 +1,7 @@
 """The redacted files of a recording; these assets exist if TRANSCRIPTION_REDACT names kinds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import dagster as dg
@@ -19,6 +20,7 @@ from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE
 from transcription_dagster.defs.versions import from_cues
+from transcription_dagster.errors import DataRemains
 from transcription_dagster.model import Audio, Cue, Transcript, Word
 from transcription_dagster.redaction.detectors import Detector, detect, detectors, undetectable
 from transcription_dagster.redaction.words import (
@@ -57,7 +59,29 @@ def redaction_code_version(settings: Settings) -> str:
     return from_cues(f"5-{'-'.join(sorted(settings.redact))}-{settings.insights}{presidio}")
 
 
-def _redaction(
+@dg.multi_asset(
+    name="redaction",
+    partitions_def=recordings,
+    group_name="redaction",
+    outs={
+        name: dg.AssetOut(
+            description=description,
+            kinds={kind},
+            automation_condition=REFRESH_OR_ADD,
+            dagster_type=_TYPES.get(name, str),
+        )
+        for name, (kind, description) in _ASSETS.items()
+    },
+    # Only the freshness of the text matters here: its value has no times.
+    deps=["corrected_txt"],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "redacted", asset=name, partitions_def=recordings, description="No removed value remains in the file."
+        )
+        for name in NAMES
+    ],
+)
+def redaction(
     context: dg.AssetExecutionContext,
     audio: Audio,
     conversation: Transcript,
@@ -65,73 +89,61 @@ def _redaction(
     catalogue: CatalogueResource,
     store: StoreResource,
     settings: dg.ResourceParam[Settings],
-) -> Iterator[dg.MaterializeResult]:  # pyright: ignore[reportMissingTypeArgument]  Dagster would read it as a tuple
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # pyright: ignore[reportMissingTypeArgument]  Dagster would read it as a tuple
     with reported_failures():
         passages = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading.passages
         used = detectors(conversation.language, settings)
         redacted = _redacted(conversation, passages, settings.redact, used)
         missed = undetectable(settings.redact, used) if conversation.words else []
     values = _values(conversation, redacted.words)
+    metadata = _metadata(redacted, used, missed)
     with reported_failures(), scratch_folder(settings) as folder:
         files, key = store.open(), object_key(audio.recording, REDACTED_AUDIO_FILE)
         flac = _silenced(files, audio.recording, redacted, folder)
+        readable = {
+            name: remaining(read, redacted, settings.redact, conversation.language)
+            for name, (_, read) in values.items()
+        }
+        checked = _checked(readable, audible_spans(flac, redacted.spans), missed, conversation.language)
+        if settings.publish == "redacted" and any(each.severity is Severity.ERROR for each in chain(*checked.values())):
+            # Before anything is stored, which programs could read.
+            yield from (check_result("redacted", name, findings) for name, findings in checked.items())
+            raise DataRemains(
+                "data remains in the redacted files, so that they are not published: see the check redacted"
+            )
         with writing(catalogue.engine, files, audio.recording, key):
             files.put_file(key, flac)
-        heard = [
-            Finding("remains", number, f"{start:.1f} s to {end:.1f} s can be heard", Severity.ERROR)
-            for number, (start, end) in enumerate(audible_spans(flac, redacted.spans), start=1)
-        ]
         size = flac.stat().st_size
-    language, metadata = conversation.language, _metadata(redacted, used, missed)
+    results = {name: check_result("redacted", name, findings) for name, findings in checked.items()}
+    for name, (value, _) in values.items():
+        yield dg.MaterializeResult(asset_key=name, value=value, metadata=metadata, check_results=[results[name]])
+    yield dg.MaterializeResult(
+        asset_key="redacted_audio",
+        metadata=metadata | {"uri": dg.MetadataValue.url(files.uri(key)), "bytes": size},
+        check_results=[results["redacted_audio"]],
+    )
+
+
+def _checked(
+    readable: Mapping[str, Sequence[str]],
+    audible: Sequence[tuple[float, float]],
+    missed: Sequence[str],
+    language: str,
+) -> dict[str, list[Finding]]:
+    """Return the findings of the check by asset: what can be read or heard, and the kinds that were not searched."""
     unsearched = [
         Finding("not searched", number, f"nothing here detects the kind {kind} in {language!r}", Severity.WARN)
         for number, kind in enumerate(missed, start=1)
     ]
-    for name, (value, read) in values.items():
-        remain = [
-            Finding("remains", number, f"a value of the kind {kind} can be read", Severity.ERROR)
-            for number, kind in enumerate(remaining(read, redacted, settings.redact, language), start=1)
+    said = {name: [f"a value of the kind {kind} can be read" for kind in kinds] for name, kinds in readable.items()}
+    said["redacted_audio"] = [f"{start:.1f} s to {end:.1f} s can be heard" for start, end in audible]
+    return {
+        name: [
+            *(Finding("remains", number, message, Severity.ERROR) for number, message in enumerate(messages, start=1)),
+            *unsearched,
         ]
-        checked = check_result("redacted", name, [*remain, *unsearched])
-        yield dg.MaterializeResult(asset_key=name, value=value, metadata=metadata, check_results=[checked])
-    yield dg.MaterializeResult(
-        asset_key="redacted_audio",
-        metadata=metadata | {"uri": dg.MetadataValue.url(files.uri(key)), "bytes": size},
-        check_results=[check_result("redacted", "redacted_audio", [*heard, *unsearched])],
-    )
-
-
-def redaction_asset(*, blocking: bool = False) -> dg.AssetsDefinition:
-    """Return the assets; `blocking`: nothing is made from a file in which the check `redacted` finds data."""
-    return dg.multi_asset(
-        name="redaction",
-        partitions_def=recordings,
-        group_name="redaction",
-        outs={
-            name: dg.AssetOut(
-                description=description,
-                kinds={kind},
-                automation_condition=REFRESH_OR_ADD,
-                dagster_type=_TYPES.get(name, str),
-            )
-            for name, (kind, description) in _ASSETS.items()
-        },
-        # Only the freshness of the text matters here: its value has no times.
-        deps=["corrected_txt"],
-        check_specs=[
-            dg.AssetCheckSpec(
-                "redacted",
-                asset=name,
-                partitions_def=recordings,
-                blocking=blocking,
-                description="No removed value remains in the file.",
-            )
-            for name in NAMES
-        ],
-    )(_redaction)
-
-
-redaction = redaction_asset()
+        for name, messages in said.items()
+    }
 
 
 def _redacted(
