@@ -129,11 +129,12 @@ def titles(engine: Engine, uuids: Iterable[str]) -> dict[str, str]:
 
 
 def with_state(filters: Filters) -> Select[Any] | None:
-    """Return the UUIDs of recordings with this status and warnings; None if there is no such condition.
+    """Return the UUIDs of recordings with this status, speaker and warnings; None if there is no such condition.
 
-    For search, which stores dates, languages and speakers with the chunks.
+    For search, which stores dates and languages with the chunks. It stores their speakers as well, but without an index
+    that finds a rare one.
     """
-    wanted = Filters(status=filters.status, warned=filters.warned)
+    wanted = Filters(status=filters.status, speaker=filters.speaker, warned=filters.warned)
     if wanted == Filters():
         return None
     return select(RecordingRow.uuid).join(*_OF_RECORDING, isouter=True).where(*_conditions(wanted))

@@ -43,6 +43,10 @@ _FUSION_K = 60
 #: hundreds of thousands of rows would take seconds.
 _RANKED_MATCHES = 1000
 
+#: Matches that each list ranks beyond the limit, so that one far down in both can rise: four times the limit, at most
+#: this many.
+_MOST_FURTHER = 300
+
 #: Candidates that the vector index tracks (`ef_search`); more improve recall and take longer.
 _VECTOR_EFFORT = 120
 _LARGEST_EFFORT = 1000
@@ -106,7 +110,7 @@ def search(
         filters = _filters(languages if language else (), since, until, recording, speaker)
         if among is not None:
             filters.append(ChunkRow.recording.in_(among))
-        depth = 5 * limit
+        depth = min(5 * limit, limit + _MOST_FURTHER)
         queries = _queries(query, languages)
         lists = [_by_words(queries, filters, depth)]
         model_id = index.find_model(connection, embedding.model) if embedding else None

@@ -61,6 +61,9 @@ def _newest(archive: Archive, filters: Filters, parameters: Mapping[str, str]) -
 
 
 def _answers(archive: Archive, query: str, filters: Filters, parameters: Mapping[str, str]) -> dict[str, Any]:
+    if filters.status is RecordingStatus.WAITING:
+        # They have no text yet; the vector index would be searched for one in vain.
+        return {}
     page = _page_of(parameters)
     embedding = archive.embedder.embed(query)
     hits = search(

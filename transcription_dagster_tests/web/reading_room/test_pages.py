@@ -21,10 +21,11 @@ from transcription_dagster.corrections.drafts import retyped
 from transcription_dagster.database.publications import Warned
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.model import Word
+from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.transcripts.reading import SignedEdit
 from transcription_dagster.web import formats
 from transcription_dagster_tests.sample_transcripts import spoken
-from transcription_dagster_tests.web.reading_room.conftest import Library
+from transcription_dagster_tests.web.reading_room.conftest import MODEL, Library
 
 FIRST = "00000000-0000-4000-8000-000000000001"
 HOSTILE = "00000000-0000-4000-8000-000000000002"
@@ -200,6 +201,19 @@ def test_filters_of_speaker_and_warnings_reach_list_and_search(visitor: httpx.Cl
             page = visitor.get(f"/recordings?{query}{wanted}").text
             assert ("Airship" in page) is found, (query, wanted)
     assert "The council meets" not in visitor.get("/recordings?warned=1").text
+    assert "No results." in visitor.get("/recordings?q=zeppelin&status=waiting").text
+
+
+def test_a_search_for_a_speaker_finds_what_this_speaker_says(visitor: httpx.Client, library: Library):
+    uuid = "00000000-0000-4000-8000-000000000007"
+    library.add(uuid, "Orchard", [Word("Quince", 0.0, 0.5, speaker="Ines"), Word("medlar.", 0.5, 1.0, speaker="Tom")])
+    chunks = [
+        EmbeddedChunk("Quince", 0.0, 0.5, [1.0, 0.0, 0.0], speakers=["Ines"]),
+        EmbeddedChunk("medlar.", 0.5, 1.0, [1.0, 0.0, 0.0], speakers=["Tom"]),
+    ]
+    replace_chunks(library.engine, uuid, MODEL, chunks, language="en")
+    assert "<mark>medlar</mark>" in visitor.get("/recordings?q=medlar&speaker=Tom").text
+    assert "No results." in visitor.get("/recordings?q=medlar&speaker=Ines").text
 
 
 @pytest.mark.parametrize(
