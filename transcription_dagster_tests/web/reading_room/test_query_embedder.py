@@ -37,7 +37,7 @@ def test_a_query_gets_its_vector_from_another_process_that_ends_with_its_input(t
 def test_without_the_model_a_search_matches_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     embedder = QueryEmbedder(load_settings(home=tmp_path, embedder=str(tmp_path / "nothing")))
     assert embedder.embed("the ferry", PATIENCE) is None
-    assert "Searching by words alone" in caplog.text
+    assert "Searching by words only" in caplog.text
     embedder._process.stdin.close()  # type: ignore[union-attr]
 
 
