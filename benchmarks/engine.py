@@ -37,7 +37,7 @@ from transcription_dagster.whisper.batching.batch import Batch
 from transcription_dagster.whisper.batching.device import Device
 from transcription_dagster.whisper.batching.device_use import DeviceUse
 from transcription_dagster.whisper.batching.model_access import ModelAccess
-from transcription_dagster.whisper.batching.slot_memory import room_on
+from transcription_dagster.whisper.batching.slot_memory import slots_on
 from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.models.checkpoints import in_half_precision, open_model
@@ -146,9 +146,8 @@ def together(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOption
 
 def opened(model: Whisper, slots: int, beams: int, *, fixed: bool = False) -> Batch:
     """Open a batch as an executor does: fewer slots if memory is short, and fixed shapes on a GPU."""
-    room = room_on(model.device, model.dims, wanted=slots, beams=beams)
-    on_gpu = model.device.type == "cuda"
-    return Batch(model, room.slots, beams=beams, together=room.together, fixed=fixed or on_gpu)
+    count = slots_on(model.device, model.dims, wanted=slots, beams=beams)
+    return Batch(model, count, beams=beams, fixed=fixed or model.device.type == "cuda")
 
 
 def languages_of(samples: np.ndarray, language: str | None) -> SpokenLanguages:

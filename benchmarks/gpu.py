@@ -11,6 +11,9 @@ Memory: the slots should take what the formula says, within 5 %, and 1,000 steps
 Words: of the demo's recordings with `base`, in half precision, the engine should get at most 0.1 points more wrong than
 `model.transcribe`.
 
+Independence: the same recordings, alone and together in two orders, should get the same bits: words, times and
+probabilities.
+
 Identity: the same recordings in single precision, without TF32: every token and time should be that of
 `model.transcribe`, in three orders of arrival.
 
@@ -102,7 +105,7 @@ def memory(model: Whisper, name: str, slots: int) -> Iterator[Goal]:
     state = batch.slots.rules.start
     width = model.dims.n_audio_state
     for slot in range(batch.slots.count):
-        batch.slots.hear([slot], torch.randn((1, 1500, width), device=model.device, dtype=batch.slots.dtype))
+        batch.slots.hear(slot, torch.randn((1500, width), device=model.device, dtype=batch.slots.dtype))
         batch.slots.read([Text(slot, prompt)])
     rows = [TextRow(slot, 0, 400, len(prompt), state) for slot in range(batch.slots.count)]
     # The first step is captured.
@@ -143,6 +146,7 @@ def with_base(device: str, *, rehearsed: bool) -> Iterator[Goal]:
         sounds[entry["file"]] = identity.samples_of(engine.VOICES / entry["file"])[: seconds * SAMPLE_RATE]
         texts[entry["file"]] = entry["text"]
     yield errors(model, list(sounds.values()), list(texts.values()))
+    yield independent(model, sounds)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     yield from same(model.float(), sounds, orders=1 if rehearsed else 3)
 
@@ -159,6 +163,20 @@ def errors(model: Whisper, sounds: list[np.ndarray], texts: list[str]) -> Goal:
     more = rates[1] - rates[0]
     name = f"base: word errors of model.transcribe and the engine, {rates[0]:.2f} and {rates[1]:.2f} %"
     return Goal(name, f"{more:+.2f} points", f"at most {MOST_POINTS} more", more <= MOST_POINTS)
+
+
+def independent(model: Whisper, sounds: dict[str, np.ndarray]) -> Goal:
+    """How many recordings get other bits, of words, times or probabilities, beside others than alone."""
+    languages = dict.fromkeys(sounds, "en")
+
+    def found(order: list[str]) -> dict[str, identity.Transcript]:
+        return identity.together(engine.opened(model, 4, 1, fixed=True), sounds, languages, order, None)
+
+    alone = {name: found([name])[name] for name in sounds}
+    orders = [random.Random(number).sample(sorted(sounds), len(sounds)) for number in range(2)]
+    shared = [found(order) for order in orders]
+    differ = sum(any(each[name] != alone[name] for each in shared) for name in sounds)
+    return Goal("base: recordings whose bits depend on those beside them", str(differ), "none", not differ)
 
 
 def same(model: Whisper, sounds: dict[str, np.ndarray], *, orders: int) -> Iterator[Goal]:

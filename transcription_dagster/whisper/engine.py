@@ -34,7 +34,7 @@ from transcription_dagster.whisper.batching.device import Device, Result
 from transcription_dagster.whisper.batching.device_errors import device_errors
 from transcription_dagster.whisper.batching.device_use import DeviceUse
 from transcription_dagster.whisper.batching.model_access import ModelAccess
-from transcription_dagster.whisper.batching.slot_memory import room_on
+from transcription_dagster.whisper.batching.slot_memory import slots_on
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
 from transcription_dagster.whisper.decoding.language_codes import language_choice
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
@@ -145,9 +145,8 @@ class SpeechEngine:
         _keep_compiled(self.models_folder / "compiled")
         self._device.between_steps(lambda: compile_kernels(torch.device(self.device)))
         opened = open_model(model, self.models_folder, self.device)
-        room = room_on(opened.device, opened.dims, wanted=self._slots, beams=self._beams)
-        fixed = opened.device.type == "cuda"
-        return Batch(opened, room.slots, beams=self._beams, together=room.together, fixed=fixed)
+        slots = slots_on(opened.device, opened.dims, wanted=self._slots, beams=self._beams)
+        return Batch(opened, slots, beams=self._beams, fixed=opened.device.type == "cuda")
 
     @property
     def slots(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -26,23 +26,12 @@ def compile_kernels(device: torch.device) -> None:
     median(torch.zeros((1, 1, 8), device=device))
 
 
-def align_with_sound(slots: DecoderSlots, requests: Sequence[tuple[int, Align]]) -> list[list[AlignedWord]]:
-    """Align texts, each with the audio of a slot."""
-    texts = [Text(slot, _read(request)) for slot, request in requests]
-    aligned = zip(requests, slots.align(texts), strict=True)
-    return [_timed(request, logits, scores) for (_, request), (logits, scores) in aligned]
-
-
-def _read(request: Align) -> list[int]:
-    """Return the tokens that the decoder reads to align a text."""
-    tokenizer = request.tokenizer
-    return [*tokenizer.sot_sequence, tokenizer.no_timestamps, *request.tokens, tokenizer.eot]
-
-
-def _timed(request: Align, logits: Tensor, scores: Tensor) -> list[AlignedWord]:
-    """Return the words of a text, given the results of `DecoderSlots.align`."""
+def align_with_sound(slots: DecoderSlots, slot: int, request: Align) -> list[AlignedWord]:
+    """Return the words of a text, aligned with the audio of a slot."""
     tokenizer, text = request.tokenizer, list(request.tokens)
     first = len(tokenizer.sot_sequence)
+    read = [*tokenizer.sot_sequence, tokenizer.no_timestamps, *text, tokenizer.eot]
+    logits, scores = slots.align(Text(slot, read))
     likelihoods = logits[first : first + len(text), : tokenizer.eot].softmax(-1)
     probabilities = likelihoods.gather(1, torch.tensor(text, device=logits.device)[:, None])[:, 0].tolist()
     tokens, positions = dtw(-_attention(scores, request.window.frames)[first:-1])

@@ -1,8 +1,8 @@
 """Decode windows of many recordings together: each window occupies a slot, and all slots step at once.
 
-A recording occupies at most one slot, with one window at a time; a free slot is refilled at the next step. Windows that
-begin or end at the same step are encoded, read and aligned in shared passes. A failure ends only the recording it
-belongs to. When memory runs out, fewer windows share a pass. If that does not help, the number of slots is halved and
+A recording occupies at most one slot, with one window at a time; a free slot is refilled at the next step. A window is
+encoded, read and aligned in passes of its own, so that with fixed shapes no bit of its results depends on the windows
+in other slots. A failure ends only the recording it belongs to. When memory runs out, the number of slots is halved and
 the interrupted windows start over; their words come out the same.
 """
 
@@ -11,9 +11,8 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import torch
 from whisper.audio import N_FRAMES
@@ -26,7 +25,7 @@ from transcription_dagster.whisper.batching.decoder_weights import DecoderWeight
 from transcription_dagster.whisper.batching.device_errors import device_error, device_errors
 from transcription_dagster.whisper.batching.device_use import DeviceUse
 from transcription_dagster.whisper.batching.fixed_slots import FixedSlots
-from transcription_dagster.whisper.batching.sessions import Decoding, Hold, Placed, Prompt, Request, Session
+from transcription_dagster.whisper.batching.sessions import Decoding, Hold, Prompt, Session
 from transcription_dagster.whisper.batching.token_rules import TokenRules
 from transcription_dagster.whisper.batching.window_texts import Choices, Limits, begun, decoded
 from transcription_dagster.whisper.decoding.loop import Vocabulary
@@ -38,14 +37,10 @@ _log = logging.getLogger(__name__)
 class Batch:
     """Decodes up to `slots` windows at once. Not thread-safe: `Device` calls it from its own thread."""
 
-    def __init__(self, model: Whisper, slots: int, *, beams: int = 1, together: int = 1, fixed: bool = False) -> None:
-        """`beams`: beams per slot to allocate initially. `fixed`: use the same tensor shapes in every step.
-
-        Of the windows that begin or end at the same step, at most `together` are encoded, read or aligned in one pass.
-        """
+    def __init__(self, model: Whisper, slots: int, *, beams: int = 1, fixed: bool = False) -> None:
+        """`beams`: beams per slot to allocate initially. `fixed`: use the same tensor shapes in every step."""
         self.model = model
         self.mels = model.dims.n_mels
-        self.together = together
         self.vocabulary = Vocabulary(model.is_multilingual, model.num_languages)
         self.half_precision = model.decoder.token_embedding.weight.dtype == torch.float16
         self._tokenizer = self.vocabulary.tokenizer("en")
@@ -96,11 +91,7 @@ class Batch:
 
     def advance(self) -> None:
         """Start the requests that can get a slot, then run one step for all texts. Raises `DeviceBroken`."""
-        short = _shortage(self._begin_waiting)
-        if short is not None and self.together > 1:
-            self._divide_groups(short)
-            return
-        short = short or _shortage(self._step)
+        short = _shortage(self._begin_waiting) or _shortage(self._step)
         if short is not None:
             self._halve(short)
 
@@ -113,32 +104,27 @@ class Batch:
     # --- requests
 
     def _begin_waiting(self) -> None:
-        """Start the requests that have a slot, grouped by kind, as far as memory allows."""
-        placed = self._placed()
-        self._in_groups([one for one in placed if not one.hold.heard], self._hear)
-        decodes, aligns, detects = [], [], []
-        for one in placed:
-            match self._waiting.get(one.session):
-                case Decode():
-                    decodes.append(one)
-                case Align():
-                    aligns.append(one)
-                case Detect():
-                    detects.append(one)
-                case None:
-                    # Its window could not be encoded, and it no longer waits.
-                    pass
-        self._in_groups([one for one in decodes if not self._is_read(one)], self._read)
-        self._in_groups(aligns, self._align)
-        self._in_groups(detects, self._detect)
-        for one in decodes:
-            if one.session in self._waiting:
-                with self._alone(one.session):
-                    self._decode(one)
+        """Start the requests that have a slot."""
+        for session, hold in self._placed():
+            started = time.perf_counter()
+            with self._alone(session):
+                self._begin(session, hold, self._waiting[session])
+            session.use.seconds += time.perf_counter() - started
 
-    def _placed(self) -> list[Placed[Any]]:
+    def _begin(self, session: Session, hold: Hold, request: Decode | Align | Detect) -> None:
+        if not hold.heard:
+            self._hear(hold)
+        match request:
+            case Decode():
+                self._decode(session, hold, request)
+            case Align():
+                self._align(session, hold, request)
+            case Detect():
+                self._detect(session, hold, request)
+
+    def _placed(self) -> list[tuple[Session, Hold]]:
         """Assign free slots to the windows of waiting requests, and end recordings that should stop."""
-        placed: list[Placed[Any]] = []
+        placed: list[tuple[Session, Hold]] = []
         for session in sorted(self._waiting, key=lambda session: session.use.number):
             with self._alone(session):
                 session.use.check()
@@ -149,21 +135,8 @@ class Batch:
                     self._leave(session)
                     session.hold = Hold(self._free.pop(), request.window)
                     self._holding.append(session)
-                placed.append(Placed(session, session.hold, request))
+                placed.append((session, session.hold))
         return placed
-
-    def _in_groups(self, placed: Sequence[Placed[Request]], work: Callable[[Sequence[Placed[Request]]], None]) -> None:
-        """Do repeatable work for as many requests at a time as memory allows."""
-        for first in range(0, len(placed), self.together):
-            group = placed[first : first + self.together]
-            started = time.perf_counter()
-            if len(group) == 1 or not _succeeds(work, group):
-                # An error in a group is caused by one recording, and ends only that one.
-                for one in group:
-                    with self._alone(one.session):
-                        work([one])
-            for one in group:
-                one.session.use.seconds += (time.perf_counter() - started) / len(group)
 
     @contextmanager
     def _alone(self, session: Session) -> Iterator[None]:
@@ -180,81 +153,70 @@ class Batch:
             raise known
         self._fail(session, error)
 
-    def _hear(self, placed: Sequence[Placed[Any]]) -> None:
-        """Encode windows into their slots."""
-        mels = torch.stack([one.hold.window.mel for one in placed]).to(self.model.device, self.slots.dtype)
-        self.slots.hear([one.hold.slot for one in placed], self.model.encoder(mels))
-        for one in placed:
-            one.hold.heard = True
-        self.windows += len(placed)
-
-    def _is_read(self, one: Placed[Decode]) -> bool:
-        """Return whether the previous decoding of the window read the same prompt."""
-        return one.hold.prompt is not None and one.hold.prompt.tokens == self._prompt(one.request)
+    def _hear(self, hold: Hold) -> None:
+        """Encode a window into its slot."""
+        mel = hold.window.mel.to(self.model.device, self.slots.dtype)
+        self.slots.hear(hold.slot, self.model.encoder(mel[None])[0])
+        hold.heard = True
+        self.windows += 1
 
     def _prompt(self, request: Decode) -> list[int]:
         """Return the prompt tokens: the end of the preceding text, then language and task."""
         before = list(request.prompt[-(self._limits.length // 2 - 1) :])
         return [*([self._tokenizer.sot_prev, *before] if before else []), *request.tokenizer.sot_sequence]
 
-    def _read(self, placed: Sequence[Placed[Decode]]) -> None:
-        prompts = [self._prompt(one.request) for one in placed]
-        states = self.slots.read([Text(one.hold.slot, prompt) for one, prompt in zip(placed, prompts, strict=True)])
+    def _read(self, hold: Hold, prompt: list[int]) -> Prompt:
+        """Read a prompt, unless the previous decoding of the window read the same one."""
+        if hold.prompt is not None and hold.prompt.tokens == prompt:
+            return hold.prompt
+        [state] = self.slots.read([Text(hold.slot, prompt)])
         # The logits at the start-of-transcript token give the probability of no speech; the last ones give the first
         # token.
-        sot = self._tokenizer.sot
-        wanted = [state[[prompt.index(sot), -1]] for state, prompt in zip(states, prompts, strict=True)]
-        logits = self.slots.logits(torch.cat(wanted)).unflatten(0, (len(placed), 2))
+        start, first = self.slots.logits(state[[prompt.index(self._tokenizer.sot), -1]]).split(1)
         no_speech = self._tokenizer.no_speech
-        silent = [float("nan")] * len(placed) if no_speech is None else logits[:, 0].softmax(-1)[:, no_speech].tolist()
-        for one, prompt, first, probability in zip(placed, prompts, logits[:, 1:], silent, strict=True):
-            one.hold.prompt = Prompt(prompt, first, probability)
+        silent = float("nan") if no_speech is None else start[0].softmax(-1)[no_speech].item()
+        hold.prompt = Prompt(prompt, first, silent)
+        return hold.prompt
 
-    def _decode(self, one: Placed[Decode]) -> None:
-        """Choose the first token of each text of a window whose prompt was read."""
-        session, hold, request = one.session, one.hold, one.request
-        if hold.prompt is None:
-            raise RuntimeError("a window is decoded after its prompt was read")
+    def _decode(self, session: Session, hold: Hold, request: Decode) -> None:
+        """Choose the first token of each text of a window."""
+        prompt = self._read(hold, self._prompt(request))
         # This may be a retry of the same request.
         session.random.set_state(session.random_state)
-        length = len(hold.prompt.tokens)
+        length = len(prompt.tokens)
         text = begun(request, length, self._rules, self._limits, session.random)
         if text.beams > self.slots.beams:
             self.slots.widen(text.beams)
         self.slots.spread(hold.slot, text.beams, length)
-        start = torch.full((text.beams,), self._rules.start.last, device=hold.prompt.logits.device)
+        start = torch.full((text.beams,), self._rules.start.last, device=prompt.logits.device)
         ruled = self._rules.apply(
-            hold.prompt.logits.repeat(text.beams, 1), start, torch.full_like(start, self._rules.start.lowest)
+            prompt.logits.repeat(text.beams, 1), start, torch.full_like(start, self._rules.start.lowest)
         )
         # All texts are still identical, so the sources that `choose` returns do not matter.
         text.choose(ruled, 0, Choices.of(ruled))
-        session.decoding = decoding = Decoding(request, hold, hold.prompt, text)
+        session.decoding = decoding = Decoding(request, hold, prompt, text)
         del self._waiting[session]
         if text.complete:
             self._finish(session, decoding)
 
-    def _align(self, placed: Sequence[Placed[Align]]) -> None:
-        found = align_with_sound(self.slots, [(one.hold.slot, one.request) for one in placed])
-        for one, words in zip(placed, found, strict=True):
-            # Once the words of a window are timed, no further request needs it.
-            self._leave(one.session)
-            self._answer(one.session, words)
+    def _align(self, session: Session, hold: Hold, request: Align) -> None:
+        words = align_with_sound(self.slots, hold.slot, request)
+        # Once the words of a window are timed, no further request needs it.
+        self._leave(session)
+        self._answer(session, words)
 
-    def _detect(self, placed: Sequence[Placed[Detect]]) -> None:
-        """Return the probability of each language in frames of windows (`whisper.decoding.detect_language`)."""
+    def _detect(self, session: Session, hold: Hold, request: Detect) -> None:
+        """Return the probability of each language in frames of a window (`whisper.decoding.detect_language`)."""
         frames = N_FRAMES // self.model.dims.n_audio_ctx
         texts = [
-            Text(one.hold.slot, [self._tokenizer.sot], slice(first // frames, -(-stop // frames)))
-            for one in placed
-            for first, stop in one.request.parts
+            Text(hold.slot, [self._tokenizer.sot], slice(first // frames, -(-stop // frames)))
+            for first, stop in request.parts
         ]
         states = torch.cat([*self.slots.read(texts)])
-        logits = self.slots.logits(states, self._tokenizer.all_language_tokens)
+        likely = self.slots.logits(states, self._tokenizer.all_language_tokens).softmax(-1).tolist()
+        hold.prompt = None
         codes = self._tokenizer.all_language_codes
-        likely = iter([dict(zip(codes, row, strict=True)) for row in logits.softmax(-1).tolist()])
-        for one in placed:
-            one.hold.prompt = None
-            self._answer(one.session, [next(likely) for _ in one.request.parts])
+        self._answer(session, [dict(zip(codes, row, strict=True)) for row in likely])
 
     def _answer(self, session: Session, answer: object) -> None:
         del self._waiting[session]
@@ -306,12 +268,6 @@ class Batch:
             self._holding.remove(session)
         session.hold = session.decoding = None
 
-    def _divide_groups(self, error: Exception) -> None:
-        """Continue with groups of half the size; the requests that did not start will start at the next step."""
-        self.together //= 2
-        _log.warning("%s: going on with %d windows at a time", error, self.together)
-        _free_memory()
-
     def _halve(self, error: Exception) -> None:
         """Halve the slots and restart interrupted windows. If there is only one slot, fail its recording."""
         slots, beams = self.slots.count, self.slots.beams
@@ -343,18 +299,6 @@ def _shortage(work: Callable[[], None]) -> OutOfMemory | None:
     except OutOfMemory as error:
         return OutOfMemory(str(error))
     return None
-
-
-def _succeeds(work: Callable[[Sequence[Placed[Request]]], None], group: Sequence[Placed[Request]]) -> bool:
-    """Do some work; return False after an error that is not the device's."""
-    try:
-        with device_errors():
-            work(group)
-    except (OutOfMemory, DeviceBroken):
-        raise
-    except Exception:  # noqa: BLE001  raised again and reported when each recording runs alone
-        return False
-    return True
 
 
 def _free_memory() -> None:

@@ -104,13 +104,11 @@ class DecoderSlots:
         self._keys, self._values = wide
         self.beams = beams
 
-    def hear(self, slots: Sequence[int], features: Tensor) -> None:
-        """Put encoded windows, shape (windows, positions, width), into slots."""
+    def hear(self, slot: int, features: Tensor) -> None:
+        """Put an encoded window, shape (positions, width), into a slot."""
         for number, layer in enumerate(self._layers):
             for cache, projection in ((self._sound_keys, layer.key), (self._sound_values, layer.value)):
-                heard = projection(features).unflatten(-1, (self._heads, self._size)).transpose(1, 2)
-                for slot, window in zip(slots, heard, strict=True):
-                    cache[number, slot] = window
+                cache[number, slot] = projection(features).unflatten(-1, (self._heads, self._size)).transpose(0, 1)
 
     def read(self, texts: Sequence[Text]) -> Sequence[Tensor]:
         """Read prompts, each as its slot's first text; return the decoder's states at the tokens, (tokens, width) each.
@@ -125,27 +123,25 @@ class DecoderSlots:
                 self._keys[number, row, :, :length], self._values[number, row, :, :length] = key, value
             queries, x = self._listen(layer, x, texts, own)
             x = self._heard(layer, number, x, texts, queries)
-        return _of_each(x, texts)
+        return x.split([len(text.tokens) for text in texts])
 
-    def align(self, texts: Sequence[Text]) -> list[tuple[Tensor, Tensor]]:
-        """Run whole texts against the audio of their slots, without changing the slots' own texts.
+    def align(self, text: Text) -> tuple[Tensor, Tensor]:
+        """Run a whole text against the audio of its slot, without changing the slot's own texts.
 
-        Returns for each text the logits, shape (tokens, vocabulary), and the scores of the alignment heads before
-        softmax, shape (heads, tokens, positions), both float32.
+        Returns the logits, shape (tokens, vocabulary), and the scores of the alignment heads before softmax, shape
+        (heads, tokens, positions), both float32.
         """
-        scores: list[list[Tensor]] = [[] for _ in texts]
+        scores: list[Tensor] = []
         scale = self._size**-0.25
-        x = self._embedded(texts)
+        x = self._embedded([text])
         for number, layer in enumerate(self._layers):
-            own = self._apart(layer.own(normed(layer.own_norm, x)), texts, 3)
-            queries, x = self._listen(layer, x, texts, own)
+            own = self._apart(layer.own(normed(layer.own_norm, x)), [text], 3)
+            queries, x = self._listen(layer, x, [text], own)
             if heads := [head for one, head in self._alignment_heads if one == number]:
-                for text, query, found in zip(texts, queries, scores, strict=True):
-                    keys = self._sound_keys[number, text.slot, heads]
-                    found.append(((query[heads] * scale) @ (keys * scale).transpose(-1, -2)).float())
-            x = self._heard(layer, number, x, texts, queries)
-        logits = _of_each(self.logits(x), texts)
-        return [(each, torch.cat(found)) for each, found in zip(logits, scores, strict=True)]
+                keys = self._sound_keys[number, text.slot, heads]
+                scores.append(((queries[0][heads] * scale) @ (keys * scale).transpose(-1, -2)).float())
+            x = self._heard(layer, number, x, [text], queries)
+        return self.logits(x), torch.cat(scores)
 
     def spread(self, slot: int, beams: int, length: int) -> None:
         """Copy the first `length` tokens of a slot's first text to its other beams."""
@@ -242,11 +238,6 @@ class DecoderSlots:
 def _joined(heard: Sequence[Tensor]) -> Tensor:
     """Concatenate the heads' results for each text, (heads, tokens, size), to (tokens, width)."""
     return torch.cat([one.transpose(0, 1).flatten(1) for one in heard])
-
-
-def _of_each(x: Tensor, texts: Sequence[Text]) -> Sequence[Tensor]:
-    """Split rows by text."""
-    return x.split([len(text.tokens) for text in texts])
 
 
 def _spans(rows: Sequence[TextRow]) -> Iterator[tuple[slice, int, int]]:

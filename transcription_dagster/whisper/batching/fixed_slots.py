@@ -42,13 +42,12 @@ class FixedSlots(DecoderSlots):
         self._inputs = torch.zeros((4, rows), dtype=torch.long, device=device)
         self._recorded = Recorded[Ruled]()
 
-    def hear(self, slots: Sequence[int], features: Tensor) -> None:
+    def hear(self, slot: int, features: Tensor) -> None:
         # The mask hides what a previous window left, but 0 times NaN is NaN.
-        for slot in slots:
-            rows = slice(slot * self.beams, (slot + 1) * self.beams)
-            self._keys[:, rows] = 0
-            self._values[:, rows] = 0
-        super().hear(slots, features)
+        rows = slice(slot * self.beams, (slot + 1) * self.beams)
+        self._keys[:, rows] = 0
+        self._values[:, rows] = 0
+        super().hear(slot, features)
 
     def follow(self, moves: Sequence[Move]) -> None:
         if not moves:

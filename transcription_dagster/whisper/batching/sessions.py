@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,9 +12,7 @@ from torch import Tensor
 from transcription_dagster.whisper.batching.decoder_slots import TextRow
 from transcription_dagster.whisper.batching.device_use import DeviceUse
 from transcription_dagster.whisper.batching.window_texts import WindowText
-from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Window
-
-Request = TypeVar("Request", bound=Decode | Align | Detect)
+from transcription_dagster.whisper.decoding.requests import Decode, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +62,3 @@ class Session:
     answer: Future[Any] = field(default_factory=Future)
     hold: Hold | None = None
     decoding: Decoding | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Placed(Generic[Request]):
-    """A request whose window has a slot."""
-
-    session: Session
-    hold: Hold
-    request: Request
