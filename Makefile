@@ -61,9 +61,12 @@ docs: $(VENV)/.installed-dev
 hooks: $(VENV)/.installed-dev
 	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
 
-# After a change of the dependencies in pyproject.toml: install them, test them, and pin what was tested.
+# After a change of the dependencies in pyproject.toml: install them, test them, and pin what was tested. The pins
+# of extras that are not installed here stay.
 constraints: $(VENV)/.installed-dev
-	{ grep '^#' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
+	{ grep '^#' constraints.txt; \
+	  { $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; grep -v '^#' constraints.txt; } | tr _ - | \
+	  LC_ALL=C sort --stable --unique --ignore-case --field-separator== --key=1,1; } > constraints.new
 	mv constraints.new constraints.txt
 	touch $(VENV)/.installed $(VENV)/.installed-dev
 
