@@ -191,10 +191,10 @@ def test_a_recording_that_is_not_registered_has_no_chunks(engine: Engine) -> Non
 
 
 @pytest.mark.parametrize("vector", [[1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [float("nan"), 0.0, 0.0]])
-def test_an_invalid_vector_is_refused_and_nothing_is_lost(library: Engine, vector: list[float]) -> None:
+def test_an_invalid_vector_is_refused_and_nothing_is_lost(own_library: Engine, vector: list[float]) -> None:
     with pytest.raises(DatabaseRefused):
-        replace_chunks(library, FERRY, MODEL, [EmbeddedChunk("x", 0.0, 1.0, vector)])
-    assert places(search(library, "tickets")) == [(FERRY, 4.0)]
+        replace_chunks(own_library, FERRY, MODEL, [EmbeddedChunk("x", 0.0, 1.0, vector)])
+    assert places(search(own_library, "tickets")) == [(FERRY, 4.0)]
 
 
 def test_vectors_of_two_models_are_not_compared(own_library: Engine) -> None:
@@ -300,15 +300,15 @@ def test_a_match_of_several_letters_is_marked_as_one(unspaced: Engine) -> None:
     assert hit.snippet == f"我们明天去北京{MATCH_START}图书馆{MATCH_END}看书。"
 
 
-def test_each_chunk_is_stemmed_in_its_own_language(library: Engine) -> None:
+def test_each_chunk_is_stemmed_in_its_own_language(own_library: Engine) -> None:
     chunks = [
         EmbeddedChunk("Ferries are leaving.", 0.0, 1.0, NORTH),
         EmbeddedChunk("Die Fähren verlassen den Hafen.", 2.0, 3.0, UP, language="de"),
     ]
-    replace_chunks(library, GERMAN, MODEL, [])
-    replace_chunks(library, FERRY, MODEL, chunks, language="en")
-    assert places(search(library, "Fähre Häfen verlassen")) == [(FERRY, 2.0)]
-    assert places(search(library, "ferry leaves")) == [(FERRY, 0.0)]
+    replace_chunks(own_library, GERMAN, MODEL, [])
+    replace_chunks(own_library, FERRY, MODEL, chunks, language="en")
+    assert places(search(own_library, "Fähre Häfen verlassen")) == [(FERRY, 2.0)]
+    assert places(search(own_library, "ferry leaves")) == [(FERRY, 0.0)]
 
 
 def test_a_speaker_is_found_by_name_in_any_case(own_library: Engine) -> None:
