@@ -136,7 +136,7 @@ class Operation:
             return self.takes.model_validate(dict(request.query_params))
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise Refusal(415, "the body must be application/json")
-        return self.takes.model_validate_json(await bounded_body(request))
+        return self.takes.model_validate_json(await bounded_body(request), strict=True)
 
 
 def permitted(engine: Engine, csrf: Csrf, request: Request, scope: TokenScope) -> Access:

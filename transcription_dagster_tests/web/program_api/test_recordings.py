@@ -158,3 +158,11 @@ def test_a_method_that_an_address_does_not_know_is_refused_with_those_it_knows(
         refused = program.request(method, path)
         assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
         assert program.request(method, "/api/nothing").status_code == 404
+
+
+def test_a_value_of_another_type_is_refused_and_not_converted(library: Library) -> None:
+    with library.site.client() as program:
+        wanted = {"term": "Quillonite", "variant": "quill on ite", "accept": "yes"}
+        refused = program.post("/api/vocabulary/suggestions", json=wanted)
+    assert refused.status_code == 422
+    assert "accept" in refused.json()["error"]
