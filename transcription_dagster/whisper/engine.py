@@ -39,7 +39,7 @@ from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
 from transcription_dagster.whisper.decoding.language_codes import language_choice
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.models.checkpoints import open_model
-from transcription_dagster.whisper.passes import Hearing, Listening
+from transcription_dagster.whisper.passes import Passes, PassOptions
 from transcription_dagster.whisper.repair.edges import with_settled_edges
 from transcription_dagster.whisper.repair.evidence import audible_parts
 from transcription_dagster.whisper.repair.hallucinations import without_hallucinations
@@ -207,7 +207,7 @@ class SpeechEngine:
         self.load(options.model, options.engine)
         use = DeviceUse(device_limit, should_stop)
         model = self._access(options, use)
-        hearing = Hearing(model, options, seconds=audio.seconds, on_progress=on_progress)
+        passes = Passes(model, options, seconds=audio.seconds, on_progress=on_progress)
         languages = language_choice(options, multilingual=model.vocabulary.multilingual)
         heard: list[Utterance] = []
         removed: list[RemovedSpeech] = []
@@ -218,18 +218,18 @@ class SpeechEngine:
         for block in read_ahead(audio.blocks()):
             use.check()
             followed = SpokenLanguages(_sound(block).speech, languages, before=spoken)
-            listening = Listening(followed, _prompt(options, heard))
-            said = _listen(hearing, block, listening, options)
+            options_of_pass = PassOptions(followed, _prompt(options, heard))
+            said = _listen(passes, block, options_of_pass, options)
             spoken = followed.latest
             heard += [utterance.shifted(block.offset) for utterance in said.kept]
             removed += [shifted(item, block.offset) for item in said.removed]
             doubtful += [shifted(item, block.offset) for item in said.doubtful]
             gaps += [shifted(item, block.offset) for item in said.gaps]
             seconds = block.offset + block.seconds
-            hearing.progressed(seconds)
+            passes.progressed(seconds)
         on_progress(1.0)
         words, segments = numbered(heard)
-        used = hearing.options_used() | {
+        used = passes.options_used() | {
             "language": options.language,
             "languages": options.languages,
             "remove_invented_speech": options.remove_invented_speech,
@@ -263,23 +263,23 @@ class _Said:
     gaps: Sequence[Gap] = ()
 
 
-def _listen(hearing: Hearing, block: Block, listening: Listening, options: SpeechOptions) -> _Said:
+def _listen(passes: Passes, block: Block, options_of_pass: PassOptions, options: SpeechOptions) -> _Said:
     """Transcribe a block, judge the result, and transcribe doubtful or missing parts again."""
     if not options.remove_invented_speech:
-        return _Said(hearing.hear(block, None, listening))
+        return _Said(passes.transcribe(block, None, options_of_pass))
     sound = _sound(block)
     audible = audible_parts(sound)
     if not audible:
         return _Said([])
 
-    def hear_again(clips: Sequence[Span], persistently: bool = False) -> list[Utterance]:
+    def transcribe_again(clips: Sequence[Span], persistently: bool = False) -> list[Utterance]:
         ladder = options.temperatures if len(options.temperatures) > 1 else _LADDER
-        again = Listening(listening.languages, afresh=True, temperatures=ladder if persistently else _GREEDY)
-        return hearing.hear(block, clips, again)
+        again = PassOptions(options_of_pass.languages, afresh=True, temperatures=ladder if persistently else _GREEDY)
+        return passes.transcribe(block, clips, again)
 
-    heard = hearing.hear(block, None if audible == (Span(0.0, sound.seconds),) else audible, listening)
-    judged = without_hallucinations(heard, sound, hear_again)
-    complete, gaps = with_lost_speech(judged.kept, sound, hear_again, judged.removed)
+    heard = passes.transcribe(block, None if audible == (Span(0.0, sound.seconds),) else audible, options_of_pass)
+    judged = without_hallucinations(heard, sound, transcribe_again)
+    complete, gaps = with_lost_speech(judged.kept, sound, transcribe_again, judged.removed)
     return _Said(with_settled_edges(complete, sound), judged.removed, judged.doubtful, gaps)
 
 

@@ -22,7 +22,7 @@ Clips = Sequence[Span] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class PassOptions:
     """Options of one pass that differ from the recording's."""
 
     languages: SpokenLanguages
@@ -33,7 +33,7 @@ class Listening:
     temperatures: tuple[float, ...] | None = None
 
 
-class Hearing:
+class Passes:
     """The state shared by all passes over one recording.
 
     `on_progress` gets the share of `seconds` done, which never decreases.
@@ -58,17 +58,17 @@ class Hearing:
         self._progress = max(self._progress, min(1.0, seconds / self._seconds) if self._seconds else 0.0)
         self._on_progress(self._progress)
 
-    def hear(self, block: Block, clips: Clips, listening: Listening) -> list[Utterance]:
+    def transcribe(self, block: Block, clips: Clips, options: PassOptions) -> list[Utterance]:
         """Transcribe a block, or parts of it, with times from the block's start.
 
         Raises `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
         """
-        changes: dict[str, Any] = {"initial_prompt": listening.prompt}
-        if listening.afresh:
+        changes: dict[str, Any] = {"initial_prompt": options.prompt}
+        if options.afresh:
             changes["condition_on_previous_text"] = False
-        if listening.temperatures is not None:
-            changes["temperature"] = listening.temperatures
-        return self._run(block, clips, listening.languages, changes)
+        if options.temperatures is not None:
+            changes["temperature"] = options.temperatures
+        return self._run(block, clips, options.languages, changes)
 
     def options_used(self) -> dict[str, Any]:
         """Return the effective parameters of `model.transcribe` for the first block."""

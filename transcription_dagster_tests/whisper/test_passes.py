@@ -18,7 +18,7 @@ from transcription_dagster.whisper.batching.device_use import DeviceUse
 from transcription_dagster.whisper.batching.model_access import ModelAccess
 from transcription_dagster.whisper.blocks import Block
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
-from transcription_dagster.whisper.passes import Hearing, Listening
+from transcription_dagster.whisper.passes import Passes, PassOptions
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 
@@ -35,8 +35,8 @@ def block(recordings) -> Block:
     return Block(0.0, recordings["wav"].samples)
 
 
-def hearing_of(model, **options: object) -> Hearing:
-    return Hearing(
+def passes_over(model, **options: object) -> Passes:
+    return Passes(
         ModelAccess(Device(), Batch(model, slots=2), DeviceUse()),
         SpeechOptions(**{"model": BULLETIN, "temperatures": (0.0,), **options}),  # type: ignore[arg-type]
         seconds=6.8,
@@ -68,7 +68,7 @@ def failing(module, error: Exception, times: int) -> Iterator[list[int]]:
 def test_running_out_of_memory_twice_is_a_clear_failure(model, block):
     with failing(model.encoder, torch.cuda.OutOfMemoryError("CUDA out of memory."), times=99) as calls:
         with pytest.raises(OutOfMemory):
-            hearing_of(model).hear(block, None, Listening(SpokenLanguages.fixed("en")))
+            passes_over(model).transcribe(block, None, PassOptions(SpokenLanguages.fixed("en")))
         assert calls == [2]
 
 
@@ -76,7 +76,7 @@ def test_a_broken_device_is_not_retried(model, block):
     error = RuntimeError("CUDA error: device-side assert triggered")
     with failing(model.encoder, error, times=99) as calls:
         with pytest.raises(DeviceBroken):
-            hearing_of(model).hear(block, None, Listening(SpokenLanguages.fixed("en")))
+            passes_over(model).transcribe(block, None, PassOptions(SpokenLanguages.fixed("en")))
         assert calls == [1]
 
 
@@ -85,10 +85,12 @@ def test_a_programming_error_is_not_reported_as_a_device_error(model, block):
         failing(model.encoder, RuntimeError("shapes do not match"), times=1),
         pytest.raises(RuntimeError, match="shapes do not match"),
     ):
-        hearing_of(model).hear(block, None, Listening(SpokenLanguages.fixed("en")))
+        passes_over(model).transcribe(block, None, PassOptions(SpokenLanguages.fixed("en")))
 
 
 def test_a_second_pass_stays_within_its_clips(model, block):
-    heard = hearing_of(model).hear(block, [Span(2.6, 4.7)], Listening(SpokenLanguages.fixed("en"), afresh=True))
+    heard = passes_over(model).transcribe(
+        block, [Span(2.6, 4.7)], PassOptions(SpokenLanguages.fixed("en"), afresh=True)
+    )
     assert text(heard) == "This is the end of the report."
     assert all(2.5 <= word.start <= word.end <= 4.8 for utterance in heard for word in utterance.words)

@@ -45,7 +45,7 @@ _LONG_SILENCE = 2.0
 _TRUSTED_TEMPERATURE = 0.5
 
 #: Transcribes the given spans again, without the preceding text. Second argument: whether to try all temperatures.
-HearAgain = Callable[[Sequence[Span], bool], list[Utterance]]
+TranscribeAgain = Callable[[Sequence[Span], bool], list[Utterance]]
 
 #: The witnesses against each word, for all utterances in order.
 Evidence = list[frozenset[Witness]]
@@ -60,16 +60,16 @@ class Judgement:
     doubtful: list[DoubtfulSpeech]
 
 
-def without_hallucinations(heard: list[Utterance], sound: Sound, hear_again: HearAgain) -> Judgement:
+def without_hallucinations(heard: list[Utterance], sound: Sound, transcribe_again: TranscribeAgain) -> Judgement:
     """Judge the utterances `heard` in `sound`; words without evidence against them stay unchanged."""
-    heard, replaced = _without_loops(heard, sound, hear_again)
+    heard, replaced = _without_loops(heard, sound, transcribe_again)
     against = witnesses(heard, sound)
     suspects = _in_long_silences(heard, [is_suspect(each) for each in against])
     if not replaced and not any(suspects):
         return Judgement(heard, [], [])
     doubts = _runs(heard, [suspect and not is_condemned(each) for suspect, each in zip(suspects, against, strict=True)])
     if doubts:
-        again = hear_again(merged([_around(run.words, sound.seconds) for run in doubts], gap=0.01), False)
+        again = transcribe_again(merged([_around(run.words, sound.seconds) for run in doubts], gap=0.01), False)
         for run in doubts:
             for index, witness in _not_repeated(run, again):
                 against[index] |= {witness}
@@ -183,13 +183,13 @@ def _pruned(heard: Iterable[Utterance], condemned: Sequence[bool]) -> list[Utter
 
 
 def _without_loops(
-    heard: list[Utterance], sound: Sound, hear_again: HearAgain
+    heard: list[Utterance], sound: Sound, transcribe_again: TranscribeAgain
 ) -> tuple[list[Utterance], list[RemovedSpeech]]:
     """Replace loops by a second pass where it is better."""
     places = _circles(heard, sound)
     if not places:
         return heard, []
-    again = hear_again(places, True)
+    again = transcribe_again(places, True)
     removed = []
     for place in places:
         second = list(_only(again, place.holds))

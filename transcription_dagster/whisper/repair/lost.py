@@ -44,11 +44,11 @@ _FEWEST_SQUEEZED = 3
 _REPEATED = 2 / 3
 
 #: Transcribes the given spans again, without the preceding text.
-HearGaps = Callable[[Sequence[Span]], list[Utterance]]
+TranscribeGaps = Callable[[Sequence[Span]], list[Utterance]]
 
 
 def with_lost_speech(
-    heard: list[Utterance], sound: Sound, hear_again: HearGaps, removed: Sequence[RemovedSpeech] = ()
+    heard: list[Utterance], sound: Sound, transcribe_again: TranscribeGaps, removed: Sequence[RemovedSpeech] = ()
 ) -> tuple[list[Utterance], list[Gap]]:
     """Return `heard` with the lost speech of `sound` added, and the gaps that remain.
 
@@ -61,19 +61,19 @@ def with_lost_speech(
     spans = unheard(_words(heard), sound, _LEAST_DISPLACED_SECONDS) if near else certain
     lost = [span for span in spans if span in certain or common(span, near)]
     whole = merged([_widened(span, _AROUND_SECONDS, sound.seconds) for span in lost], gap=0.01)
-    heard = _with_credible(heard, lost, whole, sound, hear_again)
+    heard = _with_credible(heard, lost, whole, sound, transcribe_again)
     breaths = _breaths(unheard(_words(heard), sound), sound)
-    heard = _with_credible(heard, breaths, breaths, sound, hear_again)
+    heard = _with_credible(heard, breaths, breaths, sound, transcribe_again)
     return heard, [Gap(round(span.start, 2), round(span.end, 2)) for span in unheard(_words(heard), sound)]
 
 
 def _with_credible(
-    heard: list[Utterance], lost: Sequence[Span], clips: Sequence[Span], sound: Sound, hear_again: HearGaps
+    heard: list[Utterance], lost: Sequence[Span], clips: Sequence[Span], sound: Sound, transcribe_again: TranscribeGaps
 ) -> list[Utterance]:
     """Return the utterances with the credible words that a second pass over `clips` finds in lost speech."""
     if not clips:
         return heard
-    again = with_settled_edges(hear_again(clips), sound)
+    again = with_settled_edges(transcribe_again(clips), sound)
     found: list[Utterance] = []
     for span in lost:
         # A word that belongs to two lost stretches is taken once, with the first of them.
