@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -209,31 +209,19 @@ class SpeechEngine:
         model = self._access(options, use)
         passes = Passes(model, options, seconds=audio.seconds, on_progress=on_progress)
         languages = language_choice(options, multilingual=model.vocabulary.multilingual)
-        heard: list[Utterance] = []
-        removed: list[RemovedSpeech] = []
-        doubtful: list[DoubtfulSpeech] = []
-        gaps: list[Gap] = []
+        text = _TimedText()
         seconds = 0.0
-        spoken: str | None = None
+        latest: str | None = None
         for block in read_ahead(audio.blocks()):
             use.check()
-            followed = SpokenLanguages(_sound(block).speech, languages, before=spoken)
-            options_of_pass = PassOptions(followed, _prompt(options, heard))
-            said = _listen(passes, block, options_of_pass, options)
-            spoken = followed.latest
-            heard += [utterance.shifted(block.offset) for utterance in said.kept]
-            removed += [shifted(item, block.offset) for item in said.removed]
-            doubtful += [shifted(item, block.offset) for item in said.doubtful]
-            gaps += [shifted(item, block.offset) for item in said.gaps]
+            spoken = SpokenLanguages(_sound(block).speech, languages, before=latest)
+            options_of_pass = PassOptions(spoken, _prompt(options, text.utterances))
+            text.append(_transcribe_block(passes, block, options_of_pass, options), offset=block.offset)
+            latest = spoken.latest
             seconds = block.offset + block.seconds
             passes.progressed(seconds)
         on_progress(1.0)
-        words, segments = numbered(heard)
-        used = passes.options_used() | {
-            "language": options.language,
-            "languages": options.languages,
-            "remove_invented_speech": options.remove_invented_speech,
-        }
+        words, segments = numbered(text.utterances)
         return Transcript(
             recording=recording,
             words=words,
@@ -241,10 +229,10 @@ class SpeechEngine:
             language=main_language(words, languages[0] if len(languages) == 1 else UNDETERMINED),
             duration=seconds,
             model=options.model,
-            options=MappingProxyType(used),
-            removed=tuple(removed),
-            doubtful=tuple(doubtful),
-            gaps=tuple(gaps),
+            options=MappingProxyType(passes.options_used()),
+            removed=tuple(text.removed),
+            doubtful=tuple(text.doubtful),
+            gaps=tuple(text.gaps),
         )
 
     def _access(self, options: SpeechOptions, use: DeviceUse) -> SpeechModel:
@@ -253,24 +241,31 @@ class SpeechEngine:
         return ModelAccess(self._device, self._batches[options.model], use)
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """The words of a block and the findings about them, with times from the block's start."""
+@dataclass(slots=True)
+class _TimedText:
+    """What was said in a block or a recording, with the findings about it; times are from its start."""
 
-    kept: list[Utterance]
+    utterances: list[Utterance] = field(default_factory=list[Utterance])
     removed: Sequence[RemovedSpeech] = ()
     doubtful: Sequence[DoubtfulSpeech] = ()
     gaps: Sequence[Gap] = ()
 
+    def append(self, block: _TimedText, *, offset: float) -> None:
+        """Append a block that starts `offset` seconds after this start."""
+        self.utterances += [utterance.shifted(offset) for utterance in block.utterances]
+        self.removed = [*self.removed, *(shifted(item, offset) for item in block.removed)]
+        self.doubtful = [*self.doubtful, *(shifted(item, offset) for item in block.doubtful)]
+        self.gaps = [*self.gaps, *(shifted(item, offset) for item in block.gaps)]
 
-def _listen(passes: Passes, block: Block, options_of_pass: PassOptions, options: SpeechOptions) -> _Said:
+
+def _transcribe_block(passes: Passes, block: Block, options_of_pass: PassOptions, options: SpeechOptions) -> _TimedText:
     """Transcribe a block, judge the result, and transcribe doubtful or missing parts again."""
     if not options.remove_invented_speech:
-        return _Said(passes.transcribe(block, None, options_of_pass))
+        return _TimedText(passes.transcribe(block, None, options_of_pass))
     sound = _sound(block)
     audible = audible_parts(sound)
     if not audible:
-        return _Said([])
+        return _TimedText()
 
     def transcribe_again(clips: Sequence[Span], persistently: bool = False) -> list[Utterance]:
         ladder = options.temperatures if len(options.temperatures) > 1 else _LADDER
@@ -280,7 +275,7 @@ def _listen(passes: Passes, block: Block, options_of_pass: PassOptions, options:
     heard = passes.transcribe(block, None if audible == (Span(0.0, sound.seconds),) else audible, options_of_pass)
     judged = without_hallucinations(heard, sound, transcribe_again)
     complete, gaps = with_lost_speech(judged.kept, sound, transcribe_again, judged.removed)
-    return _Said(with_settled_edges(complete, sound), judged.removed, judged.doubtful, gaps)
+    return _TimedText(with_settled_edges(complete, sound), judged.removed, judged.doubtful, gaps)
 
 
 def _sound(block: Block) -> Sound:

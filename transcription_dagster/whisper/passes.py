@@ -63,15 +63,26 @@ class Passes:
 
         Raises `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
         """
-        changes: dict[str, Any] = {"initial_prompt": options.prompt}
-        if options.afresh:
-            changes["condition_on_previous_text"] = False
-        if options.temperatures is not None:
-            changes["temperature"] = options.temperatures
-        return self._run(block, clips, options.languages, changes)
+        own = self._options
+        loop_options = LoopOptions(
+            languages=options.languages,
+            temperatures=own.temperatures if options.temperatures is None else options.temperatures,
+            beam_size=own.beam_size,
+            condition_on_previous_text=own.condition_on_previous_text and not options.afresh,
+            initial_prompt=options.prompt,
+            clips=clips,
+        )
+        spectrogram = log_mel_spectrogram(block.samples, self._model.mels, padding=N_SAMPLES)
+        loop = transcription(spectrogram, self._model.vocabulary, loop_options)
+
+        def at_window(request: Decode | Align | Detect) -> None:
+            if isinstance(request, Decode):
+                self.progressed(block.offset + request.window.start_seconds)
+
+        return utterances(self._model.run(loop, at_window))
 
     def options_used(self) -> dict[str, Any]:
-        """Return the effective parameters of `model.transcribe` for the first block."""
+        """Return the recording's options, with the parameters of `model.transcribe` as used for its first block."""
         options = self._options
         return {
             "temperature": options.temperatures,
@@ -80,24 +91,7 @@ class Passes:
             "initial_prompt": options.initial_prompt,
             "word_timestamps": True,
             **self._model.options_used,
+            "language": options.language,
+            "languages": options.languages,
+            "remove_invented_speech": options.remove_invented_speech,
         }
-
-    def _run(self, block: Block, clips: Clips, languages: SpokenLanguages, changes: dict[str, Any]) -> list[Utterance]:
-        """Run one pass."""
-        used = self.options_used() | changes
-        options = LoopOptions(
-            languages=languages,
-            temperatures=used["temperature"],
-            beam_size=used["beam_size"],
-            condition_on_previous_text=used["condition_on_previous_text"],
-            initial_prompt=used["initial_prompt"],
-            clips=clips,
-        )
-        spectrogram = log_mel_spectrogram(block.samples, self._model.mels, padding=N_SAMPLES)
-        loop = transcription(spectrogram, self._model.vocabulary, options)
-
-        def at_window(request: Decode | Align | Detect) -> None:
-            if isinstance(request, Decode):
-                self.progressed(block.offset + request.window.start_seconds)
-
-        return utterances(self._model.run(loop, at_window))
