@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 #: Seconds between the daemon's polls of the queue: the shortest interval that its loop supports.
 DEQUEUE_SECONDS = 0.5
 
+#: Held while a run is queued. One for all coordinators: two requests at once may each create the instance's own.
+_QUEUEING = threading.Lock()
+
 
 class GpuRunCoordinator(QueuedRunCoordinator):
     """Tags runs that need a GPU, and launches as many runs as the live workers and executors can take."""
@@ -36,7 +39,6 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         self._runs_for = settings.runs_for
         self._pool = PoolReader(stale_seconds=settings.stale_seconds, beat_seconds=settings.heartbeat_seconds)
         self._last_said: str | None = None
-        self._submitting = threading.Lock()
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
@@ -59,7 +61,7 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         """
         # The web server may work on a launch and on its repetition at once. A run that was queued twice could start
         # in between, and would start again.
-        with self._submitting:
+        with _QUEUEING:
             run = self._instance.get_run_by_id(context.dagster_run.run_id)
             if run is None or run.status != DagsterRunStatus.NOT_STARTED:
                 return run or context.dagster_run
