@@ -49,6 +49,16 @@ def with_words(utterance: Utterance, words: tuple[Word, ...]) -> Utterance:
     return replace(utterance, words=words, start=words[0].start, end=words[-1].end)
 
 
+def words_of(heard: Iterable[Utterance]) -> list[Word]:
+    """Return the words of all utterances in one list."""
+    return [word for utterance in heard for word in utterance.words]
+
+
+def middle_of(word: Word) -> float:
+    """Return the moment, in seconds, by which a word belongs to a stretch of sound: its edges are inexact."""
+    return (word.start + word.end) / 2
+
+
 def utterances(segments: Iterable[DecodedSegment]) -> list[Utterance]:
     """Return the segments that have words."""
     found = []
@@ -117,5 +127,4 @@ def numbered(found: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segmen
 
 def tail_of_text(heard: Sequence[Utterance]) -> str:
     """Return the end of the text, at least as much as Whisper uses as a prompt: it keeps the last 223 tokens itself."""
-    words = [word for utterance in heard[-_PROMPT_WORDS:] for word in utterance.words]
-    return join_words(words[-_PROMPT_WORDS:])
+    return join_words(words_of(heard[-_PROMPT_WORDS:])[-_PROMPT_WORDS:])

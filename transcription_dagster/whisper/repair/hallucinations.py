@@ -29,7 +29,7 @@ from transcription_dagster.whisper.repair.evidence import (
 from transcription_dagster.whisper.repair.loops import find_loops, was_spoken
 from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.spans import Span, merged
-from transcription_dagster.whisper.utterances import Utterance, with_words
+from transcription_dagster.whisper.utterances import Utterance, middle_of, with_words, words_of
 
 NO_SPEECH_HERE = "no speech here"
 NOT_REPEATED = "a second pass does not repeat it"
@@ -136,7 +136,7 @@ def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, 
     silent = not near or any(is_silence(utterance) for utterance in near)
     if not silent and any(doubts_itself(utterance) for utterance in near):
         return
-    words = _words(near)
+    words = words_of(near)
     said = set()
     for block in align([word.text for word in run.words], [word.text for word in words]):
         for place in range(block.old_stop - block.old_first if block.same else 0):
@@ -202,7 +202,7 @@ def _without_loops(
 
 def _circles(heard: Sequence[Utterance], sound: Sound) -> tuple[Span, ...]:
     """Return the places where the text repeats itself but the audio does not."""
-    words = _words(heard)
+    words = words_of(heard)
     loops = find_loops([word.text for word in words])
     spoken: set[int] = set()
     places = []
@@ -224,14 +224,14 @@ def is_better(second: Sequence[Utterance]) -> bool:
     """Whether a second pass may replace a loop: it trusts its own text and contains no loop."""
     return not (
         any(doubts_itself(utterance) or utterance.temperature > _TRUSTED_TEMPERATURE for utterance in second)
-        or find_loops([word.text for word in _words(second)])
+        or find_loops([word.text for word in words_of(second)])
     )
 
 
 def _replaced(heard: Sequence[Utterance], second: Sequence[Utterance], place: Span) -> Iterator[RemovedSpeech]:
     """Yield the words of the first pass that the second one does not have, aligned word by word."""
-    old = [word for word in _words(heard) if place.holds(_middle(word))]
-    new = _words(second)
+    old = [word for word in words_of(heard) if place.holds(middle_of(word))]
+    new = words_of(second)
     for block in align([word.text for word in old], [word.text for word in new]):
         lost = old[block.old_first : block.old_stop]
         if not block.same and lost:
@@ -242,17 +242,9 @@ def _replaced(heard: Sequence[Utterance], second: Sequence[Utterance], place: Sp
 def _only(heard: Iterable[Utterance], wanted: Callable[[float], bool]) -> Iterator[Utterance]:
     """Yield the utterances reduced to words whose middle is at a wanted moment."""
     for utterance in heard:
-        words = tuple(word for word in utterance.words if wanted(_middle(word)))
+        words = tuple(word for word in utterance.words if wanted(middle_of(word)))
         if words:
             yield utterance if len(words) == len(utterance.words) else with_words(utterance, words)
-
-
-def _middle(word: Word) -> float:
-    return (word.start + word.end) / 2
-
-
-def _words(heard: Iterable[Utterance]) -> list[Word]:
-    return [word for utterance in heard for word in utterance.words]
 
 
 def _named(against: Evidence, run: _Run) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ from transcription_dagster.whisper.repair.evidence import doubts_itself, is_anom
 from transcription_dagster.whisper.repair.loops import find_loops
 from transcription_dagster.whisper.sound import Sound
 from transcription_dagster.whisper.spans import Span, common, merged, without
-from transcription_dagster.whisper.utterances import Utterance, with_words
+from transcription_dagster.whisper.utterances import Utterance, middle_of, with_words, words_of
 
 #: Seconds of speech without a word that count as lost; less is a breath, a filler or an error of word times.
 _LEAST_SECONDS = 1.0
@@ -57,14 +57,14 @@ def with_lost_speech(
     the model writes it only once.
     """
     near = merged(sorted(_widened(item, _DISPLACED_SECONDS, sound.seconds) for item in removed), gap=0.0)
-    certain = unheard(_words(heard), sound)
-    spans = unheard(_words(heard), sound, _LEAST_DISPLACED_SECONDS) if near else certain
+    certain = unheard(words_of(heard), sound)
+    spans = unheard(words_of(heard), sound, _LEAST_DISPLACED_SECONDS) if near else certain
     lost = [span for span in spans if span in certain or common(span, near)]
     whole = merged([_widened(span, _AROUND_SECONDS, sound.seconds) for span in lost], gap=0.01)
     heard = _with_credible(heard, lost, whole, sound, transcribe_again)
-    breaths = _breaths(unheard(_words(heard), sound), sound)
+    breaths = _breaths(unheard(words_of(heard), sound), sound)
     heard = _with_credible(heard, breaths, breaths, sound, transcribe_again)
-    return heard, [Gap(round(span.start, 2), round(span.end, 2)) for span in unheard(_words(heard), sound)]
+    return heard, [Gap(round(span.start, 2), round(span.end, 2)) for span in unheard(words_of(heard), sound)]
 
 
 def _with_credible(
@@ -77,7 +77,7 @@ def _with_credible(
     found: list[Utterance] = []
     for span in lost:
         # A word that belongs to two lost stretches is taken once, with the first of them.
-        known = set(_words(found))
+        known = set(words_of(found))
         for utterance in _credible(again, heard, span, sound):
             words = tuple(word for word in utterance.words if word not in known)
             if words:
@@ -109,10 +109,6 @@ def unheard(words: Iterable[Word], sound: Sound, least: float = _LEAST_SECONDS) 
     left = [part for span in sound.speech for part in without(span, answered)]
     stretches = merged(left, _PAUSE_SECONDS)
     return tuple(span for span in stretches if sum(_inside(part, span) for part in left) >= least)
-
-
-def _words(heard: Iterable[Utterance]) -> Iterator[Word]:
-    return (word for utterance in heard for word in utterance.words)
 
 
 def _answers(words: Iterable[Word]) -> Iterable[Span]:
@@ -147,11 +143,11 @@ def _credible(again: Sequence[Utterance], heard: Sequence[Utterance], span: Span
         words = tuple(
             word
             for word in utterance.words
-            if word.start < word.end and place.holds(_middle(word)) and not _is_known(word, known)
+            if word.start < word.end and place.holds(middle_of(word)) and not _is_known(word, known)
         )
         if not words or doubts_itself(utterance) or is_anomalous(words) or find_loops([word.text for word in words]):
             continue
-        if not any(span.holds(_middle(word)) for word in words) or _are_misplaced(words, heard, span):
+        if not any(span.holds(middle_of(word)) for word in words) or _are_misplaced(words, heard, span):
             continue
         voiced = sum(sound.voiced(word.start, word.end) for word in words)
         if voiced >= sum(word.end - word.start for word in words) / 2:
@@ -162,7 +158,7 @@ def _credible(again: Sequence[Utterance], heard: Sequence[Utterance], span: Span
 def _is_known(word: Word, known: Sequence[Word]) -> bool:
     """Return whether the first pass has a word at that place, or the same word next to it."""
     for other in known:
-        if other.end - other.start <= 2 * _WORD_SECONDS and other.start <= _middle(word) <= other.end:
+        if other.end - other.start <= 2 * _WORD_SECONDS and other.start <= middle_of(word) <= other.end:
             return True
         near = word.start < other.end + _EDGE_SECONDS and word.end > other.start - _EDGE_SECONDS
         if near and fold(other.text) == fold(word.text):
@@ -173,16 +169,12 @@ def _is_known(word: Word, known: Sequence[Word]) -> bool:
 def _are_misplaced(words: Sequence[Word], heard: Sequence[Utterance], span: Span) -> bool:
     """Return whether the first pass has these words nearby, squeezed into too little time for speech."""
     place = _widened(span, _MISPLACED_SECONDS, span.end + _MISPLACED_SECONDS)
-    near = [word for word in _words(heard) if word.start < place.end and word.end > place.start]
+    near = [word for word in words_of(heard) if word.start < place.end and word.end > place.start]
     if sum(word.end - word.start <= _SQUEEZED_SECONDS for word in near) < _FEWEST_SQUEEZED:
         return False
     texts = Counter(fold(word.text) for word in words)
     repeated = (texts & Counter(fold(word.text) for word in near)).total()
     return repeated >= _REPEATED * len(words)
-
-
-def _middle(word: Word) -> float:
-    return (word.start + word.end) / 2
 
 
 def woven(heard: Sequence[Utterance], found: Sequence[Utterance]) -> list[Utterance]:
