@@ -24,7 +24,7 @@ from rapidfuzz.distance import Levenshtein
 from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
 from benchmarks.arguments import argument_parser, parse_speech_arguments
-from benchmarks.hearings import PLAIN, PROGRAM, Listener, Recording
+from benchmarks.transcripts import PLAIN, PROGRAM, Recording, Transcriber
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import Word
@@ -80,13 +80,13 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--language", choices=["auto", "given"], default="auto")
     arguments = parse_speech_arguments(parser)
-    listener = Listener(arguments.model, arguments.kept)
+    transcriber = Transcriber(arguments.model, arguments.kept)
     scores: dict[str, Score] = defaultdict(Score)
     seconds = [0.0, 0.0]
     with tempfile.TemporaryDirectory() as scratch:
         for recording in recordings(arguments.folder, Path(scratch), arguments.only):
             language = recording.language.partition("-")[0] if arguments.language == "given" else None
-            theirs, ours = (listener.hear(recording, way, language) for way in WAYS)
+            theirs, ours = (transcriber.transcribe(recording, way, language) for way in WAYS)
             errors = count(scores[recording.language.partition("-")[0]], recording, theirs.words, ours.words)
             if [word.text for word in theirs.words] == [word.text for word in ours.words] and ours.untouched:
                 seconds = [seconds[0] + theirs.seconds, seconds[1] + ours.seconds]

@@ -105,7 +105,7 @@ def memory(model: Whisper, name: str, slots: int) -> Iterator[Goal]:
     state = batch.slots.rules.start
     width = model.dims.n_audio_state
     for slot in range(batch.slots.count):
-        batch.slots.hear(slot, torch.randn((1500, width), device=model.device, dtype=batch.slots.dtype))
+        batch.slots.put_window(slot, torch.randn((1500, width), device=model.device, dtype=batch.slots.dtype))
         batch.slots.read([Text(slot, prompt)])
     rows = [TextRow(slot, 0, 400, len(prompt), state) for slot in range(batch.slots.count)]
     # The first step is captured.

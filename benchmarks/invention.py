@@ -24,9 +24,9 @@ from rapidfuzz.distance import Levenshtein
 
 from benchmarks.accuracy import recordings, units
 from benchmarks.arguments import argument_parser
-from benchmarks.hearings import PLAIN, PROGRAM, REMEDIED, Listener, Recording, write_wav
 from benchmarks.sounds import NO_SPEECH
 from benchmarks.spoken import SPOKEN, Spoken
+from benchmarks.transcripts import PLAIN, PROGRAM, REMEDIED, Recording, Transcriber, write_wav
 from transcription_dagster.transcripts.plain_text import join_words
 
 WAYS = (PLAIN, REMEDIED, PROGRAM)
@@ -104,13 +104,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--kept", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    listener = Listener(arguments.model, arguments.kept)
+    transcriber = Transcriber(arguments.model, arguments.kept)
     tally = Tally()
     with tempfile.TemporaryDirectory() as scratch:
         for case in cases(arguments.speech, Path(scratch)):
             if arguments.only and case.name not in arguments.only:
                 continue
-            texts = [join_words(listener.hear(case, way).words) for way in WAYS]
+            texts = [join_words(transcriber.transcribe(case, way).words) for way in WAYS]
             tally.add(case, texts)
             for way, text in zip(WAYS, texts, strict=True):
                 print(f"{case.name}: {way}: {text.strip() or '-'}", flush=True)

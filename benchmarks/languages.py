@@ -22,8 +22,8 @@ from rapidfuzz.distance import Levenshtein
 
 from benchmarks.accuracy import recordings, units
 from benchmarks.arguments import argument_parser, parse_speech_arguments
-from benchmarks.hearings import PLAIN, PROGRAM, Listener, Recording, write_wav
 from benchmarks.sounds import RATE
+from benchmarks.transcripts import PLAIN, PROGRAM, Recording, Transcriber, write_wav
 from transcription_dagster.model import Word
 from transcription_dagster.transcripts.plain_text import join_words
 
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parse_speech_arguments(parser)
-    listener = Listener(arguments.model, arguments.kept)
+    transcriber = Transcriber(arguments.model, arguments.kept)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         every = [recording for recording in recordings(arguments.folder, scratch) if recording.reference]
@@ -127,21 +127,21 @@ def main() -> None:
         for mix, parts in mixes(spoken, arguments.count, arguments.seed, scratch):
             if arguments.only and mix.name not in arguments.only:
                 continue
-            heard = [listener.hear(mix, way).words for way in (PLAIN, PROGRAM)]
+            heard = [transcriber.transcribe(mix, way).words for way in (PLAIN, PROGRAM)]
             counts = [errors(words, parts) for words in heard]
             wrong = [total + count for total, count in zip(wrong, counts, strict=True)]
             parts_right += show_mix(mix.name, parts, heard[1], counts)
             parts_all += len(parts)
         print(f"\nall: {parts_right} of {parts_all} parts in their language; errors: {wrong[0]} and {wrong[1]}\n")
         if not arguments.only:
-            show_alone(listener, every)
+            show_alone(transcriber, every)
 
 
-def show_alone(listener: Listener, spoken: Sequence[Recording]) -> None:
+def show_alone(transcriber: Transcriber, spoken: Sequence[Recording]) -> None:
     """Print which recordings in one language have words of another."""
     astray = 0
     for recording in spoken:
-        words = listener.hear(recording, PROGRAM).words
+        words = transcriber.transcribe(recording, PROGRAM).words
         others = {word.language for word in words} - {_language(recording)}
         astray += bool(others)
         if others:

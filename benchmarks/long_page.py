@@ -108,8 +108,8 @@ def _serving(url: str, folder: Path) -> Iterator[Server]:
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
     workspace = folder / "workspace.yaml"
     workspace.write_text("load_from: []\n", encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as transcriber:
+        port = transcriber.getsockname()[1]
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(home),

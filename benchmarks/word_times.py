@@ -26,8 +26,8 @@ import numpy as np
 
 import transcription_dagster
 from benchmarks.arguments import argument_parser
-from benchmarks.hearings import PLAIN, PROGRAM, Listener, Recording, write_wav
 from benchmarks.sounds import RATE
+from benchmarks.transcripts import PLAIN, PROGRAM, Recording, Transcriber, write_wav
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.language.alignment import align
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--kept", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    listener = Listener(arguments.model, arguments.kept)
+    transcriber = Transcriber(arguments.model, arguments.kept)
     print(f"{'median / 95 % (ms)':<34}  {'word starts':>13}  {'word ends':>13}  {'after pauses':>13}  "
           f"{'before pauses':>13}  captions off")  # fmt: skip
     totals = [Errors(), Errors()]
@@ -190,7 +190,7 @@ def main() -> None:
             if arguments.only and case.name not in arguments.only:
                 continue
             for total, way in zip(totals, WAYS, strict=True):
-                words = listener.hear(case, way, case.language).words
+                words = transcriber.transcribe(case, way, case.language).words
                 found = errors(words, reference, duration=case.samples.size / RATE)
                 total.add(found)
                 print(row(f"{case.name[:14]}: {way}", found), flush=True)

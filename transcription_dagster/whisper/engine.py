@@ -272,8 +272,8 @@ def _transcribe_block(passes: Passes, block: Block, options_of_pass: PassOptions
         again = PassOptions(options_of_pass.languages, afresh=True, temperatures=ladder if persistently else _GREEDY)
         return passes.transcribe(block, clips, again)
 
-    heard = passes.transcribe(block, None if audible == (Span(0.0, sound.seconds),) else audible, options_of_pass)
-    judged = without_hallucinations(heard, sound, transcribe_again)
+    utterances = passes.transcribe(block, None if audible == (Span(0.0, sound.seconds),) else audible, options_of_pass)
+    judged = without_hallucinations(utterances, sound, transcribe_again)
     complete, gaps = with_lost_speech(judged.kept, sound, transcribe_again, judged.removed)
     return _TimedText(with_settled_edges(complete, sound), judged.removed, judged.doubtful, gaps)
 
@@ -282,11 +282,11 @@ def _sound(block: Block) -> Sound:
     return analyse(block.samples) if block.sound is None else block.sound
 
 
-def _prompt(options: SpeechOptions, heard: list[Utterance]) -> str | None:
+def _prompt(options: SpeechOptions, before: list[Utterance]) -> str | None:
     """Return the prompt of a block: the initial prompt for the first one, the preceding text for later ones."""
-    if not heard or not options.condition_on_previous_text or heard[-1].temperature > _TRUSTED_TEMPERATURE:
+    if not before or not options.condition_on_previous_text or before[-1].temperature > _TRUSTED_TEMPERATURE:
         return options.initial_prompt
-    return tail_of_text(heard)
+    return tail_of_text(before)
 
 
 def _open_faster(model: str, folder: Path, device: str, threads: int | None) -> FasterModel:

@@ -181,8 +181,8 @@ class _Answers:
     def _languages(self, encoded: ctranslate2.StorageView, part: tuple[int, int]) -> dict[str, float]:
         """Return the probability of each language in ranges of frames, from those frames of the window's encoding."""
         positions = slice(part[0] // _FRAMES, -(-part[1] // _FRAMES))
-        heard = np.ascontiguousarray(np.array(encoded)[:, positions])
-        [likely] = self._model.detect_language(ctranslate2.StorageView.from_array(heard))
+        sound = np.ascontiguousarray(np.array(encoded)[:, positions])
+        [likely] = self._model.detect_language(ctranslate2.StorageView.from_array(sound))
         return {token.strip("<|>"): probability for token, probability in likely}
 
     def _decode(self, encoded: ctranslate2.StorageView, request: Decode) -> Decoded:

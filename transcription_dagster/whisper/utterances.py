@@ -49,9 +49,9 @@ def with_words(utterance: Utterance, words: tuple[Word, ...]) -> Utterance:
     return replace(utterance, words=words, start=words[0].start, end=words[-1].end)
 
 
-def words_of(heard: Iterable[Utterance]) -> list[Word]:
+def words_of(spoken: Iterable[Utterance]) -> list[Word]:
     """Return the words of all utterances in one list."""
-    return [word for utterance in heard for word in utterance.words]
+    return [word for utterance in spoken for word in utterance.words]
 
 
 def middle_of(word: Word) -> float:
@@ -125,6 +125,6 @@ def numbered(found: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segmen
     return tuple(words), tuple(segments)
 
 
-def tail_of_text(heard: Sequence[Utterance]) -> str:
+def tail_of_text(spoken: Sequence[Utterance]) -> str:
     """Return the end of the text, at least as much as Whisper uses as a prompt: it keeps the last 223 tokens itself."""
-    return join_words(words_of(heard[-_PROMPT_WORDS:])[-_PROMPT_WORDS:])
+    return join_words(words_of(spoken[-_PROMPT_WORDS:])[-_PROMPT_WORDS:])

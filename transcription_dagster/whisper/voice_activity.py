@@ -56,12 +56,12 @@ def speech_probabilities(samples: np.ndarray) -> np.ndarray:
     padded = torch.zeros((settling + lanes * steps, FRAME))
     padded.view(-1)[settling * FRAME :][: samples.size] = torch.from_numpy(samples)
     starts = torch.arange(lanes) * steps
-    heard = torch.empty((settling + steps, lanes))
+    voice = torch.empty((settling + steps, lanes))
     with _detector() as detector, torch.inference_mode():
         detector.reset_states()
-        for step in range(len(heard)):
-            heard[step] = detector(padded[starts + step], SAMPLE_RATE)[:, 0]
-    return heard[settling:].T.reshape(-1)[:frames].numpy()
+        for step in range(len(voice)):
+            voice[step] = detector(padded[starts + step], SAMPLE_RATE)[:, 0]
+    return voice[settling:].T.reshape(-1)[:frames].numpy()
 
 
 @contextmanager

@@ -112,8 +112,8 @@ class Batch:
             session.use.seconds += time.perf_counter() - started
 
     def _begin(self, session: Session, hold: Hold, request: Decode | Align | Detect) -> None:
-        if not hold.heard:
-            self._hear(hold)
+        if not hold.encoded:
+            self._encode(hold)
         match request:
             case Decode():
                 self._decode(session, hold, request)
@@ -153,11 +153,11 @@ class Batch:
             raise known
         self._fail(session, error)
 
-    def _hear(self, hold: Hold) -> None:
+    def _encode(self, hold: Hold) -> None:
         """Encode a window into its slot."""
         mel = hold.window.mel.to(self.model.device, self.slots.dtype)
-        self.slots.hear(hold.slot, self.model.encoder(mel[None])[0])
-        hold.heard = True
+        self.slots.put_window(hold.slot, self.model.encoder(mel[None])[0])
+        hold.encoded = True
         self.windows += 1
 
     def _prompt(self, request: Decode) -> list[int]:

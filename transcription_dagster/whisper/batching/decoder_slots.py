@@ -104,7 +104,7 @@ class DecoderSlots:
         self._keys, self._values = wide
         self.beams = beams
 
-    def hear(self, slot: int, features: Tensor) -> None:
+    def put_window(self, slot: int, features: Tensor) -> None:
         """Put an encoded window, shape (positions, width), into a slot."""
         for number, layer in enumerate(self._layers):
             for cache, projection in ((self._sound_keys, layer.key), (self._sound_values, layer.value)):

@@ -42,12 +42,12 @@ class FixedSlots(DecoderSlots):
         self._inputs = torch.zeros((4, rows), dtype=torch.long, device=device)
         self._recorded = Recorded[Ruled]()
 
-    def hear(self, slot: int, features: Tensor) -> None:
+    def put_window(self, slot: int, features: Tensor) -> None:
         # The mask hides what a previous window left, but 0 times NaN is NaN.
         rows = slice(slot * self.beams, (slot + 1) * self.beams)
         self._keys[:, rows] = 0
         self._values[:, rows] = 0
-        super().hear(slot, features)
+        super().put_window(slot, features)
 
     def follow(self, moves: Sequence[Move]) -> None:
         if not moves:

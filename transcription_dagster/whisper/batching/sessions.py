@@ -32,7 +32,7 @@ class Hold:
     slot: int
     window: Window
     #: Whether its encoded audio is in the slot.
-    heard: bool = False
+    encoded: bool = False
     prompt: Prompt | None = None
 
 

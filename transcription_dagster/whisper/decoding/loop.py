@@ -71,7 +71,7 @@ class LoopOptions:
 
 
 @dataclass(slots=True)
-class _Heard:
+class _TextSoFar:
     """The state that one window passes to the next."""
 
     #: Tokens of the initial prompt and of all text so far.
@@ -112,7 +112,7 @@ def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOpti
     languages = options.languages
     language = languages.before
     prompt = options.initial_prompt
-    heard = _Heard([] if prompt is None else vocabulary.tokenizer("en").encode(" " + prompt.strip()))
+    so_far = _TextSoFar([] if prompt is None else vocabulary.tokenizer("en").encode(" " + prompt.strip()))
     for start, stop in _clips(options.clips, spectrogram.shape[-1] - N_FRAMES):
         seek, rounds = start, 0
         while seek < stop:
@@ -122,15 +122,15 @@ def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOpti
             if change < window.stop:
                 window = _cut(spectrogram, seek, change)
             if language != before and before is not None:
-                heard.forget_text()
-            resume = yield from _transcribe_window(window, vocabulary.tokenizer(language), options, heard)
+                so_far.forget_text()
+            resume = yield from _transcribe_window(window, vocabulary.tokenizer(language), options, so_far)
             rounds = rounds + 1 if resume == seek else 0
             if rounds == _MOST_ROUNDS:
                 _log.warning("Whisper does not get past %.2f s and skips a second", seek / FRAMES_PER_SECOND)
-                heard.forget_window(seek)
+                so_far.forget_window(seek)
                 resume, rounds = seek + _SKIPPED_FRAMES, 0
             seek = resume
-    return heard.segments
+    return so_far.segments
 
 
 def run_requests(requests: Requests[Result], answer: Callable[[Decode | Align | Detect], object]) -> Result:
@@ -159,9 +159,9 @@ def _cut(spectrogram: Tensor, start: int, stop: int) -> Window:
     return Window(start, frames, pad(spectrogram[:, start : start + frames], (0, N_FRAMES - frames)))
 
 
-def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOptions, heard: _Heard) -> Requests[int]:
+def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOptions, so_far: _TextSoFar) -> Requests[int]:
     """Add the segments of a window to those before; return the frame at which the next window begins."""
-    decoded = yield from _decode_with_fallback(window, tokenizer, options, heard.prompt)
+    decoded = yield from _decode_with_fallback(window, tokenizer, options, so_far.prompt)
     if _is_silence(decoded):
         return window.stop
     found = split_segments(decoded, window, tokenizer)
@@ -171,17 +171,17 @@ def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOption
         (yield Align(window, tokenizer, text)) if text else [],
         tokenizer,
         offset=window.start_seconds,
-        speech_end=heard.speech_end,
+        speech_end=so_far.speech_end,
     )
-    heard.speech_end = end_of_speech(segments)
+    so_far.speech_end = end_of_speech(segments)
     trusted = decoded.temperature <= _MOST_TEMPERATURE_OF_PROMPTS
-    heard.add(
+    so_far.add(
         [cleared_if_empty(segment) for segment in segments],
         show_to_next=trusted and options.condition_on_previous_text,
     )
-    if found.closed or heard.speech_end <= window.start_seconds:
+    if found.closed or so_far.speech_end <= window.start_seconds:
         return found.resume
-    return round(heard.speech_end * FRAMES_PER_SECOND)
+    return round(so_far.speech_end * FRAMES_PER_SECOND)
 
 
 def _decode_with_fallback(

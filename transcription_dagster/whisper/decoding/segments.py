@@ -83,8 +83,8 @@ def split_segments(decoded: Decoded, window: Window, tokenizer: Tokenizer) -> Sp
         segment(part, (part[0] - first) * SECONDS_PER_TIMESTAMP, (part[-1] - first) * SECONDS_PER_TIMESTAMP)
         for part in parts
     ]
-    heard = window.frames if closed else (parts[-1][-1] - first) * _FRAMES_PER_TIMESTAMP
-    return Split(segments, window.start + heard, closed)
+    covered = window.frames if closed else (parts[-1][-1] - first) * _FRAMES_PER_TIMESTAMP
+    return Split(segments, window.start + covered, closed)
 
 
 def end_of_speech(segments: Sequence[DecodedSegment]) -> float:

@@ -123,20 +123,20 @@ class SpokenLanguages:
         known = [(number, self._decided[number]) for number in numbers if number in self._decided]
         if not known:
             # Speech that only the model finds, if any: it does not set the language of the rest of the recording.
-            return self.latest or _likeliest((yield from self._hear(window))), window.stop
+            return self.latest or _likeliest((yield from self._detect(window))), window.stop
         language = known[0][1]
         return language, next((self._starts[number] for number, other in known if other != language), window.stop)
 
     def _decide(self, numbers: Sequence[int], window: Window, spectrogram: Tensor) -> Requests[None]:
         """Decide the language of the stretches of which enough is inside the window."""
         parts = {number: _part(self._stretches[number], window) for number in numbers if number not in self._decided}
-        heard = {number: part for number, part in parts.items() if part is not None}
-        if not heard:
+        usable = {number: part for number, part in parts.items() if part is not None}
+        if not usable:
             return
-        answers: list[Likely] = yield Detect(window, (_WHOLE, *heard.values()))
+        answers: list[Likely] = yield Detect(window, (_WHOLE, *usable.values()))
         whole, *likely = map(self._choice, answers)
-        first = self.latest or (yield from self._first(whole, heard, spectrogram))
-        for number, choice in zip(heard, likely, strict=True):
+        first = self.latest or (yield from self._first(whole, usable, spectrogram))
+        for number, choice in zip(usable, likely, strict=True):
             stretch, before = self._stretches[number], self._before(number) or first
             # The detection in a window without other speech is that of the stretch alone.
             alone = whole if len(numbers) == 1 and _is_inside(stretch, window) else None
@@ -148,7 +148,7 @@ class SpokenLanguages:
         if whole[best] >= _STANDS or any(self._stretches[number].seconds >= _LEAST_SECONDS for number in numbers):
             return best
         fullest = max((stretch.span.start for stretch in self._stretches), key=self._speech_from)
-        return _likeliest((yield from self._hear(_alone(Span(fullest, fullest + _WINDOW_SECONDS), spectrogram))))
+        return _likeliest((yield from self._detect(_alone(Span(fullest, fullest + _WINDOW_SECONDS), spectrogram))))
 
     def _speech_from(self, start: float) -> float:
         """Return the seconds of speech in the 30 s after a time."""
@@ -165,14 +165,14 @@ class SpokenLanguages:
         if stretch.seconds < _LEAST_SECONDS or likely.get(before, 0.0) >= _STANDS:
             return before
         if alone is None:
-            alone = yield from self._hear(_alone(stretch.span, spectrogram))
+            alone = yield from self._detect(_alone(stretch.span, spectrogram))
         best = _likeliest(alone)
         if alone[best] < _REPLACES or any({best, before} <= alike for alike in _ALIKE):
             return before
         odds = _odds(best, before, alone) * _odds(best, before, likely)
         return best if odds >= _LEAST_ODDS else before
 
-    def _hear(self, window: Window) -> Requests[Likely]:
+    def _detect(self, window: Window) -> Requests[Likely]:
         [likely] = yield Detect(window, (_WHOLE,))
         return self._choice(likely)
 

@@ -34,19 +34,19 @@ _LASTING_SECONDS = 0.8
 _SHORTEST_SECONDS = 0.06
 
 
-def with_settled_edges(heard: Sequence[Utterance], sound: Sound) -> list[Utterance]:
+def with_settled_edges(utterances: Sequence[Utterance], sound: Sound) -> list[Utterance]:
     """Return the utterances with word times that exclude pauses and extend to the end of the voice.
 
     Words keep their order, and no word starts earlier than before. Words outside all speech keep their times, clipped
     to the length of the sound.
     """
     voiced = [_with_hiss(span, sound) for span in merged(sound.speech, _PAUSE_SECONDS)]
-    settled = [tuple(_settled(utterance.words, voiced, sound.seconds)) for utterance in heard]
+    settled = [tuple(_settled(utterance.words, voiced, sound.seconds)) for utterance in utterances]
     starts = [word.start for words in settled for word in words]
     following = iter([*starts[1:], sound.seconds])
     return [
         with_words(utterance, tuple(_lasting(word, next(following), voiced) for word in words))
-        for utterance, words in zip(heard, settled, strict=True)
+        for utterance, words in zip(utterances, settled, strict=True)
     ]
 
 

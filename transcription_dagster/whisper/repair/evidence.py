@@ -33,7 +33,7 @@ class Witness(StrEnum):
 
 
 #: The witnesses that examine the audio itself. Without one of them, a word is only doubtful if both the model and its
-#: attention speak against it: a model with low confidence may still have heard speech.
+#: attention speak against it: a model with low confidence may still have utterances speech.
 _ACOUSTIC = frozenset({Witness.LEVEL, Witness.VOICE})
 _LOST_THREAD = frozenset({Witness.MODEL, Witness.ATTENTION})
 
@@ -63,10 +63,10 @@ _SHORTEST_WORD = 0.133
 _LONGEST_WORD = 2.0
 
 
-def witnesses(heard: Sequence[Utterance], sound: Sound) -> list[frozenset[Witness]]:
+def witnesses(utterances: Sequence[Utterance], sound: Sound) -> list[frozenset[Witness]]:
     """Return, for each word of all utterances in order, the witnesses against it."""
     found: list[frozenset[Witness]] = []
-    for utterance in heard:
+    for utterance in utterances:
         of_all = set()
         if doubts_itself(utterance):
             of_all.add(Witness.MODEL)

@@ -60,24 +60,26 @@ class Judgement:
     doubtful: list[DoubtfulSpeech]
 
 
-def without_hallucinations(heard: list[Utterance], sound: Sound, transcribe_again: TranscribeAgain) -> Judgement:
-    """Judge the utterances `heard` in `sound`; words without evidence against them stay unchanged."""
-    heard, replaced = _without_loops(heard, sound, transcribe_again)
-    against = witnesses(heard, sound)
-    suspects = _in_long_silences(heard, [is_suspect(each) for each in against])
+def without_hallucinations(utterances: list[Utterance], sound: Sound, transcribe_again: TranscribeAgain) -> Judgement:
+    """Judge the utterances against `sound`; words without evidence against them stay unchanged."""
+    utterances, replaced = _without_loops(utterances, sound, transcribe_again)
+    against = witnesses(utterances, sound)
+    suspects = _in_long_silences(utterances, [is_suspect(each) for each in against])
     if not replaced and not any(suspects):
-        return Judgement(heard, [], [])
-    doubts = _runs(heard, [suspect and not is_condemned(each) for suspect, each in zip(suspects, against, strict=True)])
+        return Judgement(utterances, [], [])
+    doubts = _runs(
+        utterances, [suspect and not is_condemned(each) for suspect, each in zip(suspects, against, strict=True)]
+    )
     if doubts:
         again = transcribe_again(merged([_around(run.words, sound.seconds) for run in doubts], gap=0.01), False)
         for run in doubts:
             for index, witness in _not_repeated(run, again):
                 against[index] |= {witness}
-    condemned = _in_long_silences(heard, [is_condemned(each) for each in against])
-    removed = [_removed(run, against) for run in _runs(heard, condemned)]
+    condemned = _in_long_silences(utterances, [is_condemned(each) for each in against])
+    removed = [_removed(run, against) for run in _runs(utterances, condemned)]
     stays = [suspect and not goes for suspect, goes in zip(suspects, condemned, strict=True)]
-    doubtful = [DoubtfulSpeech(run.start, run.end, run.text, _named(against, run)) for run in _runs(heard, stays)]
-    return Judgement(_pruned(heard, condemned), sorted(removed + replaced, key=lambda item: item.start), doubtful)
+    doubtful = [DoubtfulSpeech(run.start, run.end, run.text, _named(against, run)) for run in _runs(utterances, stays)]
+    return Judgement(_pruned(utterances, condemned), sorted(removed + replaced, key=lambda item: item.start), doubtful)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,9 @@ class _Run:
         return join_words(self.words)
 
 
-def _runs(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[_Run]:
+def _runs(utterances: Sequence[Utterance], flags: Sequence[bool]) -> list[_Run]:
     """Return the runs of flagged words, each within one utterance."""
-    places = [(number, word) for number, utterance in enumerate(heard) for word in utterance.words]
+    places = [(number, word) for number, utterance in enumerate(utterances) for word in utterance.words]
     found = []
     marked = (
         (flag, number, index, word) for index, ((number, word), flag) in enumerate(zip(places, flags, strict=True))
@@ -149,14 +151,14 @@ def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, 
     yield from ((run.first + index, witness) for index in range(len(run.words)) if index not in said)
 
 
-def _in_long_silences(heard: Sequence[Utterance], flags: Sequence[bool]) -> list[bool]:
+def _in_long_silences(utterances: Sequence[Utterance], flags: Sequence[bool]) -> list[bool]:
     """Clear the flags of words in a short silence between unflagged words of the same utterance.
 
     Such words belong to the same breath as the words around them, whatever the detector says.
     """
     found = list(flags)
     first = 0
-    for utterance in heard:
+    for utterance in utterances:
         stop = first + len(utterance.words)
         clear = [place for place in range(first, stop) if not flags[place]]
         for before, after in pairwise(clear):
@@ -167,11 +169,11 @@ def _in_long_silences(heard: Sequence[Utterance], flags: Sequence[bool]) -> list
     return found
 
 
-def _pruned(heard: Iterable[Utterance], condemned: Sequence[bool]) -> list[Utterance]:
+def _pruned(utterances: Iterable[Utterance], condemned: Sequence[bool]) -> list[Utterance]:
     """Return the utterances without the condemned words."""
     pruned = []
     index = 0
-    for utterance in heard:
+    for utterance in utterances:
         kept = tuple(word for place, word in enumerate(utterance.words, index) if not condemned[place])
         index += len(utterance.words)
         if kept:
@@ -183,26 +185,26 @@ def _pruned(heard: Iterable[Utterance], condemned: Sequence[bool]) -> list[Utter
 
 
 def _without_loops(
-    heard: list[Utterance], sound: Sound, transcribe_again: TranscribeAgain
+    utterances: list[Utterance], sound: Sound, transcribe_again: TranscribeAgain
 ) -> tuple[list[Utterance], list[RemovedSpeech]]:
     """Replace loops by a second pass where it is better."""
-    places = _circles(heard, sound)
+    places = _circles(utterances, sound)
     if not places:
-        return heard, []
+        return utterances, []
     again = transcribe_again(places, True)
     removed = []
     for place in places:
         second = list(_only(again, place.holds))
         if second and is_better(second):
-            removed += _replaced(heard, second, place)
-            others = _only(heard, lambda moment, place=place: not place.holds(moment))
-            heard = sorted([*others, *second], key=lambda utterance: utterance.start)
-    return heard, removed
+            removed += _replaced(utterances, second, place)
+            others = _only(utterances, lambda moment, place=place: not place.holds(moment))
+            utterances = sorted([*others, *second], key=lambda utterance: utterance.start)
+    return utterances, removed
 
 
-def _circles(heard: Sequence[Utterance], sound: Sound) -> tuple[Span, ...]:
+def _circles(utterances: Sequence[Utterance], sound: Sound) -> tuple[Span, ...]:
     """Return the places where the text repeats itself but the audio does not."""
-    words = words_of(heard)
+    words = words_of(utterances)
     loops = find_loops([word.text for word in words])
     spoken: set[int] = set()
     places = []
@@ -212,7 +214,7 @@ def _circles(heard: Sequence[Utterance], sound: Sound) -> tuple[Span, ...]:
         else:
             places.append(Span(words[loop.first].start, words[loop.stop - 1].end))
     first = 0
-    for utterance in heard:
+    for utterance in utterances:
         indices = range(first, first + len(utterance.words))
         first = indices.stop
         if utterance.compression_ratio > REPETITIVE and spoken.isdisjoint(indices):
@@ -228,9 +230,9 @@ def is_better(second: Sequence[Utterance]) -> bool:
     )
 
 
-def _replaced(heard: Sequence[Utterance], second: Sequence[Utterance], place: Span) -> Iterator[RemovedSpeech]:
+def _replaced(utterances: Sequence[Utterance], second: Sequence[Utterance], place: Span) -> Iterator[RemovedSpeech]:
     """Yield the words of the first pass that the second one does not have, aligned word by word."""
-    old = [word for word in words_of(heard) if place.holds(middle_of(word))]
+    old = [word for word in words_of(utterances) if place.holds(middle_of(word))]
     new = words_of(second)
     for block in align([word.text for word in old], [word.text for word in new]):
         lost = old[block.old_first : block.old_stop]
@@ -239,9 +241,9 @@ def _replaced(heard: Sequence[Utterance], second: Sequence[Utterance], place: Sp
             yield RemovedSpeech(lost[0].start, lost[-1].end, join_words(lost), LOOPS, (Witness.HEARING,), instead)
 
 
-def _only(heard: Iterable[Utterance], wanted: Callable[[float], bool]) -> Iterator[Utterance]:
+def _only(utterances: Iterable[Utterance], wanted: Callable[[float], bool]) -> Iterator[Utterance]:
     """Yield the utterances reduced to words whose middle is at a wanted moment."""
-    for utterance in heard:
+    for utterance in utterances:
         words = tuple(word for word in utterance.words if wanted(middle_of(word)))
         if words:
             yield utterance if len(words) == len(utterance.words) else with_words(utterance, words)

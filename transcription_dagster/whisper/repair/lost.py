@@ -48,41 +48,45 @@ TranscribeGaps = Callable[[Sequence[Span]], list[Utterance]]
 
 
 def with_lost_speech(
-    heard: list[Utterance], sound: Sound, transcribe_again: TranscribeGaps, removed: Sequence[RemovedSpeech] = ()
+    utterances: list[Utterance], sound: Sound, transcribe_again: TranscribeGaps, removed: Sequence[RemovedSpeech] = ()
 ) -> tuple[list[Utterance], list[Gap]]:
-    """Return `heard` with the lost speech of `sound` added, and the gaps that remain.
+    """Return `utterances` with the lost speech of `sound` added, and the gaps that remain.
 
     Near text that was `removed`, less speech is enough: its words may have been spoken there and misplaced. Speech that
     stays without words is transcribed once more, breath by breath: when a phrase is repeated many times in one window,
     the model writes it only once.
     """
     near = merged(sorted(_widened(item, _DISPLACED_SECONDS, sound.seconds) for item in removed), gap=0.0)
-    certain = unheard(words_of(heard), sound)
-    spans = unheard(words_of(heard), sound, _LEAST_DISPLACED_SECONDS) if near else certain
+    certain = unheard(words_of(utterances), sound)
+    spans = unheard(words_of(utterances), sound, _LEAST_DISPLACED_SECONDS) if near else certain
     lost = [span for span in spans if span in certain or common(span, near)]
     whole = merged([_widened(span, _AROUND_SECONDS, sound.seconds) for span in lost], gap=0.01)
-    heard = _with_credible(heard, lost, whole, sound, transcribe_again)
-    breaths = _breaths(unheard(words_of(heard), sound), sound)
-    heard = _with_credible(heard, breaths, breaths, sound, transcribe_again)
-    return heard, [Gap(round(span.start, 2), round(span.end, 2)) for span in unheard(words_of(heard), sound)]
+    utterances = _with_credible(utterances, lost, whole, sound, transcribe_again)
+    breaths = _breaths(unheard(words_of(utterances), sound), sound)
+    utterances = _with_credible(utterances, breaths, breaths, sound, transcribe_again)
+    return utterances, [Gap(round(span.start, 2), round(span.end, 2)) for span in unheard(words_of(utterances), sound)]
 
 
 def _with_credible(
-    heard: list[Utterance], lost: Sequence[Span], clips: Sequence[Span], sound: Sound, transcribe_again: TranscribeGaps
+    utterances: list[Utterance],
+    lost: Sequence[Span],
+    clips: Sequence[Span],
+    sound: Sound,
+    transcribe_again: TranscribeGaps,
 ) -> list[Utterance]:
     """Return the utterances with the credible words that a second pass over `clips` finds in lost speech."""
     if not clips:
-        return heard
+        return utterances
     again = with_settled_edges(transcribe_again(clips), sound)
     found: list[Utterance] = []
     for span in lost:
         # A word that belongs to two lost stretches is taken once, with the first of them.
         known = set(words_of(found))
-        for utterance in _credible(again, heard, span, sound):
+        for utterance in _credible(again, utterances, span, sound):
             words = tuple(word for word in utterance.words if word not in known)
             if words:
                 found.append(with_words(utterance, words))
-    return woven(heard, found)
+    return woven(utterances, found)
 
 
 def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:
@@ -128,7 +132,7 @@ def _widened(span: Span | RemovedSpeech, seconds: float, limit: float) -> Span:
     return Span(max(0.0, span.start - seconds), min(limit, span.end + seconds))
 
 
-def _credible(again: Sequence[Utterance], heard: Sequence[Utterance], span: Span, sound: Sound) -> list[Utterance]:
+def _credible(again: Sequence[Utterance], utterances: Sequence[Utterance], span: Span, sound: Sound) -> list[Utterance]:
     """Return the words of a second pass that belong to lost speech, if they are beyond doubt.
 
     These words have no other evidence: the model must trust them, most of their time must be voiced, and they must not
@@ -136,7 +140,10 @@ def _credible(again: Sequence[Utterance], heard: Sequence[Utterance], span: Span
     """
     place = _widened(span, _EDGE_SECONDS, sound.seconds)
     known = [
-        word for utterance in heard for word in utterance.words if word.start < place.end and word.end > place.start
+        word
+        for utterance in utterances
+        for word in utterance.words
+        if word.start < place.end and word.end > place.start
     ]
     found = []
     for utterance in again:
@@ -147,7 +154,7 @@ def _credible(again: Sequence[Utterance], heard: Sequence[Utterance], span: Span
         )
         if not words or doubts_itself(utterance) or is_anomalous(words) or find_loops([word.text for word in words]):
             continue
-        if not any(span.holds(middle_of(word)) for word in words) or _are_misplaced(words, heard, span):
+        if not any(span.holds(middle_of(word)) for word in words) or _are_misplaced(words, utterances, span):
             continue
         voiced = sum(sound.voiced(word.start, word.end) for word in words)
         if voiced >= sum(word.end - word.start for word in words) / 2:
@@ -166,10 +173,10 @@ def _is_known(word: Word, known: Sequence[Word]) -> bool:
     return False
 
 
-def _are_misplaced(words: Sequence[Word], heard: Sequence[Utterance], span: Span) -> bool:
+def _are_misplaced(words: Sequence[Word], utterances: Sequence[Utterance], span: Span) -> bool:
     """Return whether the first pass has these words nearby, squeezed into too little time for speech."""
     place = _widened(span, _MISPLACED_SECONDS, span.end + _MISPLACED_SECONDS)
-    near = [word for word in words_of(heard) if word.start < place.end and word.end > place.start]
+    near = [word for word in words_of(utterances) if word.start < place.end and word.end > place.start]
     if sum(word.end - word.start <= _SQUEEZED_SECONDS for word in near) < _FEWEST_SQUEEZED:
         return False
     texts = Counter(fold(word.text) for word in words)
@@ -177,10 +184,10 @@ def _are_misplaced(words: Sequence[Word], heard: Sequence[Utterance], span: Span
     return repeated >= _REPEATED * len(words)
 
 
-def woven(heard: Sequence[Utterance], found: Sequence[Utterance]) -> list[Utterance]:
+def woven(utterances: Sequence[Utterance], found: Sequence[Utterance]) -> list[Utterance]:
     """Merge both in the order of their words, splitting utterances that others fall into."""
     parts: list[Utterance] = []
-    for utterance in heard:
+    for utterance in utterances:
         cuts = sorted({other.start for other in found if utterance.start < other.start < utterance.end})
         rest = utterance.words
         for cut in cuts:
@@ -194,11 +201,11 @@ def woven(heard: Sequence[Utterance], found: Sequence[Utterance]) -> list[Uttera
     return _apart(sorted([*parts, *found], key=lambda utterance: utterance.start))
 
 
-def _apart(heard: list[Utterance]) -> list[Utterance]:
+def _apart(utterances: list[Utterance]) -> list[Utterance]:
     """End the last word of each utterance where the next one begins; such overlap is a word stretched too far."""
-    for number, (before, after) in enumerate(pairwise(heard)):
+    for number, (before, after) in enumerate(pairwise(utterances)):
         if before.words[-1].end > after.start:
             last = before.words[-1]
             cut = replace(last, end=max(last.start, after.start))
-            heard[number] = with_words(before, (*before.words[:-1], cut))
-    return heard
+            utterances[number] = with_words(before, (*before.words[:-1], cut))
+    return utterances

@@ -261,7 +261,7 @@ class Failing:
 OUT_OF_MEMORY = torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
 
-@pytest.mark.parametrize("part", ["hear", "read", "step", "align"])
+@pytest.mark.parametrize("part", ["put_window", "read", "step", "align"])
 def test_out_of_memory_halves_the_slots_and_loses_nothing(model, samples, expected, part, monkeypatch):
     batch = Batch(model, 4)
     failing = Failing(getattr(batch.slots, part), OUT_OF_MEMORY, range(3, 4))

@@ -50,7 +50,7 @@ def test_a_single_window_is_bit_identical_to_whispers_decoder(
         return apply(logits, *state)
 
     monkeypatch.setattr(slots.rules, "apply", watched)
-    slots.hear(1, sounds[0])
+    slots.put_window(1, sounds[0])
     slots.read([Text(1, PROMPT)])
     cache, hooks = model.install_kv_cache_hooks()
     model.decoder(torch.tensor([PROMPT]), sounds[:1], kv_cache=cache)
@@ -70,7 +70,7 @@ def test_windows_in_one_step_equal_single_ones_up_to_rounding(
 ) -> None:
     slots = slots_of(model, kind)
     for slot, tokens in enumerate(TEXTS):
-        slots.hear(slot, sounds[slot])
+        slots.put_window(slot, sounds[slot])
         slots.read([Text(slot, tokens)])
     rows = [TextRow(slot, 0, 600, len(tokens), slots.rules.start) for slot, tokens in enumerate(TEXTS)]
     together = slots.step(rows)
@@ -83,7 +83,7 @@ def test_windows_in_one_step_equal_single_ones_up_to_rounding(
 @torch.inference_mode()
 def test_an_alignment_leaves_the_texts_of_the_slots_as_they_are(model: Whisper, sounds: torch.Tensor) -> None:
     slots = slots_of(model)
-    slots.hear(0, sounds[0])
+    slots.put_window(0, sounds[0])
     slots.read([Text(0, PROMPT)])
     before = slots._keys.clone(), slots._values.clone()
     logits, scores = slots.align(Text(0, TEXTS[2]))
@@ -95,14 +95,14 @@ def test_an_alignment_leaves_the_texts_of_the_slots_as_they_are(model: Whisper, 
 @torch.inference_mode()
 def test_a_text_attends_to_its_own_audio(model: Whisper, sounds: torch.Tensor) -> None:
     slots = slots_of(model)
-    slots.hear(0, sounds[0])
+    slots.put_window(0, sounds[0])
     whole, part, same = slots.read([Text(0, PROMPT), Text(0, PROMPT, slice(0, 700)), Text(0, PROMPT, slice(0, 1500))])
     assert torch.allclose(whole, same, atol=1e-5)
     assert not torch.allclose(whole, part, atol=1e-3)
     short = Whisper(ModelDimensions(80, 700, WIDTH, 2, 1, 51865, 448, WIDTH, 2, 3)).eval()
     short.decoder.load_state_dict(model.decoder.state_dict())
     alone = slots_of(short)
-    alone.hear(0, sounds[0, :700])
+    alone.put_window(0, sounds[0, :700])
     assert torch.allclose(alone.read([Text(0, PROMPT)])[0], part, atol=1e-4)
 
 

@@ -83,7 +83,7 @@ def test_requests_after_the_device_broke_fail(batch: Batch, monkeypatch: pytest.
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     access = ModelAccess(device, batch, DeviceUse())
-    monkeypatch.setattr(batch.slots, "hear", broken)
+    monkeypatch.setattr(batch.slots, "put_window", broken)
     with pytest.raises(DeviceBroken):
         access.run(languages_of(SOUNDS[0]))
     monkeypatch.undo()

@@ -38,7 +38,7 @@ def rules_of(model: Whisper) -> TokenRules:
 def filled(slots: DecoderSlots, sounds: Sequence[torch.Tensor], order: Sequence[int]) -> DecoderSlots:
     """Return slots that hold the audio of `order` and have read the prompt."""
     for slot, sound in enumerate(order):
-        slots.hear(slot, sounds[sound])
+        slots.put_window(slot, sounds[sound])
         slots.read([Text(slot, PROMPT)])
     return slots
 
@@ -82,7 +82,7 @@ def test_a_slot_with_nan_is_clean_for_the_next_window(small: Whisper, sounds: li
     rules = rules_of(small)
     clean = logits_of(filled(FixedSlots(DecoderWeights(small), 2, rules), sounds, [0]), 0, [])
     slots = FixedSlots(DecoderWeights(small), 2, rules)
-    slots.hear(0, torch.full((1500, 8), torch.nan))
+    slots.put_window(0, torch.full((1500, 8), torch.nan))
     slots.read([Text(0, PROMPT * 4)])
     logits_of(slots, 0, [])
     assert logits_of(filled(slots, sounds, [0]), 0, []).equal(clean)

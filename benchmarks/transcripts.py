@@ -49,7 +49,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Heard:
+class TimedTranscript:
     """The words of one way to transcribe a recording, and the CPU time that it takes (s)."""
 
     words: Sequence[Word]
@@ -58,7 +58,7 @@ class Heard:
     untouched: bool = True
 
 
-class Listener:
+class Transcriber:
     """Transcribes recordings with one model in several ways, each with the same options and one thread.
 
     `kept` is a file with earlier transcripts, to which new ones are added; None: keep nothing.
@@ -68,33 +68,33 @@ class Listener:
         self._model_name, self._kept = model, kept
         self._before = _read(kept)
 
-    def hear(self, recording: Recording, way: str, language: str | None = None) -> Heard:
+    def transcribe(self, recording: Recording, way: str, language: str | None = None) -> TimedTranscript:
         """Return the transcript of a recording; without a language, it is detected."""
         key = (self._model_name, language or "", way, recording.name)
         if key not in self._before:
-            hear = self._program if way == PROGRAM else self._plain
-            self._before[key] = hear(recording, way, language)
+            transcribe = self._program if way == PROGRAM else self._plain
+            self._before[key] = transcribe(recording, way, language)
             self._keep(key)
         return self._before[key]
 
-    def _program(self, recording: Recording, _: str, language: str | None) -> Heard:
+    def _program(self, recording: Recording, _: str, language: str | None) -> TimedTranscript:
         engine = self._engine
         started = time.process_time()
-        heard = engine.transcribe(
+        found = engine.transcribe(
             engine.prepare(recording.flac),
             SpeechOptions(model=self._model_name, language=language),
             recording="",
             on_progress=lambda _: None,
             should_stop=lambda: False,
         )
-        untouched = not (heard.removed or heard.doubtful or heard.gaps)
-        return Heard(heard.words, time.process_time() - started, untouched)
+        untouched = not (found.removed or found.doubtful or found.gaps)
+        return TimedTranscript(found.words, time.process_time() - started, untouched)
 
-    def _plain(self, recording: Recording, way: str, language: str | None) -> Heard:
+    def _plain(self, recording: Recording, way: str, language: str | None) -> TimedTranscript:
         model = self._model
         torch.manual_seed(0)
         started = time.process_time()
-        heard: dict[str, Any] = model.transcribe(
+        found: dict[str, Any] = model.transcribe(
             recording.samples,
             language=language,
             fp16=False,
@@ -103,8 +103,8 @@ class Listener:
             hallucination_silence_threshold=_THRESHOLD_SECONDS if way == REMEDIED else None,
         )
         seconds = time.process_time() - started
-        words = [word for segment in heard["segments"] for word in segment["words"] if word["word"].strip()]
-        return Heard([_word(word) for word in words], seconds)
+        words = [word for segment in found["segments"] for word in segment["words"] if word["word"].strip()]
+        return TimedTranscript([_word(word) for word in words], seconds)
 
     @cached_property
     def _engine(self) -> SpeechEngine:
@@ -127,13 +127,13 @@ class Listener:
 _Key = tuple[str, ...]
 
 
-def _read(kept: Path | None) -> dict[_Key, Heard]:
+def _read(kept: Path | None) -> dict[_Key, TimedTranscript]:
     if kept is None or not kept.exists():
         return {}
     found = {}
     for line in kept.read_text(encoding="utf-8").splitlines():
-        key, heard = json.loads(line)
-        found[tuple(key)] = Heard(**heard | {"words": [Word(**word) for word in heard["words"]]})
+        key, found = json.loads(line)
+        found[tuple(key)] = TimedTranscript(**found | {"words": [Word(**word) for word in found["words"]]})
     return found
 
 
