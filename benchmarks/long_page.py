@@ -241,7 +241,7 @@ def _edit(page: playwright.Page, share: float) -> None:
 
 def _type(page: playwright.Page) -> None:
     page.keyboard.press("Home")
-    page.keyboard.type("Words that somebody really said, ", delay=30)
+    page.keyboard.type("Words that were really said, ", delay=30)
     page.locator("#saved-state", has_text="Saved").wait_for()
 
 
