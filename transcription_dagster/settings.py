@@ -31,8 +31,9 @@ from transcription_dagster.model import (
 from transcription_dagster.network_settings import SourceSettings, WebSettings, split_list
 
 #: Separator of the values of list settings; other compound settings are JSON.
-_SEPARATORS = dict.fromkeys(("languages", "redact", "source_hosts", "ui_hosts", "webhook_hosts"), ",")
-_SEPARATORS["source_folders"] = os.pathsep
+_SEPARATORS = {"source_folders": os.pathsep} | dict.fromkeys(
+    ("languages", "redact", "source_hosts", "ui_hosts", "webhook_hosts"), ","
+)
 
 #: More slots gain almost nothing: in every step, each recording's own audio must be read.
 GPU_SLOTS: Final = 32

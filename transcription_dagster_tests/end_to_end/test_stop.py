@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import pytest
@@ -168,15 +169,19 @@ def test_an_aborted_run_workers_run_continues_without_transcribing_again(system:
 
 def test_recycling_workers_between_jobs_loses_nothing(system: System) -> None:
     before = {worker.pid for worker in system.pool().workers}
+
+    def renewed(kind: Literal["gpu", "run"]) -> bool:
+        return any(worker.pid not in before for worker in system.pool().alive(kind))
+
     recordings = system.register([SHORT] * 2 * JOBS)
     system.launch(recordings)
     assert {run.status for run in system.finish(recordings, 240)} == {"SUCCESS"}
     assert {tuple(attempts_at(system, recording)) for recording in recordings} == {("done",)}
     wait_until(lambda: not unfinished_jobs(system), 120, "no job is left")
-    wait_until(lambda: len(system.pool().alive("gpu")) == 1, 120, "the executor is back")
-    after = system.pool().workers
-    assert not before & {worker.pid for worker in after}
-    assert all(worker.jobs <= JOBS and worker.model_loads <= 1 for worker in after)
+    wait_until(lambda: renewed("gpu"), 120, "the executor is recycled")
+    # Two run workers share the runs as they become free: one of them may have executed fewer than the limit.
+    wait_until(lambda: renewed("run"), 120, "a run worker is recycled")
+    assert all(worker.jobs <= JOBS and worker.model_loads <= 1 for worker in system.pool().workers)
 
 
 def test_a_second_stop_signal_aborts_the_stacks_work(system: System, left: list[str]) -> None:
