@@ -41,9 +41,10 @@ ruff: $(VENV)/.installed-dev
 # takes no core, so it happens beside the rest.
 lint: ruff
 	@$(BIN)/pip-audit --progress-spinner off --skip-editable >$(VENV)/pip-audit.log 2>&1 & audit=$$!; \
-	$(BIN)/pyright && \
+	$(BIN)/pyright >$(VENV)/pyright.log 2>&1; types=$$?; \
 	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive transcription_dagster; \
-	status=$$?; wait $$audit; tail -n 20 $(VENV)/pip-audit.log; exit $$status
+	security=$$?; wait $$audit; grep -v "could not be audited" $(VENV)/pip-audit.log | tail -n 20; \
+	cat $(VENV)/pyright.log; exit $$((types | security))
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
