@@ -28,8 +28,10 @@ __all__ = ["database_url", "engine"]
 def pytest_configure(config: pytest.Config) -> None:
     # The durations of an example and of its generation depend on the machine more than on the program.
     slow = [hypothesis.HealthCheck.too_slow]
-    hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=slow)
-    hypothesis.settings.load_profile("untimed")
+    # Every run tries the same examples, so that none fails by chance; the profile "search" tries others.
+    hypothesis.settings.register_profile("same", deadline=None, suppress_health_check=slow, derandomize=True)
+    hypothesis.settings.register_profile("search", deadline=None, suppress_health_check=slow, max_examples=2000)
+    hypothesis.settings.load_profile("same")
     # Every stack has its own home, and each of its executors would compile the same code.
     if config.pluginmanager.hasplugin("cacheprovider"):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))

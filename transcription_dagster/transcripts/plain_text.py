@@ -72,7 +72,8 @@ def join_paragraphs(words: Sequence[Word], starts: Sequence[int]) -> str:
 def to_text(source: Transcript | Sequence[Word]) -> str:
     """Return the words as paragraphs, by their pauses, sentences and speakers.
 
-    Of two speakers or more each turn begins with its speaker and a colon.
+    Of two speakers or more, each turn begins with its speaker and a colon. So does a later paragraph of a turn that
+    would itself look as if it began with a speaker.
     """
     words = in_turns(source.words if isinstance(source, Transcript) else source)
     starts = paragraph_starts(words)
@@ -80,9 +81,9 @@ def to_text(source: Transcript | Sequence[Word]) -> str:
         return join_paragraphs(words, starts)
     titled = list(words)
     before = None
-    for start in starts:
+    for start, stop in zip(starts, [*starts[1:], len(words)], strict=True):
         speaker = words[start].speaker
-        if speaker and speaker != before:
+        if speaker and (speaker != before or _TITLE.match(join_words(words[start:stop]))):
             title = " ".join(shown_speaker(speaker).replace(":", " ").split())
             titled[start] = replace(words[start], text=f"{title}: {words[start].text}")
         before = speaker

@@ -254,4 +254,5 @@ def test_corrected_cues_have_the_new_words_and_the_old_times(case: tuple[list[Wo
 @given(spoken_words(speakers=True))
 def test_correcting_with_the_same_text_changes_nothing(words: list[Word]) -> None:
     cues = make_cues(words)
-    assert correct_cues(cues, without_speakers(to_text(words))) == cues
+    several = len({word.speaker for word in words if word.speaker}) > 1
+    assert correct_cues(cues, without_speakers(to_text(words)) if several else to_text(words)) == cues

@@ -107,7 +107,8 @@ def test_vtt_round_trips(cues: list[Cue]) -> None:
 @given(cue_lists())
 def test_srt_round_trips_except_for_arrows(cues: list[Cue]) -> None:
     plain = [Cue(cue.start_ms, cue.end_ms, tuple(line.replace("-->", "->") for line in cue.lines)) for cue in cues]
-    assume(not any("<" in line or "{" in line for cue in cues for line in cue.lines))
+    # SRT has no escapes: these may begin markup, a hard line break or an HTML entity.
+    assume(not any(set("<{\\&") & set(line) for cue in cues for line in cue.lines))
     assert read_srt(to_srt(cues)) == plain
 
 
