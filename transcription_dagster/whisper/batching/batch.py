@@ -170,12 +170,13 @@ class Batch:
         if hold.prompt is not None and hold.prompt.tokens == prompt:
             return hold.prompt
         [state] = self.slots.read([Text(hold.slot, prompt)])
+        logits = self.slots.prompt_logits(state)
         # The logits at the start-of-transcript token give the probability of no speech; the last ones give the first
         # token.
-        start, first = self.slots.logits(state[[prompt.index(self._tokenizer.sot), -1]]).split(1)
+        start = logits[prompt.index(self._tokenizer.sot) - len(prompt)]
         no_speech = self._tokenizer.no_speech
-        silent = float("nan") if no_speech is None else start[0].softmax(-1)[no_speech].item()
-        hold.prompt = Prompt(prompt, first, silent)
+        silent = float("nan") if no_speech is None else start.softmax(-1)[no_speech].item()
+        hold.prompt = Prompt(prompt, logits[-1:], silent)
         return hold.prompt
 
     def _decode(self, session: Session, hold: Hold, request: Decode) -> None:

@@ -1,8 +1,8 @@
 """Whisper's text decoder over windows of many recordings, using the weights of a loaded model.
 
 A slot holds one window: the cached keys and values of its audio and of the texts decoded from it, one text or one per
-beam. All caches are allocated once. The arithmetic is that of `whisper.model`: a window that is alone gets
-bit-identical results.
+beam. All caches are allocated once. The operations and their shapes are those of `whisper.model`, so that a window
+which is alone, without beams, gets bit-identical results.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights, Layer, normed
 from transcription_dagster.whisper.batching.token_rules import Ruled, TextState, TokenRules, states
 
-#: Up to this many rows, MKL multiplies faster with the vocabulary matrix on the left.
+#: Up to this many rows, MKL multiplies faster with the vocabulary matrix on the left. The last bits differ.
 _SKINNY_ROWS = 12
+#: A processor multiplies rows in blocks of this many. Leaving out whole blocks does not change the bits of the others,
+#: as long as one block remains.
+_BLOCK_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,30 +120,41 @@ class DecoderSlots:
         """
         x = self._embedded(texts)
         for number, layer in enumerate(self._layers):
-            own = self._apart(layer.own(normed(layer.own_norm, x)), texts, 3)
-            for text, (_, key, value) in zip(texts, own, strict=True):
+            attended: list[Tensor] = []
+            for text, (query, key, value) in zip(texts, self._own(layer, x, texts), strict=True):
                 row, length = text.slot * self.beams, len(text.tokens)
                 self._keys[number, row, :, :length], self._values[number, row, :, :length] = key, value
-            queries, x = self._listen(layer, x, texts, own)
-            x = self._heard(layer, number, x, texts, queries)
+                causal = length > 1
+                attended += scaled_dot_product_attention(query[None], key[None], value[None], is_causal=causal)
+            x = x + layer.own_out(_joined(attended))
+            attended = []
+            for text, query in zip(texts, self._queries(layer, x, texts), strict=True):
+                keys = self._sound_keys[number, text.slot, :, text.part]
+                values = self._sound_values[number, text.slot, :, text.part]
+                attended += scaled_dot_product_attention(query[None], keys[None], values[None])
+            x = x + layer.cross_out(_joined(attended))
+            x = x + layer.mlp(x)
         return x.split([len(text.tokens) for text in texts])
 
     def align(self, text: Text) -> tuple[Tensor, Tensor]:
         """Run a whole text against the audio of its slot, without changing the slot's own texts.
 
         Returns the logits, shape (tokens, vocabulary), and the scores of the alignment heads before softmax, shape
-        (heads, tokens, positions), both float32.
+        (heads, tokens, positions), both float32. Like Whisper, computes the attention step by step, because the fused
+        operation does not return the scores.
         """
         scores: list[Tensor] = []
-        scale = self._size**-0.25
         x = self._embedded([text])
+        later = x.new_full((len(x), len(x)), -torch.inf).triu_(1)
         for number, layer in enumerate(self._layers):
-            own = self._apart(layer.own(normed(layer.own_norm, x)), [text], 3)
-            queries, x = self._listen(layer, x, [text], own)
-            if heads := [head for one, head in self._alignment_heads if one == number]:
-                keys = self._sound_keys[number, text.slot, heads]
-                scores.append(((queries[0][heads] * scale) @ (keys * scale).transpose(-1, -2)).float())
-            x = self._heard(layer, number, x, [text], queries)
+            [(query, key, value)] = self._own(layer, x, [text])
+            x = x + layer.own_out(_joined([_attention(query, key, value, later)[0]]))
+            [query] = self._queries(layer, x, [text])
+            keys, values = self._sound_keys[number, text.slot], self._sound_values[number, text.slot]
+            attended, scored = _attention(query, keys, values)
+            x = x + layer.cross_out(_joined([attended]))
+            x = x + layer.mlp(x)
+            scores.append(scored[[head for one, head in self._alignment_heads if one == number]])
         return self.logits(x), torch.cat(scores)
 
     def spread(self, slot: int, beams: int, length: int) -> None:
@@ -166,7 +180,7 @@ class DecoderSlots:
         heads = torch.arange(self._heads, device=device)
         spans = list(_spans(rows))
         x = (self._embedding[tokens] + self._positions[positions]).to(self._embedding.dtype)
-        heard = x.new_empty((len(rows), self._heads, self._size))
+        attended = x.new_empty((len(rows), self._heads, self._size))
         for number, layer in enumerate(self._layers):
             query, key, value = layer.own(normed(layer.own_norm, x)).view(-1, 3, self._heads, self._size).unbind(1)
             keys, values = self._keys[number], self._values[number]
@@ -175,16 +189,18 @@ class DecoderSlots:
             for part, slot, length in spans:
                 texts = slice(slot * self.beams, slot * self.beams + part.stop - part.start)
                 known = keys[texts, :, :length], values[texts, :, :length]
-                heard[part] = scaled_dot_product_attention(query[part, :, None], *known)[:, :, 0]
-            x = x + layer.own_out(heard.flatten(1))
+                attended[part] = scaled_dot_product_attention(query[part, :, None], *known)[:, :, 0]
+            x = x + layer.own_out(attended.flatten(1))
             query = layer.query(normed(layer.cross_norm, x)).view(-1, self._heads, self._size)
             for part, slot, _ in spans:
                 sound = self._sound_keys[number, slot : slot + 1], self._sound_values[number, slot : slot + 1]
-                heard[part] = scaled_dot_product_attention(query[part].transpose(0, 1)[None], *sound)[0].transpose(0, 1)
-            x = x + layer.cross_out(heard.flatten(1))
+                attended[part] = scaled_dot_product_attention(query[part].transpose(0, 1)[None], *sound)[0].transpose(
+                    0, 1
+                )
+            x = x + layer.cross_out(attended.flatten(1))
             x = x + layer.mlp(x)
         last, lowest = states([row.state for row in rows])
-        logits = self.logits(x)
+        logits = self._logits_of_step(x)
         ruled = self.rules.apply(logits, torch.tensor(last, device=device), torch.tensor(lowest, device=device))
         return Step(ruled, range(len(rows)))
 
@@ -193,12 +209,20 @@ class DecoderSlots:
 
         With `tokens`, return only the logits of these tokens, in their order.
         """
-        x = normed(self._norm, x)
-        if tokens is not None:
-            return linear(x, self._embedding[list(tokens)]).float()
+        embedding = self._embedding if tokens is None else self._embedding[list(tokens)]
+        return linear(normed(self._norm, x), embedding).float()
+
+    def prompt_logits(self, x: Tensor) -> Tensor:
+        """Return the logits at the last tokens of a prompt: all of a short one, eight or more of a long one.
+
+        They have the bits of the logits at all tokens, as Whisper computes them, at a tenth of the cost.
+        """
+        return self.logits(x[max(0, len(x) - _BLOCK_ROWS) // _BLOCK_ROWS * _BLOCK_ROWS :])
+
+    def _logits_of_step(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and 1 < len(x) <= _SKINNY_ROWS:
-            return (self._embedding @ x.t()).t().contiguous().float()
-        return linear(x, self._embedding).float()
+            return (self._embedding @ normed(self._norm, x).t()).t().contiguous().float()
+        return self.logits(x)
 
     def _embedded(self, texts: Sequence[Text]) -> Tensor:
         """Return the embedded tokens of texts, one text after another, as the decoder's input."""
@@ -206,38 +230,33 @@ class DecoderSlots:
         positions = torch.cat([self._positions[: len(text.tokens)] for text in texts])
         return (self._embedding[tokens] + positions).to(self.dtype)
 
-    def _apart(self, x: Tensor, texts: Sequence[Text], parts: int) -> list[list[Tensor]]:
-        """Split the joined results of several layers by text, each as (heads, tokens, size)."""
-        split = [part.unflatten(-1, (self._heads, self._size)).transpose(0, 1) for part in x.chunk(parts, -1)]
-        lengths = [len(text.tokens) for text in texts]
-        return [list(own) for own in zip(*(part.split(lengths, dim=1) for part in split), strict=True)]
+    def _own(self, layer: Layer, x: Tensor, texts: Sequence[Text]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield each text's queries, keys and values of the self-attention, each as (heads, tokens, size)."""
+        projected = layer.own(normed(layer.own_norm, x)).unflatten(-1, (3, self._heads, self._size))
+        for part in projected.split([len(text.tokens) for text in texts]):
+            query, key, value = part.transpose(0, 2).unbind(1)
+            yield query, key, value
 
-    def _listen(
-        self, layer: Layer, x: Tensor, texts: Sequence[Text], own: Sequence[Sequence[Tensor]]
-    ) -> tuple[list[Tensor], Tensor]:
-        """Self-attention of texts; return their queries for the audio, (heads, tokens, size), and the new state."""
-        heard = [
-            scaled_dot_product_attention(query[None], key[None], value[None], is_causal=query.shape[1] > 1)[0]
-            for query, key, value in own
-        ]
-        x = x + layer.own_out(_joined(heard))
-        asked = self._apart(layer.query(normed(layer.cross_norm, x)), texts, 1)
-        return [query for [query] in asked], x
-
-    def _heard(self, layer: Layer, number: int, x: Tensor, texts: Sequence[Text], queries: Sequence[Tensor]) -> Tensor:
-        """Cross-attention of texts to the audio of their slots; return the new state."""
-        heard = []
-        for text, query in zip(texts, queries, strict=True):
-            keys = self._sound_keys[number, text.slot, :, text.part]
-            values = self._sound_values[number, text.slot, :, text.part]
-            heard.append(scaled_dot_product_attention(query[None], keys[None], values[None])[0])
-        x = x + layer.cross_out(_joined(heard))
-        return x + layer.mlp(x)
+    def _queries(self, layer: Layer, x: Tensor, texts: Sequence[Text]) -> Iterator[Tensor]:
+        """Yield each text's queries of the cross-attention, as (heads, tokens, size)."""
+        projected = layer.query(normed(layer.cross_norm, x)).unflatten(-1, (self._heads, self._size))
+        for part in projected.split([len(text.tokens) for text in texts]):
+            yield part.transpose(0, 1)
 
 
-def _joined(heard: Sequence[Tensor]) -> Tensor:
+def _attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the result of an attention, (heads, tokens, size), and its scores before softmax, as float32."""
+    scale = query.shape[-1] ** -0.25
+    scores = (query * scale) @ (key * scale).transpose(-1, -2)
+    if mask is not None:
+        scores = scores + mask
+    scores = scores.float()
+    return scores.softmax(-1).to(query.dtype) @ value, scores
+
+
+def _joined(attended: Sequence[Tensor]) -> Tensor:
     """Concatenate the heads' results for each text, (heads, tokens, size), to (tokens, width)."""
-    return torch.cat([one.transpose(0, 1).flatten(1) for one in heard])
+    return torch.cat([one.transpose(0, 1).flatten(1) for one in attended])
 
 
 def _spans(rows: Sequence[TextRow]) -> Iterator[tuple[slice, int, int]]:

@@ -1,7 +1,8 @@
 """Which tokens may come next in a window's text, for many texts at once.
 
 The rules are `SuppressTokens`, `SuppressBlank` and `ApplyTimestampRules` of `whisper.decoding`. Those read the whole
-text at every step; here each text carries the two numbers that the rules need.
+text at every step; here each text carries the two numbers that the rules need. The arithmetic is Whisper's, operation
+by operation, so that log probabilities have the same bits.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import log_softmax
 from whisper.audio import CHUNK_LENGTH
 from whisper.model import ModelDimensions
 from whisper.tokenizer import Tokenizer
@@ -35,14 +37,13 @@ class TextState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """Logits under the rules, shape (rows, vocabulary), and the likeliest token of each row."""
+    """Logits under the rules and their log probabilities, and the likeliest token of each row.
 
-    #: -inf for tokens that are ruled out, except those that only `timestamp_only` rules out.
+    Both have the shape (rows, vocabulary), with -inf for tokens that are ruled out.
+    """
+
     logits: Tensor
-    #: Whether text is ruled out too, shape (rows,): all timestamps together are likelier than any text token.
-    timestamp_only: Tensor
-    #: Logarithm of the sum of exp over the allowed tokens, shape (rows,).
-    total: Tensor
+    log_probabilities: Tensor
     #: The likeliest token of each row and its log probability, shape (rows,).
     best: Tensor
     log_probability: Tensor
@@ -79,21 +80,15 @@ class TokenRules:
         `last` and `lowest` hold the fields of each row's `TextState`, shape (rows,).
         """
         logits += self._masks[last]
-        text, stamps = logits[:, : self.timestamps], logits[:, self.timestamps :]
-        stamps.masked_fill_(self._timestamps < lowest[:, None], -torch.inf)
-        text_sum, stamp_sum = text.logsumexp(-1), stamps.logsumexp(-1)
-        (best_text, word), (best_stamp, stamp) = text.max(-1), stamps.max(-1)
-        only = stamp_sum > best_text
-        total = torch.where(only, stamp_sum, torch.logaddexp(text_sum, stamp_sum))
-        stamped = only | (best_stamp > best_text)
-        best = torch.where(stamped, stamp + self.timestamps, word)
-        return Ruled(logits, only, total, best, torch.where(stamped, best_stamp, best_text) - total)
-
-    def allowed(self, ruled: Ruled, rows: slice) -> Tensor:
-        """Return the logits of some rows with every token marked that is ruled out."""
-        logits = ruled.logits[rows].clone()
-        logits[:, : self.timestamps].masked_fill_(ruled.timestamp_only[rows][:, None], -torch.inf)
-        return logits
+        logits[:, self.timestamps :].masked_fill_(self._timestamps < lowest[:, None], -torch.inf)
+        # Rule out text where all timestamps together are likelier than any text token.
+        before = log_softmax(logits, dim=-1)
+        text, timestamps = before[:, : self.timestamps], before[:, self.timestamps :]
+        timestamp_only = timestamps.logsumexp(-1) > text.amax(-1)
+        logits[:, : self.timestamps].masked_fill_(timestamp_only[:, None], -torch.inf)
+        log_probabilities = log_softmax(logits, dim=-1)
+        best = logits.argmax(-1)
+        return Ruled(logits, log_probabilities, best, log_probabilities.gather(1, best[:, None])[:, 0])
 
 
 def _suppressed(tokenizer: Tokenizer) -> list[int]:

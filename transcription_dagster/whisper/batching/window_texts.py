@@ -13,7 +13,6 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch.distributions import Categorical
-from torch.nn.functional import log_softmax
 from whisper.utils import compression_ratio
 
 from transcription_dagster.whisper.batching.decoder_slots import TextRow
@@ -123,10 +122,9 @@ class SingleText:
         return [0]
 
     def _draw(self, ruled: Ruled, row: int) -> tuple[int, np.float32]:
-        logits = self._rules.allowed(ruled, slice(row, row + 1))
-        probabilities = Categorical(logits=logits / self._temperature).probs
+        probabilities = Categorical(logits=ruled.logits[row : row + 1] / self._temperature).probs
         token = int(torch.multinomial(probabilities, 1, True, generator=self._random))
-        return token, np.float32((logits[0, token] - ruled.total[row]).item())
+        return token, np.float32(ruled.log_probabilities[row, token].item())
 
     @property
     def complete(self) -> bool:
@@ -194,8 +192,7 @@ class Beams:
 
     def _continuations(self, ruled: Ruled, first: int) -> _Candidates:
         """Return for each text one continuation more than there are beams, since one of them may end the text."""
-        log_probabilities = log_softmax(self._rules.allowed(ruled, slice(first, first + self.beams)), dim=-1)
-        likeliest = log_probabilities.topk(self.beams + 1)
+        likeliest = ruled.log_probabilities[first : first + self.beams].topk(self.beams + 1)
         found = _Candidates()
         values, tokens = likeliest.values.cpu().numpy(), likeliest.indices.tolist()
         for number, text in enumerate(self._texts):

@@ -86,9 +86,9 @@ def test_the_windows_of_several_recordings_share_the_steps(model, samples):
     assert shared.steps < alone.steps / 2
 
 
-def test_in_fixed_shapes_no_bit_depends_on_the_recordings_that_share_the_batch():
+def test_alone_or_in_fixed_shapes_results_are_the_same_to_the_last_bit():
     """MKL rounds a product by where its matrices lie in memory, unless it is told not to before its first product."""
-    command = [sys.executable, "-m", "transcription_dagster_tests.whisper.batching.fixed_shapes"]
+    command = [sys.executable, "-m", "transcription_dagster_tests.whisper.batching.bit_identity"]
     environment = {**os.environ, "MKL_CBWR": "COMPATIBLE"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
