@@ -73,7 +73,7 @@ ATTEMPTS: Final = f"SELECT attempts FROM inference_requests WHERE {_MINE}"  # no
 LEASES: Final = "SELECT key, claims FROM inference_requests WHERE state = 'doing' AND holder = %(holder)s"
 
 FOREIGN_LEASES: Final = """
-SELECT r.key, r.holder, r.claims, w.name, w.place, w.pid, w.beats::text AS beat
+SELECT r.key, r.holder, r.claims, w.token, w.place, w.pid, w.beats::text AS beat
   FROM inference_requests r LEFT JOIN transcription_workers w ON w.token = r.holder
  WHERE r.state = 'doing' AND r.holder <> %(holder)s
 """

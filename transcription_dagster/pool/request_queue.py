@@ -110,7 +110,7 @@ class RequestQueue:
         return [
             ForeignLease(
                 Lease(row["key"], row["holder"], row["claims"]),
-                row["name"],
+                row["token"],
                 Heartbeat(row["holder"], row["beat"], row["place"], row["pid"]),
             )
             for row in await self._rows(inference_requests.FOREIGN_LEASES, holder=self._holder)

@@ -54,7 +54,7 @@ SELECT id, attempts, abort_requested FROM procrastinate_jobs WHERE worker_id = %
 """
 
 _FOREIGN_LEASES: Final = """
-SELECT j.id, j.worker_id, j.attempts, w.name, w.place, w.pid, w.beats::text AS beat
+SELECT j.id, j.worker_id, j.attempts, w.token, w.place, w.pid, w.beats::text AS beat
   FROM procrastinate_jobs j LEFT JOIN transcription_workers w ON w.worker_id = j.worker_id
  WHERE j.status = 'doing' AND j.worker_id IS DISTINCT FROM %(holder)s
 """
@@ -126,7 +126,7 @@ class RunQueue:
         return [
             ForeignLease(
                 Lease(row["id"], row["worker_id"], row["attempts"]),
-                row["name"],
+                row["token"],
                 # If procrastinate has forgotten a worker, only its job identifies it.
                 Heartbeat(str(row["worker_id"] or f"of job {row['id']}"), row["beat"], row["place"], row["pid"]),
             )

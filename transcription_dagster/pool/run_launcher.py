@@ -109,6 +109,8 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
                 # Comes before its requests: if a step saw its request canceled first, the run would fail.
                 with open_connection(self._url) as connection:
                     job_app.job_manager.cancel_job_by_id(job.id, abort=True, connection=connection)
+                # A worker may have claimed the job before it was canceled.
+                job = self._find(run.run_id)
             cancel_requests(self._instance, self._url, run)
         return job is not None and job.status == "doing"
 

@@ -51,8 +51,8 @@ class ForeignLease:
     """A lease of another worker, with that worker's heartbeat."""
 
     lease: Lease
-    #: Name of the worker's slot; None if the worker is no longer registered.
-    slot: str | None
+    #: Token of the worker's process; None if it is no longer registered.
+    token: str | None
     sign: Heartbeat
 
 
@@ -144,10 +144,10 @@ class Rescuer:
                 await self._queue.rescue(each.lease, beat=each.sign.beat)
 
 
-async def rescue_slot(queue: WorkQueue[Any], slot: str) -> None:
-    """Requeue the work of the slot's previous process, which is known to be dead."""
+async def rescue_all(queue: WorkQueue[Any], *, of: str | None) -> None:
+    """Requeue the work of the process with this token, which is known to be dead."""
     for each in await queue.foreign_leases():
-        if each.slot == slot:
+        if each.token is not None and each.token == of:
             await queue.rescue(each.lease)
 
 

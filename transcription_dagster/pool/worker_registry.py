@@ -13,13 +13,13 @@ from psycopg.types.json import Jsonb
 from transcription_dagster.errors import StackError
 from transcription_dagster.pool.liveness import Heartbeat, Identity, LivenessMonitor
 from transcription_dagster.pool.queue import PatientConnector
-from transcription_dagster.pool.work_queue import WorkQueue, rescue_slot
+from transcription_dagster.pool.work_queue import WorkQueue, rescue_all
 
 logger = logging.getLogger(__name__)
 
 _OCCUPANT = "SELECT token, beats::text AS beat, host, place, pid FROM transcription_workers WHERE name = %(name)s"
 
-#: Claim the slot if it is free or still held by the worker that was found dead.
+#: Claim the slot if it is free or still held by the worker that was found dead. The statement can be repeated.
 _CLAIM = """
 INSERT INTO transcription_workers AS w (name, kind, host, pid, place, token, worker_id, state)
 VALUES (%(name)s, %(kind)s, %(host)s, %(pid)s, %(place)s, %(token)s, %(worker_id)s, 'starting')
@@ -28,7 +28,7 @@ ON CONFLICT (name) DO UPDATE SET
     last_error, beats, started_at, seen_at)
  = (excluded.kind, excluded.host, excluded.pid, excluded.place, excluded.token, excluded.worker_id, excluded.state,
     NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, now(), now())
- WHERE w.token IS NOT DISTINCT FROM %(occupant)s
+ WHERE w.token IS NOT DISTINCT FROM %(occupant)s OR w.token = excluded.token
 RETURNING token
 """
 
@@ -147,8 +147,9 @@ async def take(
             logger.info("checking whether the previous worker of slot %s is alive", state.name)
             watched = True
         await asyncio.sleep(beat_seconds / 4)
-    # Comes before the claim, which overwrites the identity of the previous process.
-    await rescue_slot(queue, state.name)
+    if occupant is not None:
+        # Comes before the claim, which overwrites the identity of the previous process.
+        await rescue_all(queue, of=occupant["token"])
     claimed = await connector.execute_query_all_async(
         _CLAIM,
         name=state.name,

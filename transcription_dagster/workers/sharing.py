@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sized
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sized
+from contextlib import asynccontextmanager, contextmanager
 
 from transcription_dagster.settings import RUNS_AHEAD
 
@@ -50,17 +50,14 @@ class Sharing:
     @asynccontextmanager
     async def wait_for_turn(self, lost: int) -> AsyncIterator[None]:
         """Wait until a job over which `lost` executors were lost may run beside the running ones."""
-        self._waiting.append(lost)
         try:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._may_run(lost))
+            with _counted(lost, self._waiting):
+                async with self._changed:
+                    await self._changed.wait_for(lambda: self._may_run(lost))
+            with _counted(lost, self._running):
+                yield
         finally:
-            self._waiting.remove(lost)
-        self._running.append(lost)
-        try:
-            yield
-        finally:
-            self._running.remove(lost)
+            # Others may be waiting for a job that has ended, or was canceled while it waited.
             async with self._changed:
                 self._changed.notify_all()
 
@@ -73,3 +70,13 @@ class Sharing:
 
     def _suspects(self, lost: int) -> int:
         return max(1, self._slots() // _SUSPECTS_SHARE) if lost == 1 else 1
+
+
+@contextmanager
+def _counted(lost: int, jobs: list[int]) -> Iterator[None]:
+    """Count a job among `jobs` for a while."""
+    jobs.append(lost)
+    try:
+        yield
+    finally:
+        jobs.remove(lost)

@@ -173,6 +173,26 @@ def test_a_run_in_progress_is_canceling_until_its_worker_reports_the_end(
     assert jobs_of(database, run) == [{"status": "doing", "priority": 0, "abort_requested": True}]
 
 
+def test_a_run_that_a_worker_claims_while_it_is_canceled_ends_in_that_worker(
+    instance: DagsterInstance, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(instance)
+    launch(instance, run)
+    find, looks = launcher(instance)._find, []
+
+    def find_and_claim(run_id: str) -> Any:
+        job = find(run_id)
+        if not looks:
+            take(database, run)
+        looks.append(job)
+        return job
+
+    monkeypatch.setattr(launcher(instance), "_find", find_and_claim)
+    assert launcher(instance).terminate(run.run_id)
+    assert status(instance, run) is DagsterRunStatus.CANCELING
+    assert jobs_of(database, run) == [{"status": "doing", "priority": 0, "abort_requested": True}]
+
+
 def test_canceling_a_run_cancels_its_requests(instance: DagsterInstance, database: str) -> None:
     run = a_run(instance)
     launch(instance, run)

@@ -18,7 +18,7 @@ from transcription_dagster.pool.inference_client import InferenceClient, Inferen
 from transcription_dagster.pool.liveness import Identity
 from transcription_dagster.pool.names import RUNS_QUEUE, run_job_key
 from transcription_dagster.pool.queue import job_app, open_connection, worker_connector
-from transcription_dagster.pool.run_jobs import RunQueue
+from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
 from transcription_dagster.pool.state import PoolReader, find_run_job, read_pool
 from transcription_dagster.pool.work_queue import Rescuer
 from transcription_dagster.pool.worker_registry import WorkerRecord
@@ -170,6 +170,37 @@ def test_a_worker_with_a_newer_heartbeat_keeps_its_job(queues: str) -> None:
     assert job_status(queues, "r1") == "todo"
 
 
+def test_a_claim_of_a_slot_whose_answer_was_lost_can_be_repeated(queues: str) -> None:
+    async def take_twice(workers: Workers) -> None:
+        worker = await workers.start("run-1@here")
+        after_each_statement(worker, worker.queue.connector.execute_query_all_async)
+        await worker.take()
+        assert await worker.publish()
+
+    with_workers(queues, take_twice)
+
+
+def test_a_process_that_loses_a_free_slot_leaves_the_winners_work_alone(queues: str) -> None:
+    queue_run(queues, "r1")
+
+    async def take_late(workers: Workers) -> None:
+        late, winner = await workers.start("run-1@here"), await workers.start("run-1@here")
+        claims: list[JobClaim | None] = []
+
+        async def win(_query: str, **_arguments: object) -> None:
+            if not claims:
+                await winner.take()
+                claims.append(await winner.queue.claim())
+
+        after_each_statement(late, win)
+        with pytest.raises(StackError):
+            await late.take()
+        assert [claim.lease for claim in claims if claim] == [*await winner.queue.leases()]
+
+    with_workers(queues, take_late)
+    assert job_status(queues, "r1") == "doing"
+
+
 def test_waiting_runs_and_requests_are_counted_by_queue(queues: str) -> None:
     queue_run(queues, "r1")
     for key, queue in (("a", "gpu"), ("b", "gpu"), ("c", "gpu:1")):
@@ -219,6 +250,18 @@ class Workers:
         await worker.queue.open()
         self._open_queues.push_async_callback(worker.queue.connector.close_async)
         return worker
+
+
+def after_each_statement(worker: Worker, then: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+    """Call `then` with each statement that the worker has executed, and its arguments."""
+    execute = worker.queue.connector.execute_query_all_async
+
+    async def executed(query: Any, **arguments: Any) -> list[dict[str, Any]]:
+        rows = await execute(query, **arguments)
+        again = await then(query, **arguments)
+        return rows if again is None else again
+
+    worker.queue.connector.execute_query_all_async = executed
 
 
 def with_workers(url: str, steps: Callable[[Workers], Coroutine[Any, Any, Any]]) -> Any:

@@ -93,3 +93,23 @@ def test_no_job_is_claimed_while_a_suspected_one_waits() -> None:
             return before, shared.most
 
     assert asyncio.run(run()) == (SLOTS, 1)
+
+
+def test_a_canceled_suspect_no_longer_keeps_other_jobs_waiting() -> None:
+    async def hold(shared: Sharing, lost: int, started: asyncio.Event) -> None:
+        async with shared.wait_for_turn(lost):
+            started.set()
+
+    async def run() -> None:
+        shared, started = Sharing([], lambda: SLOTS, lambda: 0), asyncio.Event()
+        async with shared.wait_for_turn(0):
+            suspect = asyncio.create_task(hold(shared, 1, asyncio.Event()))
+            healthy = asyncio.create_task(hold(shared, 0, started))
+            while shared.most == SLOTS:
+                await asyncio.sleep(0)
+            suspect.cancel()
+            async with asyncio.timeout(10):
+                await started.wait()
+        await healthy
+
+    asyncio.run(run())
