@@ -12,6 +12,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
 from os import PathLike
@@ -31,7 +32,13 @@ from transcription_dagster.captions.encodings import decode
 from transcription_dagster.captions.file_corrections import correct_file, spoken_text
 from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.subtitles import convert, to_srt, to_vtt
-from transcription_dagster.errors import InvalidRecordingId, InvalidSetting
+from transcription_dagster.errors import (
+    InvalidCaptions,
+    InvalidRecordingId,
+    InvalidSetting,
+    InvalidTranscript,
+    UnusableAudio,
+)
 from transcription_dagster.language.codes import whisper_language
 from transcription_dagster.model import ChannelMode, SpeechOptions, Term, Transcript, recording_id
 from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF, refine_directly
@@ -143,15 +150,16 @@ def transcribe(
     engine.load(chosen.model, chosen.engine)
     with tempfile.TemporaryDirectory(prefix="transcription-") as folder:
         flac = Path(folder) / "audio.flac"
-        facts = normalise(
-            path,
-            flac,
-            max_seconds=max_hours * 3600,
-            name=name or str(path),
-            language=chosen.language,
-            channels=channels,
-            detect_voice=voice_probabilities,
-        )
+        with _errors_named(name or str(path)):
+            facts = normalise(
+                path,
+                flac,
+                max_seconds=max_hours * 3600,
+                name=name or str(path),
+                language=chosen.language,
+                channels=channels,
+                detect_voice=voice_probabilities,
+            )
         transcript = transcribe_recording(
             engine,
             prepare_recording(engine, flac),
@@ -295,13 +303,16 @@ def apply_corrections(captions: Path | str, corrected: Path | str, *, to: Captio
     <i>Welcome</i> to Kubernetes.
     <BLANKLINE>
     """
-    source = _text(captions)
-    refuse_other_formats(source)
-    given = caption_kind(source) or "srt"
     if to is not None and to not in _PARSERS:
         raise InvalidSetting(f"{to!r} is not a format of captions: use {', '.join(_PARSERS)}")
-    parsed = _PARSERS[given](source)
-    result = correct_file(parsed, _spoken(_text(corrected), parsed))
+    source = _text(captions)
+    given = caption_kind(source) or "srt"
+    with _errors_named(str(captions) if isinstance(captions, Path) else "the captions"):
+        refuse_other_formats(source)
+        parsed = _PARSERS[given](source)
+    with _errors_named(str(corrected) if isinstance(corrected, Path) else "the corrected text"):
+        spoken = _spoken(_text(corrected), parsed)
+    result = correct_file(parsed, spoken)
     return result if to in (None, given) else convert(_PARSERS[given](result), to)
 
 
@@ -339,7 +350,10 @@ def _transcript(value: Transcript | Path | str | bytes) -> Transcript:
     if isinstance(value, Transcript):
         return value
     _check_type(value, (Path, str, bytes), "a transcript is a Transcript, a pathlib.Path or a document")
-    return read_transcript(value.read_bytes() if isinstance(value, Path) else value, recording="")
+    if not isinstance(value, Path):
+        return read_transcript(value, recording="")
+    with _errors_named(str(value)):
+        return read_transcript(value.read_bytes(), recording="")
 
 
 def _terms(values: Sequence[Term]) -> Sequence[Term]:
@@ -349,6 +363,15 @@ def _terms(values: Sequence[Term]) -> Sequence[Term]:
         _check_type(term, Term, expected)
         _check_type(term.variants, (tuple, list), f"the variants of {term.text!r} are a tuple of texts")
     return values
+
+
+@contextmanager
+def _errors_named(source: str) -> Iterator[None]:
+    """Begin the messages of unreadable sources with the source's name."""
+    try:
+        yield
+    except (UnusableAudio, InvalidTranscript, InvalidCaptions) as error:
+        raise type(error)(f"{source}: {error}") from error
 
 
 def _check_type(value: object, kinds: type | tuple[type, ...], expected: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import codecs
-from typing import cast, get_args
+from typing import get_args
 
 import click
 
 from transcription_dagster import api
 from transcription_dagster.captions.caption_file import CaptionKind
-from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_encoded, write_output
+from transcription_dagster.cli.files import INPUT, OUTPUT, output_format, read_encoded, write_output
 
 _KINDS: tuple[CaptionKind, ...] = get_args(CaptionKind)
 
@@ -44,7 +44,7 @@ def apply_corrections(
     """
     if captions == corrected == "-":
         raise click.UsageError("only one of CAPTIONS and CORRECTED can be standard input")
+    chosen = output_format(kind, output, _KINDS)
     source = read_encoded(captions, encoding)
-    chosen = kind or (cast(CaptionKind, extension(output)) if extension(output) in _KINDS else None)
     result = api.apply_corrections(source.text, read_encoded(corrected, encoding).text, to=chosen)
     write_output(output, source.encode(result))

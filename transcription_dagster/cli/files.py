@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from transcription_dagster.captions.encodings import EncodedText, decode
-from transcription_dagster.errors import InvalidCaptions
+from transcription_dagster.errors import InvalidCaptions, InvalidTranscript
+from transcription_dagster.model import Transcript
+from transcription_dagster.transcripts.amazon_json import read_transcript
+
+Format = TypeVar("Format", bound=str)
+
+
+class _OutputFile(click.Path):
+    """A file to write. Its folder is checked before any work starts: a transcription can take hours."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, allow_dash=True)
+
+    def convert(self, value: str | PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = str(super().convert(value, param, ctx))
+        if path != "-" and not (folder := Path(path).parent).is_dir():
+            self.fail(f"the folder {str(folder)!r} does not exist.", param, ctx)
+        return path
+
 
 #: An existing file, or `-` for standard input.
 INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
-#: A file to write.
-OUTPUT = click.Path(dir_okay=False, writable=True, allow_dash=True)
+#: A file to write, or `-` for standard output.
+OUTPUT = _OutputFile()
 
 
 def read_input(path: str) -> bytes:
@@ -25,7 +46,7 @@ def read_input(path: str) -> bytes:
 
 def read_encoded(path: str, encoding: str | None = None) -> EncodedText:
     """Decode a file in the given or detected encoding; a guessed one is reported."""
-    name = "standard input" if path == "-" else path
+    name = shown_name(path)
     try:
         content = decode(read_input(path), encoding)
     except InvalidCaptions as error:
@@ -33,6 +54,19 @@ def read_encoded(path: str, encoding: str | None = None) -> EncodedText:
     if content.guessed:
         click.echo(f"{name} is not UTF-8: read as {content.encoding} (--encoding names another)", err=True)
     return content
+
+
+def read_transcript_file(path: str, *, recording: str = "") -> Transcript:
+    """Read a transcript from a file or standard input. Raises `InvalidTranscript`, which names the file."""
+    try:
+        return read_transcript(read_input(path), recording=recording)
+    except InvalidTranscript as error:
+        raise InvalidTranscript(f"{shown_name(path)}: {error}") from None
+
+
+def shown_name(path: str) -> str:
+    """Return the name of an input in messages."""
+    return "standard input" if path == "-" else path
 
 
 def write_output(path: str | None, content: str | bytes) -> None:
@@ -43,12 +77,22 @@ def write_output(path: str | None, content: str | bytes) -> None:
             raise OSError(errno.EBADF, "standard output is closed")
         click.echo(data, nl=False)
         return
-    if not (folder := Path(path).parent).is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(folder))
     with click.open_file(path, "wb", atomic=True) as stream:
         stream.write(data)
 
 
-def extension(path: str | None) -> str:
-    """Return the extension of a path, in lower case and without its dot."""
-    return Path(path or "").suffix.lower().lstrip(".")
+def output_format(chosen: Format | None, output: str | None, formats: Sequence[Format]) -> Format | None:
+    """Return the chosen format, else the one that the extension of the output names; None if there is neither.
+
+    An extension of no format is a usage error, rather than a file whose content contradicts its name.
+    """
+    extension = Path(output or "").suffix.lower().lstrip(".")
+    if chosen is not None or not extension:
+        return chosen
+    for known in formats:
+        if known == extension:
+            return known
+    raise click.BadParameter(
+        f"{output!r}: .{extension} is not one of the formats {', '.join(formats)}; --to selects the format.",
+        param_hint="'-o' / '--output'",
+    )

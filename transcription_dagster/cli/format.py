@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast, get_args
+from typing import get_args
 
 import click
 
@@ -10,7 +10,7 @@ from transcription_dagster import api
 from transcription_dagster.api import TranscriptFormat
 from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.cli.arguments import FiniteRange
-from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input, write_output
+from transcription_dagster.cli.files import INPUT, OUTPUT, output_format, read_transcript_file, write_output
 
 #: Extensions of the output formats.
 FORMATS: tuple[TranscriptFormat, ...] = get_args(TranscriptFormat)
@@ -50,9 +50,5 @@ def format_transcript(
     limits = CaptionLimits(
         max_lines=lines, max_line_characters=line_length, frame_rate=frame_rate, characters_per_second=reading_speed
     )
-    write_output(output, api.format_transcript(read_input(file), kind or named_format(output) or "srt", limits=limits))
-
-
-def named_format(path: str | None) -> TranscriptFormat | None:
-    """Return the format that a file's extension names; None if it names none."""
-    return cast(TranscriptFormat, extension(path)) if extension(path) in FORMATS else None
+    chosen = output_format(kind, output, FORMATS) or "srt"
+    write_output(output, api.format_transcript(read_transcript_file(file), chosen, limits=limits))

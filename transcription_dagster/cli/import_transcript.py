@@ -6,7 +6,7 @@ import click
 
 from transcription_dagster.cli.arguments import RECORDING
 from transcription_dagster.cli.connection import open_cli_database, open_instance
-from transcription_dagster.cli.files import INPUT, read_input
+from transcription_dagster.cli.files import INPUT, read_transcript_file, shown_name
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.defs.stored_values import STORED_FORMS
@@ -14,7 +14,6 @@ from transcription_dagster.model import Transcript
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.secret_addresses import keep_whole_url
 from transcription_dagster.store.object_store import ObjectStore, object_key
-from transcription_dagster.transcripts.amazon_json import read_transcript
 
 
 @click.command("import")
@@ -26,13 +25,13 @@ def import_transcript(file: str, uuid: str, source: str | None) -> None:
 
     All downstream assets are made from FILE, and the recording is not transcribed again.
     """
-    transcript = read_transcript(read_input(file), recording=uuid)
+    transcript = read_transcript_file(file, recording=uuid)
     settings = load_settings()
     with open_cli_database(settings) as engine, open_instance(settings) as instance:
         from transcription_dagster.defs.partitions import report_transcript
 
         uri = store_imported(engine, ObjectStore(settings.store_url), transcript, source)
-        report_transcript(instance, transcript, uri, imported_from="standard input" if file == "-" else file)
+        report_transcript(instance, transcript, uri, imported_from=shown_name(file))
     click.echo(f"{uri}: {len(transcript.words):,} words")
 
 

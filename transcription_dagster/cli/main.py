@@ -6,6 +6,7 @@ Importing every command would load Dagster and boto3 before `transcription forma
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import NoReturn
 
@@ -59,6 +60,10 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="transcription")
 def transcription() -> None:
     """Transcribe recordings through Dagster, on executors that keep the model loaded."""
+    from transcription_dagster.cli.unknown_settings import unknown_settings
+
+    for note in unknown_settings(os.environ):
+        click.echo(f"transcription: {note}", err=True)
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ from transcription_dagster import api
 from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_srt, to_vtt
-from transcription_dagster.cli.files import INPUT, OUTPUT, extension, read_input, write_output
+from transcription_dagster.cli.files import INPUT, OUTPUT, output_format, read_transcript_file, write_output
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.model import Cue, Transcript
 from transcription_dagster.refinement.anchors import corrected_transcript
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
+from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster.vocabulary.files import read_vocabulary
 
 _FORMATS: dict[str, Callable[[Transcript, Refined], str]] = {
@@ -44,14 +44,14 @@ def refine(file: str, vocabulary: Path | None, kind: str | None, output: str | N
     FILE (- for standard input) is a transcript.json of this program or of Amazon Transcribe. Claude needs
     ANTHROPIC_API_KEY; without it, only the vocabulary is applied. Standard error lists what was done.
     """
+    chosen = output_format(kind, output, tuple(_FORMATS)) or "txt"
     settings = load_settings()
     source = vocabulary or settings.vocabulary
     terms = read_vocabulary(source) if source else []
-    transcript = read_transcript(read_input(file), recording="")
+    transcript = read_transcript_file(file)
     refined = api.refine(
         transcript, terms, claude=settings.refinement != "off", settings=RefinementSettings.of(settings)
     )
-    chosen = kind or (extension(output) if extension(output) in _FORMATS else "txt")
     write_output(output, _FORMATS[chosen](transcript, refined))
     click.echo(printable_lines(_summary(refined, settings)), err=True)
 

@@ -110,7 +110,9 @@ def look(settings: Settings) -> Installation:
         try:
             return question()
         except TranscriptionError as error:
-            complaints.append(str(error))
+            # One database that does not answer is one problem, however many questions it leaves open.
+            if str(error) not in complaints:
+                complaints.append(str(error))
             return None
 
     stack = running(settings)

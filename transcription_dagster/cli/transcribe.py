@@ -16,9 +16,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from transcription_dagster import api
 from transcription_dagster.api import TranscriptFormat
-from transcription_dagster.cli.files import INPUT, OUTPUT, write_output
-from transcription_dagster.cli.format import FORMATS, named_format
+from transcription_dagster.cli.files import INPUT, OUTPUT, output_format, shown_name, write_output
+from transcription_dagster.cli.format import FORMATS
 from transcription_dagster.cli.terminal import printable
+from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.language.codes import whisper_language
 from transcription_dagster.model import ChannelMode
 from transcription_dagster.settings import load_settings
@@ -49,6 +50,7 @@ def transcribe(
 
     FILE (- for standard input) is any audio or video.
     """
+    chosen = output_format(kind, output, FORMATS) or "txt"
     settings = load_settings()
     defaults = settings.speech_options()
     options = replace(defaults, model=model or defaults.model, language=whisper_language(language) or defaults.language)
@@ -62,13 +64,13 @@ def transcribe(
             models_folder=settings.models_folder,
             channels=channels or settings.channels,
             max_hours=settings.max_recording_hours,
-            name=file,
+            name=shown_name(file),
             on_progress=lambda share: progress.update(task, description="transcribing", total=1.0, completed=share),
             on_warning=notes.append,
         )
     for note in notes:
         click.echo(f"transcription: {printable(note)}", err=True)
-    write_output(output, api.format_transcript(transcript, kind or named_format(output) or "txt"))
+    write_output(output, api.format_transcript(transcript, chosen))
 
 
 def _source(file: str, folder: Path) -> Path:
@@ -78,6 +80,8 @@ def _source(file: str, folder: Path) -> Path:
     copy = folder / "source"
     with click.open_file("-", "rb") as stream, copy.open("wb") as target:
         shutil.copyfileobj(stream, target)
+    if copy.stat().st_size == 0:
+        raise UnusableAudio("standard input is empty")
     return copy
 
 

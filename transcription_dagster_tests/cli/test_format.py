@@ -124,4 +124,4 @@ def test_an_invalid_transcript_is_reported_in_one_line_with_its_position() -> No
     done = console("format", "-", text='{"results": {"items": [{"type": "pronunciation"}]}}')
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.splitlines()[0] == "transcription: results.items[0].alternatives: Field required"
+    assert done.stderr.splitlines()[0] == "transcription: standard input: results.items[0].alternatives: Field required"

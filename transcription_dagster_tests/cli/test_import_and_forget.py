@@ -118,6 +118,7 @@ def test_an_invalid_transcript_changes_nothing(on_database: Command, engine: Eng
     (tmp_path / "other.json").write_text('{"results": 1}')
     result = on_database("import", "other.json", "--uuid", A)
     assert isinstance(result.exception, InvalidTranscript)
+    assert str(result.exception).startswith("other.json: results")
     assert find_recording(engine, A) is None
     assert not (tmp_path / "store" / A).exists()
 

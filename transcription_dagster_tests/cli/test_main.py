@@ -39,8 +39,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 def test_a_file_or_disk_that_fails_ends_with_one_line(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    said = run("apply-corrections", "a.srt", "a.txt", "-o", "missing/b.srt")
-    assert said == "transcription: missing: there is no such folder"
+    Path("broken.srt").write_text("1\n00:00:01 -> 00:00:02\n")
+    assert run("apply-corrections", "broken.srt", "a.txt").startswith("transcription: the captions: line ")
     # The rest of the buffer cannot be written at exit either.
     with contextlib.suppress(OSError), open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
@@ -64,9 +64,15 @@ def test_a_broken_env_file_is_named(run: Callable[..., str], content: bytes) -> 
         ("format", "a.srt", "--reading-speed", "nan"),
         ("prune", "--older-than", "nan"),
         ("prune", "--older-than", "inf"),
+        ("apply-corrections", "a.srt", "a.txt", "-o", "missing/b.srt"),
+        ("apply-corrections", "a.srt", "a.txt", "-o", "b.sub"),
+        ("transcribe", "a.srt", "-o", "missing/b.srt"),
+        ("transcribe", "a.srt", "-o", "b.docx"),
+        ("format", "a.srt", "-o", "b.docx"),
+        ("refine", "a.srt", "-o", "b.docx"),
     ],
 )
-def test_an_empty_option_is_a_usage_error(
+def test_an_unusable_option_is_a_usage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -108,5 +108,5 @@ def test_a_database_without_tables_and_a_missing_database_are_distinguished(tmp_
         empty = look(load_settings(home=tmp_path, database_url=url))
     assert any("run `transcription database upgrade`" in problem for problem in empty.problems())
     gone = look(load_settings(home=tmp_path, database_url="postgresql://nobody:pw@127.0.0.1:9/none"))
-    assert any("the database did not answer" in problem for problem in gone.problems())
+    assert len([problem for problem in gone.problems() if "the database did not answer" in problem]) == 1
     assert not any("pw@" in problem for problem in gone.problems())

@@ -92,6 +92,16 @@ def test_an_impossible_request_is_a_program_error(arguments, error):
         run(*arguments)
 
 
+def test_a_file_that_is_not_audio_is_named():
+    with pytest.raises(UnusableAudio, match=r"references\.json: the source is of a format"):
+        run(DEMO / "recordings" / "references.json")
+
+
+def test_empty_standard_input_is_reported():
+    with pytest.raises(UnusableAudio, match="standard input is empty"):
+        run("-", stdin=b"")
+
+
 def test_a_missing_file_is_a_usage_error(tmp_path):
     assert run(tmp_path / "nothing.wav").exit_code == 2
 
