@@ -14,8 +14,8 @@ import numpy as np
 from transcription_dagster.captions.limits import CaptionLimits
 from transcription_dagster.captions.line_breaks import display_width
 from transcription_dagster.language.alignment import AlignedBlock, align, tokenize
-from transcription_dagster.language.function_words import NUMBER_WORDS
 from transcription_dagster.language.spelling import fold
+from transcription_dagster.language.writing_rules import NUMBER_WORDS
 from transcription_dagster.model import Cue, Gap, Segment, Word
 
 #: Compression ratio above which a text repeats itself (the threshold of Whisper's decoding).

@@ -10,15 +10,18 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from transcription_dagster.language.function_words import (
+from transcription_dagster.language.writing_rules import (
     CONJUNCTIONS,
     FUNCTION_WORDS,
+    MONTH_NAMES,
     NAME_LINKS,
     NUMBER_WORDS,
     TITLES,
     UNITS,
+    abbreviates,
+    abbreviation,
+    never_apart,
 )
-from transcription_dagster.language.writing_rules import MONTH_NAMES, abbreviates, abbreviation, never_apart
 from transcription_dagster.model import Word
 
 #: Costs of a break, in ascending order. Only their order and rough distances matter.

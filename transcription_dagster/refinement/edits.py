@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from transcription_dagster.language.boundaries import ends_sentence
-from transcription_dagster.language.meaning import Knowledge
 from transcription_dagster.language.spelling import affixes, tokens
 from transcription_dagster.model import Edit, Term, Word
-from transcription_dagster.refinement.edit_rules import KINDS, Case, changes_words, fault
+from transcription_dagster.refinement.edit_rules import KINDS, Case, Knowledge, changes_words, fault
 from transcription_dagster.transcripts.plain_text import join_words
 
 

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from transcription_dagster.language import alignment, alignment_parts
-from transcription_dagster.language.alignment import align, related_share
-from transcription_dagster.language.alignment_parts import Part, cut_parts
+from transcription_dagster.language import alignment
+from transcription_dagster.language.alignment import Part, align, cut_parts, related_share
 
 #: Parts small enough to be tested on short texts.
 SMALL = {"_LARGEST": 40_000, "_PART_WORDS": 60}
@@ -21,7 +20,7 @@ SMALL = {"_LARGEST": 40_000, "_PART_WORDS": 60}
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SMALL.items():
-        monkeypatch.setattr(alignment_parts, name, value)
+        monkeypatch.setattr(alignment, name, value)
 
 
 def words(count: int, seed: int, vocabulary: int = 500) -> list[str]:
@@ -48,7 +47,7 @@ def edits(blocks: list[alignment.AlignedBlock]) -> int:
 def test_parts_cover_both_in_order(old: list[int], new: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"_LARGEST": 100, "_PART_WORDS": 5, "_STRETCH": 3}.items():
-            patch.setattr(alignment_parts, name, value)
+            patch.setattr(alignment, name, value)
         parts = cut_parts(old, new)
     stops = (0, 0)
     for part in parts:
