@@ -17,11 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from transcription_dagster.audio.channels import ChannelMeter, Choice, DetectVoice, choose
-from transcription_dagster.audio.container import AudioTrack, HashingReader, open_container, open_source
+from transcription_dagster.audio.container import (
+    AudioTrack,
+    HashingReader,
+    TrackChoice,
+    open_container,
+    open_source,
+    track_choices,
+)
 from transcription_dagster.audio.flac import MAX_CHANNELS, FlacWriter
 from transcription_dagster.audio.formats import Opening, missing_bytes, openings
 from transcription_dagster.audio.mixing import SAMPLE_RATE
-from transcription_dagster.audio.tracks import TrackChoice, track_choices
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import ChannelMode
 

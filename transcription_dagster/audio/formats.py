@@ -1,12 +1,17 @@
-"""The accepted media formats, and where in a file a recording begins."""
+"""The accepted media formats, where in a file a recording begins, and the errors of broken media."""
 
 from __future__ import annotations
 
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
+
+import av.error
+
+from transcription_dagster.errors import UnusableAudio
 
 #: Allowed demuxers. FFmpeg's others include playlists and image sequences, which make it open other files and URLs,
 #: and text, which it would render.
@@ -209,3 +214,21 @@ def _chunk(file: BinaryIO, position: int, size: int) -> tuple[bytes, int] | None
     length = int.from_bytes(header[4:], "little")
     end = position + 8 + length + length % 2
     return (header[:4], end) if len(header) == 8 and end <= size + 1 else None
+
+
+#: PyAV's errors for a broken file. If FFmpeg misses the damage, PyAV reads invalid or missing fields.
+BROKEN_MEDIA = (av.error.FFmpegError, ValueError, OverflowError, ZeroDivisionError, AttributeError, TypeError)
+
+
+@contextmanager
+def media_errors(what: str) -> Iterator[None]:
+    """Translate PyAV's errors into `UnusableAudio` with the message "the source `what`". Wrap only calls of PyAV."""
+    try:
+        yield
+    except BROKEN_MEDIA as error:
+        raise UnusableAudio(f"the source {what} ({reason(error)})") from error
+
+
+def reason(error: Exception) -> str:
+    """Return FFmpeg's own message."""
+    return getattr(error, "strerror", None) or str(error)

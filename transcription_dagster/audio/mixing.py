@@ -8,7 +8,7 @@ from typing import cast
 import av
 import numpy as np
 
-from transcription_dagster.audio.media_errors import media_errors
+from transcription_dagster.audio.formats import media_errors
 
 #: Sample rate of all later steps, in hertz; Whisper and the voice detector both require it.
 SAMPLE_RATE = 16_000
