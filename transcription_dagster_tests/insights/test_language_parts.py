@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from transcription_dagster.insights.analyser import LanguagePart, analyse_parts, language_parts
 from transcription_dagster.insights.findings import Entity, Insights, KeyPhrase, Language, Sentiment
-from transcription_dagster.insights.language_parts import LanguagePart, analyse_parts, language_parts
 from transcription_dagster.insights.local import LocalAnalyser
 from transcription_dagster.model import Word
 from transcription_dagster_tests.captions.speech import say

@@ -16,9 +16,8 @@ from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
 from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.defs.versions import REDACTED_CHUNKS, from_corrected_cues
-from transcription_dagster.insights.analyser import open_analyser
+from transcription_dagster.insights.analyser import analyse_parts, language_parts, open_analyser
 from transcription_dagster.insights.findings import Insights, speaker_shares
-from transcription_dagster.insights.language_parts import analyse_parts, language_parts
 from transcription_dagster.model import Transcript
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.pool.requests import EmbeddingRequest
