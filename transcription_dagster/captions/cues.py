@@ -13,9 +13,9 @@ from transcription_dagster.captions.line_breaks import break_lines, display_widt
 from transcription_dagster.captions.songs import SungWords, join_marks
 from transcription_dagster.language.boundaries import break_cost, ends_sentence
 from transcription_dagster.model import Cue, Word
+from transcription_dagster.transcripts.channels import spread_turns
 from transcription_dagster.transcripts.conversation import in_turns, shown_speaker
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.transcripts.turn_order import spread_turns
 from transcription_dagster.transcripts.word_timing import repair_timings
 
 #: Costs of exceeding a limit: more than any break, and growing with the excess. Reading speed costs per character;

@@ -13,7 +13,6 @@ from typing import Any
 from transcription_dagster.errors import InvalidRecordingId, InvalidTranscript
 from transcription_dagster.language.boundaries import is_unspaced
 from transcription_dagster.model import Segment, Transcript, Word, recording_id
-from transcription_dagster.transcripts.amazon_labels import channel_labels, label_of, labelled, speaker_labels
 from transcription_dagster.transcripts.amazon_layout import (
     Alternative,
     AmazonResults,
@@ -26,12 +25,16 @@ from transcription_dagster.transcripts.amazon_layout import (
     SpeakerSegment,
     SpokenLanguage,
     Whisper,
+    channel_labels,
+    label_of,
+    labelled,
     parse_document,
     render_document,
+    speaker_labels,
 )
 from transcription_dagster.transcripts.call_analytics import why_no_transcript
+from transcription_dagster.transcripts.channels import order_by_turns
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.transcripts.turn_order import order_by_turns
 from transcription_dagster.transcripts.word_languages import LanguageRun, language_runs, spoken_seconds
 from transcription_dagster.transcripts.word_timing import settle_spans
 
