@@ -10,7 +10,7 @@ import numpy as np
 
 from transcription_dagster.captions.limits import DASH, CaptionLimits
 from transcription_dagster.captions.line_breaks import break_lines, display_width
-from transcription_dagster.captions.songs import SungWords, join_marks
+from transcription_dagster.captions.marks import SungWords, join_marks
 from transcription_dagster.language.boundaries import break_cost, ends_sentence
 from transcription_dagster.model import Cue, Word
 from transcription_dagster.transcripts.channels import spread_turns

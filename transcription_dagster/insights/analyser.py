@@ -1,4 +1,4 @@
-"""The analysers of texts, and the analysis of a text in several languages: all parts in one language are analysed together."""
+"""The analysers of texts, and the analysis of a text in several languages, each as a whole."""
 
 from __future__ import annotations
 
