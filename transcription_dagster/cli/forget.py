@@ -42,8 +42,8 @@ def forget(uuid: str, yes: bool) -> None:
         click.confirm(f"Remove the transcript, captions and all other results of {uuid}?", abort=True)
     settings = load_settings()
     with open_cli_database(settings) as engine, open_instance(settings) as instance:
-        from transcription_dagster.defs.forgetting import end_runs
         from transcription_dagster.defs.partitions import remove_partition
+        from transcription_dagster.defs.runs import end_runs
 
         store = ObjectStore(settings.store_url)
         telling = _identifying_texts(engine, store, uuid)

@@ -9,8 +9,8 @@ import dagster as dg
 from transcription_dagster.dagster_api.values import ENDED_STATUSES
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.defs.failures import reported_failures, unless_unavailable
-from transcription_dagster.defs.queue_state import room
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.runs import room
 from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable
 from transcription_dagster.refinement.claude import connect

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from transcription_dagster.definitions import defs
-from transcription_dagster.defs.automation import refresh_stale
+from transcription_dagster.defs.versions import refresh_stale
 
 pytestmark = pytest.mark.slow
 

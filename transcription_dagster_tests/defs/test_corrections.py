@@ -15,7 +15,7 @@ from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.desk import Manuscript, correct
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.definitions import defs
-from transcription_dagster.defs import requested_recordings
+from transcription_dagster.defs import sensors
 from transcription_dagster.defs.jobs import APPLY_CORRECTIONS
 from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.model import Transcript
@@ -77,7 +77,7 @@ class Desk:
         with dg.build_sensor_context(
             instance=self._instance, cursor=self._cursor, resources=all_resources(load_settings())
         ) as context:
-            result = requested_recordings.corrected_recordings(context)
+            result = sensors.corrected_recordings(context)
         assert isinstance(result, dg.SensorResult)
         self._cursor = result.cursor
         for event in result.asset_events:
@@ -108,11 +108,11 @@ def test_one_run_is_requested_after_a_quiet_minute(desk: Desk) -> None:
     desk.retype(0, 9, "Yesterday we found Quillonite in the basin.")
     desk.retype(0, 9, "Yesterday we found Quillonite in a basin.")
     assert desk.asked() == []
-    desk.let_rest(requested_recordings.QUIET_SECONDS)
+    desk.let_rest(sensors.QUIET_SECONDS)
     assert desk.asked() == [(f"{RECORDING}:2", RECORDING)]
     assert desk.asked() == []
     desk.retype(0, 9, "Today we found Quillonite in a basin.")
-    desk.let_rest(requested_recordings.QUIET_SECONDS)
+    desk.let_rest(sensors.QUIET_SECONDS)
     assert desk.asked() == [(f"{RECORDING}:3", RECORDING)]
 
 
@@ -131,7 +131,7 @@ def test_a_correction_shows_as_stale_until_it_is_applied(desk: Desk) -> None:
     for first_word in ("Today", "Tomorrow"):
         assert desk.status("corrected_txt") is StaleStatus.FRESH
         desk.retype(0, 1, first_word)
-        desk.let_rest(requested_recordings.QUIET_SECONDS)
+        desk.let_rest(sensors.QUIET_SECONDS)
         assert desk.asked() != []
         assert desk.status("corrected_txt") is StaleStatus.STALE
         desk.apply()

@@ -8,10 +8,10 @@ from sqlalchemy import Engine
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.tables import RecordingRow
 from transcription_dagster.database.unfinished import failed
-from transcription_dagster.defs.failed_recordings import failed_recordings
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import all_resources
+from transcription_dagster.defs.sensors import failed_recordings
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.settings import load_settings
 

@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 
 from transcription_dagster.database import recordings
 from transcription_dagster.definitions import defs
-from transcription_dagster.defs.new_recordings import new_recordings
 from transcription_dagster.defs.resources import all_resources
+from transcription_dagster.defs.sensors import new_recordings
 from transcription_dagster.errors import SourceNotFound
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.directory import SETTLE_SECONDS

@@ -21,10 +21,9 @@ from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.defs.all_assets import all_assets, all_checks
 from transcription_dagster.defs.assets import redaction as module
-from transcription_dagster.defs.inference import InferenceResource
 from transcription_dagster.defs.jobs import jobs
-from transcription_dagster.defs.requested_recordings import submitted_recordings
-from transcription_dagster.defs.resources import all_resources
+from transcription_dagster.defs.resources import InferenceResource, all_resources
+from transcription_dagster.defs.sensors import submitted_recordings
 from transcription_dagster.model import Transcript, Word
 from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.pool.requests import EmbeddingRequest

@@ -14,8 +14,8 @@ from sqlalchemy import Engine, text
 from transcription_dagster.database import submissions
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, record_failure, register
-from transcription_dagster.defs.requested_recordings import submitted_recordings
 from transcription_dagster.defs.resources import all_resources
+from transcription_dagster.defs.sensors import submitted_recordings
 from transcription_dagster.errors import SourceRefused
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.webhooks import SIGNATURE, send_outcome, webhook_client

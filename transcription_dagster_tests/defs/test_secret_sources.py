@@ -18,8 +18,8 @@ from transcription_dagster.cli.workers import _log
 from transcription_dagster.database.recordings import find_recording
 from transcription_dagster.defs import failures
 from transcription_dagster.defs.all_assets import all_assets
+from transcription_dagster.defs.assets.publication import MANIFEST_FILE, make_manifest
 from transcription_dagster.defs.failures import reported_failures
-from transcription_dagster.defs.manifest import MANIFEST_FILE, make_manifest
 from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.errors import SourceRefused
 from transcription_dagster.model import Transcript, Word

@@ -15,8 +15,7 @@ from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.voice_prints import name_speaker, replace_voice_prints, voice_prints
 from transcription_dagster.defs.assets.ingest import audio
 from transcription_dagster.defs.assets.speakers import speakers
-from transcription_dagster.defs.inference import InferenceResource
-from transcription_dagster.defs.resources import all_resources
+from transcription_dagster.defs.resources import InferenceResource, all_resources
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.model import Audio, SpeakerLimits, Speakers, SpeakerTurn
 from transcription_dagster.pool.inference_client import InferenceAnswer

@@ -4,10 +4,9 @@ import dagster as dg
 
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_vtt
-from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.metadata import caption_result, well_formed
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.versions import from_cues
+from transcription_dagster.defs.versions import REFRESH, from_cues
 from transcription_dagster.model import Transcript
 from transcription_dagster.transcripts.plain_text import to_text
 

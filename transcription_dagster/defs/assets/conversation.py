@@ -6,10 +6,10 @@ import dagster as dg
 
 from transcription_dagster.corrections.journal import last_version
 from transcription_dagster.defs.assets.correction import observation
-from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.versions import REFRESH
 from transcription_dagster.insights.findings import speaker_shares
 from transcription_dagster.model import Speakers, Transcript
 from transcription_dagster.transcripts.conversation import with_speakers

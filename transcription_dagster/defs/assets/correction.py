@@ -7,12 +7,11 @@ from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_vtt
 from transcription_dagster.corrections.desk import Manuscript, corrected, with_named_speakers
 from transcription_dagster.corrections.reading import Author
-from transcription_dagster.defs.automation import REFRESH, REFRESH_OR_ADD
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.metadata import caption_result, well_formed
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.defs.versions import from_corrected_cues
+from transcription_dagster.defs.versions import REFRESH, REFRESH_OR_ADD, from_corrected_cues
 from transcription_dagster.model import Cue, Transcript
 
 #: People make corrections in the reading room; a sensor observes the asset with the version of the last change.

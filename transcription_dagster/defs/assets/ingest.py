@@ -12,9 +12,9 @@ from transcription_dagster.audio.decode import AudioFacts, normalise
 from transcription_dagster.audio.levels import levels
 from transcription_dagster.database.recordings import Recording, record_etags, register
 from transcription_dagster.defs.failures import reported_failures
-from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.runs import writing
 from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.errors import InvalidWorklist
 from transcription_dagster.model import Audio

@@ -8,14 +8,12 @@ import dagster as dg
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
 from transcription_dagster.defs.assets.correction import corrected_cues
-from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
-from transcription_dagster.defs.inference import InferenceResource
 from transcription_dagster.defs.metadata import check_result, insight_metadata, without_quotations
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.resources import CatalogueResource, InferenceResource, StoreResource
 from transcription_dagster.defs.stored_values import stored_value
-from transcription_dagster.defs.versions import REDACTED_CHUNKS, from_corrected_cues
+from transcription_dagster.defs.versions import REDACTED_CHUNKS, REFRESH, from_corrected_cues
 from transcription_dagster.insights.analyser import analyse_parts, language_parts, open_analyser
 from transcription_dagster.insights.findings import Insights, speaker_shares
 from transcription_dagster.model import Transcript

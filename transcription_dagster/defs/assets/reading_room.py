@@ -3,11 +3,11 @@
 import dagster as dg
 
 from transcription_dagster.audio.levels import PEAKS_PER_SECOND, sound_peaks
-from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import StoreResource
 from transcription_dagster.defs.stored_values import AUDIO_FILE, read_edits
+from transcription_dagster.defs.versions import REFRESH
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import object_key

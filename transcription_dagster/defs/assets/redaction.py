@@ -12,14 +12,13 @@ from transcription_dagster.captions.quality import Finding, Severity
 from transcription_dagster.captions.subtitles import read_srt, read_vtt, to_srt, to_vtt
 from transcription_dagster.corrections.desk import Manuscript, corrected
 from transcription_dagster.corrections.reading import Passage
-from transcription_dagster.defs.automation import REFRESH_OR_ADD
 from transcription_dagster.defs.failures import reported_failures
-from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.metadata import check_result, table
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.runs import writing
 from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE
-from transcription_dagster.defs.versions import from_cues
+from transcription_dagster.defs.versions import REFRESH_OR_ADD, from_cues
 from transcription_dagster.errors import DataRemains
 from transcription_dagster.model import Audio, Cue, Transcript, Word
 from transcription_dagster.redaction.detectors import Detector, detect, detectors, undetectable

@@ -5,13 +5,13 @@ from typing import Any
 import dagster as dg
 
 from transcription_dagster.captions.quality import faithfulness
-from transcription_dagster.defs.automation import REFRESH
 from transcription_dagster.defs.failures import reported_failures
-from transcription_dagster.defs.forgetting import writing
 from transcription_dagster.defs.metadata import check_result, refinement_metadata, without_quotations
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
+from transcription_dagster.defs.runs import writing
 from transcription_dagster.defs.stored_values import EDITS_FILE, edits_document
+from transcription_dagster.defs.versions import REFRESH
 from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.claude import connect

@@ -10,10 +10,9 @@ from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.database.voice_prints import VoicePrint, replace_voice_prints
 from transcription_dagster.defs.failures import reported_failures
-from transcription_dagster.defs.inference import InferenceResource
 from transcription_dagster.defs.metadata import table
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.resources import CatalogueResource, InferenceResource
 from transcription_dagster.model import BUILT_IN_DIARIZER, Audio, Speakers, SpeakerTurn, speaker_limits
 from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG

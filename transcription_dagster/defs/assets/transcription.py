@@ -10,10 +10,9 @@ import dagster as dg
 
 from transcription_dagster.captions.quality import gap_findings, loop_findings, silence_findings
 from transcription_dagster.defs.failures import reported_failures
-from transcription_dagster.defs.inference import InferenceResource
 from transcription_dagster.defs.metadata import check_result, table, transcript_preview, without_quotations
 from transcription_dagster.defs.partitions import recordings
-from transcription_dagster.defs.resources import CatalogueResource
+from transcription_dagster.defs.resources import CatalogueResource, InferenceResource
 from transcription_dagster.model import OPENAI_WHISPER, Audio, DoubtfulSpeech, RemovedSpeech, SpeechOptions, Transcript
 from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.pool.names import ANY_GPU, GPU_TAG

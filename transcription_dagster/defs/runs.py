@@ -1,4 +1,4 @@
-"""Forgetting a recording in Dagster: end its runs, and keep steps from writing its results again."""
+"""Dagster's runs: how many a sensor may request, which recordings have one, and ending those of a forgotten one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,29 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from transcription_dagster.dagster_api.values import PARTITION_TAG
+from transcription_dagster.dagster_api.values import ENDED_STATUSES, PARTITION_TAG, WAITING_STATUSES
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.forgotten import check_not_forgotten
 from transcription_dagster.database.run_history import runs_with_jobs, take_jobs_away
 from transcription_dagster.errors import RecordingForgotten
 from transcription_dagster.pool.names import run_job_key
+from transcription_dagster.settings import Settings
+from transcription_dagster.sources.discovery import room_for
 from transcription_dagster.store.object_store import ObjectStore
+
+
+def room(instance: dg.DagsterInstance, settings: Settings) -> int:
+    """Return how many runs a sensor may request now."""
+    waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus(each) for each in WAITING_STATUSES]))
+    return room_for(waiting, requests_per_tick=settings.requests_per_tick, max_waiting_runs=settings.max_waiting_runs)
+
+
+def recordings_in_flight(instance: dg.DagsterInstance) -> set[str]:
+    """Return the recordings with an unfinished run of any job."""
+    statuses = [status for status in dg.DagsterRunStatus if status.value not in ENDED_STATUSES]
+    runs = instance.get_runs(dg.RunsFilter(statuses=statuses))
+    return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags}
+
 
 _POLL_SECONDS = 0.5
 
