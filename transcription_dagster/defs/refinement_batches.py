@@ -13,10 +13,9 @@ from transcription_dagster.defs.resources import CatalogueResource, StoreResourc
 from transcription_dagster.defs.runs import room
 from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable
-from transcription_dagster.refinement.claude import connect
+from transcription_dagster.refinement.claude import ClaudeBatches, connect
 from transcription_dagster.refinement.message_batches import batch_store, request_store
 from transcription_dagster.refinement.message_batches.batch_store import exchange_lock
-from transcription_dagster.refinement.message_batches.client import ClaudeBatches
 from transcription_dagster.refinement.message_batches.request_store import Queue
 from transcription_dagster.refinement.message_batches.workflow import (
     Material,

@@ -11,7 +11,7 @@ from transcription_dagster.refinement.accounts import Account, MemoryAccount, re
 from transcription_dagster.refinement.assembly import Answers, Prepared, assemble, prepare, unrefined
 from transcription_dagster.refinement.costs import estimates
 from transcription_dagster.refinement.messages import MessageReply, MessageRequest, MessageSender, Price, TokenUsage
-from transcription_dagster.refinement.replies import Answer, read_reply
+from transcription_dagster.refinement.prompt import Answer, read_reply
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure
 from transcription_dagster.refinement.text_windows import TextWindow, split_window
 

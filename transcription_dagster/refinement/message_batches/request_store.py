@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, delete, func, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects import postgresql
 
 from transcription_dagster.database.claude_tables import RefinementRequestRow
 from transcription_dagster.database.connection import transaction
@@ -55,7 +55,7 @@ def ask(engine: Engine, recording: str, fingerprint: str) -> bool:
         "run_requested": False,
     }
     is_other = or_(_row.fingerprint != fingerprint, _row.status.is_not(None))
-    statement = insert(RefinementRequestRow).values(values)
+    statement = postgresql.insert(RefinementRequestRow).values(values)
     upsert = statement.on_conflict_do_update(index_elements=["recording"], set_=afresh, where=is_other)
     again = update(RefinementRequestRow).where(_row.recording == values["recording"], _row.answered_at.is_not(None))
     with transaction(engine) as connection:
@@ -69,7 +69,7 @@ def refuse(engine: Engine, recording: str, fingerprint: str, *, status: str, not
     """Record that Claude will not be asked about a recording, with the reason."""
     values = {"fingerprint": fingerprint, "status": status, "note": note.replace("\0", "")}
     settled = {**values, "batch": None, "answers": None, "answered_at": func.now(), "run_requested": False}
-    statement = insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
+    statement = postgresql.insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
     with transaction(engine) as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["recording"], set_=settled))
 
@@ -78,7 +78,7 @@ def answer_from_kept(engine: Engine, recording: str, fingerprint: str, asked: Ma
     """Record that every window of a recording was answered earlier, so that no batch is needed."""
     values = {"fingerprint": fingerprint, "asked": dict(asked), "answers": [], "answered_at": func.now()}
     settled = {**values, "batch": None, "status": None, "note": None, "run_requested": False}
-    statement = insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
+    statement = postgresql.insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
     with transaction(engine) as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["recording"], set_=settled))
 

@@ -29,7 +29,7 @@ from transcription_dagster.refinement.messages import (
     Price,
     TokenUsage,
 )
-from transcription_dagster.refinement.replies import Answer, read_reply
+from transcription_dagster.refinement.prompt import Answer, read_reply
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure
 from transcription_dagster.refinement.text_windows import TextWindow
 

@@ -14,10 +14,9 @@ from transcription_dagster.errors import (
     SpendLimitReached,
 )
 from transcription_dagster.model import Term, Transcript
-from transcription_dagster.refinement.claude import Claude
+from transcription_dagster.refinement.claude import Claude, ClaudeBatches
 from transcription_dagster.refinement.direct import refine_directly
 from transcription_dagster.refinement.message_batches import rounds
-from transcription_dagster.refinement.message_batches.client import ClaudeBatches
 from transcription_dagster.refinement.message_batches.rounds import (
     PendingBatch,
     Plan,

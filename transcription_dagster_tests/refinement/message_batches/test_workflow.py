@@ -18,9 +18,8 @@ from transcription_dagster.errors import (
     SpendLimitReached,
 )
 from transcription_dagster.model import Term
-from transcription_dagster.refinement.claude import connect
+from transcription_dagster.refinement.claude import ClaudeBatches, connect
 from transcription_dagster.refinement.message_batches import batch_store, request_store, workflow
-from transcription_dagster.refinement.message_batches.client import ClaudeBatches
 from transcription_dagster.refinement.message_batches.rounds import Plan
 from transcription_dagster.refinement.message_batches.workflow import (
     MAX_ATTEMPTS,
