@@ -12,7 +12,7 @@ from transcription_dagster.database.recordings import Recording, find_recording,
 from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import load_settings
-from transcription_dagster.sources.secret_addresses import keep_whole_url
+from transcription_dagster.sources.addresses import keep_whole_url
 from transcription_dagster.store.object_store import ObjectStore, object_key
 
 

@@ -53,7 +53,7 @@ def register(engine: Engine, recordings: Iterable[Recording]) -> None:
     Unknown fields keep their old values, except that a new source URI replaces everything known about the old one. A
     changed etag clears the failure of the old content. Unchanged recordings are not touched. A forgotten recording
     becomes an ordinary one again. Only the part of a source URL that `shown_url` returns is written
-    (`sources/secret_addresses.py` keeps the rest).
+    (`sources/addresses.py` keeps the rest).
 
     Raises `InvalidRecordingId` for the first invalid UUID, before anything is written.
     """

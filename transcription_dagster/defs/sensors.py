@@ -30,11 +30,11 @@ from transcription_dagster.defs.versions import refresh_stale
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.pool.names import SOURCE_TAG
 from transcription_dagster.settings import Settings
+from transcription_dagster.sources.addresses import keep_whole_url
 from transcription_dagster.sources.base import Source, pages
 from transcription_dagster.sources.discovery import Discovery, DiscoveryState, WantedRun, discover, settled, unsettled
 from transcription_dagster.sources.fetch import open_sources
-from transcription_dagster.sources.secret_addresses import keep_whole_url
-from transcription_dagster.sources.webhooks import send_outcome, wait_after, webhook_client
+from transcription_dagster.sources.submissions import send_outcome, wait_after, webhook_client
 from transcription_dagster.store.object_store import ObjectStore
 
 #: Seconds for listing a source: Dagster ends a tick after 60 s, and the other steps take a few.

@@ -1,15 +1,22 @@
-"""The hosts that HTTP sources may reach, checked against the address of the actual connection."""
+"""Addresses of sources: the hosts that HTTP sources may reach, checked at the connection, and keeping their secrets.
+
+Rows, events, errors and `recording.json` contain a URL without its query. The whole URL is in the store beside the
+recording's results, where every machine that fetches it finds it; `forget` deletes it."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
 from collections.abc import Collection, Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
 
-from transcription_dagster.errors import InvalidSetting, SourceRefused, SourceUnavailable
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.recordings import clean_sources
+from transcription_dagster.errors import InvalidSetting, SourceNotFound, SourceRefused, SourceUnavailable
+from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.urls import shown_url, without_secrets
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -105,3 +112,28 @@ class GuardedTransport(httpx.BaseTransport):
         if not self._allow_private and not all(is_public(address) for address in addresses):
             raise SourceRefused(f"{host} has a private address; set TRANSCRIPTION_IB_ALLOW_PRIVATE to allow it")
         return addresses
+
+
+_FILE = "source.secret"
+
+
+def keep_whole_url(store: ObjectStore, recording: str, source: str) -> str:
+    """Store the whole URL if it has a secret part; return the part that may be shown."""
+    shown = shown_url(source)
+    if shown != source:
+        store.put_bytes(object_key(recording, _FILE), source.encode())
+    return shown
+
+
+def move_secrets(engine: Engine, store: ObjectStore) -> None:
+    """Move the secrets in source URLs that earlier versions registered into the store."""
+    clean_sources(engine, partial(keep_whole_url, store))
+
+
+def whole_url(store: ObjectStore, recording: str, source: str) -> str:
+    """Return the URL to fetch for a shown URL: the stored one, if it belongs to this source."""
+    try:
+        kept = store.get_bytes(object_key(recording, _FILE)).decode()
+    except SourceNotFound:
+        return source
+    return kept if shown_url(kept) == source else source

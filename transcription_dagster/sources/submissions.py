@@ -1,25 +1,96 @@
-"""Recordings that other programs submit over the API, by URL or as a file."""
+"""Recordings that other programs submit over the API, by URL or as a file, and telling them when one is done."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import re
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
+
+import httpx
 
 from transcription_dagster.database import submissions
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.errors import InvalidSetting, SourceRefused
+from transcription_dagster.database.submissions import SubmissionOutcome
+from transcription_dagster.errors import InvalidSetting, SourceRefused, SourceUnavailable
 from transcription_dagster.language.codes import whisper_language
 from transcription_dagster.settings import Settings
-from transcription_dagster.sources.addresses import is_among
+from transcription_dagster.sources.addresses import GuardedTransport, is_among, keep_whole_url, origin
 from transcription_dagster.sources.http import allowed_origins
-from transcription_dagster.sources.secret_addresses import keep_whole_url
-from transcription_dagster.sources.webhooks import check_webhook
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.urls import shown_url
+
+SIGNATURE = "X-Transcription-Signature"
+_SECONDS = 10.0
+#: Waiting time after each failed delivery; after the last one, delivery is abandoned.
+_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
+
+
+def check_webhook(url: str, settings: Settings) -> None:
+    """Raise `SourceRefused` unless webhooks are enabled and this host is allowed."""
+    if settings.webhook_secret is None:
+        raise SourceRefused("webhooks are not enabled: set TRANSCRIPTION_WEBHOOK_SECRET, which signs them")
+    if not is_among(url, {origin(host) for host in settings.webhook_hosts}):
+        raise SourceRefused(f"{shown_url(url)} is not on one of the hosts in TRANSCRIPTION_WEBHOOK_HOSTS")
+
+
+def wait_after(attempts: int) -> timedelta | None:
+    """Return how long to wait after a failed delivery, given the number of earlier failures; None to stop trying."""
+    return _WAITS[attempts] if attempts < len(_WAITS) else None
+
+
+@contextmanager
+def webhook_client(settings: Settings) -> Iterator[httpx.Client]:
+    """Yield a client that reaches only the allowed hosts, at public addresses unless private ones are allowed."""
+    origins = {origin(host) for host in settings.webhook_hosts}
+    transport = GuardedTransport(origins, settings.ib_allow_private)
+    with httpx.Client(transport=transport, timeout=_SECONDS, follow_redirects=False, trust_env=False) as client:
+        yield client
+
+
+def send_outcome(client: httpx.Client, outcome: SubmissionOutcome, secret: str, now: float | None = None) -> None:
+    """Send an outcome. Raises `SourceUnavailable` or `SourceRefused` unless the response is a 2xx."""
+    body = json.dumps(
+        {
+            "event": "recording.failed" if outcome.error else "recording.done",
+            "recording": outcome.recording,
+            "submitted_at": outcome.submitted_at.isoformat(),
+            "error": outcome.error,
+            "results": f"/api/recordings/{outcome.recording}",
+        }
+    ).encode()
+    headers = {
+        "Content-Type": "application/json",
+        SIGNATURE: signature(body, secret, time.time() if now is None else now),
+    }
+    shown = shown_url(outcome.webhook)
+    try:
+        # The response is not read, because its content does not matter and may be long.
+        with client.stream("POST", outcome.webhook, content=body, headers=headers) as response:
+            status = response.status_code
+    except httpx.InvalidURL:
+        raise SourceRefused(f"{shown} is not a URL") from None
+    except httpx.RequestError as error:
+        raise SourceUnavailable(f"{shown} could not be notified: {type(error).__name__}") from None
+    if not 200 <= status < 300:
+        raise SourceUnavailable(f"{shown} answered the notification with {status}")
+
+
+def signature(body: bytes, secret: str, now: float) -> str:
+    """Return the value of the header `SIGNATURE` for a body sent at `now` (seconds since 1970)."""
+    seconds = str(int(now))
+    signed = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256)
+    return f"t={seconds},v1={signed.hexdigest()}"
+
 
 _ENDING = re.compile(r"\.[a-z0-9]{1,8}\Z")
 

@@ -18,7 +18,7 @@ from transcription_dagster.pool.queue import database_errors
 from transcription_dagster.pool.run_launches import index_run_launches
 from transcription_dagster.pool.run_queue import index_run_queue
 from transcription_dagster.settings import load_settings
-from transcription_dagster.sources.secret_addresses import move_secrets
+from transcription_dagster.sources.addresses import move_secrets
 from transcription_dagster.store.object_store import ObjectStore
 
 #: An arbitrary advisory lock: two machines may upgrade the same database at once.

@@ -18,7 +18,7 @@ from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.defs.sensors import submitted_recordings
 from transcription_dagster.errors import SourceRefused
 from transcription_dagster.settings import load_settings
-from transcription_dagster.sources.webhooks import SIGNATURE, send_outcome, webhook_client
+from transcription_dagster.sources.submissions import SIGNATURE, send_outcome, webhook_client
 from transcription_dagster_tests.sample_transcripts import RECORDING
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
 

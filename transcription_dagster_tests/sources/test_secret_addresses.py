@@ -10,7 +10,7 @@ from sqlalchemy import Engine, update
 
 from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.database.tables import RecordingRow
-from transcription_dagster.sources.secret_addresses import keep_whole_url, move_secrets, whole_url
+from transcription_dagster.sources.addresses import keep_whole_url, move_secrets, whole_url
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster_tests import traces
 from transcription_dagster_tests.postgres import database_url, engine

@@ -11,8 +11,8 @@ from typing import Any
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
+from transcription_dagster.sources.addresses import keep_whole_url
 from transcription_dagster.sources.ib import ib_uri
-from transcription_dagster.sources.secret_addresses import keep_whole_url
 from transcription_dagster.sources.worklist_entries import Entry
 from transcription_dagster.sources.worklists import WorklistResults
 from transcription_dagster.store.object_store import ObjectStore

@@ -19,8 +19,8 @@ from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.errors import InvalidWorklist
 from transcription_dagster.model import Audio
 from transcription_dagster.settings import Settings
+from transcription_dagster.sources.addresses import whole_url
 from transcription_dagster.sources.fetch import fetch
-from transcription_dagster.sources.secret_addresses import whole_url
 from transcription_dagster.sources.worklists import source_uri
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.store.scratch import scratch_folder

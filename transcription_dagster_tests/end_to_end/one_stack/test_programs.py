@@ -14,7 +14,7 @@ from sqlalchemy import update
 from transcription_dagster.database.connection import open_database, transaction
 from transcription_dagster.database.tables import CorrectedRecordingRow
 from transcription_dagster.defs.sensors import QUIET_SECONDS
-from transcription_dagster.sources.webhooks import SIGNATURE, signature
+from transcription_dagster.sources.submissions import SIGNATURE, signature
 from transcription_dagster_tests.end_to_end.one_stack.conftest import WEBHOOK_SECRET
 from transcription_dagster_tests.faults import requests_of
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer
