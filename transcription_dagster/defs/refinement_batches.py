@@ -14,9 +14,8 @@ from transcription_dagster.defs.runs import room
 from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable
 from transcription_dagster.refinement.claude import ClaudeBatches, connect
-from transcription_dagster.refinement.message_batches import batch_store, request_store
-from transcription_dagster.refinement.message_batches.batch_store import exchange_lock
-from transcription_dagster.refinement.message_batches.request_store import Queue
+from transcription_dagster.refinement.message_batches import batch_store
+from transcription_dagster.refinement.message_batches.batch_store import Queue, exchange_lock
 from transcription_dagster.refinement.message_batches.workflow import (
     Material,
     collect_ended,
@@ -101,8 +100,8 @@ def is_due(queue: Queue, settings: Settings) -> bool:
 
 def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
     # The stored cursor shows that Dagster accepted the last tick's run requests.
-    request_store.record_runs(engine, _from_cursor(context.cursor))
-    answered = request_store.to_use(engine, room(context.instance, settings))
+    batch_store.record_runs(engine, _from_cursor(context.cursor))
+    answered = batch_store.to_use(engine, room(context.instance, settings))
     requests = [
         dg.RunRequest(run_key=f"{recording}:{when.isoformat()}", job_name=refine_again.name, partition_key=recording)
         for recording, when in answered.items()
@@ -132,7 +131,7 @@ def _may_exchange(instance: dg.DagsterInstance) -> bool:
 
 
 def _has_to_exchange(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> bool:
-    if is_due(request_store.queue(engine), settings):
+    if is_due(batch_store.queue(engine), settings):
         return True
     if not batch_store.pending(engine) and not batch_store.unconfirmed(engine):
         return False

@@ -16,8 +16,8 @@ from transcription_dagster.defs.assets.refinement import faithful, refined_txt, 
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.refinement_batches import exchange_refinements, is_due, refinement_batches
 from transcription_dagster.defs.resources import all_resources
-from transcription_dagster.refinement.message_batches import request_store
-from transcription_dagster.refinement.message_batches.request_store import Queue
+from transcription_dagster.refinement.message_batches import batch_store
+from transcription_dagster.refinement.message_batches.batch_store import Queue
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
@@ -174,7 +174,7 @@ def test_an_unreachable_api_does_not_block_answered_recordings(
 ) -> None:
     stage.make(refinement_request)
     stage.exchange()
-    request_store.refuse(engine, RECORDING, "", status="vocabulary-only", note="")
+    batch_store.refuse(engine, RECORDING, "", status="vocabulary-only", note="")
     server.described_batch = lambda batch_id: error(529, "overloaded_error")
     assert stage.asked() == [("refine_again", RECORDING)]
 

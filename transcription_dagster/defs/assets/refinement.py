@@ -17,7 +17,7 @@ from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.costs import price_of
 from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF, refine_directly
-from transcription_dagster.refinement.message_batches import request_store
+from transcription_dagster.refinement.message_batches import batch_store
 from transcription_dagster.refinement.message_batches.rounds import Plan
 from transcription_dagster.refinement.message_batches.workflow import queue_request, refined_by_batch
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
@@ -52,7 +52,7 @@ def refinement_request(
     recording = context.partition_key
     with reported_failures():
         if connect() is None:
-            request_store.refuse(
+            batch_store.refuse(
                 catalogue.engine, recording, "", status=RefinementStatus.VOCABULARY_ONLY, note=NO_CREDENTIALS
             )
             return dg.MaterializeResult(metadata={"requests": 0, "note": NO_CREDENTIALS})

@@ -1,4 +1,7 @@
-"""The Message Batches in progress: intended, submitted, collected. Each step is one transaction."""
+"""Message Batches in the database: the requests to refine recordings, and the batches that hold them.
+
+A request waits, is submitted, and is answered; a batch is intended, submitted and collected. Each step is one
+transaction."""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Update, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql
 
 from transcription_dagster.database.claude_tables import (
     ClaudeBatchRow,
@@ -18,6 +22,7 @@ from transcription_dagster.database.claude_tables import (
 )
 from transcription_dagster.database.connection import session_lock, transaction
 from transcription_dagster.errors import DatabaseUnavailable
+from transcription_dagster.model import recording_id
 from transcription_dagster.refinement.answer_store import PaidReply, enter_reply
 
 _batch = ClaudeBatchRow.__table__.c
@@ -143,3 +148,154 @@ def collect(
 
 def _of(recordings: Collection[str]) -> Update:
     return update(RefinementRequestRow).where(_request.recording.in_(recordings))
+
+
+_is_waiting = _request.batch.is_(None) & _request.answered_at.is_(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The requests that wait for submission."""
+
+    recordings: int
+    #: Age of the oldest request in seconds.
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The outcome of a request."""
+
+    #: The batch that answered, and its results; None if Claude was not asked.
+    batch: str | None
+    answers: list[Any] | None
+    #: If Claude was not asked: the refinement's status and the reason.
+    status: str | None
+    note: str | None
+    #: Digest of each window's request, by `first_stop`.
+    asked: dict[str, str]
+
+
+def ask(engine: Engine, recording: str, fingerprint: str) -> bool:
+    """Queue a recording; return False if the same request is already submitted or answered.
+
+    An answered one is marked as answered now, so that the run that uses the answers is requested again.
+    """
+    values = {"recording": recording_id(recording), "fingerprint": fingerprint}
+    afresh = {
+        "fingerprint": fingerprint,
+        "requested_at": func.now(),
+        **dict.fromkeys(("batch", "status", "note", "asked", "answers", "answered_at")),
+        "attempts": 0,
+        "run_requested": False,
+    }
+    is_other = or_(_request.fingerprint != fingerprint, _request.status.is_not(None))
+    statement = postgresql.insert(RefinementRequestRow).values(values)
+    upsert = statement.on_conflict_do_update(index_elements=["recording"], set_=afresh, where=is_other)
+    again = update(RefinementRequestRow).where(
+        _request.recording == values["recording"], _request.answered_at.is_not(None)
+    )
+    with transaction(engine) as connection:
+        is_new = connection.execute(upsert.returning(_request.recording)).first() is not None
+        if not is_new:
+            connection.execute(again.values(answered_at=func.now(), run_requested=False))
+    return is_new
+
+
+def refuse(engine: Engine, recording: str, fingerprint: str, *, status: str, note: str) -> None:
+    """Record that Claude will not be asked about a recording, with the reason."""
+    values = {"fingerprint": fingerprint, "status": status, "note": note.replace("\0", "")}
+    settled = {**values, "batch": None, "answers": None, "answered_at": func.now(), "run_requested": False}
+    statement = postgresql.insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
+    with transaction(engine) as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=["recording"], set_=settled))
+
+
+def answer_from_kept(engine: Engine, recording: str, fingerprint: str, asked: Mapping[str, str]) -> None:
+    """Record that every window of a recording was answered earlier, so that no batch is needed."""
+    values = {"fingerprint": fingerprint, "asked": dict(asked), "answers": [], "answered_at": func.now()}
+    settled = {**values, "batch": None, "status": None, "note": None, "run_requested": False}
+    statement = postgresql.insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
+    with transaction(engine) as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=["recording"], set_=settled))
+
+
+def withdraw(engine: Engine, recording: str) -> None:
+    """Delete a recording's request, so that the same one can be made again."""
+    with transaction(engine) as connection:
+        connection.execute(delete(RefinementRequestRow).where(_request.recording == recording_id(recording)))
+
+
+def queue(engine: Engine) -> Queue:
+    """Return the size and age of the queue."""
+    age = func.extract("epoch", func.now() - func.min(_request.requested_at))
+    with transaction(engine) as connection:
+        count, oldest = connection.execute(select(func.count(), age).where(_is_waiting)).one()
+    return Queue(count, float(oldest or 0.0))
+
+
+def waiting(engine: Engine) -> list[tuple[str, str]]:
+    """Return the waiting recordings and their fingerprints, in order of request."""
+    statement = (
+        select(_request.recording, _request.fingerprint)
+        .where(_is_waiting)
+        .order_by(_request.requested_at, _request.recording)
+    )
+    with transaction(engine) as connection:
+        return [(recording, fingerprint) for recording, fingerprint in connection.execute(statement)]
+
+
+def is_in_progress(engine: Engine, recording: str) -> bool:
+    """Return whether a recording waits for submission or for its answer."""
+    statement = select(_request.recording).where(
+        _request.recording == recording_id(recording), _request.answered_at.is_(None)
+    )
+    with transaction(engine) as connection:
+        return connection.execute(statement).first() is not None
+
+
+def answered(engine: Engine, recording: str) -> Answered | None:
+    """Return the outcome of a recording's request, or None if there is no answered request."""
+    columns = (_request.batch, _request.answers, _request.status, _request.note, _request.asked)
+    statement = select(*columns).where(_request.recording == recording_id(recording), _request.answered_at.is_not(None))
+    with transaction(engine) as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else Answered(row.batch, row.answers, row.status, row.note, row.asked or {})
+
+
+def to_use(engine: Engine, limit: int) -> dict[str, datetime]:
+    """Return answered recordings for which no run was requested yet, with the time of the answer, oldest first."""
+    statement = select(_request.recording, _request.answered_at).where(
+        _request.answered_at.is_not(None), ~_request.run_requested
+    )
+    with transaction(engine) as connection:
+        rows = connection.execute(statement.order_by(_request.answered_at, _request.recording).limit(limit))
+        return {row.recording: row.answered_at for row in rows}
+
+
+def record_runs(engine: Engine, asked: Mapping[str, datetime]) -> None:
+    """Record that runs were requested, except for recordings answered again in between."""
+    these = tuple_(_request.recording, _request.answered_at).in_(
+        [(recording, when) for recording, when in asked.items()]
+    )
+    with transaction(engine) as connection:
+        connection.execute(update(RefinementRequestRow).where(these).values(run_requested=True))
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedRecording:
+    """A recording in a submitted batch."""
+
+    #: Number of earlier batches that did not answer it.
+    attempts: int
+    #: Digest of each window's request, by `first_stop`.
+    asked: dict[str, str]
+
+
+def submitted_recordings_of(engine: Engine, batch: str) -> dict[str, SubmittedRecording]:
+    """Return the recordings of a batch."""
+    statement = select(_request.recording, _request.attempts, _request.asked).where(_request.batch == batch)
+    with transaction(engine) as connection:
+        return {
+            row.recording: SubmittedRecording(row.attempts, row.asked or {}) for row in connection.execute(statement)
+        }

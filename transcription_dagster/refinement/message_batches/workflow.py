@@ -19,9 +19,8 @@ from transcription_dagster.refinement.answer_store import PaidReply, kept_replie
 from transcription_dagster.refinement.assembly import prepare, unrefined
 from transcription_dagster.refinement.claude import ClaudeBatches
 from transcription_dagster.refinement.costs import price_of
-from transcription_dagster.refinement.message_batches import batch_store, request_store
-from transcription_dagster.refinement.message_batches.batch_store import UnconfirmedBatch
-from transcription_dagster.refinement.message_batches.request_store import Answered
+from transcription_dagster.refinement.message_batches import batch_store
+from transcription_dagster.refinement.message_batches.batch_store import Answered, UnconfirmedBatch
 from transcription_dagster.refinement.message_batches.rounds import (
     PendingBatch,
     Plan,
@@ -61,11 +60,11 @@ def queue_request(engine: Engine, material: Material, how: RefinementSettings) -
         account = ClaudeAccount(engine, holder, transcript.recording, how.model, how.spending)
         made = _planned(engine, material, how, account)
     if isinstance(made, Refined):
-        request_store.refuse(engine, made.recording, "", status=made.status, note=made.note)
+        batch_store.refuse(engine, made.recording, "", status=made.status, note=made.note)
     elif made.requests:
-        request_store.ask(engine, made.recording, fingerprint(made.requests))
+        batch_store.ask(engine, made.recording, fingerprint(made.requests))
     else:
-        request_store.answer_from_kept(engine, made.recording, fingerprint({}), made.asked)
+        batch_store.answer_from_kept(engine, made.recording, fingerprint({}), made.asked)
     return made
 
 
@@ -174,9 +173,9 @@ def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings
     Raises `RefinementFailed` if there is no request or the answers are unusable; it can then be requested again.
     """
     transcript, general, own = material
-    found = request_store.answered(engine, transcript.recording)
+    found = batch_store.answered(engine, transcript.recording)
     if found is None:
-        if request_store.is_in_progress(engine, transcript.recording):
+        if batch_store.is_in_progress(engine, transcript.recording):
             return None
         raise RefinementFailed("Claude was not asked about this recording: request_refinement asks")
     if found.status is not None:
@@ -195,7 +194,7 @@ def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings
             transcript, general, results, batch, how, own=own, price=price_of(batch.model), kept=kept
         )
     except (RefinementUnavailable, RefinementFailed) as error:
-        request_store.withdraw(engine, transcript.recording)
+        batch_store.withdraw(engine, transcript.recording)
         raise RefinementFailed(f"{error}; request_refinement asks again") from error
 
 
@@ -206,7 +205,7 @@ def _batch_of(engine: Engine, found: Answered, material: Material, how: Refineme
         words = transcript_digest(prepare(transcript, general, how, own=own).words)
         present = plan(transcript, general, how, own=own)
         if isinstance(present, Refined) or dict(present.asked) != found.asked:
-            request_store.withdraw(engine, transcript.recording)
+            batch_store.withdraw(engine, transcript.recording)
             raise RefinementFailed(
                 "the transcript, its vocabulary or the settings have changed since it was answered; "
                 "request_refinement asks again"
@@ -229,24 +228,24 @@ def _planned(engine: Engine, material: Material, how: RefinementSettings, accoun
 
 def _plans(engine: Engine, material: Callable[[str], Material], how: RefinementSettings, holder: int) -> Iterator[Plan]:
     """Yield the plans of waiting recordings one by one: together they may exceed memory."""
-    for recording, asked in request_store.waiting(engine):
+    for recording, asked in batch_store.waiting(engine):
         account = ClaudeAccount(engine, holder, recording, how.model, how.spending)
         try:
             made = _planned(engine, material(recording), how, account)
         except PermanentError as error:
             logger.error("recording %s cannot be submitted: %s", recording, error)
-            request_store.refuse(engine, recording, asked, status=RefinementStatus.VOCABULARY_ONLY, note=str(error))
+            batch_store.refuse(engine, recording, asked, status=RefinementStatus.VOCABULARY_ONLY, note=str(error))
             continue
         if isinstance(made, Refined):
-            request_store.refuse(engine, recording, asked, status=made.status, note=made.note)
+            batch_store.refuse(engine, recording, asked, status=made.status, note=made.note)
         elif made.requests:
             yield made
         else:
-            request_store.answer_from_kept(engine, recording, asked, made.asked)
+            batch_store.answer_from_kept(engine, recording, asked, made.asked)
 
 
 def _keep(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResult]]) -> None:
-    tried = request_store.submitted_recordings_of(engine, batch.id)
+    tried = batch_store.submitted_recordings_of(engine, batch.id)
     again = [
         recording
         for recording, before in tried.items()
