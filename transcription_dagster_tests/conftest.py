@@ -17,7 +17,7 @@ HOME = isolate()
 # Garbage collection takes a fifth of the tests' import time and finds nothing.
 gc.disable()
 
-from transcription_dagster.stack.orphan_processes import end_orphan_processes  # noqa: E402
+from transcription_dagster.stack.supervisor import end_orphan_processes  # noqa: E402
 from transcription_dagster_tests.postgres import cloned_database, database_url, engine  # noqa: E402
 from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server  # noqa: E402
 

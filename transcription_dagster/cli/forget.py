@@ -14,7 +14,7 @@ from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.run_history import remove_run_traces
 from transcription_dagster.errors import InvalidTranscript, SourceNotFound
 from transcription_dagster.settings import load_settings
-from transcription_dagster.stack.log_files import remove_records
+from transcription_dagster.stack.files import remove_records
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.transcripts.amazon_json import read_transcript
 from transcription_dagster.transcripts.plain_text import join_words

@@ -21,14 +21,13 @@ from transcription_dagster.atomic_files import replacing
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.one_stack import refuse_contradictions, refuse_second
-from transcription_dagster.stack.orphan_processes import end_orphan_processes
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import answers, database_url, prepare_postgres, wait_until_ready
 from transcription_dagster.stack.programs import CODE_SERVER, DAEMON, GPU_WORKER, WORKER_COMMANDS
 from transcription_dagster.stack.readiness import base_url
 from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.startup import Startup
-from transcription_dagster.stack.supervisor import ProgramState, Supervisor
+from transcription_dagster.stack.supervisor import ProgramState, Supervisor, end_orphan_processes
 
 #: How long an external database may take to answer at start-up.
 _DATABASE_SECONDS = 5.0

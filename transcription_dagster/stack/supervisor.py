@@ -1,4 +1,6 @@
-"""Configure and control supervisord, which starts a stack's programs and restarts those that die."""
+"""Configure and control supervisord, which starts a stack's programs and restarts those that die.
+
+If the supervisor itself is killed, its programs survive as orphan processes, which the next stack ends."""
 
 from __future__ import annotations
 
@@ -12,16 +14,17 @@ import shlex
 import subprocess
 import sys
 import xmlrpc.client
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from transcription_dagster.errors import StackError
-from transcription_dagster.stack.programs import ORDER, Program
+from transcription_dagster.stack.programs import ORDER, STACK_VARIABLE, Program
 
 #: These start a comment in supervisor's files, even inside quotes.
 _COMMENT = re.compile(r"\s[;#]|[\r\n]")
@@ -181,3 +184,43 @@ def _state(info: Mapping[str, Any]) -> ProgramState:
         description=info["spawnerr"] or info["description"],
         log=Path(info["stdout_logfile"]),
     )
+
+
+#: Enough for an executor to unload its model.
+_TERMINATE_SECONDS = 10.0
+
+
+def end_orphan_processes(home: Path) -> int:
+    """End every process of the stack of `home`; returns their number.
+
+    Call this only while no supervisor runs: it would restart them.
+    """
+    found = _members(home)
+    # Postgres ends its own child processes, which must not be signalled directly.
+    parents = [process for process in found if process.ppid() not in {other.pid for other in found}]
+    _signal(parents, force=False)
+    _, alive = psutil.wait_procs(found, timeout=_TERMINATE_SECONDS)
+    _signal(alive, force=True)
+    psutil.wait_procs(alive, timeout=_TERMINATE_SECONDS)
+    return len(found)
+
+
+def _members(home: Path) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _stack_of(process) == str(home)]
+
+
+def _stack_of(process: psutil.Process) -> str | None:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process.environ().get(STACK_VARIABLE)
+    except psutil.Error:  # already gone, or another user's
+        return None
+
+
+def _signal(processes: Iterable[psutil.Process], *, force: bool) -> None:
+    for process in processes:
+        try:
+            process.kill() if force else process.terminate()
+        except psutil.NoSuchProcess:
+            continue

@@ -20,9 +20,8 @@ from transcription_dagster.cli.up import program_changes, up
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.settings import load_settings
 from transcription_dagster.shared_settings import push
-from transcription_dagster.stack.orphan_processes import end_orphan_processes
 from transcription_dagster.stack.stack import RunningStack, running
-from transcription_dagster.stack.supervisor import ProgramState
+from transcription_dagster.stack.supervisor import ProgramState, end_orphan_processes
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.processes import addresses, below, of_each, running_yet
 from transcription_dagster_tests.stack.small_stack import until

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster.errors import StackError
-from transcription_dagster.stack.gpus import Gpu, find_gpus, parse_gpus, select_visible
+from transcription_dagster.stack.plan import Gpu, find_gpus, parse_gpus, select_visible
 
 TABLE = "0, GPU-aaaa-1, NVIDIA H200\n1, GPU-bbbb-2, NVIDIA L4\n2, GPU-cccc-3, NVIDIA L4\n"
 GPUS = parse_gpus(TABLE)

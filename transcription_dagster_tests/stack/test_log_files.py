@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transcription_dagster.stack.log_files import remove_records
+from transcription_dagster.stack.files import remove_records
 
 LOG = """2026-11-30 10:00:00 INFO worker: took quokka
 2026-11-30 10:00:01 ERROR worker: failed

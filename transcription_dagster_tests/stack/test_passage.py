@@ -13,8 +13,7 @@ import pytest
 
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import load_settings
-from transcription_dagster.stack.passage import AclEntry, allow_passage, with_passage
-from transcription_dagster.stack.postgres import embedded_postgres
+from transcription_dagster.stack.postgres import AclEntry, allow_passage, embedded_postgres, with_passage
 from transcription_dagster_tests.stack.test_postgres import SECRET
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,7 @@ from pydantic import SecretStr
 
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.stack.gpus import Gpu
-from transcription_dagster.stack.plan import StackPlan, plan_stack
+from transcription_dagster.stack.plan import Gpu, StackPlan, plan_stack
 
 TWO = (Gpu(0, "GPU-a", "NVIDIA L4"), Gpu(1, "GPU-b", "NVIDIA H200"))
 

@@ -16,11 +16,11 @@ from transcription_dagster.database.settings_documents import current_version
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError
 from transcription_dagster.settings import load_settings
 from transcription_dagster.shared_settings import push
-from transcription_dagster.stack.orphan_processes import end_orphan_processes
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster.stack.programs import Program
 from transcription_dagster.stack.stack import claim_port, running, start
+from transcription_dagster.stack.supervisor import end_orphan_processes
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.processes import below, running_yet
 from transcription_dagster_tests.stack.small_stack import SLEEPER, begin, journal, until, worker
