@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from benchmarks.arguments import argument_parser
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import open_database, upgrade_database
-from transcription_dagster.database.forgotten import forgotten
+from transcription_dagster.database.recordings import forgotten
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Source, pages
 from transcription_dagster.sources.directory import DirectorySource

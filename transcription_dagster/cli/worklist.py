@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from transcription_dagster.cli.connection import open_cli_database, open_instance, shared
-from transcription_dagster.database import unfinished
+from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.settings import Settings, load_settings
@@ -70,17 +70,17 @@ def _with_jobs(needs: Sequence[_Need], settings: Settings) -> list[dict[str, Any
 
 
 def _without_embeddings(engine: Engine) -> Sequence[_Need]:
-    failed = {recording.uuid for recording in unfinished.failed(engine)}
-    found = unfinished.without_embeddings(engine)
+    failed = {recording.uuid for recording in recordings.failed(engine)}
+    found = recordings.without_embeddings(engine)
     return [_Need(one, frozenset({"embeddings"}), failed=one.uuid in failed) for one in found]
 
 
 def _failed(engine: Engine) -> Sequence[_Need]:
-    return [_Need(one, failed=True) for one in unfinished.failed(engine)]
+    return [_Need(one, failed=True) for one in recordings.failed(engine)]
 
 
 def _missing(engine: Engine) -> Sequence[_Need]:
-    return [_Need(one) for one in unfinished.unpublished(engine)]
+    return [_Need(one) for one in recordings.unpublished(engine)]
 
 
 def _stale(engine: Engine) -> Sequence[_Need]:
@@ -91,7 +91,7 @@ def _stale(engine: Engine) -> Sequence[_Need]:
     versions = dict(code_versions(shared(load_settings(), engine)))
     # The publication lists the versions of its inputs.
     versions.pop("publication", None)
-    return [_Need(one, outdated) for one, outdated in unfinished.stale(engine, versions)]
+    return [_Need(one, outdated) for one, outdated in recordings.stale(engine, versions)]
 
 
 _FINDERS: dict[str, Callable[[Engine], Sequence[_Need]]] = {

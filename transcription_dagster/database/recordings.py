@@ -1,4 +1,6 @@
-"""Registered recordings: their sources and metadata."""
+"""Recordings: the registered ones with their sources and metadata, those that need work, and the forgotten ones.
+
+Nothing may be written about a forgotten recording until it is registered again."""
 
 from __future__ import annotations
 
@@ -7,16 +9,85 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, any_, bindparam, case, cast, delete, func, or_, select, tuple_, update
+import psycopg
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    any_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, Insert, insert
 
 from transcription_dagster.database.claude_tables import ClaudeAnswerRow
 from transcription_dagster.database.connection import transaction
-from transcription_dagster.database.forgotten import lock_for_forgetting
-from transcription_dagster.database.tables import ForgottenRow, RecordingRow
+from transcription_dagster.database.tables import SCHEMA, ForgottenRow, RecordingRow, TranscriptRow
 from transcription_dagster.database.vocabulary import term_from_json
+from transcription_dagster.errors import RecordingForgotten
 from transcription_dagster.model import ChannelMode, Term, recording_id
 from transcription_dagster.urls import shown_url, without_secrets
+
+
+def forgotten(engine: Engine, uuids: Iterable[str]) -> set[str]:
+    """Return those of `uuids` that were retracted."""
+    keys = [recording_id(uuid) for uuid in uuids]
+    with transaction(engine) as connection:
+        return set(connection.scalars(select(ForgottenRow.uuid).where(ForgottenRow.uuid.in_(keys))))
+
+
+def check_not_forgotten(engine: Engine, uuid: str) -> None:
+    """Raise `RecordingForgotten` if the recording was retracted."""
+    with transaction(engine) as connection:
+        refuse_forgotten(connection, uuid)
+
+
+def refuse_forgotten(connection: Connection, uuid: str) -> None:
+    """Raise `RecordingForgotten` if the recording was retracted, else prevent that until the transaction ends.
+
+    Every transaction that writes a recording's text calls this or `refuse_forgotten_by_driver`.
+    """
+    if is_forgotten(connection, uuid):
+        raise _error(uuid)
+
+
+def refuse_forgotten_by_driver(connection: psycopg.Connection[Any], uuid: str) -> None:
+    """Like `refuse_forgotten`, for a psycopg connection inside a transaction."""
+    key = recording_id(uuid)
+    connection.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", (key,))
+    found = connection.execute(f"SELECT 1 FROM {SCHEMA}.forgotten_recordings WHERE uuid = %s", (key,))  # noqa: S608  constant
+    if found.fetchone() is not None:
+        raise _error(uuid)
+
+
+def is_forgotten(connection: Connection, uuid: str) -> bool:
+    """Return whether the recording was retracted; if not, prevent that until the transaction ends."""
+    _lock(connection, uuid, "pg_advisory_xact_lock_shared")
+    statement = select(ForgottenRow.uuid).where(ForgottenRow.uuid == recording_id(uuid))
+    return connection.execute(statement).first() is not None
+
+
+def lock_for_forgetting(connection: Connection, uuid: str) -> None:
+    """Wait for transactions that write about the recording, and block later ones until this transaction ends."""
+    _lock(connection, uuid, "pg_advisory_xact_lock")
+
+
+def _lock(connection: Connection, uuid: str, function: str) -> None:
+    connection.execute(text(f"SELECT {function}(hashtextextended(:uuid, 0))"), {"uuid": recording_id(uuid)})
+
+
+def _error(uuid: str) -> RecordingForgotten:
+    return RecordingForgotten(f"recording {uuid} was forgotten; register it again to process it")
+
 
 #: Matches URLs that `shown_url` may shorten, as a Postgres regular expression.
 _SUSPECT = r"://[^\s]*[@?#]"
@@ -201,3 +272,51 @@ def _upsert() -> Insert:
 
 
 _UPSERT = _upsert()
+
+
+#: Version of assets that no run produced, such as an imported transcript; never stale.
+IMPORTED = "imported"
+
+
+def without_embeddings(engine: Engine) -> list[Recording]:
+    """Return the recordings without embeddings, which search cannot find."""
+    return _recordings(engine, RecordingRow.embedded_with.is_(None))
+
+
+def failed(engine: Engine) -> list[Recording]:
+    """Return the recordings whose last attempt failed with the current source."""
+    return _recordings(engine, RecordingRow.failed_at.is_not(None))
+
+
+def unpublished(engine: Engine) -> list[Recording]:
+    """Return the unpublished recordings that have not failed."""
+    published = exists().where(TranscriptRow.recording == RecordingRow.uuid)
+    return _recordings(engine, ~published & RecordingRow.failed_at.is_(None))
+
+
+def stale(engine: Engine, versions: Mapping[str, str]) -> list[tuple[Recording, frozenset[str]]]:
+    """Return the published recordings that have an asset with a code version other than in `versions`.
+
+    Each comes with the names of those assets. `versions` maps asset names to current code versions.
+    """
+    current = TranscriptRow.versions.contains(dict(versions))
+    statement = (
+        select(RecordingRow.__table__, TranscriptRow.versions)
+        .join(TranscriptRow, TranscriptRow.recording == RecordingRow.uuid)
+        .where(~current)
+        .order_by(RecordingRow.created_at, RecordingRow.uuid)
+    )
+    with transaction(engine) as connection:
+        rows = connection.execute(statement).mappings().all()
+    found = ((from_row(row), _outdated(row["versions"], versions)) for row in rows)
+    return [(recording, assets) for recording, assets in found if assets]
+
+
+def _outdated(published: Mapping[str, str], present: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(name for name, version in present.items() if published.get(name) not in (version, IMPORTED))
+
+
+def _recordings(engine: Engine, condition: ColumnElement[bool]) -> list[Recording]:
+    statement = select(RecordingRow.__table__).where(condition).order_by(RecordingRow.created_at, RecordingRow.uuid)
+    with transaction(engine) as connection:
+        return [from_row(row) for row in connection.execute(statement).mappings()]

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, or_, select, true, update
 
 from transcription_dagster.database.connection import transaction
-from transcription_dagster.database.forgotten import refuse_forgotten
+from transcription_dagster.database.recordings import refuse_forgotten
 from transcription_dagster.database.tables import VoicePrintRow
 from transcription_dagster.errors import UnknownSpeaker
 from transcription_dagster.model import recording_id

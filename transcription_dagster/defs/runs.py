@@ -10,7 +10,7 @@ import dagster as dg
 
 from transcription_dagster.dagster_api.values import ENDED_STATUSES, PARTITION_TAG, WAITING_STATUSES
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.forgotten import check_not_forgotten
+from transcription_dagster.database.recordings import check_not_forgotten
 from transcription_dagster.database.run_history import runs_with_jobs, take_jobs_away
 from transcription_dagster.errors import RecordingForgotten
 from transcription_dagster.pool.names import run_job_key

@@ -11,9 +11,9 @@ from transcription_dagster.corrections import journal
 from transcription_dagster.dagster_api.values import PARTITION_TAG, first_line
 from transcription_dagster.database import submissions
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.forgotten import forgotten
 from transcription_dagster.database.recordings import (
     Recording,
+    forgotten,
     record_etags,
     record_failure,
     register,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from transcription_dagster.database.unfinished import IMPORTED
+from transcription_dagster.database.recordings import IMPORTED
 
 #: Increase it when a change of the caption rules changes what `make_cues` returns. Every asset made from cues includes
 #: it, so captions, refined captions and search chunks become stale together.

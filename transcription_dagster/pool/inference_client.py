@@ -13,7 +13,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from transcription_dagster import errors
-from transcription_dagster.database.forgotten import refuse_forgotten_by_driver
+from transcription_dagster.database.recordings import refuse_forgotten_by_driver
 from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError, TransientError
 from transcription_dagster.pool import inference_requests
 from transcription_dagster.pool.names import INFERENCE_CHANNEL

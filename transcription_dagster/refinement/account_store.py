@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text, u
 
 from transcription_dagster.database.claude_tables import ClaudeReservationRow, SpendingRow
 from transcription_dagster.database.connection import session_lock, transaction
-from transcription_dagster.database.forgotten import refuse_forgotten
+from transcription_dagster.database.recordings import refuse_forgotten
 from transcription_dagster.model import recording_id
 from transcription_dagster.refinement.accounts import Budgets, Spent, refusal
 from transcription_dagster.refinement.answer_store import PaidReply, enter_reply, kept_replies, spent_since_midnight

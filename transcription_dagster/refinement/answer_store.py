@@ -17,7 +17,7 @@ from transcription_dagster.database.claude_tables import (
     SpendingRow,
 )
 from transcription_dagster.database.connection import transaction
-from transcription_dagster.database.forgotten import is_forgotten
+from transcription_dagster.database.recordings import is_forgotten
 from transcription_dagster.refinement.messages import MessageReply, TokenUsage
 
 #: Time after which an unusable reply no longer prevents the same request.

@@ -10,8 +10,7 @@ from sqlalchemy import Engine, text
 
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.publications import Publication, PublishedInsights, publish
-from transcription_dagster.database.recordings import Recording, forget, record_failure, register
-from transcription_dagster.database.unfinished import failed, unpublished
+from transcription_dagster.database.recordings import Recording, failed, forget, record_failure, register, unpublished
 from transcription_dagster.errors import InvalidRecordingId, UnknownRecording
 
 A = str(uuid.UUID(int=1))

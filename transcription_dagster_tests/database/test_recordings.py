@@ -9,16 +9,16 @@ import pytest
 from sqlalchemy import Engine, text
 
 from transcription_dagster.database.connection import open_database, transaction
-from transcription_dagster.database.forgotten import forgotten
 from transcription_dagster.database.recordings import (
     Recording,
+    failed,
     find_recording,
     forget,
+    forgotten,
     record_failure,
     register,
     registered_etags,
 )
-from transcription_dagster.database.unfinished import failed
 from transcription_dagster.errors import DatabaseUnavailable, InvalidRecordingId
 from transcription_dagster.model import Term
 

@@ -7,8 +7,15 @@ import pytest
 from sqlalchemy import Engine
 
 from transcription_dagster.database.publications import Publication, publish
-from transcription_dagster.database.recordings import Recording, record_failure, register
-from transcription_dagster.database.unfinished import failed, stale, unpublished, without_embeddings
+from transcription_dagster.database.recordings import (
+    Recording,
+    failed,
+    record_failure,
+    register,
+    stale,
+    unpublished,
+    without_embeddings,
+)
 from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
 
 NEW, DONE, FAILED, SILENT = (str(uuid.UUID(int=number)) for number in range(1, 5))

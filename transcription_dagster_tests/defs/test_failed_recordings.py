@@ -5,9 +5,8 @@ import pytest
 from dagster._core.storage.dagster_run import DagsterRun
 from sqlalchemy import Engine
 
-from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.database.recordings import Recording, failed, register
 from transcription_dagster.database.tables import RecordingRow
-from transcription_dagster.database.unfinished import failed
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import all_resources

@@ -131,7 +131,7 @@ def test_a_failure_before_the_next_tick_is_kept(sensor: Sensor, folder: Path, en
     sensor.tick()
     recordings.record_failure(engine, IDS[1], "no sound in it")
     assert sensor.asked() == []
-    from transcription_dagster.database.unfinished import failed
+    from transcription_dagster.database.recordings import failed
 
     assert [each.uuid for each in failed(engine)] == [IDS[1]]
 
