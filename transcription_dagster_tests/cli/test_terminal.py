@@ -11,8 +11,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from transcription_dagster.cli.batch.display import LineDisplay, picture
-from transcription_dagster.cli.batch.report import Progress, RecordingOutcome, outcome_table, summary
+from transcription_dagster.cli.batch.report import (
+    LineDisplay,
+    Progress,
+    RecordingOutcome,
+    outcome_table,
+    picture,
+    summary,
+)
 from transcription_dagster.cli.main import main
 from transcription_dagster.cli.terminal import StopSignals, printable, printable_lines
 from transcription_dagster.pool.state import WorkerStatus

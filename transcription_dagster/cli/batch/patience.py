@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from transcription_dagster.cli.batch.display import Display
+from transcription_dagster.cli.batch.report import Display
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.errors import TransientError

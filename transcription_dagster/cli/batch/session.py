@@ -16,10 +16,9 @@ import click
 from rich.console import Console
 
 from transcription_dagster import shared_settings
-from transcription_dagster.cli.batch.display import LineDisplay, LiveDisplay
 from transcription_dagster.cli.batch.input import BatchInput, checked_model, register_recordings
 from transcription_dagster.cli.batch.patience import BatchContext
-from transcription_dagster.cli.batch.report import INTERRUPTED, RecordingOutcome
+from transcription_dagster.cli.batch.report import INTERRUPTED, LineDisplay, LiveDisplay, RecordingOutcome
 from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.cli.connection import shared

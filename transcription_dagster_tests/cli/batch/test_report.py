@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from transcription_dagster.cli.batch.display import LineDisplay, LiveDisplay, describe_outcome
-from transcription_dagster.cli.batch.report import Progress, RecordingOutcome, outcome_table, summary
+from transcription_dagster.cli.batch.report import (
+    LineDisplay,
+    LiveDisplay,
+    Progress,
+    RecordingOutcome,
+    describe_outcome,
+    outcome_table,
+    summary,
+)
 from transcription_dagster.dagster_api.values import RunResults
 from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.sources.worklist_entries import Entry, EntryStatus
