@@ -29,7 +29,7 @@ from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import Word
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.whisper.repair.lost import unheard
+from transcription_dagster.whisper.repair.lost import speech_without_words
 from transcription_dagster.whisper.voice_activity import analyse
 
 _BY_CHARACTER = frozenset({"zh", "ja", "ko", "th"})
@@ -104,7 +104,7 @@ def count(score: Score, recording: Recording, *heard: Sequence[Word]) -> list[in
     score.alike += len({tuple(word.text for word in words) for words in heard}) == 1
     errors = [0, 0]
     for way, words in enumerate(heard):
-        score.lost[way] += len(unheard(words, sound, _LOST_SECONDS))
+        score.lost[way] += len(speech_without_words(words, sound, _LOST_SECONDS))
         if wanted:
             errors[way] = Levenshtein.distance(wanted, units(join_words(words), recording.language))
             score.errors[way] += errors[way]

@@ -131,9 +131,9 @@ def _number(entry: Mapping[str, Any]) -> float | None:
 
 def _reason(event: Mapping[str, Any]) -> str:
     """Return a step's own description of its failure, or else the first error that is not a wrapper."""
-    told = (event.get("failureMetadata") or {}).get("description")
-    if told:
-        return first_line(told)
+    description = (event.get("failureMetadata") or {}).get("description")
+    if description:
+        return first_line(description)
     error = event.get("error")
     if error is None:
         return first_line(event.get("message") or "")

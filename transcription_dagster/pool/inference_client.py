@@ -87,7 +87,7 @@ class InferenceClient:
 
         Raises the error that the executor reported. Waits through outages of the database.
         """
-        said = 0
+        reported = 0
         while True:
             try:
                 with database_errors(), open_connection(self._url) as connection:
@@ -97,9 +97,9 @@ class InferenceClient:
                         if row is None:
                             raise TransientError("the request was deleted from the database; run the step again")
                         lines = _history(row["attempts"])
-                        for line in lines[said:]:
+                        for line in lines[reported:]:
                             on_event(line)
-                        said = len(lines)
+                        reported = len(lines)
                         if row["state"] == "done":
                             return _answer(row)
                         if row["state"] == "failed":

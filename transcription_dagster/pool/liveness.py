@@ -66,11 +66,11 @@ class Heartbeat:
 @dataclass(slots=True)
 class _Record:
     beat: str | None
-    looked_at: float
+    observed_at: float
     #: Seconds for which the counter was observed unchanged.
     silence: float = 0.0
     #: True once the counter was observed to change.
-    heard: bool = False
+    has_beaten: bool = False
 
 
 class LivenessMonitor:
@@ -94,44 +94,44 @@ class LivenessMonitor:
         self._clock = clock
         self._records: dict[str, _Record] = {}
 
-    def observe(self, signs: Iterable[Heartbeat]) -> set[str]:
+    def observe(self, heartbeats: Iterable[Heartbeat]) -> set[str]:
         """Record observations; return which of these workers are dead."""
         now = self._clock()
-        dead = {sign.worker for sign in signs if self._silence(sign, now) >= self._limit(sign)}
+        dead = {heartbeat.worker for heartbeat in heartbeats if self._silence(heartbeat, now) >= self._limit(heartbeat)}
         self._forget(now)
         return dead
 
     def is_beating(self, worker: str) -> bool:
         """Return True if the worker sent a heartbeat within the last `stale_seconds`."""
         record = self._records.get(worker)
-        return record is not None and record.heard and record.silence < self._stale_seconds
+        return record is not None and record.has_beaten and record.silence < self._stale_seconds
 
-    def _silence(self, sign: Heartbeat, now: float) -> float:
-        record = self._records.get(sign.worker)
+    def _silence(self, heartbeat: Heartbeat, now: float) -> float:
+        record = self._records.get(heartbeat.worker)
         if record is None:
-            self._records[sign.worker] = _Record(sign.beat, now)
+            self._records[heartbeat.worker] = _Record(heartbeat.beat, now)
             return 0.0
-        gap, record.looked_at = now - record.looked_at, now
-        if record.beat != sign.beat:
-            record.beat, record.silence, record.heard = sign.beat, 0.0, True
+        gap, record.observed_at = now - record.observed_at, now
+        if record.beat != heartbeat.beat:
+            record.beat, record.silence, record.has_beaten = heartbeat.beat, 0.0, True
         elif gap > self._longest_gap:
             record.silence = -_EXTRA_SHARE * self._stale_seconds
         else:
             record.silence += gap
         return record.silence
 
-    def _limit(self, sign: Heartbeat) -> float:
+    def _limit(self, heartbeat: Heartbeat) -> float:
         """Return the seconds without a heartbeat after which the worker is dead."""
-        if sign.pid is None or sign.place != this_place():
+        if heartbeat.pid is None or heartbeat.place != this_place():
             return self._stale_seconds
-        if process_exists(sign.pid):
+        if process_exists(heartbeat.pid):
             return max(HANGING_SECONDS, self._stale_seconds)
         return min(_MISSED_BEATS * self._beat_seconds, self._stale_seconds)
 
     def _forget(self, now: float) -> None:
         """Drop workers that have not been observed for long."""
         long_ago = now - _REMEMBERED_SECONDS
-        for worker in [worker for worker, record in self._records.items() if record.looked_at < long_ago]:
+        for worker in [worker for worker, record in self._records.items() if record.observed_at < long_ago]:
             del self._records[worker]
 
 

@@ -38,7 +38,7 @@ class GpuRunCoordinator(QueuedRunCoordinator):
         self._url = settings.require_database_url()
         self._runs_for = settings.runs_for
         self._pool = PoolReader(stale_seconds=settings.stale_seconds, beat_seconds=settings.heartbeat_seconds)
-        self._last_said: str | None = None
+        self._last_logged: str | None = None
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
@@ -69,23 +69,23 @@ class GpuRunCoordinator(QueuedRunCoordinator):
 
     def _queue(self, context: SubmitRunContext) -> DagsterRun:
         run = context.dagster_run
-        asked = (run.tags or {}).get(GPU_TAG)
-        tag = asked
-        if asked is not None:
-            tag = self._checked_pin(run.run_id, asked)
+        requested = (run.tags or {}).get(GPU_TAG)
+        tag = requested
+        if requested is not None:
+            tag = self._checked_pin(run.run_id, requested)
         elif self._needs_gpu(run):
             tag = ANY_GPU
-        if tag is not None and tag != asked:
+        if tag is not None and tag != requested:
             self._instance.add_run_tags(run.run_id, {GPU_TAG: tag})
             context = context._replace(dagster_run=run.with_tags({**(run.tags or {}), GPU_TAG: tag}))
         return super().submit_run(context)
 
-    def _checked_pin(self, run_id: str, asked: str) -> str:
+    def _checked_pin(self, run_id: str, requested: str) -> str:
         # Includes devices of executors that died recently: one may be restarting.
         workers = self._pool.read(self._url).workers
         devices = {pinned_device(worker.device) for worker in workers if worker.kind == "gpu" and worker.device}
         try:
-            return checked_pin(asked, devices)
+            return checked_pin(requested, devices)
         except InvalidGpu:
             # Dagster would report the run as failed and retry it, and the retry would be refused again.
             self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
@@ -111,9 +111,9 @@ class GpuRunCoordinator(QueuedRunCoordinator):
 
     def _log_once(self, message: str) -> None:
         """Log a message once instead of with every poll."""
-        if message != self._last_said:
+        if message != self._last_logged:
             logger.info(message)
-            self._last_said = message
+            self._last_logged = message
 
 
 def queue_limits(pool: PoolStatus, runs_for: Callable[[str], int]) -> RunQueueConfig:

@@ -121,7 +121,7 @@ class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Report the health of the run's worker. The run monitor fails a run whose status is not RUNNING."""
         job = self._find(run.run_id)
-        dead = job is not None and job.sign is not None and bool(self._liveness.observe([job.sign]))
+        dead = job is not None and job.heartbeat is not None and bool(self._liveness.observe([job.heartbeat]))
         return _health(run, job, dead=dead)
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:

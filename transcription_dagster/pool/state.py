@@ -88,7 +88,7 @@ class RunJob:
     status: str
     worker: str | None
     #: The heartbeat of the worker that holds the job; None if no worker holds it.
-    sign: Heartbeat | None
+    heartbeat: Heartbeat | None
 
 
 class PoolReader:
@@ -148,12 +148,12 @@ def find_run_job(connection: psycopg.Connection[DictRow], run_id: str) -> RunJob
     row = connection.execute(_RUN_JOB, (run_job_key(run_id),)).fetchone()
     if row is None:
         return None
-    sign = None
+    heartbeat = None
     if row["status"] == "doing":
         # If a worker was removed from the list, only its job identifies it.
         worker = str(row["worker_id"] or f"of job {row['id']}")
-        sign = Heartbeat(worker, row["beat"], row["place"], row["pid"])
-    return RunJob(row["id"], row["status"], row["worker"], sign)
+        heartbeat = Heartbeat(worker, row["beat"], row["place"], row["pid"])
+    return RunJob(row["id"], row["status"], row["worker"], heartbeat)
 
 
 def _identity(row: DictRow) -> str:

@@ -53,7 +53,7 @@ class ForeignLease:
     lease: Lease
     #: Token of the worker's process; None if it is no longer registered.
     token: str | None
-    sign: Heartbeat
+    heartbeat: Heartbeat
 
 
 class WorkQueue(Protocol[ClaimT]):
@@ -138,10 +138,10 @@ class Rescuer:
     async def rescue(self) -> None:
         """Requeue the work of workers that were found dead."""
         foreign = await self._queue.foreign_leases()
-        dead = self._liveness.observe({each.sign.worker: each.sign for each in foreign}.values())
+        dead = self._liveness.observe({each.heartbeat.worker: each.heartbeat for each in foreign}.values())
         for each in foreign:
-            if each.sign.worker in dead:
-                await self._queue.rescue(each.lease, beat=each.sign.beat)
+            if each.heartbeat.worker in dead:
+                await self._queue.rescue(each.lease, beat=each.heartbeat.beat)
 
 
 async def rescue_all(queue: WorkQueue[Any], *, of: str | None) -> None:

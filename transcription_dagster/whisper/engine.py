@@ -36,8 +36,7 @@ from transcription_dagster.whisper.batching.device_use import DeviceUse
 from transcription_dagster.whisper.batching.model_access import ModelAccess
 from transcription_dagster.whisper.batching.slot_memory import slots_on
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
-from transcription_dagster.whisper.decoding.language_codes import language_choice
-from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages, language_choice
 from transcription_dagster.whisper.models.checkpoints import open_model
 from transcription_dagster.whisper.passes import Passes, PassOptions
 from transcription_dagster.whisper.repair.edges import with_settled_edges
@@ -243,7 +242,7 @@ class SpeechEngine:
 
 @dataclass(slots=True)
 class _TimedText:
-    """What was said in a block or a recording, with the findings about it; times are from its start."""
+    """The text of a block or a recording, with the findings about it; times are from its start."""
 
     utterances: list[Utterance] = field(default_factory=list[Utterance])
     removed: Sequence[RemovedSpeech] = ()

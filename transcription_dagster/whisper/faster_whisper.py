@@ -37,7 +37,7 @@ from transcription_dagster.whisper.decoding.requests import (
     Window,
 )
 from transcription_dagster.whisper.models.checkpoints import checkpoint, open_model
-from transcription_dagster.whisper.models.ctranslate2_files import write_model
+from transcription_dagster.whisper.models.ctranslate2_writer import write_model
 from transcription_dagster.whisper.models.layouts import CTRANSLATE2_FILE
 
 #: A prompt takes at most half of the decoder's context, including the token that marks it as the preceding text.

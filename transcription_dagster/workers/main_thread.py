@@ -54,7 +54,7 @@ class MainThread:
         self._work: queue.SimpleQueue[_Call[Any] | None] = queue.SimpleQueue()
         self._busy = False
         #: True once the last interrupt has arrived. Not an `Event`: a signal handler must not wait for a lock.
-        self._heard = True
+        self._interrupt_arrived = True
         self._ident = threading.main_thread().ident or 0
         signal.signal(_INTERRUPT_SIGNAL, self._interrupted)
 
@@ -66,13 +66,13 @@ class MainThread:
 
     def interrupt(self) -> None:
         """Interrupt the current function like Ctrl+C: call the installed handler of SIGINT."""
-        self._heard = False
+        self._interrupt_arrived = False
         threading.Thread(target=self._insist, name="interrupt", daemon=True).start()
 
     def _insist(self) -> None:
         # A signal that arrives just before the main thread starts to wait does not wake it; Python would call the
         # handler only after that wait.
-        while not self._heard:
+        while not self._interrupt_arrived:
             signal.pthread_kill(self._ident, _INTERRUPT_SIGNAL)
             time.sleep(_INSIST_SECONDS)
 
@@ -90,9 +90,9 @@ class MainThread:
                 self._busy = False
 
     def _interrupted(self, _signal: int, frame: FrameType | None) -> None:
-        if self._heard:
+        if self._interrupt_arrived:
             return
-        self._heard = True
+        self._interrupt_arrived = True
         handler = signal.getsignal(signal.SIGINT)
         # Between two calls there is nothing to interrupt, and the default handler would end the process.
         if self._busy and callable(handler) and handler is not signal.default_int_handler:

@@ -106,16 +106,16 @@ class RunWorker:
         try:
             await asyncio.to_thread(self.pool.try_scratch)
         except WorkerUnfit as error:
-            said = f"Worker {self.state.name} cannot work, and returns the run to the queue: {error}"
+            message = f"Worker {self.state.name} cannot work, and returns the run to the queue: {error}"
             self.pool.unfit(error)
-            await self.pool.in_main_thread(lambda: self._report(run_id, said))
+            await self.pool.in_main_thread(lambda: self._report(run_id, message))
             raise WorkInterrupted from error
 
-    def _report(self, run_id: str, said: str) -> None:
+    def _report(self, run_id: str, message: str) -> None:
         assert self._instance is not None  # noqa: S101  set by `_load` before the first job
         run = self._instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
-            self._instance.report_engine_event(said, run)
+            self._instance.report_engine_event(message, run)
 
     def _run(self, run_id: str) -> None:
         assert self._instance is not None  # noqa: S101  set by `_load` before the first job
@@ -178,8 +178,8 @@ def close_lost_run(instance: DagsterInstance, run: DagsterRun) -> None:
     A retry of a run with all steps done has nothing to execute: Dagster refuses it, and the run would stay failed.
     """
     if _is_done(instance, run):
-        said = "The worker that executed this run was lost after all steps were done."
-        event = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, job_name=run.job_name, message=said)
+        message = "The worker that executed this run was lost after all steps were done."
+        event = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, job_name=run.job_name, message=message)
         instance.report_dagster_event(event, run_id=run.run_id)
     else:
         instance.report_run_failed(run, "The worker that executed this run was lost.")

@@ -92,11 +92,11 @@ class WorkLoop(Generic[ClaimT]):
     async def _take_one(self) -> bool:
         """Claim work and start it; return False if there is none."""
         async with self._claiming:
-            asked_at = awake_clock()
+            checked_at = awake_clock()
             claim = await self.queue.claim()
             if claim is None:
                 return False
-            held = self.held[claim.lease] = HeldWork(claim, asked_at)
+            held = self.held[claim.lease] = HeldWork(claim, checked_at)
             held.task = asyncio.create_task(self._do(held))
         self._start_background(self._carry_out(held))
         # Let it start: its kind decides whether more work may be claimed beside it.
@@ -168,11 +168,11 @@ class WorkLoop(Generic[ClaimT]):
         """
         self.doubt.clear()
         async with self._claiming:
-            before, asked_at = dict(self.held), awake_clock()
+            before, checked_at = dict(self.held), awake_clock()
             leases = await self.queue.leases()
         for lease, held in before.items():
             if lease in leases:
-                held.confirmed_at = asked_at
+                held.confirmed_at = checked_at
                 if leases[lease]:
                     held.stop()
             elif not held.ending:

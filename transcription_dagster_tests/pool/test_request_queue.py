@@ -218,7 +218,7 @@ def test_an_executor_with_a_newer_heartbeat_keeps_its_request(queues: str) -> No
         for _ in range(2):
             await publish_record(queue.connector, state)
         (seen,) = await other.foreign_leases()
-        assert (seen.lease, seen.token, seen.sign.beat) == (claim.lease, state.identity.token, "2")
+        assert (seen.lease, seen.token, seen.heartbeat.beat) == (claim.lease, state.identity.token, "2")
         kept = []
         for beat in ("1", "2"):
             await other.rescue(claim.lease, beat=beat)

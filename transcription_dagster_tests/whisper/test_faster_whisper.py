@@ -192,7 +192,7 @@ def test_the_second_engine_stops_at_the_next_request(engine, recordings):
 def test_without_the_extra_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     monkeypatch.delitem(sys.modules, "transcription_dagster.whisper.faster_whisper", raising=False)
-    monkeypatch.delitem(sys.modules, "transcription_dagster.whisper.models.ctranslate2_files", raising=False)
+    monkeypatch.delitem(sys.modules, "transcription_dagster.whisper.models.ctranslate2_writer", raising=False)
     with pytest.raises(EngineMissing, match=r"pip install 'transcription-dagster\[faster-whisper\]'"):
         SpeechEngine(models_folder=tmp_path).load(BULLETIN, "faster-whisper")
 

@@ -15,7 +15,7 @@ from whisper.normalizers import EnglishTextNormalizer
 
 from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.model import Transcript
-from transcription_dagster.whisper.repair.lost import unheard
+from transcription_dagster.whisper.repair.lost import speech_without_words
 from transcription_dagster.whisper.voice_activity import analyse
 from transcription_dagster_tests.whisper.helpers import text_of, transcribe
 
@@ -74,7 +74,7 @@ def test_no_spoken_words_are_removed_or_lost(hear, file):
     heard = hear(file)
     assert heard.errors <= AS_GOOD_AS_WHISPER[file]
     assert heard.transcript.removed == ()
-    assert unheard(heard.transcript.words, analyse(heard.samples), _LOST_SECONDS) == ()
+    assert speech_without_words(heard.transcript.words, analyse(heard.samples), _LOST_SECONDS) == ()
 
 
 def test_noises_of_a_meeting_give_no_words(hear):

@@ -27,7 +27,7 @@ from transcription_dagster.whisper.batching.device_use import DeviceUse
 from transcription_dagster.whisper.batching.fixed_slots import FixedSlots
 from transcription_dagster.whisper.batching.sessions import Decoding, Hold, Prompt, Session
 from transcription_dagster.whisper.batching.token_rules import TokenRules
-from transcription_dagster.whisper.batching.window_texts import Choices, Limits, begun, decoded
+from transcription_dagster.whisper.batching.window_texts import Choices, Limits, decoded, new_text
 from transcription_dagster.whisper.decoding.loop import Vocabulary
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect
 
@@ -91,9 +91,9 @@ class Batch:
 
     def advance(self) -> None:
         """Start the requests that can get a slot, then run one step for all texts. Raises `DeviceBroken`."""
-        short = _shortage(self._begin_waiting) or _shortage(self._step)
-        if short is not None:
-            self._halve(short)
+        shortage = _shortage(self._begin_waiting) or _shortage(self._step)
+        if shortage is not None:
+            self._halve(shortage)
 
     def _may_begin(self, session: Session) -> bool:
         return bool(self._free) or session.hold is not None
@@ -107,7 +107,7 @@ class Batch:
         """Start the requests that have a slot."""
         for session, hold in self._placed():
             started = time.perf_counter()
-            with self._alone(session):
+            with self._confined(session):
                 self._begin(session, hold, self._waiting[session])
             session.use.seconds += time.perf_counter() - started
 
@@ -126,7 +126,7 @@ class Batch:
         """Assign free slots to the windows of waiting requests, and end recordings that should stop."""
         placed: list[tuple[Session, Hold]] = []
         for session in sorted(self._waiting, key=lambda session: session.use.number):
-            with self._alone(session):
+            with self._confined(session):
                 session.use.check()
                 if not self._may_begin(session):
                     continue
@@ -139,14 +139,14 @@ class Batch:
         return placed
 
     @contextmanager
-    def _alone(self, session: Session) -> Iterator[None]:
+    def _confined(self, session: Session) -> Iterator[None]:
         """Confine an error to this session, unless the device itself failed."""
         try:
             yield
         except Exception as error:  # noqa: BLE001  raised in the recording's own thread
-            self._end_alone(session, error)
+            self._end(session, error)
 
-    def _end_alone(self, session: Session, error: Exception) -> None:
+    def _end(self, session: Session, error: Exception) -> None:
         """End a recording with its error, or raise the error if the device itself failed."""
         known = device_error(error)
         if known is not None:
@@ -175,8 +175,8 @@ class Batch:
         # token.
         start = logits[prompt.index(self._tokenizer.sot) - len(prompt)]
         no_speech = self._tokenizer.no_speech
-        silent = float("nan") if no_speech is None else start.softmax(-1)[no_speech].item()
-        hold.prompt = Prompt(prompt, logits[-1:], silent)
+        no_speech_probability = float("nan") if no_speech is None else start.softmax(-1)[no_speech].item()
+        hold.prompt = Prompt(prompt, logits[-1:], no_speech_probability)
         return hold.prompt
 
     def _decode(self, session: Session, hold: Hold, request: Decode) -> None:
@@ -185,7 +185,7 @@ class Batch:
         # This may be a retry of the same request.
         session.random.set_state(session.random_state)
         length = len(prompt.tokens)
-        text = begun(request, length, self._rules, self._limits, session.random)
+        text = new_text(request, length, self._rules, self._limits, session.random)
         if text.beams > self.slots.beams:
             self.slots.widen(text.beams)
         self.slots.spread(hold.slot, text.beams, length)
@@ -244,7 +244,7 @@ class Batch:
                 elif [*sources] != [*range(len(sources))]:
                     moves.append(Move(decoding.hold.slot, sources, texts[0].position + 1))
             except Exception as error:  # noqa: BLE001  a context manager, 32 times a step, would keep a GPU waiting
-                self._end_alone(session, error)
+                self._end(session, error)
             first += len(texts)
         self.slots.follow(moves)
         seconds = (time.perf_counter() - started) / first

@@ -53,7 +53,7 @@ class TextRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Continues each beam of a slot from the first `length` tokens of the beam that `sources` gives."""
+    """Continues each beam of a slot from the first `length` tokens of the beam in `sources`."""
 
     slot: int
     sources: Sequence[int]

@@ -6,7 +6,8 @@ used or not, the results of a window do not depend on other windows, to the last
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +16,12 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Step, TextRow
 from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights, normed
-from transcription_dagster.whisper.batching.recorded import Recorded
 from transcription_dagster.whisper.batching.token_rules import Ruled, TokenRules
+
+Result = TypeVar("Result")
+
+#: Runs before the capture, so that CUDA finishes its own setup.
+_WARM_UPS = 3
 
 
 class FixedSlots(DecoderSlots):
@@ -89,3 +94,38 @@ class FixedSlots(DecoderSlots):
             x = x + layer.cross_out(attended.transpose(1, 2).reshape(rows, -1))
             x = x + layer.mlp(x)
         return self.rules.apply(self.logits(x), last, lowest)
+
+
+class Recorded(Generic[Result]):
+    """A function's work on the GPU, captured on its first run.
+
+    The function must read and write tensors at fixed addresses, never wait for the device, and be idempotent. Every
+    replay overwrites its return value.
+    """
+
+    def __init__(self) -> None:
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._result: Result
+
+    def run(self, function: Callable[[], Result]) -> Result:
+        """Run `function`, which must be the same one at every call."""
+        if self._graph is None:
+            # torch's default capture stream belongs to the GPU that captured first.
+            stream = torch.cuda.Stream()
+            _warm_up(function, stream)
+            graph = torch.cuda.CUDAGraph()
+            # Other threads may use the device meanwhile.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                self._result = function()
+            self._graph = graph
+        self._graph.replay()
+        return self._result
+
+
+def _warm_up(function: Callable[[], object], stream: torch.cuda.Stream) -> None:
+    """Run `function` on a separate stream: first-use setup cannot be captured."""
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(_WARM_UPS):
+            function()
+    torch.cuda.current_stream().wait_stream(stream)

@@ -67,7 +67,7 @@ class Choices:
         return Choices(ruled.best.tolist(), ruled.log_probability.cpu().numpy())
 
 
-def begun(request: Decode, prompt: int, rules: TokenRules, limits: Limits, random: torch.Generator) -> WindowText:
+def new_text(request: Decode, prompt: int, rules: TokenRules, limits: Limits, random: torch.Generator) -> WindowText:
     """Return the empty text of a request whose prompt has `prompt` tokens."""
     if request.temperature > 0:
         return SingleText(rules, prompt, limits, request.temperature, random)

@@ -1,4 +1,4 @@
-"""Detect which language is spoken where in a recording.
+"""Which languages a recording may be in, and detection of which one is spoken where.
 
 Speech is split at its pauses into stretches of some seconds. The language of a stretch is read from the encoding of the
 window that is decoded anyway, for one step of the decoder. If it agrees with the language so far, nothing else is done.
@@ -18,6 +18,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 from whisper.audio import FRAMES_PER_SECOND, N_FRAMES
 
+from transcription_dagster.errors import InvalidSetting
+from transcription_dagster.language.codes import WHISPER_LANGUAGES, whisper_language
+from transcription_dagster.model import SpeechOptions
 from transcription_dagster.whisper.decoding.requests import Detect, Requests, Window
 from transcription_dagster.whisper.spans import Span, common
 
@@ -31,10 +34,10 @@ _LEAST_SECONDS = 1.5
 #: If less of a stretch (s) is inside a window, the window says nothing about its language.
 _LEAST_PART_SECONDS = 1.0
 #: The language so far is kept without further checks if its probability is at least this.
-_STANDS = 0.5
+_KEPT_PROBABILITY = 0.5
 #: Another language replaces it if it has at least this probability when the stretch is encoded alone, and at least
 #: these odds against it in both results together.
-_REPLACES = 0.8
+_NEW_PROBABILITY = 0.8
 _LEAST_ODDS = 10.0
 #: Languages that Whisper cannot distinguish by sound, or that differ only in writing. Neither replaces the other.
 _ALIKE = tuple(map(frozenset, (("no", "nn"), ("hr", "bs", "sr"), ("id", "ms"), ("hi", "ur"))))
@@ -45,6 +48,26 @@ _WINDOW_SECONDS = N_FRAMES / FRAMES_PER_SECOND
 
 #: The probability of each language, by Whisper's codes.
 Likely = Mapping[str, float]
+
+
+def language_choice(options: SpeechOptions, *, multilingual: bool) -> tuple[str, ...]:
+    """Return the candidate languages: the given one, the ones that may be spoken, or none, which means any.
+
+    Raises `InvalidSetting` if Whisper, or a model that is not `multilingual`, does not know one.
+    """
+    if options.language is not None:
+        return _codes([options.language], multilingual=multilingual)
+    if not multilingual:
+        return ("en",)
+    return _codes(options.languages, multilingual=multilingual)
+
+
+def _codes(languages: Iterable[str], *, multilingual: bool) -> tuple[str, ...]:
+    codes = [code for language in languages if (code := whisper_language(language)) is not None]
+    for code in codes:
+        if code != "en" and not multilingual:
+            raise InvalidSetting(f"the model knows English only, not {WHISPER_LANGUAGES[code].title()}")
+    return tuple(dict.fromkeys(codes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +168,9 @@ class SpokenLanguages:
     def _first(self, whole: Likely, numbers: Iterable[int], spectrogram: Tensor) -> Requests[str]:
         """Return the language of the first window with speech, or of the one with most speech if it has few words."""
         best = _likeliest(whole)
-        if whole[best] >= _STANDS or any(self._stretches[number].seconds >= _LEAST_SECONDS for number in numbers):
+        if whole[best] >= _KEPT_PROBABILITY or any(
+            self._stretches[number].seconds >= _LEAST_SECONDS for number in numbers
+        ):
             return best
         fullest = max((stretch.span.start for stretch in self._stretches), key=self._speech_from)
         return _likeliest((yield from self._detect(_alone(Span(fullest, fullest + _WINDOW_SECONDS), spectrogram))))
@@ -162,12 +187,12 @@ class SpokenLanguages:
 
         `likely` is the detection in its part of a window; `alone` that of the stretch alone, None if not made yet.
         """
-        if stretch.seconds < _LEAST_SECONDS or likely.get(before, 0.0) >= _STANDS:
+        if stretch.seconds < _LEAST_SECONDS or likely.get(before, 0.0) >= _KEPT_PROBABILITY:
             return before
         if alone is None:
             alone = yield from self._detect(_alone(stretch.span, spectrogram))
         best = _likeliest(alone)
-        if alone[best] < _REPLACES or any({best, before} <= alike for alike in _ALIKE):
+        if alone[best] < _NEW_PROBABILITY or any({best, before} <= alike for alike in _ALIKE):
             return before
         odds = _odds(best, before, alone) * _odds(best, before, likely)
         return best if odds >= _LEAST_ODDS else before

@@ -45,10 +45,10 @@ def with_word_times(
     aligned = deque(_with_punctuation(_shortened_at_sentence_ends(alignment, 2 * typical)))
     timed: list[DecodedSegment] = []
     for segment in segments:
-        taken = _taken(aligned, sum(token < tokenizer.eot for token in segment.tokens))
+        own = _next_words(aligned, sum(token < tokenizer.eot for token in segment.tokens))
         words = [
             TimedWord(word.text, _rounded(offset + word.start), _rounded(offset + word.end), word.probability)
-            for word in taken
+            for word in own
             if word.text
         ]
         if words:
@@ -93,13 +93,13 @@ def _with_punctuation(words: Iterable[AlignedWord]) -> list[AlignedWord]:
     return closed
 
 
-def _taken(words: deque[AlignedWord], tokens: int) -> list[AlignedWord]:
-    """Take words from the left until they have this many tokens."""
-    taken: list[AlignedWord] = []
+def _next_words(words: deque[AlignedWord], tokens: int) -> list[AlignedWord]:
+    """Remove words from the left until they have this many tokens; return them."""
+    removed: list[AlignedWord] = []
     while words and tokens > 0:
-        taken.append(words.popleft())
-        tokens -= len(taken[-1].tokens)
-    return taken
+        removed.append(words.popleft())
+        tokens -= len(removed[-1].tokens)
+    return removed
 
 
 def _shortened_after_pause(words: Sequence[TimedWord], speech_end: float, longest: float) -> list[TimedWord]:

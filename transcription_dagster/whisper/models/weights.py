@@ -59,7 +59,7 @@ def network(weights: Weights) -> Whisper:
     measured = asdict(measured_dims(weights.tensors, dims.n_audio_head, dims.n_text_head))
     for name, value in asdict(dims).items():
         if value != measured[name]:
-            raise ValueError(f"{name} is said to be {value!r}, but the tensors make it {measured[name]}")
+            raise ValueError(f"the file gives {name} as {value!r}, but the tensors have {measured[name]}")
     if dims.n_vocab not in _VOCABULARIES:
         raise ValueError(f"a vocabulary of {dims.n_vocab} tokens is not one of Whisper's {_VOCABULARIES}")
     for state, heads in ((dims.n_audio_state, dims.n_audio_head), (dims.n_text_state, dims.n_text_head)):

@@ -33,9 +33,9 @@ class Witness(StrEnum):
 
 
 #: The witnesses that examine the audio itself. Without one of them, a word is only doubtful if both the model and its
-#: attention speak against it: a model with low confidence may still have utterances speech.
+#: attention speak against it: a model with low confidence may still have transcribed speech.
 _ACOUSTIC = frozenset({Witness.LEVEL, Witness.VOICE})
-_LOST_THREAD = frozenset({Witness.MODEL, Witness.ATTENTION})
+_MODEL_AND_ATTENTION = frozenset({Witness.MODEL, Witness.ATTENTION})
 
 #: Sound this much (dB) above the noise exceeds the noise's own variation.
 _LOUDER_DB = 6.0
@@ -43,15 +43,15 @@ _LOUDER_DB = 6.0
 _AROUND_LEVEL = 0.2
 _AROUND_VOICE = 0.5
 #: A word this short (s) was not aligned to its audio; examine this much (s) more around it.
-_NO_PLACE = 0.05
-_AROUND_NO_PLACE = 1.0
+_UNALIGNED = 0.05
+_AROUND_UNALIGNED = 1.0
 #: Below this probability the detector is sure that there is no voice (Silero's own threshold for the end of speech).
 _VOICELESS = 0.35
 
 #: Stretches without any signal up to this length (s) are transcribed like the rest: they take one window at most.
-_LONG_NOTHING = 30.0
+_LONG_NO_SIGNAL = 30.0
 #: Transcribe this much (s) of such a stretch with its neighbour.
-_AROUND_NOTHING = 1.0
+_AROUND_NO_SIGNAL = 1.0
 
 #: Whisper's own thresholds for a silent window, an improbable text and a repetitive text.
 _NO_SPEECH = 0.6
@@ -81,7 +81,7 @@ def witnesses(utterances: Sequence[Utterance], sound: Sound) -> list[frozenset[W
 
 def _against(word: Word, sound: Sound) -> set[Witness]:
     found = set()
-    more = _AROUND_NO_PLACE if word.end - word.start < _NO_PLACE else 0.0
+    more = _AROUND_UNALIGNED if word.end - word.start < _UNALIGNED else 0.0
     near, far = _AROUND_LEVEL + more, _AROUND_VOICE + more
     if sound.levels.above_noise(word.start - near, word.end + near) < _LOUDER_DB:
         found.add(Witness.LEVEL)
@@ -128,7 +128,7 @@ def is_denied_by_sound(against: frozenset[Witness]) -> bool:
 
 def is_suspect(against: frozenset[Witness]) -> bool:
     """Return whether there is enough evidence to doubt a word."""
-    return is_denied_by_sound(against) or against >= _LOST_THREAD
+    return is_denied_by_sound(against) or against >= _MODEL_AND_ATTENTION
 
 
 def is_condemned(against: frozenset[Witness]) -> bool:
@@ -136,7 +136,7 @@ def is_condemned(against: frozenset[Witness]) -> bool:
 
     Without acoustic evidence, the model and its attention are not enough; a second pass has to contradict the word too.
     """
-    return len(against) >= 2 if is_denied_by_sound(against) else against >= _LOST_THREAD | {Witness.HEARING}
+    return len(against) >= 2 if is_denied_by_sound(against) else against >= _MODEL_AND_ATTENTION | {Witness.HEARING}
 
 
 def audible_parts(sound: Sound) -> tuple[Span, ...]:
@@ -145,11 +145,11 @@ def audible_parts(sound: Sound) -> tuple[Span, ...]:
     A stretch is left out if the level never exceeds the noise and there is no voice, for the whole sound or for longer
     than one of Whisper's windows. There the model can only hallucinate, and takes long to do so.
     """
-    something = (sound.levels.frames - sound.levels.noise >= _LOUDER_DB) | (sound.voice >= _VOICELESS)
-    if not something.any():
+    signal = (sound.levels.frames - sound.levels.noise >= _LOUDER_DB) | (sound.voice >= _VOICELESS)
+    if not signal.any():
         return ()
-    places = np.flatnonzero(something) * FRAME_SECONDS
-    edges = np.concatenate([[-_AROUND_NOTHING], places, [sound.seconds + _AROUND_NOTHING]])
-    wide = np.flatnonzero(np.diff(edges) > _LONG_NOTHING + 2 * _AROUND_NOTHING)
-    nothing = [Span(float(edges[at]) + _AROUND_NOTHING, float(edges[at + 1]) - _AROUND_NOTHING) for at in wide]
-    return without(Span(0.0, sound.seconds), nothing)
+    places = np.flatnonzero(signal) * FRAME_SECONDS
+    edges = np.concatenate([[-_AROUND_NO_SIGNAL], places, [sound.seconds + _AROUND_NO_SIGNAL]])
+    wide = np.flatnonzero(np.diff(edges) > _LONG_NO_SIGNAL + 2 * _AROUND_NO_SIGNAL)
+    no_signal = [Span(float(edges[at]) + _AROUND_NO_SIGNAL, float(edges[at + 1]) - _AROUND_NO_SIGNAL) for at in wide]
+    return without(Span(0.0, sound.seconds), no_signal)

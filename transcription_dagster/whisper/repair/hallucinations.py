@@ -77,8 +77,10 @@ def without_hallucinations(utterances: list[Utterance], sound: Sound, transcribe
                 against[index] |= {witness}
     condemned = _in_long_silences(utterances, [is_condemned(each) for each in against])
     removed = [_removed(run, against) for run in _runs(utterances, condemned)]
-    stays = [suspect and not goes for suspect, goes in zip(suspects, condemned, strict=True)]
-    doubtful = [DoubtfulSpeech(run.start, run.end, run.text, _named(against, run)) for run in _runs(utterances, stays)]
+    kept_suspects = [suspect and not removal for suspect, removal in zip(suspects, condemned, strict=True)]
+    doubtful = [
+        DoubtfulSpeech(run.start, run.end, run.text, _named(against, run)) for run in _runs(utterances, kept_suspects)
+    ]
     return Judgement(_pruned(utterances, condemned), sorted(removed + replaced, key=lambda item: item.start), doubtful)
 
 
@@ -139,16 +141,16 @@ def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, 
     if not silent and any(doubts_itself(utterance) for utterance in near):
         return
     words = words_of(near)
-    said = set()
+    repeated: set[int] = set()
     for block in align([word.text for word in run.words], [word.text for word in words]):
-        for place in range(block.old_stop - block.old_first if block.same else 0):
-            first, second = run.words[block.old_first + place], words[block.new_first + place]
+        for offset in range(block.old_stop - block.old_first if block.same else 0):
+            first, second = run.words[block.old_first + offset], words[block.new_first + offset]
             if abs(first.start - second.start) <= _SAME_PLACE:
-                said.add(block.old_first + place)
-    if silent and 2 * len(said) < len(run.words):
-        said.clear()
+                repeated.add(block.old_first + offset)
+    if silent and 2 * len(repeated) < len(run.words):
+        repeated.clear()
     witness = Witness.MODEL if silent else Witness.HEARING
-    yield from ((run.first + index, witness) for index in range(len(run.words)) if index not in said)
+    yield from ((run.first + index, witness) for index in range(len(run.words)) if index not in repeated)
 
 
 def _in_long_silences(utterances: Sequence[Utterance], flags: Sequence[bool]) -> list[bool]:
@@ -188,7 +190,7 @@ def _without_loops(
     utterances: list[Utterance], sound: Sound, transcribe_again: TranscribeAgain
 ) -> tuple[list[Utterance], list[RemovedSpeech]]:
     """Replace loops by a second pass where it is better."""
-    places = _circles(utterances, sound)
+    places = _loop_places(utterances, sound)
     if not places:
         return utterances, []
     again = transcribe_again(places, True)
@@ -202,7 +204,7 @@ def _without_loops(
     return utterances, removed
 
 
-def _circles(utterances: Sequence[Utterance], sound: Sound) -> tuple[Span, ...]:
+def _loop_places(utterances: Sequence[Utterance], sound: Sound) -> tuple[Span, ...]:
     """Return the places where the text repeats itself but the audio does not."""
     words = words_of(utterances)
     loops = find_loops([word.text for word in words])

@@ -57,14 +57,16 @@ def with_lost_speech(
     the model writes it only once.
     """
     near = merged(sorted(_widened(item, _DISPLACED_SECONDS, sound.seconds) for item in removed), gap=0.0)
-    certain = unheard(words_of(utterances), sound)
-    spans = unheard(words_of(utterances), sound, _LEAST_DISPLACED_SECONDS) if near else certain
+    certain = speech_without_words(words_of(utterances), sound)
+    spans = speech_without_words(words_of(utterances), sound, _LEAST_DISPLACED_SECONDS) if near else certain
     lost = [span for span in spans if span in certain or common(span, near)]
     whole = merged([_widened(span, _AROUND_SECONDS, sound.seconds) for span in lost], gap=0.01)
     utterances = _with_credible(utterances, lost, whole, sound, transcribe_again)
-    breaths = _breaths(unheard(words_of(utterances), sound), sound)
+    breaths = _breaths(speech_without_words(words_of(utterances), sound), sound)
     utterances = _with_credible(utterances, breaths, breaths, sound, transcribe_again)
-    return utterances, [Gap(round(span.start, 2), round(span.end, 2)) for span in unheard(words_of(utterances), sound)]
+    return utterances, [
+        Gap(round(span.start, 2), round(span.end, 2)) for span in speech_without_words(words_of(utterances), sound)
+    ]
 
 
 def _with_credible(
@@ -80,13 +82,13 @@ def _with_credible(
     again = with_settled_edges(transcribe_again(clips), sound)
     found: list[Utterance] = []
     for span in lost:
-        # A word that belongs to two lost stretches is taken once, with the first of them.
+        # A word in two lost stretches is added once, with the first of them.
         known = set(words_of(found))
         for utterance in _credible(again, utterances, span, sound):
             words = tuple(word for word in utterance.words if word not in known)
             if words:
                 found.append(with_words(utterance, words))
-    return woven(utterances, found)
+    return interleaved(utterances, found)
 
 
 def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:
@@ -107,15 +109,15 @@ def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:
     return parts
 
 
-def unheard(words: Iterable[Word], sound: Sound, least: float = _LEAST_SECONDS) -> tuple[Span, ...]:
+def speech_without_words(words: Iterable[Word], sound: Sound, least: float = _LEAST_SECONDS) -> tuple[Span, ...]:
     """Return the stretches that hold at least `least` seconds of speech without a word near it."""
-    answered = merged(sorted(_answers(words)), gap=0.0)
-    left = [part for span in sound.speech for part in without(span, answered)]
+    covered = merged(sorted(_near_words(words)), gap=0.0)
+    left = [part for span in sound.speech for part in without(span, covered)]
     stretches = merged(left, _PAUSE_SECONDS)
     return tuple(span for span in stretches if sum(_inside(part, span) for part in left) >= least)
 
 
-def _answers(words: Iterable[Word]) -> Iterable[Span]:
+def _near_words(words: Iterable[Word]) -> Iterable[Span]:
     for word in words:
         if word.end - word.start <= 2 * _WORD_SECONDS:
             yield Span(word.start - _NEAR_SECONDS, word.end + _NEAR_SECONDS)
@@ -184,7 +186,7 @@ def _are_misplaced(words: Sequence[Word], utterances: Sequence[Utterance], span:
     return repeated >= _REPEATED * len(words)
 
 
-def woven(utterances: Sequence[Utterance], found: Sequence[Utterance]) -> list[Utterance]:
+def interleaved(utterances: Sequence[Utterance], found: Sequence[Utterance]) -> list[Utterance]:
     """Merge both in the order of their words, splitting utterances that others fall into."""
     parts: list[Utterance] = []
     for utterance in utterances:

@@ -1,4 +1,4 @@
-"""Language changes in a recording, with scripted answers of the model."""
+"""The candidate languages, and language changes in a recording with scripted answers of the model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import pytest
 import torch
 from whisper.audio import N_FRAMES
 
+from transcription_dagster.errors import InvalidSetting
+from transcription_dagster.model import SpeechOptions
 from transcription_dagster.whisper.decoding.loop import run_requests
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Window
-from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages, stretches
+from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages, language_choice, stretches
 from transcription_dagster.whisper.spans import Span
 
 #: Seconds of a spectrogram, and the padding after it.
@@ -161,3 +163,42 @@ def test_a_short_greeting_takes_the_language_of_the_following_speech():
 )
 def test_speech_is_cut_at_its_pauses(speech: Sequence[Span], starts: Sequence[float]):
     assert [stretch.span.start for stretch in stretches(speech)] == pytest.approx(starts)
+
+
+# --- the candidates
+
+
+@pytest.mark.parametrize(
+    ("language", "codes"),
+    [
+        (None, ()),
+        ("en", ("en",)),
+        ("EN", ("en",)),
+        ("en-GB", ("en",)),
+        ("pt_BR", ("pt",)),
+        ("German", ("de",)),
+        ("castilian", ("es",)),
+    ],
+)
+def test_languages_by_code_and_by_name(language, codes):
+    assert language_choice(SpeechOptions("base", language=language), multilingual=True) == codes
+
+
+def test_a_given_language_takes_precedence_over_candidates():
+    limited = SpeechOptions("base", languages=("en", "German", "de"))
+    assert language_choice(limited, multilingual=True) == ("en", "de")
+    fixed = SpeechOptions("base", language="fr", languages=("en", "de"))
+    assert language_choice(fixed, multilingual=True) == ("fr",)
+
+
+@pytest.mark.parametrize("language", ["xx", "", "klingon", "-", "en; drop table"])
+def test_an_unknown_language_is_refused(language):
+    with pytest.raises(InvalidSetting, match="not a language"):
+        language_choice(SpeechOptions("base", language=language), multilingual=True)
+
+
+def test_an_english_only_model_refuses_other_languages():
+    assert language_choice(SpeechOptions("base.en", language="english"), multilingual=False) == ("en",)
+    assert language_choice(SpeechOptions("base.en", languages=("de", "en")), multilingual=False) == ("en",)
+    with pytest.raises(InvalidSetting, match="English only, not French"):
+        language_choice(SpeechOptions("base.en", language="fr"), multilingual=False)

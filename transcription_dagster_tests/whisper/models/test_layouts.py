@@ -167,8 +167,8 @@ def change_config(folder: Path, **values: object) -> None:
     ("values", "says"),
     [
         ({"model_type": "wav2vec2"}, "'wav2vec2', not a Whisper model"),
-        ({"d_model": 16}, "n_audio_state is said to be 16, but the tensors make it 8"),
-        ({"encoder_layers": 3}, "n_audio_layer is said to be 3"),
+        ({"d_model": 16}, "the file gives n_audio_state as 16, but the tensors have 8"),
+        ({"encoder_layers": 3}, "n_audio_layer as 3"),
         ({"decoder_attention_heads": 3}, "3 heads do not divide a width of 8"),
         ({"vocab_size": "many"}, "vocab_size is 'many'"),
         ({"num_mel_bins": None}, "num_mel_bins is None"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Gap, RemovedSpeech
-from transcription_dagster.whisper.repair.lost import unheard, with_lost_speech, woven
+from transcription_dagster.whisper.repair.lost import interleaved, speech_without_words, with_lost_speech
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.utterances import Utterance
 from transcription_dagster_tests.whisper.helpers import said, sounding
@@ -132,12 +132,12 @@ def test_words_of_the_first_pass_are_not_added_twice():
     ids=["nobody", "a breath", "a sentence", "with a pause", "two breaths", "after a word"],
 )
 def test_lost_speech_is_a_second_without_a_word_nearby(voice, lost):
-    assert list(unheard(FIRST.words, sounding(10, voice=voice))) == lost
+    assert list(speech_without_words(FIRST.words, sounding(10, voice=voice))) == lost
 
 
 def test_a_word_stretched_over_a_sentence_does_not_cover_it():
     drawn_out = [*said("good", 0, 1).words, *said("evening", 1, 9).words]
-    assert unheard(drawn_out, sounding(10, voice=[Span(0, 9)])) == (Span(2, 8),)
+    assert speech_without_words(drawn_out, sounding(10, voice=[Span(0, 9)])) == (Span(2, 8),)
 
 
 def test_near_removed_text_less_speech_is_transcribed_again():
@@ -151,7 +151,7 @@ def test_near_removed_text_less_speech_is_transcribed_again():
 
 def test_an_utterance_is_split_at_lost_speech():
     around = said("one two three four", 0, 8)
-    assert texts(woven([around], [said("and a half", 4.5, 5)])) == ["one two three", "and a half", "four"]
+    assert texts(interleaved([around], [said("and a half", 4.5, 5)])) == ["one two three", "and a half", "four"]
 
 
 utterances = st.lists(st.tuples(st.floats(0, 50), st.floats(0.1, 8)), max_size=5)
@@ -162,7 +162,7 @@ def test_merging_loses_no_word_and_keeps_starts_in_order(heard, found):
     first = sorted((said("a b c", start, start + seconds) for start, seconds in heard), key=lambda one: one.start)
     first = [one for one, after in pairwise([*first, said("x", 99, 100)]) if one.end <= after.start]
     second = [said("d e", start, start + seconds) for start, seconds in found]
-    whole = woven(first, second)
+    whole = interleaved(first, second)
     count = sum(len(one.words) for one in [*first, *second])
     assert sum(len(one.words) for one in whole) == count
     assert [one.start for one in whole] == sorted(one.start for one in whole)
