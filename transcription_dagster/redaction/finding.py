@@ -44,8 +44,9 @@ _IBAN_START = re.compile(r"[A-Z]{2}\d\d", re.ASCII)
 #: Payment card numbers begin with 2 to 6 and have 13 to 19 digits (ISO/IEC 7812).
 _CARD_LENGTHS = range(19, 12, -1)
 _CARD_STARTS = "23456"
-#: E.164 allows 15 digits; fewer than 7 are never dialled from outside.
-_PHONE_LENGTHS = range(7, 16)
+#: Fewer are never dialled from outside. E.164 allows 15 digits, but a number that the other speaker reads back makes
+#: one longer row.
+_FEWEST_DIALLED = 7
 _FEWEST_DIGITS = 4
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+")
 #: US Social Security numbers: no area 000, 666 or from 900 on, no group 00, no serial 0000.
@@ -177,7 +178,7 @@ def _is_card_at(run: Sequence[Sign], first: int, stop: int, end: int) -> bool:
 
 
 def _phones(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
-    yield from ((first, stop, "phone") for first, stop in _digit_rows_of(run) if stop - first in _PHONE_LENGTHS)
+    yield from ((first, stop, "phone") for first, stop in _digit_rows_of(run) if stop - first >= _FEWEST_DIALLED)
 
 
 def _digit_rows(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:

@@ -5,13 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, groupby, islice, pairwise
 
 from transcription_dagster.language.spelling import tokens
+from transcription_dagster.language.writing_rules import word_set
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.number_words import HUNDRED, NumberWords, number_words
+from transcription_dagster.redaction.number_words import HESITATIONS, HUNDRED, NumberWords, number_words
 
-#: Words between two digits that are not part of the number.
-_BETWEEN = frozenset({"uh", "um", "uhm", "er", "erm", "äh", "ähm", "euh", "eh", "ehm", "dash", "hyphen", "space"})
+#: Words between two digits that are not part of the number: hesitations, and what people say while they look at the
+#: number, write it down or correct themselves. One list for all languages, since speakers mix them.
+_BETWEEN = HESITATIONS | word_set(
+    "mm mhm ah dash hyphen space comma wait sorry okay ok okey then so well let me see again right yes yep yeah yup",
+    "sure got it gotcha",
+    "warte moment sekunde also genau ja gut dann jetzt bindestrich strich komma",
+    "attendez attends voyons alors bon ben donc hein oui d'accord puis tiret virgule",
+    "espera espere pues bueno este luego sí vale claro guion guión coma",
+    "aspetti aspetta allora dunque poi sì va bene trattino virgola",
+    "espere então sim certo depois hífen vírgula",
+    "wacht even dus streepje",
+)
+#: "And" joins dictated digits, but only between stretches of at least this many single ones.
+_AND = frozenset({"and", "und", "et", "y", "e", "en"})
+_DICTATED = 3
+#: Between a letter and a word that begins with it: "G for golf".
+_AS_IN = frozenset({"for", "as", "in", "like", "wie", "comme", "como", "come", "van"})
 #: A written amount: thousands in groups, a decimal, or with an ending or a percent sign.
 _AMOUNT = re.compile(
     r"[1-9]\d{0,2}([.,' ])\d{3}(\1\d{3})*((?!\1)[.,]\d+)?|\d+[.,]\d{1,2}|\d+(st|nd|rd|th|s|%)", re.ASCII
@@ -25,8 +42,11 @@ _VERSION = re.compile(r"(0|[1-9]\d?)(\.(0|[1-9]\d{0,2})){2}", re.ASCII)
 _YEAR = re.compile(r"(19|20)\d\d", re.ASCII)
 #: Digits, with letters among them or not; a letter or two; or capitals, as in an IBAN.
 _WRITTEN = re.compile(r"\+?[\dA-Za-z]*\d[\dA-Za-z]*|[A-Za-z]{1,2}|[A-Z]{3,4}", re.ASCII)
-_SEPARATORS = re.compile(r"[-–/.()\s·]+")
+_SEPARATORS = re.compile(r"[-–/.,()\s·]+")
 _EDGES = "\"'“”‘’«»([{.,;:!?…)]}"
+#: Fewer numbers in a row are not counting, and numbers that all stay below ten only from or to 0 or 1.
+_FEWEST_COUNTED = 3
+_COUNTED = 10
 #: Long numbers are written in groups of this many digits; a group of fewer next to a year is a count.
 _GROUP = 3
 
@@ -42,21 +62,80 @@ class Sign:
 def number_runs(words: Sequence[Word], language: str) -> list[list[Sign]]:
     """Return the numbers in a text, spoken or written, sign by sign: runs of digits and of individually spoken letters.
 
-    Amounts, dates and years are excluded, except for a year between other groups of digits. `language`, of the words
-    without one of their own, is ISO 639-1 or BCP 47; spoken digits are recognised in English, German, French, Spanish,
-    Italian, Portuguese and Dutch.
+    Amounts, dates, years and counting are excluded, except for a year between other groups of digits. `language`, of
+    the words without one of their own, is ISO 639-1 or BCP 47; spoken digits are recognised in English, German, French,
+    Spanish, Italian, Portuguese and Dutch.
     """
     runs = _Runs()
+    spelled = [tokens(word.text) for word in words]
     for index, word in enumerate(words):
         known = number_words(word.language or language)
-        parts = tokens(word.text)
-        if parts and all(part in known.values or part == known.joint for part in parts):
-            if runs.take_spoken(parts, index, known):
+        parts = spelled[index]
+        if parts and all(part in known.values or part == known.joint or part in known.repeats for part in parts):
+            if runs.take_spoken(parts, index, known, is_followed=_is_dictated(spelled, index + 1, known)):
                 continue
-        elif runs.take_between(parts, known):
+        elif (
+            runs.take_between(parts)
+            or _is_spelling(spelled, index)
+            or (_AND.issuperset(parts) and runs.is_dictated() and _is_dictated(spelled, index + 1, known))
+        ):
             continue
         runs.take_written(_written(words, index), index)
-    return [run for run in runs.runs if any(sign.character.isdigit() for sign in run)]
+    with_digits = [run for run in runs.runs if any(sign.character.isdigit() for sign in run)]
+    return [run for run in with_digits if not _is_amount(run, words) and not _is_counting(run)]
+
+
+def _is_dictated(spelled: Sequence[Sequence[str]], first: int, known: NumberWords) -> bool:
+    """Return whether the next words, from `first`, are single digits."""
+    following = (parts for parts in spelled[first : first + 2 * _DICTATED] if not _BETWEEN.issuperset(parts))
+    said = list(islice(following, _DICTATED))
+    return len(said) == _DICTATED and all(len(known.values.get(part, "")) == 1 for parts in said for part in parts)
+
+
+def _is_spelling(spelled: Sequence[Sequence[str]], index: int) -> bool:
+    """Return whether a word only explains the letter before it: "for golf" after "G"."""
+    for letter, joint in ((index - 1, index), (index - 2, index - 1)):
+        if letter < 0 or len(spelled) < joint + 2 or len(spelled[letter]) != 1 or len(spelled[letter][0]) != 1:
+            continue
+        said, name = spelled[joint], spelled[joint + 1]
+        if len(said) == 1 and said[0] in _AS_IN and name and name[0].startswith(spelled[letter][0]):
+            return True
+    return False
+
+
+def _terms(run: Sequence[Sign]) -> list[str]:
+    """Return the signs of each word of a run."""
+    return ["".join(sign.character for sign in signs) for _, signs in groupby(run, lambda sign: sign.word)]
+
+
+def _numbers(run: Sequence[Sign]) -> list[Sign]:
+    """Return a run without the letters before and after its digits, which can be short words."""
+    without_first = dropwhile(lambda sign: not sign.character.isdigit(), run)
+    without_last = dropwhile(lambda sign: not sign.character.isdigit(), reversed(list(without_first)))
+    return list(without_last)[::-1]
+
+
+def _is_amount(run: Sequence[Sign], words: Sequence[Word]) -> bool:
+    """Return whether thousands are separated by spaces: "1 234 567", but neither "+1 234 567" nor "612 345 678"."""
+    numbers = _numbers(run)
+    first, *groups = _terms(numbers)
+    if first.startswith("0") or not words[numbers[0].word].text.strip(_EDGES).isdigit():
+        return False
+    if not groups or any(not group.isdigit() or len(group) != _GROUP for group in groups):
+        return False
+    return len(first) < _GROUP or (len(first) == _GROUP and set(groups) == {"000"})
+
+
+def _is_counting(run: Sequence[Sign]) -> bool:
+    """Return whether numbers follow each other at the same distance and count from or to 0 or 1, or beyond ten."""
+    terms = _terms(_numbers(run))
+    if len(terms) < _FEWEST_COUNTED or any(not term.isdigit() or len(term) > _GROUP for term in terms):
+        return False
+    numbers = [int(term) for term in terms]
+    steps = {after - before for before, after in pairwise(numbers)}
+    if len(steps) != 1 or 0 in steps or any(term.startswith("0") and len(term) > 1 for term in terms):
+        return False
+    return numbers[0] == 1 or numbers[-1] in (0, 1) or max(numbers) >= _COUNTED
 
 
 class _Runs:
@@ -70,23 +149,34 @@ class _Runs:
         self._last = ""
         self._after_joint = False
 
-    def take_between(self, parts: Sequence[str], known: NumberWords) -> bool:
-        """Note a repeat, or pass over a hesitation; returns whether the word is one of them."""
-        if parts and all(part in known.repeats for part in parts):
-            self._repeat, self._last = known.repeats[parts[-1]], ""
-            return True
-        return bool(self.runs[-1] and parts and all(part in _BETWEEN for part in parts))
+    def take_between(self, parts: Sequence[str]) -> bool:
+        """Return whether a word is passed over within a number."""
+        if not self.runs[-1] or not parts:
+            return False
+        return all(part in _BETWEEN for part in parts) or (self._repeat > 1 and parts == ("die",))
 
-    def take_spoken(self, parts: Sequence[str], index: int, known: NumberWords) -> bool:
-        """Add number words, joined where they are one number; returns False if they are none after all."""
+    def is_dictated(self) -> bool:
+        """Return whether the last words were single digits."""
+        terms = _terms(self.runs[-1][-_DICTATED:])
+        return len(terms) == _DICTATED and all(term.isdigit() and len(term) == 1 for term in terms)
+
+    def take_spoken(self, parts: Sequence[str], index: int, known: NumberWords, *, is_followed: bool) -> bool:
+        """Add number words, joined where they are one number; returns False if they are none after all.
+
+        `is_followed` says whether single digits follow.
+        """
         for place, part in enumerate(parts):
+            if part in known.repeats:
+                self._repeat, self._last = known.repeats[part], ""
+                continue
             if part == known.joint:
-                if not (len(self._last) == 2 and self._last.endswith("0")):
+                if len(self._last) < 2 or not self._last.endswith("0"):
                     return False
                 self._after_joint = True
                 continue
-            if part == HUNDRED and not (len(self._last) == 1 < len(self.runs[-1])):
-                # An amount, and not "oh eight hundred".
+            is_within = len(self._last) == 1 < len(self.runs[-1]) or (len(self._last) in (1, 2) and is_followed)
+            if part == HUNDRED and not is_within:
+                # An amount, and not "oh eight hundred" or "fifty-five hundred, zero zero …".
                 return False
             whole = known.joined(self._last, part, in_word=place > 0, after_joint=self._after_joint)
             if whole is None:
@@ -95,7 +185,8 @@ class _Runs:
             else:
                 # The first digit stays with the word before.
                 value, before = whole, self.runs[-1][-len(self._last)].word
-                self.runs[-1][-len(self._last) :] = [Sign(whole[0], before), Sign(whole[1], index)]
+                rest = [Sign(sign, index) for sign in whole[1:]]
+                self.runs[-1][-len(self._last) :] = [Sign(whole[0], before), *rest]
             self._repeat, self._last, self._after_joint = 1, value, False
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -33,6 +33,11 @@ _TENS: Mapping[str, str] = {
     "pt": "vinte trinta quarenta cinquenta sessenta setenta oitenta noventa",
     "nl": "twintig dertig veertig vijftig zestig zeventig tachtig negentig",
 }
+#: Hundreds that are said within telephone numbers, from 100: "seiscientos doce".
+_HUNDREDS: Mapping[str, str] = {
+    "es": "cien/ciento doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos",
+    "it": "cento duecento trecento quattrocento cinquecento seicento settecento ottocento novecento",
+}
 #: In English telephone numbers, "oh eight hundred".
 HUNDRED = "hundred"
 #: Between tens and ones that are words of their own: "vingt et un", "treinta y cuatro".
@@ -44,9 +49,11 @@ _REPEATS: Mapping[str, Mapping[str, int]] = {
     "it": {"doppio": 2, "triplo": 3},
     "pt": {"duplo": 2, "triplo": 3},
     "nl": {"dubbel": 2},
-    "de": {"doppel": 2},
+    "de": {"doppel": 2, "zweimal": 2, "dreimal": 3},
 }
 _ONES = frozenset("123456789")
+#: Sounds of hesitation, within numbers and addresses.
+HESITATIONS = frozenset({"uh", "um", "uhm", "er", "erm", "hm", "hmm", "äh", "ähm", "euh", "eh", "ehm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,13 @@ class NumberWords:
         """
         value = self.values[word]
         if self.language == "fr":
-            return _french(before, value, is_vingt=word.startswith("vingt")) if in_word or after_joint else None
+            # "Trente quatre", but not "quatre vingt", which can be 4 and 20.
+            is_joined = in_word or after_joint or (len(before) == 2 and before.endswith("0"))
+            return _french(before, value, is_vingt=word.startswith("vingt")) if is_joined else None
+        if len(before) == 3 and before.endswith("00") and len(value) <= 2 and before[0] != "0":
+            return before[0] + value.zfill(2) if self.language in _HUNDREDS else None
+        if len(before) == 3 and before[1] > "1" and before.endswith("0"):
+            return before[:2] + value if value in _ONES and after_joint else None
         is_tens = len(before) == 2 and before.endswith("0") and before > "10"
         return before[0] + value if is_tens and value in _ONES and (after_joint or self.joint is None) else None
 
@@ -90,9 +103,26 @@ def number_words(language: str) -> NumberWords:
             for unit in ones[one]
             for compound in _compounds(code, ten, unit)
         }
+    for value, spellings in enumerate(_HUNDREDS.get(code, "").split(), start=1):
+        values |= dict.fromkeys(spellings.split("/"), str(100 * value))
+    if code in ("de", "it"):
+        values |= _whole_hundreds(code, ones, values)
     if code == "en":
         values[HUNDRED] = "00"
     return NumberWords(code, values, _REPEATS[code], _JOINTS.get(code))
+
+
+def _whole_hundreds(code: str, ones: Sequence[Sequence[str]], below: Mapping[str, str]) -> dict[str, str]:
+    """Return the numbers from 100 to 999 that are one word: "hunderteinundsiebzig", "trecentotrentatré"."""
+    hundreds = [(value, f"{word}hundert") for value in range(1, 10) for word in ones[value]] + [(1, "hundert")]
+    if code == "it":
+        hundreds = [(value, word) for value, word in enumerate(_HUNDREDS["it"].split(), start=1)]
+    whole = {word: str(100 * value) for value, word in hundreds}
+    for rest, digits in below.items():
+        if len(digits) <= 2 and digits != "0":
+            whole |= {f"{word}{rest}": f"{value}{digits.zfill(2)}" for value, word in hundreds}
+            whole |= {f"{word}und{rest}": f"{value}{digits.zfill(2)}" for value, word in hundreds if code == "de"}
+    return whole
 
 
 def _french(before: str, value: str, *, is_vingt: bool) -> str | None:

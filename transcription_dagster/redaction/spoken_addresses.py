@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from transcription_dagster.language.spelling import tokens
+from transcription_dagster.language.writing_rules import FUNCTION_WORDS, word_set
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.number_words import number_words
+from transcription_dagster.redaction.number_words import HESITATIONS, number_words
 
 #: What is said for "@" and "." in an address, and for the other marks, by language (ISO 639-1).
 _AT: Mapping[str, str] = {
@@ -39,29 +40,43 @@ _MARKS: Mapping[str, str] = {
 }
 #: After a mark, that it is an underscore: "guion bajo".
 _LOW = frozenset({"bajo", "baja", "bas", "basso"})
-_DOMAIN = re.compile(r"@?[\w-]+(\.[\w-]+)+")
+_DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
 _VOWELS = frozenset("aeiouy")
 _QUOTES = "\"'“”‘’«»)"
+#: Providers whose dot is often not transcribed: "jane at gmail com".
+_PROVIDERS = word_set(
+    "gmail googlemail hotmail outlook yahoo icloud live msn aol gmx web freenet orange wanadoo laposte free libero",
+    "protonmail proton",
+)
+_TOP_LEVELS = frozenset({"com", "net", "org", "de", "fr", "es", "it", "pt", "nl", "ch", "at", "uk", "me"})
+#: After these words an address begins, whatever its first words are: "it's jane smith at gmail dot com".
+_LEADS = word_set(
+    "is it's its to at email e-mail mail address ist an unter lautet adresse est c'est à es a al correo è é naar op",
+    "per para",
+)
+#: Words that a place on the web follows, and not the end of an address: "find us at example dot com".
+_AT_A_PLACE = word_set(
+    "me us him them here there look looks looked looking work works worked working find found buy bought shop visit",
+    "available online start started live lives company team",
+)
+#: Words between a lead and the first word of an address that are part of it.
+_MOST_WORDS = 2
+#: Letters of a domain that are said one by one: "g mail".
+_MOST_LETTERS = 4
 
 
 def spoken_addresses(words: Sequence[Word], language: str) -> list[tuple[int, int]]:
     """Return the addresses: the words `first` up to but excluding `stop`. `language` is ISO 639-1 or BCP 47."""
     code = language.partition("-")[0].lower()
-    text = _Text(words, code)
-    found: list[tuple[int, int]] = []
-    for index in range(len(words)):
-        at = text.at(index)
-        if at is None:
-            continue
-        last, begin = at
-        stop = text.domain_end(begin)
-        if last < 0 or stop is None:
-            continue
-        first = text.local_start(last)
-        # A sentence ends in no address.
-        if not any(text.ends_sentence(place) for place in range(first, stop - 1)):
-            found.append((first, stop))
-    return found
+    said = [tokens(word.text) for word in words]
+    kept = [
+        index
+        for index, parts in enumerate(said)
+        # "Tiret du bas" is an underscore.
+        if not HESITATIONS.issuperset(parts or [""]) and not (parts == ("du",) and said[index - 1] == ("tiret",))
+    ]
+    text = _Text([words[index] for index in kept], code)
+    return [(kept[first], kept[stop - 1] + 1) for first, stop in map(text.address, range(len(kept))) if stop]
 
 
 class _Text:
@@ -75,27 +90,63 @@ class _Text:
         self._marks = {"-", "_", *_MARKS.get(code, "").split()}
         self._numbers = number_words(code).values
 
-    def at(self, index: int) -> tuple[int, int] | None:
+    def address(self, index: int) -> tuple[int, int]:
+        """Return the address whose "@" is a word: its first word and the one after its last, which is 0 without one."""
+        at = self._at(index)
+        last, begin = at or (-1, 0)
+        stop = self._domain_end(begin) if last >= 0 else None
+        if stop is None:
+            return 0, 0
+        first = self._local_start(last)
+        if self._texts[index] == "at" and first == last and self._texts[last] in FUNCTION_WORDS | _AT_A_PLACE:
+            return 0, 0
+        # A sentence ends in no address.
+        is_whole = not any(self._ends_sentence(place) for place in range(first, stop - 1))
+        return (self._with_words_before(first), stop) if is_whole else (0, 0)
+
+    def _at(self, index: int) -> tuple[int, int] | None:
         """Return where the part before an "@" ends and where its domain begins; None if the word has no "@"."""
         text = self._texts[index]
         if text in self._ats:
-            return index - 1, index + 1
+            return index - 1, index + (2 if self._texts[index + 1 : index + 2] == ["sign"] else 1)
         if text.endswith("@"):
             return index, index + 1
-        return (index - 1, index) if text.startswith("@") else None
+        if text.startswith("@"):
+            return index - 1, index
+        return (index, index) if "@" in text else None
 
-    def domain_end(self, begin: int) -> int | None:
+    def _domain_end(self, begin: int) -> int | None:
         """Return where a domain with at least one dot ends, which begins at a word; None if there is none."""
+        spelled = begin
+        while spelled < min(begin + _MOST_LETTERS, len(self._texts)) and len(self._texts[spelled]) == 1:
+            spelled += 1
+        begin = spelled - (spelled > begin and self._texts[spelled : spelled + 1] in [[dot] for dot in self._dots])
         if begin >= len(self._texts):
             return None
-        has_dot = _DOMAIN.fullmatch(self._texts[begin]) is not None
+        name = self._texts[begin].rpartition("@")[2]
+        if name in FUNCTION_WORDS and self._dots.issuperset(self._texts[begin + 1 : begin + 2]):
+            # "The dot com bubble".
+            return None
+        has_dot = _DOMAIN.fullmatch(name) is not None
         stop = begin + 1
+        if name in _PROVIDERS and not has_dot and self._texts[stop : stop + 1] and self._texts[stop] in _TOP_LEVELS:
+            return stop + 1
         while stop + 1 < len(self._texts) and self._texts[stop] in self._dots | self._marks:
             has_dot |= self._texts[stop] in self._dots
             stop += 2 if self._texts[stop + 1] not in _LOW else 3
         return min(stop, len(self._texts)) if has_dot else None
 
-    def local_start(self, last: int) -> int:
+    def _with_words_before(self, first: int) -> int:
+        """Return where an address begins if the words back to a lead are part of it."""
+        for begin in range(first - 1, max(0, first - 1 - _MOST_WORDS), -1):
+            text = self._texts[begin]
+            if text in FUNCTION_WORDS | _LEADS or not text.isalpha() or not self._words[begin].text[-1].isalpha():
+                break
+            if self._texts[begin - 1] in _LEADS:
+                return begin
+        return first
+
+    def _local_start(self, last: int) -> int:
         """Return where the part before the "@" begins, which ends with the word `last`."""
         first = last
         while first > 0:
@@ -122,6 +173,6 @@ class _Text:
     def _is_number(self, text: str) -> bool:
         return text.isdigit() or (bool(text) and all(part in self._numbers for part in text.split()))
 
-    def ends_sentence(self, place: int) -> bool:
+    def _ends_sentence(self, place: int) -> bool:
         text = self._words[place].text.rstrip(_QUOTES)
         return len(text) > 1 and text[-1] in ".?!"

@@ -170,6 +170,79 @@ def test_addresses_said_in_other_languages():
     assert found("escriba a ana arroba ejemplo punto es", "es")[0] == ("email", "ana arroba ejemplo punto es")
 
 
+DICTATED = [
+    # Hesitations, self-corrections and the other speaker's "okay".
+    ("en", "phone", "oh seven seven, hmm, nine oh oh, let me see, one two three four five six"),
+    ("en", "phone", "oh seven seven nine oh oh... wait, one two three four five six"),
+    ("en", "phone", "oh seven seven yep nine double oh got it one two three okay four five six"),
+    ("en", "card", "four one one one, uh, one one one one, let me see, one one one one, and one one one one."),
+    ("en", "card", "4111 1111 1111 then 1111"),
+    ("de", "phone", "null eins sieben eins, ähm, zwo drei, Moment, vier fünf sechs sieben acht"),
+    ("fr", "phone", "zéro six, douze, trente-quatre, euh, cinquante-six, soixante-dix-huit"),
+    ("es", "phone", "seis uno dos, eh, tres cuatro cinco, vale, seis siete ocho"),
+    # Read back by the other speaker.
+    (
+        "en",
+        "phone",
+        "oh seven seven oh oh nine two nine one four one, oh seven seven oh oh nine two nine one four one",
+    ),
+    # Hundreds.
+    ("en", "card", "fifty-five hundred, zero zero zero zero, zero zero zero zero, zero zero zero four"),
+    ("de", "phone", "null hunderteinundsiebzig dreiundzwanzig fünfundvierzig achtundsechzig"),
+    ("de", "phone", "null einhunderteinundsiebzig dreiundzwanzig fünfundvierzig achtundsechzig"),
+    ("it", "phone", "trecentotrentatré quarantacinque sessantasette ottantanove zero"),
+    ("es", "phone", "seiscientos doce, trescientos cuarenta y cinco, seiscientos setenta y ocho"),
+    # Spelling.
+    ("en", "phone", "zero-seven-seven-double-nine four five six seven eight nine"),
+    ("en", "card", "4111,1111,1111,1111"),
+    (
+        "en",
+        "iban",
+        "G for golf B for bravo two nine N W B K six zero one six one three three one nine two six eight one nine",
+    ),
+    ("de", "phone", "null eins sieben eins zweimal die zwei drei vier fünf sechs"),
+    ("fr", "phone", "zéro six douze trente quatre cinquante six soixante dix huit"),
+    (
+        "fr",
+        "iban",
+        "FR quatorze, vingt zéro quatre, dix dix, zéro cinq zéro cinq, zéro zéro zéro un, trois M zéro deux, "
+        "six zéro six",
+    ),
+    (
+        "es",
+        "iban",
+        "E S noventa y uno veintiuno cero cero cero cuatro dieciocho cuarenta y cinco cero dos cero cero cero cinco "
+        "trece treinta y dos",
+    ),
+]
+
+
+@pytest.mark.parametrize(("language", "kind", "text"), DICTATED)
+def test_numbers_are_found_as_people_dictate_them(language: str, kind: str, text: str) -> None:
+    assert found(text, language, ("card", "iban", "phone")) == [(kind, text)]
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "one two three four five six seven eight nine ten"),
+        ("en", "counting down ten nine eight seven six five four three two one zero"),
+        ("en", "It's 10 9 8 7 6 5 4 3 2 1 lift off."),
+        ("en", "Two four six eight ten twelve fourteen."),
+        ("en", "page 12, 13, 14, 15 and 16"),
+        ("en", "1 000 000 people in 2004 and 250 000 000 in 2010."),
+        ("en", "The bill is 1 234 567 dollars."),
+        ("de", "einundzwanzig, zweiundzwanzig, dreiundzwanzig, vierundzwanzig"),
+        ("de", "Es waren zweihundert Leute und dreihundertfünfzig Gäste."),
+        ("fr", "En 1998, il y avait 1 234 567 habitants."),
+        ("es", "uno dos tres cuatro cinco seis siete ocho nueve diez"),
+        ("es", "doscientos treinta y cinco euros"),
+    ],
+)
+def test_counting_and_amounts_are_left_alone(language: str, text: str) -> None:
+    assert found(text, language, ("card", "iban", "phone", "ssn", "email")) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -23,6 +23,13 @@ def addresses(text: str, language: str = "en") -> list[str]:
         ("so b smith 42 at example.com", "b smith 42 at example.com"),
         ("send it to jane @example.org", "jane @example.org"),
         ("to jane@ example dot org", "jane@ example dot org"),
+        ("it's jane smith at example dot com, all one word", "jane smith at example dot com,"),
+        ("it's jane uh smith at um example dot com", "jane uh smith at um example dot com"),
+        ("it's jane at, uh, example dot com", "jane at, uh, example dot com"),
+        ("it's Jane@example dot com", "Jane@example dot com"),
+        ("it's jane at Gmail com", "jane at Gmail com"),
+        ("it's jane at g mail dot com", "jane at g mail dot com"),
+        ("it's jane at sign example dot com", "jane at sign example dot com"),
     ],
 )
 def test_an_address_is_found_from_its_first_to_its_last_word(text: str, expected: str) -> None:
@@ -33,6 +40,10 @@ def test_an_address_is_found_from_its_first_to_its_last_word(text: str, expected
     "text",
     [
         "at example dot com",
+        "find us at example dot com",
+        "I looked at example.com",
+        "at twenty to nine at the dot com bubble",
+        "jane at gmail",
         "I met her at",
         "we are at home. Dot is here",
         "look at it dot",
@@ -48,6 +59,9 @@ def test_other_words_are_no_address(text: str) -> None:
 def test_an_underscore_of_two_words_is_part_of_an_address() -> None:
     assert addresses("es juan guion bajo perez arroba ejemplo punto es", "es") == [
         "juan guion bajo perez arroba ejemplo punto es"
+    ]
+    assert addresses("c'est jean tiret du bas dupont arobase exemple point fr", "fr") == [
+        "jean tiret du bas dupont arobase exemple point fr"
     ]
     assert addresses("mario trattino basso rossi chiocciola esempio punto it", "it") == [
         "mario trattino basso rossi chiocciola esempio punto it"

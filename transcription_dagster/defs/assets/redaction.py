@@ -55,7 +55,7 @@ _TYPES = {"redacted_json": Transcript, "redacted_audio": dg.Nothing}
 def redaction_code_version(settings: Settings) -> str:
     """Return the code version, which includes the kinds and the detectors, but not the versions of their models."""
     presidio = "-presidio" if presidio_installed() else ""
-    return from_cues(f"5-{'-'.join(sorted(settings.redact))}-{settings.insights}{presidio}")
+    return from_cues(f"6-{'-'.join(sorted(settings.redact))}-{settings.insights}{presidio}")
 
 
 @dg.multi_asset(
