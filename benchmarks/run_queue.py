@@ -28,8 +28,8 @@ from rich.table import Table
 
 from benchmarks.arguments import argument_parser
 from transcription_dagster.database.connection import upgrade_database
+from transcription_dagster.pool.dagster_runs import index_runs
 from transcription_dagster.pool.run_coordinator import GPU_TAG
-from transcription_dagster.pool.run_queue import index_run_queue
 from transcription_dagster.pool.storage import PatientRunStorage
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.files import dagster_home, write_files
@@ -57,7 +57,7 @@ def main() -> None:
             upgrade_database(url)
             write_files(settings)
             with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
-                index_run_queue(url)
+                index_runs(url)
                 least = 0.0
                 for waiting in arguments.waiting:
                     fill(instance, url, waiting)

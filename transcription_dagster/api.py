@@ -264,8 +264,8 @@ def refine(
     value = _transcript(transcript)
     if not claude:
         return refine_directly(value, terms, None, chosen, without_client=SWITCHED_OFF)
+    from transcription_dagster.refinement.accounts import price_of
     from transcription_dagster.refinement.claude import connect
-    from transcription_dagster.refinement.costs import price_of
 
     return refine_directly(value, terms, connect(), chosen, price=price_of(chosen.model), without_client=NO_CREDENTIALS)
 

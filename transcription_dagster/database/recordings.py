@@ -1,6 +1,7 @@
 """Recordings: the registered ones with their sources and metadata, those that need work, and the forgotten ones.
 
-Nothing may be written about a forgotten recording until it is registered again."""
+Nothing may be written about a forgotten recording until it is registered again.
+"""
 
 from __future__ import annotations
 

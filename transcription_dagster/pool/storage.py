@@ -41,9 +41,8 @@ from dagster_postgres.utils import (
 from sqlalchemy import Engine, event, text
 
 from transcription_dagster.dagster_api.values import LAUNCH_TAG
+from transcription_dagster.pool.dagster_runs import EARLIER_RUN, FRONT, WAITING
 from transcription_dagster.pool.patience import patiently
-from transcription_dagster.pool.run_launches import EARLIER_RUN
-from transcription_dagster.pool.run_queue import FRONT, WAITING
 
 if TYPE_CHECKING:
     from dagster_postgres.auth import PgTokenProvider

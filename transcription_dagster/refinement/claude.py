@@ -1,7 +1,8 @@
 """Claude through the Messages API, one request at a time or in Message Batches, and the anthropic SDK.
 
 The SDK handles credentials, base URL and retries. A Message Batch holds many requests at half the price; it is answered
-within a day and kept for a month."""
+within a day and kept for a month.
+"""
 
 from __future__ import annotations
 

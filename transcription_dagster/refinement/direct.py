@@ -7,9 +7,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from transcription_dagster.errors import TranscriptionError, UnusableReply
 from transcription_dagster.model import Term, Transcript
-from transcription_dagster.refinement.accounts import Account, MemoryAccount, request_digest
+from transcription_dagster.refinement.accounts import Account, MemoryAccount, estimates, request_digest
 from transcription_dagster.refinement.assembly import Answers, Prepared, assemble, prepare, unrefined
-from transcription_dagster.refinement.costs import estimates
 from transcription_dagster.refinement.messages import MessageReply, MessageRequest, MessageSender, Price, TokenUsage
 from transcription_dagster.refinement.prompt import Answer, read_reply
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure

@@ -1,6 +1,7 @@
 """The prompt for Claude and its reply: instructions, vocabulary, and the words of one window, without their times.
 
-A reply is parsed strictly: one that does not match the schema is rejected as a whole."""
+A reply is parsed strictly: one that does not match the schema is rejected as a whole.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Addresses of sources: the hosts that HTTP sources may reach, checked at the connection, and keeping their secrets.
 
 Rows, events, errors and `recording.json` contain a URL without its query. The whole URL is in the store beside the
-recording's results, where every machine that fetches it finds it; `forget` deletes it."""
+recording's results, where every machine that fetches it finds it; `forget` deletes it.
+"""
 
 from __future__ import annotations
 

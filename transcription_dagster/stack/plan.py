@@ -1,6 +1,7 @@
 """Decide which programs a stack starts, before any of them exists.
 
-This machine's GPUs are listed with the driver's own tool, which avoids importing torch."""
+This machine's GPUs are listed with the driver's own tool, which avoids importing torch.
+"""
 
 from __future__ import annotations
 

@@ -14,9 +14,8 @@ from dagster import DagsterInstance
 
 from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.errors import TranscriptionError
+from transcription_dagster.pool.dagster_runs import index_runs
 from transcription_dagster.pool.queue import database_errors
-from transcription_dagster.pool.run_launches import index_run_launches
-from transcription_dagster.pool.run_queue import index_run_queue
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.addresses import move_secrets
 from transcription_dagster.store.object_store import ObjectStore
@@ -37,8 +36,7 @@ def upgrade_tables(url: str) -> None:
             engine.dispose()
         with DagsterInstance.get() as instance:
             instance.upgrade()
-        index_run_queue(url)
-        index_run_launches(url)
+        index_runs(url)
 
 
 if __name__ == "__main__":

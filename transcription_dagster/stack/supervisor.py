@@ -1,6 +1,7 @@
 """Configure and control supervisord, which starts a stack's programs and restarts those that die.
 
-If the supervisor itself is killed, its programs survive as orphan processes, which the next stack ends."""
+If the supervisor itself is killed, its programs survive as orphan processes, which the next stack ends.
+"""
 
 from __future__ import annotations
 

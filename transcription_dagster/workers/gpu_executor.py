@@ -22,9 +22,15 @@ from transcription_dagster.errors import (
     TranscriptionError,
     WorkerUnfit,
 )
-from transcription_dagster.pool.devices import pinned_device
 from transcription_dagster.pool.inference_work import EmbeddingWork, SpeakersWork, TranscriptionWork, Work
-from transcription_dagster.pool.names import ANY_GPU, EMBED_TASK, SPEAKERS_TASK, TRANSCRIBE_TASK, gpu_queue
+from transcription_dagster.pool.names import (
+    ANY_GPU,
+    EMBED_TASK,
+    SPEAKERS_TASK,
+    TRANSCRIBE_TASK,
+    gpu_queue,
+    pinned_device,
+)
 from transcription_dagster.pool.request_queue import BROKE, UNFIT, RequestClaim, RequestQueue
 from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.pool.worker_registry import WorkerRecord

@@ -10,7 +10,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from sqlalchemy import text
 
 from transcription_dagster.dagster_api.values import LAUNCH_TAG
-from transcription_dagster.pool.run_launches import index_run_launches
+from transcription_dagster.pool.dagster_runs import index_runs
 from transcription_dagster.pool.storage import PatientRunStorage
 from transcription_dagster_tests.postgres import cloned_database
 
@@ -26,7 +26,7 @@ def database() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def no_runs(instance: DagsterInstance, database: str) -> None:
     instance.run_storage.wipe()
-    index_run_launches(database)
+    index_runs(database)
 
 
 def add(instance: DagsterInstance, launch: str, *, parent: str | None = None) -> DagsterRun:

@@ -15,8 +15,8 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster_postgres.run_storage import PostgresRunStorage
 
+from transcription_dagster.pool.dagster_runs import FRONT, FRONT_RUNS, index_runs
 from transcription_dagster.pool.run_coordinator import queue_limits
-from transcription_dagster.pool.run_queue import FRONT, FRONT_RUNS, index_run_queue
 from transcription_dagster.pool.state import PoolStatus
 from transcription_dagster.pool.storage import PatientRunStorage
 from transcription_dagster_tests.pool.test_run_coordinator import worker
@@ -36,7 +36,7 @@ def database() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def empty_queue(instance: DagsterInstance, database: str) -> None:
     instance.run_storage.wipe()
-    index_run_queue(database)
+    index_runs(database)
 
 
 def add(instance: DagsterInstance, status: DagsterRunStatus = DagsterRunStatus.QUEUED, **tags: Any) -> str:

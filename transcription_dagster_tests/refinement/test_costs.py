@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transcription_dagster.refinement.accounts import Budgets, MemoryAccount, Spent
-from transcription_dagster.refinement.costs import estimates, price_of
+from transcription_dagster.refinement.accounts import Budgets, MemoryAccount, Spent, estimates, price_of
 from transcription_dagster.refinement.messages import MessageRequest, Price, TokenUsage
 from transcription_dagster.settings import Settings
 

@@ -20,8 +20,7 @@ from transcription_dagster.dagster_api.values import (
     RunRequest,
 )
 from transcription_dagster.errors import StackError, TransientError
-from transcription_dagster.pool.devices import pinned_device
-from transcription_dagster.pool.names import ANY_GPU, BATCH_TAG, GPU_TAG
+from transcription_dagster.pool.names import ANY_GPU, BATCH_TAG, GPU_TAG, pinned_device
 from transcription_dagster.pool.state import PoolStatus
 from transcription_dagster.sources.worklist_entries import JOBS, Entry
 from transcription_dagster.sources.worklists import WorklistResults

@@ -14,8 +14,8 @@ from transcription_dagster.defs.stored_values import EDITS_FILE, edits_document
 from transcription_dagster.defs.versions import REFRESH
 from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.account_store import open_account
+from transcription_dagster.refinement.accounts import price_of
 from transcription_dagster.refinement.claude import connect
-from transcription_dagster.refinement.costs import price_of
 from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF, refine_directly
 from transcription_dagster.refinement.message_batches import batch_store
 from transcription_dagster.refinement.message_batches.rounds import Plan

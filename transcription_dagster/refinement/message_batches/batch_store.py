@@ -1,7 +1,8 @@
 """Message Batches in the database: the requests to refine recordings, and the batches that hold them.
 
 A request waits, is submitted, and is answered; a batch is intended, submitted and collected. Each step is one
-transaction."""
+transaction.
+"""
 
 from __future__ import annotations
 

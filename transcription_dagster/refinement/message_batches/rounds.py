@@ -18,9 +18,8 @@ from typing import Any
 
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, UnusableReply
 from transcription_dagster.model import Term, Transcript, Word, recording_id
-from transcription_dagster.refinement.accounts import request_digest
+from transcription_dagster.refinement.accounts import estimates, request_digest
 from transcription_dagster.refinement.assembly import Answers, Prepared, assemble, prepare, unrefined
-from transcription_dagster.refinement.costs import estimates
 from transcription_dagster.refinement.messages import (
     BatchResult,
     BatchSender,

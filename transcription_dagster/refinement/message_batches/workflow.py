@@ -15,10 +15,10 @@ from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import PermanentError, RefinementFailed, RefinementUnavailable, SpendLimitReached
 from transcription_dagster.model import Term, Transcript
 from transcription_dagster.refinement.account_store import ClaudeAccount, holding
+from transcription_dagster.refinement.accounts import price_of
 from transcription_dagster.refinement.answer_store import PaidReply, kept_replies
 from transcription_dagster.refinement.assembly import prepare, unrefined
 from transcription_dagster.refinement.claude import ClaudeBatches
-from transcription_dagster.refinement.costs import price_of
 from transcription_dagster.refinement.message_batches import batch_store
 from transcription_dagster.refinement.message_batches.batch_store import Answered, UnconfirmedBatch
 from transcription_dagster.refinement.message_batches.rounds import (
