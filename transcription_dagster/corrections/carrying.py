@@ -54,7 +54,7 @@ class _Places:
 
     def __init__(self, base: UncorrectedText) -> None:
         self._words = base.words
-        self._passages = [base.machine[first] for first in sorted(base.machine)]
+        self._passages = list(base.machine_passages())
         self._letters = [letters(join_words(passage.words)) for passage in self._passages]
         self._by_letters: defaultdict[str, list[int]] = defaultdict(list)
         for number, spelled in enumerate(self._letters):

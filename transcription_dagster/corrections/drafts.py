@@ -70,14 +70,14 @@ def named(reading: CorrectedReading, first: int, stop: int, speaker: str, *, eve
     if not name or len(name) > _LONGEST_NAME:
         raise UnusableCorrection(f"a speaker's name has 1 to {_LONGEST_NAME} characters")
     old = passages[0].speaker
-    turns = [turn for turn in reading.turns() if turn.first < stop and turn.stop > first]
-    if everywhere:
-        turns = [turn for turn in reading.turns() if turn.speaker == old]
-    changed = [turn for turn in turns if turn.speaker != name]
-    if not changed:
+    stretches = tuple(
+        reading.stretch(turn.first, turn.stop)
+        for turn in reading.outline()
+        if (turn.speaker == old if everywhere else turn.first < stop and first < turn.stop) and turn.speaker != name
+    )
+    if not stretches:
         return []
-    where = reading.stretch(changed[0].first, changed[-1].stop)
-    stretches = tuple(reading.stretch(turn.first, turn.stop) for turn in changed)
+    where = reading.stretch(stretches[0].first, stretches[-1].stop)
     return [Draft(Kind.SPEAKER, where, old or "", name, stretches=stretches)]
 
 
@@ -95,11 +95,9 @@ def joined(reading: CorrectedReading, first: int) -> list[Draft]:
 
     Raises `UnusableCorrection` if no turn begins there or there is no previous turn.
     """
-    turns = reading.turns()
-    number = next((number for number, turn in enumerate(turns) if turn.first == first), 0)
-    if number == 0:
+    if first not in reading.starts[1:]:
         raise UnusableCorrection(f"no turn that can be joined to the previous one begins at word {first}")
-    before, turn = turns[number - 1], turns[number]
+    before, turn = reading.turns(first - 1, first + 1)
     speaker, own = before.passages[-1].speaker, turn.speaker
     stretches = (reading.stretch(turn.first, turn.stop),) if speaker != own and speaker is not None else ()
     where = _stretch(reading, turn.passages[:1])
@@ -123,7 +121,7 @@ def undone(reading: CorrectedReading, state: ChangedWords, change: Draft, versio
 def _whole_passages(reading: CorrectedReading, first: int, stop: int, *, may_begin_in: bool = False) -> list[Passage]:
     if not 0 <= first < stop <= len(reading.words):
         raise UnusableCorrection(f"words {first} to {stop} are not among the {len(reading.words)} of the transcript")
-    passages = reading.part(first, stop)
+    passages = list(reading.passages(first, stop))
     if not may_begin_in and (passages[0].first != first or passages[-1].stop != stop):
         raise UnusableCorrection(
             f"words {first} to {stop} cut a passage: use {passages[0].first} to {passages[-1].stop}"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from transcription_dagster.captions.corrections import correct_words
-from transcription_dagster.corrections.changes import ChangedWords, WordRange
+from transcription_dagster.corrections.changes import Change, ChangedWords, WordRange
 from transcription_dagster.corrections.differences import token_differences
 from transcription_dagster.language.alignment import Token, tokenize
 from transcription_dagster.model import Edit, Word
 from transcription_dagster.transcripts.plain_text import join_words, paragraph_starts
+from transcription_dagster.transcripts.reading import Turn
 
 
 class Author(StrEnum):
@@ -25,12 +27,11 @@ class Author(StrEnum):
     PERSON = "person"
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(NamedTuple):
     """The smallest unit of replacement: the machine's words `first` up to `stop` with their current text.
 
     Unchanged text has a passage per word; words written as one ("twenty", "-five") share a passage. A passage without
-    words was deleted.
+    words was deleted. A tuple, because reading ten hours makes 100,000 of them.
     """
 
     first: int
@@ -72,39 +73,94 @@ class CorrectedTurn:
 
 @dataclass(frozen=True, slots=True)
 class UncorrectedText:
-    """The machine's words and the refined text over them, to which people's changes apply."""
+    """The machine's words and the refined text over them, to which people's changes apply.
+
+    Passages of single words are made when they are read: kept, those of ten hours would take 40 MB.
+    """
 
     words: tuple[Word, ...]
-    #: The machine's passages, by the index of their first word.
-    machine: dict[int, Passage]
+    #: Words that share a passage with the word before.
+    joined: frozenset[int]
     #: The refinement's passages, by the index of their first word.
     refined: dict[int, Passage]
     #: Words that begin a paragraph.
     starts: frozenset[int]
 
+    def stop(self, first: int) -> int:
+        """Return where the machine's passage that begins at word `first` ends."""
+        stop = first + 1
+        while stop in self.joined:
+            stop += 1
+        return stop
+
+    def machine_passages(self) -> Iterator[Passage]:
+        """Yield the machine's passages in order."""
+        first = 0
+        while first < len(self.words):
+            passage = self.machine_passage(first)
+            yield passage
+            first = passage.stop
+
+    def machine_passage(self, first: int) -> Passage:
+        """Return the machine's passage that begins at word `first`."""
+        stop = self.stop(first)
+        return Passage(first, stop, self.words[first:stop], Author.MACHINE, None, self.words[first].speaker)
+
 
 @dataclass(frozen=True, slots=True)
 class CorrectedReading:
-    """All passages in order, and the words that begin a turn."""
+    """The text with people's changes, as passages and turns."""
 
-    words: tuple[Word, ...]
-    passages: tuple[Passage, ...]
-    starts: frozenset[int]
+    base: UncorrectedText
+    state: ChangedWords
+    #: The passages of people and of the refinement, by the index of their first word.
+    written: dict[int, Passage]
+    #: Words that begin a turn, in order.
+    starts: tuple[int, ...]
 
-    def turns(self) -> list[CorrectedTurn]:
-        """Return the turns in order, including turns whose words were all deleted."""
-        turns: list[list[Passage]] = []
-        for passage in self.passages:
-            if not turns or passage.first in self.starts:
-                turns.append([])
-            turns[-1].append(passage)
-        return [CorrectedTurn(tuple(passages)) for passages in turns]
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The machine's words."""
+        return self.base.words
 
-    def part(self, first: int, stop: int) -> list[Passage]:
-        """Return the passages that hold any of the words `first` up to `stop`."""
-        begin = max(0, bisect_right(self.passages, first, key=lambda passage: passage.first) - 1)
-        end = bisect_left(self.passages, stop, key=lambda passage: passage.first)
-        return [passage for passage in self.passages[begin:end] if passage.stop > first]
+    def passages(self, first: int = 0, stop: int | None = None) -> Iterator[Passage]:
+        """Yield the passages that hold any of the words `first` up to `stop`, in order; all by default."""
+        for turn in self.turns(first, stop):
+            yield from (
+                passage for passage in turn.passages if passage.stop > first and (stop is None or passage.first < stop)
+            )
+
+    def turns(self, first: int = 0, stop: int | None = None) -> Iterator[CorrectedTurn]:
+        """Yield the turns that hold any of the words `first` up to `stop`, in order; all by default.
+
+        Turns whose words were all deleted are among them.
+        """
+        low = max(0, bisect_right(self.starts, first) - 1)
+        high = len(self.starts) if stop is None else bisect_left(self.starts, stop)
+        for start, end in pairwise((*self.starts, len(self.words))[low : high + 1]):
+            if end > first:
+                yield CorrectedTurn(tuple(self._between(start, end)))
+
+    def outline(self) -> Iterator[Turn]:
+        """Yield the words and the speaker of each turn, without its text."""
+        for start, end in pairwise((*self.starts, len(self.words))):
+            yield Turn(start, end, _speaker(self.words, self.state, start))
+
+    def speakers(self) -> tuple[str, ...]:
+        """Return the speakers in order of first appearance."""
+        return tuple(dict.fromkeys(turn.speaker for turn in self.outline() if turn.speaker is not None))
+
+    def speaker_before(self, first: int) -> str | None:
+        """Return the speaker of the turn before the one that begins at word `first`; None for the first turn."""
+        number = bisect_left(self.starts, first)
+        return _speaker(self.words, self.state, self.starts[number - 1]) if number else None
+
+    def _between(self, first: int, stop: int) -> Iterator[Passage]:
+        """Yield the passages from the one that begins at word `first` to the one that ends at `stop`."""
+        while first < stop:
+            passage = self.written.get(first) or self.base.machine_passage(first)
+            first = passage.stop
+            yield _with_speaker(passage, self.words, self.state)
 
     def stretch(self, first: int, stop: int) -> WordRange:
         """Return the words `first` up to `stop` with the machine's times."""
@@ -116,7 +172,7 @@ class CorrectedReading:
 
     def as_read(self) -> tuple[Word, ...]:
         """The words as they read now, with their times and speakers."""
-        return tuple(word for passage in self.passages for word in passage.words)
+        return tuple(word for passage in self.passages() for word in passage.words)
 
     def text(self) -> str:
         """Return the turns as paragraphs separated by empty lines, with a newline at the end."""
@@ -126,57 +182,61 @@ class CorrectedReading:
 
 def lay_refined(words: Sequence[Word], refined_text: str | None) -> UncorrectedText:
     """Apply the refined text to the machine's words; without one, paragraphs follow from the words themselves."""
-    machine = list(_of_machine(words))
-    by_first = {passage.first: passage for passage in machine}
+    joined = frozenset(index for index, pair in enumerate(pairwise(words), 1) if _written_as_one(*pair))
     if refined_text is None or not words:
-        return UncorrectedText(tuple(words), by_first, {}, frozenset(paragraph_starts(words)))
+        return UncorrectedText(tuple(words), joined, {}, frozenset(paragraph_starts(words)))
     paragraphs = [tokenize(paragraph) for paragraph in refined_text.split("\n\n") if paragraph.strip()]
     tokens = [token for paragraph in paragraphs for token in paragraph]
-    found = token_differences([tokenize(join_words(passage.words)) for passage in machine], tokens)
+    firsts = [*(first for first in range(len(words)) if first not in joined), len(words)]
+    found = token_differences([tokenize(join_words(words[first:stop])) for first, stop in pairwise(firsts)], tokens)
     refined: dict[int, Passage] = {}
     for place in found.places:
-        first, stop = machine[place.first].first, machine[place.stop - 1].stop
+        first, stop = firsts[place.first], firsts[place.stop]
         reworded = _reworded(words[first:stop], tokens[place.new_first : place.new_stop])
         refined[first] = Passage(first, stop, reworded, Author.REFINEMENT)
     openings = accumulate((len(paragraph) for paragraph in paragraphs[:-1]), initial=0)
-    starts = frozenset(machine[found.unit_of(opening)].first for opening in openings)
-    return UncorrectedText(tuple(words), by_first, refined, starts)
+    starts = frozenset(firsts[found.unit_of(opening)] for opening in openings)
+    return UncorrectedText(tuple(words), joined, refined, starts)
 
 
 def lay_changes(base: UncorrectedText, state: ChangedWords) -> CorrectedReading:
     """Apply people's changes to the words. A change replaces every refinement that it touches."""
-    passages: list[Passage] = []
-    starts: set[int] = set()
+    undisturbed = (
+        passage
+        for passage in base.refined.values()
+        if not any(word in state.texts for word in range(passage.first, passage.stop))
+    )
+    by_people = (
+        _persons(base.words, change)
+        for first, change in state.texts.items()
+        if first == change.draft.where.first and _is_whole(change, state, len(base.words))
+    )
+    written = {passage.first: passage for passage in (*undisturbed, *by_people)}
+    return CorrectedReading(base, state, written, tuple(_turn_starts(base, state, written)))
+
+
+def _turn_starts(base: UncorrectedText, state: ChangedWords, written: Mapping[int, Passage]) -> Iterator[int]:
     speaker: str | None = None
-    for passage in _chosen(base, state):
-        named = _with_speaker(passage, base.words, state)
-        words = range(named.first, named.stop)
-        forced = [state.breaks[word][0] for word in words if word in state.breaks]
-        begins = any(word in base.starts for word in words) or named.speaker != speaker
-        if not passages or (forced[-1] if forced else begins):
-            starts.add(named.first)
-        passages.append(named)
-        speaker = named.speaker
-    return CorrectedReading(base.words, tuple(passages), frozenset(starts))
+    first = 0
+    while first < len(base.words):
+        stop = written[first].stop if first in written else base.stop(first)
+        own = _speaker(base.words, state, first)
+        forced = [state.breaks[word][0] for word in range(first, stop) if word in state.breaks]
+        begins = own != speaker or any(word in base.starts for word in range(first, stop))
+        if first == 0 or (forced[-1] if forced else begins):
+            yield first
+        first, speaker = stop, own
 
 
-def _chosen(base: UncorrectedText, state: ChangedWords) -> Iterator[Passage]:
-    position = 0
-    while position < len(base.words):
-        passage = _persons(base.words, state, position) or _undisturbed(base, state, position)
-        passage = passage or base.machine[position]
-        yield passage
-        position = passage.stop
+def _is_whole(change: Change, state: ChangedWords, count: int) -> bool:
+    """Return whether all words of a changed text still belong to the change; `count`: the words of the transcript."""
+    where = change.draft.where
+    return where.stop <= count and all(state.texts.get(word) is change for word in range(where.first, where.stop))
 
 
-def _persons(words: Sequence[Word], state: ChangedWords, position: int) -> Passage | None:
-    """Return the passage that a person wrote at the word, if all its words still belong to that change."""
-    change = state.texts.get(position)
-    if change is None or change.draft.where.first != position:
-        return None
+def _persons(words: Sequence[Word], change: Change) -> Passage:
+    """Return the passage that a person wrote."""
     first, stop = change.draft.where.first, change.draft.where.stop
-    if stop > len(words) or any(state.texts.get(word) is not change for word in range(first, stop)):
-        return None
     reworded = tuple(
         replace(word, confidence=1.0, corrected=True)
         for word in _reworded(words[first:stop], tokenize(change.draft.new))
@@ -184,27 +244,16 @@ def _persons(words: Sequence[Word], state: ChangedWords, position: int) -> Passa
     return Passage(first, stop, reworded, Author.PERSON, change.version)
 
 
-def _undisturbed(base: UncorrectedText, state: ChangedWords, position: int) -> Passage | None:
-    passage = base.refined.get(position)
-    if passage is None or any(word in state.texts for word in range(passage.first, passage.stop)):
-        return None
-    return passage
+def _speaker(words: Sequence[Word], state: ChangedWords, word: int) -> str | None:
+    named = state.speakers.get(word)
+    return named[0] if named else words[word].speaker
 
 
 def _with_speaker(passage: Passage, words: Sequence[Word], state: ChangedWords) -> Passage:
-    named = state.speakers.get(passage.first)
-    speaker = named[0] if named else words[passage.first].speaker
+    speaker = _speaker(words, state, passage.first)
     if speaker == passage.speaker and all(word.speaker == speaker for word in passage.words):
         return passage
-    return replace(passage, speaker=speaker, words=tuple(replace(word, speaker=speaker) for word in passage.words))
-
-
-def _of_machine(words: Sequence[Word]) -> Iterator[Passage]:
-    first = 0
-    for index in range(1, len(words) + 1):
-        if index == len(words) or not _written_as_one(words[index - 1], words[index]):
-            yield Passage(first, index, tuple(words[first:index]), speaker=words[first].speaker)
-            first = index
+    return passage._replace(speaker=speaker, words=tuple(replace(word, speaker=speaker) for word in passage.words))
 
 
 def _written_as_one(before: Word, word: Word) -> bool:

@@ -131,8 +131,11 @@ def _words(content: Mapping[str, Any], turns: Sequence[Turn]) -> tuple[Word, ...
     columns = zip(
         content["texts"], content["starts_ms"], content["ends_ms"], content["confidences"], speakers, strict=True
     )
+    # Equal texts and confidences are one object: the words of ten hours take 15 MB instead of 23.
+    same: dict[str, str] = {}
+    shares = [percent / 100 for percent in range(101)]
     return tuple(
-        Word(text, start / 1000, end / 1000, confidence / 100, number in glued, speaker)
+        Word(same.setdefault(text, text), start / 1000, end / 1000, shares[confidence], number in glued, speaker)
         for number, (text, start, end, confidence, speaker) in enumerate(columns)
     )
 

@@ -71,7 +71,7 @@ def test_only_differing_words_change_and_times_stay() -> None:
     sheet = Sheet(words).retype(0, 8, "we found Quillonite in the basin")
     [change] = sheet.changes
     assert (change.draft.heard, change.draft.old, change.draft.new) == ("quill on ite", "quill on ite", "Quillonite")
-    written = [word for passage in sheet.reading.passages for word in passage.words]
+    written = [word for passage in sheet.reading.passages() for word in passage.words]
     assert [word.text for word in written] == ["we", "found", "Quillonite", "in", "the", "basin"]
     assert [written[index] for index in (0, 1, 3, 4, 5)] == [words[index] for index in (0, 1, 5, 6, 7)]
     assert (written[2].start, written[2].end, written[2].confidence) == (words[2].start, words[4].end, 1.0)
@@ -87,7 +87,7 @@ def test_a_persons_words_take_precedence_over_the_refinement() -> None:
     assert sheet.text == "We found Quillonite in the basin."
     sheet.retype(0, 9, "We found Quillonyte in the basin.")
     assert sheet.text == "We found Quillonyte in the basin."
-    authors = {passage.author for passage in sheet.reading.passages}
+    authors = {passage.author for passage in sheet.reading.passages()}
     assert authors == {Author.MACHINE, Author.REFINEMENT, Author.PERSON}
 
 
@@ -134,7 +134,7 @@ def test_a_speaker_is_named_here_or_everywhere_and_two_are_merged() -> None:
     sheet.add(drafts.named(sheet.reading, 0, 2, " Ada  Lovelace", everywhere=False))
     assert [turn.speaker for turn in sheet.reading.turns()] == ["Ada Lovelace", "spk_1", "spk_2"]
     sheet.add(drafts.named(sheet.reading, 4, 6, "spk_1", everywhere=True))
-    turns = sheet.reading.turns()
+    turns = list(sheet.reading.turns())
     assert [(turn.speaker, turn.first, turn.stop) for turn in turns] == [
         ("Ada Lovelace", 0, 2),
         ("spk_1", 2, 4),
@@ -185,7 +185,7 @@ def test_replacing_finds_whole_words_and_shows_both_texts() -> None:
 def test_words_written_as_one_are_one_passage() -> None:
     first, second = spoken("twenty -five")
     sheet = Sheet([first, replace(second, glued=True)], "Twenty-five.\n").retype(0, 2, "Twenty-six.")
-    assert [(passage.first, passage.stop) for passage in sheet.reading.passages] == [(0, 2)]
+    assert [(passage.first, passage.stop) for passage in sheet.reading.passages()] == [(0, 2)]
     assert sheet.text == "Twenty-six."
 
 

@@ -41,12 +41,11 @@ def corrected_txt(
 ) -> dg.MaterializeResult[str]:
     with reported_failures():
         found = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt))
-    passages = found.reading.passages
     return dg.MaterializeResult(
         value=found.reading.text() if found.changes else refined_txt,
         metadata={
             "version": found.version,
-            "corrected_passages": sum(passage.author is Author.PERSON for passage in passages),
+            "corrected_passages": sum(passage.author is Author.PERSON for passage in found.reading.written.values()),
             "lost_corrections": len(found.lost),
         },
     )

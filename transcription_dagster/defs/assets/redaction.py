@@ -90,7 +90,8 @@ def redaction(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # pyright: ignore[reportMissingTypeArgument]  Dagster would read it as a tuple
     with reported_failures():
-        passages = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading.passages
+        now = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading
+        passages = list(now.passages())
         used = detectors(conversation.language, settings)
         redacted = _redacted(conversation, passages, settings.redact, used)
         missed = undetectable(settings.redact, used) if conversation.words else []

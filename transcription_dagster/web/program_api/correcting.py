@@ -196,13 +196,12 @@ class Correcting:
         """Return the turns that hold the requested words."""
         now = self.present(call.recording)
         query: ReadingQuery = call.values
-        stop = len(now.reading.words) if query.stop is None else query.stop
         return ReadingModel(
             recording=call.recording,
             version=now.version,
             turns=[
                 turn_model(now, turn, words=query.words, passages=query.passages)
-                for turn in turns_between(now, query.first, stop)
+                for turn in now.reading.turns(query.first, query.stop)
             ],
         )
 
@@ -235,7 +234,7 @@ class Correcting:
         return CorrectedModel(
             version=after.version,
             changes=[_change_model(after, change) for change in made],
-            turns=[turn_model(after, turn) for turn in turns_between(after, first, stop)],
+            turns=[turn_model(after, turn) for turn in after.reading.turns(first, stop)],
         )
 
     def replace(self, call: Call) -> ReplacedModel:
@@ -282,14 +281,9 @@ class Correcting:
         theirs = CorrectedModel(
             version=now.version,
             changes=[_change_model(now, change) for change in since],
-            turns=[turn_model(now, turn) for turn in turns_between(now, wanted.first, stop)],
+            turns=[turn_model(now, turn) for turn in now.reading.turns(wanted.first, stop)],
         )
         return JSONResponse({"error": complaint, "yours": wanted.text, "theirs": theirs.model_dump(mode="json")}, 409)
-
-
-def turns_between(now: Corrected, first: int, stop: int) -> list[CorrectedTurn]:
-    """Return the turns that hold any of the words `first` up to `stop`."""
-    return [turn for turn in now.reading.turns() if turn.first < stop and turn.stop > first]
 
 
 def turn_model(now: Corrected, turn: CorrectedTurn, *, words: bool = False, passages: bool = False) -> TurnModel:

@@ -107,14 +107,14 @@ class Voices:
     def _name_in(self, manuscript: Manuscript, label: str, old: str | None, person: str, who: str) -> bool:
         def named(now: Corrected) -> list[Draft]:
             theirs = {speaker for speaker in (label, old) if speaker is not None}
-            place = next((each for each in now.reading.passages if each.speaker in theirs), None)
+            place = next((each for each in now.reading.passages() if each.speaker in theirs), None)
             if place is None:
                 return []
             return drafts.named(now.reading, place.first, place.stop, person, everywhere=True)
 
         # Only name turns that still have the old label, since other corrections may have been made meanwhile.
         after = correct(self.engine, manuscript, named, who=who, seen=sys.maxsize)
-        return any(passage.speaker == person for passage in after.reading.passages)
+        return any(passage.speaker == person for passage in after.reading.passages())
 
 
 def _models(found: list[VoicePrint], known: Mapping[str, str]) -> list[VoiceModel]:

@@ -13,19 +13,11 @@ from transcription_dagster.web.reading_room.turns import DOUBTFUL_CONFIDENCE, Ma
 
 def corrected_turns(now: Corrected, first: int = 0, stop: int | None = None) -> Iterator[ShownTurn]:
     """Yield the turns that hold any of the machine's words `first` up to `stop`, in order."""
-    speaker: str | None = None
-    for turn in now.reading.turns():
-        if turn.stop > first and (stop is None or turn.first < stop):
-            line = _Line(now)
-            for passage in turn.passages:
-                line.add(passage)
-            yield line.turn(turn, is_new=turn.speaker != speaker)
-        speaker = turn.speaker
-
-
-def corrected_speakers(now: Corrected) -> tuple[str, ...]:
-    """Return the speakers in order of first appearance."""
-    return tuple(dict.fromkeys(turn.speaker for turn in now.reading.turns() if turn.speaker is not None))
+    for turn in now.reading.turns(first, stop):
+        line = _Line(now)
+        for passage in turn.passages:
+            line.add(passage)
+        yield line.turn(turn, is_new=turn.speaker != now.reading.speaker_before(turn.first))
 
 
 @dataclass

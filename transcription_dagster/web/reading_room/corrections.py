@@ -9,7 +9,7 @@ from transcription_dagster.corrections.changes import words_digest
 from transcription_dagster.corrections.desk import Corrected
 from transcription_dagster.corrections.reading import Author
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.transcripts.reading import Reading, SignedEdit, Turn
+from transcription_dagster.transcripts.reading import Reading, SignedEdit
 
 #: The kind of an edit made by a person.
 CORRECTION = "correction"
@@ -25,14 +25,13 @@ def with_corrections(reading: Reading, now: Corrected) -> Reading:
     made = list(_edits(now))
     taken = {word for edit in made for word in range(edit.first, edit.last + 1)}
     kept = [edit for edit in reading.edits if taken.isdisjoint(range(edit.first, edit.last + 1))]
-    turns = (Turn(turn.first, turn.stop, turn.speaker) for turn in now.reading.turns())
     edits = sorted([*made, *kept], key=lambda edit: edit.first)
-    return replace(reading, turns=tuple(turns), edits=tuple(edits))
+    return replace(reading, turns=tuple(now.reading.outline()), edits=tuple(edits))
 
 
 def _edits(now: Corrected) -> Iterator[SignedEdit]:
     """Return what people wrote in place of the machine's words."""
-    for passage in now.reading.passages:
+    for _, passage in sorted(now.reading.written.items()):
         if passage.author is not Author.PERSON:
             continue
         old = join_words(now.reading.words[passage.first : passage.stop])

@@ -15,7 +15,7 @@ from transcription_dagster.corrections import journal
 from transcription_dagster.transcripts.reading import Reading
 from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.reading_room.archive import Archive
-from transcription_dagster.web.reading_room.corrected_view import corrected_speakers, corrected_turns
+from transcription_dagster.web.reading_room.corrected_view import corrected_turns
 from transcription_dagster.web.reading_room.downloads import offered_files
 from transcription_dagster.web.reading_room.media import media_of
 from transcription_dagster.web.reading_room.turns import ShownTurn, View, shown_turns
@@ -97,7 +97,7 @@ def turns_response(archive: Archive, pages: Pages, request: Request, uuid: str) 
     """Return a part of the corrected text as HTML for the page's scripts, selected by index of the machine's words."""
     now = archive.manuscripts.corrected(archive.engine, uuid)
     first, stop = (int(text) if (text := request.query_params.get(name, "")).isdecimal() else 0 for name in _RANGE)
-    numbers = _numbers(corrected_speakers(now))
+    numbers = _numbers(now.reading.speakers())
     values = {"turns": corrected_turns(now, first, stop), "numbers": numbers, "view": View.CORRECTED}
     return pages.render(request, "turns.html", values)
 
@@ -110,8 +110,8 @@ def _text(archive: Archive, reading: Reading, wanted: str | None) -> dict[str, A
     version, speakers = 0, reading.speakers
     if view is View.CORRECTED:
         now = archive.manuscripts.corrected(archive.engine, reading.recording)
-        version, speakers, turns = now.version, corrected_speakers(now), corrected_turns(now)
-        said = now.reading.turns()
+        version, speakers, turns = now.version, now.reading.speakers(), corrected_turns(now)
+        said = now.reading.outline()
     else:
         said, turns = reading.turns, shown_turns(reading, view)
     numbers = _numbers(speakers)
