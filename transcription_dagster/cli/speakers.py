@@ -56,6 +56,9 @@ def list_speakers(uuid: str | None) -> None:
     """
     with open_cli_database(load_settings()) as engine:
         found = voice_prints(engine, uuid)
+    if not found:
+        whose = "of this recording" if uuid else "with a name"
+        click.echo(f"There are no voice prints {whose}; they are kept if TRANSCRIPTION_VOICE_PRINTS is true.", err=True)
     if uuid is not None:
         for one in found:
             click.echo(f"{one.label}  {one.seconds:8.1f} s  {_known(one)}".rstrip())

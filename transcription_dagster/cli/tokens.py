@@ -42,7 +42,10 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
 def list_tokens() -> None:
     """List all tokens with their scopes, age and state."""
     with open_cli_database(load_settings()) as engine:
-        for token in known.list_tokens(engine):
+        listed = known.list_tokens(engine)
+        if not listed:
+            click.echo("There are no tokens; `transcription tokens create NAME --scope read` creates one.", err=True)
+        for token in listed:
             state = f"revoked {token.revoked_at:%Y-%m-%d}" if token.revoked_at else "in use"
             click.echo(f"{token.name}\t{','.join(sorted(token.scopes))}\t{token.created_at:%Y-%m-%d}\t{state}")
 

@@ -48,7 +48,8 @@ def test_a_speaker_is_named_and_a_worklist_puts_the_name_into_the_results(run: C
 def test_a_person_is_forgotten(run: Command) -> None:
     run("name", A, "spk_0", "Ada")
     assert run("forget", "Ada", "--yes").stdout == "Removed 2 voice prints.\n"
-    assert run("list").stdout == ""
+    assert (nothing := run("list")).stdout == ""
+    assert "no voice prints with a name" in nothing.stderr
     assert run("forget", "--all", "--yes").stdout == "Removed 2 voice prints.\n"
 
 

@@ -31,6 +31,10 @@ def test_a_token_is_shown_once_and_kept_as_a_digest(engine: Engine) -> None:
     assert token not in str(rows)
 
 
+def test_an_empty_list_says_how_to_create_a_token() -> None:
+    assert "transcription tokens create" in run("list").stderr
+
+
 def test_a_revoked_token_is_refused_and_stays_listed(engine: Engine) -> None:
     token = run("create", "newsroom", "--scope", "read").stdout.strip()
     assert run("revoke", "newsroom").exit_code == 0
