@@ -306,14 +306,14 @@ def apply_corrections(captions: Path | str, corrected: Path | str, *, to: Captio
     if to is not None and to not in _PARSERS:
         raise InvalidSetting(f"{to!r} is not a format of captions: use {', '.join(_PARSERS)}")
     source = _text(captions)
-    given = caption_kind(source) or "srt"
+    kind = caption_kind(source) or "srt"
     with _errors_named(str(captions) if isinstance(captions, Path) else "the captions"):
         refuse_other_formats(source)
-        parsed = _PARSERS[given](source)
+        parsed = _PARSERS[kind](source)
     with _errors_named(str(corrected) if isinstance(corrected, Path) else "the corrected text"):
         spoken = _spoken(_text(corrected), parsed)
     result = correct_file(parsed, spoken)
-    return result if to in (None, given) else convert(_PARSERS[given](result), to)
+    return result if to in (None, kind) else convert(_PARSERS[kind](result), to)
 
 
 @lru_cache(maxsize=1)

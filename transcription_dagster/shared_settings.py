@@ -121,13 +121,13 @@ def changed_values(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[Di
     """Return the settings whose values differ between two documents."""
     names = dict.fromkeys([*here, *there])
     return [
-        Difference(document_variable(name), shown(name, here.get(name)), shown(name, there.get(name)))
+        Difference(document_variable(name), display_value(name, here.get(name)), display_value(name, there.get(name)))
         for name in names
         if here.get(name) != there.get(name)
     ]
 
 
-def shown(name: str, value: Any) -> str:
+def display_value(name: str, value: Any) -> str:
     """Return a value of a document for display: one short line, without passwords in URLs."""
     if value is None or value in ("", []):
         return _UNSET
@@ -173,13 +173,13 @@ def share_file(path: Path, settings: Settings) -> str:
 
 
 def contradictions(
-    settings: Settings, given: Collection[str], stored: StoredSettings, *, has_credentials: Callable[[], bool] | None
+    settings: Settings, names: Collection[str], stored: StoredSettings, *, has_credentials: Callable[[], bool] | None
 ) -> list[Difference]:
-    """Return the settings among `given` that have a different value in the document.
+    """Return the settings among `names` that have a different value in the document.
 
     `has_credentials` says whether there are credentials for Claude; None if this worker never refines.
     """
-    here = _values(settings, [name for name in SHARED if name in given])
+    here = _values(settings, [name for name in SHARED if name in names])
     if has_credentials is not None and CREDENTIALS in stored.document:
         here[CREDENTIALS] = _SET if has_credentials() else _UNSET
     return changed_values(here, {name: stored.document.get(name) for name in here})
@@ -230,8 +230,8 @@ def worker_settings(
             "the database holds no settings yet: start `transcription up` on one machine, or run "
             "`transcription settings push` where they are right"
         )
-    given = () if in_stack else settings.model_fields_set
-    found = contradictions(settings, given, stored, has_credentials=has_credentials)
+    own_names = () if in_stack else settings.model_fields_set
+    found = contradictions(settings, own_names, stored, has_credentials=has_credentials)
     if found:
         raise InvalidSetting(_refusal(found, stored))
     return adopt(settings, stored), stored

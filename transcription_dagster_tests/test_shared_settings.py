@@ -17,10 +17,10 @@ from transcription_dagster.shared_settings import (
     SHARED,
     adopt,
     changed_values,
+    display_value,
     document_digest,
     document_of,
     push,
-    shown,
     worker_settings,
 )
 from transcription_dagster.store import shared_files
@@ -196,8 +196,8 @@ def test_a_newer_programs_document_is_read_and_an_invalid_one_refused(engine: En
 
 
 def test_a_long_text_is_abbreviated() -> None:
-    assert shown("initial_prompt", "a" * 1000) == f"{'a' * 70}… (1,000 characters)"
-    assert shown("language", None) == "not set"
+    assert display_value("initial_prompt", "a" * 1000) == f"{'a' * 70}… (1,000 characters)"
+    assert display_value("language", None) == "not set"
 
 
 def test_a_folder_is_shared_completely(tmp_path: Path) -> None:

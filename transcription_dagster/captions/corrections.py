@@ -104,13 +104,13 @@ def correct_cues(cues: Sequence[Cue], corrected_text: str, limits: CaptionLimits
     new = marked_tokens(corrected_text, OWN_TURNS)
     places = places_of(old, [token.token.text for token in new])
     ends = list(accumulate(len(slot.tokens) for slot in slots))
-    said: list[list[tuple[int, MarkedToken]]] = [[] for _ in slots]
+    placed: list[list[tuple[int, MarkedToken]]] = [[] for _ in slots]
     for token, place in zip(new, places, strict=True):
         slot = bisect_right(ends, place)
-        said[slot].append((place - ends[slot] + len(slots[slot].tokens), token))
+        placed[slot].append((place - ends[slot] + len(slots[slot].tokens), token))
     rebuilt = []
     for number, group in groupby(range(len(slots)), key=lambda place: slots[place].cue):
-        if cue := _rebuilt(cues[number], [(slots[place], said[place]) for place in group], limits):
+        if cue := _rebuilt(cues[number], [(slots[place], placed[place]) for place in group], limits):
             rebuilt.append(cue)
     return rebuilt
 
@@ -144,16 +144,16 @@ class _Slot:
     dashed: bool
     tokens: Sequence[MarkedToken]
 
-    def reworded(self, said: Sequence[tuple[int, MarkedToken]]) -> list[MarkedToken]:
+    def reworded(self, placed: Sequence[tuple[int, MarkedToken]]) -> list[MarkedToken]:
         """Return the new words with the marks of this place, each with the index of the old word it replaces."""
         notes = any(token.before or token.after for token in self.tokens)
         turns = self.dashed or any(token.turn for token in self.tokens)
-        new = [token for _, token in said]
+        new = [token for _, token in placed]
         if notes:
             new = [replace(token, before="", after="", song=("", "")) for token in new]
         if turns:
             new = [replace(token, turn="") for token in new]
-        places = [place for place, _ in said]
+        places = [place for place, _ in placed]
         for index, token in enumerate(self.tokens):
             following, last = bisect_left(places, index), bisect_right(places, index) - 1
             if (token.before or token.turn) and following < len(new):
@@ -189,7 +189,7 @@ def _rebuilt(
     cue: Cue, places: Sequence[tuple[_Slot, Sequence[tuple[int, MarkedToken]]]], limits: CaptionLimits
 ) -> Cue | None:
     """Return the cue with its new words: itself if they are unchanged, None if none are left."""
-    turns = [(slot, slot.reworded(said)) for slot, said in places]
+    turns = [(slot, slot.reworded(placed)) for slot, placed in places]
     if all(_same(slot.tokens, new) for slot, new in turns):
         return cue if any(slot.tokens for slot, _ in turns) else None
     spoken = [new for _, new in turns if new]

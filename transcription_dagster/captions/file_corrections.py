@@ -53,15 +53,15 @@ def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | 
     if new and new == own:
         # Nothing is corrected; marks that say little, as a lone "#", are not interpreted.
         return "".join(captions.lines)
-    said: defaultdict[int, list[MarkedToken]] = defaultdict(list)
+    new_tokens: defaultdict[int, list[MarkedToken]] = defaultdict(list)
     places = places_of([word.token.text for word in owned], [token.token.text for token in new])
     for token, place in zip(new, places, strict=True):
-        said[place].append(token)
+        new_tokens[place].append(token)
     widest = max([(limits or CaptionLimits()).max_line_characters, *(width for cue in cues for width in cue.widths())])
     # Two cues show each line of rolling captions, and the marks of one say nothing about the other.
     added = _Added(False, False) if any(_rolling_lines(cues)) else _added_marks(own, new)
     texts = [
-        _corrected(cue, [said[owner] for owner in owned_by], widest, added)
+        _corrected(cue, [new_tokens[owner] for owner in owned_by], widest, added)
         for cue, owned_by in zip(cues, owners, strict=True)
     ]
     return "".join(_assembled(captions, texts))
@@ -128,19 +128,19 @@ def _owners(cues: Sequence[_CueText]) -> tuple[list[ShownWord], list[list[int]]]
     In rolling captions (YouTube's) a cue repeats the last line of the cue before it.
     """
     repeated = _rolling_lines(cues)
-    said: list[ShownWord] = []
+    spoken: list[ShownWord] = []
     owners: list[list[int]] = []
     last_line: list[int] = []
     for cue, repeats in zip(cues, repeated, strict=True):
         own: list[int] = []
         for number, line in enumerate(cue.lines()):
-            numbers = last_line if number == 0 and repeats else list(range(len(said), len(said) + len(line)))
+            numbers = last_line if number == 0 and repeats else list(range(len(spoken), len(spoken) + len(line)))
             if numbers is not last_line:
-                said += line
+                spoken += line
             own += numbers
             last_line = numbers
         owners.append(own)
-    return said, owners
+    return spoken, owners
 
 
 def _rolling_lines(cues: Sequence[_CueText]) -> list[bool]:
@@ -174,19 +174,19 @@ def _added_marks(own: Sequence[MarkedToken], new: Sequence[MarkedToken]) -> _Add
 
 def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: int, added: _Added) -> str | None:
     """Return the source of a cue with its new words, or None if none of its words are left."""
-    said = _with_new_marks(cue, marked, added)
-    if all([token.text for token in new] == [word.token.text] for word, new in zip(cue.words, said, strict=True)):
+    new_words = _with_new_marks(cue, marked, added)
+    if all([token.text for token in new] == [word.token.text] for word, new in zip(cue.words, new_words, strict=True)):
         return cue.source
-    if not any(said):
+    if not any(new_words):
         return None
     newline = next((end for end in ("\r\n", "\n", "\r") if end in cue.source), "\n")
-    for number, (word, new) in enumerate(zip(cue.words, said, strict=True)):
+    for number, (word, new) in enumerate(zip(cue.words, new_words, strict=True)):
         _reword(cue, word, new, newline)
         if not new:
-            _close_gap(cue, number, said)
-        elif number and not new[0].glued and (word.token.glued or not said[number - 1]):
+            _close_gap(cue, number, new_words)
+        elif number and not new[0].glued and (word.token.glued or not new_words[number - 1]):
             _open_gap(cue, word)
-    _close_empty_lines(cue, said)
+    _close_empty_lines(cue, new_words)
     source = "".join(atom.source for atom in cue.atoms)
     changed = _CueText(cue.kind, source, atoms := cue_atoms(source, cue.kind), shown_words(atoms))
     if max(changed.widths()) > widest and not any(atom.mark for atom in atoms):
@@ -222,10 +222,10 @@ def _reword(cue: _CueText, word: ShownWord, new: Sequence[Token], newline: str) 
         _drop_space(cue.atoms, word.atoms[0])
 
 
-def _close_gap(cue: _CueText, number: int, said: Sequence[Sequence[Token]]) -> None:
+def _close_gap(cue: _CueText, number: int, new_words: Sequence[Sequence[Token]]) -> None:
     """Remove a space beside a deleted word; in a script without spaces only where the new words have none."""
     glued_after = number + 1 < len(cue.words) and cue.words[number + 1].token.glued
-    following = next((new[0] for new in said[number + 1 :] if new), None)
+    following = next((new[0] for new in new_words[number + 1 :] if new), None)
     if cue.words[number].token.glued or (glued_after and following is not None and not following.glued):
         return
     _drop_space(cue.atoms, cue.words[number].atoms[0])
@@ -265,9 +265,9 @@ def _drop_space(atoms: Sequence[Atom], gone: Atom) -> None:
             return
 
 
-def _close_empty_lines(cue: _CueText, said: Sequence[Sequence[Token]]) -> None:
+def _close_empty_lines(cue: _CueText, new_words: Sequence[Sequence[Token]]) -> None:
     """Remove lines that lost all their words, which would end the cue; their markup stays."""
-    kept = {word.line for word, new in zip(cue.words, said, strict=True) if new}
+    kept = {word.line for word, new in zip(cue.words, new_words, strict=True) if new}
     lost = {word.line for word in cue.words} - kept
     line = 0
     rows: defaultdict[int, list[Atom]] = defaultdict(list)

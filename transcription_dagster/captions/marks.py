@@ -118,15 +118,15 @@ def shown_tokens(tokens: Sequence[MarkedToken], *, notes: bool, turns: bool) -> 
         marks = [token.turn for token in tokens]
         if tokens and not marks[0] and any(marks):
             marks[0] = next(mark for mark in marks if mark)
-    shown: list[Token] = []
+    laid_out: list[Token] = []
     for number, (each, mark) in enumerate(zip(tokens, marks, strict=True)):
         before, after = (each.before, each.after) if notes else ("", "")
         if notes and number == 0:
             before = before or each.song[0]
         if notes and number == len(tokens) - 1:
             after = after or each.song[1]
-        shown.append(replace(each.token, text=mark + before + each.token.text + after))
-    return shown
+        laid_out.append(replace(each.token, text=mark + before + each.token.text + after))
+    return laid_out
 
 
 #: A word that consists of a note and optional punctuation.

@@ -114,20 +114,20 @@ def shown_words(atoms: Sequence[Atom]) -> list[ShownWord]:
 
 def shown_lines(captions: CaptionFile) -> list[tuple[str, ...]]:
     """Return the lines each cue shows, with music and dialogue marks, without markup and empty lines."""
-    shown = []
+    lines = []
     for cue in captions.cues:
         atoms = cue_atoms("".join(captions.lines[cue.first : cue.stop]), captions.kind)
         text = "".join(_visible(atom, captions.kind) for atom in atoms)
-        shown.append(tuple(bare for line in text.split("\n") if (bare := line.strip())))
-    return shown
+        lines.append(tuple(bare for line in text.split("\n") if (bare := line.strip())))
+    return lines
 
 
-def converted(source: str, given: CaptionKind, wanted: CaptionKind) -> str:
+def converted(source: str, kind: CaptionKind, target: CaptionKind) -> str:
     """Convert a cue's text to another format: bold, italic and underline stay; other tags and empty lines go."""
     pieces = []
-    for atom in cue_atoms(source, given):
+    for atom in cue_atoms(source, kind):
         style = _STYLE.fullmatch(atom.source)
-        pieces.append(f"<{style[1]}{style[2].lower()}>" if style else escaped(_visible(atom, given), wanted))
+        pieces.append(f"<{style[1]}{style[2].lower()}>" if style else escaped(_visible(atom, kind), target))
     lines = (line.strip() for line in "".join(pieces).split("\n"))
     return "\n".join(line for line in lines if line)
 

@@ -108,13 +108,13 @@ def repetitions(texts: Sequence[str]) -> list[Repetition]:
     numbers: dict[str, int] = {}
     keys = np.array([numbers.setdefault(fold(text) or text, len(numbers)) for text in texts])
     found: list[Repetition] = []
-    taken = np.zeros(len(keys), dtype=bool)
+    covered = np.zeros(len(keys), dtype=bool)
     for length in range(1, min(LONGEST_PHRASE, len(keys) // 2) + 1):
         allowed = _REPEATS_ALLOWED.get(length, _REPEATS_ALLOWED_LONGER)
         for first, stop in _runs(keys[length:] == keys[:-length]):
             times = (stop - first) // length + 1
-            if times > allowed and not taken[first : stop + length].any():
-                taken[first : stop + length] = True
+            if times > allowed and not covered[first : stop + length].any():
+                covered[first : stop + length] = True
                 found.append(Repetition(first, stop + length, length, times))
     return sorted(found, key=lambda repetition: repetition.first)
 

@@ -89,7 +89,7 @@ def _document(own: Settings) -> dict[str, Any]:
 
 
 def _value(document: Mapping[str, Any], name: str) -> str:
-    return shared_settings.shown(name, document.get(name))
+    return shared_settings.display_value(name, document.get(name))
 
 
 def _in_force(stored: StoredSettings | None) -> StoredSettings:

@@ -122,11 +122,11 @@ class DagsterClient:
     ) -> list[Run]:
         """Return the runs that match all given conditions, newest first."""
         conditions = {"runIds": ids, "pipelineName": job, "statuses": statuses, "tags": to_tags(tags) if tags else None}
-        given = {name: value for name, value in conditions.items() if value is not None}
+        filters = {name: value for name, value in conditions.items() if value is not None}
         found: list[Run] = []
         cursor = None
         while True:
-            answer = self._ask(queries.RUNS, filter=given, limit=_PAGE, cursor=cursor)
+            answer = self._ask(queries.RUNS, filter=filters, limit=_PAGE, cursor=cursor)
             page = [read_run(run) for run in _known(answer["runsOrError"], "Runs")["results"]]
             found += page
             if len(page) < _PAGE:

@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Boolean, ColumnElement, Engine, Select, func, literal_column, select, text, tuple_
+from sqlalchemy import Boolean, ColumnElement, Connection, Engine, Select, func, literal_column, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute
 
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.publications import Warned
@@ -117,7 +118,7 @@ def listed_recording(engine: Engine, uuid: str) -> ListedRecording | None:
 def languages(engine: Engine) -> list[str]:
     """Return the languages of all publications, each once."""
     with transaction(engine) as connection:
-        return list(connection.execute(_LANGUAGES).scalars())
+        return distinct_values(connection, TranscriptRow.language)
 
 
 def titles(engine: Engine, uuids: Iterable[str]) -> dict[str, str]:
@@ -134,24 +135,21 @@ def with_state(filters: Filters) -> Select[Any] | None:
     For search, which stores dates and languages with the chunks. It stores their speakers as well, but without an index
     that finds a rare one.
     """
-    wanted = Filters(status=filters.status, speaker=filters.speaker, warned=filters.warned)
-    if wanted == Filters():
+    state = Filters(status=filters.status, speaker=filters.speaker, warned=filters.warned)
+    if state == Filters():
         return None
-    return select(RecordingRow.uuid).join(*_OF_RECORDING, isouter=True).where(*_conditions(wanted))
+    return select(RecordingRow.uuid).join(*_OF_RECORDING, isouter=True).where(*_conditions(state))
 
 
-#: One index look-up for each language: DISTINCT would read the whole index.
-_LANGUAGES = text(
+def distinct_values(connection: Connection, column: InstrumentedAttribute[str]) -> list[str]:
+    """Return each value of an indexed column once.
+
+    Each costs one look-up in the index; DISTINCT would read the whole index.
     """
-    WITH RECURSIVE found(language) AS (
-        SELECT min(language) FROM transcription_data.transcripts
-        UNION ALL
-        SELECT (SELECT min(language) FROM transcription_data.transcripts WHERE language > found.language)
-        FROM found WHERE found.language IS NOT NULL
-    )
-    SELECT language FROM found WHERE language IS NOT NULL
-    """
-)
+    found = select(func.min(column).label("value")).cte("found", recursive=True)
+    following = select(func.min(column)).where(column > found.c.value).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.value.is_not(None)))
+    return list(connection.scalars(select(found.c.value).where(found.c.value.is_not(None))))
 
 
 def _recording(row: Sequence[Any]) -> ListedRecording:

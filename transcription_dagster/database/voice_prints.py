@@ -149,14 +149,14 @@ def _found(connection: Connection, chosen: ColumnElement[bool]) -> tuple[VoicePr
 def _match(connection: Connection, recording: str) -> None:
     """Match the speakers of a recording to people again, except those named by hand."""
     there = VoicePrintRow.recording == recording
-    taken = set(connection.scalars(select(VoicePrintRow.person).where(there, VoicePrintRow.confirmed)))
+    confirmed = set(connection.scalars(select(VoicePrintRow.person).where(there, VoicePrintRow.confirmed)))
     unnamed = select(VoicePrintRow.label, VoicePrintRow.model, VoicePrintRow.embedding)
     rows = connection.execute(unnamed.where(there, ~VoicePrintRow.confirmed)).all()
     matches = _one_each(
         (similarity, row.label, person)
         for row in rows
         for person, similarity in _people_like(connection, row.model, row.embedding, true())
-        if person not in taken
+        if person not in confirmed
     )
     for row in rows:
         person, similarity = matches.get(row.label, (None, None))
@@ -185,9 +185,9 @@ def _similarity(vector: Any) -> ColumnElement[float]:
 def _one_each(candidates: Iterable[tuple[float, str, str]]) -> dict[str, tuple[str, float]]:
     """Assign each label its most similar person, and each person to one label."""
     matches: dict[str, tuple[str, float]] = {}
-    taken: set[str] = set()
+    assigned: set[str] = set()
     for similarity, label, person in sorted(candidates, reverse=True):
-        if label not in matches and person not in taken:
+        if label not in matches and person not in assigned:
             matches[label] = (person, similarity)
-            taken.add(person)
+            assigned.add(person)
     return matches

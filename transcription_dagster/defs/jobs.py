@@ -62,12 +62,14 @@ def selections(settings: Settings) -> Mapping[str, dg.AssetSelection]:
 
     If Claude answers in batches, `refine` and `transcribe` make some of them at once, and the rest follows later.
     """
-    asked = _assets("refined_txt", "refinement_request") if settings.refinement == "batch" else _assets("refined_txt")
+    from_claude = (
+        _assets("refined_txt", "refinement_request") if settings.refinement == "batch" else _assets("refined_txt")
+    )
     return {
         "publish": _CORRECTED | _assets("publication"),
         "reindex": _CORRECTED | _assets("embeddings").downstream(),
         "captions": _CORRECTED | (_TEXTS_AND_CAPTIONS | _assets("embeddings")).downstream() | _redacted(settings),
-        "rebuild": _FROM_TRANSCRIPT - asked,
+        "rebuild": _FROM_TRANSCRIPT - from_claude,
         "refine": _FROM_TRANSCRIPT,
         "speakers": _assets("speakers") | _FROM_TRANSCRIPT,
         "transcribe": dg.AssetSelection.all(),
@@ -79,9 +81,9 @@ def smallest_job(assets: Collection[str], settings: Settings, known: Sequence[dg
 
     `known` holds all assets that exist with these settings.
     """
-    wanted = {dg.AssetKey(asset) for asset in assets}
+    keys = {dg.AssetKey(asset) for asset in assets}
     covers = selections(settings).items()
-    return next(job for job, selection in covers if wanted <= selection.resolve(known))
+    return next(job for job, selection in covers if keys <= selection.resolve(known))
 
 
 def _redacted(settings: Settings) -> dg.AssetSelection:

@@ -46,10 +46,10 @@ def transcript_preview(transcript: Transcript) -> str:
 
 def text_preview(text: str, *, characters: int = 1200) -> str:
     """Return the beginning of a text verbatim."""
-    shown = text if len(text) <= characters else f"{text[:characters]}\n…"
+    excerpt = text if len(text) <= characters else f"{text[:characters]}\n…"
     # A fence longer than any in the text, so that the text cannot end the preview.
-    fence = "`" * max(3, 1 + max((len(run) for run in _backtick_runs(shown)), default=0))
-    return f"{fence}text\n{shown}\n{fence}"
+    fence = "`" * max(3, 1 + max((len(run) for run in _backtick_runs(excerpt)), default=0))
+    return f"{fence}text\n{excerpt}\n{fence}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -75,9 +75,9 @@ def checked_pin(value: str, devices: Collection[str]) -> str:
     `devices` are the executors' devices in canonical form; if there are none, any possible device is accepted. Raises
     `InvalidGpu` with the valid values.
     """
-    wanted = _spelled(value)
-    if wanted == ANY_GPU or wanted in (devices or (*GPUS, *CPU_EXECUTORS)):
-        return wanted
+    pin = _spelled(value)
+    if pin == ANY_GPU or pin in (devices or (*GPUS, *CPU_EXECUTORS)):
+        return pin
     there = ", ".join([ANY_GPU, *sorted(devices, key=_order)])
     known = f"it can be {there}" if devices else f"it can be {ANY_GPU} or the index of a GPU, such as 0"
     raise InvalidGpu(f"no executor serves {GPU_TAG}={value[:40]!r}: {known}")

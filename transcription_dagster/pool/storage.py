@@ -131,9 +131,9 @@ class PatientRunStorage(_SharesConnections, PostgresRunStorage):
         try:
             return super().add_run(dagster_run)
         except DagsterRunAlreadyExists:
-            wanted = {"run_id": dagster_run.run_id, "launch": dagster_run.tags.get(LAUNCH_TAG)}
+            parameters = {"run_id": dagster_run.run_id, "launch": dagster_run.tags.get(LAUNCH_TAG)}
             with self.connect() as connection:
-                run_id = connection.execute(text(EARLIER_RUN), wanted).scalar()
+                run_id = connection.execute(text(EARLIER_RUN), parameters).scalar()
                 if run_id is None:
                     raise
                 if run_id == dagster_run.run_id:
@@ -183,12 +183,12 @@ class PatientEventLogStorage(_SharesConnections, PostgresEventLogStorage):
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         # A run looks up its own partition about thirty times a second.
-        wanted, now = (partitions_def_name, partition_key), time.monotonic()
-        if wanted == self._partition and now - self._partition_seen_at < _PARTITION_SECONDS:
+        partition, now = (partitions_def_name, partition_key), time.monotonic()
+        if partition == self._partition and now - self._partition_seen_at < _PARTITION_SECONDS:
             return True
         exists = super().has_dynamic_partition(partitions_def_name, partition_key)
         if exists:
-            self._partition, self._partition_seen_at = wanted, now
+            self._partition, self._partition_seen_at = partition, now
         return exists
 
     def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:

@@ -176,6 +176,6 @@ def _prefix(request: MessageRequest, *, cached: bool) -> TokenUsage:
 
 
 def _expected(request: MessageRequest) -> TokenUsage:
-    shown = len(request.user.encode())
-    answer = min(_ANSWER_TOKENS + int(shown * _ANSWER_TOKENS_PER_BYTE), request.max_tokens)
-    return TokenUsage(input=shown // _BYTES_PER_TOKEN, output=answer)
+    prompt_bytes = len(request.user.encode())
+    answer = min(_ANSWER_TOKENS + int(prompt_bytes * _ANSWER_TOKENS_PER_BYTE), request.max_tokens)
+    return TokenUsage(input=prompt_bytes // _BYTES_PER_TOKEN, output=answer)

@@ -111,8 +111,8 @@ def compose(words: Sequence[Word], first_round: Sequence[Edit], second_round: Se
         old, new = join_words(words[old_first:old_stop]), join_words(rewritten)
         kind = (absorbed or group)[0].kind
         composed.append(Edit(old_first, old_stop - 1, old, new, kind))
-    taken = {index for edit in composed for index in range(edit.first, edit.last + 1)}
-    untouched = [edit for edit in first_round if edit.first not in taken]
+    replaced = {index for edit in composed for index in range(edit.first, edit.last + 1)}
+    untouched = [edit for edit in first_round if edit.first not in replaced]
     changing = [edit for edit in composed if edit.old != edit.new]
     return sorted([*untouched, *changing], key=lambda edit: edit.first)
 
@@ -228,8 +228,8 @@ def _laid_out(prepared: Prepared, edits: Sequence[Edit], topics: Sequence[int]) 
     """Return the words after all edits, in paragraphs; `topics` index the words that Claude saw."""
     transcript = prepared.transcript
     words = tuple(correct_words(transcript.words, edits))
-    shown, final = Anchors(transcript.words, prepared.vocabulary_edits), Anchors(transcript.words, edits)
-    places = (final.new_index(shown.old_span(topic, topic + 1)[0]) for topic in topics)
+    after_vocabulary, final = Anchors(transcript.words, prepared.vocabulary_edits), Anchors(transcript.words, edits)
+    places = (final.new_index(after_vocabulary.old_span(topic, topic + 1)[0]) for topic in topics)
     starts = paragraph_starts(words, {place for place in places if place is not None})
     return Refined(
         recording=transcript.recording,

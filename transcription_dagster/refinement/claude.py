@@ -173,13 +173,13 @@ def _translated(error: Exception, secrets: Sequence[str]) -> TranscriptionError:
 
 
 def _of_status(error: anthropic.APIStatusError, secrets: Sequence[str]) -> TranscriptionError:
-    said = f"{error.status_code}{_explanation(error.api_message, secrets)}"
+    description = f"{error.status_code}{_explanation(error.api_message, secrets)}"
     if error.request_id:
-        said += f" (request {error.request_id})"
+        description += f" (request {error.request_id})"
     if error.status_code in _RETRYABLE or error.status_code >= _SERVER_ERRORS:
-        return RefinementUnavailable(f"Claude answered {said}")
+        return RefinementUnavailable(f"Claude answered {description}")
     refused = "credentials" if error.status_code in _CREDENTIALS else "request"
-    return RefinementFailed(f"Claude refused the {refused}: {said}")
+    return RefinementFailed(f"Claude refused the {refused}: {description}")
 
 
 def _names_spend_limit(response: Any) -> bool:

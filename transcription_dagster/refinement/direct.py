@@ -106,8 +106,8 @@ class _Conversation:
         if refusal := self.reserve(halves):
             failure = WindowFailure(window.first, window.stop, f"{first.failures[0].reason}, and {refusal}")
             return Answers({}, (failure,), first.usage, first.kept)
-        asked = (self._ask_once(half) for half in halves)
-        return _together([Answers({}, (), first.usage, first.kept), *asked])
+        answers = (self._ask_once(half) for half in halves)
+        return _together([Answers({}, (), first.usage, first.kept), *answers])
 
     def _ask_once(self, window: TextWindow) -> Answers:
         [(digest, request)] = self._requests([window]).items()

@@ -55,9 +55,9 @@ class Knowledge:
         spans = {tuple(found[start:stop]) for start in starts for stop in range(start + 1, len(found) + 1)}
         return [phrase for phrase in spans if phrase in self._terms]
 
-    def is_variant(self, heard: Sequence[str], term: tuple[str, ...]) -> bool:
+    def is_variant(self, old: Sequence[str], term: tuple[str, ...]) -> bool:
         """Return whether the vocabulary lists the folded words as a mishearing of the term."""
-        return term in self._by_variant.get(tuple(heard), ())
+        return term in self._by_variant.get(tuple(old), ())
 
 
 def is_capitalised(text: str) -> bool:
@@ -133,23 +133,23 @@ class Case:
         return list(takewhile(lambda word: word.speaker == speaker, ahead))
 
     @property
-    def heard(self) -> tuple[str, ...]:
+    def old(self) -> tuple[str, ...]:
         return tokens(self.edit.old)
 
     @property
-    def written(self) -> tuple[str, ...]:
+    def new(self) -> tuple[str, ...]:
         return tokens(self.edit.new)
 
     def changed(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the folded words without the common ones at both ends."""
-        heard, written = self.heard, self.written
+        old, new = self.old, self.new
         start = 0
-        while start < min(len(heard), len(written)) and heard[start] == written[start]:
+        while start < min(len(old), len(new)) and old[start] == new[start]:
             start += 1
         stop = 0
-        while stop < min(len(heard), len(written)) - start and heard[-1 - stop] == written[-1 - stop]:
+        while stop < min(len(old), len(new)) - start and old[-1 - stop] == new[-1 - stop]:
             stop += 1
-        return heard[start : len(heard) - stop], written[start : len(written) - stop]
+        return old[start : len(old) - stop], new[start : len(new) - stop]
 
 
 def changes_words(edit: Edit) -> bool:
@@ -171,69 +171,71 @@ def _surface(case: Case) -> str | None:
 
 
 def _disfluency(case: Case) -> str | None:
-    removed = _removed(case.heard, case.written)
+    removed = _removed(case.old, case.new)
     if removed is None:
         return "adds or changes words although its kind is disfluency"
-    if numbers_in(case.heard) != numbers_in(case.written):
+    if numbers_in(case.old) != numbers_in(case.new):
         return "changes a number"
     following = [token for word in case.following for token in tokens(word.text)]
-    spoken = [*case.heard, *following]
+    spoken = [*case.old, *following]
     spared = [spoken[place] for place in removed if not _means_nothing(spoken, place, case.language)]
     return f"removes speech: {' '.join(spared)}" if spared else None
 
 
 def _vocabulary(case: Case) -> str | None:
-    heard, written = case.changed()
-    terms = case.knowledge.terms_in(case.written)
+    old, new = case.changed()
+    terms = case.knowledge.terms_in(case.new)
     if not terms:
         return "contains no vocabulary term"
-    if not any(set(term) & set(written) for term in terms):
+    if not any(set(term) & set(new) for term in terms):
         return "changes other words than the term"
     own = {token for term in terms for token in term}
-    if not set(written) <= own | set(heard):
+    if not set(new) <= own | set(old):
         return "adds words that are not the term's"
-    if any(case.knowledge.is_variant(heard, term) for term in terms):
+    if any(case.knowledge.is_variant(old, term) for term in terms):
         return None
-    if numbers_in(heard) - numbers_in(written):
+    if numbers_in(old) - numbers_in(new):
         return "changes a number"
-    if negations_in(heard) != negations_in(written):
+    if negations_in(old) != negations_in(new):
         return "reverses a statement"
-    if is_common(heard):
+    if is_common(old):
         return "replaces common words that the vocabulary does not list"
-    return _unlike(case, heard, written)
+    return _unlike(case, old, new)
 
 
 def _mishearing(case: Case) -> str | None:
-    heard, written = case.changed()
-    if not heard:
+    old, new = case.changed()
+    if not old:
         return "adds words that were not spoken"
-    if not written:
+    if not new:
         return "removes speech"
-    if len(written) > len(heard) + _EXTRA_WORDS:
+    if len(new) > len(old) + _EXTRA_WORDS:
         return "adds words that were not spoken"
-    return _unlike(case, heard, written) or _changed_meaning(case)
+    return _unlike(case, old, new) or _changed_meaning(case)
 
 
-def _unlike(case: Case, heard: Sequence[str], written: Sequence[str]) -> str | None:
-    likeness = similarity(" ".join(heard), " ".join(written))
+def _unlike(case: Case, old: Sequence[str], new: Sequence[str]) -> str | None:
+    likeness = similarity(" ".join(old), " ".join(new))
     return None if likeness >= case.min_similarity else f"does not sound like the original ({likeness:.2f})"
 
 
 def _changed_meaning(case: Case) -> str | None:
-    heard, written = case.heard, case.written
-    vouched = {token for term in case.knowledge.terms_in(written) for token in term}
-    if numbers_in(heard) - numbers_in(written) or numbers_in(written) - numbers_in(heard) - numbers_in(vouched):
+    old, new = case.old, case.new
+    vouched = {token for term in case.knowledge.terms_in(new) for token in term}
+    if numbers_in(old) - numbers_in(new) or numbers_in(new) - numbers_in(old) - numbers_in(vouched):
         return "changes a number"
-    if negations_in(heard) != negations_in(written):
+    if negations_in(old) != negations_in(new):
         return "reverses a statement"
     opens = starts_sentence(case.words, case.edit.first)
     new_words = [Word(text, 0.0, 0.0) for text in case.edit.new.split()]
-    old = names_in(case.replaced, case.knowledge, opens_sentence=opens)
-    new = names_in(new_words, case.knowledge, opens_sentence=opens)
-    if old - new and not new - old and not vouched:
-        return f"removes a name: {', '.join(sorted(old - new))}"
+    old_names = names_in(case.replaced, case.knowledge, opens_sentence=opens)
+    new_names = names_in(new_words, case.knowledge, opens_sentence=opens)
+    if old_names - new_names and not new_names - old_names and not vouched:
+        return f"removes a name: {', '.join(sorted(old_names - new_names))}"
     first, last = case.edit.first, case.edit.last
-    unknown = {name for name in new - old - vouched if not case.knowledge.is_used_elsewhere(name, first, last)}
+    unknown = {
+        name for name in new_names - old_names - vouched if not case.knowledge.is_used_elsewhere(name, first, last)
+    }
     return f"adds a name: {', '.join(sorted(unknown))}" if unknown else None
 
 
@@ -246,15 +248,15 @@ _RULES: Mapping[str, Callable[[Case], str | None]] = {
 }
 
 
-def _removed(heard: Sequence[str], written: Sequence[str]) -> list[int] | None:
-    """Return the positions in `heard` of the words that `written` omits; None unless `written` only omits words.
+def _removed(old: Sequence[str], new: Sequence[str]) -> list[int] | None:
+    """Return the positions in `old` of the words that `new` omits; None unless `new` only omits words.
 
     Words are matched from the end, so that the first of two repeated words counts as omitted.
     """
     removed: list[int] = []
-    remaining = list(written)
-    for place in range(len(heard) - 1, -1, -1):
-        if remaining and remaining[-1] == heard[place]:
+    remaining = list(new)
+    for place in range(len(old) - 1, -1, -1):
+        if remaining and remaining[-1] == old[place]:
             remaining.pop()
         else:
             removed.append(place)

@@ -117,15 +117,15 @@ def _echoes(words: Sequence[Word], first: int, length: int, echo: tuple[str, ...
 
 def _complete(words: Sequence[Word], edit: Edit) -> Edit:
     """Extend the echo to the displayed words; punctuation outside the echo is not to be removed."""
-    shown = join_words(words[edit.first : edit.last + 1])
+    old = join_words(words[edit.first : edit.last + 1])
     new = " ".join(edit.new.split())
-    opening, _, closing = affixes(shown)
+    opening, _, closing = affixes(old)
     echoed_opening, _, echoed_closing = affixes(edit.old.strip())
     if new and opening and not echoed_opening and not affixes(new)[0]:
         new = opening + new
     if new and closing and not echoed_closing and not affixes(new)[2]:
         new += closing
-    return replace(edit, old=shown, new=new)
+    return replace(edit, old=old, new=new)
 
 
 def _fault(case: Case) -> str | None:

@@ -27,6 +27,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from transcription_dagster.database.archive import distinct_values
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import SCHEMA, ChunkRow, RecordingRow
 from transcription_dagster.model import recording_id
@@ -78,11 +79,11 @@ def snippet_of(text: str, query: str, match_start: str, match_end: str) -> str:
 
 def _words_of(query: str) -> re.Pattern[str]:
     """Return a pattern for the query's words, with phrases as a whole."""
-    wanted: list[str] = []
+    words: list[str] = []
     for minus, phrase, word in _QUERY_WORD.findall(unicodedata.normalize("NFKC", query)):
         if not minus and word.lower() != "or":
-            wanted += [phrase or word]
-    pattern = "|".join(re.escape(word) for word in sorted(wanted, key=len, reverse=True)) or "(?!)"
+            words += [phrase or word]
+    pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)) or "(?!)"
     return re.compile(pattern, re.IGNORECASE)
 
 
@@ -201,24 +202,11 @@ _SCAN_SETTINGS = text(
     """
 )
 
-#: Each language once, with one index look-up each: DISTINCT would read the whole index.
-_LANGUAGES = text(
-    """
-    WITH RECURSIVE found(language) AS (
-        SELECT min(language) FROM transcription_data.transcript_chunks
-        UNION ALL
-        SELECT (SELECT min(language) FROM transcription_data.transcript_chunks WHERE language > found.language)
-        FROM found WHERE found.language IS NOT NULL
-    )
-    SELECT language FROM found WHERE language IS NOT NULL
-    """
-)
 
-
-def _languages(connection: Connection, wanted: str | None) -> list[str]:
-    """Return the languages of the chunks: all, or `wanted` and its regional variants, ignoring case."""
-    present = connection.execute(_LANGUAGES).scalars()
-    return [code for code in present if wanted is None or f"{code}-".lower().startswith(f"{wanted}-".lower())]
+def _languages(connection: Connection, language: str | None) -> list[str]:
+    """Return the languages of the chunks: all, or `language` and its regional variants, ignoring case."""
+    present = distinct_values(connection, ChunkRow.language)
+    return [code for code in present if language is None or f"{code}-".lower().startswith(f"{language}-".lower())]
 
 
 def _filters(

@@ -268,9 +268,9 @@ def allow_passage(path: Path, user: int) -> None:
         if mode & stat.S_IXOTH:
             continue
         present = _read(folder, mode)
-        wanted = with_passage(present, user)
-        if wanted != present:
-            _write(folder, wanted)
+        entries = with_passage(present, user)
+        if entries != present:
+            _write(folder, entries)
 
 
 def with_passage(entries: Sequence[AclEntry], user: int) -> list[AclEntry]:

@@ -297,8 +297,8 @@ def _speakers(spoken: Sequence[Item], labels: SpeakerLabels | None) -> list[str 
     by_start: dict[float | None, str | None] = {}
     turns = labels.get("segments") or [] if labels else []
     for turn in turns:
-        said = turn.get("items") or ()
-        by_start |= {item.get("start_time"): item.get("speaker_label") or turn.get("speaker_label") for item in said}
+        items = turn.get("items") or ()
+        by_start |= {item.get("start_time"): item.get("speaker_label") or turn.get("speaker_label") for item in items}
     by_start.pop(None, None)
     if not by_start:
         by_start = _within_turns(spoken, turns)
@@ -357,8 +357,10 @@ def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:
     for word in words:
         content, marks = _split_punctuation(word.text)
         first = len(items)
-        said = Alternative(content=content, confidence=word.confidence)
-        item = Item(id=first, type="pronunciation", alternatives=[said], start_time=word.start, end_time=word.end)
+        alternative = Alternative(content=content, confidence=word.confidence)
+        item = Item(
+            id=first, type="pronunciation", alternatives=[alternative], start_time=word.start, end_time=word.end
+        )
         if word.corrected:
             item["corrected"] = True
         items.append(item)

@@ -254,7 +254,7 @@ def channel_labels(items: Sequence[Item]) -> ChannelLabels | None:
 def speaker_labels(words: Sequence[Word]) -> SpeakerLabels | None:
     """Return the turns of the speakers; None if no word has a speaker in addition to its channel."""
     turns = [
-        (speaker, list(said)) for speaker, said in groupby(words, key=lambda word: _parted(word.speaker)[1]) if speaker
+        (speaker, list(turn)) for speaker, turn in groupby(words, key=lambda word: _parted(word.speaker)[1]) if speaker
     ]
     if not turns:
         return None
@@ -262,12 +262,12 @@ def speaker_labels(words: Sequence[Word]) -> SpeakerLabels | None:
         speakers=len({speaker for speaker, _ in turns}),
         segments=[
             SpeakerSegment(
-                start_time=said[0].start,
-                end_time=max(word.end for word in said),
+                start_time=turn[0].start,
+                end_time=max(word.end for word in turn),
                 speaker_label=speaker,
-                items=[SpokenItem(start_time=word.start, end_time=word.end, speaker_label=speaker) for word in said],
+                items=[SpokenItem(start_time=word.start, end_time=word.end, speaker_label=speaker) for word in turn],
             )
-            for speaker, said in turns
+            for speaker, turn in turns
         ],
     )
 

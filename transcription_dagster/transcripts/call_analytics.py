@@ -85,10 +85,10 @@ def _items(turn: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"type": "pronunciation", "alternatives": [{"content": word}], **times, **speaker}
         return
     for item in turn["Items"]:
-        said = {"content": item["Content"], "confidence": item.get("Confidence")}
+        alternative = {"content": item["Content"], "confidence": item.get("Confidence")}
         times = {
             name: _seconds(item[key])
             for name, key in (("start_time", "BeginOffsetMillis"), ("end_time", "EndOffsetMillis"))
             if item.get(key) is not None
         }
-        yield {"type": item["Type"], "alternatives": [said], **times, **speaker}
+        yield {"type": item["Type"], "alternatives": [alternative], **times, **speaker}

@@ -104,9 +104,14 @@ def _untitled(text: str, separator: re.Pattern[str], name: re.Pattern[str], *, l
     """Return the text without the names that its parts begin with, if the first one and `least` of all do."""
     parts = separator.split(text)
     titles = [name.match(part) for part in parts]
-    said = [title for part, title in zip(parts[::2], titles[::2], strict=True) if part.strip()]
-    named = [title for title in said if title]
-    if not said or said[0] is None or len({title[1] for title in named}) < 2 or len(named) < least * len(said):
+    beginnings = [title for part, title in zip(parts[::2], titles[::2], strict=True) if part.strip()]
+    named = [title for title in beginnings if title]
+    if (
+        not beginnings
+        or beginnings[0] is None
+        or len({title[1] for title in named}) < 2
+        or len(named) < least * len(beginnings)
+    ):
         return text
     return "".join(part[title.end() :] if title else part for part, title in zip(parts, titles, strict=True))
 

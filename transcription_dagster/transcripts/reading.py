@@ -76,10 +76,10 @@ def reading_of(transcript: Transcript, edits: Sequence[SignedEdit] = ()) -> Read
 
 def turns_of(words: Sequence[Word]) -> tuple[Turn, ...]:
     """Return turns, one per paragraph. A word without a certain speaker does not begin one."""
-    said = in_turns(words)
-    starts = paragraph_starts(said)
-    stops = (*starts[1:], len(said))
-    return tuple(Turn(first, stop, said[first].speaker) for first, stop in zip(starts, stops, strict=False))
+    ordered = in_turns(words)
+    starts = paragraph_starts(ordered)
+    stops = (*starts[1:], len(ordered))
+    return tuple(Turn(first, stop, ordered[first].speaker) for first, stop in zip(starts, stops, strict=False))
 
 
 def write_reading(reading: Reading) -> bytes:

@@ -85,10 +85,10 @@ def _known(start: float, end: float | None, length: int) -> TimeSpan:
 
 def _fill(left: float | None, right: float | None, lengths: Sequence[int]) -> list[TimeSpan]:
     """Place consecutive words between `left` and `right`, either of which may be unknown."""
-    wanted = sum(lengths) * SECONDS_PER_CHARACTER
+    ideal = sum(lengths) * SECONDS_PER_CHARACTER
     if left is None:
-        left = 0.0 if right is None else max(0.0, right - wanted)
-    room = wanted if right is None else min(wanted, max(0.0, right - left))
+        left = 0.0 if right is None else max(0.0, right - ideal)
+    room = ideal if right is None else min(ideal, max(0.0, right - left))
     scale = room / sum(lengths) if sum(lengths) else 0.0
     spans: list[TimeSpan] = []
     done = 0

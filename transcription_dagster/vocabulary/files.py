@@ -119,8 +119,8 @@ def _text(where: str, field: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InvalidVocabulary(f"{where}: `{field}` is missing or not a text")
     # Text copied from web pages contains soft hyphens, zero-width spaces and direction marks.
-    shown = (char for char in value if unicodedata.category(char) != "Cf" or char in _JOINERS)
-    text = " ".join("".join(shown).split())
+    visible = (char for char in value if unicodedata.category(char) != "Cf" or char in _JOINERS)
+    text = " ".join("".join(visible).split())
     if not text.translate(dict.fromkeys(map(ord, _JOINERS))).isprintable():
         raise InvalidVocabulary(f"{where}: `{field}` holds a control character")
     if not text:

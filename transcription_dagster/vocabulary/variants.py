@@ -225,9 +225,9 @@ def _parts(text: str) -> list[_Part]:
 
 def _phrase(found: Sequence[_Token], phrases: Container[Phrase]) -> Phrase | None:
     """Return the phrase of the tokens, with or without a possessive at the end."""
-    heard = tuple(token.text for token in found)
-    possessor = (*heard[:-1], _POSSESSIVE.sub("", heard[-1]))
-    return next((phrase for phrase in (heard, possessor) if phrase in phrases), None)
+    texts = tuple(token.text for token in found)
+    possessor = (*texts[:-1], _POSSESSIVE.sub("", texts[-1]))
+    return next((phrase for phrase in (texts, possessor) if phrase in phrases), None)
 
 
 def _broken(found: Sequence[_Token], words: Sequence[Word]) -> bool:
@@ -253,17 +253,17 @@ def _edit(words: Sequence[Word], match: _Match, phrases: Mapping[Phrase, Term | 
     opening = spoken[0].text[: match.found[0].first]
     closing = spoken[-1].text[match.found[-1].stop :]
     old = join_words(spoken)
-    heard = old[len(opening) : len(old) - len(closing)]
-    possessive = "" if phrase_of(heard) == match.phrase else heard[-2:]
-    new = opening + _in_case_of(heard, term.text) + possessive + closing
+    original = old[len(opening) : len(old) - len(closing)]
+    possessive = "" if phrase_of(original) == match.phrase else original[-2:]
+    new = opening + _in_case_of(original, term.text) + possessive + closing
     if new != old:
         yield Edit(match.first, match.last, old, new, "vocabulary")
 
 
-def _in_case_of(heard: str, text: str) -> str:
-    """Return the term in the case of `heard`, unless its own capitals define its spelling."""
+def _in_case_of(original: str, text: str) -> str:
+    """Return the term in the case of `original`, unless its own capitals define its spelling."""
     if text != text.lower():
         return text
-    if heard.isupper() and sum(char.isalpha() for char in heard) > 1:
+    if original.isupper() and sum(char.isalpha() for char in original) > 1:
         return text.upper()
-    return text[:1].upper() + text[1:] if heard[:1].isupper() else text
+    return text[:1].upper() + text[1:] if original[:1].isupper() else text

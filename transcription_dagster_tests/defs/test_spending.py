@@ -42,10 +42,12 @@ refined(open_database(sys.argv[1]), RECORDING)
 """
 
 
-def refined(engine: Engine, recording: str = RECORDING, how: RefinementSettings = HOW) -> Refined:
+def refined(engine: Engine, recording: str = RECORDING, settings: RefinementSettings = HOW) -> Refined:
     claude = connect(retries=0)
-    with open_account(engine, recording, model=how.model, limits=how.spending) as account:
-        return refine_directly(transcript(TALK, recording=recording), (), claude, how, price=PRICE, account=account)
+    with open_account(engine, recording, model=settings.model, limits=settings.spending) as account:
+        return refine_directly(
+            transcript(TALK, recording=recording), (), claude, settings, price=PRICE, account=account
+        )
 
 
 def reserved(engine: Engine) -> int:

@@ -31,8 +31,8 @@ REFINEMENT_VERSION = "1"
 
 def refinement_code_version(settings: Settings) -> str:
     """Return the code version, which includes the model, if there is one."""
-    asked = settings.refinement if settings.refinement == "off" else settings.claude_model
-    return f"{REFINEMENT_VERSION}-{asked}"
+    model = settings.refinement if settings.refinement == "off" else settings.claude_model
+    return f"{REFINEMENT_VERSION}-{model}"
 
 
 @dg.asset(
@@ -126,12 +126,14 @@ def _refined(conversation: Transcript, catalogue: CatalogueResource, settings: S
     Return None until Claude has answered in a batch.
     """
     general, own = catalogue.terms(conversation.recording)
-    how = RefinementSettings.of(settings)
+    refining = RefinementSettings.of(settings)
     if settings.refinement == "batch":
-        return refined_by_batch(catalogue.engine, (conversation, general, own), how)
+        return refined_by_batch(catalogue.engine, (conversation, general, own), refining)
     if settings.refinement == "off":
-        return refine_directly(conversation, general, None, how, own=own, without_client=SWITCHED_OFF)
-    with open_account(catalogue.engine, conversation.recording, model=how.model, limits=how.spending) as account:
+        return refine_directly(conversation, general, None, refining, own=own, without_client=SWITCHED_OFF)
+    with open_account(
+        catalogue.engine, conversation.recording, model=refining.model, limits=refining.spending
+    ) as account:
         return refine_directly(
-            conversation, general, connect(), how, own=own, price=price_of(how.model), account=account
+            conversation, general, connect(), refining, own=own, price=price_of(refining.model), account=account
         )

@@ -84,8 +84,8 @@ def _named(recording: str, known: Recording, prints: Sequence[VoicePrint], resul
     by_voice = ((one.label, one.name) for one in prints)
     names = {label: name for label, name in by_voice if name is not None and name not in known.speaker_names}
     names |= {f"spk_{number}": name for number, name in enumerate(known.speaker_names)}
-    heard: Sequence[tuple[float, float, str]] = result["turns"]
-    turns = tuple(SpeakerTurn(start, end, names.get(label, label)) for start, end, label in heard)
+    found: Sequence[tuple[float, float, str]] = result["turns"]
+    turns = tuple(SpeakerTurn(start, end, names.get(label, label)) for start, end, label in found)
     return Speakers(recording, turns, model=result["model"], skipped=result["skipped"])
 
 

@@ -51,11 +51,11 @@ def exchange_lock(engine: Engine) -> AbstractContextManager[bool]:
 
 
 def record_intent(
-    engine: Engine, batch: str, state: Mapping[str, Any], asked: Mapping[str, Mapping[str, str]], holder: int
+    engine: Engine, batch: str, state: Mapping[str, Any], digests: Mapping[str, Mapping[str, str]], holder: int
 ) -> None:
     """Record the intent to submit a batch, under an id of our own.
 
-    `asked` holds the digest of each window's request, by recording. The batch's dollars count as committed from now on,
+    `digests` are those of each window's request, by recording. The batch's dollars count as committed from now on,
     and the reservations of `holder` for its recordings are released.
 
     Raises `DatabaseUnavailable`, without recording anything, if one of the recordings no longer waits: this process
@@ -65,10 +65,10 @@ def record_intent(
         _request.recording == bindparam("key"), _request.batch.is_(None), _request.answered_at.is_(None)
     )
     waiting = waiting.values(batch=batch, asked=bindparam("windows"))
-    reserved = delete(ClaudeReservationRow).where(_reserved.holder == holder, _reserved.recording.in_(list(asked)))
+    reserved = delete(ClaudeReservationRow).where(_reserved.holder == holder, _reserved.recording.in_(list(digests)))
     with transaction(engine) as connection:
         connection.execute(insert(ClaudeBatchRow).values(id=batch, state=dict(state), handing_in=True))
-        for recording, windows in asked.items():
+        for recording, windows in digests.items():
             if not connection.execute(waiting, {"key": recording, "windows": dict(windows)}).rowcount:
                 raise DatabaseUnavailable(f"{recording} no longer waits for the batch; the next exchange tries again")
         connection.execute(reserved)
@@ -212,9 +212,9 @@ def refuse(engine: Engine, recording: str, fingerprint: str, *, status: str, not
         connection.execute(statement.on_conflict_do_update(index_elements=["recording"], set_=settled))
 
 
-def answer_from_kept(engine: Engine, recording: str, fingerprint: str, asked: Mapping[str, str]) -> None:
+def answer_from_kept(engine: Engine, recording: str, fingerprint: str, digests: Mapping[str, str]) -> None:
     """Record that every window of a recording was answered earlier, so that no batch is needed."""
-    values = {"fingerprint": fingerprint, "asked": dict(asked), "answers": [], "answered_at": func.now()}
+    values = {"fingerprint": fingerprint, "asked": dict(digests), "answers": [], "answered_at": func.now()}
     settled = {**values, "batch": None, "status": None, "note": None, "run_requested": False}
     statement = postgresql.insert(RefinementRequestRow).values(recording=recording_id(recording), **settled)
     with transaction(engine) as connection:
@@ -274,10 +274,10 @@ def to_use(engine: Engine, limit: int) -> dict[str, datetime]:
         return {row.recording: row.answered_at for row in rows}
 
 
-def record_runs(engine: Engine, asked: Mapping[str, datetime]) -> None:
+def record_runs(engine: Engine, answered_at: Mapping[str, datetime]) -> None:
     """Record that runs were requested, except for recordings answered again in between."""
     these = tuple_(_request.recording, _request.answered_at).in_(
-        [(recording, when) for recording, when in asked.items()]
+        [(recording, when) for recording, when in answered_at.items()]
     )
     with transaction(engine) as connection:
         connection.execute(update(RefinementRequestRow).where(these).values(run_requested=True))

@@ -106,15 +106,15 @@ def plan(
     windows = {f"{each.first}_{each.stop}": prepared.request(each, settings, cache="1h") for each in prepared.windows}
     if not windows:
         return assemble(prepared, Answers({}), settings, price, batch=True)
-    asked = {window: request_digest(request) for window, request in windows.items()}
-    answered = kept(asked.values())
-    requests = {f"{recording}_{name}": windows[name] for name, digest in asked.items() if digest not in answered}
-    missing = [digest for digest in asked.values() if digest not in answered]
+    digests = {window: request_digest(request) for window, request in windows.items()}
+    answered = kept(digests.values())
+    requests = {f"{recording}_{name}": windows[name] for name, digest in digests.items() if digest not in answered}
+    missing = [digest for digest in digests.values() if digest not in answered]
     costs = dict(zip(missing, estimates(list(requests.values()), price, batch=True), strict=True)) if price else {}
     if costs and (refused := reserve(costs)):
         return unrefined(prepared, RefinementStatus.OVER_BUDGET, f"Claude was not asked: {refused}")
     dollars = sum(costs.values()) if price else None
-    return Plan(recording, requests, asked, transcript_digest(prepared.words), dollars, costs)
+    return Plan(recording, requests, digests, transcript_digest(prepared.words), dollars, costs)
 
 
 def submit(

@@ -52,24 +52,24 @@ Material = tuple[Transcript, Sequence[Term], Sequence[Term]]
 logger = logging.getLogger(__name__)
 
 
-def queue_request(engine: Engine, material: Material, how: RefinementSettings) -> Plan | Refined:
+def queue_request(engine: Engine, material: Material, settings: RefinementSettings) -> Plan | Refined:
     """Queue a recording, or record at once that Claude will not be asked about it, with the reason."""
     transcript, _, _ = material
     with holding(engine) as holder:
         # Only checks the budget; the exchange reserves again.
-        account = ClaudeAccount(engine, holder, transcript.recording, how.model, how.spending)
-        made = _planned(engine, material, how, account)
-    if isinstance(made, Refined):
-        batch_store.refuse(engine, made.recording, "", status=made.status, note=made.note)
-    elif made.requests:
-        batch_store.ask(engine, made.recording, fingerprint(made.requests))
+        account = ClaudeAccount(engine, holder, transcript.recording, settings.model, settings.spending)
+        planned = _planned(engine, material, settings, account)
+    if isinstance(planned, Refined):
+        batch_store.refuse(engine, planned.recording, "", status=planned.status, note=planned.note)
+    elif planned.requests:
+        batch_store.ask(engine, planned.recording, fingerprint(planned.requests))
     else:
-        batch_store.answer_from_kept(engine, made.recording, fingerprint({}), made.asked)
-    return made
+        batch_store.answer_from_kept(engine, planned.recording, fingerprint({}), planned.asked)
+    return planned
 
 
 def submit_waiting(
-    engine: Engine, sender: ClaudeBatches, material: Callable[[str], Material], how: RefinementSettings
+    engine: Engine, sender: ClaudeBatches, material: Callable[[str], Material], settings: RefinementSettings
 ) -> Iterator[PendingBatch]:
     """Submit all waiting recordings; yields each batch. Call under `exchange_lock`.
 
@@ -82,12 +82,14 @@ def submit_waiting(
 
         def record_intent(batch: PendingBatch, plans: Sequence[Plan]) -> None:
             nonlocal last_intended
-            asked = {each.recording: each.asked for each in plans}
-            batch_store.record_intent(engine, batch.id, batch.to_json(), asked, holder)
+            digests = {each.recording: each.asked for each in plans}
+            batch_store.record_intent(engine, batch.id, batch.to_json(), digests, holder)
             last_intended = batch.id
 
         try:
-            for intended, batch in submit(_plans(engine, material, how, holder), sender, record_intent=record_intent):
+            for intended, batch in submit(
+                _plans(engine, material, settings, holder), sender, record_intent=record_intent
+            ):
                 batch_store.record_submission(engine, intended.id, batch.id, batch.to_json())
                 yield batch
         except (RefinementFailed, SpendLimitReached):
@@ -167,7 +169,7 @@ def has_ended(engine: Engine, sender: ClaudeBatches) -> bool:
     return False
 
 
-def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings) -> Refined | None:
+def refined_by_batch(engine: Engine, material: Material, settings: RefinementSettings) -> Refined | None:
     """Return the refined recording, or None until its request is answered.
 
     Raises `RefinementFailed` if there is no request or the answers are unusable; it can then be requested again.
@@ -179,8 +181,10 @@ def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings
             return None
         raise RefinementFailed("Claude was not asked about this recording: request_refinement asks")
     if found.status is not None:
-        return unrefined(prepare(transcript, general, how, own=own), RefinementStatus(found.status), found.note or "")
-    batch = _batch_of(engine, found, material, how)
+        return unrefined(
+            prepare(transcript, general, settings, own=own), RefinementStatus(found.status), found.note or ""
+        )
+    batch = _batch_of(engine, found, material, settings)
     results = results_from_json(found.answers or [])
     replies = kept_replies(engine, found.asked.values())
     in_batch = {window_of(result.custom_id) for result in results}
@@ -191,57 +195,65 @@ def refined_by_batch(engine: Engine, material: Material, how: RefinementSettings
     }
     try:
         return collect_answers(
-            transcript, general, results, batch, how, own=own, price=price_of(batch.model), kept=kept
+            transcript, general, results, batch, settings, own=own, price=price_of(batch.model), kept=kept
         )
     except (RefinementUnavailable, RefinementFailed) as error:
         batch_store.withdraw(engine, transcript.recording)
         raise RefinementFailed(f"{error}; request_refinement asks again") from error
 
 
-def _batch_of(engine: Engine, found: Answered, material: Material, how: RefinementSettings) -> PendingBatch:
+def _batch_of(engine: Engine, found: Answered, material: Material, settings: RefinementSettings) -> PendingBatch:
     """Return the batch that answered; if everything was answered earlier, a placeholder."""
     if found.batch is None:
         transcript, general, own = material
-        words = transcript_digest(prepare(transcript, general, how, own=own).words)
-        present = plan(transcript, general, how, own=own)
+        words = transcript_digest(prepare(transcript, general, settings, own=own).words)
+        present = plan(transcript, general, settings, own=own)
         if isinstance(present, Refined) or dict(present.asked) != found.asked:
             batch_store.withdraw(engine, transcript.recording)
             raise RefinementFailed(
                 "the transcript, its vocabulary or the settings have changed since it was answered; "
                 "request_refinement asks again"
             )
-        return PendingBatch("", how.model, {transcript.recording: (words, len(found.asked))}, 0.0, 0, "")
+        return PendingBatch("", settings.model, {transcript.recording: (words, len(found.asked))}, 0.0, 0, "")
     state = batch_store.find(engine, found.batch)
     if state is None:
         raise RefinementFailed(f"nothing is known of the batch {found.batch}")
     return PendingBatch.from_json(state)
 
 
-def _planned(engine: Engine, material: Material, how: RefinementSettings, account: ClaudeAccount) -> Plan | Refined:
+def _planned(
+    engine: Engine, material: Material, settings: RefinementSettings, account: ClaudeAccount
+) -> Plan | Refined:
     transcript, general, own = material
 
     def kept(digests: Collection[str]) -> Collection[str]:
         return kept_replies(engine, digests)
 
-    return plan(transcript, general, how, own=own, price=price_of(how.model), kept=kept, reserve=account.reserve)
+    return plan(
+        transcript, general, settings, own=own, price=price_of(settings.model), kept=kept, reserve=account.reserve
+    )
 
 
-def _plans(engine: Engine, material: Callable[[str], Material], how: RefinementSettings, holder: int) -> Iterator[Plan]:
+def _plans(
+    engine: Engine, material: Callable[[str], Material], settings: RefinementSettings, holder: int
+) -> Iterator[Plan]:
     """Yield the plans of waiting recordings one by one: together they may exceed memory."""
-    for recording, asked in batch_store.waiting(engine):
-        account = ClaudeAccount(engine, holder, recording, how.model, how.spending)
+    for recording, request_fingerprint in batch_store.waiting(engine):
+        account = ClaudeAccount(engine, holder, recording, settings.model, settings.spending)
         try:
-            made = _planned(engine, material(recording), how, account)
+            planned = _planned(engine, material(recording), settings, account)
         except PermanentError as error:
             logger.error("recording %s cannot be submitted: %s", recording, error)
-            batch_store.refuse(engine, recording, asked, status=RefinementStatus.VOCABULARY_ONLY, note=str(error))
+            batch_store.refuse(
+                engine, recording, request_fingerprint, status=RefinementStatus.VOCABULARY_ONLY, note=str(error)
+            )
             continue
-        if isinstance(made, Refined):
-            batch_store.refuse(engine, recording, asked, status=made.status, note=made.note)
-        elif made.requests:
-            yield made
+        if isinstance(planned, Refined):
+            batch_store.refuse(engine, recording, request_fingerprint, status=planned.status, note=planned.note)
+        elif planned.requests:
+            yield planned
         else:
-            batch_store.answer_from_kept(engine, recording, asked, made.asked)
+            batch_store.answer_from_kept(engine, recording, request_fingerprint, planned.asked)
 
 
 def _keep(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResult]]) -> None:
@@ -251,13 +263,13 @@ def _keep(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResu
         for recording, before in tried.items()
         if before.attempts + 1 < MAX_ATTEMPTS and _is_unanswered(results.get(recording))
     ]
-    asked = {recording: each.asked for recording, each in tried.items()}
+    digests = {recording: each.asked for recording, each in tried.items()}
     batch_store.collect(
         engine,
         batch.id,
         {each: results_to_json(results.get(each, [])) for each in tried if each not in again},
         again=again,
-        paid=_paid(batch, results, asked),
+        paid=_paid(batch, results, digests),
     )
 
 
@@ -267,7 +279,7 @@ def _is_unanswered(results: list[BatchResult] | None) -> bool:
 
 
 def _paid(
-    batch: PendingBatch, results: Mapping[str, list[BatchResult]], asked: Mapping[str, Mapping[str, str]]
+    batch: PendingBatch, results: Mapping[str, list[BatchResult]], digests: Mapping[str, Mapping[str, str]]
 ) -> Iterator[PaidReply]:
     """Yield every reply with its cost, even for recordings since requested again or forgotten."""
     price = price_of(batch.model)
@@ -276,5 +288,5 @@ def _paid(
             if result.reply is None:
                 continue
             dollars = price.dollars(result.reply.usage, batch=True) if price else None
-            digest = asked.get(recording, {}).get(window_of(result.custom_id))
+            digest = digests.get(recording, {}).get(window_of(result.custom_id))
             yield PaidReply(recording, digest, batch.model, result.reply, dollars, is_usable(result.reply))

@@ -69,14 +69,14 @@ def batches(server: MessagesServer, engine: Engine) -> ClaudeBatches:
     return ClaudeBatches(claude)
 
 
-def ask_all(engine: Engine, how: RefinementSettings = HOW) -> None:
+def ask_all(engine: Engine, settings: RefinementSettings = HOW) -> None:
     for recording in (A, B):
-        queue_request(engine, material(recording), how)
+        queue_request(engine, material(recording), settings)
 
 
-def exchange(engine: Engine, batches: ClaudeBatches, how: RefinementSettings = HOW) -> None:
+def exchange(engine: Engine, batches: ClaudeBatches, settings: RefinementSettings = HOW) -> None:
     list(collect_ended(engine, batches))
-    list(submit_waiting(engine, batches, material, how))
+    list(submit_waiting(engine, batches, material, settings))
 
 
 def answer_all(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
