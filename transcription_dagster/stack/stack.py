@@ -18,7 +18,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from transcription_dagster.atomic_files import replacing
-from transcription_dagster.errors import StackError
+from transcription_dagster.errors import StackError, StoreUnavailable
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.one_stack import refuse_contradictions, refuse_second
 from transcription_dagster.stack.plan import StackPlan
@@ -28,6 +28,7 @@ from transcription_dagster.stack.readiness import base_url
 from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.startup import Startup
 from transcription_dagster.stack.supervisor import ProgramState, Supervisor, end_orphan_processes
+from transcription_dagster.store.object_store import ObjectStore
 
 #: How long an external database may take to answer at start-up.
 _DATABASE_SECONDS = 5.0
@@ -124,7 +125,7 @@ def start(
 
     `settings` become the shared settings. With `writes_settings` false, settings already in the database stay in force
     and `settings` must not contradict them.
-    Raises `StackError`, or `DatabaseUnavailable` for an external database; nothing is left running then.
+    Raises `StackError`, `StoreRefused`, or `DatabaseUnavailable` for an external database, and leaves nothing running.
     """
     with _alone(settings.home):
         present = running(settings)
@@ -143,6 +144,8 @@ def start(
             refuse_contradictions(settings, url) if plan.workers_only else refuse_second(url)
         elif answers(url):
             raise StackError(f"another command uses the embedded database of {settings.home}; wait for it to finish")
+        if writes_settings and not plan.workers_only:
+            _refuse_unusable_store(settings)
         postgres = prepare_postgres(settings) if settings.database_url is None else None
         startup = Startup(plan, settings, url, postgres, cancelled, writes_settings)
         try:
@@ -153,6 +156,12 @@ def start(
             _tear_down(settings)
             raise
         return stack
+
+
+def _refuse_unusable_store(settings: Settings) -> None:
+    """Raise `StoreRefused` if the store takes no files: every recording would fail. A server may still come back."""
+    with suppress(StoreUnavailable):
+        ObjectStore(settings.store_url).check_writable()
 
 
 def claim_port(host: str, port: int) -> int:

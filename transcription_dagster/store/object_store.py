@@ -28,6 +28,8 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:\.[A-Za-z0-9][A-Za-z0
 _PART_BYTES = 8 * 1024 * 1024
 #: Suffix of files that hold a secret: they are never listed, and on disk only their owner can read them.
 _PRIVATE = ".secret"
+#: An object that `check_writable` writes; no recording has this name.
+_PROBE = "writable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,12 @@ class ObjectStore:
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.url!r})"
+
+    def check_writable(self) -> None:
+        """Write and delete an empty object. Raises the errors of any other write."""
+        with obstore_errors(f"The store {self.url} cannot be used"):
+            obstore.put(self._store, _PROBE, b"")
+            obstore.delete(self._store, _PROBE)
 
     def uri(self, key: str) -> str:
         """Return the object's URL."""

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.settings_documents import current_version
-from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError
+from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError, StoreRefused
 from transcription_dagster.settings import load_settings
 from transcription_dagster.shared_settings import push
 from transcription_dagster.stack.plan import StackPlan
@@ -166,6 +166,13 @@ def test_a_home_that_cannot_be_made_is_refused(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(StackError, match="cannot be used: Not a directory"):
         start(PLAN, load_settings(home=tmp_path / "file" / "home"))
+
+
+def test_a_store_that_cannot_be_written_ends_the_start_before_anything_runs(home: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreRefused, match="cannot be opened"):
+        start(PLAN, load_settings(home=home, store=(tmp_path / "file" / "store").as_uri()))
+    assert running(load_settings(home=home)) is None
 
 
 def test_a_database_that_does_not_answer_ends_the_start_before_anything_runs(home: Path):

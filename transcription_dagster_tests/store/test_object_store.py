@@ -198,6 +198,11 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         ObjectStore((tmp_path / "file" / "store").as_uri()).put_bytes(KEY, b"x")
 
 
+def test_a_usable_folder_is_left_empty(tmp_path: Path) -> None:
+    ObjectStore((tmp_path / "store").as_uri()).check_writable()
+    assert list((tmp_path / "store").iterdir()) == []
+
+
 def test_a_folder_in_the_place_of_an_object_is_refused(tmp_path: Path) -> None:
     store = ObjectStore(tmp_path.as_uri())
     (tmp_path / ONE).write_text("a file where the recording's folder should be")
@@ -210,6 +215,8 @@ def test_a_missing_bucket_is_refused_and_named(aws: AwsServer, tmp_path: Path) -
     (tmp_path / "x").write_bytes(b"x")
     with pytest.raises(StoreRefused, match="s3://nobody-made-this/folder: the bucket does not exist"):
         store.put_bytes(KEY, b"x")
+    with pytest.raises(StoreRefused, match="s3://nobody-made-this/folder cannot be used: the bucket does not exist"):
+        store.check_writable()
     with pytest.raises(StoreRefused, match="the bucket does not exist"):
         store.get_bytes(KEY)
     with pytest.raises(StoreRefused, match="the bucket does not exist"):
