@@ -89,7 +89,8 @@ def silence(url: str, seconds: float) -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_queue(database: str) -> None:
-    with open_connection(database) as connection:
+    # However long the server takes: on a busy machine, it is more than the program's own patience.
+    with psycopg.connect(database) as connection:
         connection.execute("DELETE FROM procrastinate_jobs")
         connection.execute("DELETE FROM transcription_workers")
 
