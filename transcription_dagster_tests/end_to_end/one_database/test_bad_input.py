@@ -22,25 +22,26 @@ from transcription_dagster_tests.system import DEMO_RECORDINGS, System
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one database")]
 
-#: Damaged sources that can still be used.
+#: Sources without audio, of each kind that fails at another place: not media, a script that names another file, media
+#: with nothing to hear, too long. `audio/test_decode.py` refuses every kind.
+UNUSABLE: dict[str, Callable[[Path], Path]] = {
+    **{kind: corpus.UNUSABLE[kind] for kind in ("text", "concat script", "video without audio", "header only")},
+    # An hour of silence, with a limit of half an hour.
+    "an hour in a few kilobytes": lambda folder: corpus.bomb(folder, 1.0),
+}
+
+#: Damaged sources that can still be used. `audio/test_decode.py` decodes more kinds and names.
 USABLE: dict[str, Callable[[Path], Path]] = {
-    "truncated wav": lambda folder: corpus.truncated(folder, "wav", 0.5),
-    "truncated mp3": lambda folder: corpus.truncated(folder, "mp3", 0.9),
     "truncated ogg": lambda folder: corpus.truncated(folder, "ogg", 0.5),
     "damaged mp3": lambda folder: corpus.damaged(folder, "mp3"),
     "mp4 that is called txt": lambda folder: corpus.wrong_extension(folder, "mp4"),
     "a single sample": corpus.one_sample,
     "silence": lambda folder: corpus.silent(folder, seconds=5),
     "a header that claims a hundred hours": corpus.claims_hours,
-    "8 kHz": lambda folder: corpus.write_wav(folder / "8k.wav", corpus.tone(2, 8_000), 8_000),
-    "192 kHz": lambda folder: corpus.write_wav(folder / "192k.wav", corpus.tone(2, 192_000), 192_000),
-    **{repr(name): lambda folder, name=name: corpus.awkward_name(folder, name) for name in corpus.AWKWARD_NAMES[:5]},
+    **{repr(name): lambda folder, name=name: corpus.awkward_name(folder, name) for name in corpus.AWKWARD_NAMES[:3]},
 }
 
-#: An hour of silence, with a limit of half an hour.
-BOMB = {"an hour in a few kilobytes": lambda folder: corpus.bomb(folder, 1.0)}
-
-ESCAPES = ("../../escaped", "..", "/etc/passwd", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a0eebc99 ; rm -rf .")
+ESCAPES = ("../../escaped", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def batch(system: System, tmp_path_factory: pytest.TempPathFactory) -> Batch:
 
 
 def carry_out(system: System, sources: Path) -> Batch:
-    unusable, usable = make(corpus.UNUSABLE | BOMB, sources / "unusable"), make(USABLE, sources / "usable")
+    unusable, usable = make(UNUSABLE, sources / "unusable"), make(USABLE, sources / "usable")
     workers, files = workers_of(system), names_in(system.settings.home / "store")
     uuids = system.register([*unusable.values(), *usable.values(), *DEMO_RECORDINGS[:2]])
     system.dagster.add_partitions(system.job, "recordings", ESCAPES)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from transcription_dagster_tests.faults import attempts_at, requests_of, unfinished_jobs
+from transcription_dagster.pool.names import GPU_TAG
+from transcription_dagster_tests.faults import attempts_at, frozen, requests_of, unfinished_jobs
 from transcription_dagster_tests.machines import another_machine, needs_namespaces
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
@@ -23,7 +24,7 @@ pytestmark = [
 
 HOST = "second-machine"
 #: The commands of docs/operating.md, for a machine without a GPU.
-COMMANDS = (("run-worker", "--slot", "1"), ("gpu-worker", "--gpu", "cpu:0"))
+COMMANDS = (("run-worker", "--slot", "1"), ("gpu-worker", "--gpu", "cpu:1"))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def second_machine(system: System, tmp_path_factory: pytest.TempPathFactory) -> 
             )
             processes.callback(process.wait)
             processes.callback(process.kill)
-        names = {f"run-1@{HOST}", f"cpu-0@{HOST}"}
+        names = {f"run-1@{HOST}", f"cpu-1@{HOST}"}
         try:
             wait_until(
                 lambda: names <= {worker.name for worker in system.pool().workers if worker.takes_work},
@@ -65,16 +66,24 @@ def second_machine(system: System, tmp_path_factory: pytest.TempPathFactory) -> 
         yield home
 
 
-def test_both_machines_transcribe_recordings(system: System, second_machine: Path) -> None:
-    recordings = system.register([*DEMO_RECORDINGS, *DEMO_RECORDINGS])
-    system.launch(recordings)
+def test_the_second_machine_shares_runs_and_transcribes(system: System, second_machine: Path) -> None:
+    recordings = system.register([*DEMO_RECORDINGS[:2]])
+    (own_run_worker,) = (worker for worker in system.pool().alive("run") if not worker.name.endswith(f"@{HOST}"))
+    # The frozen run worker leaves the second machine one run; the tag sends both recordings to its executor.
+    with frozen(own_run_worker):
+        runs = system.launch(recordings, {GPU_TAG: "cpu:1"})
+        wait_until(lambda: started_on(system, HOST, runs.values()), 120, "the second machine has a run")
     assert {run.status for run in system.finish(recordings, 240)} == {"SUCCESS"}
     assert {tuple(attempts_at(system, recording)) for recording in recordings} == {("done",)}
     executors = {request["attempts"][-1]["executor"] for request in requests_of(system, recordings)}
-    assert len(executors) == 2
-    assert f"cpu-0@{HOST}" in executors
-    assert {worker.name for worker in system.pool().workers if worker.jobs == 0} == set()
+    assert executors == {f"cpu-1@{HOST}"}
     wait_until(lambda: not unfinished_jobs(system), 120, "no job is left")
+
+
+def started_on(system: System, host: str, runs: Collection[str]) -> bool:
+    """Return whether the machine's run worker executes, or has executed, one of these runs."""
+    worker = system.worker(f"run-1@{host}")
+    return worker is not None and (worker.recording in runs or worker.jobs > 0)
 
 
 def test_the_second_home_has_dagsters_files_and_no_data_of_the_pool(second_machine: Path) -> None:
