@@ -203,9 +203,10 @@ def test_a_database_that_does_not_answer_is_refused_without_its_password(home: P
     assert SECRET not in said
 
 
-@pytest.mark.system
-def test_an_unknown_model_is_refused(home: Path):
+def test_an_executor_with_an_unknown_model_ends_with_the_reason(home: Path):
     with _database_for("larg") as url:
-        said = _refused(home, *JOINS, TRANSCRIPTION_DATABASE_URL=url, TRANSCRIPTION_MODEL="larg")
-    assert "gpu-worker-cpu-0 ended while starting" in said
-    assert "'larg' is neither a known model nor the path of a checkpoint" in said
+        command = [sys.executable, "-m", "transcription_dagster", "gpu-worker", "--gpu", "cpu:0"]
+        variables = {"TRANSCRIPTION_HOME": str(home), "TRANSCRIPTION_DATABASE_URL": url}
+        ended = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 1
+    assert "'larg' is neither a known model nor the path of a checkpoint" in ended.stderr
