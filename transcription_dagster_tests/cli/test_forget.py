@@ -22,7 +22,7 @@ from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import load_settings
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
-from transcription_dagster.workers.run_fence import RunFence
+from transcription_dagster.workers.run_worker import RunFence
 from transcription_dagster_tests import traces
 from transcription_dagster_tests.sample_transcripts import transcript
 
