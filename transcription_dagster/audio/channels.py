@@ -173,17 +173,17 @@ def choose(
 
 def _by_voices(own: np.ndarray, voiced: np.ndarray, candidates: Sequence[int], count: int) -> Choice:
     """Decide by the windows with voices: `own` and `voiced` have shape (windows, candidates)."""
-    heard = int(voiced.any(axis=1).sum())
+    voiced_blocks = int(voiced.any(axis=1).sum())
     owned = voiced & own
     seconds = owned.sum(axis=0) * _WINDOW_SECONDS
-    enough = max(_OWN_SECONDS, _OWN_SHARE * heard * _WINDOW_SECONDS)
+    enough = max(_OWN_SECONDS, _OWN_SHARE * voiced_blocks * _WINDOW_SECONDS)
     speaking = tuple(channel for channel, each in zip(candidates, seconds, strict=True) if each >= enough)
     if len(speaking) < 2:
         return Choice(reason=f"the {count} channels are mixed: at most one of them holds a voice of its own")
-    common = 1 - owned.any(axis=1).sum() / heard
+    common = 1 - owned.any(axis=1).sum() / voiced_blocks
     if common > _COMMON_SHARE:
         return Choice(reason=f"the {count} channels are mixed: {common:.0%} of the speech is on several of them alike")
-    shares = " and ".join(f"{each / (heard * _WINDOW_SECONDS):.0%}" for each in seconds if each >= enough)
+    shares = " and ".join(f"{each / (voiced_blocks * _WINDOW_SECONDS):.0%}" for each in seconds if each >= enough)
     return Choice(
         speaking,
         f"{_named(speaking)} are kept apart: each holds a voice of its own, for {shares} of the speech; "

@@ -28,13 +28,13 @@ def write_silenced(source: Path, target: Path, spans: Sequence[tuple[float, floa
 
 def audible_spans(path: Path, spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return those of `spans` in which a recording is not silent throughout."""
-    heard = np.zeros(len(spans), bool)
+    sounding = np.zeros(len(spans), bool)
     start = 0
     for block in read_channels(path, _BLOCK_SECONDS):
         for number, (first, last) in enumerate(_samples(spans)):
-            heard[number] |= block[:, max(0, first - start) : max(0, last - start)].any()
+            sounding[number] |= block[:, max(0, first - start) : max(0, last - start)].any()
         start += block.shape[1]
-    return [span for span, audible in zip(spans, heard, strict=True) if audible]
+    return [span for span, audible in zip(spans, sounding, strict=True) if audible]
 
 
 def _samples(spans: Sequence[tuple[float, float]]) -> list[tuple[int, int]]:

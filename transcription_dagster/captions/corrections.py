@@ -206,8 +206,8 @@ def _rebuilt(
 
 def _same(old: Sequence[MarkedToken], new: Sequence[MarkedToken]) -> bool:
     """Return whether two wordings show the same words and marks."""
-    shown = (shown_tokens(tokens, notes=True, turns=True) for tokens in (old, new))
-    return len({tuple(token.text for token in tokens) for tokens in shown}) == 1
+    visible = (shown_tokens(tokens, notes=True, turns=True) for tokens in (old, new))
+    return len({tuple(token.text for token in tokens) for tokens in visible}) == 1
 
 
 def _lines(tokens: Sequence[MarkedToken], limits: CaptionLimits) -> tuple[str, ...]:

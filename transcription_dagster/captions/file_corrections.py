@@ -198,11 +198,11 @@ def _with_new_marks(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], adde
     """Return a cue's new words, with `added` marks of the kinds that the cue does not have yet."""
     tokens = [token for new in marked for token in new]
     turns = added.turns and not cue.has_marks(_TURN_MARK)
-    shown = shown_tokens(tokens, notes=added.notes and not cue.has_marks(NOTES), turns=turns)
+    laid_out = shown_tokens(tokens, notes=added.notes and not cue.has_marks(NOTES), turns=turns)
     for number, token in enumerate(tokens):
         if turns and token.turn and number:
-            shown[number] = Token(f"\n{shown[number].text}", glued=True)
-    remaining = iter(shown)
+            laid_out[number] = Token(f"\n{laid_out[number].text}", glued=True)
+    remaining = iter(laid_out)
     return [[next(remaining) for _ in new] for new in marked]
 
 

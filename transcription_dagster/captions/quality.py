@@ -153,9 +153,9 @@ def silence_findings(segments: Sequence[Segment], levels: Sequence[tuple[float, 
     ends = [end for _, end, _ in levels]
     findings = []
     for segment in segments:
-        heard = levels[bisect_right(ends, segment.start) : bisect_left(starts, segment.end)]
-        level = max((level for _, _, level in heard), default=0.0)
-        if segment.stop > segment.first and heard and level < threshold:
+        within = levels[bisect_right(ends, segment.start) : bisect_left(starts, segment.end)]
+        level = max((level for _, _, level in within), default=0.0)
+        if segment.stop > segment.first and within and level < threshold:
             message = f"speech until {segment.end:.2f} s, where the audio never exceeds {level:.0f} dBFS"
             findings.append(Finding("silence", segment.start, message, Severity.WARN))
     return findings

@@ -116,20 +116,20 @@ def speaker_shares(words: Sequence[Word], language: str) -> tuple[SpeakerShare, 
     `language` decides whether `;` is a question mark, as in Greek.
     """
     marks = _QUESTION_MARKS if language.startswith("el") else _QUESTION_MARKS[:-1]
-    turns = [(speaker, list(said)) for speaker, said in groupby(in_turns(words), key=lambda word: word.speaker)]
+    turns = [(speaker, list(turn)) for speaker, turn in groupby(in_turns(words), key=lambda word: word.speaker)]
     total = sum(word.end - word.start for word in words)
     shares = []
     for speaker in dict.fromkeys(speaker for speaker, _ in turns if speaker):
-        own = [said for each, said in turns if each == speaker]
-        seconds = sum(word.end - word.start for said in own for word in said)
+        own = [turn for each, turn in turns if each == speaker]
+        seconds = sum(word.end - word.start for turn in own for word in turn)
         shares.append(
             SpeakerShare(
                 speaker=shown_speaker(speaker),
                 seconds=round(seconds, 3),
                 share=round(seconds / total, 4) if total else 0.0,
-                words=sum(len(said) for said in own),
+                words=sum(len(turn) for turn in own),
                 turns=len(own),
-                questions=sum(_questions(join_words(said), marks) for said in own),
+                questions=sum(_questions(join_words(turn), marks) for turn in own),
             )
         )
     return tuple(sorted(shares, key=lambda share: -share.seconds))

@@ -120,10 +120,10 @@ _FILE = "source.secret"
 
 def keep_whole_url(store: ObjectStore, recording: str, source: str) -> str:
     """Store the whole URL if it has a secret part; return the part that may be shown."""
-    shown = shown_url(source)
-    if shown != source:
+    stripped = shown_url(source)
+    if stripped != source:
         store.put_bytes(object_key(recording, _FILE), source.encode())
-    return shown
+    return stripped
 
 
 def move_secrets(engine: Engine, store: ObjectStore) -> None:

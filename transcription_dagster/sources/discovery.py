@@ -79,12 +79,12 @@ def unsettled(etag: str) -> str:
     return f"?{etag}"
 
 
-def settled(asked: Mapping[str, str], known: Mapping[str, str | None]) -> Mapping[str, str]:
+def settled(requested: Mapping[str, str], known: Mapping[str, str | None]) -> Mapping[str, str]:
     """Return, by recording, the etags of the last tick's requests that are not registered yet.
 
     If another etag is known, a tick that died has already requested a later version.
     """
-    return {uuid: etag for uuid, etag in asked.items() if known.get(uuid) == unsettled(etag)}
+    return {uuid: etag for uuid, etag in requested.items() if known.get(uuid) == unsettled(etag)}
 
 
 def run_key(source: SourceObject) -> str:
@@ -130,10 +130,10 @@ def discover(
             cursor = page.cursor
         if not choice.is_whole or len(requests) == room:
             break
-    asked = {request.source.uuid: request.source.etag for request in requests}
+    requested = {request.source.uuid: request.source.etag for request in requests}
     summary = f"{seen} sources listed, {len(requests)} new or changed, {deferred} changed during a run."
     return Discovery(
-        tuple(requests), DiscoveryState(cursor, asked, tuple(receipts)), tuple(problems), deferred, summary
+        tuple(requests), DiscoveryState(cursor, requested, tuple(receipts)), tuple(problems), deferred, summary
     )
 
 

@@ -76,8 +76,8 @@ class WebClient:
         Raises `SourceNotFound`, `SourceRefused` or `SourceUnavailable`, possibly while the body is read.
         """
         try:
-            asked = {"Accept-Encoding": "identity", **self._authorization(url), **(headers or {})}
-            with self._client.stream("GET", url, headers=asked) as response:
+            request_headers = {"Accept-Encoding": "identity", **self._authorization(url), **(headers or {})}
+            with self._client.stream("GET", url, headers=request_headers) as response:
                 if not response.is_success:
                     self._refuse(url, response)
                 yield response

@@ -72,17 +72,17 @@ def send_outcome(client: httpx.Client, outcome: SubmissionOutcome, secret: str, 
         "Content-Type": "application/json",
         SIGNATURE: signature(body, secret, time.time() if now is None else now),
     }
-    shown = shown_url(outcome.webhook)
+    address = shown_url(outcome.webhook)
     try:
         # The response is not read, because its content does not matter and may be long.
         with client.stream("POST", outcome.webhook, content=body, headers=headers) as response:
             status = response.status_code
     except httpx.InvalidURL:
-        raise SourceRefused(f"{shown} is not a URL") from None
+        raise SourceRefused(f"{address} is not a URL") from None
     except httpx.RequestError as error:
-        raise SourceUnavailable(f"{shown} could not be notified: {type(error).__name__}") from None
+        raise SourceUnavailable(f"{address} could not be notified: {type(error).__name__}") from None
     if not 200 <= status < 300:
-        raise SourceUnavailable(f"{shown} answered the notification with {status}")
+        raise SourceUnavailable(f"{address} answered the notification with {status}")
 
 
 def signature(body: bytes, secret: str, now: float) -> str:

@@ -109,9 +109,9 @@ def plan_stack(
     Requesting CPU executors leaves the GPUs unused unless the same call requests GPUs too. Raises `StackError` if a
     requested GPU does not exist, or if the UI would be open to the network without a login.
     """
-    asked = gpus if gpus is not None else "none" if cpu_executors is not None else settings.gpus
+    selection = gpus if gpus is not None else "none" if cpu_executors is not None else settings.gpus
     slots = executors or (settings.cpu_executors if cpu_executors is None else cpu_executors)
-    devices, notes = _executors(asked, slots, lambda: look_for_gpus(settings.cuda_visible_devices))
+    devices, notes = _executors(selection, slots, lambda: look_for_gpus(settings.cuda_visible_devices))
     if executors is not None:
         devices = _first(devices, executors)
     host = settings.host if host is None else host

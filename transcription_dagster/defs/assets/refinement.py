@@ -57,11 +57,11 @@ def refinement_request(
             )
             return dg.MaterializeResult(metadata={"requests": 0, "note": NO_CREDENTIALS})
         material = (conversation, *catalogue.terms(recording))
-        asked = queue_request(catalogue.engine, material, RefinementSettings.of(settings))
-    if isinstance(asked, Plan):
-        dollars = {} if asked.dollars is None else {"expected_dollars": asked.dollars}
-        return dg.MaterializeResult(metadata={"requests": len(asked.requests), **dollars})
-    return dg.MaterializeResult(metadata={"requests": 0, "note": asked.note})
+        planned = queue_request(catalogue.engine, material, RefinementSettings.of(settings))
+    if isinstance(planned, Plan):
+        dollars = {} if planned.dollars is None else {"expected_dollars": planned.dollars}
+        return dg.MaterializeResult(metadata={"requests": len(planned.requests), **dollars})
+    return dg.MaterializeResult(metadata={"requests": 0, "note": planned.note})
 
 
 def _refined_txt(
