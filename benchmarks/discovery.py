@@ -28,7 +28,7 @@ from transcription_dagster.database.recordings import forgotten
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Source, pages
 from transcription_dagster.sources.directory import DirectorySource
-from transcription_dagster.sources.discovery import DiscoveryState, discover, settled, unsettled
+from transcription_dagster.sources.discovery import DiscoveryState, confirmed, discover, pending_etag
 from transcription_dagster.sources.s3 import S3Source
 from transcription_dagster.stack.postgres import embedded_postgres
 
@@ -85,7 +85,7 @@ def tick(source: Source, state: DiscoveryState, database: str) -> tuple[Discover
     """Run a sensor's tick without Dagster; return its seconds and the number of requested runs."""
     started = time.perf_counter()
     engine = open_database(database)
-    recordings.record_etags(engine, settled(state.asked, recordings.registered_etags(engine, state.asked)))
+    recordings.record_etags(engine, confirmed(state.asked, recordings.registered_etags(engine, state.asked)))
     found = discover(
         pages(source, state.cursor, seconds=30),
         state.cursor,
@@ -95,7 +95,7 @@ def tick(source: Source, state: DiscoveryState, database: str) -> tuple[Discover
         room=ROOM,
     )
     sources = [request.source for request in found.requests]
-    recordings.register(engine, (recordings.Recording(o.uuid, "s3://b/k", etag=unsettled(o.etag)) for o in sources))
+    recordings.register(engine, (recordings.Recording(o.uuid, "s3://b/k", etag=pending_etag(o.etag)) for o in sources))
     engine.dispose()
     return found.state, time.perf_counter() - started, len(found.requests)
 

@@ -93,7 +93,7 @@ def status(as_json: bool) -> None:
 
     Exit codes: 0 no problems, 1 problems.
     """
-    found = look(load_settings())
+    found = read_installation(load_settings())
     problems = found.problems()
     if as_json:
         click.echo(json.dumps(as_document(found), indent=2))
@@ -102,7 +102,7 @@ def status(as_json: bool) -> None:
     sys.exit(1 if problems else 0)
 
 
-def look(settings: Settings) -> Installation:
+def read_installation(settings: Settings) -> Installation:
     """Collect the state of the supervisor, the database and the web server; one that does not answer is a problem."""
     complaints: list[str] = []
 

@@ -10,7 +10,7 @@ from transcription_dagster.dagster_api.values import ENDED_STATUSES
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.defs.failures import reported_failures, unless_unavailable
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
-from transcription_dagster.defs.runs import room
+from transcription_dagster.defs.runs import capacity
 from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable
 from transcription_dagster.refinement.claude import ClaudeBatches, connect
@@ -101,7 +101,7 @@ def is_due(queue: Queue, settings: Settings) -> bool:
 def _tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
     # The stored cursor shows that Dagster accepted the last tick's run requests.
     batch_store.record_runs(engine, _from_cursor(context.cursor))
-    answered = batch_store.to_use(engine, room(context.instance, settings))
+    answered = batch_store.unused_answers(engine, capacity(context.instance, settings))
     requests = [
         dg.RunRequest(run_key=f"{recording}:{when.isoformat()}", job_name=refine_again.name, partition_key=recording)
         for recording, when in answered.items()

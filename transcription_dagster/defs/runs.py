@@ -15,14 +15,16 @@ from transcription_dagster.database.run_history import runs_with_jobs, take_jobs
 from transcription_dagster.errors import RecordingForgotten
 from transcription_dagster.pool.names import run_job_key
 from transcription_dagster.settings import Settings
-from transcription_dagster.sources.discovery import room_for
+from transcription_dagster.sources.discovery import capacity_for
 from transcription_dagster.store.object_store import ObjectStore
 
 
-def room(instance: dg.DagsterInstance, settings: Settings) -> int:
+def capacity(instance: dg.DagsterInstance, settings: Settings) -> int:
     """Return how many runs a sensor may request now."""
     waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus(each) for each in WAITING_STATUSES]))
-    return room_for(waiting, requests_per_tick=settings.requests_per_tick, max_waiting_runs=settings.max_waiting_runs)
+    return capacity_for(
+        waiting, requests_per_tick=settings.requests_per_tick, max_waiting_runs=settings.max_waiting_runs
+    )
 
 
 def recordings_in_flight(instance: dg.DagsterInstance) -> set[str]:

@@ -25,14 +25,21 @@ from transcription_dagster.defs.jobs import APPLY_CORRECTIONS
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.refinement_batches import refinement_batches
 from transcription_dagster.defs.resources import CatalogueResource
-from transcription_dagster.defs.runs import recordings_in_flight, room
+from transcription_dagster.defs.runs import capacity, recordings_in_flight
 from transcription_dagster.defs.versions import refresh_stale
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.pool.names import SOURCE_TAG
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.addresses import keep_whole_url
 from transcription_dagster.sources.base import Source, pages
-from transcription_dagster.sources.discovery import Discovery, DiscoveryState, WantedRun, discover, settled, unsettled
+from transcription_dagster.sources.discovery import (
+    Discovery,
+    DiscoveryState,
+    WantedRun,
+    confirmed,
+    discover,
+    pending_etag,
+)
 from transcription_dagster.sources.fetch import open_sources
 from transcription_dagster.sources.submissions import send_outcome, wait_after, webhook_client
 from transcription_dagster.store.object_store import ObjectStore
@@ -59,13 +66,13 @@ def _source_sensor(source: Source) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=_NEW_RECORDINGS,
     )
-    def look(
+    def tick(
         context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]
     ) -> dg.SensorResult | dg.SkipReason:
         # A skipped tick keeps the cursor: the next one repeats all steps.
         return unless_unavailable(lambda: _source_tick(context, source, catalogue.engine, settings))
 
-    return look
+    return tick
 
 
 def _source_tick(
@@ -73,10 +80,10 @@ def _source_tick(
 ) -> dg.SensorResult:
     """Execute the steps of `discovery` in order."""
     state = DiscoveryState.from_text(context.cursor)
-    record_etags(engine, settled(state.asked, registered_etags(engine, state.asked)))
+    record_etags(engine, confirmed(state.asked, registered_etags(engine, state.asked)))
     if state.receipts:
         source.acknowledge(state.receipts)
-    free = room(context.instance, settings)
+    free = capacity(context.instance, settings)
     found = discover(
         pages(source, state.cursor, _LISTING_SECONDS),
         state.cursor,
@@ -96,7 +103,7 @@ def _source_tick(
 
 def _registration(request: WantedRun) -> Recording:
     source = request.source
-    etag = unsettled(source.etag)
+    etag = pending_etag(source.etag)
     return Recording(source.uuid, source.uri, etag=etag, size=source.size, modified=source.modified)
 
 
@@ -137,7 +144,7 @@ def corrected_recordings(
 def _corrections_tick(context: dg.SensorEvaluationContext, engine: Engine, settings: Settings) -> dg.SensorResult:
     # A stored cursor means that the last tick's runs were requested.
     journal.note_requested(engine, json.loads(context.cursor or "{}"))
-    due = journal.due(engine, QUIET_SECONDS, room(context.instance, settings))
+    due = journal.due(engine, QUIET_SECONDS, capacity(context.instance, settings))
     cursor = json.dumps(due)
     if not due:
         return dg.SensorResult(skip_reason="No recording was corrected and left alone since.", cursor=cursor)
@@ -168,7 +175,7 @@ def _submissions_tick(context: dg.SensorEvaluationContext, engine: Engine, setti
     # A stored cursor means that the last tick's runs were requested.
     submissions.note_requested(engine, json.loads(context.cursor or "[]"))
     _deliver_outcomes(context, engine, settings)
-    found = submissions.waiting(engine, room(context.instance, settings))
+    found = submissions.waiting(engine, capacity(context.instance, settings))
     cursor = json.dumps(found)
     if not found:
         return dg.SensorResult(skip_reason="No recording was submitted.", cursor=cursor)

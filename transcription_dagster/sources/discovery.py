@@ -2,9 +2,9 @@
 
 A tick takes these steps, so that a crash between any two loses nothing and requests nothing twice:
 
-1. register the etags that the last tick left pending (`settled`) and acknowledge its messages (`State.receipts`):
+1. register the etags that the last tick left pending (`confirmed`) and acknowledge its messages (`State.receipts`):
    its stored state proves that Dagster accepted its requests;
-2. choose the runs to request (`discover`) and register their sources with pending etags (`unsettled`); 3. return the
+2. choose the runs to request (`discover`) and register their sources with pending etags (`pending_etag`); 3. return the
 requests to Dagster together with the new `State`.
 
 A crash before step 3 leaves the old state and pending etags, so the next tick requests the same runs under the same run
@@ -69,22 +69,22 @@ class Discovery:
     summary: str
 
 
-def room_for(waiting_runs: int, *, requests_per_tick: int, max_waiting_runs: int) -> int:
+def capacity_for(waiting_runs: int, *, requests_per_tick: int, max_waiting_runs: int) -> int:
     """Return how many runs can be requested now without exceeding `max_waiting_runs`."""
     return max(0, min(requests_per_tick, max_waiting_runs - waiting_runs))
 
 
-def unsettled(etag: str) -> str:
+def pending_etag(etag: str) -> str:
     """Return the pending form of an etag, which no source uses; the next tick replaces it if the run was requested."""
     return f"?{etag}"
 
 
-def settled(requested: Mapping[str, str], known: Mapping[str, str | None]) -> Mapping[str, str]:
+def confirmed(requested: Mapping[str, str], known: Mapping[str, str | None]) -> Mapping[str, str]:
     """Return, by recording, the etags of the last tick's requests that are not registered yet.
 
     If another etag is known, a tick that died has already requested a later version.
     """
-    return {uuid: etag for uuid, etag in requested.items() if known.get(uuid) == unsettled(etag)}
+    return {uuid: etag for uuid, etag in requested.items() if known.get(uuid) == pending_etag(etag)}
 
 
 def run_key(source: SourceObject) -> str:

@@ -144,17 +144,17 @@ def _note_without_login(host: str, settings: Settings) -> str:
 
 
 def _executors(
-    asked: str | None, slots: int, look: Callable[[], Sequence[Gpu]]
+    selection: str | None, slots: int, find: Callable[[], Sequence[Gpu]]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the executors' devices, and messages about the choice."""
-    if asked is None:
-        found = look()
+    if selection is None:
+        found = find()
         if found:
             return tuple(str(gpu.index) for gpu in found), ()
         return _cpu_slots(slots), (f"No GPU was found: transcribing on the CPU, with {_count(slots, 'executor')}.",)
-    if asked.strip().lower() == "none":
+    if selection.strip().lower() == "none":
         return _cpu_slots(slots), ()
-    return _chosen(asked, look()), ()
+    return _chosen(selection, find()), ()
 
 
 def _chosen(asked: str, found: Sequence[Gpu]) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class SettingsWatch:
 
     def start(self) -> None:
         """Poll in a separate thread until the worker drains for any reason."""
-        threading.Thread(target=self._look, name="settings", daemon=True).start()
+        threading.Thread(target=self._poll, name="settings", daemon=True).start()
 
     def outdated(self) -> bool:
         """Return True, and drain the worker, if the settings changed. Raises `DatabaseUnavailable`."""
@@ -52,7 +52,7 @@ class SettingsWatch:
             self._worker.drain()
         return True
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while not self._worker.draining.wait(_POLL_SECONDS):
             try:
                 self.outdated()

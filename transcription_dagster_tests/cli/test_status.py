@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from transcription_dagster.cli.status import Installation, as_document, look
+from transcription_dagster.cli.status import Installation, as_document, read_installation
 from transcription_dagster.dagster_api.values import Daemon
 from transcription_dagster.pool.state import PoolStatus, WorkerStatus
 from transcription_dagster.settings import load_settings
@@ -99,14 +99,14 @@ def test_the_document_is_json_whatever_the_state() -> None:
 
 
 def test_a_home_without_a_stack_is_reported(tmp_path: Path) -> None:
-    found = look(load_settings(home=tmp_path))
+    found = read_installation(load_settings(home=tmp_path))
     assert found.problems() == ["No stack is up: start it with `transcription up`."]
 
 
 def test_a_database_without_tables_and_a_missing_database_are_distinguished(tmp_path: Path) -> None:
     with empty_database() as url:
-        empty = look(load_settings(home=tmp_path, database_url=url))
+        empty = read_installation(load_settings(home=tmp_path, database_url=url))
     assert any("run `transcription database upgrade`" in problem for problem in empty.problems())
-    gone = look(load_settings(home=tmp_path, database_url="postgresql://nobody:pw@127.0.0.1:9/none"))
+    gone = read_installation(load_settings(home=tmp_path, database_url="postgresql://nobody:pw@127.0.0.1:9/none"))
     assert len([problem for problem in gone.problems() if "the database did not answer" in problem]) == 1
     assert not any("pw@" in problem for problem in gone.problems())

@@ -15,11 +15,11 @@ from transcription_dagster.sources.base import Listing, SourceObject
 from transcription_dagster.sources.discovery import (
     Discovery,
     DiscoveryState,
+    capacity_for,
+    confirmed,
     discover,
-    room_for,
+    pending_etag,
     run_key,
-    settled,
-    unsettled,
 )
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -119,7 +119,7 @@ def test_without_room_nothing_is_read() -> None:
 
 @pytest.mark.parametrize(("waiting", "room"), [(0, 50), (150, 50), (170, 30), (200, 0), (900, 0)])
 def test_room_is_limited_by_the_queue(waiting: int, room: int) -> None:
-    assert room_for(waiting, requests_per_tick=50, max_waiting_runs=200) == room
+    assert capacity_for(waiting, requests_per_tick=50, max_waiting_runs=200) == room
 
 
 def test_of_several_sources_of_a_recording_the_newest_counts() -> None:
@@ -170,8 +170,8 @@ def test_the_state_round_trips_as_text() -> None:
 
 def test_only_requests_without_a_newer_one_are_confirmed() -> None:
     asked = {"one": "a", "two": "a", "three": "a", "four": ""}
-    known = {"one": unsettled("a"), "two": unsettled("b"), "three": "a", "four": unsettled("")}
-    assert settled(asked, known) == {"one": "a", "four": ""}
+    known = {"one": pending_etag("a"), "two": pending_etag("b"), "three": "a", "four": pending_etag("")}
+    assert confirmed(asked, known) == {"one": "a", "four": ""}
 
 
 class World:
@@ -201,7 +201,7 @@ class World:
         return {key: self.known[key] for key in uuids if key in self.known}
 
     def tick(self, room: int, dies_after: Callable[[str], bool] = lambda step: False) -> int:
-        self.known.update(settled(self.stored.asked, self.known))
+        self.known.update(confirmed(self.stored.asked, self.known))
         if dies_after("confirm"):
             return 0
         found = discover(
@@ -209,7 +209,7 @@ class World:
         )
         assert len(found.requests) <= room
         for request in found.requests:
-            self.known[request.source.uuid] = unsettled(request.source.etag)
+            self.known[request.source.uuid] = pending_etag(request.source.etag)
         if dies_after("register"):
             return 0
         for request in found.requests:

@@ -177,7 +177,7 @@ class Answered:
     asked: dict[str, str]
 
 
-def ask(engine: Engine, recording: str, fingerprint: str) -> bool:
+def enqueue(engine: Engine, recording: str, fingerprint: str) -> bool:
     """Queue a recording; return False if the same request is already submitted or answered.
 
     An answered one is marked as answered now, so that the run that uses the answers is requested again.
@@ -221,7 +221,7 @@ def answer_from_kept(engine: Engine, recording: str, fingerprint: str, digests: 
         connection.execute(statement.on_conflict_do_update(index_elements=["recording"], set_=settled))
 
 
-def withdraw(engine: Engine, recording: str) -> None:
+def cancel(engine: Engine, recording: str) -> None:
     """Delete a recording's request, so that the same one can be made again."""
     with transaction(engine) as connection:
         connection.execute(delete(RefinementRequestRow).where(_request.recording == recording_id(recording)))
@@ -264,7 +264,7 @@ def answered(engine: Engine, recording: str) -> Answered | None:
     return None if row is None else Answered(row.batch, row.answers, row.status, row.note, row.asked or {})
 
 
-def to_use(engine: Engine, limit: int) -> dict[str, datetime]:
+def unused_answers(engine: Engine, limit: int) -> dict[str, datetime]:
     """Return answered recordings for which no run was requested yet, with the time of the answer, oldest first."""
     statement = select(_request.recording, _request.answered_at).where(
         _request.answered_at.is_not(None), ~_request.run_requested

@@ -62,7 +62,7 @@ def queue_request(engine: Engine, material: Material, settings: RefinementSettin
     if isinstance(planned, Refined):
         batch_store.refuse(engine, planned.recording, "", status=planned.status, note=planned.note)
     elif planned.requests:
-        batch_store.ask(engine, planned.recording, fingerprint(planned.requests))
+        batch_store.enqueue(engine, planned.recording, fingerprint(planned.requests))
     else:
         batch_store.answer_from_kept(engine, planned.recording, fingerprint({}), planned.asked)
     return planned
@@ -198,7 +198,7 @@ def refined_by_batch(engine: Engine, material: Material, settings: RefinementSet
             transcript, general, results, batch, settings, own=own, price=price_of(batch.model), kept=kept
         )
     except (RefinementUnavailable, RefinementFailed) as error:
-        batch_store.withdraw(engine, transcript.recording)
+        batch_store.cancel(engine, transcript.recording)
         raise RefinementFailed(f"{error}; request_refinement asks again") from error
 
 
@@ -209,7 +209,7 @@ def _batch_of(engine: Engine, found: Answered, material: Material, settings: Ref
         words = transcript_digest(prepare(transcript, general, settings, own=own).words)
         present = plan(transcript, general, settings, own=own)
         if isinstance(present, Refined) or dict(present.asked) != found.asked:
-            batch_store.withdraw(engine, transcript.recording)
+            batch_store.cancel(engine, transcript.recording)
             raise RefinementFailed(
                 "the transcript, its vocabulary or the settings have changed since it was answered; "
                 "request_refinement asks again"

@@ -131,7 +131,7 @@ def test_pending_requests_go_as_one_batch_and_come_back_refined(
         refined = use(engine, material(recording))
         assert "grifana" not in refined.text
         assert refined.status is RefinementStatus.REFINED
-    assert set(batch_store.to_use(engine, 10)) == {A, B}
+    assert set(batch_store.unused_answers(engine, 10)) == {A, B}
 
 
 def test_a_batch_is_paid_for_once(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
@@ -155,12 +155,12 @@ def test_an_identical_request_is_not_sent_twice(server: MessagesServer, engine: 
     ask_all(engine)
     assert waiting(engine) == []
     answer_all(server, engine, batches)
-    before = batch_store.to_use(engine, 10)
+    before = batch_store.unused_answers(engine, 10)
     batch_store.record_runs(engine, before)
-    assert batch_store.to_use(engine, 10) == {}
+    assert batch_store.unused_answers(engine, 10) == {}
     ask_all(engine)
     assert waiting(engine) == []
-    after = batch_store.to_use(engine, 10)
+    after = batch_store.unused_answers(engine, 10)
     assert set(after) == {A, B}
     assert after[A] > before[A]
 
@@ -175,7 +175,7 @@ def test_another_transcript_is_another_request(server: MessagesServer, engine: E
     list(collect_ended(engine, batches))
     list(submit_waiting(engine, batches, lambda recording: other if recording == A else material(recording), HOW))
     assert refined_by_batch(engine, other, HOW) is None
-    assert set(batch_store.to_use(engine, 10)) == {B}
+    assert set(batch_store.unused_answers(engine, 10)) == {B}
 
 
 def test_a_batch_of_a_dead_process_is_found_and_not_resubmitted(
@@ -290,7 +290,7 @@ def test_requests_in_flight_count_as_spent(server: MessagesServer, engine: Engin
 def test_a_recording_without_words_needs_no_batch(engine: Engine, batches: ClaudeBatches) -> None:
     queue_request(engine, material(A, ""), HOW)
     assert waiting(engine) == []
-    assert set(batch_store.to_use(engine, 10)) == {A}
+    assert set(batch_store.unused_answers(engine, 10)) == {A}
     refined = use(engine, material(A, ""))
     assert (refined.text, refined.note) == ("", "there are no words to refine")
 
@@ -317,7 +317,7 @@ def test_a_recording_forgotten_in_the_meantime_is_skipped(
     exchange(engine, batches)
     forget(engine, A)
     answer_all(server, engine, batches)
-    assert set(batch_store.to_use(engine, 10)) == {B}
+    assert set(batch_store.unused_answers(engine, 10)) == {B}
     assert spent_today(engine) > 0
 
 
