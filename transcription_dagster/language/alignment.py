@@ -160,6 +160,8 @@ def tokenize(text: str) -> list[Token]:
 
     A line break inside such a script joins its neighbours, because the text was only wrapped there.
     """
+    if text.isascii():
+        return [Token(chunk) for chunk in text.split()]
     tokens: list[Token] = []
     for line in text.splitlines():
         for position, chunk in enumerate(line.split()):

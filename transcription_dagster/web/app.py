@@ -43,7 +43,11 @@ def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: st
     routes += [*program_api(archive, csrf), *reading_room(archive, pages)]
     routes += VocabularyPage(archive.engine, pages).routes()
     routes.append(Mount("", app=DagsterUi(context).create_asgi_app()))
-    return Starlette(routes=routes, middleware=middleware, exception_handlers={TranscriptionError: pages.error})
+    return Starlette(
+        routes=routes,
+        middleware=middleware,
+        exception_handlers={TranscriptionError: pages.error, Exception: pages.failed},
+    )
 
 
 async def _health(_request: Request) -> JSONResponse:

@@ -42,6 +42,7 @@ _environment.filters |= {
     "marked": formats.marked,
     "shown_speaker": shown_speaker,
 }
+_NO_RECORDING = "There is no recording at this address. The link may be incomplete."
 #: Characters of a page that are sent together.
 _PART = 32_000
 _templates = Jinja2Templates(env=_environment)
@@ -84,7 +85,13 @@ class Pages:
         """Report an error: as a page to a browser, as JSON to any other program."""
         if not isinstance(error, TranscriptionError):
             raise error
-        return self._complain(request, _status_of(error), str(error))
+        complaint = _NO_RECORDING if isinstance(error, InvalidRecordingId) else str(error)
+        return self._complain(request, _status_of(error), complaint)
+
+    def failed(self, request: Request, _error: Exception) -> Response:
+        """Report an unexpected error without its details; the server logs them."""
+        complaint = "The server could not answer because of an error in the program. Its log has the details."
+        return self._complain(request, HTTPStatus.INTERNAL_SERVER_ERROR, complaint)
 
     def not_found(self, request: Request) -> Response:
         """Report that there is no such page."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -22,7 +20,8 @@ from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import parse_terms, read_csv, read_yaml
 from transcription_dagster.web import csrf
 from transcription_dagster.web.pages import Pages
-from transcription_dagster.web.program_api.operations import LARGEST_BODY
+from transcription_dagster.web.program_api.access import Refusal
+from transcription_dagster.web.program_api.operations import LARGEST_BODY, bounded_body
 
 PAGE = "/vocabulary"
 
@@ -38,20 +37,18 @@ class VocabularyPage:
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of the page and of its forms."""
-        limit = Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)
         changes: Mapping[str, Callable[[_Form], None]] = {
             "terms": self._put,
             "removals": self._remove,
             "suggestions": self._decide,
             "import": self._import,
         }
-        forms = [
-            Route(f"{PAGE}/{name}", self._taking(change), methods=["POST"], middleware=[limit])
-            for name, change in changes.items()
-        ]
-        return [Route(PAGE, self.show, methods=["GET"]), *forms]
+        forms = [Route(f"{PAGE}/{name}", self._taking(change), methods=["POST"]) for name, change in changes.items()]
+        # Dagster's UI would answer any other path with its own page.
+        rest = Route(f"{PAGE}/{{rest:path}}", lambda request: self.pages.not_found(request), methods=["GET"])
+        return [Route(PAGE, self.show, methods=["GET"]), *forms, rest]
 
-    def show(self, request: Request, complaint: str = "") -> Response:
+    def show(self, request: Request, complaint: str = "", status: int = 422) -> Response:
         """Show all terms, and the terms that corrections suggest."""
         terms = vocabulary.terms(self.engine)
         suggested = suggestions(self.engine)
@@ -62,11 +59,16 @@ class VocabularyPage:
             "titles": titles(self.engine, {place.recording for each in suggested for place in each.places[:3]}),
             "complaint": complaint,
         }
-        return self.pages.render(request, "vocabulary.html", values, status=422 if complaint else 200)
+        return self.pages.render(request, "vocabulary.html", values, status=status if complaint else 200)
 
     def _taking(self, change: Callable[[_Form], None]) -> Callable[[Request], object]:
         async def endpoint(request: Request) -> Response:
-            fields = parse_qs((await request.body()).decode(errors="replace"), keep_blank_values=True)
+            try:
+                body = await bounded_body(request)
+            except Refusal:
+                complaint = f"This is larger than {LARGEST_BODY / 1e6:.0f} MB. Import the terms in parts."
+                return await run_in_threadpool(self.show, request, complaint, 413)
+            fields = parse_qs(body.decode(errors="replace"), keep_blank_values=True)
             form = {name: values[0] for name, values in fields.items()}
             return await run_in_threadpool(self._take, request, form, change)
 

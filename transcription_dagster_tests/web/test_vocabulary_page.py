@@ -62,6 +62,18 @@ def test_errors_are_shown_on_the_page_and_hostile_terms_are_text(visitor: httpx.
     assert "<script>alert" not in visitor.get("/vocabulary").text
 
 
+def test_an_import_that_is_too_large_is_refused_on_the_page(visitor: httpx.Client, engine: Engine) -> None:
+    answer = send(visitor, "import", document="term\n" + "x" * 1_000_001)
+    assert (answer.status_code, vocabulary.terms(engine)) == (413, ())
+    assert "This is larger than 1 MB. Import the terms in parts." in answer.text
+
+
+@pytest.mark.parametrize("path", ["nothing", "terms"])
+def test_an_address_below_the_vocabulary_is_no_page_of_dagster(visitor: httpx.Client, path: str) -> None:
+    answer = visitor.get(f"/vocabulary/{path}")
+    assert (answer.status_code, "There is nothing at this address." in answer.text) == (404, True)
+
+
 def test_an_export_can_be_imported(visitor: httpx.Client, engine: Engine) -> None:
     terms = (Term("Grafana", ("grifana", "gra fauna"), "tool", 2.5), Term("NO, 1", (), "", 1.0))
     vocabulary.put(engine, terms)

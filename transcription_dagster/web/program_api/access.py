@@ -14,7 +14,7 @@ from transcription_dagster.web import csrf
 from transcription_dagster.web.csrf import Csrf
 
 #: Paths that accept a token. The wall admits requests with a token there, because each token is checked here.
-TOKEN_PATHS = ("/api/", "/mcp")
+API, ASSISTANTS = "/api/", "/mcp"
 
 
 class Refusal(Exception):
@@ -48,8 +48,7 @@ def token_of(request: HTTPConnection) -> str | None:
 def shows_token(request: HTTPConnection) -> bool:
     """Return whether a request is authorized by its token."""
     path = request.scope["path"]
-    is_ours = any(path == place.rstrip("/") or path.startswith(place) for place in TOKEN_PATHS)
-    return is_ours and token_of(request) is not None
+    return (path == ASSISTANTS or path.startswith(API)) and token_of(request) is not None
 
 
 def access_of(engine: Engine, csrf_tokens: Csrf, request: Request) -> Access:

@@ -95,13 +95,11 @@ def by_recording(hits: Sequence[Hit]) -> list[list[Hit]]:
 
 def filters_of(parameters: Mapping[str, str]) -> Filters:
     """Return the filters of a request; an invalid date, language or status is ignored."""
-    until = _date_of(parameters.get("until"))
     status = parameters.get("status", "")
     return Filters(
         language=parameters.get("language") or None,
         since=_date_of(parameters.get("since")),
-        # The last day is included.
-        until=until and until + timedelta(days=1),
+        until=_day_after(_date_of(parameters.get("until"))),
         status=RecordingStatus(status) if status in list(RecordingStatus) else None,
         speaker=parameters.get("speaker") or None,
         warned=parameters.get("warned") == "1",
@@ -112,6 +110,14 @@ def _date_of(text: str | None) -> datetime | None:
     try:
         return datetime.strptime(text or "", "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
+        return None
+
+
+def _day_after(last: datetime | None) -> datetime | None:
+    """Return the end of a filter that includes its last day; None after the last day of the calendar."""
+    try:
+        return last and last + timedelta(days=1)
+    except OverflowError:
         return None
 
 

@@ -48,15 +48,15 @@ export class CorrectionsClient {
   }
 
   async history() {
-    return read(await fetch(`${this.address}/corrections`));
+    return read(await request(`${this.address}/corrections`));
   }
 
   async turns(first, stop) {
-    return read(await fetch(`${this.address}/turns?first=${first}&stop=${stop}`));
+    return read(await request(`${this.address}/turns?first=${first}&stop=${stop}`));
   }
 
   async passages(first, stop) {
-    return read(await fetch(`${this.address}/turns?first=${first}&stop=${stop}&passages=true`));
+    return read(await request(`${this.address}/turns?first=${first}&stop=${stop}&passages=true`));
   }
 
   #inTurn(task) {
@@ -67,13 +67,24 @@ export class CorrectionsClient {
 
   async #post(path, body) {
     const headers = { "Content-Type": "application/json", "X-CSRF-Token": token };
-    return read(await fetch(this.address + path, { method: "POST", headers, body: JSON.stringify(body) }));
+    return read(await request(this.address + path, { method: "POST", headers, body: JSON.stringify(body) }));
+  }
+}
+
+async function request(address, options) {
+  try {
+    return await fetch(address, options);
+  } catch {
+    throw new Error("the server cannot be reached. Your text is still here: go on typing to try again.");
   }
 }
 
 async function read(response) {
   const body = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
   if (response.status === 409 && body.theirs) throw new Conflict(body);
+  if (response.status === 401) {
+    throw new Error("you are logged out. Log in again in another tab; your text is still here: go on typing to save it.");
+  }
   if (!response.ok) throw new Error(body.error);
   return body;
 }

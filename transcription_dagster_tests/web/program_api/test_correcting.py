@@ -196,7 +196,8 @@ def test_behind_a_password_a_token_opens_the_api_and_nothing_else(
     with closed.client(headers={"Authorization": f"Bearer {token}"}) as program:
         assert program.get(f"/api/recordings/{recording}/turns").status_code == 200
         assert program.get("/graphql", params={"query": "{version}"}).status_code == 401
-        assert program.get("/recordings").status_code == 401
+        for elsewhere in ("/recordings", "/mcpelse", "/mcp/else"):
+            assert program.get(elsewhere).status_code == 401
     with closed.client(headers={"Authorization": "Bearer transcription_guess"}) as stranger:
         assert stranger.get(f"/api/recordings/{recording}/turns").status_code == 401
 

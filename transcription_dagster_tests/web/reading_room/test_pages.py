@@ -99,6 +99,17 @@ def test_an_unknown_recording_is_not_found(visitor: httpx.Client, name: str, bel
     assert visitor.get(f"/recordings/{name}{below}").status_code == 404
 
 
+def test_an_unexpected_error_is_a_page_without_details(visitor: httpx.Client, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("the password is swordfish")
+
+    monkeypatch.setattr("transcription_dagster.web.reading_room.listing.languages", fail)
+    answer = visitor.get("/recordings")
+    assert (answer.status_code, "swordfish" in answer.text) == (500, False)
+    assert "Its log has the details." in answer.text
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
 def test_audio_is_served_in_ranges(visitor: httpx.Client, library: Library):
     whole = library.store.get_bytes(f"{FIRST}/audio.flac")
     part = visitor.get(f"/recordings/{FIRST}/media", headers={"Range": "bytes=100-199"})
@@ -217,7 +228,17 @@ def test_a_search_for_a_speaker_finds_what_this_speaker_says(visitor: httpx.Clie
 
 
 @pytest.mark.parametrize(
-    "query", ["after=x", "after=9999999999999999999_" + FIRST, "since=2026-99-99", "page=-1&q=a", "q=%00"]
+    "query",
+    [
+        "after=x",
+        "after=9999999999999999999_" + FIRST,
+        "since=2026-99-99",
+        "until=9999-12-31",
+        "page=-1&q=a",
+        "q=%00",
+        "q=" + "-" * 200,
+        "q=" + "-+" * 200,
+    ],
 )
 def test_invalid_parameters_are_ignored(visitor: httpx.Client, query: str):
     assert visitor.get(f"/recordings?{query}").status_code == 200
