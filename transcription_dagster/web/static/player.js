@@ -1,6 +1,7 @@
 // The player of a recording: it highlights the spoken word, and seeks to where the user clicks in text or waveform.
 
 import { bindKeys } from "./keys.js";
+import { keepPlace, keepRate, lastRate, placeOf } from "./resume.js";
 import { nextToCheck } from "./to_check.js";
 import { Waveform } from "./waveform.js";
 import { clock, lastNotAfter, rangeOf, wordAt, wordsOf } from "./word_times.js";
@@ -10,6 +11,7 @@ const SKIP_SECONDS = 3;
 const EARLY_SECONDS = 0.02;
 
 const media = document.getElementById("media");
+const recording = document.getElementById("recording").dataset.recording;
 const turnsElement = document.getElementById("turns");
 
 function seek(seconds) {
@@ -26,6 +28,7 @@ function changeRate(step) {
   const index = Math.min(Math.max(select.selectedIndex + step, 0), select.options.length - 1);
   select.selectedIndex = index;
   media.playbackRate = Number(select.value);
+  keepRate(select.value);
 }
 
 // Highlights the current word without changing the page, so that no layout is needed.
@@ -129,8 +132,8 @@ function start() {
     show();
   });
   document.addEventListener("click", followTimeLink);
-  window.addEventListener("popstate", () => goToAddress(follower));
-  goToAddress(follower);
+  window.addEventListener("popstate", () => goTo(addressedTime(), follower));
+  resume(follower);
   show();
 }
 
@@ -182,8 +185,22 @@ function announce(button, text) {
   setTimeout(() => (button.textContent = button.dataset.label), 1500);
 }
 
-function goToAddress(follower) {
-  const wanted = Number(new URLSearchParams(location.search).get("t"));
+// Begins at the address's time or else where this recording was left, at the speed used last.
+function resume(follower) {
+  const select = document.getElementById("rate");
+  select.value = lastRate();
+  changeRate(0);
+  goTo(addressedTime() || placeOf(recording), follower);
+  const keep = () => keepPlace(recording, media.ended ? 0 : media.currentTime);
+  media.addEventListener("pause", keep);
+  window.addEventListener("pagehide", keep);
+}
+
+function addressedTime() {
+  return Number(new URLSearchParams(location.search).get("t"));
+}
+
+function goTo(wanted, follower) {
   if (!(wanted > 0)) return;
   seek(wanted);
   follower.show(wanted, false);

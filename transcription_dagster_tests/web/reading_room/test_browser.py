@@ -158,6 +158,17 @@ def test_a_link_leads_to_its_moment(page: playwright.Page, archive: Library):
     playwright.expect(page.locator(".turn.current .text")).to_have_text("When, Ines?")
 
 
+def test_playback_resumes_where_the_recording_was_left_at_the_same_speed(page: playwright.Page, archive: Library):
+    show(page, archive)
+    page.keyboard.press("F4")
+    seek(page, 4.1)
+    page.get_by_role("link", name="Original", exact=True).click()
+    heard(page, "bridge")
+    assert page.evaluate("document.getElementById('media').playbackRate") == 1.25
+    show(page, archive, query="?t=9.6")
+    heard(page, "Ines?")
+
+
 def test_every_version_of_the_text_is_shown(page: playwright.Page, archive: Library):
     show(page, archive)
     first = page.locator("#turn-0 .text")
