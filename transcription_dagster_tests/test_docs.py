@@ -52,6 +52,14 @@ def test_there_are_examples_of_each_kind() -> None:
     assert blocks("json")
 
 
+def test_every_test_named_in_the_pages_exists() -> None:
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    named = set(re.findall(r"`((?:\w+/)*test_\w+\.py)`", text))
+    assert len(named) > 5
+    tests = [path.as_posix() for path in Path(__file__).parent.rglob("test_*.py")]
+    assert [name for name in sorted(named) if not any(test.endswith(f"/{name}") for test in tests)] == []
+
+
 @pytest.mark.parametrize("arguments", list(commands()), ids=" ".join)
 def test_documented_commands_parse(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
