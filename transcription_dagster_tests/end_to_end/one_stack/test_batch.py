@@ -58,13 +58,13 @@ def unreadable(folder: Path) -> Path:
 
 
 def test_with_yes_every_entry_is_tried_and_failures_have_their_reason(system: System, tmp_path: Path) -> None:
-    worklist = Worklist(tmp_path, [SHORT[0], unreadable(tmp_path), *SHORT[1:]])
+    worklist = Worklist(tmp_path, [SHORT[0], unreadable(tmp_path), SHORT[1]])
     code, output = worklist.run("--yes")
-    assert (code, worklist.statuses) == (1, ["done", "failed", "done", "done"]), output
+    assert (code, worklist.statuses) == (1, ["done", "failed", "done"]), output
     assert worklist.entries[1]["error"].startswith("audio: ")
     assert worklist.entries[1]["error"] in output
     assert any(uri.endswith("/transcript.txt") for uri in worklist.entries[0]["files"])
-    assert "3 done, 1 failed, 0 waiting" in output
+    assert "2 done, 1 failed, 0 waiting" in output
 
 
 def test_the_first_failure_stops_the_batch_and_the_next_call_resumes_it(system: System, tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_the_first_failure_stops_the_batch_and_the_next_call_resumes_it(system: 
 
 
 def test_with_one_thread_one_of_two_executors_does_all_the_work(system: System, tmp_path: Path) -> None:
-    worklist = Worklist(tmp_path, [*SHORT, SHORT[0]])
+    worklist = Worklist(tmp_path, SHORT[:2])
     code, output = worklist.run("--threads", "1")
-    assert (code, worklist.statuses) == (0, ["done"] * 4), output
+    assert (code, worklist.statuses) == (0, ["done"] * 2), output
     executors = {one["attempts"][-1]["executor"] for one in requests_of(system, worklist.uuids)}
     assert len(executors) == 1
     assert {run.tags["transcription/gpu"] for run in system.dagster.runs() if run.partition in worklist.uuids} == {
