@@ -27,9 +27,11 @@ from transcription_dagster_tests.faults import (
 )
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, running_system, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stops")]
 
-JOBS = 5
+#: Jobs after which a worker is recycled.
+JOBS = 3
+RUN_WORKERS = 2
 SHORT = DEMO_RECORDINGS[0]
 
 
@@ -40,7 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def system(home: Path) -> Iterator[System]:
-    with stack(home, run_workers=2, max_jobs_per_worker=str(JOBS)) as system:
+    with stack(home, run_workers=RUN_WORKERS, max_jobs_per_worker=str(JOBS)) as system:
         yield system
 
 
@@ -173,13 +175,13 @@ def test_recycling_workers_between_jobs_loses_nothing(system: System) -> None:
     def renewed(kind: Literal["gpu", "run"]) -> bool:
         return any(worker.pid not in before for worker in system.pool().alive(kind))
 
-    recordings = system.register([SHORT] * 2 * JOBS)
+    # However they share the runs, one run worker reaches its limit.
+    recordings = system.register([SHORT] * (RUN_WORKERS * (JOBS - 1) + 1))
     system.launch(recordings)
     assert {run.status for run in system.finish(recordings, 240)} == {"SUCCESS"}
     assert {tuple(attempts_at(system, recording)) for recording in recordings} == {("done",)}
     wait_until(lambda: not unfinished_jobs(system), 120, "no job is left")
     wait_until(lambda: renewed("gpu"), 120, "the executor is recycled")
-    # Two run workers share the runs as they become free: one of them may have executed fewer than the limit.
     wait_until(lambda: renewed("run"), 120, "a run worker is recycled")
     assert all(worker.jobs <= JOBS and worker.model_loads <= 1 for worker in system.pool().workers)
 
