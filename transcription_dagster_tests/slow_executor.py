@@ -1,4 +1,7 @@
-"""A GPU executor on a slow device: `python -m transcription_dagster_tests.slow_executor cpu:1`."""
+"""A GPU executor that answers nothing until a file exists.
+
+python -m transcription_dagster_tests.slow_executor cpu:1
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from transcription_dagster.pool.inference_work import TranscriptionWork
 from transcription_dagster.settings import load_settings
 from transcription_dagster.workers.main_thread import block_stop_signals
 
-#: Additional seconds per recording, noticeable even on a busy machine.
-EXTRA_SECONDS = 6.0
+#: The file in the home that lets it answer.
+GATE = "may-answer"
 
 
 class SlowWork(TranscriptionWork):
@@ -20,7 +23,9 @@ class SlowWork(TranscriptionWork):
         self, prepared: Any, *, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
     ) -> dict[str, Any]:
         result = super().do(prepared, on_progress=lambda _share: None, should_stop=should_stop)
-        self._engine.between_steps(lambda: time.sleep(EXTRA_SECONDS))
+        gate = load_settings().home / GATE
+        while not gate.exists() and not should_stop():
+            time.sleep(0.05)
         return result
 
 
