@@ -64,7 +64,7 @@ class Plan:
 
 
 SHORT = Plan(
-    seed=1, recordings=12, executor_kills=2, run_worker_kills=2, daemon_kills=0, postgres_stops=1, terminations=2,
+    seed=1, recordings=8, executor_kills=1, run_worker_kills=1, daemon_kills=0, postgres_stops=1, terminations=1,
     pause=4.0, away=6.0, patience=420.0,
 )  # fmt: skip
 LONG = Plan(

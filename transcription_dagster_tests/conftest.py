@@ -21,6 +21,9 @@ from transcription_dagster.stack.supervisor import end_orphan_processes  # noqa:
 from transcription_dagster_tests.postgres import cloned_database, database_url, engine  # noqa: E402
 from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server  # noqa: E402
 
+#: Groups of tests that start a stack, the longest first. Others follow in the order of their files.
+LONGEST_GROUPS = ("faults on one stack", "one stack", "demo", "stops", "one database")
+
 #: Fixtures for all test folders.
 __all__ = ["database_url", "engine"]
 
@@ -53,7 +56,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Tests that share a fixture of their module form a group (`xdist_group`), because each process would create the
     fixture.
     """
-    items.sort(key=lambda item: (not _is(item, "system"), "/stack/" not in item.nodeid, not _is(item, "slow")))
+
+    def order(item: pytest.Item) -> tuple[bool, int, bool, bool]:
+        return (not _is(item, "system"), _group_order(item), "/stack/" not in item.nodeid, not _is(item, "slow"))
+
+    items.sort(key=order)
     for item in items:
         if not _is(item, "xdist_group") and _shares_with_its_module(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
@@ -71,6 +78,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _is(item: pytest.Item, marker: str) -> bool:
     return item.get_closest_marker(marker) is not None
+
+
+def _group_order(item: pytest.Item) -> int:
+    marker = item.get_closest_marker("xdist_group")
+    group = marker.args[0] if marker else None
+    return LONGEST_GROUPS.index(group) if group in LONGEST_GROUPS else len(LONGEST_GROUPS)
 
 
 def _shares_with_its_module(item: pytest.Item) -> bool:

@@ -21,7 +21,7 @@ from transcription_dagster_tests.processes import of_each
 
 RECORDINGS = Path(transcription_dagster.__file__).parent / "demo" / "recordings"
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stacks of their own")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("demo")]
 
 
 @pytest.fixture

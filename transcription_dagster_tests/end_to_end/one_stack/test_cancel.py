@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from transcription_dagster.pool.names import GPU_TAG
 from transcription_dagster_tests.end_to_end.one_stack.conftest import RUN_WORKERS
 from transcription_dagster_tests.faults import (
     attempts_at,
@@ -20,7 +21,7 @@ from transcription_dagster_tests.faults import (
 from transcription_dagster_tests.sources.web_server import WebServer
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("faults on one stack")]
 
 #: Less than the 60 s after which Dagster's monitoring marks a canceled run as CANCELED by itself (`dagster.yaml`).
 SECONDS = 45
@@ -45,15 +46,16 @@ def test_a_run_is_canceled_during_transcription_and_the_executor_continues(syste
     (recording,) = system.register([long_recording(tmp_path, seconds=900)])
     run_id = system.launch([recording])[recording]
     executor = busy_executor(system, recording)
+    assert executor.device is not None
     with same_processes(system):
         terminate(system, run_id)
         wait_until(
             lambda: all(worker.recording is None for worker in system.pool().workers), SECONDS, "all workers are free"
         )
-        following = system.register(DEMO_RECORDINGS[:3])
-        system.launch(following)
+        following = system.register(DEMO_RECORDINGS[:1])
+        system.launch(following, {GPU_TAG: executor.device})
         assert {run.status for run in system.finish(following)} == {"SUCCESS"}
-    assert executor.name in {request["attempts"][-1]["executor"] for request in requests_of(system, following)}
+    assert [request["attempts"][-1]["executor"] for request in requests_of(system, following)] == [executor.name]
     assert not system.file(recording, "transcript.json").exists()
 
 

@@ -20,7 +20,7 @@ from transcription_dagster_tests.faults import (
 )
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one stack")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("faults on one stack")]
 
 LOST = "the executor was lost"
 
