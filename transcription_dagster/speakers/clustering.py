@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from transcription_dagster.model import SpeakerLimits
 
@@ -11,9 +14,13 @@ from transcription_dagster.model import SpeakerLimits
 THRESHOLD = 0.4
 #: Voices from less speech than this (s) do not affect the number of speakers; they are only assigned to one.
 _SURE_SECONDS = 1.2
-#: At most this many voices are compared with each other, and the rest with the resulting speakers: time and memory of
-#: the comparison grow with the square.
+#: At most this many voices, or groups of voices, are compared with each other: time and memory of the comparison grow
+#: with the square. This many float32 distances take 64 MB.
 _MOST_COMPARED = 4000
+#: Of more voices, this many successive ones at a time are first grouped among themselves.
+_BLOCK = 2000
+#: Voices of one block that are within this part of the threshold are one group.
+_SAME_VOICE = 0.5
 
 
 def cluster(
@@ -23,33 +30,91 @@ def cluster(
 
     `vectors` (voices, dimensions) have length 1; `seconds` (voices,) is the speech behind each. Returns each voice's
     speaker, from 0, and the speakers' vectors (speakers, dimensions), of length 1.
+
+    The voices of a long recording are grouped in two steps, as in BIRCH (T. Zhang et al., 1996): first the similar ones
+    among successive voices, then these groups. The average cosine of two groups is the product of their vectors' sums
+    by the numbers of their vectors, so that the second step needs no single vectors.
     """
     if not len(vectors):
         return np.zeros(0, int), vectors
-    compared = _compared(seconds)
-    groups = _grouped(vectors[compared], limits, threshold)
-    centres = np.stack([vectors[compared][groups == group].mean(axis=0) for group in range(groups.max() + 1)])
+    sure = np.flatnonzero(seconds >= min(_SURE_SECONDS, seconds.max()))
+    parts = _parts(vectors[sure], threshold)
+    sums, counts = _sums(vectors[sure], parts)
+    # Small groups beyond the limit join the nearest speaker.
+    kept = np.sort(np.argsort(-counts, kind="stable")[:_MOST_COMPARED])
+    groups = _grouped(sums[kept], counts[kept], limits, threshold)
+    centres, _ = _sums(sums[kept], groups)
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     speakers = (vectors @ centres.T).argmax(axis=1)
-    speakers[compared] = groups
+    of_part = np.full(len(sums), -1)
+    of_part[kept] = groups
+    decided = of_part[parts]
+    speakers[sure[decided >= 0]] = decided[decided >= 0]
     return speakers, centres
 
 
-def _compared(seconds: np.ndarray) -> np.ndarray:
-    """Return the indices of the voices that determine the number of speakers, spread over the recording."""
-    sure = np.flatnonzero(seconds >= min(_SURE_SECONDS, seconds.max()))
-    if len(sure) <= _MOST_COMPARED:
-        return sure
-    return sure[np.linspace(0, len(sure) - 1, _MOST_COMPARED).astype(int)]
+def _parts(vectors: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the group of each voice, from 0: one for each of them unless there are too many to compare."""
+    if len(vectors) <= _MOST_COMPARED:
+        return np.arange(len(vectors))
+    parts, groups = [], 0
+    for first in range(0, len(vectors), _BLOCK):
+        block = vectors[first : first + _BLOCK]
+        parts.append(groups + _grouped(block, np.ones(len(block)), SpeakerLimits(), _SAME_VOICE * threshold))
+        groups = int(parts[-1].max()) + 1
+    return np.concatenate(parts)
 
 
-def _grouped(vectors: np.ndarray, limits: SpeakerLimits, threshold: float) -> np.ndarray:
-    if len(vectors) == 1:
-        return np.zeros(1, int)
-    tree = linkage(vectors, method="average", metric="cosine")
-    groups = fcluster(tree, threshold, criterion="distance")
-    most = limits.at_most or len(vectors)
-    wanted = min(max(int(groups.max()), limits.at_least), most)
-    if wanted != groups.max():
-        groups = fcluster(tree, wanted, criterion="maxclust")
-    return groups - 1
+def _sums(vectors: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of each group's vectors, and their number."""
+    counts = np.bincount(groups)
+    sums = np.zeros((len(counts), vectors.shape[1]), np.float32)
+    np.add.at(sums, groups, vectors)
+    return sums, counts
+
+
+def _grouped(sums: np.ndarray, counts: np.ndarray, limits: SpeakerLimits, threshold: float) -> np.ndarray:
+    """Return the speaker of each group of voices, from 0."""
+    merges = sorted(_merges(sums, counts), key=lambda merge: merge[2])
+    speakers = len(counts) - sum(height <= threshold for *_, height in merges)
+    speakers = min(max(speakers, limits.at_least), limits.at_most or len(counts), len(counts))
+    pairs = np.array([merge[:2] for merge in merges[: len(counts) - speakers]], int).reshape(-1, 2)
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(counts),) * 2)
+    return connected_components(links, directed=False)[1]
+
+
+def _merges(sums: np.ndarray, counts: np.ndarray) -> Sequence[tuple[int, int, float]]:
+    """Return the merges of average linkage as (a member of one group, a member of the other, distance), in no order.
+
+    The algorithm is the nearest-neighbour chain (F. Murtagh, 1983): two groups that are each other's nearest are
+    merged, whatever the others do. The distances of the new group follow from those of its parts (Lance and Williams,
+    1967).
+    """
+    means = (sums / counts[:, None]).astype(np.float32)
+    distances = np.float32(1) - means @ means.T
+    # Rounding must not make a distance depend on its direction.
+    distances = np.minimum(distances, distances.T)
+    np.fill_diagonal(distances, np.inf)
+    sizes = counts.astype(np.float32)
+    merges: list[tuple[int, int, float]] = []
+    chain: list[int] = []
+    left = np.ones(len(counts), bool)
+    while len(merges) < len(counts) - 1:
+        if not chain or not left[chain[-1]]:
+            chain = [int(left.argmax())]
+        here = chain[-1]
+        nearest = int(distances[here].argmin())
+        # Among equally near groups, prefer the previous one, so that the chain ends.
+        if len(chain) > 1 and distances[here, chain[-2]] <= distances[here, nearest]:
+            other = chain[-2]
+            merges.append((here, other, float(distances[here, other])))
+            joined = (sizes[here] * distances[here] + sizes[other] * distances[other]) / (sizes[here] + sizes[other])
+            joined[[here, other]] = np.inf
+            distances[here] = distances[:, here] = joined
+            distances[other] = distances[:, other] = np.inf
+            sizes[here] += sizes[other]
+            left[other] = False
+            del chain[-2:]
+        else:
+            chain.append(nearest)
+    return merges

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,8 +16,8 @@ from transcription_dagster.speakers.voices import VoiceStretch
 _AT_ONCE = 2
 #: Shortest turn in frames: a tenth of a second, too short for a word.
 _SHORTEST = 6
-#: Frames ranked at once, to limit memory.
-_PART = 100_000
+#: Frames counted and ranked at once, to limit memory: about three minutes.
+_PART = 10_000
 #: A stretch is reassigned if it is this much more similar to another speaker.
 _CLEARLY = 0.15
 
@@ -31,21 +32,23 @@ def talking(active: np.ndarray, speakers: np.ndarray, *, step: int) -> np.ndarra
     windows, length, _ = active.shape
     starts = [first_frame(window, step) for window in range(windows)]
     frames = starts[-1] + length if windows else 0
-    heard = np.zeros((frames, int(speakers.max(initial=-1)) + 1), np.uint16)
-    total, covered = np.zeros(frames, np.uint16), np.zeros(frames, np.uint16)
-    for start, window, own in zip(starts, active, speakers, strict=True):
-        here = slice(start, start + length)
-        covered[here] += 1
-        total[here] += window.sum(axis=1, dtype=np.uint16)
-        for speaker in np.unique(own[own >= 0]):
-            heard[here, speaker] += window[:, own == speaker].any(axis=1)
-    talks = np.zeros(heard.shape, bool)
+    talks = np.zeros((frames, int(speakers.max(initial=-1)) + 1), bool)
     for first in range(0, frames, _PART):
-        part = slice(first, first + _PART)
-        count = np.minimum(np.rint(total[part] / covered[part]), _AT_ONCE)
-        order = np.argsort(-heard[part].astype(np.int32), axis=1, kind="stable")
+        stop = min(first + _PART, frames)
+        heard = np.zeros((stop - first, talks.shape[1]), np.uint16)
+        total, covered = np.zeros(stop - first, np.uint16), np.zeros(stop - first, np.uint16)
+        for number in range(bisect_right(starts, first - length), bisect_left(starts, stop)):
+            begin, own = starts[number], speakers[number]
+            window = active[number, max(0, first - begin) : stop - begin]
+            here = slice(max(begin, first) - first, begin + length - first)
+            covered[here] += 1
+            total[here] += window.sum(axis=1, dtype=np.uint16)
+            for speaker in np.unique(own[own >= 0]):
+                heard[here, speaker] += window[:, own == speaker].any(axis=1)
+        count = np.minimum(np.rint(total / covered), _AT_ONCE)
+        order = np.argsort(-heard.astype(np.int32), axis=1, kind="stable")
         rank = np.argsort(order, axis=1, kind="stable")
-        talks[part] = (rank < count[:, None]) & (heard[part] > 0)
+        talks[first:stop] = (rank < count[:, None]) & (heard > 0)
     return talks
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import kaldi_native_fbank as kaldi
 import numpy as np
@@ -25,6 +25,15 @@ _LEAST_FRAMES = 25
 #: A stretch of speech is embedded on its own from this length on; pauses up to the second length do not interrupt it.
 _STRETCH_SECONDS = 0.8
 _PAUSE_SECONDS = 0.2
+#: One window in this many embeds its voices; the windows next to it share those of the same speech.
+_EMBEDDED = 3
+#: Speech of two windows is the same if this part of all their frames with it is common. Ten seconds of uninterrupted
+#: speech have 0.82 in common with those a second later.
+_SAME_SPEECH = 0.8
+#: Significant binary digits of the number of frames that are embedded.
+_LENGTH_BITS = 6
+#: Frames embedded at once: more take longer, since their activations exceed the processor's cache.
+_MOST_FRAMES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,15 @@ class VoiceStretch:
     vector: np.ndarray
 
 
+class _Speech(NamedTuple):
+    """A piece of speech to embed."""
+
+    #: Features, of shape (frames, `BANDS`).
+    frames: np.ndarray
+    #: Each makes a result of the vector.
+    made: Sequence[Callable[[np.ndarray], Voice | VoiceStretch]]
+
+
 def features(samples: np.ndarray) -> np.ndarray:
     """Return Kaldi's log mel spectrum: float32 samples in [-1, 1] to (frames, `BANDS`), 100 frames a second."""
     options = kaldi.FbankOptions()
@@ -71,27 +89,57 @@ def voices(
 ) -> Iterator[Voice | VoiceStretch]:
     """Yield the voices of a batch of windows that are `step` samples apart, and those of its stretches.
 
-    `active` is the result of `Segmentation.active` for its windows.
+    `active` is the result of `Segmentation.active` for its windows. Windows overlap, so that each moment is in several
+    of them: speech that a window has in common with the one next to it is embedded once for both.
     """
     spectrum = features(batch.samples)
-    speech: list[tuple[Callable[[np.ndarray], Voice | VoiceStretch], np.ndarray]] = []
-    for number, window in enumerate(active):
+    alone = active & (active.sum(axis=2, keepdims=True) == 1)
+    shared = _shared_voices(alone, step)
+    copies: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for copy, original in shared.items():
+        copies[original].append(copy)
+    speech: list[_Speech] = []
+    for number, window in enumerate(alone):
         start = number * step // _STEP
         own = spectrum[start : start + (batch.windows.shape[1] - 2 * _OFFSET) // _STEP + 1]
         middles = np.arange(len(own)) * _STEP + _OFFSET
         frames = np.clip((middles - FRAME_OFFSET + FRAME_STEP // 2) // FRAME_STEP, 0, len(window) - 1)
-        alone = window & (window.sum(axis=1, keepdims=True) == 1)
         offset = first_frame(batch.first + number, step)
         begins, ends = _own_part(batch, number, len(window), step)
-        for local in np.flatnonzero(window.any(axis=0)):
-            seconds = float(alone[:, local].sum()) * FRAME_SECONDS
-            voice = partial(Voice, batch.first + number, int(local), seconds)
-            speech.append((voice, own[alone[frames, local]]))
-            for first, stop in speech_stretches(alone[:, local]):
+        for local in np.flatnonzero(window.any(axis=0)).tolist():
+            if (number, local) not in shared:
+                made = [
+                    partial(Voice, batch.first + place, one, float(alone[place, :, one].sum()) * FRAME_SECONDS)
+                    for place, one in ((number, local), *copies[number, local])
+                ]
+                speech.append(_Speech(own[window[frames, local]], made))
+            for first, stop in speech_stretches(window[:, local]):
                 if begins <= first < ends:
-                    stretch = partial(VoiceStretch, offset + first, offset + stop)
-                    speech.append((stretch, own[alone[frames, local] & (first <= frames) & (frames < stop)]))
+                    here = window[frames, local] & (first <= frames) & (frames < stop)
+                    speech.append(_Speech(own[here], [partial(VoiceStretch, offset + first, offset + stop)]))
     yield from _embedded(speech, network)
+
+
+def _shared_voices(alone: np.ndarray, step: int) -> dict[tuple[int, int], tuple[int, int]]:
+    """Map (window, local speaker) to that of the window next to it with the same speech, which is embedded.
+
+    `alone` (windows, frames, local speakers) says when only this speaker talks.
+    """
+    shift, shared = first_frame(1, step), dict[tuple[int, int], tuple[int, int]]()
+    for middle in range(_EMBEDDED // 2, len(alone), _EMBEDDED):
+        for number in (middle - 1, middle + 1):
+            if number == len(alone):
+                continue
+            early, late = sorted((number, middle))
+            both = alone[early, shift:].T.astype(int) @ alone[late, : len(alone[late]) - shift]
+            both = both if number == early else both.T
+            spoken, embedded = alone[number].sum(axis=0), alone[middle].sum(axis=0)
+            for local in np.flatnonzero(spoken).tolist():
+                other = int(both[local].argmax())
+                common = int(both[local, other])
+                if common >= _SAME_SPEECH * (int(spoken[local]) + int(embedded[other]) - common):
+                    shared[number, local] = (middle, other)
+    return shared
 
 
 def speech_stretches(alone: np.ndarray) -> list[tuple[int, int]]:
@@ -116,18 +164,29 @@ def _own_part(batch: WindowBatch, number: int, length: int, step: int) -> tuple[
     return begins, ends
 
 
-def _embedded(
-    speech: Sequence[tuple[Callable[[np.ndarray], Voice | VoiceStretch], np.ndarray]], network: CamPlusPlus
-) -> Iterator[Voice | VoiceStretch]:
-    """Return each piece of speech with its vector; pieces of the same length are embedded together."""
-    by_length: dict[int, list[tuple[Callable[[np.ndarray], Voice | VoiceStretch], np.ndarray]]] = defaultdict(list)
-    for made, frames in speech:
-        if len(frames) >= _LEAST_FRAMES:
-            by_length[len(frames)].append((made, frames))
-    for same in by_length.values():
-        vectors = _vectors(np.stack([frames for _, frames in same]), network)
-        for (made, _), vector in zip(same, vectors, strict=True):
-            yield made(vector)
+def _embedded_frames(frames: int) -> int:
+    """Return how many of the frames of a piece of speech are embedded: all but a thirty-second part at most.
+
+    This leaves fewer than 200 different lengths. PyTorch's convolutions on a CPU keep memory for each length that they
+    have seen: hundreds of megabytes for a thousand of them.
+    """
+    shift = max(0, frames.bit_length() - _LENGTH_BITS)
+    return frames >> shift << shift
+
+
+def _embedded(speech: Sequence[_Speech], network: CamPlusPlus) -> Iterator[Voice | VoiceStretch]:
+    """Yield what is made of each piece's vector; pieces of the same length are embedded together."""
+    by_length: dict[int, list[_Speech]] = defaultdict(list)
+    for piece in speech:
+        if len(piece.frames) >= _LEAST_FRAMES:
+            by_length[_embedded_frames(len(piece.frames))].append(piece)
+    for length, same in by_length.items():
+        size = max(1, _MOST_FRAMES // length)
+        for first in range(0, len(same), size):
+            some = same[first : first + size]
+            vectors = _vectors(np.stack([piece.frames[:length] for piece in some]), network)
+            for piece, vector in zip(some, vectors, strict=True):
+                yield from (make(vector) for make in piece.made)
 
 
 @torch.inference_mode()

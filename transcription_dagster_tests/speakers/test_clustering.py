@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from transcription_dagster.model import SpeakerLimits
 from transcription_dagster.speakers import clustering
-from transcription_dagster.speakers.clustering import cluster
+from transcription_dagster.speakers.clustering import THRESHOLD, cluster
 
 RANDOM = np.random.default_rng(1)
 PEOPLE = np.linalg.qr(RANDOM.standard_normal((192, 4)))[0].T
@@ -65,14 +66,45 @@ def test_a_recording_of_short_speech_alone_has_speakers() -> None:
     assert sizes(THREE, np.full(60, 0.5)) == [20, 20, 20]
 
 
-def test_a_long_recording_is_compared_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clustering, "_MOST_COMPARED", 12)
-    seen = []
-    monkeypatch.setattr(
-        clustering, "linkage", lambda vectors, **how: seen.append(len(vectors)) or linkage(vectors, **how)
-    )
-    assert sizes(THREE, LONG) == [20, 20, 20]
-    assert seen == [12]
+def people(counts: dict[int, int], spread: float = 0.04) -> np.ndarray:
+    """Return as many vectors of each person as given, in random order."""
+    return RANDOM.permutation(np.concatenate([heard(person, count, spread) for person, count in counts.items()]))
 
 
-linkage = clustering.linkage
+def same_pairs(speakers: np.ndarray) -> np.ndarray:
+    return speakers[:, None] == speakers
+
+
+@pytest.mark.parametrize("limits", [SpeakerLimits(), SpeakerLimits("required", 3, 3), SpeakerLimits("required", 7, 9)])
+@pytest.mark.parametrize("spread", [0.03, 0.06, 0.09])
+def test_average_linkage_is_that_of_scipy(limits: SpeakerLimits, spread: float) -> None:
+    vectors = people({0: 40, 1: 30, 2: 8, 3: 2}, spread)
+    tree = linkage(vectors, method="average", metric="cosine")
+    expected = fcluster(tree, THRESHOLD, criterion="distance")
+    count = min(max(expected.max(), limits.at_least), limits.at_most or 99)
+    expected = fcluster(tree, count, criterion="maxclust")
+    speakers, _ = cluster(vectors, np.full(80, 5.0), limits)
+    assert (same_pairs(speakers) == same_pairs(expected)).all()
+
+
+def test_identical_voices_are_one_speaker() -> None:
+    assert sizes(np.repeat(heard(0, 1), 50, axis=0), LONG[:50]) == [50]
+
+
+def test_many_voices_are_grouped_in_blocks_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = people({0: 300, 1: 200, 2: 100, 3: 6})
+    exact, _ = cluster(vectors, np.full(606, 5.0), SpeakerLimits())
+    monkeypatch.setattr(clustering, "_MOST_COMPARED", 300)
+    monkeypatch.setattr(clustering, "_BLOCK", 50)
+    # The last person is in few of the blocks, and in hardly any of them more than once.
+    assert sizes(vectors, np.full(606, 5.0)) == [6, 100, 200, 300]
+    in_blocks, _ = cluster(vectors, np.full(606, 5.0), SpeakerLimits())
+    assert (same_pairs(exact) == same_pairs(in_blocks)).all()
+
+
+def test_the_largest_groups_decide_if_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.concatenate([*(heard(person, 20, 0.01) for person in range(3)), heard(3, 1)])
+    assert len(sizes(vectors, np.full(61, 5.0))) == 4
+    monkeypatch.setattr(clustering, "_MOST_COMPARED", 3)
+    monkeypatch.setattr(clustering, "_BLOCK", 20)
+    assert len(sizes(vectors, np.full(61, 5.0))) == 3

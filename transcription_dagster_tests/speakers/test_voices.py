@@ -82,8 +82,38 @@ def test_every_stretch_occurs_once(seconds: float) -> None:
 
 def test_each_window_has_the_voices_of_its_speakers() -> None:
     found = [one for one in heard(12.0, [(2.0, 5.0)]) if isinstance(one, Voice)]
-    assert [(one.window, one.local, round(one.seconds, 1)) for one in found] == [(0, 1, 3.0), (1, 1, 3.0), (2, 1, 3.0)]
+    spoken = sorted((one.window, one.local, round(one.seconds, 1)) for one in found)
+    assert spoken == [(0, 1, 3.0), (1, 1, 3.0), (2, 1, 3.0)]
     assert [np.linalg.norm(one.vector) for one in found] == pytest.approx([1.0] * 3)
+
+
+def test_speech_that_successive_windows_have_in_common_is_embedded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded: list[int] = []
+    vectors = module._vectors
+    monkeypatch.setattr(module, "_vectors", lambda speech, net: embedded.extend([len(speech)]) or vectors(speech, net))
+    found = [one for one in heard(14.0, [(2.0, 14.0)]) if isinstance(one, Voice)]
+    assert sorted(one.window for one in found) == [0, 1, 2, 3, 4]
+    # The windows from 0, 1 and 2 s share a voice. That from 3 s has no window after it, and that from 4 s is in a batch
+    # of its own; the twelve seconds are a stretch in one of them.
+    assert sum(embedded) == 4
+    first, second, third = (next(one for one in found if one.window == window) for window in range(3))
+    assert first.vector is second.vector is third.vector
+    assert (first.seconds, third.seconds) == (pytest.approx(8.0, abs=0.1), pytest.approx(10.0, abs=0.1))
+
+
+def test_other_speech_of_the_next_window_has_its_own_voice() -> None:
+    found = [one for one in heard(12.0, [(0.0, 0.9), (10.2, 10.9)]) if isinstance(one, Voice)]
+    assert sorted((one.window, round(one.seconds, 1)) for one in found) == [(0, 0.9), (1, 0.7), (2, 0.7)]
+    first, second, third = sorted(found, key=lambda one: one.window)
+    assert first.vector is not second.vector
+    assert second.vector is third.vector
+
+
+def test_speech_is_embedded_in_few_different_lengths() -> None:
+    lengths = range(25, 999)
+    embedded = [module._embedded_frames(length) for length in lengths]
+    assert len(set(embedded)) < 200
+    assert all(31 / 32 * length <= kept <= length for length, kept in zip(lengths, embedded, strict=True))
 
 
 def test_too_little_speech_gives_no_voice(monkeypatch: pytest.MonkeyPatch) -> None:
