@@ -84,7 +84,7 @@ class Device:
     def _put(self, what: Callable[[], None]) -> None:
         with self._changed:
             self._inbox.append(what)
-            self._changed.notify()
+            self._changed.notify_all()
 
     @contextmanager
     def _use(self) -> Iterator[None]:
@@ -93,12 +93,24 @@ class Device:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="device", daemon=True)
                 self._thread.start()
+            thread = self._thread
         try:
             yield
         finally:
-            with self._changed:
-                self._users -= 1
-                self._changed.notify()
+            self._stop_using(thread)
+
+    def _stop_using(self, thread: threading.Thread) -> None:
+        """Leave the device; the last user waits for the end of its thread.
+
+        A process that exits while a thread is inside PyTorch is aborted.
+        """
+        with self._changed:
+            self._users -= 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._thread is not thread or self._users > 0)
+            ended = self._thread is not thread
+        if ended:
+            thread.join()
 
     def _work(self) -> None:
         # One thread: the word alignment is too small to gain from more, and processes that share cores would wait for
@@ -119,6 +131,7 @@ class Device:
             while not self._inbox and not any(batch.has_work for batch in self._batches):
                 if self._users == 0:
                     self._thread = None
+                    self._changed.notify_all()
                     return False
                 self._changed.wait()
             return True

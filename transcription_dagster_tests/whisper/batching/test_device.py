@@ -15,6 +15,7 @@ from transcription_dagster.whisper.batching.batch import Batch
 from transcription_dagster.whisper.batching.device import Device
 from transcription_dagster.whisper.batching.device_use import DeviceUse
 from transcription_dagster.whisper.batching.model_access import ModelAccess
+from transcription_dagster.whisper.batching.sessions import Session
 from transcription_dagster.whisper.decoding.requests import Detect, Requests, Window
 from transcription_dagster_tests.whisper.layouts import small_model
 
@@ -63,12 +64,21 @@ def test_languages_of_parts_come_from_the_windows_encoding(batch: Batch) -> None
     assert others[0] != others[1]
 
 
-def test_the_thread_ends_when_unused() -> None:
-    device = Device()
-    thread = device.between_steps(threading.current_thread)
-    thread.join(timeout=30)
-    assert not thread.is_alive()
-    assert device.between_steps(threading.current_thread) is not thread
+def test_the_last_user_leaves_when_the_thread_has_ended(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, removed = Device(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def remove_slowly(_session: Session) -> None:
+        threads.append(threading.current_thread())
+        removed.wait(0.2)
+        removed.set()
+
+    monkeypatch.setattr(batch, "remove", remove_slowly)
+    with device.session(batch, DeviceUse()):
+        pass
+    assert removed.is_set()
+    assert not threads[0].is_alive()
+    assert device.between_steps(threading.current_thread) is not threads[0]
 
 
 def test_an_error_of_a_call_is_raised_in_its_caller() -> None:
