@@ -57,6 +57,8 @@ def demo(quick: bool, keep_up: bool) -> None:
             click.echo(f"\nThe UI is at {stack.url} until Ctrl+C.")
             while stack.alive() and not signals.wait(1.0):
                 pass
+    if not keep_up and not signals.count:
+        click.echo("\nTo read, play and correct them in a browser: transcription up, or make up")
     sys.exit(code)
 
 
