@@ -41,6 +41,10 @@ __all__ = [
 # OpenMP reads this when PyTorch is loaded, so it must be set before PyTorch is imported. Waiting threads must sleep:
 # spinning threads occupy cores that other threads and processes need.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# So does oneDNN, PyTorch's library for convolutions on a CPU. It keeps a prepared operation for each input length, by
+# default a thousand: hundreds of megabytes when speech of any length is embedded. Preparing one again takes no
+# measurable time.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 
 def __getattr__(name: str) -> Any:
