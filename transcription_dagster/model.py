@@ -164,7 +164,10 @@ BUILT_IN_DIARIZER: Final = "built-in"
 
 @dataclass(frozen=True, slots=True)
 class SpeechOptions:
-    """How a recording is decoded. Most fields are parameters of Whisper's `transcribe` with the same meaning."""
+    """How a recording is decoded. Most fields are parameters of Whisper's `transcribe` with the same meaning.
+
+    Raises `InvalidSetting` for values with which nothing can be decoded.
+    """
 
     model: str
     #: None: detected, wherever it changes.
@@ -180,6 +183,12 @@ class SpeechOptions:
     remove_invented_speech: bool = True
     #: Never chosen automatically: the two engines give slightly different words.
     engine: SpeechEngineName = OPENAI_WHISPER
+
+    def __post_init__(self) -> None:
+        if self.beam_size is not None and self.beam_size < 1:
+            raise InvalidSetting(f"{self.beam_size} beams: use 1 or more, or None for greedy decoding")
+        if not self.temperatures or min(self.temperatures) < 0:
+            raise InvalidSetting(f"temperatures {self.temperatures}: use one or more, each 0 or higher")
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,8 @@ class Settings(WebSettings, SourceSettings):
         description="Languages, separated by commas, that may be spoken where `language` is unset; unset: any.",
     )
     beam_size: int | None = Field(default=None, ge=1, le=32, description="Beams; unset: greedy decoding.")
-    temperatures: tuple[float, ...] = Field(
-        default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), description="Temperatures to try in order while a window looks wrong."
+    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), min_length=1, description="Tried in order while a window looks wrong."
     )
     condition_on_previous_text: bool = Field(
         default=True, description="Prompt each window with the text before it; this can prolong decoding loops."

@@ -158,6 +158,9 @@ def test_invalid_arguments_are_refused_before_a_model_is_loaded(tmp_path: Path) 
         transcribe(source, channels="left")  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match="'klingon' is not a language"):
         transcribe(source, options=SpeechOptions("tiny", language="klingon"))
+    for values in ({"beam_size": 0}, {"temperatures": ()}, {"temperatures": (0.0, -0.2)}):
+        with pytest.raises(InvalidSetting, match=r"use (1|one) or more"):
+            SpeechOptions("tiny", **values)  # type: ignore[arg-type]
     with pytest.raises(SourceNotFound, match=r"nope\.wav does not exist"):
         transcribe(tmp_path / "nope.wav", models_folder=tmp_path)
     for limits in ({"frame_rate": math.nan}, {"max_lines": "2"}, {"max_lines": 2.5}, {"max_seconds": True}):
