@@ -37,6 +37,9 @@ from transcription_dagster.search.index import EmbeddingModel
 #: Letters in a snippet, about as much text as Postgres shows in other scripts.
 _SNIPPET_LETTERS = 80
 
+#: Postgres negates once for each minus sign, and refuses a query with many.
+_MINUS_SIGNS = re.compile(r"-(?:\s*-)+")
+
 _QUERY_WORD = re.compile(r'(-?)(?:"([^"]+)"?|([^\s"]+))')
 
 #: Runs of Thai, Lao, Tibetan, Burmese, Khmer, Chinese, Japanese and Korean letters, which `separated` separates.
@@ -46,13 +49,9 @@ _UNSPACED_RUN = re.compile(
 )
 
 
-_MINUS_SIGNS = re.compile(r"-(?:\s*-)+")
-
-
 def web_query(query: str) -> str:
     """Return a query for `websearch_to_tsquery` in which each run of unspaced letters is a phrase of its letters."""
     parts = unicodedata.normalize("NFKC", query).split('"')
-    # Postgres negates once for each minus sign, and refuses a query with many.
     parts = [part if number % 2 else _MINUS_SIGNS.sub("-", part) for number, part in enumerate(parts)]
     # Every second part is in quotation marks and is a phrase already.
     return '"'.join(_UNSPACED_RUN.sub(_spaced if number % 2 else _phrase, part) for number, part in enumerate(parts))

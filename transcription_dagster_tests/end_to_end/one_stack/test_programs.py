@@ -121,7 +121,7 @@ def test_a_correction_is_published_without_transcribing_again(system: System, pr
         assert answer.status_code == 200, answer.text
     let_rest(system, recording)
     wait_until(
-        lambda: any(each.id != run for each in system.runs_of([recording])), SENSOR_SECONDS, "a run was asked for"
+        lambda: any(each.id != run for each in system.runs_of([recording])), SENSOR_SECONDS, "a run was requested"
     )
     [corrected] = system.finish([recording])
     assert (corrected.status, corrected.tags["dagster/sensor_name"]) == ("SUCCESS", "corrected_recordings")
