@@ -1,14 +1,16 @@
-"""`transcription database`: upgrade the tables, and count what they hold."""
+"""`transcription database` and `transcription prune`: upgrade and inspect the tables, and remove old run logs."""
 
 from __future__ import annotations
 
 import click
 from rich.table import Table
 
+from transcription_dagster.cli.arguments import FiniteRange
 from transcription_dagster.cli.connection import open_cli_database, prepare_dagster, reachable_database
 from transcription_dagster.cli.terminal import open_console
 from transcription_dagster.database.archive import overview
 from transcription_dagster.database.connection import check_version, open_database
+from transcription_dagster.database.run_history import History, old_history, remove_old_history
 from transcription_dagster.search.index import models_in_use, retire_unused
 from transcription_dagster.settings import load_settings
 
@@ -56,3 +58,40 @@ def status() -> None:
         for model, recordings in models_in_use(engine).items():
             table.add_row("embedded with", f"{model.name}, {model.dimensions} dimensions: {recordings:,} recordings")
         open_console().print(table)
+
+
+@click.command()
+@click.option(
+    "--older-than",
+    type=FiniteRange(min=1),
+    metavar="DAYS",
+    help="Minimum age of a run, in days since it ended.  [default: TRANSCRIPTION_RUN_HISTORY_DAYS]",
+)
+@click.option(
+    "-y", "--yes", is_flag=True, help="Remove the details; without this option, only show what would be removed."
+)
+def prune(older_than: float | None, yes: bool) -> None:
+    """Remove details of old runs from Dagster's database.
+
+    Without --yes, it only shows what would be removed. Results are kept, and so is the state of every asset in the UI:
+    the latest materialization of each recording, how its run ended, and its check results. Runs whose results have all
+    been replaced are removed entirely. Runs of an unfinished backfill are left alone.
+    """
+    settings = load_settings()
+    days = older_than if older_than is not None else settings.run_history_days
+    if days is None:
+        raise click.UsageError("set the age: --older-than DAYS, or set TRANSCRIPTION_RUN_HISTORY_DAYS")
+    with open_cli_database(settings) as engine:
+        if yes:
+            click.echo(_sentence("Removed", remove_old_history(engine, days=days), days))
+        else:
+            click.echo(_sentence("Would remove", old_history(engine, days=days), days))
+            click.echo("Nothing was removed: add --yes to do it.")
+
+
+def _sentence(verb: str, history: History, days: float) -> str:
+    return (
+        f"{verb} {history.events:,} events ({history.bytes / 1e6:,.1f} MB) of runs that ended more than {days:g} days "
+        f"ago: {history.replaced_runs:,} runs altogether, which later ones have replaced, and the details of "
+        f"{history.shortened_runs:,} others."
+    )

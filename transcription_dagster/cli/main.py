@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import NoReturn
 
 import click
@@ -29,18 +31,22 @@ COMMANDS = {
     "transcribe": "transcribe:transcribe",
     "format": "format:format_transcript",
     "refine": "refine:refine",
-    "apply-corrections": "apply_corrections:apply_corrections",
-    "vocabulary": "vocabulary:vocabulary",
+    "apply-corrections": "format:apply_corrections",
+    "vocabulary": "refine:vocabulary",
     "database": "database:database",
     "settings": "settings:settings",
     "speakers": "speakers:speakers",
-    "prune": "prune:prune",
+    "prune": "database:prune",
     "worklist": "worklist:worklist",
     "search": "search:search",
-    "import": "import_transcript:import_transcript",
-    "forget": "forget:forget",
+    "import": "recordings:import_transcript",
+    "forget": "recordings:forget",
     "tokens": "tokens:tokens",
 }
+
+_PREFIX = "TRANSCRIPTION_"
+#: Prefixes of variables that are no settings: those of the test suite, and the mark of a stack's processes.
+_OTHERS = ("TRANSCRIPTION_TEST_", "TRANSCRIPTION_STACK")
 
 
 class LazyGroup(click.Group):
@@ -60,10 +66,24 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="transcription")
 def transcription() -> None:
     """Transcribe recordings through Dagster, on executors that keep the model loaded."""
-    from transcription_dagster.cli.unknown_settings import unknown_settings
-
     for note in unknown_settings(os.environ):
         click.echo(f"transcription: {note}", err=True)
+
+
+def unknown_settings(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a message for each variable that is named like a setting and is none, such as a misspelt one."""
+    # Imported late: help texts need no settings.
+    from transcription_dagster.settings import Settings, variable_name
+
+    known = {variable_name(field) for field in Settings.model_fields}
+    for name in sorted(environment):
+        if not name.startswith(_PREFIX) or name.startswith(_OTHERS) or name in known:
+            continue
+        # Compared without their common prefix, which would make all of them similar.
+        fields = [variable.removeprefix(_PREFIX) for variable in known]
+        similar = get_close_matches(name.removeprefix(_PREFIX), fields, n=1, cutoff=0.75)
+        advice = f"did you mean {_PREFIX}{similar[0]}?" if similar else "`.env.example` lists all settings"
+        yield f"{name} is not a setting and has no effect; {advice}"
 
 
 def main() -> None:

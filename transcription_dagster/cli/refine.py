@@ -1,7 +1,8 @@
-"""`transcription refine`: correct a transcript with its vocabulary and Claude."""
+"""`transcription refine` and `transcription vocabulary`: correct a transcript, and check the vocabulary for it."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,13 +13,14 @@ from transcription_dagster import api
 from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_srt, to_vtt
-from transcription_dagster.cli.files import INPUT, OUTPUT, output_format, read_transcript_file, write_output
+from transcription_dagster.cli.arguments import INPUT, OUTPUT, output_format, read_transcript_file, write_output
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.model import Cue, Transcript
 from transcription_dagster.refinement.assembly import corrected_transcript
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.transcripts.amazon_json import write_transcript
+from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import read_vocabulary
 
 _FORMATS: dict[str, Callable[[Transcript, Refined], str]] = {
@@ -71,3 +73,25 @@ def _summary(refined: Refined, settings: Settings) -> str:
     lines = [", ".join(parts), *([refined.note] if refined.note else [])]
     lines += [f"dropped: {drop.edit.old!r} -> {drop.edit.new!r}: {drop.reason}" for drop in refined.dropped]
     return "\n".join(lines)
+
+
+@click.group()
+def vocabulary() -> None:
+    """Check a vocabulary file."""
+
+
+@vocabulary.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def check(file: Path) -> None:
+    """Check a vocabulary FILE (YAML or CSV) for mistakes.
+
+    It reports duplicates, terms that correct each other, and terms that are common words. Exit codes: 0 no mistakes,
+    1 mistakes, 2 FILE is missing.
+    """
+    terms = read_vocabulary(file)
+    found = problems(terms)
+    for problem in found:
+        click.echo(problem)
+    variants = sum(len(term.variants) for term in terms)
+    click.echo(f"{len(terms)} terms, {variants} variants, {len(found)} problems", err=True)
+    sys.exit(1 if found else 0)

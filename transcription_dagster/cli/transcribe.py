@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from transcription_dagster import api
 from transcription_dagster.api import TranscriptFormat
-from transcription_dagster.cli.files import INPUT, OUTPUT, output_format, shown_name, write_output
+from transcription_dagster.cli.arguments import INPUT, OUTPUT, output_format, shown_name, write_output
 from transcription_dagster.cli.format import FORMATS
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.errors import UnusableAudio

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from sqlalchemy import Engine
 
-from transcription_dagster.cli import forget as command
+from transcription_dagster.cli import recordings as command
 from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import RecordingForgotten, WorkTaken

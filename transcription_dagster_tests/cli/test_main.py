@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from transcription_dagster.cli.main import COMMANDS, main, transcription
+from transcription_dagster.cli.main import COMMANDS, main, transcription, unknown_settings
+from transcription_dagster.settings import Settings, variable_name
+from transcription_dagster.stack.programs import STACK_VARIABLE
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -31,9 +35,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         with pytest.raises(SystemExit) as end:
             main()
         assert end.value.code == 1
-        said = capsys.readouterr()
-        assert said.out == ""
-        return said.err.removesuffix("\n")
+        output = capsys.readouterr()
+        assert output.out == ""
+        return output.err.removesuffix("\n")
 
     return ended
 
@@ -81,3 +85,35 @@ def test_an_unusable_option_is_a_usage_error(
     result = CliRunner().invoke(transcription, arguments)
     assert result.exit_code == 2
     assert "Invalid value" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("TRANSCRIPTION_MODELL", "did you mean TRANSCRIPTION_MODEL?"),
+        ("TRANSCRIPTION_REDCAT", "did you mean TRANSCRIPTION_REDACT?"),
+        ("TRANSCRIPTION_SOURCE_DIR", "did you mean TRANSCRIPTION_SOURCE_DIRECTORY?"),
+        ("TRANSCRIPTION_COFFEE", "`.env.example` lists all settings"),
+    ],
+)
+def test_a_misspelt_setting_is_reported_with_the_nearest_one(name: str, advice: str) -> None:
+    assert list(unknown_settings({name: "x"})) == [f"{name} is not a setting and has no effect; {advice}"]
+
+
+def test_settings_and_other_programs_variables_are_not_reported() -> None:
+    names = [variable_name(field) for field in Settings.model_fields]
+    environment = dict.fromkeys([*names, STACK_VARIABLE, "TRANSCRIPTION_TEST_SPEECH", "PATH"], "x")
+    assert list(unknown_settings(environment)) == []
+
+
+@pytest.mark.slow
+def test_a_command_reports_a_misspelt_setting_of_its_env_file(tmp_path) -> None:
+    (tmp_path / ".env").write_text("TRANSCRIPTION_MODELL=base\n")
+    result = subprocess.run(
+        [sys.executable, "-m", "transcription_dagster", "vocabulary", "check", "missing.yaml"],
+        cwd=tmp_path,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+    )
+    assert "TRANSCRIPTION_MODELL is not a setting" in result.stderr

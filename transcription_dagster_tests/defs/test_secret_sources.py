@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from transcription_dagster.cli.batch.input import BatchInput, left_to_do, register_recordings
 from transcription_dagster.cli.connection import open_instance
-from transcription_dagster.cli.import_transcript import store_imported
+from transcription_dagster.cli.recordings import store_imported
 from transcription_dagster.cli.workers import _log
 from transcription_dagster.database.recordings import find_recording
 from transcription_dagster.defs import failures
