@@ -157,6 +157,10 @@ class RefinementFailed(PermanentError):
     """Claude gave no usable answer."""
 
 
+class UnknownToClaude(RefinementFailed):
+    """Claude knows no such model or batch."""
+
+
 class SpendLimitReached(PermanentError):
     """The account's spend limit is reached; refinement resumes when it is raised."""
 

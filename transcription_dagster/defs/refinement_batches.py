@@ -135,10 +135,19 @@ def _has_to_exchange(context: dg.SensorEvaluationContext, engine: Engine, settin
         return True
     if not batch_store.pending(engine) and not batch_store.unconfirmed(engine):
         return False
-    claude = connect(retries=0, timeout=_POLL_SECONDS)
     try:
+        claude = connect(retries=0, timeout=_POLL_SECONDS)
         batches = None if claude is None else ClaudeBatches(claude)
-        return batches is not None and (has_ended(engine, batches) or recover(engine, batches))
+        return batches is not None and (has_ended(engine, batches) or _is_recovered(engine, batches))
     except RefinementUnavailable as error:
         context.log.warning(f"Could not ask how far the batches are: {error}")
         return False
+    except RefinementFailed:
+        # The exchange fails for the same reason, and shows it.
+        return True
+
+
+def _is_recovered(engine: Engine, batches: ClaudeBatches) -> bool:
+    """Return whether the outcome of an interrupted submission was found out."""
+    with exchange_lock(engine) as is_alone:
+        return is_alone and recover(engine, batches)

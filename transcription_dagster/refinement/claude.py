@@ -10,7 +10,13 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, SpendLimitReached, TranscriptionError
+from transcription_dagster.errors import (
+    RefinementFailed,
+    RefinementUnavailable,
+    SpendLimitReached,
+    TranscriptionError,
+    UnknownToClaude,
+)
 from transcription_dagster.refinement.messages import MessageReply, MessageRequest, TokenUsage
 
 if TYPE_CHECKING:
@@ -40,6 +46,7 @@ TIMEOUT_SECONDS = 600.0
 #: Suffix of the API's error codes for the spend limits of a tier, a contract and a linked organisation.
 _SPEND_LIMIT_CODE = "spend_limit_reached"
 _PAYMENT_REQUIRED = 402
+_NOT_FOUND = 404
 _RATE_LIMIT = 429
 _CREDENTIALS = frozenset({401, 403})
 _RETRYABLE = frozenset({408, 409, _RATE_LIMIT})
@@ -179,7 +186,8 @@ def _of_status(error: anthropic.APIStatusError, secrets: Sequence[str]) -> Trans
     if error.status_code in _RETRYABLE or error.status_code >= _SERVER_ERRORS:
         return RefinementUnavailable(f"Claude answered {description}")
     refused = "credentials" if error.status_code in _CREDENTIALS else "request"
-    return RefinementFailed(f"Claude refused the {refused}: {description}")
+    failure = UnknownToClaude if error.status_code == _NOT_FOUND else RefinementFailed
+    return failure(f"Claude refused the {refused}: {description}")
 
 
 def _names_spend_limit(response: Any) -> bool:
@@ -224,7 +232,7 @@ class ClaudeBatches:
         return own_errors(lambda: self._batches.create(requests=listed).id, self._claude.secrets)  # type: ignore[arg-type]
 
     def poll(self, batch_id: str) -> BatchProgress:
-        """Return a batch's progress. Raises `RefinementFailed` if the id is unknown."""
+        """Return a batch's progress. Raises `UnknownToClaude` if there is no such batch."""
         batch = self._retrieve(batch_id)
         counts = batch.request_counts
         return BatchProgress(
@@ -239,13 +247,13 @@ class ClaudeBatches:
     def results(self, batch_id: str) -> Iterator[BatchResult]:
         """Yield the results of an ended batch, in arbitrary order.
 
-        Raises `RefinementUnavailable` before it ends, and `RefinementFailed` after a month, when the results are gone.
+        Raises `RefinementUnavailable` before it ends, and `UnknownToClaude` after a month, when the results are gone.
         """
         batch = self._retrieve(batch_id)
         if batch.processing_status != "ended":
             raise RefinementUnavailable(f"the batch {batch_id} has not ended")
         if batch.results_url is None:
-            raise RefinementFailed(f"the results of the batch {batch_id} are no longer kept")
+            raise UnknownToClaude(f"the results of the batch {batch_id} are no longer kept")
         lines = own_errors(lambda: self._batches.results(batch_id), self._claude.secrets)
         while (line := own_errors(lambda: next(lines, None), self._claude.secrets)) is not None:
             yield _result(line)

@@ -79,15 +79,18 @@ class _Conversation:
     def ask(self, windows: Sequence[TextWindow]) -> Answers:
         """Send every window: one first, so that the others find the prefix in the cache, then the rest in parallel.
 
-        An error that concerns more than one window stops it; windows not yet sent are not sent.
+        An error that concerns more than one window, or a cancelled run, stops it; windows not yet sent are not sent.
         """
         if not windows:
             return Answers({})
         gathered = [self._ask(windows[0])]
         with ThreadPoolExecutor(self._settings.parallel_windows, thread_name_prefix="refine") as threads:
-            futures = [threads.submit(self._ask, window) for window in windows[1:]]
-            wait(futures, return_when=FIRST_EXCEPTION)
-            threads.shutdown(wait=True, cancel_futures=True)
+            try:
+                futures = [threads.submit(self._ask, window) for window in windows[1:]]
+                wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                # Also when the run is cancelled: what is not sent costs nothing.
+                threads.shutdown(wait=True, cancel_futures=True)
         return _together(gathered + [future.result() for future in futures if not future.cancelled()])
 
     def _requests(self, windows: Sequence[TextWindow]) -> dict[str, MessageRequest]:

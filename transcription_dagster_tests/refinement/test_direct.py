@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, SpendLimitReached
 from transcription_dagster.model import Term
+from transcription_dagster.refinement import direct
 from transcription_dagster.refinement.accounts import MemoryAccount, Spent
 from transcription_dagster.refinement.claude import Claude
 from transcription_dagster.refinement.direct import refine_directly
@@ -296,6 +298,30 @@ def test_after_a_spend_limit_no_further_window_is_sent(server: MessagesServer, c
     with pytest.raises(SpendLimitReached):
         refined(claude, " ".join(["word"] * 700), settings=settings)
     assert len(server.requests) <= 4
+
+
+def test_after_a_cancelled_run_no_further_window_is_sent(
+    server: MessagesServer, claude: Claude, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+
+    class Threads(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            released.set()
+            super().shutdown(wait=wait)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    numbers = itertools.count()
+    server.answer = lambda body: replace(edits(), wait_for=released if next(numbers) else None)
+    monkeypatch.setattr(direct, "ThreadPoolExecutor", Threads)
+    monkeypatch.setattr(direct, "wait", interrupted)
+    settings = RefinementSettings("claude-test", window_words=20, overlap_words=2, parallel_windows=2)
+    with pytest.raises(KeyboardInterrupt):
+        refined(claude, " ".join(["word"] * 700), settings=settings)
+    assert len(server.requests) <= 3
 
 
 def test_a_recordings_own_terms_leave_the_cached_prefix_alone(server: MessagesServer, claude: Claude) -> None:

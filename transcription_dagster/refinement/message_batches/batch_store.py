@@ -255,6 +255,16 @@ def is_in_progress(engine: Engine, recording: str) -> bool:
         return connection.execute(statement).first() is not None
 
 
+def is_submitted(engine: Engine, recording: str, digests: Collection[str]) -> bool:
+    """Return whether all these requests of a recording, by digest, are in a batch that is not answered yet."""
+    statement = select(_request.asked).where(
+        _request.recording == recording_id(recording), _request.batch.is_not(None), _request.answered_at.is_(None)
+    )
+    with transaction(engine) as connection:
+        asked = connection.execute(statement).scalar_one_or_none()
+    return set(digests) <= set((asked or {}).values())
+
+
 def answered(engine: Engine, recording: str) -> Answered | None:
     """Return the outcome of a recording's request, or None if there is no answered request."""
     columns = (_request.batch, _request.answers, _request.status, _request.note, _request.asked)

@@ -68,6 +68,8 @@ class PendingBatch:
     requests: int
     #: Suffix of all its custom ids, and of no others.
     mark: str
+    #: Digest of each window's request, by recording and `first_stop`.
+    asked: Mapping[str, Mapping[str, str]]
 
     def holds(self, custom_id: str) -> bool:
         """Return whether a request belongs to this batch."""
@@ -81,8 +83,8 @@ class PendingBatch:
     def from_json(cls, document: Mapping[str, Any]) -> PendingBatch:
         """Parse what `to_json` returns."""
         recordings = {recording: (digest, count) for recording, (digest, count) in document["recordings"].items()}
-        # Batches of version 0.1.0 have no mark.
-        older = {"requests": sum(count for _, count in recordings.values()), "mark": ""}
+        # Batches of version 0.1.0 have no mark and no digests.
+        older = {"requests": sum(count for _, count in recordings.values()), "mark": "", "asked": {}}
         return cls(**{**older, **document, "recordings": recordings})
 
 
@@ -121,7 +123,7 @@ def submit(
     plans: Iterable[Plan],
     sender: BatchSender,
     *,
-    record_intent: Callable[[PendingBatch, Sequence[Plan]], None] = lambda _batch, _plans: None,
+    record_intent: Callable[[PendingBatch], None] = lambda _batch: None,
 ) -> Iterator[tuple[PendingBatch, PendingBatch]]:
     """Submit the plans in as few batches as the API allows; yields each as it was recorded and with the API's id.
 
@@ -140,8 +142,9 @@ def submit(
             dollars=None if None in costs else sum(cost for cost in costs if cost is not None),
             requests=len(requests),
             mark=mark,
+            asked={each.recording: each.asked for each in group},
         )
-        record_intent(intended, group)
+        record_intent(intended)
         yield intended, replace(intended, id=sender.submit(requests))
 
 

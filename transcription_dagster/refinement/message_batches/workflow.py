@@ -12,7 +12,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.errors import PermanentError, RefinementFailed, RefinementUnavailable, SpendLimitReached
+from transcription_dagster.errors import (
+    PermanentError,
+    RefinementFailed,
+    RefinementUnavailable,
+    SpendLimitReached,
+    UnknownToClaude,
+)
 from transcription_dagster.model import Term, Transcript
 from transcription_dagster.refinement.account_store import ClaudeAccount, holding
 from transcription_dagster.refinement.accounts import price_of
@@ -58,7 +64,13 @@ def queue_request(engine: Engine, material: Material, settings: RefinementSettin
     with holding(engine) as holder:
         # Only checks the budget; the exchange reserves again.
         account = ClaudeAccount(engine, holder, transcript.recording, settings.model, settings.spending)
-        planned = _planned(engine, material, settings, account)
+
+        def reserve(costs: Mapping[str, float]) -> str | None:
+            # What is submitted is paid for, whatever the budget now allows.
+            is_submitted = batch_store.is_submitted(engine, transcript.recording, costs)
+            return None if is_submitted else account.reserve(costs)
+
+        planned = _planned(engine, material, settings, reserve)
     if isinstance(planned, Refined):
         batch_store.refuse(engine, planned.recording, "", status=planned.status, note=planned.note)
     elif planned.requests:
@@ -80,10 +92,9 @@ def submit_waiting(
     with holding(engine) as holder:
         last_intended = ""
 
-        def record_intent(batch: PendingBatch, plans: Sequence[Plan]) -> None:
+        def record_intent(batch: PendingBatch) -> None:
             nonlocal last_intended
-            digests = {each.recording: each.asked for each in plans}
-            batch_store.record_intent(engine, batch.id, batch.to_json(), digests, holder)
+            batch_store.record_intent(engine, batch.id, batch.to_json(), batch.asked, holder)
             last_intended = batch.id
 
         try:
@@ -136,22 +147,25 @@ def _candidates(
 def _is_ours(sender: ClaudeBatches, batch_id: str, batch: PendingBatch) -> bool:
     try:
         first = next(iter(sender.results(batch_id)), None)
-    except RefinementFailed:
+    except UnknownToClaude:
         # Its results are gone, so there is nothing to gain.
         return False
     return first is not None and batch.holds(first.custom_id)
 
 
 def collect_ended(engine: Engine, sender: ClaudeBatches) -> Iterator[PendingBatch]:
-    """Collect the answers of every ended batch; yields each. Call under `exchange_lock`."""
+    """Collect the answers of every ended batch; yields each. Call under `exchange_lock`.
+
+    Raises as the sender does; the batch then stays submitted, and its answers are collected later.
+    """
     for state in batch_store.pending(engine):
         batch = PendingBatch.from_json(state)
         try:
             if not sender.poll(batch.id).ended:
                 continue
             results = results_by_recording(sender.results(batch.id))
-        except RefinementFailed as error:
-            # The API does not know the batch or has dropped its results: its recordings fail for that reason.
+        except UnknownToClaude as error:
+            # Its recordings fail for that reason.
             logger.error("the batch %s is lost: %s", batch.id, error)
             results = {}
         _keep(engine, batch, results)
@@ -165,6 +179,7 @@ def has_ended(engine: Engine, sender: ClaudeBatches) -> bool:
             if sender.poll(state["id"]).ended:
                 return True
         except RefinementFailed:
+            # Collecting it shows the reason.
             return True
     return False
 
@@ -214,7 +229,7 @@ def _batch_of(engine: Engine, found: Answered, material: Material, settings: Ref
                 "the transcript, its vocabulary or the settings have changed since it was answered; "
                 "request_refinement asks again"
             )
-        return PendingBatch("", settings.model, {transcript.recording: (words, len(found.asked))}, 0.0, 0, "")
+        return PendingBatch("", settings.model, {transcript.recording: (words, len(found.asked))}, 0.0, 0, "", {})
     state = batch_store.find(engine, found.batch)
     if state is None:
         raise RefinementFailed(f"nothing is known of the batch {found.batch}")
@@ -222,16 +237,17 @@ def _batch_of(engine: Engine, found: Answered, material: Material, settings: Ref
 
 
 def _planned(
-    engine: Engine, material: Material, settings: RefinementSettings, account: ClaudeAccount
+    engine: Engine,
+    material: Material,
+    settings: RefinementSettings,
+    reserve: Callable[[Mapping[str, float]], str | None],
 ) -> Plan | Refined:
     transcript, general, own = material
 
     def kept(digests: Collection[str]) -> Collection[str]:
         return kept_replies(engine, digests)
 
-    return plan(
-        transcript, general, settings, own=own, price=price_of(settings.model), kept=kept, reserve=account.reserve
-    )
+    return plan(transcript, general, settings, own=own, price=price_of(settings.model), kept=kept, reserve=reserve)
 
 
 def _plans(
@@ -241,7 +257,7 @@ def _plans(
     for recording, request_fingerprint in batch_store.waiting(engine):
         account = ClaudeAccount(engine, holder, recording, settings.model, settings.spending)
         try:
-            planned = _planned(engine, material(recording), settings, account)
+            planned = _planned(engine, material(recording), settings, account.reserve)
         except PermanentError as error:
             logger.error("recording %s cannot be submitted: %s", recording, error)
             batch_store.refuse(
@@ -263,7 +279,8 @@ def _keep(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResu
         for recording, before in tried.items()
         if before.attempts + 1 < MAX_ATTEMPTS and _is_unanswered(results.get(recording))
     ]
-    digests = {recording: each.asked for recording, each in tried.items()}
+    # A recording that was requested again is no longer among those of the batch, but its replies are paid for.
+    digests = batch.asked or {recording: each.asked for recording, each in tried.items()}
     batch_store.collect(
         engine,
         batch.id,

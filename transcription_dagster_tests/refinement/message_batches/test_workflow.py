@@ -261,6 +261,24 @@ def test_a_batch_that_the_api_does_not_know_fails_its_recordings(
     assert batch_store.pending(engine) == []
 
 
+def test_a_batch_waits_while_the_credentials_are_refused(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_all(engine)
+    exchange(engine, batches)
+    server.end_batch("msgbatch_1")
+    with monkeypatch.context() as patch:
+        patch.setenv("ANTHROPIC_API_KEY", "revoked")
+        revoked = connect(retries=0)
+    assert revoked is not None
+    assert has_ended(engine, ClaudeBatches(revoked))
+    with pytest.raises(RefinementFailed, match="credentials: 401"):
+        exchange(engine, ClaudeBatches(revoked))
+    exchange(engine, batches)
+    assert "Grafana" in use(engine, material(A)).text
+    assert len(server.batches) == 1
+
+
 def test_over_the_daily_budget_pending_recordings_stay_unrefined(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
@@ -285,6 +303,35 @@ def test_requests_in_flight_count_as_spent(server: MessagesServer, engine: Engin
     poor = RefinementSettings(HOW.model, window_words=40, overlap_words=10, max_dollars_per_day=plan.dollars * 1.5)
     assert isinstance(queue_request(engine, material(B), poor), Refined)
     assert waiting(engine) == []
+
+
+def test_a_submitted_request_made_again_over_the_budget_still_gets_its_answer(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    queue_request(engine, material(A), HOW)
+    exchange(engine, batches)
+    poor = RefinementSettings(HOW.model, window_words=40, overlap_words=10, max_dollars_per_day=0.0)
+    queue_request(engine, material(A), poor)
+    assert refined_by_batch(engine, material(A), poor) is None
+    answer_all(server, engine, batches)
+    assert "Grafana" in use(engine, material(A)).text
+
+
+def test_answers_for_a_transcript_that_was_changed_meanwhile_are_used(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    queue_request(engine, material(A), HOW)
+    exchange(engine, batches)
+    changed = material(A, "Here is grifana for you. " * 11 + "Here is grifana for us.")
+    queue_request(engine, changed, HOW)
+    server.end_batch("msgbatch_1")
+    list(collect_ended(engine, batches))
+    list(submit_waiting(engine, batches, lambda _recording: changed, HOW))
+    sent = [len(batch["requests"]) for batch in server.batches.values()]
+    assert sent == [2, 1]
+    server.end_batch("msgbatch_2")
+    list(collect_ended(engine, batches))
+    assert use(engine, changed).text.count("Grafana") == 12
 
 
 def test_a_recording_without_words_needs_no_batch(engine: Engine, batches: ClaudeBatches) -> None:
