@@ -36,7 +36,7 @@ from transcription_dagster.pool.run_jobs import RunQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.files import dagster_home, write_files
+from transcription_dagster.stack.home import dagster_home, write_dagster_files
 from transcription_dagster.stack.postgres import embedded_postgres
 from transcription_dagster.workers.housekeeping import prune_queues
 
@@ -61,7 +61,7 @@ def main() -> None:
         settings = Settings(home=Path(home))
         with embedded_postgres(settings) as url, patch.dict("os.environ", {"TRANSCRIPTION_DATABASE_URL": url}):
             upgrade_database(url)
-            write_files(settings)
+            write_dagster_files(settings)
             with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
                 model = a_run(instance)
             engine = open_database(url)

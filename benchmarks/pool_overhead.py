@@ -36,8 +36,8 @@ from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.database.connection import upgrade_database
 from transcription_dagster.errors import TransientError
 from transcription_dagster.settings import load_settings
+from transcription_dagster.stack.plan import base_url
 from transcription_dagster.stack.postgres import embedded_postgres
-from transcription_dagster.stack.readiness import base_url
 from transcription_dagster.stack.stack import RunningStack, claim_port
 from transcription_dagster_tests.system import (
     CHECKPOINT,

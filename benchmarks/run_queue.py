@@ -32,7 +32,7 @@ from transcription_dagster.pool.dagster_runs import index_runs
 from transcription_dagster.pool.run_coordinator import GPU_TAG
 from transcription_dagster.pool.storage import PatientRunStorage
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.files import dagster_home, write_files
+from transcription_dagster.stack.home import dagster_home, write_dagster_files
 from transcription_dagster.stack.postgres import embedded_postgres
 
 LIMITS: Any = SimpleNamespace(
@@ -55,7 +55,7 @@ def main() -> None:
         settings = Settings(home=Path(home))
         with embedded_postgres(settings) as url, patch.dict("os.environ", {"TRANSCRIPTION_DATABASE_URL": url}):
             upgrade_database(url)
-            write_files(settings)
+            write_dagster_files(settings)
             with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
                 index_runs(url)
                 least = 0.0

@@ -9,7 +9,7 @@ import pytest
 from dagster import DagsterInstance
 
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.files import dagster_home, write_files
+from transcription_dagster.stack.home import dagster_home, write_dagster_files
 from transcription_dagster_tests.postgres import cloned_database
 
 
@@ -23,7 +23,7 @@ def database() -> Iterator[str]:
 def instance(database: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
     """Provide a Dagster instance as the program configures it, on a real Postgres."""
     settings = Settings(home=home)
-    write_files(settings)
+    write_dagster_files(settings)
     monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", database)
     with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
         yield instance

@@ -17,9 +17,9 @@ import psutil
 from transcription_dagster.audio.decode import read_blocks
 from transcription_dagster.pool.queue import open_connection
 from transcription_dagster.pool.state import WorkerStatus
+from transcription_dagster.stack.home import runtime_folder
 from transcription_dagster.stack.postgres import answers
 from transcription_dagster.stack.programs import POSTGRES
-from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.supervisor import Supervisor
 from transcription_dagster_tests.corpus import RATE, write_wav
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until

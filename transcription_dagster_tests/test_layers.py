@@ -59,10 +59,8 @@ CONFINED = {
 ENTRIES = {
     "pool/run_coordinator.py",
     "pool/run_launcher.py",
-    "stack/code_server.py",
-    "stack/daemon.py",
+    "stack/dagster_processes.py",
     "stack/development.py",
-    "stack/schema.py",
     "stack/shared_postgres.py",
     "web/reading_room/query_embedder.py",
     "web/server.py",

@@ -12,7 +12,7 @@ from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import Engine, check_version, open_database
 from transcription_dagster.settings import Settings
 from transcription_dagster.shared_settings import adopt
-from transcription_dagster.stack.files import write_files
+from transcription_dagster.stack.home import write_dagster_files
 from transcription_dagster.stack.postgres import database_url, embedded_postgres, wait_until_ready
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def prepare_dagster(settings: Settings, url: str) -> Path:
 
     Dagster finds its home only through the environment, and `dagster.yaml` takes the database's URL from there.
     """
-    home = write_files(settings).dagster_home
+    home = write_dagster_files(settings).dagster_home
     os.environ["TRANSCRIPTION_DATABASE_URL"] = url
     os.environ["DAGSTER_HOME"] = str(home)
     return home

@@ -27,7 +27,7 @@ def upgrade() -> None:
     These are the program's own tables, those of the queues and Dagster's. `transcription up` does the same. Tables that
     are up to date stay as they are.
     """
-    from transcription_dagster.stack.schema import upgrade_tables
+    from transcription_dagster.stack.dagster_processes import upgrade_tables
 
     settings = load_settings()
     with reachable_database(settings) as url:

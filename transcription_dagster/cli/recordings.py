@@ -18,7 +18,7 @@ from transcription_dagster.errors import InvalidTranscript, SourceNotFound
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.addresses import keep_whole_url
-from transcription_dagster.stack.files import remove_records
+from transcription_dagster.stack.home import remove_log_records
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.transcripts.amazon_json import read_transcript
 from transcription_dagster.transcripts.plain_text import join_words
@@ -92,7 +92,7 @@ def forget(uuid: str, yes: bool) -> None:
         runs = remove_run_traces(engine, uuid)
         # Last, so that the partition of a partly removed recording stays visible and can be forgotten again.
         partition = remove_partition(instance, uuid)
-    records = remove_records(settings.home / "logs", telling)
+    records = remove_log_records(settings.home / "logs", telling)
     if not known and not files and not runs and not partition and not records:
         click.echo(f"Nothing is stored about {uuid}.", err=True)
         sys.exit(1)

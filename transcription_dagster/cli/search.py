@@ -22,8 +22,8 @@ from transcription_dagster.search.index import EmbeddingModel, models_in_use
 from transcription_dagster.search.query import MATCH_END, MATCH_START, Embedding, Hit
 from transcription_dagster.search.query import search as search_database
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.stack.joined import ui_address
-from transcription_dagster.stack.readiness import base_url
+from transcription_dagster.stack.plan import base_url
+from transcription_dagster.stack.stack import ui_address
 from transcription_dagster.transcripts.plain_text import clock
 
 

@@ -22,9 +22,8 @@ from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.pool.names import GPU_QUEUE, RUNS_QUEUE
 from transcription_dagster.pool.state import PoolReader, PoolStatus, WorkerStatus
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.postgres import database_url
-from transcription_dagster.stack.stack import running
+from transcription_dagster.stack.stack import running, ui_address
 from transcription_dagster.stack.supervisor import ProgramState
 
 Value = TypeVar("Value")

@@ -14,10 +14,9 @@ from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.stack.joined import ui_address
 from transcription_dagster.stack.plan import StackPlan, plan_stack
 from transcription_dagster.stack.postgres import database_url
-from transcription_dagster.stack.stack import RunningStack, start
+from transcription_dagster.stack.stack import RunningStack, start, ui_address
 from transcription_dagster.stack.supervisor import ProgramState
 
 #: Seconds between looks at the programs, and at the settings in the database.

@@ -1,4 +1,4 @@
-"""Decide which programs a stack starts, before any of them exists.
+"""Decide which programs a stack starts, where its UI is, and on which GPUs it works.
 
 This machine's GPUs are listed with the driver's own tool, which avoids importing torch.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import ipaddress
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,16 +64,16 @@ def select_visible(gpus: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]:
     """
     if visible is None:
         return tuple(gpus)
-    chosen: list[Gpu] = []
+    selected: list[Gpu] = []
     for entry in map(str.strip, visible.split(",")):
-        match = next((gpu for gpu in gpus if _names(entry, gpu)), None)
-        if match is None:
+        gpu = next((gpu for gpu in gpus if _matches(entry, gpu)), None)
+        if gpu is None:
             break
-        chosen.append(Gpu(len(chosen), match.uuid, match.name))
-    return tuple(chosen)
+        selected.append(Gpu(len(selected), gpu.uuid, gpu.name))
+    return tuple(selected)
 
 
-def _names(entry: str, gpu: Gpu) -> bool:
+def _matches(entry: str, gpu: Gpu) -> bool:
     return entry == str(gpu.index) or (entry.startswith("GPU-") and gpu.uuid.startswith(entry))
 
 
@@ -90,6 +91,23 @@ class StackPlan:
     notes: tuple[str, ...] = ()
     #: Start only executors and run workers, for the stack that is up on the same database.
     workers_only: bool = False
+
+    @property
+    def url(self) -> str:
+        """Return the address at which this machine reaches the UI."""
+        return base_url(self.host, self.port)
+
+    @property
+    def advertised_url(self) -> str:
+        """Return the UI's address for other machines: the host name if it is bound to all addresses."""
+        everywhere = self.host in ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
+        return base_url(socket.gethostname() if everywhere else self.host, self.port)
+
+
+def base_url(host: str, port: int) -> str:
+    """Return the address at which this machine reaches a web server bound to `host`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared with, not bound to
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def plan_stack(
@@ -148,23 +166,23 @@ def _executors(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the executors' devices, and messages about the choice."""
     if selection is None:
-        found = find()
-        if found:
-            return tuple(str(gpu.index) for gpu in found), ()
+        gpus = find()
+        if gpus:
+            return tuple(str(gpu.index) for gpu in gpus), ()
         return _cpu_slots(slots), (f"No GPU was found: transcribing on the CPU, with {_count(slots, 'executor')}.",)
     if selection.strip().lower() == "none":
         return _cpu_slots(slots), ()
-    return _chosen(selection, find()), ()
+    return _selected(selection, find()), ()
 
 
-def _chosen(asked: str, found: Sequence[Gpu]) -> tuple[str, ...]:
-    there = {str(gpu.index): gpu for gpu in found}
-    chosen = tuple(dict.fromkeys(part.strip() for part in asked.split(",")))
-    missing = [part for part in chosen if part not in there]
+def _selected(selection: str, gpus: Sequence[Gpu]) -> tuple[str, ...]:
+    present = {str(gpu.index) for gpu in gpus}
+    selected = tuple(dict.fromkeys(part.strip() for part in selection.split(",")))
+    missing = [index for index in selected if index not in present]
     if missing:
-        listing = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in found) or "none"
+        listing = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus) or "none"
         raise StackError(f"GPU {', '.join(map(repr, missing))} is not there; GPUs of this machine: {listing}")
-    return chosen
+    return selected
 
 
 def _first(devices: tuple[str, ...], count: int) -> tuple[str, ...]:

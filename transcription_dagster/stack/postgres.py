@@ -25,7 +25,7 @@ from psycopg import conninfo
 
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.runtime import runtime_folder
+from transcription_dagster.stack.home import log_tail, runtime_folder
 
 #: Name of the database and of its superuser.
 DATABASE = "transcription"
@@ -107,7 +107,7 @@ def embedded_postgres(settings: Settings) -> Iterator[str]:
             server.command, stdout=output, stderr=output, start_new_session=True, **_identity(server.system_user)
         )
     try:
-        _wait_for_own(process, url, log)
+        _wait_until_started(process, url, log)
         yield url
     finally:
         process.send_signal(server.stop_signal)
@@ -154,16 +154,12 @@ def answers(url: str) -> bool:
     return True
 
 
-def _wait_for_own(process: subprocess.Popen[Any], url: str, log: Path) -> None:
+def _wait_until_started(process: subprocess.Popen[Any], url: str, log: Path) -> None:
     deadline = time.monotonic() + 60
     while not answers(url):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise StackError(f"the embedded Postgres did not start; the end of {log}:\n{_tail(log)}")
+            raise StackError(f"the embedded Postgres did not start; the end of {log}:\n{log_tail(log)}")
         time.sleep(0.05)
-
-
-def _tail(log: Path, lines: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def _socket_folder(home: Path) -> Path:
@@ -247,7 +243,7 @@ _VERSION = struct.pack("<I", 2)
 _ENTRY = struct.Struct("<HHI")
 _NOT_NAMED = 0xFFFFFFFF
 _OWNER, _USER, _OWNING_GROUP, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
-_WALK = 1
+_TRAVERSE = 1
 
 
 class AclEntry(NamedTuple):
@@ -267,10 +263,10 @@ def allow_passage(path: Path, user: int) -> None:
         mode = stat.S_IMODE(folder.stat().st_mode)
         if mode & stat.S_IXOTH:
             continue
-        present = _read(folder, mode)
-        entries = with_passage(present, user)
-        if entries != present:
-            _write(folder, entries)
+        entries = _read(folder, mode)
+        opened = with_passage(entries, user)
+        if opened != entries:
+            _write(folder, opened)
 
 
 def with_passage(entries: Sequence[AclEntry], user: int) -> list[AclEntry]:
@@ -278,14 +274,14 @@ def with_passage(entries: Sequence[AclEntry], user: int) -> list[AclEntry]:
     # The mask limits every entry but the owner's and the others'. Widening it must not widen an existing entry.
     mask = next((entry.rights for entry in entries if entry.tag == _MASK), 7)
     masked = (_USER, _OWNING_GROUP, _GROUP)
-    kept = [entry._replace(rights=entry.rights & mask) if entry.tag in masked else entry for entry in entries]
-    had = next((entry.rights for entry in kept if (entry.tag, entry.id) == (_USER, user)), 0)
-    kept = [entry for entry in kept if entry.tag != _MASK and (entry.tag, entry.id) != (_USER, user)]
-    kept.append(AclEntry(_USER, had | _WALK, user))
+    effective = [entry._replace(rights=entry.rights & mask) if entry.tag in masked else entry for entry in entries]
+    rights = next((entry.rights for entry in effective if (entry.tag, entry.id) == (_USER, user)), 0)
+    others = [entry for entry in effective if entry.tag != _MASK and (entry.tag, entry.id) != (_USER, user)]
+    result = [*others, AclEntry(_USER, rights | _TRAVERSE, user)]
     limit = 0
-    for entry in kept:
+    for entry in result:
         limit |= entry.rights if entry.tag in masked else 0
-    return sorted([*kept, AclEntry(_MASK, limit)], key=lambda entry: (entry.tag, entry.id))
+    return sorted([*result, AclEntry(_MASK, limit)], key=lambda entry: (entry.tag, entry.id))
 
 
 def _read(folder: Path, mode: int) -> list[AclEntry]:

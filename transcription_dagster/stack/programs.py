@@ -6,18 +6,14 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from transcription_dagster.settings import Settings
+from transcription_dagster.stack.home import CODE_LOCATION, DagsterFiles
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import EmbeddedPostgres
-from transcription_dagster.stack.readiness import advertised_url
 
 #: Set in the environment of every process of a stack, to the home of that stack.
 STACK_VARIABLE = "TRANSCRIPTION_STACK"
-
-#: Name of the code location in Dagster's UI and API.
-CODE_LOCATION = "transcription_dagster"
 
 #: The groups; they stop in the reverse of `ORDER`, one after the other: runs in progress need the executors, and the
 #: UI stays up until they finish.
@@ -34,6 +30,8 @@ ORDER = (POSTGRES, CODE_SERVER, WEB_SERVER, EXECUTORS, RUN_WORKERS, DAEMON)
 GPU_WORKER, RUN_WORKER = "gpu-worker", "run-worker"
 #: Identifies a worker by its command line.
 WORKER_COMMANDS = frozenset({GPU_WORKER, RUN_WORKER})
+
+_DAGSTER_PROCESSES = "transcription_dagster.stack.dagster_processes"
 
 #: A worker allows itself `shutdown_seconds`; supervisord kills it this much later.
 _GRACE_SECONDS = 15
@@ -53,17 +51,8 @@ class Program:
     user: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StackFiles:
-    """The paths by which a stack's programs find each other."""
-
-    dagster_home: Path
-    workspace: Path
-    code_socket: Path
-
-
 def programs(
-    plan: StackPlan, settings: Settings, files: StackFiles, postgres: EmbeddedPostgres | None
+    plan: StackPlan, settings: Settings, files: DagsterFiles, postgres: EmbeddedPostgres | None
 ) -> tuple[Program, ...]:
     """Return the programs for `plan`; `postgres` is None if the database is external."""
     if plan.workers_only:
@@ -88,7 +77,7 @@ def _postgres(postgres: EmbeddedPostgres, settings: Settings) -> Program:
     )
 
 
-def _dagster(plan: StackPlan, settings: Settings, files: StackFiles) -> Iterator[Program]:
+def _dagster(plan: StackPlan, settings: Settings, files: DagsterFiles) -> Iterator[Program]:
     python = (sys.executable, "-m")
     log_level = settings.log_level
     workspace = ("--workspace", str(files.workspace))
@@ -96,7 +85,7 @@ def _dagster(plan: StackPlan, settings: Settings, files: StackFiles) -> Iterator
         CODE_SERVER,
         CODE_SERVER,
         (
-            *(*python, "transcription_dagster.stack.code_server", "api", "grpc"),
+            *(*python, _DAGSTER_PROCESSES, "code-server", "api", "grpc"),
             *("--module-name", "transcription_dagster.definitions"),
             *("--location-name", CODE_LOCATION, "--socket", str(files.code_socket)),
             *("--use-python-environment-entry-point", "--log-level", log_level),
@@ -114,7 +103,7 @@ def _dagster(plan: StackPlan, settings: Settings, files: StackFiles) -> Iterator
         DAEMON,
         DAEMON,
         (
-            *(*python, "transcription_dagster.stack.daemon", advertised_url(plan.host, plan.port)),
+            *(*python, _DAGSTER_PROCESSES, "daemon", plan.advertised_url),
             *("run", *workspace, "--log-level", log_level),
         ),
     )

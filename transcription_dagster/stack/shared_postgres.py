@@ -18,10 +18,10 @@ from filelock import FileLock
 
 from transcription_dagster.errors import StackError, TranscriptionError
 from transcription_dagster.settings import Settings, child_environment, load_settings
+from transcription_dagster.stack.home import log_tail
 from transcription_dagster.stack.postgres import answers, database_url, embedded_postgres
 
 _START_SECONDS = 90.0
-_LOG_LINES = 15
 
 #: The locks of this process, by the home's path. Closing a file releases its lock, so they stay open until it exits.
 _held: dict[Path, BufferedRandom] = {}
@@ -61,8 +61,7 @@ def _start_keeper(settings: Settings, url: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not answers(url):
         if keeper.poll() is not None or time.monotonic() > deadline:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
-            raise StackError(f"the embedded Postgres did not start; the end of {log}:\n{tail}")
+            raise StackError(f"the embedded Postgres did not start; the end of {log}:\n{log_tail(log)}")
         time.sleep(0.05)
 
 

@@ -20,12 +20,11 @@ from filelock import FileLock, Timeout
 from transcription_dagster.atomic_files import replacing
 from transcription_dagster.errors import StackError, StoreUnavailable
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.one_stack import refuse_contradictions, refuse_second
+from transcription_dagster.stack.home import runtime_folder
+from transcription_dagster.stack.one_stack import find_daemon, refuse_contradictions, refuse_second
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import answers, database_url, prepare_postgres, wait_until_ready
 from transcription_dagster.stack.programs import CODE_SERVER, DAEMON, GPU_WORKER, WORKER_COMMANDS
-from transcription_dagster.stack.readiness import base_url
-from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.startup import Startup
 from transcription_dagster.stack.supervisor import ProgramState, Supervisor, end_orphan_processes
 from transcription_dagster.store.object_store import ObjectStore
@@ -118,6 +117,20 @@ def running(settings: Settings) -> RunningStack | None:
     return stack if stack.alive() else None
 
 
+def ui_address(settings: Settings) -> str | None:
+    """Return the UI's address of this installation, on this machine or another; None if no stack is up.
+
+    Raises `DatabaseUnavailable` if the database that knows it does not answer.
+    """
+    stack = running(settings)
+    if stack is not None and stack.url:
+        return stack.url
+    if settings.database_url is None:
+        return None
+    daemon = find_daemon(settings.database_url.get_secret_value())
+    return daemon.url if daemon else None
+
+
 def start(
     plan: StackPlan, settings: Settings, *, cancelled: Callable[[], bool] = _never, writes_settings: bool = True
 ) -> RunningStack:
@@ -127,13 +140,13 @@ def start(
     and `settings` must not contradict them.
     Raises `StackError`, `StoreRefused`, or `DatabaseUnavailable` for an external database, and leaves nothing running.
     """
-    with _alone(settings.home):
-        present = running(settings)
-        if present is not None:
-            where = f" at {present.url}" if present.url else ""
+    with _exclusive_start(settings.home):
+        existing = running(settings)
+        if existing is not None:
+            where = f" at {existing.url}" if existing.url else ""
             raise StackError(
-                f"a stack of {settings.home} is up{where}, under process {present.pid}; "
-                f"`kill {present.pid}` ends it as Ctrl+C does"
+                f"a stack of {settings.home} is up{where}, under process {existing.pid}; "
+                f"`kill {existing.pid}` ends it as Ctrl+C does"
             )
         end_orphan_processes(settings.home)
         url = database_url(settings)
@@ -182,7 +195,7 @@ def claim_port(host: str, port: int) -> int:
 def record_stack(plan: StackPlan, home: Path, pid: int) -> RunningStack:
     """Record supervisord's `pid` for other processes."""
     created = psutil.Process(pid).create_time()
-    url = "" if plan.workers_only else base_url(plan.host, plan.port)
+    url = "" if plan.workers_only else plan.url
     stack = RunningStack(home, pid, created, url, plan.executors, plan.run_workers)
     with replacing(_state_file(home)) as file:
         file.write(json.dumps(asdict(stack), default=os.fspath).encode())
@@ -232,7 +245,7 @@ def _children(supervisor: psutil.Process) -> list[psutil.Process]:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _exclusive_start(home: Path) -> Iterator[None]:
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(home / "stack.lock", timeout=0)

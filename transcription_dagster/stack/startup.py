@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
 
 from transcription_dagster import shared_settings
 from transcription_dagster.atomic_files import replacing
+from transcription_dagster.dagster_api.client import basic_authentication
 from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import open_database
-from transcription_dagster.errors import StackError
+from transcription_dagster.errors import DatabaseUnavailable, StackError
+from transcription_dagster.pool.liveness import this_place
+from transcription_dagster.pool.state import read_pool
 from transcription_dagster.refinement.claude import has_credentials
 from transcription_dagster.settings import Settings, child_environment
 from transcription_dagster.stack import supervisor
-from transcription_dagster.stack.files import write_files
+from transcription_dagster.stack.home import DagsterFiles, log_tail, runtime_folder, write_dagster_files
 from transcription_dagster.stack.one_stack import refuse_contradictions
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import EmbeddedPostgres, answers
@@ -30,16 +38,23 @@ from transcription_dagster.stack.programs import (
     RUN_WORKERS,
     STACK_VARIABLE,
     WEB_SERVER,
-    StackFiles,
     programs,
 )
-from transcription_dagster.stack.readiness import base_url, dagster_ready, socket_answers, worker_states
-from transcription_dagster.stack.runtime import runtime_folder
 
 #: Limit for each step: a cold disk and a busy machine make the imports of Dagster and torch slow.
 _STEP_SECONDS = 180.0
 _MODEL_SECONDS = 30.0
-_LOG_LINES = 15
+
+_READINESS = """
+query Readiness {
+  instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } }
+  workspaceOrError {
+    __typename
+    ... on Workspace { locationEntries { locationOrLoadError { __typename ... on PythonError { message } } } }
+    ... on PythonError { message }
+  }
+}
+"""
 
 
 @dataclass
@@ -54,7 +69,7 @@ class Startup:
     cancelled: Callable[[], bool]
     #: Whether these settings replace shared settings already in force.
     writes_settings: bool = True
-    files: StackFiles = field(init=False)
+    files: DagsterFiles = field(init=False)
     control: supervisor.Supervisor = field(init=False)
     #: Length of each log before the start, in bytes.
     _old_logs: dict[Path, int] = field(init=False, default_factory=dict)
@@ -62,7 +77,7 @@ class Startup:
     _pids: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.files = write_files(self.settings)
+        self.files = write_dagster_files(self.settings)
         self.control = supervisor.Supervisor(runtime_folder(self.settings.home))
 
     def launch(self) -> int:
@@ -90,7 +105,7 @@ class Startup:
             self._start(CODE_SERVER, EXECUTORS, RUN_WORKERS)
             self._await(lambda: socket_answers(self.files.code_socket), "the code server")
             self._start(WEB_SERVER, DAEMON)
-            url, password = base_url(self.plan.host, self.plan.port), self.settings.ui_password
+            url, password = self.plan.url, self.settings.ui_password
             self._await(lambda: dagster_ready(url, password), "Dagster")
         self._await(lambda: len(self._worker_states()) == self._workers, "the pool of workers")
         # A broken model fails quickly; do not wait for one that is still being downloaded.
@@ -126,7 +141,7 @@ class Startup:
         log = self.settings.home / "logs" / "schema.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "transcription_dagster.stack.schema"],
+                [sys.executable, "-m", "transcription_dagster.stack.dagster_processes", "upgrade"],
                 env=self._environment(),
                 stdout=output,
                 stderr=output,
@@ -139,7 +154,7 @@ class Startup:
             process.kill()
             process.wait()
         if process.returncode != 0:
-            raise StackError(f"the database could not be upgraded; the end of {log}:\n{tail(log, 0)}")
+            raise StackError(f"the database could not be upgraded; the end of {log}:\n{log_tail(log)}")
 
     def _push_settings(self) -> None:
         """Put this start's settings in force for the workers of every machine.
@@ -167,7 +182,7 @@ class Startup:
     def _worker_states(self) -> list[str]:
         """Return the registered states of this stack's workers."""
         pids = {state.pid for state in self.control.programs()}
-        states = worker_states(self.database_url, stale_seconds=self.settings.stale_seconds)
+        states = local_worker_states(self.database_url, stale_seconds=self.settings.stale_seconds)
         return [state for pid, state in states.items() if pid in pids]
 
     def _await(self, ready: Callable[[], bool], what: str) -> None:
@@ -182,7 +197,7 @@ class Startup:
                 if state.failed or self._was_restarted(state):
                     raise StackError(
                         f"{state.name} ended while starting ({state.description}); the end of {state.log}:\n"
-                        + tail(state.log, self._old_logs.get(state.log, 0))
+                        + log_tail(state.log, self._old_logs.get(state.log, 0))
                     )
             if self.cancelled():
                 raise StackError("stopped before everything was up")
@@ -196,10 +211,49 @@ class Startup:
         return state.pid is not None and self._pids.setdefault(state.name, state.pid) != state.pid
 
 
-def tail(log: Path, offset: int) -> str:
-    """Return the last lines of a log after the byte `offset`; empty if there is none."""
+def socket_answers(path: Path) -> bool:
+    """Return True if a server listens on the Unix socket `path`."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def dagster_ready(url: str, password: SecretStr | None = None) -> bool:
+    """Return True if the web server at `url` answers, the definitions are loaded, and every daemon is healthy.
+
+    Raises `StackError` if the definitions cannot be loaded.
+    """
     try:
-        text = log.read_bytes()[offset:].decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-    return "\n".join(text.splitlines()[-_LOG_LINES:])
+        # Both programs are on this machine: ignore proxies from the environment.
+        with httpx.Client(trust_env=False, timeout=30, auth=basic_authentication(password)) as client:
+            if not client.get(f"{url}/health").is_success:
+                return False
+            answer = client.post(f"{url}/graphql", json={"query": _READINESS})
+    except httpx.HTTPError:
+        return False
+    return answer.is_success and _is_healthy(answer.json())
+
+
+def _is_healthy(answer: dict[str, Any]) -> bool:
+    if answer.get("errors"):
+        raise StackError(f"Dagster's web server cannot answer: {answer['errors'][0]['message']}")
+    workspace, daemons = answer["data"]["workspaceOrError"], answer["data"]["instance"]["daemonHealth"]
+    locations = [entry["locationOrLoadError"] for entry in workspace.get("locationEntries", [])]
+    for part in [workspace, *filter(None, locations)]:
+        if part["__typename"] == "PythonError":
+            raise StackError(f"the definitions cannot be loaded: {part['message'].strip()}")
+    healthy = all(daemon["healthy"] for daemon in daemons["allDaemonStatuses"] if daemon["required"])
+    return bool(locations) and all(locations) and healthy
+
+
+def local_worker_states(database_url: str, *, stale_seconds: float) -> dict[int, str]:
+    """Return the states of this machine's live workers by process id; empty while the database is unreachable."""
+    try:
+        pool = read_pool(database_url, stale_seconds=stale_seconds)
+    except DatabaseUnavailable:
+        return {}
+    here = this_place()
+    return {worker.pid: worker.state for worker in pool.workers if worker.place == here and worker.state != "silent"}

@@ -192,22 +192,18 @@ _TERMINATE_SECONDS = 10.0
 
 
 def end_orphan_processes(home: Path) -> int:
-    """End every process of the stack of `home`; returns their number.
+    """End every process of the stack of `home`; return their number.
 
     Call this only while no supervisor runs: it would restart them.
     """
-    found = _members(home)
+    orphans = [process for process in psutil.process_iter() if _stack_of(process) == str(home)]
     # Postgres ends its own child processes, which must not be signalled directly.
-    parents = [process for process in found if process.ppid() not in {other.pid for other in found}]
+    parents = [process for process in orphans if process.ppid() not in {other.pid for other in orphans}]
     _signal(parents, force=False)
-    _, alive = psutil.wait_procs(found, timeout=_TERMINATE_SECONDS)
+    _, alive = psutil.wait_procs(orphans, timeout=_TERMINATE_SECONDS)
     _signal(alive, force=True)
     psutil.wait_procs(alive, timeout=_TERMINATE_SECONDS)
-    return len(found)
-
-
-def _members(home: Path) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if _stack_of(process) == str(home)]
+    return len(orphans)
 
 
 def _stack_of(process: psutil.Process) -> str | None:

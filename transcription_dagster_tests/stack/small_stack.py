@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from transcription_dagster.stack.home import runtime_folder
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.programs import STACK_VARIABLE, Program
-from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster.stack.stack import RunningStack, record_stack
 from transcription_dagster.stack.supervisor import Supervisor, configuration, launch
 

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError
 from transcription_dagster.settings import load_settings
+from transcription_dagster.stack.home import runtime_folder
 from transcription_dagster.stack.postgres import (
     answers,
     database_url,
@@ -23,7 +24,6 @@ from transcription_dagster.stack.postgres import (
     prepare_postgres,
     wait_until_ready,
 )
-from transcription_dagster.stack.runtime import runtime_folder
 from transcription_dagster_tests.processes import addresses
 
 pytestmark = pytest.mark.slow

@@ -9,10 +9,10 @@ import pytest
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import EmbeddedPostgres
-from transcription_dagster.stack.programs import ORDER, Program, StackFiles, programs
+from transcription_dagster.stack.programs import ORDER, DagsterFiles, Program, programs
 
 PLAN = StackPlan(host="127.0.0.1", port=3210, executors=("0", "cpu:1"), run_workers=2)
-FILES = StackFiles(Path("/home/dagster"), Path("/home/dagster/workspace.yaml"), Path("/home/run/code"))
+FILES = DagsterFiles(Path("/home/dagster"), Path("/home/dagster/workspace.yaml"), Path("/home/run/code"))
 POSTGRES = EmbeddedPostgres(Path("/home/postgres"), Path("/home/run/pg"), Path("/wheel/bin"), "pgserver")
 SECRET = "planted-secret"
 

@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.errors import ServiceRefused
-from transcription_dagster.stack.readiness import dagster_ready
+from transcription_dagster.stack.startup import dagster_ready
 from transcription_dagster.web.access import TRIES_PER_ADDRESS
 from transcription_dagster.web.login import page_of_ours
 from transcription_dagster_tests.web.conftest import PASSWORD, Site

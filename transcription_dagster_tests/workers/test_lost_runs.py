@@ -15,7 +15,7 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, EventLo
 from dagster._core.execution.api import execute_run
 
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.files import dagster_home
+from transcription_dagster.stack.home import dagster_home
 from transcription_dagster.workers.run_worker import close_lost_run
 
 pytestmark = pytest.mark.slow

@@ -29,7 +29,7 @@ from transcription_dagster.errors import StackError
 from transcription_dagster.pool.names import ANY_GPU
 from transcription_dagster.pool.state import read_pool
 from transcription_dagster.settings import Settings, load_settings
-from transcription_dagster.stack.joined import JoinedStack, joined_stack
+from transcription_dagster.stack.one_stack import JoinedStack, joined_stack
 from transcription_dagster.stack.plan import StackPlan, plan_stack
 from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import RunningStack, running, start

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from transcription_dagster.stack.runtime import runtime_folder
+from transcription_dagster.stack.home import runtime_folder
 from transcription_dagster_tests.faults import NO_EMBEDDINGS
 from transcription_dagster_tests.postgres import empty_database
 from transcription_dagster_tests.system import System, running_system

@@ -1,7 +1,11 @@
-"""The files of a home: Dagster's configuration, and removing records from log files."""
+"""The home of an installation: its private folder, Dagster's configuration, and its log files."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster
@@ -11,14 +15,15 @@ from dagster._core.instance.config import dagster_instance_config
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
+from transcription_dagster.errors import StackError
 from transcription_dagster.settings import load_settings
-from transcription_dagster.stack.files import dagster_home, remove_records, write_files
+from transcription_dagster.stack.home import dagster_home, remove_log_records, runtime_folder, write_dagster_files
 
 TOP = Path(__file__).parents[2]
 
 
 def test_dagster_accepts_the_written_files(home: Path):
-    files = write_files(load_settings(home=home))
+    files = write_dagster_files(load_settings(home=home))
     assert files.dagster_home == dagster_home(load_settings(home=home)) == home / "dagster"
     config, custom = dagster_instance_config(str(files.dagster_home))
     assert custom is None
@@ -30,9 +35,9 @@ def test_dagster_accepts_the_written_files(home: Path):
 
 
 def test_files_of_an_older_version_are_replaced(home: Path):
-    files = write_files(load_settings(home=home))
+    files = write_dagster_files(load_settings(home=home))
     (files.dagster_home / "dagster.yaml").write_text("telemetry: {enabled: true}\n")
-    write_files(load_settings(home=home))
+    write_dagster_files(load_settings(home=home))
     shipped = TOP / "transcription_dagster" / "stack" / "dagster.yaml"
     assert (files.dagster_home / "dagster.yaml").read_text() == shipped.read_text()
 
@@ -47,7 +52,7 @@ def test_the_project_and_the_stack_serve_the_same_module_under_the_same_name():
 
 def test_the_instance_needs_the_database_from_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TRANSCRIPTION_DATABASE_URL", raising=False)
-    files = write_files(load_settings(home=home))
+    files = write_dagster_files(load_settings(home=home))
     with pytest.raises(Exception, match="TRANSCRIPTION_DATABASE_URL"):
         _ = dagster.DagsterInstance.from_config(str(files.dagster_home)).run_storage
 
@@ -69,7 +74,7 @@ INFO:     127.0.0.1 - "GET /health HTTP/1.1" 200 OK
 def test_matching_records_are_removed_with_their_tracebacks(tmp_path: Path) -> None:
     log = tmp_path / "run-1.log"
     log.write_text(LOG)
-    assert remove_records(tmp_path, ["quokka", "quokkas yodel gently"]) == 3
+    assert remove_log_records(tmp_path, ["quokka", "quokkas yodel gently"]) == 3
     assert log.read_text() == KEPT
 
 
@@ -79,7 +84,7 @@ def test_rotated_logs_are_searched_and_other_files_and_records_are_left_alone(tm
     other.write_text("quokka")
     untouched.write_text(KEPT)
     written = untouched.stat().st_mtime_ns
-    assert remove_records(tmp_path, ["quokka"]) == 4
+    assert remove_log_records(tmp_path, ["quokka"]) == 4
     assert (rotated.read_text(), other.read_text()) == (KEPT, "quokka")
     assert untouched.stat().st_mtime_ns == written
 
@@ -89,7 +94,7 @@ def test_programs_keep_writing_to_a_rewritten_log(tmp_path: Path) -> None:
     with log.open("a") as program:
         program.write("2026-11-30 10:00:00 quokka\n")
         program.flush()
-        assert remove_records(tmp_path, ["quokka"]) == 1
+        assert remove_log_records(tmp_path, ["quokka"]) == 1
         program.write("2026-11-30 10:00:01 wombat\n")
     assert log.read_text() == "2026-11-30 10:00:01 wombat\n"
 
@@ -97,9 +102,53 @@ def test_programs_keep_writing_to_a_rewritten_log(tmp_path: Path) -> None:
 def test_bytes_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
     log = tmp_path / "postgres.log"
     log.write_bytes(b"2026-11-30 \xff\xfe\n2026-11-30 quokka\n")
-    remove_records(tmp_path, ["quokka"])
+    remove_log_records(tmp_path, ["quokka"])
     assert log.read_bytes() == b"2026-11-30 \xff\xfe\n"
 
 
 def test_a_home_without_logs_has_none(tmp_path: Path) -> None:
-    assert remove_records(tmp_path / "logs", ["quokka"]) == 0
+    assert remove_log_records(tmp_path / "logs", ["quokka"]) == 0
+
+
+@pytest.fixture
+def long_home(tmp_path: Path) -> Iterator[Path]:
+    home = tmp_path / ("long" * 20)
+    yield home
+    if home.exists():
+        shutil.rmtree(runtime_folder(home))
+
+
+def test_the_folder_is_in_the_home_and_private(home: Path):
+    folder = runtime_folder(home)
+    assert folder == home / "run"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_long_home_gets_a_short_private_folder_that_every_process_finds(long_home: Path):
+    folder = runtime_folder(long_home)
+    assert len(os.fsencode(folder)) <= 60
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert runtime_folder(long_home) == folder
+
+
+def test_a_deleted_short_folder_is_created_again(long_home: Path):
+    shutil.rmtree(runtime_folder(long_home))
+    assert runtime_folder(long_home).is_dir()
+
+
+def test_a_folder_that_others_can_write_is_refused(home: Path):
+    runtime_folder(home).chmod(0o777)
+    with pytest.raises(StackError, match="is writable by another user"):
+        runtime_folder(home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(home: Path):
+    os.chown(runtime_folder(home), 12345, 12345)
+    with pytest.raises(StackError, match="is writable by another user"):
+        runtime_folder(home)
+
+
+def test_a_home_that_is_made_is_private(home: Path):
+    runtime_folder(home / "new")
+    assert stat.S_IMODE((home / "new").stat().st_mode) == 0o700

@@ -14,7 +14,8 @@ import pytest
 
 from transcription_dagster.errors import StackError
 from transcription_dagster.pool.liveness import this_place
-from transcription_dagster.stack.readiness import base_url, dagster_ready, socket_answers, worker_states
+from transcription_dagster.stack.plan import base_url
+from transcription_dagster.stack.startup import dagster_ready, local_worker_states, socket_answers
 from transcription_dagster_tests.postgres import cloned_database
 
 pytestmark = pytest.mark.slow
@@ -139,11 +140,11 @@ def test_live_workers_of_this_machine_are_found_by_process():
             _register(connection, "dead", this_place(), 1, "idle", seconds_ago=60)
             # A container with the name of this host.
             _register(connection, "far", "another-place", 2, "idle", seconds_ago=0)
-        assert worker_states(url, stale_seconds=8) == {os.getpid(): "starting"}
+        assert local_worker_states(url, stale_seconds=8) == {os.getpid(): "starting"}
 
 
 def test_without_a_database_no_worker_is_known():
-    assert worker_states("postgresql://user@127.0.0.1:1/db", stale_seconds=8) == {}
+    assert local_worker_states("postgresql://user@127.0.0.1:1/db", stale_seconds=8) == {}
 
 
 def _register(connection: psycopg.Connection, name: str, place: str, pid: int, state: str, *, seconds_ago: int) -> None:
