@@ -34,12 +34,10 @@ from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.settings import load_settings
 from transcription_dagster.whisper.batching.batch import Batch
-from transcription_dagster.whisper.batching.device import Device
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.batching.model_access import ModelAccess
-from transcription_dagster.whisper.batching.slot_memory import slots_on
+from transcription_dagster.whisper.batching.device_thread import DeviceThread, ModelAccess
 from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.devices import DeviceUse, slots_on
 from transcription_dagster.whisper.models.checkpoints import in_half_precision, open_model
 from transcription_dagster.whisper.spans import Span
 
@@ -119,7 +117,7 @@ def together(model: Whisper, sounds: Sequence[np.ndarray], options: SpeechOption
     """Transcribe all clips with the engine's batch, each in its own thread."""
     batch = opened(model, slots, options.beam_size or 1)
     gaps = list(watched(batch))
-    device = Device(model.device)
+    device = DeviceThread(model.device)
 
     def hear(samples: np.ndarray) -> list[str]:
         access = ModelAccess(device, batch, DeviceUse())

@@ -44,7 +44,7 @@ from transcription_dagster.errors import ModelUnavailable
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.settings import load_settings
 from transcription_dagster.whisper.batching.decoder_slots import Text, TextRow
-from transcription_dagster.whisper.batching.slot_memory import slot_bytes
+from transcription_dagster.whisper.devices import slot_bytes
 from transcription_dagster.whisper.models.checkpoints import open_model
 
 SLOTS = {"large-v3": 16, "turbo": 32}

@@ -37,12 +37,11 @@ from transcription_dagster.audio.decode import normalise, read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.settings import load_settings
 from transcription_dagster.whisper.batching.batch import Batch
-from transcription_dagster.whisper.batching.device import Device
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.batching.model_access import ModelAccess
+from transcription_dagster.whisper.batching.device_thread import DeviceThread, ModelAccess
 from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
 from transcription_dagster.whisper.decoding.segments import DecodedSegment
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.devices import DeviceUse
 from transcription_dagster.whisper.models.checkpoints import open_model
 
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -138,7 +137,7 @@ def together(
     beams: int | None,
 ) -> dict[str, Transcript]:
     """Transcribe recordings that arrive in an order and share the engine's slots."""
-    device = Device(batch.model.device)
+    device = DeviceThread(batch.model.device)
 
     def transcribe(name: str) -> Transcript:
         access = ModelAccess(device, batch, DeviceUse())

@@ -24,7 +24,7 @@ def list_models() -> None:
     from transcription_dagster.speakers.pyannote_pipeline import pyannote_pipeline
     from transcription_dagster.speakers.weights import speaker_models
     from transcription_dagster.whisper.models.checkpoints import downloaded_models, known_models
-    from transcription_dagster.whisper.models.offline import installed_parts
+    from transcription_dagster.whisper.models.files import installed_parts
 
     files = downloaded_models(load_settings().models_folder)
     for name in known_models():

@@ -16,7 +16,7 @@ from transcription_dagster.speakers.engine import SpeakerEngine
 from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.store.shared_files import local_path
 from transcription_dagster.transcripts.amazon_json import write_transcript
-from transcription_dagster.whisper.batching.device_errors import device_errors
+from transcription_dagster.whisper.devices import device_errors
 from transcription_dagster.whisper.engine import SpeechEngine
 from transcription_dagster.whisper.recordings import PreparedRecording, prepare_recording, transcribe_recording
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from transcription_dagster.audio.decode import read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
-from transcription_dagster.whisper.sound import Sound
-from transcription_dagster.whisper.voice_activity import analyse
+from transcription_dagster.whisper.voice_activity import Sound, analyse
 
 #: Length of a block in seconds.
 _PIECE_SECONDS = 30.0
@@ -35,8 +34,8 @@ class Block:
     offset: float
     #: float32 of shape (samples,), 16 kHz mono in [-1, 1].
     samples: np.ndarray
-    #: Measurements of the block; None if it was not measured.
-    sound: Sound | None = None
+    #: Levels and voice activity of the samples.
+    sound: Sound
 
     @property
     def seconds(self) -> float:
@@ -48,8 +47,8 @@ def blocks_of(path: Path, block_seconds: float, channel: int | None = None) -> I
 
     `channel` is a channel's number from 0; None mixes all channels.
     """
-    for block in cut(read_blocks(path, _PIECE_SECONDS, channel), block_seconds):
-        yield replace(block, sound=analyse(block.samples))
+    for offset, samples in cut(read_blocks(path, _PIECE_SECONDS, channel), block_seconds):
+        yield Block(offset, samples, analyse(samples))
 
 
 def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
@@ -62,8 +61,11 @@ def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
             block = following.result()
 
 
-def cut(pieces: Iterable[np.ndarray], block_seconds: float) -> Iterator[Block]:
-    """Yield float32 pieces of any length as blocks of at most `block_seconds`, cut at quiet places."""
+def cut(pieces: Iterable[np.ndarray], block_seconds: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Cut sound, given in pieces of any length, at quiet places; yield each part with its offset in seconds.
+
+    Pieces and parts are float32 of shape (samples,); no part is longer than `block_seconds`.
+    """
     limit = round(block_seconds * SAMPLE_RATE)
     held = np.zeros(0, np.float32)
     start = 0
@@ -71,10 +73,10 @@ def cut(pieces: Iterable[np.ndarray], block_seconds: float) -> Iterator[Block]:
         held = np.concatenate([held, piece])
         while held.size > limit:
             place = quiet_place(held[:limit])
-            yield Block(start / SAMPLE_RATE, held[:place])
+            yield start / SAMPLE_RATE, held[:place]
             held, start = held[place:], start + place
     if held.size:
-        yield Block(start / SAMPLE_RATE, held)
+        yield start / SAMPLE_RATE, held
 
 
 def quiet_place(samples: np.ndarray) -> int:

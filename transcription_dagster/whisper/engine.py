@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -16,13 +16,10 @@ from whisper.model import Whisper
 from whisper.timing import backtrace, dtw_cpu
 
 from transcription_dagster.audio.decode import claimed_seconds
-from transcription_dagster.errors import EngineMissing, InvalidSetting
+from transcription_dagster.errors import EngineMissing
 from transcription_dagster.model import (
     FASTER_WHISPER,
     OPENAI_WHISPER,
-    DoubtfulSpeech,
-    Gap,
-    RemovedSpeech,
     SpeechEngineName,
     SpeechOptions,
     Transcript,
@@ -30,24 +27,14 @@ from transcription_dagster.model import (
 from transcription_dagster.transcripts.word_languages import main_language
 from transcription_dagster.whisper.batching.alignment import compile_kernels
 from transcription_dagster.whisper.batching.batch import Batch
-from transcription_dagster.whisper.batching.device import Device, Result
-from transcription_dagster.whisper.batching.device_errors import device_errors
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.batching.model_access import ModelAccess
-from transcription_dagster.whisper.batching.slot_memory import slots_on
+from transcription_dagster.whisper.batching.device_thread import DeviceThread, ModelAccess
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
+from transcription_dagster.whisper.decoding.requests import Result, SpeechModel
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages, language_choice
+from transcription_dagster.whisper.devices import DeviceUse, checked_device, device_errors, slots_on
 from transcription_dagster.whisper.models.checkpoints import open_model
-from transcription_dagster.whisper.passes import Passes, PassOptions
-from transcription_dagster.whisper.repair.edges import with_settled_edges
-from transcription_dagster.whisper.repair.evidence import audible_parts
-from transcription_dagster.whisper.repair.hallucinations import without_hallucinations
-from transcription_dagster.whisper.repair.lost import with_lost_speech
-from transcription_dagster.whisper.sound import Sound
-from transcription_dagster.whisper.spans import Span
-from transcription_dagster.whisper.speech_model import SpeechModel
-from transcription_dagster.whisper.utterances import Utterance, numbered, shifted, tail_of_text
-from transcription_dagster.whisper.voice_activity import analyse
+from transcription_dagster.whisper.passes import Passes, TimedText
+from transcription_dagster.whisper.utterances import numbered
 
 if TYPE_CHECKING:
     from transcription_dagster.whisper.faster_whisper import FasterModel
@@ -55,14 +42,6 @@ if TYPE_CHECKING:
 #: Longest stretch in seconds that Whisper processes at once; its spectrogram and Fourier transform need about a
 #: gigabyte.
 BLOCK_SECONDS = 1200.0
-
-#: Whisper's default temperatures, for second passes over text that failed at a single one.
-_LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-#: A second pass that only checks the first one does not sample.
-_GREEDY = (0.0,)
-
-#: Whisper does not use text sampled above this temperature as a prompt.
-_TRUSTED_TEMPERATURE = 0.5
 
 #: ISO 639-2's code for an undetermined language.
 UNDETERMINED = "und"
@@ -112,7 +91,7 @@ class SpeechEngine:
         models_folder: Path,
         block_seconds: float = BLOCK_SECONDS,
     ) -> None:
-        self.device = _checked(device)
+        self.device = checked_device(device)
         self.models_folder = models_folder
         #: Number of models that this process has loaded.
         self.loads = 0
@@ -121,7 +100,7 @@ class SpeechEngine:
         self._batches: dict[str, Batch] = {}
         self._faster: dict[str, FasterModel] = {}
         self._loading = threading.Lock()
-        self._device = Device(torch.device(self.device))
+        self._device = DeviceThread(torch.device(self.device))
         if threads is not None:
             torch.set_num_threads(threads)
 
@@ -206,17 +185,15 @@ class SpeechEngine:
         self.load(options.model, options.engine)
         use = DeviceUse(device_limit, should_stop)
         model = self._access(options, use)
+        candidates = language_choice(options, multilingual=model.vocabulary.multilingual)
         passes = Passes(model, options, seconds=audio.seconds, on_progress=on_progress)
-        languages = language_choice(options, multilingual=model.vocabulary.multilingual)
-        text = _TimedText()
-        seconds = 0.0
-        latest: str | None = None
+        text, seconds = TimedText(), 0.0
+        language: str | None = None
         for block in read_ahead(audio.blocks()):
             use.check()
-            spoken = SpokenLanguages(_sound(block).speech, languages, before=latest)
-            options_of_pass = PassOptions(spoken, _prompt(options, text.utterances))
-            text.append(_transcribe_block(passes, block, options_of_pass, options), offset=block.offset)
-            latest = spoken.latest
+            languages = SpokenLanguages(block.sound.speech, candidates, before=language)
+            text.append(passes.transcribe_block(block, languages, before=text.utterances), offset=block.offset)
+            language = languages.latest
             seconds = block.offset + block.seconds
             passes.progressed(seconds)
         on_progress(1.0)
@@ -225,7 +202,7 @@ class SpeechEngine:
             recording=recording,
             words=words,
             segments=segments,
-            language=main_language(words, languages[0] if len(languages) == 1 else UNDETERMINED),
+            language=main_language(words, candidates[0] if len(candidates) == 1 else UNDETERMINED),
             duration=seconds,
             model=options.model,
             options=MappingProxyType(passes.options_used()),
@@ -238,54 +215,6 @@ class SpeechEngine:
         if options.engine == FASTER_WHISPER:
             return self._faster[options.model].access(use)
         return ModelAccess(self._device, self._batches[options.model], use)
-
-
-@dataclass(slots=True)
-class _TimedText:
-    """The text of a block or a recording, with the findings about it; times are from its start."""
-
-    utterances: list[Utterance] = field(default_factory=list[Utterance])
-    removed: Sequence[RemovedSpeech] = ()
-    doubtful: Sequence[DoubtfulSpeech] = ()
-    gaps: Sequence[Gap] = ()
-
-    def append(self, block: _TimedText, *, offset: float) -> None:
-        """Append a block that starts `offset` seconds after this start."""
-        self.utterances += [utterance.shifted(offset) for utterance in block.utterances]
-        self.removed = [*self.removed, *(shifted(item, offset) for item in block.removed)]
-        self.doubtful = [*self.doubtful, *(shifted(item, offset) for item in block.doubtful)]
-        self.gaps = [*self.gaps, *(shifted(item, offset) for item in block.gaps)]
-
-
-def _transcribe_block(passes: Passes, block: Block, options_of_pass: PassOptions, options: SpeechOptions) -> _TimedText:
-    """Transcribe a block, judge the result, and transcribe doubtful or missing parts again."""
-    if not options.remove_invented_speech:
-        return _TimedText(passes.transcribe(block, None, options_of_pass))
-    sound = _sound(block)
-    audible = audible_parts(sound)
-    if not audible:
-        return _TimedText()
-
-    def transcribe_again(clips: Sequence[Span], persistently: bool = False) -> list[Utterance]:
-        ladder = options.temperatures if len(options.temperatures) > 1 else _LADDER
-        again = PassOptions(options_of_pass.languages, afresh=True, temperatures=ladder if persistently else _GREEDY)
-        return passes.transcribe(block, clips, again)
-
-    utterances = passes.transcribe(block, None if audible == (Span(0.0, sound.seconds),) else audible, options_of_pass)
-    judged = without_hallucinations(utterances, sound, transcribe_again)
-    complete, gaps = with_lost_speech(judged.kept, sound, transcribe_again, judged.removed)
-    return _TimedText(with_settled_edges(complete, sound), judged.removed, judged.doubtful, gaps)
-
-
-def _sound(block: Block) -> Sound:
-    return analyse(block.samples) if block.sound is None else block.sound
-
-
-def _prompt(options: SpeechOptions, before: list[Utterance]) -> str | None:
-    """Return the prompt of a block: the initial prompt for the first one, the preceding text for later ones."""
-    if not before or not options.condition_on_previous_text or before[-1].temperature > _TRUSTED_TEMPERATURE:
-        return options.initial_prompt
-    return tail_of_text(before)
 
 
 def _open_faster(model: str, folder: Path, device: str, threads: int | None) -> FasterModel:
@@ -305,15 +234,3 @@ def _keep_compiled(folder: Path) -> None:
     numba.config.CACHE_DIR = numba.config.CACHE_DIR or str(folder)  # type: ignore[attr-defined]
     for kernel in (dtw_cpu, backtrace):
         kernel.enable_caching()
-
-
-def _checked(device: str) -> str:
-    kind, _, index = device.partition(":")
-    if device == "cpu":
-        return device
-    if kind != "cuda" or (index and not index.isdecimal()):
-        raise InvalidSetting(f"{device!r} is not a device: cpu, cuda or cuda:N")
-    present = torch.cuda.device_count()
-    if int(index or 0) >= present:
-        raise InvalidSetting(f"there is no GPU {index or 0}: this machine has {present or 'none'}")
-    return f"cuda:{index or 0}"

@@ -23,9 +23,6 @@ from whisper.utils import compression_ratio
 
 from transcription_dagster.errors import InvalidSetting, WorkerUnfit
 from transcription_dagster.model import FASTER_WHISPER
-from transcription_dagster.whisper.batching.device_errors import device_errors
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.decoding.loop import Vocabulary, run_requests
 from transcription_dagster.whisper.decoding.requests import (
     Align,
     AlignedWord,
@@ -34,11 +31,14 @@ from transcription_dagster.whisper.decoding.requests import (
     Detect,
     Requests,
     Result,
+    Vocabulary,
     Window,
+    run_requests,
 )
+from transcription_dagster.whisper.devices import DeviceUse, device_errors
 from transcription_dagster.whisper.models.checkpoints import checkpoint, open_model
 from transcription_dagster.whisper.models.ctranslate2_writer import write_model
-from transcription_dagster.whisper.models.layouts import CTRANSLATE2_FILE
+from transcription_dagster.whisper.models.files import CTRANSLATE2_FILE
 
 #: A prompt takes at most half of the decoder's context, including the token that marks it as the preceding text.
 _CONTEXT = 448

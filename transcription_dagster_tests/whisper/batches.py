@@ -13,11 +13,10 @@ import torch
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import Whisper
 
-from transcription_dagster.whisper.batching.batch import Batch
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.batching.sessions import Session
-from transcription_dagster.whisper.decoding.loop import LoopOptions, Vocabulary, transcription
-from transcription_dagster.whisper.decoding.requests import Requests
+from transcription_dagster.whisper.batching.batch import Batch, Session
+from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
+from transcription_dagster.whisper.decoding.requests import Requests, Vocabulary
+from transcription_dagster.whisper.devices import DeviceUse
 
 
 @dataclass

@@ -10,9 +10,9 @@ import numpy as np
 from transcription_dagster.model import SpeechOptions, Transcript, Word
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.whisper.engine import SpeechEngine
-from transcription_dagster.whisper.sound import FRAME_SECONDS, Levels, Sound
 from transcription_dagster.whisper.spans import Span, merged
 from transcription_dagster.whisper.utterances import Utterance
+from transcription_dagster.whisper.voice_activity import FRAME_SECONDS, Levels, Sound
 from transcription_dagster_tests.corpus import RATE, write_wav
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 

@@ -10,7 +10,7 @@ from whisper.model import Whisper
 
 from transcription_dagster.errors import ModelUnavailable
 from transcription_dagster.whisper.models.checkpoints import checkpoint, downloaded_models
-from transcription_dagster.whisper.models.offline import installed_parts, join_parts
+from transcription_dagster.whisper.models.files import installed_parts, join_parts
 from transcription_dagster_tests.whisper.helpers import text_of, transcribe, word_errors
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transcription_dagster.whisper.blocks import Block, blocks_of, cut, quiet_place, read_ahead
+from transcription_dagster.whisper.voice_activity import analyse
 from transcription_dagster_tests.corpus import RATE, noise
 from transcription_dagster_tests.whisper.helpers import sound
+
+SILENCE = np.zeros(1, np.float32)
 
 
 @settings(deadline=None, max_examples=50)
@@ -23,13 +26,13 @@ from transcription_dagster_tests.whisper.helpers import sound
 def test_blocks_join_to_the_whole_and_keep_to_their_length(sizes, block_seconds, seed):
     samples = np.random.default_rng(seed).standard_normal(sum(sizes)).astype(np.float32)
     pieces = np.split(samples, np.cumsum(sizes)[:-1]) if sizes else []
-    blocks = list(cut(pieces, block_seconds))
-    assert np.array_equal(np.concatenate([np.zeros(0, np.float32), *(block.samples for block in blocks)]), samples)
-    assert all(0 < block.seconds <= block_seconds for block in blocks)
-    assert [block.offset for block in blocks] == [
-        pytest.approx(sum(earlier.samples.size for earlier in blocks[:number]) / RATE) for number in range(len(blocks))
-    ]
-    assert len(blocks) == (samples.size > 0) or samples.size > block_seconds * RATE
+    offsets, parts = zip(*cut(pieces, block_seconds), strict=True) if samples.size else ((), ())
+    assert np.array_equal(np.concatenate([np.zeros(0, np.float32), *parts]), samples)
+    assert all(0 < part.size <= block_seconds * RATE for part in parts)
+    assert offsets == tuple(
+        pytest.approx(sum(earlier.size for earlier in parts[:number]) / RATE) for number in range(len(parts))
+    )
+    assert len(parts) == (samples.size > 0) or samples.size > block_seconds * RATE
 
 
 def test_a_recording_that_fits_is_one_block():
@@ -60,12 +63,7 @@ def test_the_blocks_of_a_file_have_their_speech_measured(recordings, tmp_path):
     path = sound(tmp_path, recordings["wav"].samples, 30, recordings["late"].samples)
     blocks = list(blocks_of(path, 20))
     assert len(blocks) >= 3
-    speech = [
-        (block.offset + span.start, block.offset + span.end)
-        for block in blocks
-        if block.sound
-        for span in block.sound.speech
-    ]
+    speech = [(block.offset + span.start, block.offset + span.end) for block in blocks for span in block.sound.speech]
     assert all(end < 7.5 or start > 38 for start, end in speech)
     assert min(start for start, _ in speech) < 1
     assert max(end for _, end in speech) > 46
@@ -77,7 +75,7 @@ def test_the_next_block_is_made_while_one_is_worked_on():
     def blocks():
         for number, event in enumerate(made):
             event.set()
-            yield Block(float(number), np.zeros(1, np.float32))
+            yield Block(float(number), SILENCE, analyse(SILENCE))
 
     ahead = read_ahead(blocks())
     for number in range(3):
@@ -88,7 +86,7 @@ def test_the_next_block_is_made_while_one_is_worked_on():
 
 def test_a_read_error_is_raised_where_the_block_is_requested():
     def blocks():
-        yield Block(0.0, np.zeros(1, np.float32))
+        yield Block(0.0, SILENCE, analyse(SILENCE))
         raise OSError("gone")
 
     ahead = read_ahead(blocks())

@@ -22,12 +22,11 @@ from transcription_dagster.errors import (
 from transcription_dagster.model import SpeechOptions, Transcript
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.whisper.batching.batch import Batch
-from transcription_dagster.whisper.batching.device import Device
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.batching.model_access import ModelAccess
+from transcription_dagster.whisper.batching.device_thread import DeviceThread, ModelAccess
 from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
 from transcription_dagster.whisper.decoding.requests import Detect, Window
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.devices import DeviceUse
 from transcription_dagster.whisper.engine import SpeechEngine, Usage
 from transcription_dagster.whisper.faster_whisper import FasterWhisper, open_faster_whisper
 from transcription_dagster.whisper.models.checkpoints import open_model
@@ -53,7 +52,7 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> FasterWhisper:
 
 
 def openai_whisper(model: Whisper) -> ModelAccess:
-    return ModelAccess(Device(), Batch(model, slots=1), DeviceUse())
+    return ModelAccess(DeviceThread(), Batch(model, slots=1), DeviceUse())
 
 
 def transcribe(loaded: SpeechEngine, flac: Path, **options: object) -> Transcript:

@@ -13,13 +13,13 @@ from transcription_dagster.errors import DeviceBroken, OutOfMemory
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.whisper.batching.batch import Batch
-from transcription_dagster.whisper.batching.device import Device
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.batching.model_access import ModelAccess
+from transcription_dagster.whisper.batching.device_thread import DeviceThread, ModelAccess
 from transcription_dagster.whisper.blocks import Block
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.devices import DeviceUse
 from transcription_dagster.whisper.passes import Passes, PassOptions
 from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.voice_activity import analyse
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 
 pytestmark = pytest.mark.slow
@@ -32,12 +32,13 @@ def model():
 
 @pytest.fixture
 def block(recordings) -> Block:
-    return Block(0.0, recordings["wav"].samples)
+    samples = recordings["wav"].samples
+    return Block(0.0, samples, analyse(samples))
 
 
 def passes_over(model, **options: object) -> Passes:
     return Passes(
-        ModelAccess(Device(), Batch(model, slots=2), DeviceUse()),
+        ModelAccess(DeviceThread(), Batch(model, slots=2), DeviceUse()),
         SpeechOptions(**{"model": BULLETIN, "temperatures": (0.0,), **options}),  # type: ignore[arg-type]
         seconds=6.8,
         on_progress=lambda _: None,

@@ -16,7 +16,7 @@ from transcription_dagster.sources.ib import ib_uri
 from transcription_dagster.sources.worklist_entries import Entry
 from transcription_dagster.sources.worklists import WorklistResults
 from transcription_dagster.store.object_store import ObjectStore
-from transcription_dagster.whisper.models.layouts import is_model_path
+from transcription_dagster.whisper.models.files import is_model_path
 
 
 @dataclass(frozen=True, slots=True)

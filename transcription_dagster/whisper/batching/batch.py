@@ -12,30 +12,80 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import Tensor
 from whisper.audio import N_FRAMES
 from whisper.model import Whisper
 
 from transcription_dagster.errors import DeviceBroken, OutOfMemory
 from transcription_dagster.whisper.batching.alignment import align_with_sound
-from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Text
-from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
-from transcription_dagster.whisper.batching.device_errors import device_error, device_errors
-from transcription_dagster.whisper.batching.device_use import DeviceUse
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, DecoderWeights, Move, Text, TextRow
 from transcription_dagster.whisper.batching.fixed_slots import FixedSlots
-from transcription_dagster.whisper.batching.sessions import Decoding, Hold, Prompt, Session
 from transcription_dagster.whisper.batching.token_rules import TokenRules
-from transcription_dagster.whisper.batching.window_texts import Choices, Limits, decoded, new_text
-from transcription_dagster.whisper.decoding.loop import Vocabulary
-from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect
+from transcription_dagster.whisper.batching.window_texts import Choices, Limits, WindowText, decoded, new_text
+from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Vocabulary, Window
+from transcription_dagster.whisper.devices import DeviceUse, device_error, device_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The result of running the decoder over a prompt, before any token is sampled."""
+
+    tokens: list[int]
+    #: The decoder's logits at the last token of the prompt, shape (1, vocabulary).
+    logits: Tensor
+    no_speech_probability: float
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """A window that occupies a slot."""
+
+    slot: int
+    window: Window
+    #: Whether its encoded audio is in the slot.
+    encoded: bool = False
+    prompt: Prompt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """A decoding in progress: one text or several beams."""
+
+    request: Decode
+    hold: Hold
+    prompt: Prompt
+    text: WindowText
+
+    def rows(self) -> list[TextRow]:
+        return self.text.rows(self.hold.slot)
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One pass over a recording and its state on the device. A session has one request at a time."""
+
+    use: DeviceUse
+    #: Samples tokens at temperatures above 0. A fixed seed keeps results independent of other recordings on the device.
+    random: torch.Generator
+    #: State of the random generator when the current request arrived.
+    random_state: Tensor
+    #: Holds the result of the current request.
+    answer: Future[Any] = field(default_factory=Future)
+    hold: Hold | None = None
+    decoding: Decoding | None = None
+
 
 _log = logging.getLogger(__name__)
 
 
 class Batch:
-    """Decodes up to `slots` windows at once. Not thread-safe: `Device` calls it from its own thread."""
+    """Decodes up to `slots` windows at once. Not thread-safe: `DeviceThread` calls it from its own thread."""
 
     def __init__(self, model: Whisper, slots: int, *, beams: int = 1, fixed: bool = False) -> None:
         """`beams`: beams per slot to allocate initially. `fixed`: use the same tensor shapes in every step."""

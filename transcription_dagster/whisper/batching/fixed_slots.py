@@ -14,8 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Step, TextRow
-from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights, normed
+from transcription_dagster.whisper.batching.decoder_slots import (
+    DecoderSlots,
+    DecoderWeights,
+    Move,
+    Step,
+    TextRow,
+    normed,
+)
 from transcription_dagster.whisper.batching.token_rules import Ruled, TokenRules
 
 Result = TypeVar("Result")

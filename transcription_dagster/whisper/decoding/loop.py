@@ -8,23 +8,23 @@ every request.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 from torch.nn.functional import pad
 from whisper.audio import FRAMES_PER_SECOND, N_FRAMES
-from whisper.tokenizer import Tokenizer, get_tokenizer
+from whisper.tokenizer import Tokenizer
 
-from transcription_dagster.whisper.decoding.requests import Align, Decode, Decoded, Detect, Requests, Result, Window
+from transcription_dagster.whisper.decoding.requests import Align, Decode, Decoded, Requests, Vocabulary, Window
 from transcription_dagster.whisper.decoding.segments import (
     DecodedSegment,
     cleared_if_empty,
     end_of_speech,
     split_segments,
+    with_word_times,
 )
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
-from transcription_dagster.whisper.decoding.word_times import with_word_times
 from transcription_dagster.whisper.spans import Span
 
 _log = logging.getLogger(__name__)
@@ -41,17 +41,6 @@ _MOST_TEMPERATURE_OF_PROMPTS = 0.5
 #: progress, skip this many frames.
 _MOST_ROUNDS = 3
 _SKIPPED_FRAMES = FRAMES_PER_SECOND
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """Which of Whisper's vocabularies a model uses."""
-
-    multilingual: bool
-    languages: int
-
-    def tokenizer(self, language: str) -> Tokenizer:
-        return get_tokenizer(self.multilingual, num_languages=self.languages, language=language, task="transcribe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +120,6 @@ def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOpti
                 resume, rounds = seek + _SKIPPED_FRAMES, 0
             seek = resume
     return so_far.segments
-
-
-def run_requests(requests: Requests[Result], answer: Callable[[Decode | Align | Detect], object]) -> Result:
-    """Run a computation to its end, answering its requests in turn."""
-    reply: object = None
-    while True:
-        try:
-            request = requests.send(reply)
-        except StopIteration as end:
-            return end.value
-        reply = answer(request)
 
 
 def _clips(clips: Sequence[Span] | None, frames: int) -> Iterator[tuple[int, int]]:

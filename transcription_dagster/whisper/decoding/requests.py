@@ -1,14 +1,14 @@
-"""Requests of the decoding loop to the model, and the model's answers."""
+"""Requests of the decoding loop to a model, their answers, and the interface of the models that answer them."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 from whisper.audio import FRAMES_PER_SECOND
-from whisper.tokenizer import Tokenizer
+from whisper.tokenizer import Tokenizer, get_tokenizer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,3 +99,44 @@ Result = TypeVar("Result")
 
 #: A computation that yields requests, receives their answers, and returns a result.
 Requests = Generator[Decode | Align | Detect, Any, Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Which of Whisper's vocabularies a model uses."""
+
+    multilingual: bool
+    languages: int
+
+    def tokenizer(self, language: str) -> Tokenizer:
+        return get_tokenizer(self.multilingual, num_languages=self.languages, language=language, task="transcribe")
+
+
+def run_requests(requests: Requests[Result], answer: Callable[[Decode | Align | Detect], object]) -> Result:
+    """Run a computation to its end, answering its requests in turn."""
+    reply: object = None
+    while True:
+        try:
+            request = requests.send(reply)
+        except StopIteration as end:
+            return end.value
+        reply = answer(request)
+
+
+class SpeechModel(Protocol):
+    """A recording's access to a Whisper model; answers the requests of the decoding loop."""
+
+    vocabulary: Vocabulary
+    #: Mel bands of the spectrograms that the model reads.
+    mels: int
+    #: Engine and precision, stored in the transcript.
+    options_used: dict[str, Any]
+
+    def run(
+        self, requests: Requests[Result], before_each: Callable[[Decode | Align | Detect], None] = ..., /
+    ) -> Result:
+        """Run a computation to its end; call `before_each` with every request before it is answered.
+
+        Raises what `before_each` raises, `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
+        """
+        ...

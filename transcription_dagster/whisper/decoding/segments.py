@@ -1,14 +1,20 @@
-"""Split the text of a decoded window into segments at its timestamps."""
+"""Split the text of a decoded window into segments at its timestamps, and give the segments' words their times.
+
+The alignment of a text with its audio stretches words over pauses. The rules that shorten them are those of
+`whisper.timing`, so the times equal those of `model.transcribe`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
 from whisper.tokenizer import Tokenizer
 
-from transcription_dagster.whisper.decoding.requests import Decoded, Window
+from transcription_dagster.whisper.decoding.requests import AlignedWord, Decoded, Window
 
 #: Resolution of Whisper's timestamps.
 SECONDS_PER_TIMESTAMP = 0.02
@@ -97,3 +103,122 @@ def cleared_if_empty(segment: DecodedSegment) -> DecodedSegment:
     if segment.start != segment.end and segment.text.strip():
         return segment
     return replace(segment, text="", tokens=(), words=())
+
+
+#: Punctuation that belongs to the following word, and to the preceding word.
+_OPENING = "\"'“¿([{-"
+_CLOSING = "\"'.。,，!！?？:：”)]}、"
+_SENTENCE_ENDS = ".。!！?？"
+
+#: Upper limit of the median duration of a word.
+_TYPICAL_LIMIT_SECONDS = 0.7
+#: A segment's own time replaces that of its first or last word if they are this far apart.
+_TOLERANCE_SECONDS = 0.5
+
+
+def with_word_times(
+    segments: Sequence[DecodedSegment],
+    alignment: Sequence[AlignedWord],
+    tokenizer: Tokenizer,
+    *,
+    offset: float,
+    speech_end: float,
+) -> list[DecodedSegment]:
+    """Return the segments of a window with their words, and with their times fitted to the words.
+
+    `alignment` covers the text of all segments in order, with times from the start of the window, which is at `offset`
+    seconds. `speech_end` is the end of the speech before the window.
+    """
+    typical = _typical_seconds(alignment)
+    aligned = deque(_with_punctuation(_shortened_at_sentence_ends(alignment, 2 * typical)))
+    timed: list[DecodedSegment] = []
+    for segment in segments:
+        own = _next_words(aligned, sum(token < tokenizer.eot for token in segment.tokens))
+        words = [
+            TimedWord(word.text, _rounded(offset + word.start), _rounded(offset + word.end), word.probability)
+            for word in own
+            if word.text
+        ]
+        if words:
+            segment = _fitted(segment, _shortened_after_pause(words, speech_end, 2 * typical), typical)
+            speech_end = segment.end
+        timed.append(segment)
+    return timed
+
+
+def _typical_seconds(alignment: Iterable[AlignedWord]) -> float:
+    seconds = [word.end - word.start for word in alignment if word.end != word.start]
+    return min(_TYPICAL_LIMIT_SECONDS, float(np.median(seconds))) if seconds else 0.0
+
+
+def _shortened_at_sentence_ends(alignment: Sequence[AlignedWord], longest: float) -> list[AlignedWord]:
+    """Exclude the pause between two sentences from the punctuation before it and from the word after it."""
+    shortened = list(alignment[:1])
+    for before, word in pairwise(alignment):
+        if word.end - word.start > longest:
+            if word.text in _SENTENCE_ENDS:
+                word = replace(word, end=word.start + longest)
+            elif before.text in _SENTENCE_ENDS:
+                word = replace(word, start=word.end - longest)
+        shortened.append(word)
+    return shortened
+
+
+def _with_punctuation(words: Iterable[AlignedWord]) -> list[AlignedWord]:
+    """Attach punctuation to its words, whose times do not change."""
+    opened: list[AlignedWord] = []
+    for word in reversed([*words]):
+        if opened and word.text.startswith(" ") and word.text.strip() in _OPENING:
+            after = opened.pop()
+            word = replace(after, text=word.text + after.text, tokens=word.tokens + after.tokens)
+        opened.append(word)
+    closed: list[AlignedWord] = []
+    for word in reversed(opened):
+        if closed and word.text in _CLOSING and not closed[-1].text.endswith(" "):
+            before = closed.pop()
+            word = replace(before, text=before.text + word.text, tokens=before.tokens + word.tokens)
+        closed.append(word)
+    return closed
+
+
+def _next_words(words: deque[AlignedWord], tokens: int) -> list[AlignedWord]:
+    """Remove words from the left until they have this many tokens; return them."""
+    removed: list[AlignedWord] = []
+    while words and tokens > 0:
+        removed.append(words.popleft())
+        tokens -= len(removed[-1].tokens)
+    return removed
+
+
+def _shortened_after_pause(words: Sequence[TimedWord], speech_end: float, longest: float) -> list[TimedWord]:
+    """Exclude a pause before a segment from its first and second word."""
+    first, *others = words
+    second = others[0] if others else None
+    stretched = first.end - first.start > longest or (second is not None and second.end - first.start > 2 * longest)
+    if not stretched or first.end - speech_end <= 2 * longest:
+        return list(words)
+    if second is not None and second.end - second.start > longest:
+        border = max(second.end / 2, second.end - longest)
+        first = replace(first, end=border)
+        others[0] = replace(second, start=border)
+    return [replace(first, start=max(0.0, first.end - longest)), *others]
+
+
+def _fitted(segment: DecodedSegment, words: list[TimedWord], typical: float) -> DecodedSegment:
+    """Fit the segment to its first and last word, or shorten an overlong word at its edge to the segment."""
+    start, first = segment.start, words[0]
+    if first.start < start - _TOLERANCE_SECONDS and start < first.end:
+        words[0] = replace(first, start=max(0.0, min(first.end - typical, start)))
+    else:
+        start = first.start
+    end, last = segment.end, words[-1]
+    if last.end > end + _TOLERANCE_SECONDS and end > last.start:
+        words[-1] = replace(last, end=max(last.start + typical, end))
+    else:
+        end = last.end
+    return replace(segment, start=start, end=end, words=tuple(words))
+
+
+def _rounded(seconds: float) -> float:
+    """Round as numpy does, which differs slightly from Python."""
+    return float(np.round(seconds, 2))

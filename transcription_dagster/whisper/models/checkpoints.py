@@ -14,11 +14,18 @@ from torch.nn import Conv1d, Embedding, Linear
 from whisper.model import ModelDimensions, Whisper
 
 from transcription_dagster.errors import ModelUnavailable, UnknownModel
-from transcription_dagster.whisper.batching.device_errors import device_error
+from transcription_dagster.whisper.devices import device_error
 from transcription_dagster.whisper.models.ctranslate2 import read_ctranslate2
+from transcription_dagster.whisper.models.files import (
+    CTRANSLATE2_FILE,
+    HUGGING_FACE_FILE,
+    OFFLINE_MODELS,
+    installed_parts,
+    is_model_path,
+    is_published,
+    join_parts,
+)
 from transcription_dagster.whisper.models.hugging_face import read_hugging_face
-from transcription_dagster.whisper.models.layouts import CTRANSLATE2_FILE, HUGGING_FACE_FILE, is_model_path
-from transcription_dagster.whisper.models.offline import OFFLINE_MODELS, installed_parts, is_published, join_parts
 from transcription_dagster.whisper.models.weights import Weights, network
 
 #: Errors of torch and of the readers of other layouts for files in none of their formats. torch's unpickler raises

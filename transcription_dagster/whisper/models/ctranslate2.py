@@ -17,7 +17,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from transcription_dagster.whisper.models.layouts import CTRANSLATE2_FILE
+from transcription_dagster.whisper.models.files import CTRANSLATE2_FILE
 from transcription_dagster.whisper.models.weights import Weights, measured_dims
 
 #: The first binary version whose variables carry the type and size read here.

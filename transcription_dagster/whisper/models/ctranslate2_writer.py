@@ -13,7 +13,7 @@ from torch import Tensor
 from whisper.model import Whisper
 from whisper.tokenizer import Tokenizer
 
-from transcription_dagster.whisper.models.layouts import CTRANSLATE2_FILE
+from transcription_dagster.whisper.models.files import CTRANSLATE2_FILE
 
 #: Quantization of the weights in the file; CTranslate2 quantizes further when it loads them as int8.
 _STORED = "float16"

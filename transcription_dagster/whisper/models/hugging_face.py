@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from whisper.model import ModelDimensions
 
-from transcription_dagster.whisper.models.layouts import HUGGING_FACE_FILE
+from transcription_dagster.whisper.models.files import HUGGING_FACE_FILE
 from transcription_dagster.whisper.models.weights import Weights
 
 _WEIGHTS_FILE = "model.safetensors"

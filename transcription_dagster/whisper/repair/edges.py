@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from transcription_dagster.model import Word
-from transcription_dagster.whisper.sound import FRAME_SECONDS, Sound
 from transcription_dagster.whisper.spans import Span, common, merged
 from transcription_dagster.whisper.utterances import Utterance, with_words
+from transcription_dagster.whisper.voice_activity import FRAME_SECONDS, Sound
 
 #: A silence shorter than this (s) is the closure of a consonant, not a pause.
 _PAUSE_SECONDS = 0.3

@@ -12,9 +12,9 @@ from enum import StrEnum
 import numpy as np
 
 from transcription_dagster.model import Word
-from transcription_dagster.whisper.sound import FRAME_SECONDS, Sound
 from transcription_dagster.whisper.spans import Span, without
 from transcription_dagster.whisper.utterances import Utterance
+from transcription_dagster.whisper.voice_activity import FRAME_SECONDS, Sound
 
 
 class Witness(StrEnum):

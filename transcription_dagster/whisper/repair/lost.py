@@ -11,10 +11,10 @@ from transcription_dagster.language.spelling import fold
 from transcription_dagster.model import Gap, RemovedSpeech, Word
 from transcription_dagster.whisper.repair.edges import with_settled_edges
 from transcription_dagster.whisper.repair.evidence import doubts_itself, is_anomalous
-from transcription_dagster.whisper.repair.loops import find_loops
-from transcription_dagster.whisper.sound import Sound
+from transcription_dagster.whisper.repair.hallucinations import find_loops
 from transcription_dagster.whisper.spans import Span, common, merged, without
 from transcription_dagster.whisper.utterances import Utterance, middle_of, with_words, words_of
+from transcription_dagster.whisper.voice_activity import Sound
 
 #: Seconds of speech without a word that count as lost; less is a breath, a filler or an error of word times.
 _LEAST_SECONDS = 1.0

@@ -17,14 +17,12 @@ import whisper
 from whisper.model import Whisper
 
 from transcription_dagster.errors import DeviceBroken, OutOfMemory, TimeLimitExceeded, TranscriptionAborted
-from transcription_dagster.whisper.batching.batch import Batch
-from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots
-from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.batching.sessions import Session
+from transcription_dagster.whisper.batching.batch import Batch, Session
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, DecoderWeights
 from transcription_dagster.whisper.decoding import loop as decoding_loop
 from transcription_dagster.whisper.decoding.loop import LoopOptions
 from transcription_dagster.whisper.decoding.requests import Decode, Window
+from transcription_dagster.whisper.devices import DeviceUse
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.corpus import RATE
 from transcription_dagster_tests.whisper.batches import loop_of, run_together

@@ -6,11 +6,10 @@ import pytest
 import torch
 from whisper.model import ModelDimensions, Whisper
 
-from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Move, Text, TextRow
-from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, DecoderWeights, Move, Text, TextRow
 from transcription_dagster.whisper.batching.fixed_slots import FixedSlots
 from transcription_dagster.whisper.batching.token_rules import Ruled, TokenRules
-from transcription_dagster.whisper.decoding.loop import Vocabulary
+from transcription_dagster.whisper.decoding.requests import Vocabulary
 
 WIDTH = 128
 PROMPT = [50258, 50259, 50359]

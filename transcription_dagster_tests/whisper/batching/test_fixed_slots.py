@@ -11,12 +11,11 @@ import pytest
 import torch
 from whisper.model import Whisper
 
-from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Text, TextRow
-from transcription_dagster.whisper.batching.decoder_weights import DecoderWeights
+from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, DecoderWeights, Text, TextRow
 from transcription_dagster.whisper.batching.fixed_slots import FixedSlots, Recorded
-from transcription_dagster.whisper.batching.slot_memory import slot_bytes
 from transcription_dagster.whisper.batching.token_rules import TokenRules
-from transcription_dagster.whisper.decoding.loop import Vocabulary
+from transcription_dagster.whisper.decoding.requests import Vocabulary
+from transcription_dagster.whisper.devices import slot_bytes
 from transcription_dagster_tests.whisper.layouts import small_model
 
 PROMPT = [50258, 50259, 50359]

@@ -16,13 +16,20 @@ from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import ModelDimensions, Whisper
 
 from transcription_dagster.whisper.batching.batch import Batch
-from transcription_dagster.whisper.batching.device import Device
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.batching.model_access import ModelAccess
-from transcription_dagster.whisper.decoding.loop import LoopOptions, Vocabulary, run_requests, transcription
-from transcription_dagster.whisper.decoding.requests import Align, AlignedWord, Decode, Decoded, Detect
+from transcription_dagster.whisper.batching.device_thread import DeviceThread, ModelAccess
+from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
+from transcription_dagster.whisper.decoding.requests import (
+    Align,
+    AlignedWord,
+    Decode,
+    Decoded,
+    Detect,
+    Vocabulary,
+    run_requests,
+)
 from transcription_dagster.whisper.decoding.segments import DecodedSegment
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
+from transcription_dagster.whisper.devices import DeviceUse
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.corpus import RATE
 from transcription_dagster_tests.whisper.conftest import BULLETIN
@@ -44,7 +51,7 @@ def options(**changes: object) -> LoopOptions:
 
 
 def ours(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[DecodedSegment]:
-    access = ModelAccess(Device(), Batch(model, slots=1), DeviceUse())
+    access = ModelAccess(DeviceThread(), Batch(model, slots=1), DeviceUse())
     spectrogram = log_mel_spectrogram(samples, model.dims.n_mels, padding=N_SAMPLES)
     return access.run(transcription(spectrogram, access.vocabulary, chosen))
 

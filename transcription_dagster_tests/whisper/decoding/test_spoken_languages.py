@@ -10,8 +10,7 @@ from whisper.audio import N_FRAMES
 
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import SpeechOptions
-from transcription_dagster.whisper.decoding.loop import run_requests
-from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Window
+from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Window, run_requests
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages, language_choice, stretches
 from transcription_dagster.whisper.spans import Span
 

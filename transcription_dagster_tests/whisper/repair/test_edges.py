@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from transcription_dagster.model import Word
 from transcription_dagster.whisper.repair.edges import with_settled_edges
-from transcription_dagster.whisper.sound import FLOOR_DBFS, FRAME_SECONDS, Levels
 from transcription_dagster.whisper.spans import Span
+from transcription_dagster.whisper.voice_activity import FLOOR_DBFS, FRAME_SECONDS, Levels
 from transcription_dagster_tests.whisper.helpers import said, sounding
 
 #: Tolerance of a time that is measured in frames.

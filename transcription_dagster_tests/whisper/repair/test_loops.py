@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Word
-from transcription_dagster.whisper.repair.loops import Loop, find_loops, was_spoken
+from transcription_dagster.whisper.repair.hallucinations import Loop, find_loops, was_spoken
 from transcription_dagster.whisper.spans import Span
 
 

@@ -8,24 +8,22 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import torch
 
 from transcription_dagster.errors import DeviceBroken
-from transcription_dagster.whisper.batching.batch import Batch
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.batching.sessions import Session
-from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect
-
-Result = TypeVar("Result")
+from transcription_dagster.model import OPENAI_WHISPER
+from transcription_dagster.whisper.batching.batch import Batch, Session
+from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Requests, Result, run_requests
+from transcription_dagster.whisper.devices import DeviceUse
 
 _CPU = torch.device("cpu")
 
 
-class Device:
-    """Thread-safe. The thread runs only while a session or a call needs it."""
+class DeviceThread:
+    """Runs everything that uses one device. Thread-safe; the thread exists only while a session or a call needs it."""
 
     def __init__(self, device: torch.device = _CPU) -> None:
         self._on_gpu = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
@@ -146,3 +144,34 @@ class Device:
                 self._broken = error
             for batch in self._batches:
                 batch.fail_all(error)
+
+
+class ModelAccess:
+    """A recording's access to a shared model of openai-whisper (`SpeechModel`).
+
+    Runs computations in the caller's thread, and their requests to the model in the device's thread.
+    """
+
+    def __init__(self, device: DeviceThread, batch: Batch, use: DeviceUse) -> None:
+        self._device = device
+        self._batch = batch
+        self._use = use
+        self.vocabulary = batch.vocabulary
+        #: Mel bands of the spectrograms that the model reads.
+        self.mels = batch.mels
+        self.options_used: dict[str, Any] = {"engine": OPENAI_WHISPER, "fp16": batch.half_precision}
+
+    def run(
+        self, requests: Requests[Result], before_each: Callable[[Decode | Align | Detect], None] = lambda _: None
+    ) -> Result:
+        """Run a computation to its end, with freshly seeded random numbers.
+
+        Raises what `before_each` raises, `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
+        """
+        with self._device.session(self._batch, self._use) as answer:
+
+            def watched(request: Decode | Align | Detect) -> object:
+                before_each(request)
+                return answer(request)
+
+            return run_requests(requests, watched)

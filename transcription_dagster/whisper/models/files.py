@@ -1,4 +1,7 @@
-"""Whisper models distributed as Python packages, for machines that reach a package index but not OpenAI."""
+"""The files of Whisper models, without the libraries that read them: layouts, and models distributed as packages.
+
+The packages are for machines that reach a package index but not OpenAI.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transcription_dagster.errors import ModelUnavailable
-from transcription_dagster.whisper.models.layouts import CTRANSLATE2_FILE
+
+#: CTranslate2's weights.
+CTRANSLATE2_FILE = "model.bin"
+#: Hugging Face's description of a model; the weights are next to it.
+HUGGING_FACE_FILE = "config.json"
+
+
+def is_model_path(path: Path) -> bool:
+    """Return whether a path may be a model: a file, or a folder in CTranslate2's or Hugging Face's layout."""
+    return path.is_file() or any((path / name).is_file() for name in (CTRANSLATE2_FILE, HUGGING_FACE_FILE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,10 @@ from whisper.audio import N_FRAMES
 from whisper.decoding import detect_language
 
 from transcription_dagster.errors import DeviceBroken
-from transcription_dagster.whisper.batching.batch import Batch
-from transcription_dagster.whisper.batching.device import Device
-from transcription_dagster.whisper.batching.device_use import DeviceUse
-from transcription_dagster.whisper.batching.model_access import ModelAccess
-from transcription_dagster.whisper.batching.sessions import Session
+from transcription_dagster.whisper.batching.batch import Batch, Session
+from transcription_dagster.whisper.batching.device_thread import DeviceThread, ModelAccess
 from transcription_dagster.whisper.decoding.requests import Detect, Requests, Window
+from transcription_dagster.whisper.devices import DeviceUse
 from transcription_dagster_tests.whisper.layouts import small_model
 
 SOUNDS = [torch.randn((80, N_FRAMES), generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
@@ -35,7 +33,7 @@ def languages_of(sound: torch.Tensor, parts: tuple[tuple[int, int], ...] = WHOLE
 
 
 def test_requests_of_many_threads_get_their_own_answers(batch: Batch) -> None:
-    device = Device()
+    device = DeviceThread()
 
     def languages(sound: torch.Tensor) -> list[dict[str, float]]:
         return ModelAccess(device, batch, DeviceUse()).run(languages_of(sound))
@@ -53,7 +51,7 @@ def test_languages_of_parts_come_from_the_windows_encoding(batch: Batch) -> None
     sound = SOUNDS[0]
     encoded: list[None] = []
     handle = batch.model.encoder.register_forward_hook(lambda *_: encoded.append(None))
-    access = ModelAccess(Device(), batch, DeviceUse())
+    access = ModelAccess(DeviceThread(), batch, DeviceUse())
     parts = ((0, N_FRAMES), (0, 1000), (1000, 2000))
     whole, *others = access.run(languages_of(sound, parts))
     handle.remove()
@@ -65,7 +63,7 @@ def test_languages_of_parts_come_from_the_windows_encoding(batch: Batch) -> None
 
 
 def test_the_last_user_leaves_when_the_thread_has_ended(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
-    device, removed = Device(), threading.Event()
+    device, removed = DeviceThread(), threading.Event()
     threads: list[threading.Thread] = []
 
     def remove_slowly(_session: Session) -> None:
@@ -83,11 +81,11 @@ def test_the_last_user_leaves_when_the_thread_has_ended(batch: Batch, monkeypatc
 
 def test_an_error_of_a_call_is_raised_in_its_caller() -> None:
     with pytest.raises(ZeroDivisionError):
-        Device().between_steps(lambda: 1 // 0)
+        DeviceThread().between_steps(lambda: 1 // 0)
 
 
 def test_requests_after_the_device_broke_fail(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = Device()
+    device = DeviceThread()
 
     def broken(*_: object) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -102,7 +100,7 @@ def test_requests_after_the_device_broke_fail(batch: Batch, monkeypatch: pytest.
 
 
 def test_an_interrupted_session_frees_its_slot(batch: Batch) -> None:
-    device = Device()
+    device = DeviceThread()
 
     def ends() -> None:
         with device.session(batch, DeviceUse()) as answer:
