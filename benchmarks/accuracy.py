@@ -25,7 +25,8 @@ from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
 from benchmarks.arguments import argument_parser, parse_speech_arguments
 from benchmarks.transcripts import PLAIN, PROGRAM, Recording, Transcriber
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import Word
 from transcription_dagster.transcripts.plain_text import join_words

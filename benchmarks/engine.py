@@ -29,7 +29,8 @@ from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import ModelDimensions, Whisper
 
 from benchmarks.arguments import argument_parser
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.settings import load_settings

@@ -33,7 +33,8 @@ from whisper.model import Whisper
 
 from benchmarks.arguments import argument_parser
 from benchmarks.engine import SUFFIXES, VOICES, opened
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.settings import load_settings
 from transcription_dagster.whisper.batching.batch import Batch

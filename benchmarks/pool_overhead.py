@@ -192,7 +192,8 @@ def loop(path: Path, count: int, barrier: Barrier, tuned: bool) -> None:
     import torch
     import whisper
 
-    from transcription_dagster.audio.decode import normalise, read_blocks
+    from transcription_dagster.audio.decode import normalise
+    from transcription_dagster.audio.flac import read_blocks
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // PROCESSES))
     if tuned:

@@ -28,7 +28,8 @@ import torch
 
 import transcription_dagster
 from benchmarks.arguments import argument_parser
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import SpeakerLimits, SpeakerTurn
 from transcription_dagster.settings import load_settings

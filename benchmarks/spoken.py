@@ -15,7 +15,8 @@ import numpy as np
 
 import transcription_dagster
 from benchmarks.sounds import RATE, chords, hiss, laughter
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 
 _RECORDINGS = Path(transcription_dagster.__file__).parent / "demo" / "recordings"
 _COUNCIL, _MEMO = "Council meeting, item seven", "A quiet memo"

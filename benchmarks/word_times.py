@@ -28,7 +28,8 @@ import transcription_dagster
 from benchmarks.arguments import argument_parser
 from benchmarks.sounds import RATE
 from benchmarks.transcripts import PLAIN, PROGRAM, Recording, Transcriber, write_wav
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.language.alignment import align
 from transcription_dagster.model import Word

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.pool.queue import open_connection
 from transcription_dagster.pool.state import WorkerStatus
 from transcription_dagster.stack.home import runtime_folder

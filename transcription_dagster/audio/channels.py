@@ -1,4 +1,4 @@
-"""Decide by their sound whether the channels of a recording hold different voices.
+"""Decide from the sound of a recording's channels whether they hold different voices.
 
 A call has one party on each channel. Most other stereo recordings have every voice on both, at the same level or, with
 two microphones, at different ones. Channels are compared per half second: a channel has its own sound where it is much
@@ -30,7 +30,7 @@ _WINDOW_SECONDS = _WINDOW / SAMPLE_RATE
 _VOICE_FRAME = 512
 #: Lower levels are silence (dBFS, root mean square).
 _SILENCE = -65.0
-#: A voice that is louder by this (dB) than in the other channel was spoken into this one.
+#: A voice that is louder than in the other channel by this (dB) was spoken into this one.
 _OWN_LEVEL = 12.0
 #: A lower peak is chance: unrelated voices reach 0.1, one voice in two microphones of a room 0.2 and more.
 _COMMON_PEAK = 0.12
@@ -44,20 +44,21 @@ _BAND = (200.0, 4_000.0)
 _LONGEST_DELAY = 0.02
 #: A window holds a voice if this share of its frames does, each with this probability.
 _VOICED_SHARE, _VOICED = 0.3, 0.5
-#: A channel has its own voice if it has this many seconds of it, and this share of all voices.
+#: A channel has a voice of its own if it has this many seconds of it, and this share of all voices.
 _OWN_SECONDS, _OWN_SHARE = 1.0, 0.05
 #: The channels are mixed if more than this share of the voices is on both alike.
 _COMMON_SHARE = 0.25
 #: Voices are detected in at most this much of a recording, sampled evenly.
-_HEARD_SECONDS = 1_200.0
-_HEARD_AT_ONCE = 60 * SAMPLE_RATE // _WINDOW
+_EXAMINED_SECONDS = 1_200.0
+_WINDOWS_PER_BLOCK = 60 * SAMPLE_RATE // _WINDOW
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The numbers of the channels to keep apart, and the reason; no numbers: mix them."""
+class ChannelChoice:
+    """How to treat the channels of a recording, and why."""
 
-    kept: tuple[int, ...] = ()
+    #: Numbers of the channels to transcribe separately; empty: mix all channels.
+    separate: tuple[int, ...] = ()
     reason: str = ""
 
 
@@ -92,7 +93,7 @@ class ChannelMeter:
             self._measure(self._held[:, :step])
             self._held = self._held[:, step:]
 
-    def evidence(self) -> ChannelLevels:
+    def measurements(self) -> ChannelLevels:
         """Return the measurements of all windows; an incomplete last window is left out."""
         whole = self._held.shape[1] // _WINDOW * _WINDOW
         if whole:
@@ -109,15 +110,15 @@ class ChannelMeter:
         for one, other in combinations(range(self._channels), 2):
             both = own[one] & own[other]
             common = np.zeros(both.shape, bool)
-            common[both] = _peak(spectra[one][both], spectra[other][both]) >= _COMMON_PEAK
-            common |= _together(windows[one], windows[other]) >= _COMMON_LEVELS
+            common[both] = _correlation_peaks(spectra[one][both], spectra[other][both]) >= _COMMON_PEAK
+            common |= _level_correlations(windows[one], windows[other]) >= _COMMON_LEVELS
             own[one] &= ~(common & (levels[one] - levels[other] < _OWN_LEVEL))
             own[other] &= ~(common & (levels[other] - levels[one] < _OWN_LEVEL))
         self._levels.append(levels.T)
         self._own.append(own.T)
 
 
-def _peak(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _correlation_peaks(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the highest peak of the windows' cross-correlations, 0 to 1; spectra have shape (windows, bins)."""
     cross = one * np.conj(other)
     cross /= np.abs(cross) + 1e-12
@@ -131,19 +132,19 @@ def _peak(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.abs(near).max(axis=1, initial=0.0)
 
 
-def _together(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _level_correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return how much the levels of two channels rise and fall together around each window, -1 to 1.
 
     `one` and `other` are samples of shape (windows, samples); neighbouring windows share the result.
     """
-    found = np.zeros(len(one))
+    correlations = np.zeros(len(one))
     for first in range(0, len(one), _WINDOWS_OF_LEVELS):
         stretch = slice(first, first + _WINDOWS_OF_LEVELS)
         levels = [_frame_levels(samples[stretch]) for samples in (one, other)]
         deviations = [level - level.mean() for level in levels]
         scale = np.sqrt(np.prod([np.square(deviation).sum() for deviation in deviations]))
-        found[stretch] = (deviations[0] * deviations[1]).sum() / max(scale, 1e-6)
-    return found
+        correlations[stretch] = (deviations[0] * deviations[1]).sum() / max(scale, 1e-6)
+    return correlations
 
 
 def _frame_levels(samples: np.ndarray) -> np.ndarray:
@@ -151,27 +152,30 @@ def _frame_levels(samples: np.ndarray) -> np.ndarray:
     return np.maximum(10 * np.log10(power + 1e-12), _SILENCE)
 
 
-def choose(
-    evidence: ChannelLevels, mode: ChannelMode, *, read: ReadChannel, detect_voice: DetectVoice | None = None
-) -> Choice:
-    """Decide about the channels of a recording that has at least two.
+def choose_channels(
+    measured: ChannelLevels, mode: ChannelMode, *, read: ReadChannel, detect_voice: DetectVoice | None = None
+) -> ChannelChoice:
+    """Decide whether to mix the channels of a recording with at least two of them.
 
-    Voices are detected only if two channels have their own sound, which is rare.
+    Voices are detected only if two channels have their own sound, which is rare: `read` and `detect_voice` are not
+    called otherwise.
     """
-    count = evidence.channels
+    count = measured.channels
     if mode == "split":
-        sounding = tuple(int(channel) for channel in np.flatnonzero((evidence.levels > _SILENCE).any(axis=0)))
+        sounding = tuple(int(channel) for channel in np.flatnonzero((measured.levels > _SILENCE).any(axis=0)))
         if len(sounding) < 2:
-            return Choice(reason=f"the {count} channels are mixed: at most one of them holds any sound")
-        return Choice(sounding, f"{_named(sounding)} are kept apart, as TRANSCRIPTION_CHANNELS or the worklist says")
-    candidates: list[int] = np.flatnonzero(evidence.own.sum(axis=0) * _WINDOW_SECONDS >= _OWN_SECONDS).tolist()
+            return ChannelChoice(reason=f"the {count} channels are mixed: at most one of them holds any sound")
+        return ChannelChoice(
+            sounding, f"{_named(sounding)} are kept apart, as TRANSCRIPTION_CHANNELS or the worklist says"
+        )
+    candidates: list[int] = np.flatnonzero(measured.own.sum(axis=0) * _WINDOW_SECONDS >= _OWN_SECONDS).tolist()
     if len(candidates) < 2 or detect_voice is None:
-        return Choice(reason=f"the {count} channels are mixed: they hold the same sound, or one alone holds any")
-    windows, voiced = _voiced(evidence, candidates, read, detect_voice)
-    return _by_voices(evidence.own[windows][:, candidates], voiced, candidates, count)
+        return ChannelChoice(reason=f"the {count} channels are mixed: they hold the same sound, or one alone holds any")
+    windows, voiced = _voiced(measured, candidates, read, detect_voice)
+    return _choice_by_voices(measured.own[windows][:, candidates], voiced, candidates, count)
 
 
-def _by_voices(own: np.ndarray, voiced: np.ndarray, candidates: Sequence[int], count: int) -> Choice:
+def _choice_by_voices(own: np.ndarray, voiced: np.ndarray, candidates: Sequence[int], count: int) -> ChannelChoice:
     """Decide by the windows with voices: `own` and `voiced` have shape (windows, candidates)."""
     voiced_blocks = int(voiced.any(axis=1).sum())
     owned = voiced & own
@@ -179,12 +183,14 @@ def _by_voices(own: np.ndarray, voiced: np.ndarray, candidates: Sequence[int], c
     enough = max(_OWN_SECONDS, _OWN_SHARE * voiced_blocks * _WINDOW_SECONDS)
     speaking = tuple(channel for channel, each in zip(candidates, seconds, strict=True) if each >= enough)
     if len(speaking) < 2:
-        return Choice(reason=f"the {count} channels are mixed: at most one of them holds a voice of its own")
+        return ChannelChoice(reason=f"the {count} channels are mixed: at most one of them holds a voice of its own")
     common = 1 - owned.any(axis=1).sum() / voiced_blocks
     if common > _COMMON_SHARE:
-        return Choice(reason=f"the {count} channels are mixed: {common:.0%} of the speech is on several of them alike")
+        return ChannelChoice(
+            reason=f"the {count} channels are mixed: {common:.0%} of the speech is on several of them alike"
+        )
     shares = " and ".join(f"{each / (voiced_blocks * _WINDOW_SECONDS):.0%}" for each in seconds if each >= enough)
-    return Choice(
+    return ChannelChoice(
         speaking,
         f"{_named(speaking)} are kept apart: each holds a voice of its own, for {shares} of the speech; "
         f"{common:.0%} is on several alike",
@@ -192,32 +198,34 @@ def _by_voices(own: np.ndarray, voiced: np.ndarray, candidates: Sequence[int], c
 
 
 def _voiced(
-    evidence: ChannelLevels, candidates: Sequence[int], read: ReadChannel, detect_voice: DetectVoice
+    measured: ChannelLevels, candidates: Sequence[int], read: ReadChannel, detect_voice: DetectVoice
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the examined windows, and whether they hold a voice, shape (windows, candidates)."""
-    total = len(evidence.own)
-    blocks = -(-total // _HEARD_AT_ONCE)
-    every = max(1, round(blocks * _HEARD_AT_ONCE * _WINDOW_SECONDS / _HEARD_SECONDS))
+    total = len(measured.own)
+    blocks = -(-total // _WINDOWS_PER_BLOCK)
+    every = max(1, round(blocks * _WINDOWS_PER_BLOCK * _WINDOW_SECONDS / _EXAMINED_SECONDS))
     windows = np.concatenate(
         [
-            np.arange(block * _HEARD_AT_ONCE, min(total, (block + 1) * _HEARD_AT_ONCE))
+            np.arange(block * _WINDOWS_PER_BLOCK, min(total, (block + 1) * _WINDOWS_PER_BLOCK))
             for block in range(0, blocks, every)
         ]
     )
     columns = [
-        _voiced_windows(read(channel, _HEARD_AT_ONCE * _WINDOW_SECONDS), every, detect_voice) for channel in candidates
+        _voiced_windows(read(channel, _WINDOWS_PER_BLOCK * _WINDOW_SECONDS), every, detect_voice)
+        for channel in candidates
     ]
     return windows, np.stack(columns, axis=1)[: len(windows)]
 
 
 def _voiced_windows(blocks: Iterator[np.ndarray], every: int, detect_voice: DetectVoice) -> np.ndarray:
-    found = []
+    """Return whether each window of every `every`th block holds a voice, shape (windows,)."""
+    voiced = []
     for number, block in enumerate(blocks):
         if number % every == 0:
             whole = block[: block.size // _WINDOW * _WINDOW]
             frames = detect_voice(whole).reshape(-1, _WINDOW // _VOICE_FRAME) > _VOICED
-            found.append(frames.mean(axis=1) >= _VOICED_SHARE)
-    return np.concatenate(found)
+            voiced.append(frames.mean(axis=1) >= _VOICED_SHARE)
+    return np.concatenate(voiced)
 
 
 def _named(channels: Sequence[int]) -> str:

@@ -6,17 +6,17 @@ The FLAC has one channel, or several if these hold different voices.
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
-from transcription_dagster.audio.channels import ChannelMeter, Choice, DetectVoice, choose
+from transcription_dagster.atomic_files import replacing
+from transcription_dagster.audio.channels import ChannelChoice, ChannelMeter, DetectVoice, choose_channels
 from transcription_dagster.audio.container import (
     AudioTrack,
     HashingReader,
@@ -25,7 +25,7 @@ from transcription_dagster.audio.container import (
     open_source,
     track_choices,
 )
-from transcription_dagster.audio.flac import MAX_CHANNELS, FlacWriter
+from transcription_dagster.audio.flac import MAX_CHANNELS, FlacWriter, in_blocks, read_blocks
 from transcription_dagster.audio.formats import Opening, missing_bytes, openings
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.errors import UnusableAudio
@@ -83,14 +83,15 @@ def normalise(
     """
     with (
         open_source(source) as reader,
-        _written_atomically(target) as mix,
-        _temporary(target.parent) as apart,
+        replacing(target) as target_file,
+        tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".part") as separate_file,
     ):
-        targets = _Targets(mix, None if channels == "mix" else apart)
+        mix, separate = Path(target_file.name), Path(separate_file.name)
+        targets = _Targets(mix, None if channels == "mix" else separate)
         decoded = _decode_best(reader, name or source.name, language, targets, max_seconds)
-        choice = _choice(decoded, channels, apart, detect_voice)
-        if choice.kept:
-            _write_channels(apart, choice.kept, mix)
+        choice = _choice(decoded, channels, separate, detect_voice)
+        if choice.separate:
+            _write_channels(separate, choice.separate, mix)
         sha256, size = reader.finish()
         track = decoded.tracks[0]
         missing = missing_bytes(reader.head, size)
@@ -104,46 +105,10 @@ def normalise(
             source_bytes=size,
             flac_bytes=mix.stat().st_size,
             track=decoded.choice.note,
-            flac_channels=max(1, len(choice.kept)),
+            flac_channels=max(1, len(choice.separate)),
             channels_note=choice.reason,
             warnings=(*decoded.notes, *_warnings(decoded.tracks, decoded.claimed, decoded.meter.seconds, missing)),
         )
-
-
-def read_blocks(path: Path, block_seconds: float, channel: int | None = None) -> Iterator[np.ndarray]:
-    """Yield a recording as float32 arrays of shape (samples,) in [-1, 1], 16 kHz mono, `block_seconds` each.
-
-    `channel` is a channel's number from 0; None: all channels mixed. The last block may be shorter. Raises the errors
-    of `normalise`.
-    """
-    size = max(1, round(block_seconds * SAMPLE_RATE))
-    with open_source(path) as reader, open_container(reader, Opening()) as container:
-        choice = track_choices(container, None)[0]
-        track = AudioTrack(container, choice.indexes[0], keep_channels=channel is not None)
-        row = 0 if channel is None or track.channels == 1 else 1 + channel
-        for block in _in_blocks(track.samples(), size):
-            yield block[row].astype(np.float32) / 32768.0
-
-
-def read_channels(path: Path, block_seconds: float) -> Iterator[np.ndarray]:
-    """Yield a FLAC that `normalise` wrote as int16 arrays of shape (channels, samples), `block_seconds` each."""
-    size = max(1, round(block_seconds * SAMPLE_RATE))
-    with open_source(path) as reader, open_container(reader, Opening()) as container:
-        track = AudioTrack(container, 0, keep_channels=True)
-        for block in _in_blocks(track.samples(), size):
-            yield block[-track.channels :]
-
-
-def channels_of(path: Path) -> int:
-    """Return the number of channels of a recording written by `normalise`."""
-    with open_source(path) as reader, open_container(reader, Opening()) as container:
-        return AudioTrack(container, track_choices(container, None)[0].indexes[0]).channels
-
-
-def claimed_seconds(path: Path) -> float | None:
-    """Return a recording's length by its header, without decoding; exact for files written by `normalise`."""
-    with open_source(path) as reader, open_container(reader, Opening()) as container:
-        return AudioTrack(container, track_choices(container, None)[0].indexes[0]).claimed_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +134,7 @@ class _Targets:
 
     mix: Path
     #: All channels of a source with several; None if they are only mixed.
-    apart: Path | None
+    separate: Path | None
 
 
 def _decode_best(
@@ -177,11 +142,11 @@ def _decode_best(
 ) -> _Decoded:
     """Write the result of the first way to decode the source that gives audio. Raises `UnusableAudio` if none does."""
     failures: list[UnusableAudio] = []
-    goes_on = reader.has_audio_beyond_header()
+    is_longer = reader.has_audio_beyond_header()
     for opening in openings(name, reader.beginning()):
         skipped = f"the first {opening.offset} bytes of the source are not audio and were skipped"
         notes = (skipped,) if opening.offset else ()
-        if goes_on and not opening.offset and opening.format is None:
+        if is_longer and not opening.offset and opening.format is None:
             opening = replace(opening, options={"ignore_length": "1"})
             notes = ("the source holds more sound than its header says; all of it was read",)
         try:
@@ -234,9 +199,9 @@ def _decode_choice(
             # Each track is read separately, because tracks need not be interleaved in the file.
             file = reader if not tracks else stack.enter_context(reader.again())
             container = stack.enter_context(open_container(file, opening))
-            tracks.append(AudioTrack(container, index, keep_channels=targets.apart is not None))
+            tracks.append(AudioTrack(container, index, keep_channels=targets.separate is not None))
         claimed = max((track.claimed_seconds for track in tracks if track.claimed_seconds), default=None)
-        blocks = _mixed([_in_blocks(track.samples(), SAMPLE_RATE) for track in tracks])
+        blocks = _mixed([in_blocks(track.samples(), SAMPLE_RATE) for track in tracks])
         channels = _write(blocks, targets, meter, sum(track.channels for track in tracks))
     return _Decoded(tuple(tracks), choice, meter, channels, claimed, notes)
 
@@ -244,31 +209,31 @@ def _decode_choice(
 def _write(blocks: Iterator[np.ndarray], targets: _Targets, meter: _Meter, count: int) -> ChannelMeter | None:
     """Write the mix and, if channels may be kept apart, all `count` channels; return the channels' contents."""
     with FlacWriter(targets.mix, 1) as mix:
-        if targets.apart is None or not 2 <= count <= MAX_CHANNELS:
+        if targets.separate is None or not 2 <= count <= MAX_CHANNELS:
             for block in meter.watch(blocks):
                 mix.write(block[:1])
             return None
         channels = ChannelMeter(count)
-        with FlacWriter(targets.apart, count) as apart:
+        with FlacWriter(targets.separate, count) as separate:
             for block in meter.watch(blocks):
                 mix.write(block[:1])
-                apart.write(block[1:])
+                separate.write(block[1:])
                 channels.add(block[1:])
         return channels
 
 
-def _choice(decoded: _Decoded, mode: ChannelMode, apart: Path, detect_voice: DetectVoice | None) -> Choice:
+def _choice(decoded: _Decoded, mode: ChannelMode, separate: Path, detect_voice: DetectVoice | None) -> ChannelChoice:
     """Return the channels to keep apart; none if they are mixed."""
     count = sum(track.channels for track in decoded.tracks)
     if count == 1:
-        return Choice()
+        return ChannelChoice()
     if decoded.channels is None:
         why = "as TRANSCRIPTION_CHANNELS or the worklist says" if mode == "mix" else f"more than {MAX_CHANNELS}"
-        return Choice(reason=f"the {count} channels are mixed: {why}")
-    return choose(
-        decoded.channels.evidence(),
+        return ChannelChoice(reason=f"the {count} channels are mixed: {why}")
+    return choose_channels(
+        decoded.channels.measurements(),
         mode,
-        read=lambda channel, seconds: read_blocks(apart, seconds, channel),
+        read=lambda channel, seconds: read_blocks(separate, seconds, channel),
         detect_voice=detect_voice,
     )
 
@@ -281,7 +246,7 @@ def _write_channels(source: Path, kept: Sequence[int], target: Path) -> None:
         FlacWriter(target, len(kept)) as flac,
     ):
         rows = [1 + channel for channel in kept]
-        for block in _in_blocks(AudioTrack(container, 0, keep_channels=True).samples(), SAMPLE_RATE):
+        for block in in_blocks(AudioTrack(container, 0, keep_channels=True).samples(), SAMPLE_RATE):
             flac.write(block[rows])
 
 
@@ -332,42 +297,6 @@ class _Meter:
         if self._squares == 0:
             return None
         return 10 * math.log10(self._squares / self.samples / 32768.0**2)
-
-
-def _in_blocks(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Re-cut a stream of arrays of shape (rows, samples) into arrays of `size` samples, the last one shorter."""
-    waiting: list[np.ndarray] = []
-    held = 0
-    for part in parts:
-        waiting.append(part)
-        held += part.shape[1]
-        if held >= size:
-            joined = np.concatenate(waiting, axis=1)
-            whole = held - held % size
-            yield from np.split(joined[:, :whole], whole // size, axis=1)
-            waiting, held = [joined[:, whole:]], held - whole
-    if held:
-        yield np.concatenate(waiting, axis=1)
-
-
-@contextmanager
-def _written_atomically(target: Path) -> Iterator[Path]:
-    """Provide a path that replaces `target` after the block, or is removed if the block raises."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary(target.parent) as partial:
-        yield partial
-        partial.replace(target)
-
-
-@contextmanager
-def _temporary(folder: Path) -> Iterator[Path]:
-    """Provide the path of a file that is removed after the block."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _warnings(tracks: Sequence[AudioTrack], claimed: float | None, seconds: float, missing: int) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.model import BUILT_IN_DIARIZER, DiarizerName, SpeakerLimits
 from transcription_dagster.speakers.diarizer import Diarizer
 from transcription_dagster.speakers.pyannote_pipeline import (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.whisper.voice_activity import Sound, analyse
 

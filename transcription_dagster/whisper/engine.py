@@ -15,7 +15,7 @@ import torch
 from whisper.model import Whisper
 from whisper.timing import backtrace, dtw_cpu
 
-from transcription_dagster.audio.decode import claimed_seconds
+from transcription_dagster.audio.flac import claimed_seconds
 from transcription_dagster.errors import EngineMissing
 from transcription_dagster.model import (
     FASTER_WHISPER,

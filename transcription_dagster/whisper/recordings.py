@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transcription_dagster.audio.decode import channels_of, read_blocks
-from transcription_dagster.audio.levels import FLOOR_DBFS
+from transcription_dagster.audio.flac import FLOOR_DBFS, channels_of, read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.errors import TranscriptionAborted
 from transcription_dagster.model import SpeechOptions, Transcript

@@ -16,15 +16,13 @@ import torch
 from silero_vad import load_silero_vad
 from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
+from transcription_dagster.audio.flac import FLOOR_DBFS
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.whisper.spans import Span, common
 
 #: Samples in one frame: 32 ms, the step of the voice detector.
 FRAME = 512
 FRAME_SECONDS = FRAME / SAMPLE_RATE
-
-#: Root mean square of the smallest step of a 16-bit sample, in dBFS; digital silence counts as this.
-FLOOR_DBFS = -90.3
 
 #: Shortest duration of a voice, in frames.
 _LASTING_FRAMES = 3

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transcription_dagster.audio.channels import ChannelMeter, Choice, choose
-from transcription_dagster.audio.decode import AudioFacts, channels_of, normalise, read_blocks
+from transcription_dagster.audio.channels import ChannelChoice, ChannelMeter, choose_channels
+from transcription_dagster.audio.decode import AudioFacts, normalise
+from transcription_dagster.audio.flac import channels_of, read_blocks
 from transcription_dagster.model import ChannelMode
 from transcription_dagster_tests import corpus
 
@@ -39,16 +40,16 @@ def echoing(sound: np.ndarray, seed: int) -> np.ndarray:
     return np.convolve(sound, random.standard_normal(decay.size) * decay * 0.05)[:SIZE]
 
 
-def hears_noise_as_voice(samples: np.ndarray) -> np.ndarray:
+def all_sound_is_voice(samples: np.ndarray) -> np.ndarray:
     """Detect everything audible as a voice."""
     return (np.square(samples.reshape(-1, 512)).mean(axis=1) > 1e-7).astype(np.float32)
 
 
-def hears_nothing(samples: np.ndarray) -> np.ndarray:
+def no_voice(samples: np.ndarray) -> np.ndarray:
     return np.zeros(samples.size // 512, np.float32)
 
 
-def decide(*channels: np.ndarray, mode: ChannelMode = "auto", detector=hears_noise_as_voice) -> Choice:
+def decide(*channels: np.ndarray, mode: ChannelMode = "auto", detector=all_sound_is_voice) -> ChannelChoice:
     samples = np.clip(np.stack(channels), -1, 1)
     meter = ChannelMeter(len(channels))
     for block in np.split((samples * 32767).astype(np.int16), SECONDS, axis=1):
@@ -58,66 +59,66 @@ def decide(*channels: np.ndarray, mode: ChannelMode = "auto", detector=hears_noi
         step = round(seconds * RATE)
         return (samples[channel, at : at + step].astype(np.float32) for at in range(0, SIZE, step))
 
-    return choose(meter.evidence(), mode, read=read, detect_voice=detector)
+    return choose_channels(meter.measurements(), mode, read=read, detect_voice=detector)
 
 
 def test_two_alternating_voices_are_split():
     choice = decide(turns(voice(1), first=True), turns(voice(2), first=False))
-    assert choice.kept == (0, 1)
+    assert choice.separate == (0, 1)
     assert "each holds a voice of its own" in choice.reason
 
 
 def test_two_simultaneous_voices_are_split():
-    assert decide(voice(1), voice(2)).kept == (0, 1)
+    assert decide(voice(1), voice(2)).separate == (0, 1)
 
 
 def test_voices_with_quiet_cross_talk_are_split():
     one, other = turns(voice(1), first=True), turns(voice(2), first=False)
-    assert decide(one + 0.15 * other, other + 0.15 * one).kept == (0, 1)
+    assert decide(one + 0.15 * other, other + 0.15 * one).separate == (0, 1)
 
 
 @pytest.mark.parametrize("delay", [0, 1, 150])
 @pytest.mark.parametrize("level", [1.0, 0.4, -1.0])
 def test_one_voice_on_both_channels_is_mixed_whatever_its_delay_level_and_phase(delay, level):
     sound = voice(1)
-    assert decide(sound, level * np.roll(sound, delay)).kept == ()
+    assert decide(sound, level * np.roll(sound, delay)).separate == ()
 
 
 def test_one_voice_in_two_microphones_of_an_echoing_room_is_mixed():
     sound = voice(1)
-    assert decide(echoing(sound, 5), echoing(sound, 6)).kept == ()
+    assert decide(echoing(sound, 5), echoing(sound, 6)).separate == ()
 
 
 def test_two_voices_equally_loud_on_both_channels_are_mixed():
     sound = turns(voice(1), first=True) + turns(voice(2), first=False)
-    assert decide(sound, 0.5 * sound).kept == ()
+    assert decide(sound, 0.5 * sound).separate == ()
 
 
 def test_a_channel_without_a_voice_causes_no_split():
-    choice = decide(voice(1), voice(2), detector=hears_nothing)
-    assert choice.kept == ()
+    choice = decide(voice(1), voice(2), detector=no_voice)
+    assert choice.separate == ()
     assert "at most one of them holds a voice" in choice.reason
 
 
 @pytest.mark.parametrize("second", [np.zeros(SIZE), 0.1 * np.sin(np.arange(SIZE) * 2 * np.pi * 50 / RATE)])
 def test_silence_is_not_examined_for_voices(second):
-    assert decide(np.zeros(SIZE), second, detector=None).kept == ()
+    assert decide(np.zeros(SIZE), second, detector=None).separate == ()
 
 
 def test_channels_with_a_voice_are_kept_out_of_four():
     silent = np.zeros(SIZE)
-    assert decide(silent, voice(1), silent, voice(2)).kept == (1, 3)
+    assert decide(silent, voice(1), silent, voice(2)).separate == (1, 3)
 
 
 def test_split_keeps_every_channel_that_holds_sound():
-    assert decide(voice(1), np.zeros(SIZE), voice(1), mode="split").kept == (0, 2)
-    assert decide(voice(1), np.zeros(SIZE), mode="split").kept == ()
+    assert decide(voice(1), np.zeros(SIZE), voice(1), mode="split").separate == (0, 2)
+    assert decide(voice(1), np.zeros(SIZE), mode="split").separate == ()
 
 
 def normalised(tmp_path: Path, sound: np.ndarray, mode: ChannelMode, **media: Any) -> AudioFacts:
     source = corpus.write_media(tmp_path / "source", sound.astype(np.float32), rate=RATE, **media)
     return normalise(
-        source, tmp_path / "audio.flac", max_seconds=86_400, channels=mode, detect_voice=hears_noise_as_voice
+        source, tmp_path / "audio.flac", max_seconds=86_400, channels=mode, detect_voice=all_sound_is_voice
     )
 
 

@@ -9,7 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from transcription_dagster.audio.decode import AudioFacts, normalise, read_blocks
+from transcription_dagster.audio.decode import AudioFacts, normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.audio.test_decode import pitch

@@ -11,7 +11,8 @@ import av
 import numpy as np
 import pytest
 
-from transcription_dagster.audio.decode import AudioFacts, claimed_seconds, normalise, read_blocks
+from transcription_dagster.audio.decode import AudioFacts, normalise
+from transcription_dagster.audio.flac import claimed_seconds, read_blocks
 from transcription_dagster.errors import SourceNotFound, UnusableAudio
 from transcription_dagster_tests import corpus
 

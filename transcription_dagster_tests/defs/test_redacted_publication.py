@@ -15,7 +15,7 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from sqlalchemy import Engine, text
 
-from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.database import submissions, tokens
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.tokens import TokenScope

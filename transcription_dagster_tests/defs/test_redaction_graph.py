@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Draft
 from transcription_dagster.corrections.desk import Corrected, Manuscript, correct

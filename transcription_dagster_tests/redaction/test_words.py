@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from transcription_dagster.audio.decode import normalise, read_channels
-from transcription_dagster.audio.silencing import audible_spans, write_silenced
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import audible_spans, read_channels, write_silenced
 from transcription_dagster.corrections.reading import Author, Passage
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.finding import KINDS, Found, find_patterns

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.model import SpeakerTurn
 from transcription_dagster.speakers.local import LocalDiarizer, NetworkResults
 

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pytest
 
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.errors import EngineMissing, ModelUnavailable, TranscriptionAborted
 from transcription_dagster.model import SpeakerLimits, SpeakerTurn
 from transcription_dagster.speakers import pyannote_pipeline as module

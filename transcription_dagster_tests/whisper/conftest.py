@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.whisper.engine import SpeechEngine
 
 DEMO = Path(__file__).parents[1] / "bulletin"

@@ -9,7 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from transcription_dagster.audio.decode import normalise, read_blocks
+from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.errors import OutOfMemory, TranscriptionAborted
 from transcription_dagster.model import Segment, SpeechOptions, Transcript, Word
 from transcription_dagster.whisper.engine import SpeechEngine

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from transcription_dagster.audio.decode import AudioFacts, normalise
-from transcription_dagster.audio.levels import levels
+from transcription_dagster.audio.flac import levels
 from transcription_dagster.database.recordings import Recording, record_etags, register
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from transcription_dagster.audio.levels import PEAKS_PER_SECOND, sound_peaks
+from transcription_dagster.audio.flac import PEAKS_PER_SECOND, sound_peaks
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import StoreResource

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from transcription_dagster.audio.silencing import audible_spans, write_silenced
+from transcription_dagster.audio.flac import audible_spans, write_silenced
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
 from transcription_dagster.captions.subtitles import read_srt, read_vtt, to_srt, to_vtt

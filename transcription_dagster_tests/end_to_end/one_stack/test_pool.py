@@ -12,7 +12,7 @@ import torch
 import whisper
 from rapidfuzz.distance import Levenshtein
 
-from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.dagster_api.values import Run
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import registered_etags

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from transcription_dagster.audio.levels import sound_peaks
+from transcription_dagster.audio.flac import sound_peaks
 from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_srt, to_vtt

@@ -20,7 +20,7 @@ import whisper
 from torch import Tensor
 from whisper.model import Whisper, disable_sdpa
 
-from transcription_dagster.audio.decode import read_blocks
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.whisper.batching.batch import Batch
 from transcription_dagster.whisper.decoding.loop import LoopOptions

@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from transcription_dagster.audio.levels import PEAKS_PER_SECOND, sound_peaks
+from transcription_dagster.audio.flac import PEAKS_PER_SECOND, sound_peaks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 
 
