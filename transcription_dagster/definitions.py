@@ -6,6 +6,7 @@ import dagster as dg
 
 from transcription_dagster.defs.all_assets import all_assets, all_checks
 from transcription_dagster.defs.assets.correction import corrections
+from transcription_dagster.defs.catalog import catalogued
 from transcription_dagster.defs.jobs import jobs
 from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.defs.sensors import sensors
@@ -14,7 +15,7 @@ from transcription_dagster.settings import load_settings
 _settings = load_settings()
 
 defs = dg.Definitions(
-    assets=[corrections, *all_assets(_settings)],
+    assets=catalogued([corrections, *all_assets(_settings)]),
     asset_checks=all_checks(),
     jobs=jobs(_settings),
     sensors=sensors(_settings),

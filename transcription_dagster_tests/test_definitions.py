@@ -112,6 +112,19 @@ def test_every_asset_has_a_description_and_a_code_version() -> None:
         assert node.partitions_def.name == "recordings"  # type: ignore[attr-defined]
 
 
+def test_the_catalogue_shows_the_file_or_table_of_every_asset_and_its_code() -> None:
+    for key in repository().asset_graph.get_all_asset_keys():
+        metadata = repository().asset_graph.get(key).metadata
+        assert "files" in metadata or "dagster/table_name" in metadata, key
+        assert "dagster/code_references" in metadata or key == dg.AssetKey("corrections"), key
+    publication = repository().asset_graph.get(dg.AssetKey("publication")).metadata
+    assert publication["files"] == "recording.json"
+    assert publication["dagster/table_name"] == "transcription_data.transcripts"
+    columns = {column.name: column.type for column in publication["dagster/column_schema"].columns}
+    assert columns["recording"] == "uuid"
+    assert columns["text"] == "text"
+
+
 def test_the_jobs_select_the_documented_assets() -> None:
     jobs = {job.name: sorted(job.graph.node_dict) for job in repository().get_all_jobs()}
     every = sorted([CHECK, *(key.to_user_string() for key in repository().asset_graph.materializable_asset_keys)])

