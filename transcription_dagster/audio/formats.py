@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -47,12 +47,35 @@ STAMPED_LENGTHS = frozenset({"mpegts", "mpeg", "flv", "live_flv", "kux"})
 
 _MOST_BEGINNINGS = 6
 
-_SIGNATURES = re.compile(
-    rb"(?P<wav>RIFF....WAVE)|(?P<flac>fLaC\x00\x00\x00\x22)|(?P<ogg>OggS\x00\x02)|(?P<mp3>ID3[\x02-\x04]\x00)"
-    rb"|(?P<matroska>\x1a\x45\xdf\xa3)|(?P<mov>....ftyp)|(?P<aiff>FORM....AIF[FC])|(?P<amr>#!AMR)|(?P<caf>caff\x00\x01)"
-    rb"|(?P<asf>\x30\x26\xb2\x75\x8e\x66\xcf\x11)|(?P<sync>\xff[\xe2-\xff])",
-    re.DOTALL,
+#: The first byte of each format's beginning, and what follows it; of `mov`, of its first box's type, which follows the
+#: box's size. `sync` is a frame of MPEG audio.
+_SIGNATURES: Sequence[tuple[bytes, bytes, bytes]] = (
+    (b"wav", rb"R", rb"IFF....WAVE"),
+    (b"flac", rb"f", rb"LaC\x00\x00\x00\x22"),
+    (b"ogg", rb"O", rb"ggS\x00\x02"),
+    (b"mp3", rb"I", rb"D3[\x02-\x04]\x00"),
+    (b"matroska", rb"\x1a", rb"\x45\xdf\xa3"),
+    (b"mov", rb"f", rb"typ"),
+    (b"aiff", rb"F", rb"ORM....AIF[FC]"),
+    (b"amr", rb"#", rb"!AMR"),
+    (b"caf", rb"c", rb"aff\x00\x01"),
+    (b"asf", rb"\x30", rb"\x26\xb2\x75\x8e\x66\xcf\x11"),
+    (b"sync", rb"\xff", rb"[\xe2-\xff]"),
 )
+_BOX_SIZE_BYTES = 4
+
+
+def _search(signatures: Sequence[tuple[bytes, bytes, bytes]]) -> re.Pattern[bytes]:
+    """Return a pattern with a group for each format.
+
+    It starts with the set of first bytes, so that `re` skips all other bytes twenty times faster.
+    """
+    first_bytes = b"".join(sorted({first for _, first, _ in signatures}))
+    formats = b"|".join(b"(?P<%s>(?<=%s)%s)" % signature for signature in signatures)
+    return re.compile(b"[%s](?:%s)" % (first_bytes, formats), re.DOTALL)
+
+
+_ANY_SIGNATURE = _search(_SIGNATURES)
 
 #: Consecutive frames that prove a stream; two syncs at the right distance occur in noise.
 _FRAMES_OF_A_STREAM = 4
@@ -121,14 +144,16 @@ def _beginnings(data: bytes) -> Iterator[tuple[int, str]]:
     """Yield the offsets in `data` at which a recording may begin, with its format."""
     found = 0
     position = 1
-    while found < _MOST_BEGINNINGS and (match := _SIGNATURES.search(data, position)):
-        kind = match.lastgroup
-        position = match.start() + 1
+    while found < _MOST_BEGINNINGS and (match := _ANY_SIGNATURE.search(data, position)):
+        kind, offset = match.lastgroup, match.start()
+        position = offset + 1
         if kind == "sync":
-            kind = _stream_at(data, match.start())
-        if kind:
+            kind = _stream_at(data, offset)
+        if kind == "mov":
+            offset -= _BOX_SIZE_BYTES
+        if kind and offset > 0:
             found += 1
-            yield match.start(), kind
+            yield offset, kind
 
 
 def _stream_at(data: bytes, offset: int) -> str | None:
