@@ -119,7 +119,14 @@ class PatientRunStorage(_SharesConnections, PostgresRunStorage):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._has_run_times = False
+        self._built: set[str] = set()
         super().__init__(*args, **kwargs)
+
+    def has_built_index(self, migration_name: str) -> bool:
+        # Dagster looks migrations up at every poll of the daemon; none is ever undone.
+        if migration_name not in self._built and super().has_built_index(migration_name):
+            self._built.add(migration_name)
+        return migration_name in self._built
 
     def has_run_stats_index_cols(self) -> bool:
         # Dagster looks these columns up in the catalogue for every run, although they never change while it runs.
@@ -227,6 +234,21 @@ class PatientEventLogStorage(_SharesConnections, PostgresEventLogStorage):
 @_patient
 class PatientScheduleStorage(_SharesConnections, PostgresScheduleStorage):
     """Storage of Dagster's sensors and schedules."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._has_instigators = False
+        self._built: set[str] = set()
+        super().__init__(*args, **kwargs)
+
+    def _has_instigators_table(self, conn: Any) -> bool:
+        # Dagster lists all tables for every tick of every sensor.
+        self._has_instigators = self._has_instigators or super()._has_instigators_table(conn)
+        return self._has_instigators
+
+    def has_built_index(self, migration_name: str) -> bool:
+        if migration_name not in self._built and super().has_built_index(migration_name):
+            self._built.add(migration_name)
+        return migration_name in self._built
 
 
 class PatientPostgresStorage(DagsterPostgresStorage):

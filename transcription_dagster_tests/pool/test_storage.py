@@ -21,9 +21,12 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
     EventLogEntry,
+    RunsFilter,
 )
 from dagster._core.events import JobFailureData, StepMaterializationData
+from dagster._core.execution.backfill import BulkActionsFilter
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from transcription_dagster.pool.patience import is_outage
@@ -135,6 +138,22 @@ def test_connections_are_kept_from_call_to_call_and_from_instance_to_instance(
     with DagsterInstance.from_ref(instance.get_ref()) as another:
         use(another)
     assert processes() == before
+
+
+def test_polls_do_not_look_up_tables_and_migrations_again(instance: DagsterInstance) -> None:
+    statements: list[str] = []
+
+    def poll() -> None:
+        instance.all_instigator_state()
+        instance.get_backfills(filters=BulkActionsFilter(tags={"dagster/backfill": "one"}))
+        instance.get_run_partition_data(RunsFilter(tags={"dagster/partition_set": "one"}))
+
+    poll()
+    engine = event_log(instance)._engine
+    listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    poll()
+    assert statements
+    assert [one for one in statements if "pg_catalog" in one or "secondary_indexes" in one] == []
 
 
 def test_a_lost_pooled_connection_is_replaced_even_at_the_start_of_a_transaction(
