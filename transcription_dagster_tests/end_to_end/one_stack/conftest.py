@@ -33,6 +33,8 @@ def system(
 ) -> Iterator[System]:
     settings: dict[str, Any] = {
         **NO_EMBEDDINGS,
+        # Few recordings fill the executors, and the others wait in Dagster's queue.
+        "runs_per_gpu": "2",
         "source_hosts": f"{endless_source.url},{other_program.url}",
         "ib_allow_private": "true",
         "webhook_hosts": other_program.url,

@@ -95,8 +95,8 @@ def test_a_backfill_loads_no_model_again_and_starts_no_process(system: System, b
 def test_the_pool_returns_the_words_of_the_model(system: System, backfill: Backfill) -> None:
     model = whisper.load_model(str(CHECKPOINT))
     torch.set_num_threads(1)
-    # The shortest four; the engine's tests compare longer ones.
-    for recording in backfill.uuids[:4]:
+    # The shortest two; the engine's tests compare longer ones.
+    for recording in backfill.uuids[:2]:
         (samples,) = read_blocks(system.file(recording, "audio.flac"), 600)
         expected: dict[str, Any] = model.transcribe(
             samples, temperature=0.0, language="en", condition_on_previous_text=False, word_timestamps=True, fp16=False
