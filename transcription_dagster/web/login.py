@@ -1,14 +1,24 @@
-"""The login: middleware that guards every path, and the login page. Programs send the password with each request."""
+"""The login: the password, sessions of browsers, the login page, and the middleware that protects every path.
+
+Programs send the password with each request.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hmac
+import ipaddress
 import secrets
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from itsdangerous import BadData, TimestampSigner
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import HTTPConnection, Request
@@ -17,9 +27,89 @@ from starlette.routing import BaseRoute, Route
 from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from transcription_dagster.web.access import SESSION_SECONDS, WINDOW_SECONDS, Password, Sessions, Verdict
 from transcription_dagster.web.guard import refuse_request
-from transcription_dagster.web.program_api.access import shows_token
+from transcription_dagster.web.program_api.operations import has_token
+
+SESSION_SECONDS = 7 * 24 * 3600
+
+#: Wrong passwords allowed within the window, per address and in total.
+TRIES_PER_ADDRESS, TRIES, WINDOW_SECONDS = 10, 100, 600.0
+
+
+class Verdict(Enum):
+    """The result of checking a password."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    #: Not checked, because of too many wrong ones.
+    TOO_MANY = "too many"
+
+
+@dataclass
+class Password:
+    """The password, with a rate limit on wrong attempts."""
+
+    value: str
+    clock: Callable[[], float] = time.monotonic
+    #: Time and address of each wrong attempt, oldest first.
+    _wrong: deque[tuple[float, str]] = field(default_factory=deque)
+
+    def check(self, attempt: str, address: str) -> Verdict:
+        """Check a password sent from `address`, in constant time, unless there were too many wrong ones."""
+        network, now = _network(address), self.clock()
+        while self._wrong and self._wrong[0][0] <= now - WINDOW_SECONDS:
+            self._wrong.popleft()
+        if len(self._wrong) >= TRIES or sum(network == other for _, other in self._wrong) >= TRIES_PER_ADDRESS:
+            return Verdict.TOO_MANY
+        if hmac.compare_digest(attempt.encode(errors="replace"), self.value.encode()):
+            return Verdict.RIGHT
+        self._wrong.append((now, network))
+        return Verdict.WRONG
+
+
+class Sessions:
+    """Sessions of logged-in browsers, each a signed token in a cookie.
+
+    The signing key is new at each start. A restart, which changing the password needs anyway, ends all sessions.
+    """
+
+    def __init__(self) -> None:
+        self._signer = TimestampSigner(secrets.token_bytes(32), salt="transcription session")
+        #: Logged-out sessions whose tokens have not expired, with the time of the logout.
+        self._ended: dict[str, float] = {}
+
+    def begin(self) -> str:
+        """Return the token of a new session."""
+        return self._signer.sign(secrets.token_urlsafe(16)).decode()
+
+    def is_valid(self, token: str) -> bool:
+        """Return True if the token is authentic, not expired and not logged out."""
+        name = self._name(token)
+        return name is not None and name not in self._ended
+
+    def end(self, token: str) -> None:
+        """End a session; ignores an invalid token."""
+        name = self._name(token)
+        now = time.monotonic()
+        self._ended = {ended: at for ended, at in self._ended.items() if now - at < SESSION_SECONDS}
+        if name is not None:
+            self._ended[name] = now
+
+    def _name(self, token: str) -> str | None:
+        try:
+            return self._signer.unsign(token, max_age=SESSION_SECONDS).decode()
+        except BadData:
+            return None
+
+
+def _network(address: str) -> str:
+    """Return the network of one user: for IPv6 the /64 of the address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:  # a Unix socket has none
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
+
 
 LOGIN, LOGOUT = "/login", "/logout"
 
@@ -34,16 +124,16 @@ _templates = Jinja2Templates(Path(__file__).parent / "templates")
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What the wall and the page share."""
+    """The login page, and the sessions that it begins."""
 
     password: Password
     sessions: Sessions
     #: Name of the cookie. It includes the port, because browsers share cookies between all ports of a host.
     cookie: str
 
-    def is_known(self, request: HTTPConnection) -> bool:
+    def is_logged_in(self, request: HTTPConnection) -> bool:
         """Return whether the request belongs to a logged-in session."""
-        return self.sessions.holds(request.cookies.get(self.cookie, ""))
+        return self.sessions.is_valid(request.cookies.get(self.cookie, ""))
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of the page and of its form."""
@@ -55,15 +145,15 @@ class Login:
         ]
 
     async def _page(self, request: Request) -> Response:
-        return self._render(request, page_of_ours(request.query_params.get("next", "")))
+        return self._render(request, own_path(request.query_params.get("next", "")))
 
     async def _log_in(self, request: Request) -> Response:
         form = parse_qs((await request.body()).decode(errors="replace"), keep_blank_values=True)
-        following = page_of_ours(form.get("next", [""])[0])
+        next_path = own_path(form.get("next", [""])[0])
         verdict = self.password.check(form.get("password", [""])[0], address_of(request))
         if verdict is not Verdict.RIGHT:
-            return self._render(request, following, verdict)
-        response = RedirectResponse(following, 303)
+            return self._render(request, next_path, verdict)
+        response = RedirectResponse(next_path, 303)
         response.set_cookie(
             self.cookie,
             self.sessions.begin(),
@@ -81,10 +171,14 @@ class Login:
         response.delete_cookie(self.cookie)
         return response
 
-    def _render(self, request: Request, following: str, verdict: Verdict = Verdict.RIGHT) -> Response:
+    def _render(self, request: Request, next_path: str, verdict: Verdict = Verdict.RIGHT) -> Response:
         nonce = secrets.token_urlsafe(16)
-        known = self.is_known(request)
-        values = {"next": following, "complaint": _COMPLAINTS.get(verdict), "known": known, "nonce": nonce}
+        values = {
+            "next": next_path,
+            "complaint": _COMPLAINTS.get(verdict),
+            "logged_in": self.is_logged_in(request),
+            "nonce": nonce,
+        }
         policy = f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'"
         headers = {"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"}
         if verdict is Verdict.TOO_MANY:
@@ -93,9 +187,9 @@ class Login:
 
 
 class Wall:
-    """Middleware that admits requests with a session or the password, and all requests to the `open` paths.
+    """Middleware that admits requests with a session or the password, and all requests to the open paths.
 
-    Requests to the API with a token pass as well: the API checks it.
+    Requests to the API with a token pass as well: the API checks the token.
     """
 
     def __init__(self, app: ASGIApp, login: Login, open_paths: frozenset[str]) -> None:
@@ -108,23 +202,23 @@ class Wall:
             await self._app(scope, receive, send)
             return
         request = HTTPConnection(scope)
-        if shows_token(request):
+        if has_token(request):
             await self._app(scope, receive, send)
             return
-        shown = password_of(request)
-        if shown is None and self._login.is_known(request):
+        password = password_of(request)
+        if password is None and self._login.is_logged_in(request):
             await self._app(scope, receive, send)
             return
-        verdict = Verdict.WRONG if shown is None else self._login.password.check(shown, address_of(request))
+        verdict = Verdict.WRONG if password is None else self._login.password.check(password, address_of(request))
         if verdict is Verdict.RIGHT:
             await self._app(scope, receive, send)
         elif verdict is Verdict.TOO_MANY:
             retry = {"Retry-After": f"{WINDOW_SECONDS:.0f}"}
             await refuse_request(scope, receive, send, 429, "too many wrong passwords; try again later", **retry)
-        elif shown is None and _wants_a_page(scope, request):
+        elif password is None and _wants_page(scope, request):
             query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
-            following = urlencode({"next": f"{scope['path']}{query}"})
-            await RedirectResponse(f"{LOGIN}?{following}", 303)(scope, receive, send)
+            target = urlencode({"next": f"{scope['path']}{query}"})
+            await RedirectResponse(f"{LOGIN}?{target}", 303)(scope, receive, send)
         else:
             await refuse_request(
                 scope, receive, send, 401, "the password (TRANSCRIPTION_UI_PASSWORD) is missing or wrong"
@@ -142,20 +236,20 @@ def password_of(request: HTTPConnection) -> str | None:
         return ""
 
 
-def page_of_ours(place: str) -> str:
-    """Return `place` if it is a path on this server, otherwise the first page.
+def own_path(url: str) -> str:
+    """Return `url` if it is a path on this server, otherwise `/`.
 
     Browsers read a backslash as a slash, ignore tabs and line breaks, and go to another host after two slashes.
     """
-    parts = urlsplit(place)
-    ours = place.startswith("/") and not place.startswith("//") and not parts.scheme and not parts.netloc
-    return place if ours and place.isprintable() and "\\" not in place else "/"
+    parts = urlsplit(url)
+    is_path = url.startswith("/") and not url.startswith("//") and not parts.scheme and not parts.netloc
+    return url if is_path and url.isprintable() and "\\" not in url else "/"
 
 
 def address_of(request: HTTPConnection) -> str:
-    """Return the address that a request came from, as far as it is known."""
+    """Return the address that a request came from; empty for a Unix socket."""
     return request.client.host if request.client else ""
 
 
-def _wants_a_page(scope: Scope, request: HTTPConnection) -> bool:
+def _wants_page(scope: Scope, request: HTTPConnection) -> bool:
     return scope["type"] == "http" and scope["method"] == "GET" and "text/html" in request.headers.get("accept", "")

@@ -1,14 +1,16 @@
-"""Render the pages of the reading room: templates, content security policy, and error pages."""
+"""Render pages: templates and their filters, the content security policy, and error pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.templating import Jinja2Templates
@@ -20,9 +22,51 @@ from transcription_dagster.errors import (
     TransientError,
     UnknownRecording,
 )
+from transcription_dagster.language.codes import WHISPER_LANGUAGES
+from transcription_dagster.search.query import MATCH_END, MATCH_START
 from transcription_dagster.transcripts.conversation import shown_speaker
-from transcription_dagster.web import formats
-from transcription_dagster.web.csrf import Csrf
+from transcription_dagster.web.guard import Csrf
+
+#: Whisper's languages that are written from right to left.
+_RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ps", "sd", "ur", "yi"})
+
+
+def short_clock(seconds: float) -> str:
+    """Format a time or a duration as `m:ss`, or as `h:mm:ss` from an hour on, rounded down."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def day(when: datetime) -> str:
+    """Return a date such as `4 May 2026`."""
+    return f"{when.day} {when:%b %Y}"
+
+
+def moment(when: datetime) -> str:
+    """Return a time in UTC in the format of HTML's `datetime` attributes."""
+    return when.isoformat(timespec="seconds")
+
+
+def language_name(code: str) -> str:
+    """Return the English name of a language and region, such as `English (US)`, or its code if it has no name."""
+    primary, _, region = code.partition("-")
+    name = WHISPER_LANGUAGES.get(primary.lower())
+    if name is None:
+        return code
+    return f"{name.capitalize()} ({region})" if region else name.capitalize()
+
+
+def direction(code: str) -> str:
+    """Return the writing direction of a language as a value of HTML's `dir` attribute."""
+    return "rtl" if code.partition("-")[0].lower() in _RIGHT_TO_LEFT else "ltr"
+
+
+def marked(snippet: str) -> Markup:
+    """Return a search snippet with its matches in `<mark>` and everything else escaped."""
+    escaped = str(escape(snippet))
+    return Markup(escaped.replace(MATCH_START, "<mark>").replace(MATCH_END, "</mark>"))  # noqa: S704 - escaped above
+
 
 _NOT_FOUND = (InvalidRecordingId, UnknownRecording, SourceNotFound)
 
@@ -34,17 +78,17 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters |= {
-    "clock": formats.short_clock,
-    "day": formats.day,
-    "direction": formats.direction,
-    "moment": formats.moment,
-    "language_name": formats.language_name,
-    "marked": formats.marked,
+    "clock": short_clock,
+    "day": day,
+    "direction": direction,
+    "moment": moment,
+    "language_name": language_name,
+    "marked": marked,
     "shown_speaker": shown_speaker,
 }
 _NO_RECORDING = "There is no recording at this address. The link may be incomplete."
 #: Characters of a page that are sent together.
-_PART = 32_000
+_CHUNK_CHARACTERS = 32_000
 _templates = Jinja2Templates(env=_environment)
 
 
@@ -64,21 +108,21 @@ class Pages:
         *,
         status: int = 200,
         media_origin: str = "",
-        in_parts: bool = False,
+        streamed: bool = False,
     ) -> Response:
         """Render a page. `media_origin` is the other server that its audio and video come from, if any.
 
-        A long page is sent `in_parts`, the first before the last is rendered.
+        A long page is `streamed`: its beginning is sent before its end is rendered.
         """
         token = self.csrf.token(request)
         context = {**values, "csrf_token": token, "has_login": self.has_login}
         headers = {"Content-Security-Policy": _policy(media_origin)}
-        if in_parts:
+        if streamed:
             pieces = _templates.get_template(template).generate({**context, "request": request})
-            response: Response = StreamingResponse(_parts(pieces), status, headers, media_type="text/html")
+            response: Response = StreamingResponse(_chunks(pieces), status, headers, media_type="text/html")
         else:
             response = _templates.TemplateResponse(request, template, context, status, headers=headers)
-        self.csrf.give(request, response, token)
+        self.csrf.set_cookie(request, response, token)
         return response
 
     def error(self, request: Request, error: Exception) -> Response:
@@ -110,16 +154,16 @@ def _status_of(error: TranscriptionError) -> HTTPStatus:
     return HTTPStatus.SERVICE_UNAVAILABLE if isinstance(error, TransientError) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _parts(pieces: Iterable[str]) -> Iterator[str]:
-    """Join pieces of text, a few characters each, into parts that are worth a packet."""
-    part, length = [], 0
+def _chunks(pieces: Iterable[str]) -> Iterator[str]:
+    """Join pieces of a few characters each into chunks that are worth sending."""
+    chunk, length = [], 0
     for piece in pieces:
-        part.append(piece)
+        chunk.append(piece)
         length += len(piece)
-        if length >= _PART:
-            yield "".join(part)
-            part, length = [], 0
-    yield "".join(part)
+        if length >= _CHUNK_CHARACTERS:
+            yield "".join(chunk)
+            chunk, length = [], 0
+    yield "".join(chunk)
 
 
 def _policy(media_origin: str) -> str:

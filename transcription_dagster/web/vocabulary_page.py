@@ -1,4 +1,4 @@
-"""`/vocabulary`: the terms by which recordings are corrected. It works without scripts: each button is a form."""
+"""`/vocabulary`: the page that shows and changes the vocabulary. It works without scripts: each button is a form."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from transcription_dagster.corrections.learning import suggestions
+from transcription_dagster.corrections.suggestions import suggestions
 from transcription_dagster.database import vocabulary
 from transcription_dagster.database.archive import titles
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import InvalidVocabulary
 from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import parse_terms, read_csv, read_yaml
-from transcription_dagster.web import csrf
+from transcription_dagster.web.guard import CSRF_FIELD
 from transcription_dagster.web.pages import Pages
-from transcription_dagster.web.program_api.access import Refusal
-from transcription_dagster.web.program_api.operations import LARGEST_BODY, bounded_body
+from transcription_dagster.web.program_api.operations import LARGEST_BODY, Refusal, bounded_body
 
 PAGE = "/vocabulary"
 
@@ -30,7 +29,7 @@ _Form = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class VocabularyPage:
-    """Shows the vocabulary and applies the changes that its forms send."""
+    """The page, and the changes that its forms send."""
 
     engine: Engine
     pages: Pages
@@ -43,7 +42,7 @@ class VocabularyPage:
             "suggestions": self._decide,
             "import": self._import,
         }
-        forms = [Route(f"{PAGE}/{name}", self._taking(change), methods=["POST"]) for name, change in changes.items()]
+        forms = [Route(f"{PAGE}/{name}", self._endpoint(change), methods=["POST"]) for name, change in changes.items()]
         # Dagster's UI would answer any other path with its own page.
         rest = Route(f"{PAGE}/{{rest:path}}", lambda request: self.pages.not_found(request), methods=["GET"])
         return [Route(PAGE, self.show, methods=["GET"]), *forms, rest]
@@ -52,16 +51,17 @@ class VocabularyPage:
         """Show all terms, and the terms that corrections suggest."""
         terms = vocabulary.terms(self.engine)
         suggested = suggestions(self.engine)
+        linked = {place.recording for suggestion in suggested for place in suggestion.places[:3]}
         values = {
             "terms": terms,
             "problems": problems(terms),
             "suggestions": suggested,
-            "titles": titles(self.engine, {place.recording for each in suggested for place in each.places[:3]}),
+            "titles": titles(self.engine, linked),
             "complaint": complaint,
         }
         return self.pages.render(request, "vocabulary.html", values, status=status if complaint else 200)
 
-    def _taking(self, change: Callable[[_Form], None]) -> Callable[[Request], object]:
+    def _endpoint(self, change: Callable[[_Form], None]) -> Callable[[Request], object]:
         async def endpoint(request: Request) -> Response:
             try:
                 body = await bounded_body(request)
@@ -70,12 +70,12 @@ class VocabularyPage:
                 return await run_in_threadpool(self.show, request, complaint, 413)
             fields = parse_qs(body.decode(errors="replace"), keep_blank_values=True)
             form = {name: values[0] for name, values in fields.items()}
-            return await run_in_threadpool(self._take, request, form, change)
+            return await run_in_threadpool(self._apply, request, form, change)
 
         return endpoint
 
-    def _take(self, request: Request, form: _Form, change: Callable[[_Form], None]) -> Response:
-        if not self.pages.csrf.is_shown(request, form.get(csrf.FIELD, "")):
+    def _apply(self, request: Request, form: _Form, change: Callable[[_Form], None]) -> Response:
+        if not self.pages.csrf.is_valid(request, form.get(CSRF_FIELD, "")):
             return self.show(request, "This page was outdated and has been reloaded. Try again.")
         try:
             change(form)
@@ -87,9 +87,9 @@ class VocabularyPage:
         variants = [line.strip() for line in form.get("variants", "").splitlines() if line.strip()]
         entry = {"term": form.get("term", ""), "variants": variants, "category": form.get("category", "").strip()}
         [term] = parse_terms([{**entry, "weight": form.get("weight", "")}], "the form")
-        was = form.get("was", "")
-        if was and was != term.text:
-            vocabulary.remove(self.engine, was)
+        old_text = form.get("old_text", "")
+        if old_text and old_text != term.text:
+            vocabulary.remove(self.engine, old_text)
         vocabulary.put(self.engine, [term])
 
     def _remove(self, form: _Form) -> None:

@@ -12,7 +12,7 @@ from dagster._core.loader import LoadingContextForTest
 from sqlalchemy import Engine, text
 
 from transcription_dagster.corrections import drafts
-from transcription_dagster.corrections.desk import Manuscript, correct
+from transcription_dagster.corrections.manuscript import Manuscript, correct
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.definitions import defs
 from transcription_dagster.defs import sensors

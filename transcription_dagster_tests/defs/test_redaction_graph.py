@@ -14,7 +14,7 @@ from transcription_dagster.audio.decode import normalise
 from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Draft
-from transcription_dagster.corrections.desk import Corrected, Manuscript, correct
+from transcription_dagster.corrections.manuscript import CorrectedText, Manuscript, correct
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.defs.all_assets import all_assets
 from transcription_dagster.defs.assets.redaction import NAMES, redaction
@@ -126,7 +126,7 @@ def test_corrections_are_redacted_and_replaced_words_stay_silent(
     conversation = STORED_FORMS["conversation"].decode(store.get_bytes(f"{RECORDING}/conversation.json"))
     manuscript = Manuscript.of(conversation, f"{SAID}\n")
 
-    def corrections(now: Corrected) -> list[Draft]:
+    def corrections(now: CorrectedText) -> list[Draft]:
         # A mail address that was misheard is named; one of the card's digits is taken for a word.
         wrote = drafts.retyped(now.reading, 20, 23, "Write to bob@example.org.")
         named = drafts.named(now.reading, 20, 23, "Ada", everywhere=False)

@@ -6,11 +6,11 @@ import re
 
 import httpx
 
-from transcription_dagster.web.csrf import HEADER
+from transcription_dagster.web.guard import CSRF_HEADER
 
 
 def csrf_headers(client: httpx.Client, page: str) -> dict[str, str]:
     """Load a page, whose cookie the client keeps, and return the header that its scripts would send."""
     text = client.get(page, headers={"Accept": "text/html"}).text
     [token] = re.findall(r'<meta name="csrf-token" content="([^"]+)">', text)
-    return {HEADER: token}
+    return {CSRF_HEADER: token}

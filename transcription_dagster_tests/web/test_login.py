@@ -15,8 +15,7 @@ from websockets.typing import Subprotocol
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.errors import ServiceRefused
 from transcription_dagster.stack.startup import dagster_ready
-from transcription_dagster.web.access import TRIES_PER_ADDRESS
-from transcription_dagster.web.login import page_of_ours
+from transcription_dagster.web.login import TRIES_PER_ADDRESS, own_path
 from transcription_dagster_tests.web.conftest import PASSWORD, Site
 
 QUERY = {"query": "{ version }"}
@@ -159,9 +158,9 @@ def test_guessing_is_blocked_and_open_sessions_continue(serve: Callable[..., Sit
     ],
 )
 def test_the_login_leads_to_no_other_site(place: str):
-    assert page_of_ours(place) == "/"
+    assert own_path(place) == "/"
 
 
 def test_the_login_leads_to_any_page_of_this_server():
     for place in ("/", "/runs/1?a=b&c=%20d", "/assets/transcript?partition=a#b", "/a//b"):
-        assert page_of_ours(place) == place
+        assert own_path(place) == place

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from transcription_dagster.web.own_names import OwnNames
+from transcription_dagster.web.guard import OwnNames
 
 LOCAL = OwnNames.of_server("127.0.0.1")
 EVERYWHERE = OwnNames.of_server("0.0.0.0")

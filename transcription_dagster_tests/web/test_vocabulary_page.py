@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 
 from transcription_dagster.database import vocabulary
 from transcription_dagster.model import Term
-from transcription_dagster.web.csrf import FIELD, HEADER
-from transcription_dagster_tests.corrections.test_learning import Archive
+from transcription_dagster.web.guard import CSRF_FIELD, CSRF_HEADER
+from transcription_dagster_tests.corrections.test_suggestions import Archive
 from transcription_dagster_tests.web.conftest import Site
 from transcription_dagster_tests.web.csrf_page import csrf_headers
 
@@ -33,8 +33,8 @@ def visitor(site_of: Site) -> Iterator[httpx.Client]:
 
 
 def send(client: httpx.Client, form: str, **fields: str) -> httpx.Response:
-    token = csrf_headers(client, "/vocabulary")[HEADER]
-    return client.post(f"/vocabulary/{form}", data={FIELD: token, **fields})
+    token = csrf_headers(client, "/vocabulary")[CSRF_HEADER]
+    return client.post(f"/vocabulary/{form}", data={CSRF_FIELD: token, **fields})
 
 
 def test_terms_are_added_changed_and_removed_with_forms_alone(visitor: httpx.Client, engine: Engine) -> None:
@@ -42,7 +42,7 @@ def test_terms_are_added_changed_and_removed_with_forms_alone(visitor: httpx.Cli
         send(visitor, "terms", term="Quillonite", variants="quill on ite\nquillo night", weight="2").status_code == 303
     )
     assert vocabulary.terms(engine) == (Term("Quillonite", ("quill on ite", "quillo night"), "", 2.0),)
-    send(visitor, "terms", was="Quillonite", term="Quillonyte", variants="", weight="", category="rock")
+    send(visitor, "terms", old_text="Quillonite", term="Quillonyte", variants="", weight="", category="rock")
     assert vocabulary.terms(engine) == (Term("Quillonyte", (), "rock", 1.0),)
     send(visitor, "removals", term="Quillonyte")
     assert vocabulary.terms(engine) == ()

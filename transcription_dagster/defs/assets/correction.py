@@ -5,7 +5,7 @@ import dagster as dg
 from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_vtt
-from transcription_dagster.corrections.desk import Manuscript, corrected, with_named_speakers
+from transcription_dagster.corrections.manuscript import Manuscript, load_corrected, with_named_speakers
 from transcription_dagster.corrections.reading import Author
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.metadata import caption_result, well_formed
@@ -40,7 +40,7 @@ def corrected_txt(
     conversation: Transcript, refined_txt: str, catalogue: CatalogueResource
 ) -> dg.MaterializeResult[str]:
     with reported_failures():
-        found = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt))
+        found = load_corrected(catalogue.engine, Manuscript.of(conversation, refined_txt))
     return dg.MaterializeResult(
         value=found.reading.text() if found.changes else refined_txt,
         metadata={
@@ -63,7 +63,7 @@ def corrected_txt(
 )
 def corrected_json(conversation: Transcript, refined_txt: str, catalogue: CatalogueResource) -> Transcript:
     with reported_failures():
-        words = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading.as_read()
+        words = load_corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading.as_read()
     return Transcript(
         conversation.recording,
         words,

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from transcription_dagster.captions.quality import faithfulness, gap_findings, loop_findings
-from transcription_dagster.corrections.desk import with_named_speakers
+from transcription_dagster.corrections.manuscript import with_named_speakers
 from transcription_dagster.database import publications
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.defs.failures import reported_failures

@@ -10,7 +10,7 @@ from transcription_dagster.audio.flac import audible_spans, write_silenced
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
 from transcription_dagster.captions.subtitles import read_srt, read_vtt, to_srt, to_vtt
-from transcription_dagster.corrections.desk import Manuscript, corrected
+from transcription_dagster.corrections.manuscript import Manuscript, load_corrected
 from transcription_dagster.corrections.reading import Passage
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.metadata import check_result, table
@@ -90,7 +90,7 @@ def redaction(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # pyright: ignore[reportMissingTypeArgument]  Dagster would read it as a tuple
     with reported_failures():
-        now = corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading
+        now = load_corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading
         passages = list(now.passages())
         used = detectors(conversation.language, settings)
         redacted = _redacted(conversation, passages, settings.redact, used)

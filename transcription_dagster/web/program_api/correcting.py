@@ -12,15 +12,15 @@ from starlette.responses import JSONResponse, Response
 
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Change, Draft
-from transcription_dagster.corrections.desk import Corrected, correct, corrected
-from transcription_dagster.corrections.drafts import replaced, replacements
+from transcription_dagster.corrections.drafts import Replacement, replaced, replacements
+from transcription_dagster.corrections.manuscript import CorrectedText, correct, load_corrected
 from transcription_dagster.corrections.reading import CorrectedTurn, Passage
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.errors import CorrectionConflict, UnusableCorrection
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.web.program_api.operations import Call, Input, Operation
-from transcription_dagster.web.reading_room.manuscripts import Manuscripts
+from transcription_dagster.web.reading_room.archive import Manuscripts
 
 #: Changes returned by a history; older ones stay in the journal.
 _HISTORY = 500
@@ -79,7 +79,7 @@ class ReadingModel(BaseModel):
 
 
 class ReadingQuery(Input):
-    """Which words to return, and whether with their times."""
+    """The words to return, and how much detail."""
 
     first: int = Field(default=0, ge=0)
     stop: int | None = Field(default=None, ge=0, description="If unset, up to the end.")
@@ -116,16 +116,16 @@ class ChangeModel(BaseModel):
     who: str
     when: datetime
     undoes: int | None
-    #: It was undone.
+    #: Whether it was undone.
     undone: bool
-    #: Its words are not in the current transcript, so it has no effect.
+    #: Whether it has no effect because its words are not in the current transcript.
     lost: bool
-    #: No later change concerns its words, so it can be undone.
+    #: Whether it can be undone: no later change concerns its words.
     can_undo: bool
 
 
 class CorrectedModel(BaseModel):
-    """The recorded changes, and the turns around them as they now read."""
+    """The recorded changes, and the current text of the turns around them."""
 
     version: int
     changes: list[ChangeModel]
@@ -141,7 +141,7 @@ class HistoryModel(BaseModel):
 
 
 class ReplaceRequest(Input):
-    """What to find in the recording, and what replaces it."""
+    """The text to find in the recording, and its replacement."""
 
     sought: str = Field(max_length=200)
     new: str = Field(max_length=200)
@@ -174,13 +174,13 @@ class ReplacedModel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Correcting:
-    """Answers the operations about one recording's text."""
+    """The operations on one recording's text: read, correct, history and replace."""
 
     engine: Engine
     manuscripts: Manuscripts
 
     def operations(self) -> list[Operation]:
-        """Return the operations: read, correct, history and replace."""
+        """Return the operations."""
         one = "/api/recordings/{recording}"
         turns, corrections, replacing = f"{one}/turns", f"{one}/corrections", f"{one}/replacements"
         read, correct = TokenScope.READ, TokenScope.CORRECT
@@ -194,102 +194,111 @@ class Correcting:
 
     def read(self, call: Call) -> ReadingModel:
         """Return the turns that hold the requested words."""
-        now = self.present(call.recording)
+        text = self.current(call.recording)
         query: ReadingQuery = call.values
         return ReadingModel(
             recording=call.recording,
-            version=now.version,
+            version=text.version,
             turns=[
-                turn_model(now, turn, words=query.words, passages=query.passages)
-                for turn in now.reading.turns(query.first, query.stop)
+                _turn_model(text, turn, words=query.words, passages=query.passages)
+                for turn in text.reading.turns(query.first, query.stop)
             ],
         )
 
     def history(self, call: Call) -> HistoryModel:
         """Return the history, newest first."""
-        now = self.present(call.recording)
-        shown = [change for change in reversed(now.changes) if not change.draft.is_lost][:_HISTORY]
+        text = self.current(call.recording)
+        newest = [change for change in reversed(text.changes) if not change.draft.is_lost][:_HISTORY]
         return HistoryModel(
-            version=now.version,
-            changes=[_change_model(now, change) for change in shown],
-            lost=[_change_model(now, change) for change in now.lost],
+            version=text.version,
+            changes=[_change_model(text, change) for change in newest],
+            lost=[_change_model(text, change) for change in text.lost],
         )
 
     def correct(self, call: Call) -> CorrectedModel | Response:
-        """Record a correction, or return both versions if another person was faster."""
-        wanted: CorrectionRequest = call.values
+        """Record a correction. On a conflict with another person's change, return both versions with status 409."""
+        values: CorrectionRequest = call.values
         manuscript = self.manuscripts.of(call.recording)
         try:
-            after = correct(
+            text = correct(
                 self.engine,
                 manuscript,
-                lambda now: _drafts(now, wanted),
-                who=author_of(call, wanted.who),
-                seen=wanted.seen,
+                lambda current: _drafts(current, values),
+                who=author_of(call, values.who),
+                seen=values.seen,
             )
         except CorrectionConflict as conflict:
-            return self._conflict(call.recording, wanted, str(conflict))
-        made = [change for change in after.changes if change.version > wanted.seen]
-        first, stop = _reach(after, wanted, made)
+            return self._conflict(call.recording, values, str(conflict))
+        new = [change for change in text.changes if change.version > values.seen]
+        first, stop = _affected_words(text, values, new)
         return CorrectedModel(
-            version=after.version,
-            changes=[_change_model(after, change) for change in made],
-            turns=[turn_model(after, turn) for turn in after.reading.turns(first, stop)],
+            version=text.version,
+            changes=[_change_model(text, change) for change in new],
+            turns=[_turn_model(text, turn) for turn in text.reading.turns(first, stop)],
         )
 
     def replace(self, call: Call) -> ReplacedModel:
         """Preview a replacement, or apply it."""
-        wanted: ReplaceRequest = call.values
+        values: ReplaceRequest = call.values
         manuscript = self.manuscripts.of(call.recording)
-        now = corrected(self.engine, manuscript)
-        found = replacements(now.reading, wanted.sought, wanted.new, match_case=wanted.match_case)
-        if wanted.apply:
-            now = correct(
+
+        def matches(text: CorrectedText) -> list[Replacement]:
+            return replacements(text.reading, values.sought, values.new, match_case=values.match_case)
+
+        text = load_corrected(self.engine, manuscript)
+        replaced_turns = matches(text)
+        if values.apply:
+            text = correct(
                 self.engine,
                 manuscript,
-                lambda present: replaced(
-                    present.reading,
-                    replacements(present.reading, wanted.sought, wanted.new, match_case=wanted.match_case),
-                ),
-                who=author_of(call, wanted.who),
-                seen=wanted.seen,
+                lambda current: replaced(current.reading, matches(current)),
+                who=author_of(call, values.who),
+                seen=values.seen,
             )
-        listed = [
-            ReplacementModel(
-                first=each.first,
-                stop=each.stop,
-                start=each.start,
-                old=each.old,
-                new=each.new,
-                count=each.count,
-                parts=list(each.parts),
-            )
-            for each in found[:_PREVIEW]
-        ]
-        count = sum(each.count for each in found)
-        return ReplacedModel(version=now.version, count=count, turns=len(found), replacements=listed)
+        return ReplacedModel(
+            version=text.version,
+            count=sum(turn.count for turn in replaced_turns),
+            turns=len(replaced_turns),
+            replacements=[_replacement_model(turn) for turn in replaced_turns[:_PREVIEW]],
+        )
 
-    def present(self, recording: str) -> Corrected:
-        """Return the recording as it reads now."""
+    def current(self, recording: str) -> CorrectedText:
+        """Return a recording's text with all corrections so far."""
         return self.manuscripts.corrected(self.engine, recording)
 
-    def _conflict(self, recording: str, wanted: CorrectionRequest, complaint: str) -> Response:
-        now = self.present(recording)
-        stop = max(wanted.stop, wanted.first + 1)
-        later = [change for change in now.changes if change.version > wanted.seen]
-        since = [each for each in later if each.draft.where.first < stop and each.draft.where.stop > wanted.first]
+    def _conflict(self, recording: str, values: CorrectionRequest, complaint: str) -> Response:
+        text = self.current(recording)
+        stop = max(values.stop, values.first + 1)
+        conflicting = [
+            change
+            for change in text.changes
+            if change.version > values.seen
+            and change.draft.where.first < stop
+            and change.draft.where.stop > values.first
+        ]
         theirs = CorrectedModel(
-            version=now.version,
-            changes=[_change_model(now, change) for change in since],
-            turns=[turn_model(now, turn) for turn in now.reading.turns(wanted.first, stop)],
+            version=text.version,
+            changes=[_change_model(text, change) for change in conflicting],
+            turns=[_turn_model(text, turn) for turn in text.reading.turns(values.first, stop)],
         )
-        return JSONResponse({"error": complaint, "yours": wanted.text, "theirs": theirs.model_dump(mode="json")}, 409)
+        return JSONResponse({"error": complaint, "yours": values.text, "theirs": theirs.model_dump(mode="json")}, 409)
 
 
-def turn_model(now: Corrected, turn: CorrectedTurn, *, words: bool = False, passages: bool = False) -> TurnModel:
-    """Return a turn for the API."""
-    where = now.reading.stretch(turn.first, turn.stop)
-    listed = [
+def _replacement_model(turn: Replacement) -> ReplacementModel:
+    return ReplacementModel(
+        first=turn.first,
+        stop=turn.stop,
+        start=turn.start,
+        old=turn.old,
+        new=turn.new,
+        count=turn.count,
+        parts=list(turn.parts),
+    )
+
+
+def _turn_model(text: CorrectedText, turn: CorrectedTurn, *, words: bool = False, passages: bool = False) -> TurnModel:
+    span = text.reading.stretch(turn.first, turn.stop)
+    word_models = [
         WordModel(
             text=word.text,
             start=word.start,
@@ -304,11 +313,11 @@ def turn_model(now: Corrected, turn: CorrectedTurn, *, words: bool = False, pass
     return TurnModel(
         first=turn.first,
         stop=turn.stop,
-        start=where.start,
-        end=where.end,
+        start=span.start,
+        end=span.end,
         speaker=turn.speaker,
         text=turn.text,
-        words=listed if words else None,
+        words=word_models if words else None,
         passages=[_passage_model(passage) for passage in turn.passages] if passages else None,
     )
 
@@ -323,40 +332,41 @@ def _passage_model(passage: Passage) -> PassageModel:
     )
 
 
-def _drafts(now: Corrected, wanted: CorrectionRequest) -> Sequence[Draft]:
-    reading, first, stop = now.reading, wanted.first, wanted.stop
-    match wanted.kind:
+def _drafts(text: CorrectedText, values: CorrectionRequest) -> Sequence[Draft]:
+    reading, first, stop = text.reading, values.first, values.stop
+    match values.kind:
         case "text":
-            return drafts.retyped(reading, first, stop, wanted.text)
+            return drafts.retyped(reading, first, stop, values.text)
         case "unintelligible":
             return drafts.marked_unintelligible(reading, first, stop)
         case "restore":
-            return drafts.restored(reading, now.state, first, stop)
+            return drafts.restored(reading, text.state, first, stop)
         case "speaker":
-            return drafts.named(reading, first, stop, wanted.speaker, everywhere=wanted.everywhere)
+            return drafts.named(reading, first, stop, values.speaker, everywhere=values.everywhere)
         case "split":
             return drafts.split(reading, first)
         case "join":
             return drafts.joined(reading, first)
         case "undo":
-            change = now.change(wanted.undoes)
+            change = text.change(values.undoes)
             if change is None:
-                raise UnusableCorrection(f"there is no change {wanted.undoes} of the present transcript")
-            return drafts.undone(reading, now.state, change.draft, change.version)
+                raise UnusableCorrection(f"there is no change {values.undoes} of the present transcript")
+            return drafts.undone(reading, text.state, change.draft, change.version)
 
 
-def _reach(after: Corrected, wanted: CorrectionRequest, made: Sequence[Change]) -> tuple[int, int]:
-    """Return the words whose turns may look different now, including the previous and the next turn."""
-    ranges = [(place.first, place.stop) for change in made for place in change.draft.stretches or (change.draft.where,)]
-    if wanted.kind != "undo":
-        ranges.append((wanted.first, max(wanted.stop, wanted.first + 1)))
+def _affected_words(text: CorrectedText, values: CorrectionRequest, changes: Sequence[Change]) -> tuple[int, int]:
+    """Return the range of words whose turns may have changed, including the previous and the next turn."""
+    spans = [span for change in changes for span in change.draft.stretches or (change.draft.where,)]
+    ranges = [(span.first, span.stop) for span in spans]
+    if values.kind != "undo":
+        ranges.append((values.first, max(values.stop, values.first + 1)))
     first, stop = min(first for first, _ in ranges), max(stop for _, stop in ranges)
-    return max(0, first - 1), min(len(after.reading.words), stop + 1)
+    return max(0, first - 1), min(len(text.reading.words), stop + 1)
 
 
-def _change_model(now: Corrected, change: Change) -> ChangeModel:
+def _change_model(text: CorrectedText, change: Change) -> ChangeModel:
     draft = change.draft
-    undone = change.version in now.state.undone
+    undone = change.version in text.state.undone
     return ChangeModel(
         version=change.version,
         kind=draft.kind,
@@ -372,13 +382,13 @@ def _change_model(now: Corrected, change: Change) -> ChangeModel:
         undoes=draft.undoes,
         undone=undone,
         lost=draft.is_lost,
-        can_undo=not undone and now.state.is_untouched_since(change.version),
+        can_undo=not undone and text.state.is_untouched_since(change.version),
     )
 
 
-def author_of(call: Call, said: str | None) -> str:
-    """Return the author of a change: the token's name, otherwise the name that the person gave."""
+def author_of(call: Call, who: str | None) -> str:
+    """Return the author of a change: the token's name, otherwise the name `who` that the person entered."""
     if call.access.program is not None:
         return call.access.program
-    name = " ".join((said or "").split())
+    name = " ".join((who or "").split())
     return name if name.isprintable() and name else "unnamed"

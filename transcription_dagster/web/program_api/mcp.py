@@ -25,37 +25,45 @@ from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.model import recording_id
-from transcription_dagster.web.csrf import Csrf
-from transcription_dagster.web.program_api.access import Refusal, reads_everything
+from transcription_dagster.web.guard import Csrf
 from transcription_dagster.web.program_api.correcting import Correcting
-from transcription_dagster.web.program_api.operations import Input, bounded_body, permitted, respond, validation_message
+from transcription_dagster.web.program_api.operations import (
+    MCP,
+    Input,
+    Refusal,
+    bounded_body,
+    reads_everything,
+    require_scope,
+    respond,
+    validation_message,
+)
 from transcription_dagster.web.program_api.recordings import moments
 from transcription_dagster.web.reading_room.archive import Archive
 
-ENDPOINT = "/mcp"
 #: The supported versions of the protocol, newest first.
 _VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 _PARSE_ERROR, _INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMETERS = -32700, -32600, -32601, -32602
+#: Characters after which a reading is continued by another call.
 _LONGEST_READING = 40_000
 _INSTRUCTIONS = (
-    "An archive of transcribed recordings. Search it, read round what is found, and name the moment of each statement "
-    "as its source: the recording's title, the time, and the link of the moment."
+    "An archive of transcribed recordings. Search it, read around each match, and cite the moment of each statement: "
+    "the recording's title, the time, and the link of the moment."
 )
 
 
 class SearchArguments(Input):
-    """A query, in words or as a question."""
+    """A query: keywords or a question."""
 
     query: str = Field(min_length=1, max_length=500)
-    limit: int = Field(default=8, ge=1, le=50, description="Moments that are returned at most.")
+    limit: int = Field(default=8, ge=1, le=50, description="The most moments to return.")
 
 
 class ReadArguments(Input):
-    """Which part of which recording to read."""
+    """The recording and the part of it to read."""
 
-    recording: str = Field(description="The UUID of the recording, as a search returns it.")
+    recording: str = Field(description="The UUID of the recording, from a search result.")
     start: float = Field(default=0.0, ge=0, description="Seconds from the start of the recording.")
-    end: float | None = Field(default=None, description="Seconds; unset: as much as fits one answer.")
+    end: float | None = Field(default=None, description="Seconds; if unset, as much as fits in one result.")
 
     @model_validator(mode="after")
     def _goes_forward(self) -> ReadArguments:
@@ -84,7 +92,7 @@ class SourceMoments(BaseModel):
 
 
 class SourceTurn(BaseModel):
-    """What one speaker says, in seconds from the start of the recording."""
+    """One speaker's turn; times in seconds from the start of the recording."""
 
     start: float
     end: float
@@ -109,10 +117,9 @@ class _Error(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a tool needs to know about a request besides its arguments."""
+class _Caller:
+    """The server's address as the caller sees it, and what the caller may read."""
 
-    #: The address of this server.
     origin: str
     reads_everything: bool
 
@@ -122,8 +129,8 @@ class _Tool:
     title: str
     description: str
     arguments: type[Input]
-    returns: type[BaseModel]
-    answer: Callable[[Any, _Asked], BaseModel]
+    result: type[BaseModel]
+    call: Callable[[Any, _Caller], BaseModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +141,15 @@ class Assistants:
     correcting: Correcting
 
     def routes(self, csrf: Csrf) -> list[BaseRoute]:
-        """Return the endpoint. It offers no stream of its own, which a GET would open."""
+        """Return the endpoint. A GET, which would open a stream, is refused: the server sends nothing on its own."""
 
         async def endpoint(request: Request) -> Response:
-            return await respond(lambda: self._answer(request, csrf))
+            return await respond(lambda: self._response(request, csrf))
 
-        return [Route(ENDPOINT, endpoint, methods=["GET", "POST", "DELETE"])]
+        return [Route(MCP, endpoint, methods=["GET", "POST", "DELETE"])]
 
-    async def _answer(self, request: Request, csrf: Csrf) -> Response:
-        access = await run_in_threadpool(permitted, self.archive.engine, csrf, request, TokenScope.READ)
+    async def _response(self, request: Request, csrf: Csrf) -> Response:
+        access = await run_in_threadpool(require_scope, self.archive.engine, csrf, request, TokenScope.READ)
         if request.method != "POST":
             return JSONResponse({"error": "send messages by POST; there are no sessions"}, 405, {"Allow": "POST"})
         version = request.headers.get("mcp-protocol-version", _VERSIONS[0])
@@ -151,19 +158,19 @@ class Assistants:
         try:
             message = json.loads(await bounded_body(request))
         except ValueError:
-            return _failed(None, _PARSE_ERROR, "the body is not JSON")
+            return _error_response(None, _PARSE_ERROR, "the body is not JSON")
         if not isinstance(message, dict) or not isinstance(message.get("method"), str):
-            return _failed(None, _INVALID_REQUEST, "a message with a `method` is expected")
+            return _error_response(None, _INVALID_REQUEST, "a message with a `method` is expected")
         if "id" not in message:
             return Response(status_code=202)
-        asked = _Asked(str(request.base_url).rstrip("/"), reads_everything(access, self.archive.settings))
+        caller = _Caller(str(request.base_url).rstrip("/"), reads_everything(access, self.archive.settings))
         try:
-            found = await run_in_threadpool(self._result, message["method"], message.get("params"), asked)
+            result = await run_in_threadpool(self._result, message["method"], message.get("params"), caller)
         except _Error as error:
-            return _failed(message["id"], error.code, str(error))
-        return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": found})
+            return _error_response(message["id"], error.code, str(error))
+        return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": result})
 
-    def _result(self, method: str, parameters: object, asked: _Asked) -> dict[str, Any]:
+    def _result(self, method: str, parameters: object, caller: _Caller) -> dict[str, Any]:
         values = parameters if isinstance(parameters, dict) else {}
         match method:
             case "initialize":
@@ -177,85 +184,85 @@ class Assistants:
             case "ping":
                 return {}
             case "tools/list":
-                return {"tools": [_described(name, tool) for name, tool in self._tools().items()]}
+                return {"tools": [_description(name, tool) for name, tool in self._tools().items()]}
             case "tools/call":
-                return self._call(values, asked)
+                return self._call(values, caller)
             case _:
                 raise _Error(_NO_METHOD, f"there is no method {method[:100]!r}")
 
     def _tools(self) -> Mapping[str, _Tool]:
-        searching = "Find moments in the recordings by words and by meaning, each with its recording, time and link."
-        reading = "Read what is said in a recording, turn by turn with times and speakers, as people corrected it."
+        search = "Find moments in the recordings by words and by meaning, each with its recording, time and link."
+        read = "Read the corrected text of a recording, turn by turn, with times and speakers."
         return {
-            "search": _Tool("Search the recordings", searching, SearchArguments, SourceMoments, self._search),
-            "read_recording": _Tool("Read a recording", reading, ReadArguments, SourceTurns, self._read),
+            "search": _Tool("Search the recordings", search, SearchArguments, SourceMoments, self._search),
+            "read_recording": _Tool("Read a recording", read, ReadArguments, SourceTurns, self._read),
         }
 
-    def _call(self, values: Mapping[str, Any], asked: _Asked) -> dict[str, Any]:
+    def _call(self, values: Mapping[str, Any], caller: _Caller) -> dict[str, Any]:
         tool = self._tools().get(str(values.get("name")))
         if tool is None:
             raise _Error(_INVALID_PARAMETERS, f"there is no tool {str(values.get('name'))[:100]!r}")
         try:
             arguments = tool.arguments.model_validate(values.get("arguments") or {})
-            found = tool.answer(arguments, asked).model_dump(mode="json")
+            result = tool.call(arguments, caller).model_dump(mode="json")
         except ValidationError as error:
-            return _unanswered(validation_message(error))
+            return _tool_error(validation_message(error))
         except TranscriptionError as error:
-            return _unanswered(str(error))
+            return _tool_error(str(error))
         return {
-            "content": [{"type": "text", "text": json.dumps(found, ensure_ascii=False)}],
-            "structuredContent": found,
+            "content": [{"type": "text", "text": json.dumps(result, ensure_ascii=False)}],
+            "structuredContent": result,
         }
 
-    def _search(self, wanted: SearchArguments, asked: _Asked) -> SourceMoments:
-        found = moments(self.archive, wanted.query, wanted.limit, everything=asked.reads_everything)
+    def _search(self, arguments: SearchArguments, caller: _Caller) -> SourceMoments:
+        matches = moments(self.archive, arguments.query, arguments.limit, redacted=not caller.reads_everything)
         return SourceMoments(
             moments=[
-                SourceMoment(**moment.model_dump(exclude={"page", "snippet"}), link=f"{asked.origin}{moment.page}")
-                for moment in found
+                SourceMoment(**moment.model_dump(exclude={"page", "snippet"}), link=f"{caller.origin}{moment.page}")
+                for moment in matches
             ]
         )
 
-    def _read(self, wanted: ReadArguments, asked: _Asked) -> SourceTurns:
-        recording = recording_id(wanted.recording)
-        listed = self.archive.recording(recording)
-        reading = self.correcting.present(recording).reading if asked.reads_everything else self._redacted(recording)
+    def _read(self, arguments: ReadArguments, caller: _Caller) -> SourceTurns:
+        uuid = recording_id(arguments.recording)
+        recording = self.archive.recording(uuid)
+        reading = self.correcting.current(uuid).reading if caller.reads_everything else self._redacted(uuid)
         turns: list[SourceTurn] = []
-        length = 0
-        following: float | None = None
+        characters = 0
+        next_start: float | None = None
         for turn in reading.turns():
-            where = reading.stretch(turn.first, turn.stop)
-            if where.end < wanted.start or not turn.words:
+            span = reading.stretch(turn.first, turn.stop)
+            if span.end < arguments.start or not turn.words:
                 continue
-            if (wanted.end is not None and where.start > wanted.end) or length > _LONGEST_READING:
-                following = where.start
+            if (arguments.end is not None and span.start > arguments.end) or characters > _LONGEST_READING:
+                next_start = span.start
                 break
-            length += len(turn.text)
-            link = f"{asked.origin}/recordings/{recording}?t={where.start:.2f}"
-            turns.append(SourceTurn(start=where.start, end=where.end, speaker=turn.speaker, text=turn.text, link=link))
-        return SourceTurns(recording=recording, title=listed.title, turns=turns, next_start=following)
+            characters += len(turn.text)
+            link = f"{caller.origin}/recordings/{uuid}?t={span.start:.2f}"
+            turns.append(SourceTurn(start=span.start, end=span.end, speaker=turn.speaker, text=turn.text, link=link))
+        return SourceTurns(recording=uuid, title=recording.title, turns=turns, next_start=next_start)
 
-    def _redacted(self, recording: str) -> CorrectedReading:
+    def _redacted(self, uuid: str) -> CorrectedReading:
         """Return the redacted text. Raises `SourceNotFound` if there is none yet."""
-        words = stored_value(self.archive.store, "redacted_json", recording).words
+        words = stored_value(self.archive.store, "redacted_json", uuid).words
         return lay_changes(lay_refined(words, None), ChangedWords())
 
 
-def _described(name: str, tool: _Tool) -> dict[str, Any]:
+def _description(name: str, tool: _Tool) -> dict[str, Any]:
     return {
         "name": name,
         "title": tool.title,
         "description": tool.description,
         "inputSchema": tool.arguments.model_json_schema(),
-        "outputSchema": tool.returns.model_json_schema(mode="serialization"),
+        "outputSchema": tool.result.model_json_schema(mode="serialization"),
         "annotations": {"readOnlyHint": True, "openWorldHint": False},
     }
 
 
-def _unanswered(complaint: str) -> dict[str, Any]:
+def _tool_error(complaint: str) -> dict[str, Any]:
     """Return a failed call as a result, so that the assistant can read the error and try again."""
     return {"content": [{"type": "text", "text": complaint}], "isError": True}
 
 
-def _failed(identifier: object, code: int, message: str) -> Response:
+def _error_response(identifier: object, code: int, message: str) -> Response:
     return JSONResponse({"jsonrpc": "2.0", "id": identifier, "error": {"code": code, "message": message}})

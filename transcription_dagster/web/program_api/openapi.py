@@ -19,19 +19,19 @@ _REFERENCE = "#/components/schemas/{model}"
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document of the operations."""
-    models = {model for each in operations for model in (each.takes, each.returns) if model is not None}
+    models = {model for operation in operations for model in (operation.input, operation.output) if model is not None}
     ordered = sorted(models, key=lambda model: model.__name__)
     _, definitions = models_json_schema([(model, "validation") for model in ordered], ref_template=_REFERENCE)
     paths: dict[str, Any] = {}
-    for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "transcription-dagster",
             "version": __version__,
-            "description": "Recordings, their texts, and people's corrections. Times are seconds from the start of the "
-            "recording. Show a token of `transcription tokens create` as `Authorization: Bearer`.",
+            "description": "Recordings, their texts, and people's corrections. Times are in seconds from the start of "
+            "the recording. Send a token of `transcription tokens create` as `Authorization: Bearer`.",
         },
         "paths": paths,
         "components": {
@@ -43,44 +43,44 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    described: dict[str, Any] = {
+    description: dict[str, Any] = {
         "summary": operation.summary,
         "description": _scopes(operation),
         "operationId": _identifier(operation),
         "responses": {
             str(operation.status): {
-                "description": "The answer.",
-                "content": {operation.produces: _content(operation.returns)},
+                "description": "The result.",
+                "content": {operation.media_type: _content(operation.output)},
             },
-            "default": {"description": "What went wrong.", "content": {"application/json": {"schema": _ERROR}}},
+            "default": {"description": "The error.", "content": {"application/json": {"schema": _ERROR}}},
         },
     }
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", operation.path)
     ]
-    if operation.takes_file:
-        described["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
-    if operation.takes is not None and operation.has_body:
-        described["requestBody"] = {
+    if operation.accepts_file:
+        description["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+    if operation.input is not None and operation.has_body:
+        description["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": _reference(operation.takes)}},
+            "content": {"application/json": {"schema": _reference(operation.input)}},
         }
-    elif operation.takes is not None:
-        schema = operation.takes.model_json_schema(ref_template=_REFERENCE)
+    elif operation.input is not None:
+        schema = operation.input.model_json_schema(ref_template=_REFERENCE)
         required = schema.get("required", ())
         parameters += [
-            {"name": name, "in": "query", "required": name in required, "schema": each}
-            for name, each in schema["properties"].items()
+            {"name": name, "in": "query", "required": name in required, "schema": parameter}
+            for name, parameter in schema["properties"].items()
         ]
-    return described | ({"parameters": parameters} if parameters else {})
+    return description | ({"parameters": parameters} if parameters else {})
 
 
 def _scopes(operation: Operation) -> str:
-    needed = f"Needs the scope `{operation.scope}`."
+    required = f"Needs the scope `{operation.scope}`."
     if not operation.shows_everything:
-        return needed
-    return f"{needed} Where only redacted files are published, also `{TokenScope.READ_UNREDACTED}`."
+        return required
+    return f"{required} Where only redacted files are published, also `{TokenScope.READ_UNREDACTED}`."
 
 
 def _content(model: type[BaseModel] | None) -> dict[str, Any]:

@@ -23,8 +23,15 @@ from transcription_dagster.sources.submissions import Description, Intake
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.store.scratch import scratch_folder
 from transcription_dagster.urls import shown_url
-from transcription_dagster.web.program_api.access import Access, Refusal, reads_everything
-from transcription_dagster.web.program_api.operations import ONLY_REDACTED, Call, Input, Operation
+from transcription_dagster.web.program_api.operations import (
+    ONLY_REDACTED,
+    Access,
+    Call,
+    Input,
+    Operation,
+    Refusal,
+    reads_everything,
+)
 from transcription_dagster.web.reading_room.archive import Archive
 
 _FILES = frozenset(form.file for form in STORED_FORMS.values())
@@ -139,13 +146,13 @@ class SubmittedModel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Recordings:
-    """Answers the operations about the archive."""
+    """The operations on the archive: list, search, results and submission."""
 
     archive: Archive
     intake: Intake
 
     def operations(self) -> list[Operation]:
-        """Return the operations: list, search, results and submission."""
+        """Return the operations."""
         many = "/api/recordings"
         one = f"{many}/{{recording}}"
         read, submit = TokenScope.READ, TokenScope.SUBMIT
@@ -161,86 +168,87 @@ class Recordings:
                 UploadQuery,
                 SubmittedModel,
                 status=202,
-                takes_file=True,
+                accepts_file=True,
             ),
             Operation("GET", "/api/search", read, "Search by words and meaning", self.find, SearchQuery, MomentsModel),
             Operation("GET", one, read, "A recording and its results", self.one, None, OneRecordingModel),
-            Operation("GET", f"{one}/files/{{file}}", read, "A result", self.file, produces="application/octet-stream"),
+            Operation(
+                "GET", f"{one}/files/{{file}}", read, "A result", self.file, media_type="application/octet-stream"
+            ),
         ]
 
     def list(self, call: Call) -> RecordingsModel:
         """Return a page of the list."""
         query: ListQuery = call.values
         filters = Filters(query.language, query.since, query.until, query.status, query.speaker)
-        found = list_recordings(self.archive.engine, filters, after=_place(query.after), limit=query.limit + 1)
-        shown = found[: query.limit]
-        following = _written(shown[-1].place) if len(found) > query.limit else None
-        return RecordingsModel(recordings=[RecordingModel(**_values(each)) for each in shown], next=following)
+        rows = list_recordings(self.archive.engine, filters, after=_parse_cursor(query.after), limit=query.limit + 1)
+        page = rows[: query.limit]
+        following = _cursor(page[-1].place) if len(rows) > query.limit else None
+        return RecordingsModel(recordings=[RecordingModel(**_fields(row)) for row in page], next=following)
 
     def find(self, call: Call) -> MomentsModel:
         """Return the moments that match a query."""
         query: SearchQuery = call.values
-        everything = reads_everything(call.access, self.archive.settings)
-        found = moments(self.archive, query.q, query.limit, query.language, everything=everything)
-        return MomentsModel(moments=found)
+        redacted = not reads_everything(call.access, self.archive.settings)
+        return MomentsModel(moments=moments(self.archive, query.q, query.limit, query.language, redacted=redacted))
 
     def one(self, call: Call) -> OneRecordingModel:
-        """Return a recording with its available files."""
-        found = self.archive.recording(call.recording)
-        stored = sorted(each.key.partition("/")[2] for each in self.archive.store.list(call.recording))
-        return OneRecordingModel(**_values(found), files=[name for name in stored if name in self._files(call.access)])
+        """Return a recording with the files that exist and that the sender may read."""
+        recording = self.archive.recording(call.recording)
+        readable = self._readable_files(call.access)
+        files = sorted(stored.key.partition("/")[2] for stored in self.archive.store.list(call.recording))
+        return OneRecordingModel(**_fields(recording), files=[name for name in files if name in readable])
 
     def file(self, call: Call) -> Response:
         """Return one of the result files."""
         name = call.request.path_params["file"]
         if name not in _FILES:
             raise SourceNotFound("there is no such file; `files` of the recording lists them")
-        if name not in self._files(call.access):
+        if name not in self._readable_files(call.access):
             raise Refusal(403, ONLY_REDACTED)
         self.archive.recording(call.recording)
         document = self.archive.store.get_bytes(object_key(call.recording, name))
         media_type = _TYPES.get(Path(name).suffix, "application/octet-stream")
         return Response(document, media_type=media_type, headers={"Content-Disposition": "attachment"})
 
-    def _files(self, access: Access) -> frozenset[str]:
-        """Return the files that the sender may read."""
+    def _readable_files(self, access: Access) -> frozenset[str]:
         return _FILES if reads_everything(access, self.archive.settings) else REDACTED_FILES
 
     def submit(self, call: Call) -> SubmittedModel:
         """Submit a recording at a URL."""
-        wanted: SubmitRequest = call.values
-        described = Description(wanted.title, wanted.language, wanted.webhook)
-        return SubmittedModel(recording=self.intake.take_url(wanted.url, described, _by(call.access)))
+        values: SubmitRequest = call.values
+        description = Description(values.title, values.language, values.webhook)
+        return SubmittedModel(recording=self.intake.take_url(values.url, description, _submitter(call.access)))
 
     async def upload(self, call: Call) -> SubmittedModel:
-        """Submit the file in the request body, read in parts."""
+        """Submit the file in the request body, which is streamed to disk."""
         query: UploadQuery = call.values
-        described = Description(query.title, query.language, query.webhook)
-        self.intake.check(described)
+        description = Description(query.title, query.language, query.webhook)
+        self.intake.check(description)
         limit = int(self.archive.settings.max_source_gb * 1e9)
         with scratch_folder(self.archive.settings) as folder, tempfile.NamedTemporaryFile(dir=folder) as file:
             size = 0
-            async for part in call.request.stream():
-                size += len(part)
+            async for chunk in call.request.stream():
+                size += len(chunk)
                 if size > limit:
                     raise Refusal(413, f"the file is larger than {limit} bytes (TRANSCRIPTION_MAX_SOURCE_GB)")
-                await run_in_threadpool(file.write, part)
+                await run_in_threadpool(file.write, chunk)
             if not size:
                 raise Refusal(422, "the body is empty: send the file as the body")
             await run_in_threadpool(file.flush)
-            by = _by(call.access)
-            taken = await run_in_threadpool(self.intake.take_file, Path(file.name), query.name, described, by)
-        return SubmittedModel(recording=taken)
+            submitter = _submitter(call.access)
+            uuid = await run_in_threadpool(self.intake.take_file, Path(file.name), query.name, description, submitter)
+        return SubmittedModel(recording=uuid)
 
 
 def moments(
-    archive: Archive, query: str, limit: int, language: str | None = None, *, everything: bool
+    archive: Archive, query: str, limit: int, language: str | None = None, *, redacted: bool
 ) -> list[MomentModel]:
-    """Return the moments that match a query, best first; unless `everything`, those in redacted text alone.
+    """Return the moments that match a query, best first; if `redacted`, only those in redacted text.
 
-    Recordings that were published before only redacted files were are found again once they are embedded again.
+    A recording whose index was made from unredacted text is not searched then, until it is embedded again.
     """
-    among = None if everything else published_with("embeddings", REDACTED_CHUNKS)
+    among = published_with("embeddings", REDACTED_CHUNKS) if redacted else None
     embedding = archive.embedder.embed(query)
     hits = search(archive.engine, query, embedding, limit=limit, language=language, among=among)
     return [
@@ -259,34 +267,34 @@ def moments(
     ]
 
 
-def _values(found: ListedRecording) -> dict[str, Any]:
+def _fields(row: ListedRecording) -> dict[str, Any]:
     return {
-        "recording": found.uuid,
-        "title": found.title,
-        "source": shown_url(found.source),
-        "status": found.status,
-        "recorded_at": found.recorded_at,
-        "language": found.language,
-        "duration": found.duration,
-        "words": found.words,
-        "speakers": list(found.speakers),
-        "published_at": found.published_at,
-        "error": found.error,
+        "recording": row.uuid,
+        "title": row.title,
+        "source": shown_url(row.source),
+        "status": row.status,
+        "recorded_at": row.recorded_at,
+        "language": row.language,
+        "duration": row.duration,
+        "words": row.words,
+        "speakers": list(row.speakers),
+        "published_at": row.published_at,
+        "error": row.error,
     }
 
 
-def _by(access: Access) -> str:
+def _submitter(access: Access) -> str:
     return access.program or "the reading room"
 
 
-def _written(place: ListPlace) -> str:
+def _cursor(place: ListPlace) -> str:
     return f"{place.recorded_at.astimezone(UTC).isoformat()}_{place.uuid}"
 
 
-def _place(written: str | None) -> ListPlace | None:
-    if written is None:
+def _parse_cursor(cursor: str | None) -> ListPlace | None:
+    if cursor is None:
         return None
-    moment, _, recording = written.partition("_")
+    moment, _, recording = cursor.partition("_")
     try:
         return ListPlace(datetime.fromisoformat(moment), recording)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The vocabulary over the API: terms, and the terms that people's corrections suggest."""
+"""The vocabulary over the API: its terms, and the terms that corrections suggest."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from transcription_dagster.corrections.learning import suggestions
+from transcription_dagster.corrections.suggestions import suggestions
 from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.settings import Settings
 from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import parse_terms, read_csv, read_yaml, write_csv
-from transcription_dagster.web.program_api.access import reads_everything
-from transcription_dagster.web.program_api.operations import Call, Input, Operation
+from transcription_dagster.web.program_api.operations import Call, Input, Operation, reads_everything
 
 _LONGEST = 200
 
@@ -78,13 +77,13 @@ class ImportRequest(Input):
 
 @dataclass(frozen=True, slots=True)
 class VocabularyOperations:
-    """Answers the operations about the vocabulary in the database."""
+    """The operations on the vocabulary: list, change, import and export terms, and decide on suggestions."""
 
     engine: Engine
     settings: Settings
 
     def operations(self) -> list[Operation]:
-        """Return the operations: list, change, import and export terms, and decide on suggestions."""
+        """Return the operations."""
         all_terms = "/api/vocabulary"
         one, removals, decisions = f"{all_terms}/terms", f"{all_terms}/removals", f"{all_terms}/suggestions"
         read, correct = TokenScope.READ, TokenScope.CORRECT
@@ -102,7 +101,7 @@ class VocabularyOperations:
                 VocabularyModel,
             ),
             Operation("POST", f"{all_terms}/import", correct, "Import terms", self.add, ImportRequest, VocabularyModel),
-            Operation("GET", f"{all_terms}.csv", read, "Export the terms", self.export, produces="text/csv"),
+            Operation("GET", f"{all_terms}.csv", read, "Export the terms", self.export, media_type="text/csv"),
         ]
 
     def list(self, call: Call) -> VocabularyModel:
@@ -114,10 +113,10 @@ class VocabularyOperations:
                 for term in terms
             ],
             problems=problems(terms),
-            # What people wrote in recordings is their text.
+            # A suggestion quotes the recordings' text, which redaction may remove.
             suggestions=[
-                SuggestionModel.model_validate(asdict(each))
-                for each in (suggestions(self.engine) if reads_everything(call.access, self.settings) else ())
+                SuggestionModel.model_validate(asdict(suggestion))
+                for suggestion in (suggestions(self.engine) if reads_everything(call.access, self.settings) else ())
             ],
         )
 
@@ -133,9 +132,9 @@ class VocabularyOperations:
 
     def decide(self, call: Call) -> VocabularyModel:
         """Add a suggestion to the vocabulary, or never suggest it again."""
-        wanted: DecisionRequest = call.values
-        [term] = parse_terms([{"term": wanted.term, "variants": [wanted.variant]}], "the suggestion")
-        if wanted.accept:
+        values: DecisionRequest = call.values
+        [term] = parse_terms([{"term": values.term, "variants": [values.variant]}], "the suggestion")
+        if values.accept:
             vocabulary.add_variant(self.engine, term.text, term.variants[0])
         else:
             vocabulary.decline(self.engine, term.text, term.variants[0])
@@ -143,9 +142,9 @@ class VocabularyOperations:
 
     def add(self, call: Call) -> VocabularyModel:
         """Import terms. On an error, raises `InvalidVocabulary` with the line and imports none."""
-        wanted: ImportRequest = call.values
-        read = read_csv if wanted.format == "csv" else read_yaml
-        vocabulary.put(self.engine, read(wanted.document, "the document"))
+        values: ImportRequest = call.values
+        read = read_csv if values.format == "csv" else read_yaml
+        vocabulary.put(self.engine, read(values.document, "the document"))
         return self.list(call)
 
     def export(self, _call: Call) -> Response:

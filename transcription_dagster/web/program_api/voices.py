@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Draft
-from transcription_dagster.corrections.desk import Corrected, Manuscript, correct
+from transcription_dagster.corrections.manuscript import CorrectedText, Manuscript, correct
 from transcription_dagster.database.archive import titles
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import TokenScope
@@ -18,7 +18,7 @@ from transcription_dagster.database.voice_prints import VoicePrint, name_speaker
 from transcription_dagster.errors import SourceNotFound, UnusableCorrection
 from transcription_dagster.web.program_api.correcting import author_of
 from transcription_dagster.web.program_api.operations import Call, Input, Operation
-from transcription_dagster.web.reading_room.manuscripts import Manuscripts
+from transcription_dagster.web.reading_room.archive import Manuscripts
 
 #: The recording and label of a voice print.
 _Key = tuple[str, str]
@@ -53,13 +53,13 @@ class VoicesModel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Voices:
-    """Names voices by corrections, which each recording's history shows and can undo."""
+    """The operation that names a voice. It records corrections, which each recording's history shows and can undo."""
 
     engine: Engine
     manuscripts: Manuscripts
 
     def operations(self) -> list[Operation]:
-        """Return the operation that names a voice."""
+        """Return the operation."""
         path = "/api/recordings/{recording}/voices"
         summary = "Name a speaker in every recording where the voice is certain"
         return [
@@ -70,19 +70,21 @@ class Voices:
 
     def name(self, call: Call) -> VoicesModel:
         """Name the voice here and in certain matches. Raises `UnusableCorrection` if there is no voice print."""
-        wanted: VoiceRequest = call.values
+        values: VoiceRequest = call.values
         manuscript = self.manuscripts.of(call.recording)
-        before = {(each.recording, each.label): each.person for each in voice_prints(self.engine)}
-        label = self._label(manuscript, wanted.word)
-        person, who = " ".join(wanted.speaker.split()), author_of(call, wanted.who)
+        old_names = {
+            (voice_print.recording, voice_print.label): voice_print.person for voice_print in voice_prints(self.engine)
+        }
+        label = self._label(manuscript, values.word)
+        person, who = " ".join(values.speaker.split()), author_of(call, values.who)
         if not person.isprintable():
             raise UnusableCorrection("a speaker's name is one line of text")
-        self._name_in(manuscript, label, before.get((call.recording, label)), person, who)
-        found = name_speaker(self.engine, call.recording, label, person)
-        certain = [each for each in found if each.name is not None and self._named(each, before, who)]
-        likely = [each for each in found if each.name is None]
-        known = titles(self.engine, {each.recording for each in found})
-        return VoicesModel(named=_models(certain, known), likely=_models(likely, known))
+        self._name_in(manuscript, label, old_names.get((call.recording, label)), person, who)
+        matches = name_speaker(self.engine, call.recording, label, person)
+        named = [match for match in matches if match.name is not None and self._name_match(match, old_names, who)]
+        likely = [match for match in matches if match.name is None]
+        known_titles = titles(self.engine, {match.recording for match in matches})
+        return VoicesModel(named=_models(named, known_titles), likely=_models(likely, known_titles))
 
     def _label(self, manuscript: Manuscript, word: int) -> str:
         """Return the diarization label of a word."""
@@ -90,37 +92,39 @@ class Voices:
         if word >= len(words):
             raise UnusableCorrection(f"word {word} is not among the {len(words)} of the transcript")
         speaker = words[word].speaker
-        for each in voice_prints(self.engine, manuscript.recording):
-            if speaker is not None and speaker in (each.label, each.person):
-                return each.label
+        for voice_print in voice_prints(self.engine, manuscript.recording):
+            if speaker is not None and speaker in (voice_print.label, voice_print.person):
+                return voice_print.label
         raise UnusableCorrection("no voice print of this speaker is kept: TRANSCRIPTION_VOICE_PRINTS keeps new ones")
 
-    def _named(self, found: VoicePrint, before: Mapping[_Key, str | None], who: str) -> bool:
+    def _name_match(self, match: VoicePrint, old_names: Mapping[_Key, str | None], who: str) -> bool:
         """Name a voice in its recording; return False if it has no transcript or the speaker has another name."""
         try:
-            manuscript = self.manuscripts.of(found.recording)
+            manuscript = self.manuscripts.of(match.recording)
         except SourceNotFound:
             return False
-        old = before.get((found.recording, found.label))
-        return self._name_in(manuscript, found.label, old, found.person or "", who)
+        old_name = old_names.get((match.recording, match.label))
+        return self._name_in(manuscript, match.label, old_name, match.person or "", who)
 
-    def _name_in(self, manuscript: Manuscript, label: str, old: str | None, person: str, who: str) -> bool:
-        def named(now: Corrected) -> list[Draft]:
-            theirs = {speaker for speaker in (label, old) if speaker is not None}
-            place = next((each for each in now.reading.passages() if each.speaker in theirs), None)
-            if place is None:
-                return []
-            return drafts.named(now.reading, place.first, place.stop, person, everywhere=True)
+    def _name_in(self, manuscript: Manuscript, label: str, old_name: str | None, person: str, who: str) -> bool:
+        """Name the turns that still have the label or the old name; return whether any turn has the new name."""
 
-        # Only name turns that still have the old label, since other corrections may have been made meanwhile.
-        after = correct(self.engine, manuscript, named, who=who, seen=sys.maxsize)
-        return any(passage.speaker == person for passage in after.reading.passages())
+        def name_turns(text: CorrectedText) -> list[Draft]:
+            passages = (passage for passage in text.reading.passages() if passage.speaker)
+            own = next((passage for passage in passages if passage.speaker in (label, old_name)), None)
+            return [] if own is None else drafts.named(text.reading, own.first, own.stop, person, everywhere=True)
+
+        # The change applies to whatever other corrections were made meanwhile, so it cannot conflict with them.
+        text = correct(self.engine, manuscript, name_turns, who=who, seen=sys.maxsize)
+        return any(passage.speaker == person for passage in text.reading.passages())
 
 
-def _models(found: list[VoicePrint], known: Mapping[str, str]) -> list[VoiceModel]:
+def _models(matches: list[VoicePrint], known_titles: Mapping[str, str]) -> list[VoiceModel]:
     return [
         VoiceModel(
-            recording=each.recording, title=known.get(each.recording), similarity=round(each.similarity or 0.0, 3)
+            recording=match.recording,
+            title=known_titles.get(match.recording),
+            similarity=round(match.similarity or 0.0, 3),
         )
-        for each in found
+        for match in matches
     ]

@@ -1,4 +1,4 @@
-"""`/recordings`: the archive as a list and a search in one."""
+"""`/recordings`: the list of recordings, and the search."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ PAGE_SIZE = 50
 #: Moments shown per search.
 HITS = 30
 _LONGEST_QUERY = 500
-#: Further hits help less than a better query would.
+#: A better query helps more than further pages.
 _MOST_PAGES = 10
 
 
 def show_list(archive: Archive, pages: Pages, request: Request) -> Response:
     """Show the list of recordings, or the moments that match a query."""
     # Postgres rejects text with null characters.
-    given = {name: value.replace("\0", "").strip() for name, value in request.query_params.items()}
-    parameters = {name: value for name, value in given.items() if value}
+    stripped = {name: value.replace("\0", "").strip() for name, value in request.query_params.items()}
+    parameters = {name: value for name, value in stripped.items() if value}
     query = parameters.get("q", "")[:_LONGEST_QUERY]
     filters = filters_of(parameters)
-    found = _answers(archive, query, filters, parameters) if query else _newest(archive, filters, parameters)
+    results = _matches(archive, query, filters, parameters) if query else _newest(archive, filters, parameters)
     values = {
         "query": query,
         "parameters": parameters,
@@ -49,20 +49,20 @@ def show_list(archive: Archive, pages: Pages, request: Request) -> Response:
         "recordings": [],
         "by_words_alone": False,
         "next_page": None,
-        **found,
+        **results,
     }
     return pages.render(request, "recordings.html", values)
 
 
 def _newest(archive: Archive, filters: Filters, parameters: Mapping[str, str]) -> dict[str, Any]:
-    listed = list_recordings(archive.engine, filters, after=_place_of(parameters), limit=PAGE_SIZE + 1)
-    more = listed[PAGE_SIZE - 1].place if len(listed) > PAGE_SIZE else None
-    return {"recordings": listed[:PAGE_SIZE], "next_page": more and _next_page(parameters, more)}
+    recordings = list_recordings(archive.engine, filters, after=_place_of(parameters), limit=PAGE_SIZE + 1)
+    last = recordings[PAGE_SIZE - 1].place if len(recordings) > PAGE_SIZE else None
+    return {"recordings": recordings[:PAGE_SIZE], "next_page": last and _next_page(parameters, last)}
 
 
-def _answers(archive: Archive, query: str, filters: Filters, parameters: Mapping[str, str]) -> dict[str, Any]:
+def _matches(archive: Archive, query: str, filters: Filters, parameters: Mapping[str, str]) -> dict[str, Any]:
     if filters.status is RecordingStatus.WAITING:
-        # They have no text yet; the vector index would be searched for one in vain.
+        # Waiting recordings have no text that could match.
         return {}
     page = _page_of(parameters)
     embedding = archive.embedder.embed(query)
@@ -114,7 +114,7 @@ def _date_of(text: str | None) -> datetime | None:
 
 
 def _day_after(last: datetime | None) -> datetime | None:
-    """Return the end of a filter that includes its last day; None after the last day of the calendar."""
+    """Return the end of a range that includes its last day; None after the last day of the calendar."""
     try:
         return last and last + timedelta(days=1)
     except OverflowError:
@@ -127,7 +127,7 @@ def _page_of(parameters: Mapping[str, str]) -> int:
 
 
 def _place_of(parameters: Mapping[str, str]) -> ListPlace | None:
-    """Return the position after which the page begins, as `_next_page` encoded it."""
+    """Return the position that `_next_page` encoded: the page begins after it."""
     moment, _, uuid = parameters.get("after", "").partition("_")
     try:
         return ListPlace(datetime.fromtimestamp(int(moment) / 1e6, UTC), recording_id(uuid))

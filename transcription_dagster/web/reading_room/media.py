@@ -36,7 +36,7 @@ _PRIVATE = {"Cache-Control": "private, no-cache"}
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What the player plays: a local file, or a link to another server."""
+    """Audio or video for the player: a local file, or a link to another server."""
 
     type: str
     path: Path | None = None
@@ -44,12 +44,12 @@ class Media:
 
     @property
     def is_video(self) -> bool:
-        """Return whether it has pictures."""
+        """Return whether it is video."""
         return self.type.startswith("video/")
 
     @property
     def origin(self) -> str:
-        """Return the other server that it comes from; empty for this one."""
+        """Return the origin of the other server; empty for a local file."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}" if self.url else ""
 
@@ -63,7 +63,7 @@ def media_of(archive: Archive, recording: ListedRecording) -> Media | None:
 
 
 def media_response(archive: Archive, uuid: str) -> Response:
-    """Return what `media_of` chose as a response. Raises `SourceNotFound` if there is nothing to play."""
+    """Return the file or a redirect to the link of `media_of`. Raises `SourceNotFound` if there is nothing to play."""
     media = media_of(archive, archive.recording(uuid))
     if media is None:
         raise SourceNotFound("There is no audio of this recording yet.")
@@ -74,18 +74,17 @@ def media_response(archive: Archive, uuid: str) -> Response:
 
 def _original(archive: Archive, recording: ListedRecording) -> Media | None:
     scheme, separator, _ = recording.source.partition("://")
-    kind = _PLAYABLE.get(Path(recording.file_name).suffix.lower())
-    if kind is None:
+    media_type = _PLAYABLE.get(Path(recording.file_name).suffix.lower())
+    if media_type is None:
         return None
     try:
         if not separator or scheme == "file":
-            # A local file is served from its place: nothing is written to the target.
-            return Media(kind, path=fetch(recording.source, Path(), archive.settings).path)
+            # A local file is served from where it is; nothing is written to the target.
+            return Media(media_type, path=fetch(recording.source, Path(), archive.settings).path)
         if scheme == "s3":
-            return Media(kind, url=signed_source(recording.source, LINK_SECONDS))
+            return Media(media_type, url=signed_source(recording.source, LINK_SECONDS))
     except TranscriptionError:
-        # The original was moved or removed since, or is outside the allowed folders; the normalised audio is still
-        # there.
+        # The original was moved or removed, or is outside the allowed folders. The normalised audio remains.
         return None
     return None
 

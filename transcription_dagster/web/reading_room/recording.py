@@ -15,10 +15,9 @@ from transcription_dagster.corrections import journal
 from transcription_dagster.transcripts.reading import Reading
 from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.reading_room.archive import Archive
-from transcription_dagster.web.reading_room.corrected_view import corrected_turns
 from transcription_dagster.web.reading_room.downloads import offered_files
 from transcription_dagster.web.reading_room.media import media_of
-from transcription_dagster.web.reading_room.turns import ShownTurn, View, shown_turns
+from transcription_dagster.web.reading_room.turns import ShownTurn, View, corrected_turns, shown_turns
 
 #: Number of speaker colours; further speakers reuse them from the first.
 _COLOURS = 6
@@ -28,23 +27,22 @@ _LABELS = {
     View.REFINED: "Refined",
     View.RAW: "Original",
 }
-_RANGE = ("first", "stop")
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A stretch without words: speech for which no words were found (`gap`), or text that was removed (`removed`)."""
+    """A note between turns: speech without recognised words (`gap`), or a removed hallucination (`removed`)."""
 
     kind: str
     start: float
     end: float
     text: str = ""
     reason: str = ""
-    #: The text that a second pass put in its place.
+    #: The text by which a second pass replaced it.
     instead: str = ""
 
 
-class _Said(Protocol):
+class _SpokenTurn(Protocol):
     """A turn: the machine's words `first` up to `stop`, and their speaker."""
 
     @property
@@ -57,7 +55,7 @@ class _Said(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A turn or a note, in order of time."""
+    """A row of the text: a turn, or a note between turns. Rows are in order of time."""
 
     start: float
     turn: ShownTurn | None = None
@@ -84,7 +82,7 @@ def show_recording(archive: Archive, pages: Pages, request: Request, uuid: str) 
         **(_text(archive, reading, request.query_params.get("view")) if reading else {}),
     }
     origin = media.origin if media else ""
-    return pages.render(request, "recording.html", values, media_origin=origin, in_parts=True)
+    return pages.render(request, "recording.html", values, media_origin=origin, streamed=True)
 
 
 def peaks_response(archive: Archive, uuid: str) -> Response:
@@ -94,56 +92,64 @@ def peaks_response(archive: Archive, uuid: str) -> Response:
 
 
 def turns_response(archive: Archive, pages: Pages, request: Request, uuid: str) -> Response:
-    """Return a part of the corrected text as HTML for the page's scripts, selected by index of the machine's words."""
-    now = archive.manuscripts.corrected(archive.engine, uuid)
-    first, stop = (int(text) if (text := request.query_params.get(name, "")).isdecimal() else 0 for name in _RANGE)
-    numbers = _numbers(now.reading.speakers())
-    values = {"turns": corrected_turns(now, first, stop), "numbers": numbers, "view": View.CORRECTED}
+    """Return turns of the corrected text as HTML for the page's scripts: those with the words `first` up to `stop`."""
+    text = archive.manuscripts.corrected(archive.engine, uuid)
+    first, stop = (_index(request.query_params.get(name, "")) for name in ("first", "stop"))
+    numbers = _colours(text.reading.speakers())
+    values = {"turns": corrected_turns(text, first, stop), "numbers": numbers, "view": View.CORRECTED}
     return pages.render(request, "turns.html", values)
 
 
-def _text(archive: Archive, reading: Reading, wanted: str | None) -> dict[str, Any]:
+def _index(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
+def _text(archive: Archive, reading: Reading, requested_view: str | None) -> dict[str, Any]:
+    """Return the template's values for the text, in the requested view or the default one."""
     is_corrected = journal.is_corrected(archive.engine, reading.recording)
-    first_view = View.CORRECTED if is_corrected else View.CHANGES if reading.edits else View.RAW
-    view = View(wanted) if wanted in list(View) else first_view
-    offered = [View.CORRECTED, *([View.CHANGES, View.REFINED] if reading.edits else []), View.RAW]
+    default_view = View.CORRECTED if is_corrected else View.CHANGES if reading.edits else View.RAW
+    view = View(requested_view) if requested_view in list(View) else default_view
+    views = [View.CORRECTED, *([View.CHANGES, View.REFINED] if reading.edits else []), View.RAW]
     version, speakers = 0, reading.speakers
     if view is View.CORRECTED:
-        now = archive.manuscripts.corrected(archive.engine, reading.recording)
-        version, speakers, turns = now.version, now.reading.speakers(), corrected_turns(now)
-        said = now.reading.outline()
+        text = archive.manuscripts.corrected(archive.engine, reading.recording)
+        version, speakers, turns = text.version, text.reading.speakers(), corrected_turns(text)
+        outline = text.reading.outline()
     else:
-        said, turns = reading.turns, shown_turns(reading, view)
-    numbers = _numbers(speakers)
+        outline, turns = reading.turns, shown_turns(reading, view)
+    numbers = _colours(speakers)
     return {
         "view": view,
-        "views": offered,
+        "views": views,
         "labels": _LABELS if is_corrected else {**_LABELS, View.CORRECTED: "Correct"},
         "version": version,
         "speakers": speakers,
         "rows": _rows(reading, turns),
-        "stretches": _stretches(reading, said, numbers),
+        "stretches": _stretches(reading, outline, numbers),
         "numbers": numbers,
     }
 
 
-def _numbers(speakers: Sequence[str]) -> dict[str, int]:
+def _colours(speakers: Sequence[str]) -> dict[str, int]:
     """Return the colour number of each speaker."""
     return {speaker: number % _COLOURS for number, speaker in enumerate(speakers)}
 
 
 def _rows(reading: Reading, turns: Iterable[ShownTurn]) -> Iterator[Row]:
-    """Yield the turns with notes between them, each before the first turn that begins later.
+    """Yield the turns and notes in order of time.
 
     Turns are consumed one at a time, so that the first ones are sent before the others are made.
     """
     gaps = [Note("gap", gap.start, gap.end) for gap in reading.gaps]
-    removed = [Note("removed", each.start, each.end, each.text, each.reason, each.instead) for each in reading.removed]
+    removed = [
+        Note("removed", speech.start, speech.end, speech.text, speech.reason, speech.instead)
+        for speech in reading.removed
+    ]
     notes = sorted((Row(note.start, note=note) for note in (*gaps, *removed)), key=lambda row: row.start)
     return merge((Row(turn.start, turn=turn) for turn in turns), notes, key=lambda row: row.start)
 
 
-def _stretches(reading: Reading, turns: Iterable[_Said], numbers: Mapping[str, int]) -> dict[str, Any]:
+def _stretches(reading: Reading, turns: Iterable[_SpokenTurn], numbers: Mapping[str, int]) -> dict[str, Any]:
     """Return the waveform's coloured stretches in seconds: speech with its speaker's number, and places to check."""
     words = reading.words
     return {
@@ -152,7 +158,7 @@ def _stretches(reading: Reading, turns: Iterable[_Said], numbers: Mapping[str, i
             [words[turn.first].start, words[turn.stop - 1].end, numbers.get(turn.speaker or "", 0)] for turn in turns
         ],
         "gaps": [[gap.start, gap.end] for gap in reading.gaps],
-        "removed": [[each.start, each.end] for each in reading.removed],
+        "removed": [[speech.start, speech.end] for speech in reading.removed],
     }
 
 

@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.settings import load_settings
-from transcription_dagster.web.csrf import Csrf
+from transcription_dagster.web.app import reading_room
+from transcription_dagster.web.guard import Csrf
 from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.reading_room.archive import Archive
-from transcription_dagster.web.reading_room.routes import reading_room
 from transcription_dagster_tests.s3_server import AwsServer
 
 pytestmark = pytest.mark.slow

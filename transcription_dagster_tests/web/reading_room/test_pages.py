@@ -16,14 +16,14 @@ import pytest
 from docx import Document
 
 from transcription_dagster.corrections.changes import Draft
-from transcription_dagster.corrections.desk import Corrected, Manuscript, correct
 from transcription_dagster.corrections.drafts import retyped
+from transcription_dagster.corrections.manuscript import CorrectedText, Manuscript, correct
 from transcription_dagster.database.publications import Warned
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.model import Word
 from transcription_dagster.search.index import EmbeddedChunk, replace_chunks
 from transcription_dagster.transcripts.reading import SignedEdit
-from transcription_dagster.web import formats
+from transcription_dagster.web import pages
 from transcription_dagster_tests.sample_transcripts import spoken
 from transcription_dagster_tests.web.reading_room.conftest import MODEL, Library
 
@@ -104,7 +104,8 @@ def test_an_unexpected_error_is_a_page_without_details(visitor: httpx.Client, mo
         raise RuntimeError("the password is swordfish")
 
     monkeypatch.setattr("transcription_dagster.web.reading_room.listing.languages", fail)
-    answer = visitor.get("/recordings")
+    # The server closes the connection after an error, so no other request may reuse it.
+    answer = visitor.get("/recordings", headers={"Connection": "close"})
     assert (answer.status_code, "swordfish" in answer.text) == (500, False)
     assert "Its log has the details." in answer.text
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -139,7 +140,7 @@ def test_peoples_corrections_are_among_the_changes_with_their_names(visitor: htt
     assert ">The jetty has moved twice.<" in _without_tags(visitor.get(f"/recordings/{uuid}?view=refined").text)
 
 
-def _retyped(now: Corrected, *, first: int, stop: int, text: str) -> list[Draft]:
+def _retyped(now: CorrectedText, *, first: int, stop: int, text: str) -> list[Draft]:
     return retyped(now.reading, first, stop, text)
 
 
@@ -246,7 +247,7 @@ def test_invalid_parameters_are_ignored(visitor: httpx.Client, query: str):
 
 @pytest.mark.parametrize(("language", "direction"), [("ar", "rtl"), ("he", "rtl"), ("ar-EG", "rtl"), ("en", "ltr")])
 def test_text_is_shown_in_the_direction_of_its_language(language: str, direction: str):
-    assert formats.direction(language) == direction
+    assert pages.direction(language) == direction
 
 
 def test_the_text_of_a_page_has_the_direction_of_its_language(visitor: httpx.Client, library: Library):

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from transcription_dagster.corrections import drafts, journal
-from transcription_dagster.corrections.desk import Corrected, Manuscript, correct, corrected
+from transcription_dagster.corrections.manuscript import CorrectedText, Manuscript, correct, load_corrected
 from transcription_dagster.database.recordings import Recording, forget, register
 from transcription_dagster.errors import CorrectionConflict, RecordingForgotten, UnknownRecording
 from transcription_dagster_tests.sample_transcripts import RECORDING, transcript
@@ -20,7 +20,7 @@ def archive(engine: Engine) -> Engine:
     return engine
 
 
-def retype(engine: Engine, first: int, stop: int, words: str, *, who: str = "Ada", seen: int = 0) -> Corrected:
+def retype(engine: Engine, first: int, stop: int, words: str, *, who: str = "Ada", seen: int = 0) -> CorrectedText:
     return correct(engine, MANUSCRIPT, lambda now: drafts.retyped(now.reading, first, stop, words), who=who, seen=seen)
 
 
@@ -28,7 +28,7 @@ def test_changes_are_stored_with_their_author(archive: Engine) -> None:
     retype(archive, 0, 2, "one too")
     after = retype(archive, 2, 4, "tree four", who="Bob")
     assert after.reading.text() == "one too tree four\n"
-    assert corrected(archive, MANUSCRIPT).reading == after.reading
+    assert load_corrected(archive, MANUSCRIPT).reading == after.reading
     assert [(change.version, change.who) for change in after.changes] == [(1, "Ada"), (2, "Bob")]
 
 
@@ -36,7 +36,7 @@ def test_another_persons_words_are_never_overwritten(archive: Engine) -> None:
     retype(archive, 0, 4, "one too three four")
     with pytest.raises(CorrectionConflict):
         retype(archive, 0, 4, "one to three four", who="Bob", seen=0)
-    assert corrected(archive, MANUSCRIPT).reading.text() == "one too three four\n"
+    assert load_corrected(archive, MANUSCRIPT).reading.text() == "one too three four\n"
     # Bob has not seen it, but changes other words: both changes are kept.
     after = retype(archive, 0, 4, "one too three for", who="Bob", seen=1)
     assert after.reading.text() == "one too three for\n"
@@ -60,13 +60,13 @@ def test_a_recording_is_due_when_quiet_until_a_run_is_requested(archive: Engine)
 def test_a_new_transcript_takes_the_changes_over_once(archive: Engine) -> None:
     retype(archive, 0, 2, "one too")
     again = Manuscript.of(transcript("one tooth three four"), None)
-    moved = corrected(archive, again)
+    moved = load_corrected(archive, again)
     assert moved.reading.text() == "one tooth three four\n"
     assert [change.draft.is_lost for change in moved.lost] == [True]
     again = Manuscript.of(transcript("one two three four five"), None)
-    assert corrected(archive, again).reading.text() == "one too three four five\n"
-    assert corrected(archive, again).version == corrected(archive, again).version == 3
-    assert {change.who for change in corrected(archive, again).changes} == {"Ada"}
+    assert load_corrected(archive, again).reading.text() == "one too three four five\n"
+    assert load_corrected(archive, again).version == load_corrected(archive, again).version == 3
+    assert {change.who for change in load_corrected(archive, again).changes} == {"Ada"}
 
 
 def test_forgetting_a_recording_forgets_its_corrections(archive: Engine) -> None:
@@ -91,6 +91,6 @@ def test_the_journal_keeps_every_kind_of_change_as_it_was(archive: Engine) -> No
         lambda now: drafts.undone(now.reading, now.state, now.changes[-1].draft, now.version),
     ):
         after = correct(archive, MANUSCRIPT, make, who="Ada", seen=99)
-        assert corrected(archive, MANUSCRIPT).changes == after.changes
-        assert corrected(archive, MANUSCRIPT).reading == after.reading
+        assert load_corrected(archive, MANUSCRIPT).changes == after.changes
+        assert load_corrected(archive, MANUSCRIPT).reading == after.reading
     assert after.reading.text() == "one too three [unintelligible]\n"

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine
 
 from transcription_dagster.corrections import drafts
-from transcription_dagster.corrections.desk import Manuscript, correct
-from transcription_dagster.corrections.learning import suggestions
+from transcription_dagster.corrections.manuscript import Manuscript, correct
+from transcription_dagster.corrections.suggestions import suggestions
 from transcription_dagster.database import vocabulary
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.model import Term

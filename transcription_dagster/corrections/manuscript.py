@@ -1,4 +1,4 @@
-"""Correct one recording: read its current text, and record changes unless another person was faster."""
+"""The text of one recording under correction: read it with all corrections, and record further ones."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Manuscript:
 
     @classmethod
     def of(cls, transcript: Transcript, refined_text: str | None) -> Manuscript:
-        """Return the machine's words with the refined text over them, if there is one."""
+        """Return the machine's words, with the refined text applied to them if there is one."""
         return cls(transcript.recording, lay_refined(transcript.words, refined_text), words_digest(transcript.words))
 
 
 @dataclass(frozen=True, slots=True)
-class Corrected:
+class CorrectedText:
     """A manuscript with people's changes applied."""
 
     manuscript: Manuscript
@@ -61,32 +61,32 @@ class Corrected:
         )
 
 
-def corrected(engine: Engine, manuscript: Manuscript) -> Corrected:
-    """Return the recording with all corrections so far.
+def load_corrected(engine: Engine, manuscript: Manuscript) -> CorrectedText:
+    """Return the recording's text with all corrections so far.
 
     The first call after a new transcription carries the changes of the earlier transcript over to the new one.
     """
     changes = changes_of(engine, manuscript.recording, manuscript.digest)
     if not changes and (earlier := earlier_changes(engine, manuscript.recording, manuscript.digest)):
 
-        def carried(present: Sequence[Change]) -> list[tuple[Draft, str, datetime | None]]:
+        def carried_over(existing: Sequence[Change]) -> list[tuple[Draft, str, datetime | None]]:
             # Another process may have carried them over before this one got the lock.
-            again = [] if present else carry(earlier, manuscript.base)
-            return [(each.draft, each.who, each.when) for each in again]
+            carried = [] if existing else carry(earlier, manuscript.base)
+            return [(change.draft, change.who, change.when) for change in carried]
 
-        changes = record(engine, manuscript.recording, manuscript.digest, carried)
+        changes = record(engine, manuscript.recording, manuscript.digest, carried_over)
         changes = changes or changes_of(engine, manuscript.recording, manuscript.digest)
-    return _laid(manuscript, changes)
+    return _apply(changes, manuscript)
 
 
 def with_named_speakers(engine: Engine, transcript: Transcript) -> Transcript:
     """Return the transcript with the speakers that people named; the words stay the machine's."""
     if not is_corrected(engine, transcript.recording):
         return transcript
-    named = corrected(engine, Manuscript.of(transcript, None)).state.speakers
+    named = load_corrected(engine, Manuscript.of(transcript, None)).state.speakers
     words = [
-        replace(word, speaker=named[number][0]) if number in named else word
-        for number, word in enumerate(transcript.words)
+        replace(word, speaker=named[index][0]) if index in named else word
+        for index, word in enumerate(transcript.words)
     ]
     return replace(transcript, words=tuple(words))
 
@@ -94,31 +94,31 @@ def with_named_speakers(engine: Engine, transcript: Transcript) -> Transcript:
 def correct(
     engine: Engine,
     manuscript: Manuscript,
-    make: Callable[[Corrected], Sequence[Draft]],
+    make: Callable[[CorrectedText], Sequence[Draft]],
     *,
     who: str,
     seen: int,
-) -> Corrected:
-    """Record the changes that `make` returns for the current state; return the new state and the changes.
+) -> CorrectedText:
+    """Record the changes that `make` returns for the current text, and return the text after them.
 
     `seen` is the version that the person was editing. Raises `CorrectionConflict` and records nothing if a later change
     concerns the same words; `UnusableCorrection` and `UnknownRecording` as `make` and the journal do.
     """
-    before: list[Corrected] = []
+    current: list[CorrectedText] = []
 
     def drafts(changes: Sequence[Change]) -> list[tuple[Draft, str, datetime | None]]:
-        now = _laid(manuscript, changes)
-        before.append(now)
-        made = make(now)
-        for draft in made:
-            if any(now.changed_since(seen, place.first, place.stop) for place in draft.stretches or (draft.where,)):
+        text = _apply(changes, manuscript)
+        current.append(text)
+        drafts = make(text)
+        for draft in drafts:
+            if any(text.changed_since(seen, span.first, span.stop) for span in draft.stretches or (draft.where,)):
                 raise CorrectionConflict("someone else has changed the same words; your change was not saved")
-        return [(draft, who, None) for draft in made]
+        return [(draft, who, None) for draft in drafts]
 
     recorded = record(engine, manuscript.recording, manuscript.digest, drafts)
-    return _laid(manuscript, [*before[0].changes, *recorded]) if recorded else before[0]
+    return _apply([*current[0].changes, *recorded], manuscript) if recorded else current[0]
 
 
-def _laid(manuscript: Manuscript, changes: Sequence[Change]) -> Corrected:
+def _apply(changes: Sequence[Change], manuscript: Manuscript) -> CorrectedText:
     state = replay(changes)
-    return Corrected(manuscript, tuple(changes), state, lay_changes(manuscript.base, state))
+    return CorrectedText(manuscript, tuple(changes), state, lay_changes(manuscript.base, state))

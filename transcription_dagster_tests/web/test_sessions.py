@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 from itsdangerous import TimestampSigner
 
-from transcription_dagster.web.access import (
+from transcription_dagster.web.login import (
     SESSION_SECONDS,
     TRIES,
     TRIES_PER_ADDRESS,
@@ -67,8 +67,8 @@ def test_a_session_is_valid_until_it_ends():
     first, second = sessions.begin(), sessions.begin()
     assert first != second
     sessions.end(first)
-    assert not sessions.holds(first)
-    assert sessions.holds(second)
+    assert not sessions.is_valid(first)
+    assert sessions.is_valid(second)
 
 
 def test_a_session_expires(monkeypatch: pytest.MonkeyPatch):
@@ -76,15 +76,15 @@ def test_a_session_expires(monkeypatch: pytest.MonkeyPatch):
     token = sessions.begin()
     now = TimestampSigner("x").get_timestamp()
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _signer: now + SESSION_SECONDS - 5)
-    assert sessions.holds(token)
+    assert sessions.is_valid(token)
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _signer: now + SESSION_SECONDS + 5)
-    assert not sessions.holds(token)
+    assert not sessions.is_valid(token)
 
 
 def test_a_foreign_token_is_invalid():
     sessions = Sessions()
     token = sessions.begin()
     for forged in ("", "x", token[:-1], f"x{token}", Sessions().begin(), TimestampSigner("guess").sign("a").decode()):
-        assert not sessions.holds(forged)
+        assert not sessions.is_valid(forged)
         sessions.end(forged)
-    assert sessions.holds(token)
+    assert sessions.is_valid(token)

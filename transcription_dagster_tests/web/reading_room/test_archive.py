@@ -14,7 +14,7 @@ from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.reading import reading_of, write_reading
-from transcription_dagster.web.reading_room.manuscripts import Manuscripts
+from transcription_dagster.web.reading_room.archive import Manuscripts
 from transcription_dagster_tests.sample_transcripts import spoken
 
 RECORDING = "00000000-0000-4000-8000-000000000001"
