@@ -150,11 +150,24 @@ def find_recording(engine: Engine, uuid: str) -> Recording | None:
     return None if row is None else from_row(row._mapping)  # noqa: SLF001  documented by SQLAlchemy
 
 
-def registered_etags(engine: Engine, uuids: Iterable[str]) -> dict[str, str | None]:
-    """Return the etags of the registered recordings among `uuids`."""
-    statement = select(RecordingRow.uuid, RecordingRow.etag).where(RecordingRow.uuid == any_(_uuids(uuids)))
+@dataclass(frozen=True, slots=True)
+class RegisteredSource:
+    """The source with which a recording is registered."""
+
+    #: As `shown_url` returns it.
+    source: str
+    etag: str | None
+    modified: datetime | None
+    #: Time of the last change of the registration.
+    registered: datetime
+
+
+def registered_sources(engine: Engine, uuids: Iterable[str]) -> dict[str, RegisteredSource]:
+    """Return the sources of the registered recordings among `uuids`."""
+    columns = (RecordingRow.source, RecordingRow.etag, RecordingRow.modified, RecordingRow.updated_at)
+    statement = select(RecordingRow.uuid, *columns).where(RecordingRow.uuid == any_(_uuids(uuids)))
     with transaction(engine) as connection:
-        return {row.uuid: row.etag for row in connection.execute(statement)}
+        return {uuid: RegisteredSource(*values) for uuid, *values in connection.execute(statement)}
 
 
 def record_etags(engine: Engine, etags: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from transcription_dagster.corrections import journal
-from transcription_dagster.dagster_api.values import PARTITION_TAG, first_line
+from transcription_dagster.dagster_api.values import PARTITION_TAG, WILL_RETRY_TAG, first_line
 from transcription_dagster.database import submissions
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import (
@@ -17,7 +17,7 @@ from transcription_dagster.database.recordings import (
     record_etags,
     record_failure,
     register,
-    registered_etags,
+    registered_sources,
 )
 from transcription_dagster.defs.assets.correction import observation
 from transcription_dagster.defs.failures import unless_unavailable
@@ -38,7 +38,6 @@ from transcription_dagster.sources.discovery import (
     WantedRun,
     confirmed,
     discover,
-    pending_etag,
 )
 from transcription_dagster.sources.fetch import open_sources
 from transcription_dagster.sources.submissions import send_outcome, wait_after, webhook_client
@@ -80,14 +79,15 @@ def _source_tick(
 ) -> dg.SensorResult:
     """Execute the steps of `discovery` in order."""
     state = DiscoveryState.from_text(context.cursor)
-    record_etags(engine, confirmed(state.asked, registered_etags(engine, state.asked)))
+    known = {uuid: found.etag for uuid, found in registered_sources(engine, state.asked).items()}
+    record_etags(engine, confirmed(state.asked, known))
     if state.receipts:
         source.acknowledge(state.receipts)
     free = capacity(context.instance, settings)
     found = discover(
         pages(source, state.cursor, _LISTING_SECONDS),
         state.cursor,
-        lambda uuids: registered_etags(engine, uuids),
+        lambda uuids: registered_sources(engine, uuids),
         lambda uuids: forgotten(engine, uuids),
         recordings_in_flight(context.instance) if free else (),
         free,
@@ -103,8 +103,7 @@ def _source_tick(
 
 def _registration(request: WantedRun) -> Recording:
     source = request.source
-    etag = pending_etag(source.etag)
-    return Recording(source.uuid, source.uri, etag=etag, size=source.size, modified=source.modified)
+    return Recording(source.uuid, source.uri, etag=request.pending, size=source.size, modified=source.modified)
 
 
 def _requests_for(found: Discovery, tags: Mapping[str, str]) -> dg.SensorResult:
@@ -216,6 +215,8 @@ def failed_recordings(context: dg.RunFailureSensorContext, catalogue: CatalogueR
     recording = run.tags.get(PARTITION_TAG)
     if recording is None:
         return dg.SkipReason(f"The run {run.run_id} is of no recording.")
+    if _will_be_retried(context.instance, run.run_id):
+        return dg.SkipReason(f"Dagster retries the run {run.run_id}.")
     if _was_published_since(context.instance, recording, _end_of(context.instance, run.run_id)):
         return dg.SkipReason(f"The recording {recording} was published after its run {run.run_id} failed.")
     record_failure(catalogue.engine, recording, run_failure_reason(context))
@@ -234,6 +235,12 @@ def run_failure_reason(context: dg.RunFailureSensorContext) -> str:
         if error is not None:
             return first_line(error.message)
     return first_line(context.failure_event.message or "") or "The run failed without a reason."
+
+
+def _will_be_retried(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Return whether Dagster retries the run, as it does when a worker was lost: the retry's outcome counts."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.tags.get(WILL_RETRY_TAG) == "true"
 
 
 def _end_of(instance: dg.DagsterInstance, run_id: str) -> float:

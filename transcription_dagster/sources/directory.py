@@ -41,7 +41,7 @@ class DirectorySource:
         page = tuple(islice(_walk(self._folder, (), after, problems), limit))
         exhausted = len(page) < limit
         return Listing(
-            objects=tuple(described for parts in page if (described := self._describe(parts))),
+            objects=tuple(described for parts in page if (described := self._describe(parts, problems))),
             cursor=None if exhausted else quote_from_bytes(b"/".join(page[-1])),
             exhausted=exhausted,
             problems=tuple(problems),
@@ -50,11 +50,18 @@ class DirectorySource:
     def acknowledge(self, receipts: Sequence[str]) -> None:
         """Do nothing: the files stay in the folder."""
 
-    def _describe(self, parts: _Parts) -> SourceObject | None:
+    def _describe(self, parts: _Parts, problems: MutableSequence[str]) -> SourceObject | None:
         path = os.path.join(self._folder, *parts)
         try:
             status = os.stat(path, follow_symlinks=False)
-        except FileNotFoundError:
+            modified = datetime.fromtimestamp(status.st_mtime, UTC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            problems.append(f"{os.fsdecode(path)!r} cannot be read: {error.strerror}")
+            return None
+        except (OverflowError, ValueError):
+            problems.append(f"{os.fsdecode(path)!r} is left out: its modification time is not in the years 1 to 9999")
             return None
         if abs(time() - status.st_mtime) < SETTLE_SECONDS:
             return None
@@ -63,7 +70,7 @@ class DirectorySource:
             uri=uri,
             size=status.st_size,
             etag=file_etag(status),
-            modified=datetime.fromtimestamp(status.st_mtime, UTC),
+            modified=modified,
         )
 
 

@@ -2,10 +2,10 @@
 
 A tick takes these steps, so that a crash between any two loses nothing and requests nothing twice:
 
-1. register the etags that the last tick left pending (`confirmed`) and acknowledge its messages (`State.receipts`):
-   its stored state proves that Dagster accepted its requests;
-2. choose the runs to request (`discover`) and register their sources with pending etags (`pending_etag`); 3. return the
-requests to Dagster together with the new `State`.
+1. register the etags that the last tick left pending (`confirmed`) and acknowledge its messages
+   (`DiscoveryState.receipts`): its stored state proves that Dagster accepted its requests;
+2. choose the runs to request (`discover`) and register their sources with pending etags (`WantedRun.pending`);
+3. return the requests to Dagster together with the new `DiscoveryState`.
 
 A crash before step 3 leaves the old state and pending etags, so the next tick requests the same runs under the same run
 keys, and Dagster skips those it has seen.
@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from transcription_dagster.database.recordings import RegisteredSource
 from transcription_dagster.sources.base import Listing, SourceObject
 from transcription_dagster.urls import shown_url
 
@@ -29,6 +31,8 @@ class WantedRun:
     source: SourceObject
     #: Identifies one version of a source.
     run_key: str
+    #: The etag to register before the run is requested (`pending_etag`).
+    pending: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +78,15 @@ def capacity_for(waiting_runs: int, *, requests_per_tick: int, max_waiting_runs:
     return max(0, min(requests_per_tick, max_waiting_runs - waiting_runs))
 
 
-def pending_etag(etag: str) -> str:
-    """Return the pending form of an etag, which no source uses; the next tick replaces it if the run was requested."""
-    return f"?{etag}"
+_PENDING = re.compile(r"\?(?P<replaced>[^?]*)\?(?P<etag>.*)\Z", re.DOTALL)
+
+
+def pending_etag(etag: str, replaced: str) -> str:
+    """Return the pending form of an etag, which no source uses; the next tick replaces it if the run was requested.
+
+    `replaced` is the time of the registration that this version replaces, or empty.
+    """
+    return f"?{replaced}?{etag}"
 
 
 def confirmed(requested: Mapping[str, str], known: Mapping[str, str | None]) -> Mapping[str, str]:
@@ -84,32 +94,44 @@ def confirmed(requested: Mapping[str, str], known: Mapping[str, str | None]) -> 
 
     If another etag is known, a tick that died has already requested a later version.
     """
-    return {uuid: etag for uuid, etag in requested.items() if known.get(uuid) == pending_etag(etag)}
+    return {uuid: etag for uuid, etag in requested.items() if _replaced_by_pending(known.get(uuid), etag) is not None}
 
 
-def run_key(source: SourceObject) -> str:
-    """Return the run key for a recording and the version of its source.
+def wanted_run(source: SourceObject, registered: RegisteredSource | None) -> WantedRun:
+    """Return the run for a version of a source, given the recording's registration.
 
-    The key includes the modification time, because restored content is a new version with an old etag.
+    The run key contains the time of the registration that this version replaces: content that is restored with its old
+    etag and modification time is a new version, and Dagster skips run keys that it has seen. A tick that repeats one
+    that died finds that time in the pending etag.
     """
-    version = f"{source.etag}\n{source.modified.isoformat() if source.modified else ''}"
-    return f"{source.uuid}:{hashlib.sha256(version.encode()).hexdigest()[:16]}"
+    replaced = _replaced_by_pending(registered.etag, source.etag) if registered else ""
+    if replaced is None and registered:
+        replaced = registered.registered.isoformat()
+    version = f"{source.etag}\n{source.modified.isoformat() if source.modified else ''}\n{replaced}"
+    run_key = f"{source.uuid}:{hashlib.sha256(version.encode()).hexdigest()[:16]}"
+    return WantedRun(source, run_key, pending_etag(source.etag, replaced or ""))
+
+
+def _replaced_by_pending(known: str | None, etag: str) -> str | None:
+    """Return what the pending form of `etag` replaces; None if `known` is something else."""
+    match = _PENDING.match(known or "")
+    return match["replaced"] if match and match["etag"] == etag else None
 
 
 def discover(
     pages: Iterable[Listing],
     cursor: str | None,
-    known: Callable[[Collection[str]], Mapping[str, str | None]],
+    known: Callable[[Collection[str]], Mapping[str, RegisteredSource]],
     forgotten: Callable[[Collection[str]], Collection[str]],
     in_flight: Collection[str],
     room: int,
 ) -> Discovery:
     """Choose at most `room` runs from the pages after `cursor`, reading no more pages than needed.
 
-    `known` returns the etags under which the given recordings were last requested; an unchanged object is never
-    requested again, whatever its run's outcome. `forgotten` returns which of the given recordings were retracted; a
-    sensor never brings them back. `in_flight` holds the recordings with an unfinished run. If a page does not fit into
-    `room`, the next tick starts with that page.
+    `known` returns the sources with which the given recordings were last requested; an unchanged object is never
+    requested again, whatever its run's outcome, and neither is an older source of the same recording. `forgotten`
+    returns which of the given recordings were retracted; a sensor never brings them back. `in_flight` holds the
+    recordings with an unfinished run. If a page does not fit into `room`, the next tick starts with that page.
     """
     if room <= 0:
         return Discovery((), DiscoveryState(cursor), (), 0, "Enough runs are waiting; the source was not listed.")
@@ -151,21 +173,24 @@ class _Choice:
 
 def _choose(
     page: Listing,
-    known: Callable[[Collection[str]], Mapping[str, str | None]],
+    known: Callable[[Collection[str]], Mapping[str, RegisteredSource]],
     forgotten: Callable[[Collection[str]], Collection[str]],
     busy: Collection[str],
     room: int,
 ) -> _Choice:
     newest, problems = _one_per_recording(page.objects)
-    etags = known([found.uuid for found in newest])
-    changed = [found for found in newest if found.uuid not in etags or etags[found.uuid] != found.etag]
+    registered = known([found.uuid for found in newest])
+    changed = [found for found in newest if found.uuid not in registered or registered[found.uuid].etag != found.etag]
+    older = [found for found in changed if _is_older(found, registered.get(found.uuid))]
+    problems = [*problems, *(_left_out(found, registered[found.uuid].source) for found in older)]
+    changed = [found for found in changed if found not in older]
     retracted = forgotten([found.uuid for found in changed]) if changed else ()
     changed = [found for found in changed if found.uuid not in retracted]
     deferred = [found for found in changed if found.uuid in busy]
     ready = [found for found in changed if found.uuid not in busy]
     left = {found.receipt for found in (*deferred, *ready[room:])}
     return _Choice(
-        requests=[WantedRun(found, run_key(found)) for found in ready[:room]],
+        requests=[wanted_run(found, registered.get(found.uuid)) for found in ready[:room]],
         receipts={*page.receipts, *(found.receipt for found in page.objects)} - left - {""},
         problems=[*page.problems, *problems],
         deferred=len(deferred),
@@ -182,11 +207,23 @@ def _one_per_recording(objects: Iterable[SourceObject]) -> tuple[Sequence[Source
         first, last = (found, other) if other and _age(other) > _age(found) else (other, found)
         newest[found.uuid] = last
         if first:
-            problems.append(
-                f"{shown_url(first.uri)!r} is left out: {shown_url(last.uri)!r} is a newer source of {found.uuid}"
-            )
+            problems.append(_left_out(first, shown_url(last.uri)))
     return tuple(newest.values()), problems
 
 
+def _left_out(found: SourceObject, newer: str) -> str:
+    return f"{shown_url(found.uri)!r} is left out: {newer!r} is a newer source of {found.uuid}"
+
+
+def _is_older(found: SourceObject, registered: RegisteredSource | None) -> bool:
+    """Return whether the recording is registered with a newer source at another place.
+
+    Otherwise two sources of a recording on different pages would replace each other at every listing.
+    """
+    if registered is None or registered.modified is None or registered.source == shown_url(found.uri):
+        return False
+    return _age(found) < (registered.modified.timestamp(), registered.source)
+
+
 def _age(source: SourceObject) -> tuple[float, str]:
-    return (source.modified.timestamp() if source.modified else 0.0, source.uri)
+    return (source.modified.timestamp() if source.modified else 0.0, shown_url(source.uri))

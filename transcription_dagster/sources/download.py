@@ -73,6 +73,10 @@ class RetryLater(SourceUnavailable):
         self.seconds = seconds
 
 
+class RangeRefused(SourceUnavailable):
+    """The content ends before the requested range, for example because it has become shorter."""
+
+
 def download(remote: Remote, target: Path, limits: DownloadLimits) -> Version:
     """Download `remote` to `target`, which is created only once the content is complete and verified.
 
@@ -101,6 +105,8 @@ class _Transfer:
                 self._receive()
                 return self._verified()
             except SourceUnavailable as error:
+                if isinstance(error, RangeRefused):
+                    self._start_over(None)
                 failures = 1 if self._received > before else failures + 1
                 if failures >= _TRIES:
                     raise

@@ -17,7 +17,7 @@ import httpx
 from transcription_dagster.errors import SourceNotFound, SourceRefused, SourceUnavailable, UnusableAudio
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.addresses import GuardedTransport, is_among, origin
-from transcription_dagster.sources.download import RetryLater, SourceAnswer, Version
+from transcription_dagster.sources.download import RangeRefused, RetryLater, SourceAnswer, Version
 from transcription_dagster.urls import shown_url, without_secrets
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
@@ -103,6 +103,8 @@ class WebClient:
             raise SourceRefused(f"{message}: check the token in {self._token_variable}")
         if status in (404, 410):
             raise SourceNotFound(message)
+        if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise RangeRefused(message)
         if status in _TRY_AGAIN or status >= 500:
             seconds = _retry_after(response.headers.get("Retry-After"))
             if seconds is None:

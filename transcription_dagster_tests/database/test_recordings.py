@@ -21,7 +21,7 @@ from transcription_dagster.database.recordings import (
     forgotten,
     record_failure,
     register,
-    registered_etags,
+    registered_sources,
     stale,
     unpublished,
     without_embeddings,
@@ -124,7 +124,8 @@ def test_ten_thousand_recordings_are_registered_and_known(engine: Engine) -> Non
     ]
     register(engine, many)
     asked = [recording.uuid for recording in many[::2]] + [str(uuid.UUID(int=77_777))]
-    assert registered_etags(engine, asked) == {recording.uuid: recording.etag for recording in many[::2]}
+    found = registered_sources(engine, asked)
+    assert {key: each.etag for key, each in found.items()} == {each.uuid: each.etag for each in many[::2]}
 
 
 def test_registering_the_same_recordings_in_opposite_orders_does_not_deadlock(engine: Engine) -> None:
@@ -133,13 +134,17 @@ def test_registering_the_same_recordings_in_opposite_orders_does_not_deadlock(en
     changed = [[replace(item, title=str(turn)) for item in order] for turn, order in enumerate(orders)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda order: register(engine, order), changed))
-    assert len(registered_etags(engine, [recording.uuid for recording in many])) == 2_000
+    assert len(registered_sources(engine, [recording.uuid for recording in many])) == 2_000
 
 
-def test_known_returns_etags_and_skips_unknown_recordings(engine: Engine) -> None:
+def test_registered_sources_skip_unknown_recordings(engine: Engine) -> None:
     register(engine, [FULL, Recording(B, "file:///b.wav")])
-    assert registered_etags(engine, [A, B, str(uuid.UUID(int=3))]) == {A: "e1", B: None}
-    assert registered_etags(engine, []) == {}
+    found = registered_sources(engine, [A, B, str(uuid.UUID(int=3))])
+    assert {key: (each.source, each.etag, each.modified) for key, each in found.items()} == {
+        A: (FULL.source, FULL.etag, FULL.modified),
+        B: ("file:///b.wav", None, None),
+    }
+    assert registered_sources(engine, []) == {}
 
 
 def test_forgetting_returns_whether_anything_was_removed(engine: Engine) -> None:

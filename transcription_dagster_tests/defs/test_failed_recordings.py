@@ -5,6 +5,7 @@ import pytest
 from dagster._core.storage.dagster_run import DagsterRun
 from sqlalchemy import Engine
 
+from transcription_dagster.dagster_api.values import WILL_RETRY_TAG
 from transcription_dagster.database.recordings import Recording, failed, register
 from transcription_dagster.database.tables import RecordingRow
 from transcription_dagster.defs.failures import reported_failures
@@ -68,6 +69,17 @@ def test_a_publication_after_the_failure_clears_it(engine: Engine, instance: dg.
     assert run(instance, None).success
     assert isinstance(tick(instance, failure), dg.SkipReason)
     assert failed(engine) == []
+
+
+@pytest.mark.usefixtures("known")
+def test_a_failure_that_dagster_retries_is_not_recorded(engine: Engine, instance: dg.DagsterInstance) -> None:
+    failure = run(instance, UnusableAudio())
+    instance.add_run_tags(failure.run_id, {WILL_RETRY_TAG: "true"})
+    assert isinstance(tick(instance, failure), dg.SkipReason)
+    assert failed(engine) == []
+    instance.add_run_tags(failure.run_id, {WILL_RETRY_TAG: "false"})
+    tick(instance, failure)
+    assert len(failed(engine)) == 1
 
 
 @pytest.mark.usefixtures("known")

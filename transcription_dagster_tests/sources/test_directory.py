@@ -129,6 +129,28 @@ def test_an_unreadable_subfolder_is_reported(tmp_path: Path, monkeypatch: pytest
     assert "closed' cannot be listed: Permission denied" in listing.problems[0]
 
 
+def test_a_file_that_cannot_be_described_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("closed.mp3", "late.mp3", "moved.mp3", "open.mp3"):
+        write(tmp_path / name)
+    real = os.stat
+
+    def stat(path: bytes, **options: bool) -> os.stat_result:
+        if path.endswith(b"closed.mp3"):
+            raise PermissionError(13, "Permission denied")
+        if path.endswith(b"moved.mp3"):
+            raise NotADirectoryError
+        found = real(path, **options)
+        return os.stat_result((*found[:8], 10**12, found.st_ctime)) if path.endswith(b"late.mp3") else found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", stat)
+        listing = DirectorySource(tmp_path).list(None, 10)
+    assert [found.uri for found in listing.objects] == [(tmp_path / "open.mp3").as_uri()]
+    closed, late = listing.problems
+    assert "closed.mp3' cannot be read: Permission denied" in closed
+    assert "late.mp3' is left out: its modification time" in late
+
+
 def test_a_missing_folder_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound, match="nowhere does not exist"):
         DirectorySource(tmp_path / "nowhere").list(None, 10)

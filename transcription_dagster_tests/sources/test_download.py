@@ -117,6 +117,13 @@ def test_a_file_that_changes_during_a_download_is_fetched_again(server: WebServe
     assert get() == b"another version"
 
 
+def test_a_file_that_became_shorter_is_fetched_again(server: WebServer, get: Callable[..., bytes]) -> None:
+    half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_500_000], announced=len(AUDIO))
+    shorter = AUDIO[:1_000]
+    server.answer = first_then(half, lambda request: Reply(416) if "range" in request.headers else Reply(body=shorter))
+    assert get() == shorter
+
+
 def test_without_an_etag_a_broken_download_starts_over(server: WebServer, get: Callable[..., bytes]) -> None:
     server.answer = first_then(Reply(body=AUDIO[:9], announced=len(AUDIO)), lambda request: Reply(body=AUDIO))
     assert get() == AUDIO

@@ -15,7 +15,7 @@ from rapidfuzz.distance import Levenshtein
 from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.dagster_api.values import Run
 from transcription_dagster.database.connection import open_database
-from transcription_dagster.database.recordings import registered_etags
+from transcription_dagster.database.recordings import registered_sources
 from transcription_dagster.sources.directory import file_etag
 from transcription_dagster.speakers.engine import NOT_INSTALLED
 from transcription_dagster.transcripts.amazon_json import read_transcript
@@ -178,7 +178,7 @@ def test_results_are_in_the_store_under_their_names(system: System, published: s
 def test_the_transcribed_version_is_recorded_for_sensors(system: System, published: str) -> None:
     engine = open_database(system.url)
     try:
-        assert registered_etags(engine, [published]) == {published: file_etag(DEMO_RECORDINGS[0].stat())}
+        assert registered_sources(engine, [published])[published].etag == file_etag(DEMO_RECORDINGS[0].stat())
     finally:
         engine.dispose()
 
