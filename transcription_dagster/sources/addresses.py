@@ -21,6 +21,10 @@ from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.urls import shown_url, without_secrets
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: All public IPv6 addresses (https://www.iana.org/assignments/ipv6-address-space).
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+#: Protocol assignments (RFC 6890): Python calls some of them public, but clouds serve metadata there.
+_ASSIGNMENTS = ipaddress.ip_network("192.0.0.0/24")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -58,7 +62,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
         if inner:
             return is_public(str(inner))
-    return parsed.is_global and not parsed.is_multicast
+        return parsed.is_global and parsed in _GLOBAL_UNICAST
+    return parsed.is_global and not parsed.is_multicast and parsed not in _ASSIGNMENTS
 
 
 class GuardedTransport(httpx.BaseTransport):

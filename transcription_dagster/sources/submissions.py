@@ -92,6 +92,12 @@ def signature(body: bytes, secret: str, now: float) -> str:
     return f"t={seconds},v1={signed.hexdigest()}"
 
 
+def _names_a_file(url: str) -> bool:
+    """Return whether a URL has a path and no password. `urlsplit` drops tabs and line breaks, which no URL holds."""
+    parts = urlsplit(url)
+    return url.isprintable() and parts.username is None and bool(parts.path.strip("/"))
+
+
 _ENDING = re.compile(r"\.[a-z0-9]{1,8}\Z")
 
 
@@ -120,8 +126,7 @@ class Intake:
         allowed.
         """
         self.check(described)
-        parts = urlsplit(url)
-        if parts.username is not None or not parts.path.strip("/") or not is_among(url, allowed_origins(self.settings)):
+        if not is_among(url, allowed_origins(self.settings)) or not _names_a_file(url):
             raise SourceRefused(f"{shown_url(url)} is not a file on one of the hosts in TRANSCRIPTION_SOURCE_HOSTS")
         recording = str(uuid.uuid4())
         keep_whole_url(self.store, recording, url)

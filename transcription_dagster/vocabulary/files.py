@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ _JOINERS = "\u200c\u200d"
 _SURPLUS = "\0"
 #: Separator of the variants in a CSV cell.
 _VARIANT_SEPARATOR = "|"
+#: What spreadsheets read as a formula, at the start of a cell (https://owasp.org/www-community/attacks/CSV_Injection).
+_FORMULA = re.compile(r"'*[=+\-@]")
 
 
 def read_vocabulary(path: Path) -> list[Term]:
@@ -74,12 +77,16 @@ def read_yaml(text: str, name: str) -> list[Term]:
 
 
 def write_csv(terms: Iterable[Term]) -> str:
-    """Write terms as CSV that `read_csv` restores exactly."""
+    """Write terms as CSV that `read_csv` restores exactly.
+
+    An apostrophe before a cell that looks like a formula makes spreadsheets show it as text.
+    """
     document = io.StringIO(newline="")
     writer = csv.writer(document, lineterminator="\n")
     writer.writerow(_FIELDS)
     for term in terms:
-        writer.writerow([term.text, _VARIANT_SEPARATOR.join(term.variants), term.category, f"{term.weight:g}"])
+        cells = (term.text, _VARIANT_SEPARATOR.join(term.variants), term.category)
+        writer.writerow([*(f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells), f"{term.weight:g}"])
     return document.getvalue()
 
 
@@ -169,10 +176,16 @@ def _csv_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
                 continue
             if not row.get("", "").strip():
                 row.pop("", None)
+            row = {name: _unmarked(cell) for name, cell in row.items()}
             cells = (variant.strip() for variant in row.pop("variants", "").split(_VARIANT_SEPARATOR))
             yield where, {**row, "variants": [variant for variant in cells if variant]}
     except csv.Error as error:
         raise InvalidVocabulary(f"{name}, line {reader.reader.line_num + skipped}: {error}") from error
+
+
+def _unmarked(cell: str) -> str:
+    """Return a cell without the apostrophe that marks it as text."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _column_separator(lines: Sequence[str]) -> tuple[str, int]:
@@ -189,7 +202,9 @@ def _column_separator(lines: Sequence[str]) -> tuple[str, int]:
 def _yaml_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
     """Read the YAML nodes as text: by YAML's schema the terms `NO` and `1984` would be a boolean and a number."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_WithoutAliases)
+    except RecursionError:
+        raise InvalidVocabulary(f"{name}: nested too deeply") from None
     except yaml.YAMLError as error:
         line, problem = _line(getattr(error, "problem_mark", None)), getattr(error, "problem", None)
         raise InvalidVocabulary(f"{name}{line}: {problem or 'not YAML'}") from error
@@ -201,6 +216,16 @@ def _yaml_entries(text: str, name: str) -> Iterator[tuple[str, object]]:
         raise InvalidVocabulary(f"{name}{_line(root.start_mark)}: expected a list of terms, also below a key `terms`")
     for node in root.value:
         yield f"{name}{_line(node.start_mark)}", _plain(node, name, depth=0)
+
+
+class _WithoutAliases(yaml.SafeLoader):
+    """Reads YAML in which each node is written out: a small document of aliases can stand for billions of terms."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="aliases (*) are not read; write the term out", problem_mark=mark)
+        return super().compose_node(parent, index)
 
 
 def _plain(node: yaml.Node, name: str, depth: int) -> object:

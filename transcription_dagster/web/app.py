@@ -12,10 +12,11 @@ from dagster_webserver.webserver import DagsterWebserver
 from graphql import GraphQLError, GraphQLFormattedError, OperationDefinitionNode, OperationType, parse
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from transcription_dagster.errors import TranscriptionError
@@ -43,13 +44,10 @@ _STATIC = Path(__file__).parent / "static"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
-def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: str, port: int) -> Starlette:
+def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: str, port: int) -> ASGIApp:
     """Return the application for a server bound to `host` and `port`, with a login if the settings have a password."""
     routes: list[BaseRoute] = [Route(HEALTH, _health, methods=["GET"])]
-    middleware = [
-        Middleware(SecurityHeaders),
-        Middleware(Guard, names=OwnNames.of_server(host, settings.ui_hosts)),
-    ]
+    middleware = [Middleware(Guard, names=OwnNames.of_server(host, settings.ui_hosts))]
     if settings.ui_password is not None:
         login = Login(Password(settings.ui_password.get_secret_value()), Sessions(), f"transcription-{port}")
         routes += login.routes()
@@ -60,11 +58,22 @@ def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: st
     routes += [*program_api(archive, csrf), *reading_room(archive, pages)]
     routes += VocabularyPage(archive.engine, pages).routes()
     routes.append(Mount("", app=DagsterUi(context).create_asgi_app()))
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=middleware,
-        exception_handlers={TranscriptionError: pages.error, Exception: pages.failed},
+        exception_handlers={
+            TranscriptionError: pages.error,
+            ClientDisconnect: _disconnected,
+            Exception: pages.failed,
+        },
     )
+    # Around the whole application, because Starlette answers unexpected errors outside its middleware.
+    return SecurityHeaders(app)
+
+
+async def _disconnected(_request: Request, _error: Exception) -> Response:
+    """End a request whose client has gone before sending all of it, which is not an error of the program."""
+    return Response(status_code=408)
 
 
 async def _health(_request: Request) -> JSONResponse:
@@ -147,7 +156,7 @@ class DagsterUi(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContex
                 return _refusal(415, "a POST to GraphQL must be application/json")
             try:
                 body = await request.json()
-            except ValueError:
+            except (ValueError, RecursionError):
                 return _refusal(400, "the body is not JSON")
             if not isinstance(body, dict) or not isinstance(body.get("query"), str):
                 return _refusal(400, "the body must be one JSON object with a query")

@@ -135,7 +135,10 @@ class Pages:
     def failed(self, request: Request, _error: Exception) -> Response:
         """Report an unexpected error without its details; the server logs them."""
         complaint = "The server could not answer because of an error in the program. Its log has the details."
-        return self._complain(request, HTTPStatus.INTERNAL_SERVER_ERROR, complaint)
+        response = self._complain(request, HTTPStatus.INTERNAL_SERVER_ERROR, complaint)
+        # The server closes the connection after such an error; a client that does not know would send into it.
+        response.headers["Connection"] = "close"
+        return response
 
     def not_found(self, request: Request) -> Response:
         """Report that there is no such page."""

@@ -31,6 +31,7 @@ def main() -> None:
         from dagster_webserver.version import __version__
 
         from transcription_dagster.web.app import create_app
+        from transcription_dagster.web.bounded_requests import BoundedRequests
     _collect_garbage_rarely()
     configure_loggers(log_level=arguments.log_level.upper())
     setup_interrupt_handlers()
@@ -39,7 +40,14 @@ def main() -> None:
         target = WorkspaceFileTarget(paths=[str(arguments.workspace)])
         with WorkspaceProcessContext(instance, workspace_load_target=target, version=__version__) as context:
             app = create_app(context, load_settings(), host=arguments.host, port=arguments.port)
-            uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning", server_header=False)
+            uvicorn.run(
+                app,
+                host=arguments.host,
+                port=arguments.port,
+                http=BoundedRequests,
+                log_level="warning",
+                server_header=False,
+            )
 
 
 def _collect_garbage_rarely() -> None:

@@ -56,6 +56,11 @@ NAME = "media.example.org"
         "::ffff:10.0.0.1",
         "2002:7f00:1::",
         "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::a9fe:a9fe",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "fec0::1",
+        "192.0.0.192",
     ],
 )
 def test_private_addresses_are_recognised_in_every_notation(address: str) -> None:

@@ -77,6 +77,8 @@ def test_an_empty_file_is_an_empty_vocabulary(tmp_path: Path) -> None:
         ("v.yaml", "words: here\n", "v.yaml, line 1: expected a list"),
         ("v.yaml", "just text", "v.yaml, line 1: expected a list"),
         ("v.yaml", '- "be\\u0007ll"\n', "v.yaml, line 1: `term` holds a control"),
+        ("v.yaml", "- &a {term: b}\n- *a\n", "v.yaml, line 2: aliases (*) are not read"),
+        ("v.yaml", "[" * 100_000, "v.yaml: nested too deeply"),
         ("v.csv", "name\nb\n", "v.csv, line 1: no column `term`"),
         ("v.csv", "", "v.csv, line 1: no column `term`"),
         ("v.csv", "term,weight\na,1\nb,heavy\n", "v.csv, line 3: `weight` 'heavy'"),

@@ -126,6 +126,7 @@ def _bodies(run_id: str) -> dict[str, dict[str, Any]]:
         "a batch": {"json": [request, request]},
         "JSON whose query is a list": {"json": {"query": [request["query"]]}},
         "JSON that is none": {"content": "{", "headers": JSON},
+        "JSON that is nested too deeply": {"content": "[" * 100_000, "headers": JSON},
     }
 
 

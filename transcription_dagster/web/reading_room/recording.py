@@ -101,7 +101,8 @@ def turns_response(archive: Archive, pages: Pages, request: Request, uuid: str) 
 
 
 def _index(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    # Python refuses to read very long numbers.
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 def _text(archive: Archive, reading: Reading, requested_view: str | None) -> dict[str, Any]:

@@ -77,10 +77,10 @@ def test_failed_calls_are_reported_to_the_assistant(
 def test_an_invalid_message_is_a_protocol_error(assistant: httpx.Client) -> None:
     assert ask(assistant, "resources/list")["code"] == -32601
     assert ask(assistant, "tools/call", name="delete", arguments={})["code"] == -32602
-    assert (
-        assistant.post("/mcp", content=b"{", headers={"Content-Type": "application/json"}).json()["error"]["code"]
-        == -32700
-    )
+    kind = {"Content-Type": "application/json"}
+    ping = '{"id": %s, "method": "ping"}'
+    for body in ("{", "[" * 100_000, ping % "NaN", ping % '"\\ud800"', b"\xff"):
+        assert assistant.post("/mcp", content=body, headers=kind).json()["error"]["code"] == -32700
     assert assistant.get("/mcp").status_code == 405
     old = {"MCP-Protocol-Version": "1999-01-01"}
     assert assistant.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=old).status_code == 400

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.fetch import fetch
 from transcription_dagster_tests.sample_transcripts import spoken
+from transcription_dagster_tests.stack.small_stack import until
 from transcription_dagster_tests.web.conftest import Site
 from transcription_dagster_tests.web.reading_room.conftest import Library
 
@@ -38,6 +41,7 @@ def counter(engine: Engine, serve: Callable[..., Site], tmp_path: Path) -> Itera
     site = serve(
         database_url=url,
         store=(tmp_path / "store").as_uri(),
+        scratch=tmp_path / "scratch",
         embedder="none",
         max_source_gb=1e-5,
         source_hosts=("media.example.org",),
@@ -73,6 +77,9 @@ def test_a_submitted_url_waits_for_its_run(counter: Counter) -> None:
         {"url": "file:///etc/passwd"},
         {"url": "https://user:password@media.example.org/talk.mp3"},
         {"url": "https://media.example.org/"},
+        {"url": "https://[media.example.org/talk.mp3"},
+        {"url": "https://media.exa\tmple.org/talk.mp3"},
+        {"url": "https://media.example.org/talk.mp3\r\nHost: localhost"},
         {"url": "https://media.example.org/talk.mp3", "webhook": "https://elsewhere.example.org/done"},
         {"url": "https://media.example.org/talk.mp3", "webhook": "http://127.0.0.1:8080/"},
         {"url": "https://media.example.org/talk.mp3", "language": "klingon"},
@@ -103,6 +110,26 @@ def test_too_large_and_empty_uploads_are_refused_and_leave_nothing(counter: Coun
     assert counter.client.post("/api/uploads", content=b"").status_code == 422
     assert not counter.store.exists() or list(counter.store.iterdir()) == []
     assert submissions.waiting(counter.engine, 10) == []
+
+
+def test_an_upload_that_breaks_off_leaves_nothing_and_is_no_error_of_the_program(
+    counter: Counter, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    url = counter.client.base_url
+    with socket.create_connection((url.host, url.port or 80), timeout=60) as sender:
+        head = f"POST /api/uploads HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: 9000\r\n"
+        sender.sendall(f"{head}Authorization: {counter.client.headers['Authorization']}\r\n\r\nbegun".encode())
+        until(lambda: _unfinished(counter) != [])
+    until(lambda: _unfinished(counter) == [])
+    # Answered after the end of the upload.
+    assert counter.client.get("/health").is_success
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert submissions.waiting(counter.engine, 10) == []
+
+
+def _unfinished(counter: Counter) -> list[Path]:
+    return [path for path in (counter.store.parent / "scratch").rglob("*") if path.is_file()]
 
 
 def test_a_submit_token_cannot_read(counter: Counter) -> None:

@@ -109,6 +109,15 @@ def test_an_unexpected_error_is_a_page_without_details(visitor: httpx.Client, mo
     assert (answer.status_code, "swordfish" in answer.text) == (500, False)
     assert "Its log has the details." in answer.text
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("first", ["9" * 5000, "9" * 30, "-1", "²", "x"])
+def test_a_range_of_words_that_does_not_exist_has_no_turns(visitor: httpx.Client, first: str):
+    answer = visitor.get(f"/recordings/{FIRST}/turns", params={"first": first})
+    assert (answer.status_code, "turn-" in answer.text) == (200, False)
 
 
 def test_audio_is_served_in_ranges(visitor: httpx.Client, library: Library):
