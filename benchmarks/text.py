@@ -25,8 +25,7 @@ from rich.table import Table
 from benchmarks.arguments import argument_parser
 from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
-from transcription_dagster.captions.limits import CaptionLimits
-from transcription_dagster.captions.line_breaks import break_lines, display_width
+from transcription_dagster.captions.layout import CaptionLimits, break_lines, display_width
 from transcription_dagster.captions.quality import caption_findings
 from transcription_dagster.captions.subtitles import read_srt, to_srt
 from transcription_dagster.language.alignment import align

@@ -19,19 +19,21 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from transcription_dagster.captions.caption_file import (
-    CaptionFile,
-    CaptionKind,
-    caption_kind,
-    parse_srt,
-    parse_vtt,
-    refuse_other_formats,
-)
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.encodings import decode
 from transcription_dagster.captions.file_corrections import correct_file, spoken_text
-from transcription_dagster.captions.limits import CaptionLimits
-from transcription_dagster.captions.subtitles import convert, to_srt, to_vtt
+from transcription_dagster.captions.layout import CaptionLimits
+from transcription_dagster.captions.subtitles import (
+    CaptionFile,
+    CaptionKind,
+    caption_kind,
+    convert,
+    parse_srt,
+    parse_vtt,
+    refuse_other_formats,
+    to_srt,
+    to_vtt,
+)
 from transcription_dagster.errors import (
     InvalidCaptions,
     InvalidRecordingId,

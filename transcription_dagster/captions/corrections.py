@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise, repeat
 
-from transcription_dagster.captions.limits import DASH, CaptionLimits
-from transcription_dagster.captions.line_breaks import break_lines
+from transcription_dagster.captions.layout import DASH, CaptionLimits, break_lines
 from transcription_dagster.captions.marks import OWN_TURNS, MarkedToken, join_quotes, marked_tokens, shown_tokens
 from transcription_dagster.errors import UnrelatedText
 from transcription_dagster.language.alignment import AlignedBlock, Token, align, counterparts, related_share, tokenize

@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind
 from transcription_dagster.captions.corrections import places_of
-from transcription_dagster.captions.limits import CaptionLimits
-from transcription_dagster.captions.line_breaks import display_width, line_stops
+from transcription_dagster.captions.layout import CaptionLimits, display_width, line_stops
 from transcription_dagster.captions.marks import (
     LOOSE_DASH,
     NOTES,
@@ -22,12 +20,14 @@ from transcription_dagster.captions.marks import (
 )
 from transcription_dagster.captions.markup import (
     Atom,
+    CaptionKind,
     ShownWord,
     cue_atoms,
     escaped,
     shown_words,
     without_invisible,
 )
+from transcription_dagster.captions.subtitles import CaptionFile
 from transcription_dagster.language.alignment import Token
 from transcription_dagster.model import Word
 

@@ -6,10 +6,12 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from transcription_dagster.captions.caption_file import CaptionFile, CaptionKind
 from transcription_dagster.captions.marks import NOTES, TURNS
 from transcription_dagster.language.alignment import Token, tokenize
+
+CaptionKind = Literal["srt", "vtt"]
 
 #: `{\an8}` of SubStation Alpha and `{y:i}` of MicroDVD, which players accept in SRT.
 _BRACES = r"\{\\[^{}]*\}|\{[a-zA-Z]:[^{}]*\}"
@@ -112,22 +114,12 @@ def shown_words(atoms: Sequence[Atom]) -> list[ShownWord]:
     return words
 
 
-def shown_lines(captions: CaptionFile) -> list[tuple[str, ...]]:
-    """Return the lines each cue shows, with music and dialogue marks, without markup and empty lines."""
-    lines = []
-    for cue in captions.cues:
-        atoms = cue_atoms("".join(captions.lines[cue.first : cue.stop]), captions.kind)
-        text = "".join(_visible(atom, captions.kind) for atom in atoms)
-        lines.append(tuple(bare for line in text.split("\n") if (bare := line.strip())))
-    return lines
-
-
 def converted(source: str, kind: CaptionKind, target: CaptionKind) -> str:
     """Convert a cue's text to another format: bold, italic and underline stay; other tags and empty lines go."""
     pieces = []
     for atom in cue_atoms(source, kind):
         style = _STYLE.fullmatch(atom.source)
-        pieces.append(f"<{style[1]}{style[2].lower()}>" if style else escaped(_visible(atom, kind), target))
+        pieces.append(f"<{style[1]}{style[2].lower()}>" if style else escaped(visible_text(atom, kind), target))
     lines = (line.strip() for line in "".join(pieces).split("\n"))
     return "\n".join(line for line in lines if line)
 
@@ -137,7 +129,8 @@ def escaped(text: str, kind: CaptionKind) -> str:
     return html.escape(text, quote=False) if kind == "vtt" else text.replace("-->", "->")
 
 
-def _visible(atom: Atom, kind: CaptionKind) -> str:
+def visible_text(atom: Atom, kind: CaptionKind) -> str:
+    """Return the text that an atom shows on the screen, with marks and directions but without markup."""
     if not atom.mark:
         return atom.shown or _direction(atom)
     return html.unescape(atom.source) if kind == "vtt" else atom.source

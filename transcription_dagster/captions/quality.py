@@ -11,8 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from transcription_dagster.captions.limits import CaptionLimits
-from transcription_dagster.captions.line_breaks import display_width
+from transcription_dagster.captions.layout import CaptionLimits, display_width
 from transcription_dagster.language.alignment import AlignedBlock, align, tokenize
 from transcription_dagster.language.spelling import fold
 from transcription_dagster.language.writing_rules import NUMBER_WORDS

@@ -9,8 +9,8 @@ import click
 
 from transcription_dagster import api
 from transcription_dagster.api import TranscriptFormat
-from transcription_dagster.captions.caption_file import CaptionKind
-from transcription_dagster.captions.limits import CaptionLimits
+from transcription_dagster.captions.layout import CaptionLimits
+from transcription_dagster.captions.markup import CaptionKind
 from transcription_dagster.cli.arguments import (
     INPUT,
     OUTPUT,

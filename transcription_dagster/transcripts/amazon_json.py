@@ -27,12 +27,11 @@ from transcription_dagster.transcripts.amazon_layout import (
     Whisper,
     channel_labels,
     label_of,
-    labelled,
     parse_document,
     render_document,
     speaker_labels,
+    with_labels,
 )
-from transcription_dagster.transcripts.call_analytics import why_no_transcript
 from transcription_dagster.transcripts.channels import order_by_turns
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.word_languages import LanguageRun, language_runs, spoken_seconds
@@ -55,8 +54,6 @@ def read_transcript(document: str | bytes, *, recording: str | None = None) -> T
     `InvalidTranscript` with the position, and `InvalidRecordingId` for an invalid `recording`.
     """
     content = parse_document(document)
-    if reason := why_no_transcript(content):
-        raise InvalidTranscript(reason)
     name = _recording(content.get("jobName") or "", recording)
     words, item_words = _words(content)
     if not words and any(map(str.isalnum, text := _untimed_text(content["results"]))):
@@ -108,11 +105,11 @@ def write_transcript(transcript: Transcript) -> str:
             for number, segment in enumerate(transcript.segments)
         ],
     )
-    spoken = spoken_seconds(transcript.words, transcript.language)
-    if len(spoken) > 1:
+    languages = spoken_seconds(transcript.words, transcript.language)
+    if len(languages) > 1:
         results["language_codes"] = [
             SpokenLanguage(language_code=language, duration_in_seconds=round(seconds, 3))
-            for language, seconds in spoken.items()
+            for language, seconds in languages.items()
         ]
     else:
         results["language_code"] = transcript.language
@@ -139,7 +136,7 @@ def write_transcript(transcript: Transcript) -> str:
 
 
 def _untimed_text(results: AmazonResults) -> str:
-    """Return the whole text of a document without word times."""
+    """Return the whole text of a document, which it may have without the times of words."""
     return " ".join(" ".join(text["transcript"].split()) for text in results.get("transcripts") or ()).strip()
 
 
@@ -172,19 +169,19 @@ def _language(results: AmazonResults) -> str:
 
 def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
     """Return the words, and for each item the index of its word."""
-    own = content.get("whisper") is not None
-    channels = [content["results"].get("items") or []] if own else _items_by_channel(content["results"])
-    texts, spoken, item_words = _texts([item for items in channels for item in items])
-    speakers = _speakers(spoken, None if own else content["results"].get("speaker_labels"))
-    times = [(item.get("start_time"), item.get("end_time")) for item in spoken]
+    is_whisper = content.get("whisper") is not None
+    channels = [content["results"].get("items") or []] if is_whisper else _items_by_channel(content["results"])
+    texts, items, item_words = _texts([item for items in channels for item in items])
+    speakers = _speakers(items, None if is_whisper else content["results"].get("speaker_labels"))
+    times = [(item.get("start_time"), item.get("end_time")) for item in items]
     if len(channels) > 1:
-        order, times = _by_turns(texts, spoken, times)
-        texts, spoken = [texts[number] for number in order], [spoken[number] for number in order]
-        speakers = [speakers[number] for number in order]
-        places = {number: place for place, number in enumerate(order)}
-        item_words = {item: places[number] for item, number in item_words.items()}
-    # In our own documents simultaneous speakers keep their times, which only increase for each speaker.
-    spans = _settled(times, texts, speakers if own else [None] * len(texts))
+        order, times = _by_turns(texts, items, times)
+        texts, items = [texts[index] for index in order], [items[index] for index in order]
+        speakers = [speakers[index] for index in order]
+        new_indices = {index: new_index for new_index, index in enumerate(order)}
+        item_words = {item: new_indices[index] for item, index in item_words.items()}
+    # In this program's documents simultaneous speakers keep their times, which only increase for each speaker.
+    spans = _settled(times, texts, speakers if is_whisper else [None] * len(texts))
     glued = _glued(texts, content)
     words = tuple(
         Word(
@@ -192,12 +189,12 @@ def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
             start,
             end,
             _confidence(item),
-            number in glued,
+            index in glued,
             speaker,
             item.get("language_code"),
             corrected=item.get("corrected", False),
         )
-        for number, (text, (start, end), item, speaker) in enumerate(zip(texts, spans, spoken, speakers, strict=True))
+        for index, (text, (start, end), item, speaker) in enumerate(zip(texts, spans, items, speakers, strict=True))
     )
     return words, item_words
 
@@ -208,10 +205,10 @@ def _settled(
     """Return the words' times, increasing among the words of each speaker."""
     spans: dict[int, tuple[float, float]] = {}
     for speaker in dict.fromkeys(speakers):
-        numbers = [number for number, each in enumerate(speakers) if each == speaker]
-        settled = settle_spans([times[number] for number in numbers], [len(texts[number]) for number in numbers])
-        spans |= zip(numbers, settled, strict=True)
-    return [spans[number] for number in range(len(texts))]
+        indices = [index for index, other in enumerate(speakers) if other == speaker]
+        settled = settle_spans([times[index] for index in indices], [len(texts[index]) for index in indices])
+        spans |= zip(indices, settled, strict=True)
+    return [spans[index] for index in range(len(texts))]
 
 
 def _items_by_channel(results: AmazonResults) -> list[list[Item]]:
@@ -220,10 +217,10 @@ def _items_by_channel(results: AmazonResults) -> list[list[Item]]:
     if not any(item.get("channel_label") for item in items):
         # Older documents repeat the items by channel, and only this repetition gives a word's channel.
         channels = (results.get("channel_labels") or {}).get("channels") or []
-        listed = [[_on_channel(item, channel) for item in channel.get("items") or []] for channel in channels]
+        by_label = [[_on_channel(item, channel) for item in channel.get("items") or []] for channel in channels]
         if results.get("items") is None and not channels:
             raise InvalidTranscript("results.items: Field required")
-        return [found for found in listed if found] or [items]
+        return [channel_items for channel_items in by_label if channel_items] or [items]
     by_channel: dict[str | None, list[Item]] = {}
     label = None
     for item in items:
@@ -238,14 +235,14 @@ def _on_channel(item: Item, channel: Channel) -> Item:
 
 
 def _by_turns(
-    texts: Sequence[str], spoken: Sequence[Item], times: Sequence[tuple[float | None, float | None]]
+    texts: Sequence[str], items: Sequence[Item], times: Sequence[tuple[float | None, float | None]]
 ) -> tuple[list[int], list[tuple[float | None, float | None]]]:
     """Return the transcript order of words that are listed channel by channel, and their times in that order."""
-    labels = [item.get("channel_label") or "" for item in spoken]
+    labels = [item.get("channel_label") or "" for item in items]
     spans: list[tuple[float, float]] = []
-    for _, numbers in groupby(range(len(texts)), key=labels.__getitem__):
-        channel = list(numbers)
-        spans += settle_spans([times[number] for number in channel], [len(texts[number]) for number in channel])
+    for _, indices in groupby(range(len(texts)), key=labels.__getitem__):
+        channel = list(indices)
+        spans += settle_spans([times[index] for index in channel], [len(texts[index]) for index in channel])
     order, ordered = order_by_turns(texts, spans, labels)
     return order, [*ordered]
 
@@ -292,33 +289,35 @@ def _glued(texts: Sequence[str], content: Document) -> set[int]:
     return glued
 
 
-def _speakers(spoken: Sequence[Item], labels: SpeakerLabels | None) -> list[str | None]:
+def _speakers(items: Sequence[Item], labels: SpeakerLabels | None) -> list[str | None]:
     """Return the speaker of each word, from its item or, in the older layout, from a separate list."""
     by_start: dict[float | None, str | None] = {}
     turns = labels.get("segments") or [] if labels else []
     for turn in turns:
-        items = turn.get("items") or ()
-        by_start |= {item.get("start_time"): item.get("speaker_label") or turn.get("speaker_label") for item in items}
+        by_start |= {
+            word.get("start_time"): word.get("speaker_label") or turn.get("speaker_label")
+            for word in turn.get("items") or ()
+        }
     by_start.pop(None, None)
     if not by_start:
-        by_start = _within_turns(spoken, turns)
+        by_start = _within_turns(items, turns)
     return [
         label_of(item.get("channel_label"), item.get("speaker_label") or by_start.get(item.get("start_time")))
-        for item in spoken
+        for item in items
     ]
 
 
-def _within_turns(spoken: Sequence[Item], turns: Sequence[SpeakerSegment]) -> dict[float | None, str | None]:
+def _within_turns(items: Sequence[Item], turns: Sequence[SpeakerSegment]) -> dict[float | None, str | None]:
     """Return the speaker of each start time within a turn, for documents whose turns do not list their words."""
-    found: dict[float | None, str | None] = {}
+    speakers: dict[float | None, str | None] = {}
     ordered = sorted(turns, key=lambda turn: turn.get("start_time") or 0.0)
     starts = [turn.get("start_time") or 0.0 for turn in ordered]
-    for item in spoken:
+    for item in items:
         start = item.get("start_time")
-        place = bisect_right(starts, start) - 1 if start is not None else -1
-        if place >= 0 and start is not None and start < (ordered[place].get("end_time") or 0.0):
-            found[start] = ordered[place].get("speaker_label")
-    return found
+        index = bisect_right(starts, start) - 1 if start is not None else -1
+        if index >= 0 and start is not None and start < (ordered[index].get("end_time") or 0.0):
+            speakers[start] = ordered[index].get("speaker_label")
+    return speakers
 
 
 def _confidence(item: Item) -> float:
@@ -344,10 +343,10 @@ def _check_ranges(name: str, ranges: Sequence[Segment | LanguageRun], count: int
 
 
 def _in_languages(words: tuple[Word, ...], languages: Sequence[LanguageRun]) -> tuple[Word, ...]:
-    spoken: list[str | None] = [None] * len(words)
+    by_word: list[str | None] = [None] * len(words)
     for run in languages:
-        spoken[run.first : run.stop] = [run.language] * (run.stop - run.first)
-    return tuple(replace(word, language=language) for word, language in zip(words, spoken, strict=True))
+        by_word[run.first : run.stop] = [run.language] * (run.stop - run.first)
+    return tuple(replace(word, language=language) for word, language in zip(words, by_word, strict=True))
 
 
 def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:
@@ -365,21 +364,21 @@ def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:
             item["corrected"] = True
         items.append(item)
         for number, mark in enumerate(marks, start=first + 1):
-            written = Alternative(content=mark, confidence=0.0)
-            items.append(Item(id=number, type="punctuation", alternatives=[written]))
-        items[first:] = [labelled(item, word.speaker) for item in items[first:]]
+            alternative = Alternative(content=mark, confidence=0.0)
+            items.append(Item(id=number, type="punctuation", alternatives=[alternative]))
+        items[first:] = [with_labels(item, word.speaker) for item in items[first:]]
         word_items.append(list(range(first, len(items))))
     return items, word_items
 
 
 def _split_punctuation(text: str) -> tuple[str, str]:
-    """Split a word's text into the spoken part and the punctuation after it; text of only marks is spoken."""
+    """Split a word's text into the spoken part and the punctuation after it; only marks count as spoken."""
     if not any(character.isalnum() for character in text):
         return text, ""
     # Searched from the end: a pattern searched from the start would try every mark of a long row.
     earliest = max(1, len(text.rstrip(_AFTER_MARKS)) - 1)
-    places = range(earliest, len(text))
-    cut = next((place for place in places if text[place] in _MARKS and not text[place - 1].isspace()), len(text))
+    cuts = range(earliest, len(text))
+    cut = next((index for index in cuts if text[index] in _MARKS and not text[index - 1].isspace()), len(text))
     return text[:cut], text[cut:]
 
 

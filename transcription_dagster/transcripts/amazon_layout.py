@@ -1,10 +1,15 @@
-"""The layout of Amazon Transcribe's output, as types that validate it, and its labels of speakers and channels."""
+"""The layout of Amazon Transcribe's output: types that validate it, labels of speakers and channels, other documents.
+
+The other documents are the output of Call Analytics, which becomes a plain transcript, and descriptions of jobs:
+https://docs.aws.amazon.com/transcribe/latest/dg/tca-post-call.html and
+https://docs.aws.amazon.com/transcribe/latest/APIReference/API_GetTranscriptionJob.html
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Annotated, Any, NotRequired
 
@@ -13,11 +18,6 @@ from typing_extensions import TypedDict
 
 from transcription_dagster.errors import InvalidTranscript
 from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Segment, Word
-from transcription_dagster.transcripts.call_analytics import (
-    as_transcript_document,
-    is_call_analytics,
-    why_no_transcript,
-)
 from transcription_dagster.transcripts.word_languages import LanguageRun
 
 #: Seconds: a string in Amazon's layout, to the millisecond.
@@ -163,26 +163,36 @@ def parse_document(document: str | bytes) -> Document:
         # With a byte order mark, or in UTF-16, as PowerShell redirects output.
         raw = raw.decode(encoding, "replace").encode()
     try:
-        try:
-            return _DOCUMENT.validate_json(raw)
-        except ValidationError:
-            other = _other_document(raw)
-            if other is None:
-                raise
-            return _DOCUMENT.validate_python(other)
+        content = _validated(raw)
     except ValidationError as error:
-        if keys := _foreign_keys(raw):
-            raise InvalidTranscript(
-                f"the document is not an output of Amazon Transcribe or this program: it has {keys} and no results"
-            ) from None
-        first, *rest = error.errors(include_url=False, include_input=False, include_context=False)
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-        more = f" (and {len(rest)} more)" if rest else ""
-        raise InvalidTranscript(f"{place or 'document'}: {first['msg']}{more}") from None
+        raise InvalidTranscript(_complaint(raw, error)) from None
+    if reason := why_no_transcript(content):
+        raise InvalidTranscript(reason)
+    return content
+
+
+def _validated(raw: bytes) -> Document:
+    try:
+        return _DOCUMENT.validate_json(raw)
+    except ValidationError:
+        converted = _from_call_analytics(raw)
+        if converted is None:
+            raise
+        return _DOCUMENT.validate_python(converted)
+
+
+def _complaint(raw: bytes, error: ValidationError) -> str:
+    """Return the first fault of a document, with its position."""
+    if keys := _foreign_keys(raw):
+        return f"the document is not an output of Amazon Transcribe or this program: it has {keys} and no results"
+    first, *rest = error.errors(include_url=False, include_input=False, include_context=False)
+    position = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    more = f" (and {len(rest)} more)" if rest else ""
+    return f"{position or 'document'}: {first['msg']}{more}"
 
 
 def _foreign_keys(raw: bytes) -> str:
-    """Return the keys of a JSON object that has no results; "" for anything else."""
+    """Return the keys of a JSON object without `results`; empty for anything else."""
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError):
@@ -192,8 +202,11 @@ def _foreign_keys(raw: bytes) -> str:
     return ", ".join(repr(key)[:40] for key in list(content)[:5])
 
 
-def _other_document(raw: bytes) -> dict[str, Any] | None:
-    """Return the output of a Call Analytics job as a plain transcript; None for a document not by Amazon."""
+def _from_call_analytics(raw: bytes) -> dict[str, Any] | None:
+    """Convert the output of a Call Analytics job to a plain transcript; return None for any other document.
+
+    Raises `InvalidTranscript` for a broken one, and for the description of a job.
+    """
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError):
@@ -217,6 +230,93 @@ def render_document(document: Document) -> str:
     return _DOCUMENT.dump_json(document).decode()
 
 
+#: Keys of the job description in responses and events of Amazon's API.
+_DESCRIPTIONS = ("TranscriptionJob", "CallAnalyticsJob", "MedicalTranscriptionJob", "detail")
+_STATUSES = ("TranscriptionJobStatus", "CallAnalyticsJobStatus", "JobStatus", "status")
+
+
+def is_call_analytics(document: Any) -> bool:
+    """Return whether a document is the output of a Call Analytics job."""
+    return isinstance(document, dict) and isinstance(document.get("Transcript"), list)
+
+
+def as_transcript_document(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert the output of a Call Analytics job to the layout of a plain transcript.
+
+    Every participant becomes a channel. May raise KeyError, TypeError or ValueError for a broken document.
+    """
+    items: list[dict[str, Any]] = []
+    segments: list[dict[str, Any]] = []
+    for number, turn in enumerate(document["Transcript"]):
+        first = len(items)
+        items += [{"id": index, **item} for index, item in enumerate(_turn_items(turn), start=first)]
+        segments.append(
+            {
+                "id": number,
+                "transcript": turn.get("Content") or "",
+                "start_time": _seconds(turn["BeginOffsetMillis"]),
+                "end_time": _seconds(turn["EndOffsetMillis"]),
+                "items": list(range(first, len(items))),
+            }
+        )
+    return {
+        "jobName": document.get("JobName", ""),
+        "accountId": document.get("AccountId", ""),
+        "status": document.get("JobStatus", "COMPLETED"),
+        "results": {
+            "language_code": document.get("LanguageCode"),
+            "items": items,
+            "audio_segments": segments,
+        },
+    }
+
+
+def why_no_transcript(document: Any) -> str | None:
+    """Return why a job description holds no transcript; None if the document is not a job description."""
+    if not isinstance(document, dict):
+        return None
+    job = next((document[key] for key in _DESCRIPTIONS if isinstance(document.get(key), dict)), document)
+    status = next((str(job[key]) for key in _STATUSES if isinstance(job.get(key), str)), None)
+    if status is None:
+        return None
+    name = next((job[key] for key in job if key.lower().endswith("jobname") and isinstance(job[key], str)), "")
+    if status != "COMPLETED":
+        reason = job.get("FailureReason") or job.get("failureReason") or "the document gives no reason"
+        state = f"the transcription job {name[:80]!r} is {status[:40]}"
+        return f"{state}: {' '.join(str(reason).split())[:500]}" if status == "FAILED" else f"{state}, not COMPLETED"
+    if job is document and ("results" in document or is_call_analytics(document)):
+        return None
+    return (
+        f"this is the description of the transcription job {name[:80]!r}, not its transcript: "
+        "fetch the file that its TranscriptFileUri names"
+    )
+
+
+def _seconds(milliseconds: str | float) -> float:
+    return float(milliseconds) / 1000
+
+
+def _turn_items(turn: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the words and marks of a turn; if it only has text, the words share its time evenly."""
+    speaker = {"channel_label": str(turn.get("ParticipantRole") or turn.get("ParticipantId") or "UNKNOWN")}
+    if not turn.get("Items"):
+        words = str(turn.get("Content") or "").split()
+        start, end = _seconds(turn["BeginOffsetMillis"]), _seconds(turn["EndOffsetMillis"])
+        step = (end - start) / max(1, len(words))
+        for index, word in enumerate(words):
+            times = {"start_time": start + index * step, "end_time": start + (index + 1) * step}
+            yield {"type": "pronunciation", "alternatives": [{"content": word}], **times, **speaker}
+        return
+    for item in turn["Items"]:
+        alternative = {"content": item["Content"], "confidence": item.get("Confidence")}
+        times = {
+            name: _seconds(item[key])
+            for name, key in (("start_time", "BeginOffsetMillis"), ("end_time", "EndOffsetMillis"))
+            if item.get(key) is not None
+        }
+        yield {"type": item["Type"], "alternatives": [alternative], **times, **speaker}
+
+
 #: A channel and, if known, one of the speakers on it.
 _ON_CHANNEL = re.compile(r"(ch_\d+)(?:/(.+))?", re.ASCII)
 
@@ -226,9 +326,9 @@ def label_of(channel: str | None, speaker: str | None) -> str | None:
     return f"{channel}/{speaker}" if channel and speaker else channel or speaker
 
 
-def labelled(item: Item, speaker: str | None) -> Item:
-    """Return an item with the labels of its word."""
-    channel, speaker = _parted(speaker)
+def with_labels(item: Item, label: str | None) -> Item:
+    """Return an item with its channel and speaker, from the label of its word."""
+    channel, speaker = _split_label(label)
     labels = item.copy()
     if channel:
         labels["channel_label"] = channel
@@ -238,7 +338,7 @@ def labelled(item: Item, speaker: str | None) -> Item:
 
 
 def channel_labels(items: Sequence[Item]) -> ChannelLabels | None:
-    """Return the items by channel; None if items have no channel."""
+    """Return the items by channel; None if no item has a channel."""
     channels = sorted({label for item in items if (label := item.get("channel_label"))})
     if not channels:
         return None
@@ -254,7 +354,9 @@ def channel_labels(items: Sequence[Item]) -> ChannelLabels | None:
 def speaker_labels(words: Sequence[Word]) -> SpeakerLabels | None:
     """Return the turns of the speakers; None if no word has a speaker in addition to its channel."""
     turns = [
-        (speaker, list(turn)) for speaker, turn in groupby(words, key=lambda word: _parted(word.speaker)[1]) if speaker
+        (speaker, list(turn))
+        for speaker, turn in groupby(words, key=lambda word: _split_label(word.speaker)[1])
+        if speaker
     ]
     if not turns:
         return None
@@ -272,7 +374,7 @@ def speaker_labels(words: Sequence[Word]) -> SpeakerLabels | None:
     )
 
 
-def _parted(speaker: str | None) -> tuple[str | None, str | None]:
+def _split_label(label: str | None) -> tuple[str | None, str | None]:
     """Split a word's label into its channel and its speaker."""
-    found = _ON_CHANNEL.fullmatch(speaker or "")
-    return (found[1], found[2]) if found else (None, speaker)
+    match = _ON_CHANNEL.fullmatch(label or "")
+    return (match[1], match[2]) if match else (None, label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transcription_dagster.captions.caption_file import caption_kind, parse_srt, parse_vtt, refuse_other_formats
+from transcription_dagster.captions.subtitles import caption_kind, parse_srt, parse_vtt, refuse_other_formats
 from transcription_dagster.errors import InvalidCaptions
 
 GOOD = "1\n00:00:01,000 --> 00:00:02,500\nThe gate is shut.\n\n{}\n\n3\n00:00:05,000 --> 00:00:06,500\nGood night.\n"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from transcription_dagster.captions.corrections import correct_cues, correct_words
 from transcription_dagster.captions.cues import make_cues
-from transcription_dagster.captions.limits import CaptionLimits
+from transcription_dagster.captions.layout import CaptionLimits
 from transcription_dagster.errors import UnrelatedText
 from transcription_dagster.model import Cue, Edit, Word
 from transcription_dagster.transcripts.plain_text import join_words, to_text, without_speakers

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from transcription_dagster.captions import cues
 from transcription_dagster.captions.cues import make_cues
-from transcription_dagster.captions.limits import CaptionLimits
-from transcription_dagster.captions.line_breaks import display_width
+from transcription_dagster.captions.layout import CaptionLimits, display_width
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import Cue, Word
 from transcription_dagster.transcripts.conversation import in_turns

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from transcription_dagster.captions.caption_file import parse_srt, parse_vtt
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.file_corrections import correct_file, spoken_text
-from transcription_dagster.captions.subtitles import to_srt, to_vtt
+from transcription_dagster.captions.subtitles import parse_srt, parse_vtt, to_srt, to_vtt
 from transcription_dagster.errors import UnrelatedText
 from transcription_dagster.model import Word
 from transcription_dagster_tests.captions.speech import spoken_words

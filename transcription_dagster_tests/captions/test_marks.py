@@ -8,7 +8,7 @@ import pytest
 
 from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
-from transcription_dagster.captions.line_breaks import display_width
+from transcription_dagster.captions.layout import display_width
 from transcription_dagster.model import Cue, Word
 from transcription_dagster_tests.captions.speech import say
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from transcription_dagster.captions.cues import make_cues
-from transcription_dagster.captions.limits import CaptionLimits
+from transcription_dagster.captions.layout import CaptionLimits
 from transcription_dagster.captions.quality import (
     Finding,
     Repetition,

@@ -14,9 +14,8 @@ import webvtt
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from transcription_dagster.captions.caption_file import parse_srt, parse_vtt
 from transcription_dagster.captions.cues import make_cues
-from transcription_dagster.captions.subtitles import convert, read_srt, read_vtt, to_srt, to_vtt
+from transcription_dagster.captions.subtitles import convert, parse_srt, parse_vtt, read_srt, read_vtt, to_srt, to_vtt
 from transcription_dagster.errors import InvalidCaptions
 from transcription_dagster.model import Cue, Word
 from transcription_dagster_tests.captions.speech import any_text, say, spoken_words

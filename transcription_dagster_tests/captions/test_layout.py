@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcription_dagster.captions.line_breaks import break_lines, display_width
+from transcription_dagster.captions.layout import break_lines, display_width
 from transcription_dagster.model import Word
 from transcription_dagster_tests.captions.speech import say, spoken_text
 
