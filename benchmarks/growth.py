@@ -21,18 +21,12 @@ from transcription_dagster.database.connection import Engine, open_database, upg
 from transcription_dagster.database.publications import Publication, publish
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.database.run_history import remove_old_history
-from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest, release_answers
-from transcription_dagster.pool.names import (
-    EMBED_TASK,
-    EXECUTE_RUN_TASK,
-    GPU_QUEUE,
-    RUNS_QUEUE,
-    TRANSCRIBE_TASK,
-    run_job_key,
-)
-from transcription_dagster.pool.queue import job_app, open_connection
+from transcription_dagster.pool.connection import job_app, open_connection
+from transcription_dagster.pool.devices import GPU_QUEUE
+from transcription_dagster.pool.inference_client import InferenceClient, release_answers
+from transcription_dagster.pool.inference_requests import EMBED_TASK, TRANSCRIBE_TASK, InferenceRequest
 from transcription_dagster.pool.request_queue import RequestQueue
-from transcription_dagster.pool.run_jobs import RunQueue
+from transcription_dagster.pool.run_queue import EXECUTE_RUN_TASK, RUNS_QUEUE, RunQueue, run_job_key
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
 from transcription_dagster.settings import Settings

@@ -28,9 +28,8 @@ from rich.table import Table
 
 from benchmarks.arguments import argument_parser
 from transcription_dagster.database.connection import upgrade_database
-from transcription_dagster.pool.dagster_runs import index_runs
 from transcription_dagster.pool.run_coordinator import GPU_TAG
-from transcription_dagster.pool.storage import PatientRunStorage
+from transcription_dagster.pool.storage import PatientRunStorage, index_runs
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.home import dagster_home, write_dagster_files
 from transcription_dagster.stack.postgres import embedded_postgres

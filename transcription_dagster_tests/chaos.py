@@ -23,8 +23,8 @@ import click
 import psutil
 
 from transcription_dagster.dagster_api.values import ACTIVE_STATUSES, ENDED_STATUSES, WAITING_STATUSES
-from transcription_dagster.pool.queue import open_connection
-from transcription_dagster.pool.state import WorkerStatus
+from transcription_dagster.pool.connection import open_connection
+from transcription_dagster.pool.status import WorkerStatus
 from transcription_dagster.stack.home import runtime_folder
 from transcription_dagster.stack.supervisor import Supervisor
 from transcription_dagster_tests.faults import (

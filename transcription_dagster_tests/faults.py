@@ -15,8 +15,8 @@ import numpy as np
 import psutil
 
 from transcription_dagster.audio.flac import read_blocks
-from transcription_dagster.pool.queue import open_connection
-from transcription_dagster.pool.state import WorkerStatus
+from transcription_dagster.pool.connection import open_connection
+from transcription_dagster.pool.status import WorkerStatus
 from transcription_dagster.stack.home import runtime_folder
 from transcription_dagster.stack.postgres import answers
 from transcription_dagster.stack.programs import POSTGRES

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
+from transcription_dagster.pool.run_queue import JobClaim, RunQueue
 from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import load_settings

@@ -33,8 +33,8 @@ from transcription_dagster.dagster_api.values import (
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import ServiceUnavailable
-from transcription_dagster.pool.queue import open_connection
-from transcription_dagster.pool.state import PoolReader, PoolStatus, WorkerStatus
+from transcription_dagster.pool.connection import open_connection
+from transcription_dagster.pool.status import PoolReader, PoolStatus, WorkerStatus
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.plan import plan_stack
 from transcription_dagster.stack.postgres import database_url

@@ -19,8 +19,9 @@ from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.dagster_api.values import ACTIVE_STATUSES, WAITING_STATUSES, Daemon
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.errors import TranscriptionError
-from transcription_dagster.pool.names import GPU_QUEUE, RUNS_QUEUE
-from transcription_dagster.pool.state import PoolReader, PoolStatus, WorkerStatus
+from transcription_dagster.pool.devices import GPU_QUEUE
+from transcription_dagster.pool.run_queue import RUNS_QUEUE
+from transcription_dagster.pool.status import PoolReader, PoolStatus, WorkerStatus
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.postgres import database_url
 from transcription_dagster.stack.stack import running, ui_address

@@ -7,6 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+#: Run tags of this program: the batch that requested the run, the source whose sensor requested it, and the version and
+#: digest of the shared settings that it was executed with.
+BATCH_TAG: Final = "transcription/batch"
+SOURCE_TAG: Final = "transcription/source"
+SETTINGS_TAG: Final = "transcription/settings"
 #: Run tag: the partition.
 PARTITION_TAG: Final = "dagster/partition"
 #: Run tag: the launch request. Dagster hides tags with this prefix, so the UI copies none into a new run.

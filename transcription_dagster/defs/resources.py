@@ -19,16 +19,17 @@ from transcription_dagster.defs.runs import writing
 from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_FILES, STORED_FORMS, stored_value
 from transcription_dagster.errors import TranscriptionAborted, TranscriptionError, UnknownRecording, WorkerUnfit
 from transcription_dagster.model import Audio, SpeakerLimits, SpeechOptions, Term
-from transcription_dagster.pool.inference_client import InferenceAnswer, InferenceClient, InferenceRequest
-from transcription_dagster.pool.names import (
-    ANY_GPU,
+from transcription_dagster.pool.devices import ANY_GPU, GPU_TAG, gpu_queue
+from transcription_dagster.pool.inference_client import InferenceAnswer, InferenceClient
+from transcription_dagster.pool.inference_requests import (
     EMBED_TASK,
-    GPU_TAG,
     SPEAKERS_TASK,
     TRANSCRIBE_TASK,
-    gpu_queue,
+    EmbeddingRequest,
+    InferenceRequest,
+    SpeakersRequest,
+    TranscriptionRequest,
 )
-from transcription_dagster.pool.requests import EmbeddingRequest, SpeakersRequest, TranscriptionRequest
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.ib import ib_uri
 from transcription_dagster.store.object_store import ObjectStore, object_key

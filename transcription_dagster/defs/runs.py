@@ -13,7 +13,7 @@ from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import check_not_forgotten
 from transcription_dagster.database.run_history import runs_with_jobs, take_jobs_away
 from transcription_dagster.errors import RecordingForgotten
-from transcription_dagster.pool.names import run_job_key
+from transcription_dagster.pool.run_queue import run_job_key
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.discovery import capacity_for
 from transcription_dagster.store.object_store import ObjectStore

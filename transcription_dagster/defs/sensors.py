@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from transcription_dagster.corrections import journal
-from transcription_dagster.dagster_api.values import PARTITION_TAG, WILL_RETRY_TAG, first_line
+from transcription_dagster.dagster_api.values import PARTITION_TAG, SOURCE_TAG, WILL_RETRY_TAG, first_line
 from transcription_dagster.database import submissions
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import (
@@ -28,7 +28,6 @@ from transcription_dagster.defs.resources import CatalogueResource
 from transcription_dagster.defs.runs import capacity, recordings_in_flight
 from transcription_dagster.defs.versions import refresh_stale
 from transcription_dagster.errors import TranscriptionError
-from transcription_dagster.pool.names import SOURCE_TAG
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.addresses import keep_whole_url
 from transcription_dagster.sources.base import Source, pages

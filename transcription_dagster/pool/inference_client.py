@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,28 +13,12 @@ from psycopg.types.json import Jsonb
 from transcription_dagster import errors
 from transcription_dagster.database.recordings import refuse_forgotten_by_driver
 from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError, TransientError
-from transcription_dagster.pool import inference_requests
-from transcription_dagster.pool.names import INFERENCE_CHANNEL
-from transcription_dagster.pool.patience import patiently
-from transcription_dagster.pool.queue import database_errors, open_connection
+from transcription_dagster.pool import request_queue
+from transcription_dagster.pool.connection import database_errors, open_connection, patiently
+from transcription_dagster.pool.inference_requests import InferenceRequest
 
 #: Seconds between polls without a notification: a lost connection delivers no notifications.
 _LOOK_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class InferenceRequest:
-    """A request to a GPU executor. Two requests with the same key are the same request."""
-
-    key: str
-    #: Name of the executor's task.
-    task: str
-    recording: str
-    #: The run whose retries share the request: the retried run, or the run itself.
-    run_id: str
-    queue: str
-    #: Arguments of the task, as JSON values.
-    request: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +32,6 @@ class InferenceAnswer:
     gpu_seconds: float
     #: The attempts in order: executor, start time, outcome.
     attempts: tuple[Mapping[str, Any], ...]
-
-
-def request_key(**parts: object) -> str:
-    """Return the key of a request: the SHA-256 of its parts as canonical JSON."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 class InferenceClient:
@@ -80,7 +57,7 @@ class InferenceClient:
             }
             with connection.transaction():
                 refuse_forgotten_by_driver(connection, request.recording)
-                connection.execute(inference_requests.ASK, parameters)
+                connection.execute(request_queue.ASK, parameters)
 
     def wait(self, request: InferenceRequest, *, on_event: Callable[[str], None]) -> InferenceAnswer:
         """Wait for the answer; `on_event` receives a line for the run's log when an attempt starts or is cut short.
@@ -91,9 +68,9 @@ class InferenceClient:
         while True:
             try:
                 with database_errors(), open_connection(self._url) as connection:
-                    connection.execute(f"LISTEN {INFERENCE_CHANNEL}")
+                    connection.execute(f"LISTEN {request_queue.INFERENCE_CHANNEL}")
                     while True:
-                        row = connection.execute(inference_requests.FIND, {"key": request.key}).fetchone()
+                        row = connection.execute(request_queue.FIND, {"key": request.key}).fetchone()
                         if row is None:
                             raise TransientError("the request was deleted from the database; run the step again")
                         lines = _history(row["attempts"])
@@ -117,14 +94,14 @@ class InferenceClient:
 def cancel_requests_of_run(url: str, run_id: str) -> int:
     """Cancel all requests of a run and its retries; returns their number."""
     with database_errors(), open_connection(url) as connection:
-        return connection.execute(inference_requests.CANCEL, {"run_id": run_id}).rowcount
+        return connection.execute(request_queue.CANCEL, {"run_id": run_id}).rowcount
 
 
 @patiently
 def release_answers(url: str, run_id: str) -> None:
     """Delete executors' answers to a successful run; the same request would be computed again."""
     with database_errors(), open_connection(url) as connection:
-        connection.execute(inference_requests.RELEASE, {"run_id": run_id})
+        connection.execute(request_queue.RELEASE, {"run_id": run_id})
 
 
 def _wait_for_change(connection: psycopg.Connection[Any], key: str) -> None:

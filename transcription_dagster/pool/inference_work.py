@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from transcription_dagster.errors import EngineMissing, ModelUnavailable, TimeLimitExceeded, WorkerUnfit
-from transcription_dagster.pool.requests import EmbeddingRequest, SpeakersRequest, TranscriptionRequest
+from transcription_dagster.pool.inference_requests import EmbeddingRequest, SpeakersRequest, TranscriptionRequest
 from transcription_dagster.search.embedder import Embedder, embed, open_embedder
 from transcription_dagster.settings import Settings
 from transcription_dagster.speakers.engine import SpeakerEngine

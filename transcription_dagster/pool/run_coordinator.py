@@ -15,8 +15,8 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClassData
 
 from transcription_dagster.errors import DatabaseUnavailable, InvalidGpu
-from transcription_dagster.pool.names import ANY_GPU, CPU_EXECUTORS, GPU_TAG, GPUS, checked_pin, pinned_device
-from transcription_dagster.pool.state import PoolReader, PoolStatus
+from transcription_dagster.pool.devices import ANY_GPU, CPU_EXECUTORS, GPU_TAG, GPUS, checked_pin, pinned_device
+from transcription_dagster.pool.status import PoolReader, PoolStatus
 from transcription_dagster.settings import load_settings
 
 logger = logging.getLogger(__name__)

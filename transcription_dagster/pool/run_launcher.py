@@ -14,12 +14,11 @@ from dagster._core.storage.tags import PRIORITY_TAG, ROOT_RUN_ID_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from procrastinate.exceptions import AlreadyEnqueued
 
+from transcription_dagster.pool.connection import database_errors, job_app, open_connection, patiently
 from transcription_dagster.pool.inference_client import cancel_requests_of_run
 from transcription_dagster.pool.liveness import LivenessMonitor
-from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_job_key
-from transcription_dagster.pool.patience import patiently
-from transcription_dagster.pool.queue import database_errors, job_app, open_connection
-from transcription_dagster.pool.state import RunJob, find_run_job
+from transcription_dagster.pool.run_queue import EXECUTE_RUN_TASK, RUNS_QUEUE, run_job_key
+from transcription_dagster.pool.status import RunJob, find_run_job
 from transcription_dagster.settings import load_settings
 
 #: Seconds between the run monitor's polls, as set in `dagster.yaml`.

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from transcription_dagster.pool.connection import PatientConnector
 from transcription_dagster.pool.liveness import Heartbeat, LivenessMonitor
-from transcription_dagster.pool.queue import PatientConnector
 
 #: A run's job, or the key of an inference request.
 WorkId = int | str

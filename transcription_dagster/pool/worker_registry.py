@@ -11,8 +11,8 @@ from typing import Any, Literal
 from psycopg.types.json import Jsonb
 
 from transcription_dagster.errors import StackError
+from transcription_dagster.pool.connection import PatientConnector
 from transcription_dagster.pool.liveness import Heartbeat, Identity, LivenessMonitor
-from transcription_dagster.pool.queue import PatientConnector
 from transcription_dagster.pool.work_queue import WorkQueue, rescue_all
 
 logger = logging.getLogger(__name__)
@@ -88,11 +88,11 @@ class ExecutorWork:
 
     def rates(self) -> str:
         """Return the speed and the bottleneck as text."""
-        doing = (
+        rates = (
             f"{self.slots_busy} of {self.slots} slots, {self.windows_per_second:.2g} windows a second, "
             f"{self.audio_hours_per_hour:.1f} hours of audio an hour"
         )
-        return f"{doing}; waits for {self.waits_for}" if self.waits_for else doing
+        return f"{rates}; waits for {self.waits_for}" if self.waits_for else rates
 
 
 @dataclass
@@ -118,61 +118,61 @@ class WorkerRecord:
     identity: Identity = field(default_factory=Identity.of_this_process, repr=False)
 
 
-async def take(
+async def claim_slot(
     connector: PatientConnector,
-    state: WorkerRecord,
+    record: WorkerRecord,
     queue: WorkQueue[Any],
     *,
     stale_seconds: float,
     beat_seconds: float,
 ) -> None:
-    """Claim the slot `state.name` and return the work of its previous process to `queue`.
+    """Claim the slot `record.name` and return the work of its previous process to `queue`.
 
     A previous process that did not free the slot is observed until it sends a heartbeat or counts as dead. Raises
     `StackError` if it is alive.
     """
     monitor = LivenessMonitor(stale_seconds=stale_seconds, beat_seconds=beat_seconds)
-    watched = False
-    while (occupant := await _occupant(connector, state.name)) is not None:
+    is_logged = False
+    while (occupant := await _occupant(connector, record.name)) is not None:
         worker = occupant["token"] or ""
         dead = monitor.observe([Heartbeat(worker, occupant["beat"], occupant["place"], occupant["pid"])])
         if monitor.is_beating(worker):
             raise StackError(
-                f"worker {state.name} is already running as process {occupant['pid']} on {occupant['host']}; "
+                f"worker {record.name} is already running as process {occupant['pid']} on {occupant['host']}; "
                 "stop it first"
             )
         if dead:
             break
-        if not watched:
-            logger.info("checking whether the previous worker of slot %s is alive", state.name)
-            watched = True
+        if not is_logged:
+            logger.info("checking whether the previous worker of slot %s is alive", record.name)
+            is_logged = True
         await asyncio.sleep(beat_seconds / 4)
     if occupant is not None:
         # Comes before the claim, which overwrites the identity of the previous process.
         await rescue_all(queue, of=occupant["token"])
     claimed = await connector.execute_query_all_async(
         _CLAIM,
-        name=state.name,
-        kind=state.kind,
-        worker_id=state.worker_id,
+        name=record.name,
+        kind=record.kind,
+        worker_id=record.worker_id,
         occupant=occupant["token"] if occupant else None,
-        **_who(state.identity),
+        **_identity_columns(record.identity),
     )
     if not claimed:
-        raise StackError(f"another process has just claimed worker {state.name}; every worker needs its own slot")
+        raise StackError(f"another process has just claimed worker {record.name}; every worker needs its own slot")
     await connector.execute_query_async(_FORGET)
 
 
-async def leave(connector: PatientConnector, state: WorkerRecord) -> None:
+async def free_slot(connector: PatientConnector, record: WorkerRecord) -> None:
     """Free the slot, unless another worker has claimed it."""
-    await connector.execute_query_async(_LEAVE, name=state.name, token=state.identity.token)
+    await connector.execute_query_async(_LEAVE, name=record.name, token=record.identity.token)
 
 
-async def publish_record(connector: PatientConnector, state: WorkerRecord) -> bool:
+async def publish_record(connector: PatientConnector, record: WorkerRecord) -> bool:
     """Write the worker's row, which counts as a heartbeat; return False if another worker has claimed the slot."""
-    described = {one.name: getattr(state, one.name) for one in fields(state) if one.name != "identity"}
-    described["work"] = None if state.work is None else Jsonb(state.work.as_json())
-    rows = await connector.execute_query_all_async(_PUBLISH, **_who(state.identity), **described)
+    values = {field.name: getattr(record, field.name) for field in fields(record) if field.name != "identity"}
+    values["work"] = None if record.work is None else Jsonb(record.work.as_json())
+    rows = await connector.execute_query_all_async(_PUBLISH, **_identity_columns(record.identity), **values)
     return bool(rows)
 
 
@@ -181,5 +181,5 @@ async def _occupant(connector: PatientConnector, name: str) -> dict[str, Any] | 
     return rows[0] if rows else None
 
 
-def _who(identity: Identity) -> dict[str, object]:
+def _identity_columns(identity: Identity) -> dict[str, object]:
     return {"host": identity.host, "pid": identity.pid, "place": identity.place, "token": identity.token}

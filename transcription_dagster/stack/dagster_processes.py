@@ -48,8 +48,8 @@ def upgrade_tables(url: str) -> None:
     # Imported late: the code server and the daemon measure their start in imports, and need none of these.
     from dagster import DagsterInstance
 
-    from transcription_dagster.pool.dagster_runs import index_runs
-    from transcription_dagster.pool.queue import database_errors
+    from transcription_dagster.pool.connection import database_errors
+    from transcription_dagster.pool.storage import index_runs
     from transcription_dagster.sources.addresses import move_secrets
     from transcription_dagster.store.object_store import ObjectStore
 

@@ -16,7 +16,7 @@ from dagster._serdes import ConfigurableClassData
 
 from transcription_dagster.database.connection import upgrade_database
 from transcription_dagster.errors import StackError
-from transcription_dagster.pool.queue import database_errors
+from transcription_dagster.pool.connection import database_errors
 from transcription_dagster.pool.storage import PatientPostgresStorage
 from transcription_dagster.settings import Settings, hand_down, load_settings
 from transcription_dagster.stack.one_stack import find_daemon

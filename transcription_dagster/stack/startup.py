@@ -22,7 +22,7 @@ from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.pool.liveness import this_place
-from transcription_dagster.pool.state import read_pool
+from transcription_dagster.pool.status import read_pool
 from transcription_dagster.refinement.claude import has_credentials
 from transcription_dagster.settings import Settings, child_environment
 from transcription_dagster.stack import supervisor

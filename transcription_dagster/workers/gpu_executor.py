@@ -22,15 +22,9 @@ from transcription_dagster.errors import (
     TranscriptionError,
     WorkerUnfit,
 )
+from transcription_dagster.pool.devices import ANY_GPU, gpu_queue, pinned_device
+from transcription_dagster.pool.inference_requests import EMBED_TASK, SPEAKERS_TASK, TRANSCRIBE_TASK
 from transcription_dagster.pool.inference_work import EmbeddingWork, SpeakersWork, TranscriptionWork, Work
-from transcription_dagster.pool.names import (
-    ANY_GPU,
-    EMBED_TASK,
-    SPEAKERS_TASK,
-    TRANSCRIBE_TASK,
-    gpu_queue,
-    pinned_device,
-)
 from transcription_dagster.pool.request_queue import BROKE, UNFIT, RequestClaim, RequestQueue
 from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.pool.worker_registry import WorkerRecord
@@ -38,10 +32,8 @@ from transcription_dagster.settings import RUNS_AHEAD, Settings
 from transcription_dagster.store.scratch import machine_errors, new_folder
 from transcription_dagster.store.shared_files import local_path
 from transcription_dagster.whisper.engine import SpeechEngine
-from transcription_dagster.workers.pool_worker import PoolWorker
-from transcription_dagster.workers.settings_watch import SettingsWatch
-from transcription_dagster.workers.sharing import Sharing
-from transcription_dagster.workers.throughput import Job, Throughput
+from transcription_dagster.workers.executor_jobs import DeviceSharing, Job, Throughput
+from transcription_dagster.workers.pool_worker import PoolWorker, SettingsWatch
 from transcription_dagster.workers.work_loop import WorkInterrupted
 
 logger = logging.getLogger(__name__)
@@ -72,13 +64,13 @@ class GpuExecutor:
             beams=settings.beam_size or 1,
             models_folder=settings.models_folder,
         )
-        self.state = WorkerRecord(name=f"{_slot(device)}@{socket.gethostname()}", kind="gpu", device=device)
+        self.record = WorkerRecord(name=f"{_slot(device)}@{socket.gethostname()}", kind="gpu", device=device)
         queues = [gpu_queue(ANY_GPU), gpu_queue(pinned_device(device))]
-        self._requests = RequestQueue(url, self.state, queues)
-        self.pool = PoolWorker(settings, self.state, self._requests)
+        self._requests = RequestQueue(url, self.record, queues)
+        self.pool = PoolWorker(settings, self.record, self._requests)
         self._throughput = Throughput()
-        self._sharing = Sharing(self.pool.work.held, lambda: self._engine.slots, lambda: self._throughput.ending)
-        self.pool.may_take = lambda: self._sharing.may_take
+        self._sharing = DeviceSharing(self.pool.work.held, lambda: self._engine.slots, lambda: self._throughput.ending)
+        self.pool.may_take = lambda: self._sharing.may_claim
         self.pool.pause = lambda: self._sharing.pause
         self.pool.describe = self._describe
         #: A thread per recording, which mostly waits for the device.
@@ -104,8 +96,8 @@ class GpuExecutor:
                 self._engine.load(model, self._settings.engine)
         except (ModelUnavailable, EngineMissing) as error:
             raise WorkerUnfit(str(error)) from error
-        self.state.model = self._settings.model
-        self.state.model_loads = self._engine.loads
+        self.record.model = self._settings.model
+        self.record.model_loads = self._engine.loads
 
     def _register(self, task: str, work: Work) -> None:
         async def answer(held: HeldWork[RequestClaim]) -> dict[str, Any]:
@@ -130,7 +122,7 @@ class GpuExecutor:
             self.pool.unfit(error)
             raise WorkInterrupted(f"{UNFIT}: {error}") from error
         except TranscriptionError as error:
-            self.state.last_error = f"{claim.recording}: {error}"
+            self.record.last_error = f"{claim.recording}: {error}"
             raise
 
     @contextmanager
@@ -162,7 +154,7 @@ class GpuExecutor:
             result = await self.pool.result(self._threads.submit(self._do, work, prepared, stop, job), stop=stop)
         finally:
             reporter.cancel()
-        return {**result, "device": self.state.device, "executor": self.state.name}
+        return {**result, "device": self.record.device, "executor": self.record.name}
 
     def _do(self, work: Work, prepared: Any, stop: threading.Event, job: Job) -> dict[str, Any]:
         def should_stop() -> bool:
@@ -174,7 +166,7 @@ class GpuExecutor:
         except TranscriptionAborted:
             raise WorkInterrupted from None
         finally:
-            self.state.model_loads = self._engine.loads
+            self.record.model_loads = self._engine.loads
 
     async def _report(self, claim: RequestClaim, job: Job) -> None:
         while True:
@@ -185,8 +177,8 @@ class GpuExecutor:
         """Update the record with the work in progress and the speed."""
         self._throughput.measure(time.monotonic(), self._engine.usage())
         jobs = self._throughput.jobs
-        self.state.recording, self.state.progress = (jobs[0].recording, jobs[0].share) if jobs else (None, None)
-        self.state.work = self._throughput.described()
+        self.record.recording, self.record.progress = (jobs[0].recording, jobs[0].share) if jobs else (None, None)
+        self.record.work = self._throughput.described()
 
     def _give_up(self, error: DeviceBroken) -> None:
         logger.error("the device is unusable: ending this process, its supervisor starts another: %s", error)

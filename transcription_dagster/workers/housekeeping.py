@@ -9,21 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from procrastinate.manager import JobManager
 
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.database.run_history import remove_old_history
-from transcription_dagster.pool import inference_requests
-from transcription_dagster.pool.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK
-from transcription_dagster.pool.queue import PatientConnector
-from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
+from transcription_dagster.pool import request_queue
+from transcription_dagster.pool.connection import PatientConnector
+from transcription_dagster.pool.run_queue import HOUSEKEEPING_QUEUE, JobClaim, RunQueue
 from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.refinement.answer_store import remove_old_answers
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.pool_worker import PoolWorker
 
 logger = logging.getLogger(__name__)
+
+#: Names of the tasks: delete old answers and ended jobs; remove Dagster's old history, if the settings limit it.
+PRUNE_QUEUES_TASK: Final = "prune_queues"
+PRUNE_HISTORY_TASK: Final = "prune_history"
 
 #: Arbitrary minutes that avoid the full hour, when many other jobs start.
 _HOURLY = "7 * * * *"
@@ -53,7 +57,7 @@ def register_housekeeping(pool: PoolWorker[JobClaim], queue: RunQueue, settings:
 
 async def prune_queues(connector: PatientConnector) -> None:
     """Delete old answers and ended jobs."""
-    await connector.execute_query_async(inference_requests.PRUNE, days=inference_requests.ANSWER_DAYS)
+    await connector.execute_query_async(request_queue.PRUNE, days=request_queue.ANSWER_DAYS)
     jobs = JobManager(connector)
     await jobs.delete_old_jobs(_JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True)
 

@@ -1,4 +1,4 @@
-"""The common part of run workers and GPU executors: a slot in the pool, heartbeats, and work from a queue."""
+"""The common part of run workers and GPU executors: a slot, heartbeats, work from a queue, and changed settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from procrastinate.exceptions import ConnectorException
 
-from transcription_dagster.errors import StackError, WorkerUnfit
+from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.settings_documents import current_version
+from transcription_dagster.errors import DatabaseUnavailable, StackError, WorkerUnfit
 from transcription_dagster.pool import worker_registry
 from transcription_dagster.pool.work_queue import ClaimT, Rescuer, WorkQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
@@ -28,7 +30,11 @@ logger = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
 
 #: Seconds that a failing worker may take to record its error.
-_LAST_WORD_SECONDS = 5.0
+_ERROR_SECONDS = 5.0
+
+#: Seconds between looks at the version of the settings. Every run checks before it starts, so this only delays the
+#: restart of an idle worker.
+_SETTINGS_SECONDS = 5.0
 
 Result = TypeVar("Result")
 
@@ -36,12 +42,12 @@ Result = TypeVar("Result")
 class PoolWorker(Generic[ClaimT]):
     """A worker process. `serve` blocks in the main thread until the worker has stopped."""
 
-    def __init__(self, settings: Settings, state: WorkerRecord, queue: WorkQueue[ClaimT]) -> None:
+    def __init__(self, settings: Settings, record: WorkerRecord, queue: WorkQueue[ClaimT]) -> None:
         self.settings = settings
-        self.state = state
+        self.record = record
         self.queue = queue
         #: Scratch folder of this slot, emptied when the process starts.
-        self.scratch = settings.scratch_folder / state.name
+        self.scratch = settings.scratch_folder / record.name
         self.main = MainThread()
         self.draining = threading.Event()
         self.aborting = threading.Event()
@@ -56,7 +62,7 @@ class PoolWorker(Generic[ClaimT]):
             queue,
             draining=self.draining,
             shutdown_seconds=settings.shutdown_seconds,
-            may_take=lambda: self._fit and not self._has_its_share() and self.may_take(),
+            may_take=lambda: self._fit and not self._reached_limit() and self.may_take(),
             pause=lambda: self.pause(),
             done=self._work_done,
             start_background=self._start_background,
@@ -100,14 +106,14 @@ class PoolWorker(Generic[ClaimT]):
     def show(self, state: Literal["idle", "busy"]) -> None:
         """Set the displayed state of the worker, unless it is draining or unfit."""
         if self.draining.is_set():
-            self.state.state = "draining"
+            self.record.state = "draining"
         else:
-            self.state.state = state if self._fit else "unfit"
+            self.record.state = state if self._fit else "unfit"
 
     def unfit(self, error: WorkerUnfit) -> None:
         """Stop taking new work until the worker recovers. Call it in the event loop."""
         logger.error("unfit, taking no work until this worker recovers: %s", error, extra={"action": "unfit"})
-        self.state.last_error = str(error)
+        self.record.last_error = str(error)
         if self._fit:
             self._fit = False
             self.show("idle")
@@ -120,10 +126,10 @@ class PoolWorker(Generic[ClaimT]):
             try:
                 await asyncio.wrap_future(self.main.call(self._prepare))
             except WorkerUnfit as error:
-                self.state.last_error = str(error)
+                self.record.last_error = str(error)
             else:
                 logger.info("can work again", extra={"action": "fit"})
-                self._fit, self.state.last_error = True, None
+                self._fit, self.record.last_error = True, None
                 self.show("idle")
                 self.work.wake()
                 return
@@ -132,7 +138,7 @@ class PoolWorker(Generic[ClaimT]):
         """Stop taking new work, and end when the work in progress is done."""
         logger.info("stopping: finishing the work in progress", extra={"action": "drain"})
         self.draining.set()
-        self.state.state = "draining"
+        self.record.state = "draining"
         if self._loop is not None:
             # A worker that has already ended has closed its loop.
             with suppress(RuntimeError):
@@ -157,7 +163,9 @@ class PoolWorker(Generic[ClaimT]):
         stale, beat = self.settings.stale_seconds, self.settings.heartbeat_seconds
         await self.queue.open()
         try:
-            await worker_registry.take(self._connector, self.state, self.queue, stale_seconds=stale, beat_seconds=beat)
+            await worker_registry.claim_slot(
+                self._connector, self.record, self.queue, stale_seconds=stale, beat_seconds=beat
+            )
             publisher = self._start_background(self._publish_state())
             try:
                 await self._start()
@@ -172,7 +180,7 @@ class PoolWorker(Generic[ClaimT]):
                 publisher.cancel()
                 # A late heartbeat must not recreate the row.
                 await asyncio.wait([publisher])
-                await worker_registry.leave(self._connector, self.state)
+                await worker_registry.free_slot(self._connector, self.record)
         finally:
             await self.queue.connector.close_async()
 
@@ -180,15 +188,15 @@ class PoolWorker(Generic[ClaimT]):
         """Start a background task; if it fails, the worker ends."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._side_task_ended)
+        task.add_done_callback(self._background_task_ended)
         return task
 
     async def _record_error(self, error: Exception) -> None:
         """Leave the row with the error, so that `status` can show why the worker is missing."""
-        self.state.last_error = str(error)
+        self.record.last_error = str(error)
         try:
-            async with asyncio.timeout(_LAST_WORD_SECONDS):
-                await worker_registry.publish_record(self._connector, self.state)
+            async with asyncio.timeout(_ERROR_SECONDS):
+                await worker_registry.publish_record(self._connector, self.record)
         except (TimeoutError, ConnectorException) as failure:
             logger.warning("could not record the error that ends this worker: %r", failure)
 
@@ -200,7 +208,7 @@ class PoolWorker(Generic[ClaimT]):
             await asyncio.wrap_future(self.main.call(self._prepare))
         except WorkerUnfit as error:
             logger.error("unfit, trying again: %s", error, extra={"action": "unfit"})
-            self.state.last_error, self.state.state = str(error), "unfit"
+            self.record.last_error, self.record.state = str(error), "unfit"
             await self._recover()
 
     async def _publish_state(self) -> None:
@@ -209,10 +217,10 @@ class PoolWorker(Generic[ClaimT]):
         rescuer = Rescuer(self.queue, stale_seconds=self.settings.stale_seconds, beat_seconds=beat)
         while True:
             self.describe()
-            if not await worker_registry.publish_record(self._connector, self.state):
+            if not await worker_registry.publish_record(self._connector, self.record):
                 self.work.lose_all()
                 raise StackError(
-                    f"another process is worker {self.state.name} now: this one sent no heartbeats for too long, "
+                    f"another process is worker {self.record.name} now: this one sent no heartbeats for too long, "
                     "or two were started in one slot"
                 )
             await self.work.reconcile()
@@ -222,7 +230,7 @@ class PoolWorker(Generic[ClaimT]):
                 async with asyncio.timeout(beat):
                     await self.work.doubt.wait()
 
-    def _side_task_ended(self, task: asyncio.Task[None]) -> None:
+    def _background_task_ended(self, task: asyncio.Task[None]) -> None:
         """End the worker if a background task failed: without heartbeats others would consider it dead."""
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
@@ -252,15 +260,51 @@ class PoolWorker(Generic[ClaimT]):
                 return future.result()
             raise WorkInterrupted from None
 
-    def _has_its_share(self) -> bool:
+    def _reached_limit(self) -> bool:
         """Return whether the worker has reached its maximum number of jobs, including those in progress."""
         limit = self.settings.max_jobs_per_worker
-        return limit > 0 and self.state.jobs + len(self.work.held) >= limit
+        return limit > 0 and self.record.jobs + len(self.work.held) >= limit
 
     def _work_done(self) -> None:
         """Count finished work. After the maximum number of jobs the worker drains, and its supervisor restarts it."""
-        self.state.jobs += 1
+        self.record.jobs += 1
         limit = self.settings.max_jobs_per_worker
-        if limit and self.state.jobs >= limit and not self.draining.is_set():
+        if limit and self.record.jobs >= limit and not self.draining.is_set():
             logger.info("reached the limit of %d jobs: ending for a new process", limit, extra={"action": "recycle"})
             self.drain()
+
+
+class SettingsWatch:
+    """Drains a worker when the settings in the database change, so that a new process replaces it."""
+
+    def __init__(self, url: str, version: int, worker: PoolWorker[Any]) -> None:
+        self._engine = open_database(url)
+        self._version = version
+        self._worker = worker
+
+    def start(self) -> None:
+        """Poll in a separate thread until the worker drains for any reason."""
+        threading.Thread(target=self._poll, name="settings", daemon=True).start()
+
+    def outdated(self) -> bool:
+        """Return True, and drain the worker, if the settings changed. Raises `DatabaseUnavailable`."""
+        version = current_version(self._engine)
+        if version == self._version:
+            return False
+        if not self._worker.draining.is_set():
+            logger.info(
+                "the settings are at version %s and this process uses version %d: ending it for a new process",
+                version,
+                self._version,
+                extra={"action": "settings"},
+            )
+            self._worker.drain()
+        return True
+
+    def _poll(self) -> None:
+        while not self._worker.draining.wait(_SETTINGS_SECONDS):
+            try:
+                self.outdated()
+            except DatabaseUnavailable:
+                continue
+        self._engine.dispose()

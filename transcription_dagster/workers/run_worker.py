@@ -11,21 +11,27 @@ from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun,
 from dagster._core.execution.stats import StepEventStatus
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
 
+from transcription_dagster.dagster_api.values import SETTINGS_TAG
 from transcription_dagster.database.connection import check_version, open_database
 from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, UnknownRun, WorkerUnfit, WorkTaken
 from transcription_dagster.pool.inference_client import release_answers
-from transcription_dagster.pool.names import EXECUTE_RUN_TASK, HOUSEKEEPING_QUEUE, RUNS_QUEUE, SETTINGS_TAG
-from transcription_dagster.pool.run_jobs import JobClaim, RunQueue, is_valid
 from transcription_dagster.pool.run_launcher import cancel_requests
+from transcription_dagster.pool.run_queue import (
+    EXECUTE_RUN_TASK,
+    HOUSEKEEPING_QUEUE,
+    RUNS_QUEUE,
+    JobClaim,
+    RunQueue,
+    is_valid,
+)
 from transcription_dagster.pool.work_queue import HeldWork, awake_clock
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.quick_imports import quick_imports
 from transcription_dagster.settings import Settings
 from transcription_dagster.workers.dagster_run import execute_run, interrupts_kept
 from transcription_dagster.workers.housekeeping import register_housekeeping
-from transcription_dagster.workers.pool_worker import PoolWorker
-from transcription_dagster.workers.settings_watch import SettingsWatch
+from transcription_dagster.workers.pool_worker import PoolWorker, SettingsWatch
 from transcription_dagster.workers.work_loop import WorkInterrupted
 
 
@@ -85,9 +91,9 @@ class RunWorker:
     def __init__(self, settings: Settings, url: str, slot: str, stored: StoredSettings) -> None:
         self._url = url
         self._instance: DagsterInstance | None = None
-        self.state = WorkerRecord(name=f"run-{slot}@{socket.gethostname()}", kind="run")
-        queue = RunQueue(url, self.state, [RUNS_QUEUE, HOUSEKEEPING_QUEUE])
-        self.pool = PoolWorker(settings, self.state, queue)
+        self.record = WorkerRecord(name=f"run-{slot}@{socket.gethostname()}", kind="run")
+        queue = RunQueue(url, self.record, [RUNS_QUEUE, HOUSEKEEPING_QUEUE])
+        self.pool = PoolWorker(settings, self.record, queue)
         self.pool.work.task(EXECUTE_RUN_TASK, self._execute)
         self._settings_tag = {SETTINGS_TAG: f"{stored.version}-{stored.digest[:12]}"}
         self._watch = SettingsWatch(url, stored.version, self.pool)
@@ -131,17 +137,17 @@ class RunWorker:
         if outdated:
             raise WorkInterrupted
         await self._try_out(run_id)
-        self.state.recording = run_id
+        self.record.recording = run_id
         self.pool.show("busy")
         try:
             await self.pool.in_main_thread(lambda: self._run(run_id))
         except WorkTaken as error:
             logger.warning("%s: the work on it was stopped", error, extra={"action": "fenced"})
         except UnknownRun as error:
-            self.state.last_error = str(error)
+            self.record.last_error = str(error)
             raise
         finally:
-            self.state.recording = None
+            self.record.recording = None
             self.pool.show("idle")
 
     async def _try_out(self, run_id: str) -> None:
@@ -149,7 +155,7 @@ class RunWorker:
         try:
             await asyncio.to_thread(self.pool.try_scratch)
         except WorkerUnfit as error:
-            message = f"Worker {self.state.name} cannot work, and returns the run to the queue: {error}"
+            message = f"Worker {self.record.name} cannot work, and returns the run to the queue: {error}"
             self.pool.unfit(error)
             await self.pool.in_main_thread(lambda: self._report(run_id, message))
             raise WorkInterrupted from error

@@ -13,10 +13,11 @@ from transcription_dagster.cli import recordings as command
 from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.database.recordings import Recording, register
 from transcription_dagster.errors import RecordingForgotten, WorkTaken
-from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
-from transcription_dagster.pool.names import EXECUTE_RUN_TASK, GPU_QUEUE, RUNS_QUEUE, TRANSCRIBE_TASK, run_job_key
-from transcription_dagster.pool.queue import job_app, open_connection
-from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
+from transcription_dagster.pool.connection import job_app, open_connection
+from transcription_dagster.pool.devices import GPU_QUEUE
+from transcription_dagster.pool.inference_client import InferenceClient
+from transcription_dagster.pool.inference_requests import TRANSCRIBE_TASK, InferenceRequest
+from transcription_dagster.pool.run_queue import EXECUTE_RUN_TASK, RUNS_QUEUE, JobClaim, RunQueue, run_job_key
 from transcription_dagster.pool.work_queue import HeldWork, awake_clock
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import load_settings

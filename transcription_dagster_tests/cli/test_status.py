@@ -10,7 +10,7 @@ import pytest
 
 from transcription_dagster.cli.status import Installation, as_document, read_installation
 from transcription_dagster.dagster_api.values import Daemon
-from transcription_dagster.pool.state import PoolStatus, WorkerStatus
+from transcription_dagster.pool.status import PoolStatus, WorkerStatus
 from transcription_dagster.settings import load_settings
 from transcription_dagster.stack.supervisor import ProgramState
 from transcription_dagster_tests.cli.batch.test_report import executor

@@ -21,7 +21,7 @@ from transcription_dagster.cli.batch.report import (
 )
 from transcription_dagster.cli.main import main
 from transcription_dagster.cli.terminal import StopSignals, printable, printable_lines
-from transcription_dagster.pool.state import WorkerStatus
+from transcription_dagster.pool.status import WorkerStatus
 from transcription_dagster.sources.worklist_entries import Entry
 
 #: Sets the window's title, clears the screen and rings; C1's CSI does without ESC; U+202E reverses what follows.

@@ -21,7 +21,7 @@ from transcription_dagster.database.connection import check_version, open_databa
 from transcription_dagster.database.procrastinate_schema import APPLIED
 from transcription_dagster.database.tables import SCHEMA
 from transcription_dagster.errors import WrongDatabaseVersion
-from transcription_dagster.pool.names import GPU_QUEUE
+from transcription_dagster.pool.devices import GPU_QUEUE
 from transcription_dagster.pool.request_queue import RequestQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster_tests.postgres import empty_database, released_database

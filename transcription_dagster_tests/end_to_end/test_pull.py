@@ -14,11 +14,11 @@ import pytest
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.model import SpeechOptions
+from transcription_dagster.pool.connection import open_connection
+from transcription_dagster.pool.devices import ANY_GPU, gpu_queue
 from transcription_dagster.pool.inference_client import InferenceAnswer, InferenceClient
-from transcription_dagster.pool.names import ANY_GPU, gpu_queue
-from transcription_dagster.pool.queue import open_connection
-from transcription_dagster.pool.requests import TranscriptionRequest
-from transcription_dagster.pool.state import read_pool
+from transcription_dagster.pool.inference_requests import TranscriptionRequest
+from transcription_dagster.pool.status import read_pool
 from transcription_dagster.settings import RUNS_AHEAD, Settings, load_settings
 from transcription_dagster.shared_settings import push
 from transcription_dagster.store.object_store import ObjectStore, object_key

@@ -13,7 +13,7 @@ from typing import Literal
 import psutil
 import pytest
 
-from transcription_dagster.pool.state import WorkerStatus
+from transcription_dagster.pool.status import WorkerStatus
 from transcription_dagster.stack.stack import running
 from transcription_dagster_tests.faults import (
     NO_EMBEDDINGS,

@@ -9,11 +9,9 @@ from typing import Any
 
 import psycopg
 
-from transcription_dagster.pool.inference_client import (
-    InferenceRequest,
-)
-from transcription_dagster.pool.names import GPU_QUEUE, TRANSCRIBE_TASK
-from transcription_dagster.pool.queue import open_connection
+from transcription_dagster.pool.connection import open_connection
+from transcription_dagster.pool.devices import GPU_QUEUE
+from transcription_dagster.pool.inference_requests import TRANSCRIBE_TASK, InferenceRequest
 from transcription_dagster.pool.request_queue import RequestClaim, RequestQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster_tests.system import wait_until

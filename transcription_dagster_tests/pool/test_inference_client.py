@@ -15,13 +15,9 @@ from transcription_dagster.errors import (
     TransientError,
     UnusableAudio,
 )
-from transcription_dagster.pool.inference_client import (
-    InferenceClient,
-    cancel_requests_of_run,
-    release_answers,
-    request_key,
-)
-from transcription_dagster.pool.queue import open_connection
+from transcription_dagster.pool.connection import open_connection
+from transcription_dagster.pool.inference_client import InferenceClient, cancel_requests_of_run, release_answers
+from transcription_dagster.pool.inference_requests import request_key
 from transcription_dagster_tests.pool.executors import (
     Executors,
     a_request,

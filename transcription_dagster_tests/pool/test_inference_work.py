@@ -18,8 +18,8 @@ from transcription_dagster.errors import (
     WorkerUnfit,
 )
 from transcription_dagster.model import SpeakerLimits, Transcript
+from transcription_dagster.pool.inference_requests import SpeakersRequest, TranscriptionRequest
 from transcription_dagster.pool.inference_work import SpeakersWork, TranscriptionWork
-from transcription_dagster.pool.requests import SpeakersRequest, TranscriptionRequest
 from transcription_dagster.settings import Settings
 from transcription_dagster.whisper.recordings import PreparedRecording
 

@@ -15,11 +15,9 @@ from transcription_dagster.errors import (
     UnusableAudio,
     WorkerUnfit,
 )
-from transcription_dagster.pool.inference_client import (
-    InferenceClient,
-)
-from transcription_dagster.pool.names import GPU_QUEUE, gpu_queue
-from transcription_dagster.pool.queue import open_connection
+from transcription_dagster.pool.connection import open_connection
+from transcription_dagster.pool.devices import GPU_QUEUE, gpu_queue
+from transcription_dagster.pool.inference_client import InferenceClient
 from transcription_dagster.pool.request_queue import BROKE, UNFIT
 from transcription_dagster.pool.worker_registry import WorkerRecord, publish_record
 from transcription_dagster_tests.pool.executors import (

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from transcription_dagster.errors import InvalidGpu
 from transcription_dagster.pool import worker_registry
-from transcription_dagster.pool.names import GPU_TAG
-from transcription_dagster.pool.queue import worker_connector
+from transcription_dagster.pool.connection import worker_connector
+from transcription_dagster.pool.devices import GPU_TAG
 from transcription_dagster.pool.run_coordinator import queue_limits
-from transcription_dagster.pool.state import PoolStatus, WorkerState, WorkerStatus
+from transcription_dagster.pool.status import PoolStatus, WorkerState, WorkerStatus
 from transcription_dagster.pool.worker_registry import WorkerRecord
 
 

@@ -12,12 +12,12 @@ import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
 
-from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
+from transcription_dagster.pool.connection import open_connection
+from transcription_dagster.pool.inference_client import InferenceClient
+from transcription_dagster.pool.inference_requests import InferenceRequest
 from transcription_dagster.pool.liveness import Identity, LivenessMonitor
-from transcription_dagster.pool.names import RUNS_QUEUE, run_job_key
-from transcription_dagster.pool.queue import open_connection
-from transcription_dagster.pool.run_jobs import RunQueue
 from transcription_dagster.pool.run_launcher import WorkerPoolRunLauncher
+from transcription_dagster.pool.run_queue import RUNS_QUEUE, RunQueue, run_job_key
 from transcription_dagster.pool.worker_registry import WorkerRecord, publish_record
 
 #: A worker whose process is not visible here.

@@ -10,8 +10,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from sqlalchemy import text
 
 from transcription_dagster.dagster_api.values import LAUNCH_TAG
-from transcription_dagster.pool.dagster_runs import index_runs
-from transcription_dagster.pool.storage import PatientRunStorage
+from transcription_dagster.pool.storage import PatientRunStorage, index_runs
 from transcription_dagster_tests.postgres import cloned_database
 
 pytestmark = pytest.mark.slow

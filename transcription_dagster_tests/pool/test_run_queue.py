@@ -1,143 +1,190 @@
-"""A poll of the run queue launches the same runs as before, and reads no more rows the longer the queue is."""
+"""Jobs of run workers: reports about a job that another worker holds are refused."""
 
 from __future__ import annotations
 
-import json
-import random
-from collections.abc import Iterator
-from types import SimpleNamespace
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
-import psycopg
 import pytest
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
-from dagster_postgres.run_storage import PostgresRunStorage
 
-from transcription_dagster.pool.dagster_runs import FRONT, FRONT_RUNS, index_runs
-from transcription_dagster.pool.run_coordinator import queue_limits
-from transcription_dagster.pool.state import PoolStatus
-from transcription_dagster.pool.storage import PatientRunStorage
-from transcription_dagster_tests.pool.test_run_coordinator import worker
-from transcription_dagster_tests.postgres import cloned_database
+from transcription_dagster.pool.connection import job_app, open_connection
+from transcription_dagster.pool.run_queue import JobClaim, RunQueue, is_valid
+from transcription_dagster.pool.work_queue import Lease
+from transcription_dagster.pool.worker_registry import WorkerRecord
 
-pytestmark = pytest.mark.slow
-
-ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "repository"), "job")
+QUEUE = "a-queue"
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    with cloned_database() as url:
-        yield url
+class Workers:
+    """The queues of run workers."""
+
+    def __init__(self, url: str, open_queues: AsyncExitStack) -> None:
+        self._url, self._open_queues = url, open_queues
+
+    async def start(self) -> RunQueue:
+        queue = RunQueue(self._url, WorkerRecord("run-1", "run"), [QUEUE])
+        await queue.open()
+        self._open_queues.push_async_callback(queue.connector.close_async)
+        return queue
+
+    async def claim(self) -> tuple[RunQueue, JobClaim]:
+        queue = await self.start()
+        return queue, await claimed(queue)
 
 
-@pytest.fixture(autouse=True)
-def empty_queue(instance: DagsterInstance, database: str) -> None:
-    instance.run_storage.wipe()
-    index_runs(database)
+async def claimed(queue: RunQueue) -> JobClaim:
+    claim = await queue.claim()
+    assert claim is not None
+    return claim
 
 
-def add(instance: DagsterInstance, status: DagsterRunStatus = DagsterRunStatus.QUEUED, **tags: Any) -> str:
-    named = {
-        name.replace("gpu", "transcription/gpu").replace("priority", "dagster/priority"): tags[name] for name in tags
-    }
-    return instance.add_run(DagsterRun(job_name="job", status=status, tags=named, remote_job_origin=ORIGIN)).run_id
+def on_workers(url: str, steps: Callable[[Workers], Coroutine[Any, Any, Any]]) -> Any:
+    async def run() -> Any:
+        async with AsyncExitStack() as open_queues:
+            return await steps(Workers(url, open_queues))
+
+    return asyncio.run(run())
 
 
-def add_many(url: str, like: str, count: int) -> None:
-    """Add copies of a waiting run with their own ids."""
-    with psycopg.connect(url) as connection:
-        connection.execute(
-            "INSERT INTO runs (run_id, pipeline_name, status, run_body, create_timestamp, update_timestamp)"
-            " SELECT 'copy-' || n, pipeline_name, status, replace(run_body, run_id, 'copy-' || n), create_timestamp,"
-            " update_timestamp FROM runs, generate_series(1, %s) n WHERE run_id = %s",
-            (count, like),
+@pytest.fixture
+def queued(queues: str) -> str:
+    """Provide a database with one queued job."""
+    with open_connection(queues) as connection:
+        job_app.configure_task("do", allow_unknown=True, queue=QUEUE, connection=connection).defer(what="it")
+    return queues
+
+
+def state(url: str) -> tuple[str, int]:
+    with open_connection(url) as connection:
+        row = connection.execute("SELECT status::text, attempts FROM procrastinate_jobs").fetchone()
+    assert row is not None
+    return row["status"], row["attempts"]
+
+
+def cancel(url: str) -> None:
+    with open_connection(url) as connection:
+        row = connection.execute("SELECT id FROM procrastinate_jobs").fetchone()
+        assert row is not None
+        job_app.job_manager.cancel_job_by_id(row["id"], abort=True, connection=connection)
+
+
+async def succeed(queue: RunQueue, claim: JobClaim) -> None:
+    await queue.finish(claim, None)
+
+
+async def interrupt(queue: RunQueue, claim: JobClaim) -> None:
+    await queue.give_back(claim, "the worker was stopped")
+
+
+def test_a_worker_with_a_valid_lease_reports_the_end_of_its_job(queued: str) -> None:
+    async def work(workers: Workers) -> None:
+        queue, claim = await workers.claim()
+        assert (claim.task, claim.arguments) == ("do", {"what": "it"})
+        await succeed(queue, claim)
+        assert await queue.leases() == {}
+
+    on_workers(queued, work)
+    assert state(queued) == ("succeeded", 1)
+
+
+def test_the_queue_does_not_retry_a_failed_job(queued: str) -> None:
+    async def work(workers: Workers) -> None:
+        queue, claim = await workers.claim()
+        await queue.fail(claim, ValueError())
+        assert await queue.claim() is None
+
+    on_workers(queued, work)
+    assert state(queued) == ("failed", 1)
+
+
+@pytest.mark.parametrize("report", [succeed, interrupt])
+def test_the_end_of_a_requeued_job_is_refused(queued: str, report: Any) -> None:
+    async def come_back_late(workers: Workers) -> None:
+        queue, claim = await workers.claim()
+        await queue.rescue(claim.lease)
+        await report(queue, claim)
+
+    on_workers(queued, come_back_late)
+    assert state(queued) == ("todo", 1)
+
+
+@pytest.mark.parametrize("report", [succeed, interrupt])
+def test_the_end_of_another_workers_job_is_refused(queued: str, report: Any) -> None:
+    async def come_back_late(workers: Workers) -> None:
+        late, claim = await workers.claim()
+        await late.rescue(claim.lease)
+        other, again = await workers.claim()
+        await report(late, claim)
+        assert (list(await late.leases()), list(await other.leases())) == ([], [again.lease])
+
+    on_workers(queued, come_back_late)
+    assert state(queued) == ("doing", 1)
+
+
+def test_a_reclaimed_job_ends_only_under_the_second_lease(queued: str) -> None:
+    async def lose_and_take_again(workers: Workers) -> list[bool]:
+        queue, first = await workers.claim()
+        await queue.rescue(first.lease)
+        second = await claimed(queue)
+        valid = [await asyncio.to_thread(is_valid, queued, claim.lease) for claim in (first, second)]
+        await succeed(queue, second)
+        return valid
+
+    assert on_workers(queued, lose_and_take_again) == [False, True]
+    assert state(queued) == ("succeeded", 2)
+
+
+def test_a_job_canceled_in_progress_is_aborted_and_not_requeued(queued: str) -> None:
+    async def stop(workers: Workers) -> list[bool]:
+        queue, claim = await workers.claim()
+        canceled = [*(await queue.leases()).values()]
+        await asyncio.to_thread(cancel, queued)
+        canceled += (await queue.leases()).values()
+        await interrupt(queue, claim)
+        return canceled
+
+    assert on_workers(queued, stop) == [False, True]
+    assert state(queued) == ("aborted", 1)
+
+
+def test_a_worker_is_notified_of_new_and_canceled_jobs(queued: str) -> None:
+    async def hear(workers: Workers) -> bool:
+        queue, claim = await workers.claim()
+        heard = asyncio.Queue[Any]()
+        watching = asyncio.create_task(queue.watch(heard.put_nowait))
+        async with asyncio.timeout(30):
+            while heard.empty():
+                # Notifications before it listens are lost.
+                await asyncio.to_thread(cancel, queued)
+                await queue.connector.execute_query_async("UPDATE procrastinate_jobs SET abort_requested = false")
+            work = await heard.get()
+        watching.cancel()
+        return work == claim.lease.work
+
+    assert on_workers(queued, hear)
+
+
+def test_a_job_of_a_forgotten_worker_is_rescued(queued: str) -> None:
+    async def rescue(workers: Workers) -> None:
+        _, claim = await workers.claim()
+        other = await workers.start()
+        await other.connector.execute_query_async(
+            "DELETE FROM procrastinate_workers WHERE id <> %(id)s", id=other._holder
         )
-        connection.execute("ANALYZE runs")
+        (foreign,) = await other.foreign_leases()
+        assert foreign.lease == Lease(claim.lease.work, None, 0)
+        await other.rescue(foreign.lease)
+
+    on_workers(queued, rescue)
+    assert state(queued) == ("todo", 1)
 
 
-def look(instance: DagsterInstance, executors: list[str], run_workers: int) -> list[str]:
-    """Return the runs that the daemon would launch now, in its order."""
-    pool = PoolStatus(
-        (*(worker("gpu", device=device) for device in executors), *(worker("run") for _ in range(run_workers))), {}
-    )
-    # Dagster's own class resolves its types only in its own modules.
-    limits: Any = SimpleNamespace(
-        run_queue_config=queue_limits(pool, lambda _: 3), pool_config=SimpleNamespace(pool_granularity=None)
-    )
-    daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
-    return [run.run_id for run in daemon._get_runs_to_dequeue(instance, limits, None)]
+def test_a_requeued_job_can_be_claimed_immediately_whatever_the_clocks_say(queued: str) -> None:
+    async def give_back(workers: Workers) -> Any:
+        queue, claim = await workers.claim()
+        await interrupt(queue, claim)
+        return await queue.connector.execute_query_one_async("SELECT scheduled_at FROM procrastinate_jobs")
 
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_poll_of_the_front_launches_the_same_runs_as_of_the_whole_queue(
-    instance: DagsterInstance, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chance = random.Random(seed)
-    for _ in range(130):
-        tags = {}
-        if gpu := chance.choice([None, "any", "any", "any", "0", "1", "9"]):
-            tags["gpu"] = gpu
-        if priority := chance.choice([None, None, None, "5", "-5", "+7", "none", "100"]):
-            tags["priority"] = priority
-        add(instance, chance.choice([DagsterRunStatus.QUEUED] * 8 + [DagsterRunStatus.SUCCESS]), **tags)
-    add(instance, DagsterRunStatus.STARTED, gpu="any")
-    executors, run_workers = chance.choice([(["cuda:0", "cuda:1"], 12), (["cuda:0"], 40), ([], 7), (["cpu:0"], 1)])
-    taken = look(instance, executors, run_workers)
-    monkeypatch.setattr(PatientRunStorage, "get_runs", PostgresRunStorage.get_runs)
-    assert taken == look(instance, executors, run_workers)
-    assert len(taken) > 0 or run_workers == 1
-
-
-def test_runs_that_cannot_be_launched_do_not_block_others(instance: DagsterInstance, database: str) -> None:
-    """There are more pinned runs than one poll reads, with a priority, for a missing GPU."""
-    add_many(database, add(instance, gpu="7", priority="9"), 3 * FRONT_RUNS)
-    anywhere, no_gpu = add(instance, gpu="any"), add(instance)
-    assert look(instance, ["cuda:0"], 5) == [anywhere, no_gpu]
-
-
-def test_a_run_tagged_after_its_creation_is_found_by_its_tag(instance: DagsterInstance) -> None:
-    run = add(instance)
-    instance.add_run_tags(run, {"transcription/gpu": "any"})
-    assert look(instance, [], 5) == []
-    assert look(instance, ["cuda:0"], 5) == [run]
-
-
-@pytest.mark.parametrize("tags", [{"gpu": "any"}, {"gpu": "any", "priority": "-1"}, {}])
-def test_a_poll_reads_the_same_number_of_rows_however_many_runs_wait(
-    instance: DagsterInstance, database: str, tags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[int] = []
-    rows_to_runs = PatientRunStorage._rows_to_runs
-
-    def counted(self: PatientRunStorage, rows: Any) -> Any:
-        read.append(len(rows))
-        return rows_to_runs(self, rows)
-
-    monkeypatch.setattr(PatientRunStorage, "_rows_to_runs", counted)
-    first = add(instance, **tags)
-    add_many(database, first, 5_000)
-    assert look(instance, ["cuda:0"], 3)[0] == first
-    assert sum(read) <= FRONT_RUNS
-    assert rows_touched(database) <= 3 * FRONT_RUNS
-
-
-def rows_touched(url: str) -> int:
-    """Return the number of rows that all steps of the statement's plan returned or discarded."""
-    with psycopg.connect(url) as connection:
-        answer = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {FRONT}").fetchone()  # type: ignore[arg-type]
-    assert answer is not None
-    plan = answer[0] if isinstance(answer[0], list) else json.loads(answer[0])
-    return max(_rows(step) for step in _steps(plan[0]["Plan"]))
-
-
-def _steps(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield step
-    for below in step.get("Plans", []):
-        yield from _steps(below)
-
-
-def _rows(step: dict[str, Any]) -> int:
-    return int((step["Actual Rows"] + step.get("Rows Removed by Filter", 0)) * step["Actual Loops"])
+    assert on_workers(queued, give_back) == {"scheduled_at": None}

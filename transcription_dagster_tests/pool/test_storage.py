@@ -29,7 +29,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from transcription_dagster.pool.patience import is_outage
+from transcription_dagster.pool.connection import is_outage
 from transcription_dagster.pool.storage import PatientEventLogStorage, PatientPostgresStorage
 from transcription_dagster.settings import Settings
 from transcription_dagster.stack.postgres import embedded_postgres

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
-from transcription_dagster.pool.names import HOUSEKEEPING_QUEUE, PRUNE_HISTORY_TASK, PRUNE_QUEUES_TASK, RUNS_QUEUE
-from transcription_dagster.pool.queue import job_app, open_connection, worker_connector
-from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
+from transcription_dagster.pool.connection import job_app, open_connection, worker_connector
+from transcription_dagster.pool.run_queue import HOUSEKEEPING_QUEUE, RUNS_QUEUE, JobClaim, RunQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
-from transcription_dagster.workers.housekeeping import prune_queues, register_housekeeping
+from transcription_dagster.workers.housekeeping import (
+    PRUNE_HISTORY_TASK,
+    PRUNE_QUEUES_TASK,
+    prune_queues,
+    register_housekeeping,
+)
 from transcription_dagster.workers.pool_worker import PoolWorker
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.system import wait_until

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from transcription_dagster.pool.queue import job_app, open_connection
-from transcription_dagster.pool.state import WorkerStatus, read_pool
+from transcription_dagster.pool.connection import job_app, open_connection
+from transcription_dagster.pool.status import WorkerStatus, read_pool
 from transcription_dagster_tests.machines import namespaces, needs_namespaces
 from transcription_dagster_tests.pool_process import QUEUE, TASK
 from transcription_dagster_tests.postgres import cloned_database

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from transcription_dagster.settings import RUNS_AHEAD
-from transcription_dagster.workers.sharing import Sharing
+from transcription_dagster.workers.executor_jobs import DeviceSharing
 
 SLOTS = 8
 
 
-def sharing(in_hand: int, ending: int = 0) -> Sharing:
-    return Sharing(["a job"] * in_hand, lambda: SLOTS, lambda: ending)
+def sharing(held: int, ending: int = 0) -> DeviceSharing:
+    return DeviceSharing(["a job"] * held, lambda: SLOTS, lambda: ending)
 
 
 @pytest.mark.parametrize(
-    ("in_hand", "ending", "takes"),
+    ("held", "ending", "takes"),
     [
         (0, 0, True),
         (SLOTS - 1, 0, True),
@@ -29,12 +29,12 @@ def sharing(in_hand: int, ending: int = 0) -> Sharing:
         (SLOTS + RUNS_AHEAD, 5, False),
     ],
 )
-def test_an_executor_claims_jobs_for_its_slots_and_two_for_ending_ones(in_hand: int, ending: int, takes: bool) -> None:
-    assert sharing(in_hand, ending).may_take == takes
+def test_an_executor_claims_jobs_for_its_slots_and_two_for_ending_ones(held: int, ending: int, takes: bool) -> None:
+    assert sharing(held, ending).may_claim == takes
 
 
 def test_a_fuller_executor_leaves_the_next_job_to_others_longer() -> None:
-    pauses = [sharing(in_hand).pause for in_hand in range(4)]
+    pauses = [sharing(held).pause for held in range(4)]
     assert pauses[0] == 0
     assert pauses == sorted(set(pauses))
 
@@ -43,7 +43,7 @@ def together(losses: Sequence[int], *, slots: int = SLOTS) -> list[list[int]]:
     """Return the concurrent jobs, each given as the number of executors lost over it, after each change."""
 
     async def run() -> list[list[int]]:
-        shared = Sharing([], lambda: slots, lambda: 0)
+        shared = DeviceSharing([], lambda: slots, lambda: 0)
         running: list[int] = []
         seen: list[list[int]] = []
 
@@ -87,25 +87,25 @@ def test_with_few_slots_a_suspected_job_runs_alone() -> None:
 
 def test_no_job_is_claimed_while_a_suspected_one_waits() -> None:
     async def run() -> tuple[int, int]:
-        shared = Sharing([], lambda: SLOTS, lambda: 0)
-        before = shared.most
+        shared = DeviceSharing([], lambda: SLOTS, lambda: 0)
+        before = shared.limit
         async with shared.wait_for_turn(2):
-            return before, shared.most
+            return before, shared.limit
 
     assert asyncio.run(run()) == (SLOTS, 1)
 
 
 def test_a_canceled_suspect_no_longer_keeps_other_jobs_waiting() -> None:
-    async def hold(shared: Sharing, lost: int, started: asyncio.Event) -> None:
+    async def hold(shared: DeviceSharing, lost: int, started: asyncio.Event) -> None:
         async with shared.wait_for_turn(lost):
             started.set()
 
     async def run() -> None:
-        shared, started = Sharing([], lambda: SLOTS, lambda: 0), asyncio.Event()
+        shared, started = DeviceSharing([], lambda: SLOTS, lambda: 0), asyncio.Event()
         async with shared.wait_for_turn(0):
             suspect = asyncio.create_task(hold(shared, 1, asyncio.Event()))
             healthy = asyncio.create_task(hold(shared, 0, started))
-            while shared.most == SLOTS:
+            while shared.limit == SLOTS:
                 await asyncio.sleep(0)
             suspect.cancel()
             async with asyncio.timeout(10):

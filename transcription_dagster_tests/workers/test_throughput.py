@@ -9,8 +9,8 @@ import pytest
 
 from transcription_dagster.pool.worker_registry import ExecutorWork, RecordingProgress
 from transcription_dagster.whisper.engine import Usage
-from transcription_dagster.workers import throughput as throughput_module
-from transcription_dagster.workers.throughput import Throughput
+from transcription_dagster.workers import executor_jobs
+from transcription_dagster.workers.executor_jobs import Throughput
 
 
 def usage(*, windows: int = 0, worked: float = 0.0) -> Usage:
@@ -55,7 +55,7 @@ def test_audio_of_ended_jobs_counts_in_the_rates() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The jobs' clock."""
     now = [100.0]
-    monkeypatch.setattr(throughput_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(executor_jobs, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from transcription_dagster.errors import StackError, TranscriptionError
-from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest, cancel_requests_of_run
-from transcription_dagster.pool.names import GPU_QUEUE
-from transcription_dagster.pool.queue import open_connection
+from transcription_dagster.pool.connection import open_connection
+from transcription_dagster.pool.devices import GPU_QUEUE
+from transcription_dagster.pool.inference_client import InferenceClient, cancel_requests_of_run
+from transcription_dagster.pool.inference_requests import InferenceRequest
 from transcription_dagster.pool.request_queue import RequestClaim, RequestQueue
 from transcription_dagster.pool.work_queue import HeldWork
 from transcription_dagster.pool.worker_registry import WorkerRecord
@@ -101,7 +102,7 @@ def test_an_idle_worker_claims_new_work(url: str) -> None:
     executor = Executor(url)
     executor.go_on.set()
     with at_work(executor.pool):
-        until(lambda: executor.pool.state.state == "idle")
+        until(lambda: executor.pool.record.state == "idle")
         ask(url, "late")
         assert wait_for(url, "late") == "done"
 
@@ -124,7 +125,7 @@ def test_unknown_leases_are_returned_to_the_queue(url: str) -> None:
     ask(url, "a")
 
     async def claim_unnoticed() -> None:
-        queue = RequestQueue(url, executor.pool.state, [GPU_QUEUE])
+        queue = RequestQueue(url, executor.pool.record, [GPU_QUEUE])
         await queue.open()
         assert await queue.claim() is not None
         await queue.connector.close_async()

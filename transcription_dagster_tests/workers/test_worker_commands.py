@@ -15,11 +15,11 @@ import pytest
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.model import SpeechOptions
+from transcription_dagster.pool.connection import job_app, open_connection
 from transcription_dagster.pool.inference_client import InferenceClient
-from transcription_dagster.pool.names import EXECUTE_RUN_TASK, RUNS_QUEUE, run_job_key
-from transcription_dagster.pool.queue import job_app, open_connection
-from transcription_dagster.pool.requests import TranscriptionRequest
-from transcription_dagster.pool.state import WorkerStatus, read_pool
+from transcription_dagster.pool.inference_requests import TranscriptionRequest
+from transcription_dagster.pool.run_queue import EXECUTE_RUN_TASK, RUNS_QUEUE, run_job_key
+from transcription_dagster.pool.status import WorkerStatus, read_pool
 from transcription_dagster.settings import load_settings
 from transcription_dagster.shared_settings import push
 from transcription_dagster.store.object_store import ObjectStore, object_key

@@ -10,7 +10,7 @@ from transcription_dagster.cli.batch.report import Display
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.errors import TransientError
-from transcription_dagster.pool.state import PoolStatus
+from transcription_dagster.pool.status import PoolStatus
 
 #: Longest outage (s) to wait through; a restart of the database or the web server takes less.
 _PATIENCE_SECONDS = 300.0

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.dagster_api.values import RunResults
-from transcription_dagster.pool.state import WorkerStatus
+from transcription_dagster.pool.status import WorkerStatus
 from transcription_dagster.sources.worklist_entries import Entry, EntryStatus
 from transcription_dagster.transcripts.plain_text import clock
 

@@ -14,14 +14,15 @@ from transcription_dagster.cli.batch.report import Progress, RecordingOutcome
 from transcription_dagster.cli.batch.state import BatchState, Ending
 from transcription_dagster.dagster_api.values import (
     ACTIVE_STATUSES,
+    BATCH_TAG,
     WAITING_STATUSES,
     JobLocation,
     Run,
     RunRequest,
 )
 from transcription_dagster.errors import StackError, TransientError
-from transcription_dagster.pool.names import ANY_GPU, BATCH_TAG, GPU_TAG, pinned_device
-from transcription_dagster.pool.state import PoolStatus
+from transcription_dagster.pool.devices import ANY_GPU, GPU_TAG, pinned_device
+from transcription_dagster.pool.status import PoolStatus
 from transcription_dagster.sources.worklist_entries import JOBS, Entry
 from transcription_dagster.sources.worklists import WorklistResults
 

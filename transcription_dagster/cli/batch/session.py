@@ -26,8 +26,8 @@ from transcription_dagster.cli.terminal import StopSignals, printable
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.errors import StackError
-from transcription_dagster.pool.names import ANY_GPU
-from transcription_dagster.pool.state import read_pool
+from transcription_dagster.pool.devices import ANY_GPU
+from transcription_dagster.pool.status import read_pool
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.stack.one_stack import JoinedStack, joined_stack
 from transcription_dagster.stack.plan import StackPlan, plan_stack

@@ -17,8 +17,8 @@ from transcription_dagster.defs.versions import REDACTED_CHUNKS, REFRESH, from_c
 from transcription_dagster.insights.analyser import analyse_parts, language_parts, open_analyser
 from transcription_dagster.insights.findings import Insights, speaker_shares
 from transcription_dagster.model import Transcript
-from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
-from transcription_dagster.pool.requests import EmbeddingRequest
+from transcription_dagster.pool.devices import ANY_GPU, GPU_TAG
+from transcription_dagster.pool.inference_requests import EmbeddingRequest
 from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
 from transcription_dagster.settings import Settings
 from transcription_dagster.transcripts.word_languages import language_between

@@ -14,8 +14,8 @@ from transcription_dagster.defs.metadata import table
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, InferenceResource
 from transcription_dagster.model import BUILT_IN_DIARIZER, Audio, Speakers, SpeakerTurn, speaker_limits
+from transcription_dagster.pool.devices import ANY_GPU, GPU_TAG
 from transcription_dagster.pool.inference_client import InferenceAnswer
-from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.settings import Settings
 from transcription_dagster.transcripts.plain_text import clock
 

@@ -14,8 +14,8 @@ from transcription_dagster.defs.metadata import check_result, table, transcript_
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, InferenceResource
 from transcription_dagster.model import OPENAI_WHISPER, Audio, DoubtfulSpeech, RemovedSpeech, SpeechOptions, Transcript
+from transcription_dagster.pool.devices import ANY_GPU, GPU_TAG
 from transcription_dagster.pool.inference_client import InferenceAnswer
-from transcription_dagster.pool.names import ANY_GPU, GPU_TAG
 from transcription_dagster.settings import Settings
 from transcription_dagster.transcripts.amazon_json import read_transcript
 from transcription_dagster.vocabulary.corrections import initial_prompt

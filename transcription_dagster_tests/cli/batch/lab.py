@@ -15,7 +15,7 @@ from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.errors import DatabaseUnavailable, StackError
-from transcription_dagster.pool.state import PoolStatus, WorkerStatus
+from transcription_dagster.pool.status import PoolStatus, WorkerStatus
 from transcription_dagster.sources.worklists import load
 from transcription_dagster_tests.fake_dagster import (
     FakeDagster,

@@ -8,7 +8,7 @@ import pytest
 
 from transcription_dagster.cli.batch.runner import ExecutorShare
 from transcription_dagster.errors import StackError
-from transcription_dagster.pool.state import PoolStatus, WorkerState, WorkerStatus
+from transcription_dagster.pool.status import PoolStatus, WorkerState, WorkerStatus
 
 
 def pool(*devices: str, **states: WorkerState) -> PoolStatus:

@@ -18,7 +18,7 @@ from transcription_dagster.cli.batch.report import (
     summary,
 )
 from transcription_dagster.dagster_api.values import RunResults
-from transcription_dagster.pool.state import WorkerStatus
+from transcription_dagster.pool.status import WorkerStatus
 from transcription_dagster.sources.worklist_entries import Entry, EntryStatus
 
 ONE = Entry(1, "919f49d0-ef35-5e93-b564-e948b9d75f83", title="Harbour [bold]news[/bold]")

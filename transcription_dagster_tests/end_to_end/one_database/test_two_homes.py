@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from transcription_dagster.dagster_api.values import SETTINGS_TAG
 from transcription_dagster.database import daemon_lock, settings_documents
 from transcription_dagster.database.connection import open_database
-from transcription_dagster.pool.names import SETTINGS_TAG
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one database")]

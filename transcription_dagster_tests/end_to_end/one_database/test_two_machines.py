@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster.pool.names import GPU_TAG
+from transcription_dagster.pool.devices import GPU_TAG
 from transcription_dagster_tests.faults import attempts_at, frozen, requests_of, unfinished_jobs
 from transcription_dagster_tests.machines import another_machine, needs_namespaces
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System, wait_until

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster.pool.names import GPU_TAG
+from transcription_dagster.pool.devices import GPU_TAG
 from transcription_dagster_tests.end_to_end.one_stack.conftest import RUN_WORKERS
 from transcription_dagster_tests.faults import (
     attempts_at,

@@ -13,13 +13,19 @@ from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Notification
 from procrastinate.periodic import PeriodicDeferrer
 
+from transcription_dagster.pool.connection import database_errors, open_connection, patiently, worker_connector
 from transcription_dagster.pool.liveness import Heartbeat
-from transcription_dagster.pool.patience import patiently
-from transcription_dagster.pool.queue import database_errors, open_connection, worker_connector
 from transcription_dagster.pool.work_queue import Claim, ForeignLease, Lease, WorkId
 from transcription_dagster.pool.worker_registry import WorkerRecord
 
 logger = logging.getLogger(__name__)
+
+#: Dagster runs, claimed by run workers.
+RUNS_QUEUE: Final = "runs"
+#: Tasks that prune the queues and Dagster's history, claimed by run workers.
+HOUSEKEEPING_QUEUE: Final = "housekeeping"
+#: Execute one Dagster run: `run_id`.
+EXECUTE_RUN_TASK: Final = "execute_run"
 
 #: Seconds after which procrastinate forgets a worker without heartbeats, whose jobs were requeued long before. A live
 #: worker that was disconnected from the database for a while must not lose its registration.
@@ -60,6 +66,11 @@ SELECT j.id, j.worker_id, j.attempts, w.token, w.place, w.pid, w.beats::text AS 
 """
 
 
+def run_job_key(run_id: str) -> str:
+    """Return the job's key for a Dagster run, so that a run is never queued twice."""
+    return f"run:{run_id}"
+
+
 @dataclass(slots=True)
 class JobClaim(Claim):
     """A job that a run worker has claimed."""
@@ -70,20 +81,20 @@ class JobClaim(Claim):
 class RunQueue:
     """Claims jobs for one run worker and reports their results; a `WorkQueue`."""
 
-    def __init__(self, url: str, state: WorkerRecord, queues: Sequence[str]) -> None:
+    def __init__(self, url: str, record: WorkerRecord, queues: Sequence[str]) -> None:
         self.connector = worker_connector(url)
         self._app = procrastinate.App(connector=self.connector)
         self._jobs = self._app.job_manager
         #: Queues periodic jobs when they are due.
         self.periodic = PeriodicDeferrer(self._app.periodic_registry)
-        self._state = state
+        self._record = record
         self._queues = list(queues)
 
     async def open(self) -> None:
         """Open the connections and register the worker with procrastinate."""
         await self.connector.open_async()
         await self._jobs.prune_stalled_workers(_FORGET_SECONDS)
-        self._state.worker_id = await self._jobs.register_worker()
+        self._record.worker_id = await self._jobs.register_worker()
 
     def every(self, cron: str, task: str, *, queue: str) -> None:
         """Queue a job of this task whenever it is due, once for all workers.
@@ -156,8 +167,8 @@ class RunQueue:
 
     @property
     def _holder(self) -> int:
-        assert self._state.worker_id is not None  # noqa: S101  `open` comes first
-        return self._state.worker_id
+        assert self._record.worker_id is not None  # noqa: S101  `open` comes first
+        return self._record.worker_id
 
     async def _end(self, lease: Lease, statement: LiteralString, **parameters: object) -> None:
         if not await self._rows(statement, **lease.parameters(), **parameters):

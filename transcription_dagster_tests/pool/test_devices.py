@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from transcription_dagster.errors import InvalidGpu
-from transcription_dagster.pool.names import checked_pin, gpu_queue, pinned_device
+from transcription_dagster.pool.devices import checked_pin, gpu_queue, pinned_device
 
 POOL = {"0", "1", "10", "cpu:0"}
 

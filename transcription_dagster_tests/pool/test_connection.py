@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from procrastinate.exceptions import ConnectorException
 
-from transcription_dagster.pool import queue
-from transcription_dagster.pool.patience import PATIENCE_SECONDS
+from transcription_dagster.pool import connection as pool_connection
+from transcription_dagster.pool.connection import PATIENCE_SECONDS
 
 
 def test_a_long_lived_listener_waits_for_an_unavailable_database(
@@ -28,13 +28,13 @@ def test_a_long_lived_listener_waits_for_an_unavailable_database(
         raise ConnectorException from psycopg.errors.InsufficientPrivilege()
 
     monkeypatch.setattr(time, "monotonic", lambda: clock() + hours[0])
-    monkeypatch.setattr(queue, "_POOL_SECONDS", 0.01)
+    monkeypatch.setattr(pool_connection, "_POOL_SECONDS", 0.01)
     monkeypatch.setattr(procrastinate.PsycopgConnector, "listen_notify", listen)
 
     async def heard(**_notice: str) -> None: ...
 
     async def run() -> None:
-        await queue.PatientConnector(conninfo="").listen_notify(heard, ["a-channel"])
+        await pool_connection.PatientConnector(conninfo="").listen_notify(heard, ["a-channel"])
 
     with pytest.raises(ConnectorException) as ended:
         asyncio.run(run())

@@ -9,9 +9,9 @@ from typing import Literal
 import psycopg
 from psycopg.rows import DictRow
 
+from transcription_dagster.pool.connection import database_errors, open_connection
 from transcription_dagster.pool.liveness import Heartbeat, LivenessMonitor
-from transcription_dagster.pool.names import run_job_key
-from transcription_dagster.pool.queue import database_errors, open_connection
+from transcription_dagster.pool.run_queue import run_job_key
 from transcription_dagster.pool.worker_registry import ExecutorWork
 
 #: `silent`: no recent heartbeat, but not observed for long enough to count as `dead`. `unfit`: alive, but unable to

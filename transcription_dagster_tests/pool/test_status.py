@@ -14,12 +14,12 @@ import pytest
 
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.pool import worker_registry
-from transcription_dagster.pool.inference_client import InferenceClient, InferenceRequest
+from transcription_dagster.pool.connection import job_app, open_connection, worker_connector
+from transcription_dagster.pool.inference_client import InferenceClient
+from transcription_dagster.pool.inference_requests import InferenceRequest
 from transcription_dagster.pool.liveness import Identity
-from transcription_dagster.pool.names import RUNS_QUEUE, run_job_key
-from transcription_dagster.pool.queue import job_app, open_connection, worker_connector
-from transcription_dagster.pool.run_jobs import JobClaim, RunQueue
-from transcription_dagster.pool.state import PoolReader, find_run_job, read_pool
+from transcription_dagster.pool.run_queue import RUNS_QUEUE, JobClaim, RunQueue, run_job_key
+from transcription_dagster.pool.status import PoolReader, find_run_job, read_pool
 from transcription_dagster.pool.work_queue import Rescuer
 from transcription_dagster.pool.worker_registry import WorkerRecord
 
@@ -100,7 +100,7 @@ def test_the_next_process_in_a_slot_requeues_the_previous_ones_work(queues: str,
         assert await following.publish()
         # The previous process finds its slot taken when it returns, and can no longer free it.
         assert not await first.publish()
-        await worker_registry.leave(first.queue.connector, first.state)
+        await worker_registry.free_slot(first.queue.connector, first.state)
 
     with_workers(queues, die_and_come_back)
     assert job_status(queues, "r1") == "todo"
@@ -236,7 +236,7 @@ class Worker:
         return await worker_registry.publish_record(self.queue.connector, self.state)
 
     async def take(self, stale_seconds: float = STALE) -> None:
-        await worker_registry.take(
+        await worker_registry.claim_slot(
             self.queue.connector, self.state, self.queue, stale_seconds=stale_seconds, beat_seconds=BEAT
         )
 
