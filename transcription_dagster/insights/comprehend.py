@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from transcription_dagster.aws import aws_client, aws_errors
 from transcription_dagster.insights.findings import Entity, Insights, KeyPhrase, Language, Sentiment
-from transcription_dagster.insights.text_pieces import TextPiece, cut_text
+from transcription_dagster.language.sentences import TextPiece, cut_text
 
 MAX_BYTES = 5_000
 MAX_DOCUMENTS = 25

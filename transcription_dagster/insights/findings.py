@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
-from transcription_dagster.insights.text_pieces import sentences
+from transcription_dagster.language.sentences import sentences
 from transcription_dagster.model import Word
 from transcription_dagster.transcripts.conversation import in_turns, shown_speaker
 from transcription_dagster.transcripts.plain_text import join_words

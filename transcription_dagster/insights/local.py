@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from transcription_dagster.insights.findings import Insights, KeyPhrase, Language, Sentiment
-from transcription_dagster.insights.text_pieces import sentences
+from transcription_dagster.language.sentences import sentences
 
 _MAX_PHRASES = 30
 _MAX_WORDS = 3

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.entities import EntitySpan, entities_in_words
-from transcription_dagster.redaction.finding import Found
+from transcription_dagster.redaction.patterns import Detection
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine
@@ -77,7 +77,7 @@ def presidio_version() -> str:
     return version("presidio-analyzer")
 
 
-def find_by_presidio(words: Sequence[Word], kinds: Collection[str], model: Model) -> list[Found]:
+def find_by_presidio(words: Sequence[Word], kinds: Collection[str], model: Model) -> list[Detection]:
     """Return what Presidio finds of these kinds, in order. Raises `InvalidSetting` if the model does not load."""
     analyzer = _analyzer(model)
     entities = [entity for entity, kind in _KINDS.items() if kind in kinds and kind in model.kinds]

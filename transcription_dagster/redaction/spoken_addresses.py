@@ -1,4 +1,4 @@
-"""E-mail addresses in words: "john dot smith at example dot com"."""
+"""Find dictated e-mail addresses: "john dot smith at example dot com"."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from transcription_dagster.language.spelling import tokens
 from transcription_dagster.language.writing_rules import FUNCTION_WORDS, word_set
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.number_words import HESITATIONS, number_words
+from transcription_dagster.redaction.numbers import HESITATIONS, number_words
 
-#: What is said for "@" and "." in an address, and for the other marks, by language (ISO 639-1).
+#: The words for "@" and "." in an address, and for the other marks, by language (ISO 639-1).
 _AT: Mapping[str, str] = {
     "en": "at",
     "de": "at ät klammeraffe",
@@ -38,7 +38,7 @@ _MARKS: Mapping[str, str] = {
     "pt": "underline underscore sublinhado hífen traço mais",
     "nl": "underscore streepje koppelteken plus",
 }
-#: After a mark, that it is an underscore: "guion bajo".
+#: A word after a mark that makes it an underscore: "guion bajo".
 _LOW = frozenset({"bajo", "baja", "bas", "basso"})
 _DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
 _VOWELS = frozenset("aeiouy")
@@ -49,34 +49,34 @@ _PROVIDERS = word_set(
     "protonmail proton",
 )
 _TOP_LEVELS = frozenset({"com", "net", "org", "de", "fr", "es", "it", "pt", "nl", "ch", "at", "uk", "me"})
-#: After these words an address begins, whatever its first words are: "it's jane smith at gmail dot com".
+#: Words that introduce an address: the words after them are part of it ("it's jane smith at gmail dot com").
 _LEADS = word_set(
     "is it's its to at email e-mail mail address ist an unter lautet adresse est c'est à es a al correo è é naar op",
     "per para",
 )
-#: Words that a place on the web follows, and not the end of an address: "find us at example dot com".
+#: Words before "at" with which a web site follows, not the rest of an address: "find us at example dot com".
 _AT_A_PLACE = word_set(
     "me us him them here there look looks looked looking work works worked working find found buy bought shop visit",
     "available online start started live lives company team",
 )
-#: Words between a lead and the first word of an address that are part of it.
+#: Most words between a lead and the part of an address that is recognised without it.
 _MOST_WORDS = 2
-#: Letters of a domain that are said one by one: "g mail".
+#: Most letters of a domain that are spelled one by one: "g mail".
 _MOST_LETTERS = 4
 
 
 def spoken_addresses(words: Sequence[Word], language: str) -> list[tuple[int, int]]:
     """Return the addresses: the words `first` up to but excluding `stop`. `language` is ISO 639-1 or BCP 47."""
     code = language.partition("-")[0].lower()
-    said = [tokens(word.text) for word in words]
-    kept = [
+    spelled = [tokens(word.text) for word in words]
+    fluent = [
         index
-        for index, parts in enumerate(said)
+        for index, parts in enumerate(spelled)
         # "Tiret du bas" is an underscore.
-        if not HESITATIONS.issuperset(parts or [""]) and not (parts == ("du",) and said[index - 1] == ("tiret",))
+        if not HESITATIONS.issuperset(parts or [""]) and not (parts == ("du",) and spelled[index - 1] == ("tiret",))
     ]
-    text = _Text([words[index] for index in kept], code)
-    return [(kept[first], kept[stop - 1] + 1) for first, stop in map(text.address, range(len(kept))) if stop]
+    text = _Text([words[index] for index in fluent], code)
+    return [(fluent[first], fluent[stop - 1] + 1) for first, stop in map(text.address, range(len(fluent))) if stop]
 
 
 class _Text:
@@ -91,7 +91,7 @@ class _Text:
         self._numbers = number_words(code).values
 
     def address(self, index: int) -> tuple[int, int]:
-        """Return the address whose "@" is a word: its first word and the one after its last, which is 0 without one."""
+        """Return the words [first, stop) of the address whose "@" is the word `index`; (0, 0) if there is none."""
         at = self._at(index)
         last, begin = at or (-1, 0)
         stop = self._domain_end(begin) if last >= 0 else None
@@ -116,7 +116,7 @@ class _Text:
         return (index, index) if "@" in text else None
 
     def _domain_end(self, begin: int) -> int | None:
-        """Return where a domain with at least one dot ends, which begins at a word; None if there is none."""
+        """Return the end of the domain that begins at a word and has a dot; None if there is no such domain."""
         spelled = begin
         while spelled < min(begin + _MOST_LETTERS, len(self._texts)) and len(self._texts[spelled]) == 1:
             spelled += 1

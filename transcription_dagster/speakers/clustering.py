@@ -12,8 +12,8 @@ from transcription_dagster.model import SpeakerLimits
 
 #: Largest average cosine distance between groups of voices of the same speaker.
 THRESHOLD = 0.4
-#: Voices from less speech than this (s) do not affect the number of speakers; they are only assigned to one.
-_SURE_SECONDS = 1.2
+#: Voices from less speech than this (s) do not affect the number of speakers; each joins the most similar one.
+_RELIABLE_SECONDS = 1.2
 #: At most this many voices, or groups of voices, are compared with each other: time and memory of the comparison grow
 #: with the square. This many float32 distances take 64 MB.
 _MOST_COMPARED = 4000
@@ -37,19 +37,19 @@ def cluster(
     """
     if not len(vectors):
         return np.zeros(0, int), vectors
-    sure = np.flatnonzero(seconds >= min(_SURE_SECONDS, seconds.max()))
-    parts = _parts(vectors[sure], threshold)
-    sums, counts = _sums(vectors[sure], parts)
+    reliable = np.flatnonzero(seconds >= min(_RELIABLE_SECONDS, seconds.max()))
+    parts = _parts(vectors[reliable], threshold)
+    sums, counts = _sums(vectors[reliable], parts)
     # Small groups beyond the limit join the nearest speaker.
-    kept = np.sort(np.argsort(-counts, kind="stable")[:_MOST_COMPARED])
-    groups = _grouped(sums[kept], counts[kept], limits, threshold)
-    centres, _ = _sums(sums[kept], groups)
+    compared = np.sort(np.argsort(-counts, kind="stable")[:_MOST_COMPARED])
+    groups = _grouped(sums[compared], counts[compared], limits, threshold)
+    centres, _ = _sums(sums[compared], groups)
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     speakers = (vectors @ centres.T).argmax(axis=1)
-    of_part = np.full(len(sums), -1)
-    of_part[kept] = groups
-    decided = of_part[parts]
-    speakers[sure[decided >= 0]] = decided[decided >= 0]
+    speaker_of_part = np.full(len(sums), -1)
+    speaker_of_part[compared] = groups
+    decided = speaker_of_part[parts]
+    speakers[reliable[decided >= 0]] = decided[decided >= 0]
     return speakers, centres
 
 

@@ -1,4 +1,4 @@
-"""The interface of diarization: sound in, turns out."""
+"""The interface of a diarizer: sound in, turns and voices out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from transcription_dagster.model import SpeakerLimits, SpeakerTurn
+
+#: Called before each step with the seconds of sound done so far; raises an error to stop the work.
+Report = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +25,10 @@ class Diarization:
 
     def to_json(self, *, voices: bool) -> dict[str, Any]:
         """Return the turns as JSON values, with the embeddings if `voices` is true."""
-        kept = {label: [round(float(value), 6) for value in voice] for label, voice in self.voices.items()}
+        vectors = {label: [round(float(value), 6) for value in voice] for label, voice in self.voices.items()}
         return {
             "turns": [[turn.start, turn.end, turn.speaker] for turn in self.turns],
-            "voices": kept if voices else {},
+            "voices": vectors if voices else {},
         }
 
 
@@ -37,16 +40,6 @@ class Diarizer(Protocol):
         """Name of the models; voices of different models are not comparable."""
         ...
 
-    def diarize(
-        self,
-        blocks: Iterable[np.ndarray],
-        limits: SpeakerLimits,
-        *,
-        on_progress: Callable[[float], None],
-        should_stop: Callable[[], bool],
-    ) -> Diarization:
-        """Return the turns of a recording, given as float32 arrays of shape (samples,) in [-1, 1], 16 kHz mono.
-
-        `on_progress` gets the seconds of sound done. Raises `TranscriptionAborted` once `should_stop` returns true.
-        """
+    def diarize(self, blocks: Iterable[np.ndarray], limits: SpeakerLimits, report: Report) -> Diarization:
+        """Return the turns of a recording, given as float32 arrays of shape (samples,) in [-1, 1], 16 kHz mono."""
         ...

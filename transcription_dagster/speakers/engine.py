@@ -1,4 +1,4 @@
-"""Diarization as a service: models loaded once, and a clear result if they are missing."""
+"""The diarization engine: opens the chosen diarizer once, and says what is missing if it has no models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transcription_dagster.audio.flac import read_blocks
+from transcription_dagster.errors import TranscriptionAborted
 from transcription_dagster.model import BUILT_IN_DIARIZER, DiarizerName, SpeakerLimits
 from transcription_dagster.speakers.diarizer import Diarizer
 from transcription_dagster.speakers.pyannote_pipeline import (
@@ -48,15 +49,20 @@ class SpeakerEngine:
         """Diarize normalised audio: returns `turns`, `voices`, `model` and `skipped` as JSON values.
 
         `voices` says whether to return the speakers' embeddings. `on_progress` gets the seconds done. Raises
-        `ModelUnavailable` if models are required but cannot be downloaded, or do not load, `EngineMissing` if the
-        library of the diarizer is not installed, and the errors of `Diarizer.diarize`.
+        `TranscriptionAborted` once `should_stop` returns true, `ModelUnavailable` if models are required but cannot be
+        downloaded, or do not load, and `EngineMissing` if the library of the diarizer is not installed.
         """
         diarizer = self._open(required=limits.mode == "required")
         if diarizer is None:
             return {"turns": [], "voices": {}, "model": "", "skipped": self._missing()}
-        blocks = read_blocks(path, _BLOCK_SECONDS)
-        found = diarizer.diarize(blocks, limits, on_progress=on_progress, should_stop=should_stop)
-        return {**found.to_json(voices=voices), "model": diarizer.model, "skipped": None}
+
+        def report(seconds: float) -> None:
+            if should_stop():
+                raise TranscriptionAborted
+            on_progress(seconds)
+
+        diarization = diarizer.diarize(read_blocks(path, _BLOCK_SECONDS), limits, report)
+        return {**diarization.to_json(voices=voices), "model": diarizer.model, "skipped": None}
 
     def _open(self, *, required: bool) -> Diarizer | None:
         if self._diarizer is None:
@@ -69,9 +75,9 @@ class SpeakerEngine:
         if folder is None:
             return None
         # Imported here: an executor without diarization does not need the libraries.
-        from transcription_dagster.speakers.local import LocalDiarizer
+        from transcription_dagster.speakers.built_in import BuiltInDiarizer
 
-        return LocalDiarizer(folder, self._device)
+        return BuiltInDiarizer(folder, self._device)
 
     def _open_pyannote(self, required: bool) -> Diarizer | None:
         folder = fetch_pyannote_pipeline(self._models_folder) if required else pyannote_pipeline(self._models_folder)

@@ -7,7 +7,7 @@ which can run code: the folder must come from a trusted source.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,9 +18,9 @@ import torch
 from filelock import FileLock
 
 from transcription_dagster.audio.mixing import SAMPLE_RATE
-from transcription_dagster.errors import EngineMissing, ModelUnavailable, TranscriptionAborted
+from transcription_dagster.errors import EngineMissing, ModelUnavailable
 from transcription_dagster.model import SpeakerLimits, SpeakerTurn
-from transcription_dagster.speakers.diarizer import Diarization
+from transcription_dagster.speakers.diarizer import Diarization, Report
 
 #: The pipeline that `transcription models pull pyannote` downloads.
 COMMUNITY = "pyannote/speaker-diarization-community-1"
@@ -49,14 +49,7 @@ class PyannoteDiarizer:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
             raise ModelUnavailable(f"The pyannote pipeline in {folder} does not load: {error}") from error
 
-    def diarize(
-        self,
-        blocks: Iterable[np.ndarray],
-        limits: SpeakerLimits,
-        *,
-        on_progress: Callable[[float], None],
-        should_stop: Callable[[], bool],
-    ) -> Diarization:
+    def diarize(self, blocks: Iterable[np.ndarray], limits: SpeakerLimits, report: Report) -> Diarization:
         """Implement `Diarizer.diarize`.
 
         The recording is in memory as a whole: 230 MB for each hour, and twice that while it is read.
@@ -68,13 +61,15 @@ class PyannoteDiarizer:
         if not samples.any():
             return Diarization()
 
+        done = 0.0
+
         def hook(step: str, _artifact: object, *, total: int = 0, completed: int = 0, **_: object) -> None:
-            if should_stop():
-                raise TranscriptionAborted
+            nonlocal done
             if total and step in _PROGRESS:
                 begin, end = _PROGRESS[step]
                 # The last batch counts as whole, so that more than all can be completed.
-                on_progress(seconds * (begin + (end - begin) * min(1.0, float(completed / total))))
+                done = seconds * (begin + (end - begin) * min(1.0, float(completed / total)))
+            report(done)
 
         sound = {"waveform": torch.from_numpy(samples)[None], "sample_rate": SAMPLE_RATE}
         output = self._pipeline(sound, **_numbers(limits), hook=hook)

@@ -1,25 +1,79 @@
-"""Combine the speakers of overlapping windows into the turns of a recording."""
+"""From the networks' results for overlapping windows to the turns of a recording and its speakers' voices."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from transcription_dagster.audio.mixing import SAMPLE_RATE
-from transcription_dagster.model import SpeakerTurn
-from transcription_dagster.speakers.segmentation import FRAME_OFFSET, FRAME_STEP, first_frame
-from transcription_dagster.speakers.voices import VoiceStretch
+from transcription_dagster.model import SpeakerLimits, SpeakerTurn
+from transcription_dagster.speakers.clustering import THRESHOLD, cluster
+from transcription_dagster.speakers.diarizer import Diarization
+from transcription_dagster.speakers.segmentation import (
+    FRAME_OFFSET,
+    FRAME_SECONDS,
+    FRAME_STEP,
+    LOCAL_SPEAKERS,
+    first_frame,
+)
+from transcription_dagster.speakers.voices import Voice, VoiceStretch
 
+#: Samples from one window to the next.
+STEP = SAMPLE_RATE
+#: Shortest total speech of a speaker, in seconds.
+_SHORTEST_TOTAL = 1.0
 #: A window distinguishes at most two simultaneous speakers.
 _AT_ONCE = 2
 #: Shortest turn in frames: a tenth of a second, too short for a word.
-_SHORTEST = 6
-#: Frames counted and ranked at once, to limit memory: about three minutes.
+_SHORTEST_TURN = 6
+#: Frames counted and ranked together, to limit memory: about three minutes.
 _PART = 10_000
 #: A stretch is reassigned if it is this much more similar to another speaker.
-_CLEARLY = 0.15
+_CLEAR_DIFFERENCE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkResults:
+    """The networks' results for a recording."""
+
+    seconds: float
+    #: Who speaks in each window: bool of shape (windows, frames, local speakers).
+    active: np.ndarray
+    voices: tuple[Voice, ...]
+    stretches: tuple[VoiceStretch, ...]
+
+
+def assign_speakers(results: NetworkResults, limits: SpeakerLimits, *, threshold: float = THRESHOLD) -> Diarization:
+    """Cluster the voices of a recording by speaker and return the speakers' turns.
+
+    `threshold` is that of `cluster`.
+    """
+    if not results.voices:
+        return Diarization()
+    vectors = np.stack([voice.vector for voice in results.voices])
+    durations = np.array([voice.seconds for voice in results.voices])
+    groups, centres = cluster(vectors, durations, limits, threshold=threshold)
+    talks = _talking_speakers(results, groups)
+    total = talks.sum(axis=0) * FRAME_SECONDS
+    lasting = np.flatnonzero(total >= _SHORTEST_TOTAL)
+    if limits.at_least <= len(lasting) < len(centres):
+        # Speakers with hardly any speech are noise, or another speaker during noise.
+        centres = centres[lasting]
+        groups = np.where(np.isin(groups, lasting), np.searchsorted(lasting, groups), (vectors @ centres.T).argmax(1))
+        talks = _talking_speakers(results, groups)
+    turns, order = speaker_turns(reassigned_by_voice(talks, results.stretches, centres), results.seconds)
+    return Diarization(turns, {f"spk_{number}": centres[speaker] for number, speaker in enumerate(order)})
+
+
+def _talking_speakers(results: NetworkResults, groups: np.ndarray) -> np.ndarray:
+    """Return who speaks in each frame, given the speaker of each voice in `groups`."""
+    speakers = np.full((len(results.active), LOCAL_SPEAKERS), -1)
+    for voice, group in zip(results.voices, groups, strict=True):
+        speakers[voice.window, voice.local] = group
+    return talking(results.active, speakers, step=STEP)
 
 
 def talking(active: np.ndarray, speakers: np.ndarray, *, step: int) -> np.ndarray:
@@ -35,7 +89,7 @@ def talking(active: np.ndarray, speakers: np.ndarray, *, step: int) -> np.ndarra
     talks = np.zeros((frames, int(speakers.max(initial=-1)) + 1), bool)
     for first in range(0, frames, _PART):
         stop = min(first + _PART, frames)
-        heard = np.zeros((stop - first, talks.shape[1]), np.uint16)
+        votes = np.zeros((stop - first, talks.shape[1]), np.uint16)
         total, covered = np.zeros(stop - first, np.uint16), np.zeros(stop - first, np.uint16)
         for number in range(bisect_right(starts, first - length), bisect_left(starts, stop)):
             begin, own = starts[number], speakers[number]
@@ -44,18 +98,18 @@ def talking(active: np.ndarray, speakers: np.ndarray, *, step: int) -> np.ndarra
             covered[here] += 1
             total[here] += window.sum(axis=1, dtype=np.uint16)
             for speaker in np.unique(own[own >= 0]):
-                heard[here, speaker] += window[:, own == speaker].any(axis=1)
+                votes[here, speaker] += window[:, own == speaker].any(axis=1)
         count = np.minimum(np.rint(total / covered), _AT_ONCE)
-        order = np.argsort(-heard.astype(np.int32), axis=1, kind="stable")
+        order = np.argsort(-votes.astype(np.int32), axis=1, kind="stable")
         rank = np.argsort(order, axis=1, kind="stable")
-        talks[first:stop] = (rank < count[:, None]) & (heard > 0)
+        talks[first:stop] = (rank < count[:, None]) & (votes > 0)
     return talks
 
 
-def by_their_own_voice(talks: np.ndarray, stretches: Sequence[VoiceStretch], centres: np.ndarray) -> np.ndarray:
-    """Return who speaks in each frame, reassigning stretches whose voice clearly belongs to another speaker.
+def reassigned_by_voice(talks: np.ndarray, stretches: Sequence[VoiceStretch], centres: np.ndarray) -> np.ndarray:
+    """Return who speaks in each frame, after giving stretches whose voice is clearly another speaker's to that speaker.
 
-    A window that contains only a moment of a second speaker attributes it to the first one. `talks` is the result of
+    The segmentation attributes a moment of a second speaker in a window to the first one. `talks` is the result of
     `talking`, `centres` (speakers, dimensions) holds the speakers' vectors.
     """
     talks = talks.copy()
@@ -66,7 +120,7 @@ def by_their_own_voice(talks: np.ndarray, stretches: Sequence[VoiceStretch], cen
             continue
         similarity = centres @ stretch.vector
         best, present = int(similarity.argmax()), int(here[single].sum(axis=0).argmax())
-        if similarity[best] - similarity[present] > _CLEARLY:
+        if similarity[best] - similarity[present] > _CLEAR_DIFFERENCE:
             moved = np.flatnonzero(single & here[:, present])
             here[moved, present] = False
             here[moved, best] = True
@@ -78,16 +132,18 @@ def speaker_turns(talks: np.ndarray, seconds: float) -> tuple[tuple[SpeakerTurn,
 
     `talks` is the result of `talking`. The first speaker of the order is `spk_0`.
     """
-    found: list[tuple[float, float, int]] = []
+    stretches: list[tuple[float, float, int]] = []
     for speaker in range(talks.shape[1]):
         edges = np.diff(talks[:, speaker].astype(np.int8), prepend=0, append=0)
         for start, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
             begin, end = _time(int(start)), min(_time(int(stop)), seconds)
-            if stop - start >= _SHORTEST and begin < end:
-                found.append((begin, end, speaker))
-    found.sort()
-    order = list(dict.fromkeys(speaker for *_, speaker in found))
-    turns = (SpeakerTurn(round(begin, 3), round(end, 3), f"spk_{order.index(who)}") for begin, end, who in found)
+            if stop - start >= _SHORTEST_TURN and begin < end:
+                stretches.append((begin, end, speaker))
+    stretches.sort()
+    order = list(dict.fromkeys(speaker for *_, speaker in stretches))
+    turns = (
+        SpeakerTurn(round(begin, 3), round(end, 3), f"spk_{order.index(speaker)}") for begin, end, speaker in stretches
+    )
     return tuple(turns), order
 
 

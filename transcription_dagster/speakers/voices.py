@@ -14,8 +14,13 @@ import torch
 
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.speakers.campplus import BANDS, CamPlusPlus
-from transcription_dagster.speakers.segmentation import FRAME_OFFSET, FRAME_SECONDS, FRAME_STEP, first_frame
-from transcription_dagster.speakers.windows import WindowBatch
+from transcription_dagster.speakers.segmentation import (
+    FRAME_OFFSET,
+    FRAME_SECONDS,
+    FRAME_STEP,
+    WindowBatch,
+    first_frame,
+)
 
 #: Samples from one frame of features to the next, and to the middle of the first.
 _STEP = 160
@@ -26,7 +31,7 @@ _LEAST_FRAMES = 25
 _STRETCH_SECONDS = 0.8
 _PAUSE_SECONDS = 0.2
 #: One window in this many embeds its voices; the windows next to it share those of the same speech.
-_EMBEDDED = 3
+_EMBEDDED_EVERY = 3
 #: Speech of two windows is the same if this part of all their frames with it is common. Ten seconds of uninterrupted
 #: speech have 0.82 in common with those a second later.
 _SAME_SPEECH = 0.8
@@ -65,8 +70,8 @@ class _Speech(NamedTuple):
 
     #: Features, of shape (frames, `BANDS`).
     frames: np.ndarray
-    #: Each makes a result of the vector.
-    made: Sequence[Callable[[np.ndarray], Voice | VoiceStretch]]
+    #: Constructors of the results that hold this speech's vector.
+    results: Sequence[Callable[[np.ndarray], Voice | VoiceStretch]]
 
 
 def features(samples: np.ndarray) -> np.ndarray:
@@ -108,16 +113,16 @@ def voices(
         begins, ends = _own_part(batch, number, len(window), step)
         for local in np.flatnonzero(window.any(axis=0)).tolist():
             if (number, local) not in shared:
-                made = [
+                results = [
                     partial(Voice, batch.first + place, one, float(alone[place, :, one].sum()) * FRAME_SECONDS)
                     for place, one in ((number, local), *copies[number, local])
                 ]
-                speech.append(_Speech(own[window[frames, local]], made))
+                speech.append(_Speech(own[window[frames, local]], results))
             for first, stop in speech_stretches(window[:, local]):
                 if begins <= first < ends:
                     here = window[frames, local] & (first <= frames) & (frames < stop)
                     speech.append(_Speech(own[here], [partial(VoiceStretch, offset + first, offset + stop)]))
-    yield from _embedded(speech, network)
+    yield from _embed(speech, network)
 
 
 def _shared_voices(alone: np.ndarray, step: int) -> dict[tuple[int, int], tuple[int, int]]:
@@ -126,7 +131,7 @@ def _shared_voices(alone: np.ndarray, step: int) -> dict[tuple[int, int], tuple[
     `alone` (windows, frames, local speakers) says when only this speaker talks.
     """
     shift, shared = first_frame(1, step), dict[tuple[int, int], tuple[int, int]]()
-    for middle in range(_EMBEDDED // 2, len(alone), _EMBEDDED):
+    for middle in range(_EMBEDDED_EVERY // 2, len(alone), _EMBEDDED_EVERY):
         for number in (middle - 1, middle + 1):
             if number == len(alone):
                 continue
@@ -174,8 +179,8 @@ def _embedded_frames(frames: int) -> int:
     return frames >> shift << shift
 
 
-def _embedded(speech: Sequence[_Speech], network: CamPlusPlus) -> Iterator[Voice | VoiceStretch]:
-    """Yield what is made of each piece's vector; pieces of the same length are embedded together."""
+def _embed(speech: Sequence[_Speech], network: CamPlusPlus) -> Iterator[Voice | VoiceStretch]:
+    """Embed pieces of speech, those of the same length together, and yield their results."""
     by_length: dict[int, list[_Speech]] = defaultdict(list)
     for piece in speech:
         if len(piece.frames) >= _LEAST_FRAMES:
@@ -184,13 +189,13 @@ def _embedded(speech: Sequence[_Speech], network: CamPlusPlus) -> Iterator[Voice
         size = max(1, _MOST_FRAMES // length)
         for first in range(0, len(same), size):
             some = same[first : first + size]
-            vectors = _vectors(np.stack([piece.frames[:length] for piece in some]), network)
+            vectors = _embeddings(np.stack([piece.frames[:length] for piece in some]), network)
             for piece, vector in zip(some, vectors, strict=True):
-                yield from (make(vector) for make in piece.made)
+                yield from (result(vector) for result in piece.results)
 
 
 @torch.inference_mode()
-def _vectors(speech: np.ndarray, network: CamPlusPlus) -> np.ndarray:
+def _embeddings(speech: np.ndarray, network: CamPlusPlus) -> np.ndarray:
     frames = torch.from_numpy(speech).to(next(network.parameters()).device)
     # The mean contains the recording's level and channel, which are not part of the voice.
     vectors = network(frames - frames.mean(dim=1, keepdim=True))

@@ -27,7 +27,7 @@ from transcription_dagster.defs.sensors import submitted_recordings
 from transcription_dagster.model import Transcript, Word
 from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.pool.inference_requests import EmbeddingRequest
-from transcription_dagster.redaction.words import Redaction, redact
+from transcription_dagster.redaction.removal import Redaction, redact
 from transcription_dagster.search.embedder import embed
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.sources.worklist_entries import JOBS

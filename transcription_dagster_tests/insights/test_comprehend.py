@@ -22,7 +22,7 @@ from transcription_dagster.insights.comprehend import (
     supported_language,
 )
 from transcription_dagster.insights.findings import Insights, Language
-from transcription_dagster.insights.text_pieces import cut_text
+from transcription_dagster.language.sentences import cut_text
 from transcription_dagster_tests.s3_server import AwsServer
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
 

@@ -10,7 +10,7 @@ import pytest
 
 from transcription_dagster.errors import ServiceRefused
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.comprehend import find_by_comprehend
+from transcription_dagster.redaction.detectors import find_by_comprehend
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
 
 SAYS = {"NAME": re.compile(r"Ada Brooks|Zoë"), "ADDRESS": re.compile(r"4 Pier Road"), "DATE_TIME": re.compile("Monday")}
@@ -21,14 +21,14 @@ def words(text: str) -> list[Word]:
 
 
 def answer(request: Request) -> Reply:
-    asked = json.loads(request.body)
+    call = json.loads(request.body)
     assert request.headers["x-amz-target"].endswith(".DetectPiiEntities")
-    if "refuse" in asked["Text"]:
+    if "refuse" in call["Text"]:
         return reply({"__type": "AccessDeniedException", "message": "no"}, status=400)
     entities = [
         {"Type": kind, "Score": 0.99, "BeginOffset": match.start(), "EndOffset": match.end()}
         for kind, pattern in SAYS.items()
-        for match in pattern.finditer(asked["Text"])
+        for match in pattern.finditer(call["Text"])
     ]
     return reply({"Entities": entities})
 
@@ -51,16 +51,16 @@ def comprehend(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
 
 
 def test_names_and_addresses_are_found_at_their_words(comprehend: WebServer) -> None:
-    said = words("On Monday Ada Brooks, of 4 Pier Road, met Zoë.")
-    found = find_by_comprehend(said, {"name", "address"}, "en")
-    texts = [(each.kind, " ".join(word.text for word in said[each.first : each.stop])) for each in found]
+    spoken = words("On Monday Ada Brooks, of 4 Pier Road, met Zoë.")
+    detections = find_by_comprehend(spoken, {"name", "address"}, "en")
+    texts = [(each.kind, " ".join(word.text for word in spoken[each.first : each.stop])) for each in detections]
     assert texts == [("name", "Ada Brooks,"), ("address", "4 Pier Road,"), ("name", "Zoë.")]
 
 
 def test_a_long_text_is_sent_in_pieces(comprehend: WebServer) -> None:
-    said = words("We talk and talk. " * 4_000 + "Ada Brooks came.")
-    (found,) = find_by_comprehend(said, {"name"}, "en")
-    assert (said[found.first].text, found.stop - found.first) == ("Ada", 2)
+    spoken = words("We talk and talk. " * 4_000 + "Ada Brooks came.")
+    (detections,) = find_by_comprehend(spoken, {"name"}, "en")
+    assert (spoken[detections.first].text, detections.stop - detections.first) == ("Ada", 2)
     assert len(comprehend.requests) == 2
 
 

@@ -10,7 +10,7 @@ import pytest
 from transcription_dagster.model import Word
 from transcription_dagster.redaction import detectors as module
 from transcription_dagster.redaction.detectors import Detector, detect, detectors, undetectable
-from transcription_dagster.redaction.finding import Found
+from transcription_dagster.redaction.patterns import Detection
 from transcription_dagster.settings import Settings
 from transcription_dagster_tests.redaction.spacy_model import PACKAGE, VERSION, installed_package
 
@@ -49,16 +49,16 @@ def test_kinds_that_nothing_detects_are_named() -> None:
 
 
 def test_earlier_detectors_take_precedence_and_none_gets_an_empty_text() -> None:
-    def detector(*found: Found) -> Detector:
-        return Detector("", frozenset(), lambda _words, _kinds: list(found))
+    def detector(*detections: Detection) -> Detector:
+        return Detector("", frozenset(), lambda _words, _kinds: list(detections))
 
-    said = [Word(letter, 0.0, 1.0) for letter in "abcdefghi"]
-    both = [detector(Found(2, 4, "digits")), detector(Found(0, 3, "address"), Found(5, 6, "name"))]
-    assert detect(said, (), both) == [Found(0, 2, "address"), Found(2, 4, "digits"), Found(5, 6, "name")]
+    spoken = [Word(letter, 0.0, 1.0) for letter in "abcdefghi"]
+    both = [detector(Detection(2, 4, "digits")), detector(Detection(0, 3, "address"), Detection(5, 6, "name"))]
+    assert detect(spoken, (), both) == [Detection(0, 2, "address"), Detection(2, 4, "digits"), Detection(5, 6, "name")]
     assert detect([], (), both) == []
 
 
 def test_a_name_found_once_is_found_everywhere() -> None:
-    said = [Word(text, 0.0, 1.0) for text in ["Ada", "asked", "12", "34", "and", "Ada,", "12", "34", "ada"]]
-    once = Detector("", frozenset(), lambda _words, _kinds: [Found(0, 1, "name"), Found(2, 4, "digits")])
-    assert detect(said, (), [once]) == [Found(0, 1, "name"), Found(2, 4, "digits"), Found(5, 6, "name")]
+    spoken = [Word(text, 0.0, 1.0) for text in ["Ada", "asked", "12", "34", "and", "Ada,", "12", "34", "ada"]]
+    once = Detector("", frozenset(), lambda _words, _kinds: [Detection(0, 1, "name"), Detection(2, 4, "digits")])
+    assert detect(spoken, (), [once]) == [Detection(0, 1, "name"), Detection(2, 4, "digits"), Detection(5, 6, "name")]

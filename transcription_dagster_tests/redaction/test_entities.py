@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.entities import EntitySpan, entities_in_words, mentions, merged_findings
-from transcription_dagster.redaction.finding import Found
+from transcription_dagster.redaction.entities import EntitySpan, entities_in_words, mentions, merged_detections
+from transcription_dagster.redaction.patterns import Detection
 
 NAMES = ("Zoë", "Ada", "Bo")
 
@@ -24,17 +24,19 @@ def test_entities_are_the_words_they_touch_in_any_piece_of_the_text() -> None:
         return [*names, EntitySpan(0, 2, "digits")]
 
     whole = entities_in_words(words, {"name"}, 1000, detect)
-    assert whole == [Found(2, 3, "name"), Found(5, 6, "name"), Found(7, 8, "name")]
+    assert whole == [Detection(2, 3, "name"), Detection(5, 6, "name"), Detection(7, 8, "name")]
     assert entities_in_words(words, {"name"}, 14, detect) == whole
 
 
 def test_words_that_others_found_first_are_cut_out_of_a_finding() -> None:
-    postcode = [Found(4, 5, "digits")]
-    assert merged_findings(postcode, [Found(1, 7, "address"), Found(4, 5, "phone"), Found(9, 10, "name")]) == [
-        Found(1, 4, "address"),
-        Found(4, 5, "digits"),
-        Found(5, 7, "address"),
-        Found(9, 10, "name"),
+    postcode = [Detection(4, 5, "digits")]
+    assert merged_detections(
+        postcode, [Detection(1, 7, "address"), Detection(4, 5, "phone"), Detection(9, 10, "name")]
+    ) == [
+        Detection(1, 4, "address"),
+        Detection(4, 5, "digits"),
+        Detection(5, 7, "address"),
+        Detection(9, 10, "name"),
     ]
 
 
@@ -46,14 +48,14 @@ def test_merged_findings_are_disjoint_and_hold_every_word_that_either_has(
     first: list[tuple[int, int]], second: list[tuple[int, int]]
 ) -> None:
     mine, others = (
-        [Found(begin, begin + size, kind) for begin, size in spans]
+        [Detection(begin, begin + size, kind) for begin, size in spans]
         for spans, kind in ((first, "card"), (second, "name"))
     )
-    found = merged_findings(merged_findings([], mine), others)
-    places = [place for each in found for place in range(each.first, each.stop)]
+    detections = merged_detections(merged_detections([], mine), others)
+    places = [place for each in detections for place in range(each.first, each.stop)]
     assert places == sorted(set(places))
     assert set(places) == {place for each in [*mine, *others] for place in range(each.first, each.stop)}
-    cards = {place for each in found if each.kind == "card" for place in range(each.first, each.stop)}
+    cards = {place for each in detections if each.kind == "card" for place in range(each.first, each.stop)}
     assert cards == {place for each in mine for place in range(each.first, each.stop)}
 
 
@@ -72,8 +74,8 @@ def test_phrases_are_found_as_whole_words_in_any_case_that_has_their_capital(
     text: str, places: list[tuple[int, int]]
 ) -> None:
     phrases = [("name", ["Ada", "Brooks,"]), ("name", ["May"]), ("name", ["Mary-Ann"]), ("address", ["-"])]
-    assert mentions(text.split(), phrases) == [Found(first, stop, "name") for first, stop in places]
+    assert mentions(text.split(), phrases) == [Detection(first, stop, "name") for first, stop in places]
 
 
 def test_a_phrase_without_a_capital_is_found_with_one_too() -> None:
-    assert mentions(["At", "Pier", "road"], [("address", ["pier", "Road"])]) == [Found(1, 3, "address")]
+    assert mentions(["At", "Pier", "road"], [("address", ["pier", "Road"])]) == [Detection(1, 3, "address")]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster.errors import ModelUnavailable
-from transcription_dagster.speakers.local import LocalDiarizer
+from transcription_dagster.speakers.built_in import BuiltInDiarizer
 from transcription_dagster.speakers.weights import fetch_speaker_models
 
 
@@ -25,5 +25,5 @@ def speaker_models_home(pytestconfig: pytest.Config, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture(scope="session")
-def diarizer(speaker_models_home: Path) -> LocalDiarizer:
-    return LocalDiarizer(speaker_models_home / "speakers", "cpu")
+def diarizer(speaker_models_home: Path) -> BuiltInDiarizer:
+    return BuiltInDiarizer(speaker_models_home / "speakers", "cpu")

@@ -14,7 +14,8 @@ from scipy.optimize import linear_sum_assignment
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.model import SpeakerTurn
-from transcription_dagster.speakers.local import LocalDiarizer, NetworkResults
+from transcription_dagster.speakers.built_in import BuiltInDiarizer
+from transcription_dagster.speakers.turns import NetworkResults
 
 #: Kinds of recordings, as `references.json` names them, with one voice.
 ONE_VOICE = ("audiobook", "poem, read", "read", "speech", "read sentence", "Harvard sentence", "command", "query")
@@ -99,9 +100,9 @@ def word_accuracy(words: Sequence[dict[str, Any]], turns: Sequence[SpeakerTurn])
     return int(counts[rows, columns].sum()), len(words)
 
 
-def listen(path: Path, diarizer: LocalDiarizer) -> NetworkResults:
+def network_results(path: Path, diarizer: BuiltInDiarizer) -> NetworkResults:
     """Run the networks over a recording of any format."""
     with tempfile.TemporaryDirectory() as folder:
         flac = Path(folder) / "audio.flac"
         normalise(path, flac, max_seconds=7200)
-        return diarizer.listen(read_blocks(flac, 60), on_progress=lambda _: None, should_stop=lambda: False)
+        return diarizer.run_networks(read_blocks(flac, 60), lambda _: None)

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from transcription_dagster.errors import ModelUnavailable
+from transcription_dagster.errors import ModelUnavailable, TranscriptionAborted
 from transcription_dagster.model import SpeakerLimits, SpeakerTurn
+from transcription_dagster.speakers import built_in
 from transcription_dagster.speakers import engine as module
-from transcription_dagster.speakers import local
-from transcription_dagster.speakers.diarizer import Diarization
+from transcription_dagster.speakers.diarizer import Diarization, Report
 from transcription_dagster.speakers.engine import NOT_INSTALLED, SpeakerEngine
 from transcription_dagster_tests.corpus import noise, write_wav
 
 REQUIRED = SpeakerLimits("required", 2, 2)
 
 
-class Everybody:
+class OneSpeaker:
     """A diarizer that finds one speaker from the first sample to the last."""
 
-    model = "everybody"
+    model = "one-speaker"
     opened = 0
 
     def __init__(self, *_: object) -> None:
         type(self).opened += 1
 
-    def diarize(
-        self, blocks: Any, _limits: SpeakerLimits, *, on_progress: Callable[..., Any], should_stop: Callable[..., Any]
-    ) -> Diarization:
+    def diarize(self, blocks: Any, _limits: SpeakerLimits, report: Report) -> Diarization:
         seconds = sum(block.size for block in blocks) / 16_000
-        on_progress(seconds)
+        report(seconds)
         return Diarization((SpeakerTurn(0.0, seconds, "spk_0"),), {"spk_0": np.array([0.6, 0.8])})
 
 
@@ -63,19 +60,32 @@ def test_a_number_of_speakers_requires_the_models(audio: Path, tmp_path: Path, m
 def test_models_are_loaded_once_and_as_soon_as_they_are_installed(
     audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "LocalDiarizer", Everybody)
-    monkeypatch.setattr(Everybody, "opened", 0)
+    monkeypatch.setattr(built_in, "BuiltInDiarizer", OneSpeaker)
+    monkeypatch.setattr(OneSpeaker, "opened", 0)
     engine = SpeakerEngine("cpu", tmp_path)
     assert ask(engine, audio, SpeakerLimits())["skipped"]
     monkeypatch.setattr(module, "speaker_models", lambda folder: folder)
     assert ask(engine, audio, SpeakerLimits())["turns"] == [[0.0, 2.0, "spk_0"]]
-    assert ask(engine, audio, SpeakerLimits())["model"] == "everybody"
-    assert Everybody.opened == 1
+    assert ask(engine, audio, SpeakerLimits())["model"] == "one-speaker"
+    assert OneSpeaker.opened == 1
 
 
 def test_voices_are_returned_only_on_request(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "LocalDiarizer", Everybody)
+    monkeypatch.setattr(built_in, "BuiltInDiarizer", OneSpeaker)
     monkeypatch.setattr(module, "speaker_models", lambda folder: folder)
     engine = SpeakerEngine("cpu", tmp_path)
     assert ask(engine, audio, SpeakerLimits())["voices"] == {}
     assert ask(engine, audio, SpeakerLimits(), voices=True)["voices"] == {"spk_0": [0.6, 0.8]}
+
+
+def test_diarization_reports_its_progress_and_stops_on_request(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(built_in, "BuiltInDiarizer", OneSpeaker)
+    monkeypatch.setattr(module, "speaker_models", lambda folder: folder)
+    engine, done = SpeakerEngine("cpu", tmp_path), list[float]()
+    engine.answer(audio, SpeakerLimits(), voices=False, on_progress=done.append, should_stop=lambda: False)
+    assert done == [2.0]
+    with pytest.raises(TranscriptionAborted):
+        engine.answer(audio, SpeakerLimits(), voices=False, on_progress=done.append, should_stop=lambda: True)
+    assert done == [2.0]

@@ -28,7 +28,7 @@ from transcription_dagster.speakers.pyannote_pipeline import (
 )
 from transcription_dagster_tests.corpus import write_wav
 from transcription_dagster_tests.speakers.scoring import word_accuracy
-from transcription_dagster_tests.speakers.test_local import DEMO, INTERVIEW
+from transcription_dagster_tests.speakers.test_built_in import DEMO, INTERVIEW
 
 #: Part of the interview that the real pipeline diarizes.
 SECONDS = 15
@@ -60,10 +60,10 @@ def annotation(*turns: tuple[float, float, str]) -> Any:
         from pyannote.core import Annotation, Segment  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         return Turns(*turns)
-    made = Annotation()
+    annotated = Annotation()
     for number, (start, end, label) in enumerate(turns):
-        made[Segment(start, end), number] = label
-    return made
+        annotated[Segment(start, end), number] = label
+    return annotated
 
 
 def output(*exclusive: tuple[float, float, str], embeddings: Any = None) -> Any:
@@ -129,9 +129,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def diarized(folder: Path, limits: SpeakerLimits | None = None, sound: np.ndarray = SOUND) -> Diarization:
     diarizer = PyannoteDiarizer(folder, "cpu")
-    return diarizer.diarize(
-        [sound[:5], sound[5:]], limits or SpeakerLimits(), on_progress=lambda _: None, should_stop=lambda: False
-    )
+    return diarizer.diarize([sound[:5], sound[5:]], limits or SpeakerLimits(), lambda _: None)
 
 
 @pytest.mark.usefixtures("installed")
@@ -186,10 +184,15 @@ def test_the_number_of_speakers_is_passed_on(
 def test_progress_is_reported_and_diarization_stops_on_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pipeline, "result", output())
     diarizer, done = PyannoteDiarizer(folder, "cpu"), list[float]()
-    diarizer.diarize([SOUND], SpeakerLimits(), on_progress=done.append, should_stop=lambda: False)
-    assert done == pytest.approx([2.0, 6.0])
+    diarizer.diarize([SOUND], SpeakerLimits(), done.append)
+    assert done == sorted(done)
+    assert sorted(set(done)) == pytest.approx([2.0, 6.0])
+
+    def stop(_seconds: float) -> None:
+        raise TranscriptionAborted
+
     with pytest.raises(TranscriptionAborted):
-        diarizer.diarize([SOUND], SpeakerLimits(), on_progress=done.append, should_stop=lambda: True)
+        diarizer.diarize([SOUND], SpeakerLimits(), stop)
 
 
 @pytest.mark.usefixtures("installed")

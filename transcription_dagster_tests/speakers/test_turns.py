@@ -7,7 +7,7 @@ import pytest
 
 from transcription_dagster.model import SpeakerTurn
 from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAME_STEP
-from transcription_dagster.speakers.turns import by_their_own_voice, speaker_turns, talking
+from transcription_dagster.speakers.turns import reassigned_by_voice, speaker_turns, talking
 from transcription_dagster.speakers.voices import VoiceStretch
 
 #: Four frames.
@@ -77,7 +77,7 @@ CENTRES = np.eye(2)
 
 def corrected(talks: list[str], first: int, stop: int, vector: tuple[float, float]) -> list[str]:
     before = np.array([[mark == "x" for mark in column] for column in talks]).T
-    after = by_their_own_voice(before, [VoiceStretch(first, stop, np.array(vector))], CENTRES)
+    after = reassigned_by_voice(before, [VoiceStretch(first, stop, np.array(vector))], CENTRES)
     assert shown(before) == talks
     return shown(after)
 

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from transcription_dagster.speakers import voices as module
-from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAMES, WINDOW, first_frame
+from transcription_dagster.speakers.segmentation import FRAME_SECONDS, FRAMES, WINDOW, batches, first_frame
 from transcription_dagster.speakers.voices import Voice, VoiceStretch, features, speech_stretches, voices
-from transcription_dagster.speakers.windows import batches
 from transcription_dagster_tests.corpus import noise, tone
 
 STEP = 16_000
@@ -46,7 +45,7 @@ def frames(*runs: tuple[float, float]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("runs", "found"),
+    ("runs", "results"),
     [
         ([], []),
         ([(1, 3)], [(1, 3)]),
@@ -56,12 +55,12 @@ def frames(*runs: tuple[float, float]) -> np.ndarray:
         ([(1, 2), (2.3, 3.3)], [(1, 2), (2.3, 3.3)]),
     ],
 )
-def test_stretches_end_at_pauses_and_are_not_short(runs: list[Any], found: list[Any]) -> None:
+def test_stretches_end_at_pauses_and_are_not_short(runs: list[Any], results: list[Any]) -> None:
     spans = [(first * FRAME_SECONDS, stop * FRAME_SECONDS) for first, stop in speech_stretches(frames(*runs))]
-    assert spans == [(pytest.approx(start, abs=0.02), pytest.approx(end, abs=0.02)) for start, end in found]
+    assert spans == [(pytest.approx(start, abs=0.02), pytest.approx(end, abs=0.02)) for start, end in results]
 
 
-def heard(seconds: float, talk: list[tuple[float, float]]) -> Iterator[Voice | VoiceStretch]:
+def voices_in_noise(seconds: float, talk: list[tuple[float, float]]) -> Iterator[Voice | VoiceStretch]:
     """Return the voices in noise of one speaker who talks at these times."""
     for batch in batches([noise(seconds)], window=WINDOW, step=STEP, size=4):
         active = np.zeros((len(batch.windows), FRAMES, 3), bool)
@@ -76,35 +75,39 @@ def heard(seconds: float, talk: list[tuple[float, float]]) -> Iterator[Voice | V
 @pytest.mark.parametrize("seconds", [6.0, 10.0, 11.5, 30.0])
 def test_every_stretch_occurs_once(seconds: float) -> None:
     talk = [(start + 0.5, start + 2.0) for start in range(0, int(seconds) - 2, 2)]
-    found = sorted((one.first, one.stop) for one in heard(seconds, talk) if isinstance(one, VoiceStretch))
-    assert found == [(round(start / FRAME_SECONDS), round(end / FRAME_SECONDS)) for start, end in talk]
+    results = sorted(
+        (voice.first, voice.stop) for voice in voices_in_noise(seconds, talk) if isinstance(voice, VoiceStretch)
+    )
+    assert results == [(round(start / FRAME_SECONDS), round(end / FRAME_SECONDS)) for start, end in talk]
 
 
 def test_each_window_has_the_voices_of_its_speakers() -> None:
-    found = [one for one in heard(12.0, [(2.0, 5.0)]) if isinstance(one, Voice)]
-    spoken = sorted((one.window, one.local, round(one.seconds, 1)) for one in found)
+    results = [voice for voice in voices_in_noise(12.0, [(2.0, 5.0)]) if isinstance(voice, Voice)]
+    spoken = sorted((voice.window, voice.local, round(voice.seconds, 1)) for voice in results)
     assert spoken == [(0, 1, 3.0), (1, 1, 3.0), (2, 1, 3.0)]
-    assert [np.linalg.norm(one.vector) for one in found] == pytest.approx([1.0] * 3)
+    assert [np.linalg.norm(voice.vector) for voice in results] == pytest.approx([1.0] * 3)
 
 
 def test_speech_that_successive_windows_have_in_common_is_embedded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     embedded: list[int] = []
-    vectors = module._vectors
-    monkeypatch.setattr(module, "_vectors", lambda speech, net: embedded.extend([len(speech)]) or vectors(speech, net))
-    found = [one for one in heard(14.0, [(2.0, 14.0)]) if isinstance(one, Voice)]
-    assert sorted(one.window for one in found) == [0, 1, 2, 3, 4]
+    vectors = module._embeddings
+    monkeypatch.setattr(
+        module, "_embeddings", lambda speech, net: embedded.extend([len(speech)]) or vectors(speech, net)
+    )
+    results = [voice for voice in voices_in_noise(14.0, [(2.0, 14.0)]) if isinstance(voice, Voice)]
+    assert sorted(voice.window for voice in results) == [0, 1, 2, 3, 4]
     # The windows from 0, 1 and 2 s share a voice. That from 3 s has no window after it, and that from 4 s is in a batch
     # of its own; the twelve seconds are a stretch in one of them.
     assert sum(embedded) == 4
-    first, second, third = (next(one for one in found if one.window == window) for window in range(3))
+    first, second, third = (next(voice for voice in results if voice.window == window) for window in range(3))
     assert first.vector is second.vector is third.vector
     assert (first.seconds, third.seconds) == (pytest.approx(8.0, abs=0.1), pytest.approx(10.0, abs=0.1))
 
 
 def test_other_speech_of_the_next_window_has_its_own_voice() -> None:
-    found = [one for one in heard(12.0, [(0.0, 0.9), (10.2, 10.9)]) if isinstance(one, Voice)]
-    assert sorted((one.window, round(one.seconds, 1)) for one in found) == [(0, 0.9), (1, 0.7), (2, 0.7)]
-    first, second, third = sorted(found, key=lambda one: one.window)
+    results = [voice for voice in voices_in_noise(12.0, [(0.0, 0.9), (10.2, 10.9)]) if isinstance(voice, Voice)]
+    assert sorted((voice.window, round(voice.seconds, 1)) for voice in results) == [(0, 0.9), (1, 0.7), (2, 0.7)]
+    first, second, third = sorted(results, key=lambda voice: voice.window)
     assert first.vector is not second.vector
     assert second.vector is third.vector
 
@@ -117,6 +120,6 @@ def test_speech_is_embedded_in_few_different_lengths() -> None:
 
 
 def test_too_little_speech_gives_no_voice(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(heard(8.0, [(2.0, 2.2)])) == []
+    assert list(voices_in_noise(8.0, [(2.0, 2.2)])) == []
     monkeypatch.setattr(module, "_LEAST_FRAMES", 5)
-    assert len(list(heard(8.0, [(2.0, 2.2)]))) == 1
+    assert len(list(voices_in_noise(8.0, [(2.0, 2.2)]))) == 1

@@ -22,13 +22,13 @@ from transcription_dagster.defs.versions import REFRESH_OR_ADD, from_cues
 from transcription_dagster.errors import DataRemains
 from transcription_dagster.model import Audio, Cue, Transcript, Word
 from transcription_dagster.redaction.detectors import Detector, detect, detectors, undetectable
-from transcription_dagster.redaction.words import (
-    HeardFinding,
+from transcription_dagster.redaction.removal import (
     Redaction,
+    SpokenData,
+    disjoint,
     in_corrected_words,
     redact,
     remaining,
-    together,
     without_names,
 )
 from transcription_dagster.settings import Settings, presidio_installed
@@ -149,28 +149,26 @@ def _checked(
 def _redacted(
     conversation: Transcript, passages: Sequence[Passage], kinds: Sequence[str], used: Sequence[Detector]
 ) -> Redaction:
-    """Return the corrected words without findings in them or in the original words."""
+    """Return the corrected words without the data that is detected in them or in the machine's words."""
     words = [word for passage in passages for word in passage.words]
-    as_heard = detect(conversation.words, kinds, used)
+    in_audio = detect(conversation.words, kinds, used)
     # Detectors can be slow and can cost money.
-    as_read = as_heard if words == list(conversation.words) else detect(words, kinds, used)
+    in_text = in_audio if words == list(conversation.words) else detect(words, kinds, used)
     if "name" in kinds:
         words = list(without_names(words))
-    found = together([*as_read, *in_corrected_words(as_heard, passages)])
-    heard = [HeardFinding(each.kind, conversation.words[each.first : each.stop]) for each in as_heard]
-    heard += _in_removed_speech(conversation, kinds, used)
-    return redact(words, found, conversation.duration, heard)
+    detections = disjoint([*in_text, *in_corrected_words(in_audio, passages)])
+    spoken = [SpokenData(each.kind, conversation.words[each.first : each.stop]) for each in in_audio]
+    spoken += _in_removed_speech(conversation, kinds, used)
+    return redact(words, detections, conversation.duration, spoken)
 
 
 def _in_removed_speech(
     conversation: Transcript, kinds: Sequence[str], used: Sequence[Detector]
-) -> Iterator[HeardFinding]:
-    """Yield findings in speech that was left out of the transcript: if it was said after all, the sound has it."""
+) -> Iterator[SpokenData]:
+    """Yield the data in speech that was removed from the transcript: if it was spoken after all, the audio has it."""
     for removed in conversation.removed:
         words = [Word(text, removed.start, removed.end) for text in removed.text.split()]
-        yield from (
-            HeardFinding(each.kind, tuple(words[each.first : each.stop])) for each in detect(words, kinds, used)
-        )
+        yield from (SpokenData(each.kind, tuple(words[each.first : each.stop])) for each in detect(words, kinds, used))
 
 
 def _values(conversation: Transcript, words: tuple[Word, ...]) -> dict[str, tuple[str | Transcript, str]]:
@@ -211,7 +209,7 @@ def _metadata(
 ) -> dict[str, dg.MetadataValue | int | float | str]:
     """Return how much was removed, where and by which detectors, but never its content."""
     rows = [(f"{start:.1f} to {end:.1f}",) for start, end in redacted.spans]
-    kinds = [each.kind for each in redacted.found]
+    kinds = [each.kind for each in redacted.detections]
     counts = [(kind, str(kinds.count(kind))) for kind in dict.fromkeys(kinds)]
     return {
         "detectors": ", ".join(detector.name for detector in used) or "none",

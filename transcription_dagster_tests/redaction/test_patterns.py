@@ -1,4 +1,4 @@
-"""Numbers and addresses, spoken or written: what is found and what is left alone."""
+"""Numbers and addresses, spoken or written: what is detected and what is not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.finding import KINDS, find_patterns, is_card, is_iban
-from transcription_dagster.redaction.number_runs import number_runs
+from transcription_dagster.redaction.numbers import number_runs
+from transcription_dagster.redaction.patterns import KINDS, find_patterns, is_card, is_iban
 
 #: Test numbers published by the card schemes.
 VISA, AMEX = "4111 1111 1111 1111", "3782 822463 10005"
@@ -18,11 +18,11 @@ def words(text: str) -> list[Word]:
     return [Word(part, float(number), number + 0.9) for number, part in enumerate(text.split())]
 
 
-def found(text: str, language: str = "en", kinds: tuple[str, ...] = KINDS) -> list[tuple[str, str]]:
-    said = words(text)
+def detected(text: str, language: str = "en", kinds: tuple[str, ...] = KINDS) -> list[tuple[str, str]]:
+    spoken = words(text)
     return [
-        (each.kind, " ".join(word.text for word in said[each.first : each.stop]))
-        for each in find_patterns(said, kinds, language)
+        (each.kind, " ".join(word.text for word in spoken[each.first : each.stop]))
+        for each in find_patterns(spoken, kinds, language)
     ]
 
 
@@ -96,7 +96,7 @@ def test_ibans_are_checked_by_length_and_mod_97(text, valid):
 )
 def test_english_numbers_and_addresses(text, expected):
     kind, value = expected
-    ((found_kind, found_value),) = found(text)
+    ((found_kind, found_value),) = detected(text)
     assert found_kind == kind
     assert value is None or found_value == value
 
@@ -112,8 +112,8 @@ def test_english_numbers_and_addresses(text, expected):
         ("nl-BE", "vier een een een een een een een een een een een een een een een"),
     ],
 )
-def test_card_numbers_said_in_other_languages(language, text):
-    assert [kind for kind, _ in found(text, language)] == ["card"]
+def test_card_numbers_spoken_in_other_languages(language, text):
+    assert [kind for kind, _ in detected(text, language)] == ["card"]
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_card_numbers_said_in_other_languages(language, text):
         ("nl", "nul zes tweeëntwintig vijfendertig tachtig"),
     ],
 )
-def test_telephone_numbers_said_in_pairs(language, text):
-    assert found(text, language) == [("phone", text)]
+def test_telephone_numbers_spoken_in_pairs(language, text):
+    assert detected(text, language) == [("phone", text)]
 
 
 @pytest.mark.parametrize(
@@ -148,16 +148,16 @@ def test_number_words_are_joined_as_they_are_counted(language, text, digits):
 
 
 def test_each_word_is_read_in_its_own_language():
-    said = [replace(word, language="de") for word in words("null eins zwo drei vier fünf sechs sieben")]
-    assert [each.kind for each in find_patterns(said, KINDS, "en")] == ["phone"]
+    spoken = [replace(word, language="de") for word in words("null eins zwo drei vier fünf sechs sieben")]
+    assert [each.kind for each in find_patterns(spoken, KINDS, "en")] == ["phone"]
 
 
-def test_what_follows_a_card_number_is_found_too():
+def test_what_follows_a_card_number_is_detected_too():
     text = "4111 1111 1111 1111 1234"
-    assert found(text) == [("card", VISA), ("digits", "1234")]
+    assert detected(text) == [("card", VISA), ("digits", "1234")]
 
 
-def test_addresses_said_in_other_languages():
+def test_addresses_spoken_in_other_languages():
     for language, address in {
         "de": "max Unterstrich muster ät web Punkt de",
         "fr": "jean tiret dupont arobase orange point fr",
@@ -165,9 +165,9 @@ def test_addresses_said_in_other_languages():
         "it": "mario trattino rossi chiocciola gmail punto com",
         "nl": "jan punt jansen apenstaartje voorbeeld punt nl",
     }.items():
-        assert found(address, language) == [("email", address)]
-    assert found("das ist anna punkt meier at beispiel punkt de", "de")[0][0] == "email"
-    assert found("escriba a ana arroba ejemplo punto es", "es")[0] == ("email", "ana arroba ejemplo punto es")
+        assert detected(address, language) == [("email", address)]
+    assert detected("das ist anna punkt meier at beispiel punkt de", "de")[0][0] == "email"
+    assert detected("escriba a ana arroba ejemplo punto es", "es")[0] == ("email", "ana arroba ejemplo punto es")
 
 
 DICTATED = [
@@ -218,8 +218,8 @@ DICTATED = [
 
 
 @pytest.mark.parametrize(("language", "kind", "text"), DICTATED)
-def test_numbers_are_found_as_people_dictate_them(language: str, kind: str, text: str) -> None:
-    assert found(text, language, ("card", "iban", "phone")) == [(kind, text)]
+def test_numbers_are_detected_as_people_dictate_them(language: str, kind: str, text: str) -> None:
+    assert detected(text, language, ("card", "iban", "phone")) == [(kind, text)]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_numbers_are_found_as_people_dictate_them(language: str, kind: str, text
     ],
 )
 def test_counting_and_amounts_are_left_alone(language: str, text: str) -> None:
-    assert found(text, language, ("card", "iban", "phone", "ssn", "email")) == []
+    assert detected(text, language, ("card", "iban", "phone", "ssn", "email")) == []
 
 
 @pytest.mark.parametrize(
@@ -260,10 +260,10 @@ def test_counting_and_amounts_are_left_alone(language: str, text: str) -> None:
     ],
 )
 def test_ordinary_speech_is_left_alone(text):
-    assert found(text) == []
+    assert detected(text) == []
 
 
-def test_only_requested_kinds_are_found_and_a_card_is_never_a_telephone_number():
+def test_only_requested_kinds_are_detected_and_a_card_is_never_a_telephone_number():
     text = f"card {VISA} phone 020 7946 0958"
-    assert found(text, kinds=("phone",)) == [("phone", "020 7946 0958")]
-    assert found(text, kinds=("card",)) == [("card", VISA)]
+    assert detected(text, kinds=("phone",)) == [("phone", "020 7946 0958")]
+    assert detected(text, kinds=("card",)) == [("card", VISA)]

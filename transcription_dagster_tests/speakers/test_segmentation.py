@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcription_dagster.speakers.windows import batches
+from transcription_dagster.speakers.segmentation import batches
 
 WINDOW, STEP = 10, 4
 
@@ -15,11 +15,11 @@ def windows(lengths: list[int], size: int = 3) -> list[np.ndarray]:
     sound = np.arange(1, sum(lengths) + 1, dtype=np.float32)
     blocks = np.split(sound, np.cumsum(lengths)[:-1])
     found = []
-    made = list(batches(blocks, window=WINDOW, step=STEP, size=size))
-    for batch in made:
+    cut = list(batches(blocks, window=WINDOW, step=STEP, size=size))
+    for batch in cut:
         assert batch.first == len(found)
         found += [window.copy() for window in batch.windows]
-    assert [batch.is_last for batch in made] == [False] * (len(made) - 1) + [True] * bool(made)
+    assert [batch.is_last for batch in cut] == [False] * (len(cut) - 1) + [True] * bool(cut)
     return found
 
 

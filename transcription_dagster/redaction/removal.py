@@ -1,4 +1,4 @@
-"""Remove sensitive data from a transcript, and verify that it is gone."""
+"""Remove personal data from a transcript, and verify that it is gone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transcription_dagster.corrections.reading import Passage
 from transcription_dagster.language.spelling import affixes, letters
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.entities import OF_WORDS, mentions
-from transcription_dagster.redaction.finding import Found, find_patterns
+from transcription_dagster.redaction.patterns import Detection, find_patterns
 from transcription_dagster.transcripts.conversation import is_label
 from transcription_dagster.transcripts.plain_text import join_words
 
@@ -25,7 +25,7 @@ class Redaction:
 
     #: The words, with a single one such as `[card]` in place of a number's words.
     words: tuple[Word, ...]
-    found: tuple[Found, ...]
+    detections: tuple[Detection, ...]
     #: Kind and wording of the removed data, in the current text and in the machine's words.
     values: tuple[tuple[str, str], ...]
     #: The silenced stretches as (start, end) in seconds, in order and disjoint.
@@ -33,45 +33,45 @@ class Redaction:
 
 
 @dataclass(frozen=True, slots=True)
-class HeardFinding:
-    """Sensitive data in the machine's words, which a correction may have replaced in the text."""
+class SpokenData:
+    """Personal data in the machine's words: a correction may have replaced it in the text, but the audio has it."""
 
     kind: str
     words: tuple[Word, ...]
 
 
 def redact(
-    words: Sequence[Word], found: Sequence[Found], duration: float, heard: Sequence[HeardFinding] = ()
+    words: Sequence[Word], detections: Sequence[Detection], duration: float, spoken: Sequence[SpokenData] = ()
 ) -> Redaction:
-    """Remove `found`, in order and disjoint, from the words of a recording of `duration` seconds.
+    """Remove `detections`, in order and disjoint, from the words of a recording of `duration` seconds.
 
-    `heard` is silenced too, and its wording must not remain in the text either.
+    `spoken` is silenced too, and its wording must not remain in the text either.
     """
-    left: list[Word] = []
+    redacted: list[Word] = []
     position = 0
-    for each in found:
-        left += [*words[position : each.first], _mark(words[each.first : each.stop], each.kind)]
+    for each in detections:
+        redacted += [*words[position : each.first], _mark(words[each.first : each.stop], each.kind)]
         position = each.stop
-    said = [(each.kind, words[each.first : each.stop]) for each in found]
-    said += [(each.kind, each.words) for each in heard]
+    removed = [(each.kind, words[each.first : each.stop]) for each in detections]
+    removed += [(each.kind, each.words) for each in spoken]
     return Redaction(
-        words=(*left, *words[position:]),
-        found=tuple(found),
-        values=tuple(dict.fromkeys((kind, join_words(stretch)) for kind, stretch in said)),
+        words=(*redacted, *words[position:]),
+        detections=tuple(detections),
+        values=tuple(dict.fromkeys((kind, join_words(stretch)) for kind, stretch in removed)),
         spans=_joined(
             [
                 (
                     max(0.0, min(word.start for word in stretch) - MARGIN_SECONDS),
                     min(duration, max(word.end for word in stretch) + MARGIN_SECONDS),
                 )
-                for _, stretch in said
+                for _, stretch in removed
             ]
         ),
     )
 
 
-def in_corrected_words(found: Sequence[Found], passages: Sequence[Passage]) -> list[Found]:
-    """Map findings in the machine's words to the corrected words in `passages`.
+def in_corrected_words(detections: Sequence[Detection], passages: Sequence[Passage]) -> list[Detection]:
+    """Map detections in the machine's words to the corrected words in `passages`.
 
     A passage is removed as a whole; nothing remains of one without words. The passages hold all of the machine's words,
     in order.
@@ -79,16 +79,16 @@ def in_corrected_words(found: Sequence[Found], passages: Sequence[Passage]) -> l
     firsts = [passage.first for passage in passages]
     places = list(accumulate((len(passage.words) for passage in passages), initial=0))
     moved = []
-    for each in found:
+    for each in detections:
         first, stop = places[bisect_right(firsts, each.first) - 1], places[bisect_left(firsts, each.stop)]
-        moved += [Found(first, stop, each.kind)] if stop > first else []
+        moved += [Detection(first, stop, each.kind)] if stop > first else []
     return moved
 
 
-def together(found: Iterable[Found]) -> list[Found]:
-    """Return findings in order and disjoint: overlapping ones become one, of the kind of the first."""
-    joined: list[Found] = []
-    for each in sorted(found):
+def disjoint(detections: Iterable[Detection]) -> list[Detection]:
+    """Return detections in order and disjoint: overlapping ones become one, of the kind of the first."""
+    joined: list[Detection] = []
+    for each in sorted(detections):
         if joined and each.first < joined[-1].stop:
             joined[-1] = replace(joined[-1], stop=max(joined[-1].stop, each.stop))
         else:
@@ -106,11 +106,11 @@ def without_names(words: Sequence[Word]) -> tuple[Word, ...]:
 
 
 def remaining(text: str, redaction: Redaction, kinds: Collection[str], language: str) -> list[str]:
-    """Return the kinds of data that a text still contains: one of the values, or a new finding."""
-    shown, parts = letters(text), text.split()
+    """Return the kinds of data that a text still contains: one of the removed values, or data that patterns find."""
+    readable, parts = letters(text), text.split()
     # "Ann" does not remain in "annual", but a number remains however it is separated.
     numbers = [(kind, letters(value)) for kind, value in redaction.values if kind not in OF_WORDS]
-    left = [kind for kind, value in numbers if value and value in shown]
+    left = [kind for kind, value in numbers if value and value in readable]
     names = mentions(parts, [(kind, value.split()) for kind, value in redaction.values if kind in OF_WORDS])
     new = find_patterns([Word(part, 0.0, 0.0) for part in parts], kinds, language)
     return sorted({*left, *(each.kind for each in [*names, *new])})

@@ -10,13 +10,13 @@ from transcription_dagster.audio.decode import normalise
 from transcription_dagster.audio.flac import audible_spans, read_channels, write_silenced
 from transcription_dagster.corrections.reading import Author, Passage
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.finding import KINDS, Found, find_patterns
-from transcription_dagster.redaction.words import (
-    HeardFinding,
+from transcription_dagster.redaction.patterns import KINDS, Detection, find_patterns
+from transcription_dagster.redaction.removal import (
+    SpokenData,
+    disjoint,
     in_corrected_words,
     redact,
     remaining,
-    together,
     without_names,
 )
 from transcription_dagster_tests import corpus
@@ -30,71 +30,71 @@ CARD = "Yes, it is (4111 1111 1111 1111), thanks. Mail jane@example.org!"
 
 
 def test_each_number_is_one_word_that_says_its_kind_and_keeps_the_punctuation():
-    said = words(CARD)
-    redaction = redact(said, find_patterns(said, KINDS, "en"), 20.0)
+    spoken = words(CARD)
+    redaction = redact(spoken, find_patterns(spoken, KINDS, "en"), 20.0)
     assert " ".join(word.text for word in redaction.words) == "Yes, it is ([card]), thanks. Mail [email]!"
     assert (redaction.words[3].start, redaction.words[3].end) == (3.0, 6.9)
     assert redaction.values == (("card", "(4111 1111 1111 1111),"), ("email", "jane@example.org!"))
 
 
 def test_audio_is_silenced_with_a_margin_inside_the_recording():
-    said = words("4111 1111 1111 1111 or jane@example.org")
-    redaction = redact(said, find_patterns(said, KINDS, "en"), 5.95)
+    spoken = words("4111 1111 1111 1111 or jane@example.org")
+    redaction = redact(spoken, find_patterns(spoken, KINDS, "en"), 5.95)
     assert redaction.spans == ((0.0, 4.1), (4.8, 5.95))
 
 
 def test_neighbouring_cuts_are_one():
-    said = words("a b c")
-    assert redact(said, [Found(0, 1, "email"), Found(1, 2, "email")], 3.0).spans == ((0.0, 2.1),)
+    spoken = words("a b c")
+    assert redact(spoken, [Detection(0, 1, "email"), Detection(1, 2, "email")], 3.0).spans == ((0.0, 2.1),)
 
 
 def test_a_remaining_value_is_found_in_any_spelling():
-    said = words(CARD)
-    redaction = redact(said, find_patterns(said, KINDS, "en"), 20.0)
-    shown = " ".join(word.text for word in redaction.words)
-    assert remaining(shown, redaction, KINDS, "en") == []
-    assert remaining(f"{shown} 4111-1111-1111-1111", redaction, KINDS, "en") == ["card"]
-    assert remaining(f"{shown} JANE@example.org", redaction, KINDS, "en") == ["email"]
-    assert remaining(f"{shown} 5555 5555 5555 4444", redaction, KINDS, "en") == ["card"]
+    spoken = words(CARD)
+    redaction = redact(spoken, find_patterns(spoken, KINDS, "en"), 20.0)
+    readable = " ".join(word.text for word in redaction.words)
+    assert remaining(readable, redaction, KINDS, "en") == []
+    assert remaining(f"{readable} 4111-1111-1111-1111", redaction, KINDS, "en") == ["card"]
+    assert remaining(f"{readable} JANE@example.org", redaction, KINDS, "en") == ["email"]
+    assert remaining(f"{readable} 5555 5555 5555 4444", redaction, KINDS, "en") == ["card"]
 
 
 def test_a_name_is_not_left_in_a_longer_word():
-    said = words("Ann has an annual card.")
-    redaction = redact(said, [Found(0, 1, "name")], 5.0)
+    spoken = words("Ann has an annual card.")
+    redaction = redact(spoken, [Detection(0, 1, "name")], 5.0)
     assert remaining("[name] has an annual card.", redaction, ["name"], "en") == []
     assert remaining("[name] has a card, ANN.", redaction, ["name"], "en") == ["name"]
 
 
 def test_values_in_the_original_words_are_silenced_despite_corrections():
-    said = words("call four one one one now")
+    spoken = words("call four one one one now")
     passages = [
-        Passage(0, 1, (said[0],)),
+        Passage(0, 1, (spoken[0],)),
         Passage(1, 3, (Word("for", 1.0, 2.0), Word("once", 2.0, 2.9)), Author.PERSON),
         Passage(3, 4, (), Author.PERSON),
-        Passage(4, 6, (said[4], said[5]), Author.REFINEMENT),
+        Passage(4, 6, (spoken[4], spoken[5]), Author.REFINEMENT),
     ]
-    found = in_corrected_words([Found(1, 5, "digits"), Found(3, 4, "digits")], passages)
-    assert found == [Found(1, 5, "digits")]
+    detections = in_corrected_words([Detection(1, 5, "digits"), Detection(3, 4, "digits")], passages)
+    assert detections == [Detection(1, 5, "digits")]
     now = [word for passage in passages for word in passage.words]
-    redaction = redact(now, found, 6.0, [HeardFinding("digits", tuple(said[1:5]))])
+    redaction = redact(now, detections, 6.0, [SpokenData("digits", tuple(spoken[1:5]))])
     assert [word.text for word in redaction.words] == ["call", "[digits]"]
     assert redaction.spans == ((0.8, 6.0),)
     assert remaining("call four one one one", redaction, ["digits"], "en") == ["digits"]
 
 
 def test_overlapping_findings_are_removed_together():
-    assert together([Found(4, 6, "name"), Found(0, 2, "card"), Found(1, 3, "phone")]) == [
-        Found(0, 3, "card"),
-        Found(4, 6, "name"),
+    assert disjoint([Detection(4, 6, "name"), Detection(0, 2, "card"), Detection(1, 3, "phone")]) == [
+        Detection(0, 3, "card"),
+        Detection(4, 6, "name"),
     ]
 
 
 def test_speakers_with_names_become_numbers_and_labels_stay():
-    said = [
+    spoken = [
         replace(word, speaker=speaker) for word, speaker in zip(words("a b c"), ("Ada", None, "spk_0"), strict=True)
     ]
-    assert [word.speaker for word in without_names(said)] == ["spk_0", None, "spk_1"]
-    assert without_names(said[1:]) == tuple(said[1:])
+    assert [word.speaker for word in without_names(spoken)] == ["spk_0", None, "spk_1"]
+    assert without_names(spoken[1:]) == tuple(spoken[1:])
 
 
 def test_spans_are_silent_on_every_channel_and_the_rest_is_untouched(tmp_path):

@@ -1,4 +1,4 @@
-"""Find sensitive data in a transcript by validated patterns: card numbers, accounts, addresses and the like."""
+"""Find personal data in a transcript by validated patterns: card numbers, accounts, e-mail addresses and the like."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from itertools import chain, groupby
 
 from transcription_dagster.language.spelling import tokens
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.number_runs import Sign, number_runs
+from transcription_dagster.redaction.numbers import Sign, number_runs
 from transcription_dagster.redaction.spoken_addresses import spoken_addresses
 
-#: The kinds, from most to least certain; a stretch gets the first kind that matches.
+#: The kinds from most to least certain; words that match several are of the first of them.
 KINDS = ("iban", "card", "email", "ssn", "phone", "digits")
 
 #: Length of an IBAN by country (ISO 13616, from SWIFT's registry).
@@ -58,57 +58,56 @@ _CARD_WORDS = frozenset(
     {"card", "visa", "mastercard", "amex", "karte", "kreditkarte", "kartennummer", "carte", "tarjeta", "carta"}
     | {"cartão", "kaart", "creditcard"}
 )
-#: Number of words before a number that may say what it is.
+#: Number of words before a number that are searched for its name.
 _BEFORE = 10
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Found:
-    """A finding: the words `first` up to but excluding `stop`."""
+class Detection:
+    """Personal data of one kind: the words `first` up to but excluding `stop`."""
 
     first: int
     stop: int
     kind: str
 
 
-def find_patterns(words: Sequence[Word], kinds: Collection[str], language: str) -> list[Found]:
-    """Return the findings of these kinds, in order and without overlap; `language` is ISO 639-1 or BCP 47."""
-    by_kind: Mapping[str, Callable[[Sequence[Sequence[Sign]]], Iterator[Found]]] = {
-        "iban": lambda runs: chain(_in_runs(runs, _ibans), _named(words, runs, _misheard_ibans, _IBAN_WORDS)),
-        "card": lambda runs: chain(_in_runs(runs, _cards), _named(words, runs, _misheard_cards, _CARD_WORDS)),
+def find_patterns(words: Sequence[Word], kinds: Collection[str], language: str) -> list[Detection]:
+    """Return the data of these kinds, in order and without overlap; `language` is ISO 639-1 or BCP 47."""
+    by_kind: Mapping[str, Callable[[Sequence[Sequence[Sign]]], Iterator[Detection]]] = {
+        "iban": lambda runs: chain(_in_runs(runs, _ibans), _with_names(words, runs, _misheard_ibans, _IBAN_WORDS)),
+        "card": lambda runs: chain(_in_runs(runs, _cards), _with_names(words, runs, _misheard_cards, _CARD_WORDS)),
         "email": lambda _: _emails(words, language),
         "ssn": lambda runs: _ssns(words, runs),
         "phone": lambda runs: _in_runs(runs, _phones),
         "digits": lambda runs: _in_runs(runs, _digit_rows),
     }
     runs: Sequence[Sequence[Sign]] = number_runs(words, language)
-    found: list[Found] = []
-    taken: set[int] = set()
+    detections: list[Detection] = []
+    claimed: set[int] = set()
     for kind in KINDS:
         # More certain kinds take precedence even if they are not requested: a card number is not a telephone number.
         for each in by_kind[kind](runs):
             span = range(each.first, each.stop)
-            if taken.isdisjoint(span):
-                taken.update(span)
-                found += [each] if kind in kinds else []
+            if claimed.isdisjoint(span):
+                claimed.update(span)
+                detections += [each] if kind in kinds else []
         # What follows a card number, such as its security code, is a number of its own.
-        runs = [list(rest) for run in runs for is_taken, rest in groupby(run, _is_in(taken)) if not is_taken]
-    return sorted(found)
+        runs = [list(rest) for run in runs for is_claimed, rest in groupby(run, _is_in(claimed)) if not is_claimed]
+    return sorted(detections)
 
 
-def _is_in(taken: Collection[int]) -> Callable[[Sign], bool]:
-    return lambda sign: sign.word in taken
+def _is_in(words: Collection[int]) -> Callable[[Sign], bool]:
+    return lambda sign: sign.word in words
 
 
-def _named(
+def _with_names(
     words: Sequence[Word],
     runs: Sequence[Sequence[Sign]],
     parts: Callable[[Sequence[Sign]], Iterator[tuple[int, int, str]]],
     names: Collection[str],
-) -> Iterator[Found]:
-    """Find numbers that are named shortly before: if a digit is misheard, their checksum fails."""
-    found = _in_runs(runs, parts)
-    yield from (each for each in found if not _words_before(words, each.first).isdisjoint(names))
+) -> Iterator[Detection]:
+    """Find numbers with their name shortly before them: the checksum of a misheard number fails."""
+    yield from (each for each in _in_runs(runs, parts) if not _words_before(words, each.first).isdisjoint(names))
 
 
 def _misheard_ibans(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
@@ -123,16 +122,16 @@ def _misheard_cards(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
 
 
 def _words_before(words: Sequence[Word], place: int) -> set[str]:
-    """Return the folded words that may say what a number is."""
+    """Return the folded words before a number that may name it."""
     return {token for word in words[max(0, place - _BEFORE) : place] for token in tokens(word.text)}
 
 
 def _in_runs(
     runs: Sequence[Sequence[Sign]], parts: Callable[[Sequence[Sign]], Iterator[tuple[int, int, str]]]
-) -> Iterator[Found]:
+) -> Iterator[Detection]:
     for run in runs:
         for first, stop, kind in parts(run):
-            yield Found(run[first].word, run[stop - 1].word + 1, kind)
+            yield Detection(run[first].word, run[stop - 1].word + 1, kind)
 
 
 def _ibans(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
@@ -195,15 +194,15 @@ def _digit_rows_of(run: Sequence[Sign]) -> Iterator[tuple[int, int]]:
             first = place + 1
 
 
-def _emails(words: Sequence[Word], language: str) -> Iterator[Found]:
+def _emails(words: Sequence[Word], language: str) -> Iterator[Detection]:
     for index, word in enumerate(words):
         if _EMAIL.search(word.text):
-            yield Found(index, index + 1, "email")
-    yield from (Found(first, stop, "email") for first, stop in spoken_addresses(words, language))
+            yield Detection(index, index + 1, "email")
+    yield from (Detection(first, stop, "email") for first, stop in spoken_addresses(words, language))
 
 
-def _ssns(words: Sequence[Word], runs: Sequence[Sequence[Sign]]) -> Iterator[Found]:
-    """Only certain cases: written in the usual format, or named shortly before."""
+def _ssns(words: Sequence[Word], runs: Sequence[Sequence[Sign]]) -> Iterator[Detection]:
+    """Yield only certain cases: numbers in the usual format, or with their name shortly before them."""
     for run in runs:
         for first, stop in _digit_rows_of(run):
             if not _SSN.fullmatch("".join(sign.character for sign in run[first:stop])):
@@ -211,4 +210,4 @@ def _ssns(words: Sequence[Word], runs: Sequence[Sequence[Sign]]) -> Iterator[Fou
             begin, end = run[first].word, run[stop - 1].word + 1
             written = "".join(word.text for word in words[begin:end])
             if _SSN_FORM.search(written) or not _words_before(words, begin).isdisjoint(_SSN_WORDS):
-                yield Found(begin, end, "ssn")
+                yield Detection(begin, end, "ssn")

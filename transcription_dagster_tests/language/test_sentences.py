@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transcription_dagster.insights.text_pieces import cut_text, sentences
+from transcription_dagster.language.sentences import cut_text, sentences
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200) | st.text('ab. \n。é😀!"', max_size=200)
 
