@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: A URL in a sentence ends at white space, a quote or an angle bracket, and before the sentence's own punctuation.
@@ -35,6 +35,17 @@ def shown_url(url: str) -> str:
     if not has_port and ":" in host and not host.endswith((":", "]")):
         return f"{scheme[0]}{UNREADABLE}"
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def path_in(url: str) -> str:
+    """Return the path in a URL, or the key in a bucket, without escapes. A text that is not a URL is a path."""
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        return url
+    if scheme[0][:-3].lower() not in _WITHOUT_QUERY:
+        return unquote(urlsplit(shown_url(url)).path)
+    _, _, path = url[scheme.end() :].partition("/")
+    return f"/{unquote(path)}" if scheme[0].lower() == "file://" else path
 
 
 def without_secrets(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from transcription_dagster.errors import SourceRefused
-from transcription_dagster.urls import UNREADABLE, shown_url, without_secrets
+from transcription_dagster.urls import UNREADABLE, path_in, shown_url, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,21 @@ from transcription_dagster.urls import UNREADABLE, shown_url, without_secrets
 )
 def test_only_scheme_host_and_path_are_shown(url: str, shown: str) -> None:
     assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://media.example.org/in/a%20b.mp3?sig=s3cr3t", "/in/a b.mp3"),
+        ("https://[::1", ""),
+        ("s3://bucket/in/what? it is #1%20.mp3", "in/what? it is #1%20.mp3"),
+        ("s3://bucket", ""),
+        ("file:///data/a%23b.mp3", "/data/a#b.mp3"),
+        ("/data/a#b?.mp3", "/data/a#b?.mp3"),
+    ],
+)
+def test_the_path_in_a_url_is_not_escaped(url: str, path: str) -> None:
+    assert path_in(url) == path
 
 
 def test_secrets_are_removed_from_urls_in_a_sentence() -> None:

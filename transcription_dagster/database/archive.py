@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Boolean, ColumnElement, Connection, Engine, Select, func, literal_column, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
@@ -16,6 +15,7 @@ from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.publications import Warned
 from transcription_dagster.database.tables import ChunkRow, RecordingRow, TranscriptRow
 from transcription_dagster.model import recording_id
+from transcription_dagster.urls import path_in
 
 #: Length of the text excerpts in a list, in characters.
 _OPENING = 200
@@ -56,7 +56,7 @@ class ListedRecording:
     @property
     def file_name(self) -> str:
         """The last part of the source's URL."""
-        return unquote(urlsplit(self.source).path).rstrip("/").rpartition("/")[2] or self.source
+        return path_in(self.source).rstrip("/").rpartition("/")[2] or self.source
 
     @property
     def status(self) -> RecordingStatus:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, or_, select, text, true, update
 
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.recordings import refuse_forgotten
@@ -21,6 +21,9 @@ from transcription_dagster.model import recording_id
 #: Cosine similarity from which two voices certainly belong to the same person, and from which they may.
 SURE = 0.7
 LIKELY = 0.5
+
+#: Arbitrary key of the advisory lock that serialises changes of names.
+_NAMES_LOCK = 0x7261_6E73_766F_6963
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ def replace_voice_prints(
     uuid = recording_id(recording)
     with transaction(engine) as connection:
         refuse_forgotten(connection, uuid)
+        _lock_names(connection)
         named = _one_each(
             (similarity, label, person)
             for label, (_, vector) in voices.items()
@@ -94,7 +98,8 @@ def name_speaker(engine: Engine, recording: str, label: str, person: str) -> tup
     named = and_(VoicePrintRow.recording == uuid, VoicePrintRow.label == label)
     known = select(VoicePrintRow.person, VoicePrintRow.model, VoicePrintRow.embedding).where(named)
     with transaction(engine) as connection:
-        row = connection.execute(known.with_for_update()).one_or_none()
+        _lock_names(connection)
+        row = connection.execute(known).one_or_none()
         if row is None:
             raise UnknownSpeaker(f"there is no voice print of {label} in {uuid}")
         connection.execute(update(VoicePrintRow).where(named).values(person=person, confirmed=True, similarity=None))
@@ -117,6 +122,7 @@ def forget_person(engine: Engine, person: str) -> int:
     theirs = VoicePrintRow.person == person
     certain = or_(VoicePrintRow.confirmed, VoicePrintRow.similarity >= SURE)
     with transaction(engine) as connection:
+        _lock_names(connection)
         removed = connection.execute(delete(VoicePrintRow).where(theirs, certain)).rowcount
         suggested = update(VoicePrintRow).where(theirs).values(person=None, similarity=None)
         if not removed + connection.execute(suggested).rowcount:
@@ -138,6 +144,11 @@ _COLUMNS = (
     VoicePrintRow.confirmed,
     VoicePrintRow.similarity,
 )
+
+
+def _lock_names(connection: Connection) -> None:
+    """Serialise changes of names until the transaction ends: each may match the voices of any recording again."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _NAMES_LOCK})
 
 
 def _found(connection: Connection, chosen: ColumnElement[bool]) -> tuple[VoicePrint, ...]:

@@ -56,9 +56,13 @@ def signed_source(uri: str, seconds: int) -> str:
 
     Does not check that the object exists. Raises `StoreRefused`.
     """
-    scheme, bucket, path, _, _ = urlsplit(uri)
+    # Keys are not escaped: they may contain question marks and hashes.
+    scheme, _, place = uri.partition("://")
+    bucket, _, key = place.partition("/")
+    if "" in key.split("/") or {".", ".."} & set(key.split("/")):
+        raise StoreRefused(f"{shown_url(uri)} has no link: obstore cannot name an object with such a path")
     with obstore_errors(f"Could not sign {shown_url(uri)}"):
-        return obstore.sign(open_remote(f"{scheme}://{bucket}"), "GET", path.lstrip("/"), timedelta(seconds=seconds))
+        return obstore.sign(open_remote(f"{scheme}://{bucket}"), "GET", key, timedelta(seconds=seconds))
 
 
 class ObjectStore:

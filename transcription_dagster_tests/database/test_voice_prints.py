@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine
@@ -44,6 +45,20 @@ def people(engine: Engine, recording: str) -> list[str]:
 def known(engine: Engine) -> Engine:
     register(engine, [Recording(recording, f"file:///{recording}.wav") for recording in (A, B, C)])
     return engine
+
+
+def test_people_who_name_similar_voices_at_once_keep_their_names(known: Engine) -> None:
+    """Each naming matches the other recording's voice again."""
+    recordings = (A, B, C)
+    for _ in range(20):
+        for recording in recordings:
+            heard(known, recording, like(ADA, 0.99))
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(lambda each: name_speaker(known, each, "spk_0", f"name {each}"), recordings))
+        assert [people(known, each) for each in recordings] == [
+            [f"spk_0 name {each} name {each}"] for each in recordings
+        ]
+        forget_all(known)
 
 
 def test_voices_are_kept_without_a_name(known: Engine) -> None:

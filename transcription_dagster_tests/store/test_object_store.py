@@ -274,6 +274,19 @@ def test_a_signed_link_reads_one_object_for_a_while_and_needs_no_credentials(aws
         assert (answer.status_code, answer.content) == (206, b"234")
 
 
+@pytest.mark.parametrize("key", ["in/talk #1? 100%.wav", "in/a%20b+c.wav"])
+def test_a_link_to_a_source_names_its_key_as_it_is(aws: AwsServer, key: str) -> None:
+    aws.make_bucket("sources")
+    aws.client("s3").put_object(Bucket="sources", Key=key, Body=b"sound")
+    assert httpx.get(signed_source(f"s3://sources/{key}", 60), trust_env=False).content == b"sound"
+
+
+@pytest.mark.parametrize("key", ["in//a.wav", "/a.wav", "in/../a.wav"])
+def test_a_source_that_cannot_be_linked_is_refused(aws: AwsServer, key: str) -> None:
+    with pytest.raises(StoreRefused, match="has no link"):
+        signed_source(f"s3://sources/{key}", 60)
+
+
 def test_files_of_a_folder_have_no_links(tmp_path: Path) -> None:
     with pytest.raises(StoreRefused, match="is a folder"):
         ObjectStore(tmp_path.as_uri()).signed_url(f"{ONE}/audio.flac", 60)

@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import dagster as dg
 import numpy as np
@@ -24,7 +23,7 @@ from transcription_dagster.sources.fetch import fetch
 from transcription_dagster.sources.worklists import source_uri
 from transcription_dagster.store.object_store import object_key
 from transcription_dagster.store.scratch import scratch_folder
-from transcription_dagster.urls import shown_url
+from transcription_dagster.urls import path_in, shown_url
 
 
 class AudioConfig(dg.Config):
@@ -69,7 +68,7 @@ def audio(
             source.path,
             flac,
             max_seconds=settings.max_recording_hours * 3600,
-            name=urlsplit(known.source).path,
+            name=path_in(known.source),
             language=known.language or (None if known.languages else settings.language),
             channels=known.channels or settings.channels,
             detect_voice=_detect_voice,
