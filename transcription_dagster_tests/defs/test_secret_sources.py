@@ -15,7 +15,7 @@ from transcription_dagster.cli.batch.input import BatchInput, left_to_do, regist
 from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.cli.recordings import store_imported
 from transcription_dagster.cli.workers import _log
-from transcription_dagster.database.recordings import find_recording
+from transcription_dagster.database.recordings import find_recording, forget
 from transcription_dagster.defs import failures
 from transcription_dagster.defs.all_assets import all_assets
 from transcription_dagster.defs.assets.publication import MANIFEST_FILE, make_manifest
@@ -210,3 +210,17 @@ def test_the_causes_of_an_error_lose_their_secrets_too(
         logging.getLogger("anything").error("of %s: %s", RECORDING, url, exc_info=ValueError(url))
     assert "ValueError" in log.read_text()
     assert shown(database_url, tmp_path) == []
+
+
+def test_a_recording_of_the_media_library_is_registered_unless_it_was_forgotten(
+    instance: DagsterInstance, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with web_server(lambda _request: Reply(body=AUDIO)) as server:
+        monkeypatch.setenv("TRANSCRIPTION_IB_URL_TEMPLATE", f"{server.url}/{{uuid}}.flac?sig={SIGNATURE}")
+        assert run(instance, "audio").success
+        known = find_recording(engine, RECORDING)
+        assert known is not None
+        assert known.source == f"{server.url}/{RECORDING}.flac"
+        forget(engine, RECORDING)
+        assert not run(instance, "audio").success
+    assert find_recording(engine, RECORDING) is None

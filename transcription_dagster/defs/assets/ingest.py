@@ -9,7 +9,13 @@ from pydantic import Field
 
 from transcription_dagster.audio.decode import AudioFacts, normalise
 from transcription_dagster.audio.flac import levels
-from transcription_dagster.database.recordings import Recording, record_etags, register
+from transcription_dagster.database.recordings import (
+    Recording,
+    check_not_forgotten,
+    find_recording,
+    record_etags,
+    register,
+)
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
@@ -18,10 +24,10 @@ from transcription_dagster.defs.stored_values import AUDIO_FILE
 from transcription_dagster.errors import InvalidWorklist
 from transcription_dagster.model import Audio
 from transcription_dagster.settings import Settings
-from transcription_dagster.sources.addresses import whole_url
+from transcription_dagster.sources.addresses import keep_whole_url, whole_url
 from transcription_dagster.sources.fetch import fetch
 from transcription_dagster.sources.worklists import source_uri
-from transcription_dagster.store.object_store import object_key
+from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.store.scratch import scratch_folder
 from transcription_dagster.urls import path_in, shown_url
 
@@ -57,8 +63,8 @@ def audio(
 ) -> dg.MaterializeResult[Audio]:
     recording = context.partition_key
     with reported_failures(), scratch_folder(settings) as folder:
-        known = _registered(catalogue, recording, config.source)
         files = store.open()
+        known = _registered(catalogue, files, recording, config.source)
         source = fetch(whole_url(files, recording, known.source), folder / "source", settings)
         if known.etag is None and source.etag:
             # The recording was registered without a version: sensors must not report this version as new.
@@ -99,11 +105,17 @@ def audio(
     return dg.MaterializeResult(value=value, metadata={"title": known.title or "", **_metadata(facts)})
 
 
-def _registered(catalogue: CatalogueResource, recording: str, source: str | None) -> Recording:
-    """Return the recording, with the source in the run's config if there is one."""
+def _registered(catalogue: CatalogueResource, files: ObjectStore, recording: str, source: str | None) -> Recording:
+    """Return the recording, registered with the source in the run's config or with its address in the media library."""
     if source is not None:
         register(catalogue.engine, [Recording(recording, _named_source(source))])
-    return catalogue.recording(recording)
+    known = find_recording(catalogue.engine, recording)
+    if known is None:
+        check_not_forgotten(catalogue.engine, recording)
+        known = catalogue.recording(recording)
+        keep_whole_url(files, recording, known.source)
+        register(catalogue.engine, [known])
+    return known
 
 
 def _metadata(facts: AudioFacts) -> dict[str, dg.MetadataValue | str | int | float]:
