@@ -78,7 +78,7 @@ def main() -> None:
     hours = parser.parse_args().hours
     words = speech(int(hours * WORDS_PER_HOUR))
     table = Table("task", "CPU s", "baseline", "CPU s", "ratio", "", title=f"{len(words):,} words, {hours:g} hours")
-    for row in [*caption_rows(words), *correction_rows(words), *json_rows(words), *day_rows()]:
+    for row in [*caption_rows(words), *correction_rows(words), *json_rows(words), *growth_rows(hours)]:
         ratio = f"{row.seconds / row.baseline_seconds:.3g}"
         table.add_row(row.task, f"{row.seconds:.2f}", row.baseline, f"{row.baseline_seconds:.2f}", ratio, row.note)
     Console(width=150).print(table)
@@ -209,27 +209,25 @@ def json_rows(words: Sequence[Word]) -> list[Row]:
     ]
 
 
-def day_rows() -> list[Row]:
-    """A day of speech compared with a tenth of it: time must grow with the length, memory only with the words."""
-    day, tenth = 24 * WORDS_PER_HOUR, 24 * WORDS_PER_HOUR // 10
+def growth_rows(hours: float) -> list[Row]:
+    """The whole compared with a tenth of it: time must grow with the length, memory only with the words."""
+    lengths = (hours, hours / 10)
     rows = []
     for name, new in (("corrected", corrected), ("unrelated", unrelated)):
         seconds = []
-        for count in (day, tenth):
-            words = speech(count)
+        for length in lengths:
+            words = speech(int(length * WORDS_PER_HOUR))
             old, other = [word.text for word in words], new(words).split()
             seconds.append(measured(lambda old=old, other=other: align(old, other))[1])
-        rows.append(Row(f"alignment, 24 h, {name}", seconds[0], "2.4 h", seconds[1]))
-    chinese = [chinese_speech(count) for count in (86_400 * 4, 8_640 * 4)]
+        rows.append(Row(f"alignment, {name}", seconds[0], "a tenth of it", seconds[1]))
+    chinese = [chinese_speech(int(length * 3600 * 4)) for length in lengths]
     cue_seconds = [measured(lambda words=words: make_cues(words, LIMITS))[1] for words in chinese]
     tracemalloc.start()
     make_cues(chinese[1], LIMITS)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return [
-        *rows,
-        Row("captions, 24 h of Chinese", cue_seconds[0], "2.4 h", cue_seconds[1], f"peak {peak / 1e6:.0f} MB"),
-    ]
+    note = f"a tenth: peak {peak / 1e6:.0f} MB"
+    return [*rows, Row("captions, Chinese", cue_seconds[0], "a tenth of it", cue_seconds[1], note)]
 
 
 def unrelated(words: Sequence[Word]) -> str:
