@@ -34,6 +34,7 @@ SMALLEST = {
     "word_times": f"{{speech}} --model {BULLETIN}",
 }
 
+
 @pytest.fixture
 def speech(tmp_path: Path) -> Path:
     entry = json.loads((DEMO / "recordings" / "references.json").read_text(encoding="utf-8"))[0]

@@ -6,7 +6,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +42,10 @@ CHOSEN: Mapping[str, LoopOptions] = {
 }
 
 
+#: Recordings beside one that fails: greedy, with beams, and sampled.
+NEIGHBOURS = ("wav", "late", "flac")
+
+
 @pytest.fixture(scope="module")
 def model() -> Whisper:
     return whisper.load_model(BULLETIN, "cpu")
@@ -59,13 +63,18 @@ def expected(samples) -> dict[str, list[dict[str, Any]]]:
     return {name: whispers(plain, samples[name], chosen) for name, chosen in CHOSEN.items()}
 
 
-def loops(model: Whisper, samples: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    return {name: loop_of(model, samples[name], chosen) for name, chosen in CHOSEN.items()}
+def loops(model: Whisper, samples: Mapping[str, np.ndarray], names: Iterable[str] = CHOSEN) -> dict[str, Any]:
+    return {name: loop_of(model, samples[name], CHOSEN[name]) for name in names}
 
 
-@pytest.mark.parametrize(
-    ("slots", "fixed", "seed"), [(1, False, 1), (4, False, 2), (8, False, 3), (3, True, 4), (6, True, 5)]
-)
+@pytest.fixture(scope="module")
+def alone(model, samples) -> tuple[Batch, dict[str, Any]]:
+    """Return a batch of one slot, and what it gave all recordings one after another."""
+    batch = Batch(model, 1)
+    return batch, run_together(batch, loops(model, samples), order=random.Random(1))
+
+
+@pytest.mark.parametrize(("slots", "fixed", "seed"), [(4, False, 2), (3, True, 4)])
 def test_each_recording_gets_the_result_of_transcribe(model, samples, expected, slots, fixed, seed):
     batch = Batch(model, slots, fixed=fixed)
     found = run_together(batch, loops(model, samples), order=random.Random(seed))
@@ -75,13 +84,21 @@ def test_each_recording_gets_the_result_of_transcribe(model, samples, expected, 
     assert batch.rows > batch.steps
 
 
-def test_the_windows_of_several_recordings_share_the_steps(model, samples):
-    alone = Batch(model, 1)
-    run_together(alone, loops(model, samples))
-    shared = Batch(model, 6)
-    run_together(shared, loops(model, samples))
-    assert shared.windows == alone.windows
-    assert shared.steps < alone.steps / 2
+def test_in_one_slot_each_recording_gets_the_result_of_transcribe(alone, expected):
+    batch, found = alone
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
+    assert batch.busy == 0
+
+
+def test_the_windows_of_several_recordings_share_the_steps(model, samples, alone, expected):
+    one_slot, _ = alone
+    shared = Batch(model, 8)
+    found = run_together(shared, loops(model, samples))
+    assert shared.windows == one_slot.windows
+    assert shared.steps < one_slot.steps / 2
+    for name in CHOSEN:
+        assert_equal(found[name], expected[name])
 
 
 def test_alone_or_in_fixed_shapes_results_are_the_same_to_the_last_bit():
@@ -104,12 +121,15 @@ def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, 
 
 def test_base_gives_several_recordings_the_words_of_each_alone(base_engine, voices):
     model = base_engine.model("base")
-    names = sorted(voices)[:2]
-    samples = {name: voices[name].samples[: 6 * RATE] for name in names}
-    found = run_together(Batch(model, 2), {name: loop_of(model, samples[name], options()) for name in names})
-    for name in names:
-        assert_equal(found[name], whispers(model, samples[name], options()))
-    assert any(segment.words for segments in found.values() for segment in segments)
+    chosen = {
+        "A bag left on the ferry": options(),
+        "A quiet memo": options(beam_size=2, initial_prompt="A memo."),
+    }
+    samples = {name: voices[name].samples[: 6 * RATE] for name in chosen}
+    found = run_together(Batch(model, 2), {name: loop_of(model, samples[name], chosen[name]) for name in chosen})
+    for name in chosen:
+        assert any(segment.words for segment in found[name])
+        assert_equal(found[name], whispers(model, samples[name], chosen[name]))
 
 
 @pytest.mark.requires_cuda
@@ -143,11 +163,11 @@ def poisoned(error: Exception, after: int):
 
 def test_an_error_in_one_recording_ends_it_alone(model, samples, expected):
     batch = Batch(model, 3)
-    given = loops(model, samples)
+    given = loops(model, samples, NEIGHBOURS)
     given["bad"] = poisoned(KeyError("its own mistake"), after=2)(loop_of(model, samples["ogg"], options()))
     found = run_together(batch, given, order=random.Random(3))
     assert isinstance(found.pop("bad"), KeyError)
-    for name in CHOSEN:
+    for name in NEIGHBOURS:
         assert_equal(found[name], expected[name])
     assert batch.busy == 0
 
@@ -156,9 +176,9 @@ def test_an_error_in_one_recording_ends_it_alone(model, samples, expected):
 def test_nan_audio_does_not_affect_other_recordings(model, samples, expected, temperature):
     batch = Batch(model, 3)
     silence = np.full(2 * RATE, np.nan, np.float32)
-    given = {"bad": loop_of(model, silence, options(temperatures=(temperature,))), **loops(model, samples)}
+    given = {"bad": loop_of(model, silence, options(temperatures=(temperature,))), **loops(model, samples, NEIGHBOURS)}
     found = run_together(batch, given)
-    for name in CHOSEN:
+    for name in NEIGHBOURS:
         assert_equal(found[name], expected[name])
     assert batch.busy == 0
 
@@ -171,9 +191,9 @@ def test_a_window_that_cannot_be_encoded_ends_only_its_recording(model, samples,
     def bad():
         yield Decode(narrow, batch.vocabulary.tokenizer("en"), (), 0.0, None)
 
-    found = run_together(batch, {"bad": bad(), **loops(model, samples)})
+    found = run_together(batch, {"bad": bad(), **loops(model, samples, NEIGHBOURS)})
     assert isinstance(found["bad"], RuntimeError)
-    for name in CHOSEN:
+    for name in NEIGHBOURS:
         assert_equal(found[name], expected[name])
     assert batch.busy == 0
 
@@ -187,13 +207,13 @@ def test_a_stopped_recording_leaves_at_the_same_step(model, samples, expected, a
         times.append(batch.steps)
         return len(times) >= asked
 
-    given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples)}
+    given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples, NEIGHBOURS)}
     found = run_together(batch, given, uses={"bad": DeviceUse(should_stop=should_stop)})
     assert isinstance(found["bad"], TranscriptionAborted)
     # Called at each step, and not again once it returned true.
     assert len(times) == asked
     assert times[-1] <= asked
-    for name in CHOSEN:
+    for name in NEIGHBOURS:
         assert_equal(found[name], expected[name])
     assert batch.busy == 0
 
@@ -225,19 +245,20 @@ def test_an_abandoned_recording_frees_its_slot_mid_window(model, samples, expect
             given_up.append(batch.busy)
             session.answer.set_exception(RuntimeError("given up"))
 
-    given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples)}
+    given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples, NEIGHBOURS)}
     found = run_together(batch, given, at_each_step=give_up)
     assert given_up
     assert isinstance(found["bad"], RuntimeError)
-    for name in CHOSEN:
+    for name in NEIGHBOURS:
         assert_equal(found[name], expected[name])
 
 
 def test_the_time_limit_counts_only_work_on_the_recording(model, samples):
     batch = Batch(model, 3)
-    found = run_together(batch, loops(model, samples), uses={"ogg": DeviceUse(0.001), "wav": DeviceUse(1000.0)})
+    given = loops(model, samples, (*NEIGHBOURS, "ogg"))
+    found = run_together(batch, given, uses={"ogg": DeviceUse(0.001), "wav": DeviceUse(1000.0)})
     assert isinstance(found["ogg"], TimeLimitExceeded)
-    assert [name for name in CHOSEN if isinstance(found[name], Exception)] == ["ogg"]
+    assert [name for name in given if isinstance(found[name], Exception)] == ["ogg"]
 
 
 # --- the device that fails
@@ -264,10 +285,10 @@ def test_out_of_memory_halves_the_slots_and_loses_nothing(model, samples, expect
     batch = Batch(model, 4)
     failing = Failing(getattr(batch.slots, part), OUT_OF_MEMORY, range(3, 4))
     monkeypatch.setattr(batch.slots, part, failing)
-    found = run_together(batch, loops(model, samples))
+    found = run_together(batch, loops(model, samples, NEIGHBOURS))
     assert failing.count == 3
     assert batch.slots.count == 2
-    for name in CHOSEN:
+    for name in NEIGHBOURS:
         assert_equal(found[name], expected[name])
     assert batch.busy == 0
 
@@ -275,7 +296,7 @@ def test_out_of_memory_halves_the_slots_and_loses_nothing(model, samples, expect
 def test_out_of_memory_with_one_slot_fails_the_recording_in_it(model, samples, expected, monkeypatch):
     batch = Batch(model, 1)
     monkeypatch.setattr(batch.slots, "step", Failing(batch.slots.step, OUT_OF_MEMORY, range(5, 6)))
-    found = run_together(batch, loops(model, samples))
+    found = run_together(batch, loops(model, samples, NEIGHBOURS))
     assert isinstance(found.pop("wav"), OutOfMemory)
     for name, segments in found.items():
         assert_equal(segments, expected[name])
@@ -304,4 +325,4 @@ def test_a_broken_device_ends_all_recordings(model, samples, monkeypatch):
     broken = RuntimeError("CUDA error: device-side assert triggered")
     monkeypatch.setattr(batch.slots, "step", Failing(batch.slots.step, broken, range(5, 6)))
     with pytest.raises(DeviceBroken):
-        run_together(batch, loops(model, samples))
+        run_together(batch, loops(model, samples, NEIGHBOURS))

@@ -169,17 +169,6 @@ def test_random_weights_give_the_same_segments(recordings, shape, chosen):
     assert {segment["temperature"] for segment in expected} == {chosen.temperatures[-1]}
 
 
-# --- the real model
-
-
-@pytest.mark.slow
-def test_base_gives_the_same_segments_of_a_natural_voice(base_engine, voices):
-    model = base_engine.model("base")
-    samples = voices["A quiet memo"].samples[: 10 * RATE]
-    chosen = options(beam_size=2, initial_prompt="A memo.")
-    assert_equal(ours(model, samples, chosen), whispers(model, samples, chosen))
-
-
 # --- a scripted model
 
 FRAMES = torch.zeros(80, 500 + 3000)
