@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, SpendLimitReached, TranscriptionError
+from transcription_dagster.refinement import claude as claude_module
 from transcription_dagster.refinement.claude import Claude, connect
 from transcription_dagster.refinement.messages import MessageRequest, TokenUsage
 from transcription_dagster_tests.messages_server import KEY, MessagesServer, Reply, error, message, messages_server
@@ -74,7 +76,26 @@ def test_without_credentials_there_is_no_connection(monkeypatch: pytest.MonkeyPa
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_CONFIG_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    # A variable of the SDK that is no credential makes it look for some.
+    monkeypatch.setenv("ANTHROPIC_LOG", "info")
     assert connect() is None
+    monkeypatch.delenv("ANTHROPIC_LOG")
+    # Without any, it is not even imported.
+    monkeypatch.setitem(sys.modules, "anthropic", None)
+    assert connect() is None
+
+
+def test_the_sdk_looks_for_credentials_only_where_the_program_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from anthropic.lib.credentials import _constants
+
+    variables = {value for name, value in vars(_constants).items() if name.startswith("ENV_")}
+    assert "ANTHROPIC_API_KEY" in variables
+    assert not [name for name in variables if not name.startswith("ANTHROPIC_")]
+    monkeypatch.delenv("ANTHROPIC_CONFIG_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert _constants._config_dir() == tmp_path.joinpath(*claude_module._SDK_FOLDER)
 
 
 @pytest.mark.parametrize(
