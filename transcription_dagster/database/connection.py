@@ -116,14 +116,14 @@ def check_version(engine: Engine) -> str:
 
     Raises `WrongDatabaseVersion` with instructions unless it is exactly the one that this program needs.
     """
-    from transcription_dagster.database import migrations, procrastinate_schema
+    from transcription_dagster.database import procrastinate_schema, revisions
 
     with transaction(engine) as connection:
-        migrations.refuse_newer(connection)
+        revisions.refuse_newer(connection)
         procrastinate_schema.refuse_newer(connection)
-        revision = migrations.database_revision(connection)
+        revision = revisions.database_revision(connection)
         missing = procrastinate_schema.missing(connection)
-    needed = migrations.program_revision()
+    needed = revisions.program_revision()
     if revision != needed:
         raise WrongDatabaseVersion(
             f"the database is at revision {revision or 'none'}, this program needs {needed}: "

@@ -7,14 +7,15 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine, text
 
-from transcription_dagster.database import claude_tables
+from transcription_dagster.database import claude_tables, migrations, revisions
 from transcription_dagster.database.connection import check_version, open_database, transaction, upgrade_database
-from transcription_dagster.database.migrations import VERSION_TABLE
 from transcription_dagster.database.procrastinate_schema import APPLIED
 from transcription_dagster.database.recordings import Recording, find_recording, register
+from transcription_dagster.database.revisions import VERSION_TABLE
 from transcription_dagster.database.tables import SCHEMA
 from transcription_dagster.errors import DatabaseRefused, DatabaseUnavailable, InvalidSetting, WrongDatabaseVersion
 from transcription_dagster_tests.postgres import empty_database
@@ -43,6 +44,13 @@ def test_migrations_make_exactly_the_tables_that_the_queries_are_written_for(eng
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, claude_tables.Base.metadata) == []
+
+
+def test_the_migrations_files_are_named_by_their_revisions() -> None:
+    scripts = ScriptDirectory.from_config(migrations._config())
+    revisions_in_order = [script.revision for script in scripts.walk_revisions()]
+    assert revisions_in_order == sorted(revisions._known(), reverse=True)
+    assert scripts.get_current_head() == revisions.program_revision()
 
 
 def test_upgrading_a_current_database_changes_nothing(database_url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from transcription_dagster.database import claude_tables
-from transcription_dagster.database.migrations import VERSION_TABLE
+from transcription_dagster.database.revisions import VERSION_TABLE
 from transcription_dagster.database.tables import SCHEMA
 
 context.configure(
