@@ -18,6 +18,7 @@ from dotenv import load_dotenv
 from transcription_dagster import __version__
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.errors import InvalidSetting, TranscriptionError
+from transcription_dagster.quick_imports import quick_imports
 
 #: The module and the click command of each command.
 COMMANDS = {
@@ -59,7 +60,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute = COMMANDS[cmd_name].split(":")
-        return getattr(importlib.import_module(f"transcription_dagster.cli.{module}"), attribute)
+        with quick_imports():
+            return getattr(importlib.import_module(f"transcription_dagster.cli.{module}"), attribute)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
