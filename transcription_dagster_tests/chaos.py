@@ -64,7 +64,7 @@ class Plan:
 
 
 SHORT = Plan(
-    seed=1, recordings=8, executor_kills=1, run_worker_kills=1, daemon_kills=0, postgres_stops=1, terminations=1,
+    seed=1, recordings=6, executor_kills=1, run_worker_kills=1, daemon_kills=0, postgres_stops=1, terminations=1,
     pause=4.0, away=6.0, patience=420.0,
 )  # fmt: skip
 LONG = Plan(
@@ -244,11 +244,8 @@ def judge(system: System, recordings: Sequence[str], outcome: Outcome) -> None:
     assert set(outcome.published.values()) == {1}
     assert not outcome.repeated, f"transcribed more than once: {outcome.repeated}"
     assert not unfinished_jobs(system)
-    wait_until(
-        lambda: status_is_clean(system) and alive(system) == outcome.workers,
-        60,
-        "`transcription status` finds nothing wrong",
-    )
+    wait_until(lambda: alive(system) == outcome.workers, 60, "all workers are alive")
+    wait_until(lambda: status_is_clean(system), 60, "`transcription status` finds nothing wrong", every=2.0)
 
 
 def status_is_clean(system: System) -> bool:

@@ -43,7 +43,7 @@ def terminate(system: System, *run_ids: str) -> None:
 
 
 def test_a_run_is_canceled_during_transcription_and_the_executor_continues(system: System, tmp_path: Path) -> None:
-    (recording,) = system.register([long_recording(tmp_path, seconds=900)])
+    (recording,) = system.register([long_recording(tmp_path, seconds=480)])
     run_id = system.launch([recording])[recording]
     executor = busy_executor(system, recording)
     assert executor.device is not None
@@ -62,14 +62,14 @@ def test_a_run_is_canceled_during_transcription_and_the_executor_continues(syste
 def test_runs_are_canceled_on_a_shared_executor_before_a_run_worker_and_in_the_queue(
     system: System, tmp_path: Path
 ) -> None:
-    at_work = system.register([long_recording(tmp_path, seconds=900)] * 2)
-    others = system.register([long_recording(tmp_path, seconds=900)] * 4)
+    at_work = system.register([long_recording(tmp_path, seconds=480)] * 2)
+    others = system.register([long_recording(tmp_path, seconds=240)] * 4)
     runs = system.launch(at_work)
     for recording in at_work:
         busy_executor(system, recording)
     with same_processes(system):
         runs |= system.launch(others)
-        # With one run worker left, one run reaches an executor, and the others wait for the worker.
+        # With one run worker left, one run reaches an executor, one waits for the worker, and two in the queue.
         wait_until(
             lambda: [request["state"] for request in requests_of(system, others)] == ["doing"],
             60,
@@ -84,7 +84,7 @@ def test_runs_are_canceled_on_a_shared_executor_before_a_run_worker_and_in_the_q
 
 def test_a_run_is_canceled_after_its_transcription(system: System, tmp_path: Path) -> None:
     # Its text is long enough for the later steps to take some time.
-    (recording,) = system.register([long_recording(tmp_path, seconds=240)])
+    (recording,) = system.register([long_recording(tmp_path)])
     run_id = system.launch([recording])[recording]
     busy_run_worker(system, run_id)
     with same_processes(system):

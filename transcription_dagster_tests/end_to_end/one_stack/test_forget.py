@@ -83,7 +83,7 @@ def test_no_file_row_or_log_contains_a_forgotten_recording(system: System, tmp_p
 
 
 def test_forgetting_ends_a_run_in_progress_which_writes_nothing(system: System, tmp_path: Path) -> None:
-    recording = plant(system, long_recording(tmp_path, seconds=900))
+    recording = plant(system, long_recording(tmp_path, seconds=480))
     run = system.launch([recording])[recording]
     busy_executor(system, recording)
     assert found(system)

@@ -50,7 +50,7 @@ def test_a_killed_executors_recording_moves_to_another_and_its_run_succeeds(syst
 
 
 def test_a_recording_that_kills_three_executors_fails_with_their_history(system: System, tmp_path: Path) -> None:
-    deadly, *others = system.register([long_recording(tmp_path, seconds=900), *DEMO_RECORDINGS[:2]])
+    deadly, *others = system.register([long_recording(tmp_path, seconds=480), DEMO_RECORDINGS[0]])
     with killing_whoever_works_on(system, deadly) as killed:
         run_id = system.launch([deadly])[deadly]
         wait_until(lambda: killed, 120, "an executor was killed")
