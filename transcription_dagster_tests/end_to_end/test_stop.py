@@ -49,7 +49,7 @@ def system(home: Path) -> Iterator[System]:
 @pytest.fixture(scope="module")
 def left(system: System, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Recordings in progress when the first stack received the second stop signal."""
-    return stop_with_two_at_work(system, tmp_path_factory.mktemp("left"), twice=True, seconds=480)
+    return stop_with_two_at_work(system, tmp_path_factory.mktemp("left"), twice=True, seconds=360)
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+"""`transcription up`: what it refuses, what it reports, and how it ends. `test_up_with_s3.py` uses a whole stack."""
+
 from __future__ import annotations
 
 import os
@@ -11,22 +13,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
-import psutil
 import pytest
 from click.testing import CliRunner
 
+from transcription_dagster.cli.terminal import StopSignals
 from transcription_dagster.cli.up import program_changes, up
 from transcription_dagster.database.connection import open_database
 from transcription_dagster.settings import load_settings
 from transcription_dagster.shared_settings import push
-from transcription_dagster.stack.stack import RunningStack, running
+from transcription_dagster.stack.stack import running
 from transcription_dagster.stack.supervisor import ProgramState, end_orphan_processes
+from transcription_dagster_tests.end_to_end.up_process import Up, started_up
 from transcription_dagster_tests.postgres import cloned_database
-from transcription_dagster_tests.processes import addresses, below, of_each, running_yet
-from transcription_dagster_tests.stack.small_stack import until
+from transcription_dagster_tests.processes import below, running_yet
+from transcription_dagster_tests.stack.small_stack import SLEEPER, begin, until
+from transcription_dagster_tests.system import CHECKPOINT
 
-CHECKPOINT = Path(__file__).parents[1] / "bulletin" / "bulletin.pt"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
 
 SECRET = "planted-secret-7c1f"
@@ -64,64 +66,11 @@ def test_up_exits_with_2_on_usage_errors(arguments: list[str]):
     assert CliRunner().invoke(up, arguments).exit_code == 2
 
 
-class Up:
-    """`transcription up` in a separate process."""
-
-    def __init__(self, home: Path, *arguments: str, **variables: str) -> None:
-        self.output = home / "up.out"
-        self.home = home
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "transcription_dagster", "up", "--gpus", "none", *arguments],
-                env={
-                    **os.environ,
-                    "TRANSCRIPTION_HOME": str(home),
-                    "TRANSCRIPTION_MODEL": str(CHECKPOINT),
-                    **variables,
-                },
-                stdout=output,
-                stderr=output,
-            )
-
-    def is_up(self) -> bool:
-        assert self.process.poll() is None, self.said()
-        return "\nUp: " in self.said()
-
-    def said(self) -> str:
-        return self.output.read_text()
-
-    @property
-    def stack(self) -> RunningStack:
-        stack = running(load_settings(home=self.home))
-        assert stack is not None
-        return stack
-
-    def ends_with(self, code: int) -> None:
-        assert self.process.wait(120) == code, self.said()
-
-
-@pytest.fixture
-def started_up(home: Path) -> Iterator[Up]:
-    secrets = {"ANTHROPIC_API_KEY": SECRET, "TRANSCRIPTION_UI_PASSWORD": SECRET}
-    with _started(home, "--port", "0", "--run-workers", "1", **secrets) as started:
-        yield started
-
-
 @pytest.fixture
 def joined_up(home: Path) -> Iterator[Up]:
     """`transcription up --workers-only`, the smallest that starts anything."""
-    with _database_for(str(CHECKPOINT)) as url, _started(home, *JOINS, TRANSCRIPTION_DATABASE_URL=url) as started:
+    with _database_for(str(CHECKPOINT)) as url, started_up(home, *JOINS, TRANSCRIPTION_DATABASE_URL=url) as started:
         yield started
-
-
-@contextmanager
-def _started(home: Path, *arguments: str, **variables: str) -> Iterator[Up]:
-    started = Up(home, *arguments, **variables)
-    until(started.is_up, 240)
-    yield started
-    if started.process.poll() is None:
-        started.process.terminate()
-        started.process.wait(120)
 
 
 @contextmanager
@@ -135,32 +84,6 @@ def _database_for(model: str) -> Iterator[str]:
 
 
 @pytest.mark.system
-def test_up_serves_the_ui_and_ends_cleanly(started_up: Up):
-    stack = started_up.stack
-    assert stack.url in started_up.said()
-    with httpx.Client(base_url=stack.url, trust_env=False) as client:
-        assert client.get("/health").is_success
-        assert client.get("/server_info").status_code == 401
-        assert client.get("/server_info", auth=("anybody", SECRET)).is_success
-    everything = [psutil.Process(stack.pid), *below(stack.pid)]
-    assert addresses(everything) == {"127.0.0.1"}
-
-    commands = dict(of_each(everything, lambda process: (process.pid, process.cmdline())))
-    assert not [pid for pid, command in commands.items() if any(SECRET in part for part in command)]
-
-    os.kill(next(pid for pid, command in commands.items() if "gpu-worker" in command), signal.SIGKILL)
-    until(lambda: "gpu-worker-cpu-0 was restarted" in started_up.said())
-
-    started_up.process.send_signal(signal.SIGINT)
-    started_up.ends_with(0)
-    assert "Everything is stopped." in started_up.said()
-    assert not running_yet(everything)
-    assert end_orphan_processes(started_up.home) == 0
-    kept = [path for path in started_up.home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
-    assert kept == []
-
-
-@pytest.mark.system
 def test_up_ends_in_order_when_its_supervisor_is_asked_to_stop(joined_up: Up):
     everything = below(joined_up.stack.pid)
     os.kill(joined_up.stack.pid, signal.SIGTERM)
@@ -169,13 +92,34 @@ def test_up_ends_in_order_when_its_supervisor_is_asked_to_stop(joined_up: Up):
     assert not running_yet(everything)
 
 
-@pytest.mark.system
-def test_up_reports_a_killed_supervisor_and_leaves_nothing_running(joined_up: Up):
-    everything = below(joined_up.stack.pid)
-    os.kill(joined_up.stack.pid, signal.SIGKILL)
-    joined_up.ends_with(1)
-    assert "the supervisor ended" in joined_up.said()
-    assert everything
+@pytest.fixture
+def _own_signals() -> Iterator[None]:
+    """Restore this process's signal handlers, which `up` replaces."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_own_signals")
+def test_up_reports_a_killed_supervisor_and_leaves_nothing_running(home: Path, monkeypatch: pytest.MonkeyPatch):
+    stack = begin(home, SLEEPER)
+    until(lambda: len(below(stack.pid)) == 1)
+    everything = below(stack.pid)
+
+    def kill_meanwhile(_signals: StopSignals, _seconds: float) -> bool:
+        os.kill(stack.pid, signal.SIGKILL)
+        until(lambda: not stack.alive())
+        return False
+
+    monkeypatch.setattr("transcription_dagster.cli.up.start", lambda *_, **__: stack)
+    monkeypatch.setattr(StopSignals, "wait", kill_meanwhile)
+    monkeypatch.setenv("TRANSCRIPTION_HOME", str(home))
+    with _database_for(str(CHECKPOINT)) as url:
+        monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
+        ended = CliRunner().invoke(up, ["--gpus", "none", *JOINS])
+    assert ended.exit_code == 1
+    assert "the supervisor ended" in str(ended.exception), ended.output
     assert not running_yet(everything)
 
 

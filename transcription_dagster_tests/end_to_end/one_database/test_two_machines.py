@@ -38,6 +38,8 @@ def second_machine(system: System, tmp_path_factory: pytest.TempPathFactory) -> 
         "TRANSCRIPTION_HOME": str(home),
         "TRANSCRIPTION_DATABASE_URL": system.url,
         "TRANSCRIPTION_STORE": system.settings.store_url,
+        # Compiling Whisper's kernels again takes longer than the test.
+        **{name: value for name, value in os.environ.items() if name == "NUMBA_CACHE_DIR"},
     }
     transcription = str(Path(sys.executable).parent / "transcription")
     with ExitStack() as processes:
