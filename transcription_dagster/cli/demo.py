@@ -25,6 +25,8 @@ from transcription_dagster.sources.worklists import Worklist, load, write
 from transcription_dagster.store.object_store import ObjectStore, object_key
 
 _EXECUTORS = 2
+#: For three recordings, a second executor would take longer to load its models than it saves.
+_QUICK_EXECUTORS = 1
 _RECORDINGS: Final = Path(str(resources.files("transcription_dagster"))) / "demo" / "recordings"
 _SPEECH: Final = {"model": "base"}
 
@@ -36,7 +38,7 @@ _LINES, _WIDTH = 6, 100
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Transcribe the three shortest recordings only.")
+@click.option("--quick", is_flag=True, help="Transcribe the three shortest recordings only, on one executor.")
 @click.option("--keep-up", is_flag=True, help="Leave the UI running at the end, until Ctrl+C.")
 def demo(quick: bool, keep_up: bool) -> None:
     """Transcribe nine short recordings and show the results.
@@ -46,9 +48,10 @@ def demo(quick: bool, keep_up: bool) -> None:
     """
     settings = load_settings(**_SPEECH)
     worklist = _worklist(settings.home, quick)
+    executors = _QUICK_EXECUTORS if quick else _EXECUTORS
     signals = StopSignals()
     batch = BatchInput(worklist, left_to_do(worklist), _SPEECH, keep_going=True)
-    with alone_on(worklist.path), stack_for(settings, signals, cpu_executors=_EXECUTORS) as stack:
+    with alone_on(worklist.path), stack_for(settings, signals, cpu_executors=executors) as stack:
         outcomes = run_batch(batch, stack, settings, signals)
         code = report(outcomes, signals, "transcription demo")
         if not signals.count:

@@ -91,6 +91,8 @@ def keep_lock(lock: DaemonLock) -> None:
 
 def _upgrade() -> None:
     logging.basicConfig(level=logging.WARNING)
+    with quick_imports():
+        importlib.import_module("dagster")
     upgrade_tables(load_settings().require_database_url())
 
 
