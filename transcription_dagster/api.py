@@ -9,7 +9,6 @@ Where a function takes a transcript, captions or a text, a `pathlib.Path` names 
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -136,39 +135,28 @@ def transcribe(
         The device cannot hold the model, or failed.
     """
     from transcription_dagster.audio.container import open_source
-    from transcription_dagster.audio.decode import normalise
-    from transcription_dagster.whisper.recordings import prepare_recording, transcribe_recording
-    from transcription_dagster.whisper.voice_activity import voice_probabilities
+    from transcription_dagster.whisper.recordings import transcribe_file
 
-    path = Path(source)
     if channels not in get_args(ChannelMode):
         raise InvalidSetting(f"{channels!r} is not a channel mode: use {', '.join(get_args(ChannelMode))}")
     chosen = options or SpeechOptions(model, language=language)
     chosen = replace(chosen, language=whisper_language(chosen.language))
-    # Checked before a model is loaded or downloaded.
+    path = Path(source)
+    # A missing or empty file is refused before a model is loaded or downloaded.
     with open_source(path):
         pass
     engine = _engine(device, models_folder or Path.home() / ".transcription" / "models")
     engine.load(chosen.model, chosen.engine)
-    with tempfile.TemporaryDirectory(prefix="transcription-") as folder:
-        flac = Path(folder) / "audio.flac"
-        with _errors_named(name or str(path)):
-            facts = normalise(
-                path,
-                flac,
-                max_seconds=max_hours * 3600,
-                name=name or str(path),
-                language=chosen.language,
-                channels=channels,
-                detect_voice=voice_probabilities,
-            )
-        transcript = transcribe_recording(
+    with _errors_named(name or str(path)):
+        transcript, facts = transcribe_file(
             engine,
-            prepare_recording(engine, flac),
+            path,
             chosen,
             recording=_recording(path),
+            name=name or str(path),
+            channels=channels,
+            max_seconds=max_hours * 3600,
             on_progress=on_progress or (lambda _share: None),
-            should_stop=lambda: False,
         )
     on_warning = on_warning or partial(warnings.warn, stacklevel=2)
     for warning in [*filter(None, [facts.track, facts.channels_note]), *facts.warnings, *_notes(transcript)]:

@@ -17,8 +17,8 @@ from scripts import settings_reference
 from transcription_dagster.cli.main import transcription
 from transcription_dagster.settings import Settings, variable_name
 from transcription_dagster.sources import worklists
-from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import read_vocabulary
+from transcription_dagster.vocabulary.variants import problems
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

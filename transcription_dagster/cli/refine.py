@@ -20,8 +20,8 @@ from transcription_dagster.refinement.assembly import corrected_transcript
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.transcripts.amazon_json import write_transcript
-from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import read_vocabulary
+from transcription_dagster.vocabulary.variants import problems
 
 _FORMATS: dict[str, Callable[[Transcript, Refined], str]] = {
     "txt": lambda transcript, refined: refined.text,

@@ -1,4 +1,4 @@
-"""The analysers of texts, and the analysis of a text in several languages, each as a whole."""
+"""Choose the analyser of texts, and analyse a text in several languages one language at a time."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def analyse_parts(analyser: Analyser, text: str, parts: Sequence[LanguagePart]) 
     by_language: defaultdict[str, list[LanguagePart]] = defaultdict(list)
     for part in parts:
         by_language[part.language].append(part)
-    found = {
+    insights = {
         language: analyser.analyse(_BETWEEN.join(text[part.start : part.end] for part in own), language)
         for language, own in by_language.items()
     }
@@ -91,35 +91,35 @@ def analyse_parts(analyser: Analyser, text: str, parts: Sequence[LanguagePart]) 
         languages=tuple(Language(language, length / len(text)) for language, length in shares),
         entities=tuple(
             sorted(
-                (place for code, own in by_language.items() for place in _placed(found[code].entities, own)),
+                (place for code, own in by_language.items() for place in _placed(insights[code].entities, own)),
                 key=lambda entity: entity.begin,
             )
         ),
         key_phrases=tuple(
             sorted(
-                (place for code, own in by_language.items() for place in _placed(found[code].key_phrases, own)),
+                (place for code, own in by_language.items() for place in _placed(insights[code].key_phrases, own)),
                 key=lambda phrase: -phrase.score,
             )
         ),
-        sentiment=_sentiment([(found[language].sentiment, length) for language, length in lengths.items()]),
-        notes=tuple(dict.fromkeys(note for insights in found.values() for note in insights.notes)),
+        sentiment=_sentiment([(insights[language].sentiment, length) for language, length in lengths.items()]),
+        notes=tuple(dict.fromkeys(note for each in insights.values() for note in each.notes)),
     )
 
 
 def _codes(old: Sequence[str], codes: Sequence[str], new: Sequence[str]) -> list[str]:
     """Return the language of each new token."""
-    found: list[str] = []
+    assigned: list[str] = []
     for block in align(old, new):
         size = block.new_stop - block.new_first
         if block.same:
-            found += codes[block.old_first : block.old_stop]
+            assigned += codes[block.old_first : block.old_stop]
         elif block.old_stop > block.old_first:
             replaced = old[block.old_first : block.old_stop]
             matches = counterparts(replaced, new[block.new_first : block.new_stop])
-            found += [codes[block.old_first + match] for match in matches]
+            assigned += [codes[block.old_first + match] for match in matches]
         else:
-            found += [found[-1] if found else codes[0]] * size
-    return found
+            assigned += [assigned[-1] if assigned else codes[0]] * size
+    return assigned
 
 
 def _places(text: str, tokens: Sequence[str]) -> list[int]:
@@ -132,12 +132,12 @@ def _places(text: str, tokens: Sequence[str]) -> list[int]:
     return places
 
 
-def _placed(found: Sequence[Placed], own: Sequence[LanguagePart]) -> list[Placed]:
+def _placed(findings: Sequence[Placed], own: Sequence[LanguagePart]) -> list[Placed]:
     """Return the findings in joined parts at their place in the whole text, without those that span two parts."""
     sizes = (part.end - part.start + len(_BETWEEN) for part in own)
     begins = [0, *accumulate(sizes)]
     placed = []
-    for item in found:
+    for item in findings:
         number = bisect_right(begins, item.begin) - 1
         shift = own[number].start - begins[number]
         if item.end + shift <= own[number].end:
@@ -145,8 +145,9 @@ def _placed(found: Sequence[Placed], own: Sequence[LanguagePart]) -> list[Placed
     return placed
 
 
-def _sentiment(found: Sequence[tuple[Sentiment | None, int]]) -> Sentiment | None:
-    known = [(sentiment, length) for sentiment, length in found if sentiment is not None]
+def _sentiment(sentiments: Sequence[tuple[Sentiment | None, int]]) -> Sentiment | None:
+    """Return the mean of sentiments weighted by the lengths of their texts; None without any."""
+    known = [(sentiment, length) for sentiment, length in sentiments if sentiment is not None]
     if not known:
         return None
     total = sum(length for _, length in known)

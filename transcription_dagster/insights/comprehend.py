@@ -25,7 +25,7 @@ class PieceResult(NamedTuple):
     """Comprehend's result for one piece of the text."""
 
     piece: TextPiece
-    found: Mapping[str, Any]
+    response: Mapping[str, Any]
 
 
 class ComprehendAnalyser:
@@ -43,7 +43,7 @@ class ComprehendAnalyser:
         if not pieces:
             return Insights(self.name, notes=("There is no text to analyse.",))
         notes: list[str] = []
-        languages = merge_languages(self._ask("detect_dominant_language", pieces, notes))
+        languages = merge_languages(self._detect("detect_dominant_language", pieces, notes))
         main_language = languages[0].code if languages else language
         code = supported_language(main_language)
         if code is None:
@@ -52,41 +52,42 @@ class ComprehendAnalyser:
         return Insights(
             analyser=self.name,
             languages=languages,
-            entities=merge_entities(self._ask("detect_entities", pieces, notes, code)),
-            key_phrases=merge_key_phrases(self._ask("detect_key_phrases", pieces, notes, code)),
-            sentiment=merge_sentiments(self._ask("detect_sentiment", pieces, notes, code)),
+            entities=merge_entities(self._detect("detect_entities", pieces, notes, code)),
+            key_phrases=merge_key_phrases(self._detect("detect_key_phrases", pieces, notes, code)),
+            sentiment=merge_sentiments(self._detect("detect_sentiment", pieces, notes, code)),
             notes=tuple(notes),
         )
 
-    def _ask(
+    def _detect(
         self, operation: str, pieces: Sequence[TextPiece], notes: list[str], language: str | None = None
     ) -> Sequence[PieceResult]:
-        found, failed = self._ask_once(operation, pieces, language)
-        if failed:
-            again, failed = self._ask_once(operation, [piece for piece, _ in failed], language)
-            found = sorted([*found, *again], key=lambda result: result.piece.start)
+        """Call an operation for all pieces, and once more for those that fail; note those that fail twice."""
+        results, failures = self._detect_once(operation, pieces, language)
+        if failures:
+            retried, failures = self._detect_once(operation, [piece for piece, _ in failures], language)
+            results = sorted([*results, *retried], key=lambda result: result.piece.start)
         notes += (
-            f"{operation} failed for the characters {piece.start} to {piece.end}: {error}" for piece, error in failed
+            f"{operation} failed for the characters {piece.start} to {piece.end}: {error}" for piece, error in failures
         )
-        return found
+        return results
 
-    def _ask_once(
+    def _detect_once(
         self, operation: str, pieces: Sequence[TextPiece], language: str | None
     ) -> tuple[list[PieceResult], list[tuple[TextPiece, str]]]:
-        found: list[PieceResult] = []
-        failed: list[tuple[TextPiece, str]] = []
+        results: list[PieceResult] = []
+        failures: list[tuple[TextPiece, str]] = []
         in_language = {"LanguageCode": language} if language else {}
         for first in range(0, len(pieces), MAX_DOCUMENTS):
             batch = pieces[first : first + MAX_DOCUMENTS]
             with aws_errors(f"Could not {operation.replace('_', ' ')} with Comprehend"):
                 call: Callable[..., Any] = getattr(self._client, f"batch_{operation}")
                 answer = call(TextList=[piece.text for piece in batch], **in_language)
-            found += (PieceResult(batch[result["Index"]], result) for result in answer["ResultList"])
-            failed += (
+            results += (PieceResult(batch[result["Index"]], result) for result in answer["ResultList"])
+            failures += (
                 (batch[error["Index"]], f"{error.get('ErrorMessage', '')} ({error.get('ErrorCode', '')})")
                 for error in answer["ErrorList"]
             )
-        return found, failed
+        return results, failures
 
     @cached_property
     def _client(self) -> Any:
@@ -102,8 +103,8 @@ def merge_languages(results: Sequence[PieceResult]) -> tuple[Language, ...]:
     """Return each language's share of the text: the pieces' scores weighted by length."""
     shares: Counter[str] = Counter()
     total = sum(len(piece.text) for piece, _ in results)
-    for piece, found in results:
-        for language in found["Languages"]:
+    for piece, response in results:
+        for language in response["Languages"]:
             shares[language["LanguageCode"]] += language["Score"] * len(piece.text) / total
     return tuple(Language(code, share) for code, share in shares.most_common())
 
@@ -118,8 +119,8 @@ def merge_entities(results: Sequence[PieceResult]) -> tuple[Entity, ...]:
             begin=piece.start + entity["BeginOffset"],
             end=piece.start + entity["EndOffset"],
         )
-        for piece, found in results
-        for entity in found["Entities"]
+        for piece, response in results
+        for entity in response["Entities"]
     )
 
 
@@ -129,8 +130,8 @@ def merge_key_phrases(results: Sequence[PieceResult]) -> tuple[KeyPhrase, ...]:
         KeyPhrase(
             phrase["Text"], phrase["Score"], piece.start + phrase["BeginOffset"], piece.start + phrase["EndOffset"]
         )
-        for piece, found in results
-        for phrase in found["KeyPhrases"]
+        for piece, response in results
+        for phrase in response["KeyPhrases"]
     )
 
 
@@ -140,7 +141,7 @@ def merge_sentiments(results: Sequence[PieceResult]) -> Sentiment | None:
     if not total:
         return None
     means = {
-        mood: sum(found["SentimentScore"][mood] * len(piece.text) for piece, found in results) / total
+        mood: sum(response["SentimentScore"][mood] * len(piece.text) for piece, response in results) / total
         for mood in _MOODS
     }
     leading = max(_MOODS, key=lambda mood: means[mood])

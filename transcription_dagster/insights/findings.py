@@ -1,4 +1,4 @@
-"""Insights into a text: an analyser's findings, and each speaker's share of the talk and questions."""
+"""Insights into a text: what an analyser finds in it, and each speaker's share of the talk and questions."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ class Insights:
         sentiment = document["sentiment"]
         return cls(
             analyser=document["analyser"],
-            languages=tuple(Language(**found) for found in document["languages"]),
-            entities=tuple(Entity(**found) for found in document["entities"]),
-            key_phrases=tuple(KeyPhrase(**found) for found in document["key_phrases"]),
+            languages=tuple(Language(**language) for language in document["languages"]),
+            entities=tuple(Entity(**entity) for entity in document["entities"]),
+            key_phrases=tuple(KeyPhrase(**phrase) for phrase in document["key_phrases"]),
             sentiment=Sentiment(**sentiment) if sentiment else None,
             notes=tuple(document["notes"]),
             speakers=tuple(SpeakerShare(**share) for share in document.get("speakers", ())),

@@ -28,9 +28,9 @@ class LocalAnalyser:
         if not text.strip():
             return Insights(self.name, notes=("There is no text to analyse.",))
         code = language.partition("-")[0].lower()
-        phrases, about_phrases = _key_phrases(text, code)
+        phrases, phrase_notes = _key_phrases(text, code)
         sentiment = english_sentiment(text) if code == "en" else None
-        about_sentiment = (
+        sentiment_notes = (
             () if sentiment else (f"Sentiment is available for English only; this text is in {language}.",)
         )
         return Insights(
@@ -39,8 +39,8 @@ class LocalAnalyser:
             key_phrases=tuple(phrases),
             sentiment=sentiment,
             notes=(
-                *about_phrases,
-                *about_sentiment,
+                *phrase_notes,
+                *sentiment_notes,
                 "Names of people and places need Comprehend (TRANSCRIPTION_INSIGHTS=comprehend).",
             ),
         )
@@ -54,10 +54,10 @@ def english_sentiment(text: str) -> Sentiment:
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     analyser = SentimentIntensityAnalyzer()
-    weighed = [(len(sentence), analyser.polarity_scores(sentence)) for sentence in sentences(text)]
-    total = sum(length for length, _ in weighed)
+    scored = [(len(sentence), analyser.polarity_scores(sentence)) for sentence in sentences(text)]
+    total = sum(length for length, _ in scored)
     means = {
-        name: sum(length * scores[name] for length, scores in weighed) / total
+        name: sum(length * scores[name] for length, scores in scored) / total
         for name in ("pos", "neg", "neu", "compound")
     }
     label = "NEUTRAL"
@@ -79,14 +79,14 @@ def _key_phrases(text: str, code: str) -> tuple[Sequence[KeyPhrase], Sequence[st
         return (), (f"Key phrases are found by the spaces between words, which {code} does without.",)
     extractor = KeywordExtractor(lan=code, n=_MAX_WORDS, top=_MAX_PHRASES)
     phrases = [
-        KeyPhrase(found[0], 1.0 / (1.0 + float(score)), found.start(), found.end())
+        KeyPhrase(match[0], 1.0 / (1.0 + float(score)), match.start(), match.end())
         for phrase, score in extractor.extract_keywords(text)
-        if (found := _place(phrase, text))
+        if (match := _first_occurrence(phrase, text))
     ]
     return phrases, () if _has_stop_words(code) else (f"Key phrases are rough: no function words of {code} are known.",)
 
 
-def _place(phrase: str, text: str) -> re.Match[str] | None:
+def _first_occurrence(phrase: str, text: str) -> re.Match[str] | None:
     """Return the first occurrence of a phrase, ignoring case and whitespace."""
     words = r"\s+".join(re.escape(word) for word in phrase.split())
     return re.search(rf"(?<!\w){words}(?!\w)", text, re.IGNORECASE)

@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import itemgetter
 
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
@@ -78,17 +79,15 @@ def evenly(part: Part, words: int) -> Iterator[Part]:
 def _anchors(old: Sequence[int], new: Sequence[int]) -> list[tuple[int, int]]:
     """Return cutting points inside stretches that occur once in each sequence, increasing in both."""
     places = _once(new)
-    pairs = [(here, places[stretch]) for stretch, here in sorted(_once(old).items(), key=_place) if stretch in places]
+    pairs = [
+        (here, places[stretch]) for stretch, here in sorted(_once(old).items(), key=itemgetter(1)) if stretch in places
+    ]
     middle = _STRETCH // 2
     return [(pairs[index][0] + middle, pairs[index][1] + middle) for index in _rising([there for _, there in pairs])]
 
 
-def _place(item: tuple[tuple[int, ...], int]) -> int:
-    return item[1]
-
-
 def _once(sequence: Sequence[int]) -> dict[tuple[int, ...], int]:
-    """Return the start of each stretch that occurs exactly once."""
+    """Return the start of each stretch of `_STRETCH` numbers that occurs exactly once."""
     places: dict[tuple[int, ...], int] = {}
     repeated: set[tuple[int, ...]] = set()
     for place, stretch in enumerate(zip(*(sequence[shift:] for shift in range(_STRETCH)), strict=False)):
@@ -196,7 +195,7 @@ def align(old: Sequence[str], new: Sequence[str]) -> list[AlignedBlock]:
     """Align two wordings by the fewest changed words (Levenshtein), ignoring case and punctuation.
 
     The blocks cover both texts in order; equal and changed blocks alternate. Long texts are aligned part by part
-    (`alignment_parts.cut`), because the search is one native call that blocks all other threads.
+    (`cut_parts`), because the search is one native call that blocks all other threads.
     """
     numbers: dict[str, int] = {}
     folded: dict[str, int] = {}
@@ -273,12 +272,12 @@ def _most_alike(old: Sequence[str], new: Sequence[str], by_letters: Sequence[int
             scores[best[index]] + _likeness(old[index], word) - 0.1 * abs(index - expected) / len(old)
             for index in range(len(old))
         ]
-    found: list[int] = []
+    indices: list[int] = []
     index = max(range(len(old)), key=scores.__getitem__)
     for best in reversed(choices):
-        found.append(index)
+        indices.append(index)
         index = best[index]
-    return found[::-1]
+    return indices[::-1]
 
 
 def _likeness(old: str, new: str) -> float:

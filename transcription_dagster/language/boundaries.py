@@ -151,7 +151,7 @@ def break_cost(before: Word, after: Word) -> float:
 
 
 def _unspaced_cost(before: Word, after: Word) -> float | None:
-    """Return the cost between two words of a script without spaces where the letters say something; else None.
+    """Return the cost between two words of a script without spaces, if it follows from their letters; else None.
 
     Thai, Lao, Burmese and Khmer put spaces between phrases. In Japanese katakana in a row are one word, a geminate (ッ)
     never ends one, and a phrase begins where hiragana, its particles and endings, is over.

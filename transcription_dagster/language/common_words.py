@@ -73,7 +73,7 @@ def _frequency(word: str, language: str) -> float:
 
 @cache
 def _frequencies(language: str) -> dict[str, float]:
-    # Its import takes a fifth of the time in which a process of the stack starts, and most never look a word up.
+    # Importing wordfreq takes a fifth of the start of a process, and most processes never look a word up.
     from wordfreq import get_frequency_dict
 
     return get_frequency_dict(language, wordlist="large" if language == "en" else "small")

@@ -1,4 +1,4 @@
-"""Cut long texts into pieces that a service accepts, at sentence ends."""
+"""Split a text into sentences, and into pieces that a service accepts."""
 
 from __future__ import annotations
 

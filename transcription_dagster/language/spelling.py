@@ -54,8 +54,8 @@ def letters(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     pieces = _BETWEEN_DIGITS.split(folded)
     separators = [" " if gap.isspace() else gap.strip() for gap in _BETWEEN_DIGITS.findall(folded)]
-    kept = ["".join(char for char in piece if _is_letter(char)) for piece in pieces]
-    return "".join(part for pair in zip(kept, [*separators, ""], strict=True) for part in pair)
+    spelled = ["".join(char for char in piece if _is_letter(char)) for piece in pieces]
+    return "".join(part for pair in zip(spelled, [*separators, ""], strict=True) for part in pair)
 
 
 def similarity(one: str, other: str) -> float:

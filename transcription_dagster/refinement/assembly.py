@@ -16,7 +16,7 @@ from transcription_dagster.refinement.prompt import Answer, make_request
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure
 from transcription_dagster.refinement.text_windows import TextWindow, join_edits, join_places, make_windows
 from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words, paragraph_starts
-from transcription_dagster.vocabulary.corrections import merged_terms
+from transcription_dagster.vocabulary.prompts import merged_terms
 from transcription_dagster.vocabulary.variants import correct_variants
 
 

@@ -20,7 +20,7 @@ from transcription_dagster.refinement.text_windows import TextWindow
 from transcription_dagster.transcripts.conversation import in_turns, shown_speaker
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.word_languages import language_runs
-from transcription_dagster.vocabulary.corrections import glossary
+from transcription_dagster.vocabulary.prompts import glossary
 
 #: Number of words between written indices: few enough to count from, and many enough to cost little.
 _INDEX_EVERY = 5

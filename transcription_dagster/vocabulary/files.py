@@ -1,4 +1,4 @@
-"""Reading and writing vocabularies: YAML, CSV, and the lists inside a worklist."""
+"""Read and write vocabularies: YAML, CSV, and the lists inside a worklist."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def write_csv(terms: Iterable[Term]) -> str:
 
 
 def parse_terms(entries: Sequence[object], where: str) -> list[Term]:
-    """Make terms of a recording's own vocabulary, as a worklist or the database holds it: texts or mappings.
+    """Parse a recording's own vocabulary, as a worklist or the database holds it: texts or mappings.
 
     Raises `InvalidVocabulary` that starts with `where` and the position of the entry.
     """

@@ -1,4 +1,4 @@
-"""Corrections without judgement: words that the vocabulary lists as a mishearing of one term."""
+"""Correct words that the vocabulary lists as a variant of one term, and report variants that cannot be corrected."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from transcription_dagster.language.common_words import (
     ORDINARY,
     chance_frequency,
     frequency,
+    is_common,
     is_ordinary_phrase,
 )
 from transcription_dagster.language.spelling import affixes, fold, letters, tokens
@@ -31,15 +32,15 @@ Phrase = tuple[str, ...]
 def correct_variants(words: Sequence[Word], terms: Sequence[Term]) -> list[Edit]:
     """Return the edits, of kind "vocabulary", that replace each variant by its term.
 
-    Whole words only (in a script without spaces, any characters), the longest phrase first, in any case and with any
-    surrounding punctuation, which is kept; the text's case is kept if the term has no capitals. Ambiguous variants are
-    left alone: those that belong to two terms or are a term, ordinary words or names (see `risk`), phrases broken by
-    punctuation, and words that are part of a correctly written term.
+    Whole words match (in a script without spaces, any characters), the longest phrase first, in any case and with any
+    surrounding punctuation. Punctuation stays, and so does the text's case if the term has no capitals. Ambiguous
+    variants do not match: those of two terms, those that are a term, ordinary words or names (see `risk`), phrases
+    interrupted by punctuation, and words of a correctly written term.
     """
     phrases = _phrases(terms)
     replaced: set[int] = set()
     edits: list[Edit] = []
-    for match in sorted(_matches(words, phrases), key=lambda match: (-len(match.found), match.first)):
+    for match in sorted(_matches(words, phrases), key=lambda match: (-len(match.matched), match.first)):
         span = range(match.first, match.last + 1)
         if replaced.isdisjoint(span):
             replaced.update(span)
@@ -56,12 +57,12 @@ _ALWAYS_ONE_WORD = 3.5
 _DETERMINERS = frozenset({"a", "an", "the", "my", "your", "our", "their", "its", "every"})
 
 
-#: In a script without spaces, variants of fewer characters would be found inside other words.
+#: In a script without spaces, variants of fewer characters would match inside other words.
 _FEWEST_CHARACTERS = 3
 #: The same in scripts without word counts, such as Thai.
 _FEWEST_UNCOUNTED = 6
 _COUNTED = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
-#: Longest word to find in a phrase without spaces, and its minimum frequency.
+#: Longest word to look for in a phrase without spaces, and its minimum frequency.
 _LONGEST_WORD, _PHRASE_WORD = 8, 3.0
 
 
@@ -71,7 +72,7 @@ def phrase_of(text: str) -> Phrase:
 
 
 def risk(phrase: Phrase, term: Term) -> str:
-    """Return why a variant, given as folded words, needs context to be corrected; empty if it does not."""
+    """Return why correcting a variant, given as folded words, needs context; empty if it does not."""
     if phrase and all(is_unspaced(token[0]) for token in phrase):
         return _unspaced_risk("".join(phrase))
     if all(token.isdecimal() for token in phrase):
@@ -81,10 +82,10 @@ def risk(phrase: Phrase, term: Term) -> str:
     if len(phrase) != 1:
         return "an ordinary phrase" if is_ordinary_phrase(phrase) and not _is_one_word(phrase, term) else ""
     variant = phrase[0]
-    often = frequency(variant)
+    zipf = frequency(variant)
     if tokens(term.text) == phrase:
-        return f"an ordinary word (Zipf {often:.1f}), whatever its case" if often >= _CASE_ONLY else ""
-    return f"an ordinary word or name (Zipf {often:.1f})" if often >= _harmless_up_to(variant, term) else ""
+        return f"an ordinary word (Zipf {zipf:.1f}), whatever its case" if zipf >= _CASE_ONLY else ""
+    return f"an ordinary word or name (Zipf {zipf:.1f})" if zipf >= _harmless_frequency(variant, term) else ""
 
 
 def _unspaced_risk(text: str) -> str:
@@ -103,14 +104,14 @@ def _is_ordinary_word(text: str) -> bool:
     return frequency(text) >= (EVERYDAY if len(text) == 1 else _PHRASE_WORD)
 
 
-def _harmless_up_to(variant: str, term: Term) -> float:
+def _harmless_frequency(variant: str, term: Term) -> float:
     if "".join(tokens(term.text)) == variant:
         return _HYPHENS_ONLY
     return _ACCENTS_ONLY if letters(_plain(variant)) == letters(_plain(term.text)) else ORDINARY
 
 
 def _is_one_word(phrase: Phrase, term: Term) -> bool:
-    """Return whether the words are the term with spaces ("java script"), and hardly ever occur in a row otherwise."""
+    """Return whether the words are the term with spaces ("java script") and hardly ever follow each other otherwise."""
     joined = "".join(phrase)
     return letters(joined) == letters(term.text) and frequency(joined) - chance_frequency(phrase) >= _ALWAYS_ONE_WORD
 
@@ -133,28 +134,28 @@ class _Token:
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    found: tuple[_Token, ...]
+    matched: tuple[_Token, ...]
     phrase: Phrase
 
     @property
     def first(self) -> int:
-        return self.found[0].word
+        return self.matched[0].word
 
     @property
     def last(self) -> int:
-        return self.found[-1].word
+        return self.matched[-1].word
 
 
 def _phrases(terms: Sequence[Term]) -> dict[Phrase, Term | None]:
-    """Return phrases to find, with the term to write instead; None for phrases to leave alone."""
-    claims: defaultdict[Phrase, set[str]] = defaultdict(set)
+    """Return the phrases to look for, with the term that replaces each; None for phrases that stay as they are."""
+    owners: defaultdict[Phrase, set[str]] = defaultdict(set)
     by_text = {term.text: term for term in terms}
     for term in terms:
         for variant in term.variants:
-            claims[phrase_of(variant)].add(term.text)
+            owners[phrase_of(variant)].add(term.text)
     phrases: dict[Phrase, Term | None] = {
         phrase: by_text[next(iter(texts))]
-        for phrase, texts in claims.items()
+        for phrase, texts in owners.items()
         if phrase and len(texts) == 1 and (phrase[0] == "i" or not risk(phrase, by_text[next(iter(texts))]))
     }
     for term in terms:
@@ -176,14 +177,14 @@ def _matches(words: Sequence[Word], phrases: Mapping[Phrase, Term | None]) -> It
             continue
         openings = {token.text, _POSSESSIVE.sub("", token.text)}
         for length in {length for opening in openings for length in lengths.get(opening, ())}:
-            found = stream[position : position + length]
-            phrase = _phrase(found, phrases) if len(found) == length and found[-1].closes_word else None
+            matched = stream[position : position + length]
+            phrase = _phrase(matched, phrases) if len(matched) == length and matched[-1].closes_word else None
             if phrase is None or (
                 phrase[0] == "i" and is_ordinary_phrase(phrase) and not _after_determiner(stream, position)
             ):
                 continue
-            if not _broken(found, words):
-                yield _Match(tuple(found), phrase)
+            if not _is_interrupted(matched, words):
+                yield _Match(tuple(matched), phrase)
 
 
 def _after_determiner(stream: Sequence[_Token], position: int) -> bool:
@@ -194,10 +195,10 @@ def _stream(words: Iterable[Word]) -> Iterator[_Token]:
     for index, word in enumerate(words):
         parts = _parts(word.text)
         # In a script without spaces a word may begin and end anywhere.
-        free = [is_unspaced(part.text[0]) for part in parts]
+        unspaced = [is_unspaced(part.text[0]) for part in parts]
         for place, part in enumerate(parts):
-            opens = place == 0 or free[place] or free[place - 1]
-            closes = place == len(parts) - 1 or free[place] or free[place + 1]
+            opens = place == 0 or unspaced[place] or unspaced[place - 1]
+            closes = place == len(parts) - 1 or unspaced[place] or unspaced[place + 1]
             yield _Token(part.text, index, opens, closes, part.first, part.stop)
 
 
@@ -223,19 +224,19 @@ def _parts(text: str) -> list[_Part]:
     return parts
 
 
-def _phrase(found: Sequence[_Token], phrases: Container[Phrase]) -> Phrase | None:
+def _phrase(matched: Sequence[_Token], phrases: Container[Phrase]) -> Phrase | None:
     """Return the phrase of the tokens, with or without a possessive at the end."""
-    texts = tuple(token.text for token in found)
+    texts = tuple(token.text for token in matched)
     possessor = (*texts[:-1], _POSSESSIVE.sub("", texts[-1]))
     return next((phrase for phrase in (texts, possessor) if phrase in phrases), None)
 
 
-def _broken(found: Sequence[_Token], words: Sequence[Word]) -> bool:
+def _is_interrupted(matched: Sequence[_Token], words: Sequence[Word]) -> bool:
     """Return whether punctuation other than a hyphen, or a change of language or speaker, splits a phrase."""
-    spoken = words[found[0].word : found[-1].word + 1]
+    spoken = words[matched[0].word : matched[-1].word + 1]
     if len({word.language for word in spoken}) > 1 or len({word.speaker for word in spoken if word.speaker}) > 1:
         return True
-    for before, after in pairwise(found):
+    for before, after in pairwise(matched):
         text, next_text = words[before.word].text, words[after.word].text
         between = text[before.stop :] + next_text[: after.first]
         if before.word == after.word:
@@ -250,8 +251,8 @@ def _edit(words: Sequence[Word], match: _Match, phrases: Mapping[Phrase, Term | 
     if term is None:
         return
     spoken = words[match.first : match.last + 1]
-    opening = spoken[0].text[: match.found[0].first]
-    closing = spoken[-1].text[match.found[-1].stop :]
+    opening = spoken[0].text[: match.matched[0].first]
+    closing = spoken[-1].text[match.matched[-1].stop :]
     old = join_words(spoken)
     original = old[len(opening) : len(old) - len(closing)]
     possessive = "" if phrase_of(original) == match.phrase else original[-2:]
@@ -267,3 +268,51 @@ def _in_case_of(original: str, text: str) -> str:
     if original.isupper() and sum(char.isalpha() for char in original) > 1:
         return text.upper()
     return text[:1].upper() + text[1:] if original[:1].isupper() else text
+
+
+def problems(terms: Sequence[Term]) -> list[str]:
+    """Return the problems of a vocabulary: duplicates, terms that correct each other, common words."""
+    return [*_duplicates(terms), *_conflicts(terms), *_common(terms)]
+
+
+def _duplicates(terms: Sequence[Term]) -> Iterator[str]:
+    spellings: defaultdict[str, list[str]] = defaultdict(list)
+    for term in terms:
+        spellings[term.text.casefold()].append(term.text)
+    for texts in spellings.values():
+        if len(texts) > 1:
+            yield f"{texts[0]!r} is listed {len(texts)} times"
+    owners: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for term in terms:
+        for variant in term.variants:
+            owners[phrase_of(variant)].append(term.text)
+    for variant, texts in owners.items():
+        if not variant:
+            yield f"a variant of {texts[0]!r} holds no word"
+        elif len(set(texts)) > 1:
+            yield f"the variant {' '.join(variant)!r} belongs to {_listed(texts)}: it corrects nothing"
+        elif len(texts) > 1:
+            yield f"the variant {' '.join(variant)!r} of {texts[0]!r} is listed {len(texts)} times"
+
+
+def _conflicts(terms: Sequence[Term]) -> Iterator[str]:
+    """Yield conflicts: a variant that is another term, or a term that contains another's variant."""
+    spelled = {phrase_of(term.text): term.text for term in terms}
+    for term in terms:
+        for variant in term.variants:
+            other = spelled.get(phrase_of(variant))
+            if other is not None and other != term.text:
+                yield f"the variant {variant!r} of {term.text!r} is a term itself: {other!r} would correct to it"
+
+
+def _common(terms: Sequence[Term]) -> Iterator[str]:
+    for term in terms:
+        if len(spelled := tokens(term.text)) == 1 and is_common(spelled):
+            yield f"the term {term.text!r} is a common word"
+        for variant in term.variants:
+            if reason := risk(phrase_of(variant), term):
+                yield f"the variant {variant!r} of {term.text!r} is risky: {reason}: it is left to the refinement"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(repr(name) for name in dict.fromkeys(names))

@@ -16,8 +16,8 @@ from transcription_dagster.database import vocabulary
 from transcription_dagster.database.archive import titles
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import InvalidVocabulary
-from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import parse_terms, read_csv, read_yaml
+from transcription_dagster.vocabulary.variants import problems
 from transcription_dagster.web.guard import CSRF_FIELD
 from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.program_api.operations import LARGEST_BODY, Refusal, bounded_body

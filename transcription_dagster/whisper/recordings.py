@@ -1,7 +1,8 @@
-"""Transcribe whole recordings: mixed, or channel by channel if their FLAC has several channels."""
+"""Transcribe whole recordings and files: mixed, or channel by channel if several channels are kept apart."""
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from transcription_dagster.audio.decode import AudioFacts, normalise
 from transcription_dagster.audio.flac import FLOOR_DBFS, channels_of, read_blocks
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.errors import TranscriptionAborted
-from transcription_dagster.model import SpeechOptions, Transcript
+from transcription_dagster.model import ChannelMode, SpeechOptions, Transcript
 from transcription_dagster.transcripts.channels import Level, merge_channels
 from transcription_dagster.whisper.engine import PreparedAudio, SpeechEngine
+from transcription_dagster.whisper.voice_activity import voice_probabilities
 
 #: Samples per measurement of a channel's level: 32 ms.
 _FRAME = 512
@@ -84,8 +87,46 @@ def transcribe_recording(
     return merge_channels([future.result() for future in futures], _levels(prepared.path))
 
 
+def transcribe_file(
+    engine: SpeechEngine,
+    source: Path,
+    options: SpeechOptions,
+    *,
+    recording: str,
+    name: str,
+    channels: ChannelMode,
+    max_seconds: float,
+    on_progress: Callable[[float], None],
+) -> tuple[Transcript, AudioFacts]:
+    """Decode a file in any format and transcribe it; return the transcript and the facts about the file.
+
+    `name`, `channels` and `max_seconds` are those of `normalise`, the other parameters those of `engine.transcribe`.
+    Raises the errors of both.
+    """
+    with tempfile.TemporaryDirectory(prefix="transcription-") as folder:
+        flac = Path(folder) / "audio.flac"
+        facts = normalise(
+            source,
+            flac,
+            max_seconds=max_seconds,
+            name=name,
+            language=options.language,
+            channels=channels,
+            detect_voice=voice_probabilities,
+        )
+        transcript = transcribe_recording(
+            engine,
+            prepare_recording(engine, flac),
+            options,
+            recording=recording,
+            on_progress=on_progress,
+            should_stop=lambda: False,
+        )
+    return transcript, facts
+
+
 def _levels(path: Path) -> Level:
-    """The levels of a recording's channels, each measured on first use."""
+    """Return a function for the levels of a recording's channels, each measured on first use."""
 
     @cache
     def powers(channel: int) -> np.ndarray:

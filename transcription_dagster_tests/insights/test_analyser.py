@@ -45,15 +45,15 @@ def test_the_settings_choose_the_analyser(tmp_path: Path) -> None:
 
 
 def test_key_phrases_name_the_topics_and_their_places() -> None:
-    found = LocalAnalyser().analyse(TALK, "en")
-    phrases = {phrase.text.lower() for phrase in found.key_phrases}
+    insights = LocalAnalyser().analyse(TALK, "en")
+    phrases = {phrase.text.lower() for phrase in insights.key_phrases}
     assert "harbour" in " ".join(phrases)
     assert "ferry" in " ".join(phrases)
     assert not phrases & {"the", "and", "which"}
-    scores = [phrase.score for phrase in found.key_phrases]
+    scores = [phrase.score for phrase in insights.key_phrases]
     assert scores == sorted(scores, reverse=True)
     assert all(0 < score <= 1 for score in scores)
-    for phrase in found.key_phrases:
+    for phrase in insights.key_phrases:
         assert TALK[phrase.begin : phrase.end] == phrase.text
 
 
@@ -84,10 +84,10 @@ def test_english_text_has_a_sentiment(text: str, label: str) -> None:
     ],
 )
 def test_analyses_missing_for_a_language_are_reported(language: str, notes: list[str]) -> None:
-    found = LocalAnalyser().analyse(TALK, language)
-    assert found.languages == (Language(language, None),)
-    assert (found.sentiment is None) == (language != "en")
-    *about, names = found.notes
+    insights = LocalAnalyser().analyse(TALK, language)
+    assert insights.languages == (Language(language, None),)
+    assert (insights.sentiment is None) == (language != "en")
+    *about, names = insights.notes
     assert "need Comprehend" in names
     assert len(about) == len(notes)
     assert all(note.startswith(start) for note, start in zip(about, notes, strict=True))
@@ -159,13 +159,13 @@ def test_each_language_is_analysed_once_and_found_at_its_place_in_the_whole() ->
     text = "Ada left. Bruno ging. Carla stayed."
     parts = (LanguagePart("en", 0, 10), LanguagePart("de", 10, 22), LanguagePart("en", 22, 35))
     analyser = Echo()
-    found = analyse_parts(analyser, text, parts)
+    insights = analyse_parts(analyser, text, parts)
     assert analyser.asked == [("Ada left. \n\nCarla stayed.", "en"), ("Bruno ging. ", "de")]
-    assert [(entity.text, entity.begin) for entity in found.entities] == [("Ada", 0), ("Bruno", 10), ("Carla", 22)]
-    assert all(text[phrase.begin : phrase.end] == phrase.text for phrase in found.key_phrases)
-    assert found.languages == (Language("en", 23 / 35), Language("de", 12 / 35))
-    assert found.sentiment == Sentiment("POSITIVE", 1.0, 0.0, 0.0, 0.0)
-    assert found.notes == ("the same note",)
+    assert [(entity.text, entity.begin) for entity in insights.entities] == [("Ada", 0), ("Bruno", 10), ("Carla", 22)]
+    assert all(text[phrase.begin : phrase.end] == phrase.text for phrase in insights.key_phrases)
+    assert insights.languages == (Language("en", 23 / 35), Language("de", 12 / 35))
+    assert insights.sentiment == Sentiment("POSITIVE", 1.0, 0.0, 0.0, 0.0)
+    assert insights.notes == ("the same note",)
 
 
 def test_findings_across_parts_are_dropped() -> None:
@@ -184,9 +184,9 @@ def test_key_phrases_of_two_languages_without_either_s_function_words() -> None:
         "Das Hafenmuseum öffnet um neun, und das Hafenmuseum ist für alle frei."
     )
     cut = text.index("Das")
-    found = analyse_parts(LocalAnalyser(), text, (LanguagePart("en", 0, cut), LanguagePart("de", cut, len(text))))
-    phrases = {phrase.text.lower() for phrase in found.key_phrases}
+    insights = analyse_parts(LocalAnalyser(), text, (LanguagePart("en", 0, cut), LanguagePart("de", cut, len(text))))
+    phrases = {phrase.text.lower() for phrase in insights.key_phrases}
     assert {"harbour museum", "hafenmuseum"} <= phrases
     assert not phrases & {"das", "the", "und", "für"}
-    assert all(text[phrase.begin : phrase.end] == phrase.text for phrase in found.key_phrases)
-    assert found.sentiment is not None
+    assert all(text[phrase.begin : phrase.end] == phrase.text for phrase in insights.key_phrases)
+    assert insights.sentiment is not None

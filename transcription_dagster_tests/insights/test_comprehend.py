@@ -80,17 +80,17 @@ LONG = "".join(f"Sentence {number} is about Ada and also about Zoë, who took th
 
 
 def test_every_name_in_a_long_text_is_found_at_its_place(server: WebServer) -> None:
-    found = ComprehendAnalyser().analyse(LONG, "en")
-    assert [(e.begin, e.end, e.text) for e in found.entities] == [
+    insights = ComprehendAnalyser().analyse(LONG, "en")
+    assert [(e.begin, e.end, e.text) for e in insights.entities] == [
         (m.start(), m.end(), m[0]) for m in NAME.finditer(LONG)
     ]
-    assert [(p.begin, p.end) for p in found.key_phrases] == [(e.begin, e.end) for e in found.entities]
-    assert {entity.type for entity in found.entities} == {"PERSON"}
-    assert [language.code for language in found.languages] == ["en"]
-    assert found.languages[0].score == pytest.approx(0.75)
-    assert found.sentiment is not None
-    assert found.sentiment.label == "NEUTRAL"
-    assert (found.analyser, found.notes) == ("comprehend", ())
+    assert [(p.begin, p.end) for p in insights.key_phrases] == [(e.begin, e.end) for e in insights.entities]
+    assert {entity.type for entity in insights.entities} == {"PERSON"}
+    assert [language.code for language in insights.languages] == ["en"]
+    assert insights.languages[0].score == pytest.approx(0.75)
+    assert insights.sentiment is not None
+    assert insights.sentiment.label == "NEUTRAL"
+    assert (insights.analyser, insights.notes) == ("comprehend", ())
     batches = -(-len(cut_text(LONG, MAX_BYTES)) // 25)
     assert batches > 1
     assert len(server.requests) == 4 * batches
@@ -109,20 +109,20 @@ def test_without_a_detected_language_the_speechs_is_used(server: WebServer) -> N
         return comprehend(request)
 
     server.answer = answered
-    found = ComprehendAnalyser().analyse("Ada.", "de")
-    assert found.languages == ()
-    assert len(found.entities) == 1
+    insights = ComprehendAnalyser().analyse("Ada.", "de")
+    assert insights.languages == ()
+    assert len(insights.entities) == 1
     assert {asked(request)[1].get("LanguageCode") for request in server.requests} == {None, "de"}
 
 
 def test_an_unsupported_language_is_reported_without_further_requests(server: WebServer) -> None:
     languages = [{"LanguageCode": "cy", "Score": 0.9}]
     server.answer = lambda request: answer({"ResultList": [{"Index": 0, "Languages": languages}], "ErrorList": []})
-    found = ComprehendAnalyser().analyse("Mae Ada yn mynd.", "cy")
-    assert found.languages == (Language("cy", 0.9),)
-    assert found.entities == ()
-    assert found.sentiment is None
-    assert found.notes == ("Comprehend does not find entities, key phrases and sentiment in 'cy'.",)
+    insights = ComprehendAnalyser().analyse("Mae Ada yn mynd.", "cy")
+    assert insights.languages == (Language("cy", 0.9),)
+    assert insights.entities == ()
+    assert insights.sentiment is None
+    assert insights.notes == ("Comprehend does not find entities, key phrases and sentiment in 'cy'.",)
     assert operations(server) == ["BatchDetectDominantLanguage"]
 
 
@@ -136,9 +136,9 @@ def test_a_failed_piece_is_retried_alone(server: WebServer) -> None:
 
     server.answer = answered
     text = LONG[:30_000]
-    found = ComprehendAnalyser().analyse(text, "en")
-    assert [entity.begin for entity in found.entities] == [m.start() for m in NAME.finditer(text)]
-    assert found.notes == ()
+    insights = ComprehendAnalyser().analyse(text, "en")
+    assert [entity.begin for entity in insights.entities] == [m.start() for m in NAME.finditer(text)]
+    assert insights.notes == ()
     retried = [body["TextList"] for name, body in map(asked, server.requests) if name == "BatchDetectEntities"]
     assert [len(texts) for texts in retried] == [len(cut_text(text, MAX_BYTES)), 1]
 
@@ -147,21 +147,21 @@ def test_a_piece_that_fails_twice_is_reported_and_the_others_are_kept(server: We
     server.answer = lambda request: comprehend(request, lambda text: "Sentence 100 " in text)
     text = LONG[:30_000]
     lost = next(piece for piece in cut_text(text, MAX_BYTES) if "Sentence 100 " in piece.text)
-    found = ComprehendAnalyser().analyse(text, "en")
-    assert len(found.notes) == 4
-    assert found.notes[1] == (
+    insights = ComprehendAnalyser().analyse(text, "en")
+    assert len(insights.notes) == 4
+    assert insights.notes[1] == (
         f"detect_entities failed for the characters {lost.start} to {lost.end}: try again (INTERNAL_SERVER_ERROR)"
     )
     expected = [m.start() for m in NAME.finditer(text) if not lost.start <= m.start() < lost.end]
-    assert [entity.begin for entity in found.entities] == expected
+    assert [entity.begin for entity in insights.entities] == expected
 
 
 def test_without_any_analysed_piece_there_is_no_sentiment(server: WebServer) -> None:
     server.answer = lambda request: comprehend(request, lambda text: True)
-    found = ComprehendAnalyser().analyse("Ada took the ferry!", "en")
-    assert found.sentiment is None
-    assert found.languages == ()
-    assert len(found.notes) == 4
+    insights = ComprehendAnalyser().analyse("Ada took the ferry!", "en")
+    assert insights.sentiment is None
+    assert insights.languages == ()
+    assert len(insights.notes) == 4
 
 
 def test_throttling_is_retried(server: WebServer) -> None:
@@ -214,9 +214,9 @@ def test_offsets_of_pieces_become_offsets_of_the_whole(text: str, max_bytes: int
         )
         for piece in cut_text(text, max_bytes)
     ]
-    found = merge_entities(results)
-    assert [(entity.begin, entity.end) for entity in found] == [(at, at + 1) for at in range(len(text))]
-    assert all(text[entity.begin : entity.end] == entity.text for entity in found)
+    entities = merge_entities(results)
+    assert [(entity.begin, entity.end) for entity in entities] == [(at, at + 1) for at in range(len(text))]
+    assert all(text[entity.begin : entity.end] == entity.text for entity in entities)
 
 
 MOODS = st.lists(st.floats(0.01, 1), min_size=4, max_size=4).map(lambda four: [value / sum(four) for value in four])
@@ -235,7 +235,7 @@ def test_the_overall_sentiment_is_between_those_of_the_pieces(text: str, max_byt
     means = [merged.positive, merged.negative, merged.neutral, merged.mixed]
     assert sum(means) == pytest.approx(1.0)
     for name, mean in zip(names, means, strict=True):
-        scores = [result.found["SentimentScore"][name] for result in results]
+        scores = [result.response["SentimentScore"][name] for result in results]
         assert min(scores) - 1e-9 <= mean <= max(scores) + 1e-9
     assert max(means) == means[names.index(merged.label.capitalize())]
 
@@ -250,5 +250,5 @@ def test_languages_are_shares_of_the_whole() -> None:
 
 
 def test_comprehends_insights_round_trip_as_json(server: WebServer) -> None:
-    found = ComprehendAnalyser().analyse("Ada took the ferry!", "en")
-    assert Insights.from_json(json.loads(json.dumps(found.to_json()))) == found
+    insights = ComprehendAnalyser().analyse("Ada took the ferry!", "en")
+    assert Insights.from_json(json.loads(json.dumps(insights.to_json()))) == insights

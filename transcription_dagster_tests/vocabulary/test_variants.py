@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.model import Term, Word
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.vocabulary.variants import correct_variants
+from transcription_dagster.vocabulary.variants import correct_variants, problems
 from transcription_dagster_tests.sample_transcripts import spoken
 
 TERMS = (
@@ -294,3 +294,30 @@ def test_a_variant_is_in_one_language() -> None:
     mixed = [replace(word, language=language) for word, language in zip(words, languages, strict=True)]
     assert len(correct_variants(words, TERMS)) == 1
     assert correct_variants(mixed, TERMS) == []
+
+
+def test_a_valid_vocabulary_has_no_problems() -> None:
+    assert problems([Term("Kubernetes", ("cooper netties",)), Term("Grafana", ("grifana", "graph ana"))]) == []
+
+
+@pytest.mark.parametrize(
+    ("terms", "problem"),
+    [
+        ([Term("Grafana"), Term("grafana")], "'Grafana' is listed 2 times"),
+        ([Term("Grafana", ("grifana", "Grifana"))], "the variant 'grifana' of 'Grafana' is listed 2 times"),
+        ([Term("Meier", ("mayr",)), Term("Maier", ("Mayr",))], "'mayr' belongs to 'Meier' and 'Maier'"),
+        ([Term("Meier", ("maier",)), Term("Maier", ("meier",))], "'maier' of 'Meier' is a term itself"),
+        ([Term("Claude", ("cloud",))], "'cloud' of 'Claude' is risky: an ordinary word or name"),
+        ([Term("Polish", ("polish",))], "'polish' of 'Polish' is risky: an ordinary word"),
+        ([Term("The Band")], None),
+        ([Term("Time")], "the term 'Time' is a common word"),
+        ([Term("Terraform", ("terror form",))], "'terror form' of 'Terraform' is risky: an ordinary phrase"),
+        ([Term("résumé", ("resume",))], "'resume' of 'résumé' is risky: an ordinary word"),
+        ([Term("Tú", ("to",))], "the variant 'to' of 'Tú' is risky"),
+        ([Term("GitHub", ("get up",))], "the variant 'get up' of 'GitHub' is risky"),
+        ([Term("Grafana", ("--",))], "a variant of 'Grafana' holds no word"),
+    ],
+)
+def test_problems_are_named(terms: list[Term], problem: str | None) -> None:
+    named = problems(terms)
+    assert (named == []) if problem is None else any(problem in each for each in named)

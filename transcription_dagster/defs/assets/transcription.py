@@ -18,8 +18,7 @@ from transcription_dagster.pool.devices import ANY_GPU, GPU_TAG
 from transcription_dagster.pool.inference_client import InferenceAnswer
 from transcription_dagster.settings import Settings
 from transcription_dagster.transcripts.amazon_json import read_transcript
-from transcription_dagster.vocabulary.corrections import initial_prompt
-from transcription_dagster.whisper.prompt_tokens import count_prompt_tokens
+from transcription_dagster.vocabulary.prompts import initial_prompt
 
 
 class TranscriptConfig(dg.Config):
@@ -102,7 +101,7 @@ def options_of_run(
         defaults["language"], defaults["languages"] = None, recording.languages
     if defaults["initial_prompt"] is None:
         general, own = catalogue.terms(uuid)
-        defaults["initial_prompt"] = initial_prompt(general, own=own, count_tokens=count_prompt_tokens) or None
+        defaults["initial_prompt"] = initial_prompt(general, own=own) or None
     chosen = {name: value for name, value in config.model_dump().items() if value is not None}
     merged: dict[str, Any] = {**defaults, **chosen}
     if "languages" in chosen and "language" not in chosen:

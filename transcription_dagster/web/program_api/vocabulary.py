@@ -13,8 +13,8 @@ from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.settings import Settings
-from transcription_dagster.vocabulary.corrections import problems
 from transcription_dagster.vocabulary.files import parse_terms, read_csv, read_yaml, write_csv
+from transcription_dagster.vocabulary.variants import problems
 from transcription_dagster.web.program_api.operations import Call, Input, Operation, reads_everything
 
 _LONGEST = 200

@@ -6,7 +6,6 @@ import pytest
 
 from transcription_dagster.errors import InvalidVocabulary
 from transcription_dagster.model import Term
-from transcription_dagster.vocabulary.corrections import glossary, initial_prompt, merged_terms, problems
 from transcription_dagster.vocabulary.files import parse_terms, read_vocabulary
 
 YAML = """\
@@ -135,57 +134,3 @@ def test_a_recordings_terms_are_read_like_a_files() -> None:
     assert parse_terms(entries, "recording 3") == [Term("Kubernetes"), Term("Miller", ("muller",), weight=2.0)]
     with pytest.raises(InvalidVocabulary, match="recording 3, term 2: expected a term"):
         parse_terms(["a", 7], "recording 3")
-
-
-def by_words(text: str) -> int:
-    return len(text.split())
-
-
-def test_the_prompt_has_the_recordings_terms_first_then_by_weight() -> None:
-    terms = [Term("light"), Term("heavy", weight=3.0), Term("middle", weight=2.0)]
-    assert initial_prompt(terms, own=[Term("own")], count_tokens=by_words) == "own, heavy, middle, light."
-
-
-def test_the_prompt_keeps_its_limit_and_leaves_out_what_does_not_fit() -> None:
-    terms = [Term("one two"), Term("three four five"), Term("six")]
-    assert initial_prompt(terms, count_tokens=by_words, limit=3) == "one two, six."
-    assert initial_prompt(terms, count_tokens=by_words, limit=0) == ""
-    assert initial_prompt([], count_tokens=by_words) == ""
-
-
-def test_a_recordings_term_replaces_one_with_the_same_spelling() -> None:
-    own = Term("grafana", ("grifana",))
-    assert merged_terms([Term("Grafana"), Term("Miller")], [own]) == (own, Term("Miller"))
-
-
-def test_the_glossary_shows_each_term_with_how_it_is_misheard() -> None:
-    assert glossary(TERMS) == (
-        "- Kubernetes\n- Grafana [product] (misheard as: grifana; graph ana)\n- Miller (misheard as: muller)"
-    )
-
-
-def test_a_valid_vocabulary_has_no_problems() -> None:
-    assert problems([Term("Kubernetes", ("cooper netties",)), Term("Grafana", ("grifana", "graph ana"))]) == []
-
-
-@pytest.mark.parametrize(
-    ("terms", "problem"),
-    [
-        ([Term("Grafana"), Term("grafana")], "'Grafana' is listed 2 times"),
-        ([Term("Grafana", ("grifana", "Grifana"))], "the variant 'grifana' of 'Grafana' is listed 2 times"),
-        ([Term("Meier", ("mayr",)), Term("Maier", ("Mayr",))], "'mayr' belongs to 'Meier' and 'Maier'"),
-        ([Term("Meier", ("maier",)), Term("Maier", ("meier",))], "'maier' of 'Meier' is a term itself"),
-        ([Term("Claude", ("cloud",))], "'cloud' of 'Claude' is risky: an ordinary word or name"),
-        ([Term("Polish", ("polish",))], "'polish' of 'Polish' is risky: an ordinary word"),
-        ([Term("The Band")], None),
-        ([Term("Time")], "the term 'Time' is a common word"),
-        ([Term("Terraform", ("terror form",))], "'terror form' of 'Terraform' is risky: an ordinary phrase"),
-        ([Term("résumé", ("resume",))], "'resume' of 'résumé' is risky: an ordinary word"),
-        ([Term("Tú", ("to",))], "the variant 'to' of 'Tú' is risky"),
-        ([Term("GitHub", ("get up",))], "the variant 'get up' of 'GitHub' is risky"),
-        ([Term("Grafana", ("--",))], "a variant of 'Grafana' holds no word"),
-    ],
-)
-def test_problems_are_named(terms: list[Term], problem: str | None) -> None:
-    found = problems(terms)
-    assert (found == []) if problem is None else any(problem in each for each in found)
