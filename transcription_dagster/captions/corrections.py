@@ -55,7 +55,7 @@ def _reworded(words: Sequence[Word], tokens: Sequence[Token]) -> list[Word]:
 
 def _missing(placed: Mapping[int, object], count: int) -> list[tuple[int, int]]:
     """Return the ranges of consecutive indices below `count` that are missing from `placed`."""
-    runs = [list(run) for there, run in groupby(range(count), key=placed.__contains__) if not there]
+    runs = [list(run) for is_placed, run in groupby(range(count), key=placed.__contains__) if not is_placed]
     return [(run[0], run[-1] + 1) for run in runs]
 
 
@@ -63,7 +63,7 @@ def _in_place_of(before: Sequence[Word], after: Sequence[Token]) -> list[Word]:
     """Return the words `after` with the times of those they replace, one to one or shared by length."""
     spans = [(word.start, word.end) for word in before]
     if len(before) != len(after):
-        spans = _shared_out(before, [len(token.text) for token in after])
+        spans = _divided_spans(before, [len(token.text) for token in after])
     origins = counterparts([word.text for word in before], [token.text for token in after])
     return [
         replace(before[origin], text=token.text, start=start, end=end, glued=token.glued)
@@ -71,8 +71,8 @@ def _in_place_of(before: Sequence[Word], after: Sequence[Token]) -> list[Word]:
     ]
 
 
-def _shared_out(words: Sequence[Word], lengths: Sequence[int]) -> list[tuple[float, float]]:
-    """Share the time of some words by `lengths`; silence between the words stays in place."""
+def _divided_spans(words: Sequence[Word], lengths: Sequence[int]) -> list[tuple[float, float]]:
+    """Divide the time of the words in proportion to `lengths`; silence between the words stays in place."""
     ends = list(accumulate(len(word.text) for word in words))
     cuts = [cut * ends[-1] / sum(lengths) for cut in accumulate(lengths, initial=0)]
     spans = []
@@ -86,7 +86,7 @@ def _shared_out(words: Sequence[Word], lengths: Sequence[int]) -> list[tuple[flo
 
 
 def _moment(word: Word, characters: float) -> float:
-    """Return when a number of characters after the word's end (negative: before it) was said, at an even pace."""
+    """Return when a position in a word is spoken, at an even pace; `characters` counts from its end and is negative."""
     return word.end + (word.end - word.start) * max(-1.0, min(0.0, characters / len(word.text)))
 
 
@@ -137,7 +137,7 @@ def places_of(old: Sequence[str], new: Sequence[str]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """A place with its own time: a cue, or one speaker's line in a shared cue."""
+    """A cue, or one speaker's line of a shared cue, whose words are replaced together."""
 
     cue: int
     dashed: bool
@@ -154,16 +154,16 @@ class _Slot:
             new = [replace(token, turn="") for token in new]
         places = [place for place, _ in placed]
         for index, token in enumerate(self.tokens):
-            following, last = bisect_left(places, index), bisect_right(places, index) - 1
-            if (token.before or token.turn) and following < len(new):
-                new[following] = replace(new[following], before=token.before, turn=token.turn)
+            first, last = bisect_left(places, index), bisect_right(places, index) - 1
+            if (token.before or token.turn) and first < len(new):
+                new[first] = replace(new[first], before=token.before, turn=token.turn)
             if token.after and last >= 0:
                 new[last] = replace(new[last], after=token.after)
         return new
 
 
 def _slots(cues: Sequence[Cue]) -> list[_Slot]:
-    """Return the places of the cues, in order."""
+    """Return the slots of the cues, in order."""
     slots: list[_Slot] = []
     for number, cue in enumerate(cues):
         dashed = len(cue.lines) > 1 and all(line.startswith(DASH) for line in cue.lines)
@@ -173,7 +173,7 @@ def _slots(cues: Sequence[Cue]) -> list[_Slot]:
 
 
 def _places(old: Sequence[str], new: Sequence[str], blocks: Sequence[AlignedBlock]) -> Iterator[int]:
-    """Return, for each new word, the index of the old word whose place it takes."""
+    """Yield, for each new word, the index of the old word that it replaces or follows."""
     for block in blocks:
         before, after = old[block.old_first : block.old_stop], new[block.new_first : block.new_stop]
         if before:
@@ -189,21 +189,21 @@ def _rebuilt(
 ) -> Cue | None:
     """Return the cue with its new words: itself if they are unchanged, None if none are left."""
     turns = [(slot, slot.reworded(placed)) for slot, placed in places]
-    if all(_same(slot.tokens, new) for slot, new in turns):
+    if all(_look_the_same(slot.tokens, new) for slot, new in turns):
         return cue if any(slot.tokens for slot, _ in turns) else None
-    spoken = [new for _, new in turns if new]
+    remaining = [new for _, new in turns if new]
     if len(cue.speakers) == len(turns):
         speakers = (speaker for speaker, (_, new) in zip(cue.speakers, turns, strict=True) if new)
         cue = replace(cue, speakers=tuple(speakers))
-    if not spoken:
+    if not remaining:
         return None
-    if len(spoken) == 1:
-        return replace(cue, lines=_lines(spoken[0], limits))
-    lines = (DASH + join_words(_words(shown_tokens(turn, notes=True, turns=False))) for turn in spoken)
+    if len(remaining) == 1:
+        return replace(cue, lines=_lines(remaining[0], limits))
+    lines = (DASH + join_words(_words(shown_tokens(turn, notes=True, turns=False))) for turn in remaining)
     return replace(cue, lines=tuple(lines))
 
 
-def _same(old: Sequence[MarkedToken], new: Sequence[MarkedToken]) -> bool:
+def _look_the_same(old: Sequence[MarkedToken], new: Sequence[MarkedToken]) -> bool:
     """Return whether two wordings show the same words and marks."""
     visible = (shown_tokens(tokens, notes=True, turns=True) for tokens in (old, new))
     return len({tuple(token.text for token in tokens) for tokens in visible}) == 1

@@ -32,7 +32,7 @@ _CANDIDATES: dict[str, tuple[str, ...]] = {
     "gb18030": ("zh",),
     "cp949": ("ko",),
 }
-#: Less usual ones (of Taiwan, Unix, the Baltic, DOS and the Mac), which have to fit much better than those.
+#: Rarer encodings (of Taiwan, Unix, the Baltic, DOS and the Mac), which have to fit much better.
 _RARE: dict[str, tuple[str, ...]] = {
     "cp950": ("zh",),
     "euc_jp": ("ja",),
@@ -48,7 +48,7 @@ _OTHER_SCRIPTS = frozenset(
     {"cp1251", "cp1253", "cp1255", "cp1256", "koi8_u", "cp866", "cp932", "gb18030", "cp949", "cp950", "euc_jp"}
 )
 _UNSPACED = frozenset({"cp932", "gb18030", "cp949", "cp950", "euc_jp"})
-#: How Japanese text in seven bits (e-mail's) changes to its characters.
+#: The escape sequences by which seven-bit Japanese text (of e-mail) switches to its characters.
 _SEVEN_BITS = re.compile(rb"\x1b\$[@B]")
 #: Full-width kana, which are rare in any wrong decoding.
 _KANA = re.compile("[\u3041-\u30ff]")
@@ -61,7 +61,7 @@ _KNOWN_WORD, _COMMON_CHARACTER = 2.0, 3.5
 #: Lead bytes of the 5,401 frequent characters of Big5; word lists hold the simplified ones.
 _COMMON_IN_TAIWAN = range(0xA4, 0xC7)
 _ASCII = re.compile(r"[\x00-\x7f]")
-#: Frames of DOS, which no subtitle has.
+#: Box-drawing characters of DOS, which no subtitle has.
 _FRAMES = re.compile("[\u2500-\u259f]")
 _LONGEST_SAMPLE = 20_000
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -121,10 +121,11 @@ def _guess(data: bytes) -> str:
     known = {encoding: _known_share(text, encoding) for encoding, text in readings.items()}
     rare_readings = _readings(data, _RARE)
     rare = {encoding: _known_share(text, encoding) for encoding, text in rare_readings.items()}
-    if found := _clearly_first(rare_readings, rare, max(_RARE_KNOWN, max(known.values(), default=0.0) + _LEAST_LEAD)):
-        return found
-    if found := _clearly_first(readings, known, _LEAST_KNOWN):
-        return found
+    least_rare = max(_RARE_KNOWN, max(known.values(), default=0.0) + _LEAST_LEAD)
+    if encoding := _clear_winner(rare_readings, rare, least_rare):
+        return encoding
+    if encoding := _clear_winner(readings, known, _LEAST_KNOWN):
+        return encoding
     likely = ", ".join(sorted(known, key=lambda encoding: -known[encoding])[:3]) or _WESTERN
     raise InvalidCaptions(
         f"the text is not UTF-8, and too short or unusual to detect its encoding: "
@@ -143,8 +144,8 @@ def _readings(data: bytes, encodings: Iterable[str]) -> dict[str, str]:
     return readings
 
 
-def _clearly_first(readings: Mapping[str, str], known: Mapping[str, float], least: float) -> str | None:
-    """Return the encoding whose words are known best, if at least `least` are and no other reading comes near."""
+def _clear_winner(readings: Mapping[str, str], known: Mapping[str, float], least: float) -> str | None:
+    """Return the encoding with the largest share of known words, if it reaches `least` and leads by `_LEAST_LEAD`."""
     best = max(known, key=known.__getitem__, default=None)
     if best is None or known[best] < least:
         return None
@@ -161,21 +162,21 @@ def _distinctive_words(text: str, encoding: str) -> list[str]:
     return [word for word in words if len(word) > 1] or words
 
 
-def _is_impossible(text: str, encoding: str, telling: Sequence[str]) -> bool:
+def _is_impossible(text: str, encoding: str, distinctive: Sequence[str]) -> bool:
     """Return whether a reading cannot be right, however many of its words are known."""
     # A few accented letters of a Western text, read as another script.
     weight = 10 if encoding in _UNSPACED else 4
-    if encoding in _OTHER_SCRIPTS and len("".join(telling)) * weight < sum(map(str.isalpha, _ASCII.findall(text))):
+    if encoding in _OTHER_SCRIPTS and len("".join(distinctive)) * weight < sum(map(str.isalpha, _ASCII.findall(text))):
         return True
-    if encoding in ("gb18030", "cp950") and sum(bool(_KANA.match(char)) for char in telling) * 5 > len(telling):
+    if encoding in ("gb18030", "cp950") and sum(bool(_KANA.match(char)) for char in distinctive) * 5 > len(distinctive):
         return True
     return _FRAMES.search(text) is not None
 
 
 def _known_share(text: str, encoding: str) -> float:
     """Return the largest share of the words, 0 to 1, that a language of this encoding knows."""
-    telling = _distinctive_words(text, encoding)
-    if _is_impossible(text, encoding, telling):
+    distinctive = _distinctive_words(text, encoding)
+    if _is_impossible(text, encoding, distinctive):
         return 0.0
     least = _COMMON_CHARACTER if encoding in _UNSPACED else _KNOWN_WORD
 
@@ -184,10 +185,10 @@ def _known_share(text: str, encoding: str) -> float:
             is_known(word, language=language, least=least)
             or (language == "ja" and _KANA.match(word) is not None)
             or (encoding == "cp950" and word.encode(encoding)[0] in _COMMON_IN_TAIWAN)
-            for word in telling
+            for word in distinctive
         )
 
-    return max(map(known, (_CANDIDATES | _RARE)[encoding])) / max(1, len(telling))
+    return max(map(known, (_CANDIDATES | _RARE)[encoding])) / max(1, len(distinctive))
 
 
 def _decoded(data: bytes, encoding: str) -> str:

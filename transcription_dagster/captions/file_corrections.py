@@ -16,7 +16,7 @@ from transcription_dagster.captions.marks import (
     MarkedToken,
     marked_tokens,
     shown_tokens,
-    unspoken_in,
+    unspoken_finder,
 )
 from transcription_dagster.captions.markup import (
     Atom,
@@ -44,31 +44,31 @@ def correct_file(captions: CaptionFile, corrected: str, limits: CaptionLimits | 
     cue that loses all its words is dropped, without renumbering. Lines are broken again only if one becomes too wide.
     Raises `UnrelatedText` if the text has too little in common with the captions.
     """
-    cues = _cue_texts(captions, unspoken_in(corrected))
-    owned, owners = _owners(cues)
+    cues = _cue_texts(captions, unspoken_finder(corrected))
+    spoken, spoken_indices = _spoken_words(cues)
     corrected = without_invisible(corrected, [atom for cue in cues for atom in cue.atoms])
     loose_dashes = _dashes_mark_turns(cues)
     new = marked_tokens(corrected, loose_dashes=loose_dashes)
-    own = marked_tokens(spoken_text(captions), loose_dashes=loose_dashes)
-    if new and new == own:
-        # Nothing is corrected; marks that say little, as a lone "#", are not interpreted.
+    old = marked_tokens(spoken_text(captions), loose_dashes=loose_dashes)
+    if new and new == old:
+        # Nothing is corrected, so ambiguous marks such as a lone "#" need no interpretation.
         return "".join(captions.lines)
     new_tokens: defaultdict[int, list[MarkedToken]] = defaultdict(list)
-    places = places_of([word.token.text for word in owned], [token.token.text for token in new])
+    places = places_of([word.token.text for word in spoken], [token.token.text for token in new])
     for token, place in zip(new, places, strict=True):
         new_tokens[place].append(token)
     widest = max([(limits or CaptionLimits()).max_line_characters, *(width for cue in cues for width in cue.widths())])
     # Two cues show each line of rolling captions, and the marks of one say nothing about the other.
-    added = _Added(False, False) if any(_rolling_lines(cues)) else _added_marks(own, new)
+    added = _Added(False, False) if any(_rolling_lines(cues)) else _added_marks(old, new)
     texts = [
-        _corrected(cue, [new_tokens[owner] for owner in owned_by], widest, added)
-        for cue, owned_by in zip(cues, owners, strict=True)
+        _corrected(cue, [new_tokens[index] for index in indices], widest, added)
+        for cue, indices in zip(cues, spoken_indices, strict=True)
     ]
     return "".join(_assembled(captions, texts))
 
 
 def _dashes_mark_turns(cues: Sequence[_CueText]) -> bool:
-    """Return whether a dash between spaces marks a turn: if the captions use dashes for turns and nothing else."""
+    """Return whether a dash between spaces marks a turn: whether the captions use dashes for turns only."""
     atoms = [atom for cue in cues for atom in cue.atoms]
     marked = any(atom.mark and atom.source in "-‐–—>" for atom in atoms)
     return marked and not LOOSE_DASH.search("".join(atom.shown for atom in atoms))
@@ -77,14 +77,14 @@ def _dashes_mark_turns(cues: Sequence[_CueText]) -> bool:
 def spoken_text(captions: CaptionFile) -> str:
     """Return the captions' text line by line, with each line of rolling captions once."""
     cues = _cue_texts(captions)
-    _, owners = _owners(cues)
+    _, spoken_indices = _spoken_words(cues)
     lines: list[str] = []
     seen = 0
-    for cue, own in zip(cues, owners, strict=True):
-        fresh = {word.line for word, owner in zip(cue.words, own, strict=True) if owner >= seen}
-        seen = max([seen, *(owner + 1 for owner in own)])
+    for cue, indices in zip(cues, spoken_indices, strict=True):
+        new_lines = {word.line for word, index in zip(cue.words, indices, strict=True) if index >= seen}
+        seen = max([seen, *(index + 1 for index in indices)])
         rows = "".join(atom.source if atom.mark else atom.shown for atom in cue.atoms).split("\n")
-        lines += [row.strip() for number, row in enumerate(rows) if number in fresh]
+        lines += [row.strip() for number, row in enumerate(rows) if number in new_lines]
     return "\n".join(lines)
 
 
@@ -113,7 +113,7 @@ class _CueText:
 def _cue_texts(
     captions: CaptionFile, unspoken: Callable[[str], Iterable[tuple[int, int]]] = lambda _text: ()
 ) -> list[_CueText]:
-    """Return the texts of the cues; the spans that `unspoken` finds in one are marks and no words."""
+    """Return the texts of the cues, in which the spans that `unspoken` yields count as marks, not as words."""
     texts = []
     for cue in captions.cues:
         source = "".join(captions.lines[cue.first : cue.stop])
@@ -122,25 +122,24 @@ def _cue_texts(
     return texts
 
 
-def _owners(cues: Sequence[_CueText]) -> tuple[list[ShownWord], list[list[int]]]:
+def _spoken_words(cues: Sequence[_CueText]) -> tuple[list[ShownWord], list[list[int]]]:
     """Return the spoken words, and for each word of each cue the index of the spoken word it shows.
 
     In rolling captions (YouTube's) a cue repeats the last line of the cue before it.
     """
     repeated = _rolling_lines(cues)
     spoken: list[ShownWord] = []
-    owners: list[list[int]] = []
+    indices: list[list[int]] = []
     last_line: list[int] = []
     for cue, repeats in zip(cues, repeated, strict=True):
-        own: list[int] = []
+        cue_indices: list[int] = []
         for number, line in enumerate(cue.lines()):
-            numbers = last_line if number == 0 and repeats else list(range(len(spoken), len(spoken) + len(line)))
-            if numbers is not last_line:
+            if number > 0 or not repeats:
+                last_line = list(range(len(spoken), len(spoken) + len(line)))
                 spoken += line
-            own += numbers
-            last_line = numbers
-        owners.append(own)
-    return spoken, owners
+            cue_indices += last_line
+        indices.append(cue_indices)
+    return spoken, indices
 
 
 def _rolling_lines(cues: Sequence[_CueText]) -> list[bool]:
@@ -160,16 +159,16 @@ class _Added:
     turns: bool
 
 
-def _added_marks(own: Sequence[MarkedToken], new: Sequence[MarkedToken]) -> _Added:
-    """Return the kinds of marks that `new` has more of than the captions' `own` text, which otherwise set theirs."""
+def _added_marks(old: Sequence[MarkedToken], new: Sequence[MarkedToken]) -> _Added:
+    """Return the kinds of marks of which the corrected text has more than the captions."""
 
-    def counts(tokens: Sequence[MarkedToken]) -> tuple[int, int]:
-        return sum(bool(token.before) + bool(token.after) for token in tokens), sum(
-            bool(token.turn) for token in tokens
-        )
+    def notes(tokens: Sequence[MarkedToken]) -> int:
+        return sum(bool(token.before) + bool(token.after) for token in tokens)
 
-    (notes, turns), (new_notes, new_turns) = counts(own), counts(new)
-    return _Added(new_notes > notes, new_turns > turns)
+    def turns(tokens: Sequence[MarkedToken]) -> int:
+        return sum(bool(token.turn) for token in tokens)
+
+    return _Added(notes(new) > notes(old), turns(new) > turns(old))
 
 
 def _corrected(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], widest: int, added: _Added) -> str | None:
@@ -198,11 +197,11 @@ def _with_new_marks(cue: _CueText, marked: Sequence[Sequence[MarkedToken]], adde
     """Return a cue's new words, with `added` marks of the kinds that the cue does not have yet."""
     tokens = [token for new in marked for token in new]
     turns = added.turns and not cue.has_marks(_TURN_MARK)
-    laid_out = shown_tokens(tokens, notes=added.notes and not cue.has_marks(NOTES), turns=turns)
-    for number, token in enumerate(tokens):
-        if turns and token.turn and number:
-            laid_out[number] = Token(f"\n{laid_out[number].text}", glued=True)
-    remaining = iter(laid_out)
+    shown = shown_tokens(tokens, notes=added.notes and not cue.has_marks(NOTES), turns=turns)
+    for index, token in enumerate(tokens):
+        if turns and token.turn and index:
+            shown[index] = Token(f"\n{shown[index].text}", glued=True)
+    remaining = iter(shown)
     return [[next(remaining) for _ in new] for new in marked]
 
 
@@ -232,16 +231,16 @@ def _close_gap(cue: _CueText, number: int, new_words: Sequence[Sequence[Token]])
 
 
 def _open_gap(cue: _CueText, word: ShownWord) -> None:
-    """Set a space before a word that took the place of one without, unless a space or a line break is there."""
+    """Insert a space before a word that replaces a glued one, unless a space or a line break is there."""
     first = word.atoms[0]
-    place = next(number for number, atom in enumerate(cue.atoms) if atom is first)
-    before = next((atom.shown for atom in reversed(cue.atoms[:place]) if atom.shown), " ")
+    index = next(index for index, atom in enumerate(cue.atoms) if atom is first)
+    before = next((atom.shown for atom in reversed(cue.atoms[:index]) if atom.shown), " ")
     if not before[-1].isspace() and not first.shown[:1].isspace():
         first.shown, first.source = f" {first.shown}", f" {first.source}"
 
 
 def _common_marks(atoms: Sequence[Atom], text: str) -> int:
-    """Return how many leading atoms are punctuation that the text starts with too, leaving some of both."""
+    """Return how many leading atoms are punctuation that the text starts with too, all but one of either at most."""
     count = 0
     for atom, character in zip(atoms[:-1], text[:-1], strict=False):
         if atom.shown != character or character.isalnum() or character.isspace():
@@ -250,13 +249,13 @@ def _common_marks(atoms: Sequence[Atom], text: str) -> int:
     return count
 
 
-def _drop_space(atoms: Sequence[Atom], gone: Atom) -> None:
+def _drop_space(atoms: Sequence[Atom], deleted: Atom) -> None:
     """Remove the space beside a deleted word or at the start of a line, but no line ending.
 
     Prefers the space on the word's own side of the markup, and of two the one before it.
     """
-    place = next(number for number, atom in enumerate(atoms) if atom is gone)
-    sides = (atoms[:place][::-1], atoms[place + 1 :])
+    index = next(index for index, atom in enumerate(atoms) if atom is deleted)
+    sides = (atoms[:index][::-1], atoms[index + 1 :])
     direct = [next((atom for atom in side if atom.source), None) for side in sides]
     across = [next((atom for atom in side if atom.shown), None) for side in sides]
     for beside in (*direct, *across):
@@ -267,8 +266,8 @@ def _drop_space(atoms: Sequence[Atom], gone: Atom) -> None:
 
 def _close_empty_lines(cue: _CueText, new_words: Sequence[Sequence[Token]]) -> None:
     """Remove lines that lost all their words, which would end the cue; their markup stays."""
-    kept = {word.line for word, new in zip(cue.words, new_words, strict=True) if new}
-    lost = {word.line for word in cue.words} - kept
+    with_words = {word.line for word, new in zip(cue.words, new_words, strict=True) if new}
+    lost = {word.line for word in cue.words} - with_words
     line = 0
     rows: defaultdict[int, list[Atom]] = defaultdict(list)
     for atom in cue.atoms:
@@ -301,7 +300,7 @@ def _break_again(cue: _CueText, max_lines: int, widest: int, newline: str) -> No
 
 
 def _assembled(captions: CaptionFile, texts: Sequence[str | None]) -> Iterator[str]:
-    """Return the file with the cues' new texts; a cue without text goes with its block and the empty lines after it."""
+    """Yield the lines of the file with the cues' new texts; a cue without text is dropped, with its block."""
     row = 0
     for cue, text in zip(captions.cues, texts, strict=True):
         yield from captions.lines[row : cue.head]

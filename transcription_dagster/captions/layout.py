@@ -1,4 +1,4 @@
-"""Lay words out in lines: display width and the best line breaks."""
+"""The layout of captions: the limits of the subtitling guides, display width, and the best line breaks."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def line_stops(words: Sequence[Word], max_lines: int, max_characters: int) -> li
 
 
 class _Layout:
-    """The search for the best lines of a few words."""
+    """Searches for the best lines for the words of one cue."""
 
     def __init__(self, words: Sequence[Word], limit: int) -> None:
         self._words = words

@@ -18,9 +18,9 @@ TURNS = re.compile(
 )
 #: The mark of a turn in this program's own captions.
 OWN_TURNS = re.compile(r"(?m:^)(?P<mark>-)(?= \S)")
-#: A sound or a speaker in brackets, as captions for the deaf have them, on one line.
+#: A sound or a speaker in brackets on one line, as in captions for the deaf and hard of hearing.
 _BRACKETED = re.compile(r"\[[^\[\]\n]+\]|\([^()\n]+\)|（[^（）\n]+）|［[^［］\n]+］")
-#: A speaker's name in capitals before what is said.
+#: A speaker's name in capitals before the spoken words.
 _NAME = re.compile(r"(?m:^)[ \t]*(?:[-‐–—][ \t]?|>>>?[ \t]?)?(?P<name>[A-Z][A-Z0-9 .'’-]{0,30}:)(?=\s)")
 LOOSE_DASH = re.compile(r"(?<!\S)(?:[-‐–—]|>>>?)(?!\S)")
 
@@ -65,15 +65,18 @@ def marked_tokens(text: str, turns: re.Pattern[str] = TURNS, *, loose_dashes: bo
     return tokens
 
 
-def unspoken_in(said: str) -> Callable[[str], Iterator[tuple[int, int]]]:
-    """Return what finds the sounds and speakers in a cue's text that `said`, what was said, leaves out altogether."""
-    brackets = _BRACKETED.search(said) is not None
-    named = said.casefold()
+def unspoken_finder(corrected: str) -> Callable[[str], Iterator[tuple[int, int]]]:
+    """Return a function that yields the unspoken spans of a cue's text: those that `corrected` never has.
+
+    These are sounds in brackets if `corrected` has no brackets, and names of speakers ("MAN:") that do not occur in it.
+    """
+    has_brackets = _BRACKETED.search(corrected) is not None
+    folded = corrected.casefold()
 
     def spans(text: str) -> Iterator[tuple[int, int]]:
-        if not brackets:
+        if not has_brackets:
             yield from (match.span() for match in _BRACKETED.finditer(text))
-        yield from (match.span("name") for match in _NAME.finditer(text) if match["name"].casefold() not in named)
+        yield from (match.span("name") for match in _NAME.finditer(text) if match["name"].casefold() not in folded)
 
     return spans
 
@@ -87,15 +90,15 @@ def _close(tokens: list[MarkedToken], opened: int | None, last: int, note: str) 
 
 def _blanked(text: str, turns: re.Pattern[str], *, loose_dashes: bool) -> tuple[str, list[tuple[int, str, bool]]]:
     """Return the text with its marks blanked, and the marks as (position, mark, whether it marks a turn)."""
-    found = [(match.start(), match.group(), False) for match in NOTES.finditer(text)]
-    found += [(match.start("mark"), match["mark"], True) for match in turns.finditer(text)]
+    marks = [(match.start(), match.group(), False) for match in NOTES.finditer(text)]
+    marks += [(match.start("mark"), match["mark"], True) for match in turns.finditer(text)]
     if loose_dashes:
-        known = {position for position, _, _ in found}
-        found += [(m.start(), m.group(), True) for m in LOOSE_DASH.finditer(text) if m.start() not in known]
+        known = {position for position, _, _ in marks}
+        marks += [(m.start(), m.group(), True) for m in LOOSE_DASH.finditer(text) if m.start() not in known]
     characters = list(text)
-    for position, mark, _ in found:
+    for position, mark, _ in marks:
         characters[position : position + len(mark)] = " " * len(mark)
-    return "".join(characters), sorted(found)
+    return "".join(characters), sorted(marks)
 
 
 def _starts(text: str, tokens: Sequence[MarkedToken]) -> list[int]:
@@ -118,15 +121,15 @@ def shown_tokens(tokens: Sequence[MarkedToken], *, notes: bool, turns: bool) -> 
         marks = [token.turn for token in tokens]
         if tokens and not marks[0] and any(marks):
             marks[0] = next(mark for mark in marks if mark)
-    laid_out: list[Token] = []
-    for number, (each, mark) in enumerate(zip(tokens, marks, strict=True)):
-        before, after = (each.before, each.after) if notes else ("", "")
-        if notes and number == 0:
-            before = before or each.song[0]
-        if notes and number == len(tokens) - 1:
-            after = after or each.song[1]
-        laid_out.append(replace(each.token, text=mark + before + each.token.text + after))
-    return laid_out
+    shown: list[Token] = []
+    for index, (token, mark) in enumerate(zip(tokens, marks, strict=True)):
+        before, after = (token.before, token.after) if notes else ("", "")
+        if notes and index == 0:
+            before = before or token.song[0]
+        if notes and index == len(tokens) - 1:
+            after = after or token.song[1]
+        shown.append(replace(token.token, text=mark + before + token.token.text + after))
+    return shown
 
 
 #: A word that consists of a note and optional punctuation.
@@ -175,8 +178,8 @@ class SungWords:
         return words
 
     def _song_at(self, index: int) -> Song | None:
-        place = bisect_right(self.songs, index, key=lambda song: song.first) - 1
-        return self.songs[place] if place >= 0 and index < self.songs[place].stop else None
+        number = bisect_right(self.songs, index, key=lambda song: song.first) - 1
+        return self.songs[number] if number >= 0 and index < self.songs[number].stop else None
 
 
 def find_songs(words: Sequence[Word]) -> list[Song]:
@@ -184,12 +187,11 @@ def find_songs(words: Sequence[Word]) -> list[Song]:
     songs: list[Song] = []
     opened: Song | None = None
     for index, word in enumerate(words):
-        alone = _NOTE_ALONE.fullmatch(word.text)
-        if alone:
-            opened = _at_note(words, index, alone[1], opened, songs)
+        if note := _NOTE_ALONE.fullmatch(word.text):
+            opened = _at_note(words, index, note[1], opened, songs)
             continue
-        if note := _OPENING.match(word.text):
-            opened = Song(index, index, note[0], "")
+        if opening := _OPENING.match(word.text):
+            opened = Song(index, index, opening[0], "")
         if opened and opened.mark != "#" and _CLOSING.search(word.text):
             _close_song(words, opened, index + 1, songs)
             opened = None
@@ -197,9 +199,9 @@ def find_songs(words: Sequence[Word]) -> list[Song]:
 
 
 def _at_note(words: Sequence[Word], index: int, mark: str, opened: Song | None, songs: list[Song]) -> Song | None:
-    """Return the state after a separate note: it closes an open song, or else opens one."""
+    """Return the open song after a separate note, which closes an open song or opens one."""
     following = words[index + 1] if index + 1 < len(words) else None
-    if mark == "#" and ((opened and opened.mark != "#") or (not opened and (not following or _number(following)))):
+    if mark == "#" and ((opened and opened.mark != "#") or (not opened and (not following or _is_number(following)))):
         return opened
     if opened and (opened.mark == "#") == (mark == "#") and index > opened.first + (opened.space == " "):
         _close_song(words, opened, index + 1, songs)
@@ -212,7 +214,7 @@ def _close_song(words: Sequence[Word], opened: Song, stop: int, songs: list[Song
         songs.append(replace(opened, stop=stop))
 
 
-def _number(word: Word) -> bool:
+def _is_number(word: Word) -> bool:
     return word.text[:1].isdigit()
 
 
@@ -262,17 +264,17 @@ def _join_notes(words: Sequence[Word]) -> SungWords:
         return SungWords(words, range(len(words) + 1), [])
     joined: list[Word] = []
     edges: list[int] = []
-    placed: list[Song] = []
+    joined_songs: list[Song] = []
     position = 0
     for song in songs:
         joined += words[position : song.first]
         edges += range(position, song.first)
-        sung, own_edges = _sung(words, song)
-        placed.append(replace(song, first=len(joined), stop=len(joined) + len(sung)))
+        sung, sung_edges = _sung(words, song)
+        joined_songs.append(replace(song, first=len(joined), stop=len(joined) + len(sung)))
         joined += sung
-        edges += own_edges
+        edges += sung_edges
         position = song.stop
-    return SungWords([*joined, *words[position:]], [*edges, *range(position, len(words) + 1)], placed)
+    return SungWords([*joined, *words[position:]], [*edges, *range(position, len(words) + 1)], joined_songs)
 
 
 def _sung(words: Sequence[Word], song: Song) -> tuple[list[Word], list[int]]:

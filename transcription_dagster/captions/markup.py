@@ -1,4 +1,4 @@
-"""The source text of a cue: the shown text and the markup between, which corrections leave in place."""
+"""The source text of a cue as atoms: pieces of shown text, and markup, which corrections leave in place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CaptionKind = Literal["srt", "vtt"]
 
 #: `{\an8}` of SubStation Alpha and `{y:i}` of MicroDVD, which players accept in SRT.
 _BRACES = r"\{\\[^{}]*\}|\{[a-zA-Z]:[^{}]*\}"
-#: A reading beside a word (ruby), which is not spoken beside it.
+#: A reading above a word (ruby), which is not spoken in addition to the word.
 _READING = r"<r[tp](?:[ .][^<>]*)?>[^<]*"
 #: SRT has no escapes, but programs that convert HTML or WebVTT to it leave these.
 _LEFT_ESCAPES = r"&(?:amp|lt|gt|quot|apos|nbsp|lrm|rlm|#\d{1,7}|#x[0-9a-f]{1,6});"
@@ -34,7 +34,7 @@ _HARD_BREAKS = {"\\N": "\n", "\\h": "\xa0"}
 #: The direction of text (UAX #9).
 _DIRECTIONS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _DIRECTION = re.compile(f"[{_DIRECTIONS}]")
-#: Characters that show nothing: directions, soft hyphens, byte order marks and control characters.
+#: Invisible characters: directions, soft hyphens, byte order marks and control characters.
 _INVISIBLE = re.compile(f"[{_DIRECTIONS}\u00ad\ufeff\x00-\x08\x0e-\x1f\x7f]")
 
 #: The tags common to SRT and WebVTT, with WebVTT's classes.
@@ -62,7 +62,7 @@ class ShownWord:
 def cue_atoms(
     source: str, kind: CaptionKind, unspoken: Callable[[str], Iterable[tuple[int, int]]] = lambda _text: ()
 ) -> list[Atom]:
-    """Split a cue's source into atoms that join back to the source; those in spans that `unspoken` finds are marks."""
+    """Split a cue's source into atoms, which join back to the source; spans that `unspoken` yields become marks."""
     atoms = []
     for piece in _PIECES[kind].finditer(source):
         text = piece.group()
@@ -85,9 +85,9 @@ def _unescaped(piece: str, kind: CaptionKind) -> str:
 
 
 def without_invisible(text: str, captions: Sequence[Atom]) -> str:
-    """Return a text for `captions` without characters that show nothing; directions stay if the captions have none."""
-    directed = any(not atom.shown and _direction(atom) for atom in captions)
-    return _INVISIBLE.sub(lambda found: "" if directed or not _DIRECTION.match(found[0]) else found[0], text)
+    """Return a corrected text without invisible characters; directions stay if the captions have none."""
+    has_directions = any(not atom.shown and _direction(atom) for atom in captions)
+    return _INVISIBLE.sub(lambda match: "" if has_directions or not _DIRECTION.match(match[0]) else match[0], text)
 
 
 def _direction(atom: Atom) -> str:

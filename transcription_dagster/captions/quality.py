@@ -106,7 +106,7 @@ def repetitions(texts: Sequence[str]) -> list[Repetition]:
     """Find phrases repeated implausibly often in a row, ignoring case and punctuation."""
     numbers: dict[str, int] = {}
     keys = np.array([numbers.setdefault(fold(text) or text, len(numbers)) for text in texts])
-    found: list[Repetition] = []
+    loops: list[Repetition] = []
     covered = np.zeros(len(keys), dtype=bool)
     for length in range(1, min(LONGEST_PHRASE, len(keys) // 2) + 1):
         allowed = _REPEATS_ALLOWED.get(length, _REPEATS_ALLOWED_LONGER)
@@ -114,8 +114,8 @@ def repetitions(texts: Sequence[str]) -> list[Repetition]:
             times = (stop - first) // length + 1
             if times > allowed and not covered[first : stop + length].any():
                 covered[first : stop + length] = True
-                found.append(Repetition(first, stop + length, length, times))
-    return sorted(found, key=lambda repetition: repetition.first)
+                loops.append(Repetition(first, stop + length, length, times))
+    return sorted(loops, key=lambda repetition: repetition.first)
 
 
 def _runs(flags: np.ndarray) -> list[tuple[int, int]]:

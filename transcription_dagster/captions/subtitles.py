@@ -133,9 +133,9 @@ class _Reader:
             above = number - 1
             while above > before and not self._bare[above]:
                 above -= 1
-            found = _counter(self._bare[above]) if above > before else None
-            if self._is_head(above, number, before, follows=found == counter + 1):
-                counter = counter if found is None else found
+            number_above = _counter(self._bare[above]) if above > before else None
+            if self._is_head(above, number, before, follows=number_above == counter + 1):
+                counter = counter if number_above is None else number_above
                 yield above
             else:
                 yield number
@@ -244,12 +244,12 @@ def _milliseconds(groups: Sequence[str | None]) -> int:
 
 def to_srt(cues: Sequence[Cue]) -> str:
     """Return the cues as SRT. SRT has no escapes, so an arrow `-->` in the text becomes `->`."""
-    return _srt((cue.start_ms, cue.end_ms, escaped("\n".join(lines), "srt")) for cue, lines in _shown(cues))
+    return _srt((cue.start_ms, cue.end_ms, escaped("\n".join(lines), "srt")) for cue, lines in _cues_with_text(cues))
 
 
 def to_vtt(cues: Sequence[Cue]) -> str:
     """Return the cues as WebVTT, with `&`, `<` and `>` escaped, and a voice tag for each speaker."""
-    return _vtt((cue.start_ms, cue.end_ms, _voiced(cue, lines)) for cue, lines in _shown(cues))
+    return _vtt((cue.start_ms, cue.end_ms, _voiced(cue, lines)) for cue, lines in _cues_with_text(cues))
 
 
 def _voiced(cue: Cue, lines: Sequence[str]) -> str:
@@ -304,12 +304,12 @@ def shown_cues(captions: CaptionFile) -> list[Cue]:
     return cues
 
 
-def _shown(cues: Sequence[Cue]) -> Iterator[tuple[Cue, list[str]]]:
-    """Return the cues with text; their lines are not empty and contain no line break, which would end the cue."""
+def _cues_with_text(cues: Sequence[Cue]) -> Iterator[tuple[Cue, list[str]]]:
+    """Yield the cues that have text, with lines that are not empty and hold no line break, which would end the cue."""
     for cue in cues:
         lines = [" ".join(part.split()) for line in cue.lines for part in line.splitlines()]
-        if shown := [line for line in lines if line]:
-            yield cue, shown
+        if filled := [line for line in lines if line]:
+            yield cue, filled
 
 
 def _clock(milliseconds: int, mark: str) -> str:

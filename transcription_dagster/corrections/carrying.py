@@ -36,20 +36,20 @@ def carry(changes: Sequence[Change], base: UncorrectedText) -> list[Carried]:
     their speaker, whatever the new transcript calls the voice.
     """
     state = replay(changes)
-    standing = {change.version for change in state.texts.values()} | {version for _, version in state.breaks.values()}
-    place_of = _Places(base)
+    effective = {change.version for change in state.texts.values()} | {version for _, version in state.breaks.values()}
+    finder = _WordFinder(base)
     carried: list[Carried] = []
     for change in changes:
         if change.version in state.undone or change.draft.kind is Kind.UNDO:
             continue
-        is_standing = change.version in standing or change.draft.stretches or change.draft.is_lost
-        draft = place_of.draft(change) if is_standing else None
+        is_effective = change.version in effective or change.draft.stretches or change.draft.is_lost
+        draft = finder.carried_draft(change) if is_effective else None
         if draft is not None:
             carried.append(Carried(draft, change.who, change.when))
     return carried
 
 
-class _Places:
+class _WordFinder:
     """Finds the words of an earlier transcript in a new one."""
 
     def __init__(self, base: UncorrectedText) -> None:
@@ -60,7 +60,7 @@ class _Places:
         for number, spelled in enumerate(self._letters):
             self._by_letters[spelled].append(number)
 
-    def draft(self, change: Change) -> Draft | None:
+    def carried_draft(self, change: Change) -> Draft | None:
         """Return the change on the new transcript, lost if its words are missing; None if it has no effect any more."""
         old = replace(change.draft, carried_from=change.version, is_lost=False)
         if old.kind is Kind.SPEAKER:
@@ -68,12 +68,12 @@ class _Places:
             if not stretches:
                 return self._lost(old)
             return replace(old, where=self._stretch(stretches[0].first, stretches[-1].stop), stretches=stretches)
-        if found := self._found(old.heard, old.where.start):
-            if old.kind is Kind.TEXT and old.new == join_words([word for passage in found for word in passage.words]):
+        if passages := self._find(old.heard, old.where.start):
+            if old.kind is Kind.TEXT and old.new == join_words([word for each in passages for word in each.words]):
                 return None
             stretches = tuple(self._spoken_in(old.stretches))
-            return replace(old, where=self._stretch(found[0].first, found[-1].stop), stretches=stretches)
-        if old.kind is Kind.TEXT and old.new and self._found(old.new, old.where.start):
+            return replace(old, where=self._stretch(passages[0].first, passages[-1].stop), stretches=stretches)
+        if old.kind is Kind.TEXT and old.new and self._find(old.new, old.where.start):
             return None
         return self._lost(old)
 
@@ -83,26 +83,26 @@ class _Places:
         first, stop = (nearest.first, nearest.stop) if nearest else (0, 0)
         return replace(draft, where=replace(draft.where, first=first, stop=stop), is_lost=True)
 
-    def _found(self, heard: str, start: float) -> list[Passage]:
+    def _find(self, text: str, start: float) -> list[Passage]:
         """Return the passages with these letters that begin nearest to `start`, within the tolerance; empty if none."""
-        wanted = [spelled for word in heard.split() if (spelled := letters(word))]
-        sought = "".join(wanted)
+        sought = "".join(letters(word) for word in text.split())
         if not sought:
             return []
         best: list[Passage] = []
         distance = _TOLERANCE
         for number in self._candidates(sought):
-            off = abs(self._passages[number].words[0].start - start)
-            if off <= distance and (matching := self._matching(number, sought)):
-                best, distance = matching, off
+            difference = abs(self._passages[number].words[0].start - start)
+            if difference <= distance and (matching := self._matching(number, sought)):
+                best, distance = matching, difference
         return best
 
     def _candidates(self, sought: str) -> Iterator[int]:
-        """Return the passages whose letters `sought` begins with."""
+        """Yield the indices of passages whose letters are a beginning of `sought`."""
         for length in range(1, len(sought) + 1):
             yield from self._by_letters.get(sought[:length], ())
 
     def _matching(self, number: int, sought: str) -> list[Passage]:
+        """Return the passages from `number` on that together spell `sought`; empty if they do not."""
         collected = ""
         for stop in range(number, len(self._passages)):
             collected += self._letters[stop]
@@ -113,7 +113,7 @@ class _Places:
         return []
 
     def _spoken_in(self, stretches: Sequence[WordRange]) -> Iterator[WordRange]:
-        """Return the words whose middle is in one of the stretches, as stretches of the new transcript."""
+        """Yield the new transcript's words whose middle lies in one of the stretches, as stretches."""
         spans = iter(sorted((stretch.start, stretch.end) for stretch in stretches))
         span = next(spans, None)
         first: int | None = None

@@ -15,7 +15,7 @@ from typing import Any
 
 from transcription_dagster.model import Word
 
-#: Text for speech that a person cannot understand.
+#: Text that stands for speech that cannot be understood.
 UNINTELLIGIBLE = "[unintelligible]"
 
 
@@ -55,10 +55,10 @@ class Draft:
     kind: Kind
     #: The machine's words that it concerns.
     where: WordRange
-    #: What the person saw there and wants there: a text, or a speaker.
+    #: The text or speaker before the change and after it.
     old: str = ""
     new: str = ""
-    #: The machine's words there, as text.
+    #: The machine's words in `where`, as text.
     heard: str = ""
     #: For a change of speaker: all stretches that it covers.
     stretches: tuple[WordRange, ...] = ()
@@ -92,7 +92,7 @@ class _Patch:
 
 @dataclass
 class ChangedWords:
-    """The combined effect of all changes on the words; a word in no layer is as the machine has it."""
+    """The combined effect of all changes on the words; words that are in none of the layers are unchanged."""
 
     #: Word -> the change whose text replaces it.
     texts: dict[int, Change] = field(default_factory=dict)
@@ -105,6 +105,8 @@ class ChangedWords:
     #: Version of the last change.
     version: int = 0
     _patches: dict[int, tuple[_Patch, ...]] = field(default_factory=dict)
+    #: Version of an undo -> version of the change that it undid.
+    _undoes: dict[int, int] = field(default_factory=dict)
 
     def apply(self, change: Change) -> None:
         """Apply the next change. Lost changes have no effect."""
@@ -160,9 +162,6 @@ class ChangedWords:
         self.undone.add(undoes)
         self.undone.discard(self._undoes.get(undoes, 0))
         self._undoes[change.version] = undoes
-
-    #: Version of an undo -> version of the change that it undid.
-    _undoes: dict[int, int] = field(default_factory=dict)
 
 
 def replay(changes: Iterable[Change]) -> ChangedWords:

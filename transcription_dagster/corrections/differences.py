@@ -63,7 +63,7 @@ def token_differences(units: Sequence[Sequence[Token]], new: Sequence[Token]) ->
 
 
 def _regions(block: AlignedBlock, old: Sequence[Token], new: Sequence[Token]) -> Iterator[AlignedBlock]:
-    """Return the parts of a block whose tokens are not identical."""
+    """Yield the parts of a block whose tokens differ."""
     if not block.same:
         yield block
         return

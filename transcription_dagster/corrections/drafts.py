@@ -1,6 +1,4 @@
-"""Turn people's requests into drafts of changes: typed words, named speakers, split and joined turns, words replaced
-everywhere.
-"""
+"""Turn requests into drafts of changes: new text, speakers' names, split and joined turns, find and replace."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ _CONTROL = re.compile(r"[^\S ]+|[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u
 _LONGEST_SOUGHT = 200
 
 
-def retyped(reading: CorrectedReading, first: int, stop: int, text: str) -> list[Draft]:
+def retype(reading: CorrectedReading, first: int, stop: int, text: str) -> list[Draft]:
     """Return the smallest changes after which the words `first` up to `stop` read `text`; none if they already do.
 
     Raises `UnusableCorrection` for a range that is invalid or cuts a passage, and for a text that is too long.
@@ -36,21 +34,21 @@ def retyped(reading: CorrectedReading, first: int, stop: int, text: str) -> list
     if len(text) > LONGEST_TEXT:
         raise UnusableCorrection(f"the text has {len(text)} characters; the limit is {LONGEST_TEXT}")
     new = tokenize(_CONTROL.sub(" ", text))
-    found = token_differences([tokenize(join_words(passage.words)) for passage in passages], new)
+    differences = token_differences([tokenize(join_words(passage.words)) for passage in passages], new)
     return [
-        _reworded(reading, passages[place.first : place.stop], new[place.new_first : place.new_stop])
-        for place in found.places
+        _text_draft(reading, passages[place.first : place.stop], new[place.new_first : place.new_stop])
+        for place in differences.places
     ]
 
 
-def marked_unintelligible(reading: CorrectedReading, first: int, stop: int) -> list[Draft]:
+def mark_unintelligible(reading: CorrectedReading, first: int, stop: int) -> list[Draft]:
     """Return the change that marks the words as unintelligible."""
     passages = _whole_passages(reading, first, stop)
     where, old = _stretch(reading, passages), _text(passages)
     return [Draft(Kind.UNINTELLIGIBLE, where, old, UNINTELLIGIBLE, reading.heard(where.first, where.stop))]
 
 
-def restored(reading: CorrectedReading, state: ChangedWords, first: int, stop: int) -> list[Draft]:
+def restore(reading: CorrectedReading, state: ChangedWords, first: int, stop: int) -> list[Draft]:
     """Return the change that restores the machine's words; none if nothing was changed."""
     passages = _whole_passages(reading, first, stop)
     if not any(word in state.texts for word in range(first, stop)):
@@ -60,7 +58,7 @@ def restored(reading: CorrectedReading, state: ChangedWords, first: int, stop: i
     return [Draft(Kind.RESTORE, where, _text(passages), heard, heard)]
 
 
-def named(reading: CorrectedReading, first: int, stop: int, speaker: str, *, everywhere: bool) -> list[Draft]:
+def name_speaker(reading: CorrectedReading, first: int, stop: int, speaker: str, *, everywhere: bool) -> list[Draft]:
     """Return the change that gives the turns in the range a speaker; `everywhere`: all turns of the range's speaker.
 
     The name of another speaker merges the two. Raises `UnusableCorrection` for an empty or too long name.
@@ -81,7 +79,7 @@ def named(reading: CorrectedReading, first: int, stop: int, speaker: str, *, eve
     return [Draft(Kind.SPEAKER, where, old or "", name, stretches=stretches)]
 
 
-def split(reading: CorrectedReading, first: int) -> list[Draft]:
+def split_turn(reading: CorrectedReading, first: int) -> list[Draft]:
     """Return the change that begins a turn at the word; none if a turn begins there already."""
     passage = _whole_passages(reading, first, first + 1, may_begin_in=True)[0]
     if passage.first in reading.starts:
@@ -90,7 +88,7 @@ def split(reading: CorrectedReading, first: int) -> list[Draft]:
     return [Draft(Kind.SPLIT, where, heard=reading.heard(where.first, where.stop))]
 
 
-def joined(reading: CorrectedReading, first: int) -> list[Draft]:
+def join_turns(reading: CorrectedReading, first: int) -> list[Draft]:
     """Return the change that joins the turn that begins at the word to the previous turn, and to its speaker.
 
     Raises `UnusableCorrection` if no turn begins there or there is no previous turn.
@@ -105,7 +103,7 @@ def joined(reading: CorrectedReading, first: int) -> list[Draft]:
     return [Draft(Kind.JOIN, where, own or "", speaker or "", heard, stretches)]
 
 
-def undone(reading: CorrectedReading, state: ChangedWords, change: Draft, version: int) -> list[Draft]:
+def undo(reading: CorrectedReading, state: ChangedWords, change: Draft, version: int) -> list[Draft]:
     """Return the change that undoes `change`, which has that version.
 
     Raises `UnusableCorrection` if its words were changed again since, or it belongs to an earlier transcript.
@@ -129,7 +127,7 @@ def _whole_passages(reading: CorrectedReading, first: int, stop: int, *, may_beg
     return passages
 
 
-def _reworded(reading: CorrectedReading, passages: Sequence[Passage], new: Sequence[Token]) -> Draft:
+def _text_draft(reading: CorrectedReading, passages: Sequence[Passage], new: Sequence[Token]) -> Draft:
     where = _stretch(reading, passages)
     text = join_words([Word(token.text, 0.0, 0.0, glued=token.glued) for token in new])
     return Draft(Kind.TEXT, where, _text(passages), text, reading.heard(where.first, where.stop))
@@ -162,8 +160,10 @@ class Replacement:
         return len(self.parts) // 2
 
 
-def replacements(reading: CorrectedReading, sought: str, new: str, *, match_case: bool = False) -> list[Replacement]:
-    """Return the turns that would change. Only whole words match, in any case unless `match_case`.
+def find_replacements(
+    reading: CorrectedReading, sought: str, new: str, *, match_case: bool = False
+) -> list[Replacement]:
+    """Return the turns that a replacement would change. Only whole words match, in any case unless `match_case`.
 
     In a script without spaces, any position matches. Raises `UnusableCorrection` for an empty or too long search.
     """
@@ -173,19 +173,19 @@ def replacements(reading: CorrectedReading, sought: str, new: str, *, match_case
             f"enter the text to find and its replacement, at most {_LONGEST_SOUGHT} characters each"
         )
     pattern = _pattern(sought, match_case=match_case)
-    return list(_found(reading, pattern, " ".join(new.split())))
+    return list(_changed_turns(reading, pattern, " ".join(new.split())))
 
 
-def replaced(reading: CorrectedReading, found: list[Replacement]) -> list[Draft]:
+def replace_all(reading: CorrectedReading, turns: list[Replacement]) -> list[Draft]:
     """Return the changes that make the replacements."""
-    return [draft for each in found for draft in retyped(reading, each.first, each.stop, each.new)]
+    return [draft for turn in turns for draft in retype(reading, turn.first, turn.stop, turn.new)]
 
 
-def _found(reading: CorrectedReading, pattern: re.Pattern[str], new: str) -> Iterator[Replacement]:
+def _changed_turns(reading: CorrectedReading, pattern: re.Pattern[str], new: str) -> Iterator[Replacement]:
     for turn in reading.turns():
         old = turn.text
         parts = tuple(pattern.split(old))
-        text = "".join(new if number % 2 else part for number, part in enumerate(parts))
+        text = "".join(new if index % 2 else part for index, part in enumerate(parts))
         if text != old:
             yield Replacement(turn.first, turn.stop, reading.words[turn.first].start, old, text, parts)
 

@@ -59,8 +59,8 @@ def record(
 ) -> list[Change]:
     """Add the changes that `make` returns: draft, author, and time (None: now).
 
-    `make` sees all changes of the transcript so far; no other change can be added until its own are. Its errors are
-    passed on, and nothing is recorded. Raises `UnknownRecording` if the recording is not registered.
+    `make` gets all changes of the transcript so far; no other process can add one until those of `make` are stored. If
+    `make` raises, nothing is recorded. Raises `UnknownRecording` if the recording is not registered.
     """
     key = recording_id(recording)
     with transaction(engine) as connection:
@@ -77,19 +77,19 @@ def record(
             for version, (draft, who, when) in enumerate(drafts, start=last + 1)
         ]
         connection.execute(insert(CorrectionRow), [_row(key, transcript, change) for change in recorded])
-        news = upsert(CorrectedRecordingRow).values(recording=key, version=recorded[-1].version)
+        latest = upsert(CorrectedRecordingRow).values(recording=key, version=recorded[-1].version)
         connection.execute(
-            news.on_conflict_do_update(
-                index_elements=["recording"], set_={"version": news.excluded.version, "changed_at": func.now()}
+            latest.on_conflict_do_update(
+                index_elements=["recording"], set_={"version": latest.excluded.version, "changed_at": func.now()}
             )
         )
     return recorded
 
 
 def due(engine: Engine, quiet_seconds: float, limit: int) -> dict[str, int]:
-    """Return recordings with changes for which no run was requested, all older than `quiet_seconds`.
+    """Return the recordings with changes for which no run was requested, and the version of each one's last change.
 
-    Returns the version of each one's last change, longest waiting first.
+    Recordings that changed within the last `quiet_seconds` are left out. The longest waiting come first.
     """
     quiet = func.make_interval(0, 0, 0, 0, 0, 0, quiet_seconds)
     statement = (

@@ -9,7 +9,7 @@ from datetime import datetime
 from transcription_dagster.corrections.carrying import carry
 from transcription_dagster.corrections.changes import Change, ChangedWords, Draft, replay, words_digest
 from transcription_dagster.corrections.journal import changes_of, earlier_changes, is_corrected, record
-from transcription_dagster.corrections.reading import CorrectedReading, UncorrectedText, lay_changes, lay_refined
+from transcription_dagster.corrections.reading import CorrectedReading, UncorrectedText, apply_changes, apply_refinement
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import CorrectionConflict
 from transcription_dagster.model import Transcript
@@ -26,7 +26,9 @@ class Manuscript:
     @classmethod
     def of(cls, transcript: Transcript, refined_text: str | None) -> Manuscript:
         """Return the machine's words, with the refined text applied to them if there is one."""
-        return cls(transcript.recording, lay_refined(transcript.words, refined_text), words_digest(transcript.words))
+        return cls(
+            transcript.recording, apply_refinement(transcript.words, refined_text), words_digest(transcript.words)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +123,4 @@ def correct(
 
 def _apply(changes: Sequence[Change], manuscript: Manuscript) -> CorrectedText:
     state = replay(changes)
-    return CorrectedText(manuscript, tuple(changes), state, lay_changes(manuscript.base, state))
+    return CorrectedText(manuscript, tuple(changes), state, apply_changes(manuscript.base, state))

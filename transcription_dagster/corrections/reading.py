@@ -1,4 +1,4 @@
-"""The text as people read it: the machine's words, the refined text over them, and people's changes over both."""
+"""The current text of a recording: the machine's words, with the refined text and then people's changes applied."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ class CorrectedTurn:
 
 @dataclass(frozen=True, slots=True)
 class UncorrectedText:
-    """The machine's words and the refined text over them, to which people's changes apply.
+    """The machine's words with the refined text applied, before people's changes.
 
-    Passages of single words are made when they are read: kept, those of ten hours would take 40 MB.
+    Passages of single words are created on demand: those of ten hours would take 40 MB.
     """
 
     words: tuple[Word, ...]
@@ -170,8 +170,8 @@ class CorrectedReading:
         """Return the machine's words `first` up to `stop` as text."""
         return join_words(self.words[first:stop])
 
-    def as_read(self) -> tuple[Word, ...]:
-        """The words as they read now, with their times and speakers."""
+    def current_words(self) -> tuple[Word, ...]:
+        """Return the words of the current text, with their times and speakers."""
         return tuple(word for passage in self.passages() for word in passage.words)
 
     def text(self) -> str:
@@ -180,7 +180,7 @@ class CorrectedReading:
         return "\n\n".join(paragraphs) + "\n" if paragraphs else ""
 
 
-def lay_refined(words: Sequence[Word], refined_text: str | None) -> UncorrectedText:
+def apply_refinement(words: Sequence[Word], refined_text: str | None) -> UncorrectedText:
     """Apply the refined text to the machine's words; without one, paragraphs follow from the words themselves."""
     joined = frozenset(index for index, pair in enumerate(pairwise(words), 1) if _written_as_one(*pair))
     if refined_text is None or not words:
@@ -188,54 +188,55 @@ def lay_refined(words: Sequence[Word], refined_text: str | None) -> UncorrectedT
     paragraphs = [tokenize(paragraph) for paragraph in refined_text.split("\n\n") if paragraph.strip()]
     tokens = [token for paragraph in paragraphs for token in paragraph]
     firsts = [*(first for first in range(len(words)) if first not in joined), len(words)]
-    found = token_differences([tokenize(join_words(words[first:stop])) for first, stop in pairwise(firsts)], tokens)
+    differences = token_differences(
+        [tokenize(join_words(words[first:stop])) for first, stop in pairwise(firsts)], tokens
+    )
     refined: dict[int, Passage] = {}
-    for place in found.places:
+    for place in differences.places:
         first, stop = firsts[place.first], firsts[place.stop]
         reworded = _reworded(words[first:stop], tokens[place.new_first : place.new_stop])
         refined[first] = Passage(first, stop, reworded, Author.REFINEMENT)
     openings = accumulate((len(paragraph) for paragraph in paragraphs[:-1]), initial=0)
-    starts = frozenset(firsts[found.unit_of(opening)] for opening in openings)
+    starts = frozenset(firsts[differences.unit_of(opening)] for opening in openings)
     return UncorrectedText(tuple(words), joined, refined, starts)
 
 
-def lay_changes(base: UncorrectedText, state: ChangedWords) -> CorrectedReading:
+def apply_changes(base: UncorrectedText, state: ChangedWords) -> CorrectedReading:
     """Apply people's changes to the words. A change replaces every refinement that it touches."""
-    undisturbed = (
+    refinements = (
         passage
         for passage in base.refined.values()
         if not any(word in state.texts for word in range(passage.first, passage.stop))
     )
     by_people = (
-        _persons(base.words, change)
+        _passage_by_person(base.words, change)
         for first, change in state.texts.items()
         if first == change.draft.where.first and _is_whole(change, state, len(base.words))
     )
-    written = {passage.first: passage for passage in (*undisturbed, *by_people)}
+    written = {passage.first: passage for passage in (*refinements, *by_people)}
     return CorrectedReading(base, state, written, tuple(_turn_starts(base, state, written)))
 
 
 def _turn_starts(base: UncorrectedText, state: ChangedWords, written: Mapping[int, Passage]) -> Iterator[int]:
-    speaker: str | None = None
+    previous_speaker: str | None = None
     first = 0
     while first < len(base.words):
         stop = written[first].stop if first in written else base.stop(first)
-        own = _speaker(base.words, state, first)
-        forced = [state.breaks[word][0] for word in range(first, stop) if word in state.breaks]
-        begins = own != speaker or any(word in base.starts for word in range(first, stop))
-        if first == 0 or (forced[-1] if forced else begins):
+        speaker = _speaker(base.words, state, first)
+        set_by_people = [state.breaks[word][0] for word in range(first, stop) if word in state.breaks]
+        is_start = speaker != previous_speaker or any(word in base.starts for word in range(first, stop))
+        if first == 0 or (set_by_people[-1] if set_by_people else is_start):
             yield first
-        first, speaker = stop, own
+        first, previous_speaker = stop, speaker
 
 
-def _is_whole(change: Change, state: ChangedWords, count: int) -> bool:
-    """Return whether all words of a changed text still belong to the change; `count`: the words of the transcript."""
-    where = change.draft.where
-    return where.stop <= count and all(state.texts.get(word) is change for word in range(where.first, where.stop))
+def _is_whole(change: Change, state: ChangedWords, word_count: int) -> bool:
+    """Return whether all words of a changed text still belong to the change, in a transcript of `word_count` words."""
+    span = change.draft.where
+    return span.stop <= word_count and all(state.texts.get(word) is change for word in range(span.first, span.stop))
 
 
-def _persons(words: Sequence[Word], change: Change) -> Passage:
-    """Return the passage that a person wrote."""
+def _passage_by_person(words: Sequence[Word], change: Change) -> Passage:
     first, stop = change.draft.where.first, change.draft.where.stop
     reworded = tuple(
         replace(word, confidence=1.0, corrected=True)

@@ -21,7 +21,7 @@ OFTEN = 3
 #: Longer corrections are rewordings, not terms.
 _MOST_WORDS = 4
 #: Number of corrections examined, newest first.
-_LOOKED_AT = 50_000
+_MOST_CORRECTIONS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +49,34 @@ def suggestions(engine: Engine) -> list[Suggestion]:
     Declined suggestions are left out (`vocabulary.decline`).
     """
     with transaction(engine) as connection:
-        rows = connection.execute(_STANDING, {"limit": _LOOKED_AT}).all()
+        rows = connection.execute(_EFFECTIVE_CORRECTIONS, {"limit": _MOST_CORRECTIONS}).all()
     places: defaultdict[tuple[str, str], list[CorrectionPlace]] = defaultdict(list)
     for heard, new, recording, start in rows:
         if pair := _term_and_variant(heard, new):
             places[pair].append(CorrectionPlace(str(recording), start))
-    known = _known(vocabulary.terms(engine)) | vocabulary.declined(engine)
-    found = [
+    known = _known_pairs(vocabulary.terms(engine)) | vocabulary.declined(engine)
+    suggested = [
         Suggestion(term, variant, tuple(where), risk(phrase_of(variant), Term(term)))
         for (term, variant), where in places.items()
         if len(where) >= OFTEN and (term, variant) not in known
     ]
-    return sorted(found, key=lambda suggestion: (-len(suggestion.places), suggestion.term))
+    return sorted(suggested, key=lambda suggestion: (-len(suggestion.places), suggestion.term))
 
 
 def _term_and_variant(heard: str, new: str) -> tuple[str, str] | None:
-    """Return the written and the transcribed text without surrounding punctuation; None if it is no term."""
-    term = " ".join(_bare(new))
+    """Return the term and the misheard variant of a correction, without outer punctuation; None if it is no term."""
+    term = " ".join(_without_punctuation(new))
     variant = " ".join(tokens(heard))
-    written = tokens(term)
-    if not written or not variant or len(written) > _MOST_WORDS or len(tokens(heard)) > _MOST_WORDS:
+    term_tokens, heard_tokens = tokens(term), tokens(heard)
+    if not term_tokens or not variant or max(len(term_tokens), len(heard_tokens)) > _MOST_WORDS:
         return None
     # A change of case or punctuation is no mishearing, and an ordinary word is no term.
-    if written == tokens(heard) or all(is_common((token,)) for token in written):
+    if term_tokens == heard_tokens or all(is_common((token,)) for token in term_tokens):
         return None
     return term, variant
 
 
-def _bare(text: str) -> list[str]:
+def _without_punctuation(text: str) -> list[str]:
     words = text.split()
     if words:
         words[0] = "".join(affixes(words[0])[1:])
@@ -84,12 +84,12 @@ def _bare(text: str) -> list[str]:
     return [word for word in words if word]
 
 
-def _known(terms: Iterable[Term]) -> set[tuple[str, str]]:
+def _known_pairs(terms: Iterable[Term]) -> set[tuple[str, str]]:
     return {(term.text, " ".join(tokens(variant))) for term in terms for variant in term.variants}
 
 
 #: Selects, for each recording's current transcript, the places where a person wrote text, with that text.
-_STANDING = text(
+_EFFECTIVE_CORRECTIONS = text(
     f"""
     WITH present AS (
         SELECT DISTINCT ON (recording) recording, transcript FROM {SCHEMA}.corrections ORDER BY recording, version DESC

@@ -15,7 +15,7 @@ _FULL_ENOUGH = 0.6
 #: Seconds from which a turn counts as long.
 _LONG_TURN_SECONDS = 15.0
 
-#: Counts the tokens of each text, without the model's own marks at the beginning and end.
+#: Counts the tokens of each text, without the special tokens at its ends.
 CountTokens = Callable[[list[str]], list[int]]
 
 
@@ -39,20 +39,20 @@ class _Piece:
     end: float
     tokens: int
     speakers: tuple[str, ...] = ()
-    #: True if it starts a long turn, or the turn after one: no chunk extends across its start.
-    apart: bool = False
+    #: True at the start of a long turn and of the turn after one: a new chunk begins here.
+    starts_chunk: bool = False
 
 
 def make_chunks(cues: Sequence[Cue], count_tokens: CountTokens, max_tokens: int, overlap: int) -> list[Chunk]:
     """Group the cues into chunks of at most `max_tokens` tokens, along the cues' boundaries, sentences if possible.
 
     Each chunk begins with the cues that ended the one before it, as many as fit `overlap` tokens. A cue that alone
-    is too long is divided, its time by its words. A chunk holds short turns of several speakers, but none together
-    with a part of a long one. Raises `ValueError` unless 0 <= overlap < max_tokens.
+    is too long is divided, and its time with it. A chunk holds short turns of several speakers, but never a long turn
+    and another one. Raises `ValueError` unless 0 <= overlap < max_tokens.
     """
     if not 0 <= overlap < max_tokens:
         raise ValueError(f"chunks of {max_tokens} tokens cannot overlap by {overlap}")
-    pieces = _parted(_pieces(cues, count_tokens, max_tokens))
+    pieces = _mark_long_turns(_pieces(cues, count_tokens, max_tokens))
     chunks = []
     first = 0
     while first < len(pieces):
@@ -71,20 +71,20 @@ def _pieces(cues: Sequence[Cue], count_tokens: CountTokens, max_tokens: int) -> 
     for cue, parts, count in zip(cues, words, counts, strict=True):
         if parts:
             whole = _Piece(parts, cue.start_ms / 1000, cue.end_ms / 1000, count, cue.speakers)
-            pieces += _divided(whole, count_tokens, max_tokens)
+            pieces += _divide(whole, count_tokens, max_tokens)
     return pieces
 
 
-def _parted(pieces: Sequence[_Piece]) -> list[_Piece]:
+def _mark_long_turns(pieces: Sequence[_Piece]) -> list[_Piece]:
     """Mark the pieces that must start a chunk because a long turn starts or has just ended."""
     turns = [list(turn) for _, turn in groupby(pieces, key=lambda piece: piece.speakers)]
     is_long = [turn[-1].end - turn[0].start >= _LONG_TURN_SECONDS for turn in turns]
     for (before, after), turn in zip(pairwise(is_long), turns[1:], strict=True):
-        turn[0] = replace(turn[0], apart=before or after)
+        turn[0] = replace(turn[0], starts_chunk=before or after)
     return [piece for turn in turns for piece in turn]
 
 
-def _divided(piece: _Piece, count_tokens: CountTokens, max_tokens: int) -> list[_Piece]:
+def _divide(piece: _Piece, count_tokens: CountTokens, max_tokens: int) -> list[_Piece]:
     if piece.tokens <= max_tokens or len(piece.words) == 1:
         return [piece]
     half = len(piece.words) // 2
@@ -95,7 +95,7 @@ def _divided(piece: _Piece, count_tokens: CountTokens, max_tokens: int) -> list[
         replace(piece, words=parts[0], end=middle, tokens=counts[0]),
         replace(piece, words=parts[1], start=middle, tokens=counts[1]),
     )
-    return [part for side in halves for part in _divided(side, count_tokens, max_tokens)]
+    return [part for side in halves for part in _divide(side, count_tokens, max_tokens)]
 
 
 def _stop(pieces: Sequence[_Piece], first: int, max_tokens: int) -> int:
@@ -103,7 +103,7 @@ def _stop(pieces: Sequence[_Piece], first: int, max_tokens: int) -> int:
     total = 0
     sentence_stop = None
     for index in range(first, len(pieces)):
-        if pieces[index].apart and index > first:
+        if pieces[index].starts_chunk and index > first:
             return index
         total += pieces[index].tokens
         if total > max_tokens and index > first:
@@ -116,9 +116,9 @@ def _stop(pieces: Sequence[_Piece], first: int, max_tokens: int) -> int:
 def _overlapping_first(pieces: Sequence[_Piece], first: int, stop: int, room: int) -> int:
     """Return the first piece of the chunk after [`first`, `stop`), so that the overlap fits into `room` tokens."""
     begin = stop
-    if pieces[stop].apart:
+    if pieces[stop].starts_chunk:
         return stop
-    while begin - 1 > first and pieces[begin - 1].tokens <= room and not pieces[begin].apart:
+    while begin - 1 > first and pieces[begin - 1].tokens <= room and not pieces[begin].starts_chunk:
         begin -= 1
         room -= pieces[begin].tokens
     return begin

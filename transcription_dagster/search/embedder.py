@@ -58,7 +58,7 @@ class Embedder(Protocol):
         ...
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Count the tokens of each text, without the model's own marks at its ends. Loads no weights."""
+        """Count the tokens of each text, without the special tokens at its ends. Loads no weights."""
         ...
 
     def encode(self, texts: Sequence[str]) -> list[list[float]]:
@@ -89,14 +89,14 @@ class SentenceTransformerEmbedder:
     def dimensions(self) -> int:
         dimensions = self._transformer.get_embedding_dimension()
         if dimensions is None:
-            raise InvalidSetting(f"{self.model} does not say how many dimensions its vectors have")
+            raise InvalidSetting(f"{self.model} does not declare the dimensions of its vectors")
         return dimensions
 
     @property
     def max_tokens(self) -> int:
-        own_marks = len(self._tokenizer.encode("").ids)
+        special_tokens = len(self._tokenizer.encode("").ids)
         limit = json.loads((self._folder / "sentence_bert_config.json").read_text("utf-8"))["max_seq_length"]
-        return limit - own_marks
+        return limit - special_tokens
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -150,13 +150,13 @@ class BedrockTitanEmbedder:
     def _encode(self, text: str) -> list[float]:
         body = json.dumps({"inputText": text, "dimensions": self.dimensions, "normalize": True})
         with aws_errors(f"Could not embed with {TITAN}"):
-            answer = self._client.invoke_model(modelId=TITAN, body=body)["body"].read()
+            response = self._client.invoke_model(modelId=TITAN, body=body)["body"].read()
         try:
-            vector = [float(value) for value in json.loads(answer)["embedding"]]
+            vector = [float(value) for value in json.loads(response)["embedding"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise ServiceRefused(f"{TITAN} gave no embedding: {answer[:80]!r}") from error
+            raise ServiceRefused(f"{TITAN} returned no embedding: {response[:80]!r}") from error
         if len(vector) != self.dimensions:
-            raise ServiceRefused(f"{TITAN} gave {len(vector)} dimensions instead of {self.dimensions}")
+            raise ServiceRefused(f"{TITAN} returned {len(vector)} dimensions instead of {self.dimensions}")
         return vector
 
     @cached_property
@@ -189,13 +189,13 @@ def embed(embedder: Embedder, cues: Sequence[Cue]) -> dict[str, Any]:
 
 
 def model_folder(name: str, cache: Path) -> Path:
-    """Return the folder of a model: a given path, the wheel's for all-MiniLM-L6-v2, or a download from the hub.
+    """Return the folder of a model: its path, the wheel's folder for all-MiniLM-L6-v2, or a download from the hub.
 
     Only safetensors are accepted, which hold no code. Raises `UnknownModel`, or `ModelUnavailable` if the hub cannot be
     reached.
     """
     if Path(name).is_absolute():
-        return _given_folder(Path(name))
+        return _checked_folder(Path(name))
     if name.removeprefix("sentence-transformers/") == MINILM and (folder := _wheel_folder()):
         return folder
     if not _HUB_NAME.match(name):
@@ -208,20 +208,20 @@ def verify_minilm(folder: Path) -> None:
     if folder != _wheel_folder():
         return
     with (folder / _WEIGHTS).open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != MINILM_SHA256:
-        raise UnknownModel(f"{folder / _WEIGHTS} does not hold the weights of {MINILM}: its SHA-256 is {found}")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != MINILM_SHA256:
+        raise UnknownModel(f"{folder / _WEIGHTS} does not hold the weights of {MINILM}: its SHA-256 is {digest}")
 
 
-def _given_folder(folder: Path) -> Path:
+def _checked_folder(folder: Path) -> Path:
     if not (folder / "modules.json").is_file() or not (folder / _WEIGHTS).is_file():
         raise UnknownModel(f"{folder} holds no sentence-transformers model: modules.json and {_WEIGHTS}")
     return folder
 
 
 def _wheel_folder() -> Path | None:
-    found = importlib.util.find_spec(_MINILM_WHEEL)
-    return Path(found.origin).parent / "model" if found and found.origin else None
+    spec = importlib.util.find_spec(_MINILM_WHEEL)
+    return Path(spec.origin).parent / "model" if spec and spec.origin else None
 
 
 def _from_hub(repository: str, cache: Path) -> Path:
@@ -231,10 +231,10 @@ def _from_hub(repository: str, cache: Path) -> Path:
     try:
         folder = snapshot_download(repository, cache_dir=cache, allow_patterns=["*.json", "*.txt", f"*{_WEIGHTS}"])
     except RepositoryNotFoundError as error:
-        raise UnknownModel(f"The model hub knows no {repository}") from error
+        raise UnknownModel(f"The model hub has no {repository}") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelUnavailable(f"{repository} could not be downloaded: {error}{_instead(repository)}") from error
-    return _given_folder(Path(folder))
+    return _checked_folder(Path(folder))
 
 
 def _instead(repository: str) -> str:

@@ -47,8 +47,8 @@ def ensure_model(connection: Connection, model: EmbeddingModel) -> int:
     if model_id is not None:
         return model_id
     row = insert(EmbeddingModelRow).values(name=model.name, dimensions=model.dimensions)
-    made = row.on_conflict_do_nothing().returning(EmbeddingModelRow.id)
-    model_id = connection.execute(made).scalar_one_or_none() or find_model(connection, model)
+    insertion = row.on_conflict_do_nothing().returning(EmbeddingModelRow.id)
+    model_id = connection.execute(insertion).scalar_one_or_none() or find_model(connection, model)
     if model_id is None:
         raise AssertionError(f"{model} was neither inserted nor found")
     connection.execute(
@@ -112,13 +112,13 @@ def replace_chunks(
     uuid = recording_id(uuid)
     with transaction(engine) as connection:
         model_id = ensure_model(connection, model)
-        described = (
+        statement = (
             update(RecordingRow)
             .where(RecordingRow.uuid == uuid)
             .values(embedded_with=model_id)
             .returning(RecordingRow.language, func.coalesce(RecordingRow.modified, RecordingRow.created_at))
         )
-        row = connection.execute(described).one_or_none()
+        row = connection.execute(statement).one_or_none()
         if row is None:
             raise UnknownRecording(f"recording {uuid} is not registered, so its text cannot be indexed")
         registered_language, recorded_at = row

@@ -99,7 +99,7 @@ def _spaced(run: re.Match[str]) -> str:
     return f" {' '.join(run[0])} "
 
 
-#: Marks around a match in a snippet; transcripts contain neither.
+#: Marks around a match in a snippet, which do not occur in transcripts.
 MATCH_START, MATCH_END = "⟦", "⟧"
 
 #: Reciprocal rank fusion: a chunk scores the sum of 1 / (K + rank) over the lists it is in. K as in Cormack, Clarke
@@ -230,8 +230,8 @@ def _filters(
     if recording is not None:
         filters.append(ChunkRow.recording == recording_id(recording))
     if speaker is not None:
-        named = func.unnest(ChunkRow.speakers).column_valued("named")
-        filters.append(exists(select(named).where(func.lower(named) == speaker.lower())))
+        name = func.unnest(ChunkRow.speakers).column_valued("name")
+        filters.append(exists(select(name).where(func.lower(name) == speaker.lower())))
     return filters
 
 
@@ -242,11 +242,11 @@ def _queries(query: str, languages: Sequence[str]) -> dict[str, ColumnElement[An
 
 
 def _by_words(queries: dict[str, ColumnElement[Any]], filters: list[ColumnElement[bool]], depth: int) -> Select[Any]:
-    arms = [and_(ChunkRow.language == code, ChunkRow.words.op("@@")(query)) for code, query in queries.items()]
+    conditions = [and_(ChunkRow.language == code, ChunkRow.words.op("@@")(query)) for code, query in queries.items()]
     distance = -func.ts_rank_cd(ChunkRow.words, case(queries, value=ChunkRow.language))
-    matches = select(ChunkRow.id, distance.label("distance")).where(or_(*arms), *filters).limit(_RANKED_MATCHES)
+    matches = select(ChunkRow.id, distance.label("distance")).where(or_(*conditions), *filters).limit(_RANKED_MATCHES)
     nearest = select(*matches.subquery().c).order_by("distance").limit(depth)
-    return _places(nearest)
+    return _ranked(nearest)
 
 
 def _by_meaning(embedding: Embedding, model_id: int, filters: list[ColumnElement[bool]], depth: int) -> Select[Any]:
@@ -254,22 +254,22 @@ def _by_meaning(embedding: Embedding, model_id: int, filters: list[ColumnElement
     indexed = cast(ChunkRow.embedding, HALFVEC(embedding.model.dimensions))
     distance = indexed.cosine_distance(list(embedding.vector))
     rows = select(ChunkRow.id, distance.label("distance")).where(ChunkRow.model_id == model_id, *filters)
-    return _places(rows.order_by(distance).limit(depth))
+    return _ranked(rows.order_by(distance).limit(depth))
 
 
-def _places(nearest: Select[Any]) -> Select[Any]:
+def _ranked(nearest: Select[Any]) -> Select[Any]:
     """Return the rows of `nearest` (id, distance) as (id, rank), with rank 1 for the smallest distance."""
     rows = nearest.subquery()
-    return select(rows.c.id, func.row_number().over(order_by=(rows.c.distance, rows.c.id)).label("place"))
+    return select(rows.c.id, func.row_number().over(order_by=(rows.c.distance, rows.c.id)).label("rank"))
 
 
 def _fused(lists: Sequence[Select[Any]], limit: int) -> CTE:
-    places = union_all(*lists).subquery()
-    score = func.sum(1.0 / (_FUSION_K + places.c.place))
+    ranks = union_all(*lists).subquery()
+    score = func.sum(1.0 / (_FUSION_K + ranks.c.rank))
     return (
-        select(places.c.id, score.label("score"))
-        .group_by(places.c.id)
-        .order_by(score.desc(), places.c.id)
+        select(ranks.c.id, score.label("score"))
+        .group_by(ranks.c.id)
+        .order_by(score.desc(), ranks.c.id)
         .limit(limit)
         .cte("fused")
     )

@@ -52,7 +52,7 @@ def order_by_turns(
 def spread_turns(words: Sequence[Word]) -> Sequence[Word]:
     """Return words in order of turns with increasing times, as captions need them.
 
-    People who talk at once each keep their own times in a transcript. Where these go backward from one turn to the
+    In a transcript, people who talk at once keep their own times. Where these go backward from one turn to the
     next, each of the turns gets a share of their common time by its length.
     """
     if all(before.start <= after.start for before, after in pairwise(words)):
@@ -111,7 +111,7 @@ Level = Callable[[int, float, float], float]
 
 #: Two equal words are simultaneous if their middles are at most this far apart, in seconds.
 _SAME_MOMENT = 0.4
-#: This many consecutive words that are the same on both channels are no coincidence.
+#: Number of consecutive equal words on two channels that cannot be a coincidence.
 _NO_COINCIDENCE = 3
 #: Fewer count as an echo only if they are quieter by this many dB: two people may say "yes" at the same time.
 _QUIETER = 6.0
@@ -140,8 +140,8 @@ def merge_channels(transcripts: Sequence[Transcript], level: Level) -> Transcrip
         of_word = {index: segment for segment in transcript.segments for index in range(segment.first, segment.stop)}
         for index, word in enumerate(transcript.words):
             if index not in echoes[channel]:
-                own = None if transcript.language == language else transcript.language
-                words.append(replace(word, speaker=channel_label(channel), language=word.language or own))
+                own_language = None if transcript.language == language else transcript.language
+                words.append(replace(word, speaker=channel_label(channel), language=word.language or own_language))
                 segments.append(of_word.get(index))
     channels = [word.speaker or "" for word in words]
     order, _ = order_by_turns([word.text for word in words], [(word.start, word.end) for word in words], channels)
@@ -183,7 +183,7 @@ def _echoes(transcripts: Sequence[Transcript], level: Level) -> list[set[int]]:
 
 def _same_words(words: Sequence[Word], others: Sequence[Word]) -> set[int]:
     """Return the words that have an equal, simultaneous word among the others."""
-    found: set[int] = set()
+    same: set[int] = set()
     first = 0
     for index, word in enumerate(words):
         middle = (word.start + word.end) / 2
@@ -194,9 +194,9 @@ def _same_words(words: Sequence[Word], others: Sequence[Word]) -> set[int]:
             if other.start > middle + _SAME_MOMENT:
                 break
             if text and letters(other.text) == text and abs((other.start + other.end) / 2 - middle) <= _SAME_MOMENT:
-                found.add(index)
+                same.add(index)
                 break
-    return found
+    return same
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[list[int]]:
@@ -242,7 +242,7 @@ def _language(transcripts: Sequence[Transcript]) -> str:
 
 
 def _gaps(transcripts: Sequence[Transcript]) -> Iterator[Gap]:
-    """Return the gaps of each channel for which no other channel has the words."""
+    """Yield the gaps of each channel, unless another channel has the words."""
     for channel, transcript in enumerate(transcripts):
         others = [word for number, each in enumerate(transcripts) if number != channel for word in each.words]
         for gap in transcript.gaps:

@@ -26,8 +26,8 @@ def with_speakers(transcript: Transcript, turns: Sequence[SpeakerTurn], names: S
     if not any(word.speaker for word in words):
         speakers = _speakers(words, turns)
         words = tuple(replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True))
-    named = {f"{kind}_{number}": name for number, name in enumerate(names) for kind in ("ch", "spk")}
-    return replace(transcript, words=tuple(_named(word, named) for word in words))
+    name_of = {f"{prefix}_{number}": name for number, name in enumerate(names) for prefix in ("ch", "spk")}
+    return replace(transcript, words=tuple(_with_name(word, name_of) for word in words))
 
 
 def shown_speaker(speaker: str) -> str:
@@ -50,29 +50,29 @@ def in_turns(words: Sequence[Word]) -> Sequence[Word]:
     speaker = next((word.speaker for word in words if word.speaker), None)
     if speaker is None or all(word.speaker for word in words):
         return words
-    settled = []
+    completed = []
     for word in words:
         speaker = word.speaker or speaker
-        settled.append(word if word.speaker else replace(word, speaker=speaker))
-    return settled
+        completed.append(word if word.speaker else replace(word, speaker=speaker))
+    return completed
 
 
-def _named(word: Word, names: Mapping[str, str]) -> Word:
-    name = names.get(word.speaker or "")
+def _with_name(word: Word, name_of: Mapping[str, str]) -> Word:
+    name = name_of.get(word.speaker or "")
     return word if name is None else replace(word, speaker=name)
 
 
 def _speakers(words: Sequence[Word], turns: Sequence[SpeakerTurn]) -> Iterator[str | None]:
     """Yield the speaker of each word; words and starts of turns must be in order of time."""
-    waiting = iter(turns)
-    following = next(waiting, None)
+    upcoming = iter(turns)
+    following = next(upcoming, None)
     current: list[SpeakerTurn] = []
     ended: SpeakerTurn | None = None
     speaker: str | None = None
     for word in words:
         while following is not None and following.start < word.end:
             current.append(following)
-            following = next(waiting, None)
+            following = next(upcoming, None)
         over = [turn for turn in current if turn.end <= word.start]
         ended = max([*over, *([ended] if ended else [])], key=lambda turn: turn.end, default=None)
         current = [turn for turn in current if turn.end > word.start]
@@ -84,8 +84,8 @@ def _speaker(word: Word, turns: Sequence[SpeakerTurn], *, before: str | None) ->
     """Return the speaker with the most time in a word; if two are almost equal, the previous speaker or None."""
     seconds: dict[str, float] = {}
     for turn in turns:
-        common = min(word.end, turn.end) - max(word.start, turn.start)
-        seconds[turn.speaker] = seconds.get(turn.speaker, 0.0) + max(0.0, common)
+        overlap = min(word.end, turn.end) - max(word.start, turn.start)
+        seconds[turn.speaker] = seconds.get(turn.speaker, 0.0) + max(0.0, overlap)
     first, *others = sorted(seconds, key=lambda speaker: -seconds[speaker])
     rivals = [first, *(other for other in others if seconds[other] * _CLEARLY_MORE >= seconds[first])]
     if len(rivals) == 1:

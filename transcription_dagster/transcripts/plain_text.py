@@ -18,8 +18,8 @@ LONG_PARAGRAPH = 800
 
 #: A speaker's name at the beginning of a paragraph.
 _TITLE = re.compile(r"([^\s:][^\r\n:]{0,80}):[ \t]+")
-#: A name at the beginning of a line that is surely one: up to four words in capitals or with numbers, as in "Ann Lee:",
-#: "DR. LEE:", "Speaker 2:" and "[spk_1]:".
+#: A name at the beginning of a line, strict enough to be certain: up to four capitalised words or numbers, as in
+#: "Ann Lee:", "DR. LEE:", "Speaker 2:" and "[spk_1]:".
 _LINE_TITLE = re.compile(
     r"\[?((?:[^\W\d_a-z][\w.'’-]*|\d+|spk_\d+)(?: [^\W\d_a-z][\w.'’-]*| \d+){0,3})\]?:(?:[ \t]+|\Z)"
 )
@@ -80,24 +80,24 @@ def to_text(source: Transcript | Sequence[Word]) -> str:
     if len({word.speaker for word in words}) < 2:
         return join_paragraphs(words, starts)
     titled = list(words)
-    before = None
+    previous = None
     for start, stop in zip(starts, [*starts[1:], len(words)], strict=True):
         speaker = words[start].speaker
-        if speaker and (speaker != before or _TITLE.match(join_words(words[start:stop]))):
+        if speaker and (speaker != previous or _TITLE.match(join_words(words[start:stop]))):
             title = " ".join(shown_speaker(speaker).replace(":", " ").split())
             titled[start] = replace(words[start], text=f"{title}: {words[start].text}")
-        before = speaker
+        previous = speaker
     return join_paragraphs(titled, starts)
 
 
 def without_speakers(text: str) -> str:
-    """Return a text by `to_text`, or by a person with a line for each turn, without the names of its speakers.
+    """Return a text without the names of its speakers. It is in the form of `to_text`, or has a line for each turn.
 
     A text has names if its first paragraph begins with one and another paragraph with a different one; or its first
     line, and half of all lines.
     """
-    bare = _untitled(text, _PARAGRAPHS, _TITLE, least=0.0)
-    return _untitled(text, _LINES, _LINE_TITLE, least=0.5) if bare == text else bare
+    without_titles = _untitled(text, _PARAGRAPHS, _TITLE, least=0.0)
+    return _untitled(text, _LINES, _LINE_TITLE, least=0.5) if without_titles == text else without_titles
 
 
 def _untitled(text: str, separator: re.Pattern[str], name: re.Pattern[str], *, least: float) -> str:

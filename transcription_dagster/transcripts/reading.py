@@ -1,4 +1,4 @@
-"""A transcript as people read it: turns of speakers, with gaps and removed text between them."""
+"""A transcript in turns, with its gaps, removed text and edits: what the page of a recording shows (`reading.json`)."""
 
 from __future__ import annotations
 
@@ -131,11 +131,11 @@ def _words(content: Mapping[str, Any], turns: Sequence[Turn]) -> tuple[Word, ...
     columns = zip(
         content["texts"], content["starts_ms"], content["ends_ms"], content["confidences"], speakers, strict=True
     )
-    # Equal texts and confidences are one object: the words of ten hours take 15 MB instead of 23.
-    same: dict[str, str] = {}
-    shares = [percent / 100 for percent in range(101)]
+    # Equal texts and confidences share one object: the words of ten hours take 15 MB instead of 23.
+    texts: dict[str, str] = {}
+    confidences = [percent / 100 for percent in range(101)]
     return tuple(
-        Word(same.setdefault(text, text), start / 1000, end / 1000, shares[confidence], number in glued, speaker)
+        Word(texts.setdefault(text, text), start / 1000, end / 1000, confidences[confidence], number in glued, speaker)
         for number, (text, start, end, confidence, speaker) in enumerate(columns)
     )
 

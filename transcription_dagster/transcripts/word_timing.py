@@ -33,27 +33,27 @@ def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Se
     is kept; all other words are placed between their neighbours by their share of the characters, at most at the usual
     pace of speech. An end after the next start is cut to it.
     """
-    starts = [_sensible(start) for start, _ in spans]
-    believed = _believable(starts)
+    starts = [_valid(start) for start, _ in spans]
+    kept = _longest_increasing(starts)
     placed: list[TimeSpan] = []
     position = 0
-    for index in [*believed, len(spans)]:
+    for index in [*kept, len(spans)]:
         if index > position:
             left = placed[-1][1] if placed else None
             right = starts[index] if index < len(spans) else None
-            placed += _fill(left, right, lengths[position:index])
+            placed += _spread(left, right, lengths[position:index])
         if index < len(spans):
-            placed.append(_known(starts[index] or 0.0, _sensible(spans[index][1]), lengths[index]))
+            placed.append(_known(starts[index] or 0.0, _valid(spans[index][1]), lengths[index]))
         position = index + 1
     return _cut_overlaps(placed)
 
 
-def _sensible(seconds: float | None) -> float | None:
+def _valid(seconds: float | None) -> float | None:
     """Return a valid time, 0 for a negative one, None for an invalid one such as infinity."""
     return max(0.0, seconds) if seconds is not None and seconds < _BEYOND else None
 
 
-def _believable(starts: Sequence[float | None]) -> list[int]:
+def _longest_increasing(starts: Sequence[float | None]) -> list[int]:
     """Return the indices of the longest non-decreasing subsequence of the known starts (patience sorting)."""
     tops: list[float] = []
     top_indices: list[int] = []
@@ -83,22 +83,23 @@ def _known(start: float, end: float | None, length: int) -> TimeSpan:
     return start, max(start, end)
 
 
-def _fill(left: float | None, right: float | None, lengths: Sequence[int]) -> list[TimeSpan]:
-    """Place consecutive words between `left` and `right`, either of which may be unknown."""
+def _spread(left: float | None, right: float | None, lengths: Sequence[int]) -> list[TimeSpan]:
+    """Return the spans of consecutive words between the times `left` and `right`, either of which may be unknown."""
     ideal = sum(lengths) * SECONDS_PER_CHARACTER
     if left is None:
         left = 0.0 if right is None else max(0.0, right - ideal)
     room = ideal if right is None else min(ideal, max(0.0, right - left))
     scale = room / sum(lengths) if sum(lengths) else 0.0
     spans: list[TimeSpan] = []
-    done = 0
+    characters = 0
     for length in lengths:
-        spans.append((round(left + done * scale, 3), round(left + (done + length) * scale, 3)))
-        done += length
+        spans.append((round(left + characters * scale, 3), round(left + (characters + length) * scale, 3)))
+        characters += length
     return spans
 
 
 def _cut_overlaps(spans: list[TimeSpan]) -> list[TimeSpan]:
+    """Cut each span at the start of the next one."""
     cut: list[TimeSpan] = []
     limit = float("inf")
     for start, end in reversed(spans):

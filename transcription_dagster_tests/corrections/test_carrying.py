@@ -74,8 +74,8 @@ def test_undone_and_overwritten_changes_are_not_carried() -> None:
 
 def test_names_are_carried_by_time() -> None:
     sheet = Sheet(said_by("a b c d e f", spk_0=(0, 2), spk_1=(2, 4), spk_2=(4, 6)))
-    sheet.add(drafts.named(sheet.reading, 0, 2, "Ada", everywhere=True))
-    sheet.add(drafts.named(sheet.reading, 4, 6, "Ada", everywhere=True))
+    sheet.add(drafts.name_speaker(sheet.reading, 0, 2, "Ada", everywhere=True))
+    sheet.add(drafts.name_speaker(sheet.reading, 4, 6, "Ada", everywhere=True))
     new = carried(sheet, said_by("a b c d e f", spk_1=(0, 2), spk_0=(2, 4), spk_2=(4, 6)))
     assert [(turn.speaker, turn.text) for turn in new.reading.turns()] == [
         ("Ada", "a b"),
@@ -86,7 +86,7 @@ def test_names_are_carried_by_time() -> None:
 
 def test_split_turns_are_carried() -> None:
     sheet = Sheet(spoken("a b c d"))
-    sheet.add(drafts.split(sheet.reading, 2))
+    sheet.add(drafts.split_turn(sheet.reading, 2))
     new = carried(sheet, later(spoken("x a b c d"), -0.5))
     assert [turn.text for turn in new.reading.turns()] == ["x a b", "c d"]
 

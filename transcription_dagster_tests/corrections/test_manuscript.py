@@ -21,7 +21,9 @@ def archive(engine: Engine) -> Engine:
 
 
 def retype(engine: Engine, first: int, stop: int, words: str, *, who: str = "Ada", seen: int = 0) -> CorrectedText:
-    return correct(engine, MANUSCRIPT, lambda now: drafts.retyped(now.reading, first, stop, words), who=who, seen=seen)
+    return correct(
+        engine, MANUSCRIPT, lambda current: drafts.retype(current.reading, first, stop, words), who=who, seen=seen
+    )
 
 
 def test_changes_are_stored_with_their_author(archive: Engine) -> None:
@@ -83,12 +85,12 @@ def test_forgetting_a_recording_forgets_its_corrections(archive: Engine) -> None
 def test_the_journal_keeps_every_kind_of_change_as_it_was(archive: Engine) -> None:
     retype(archive, 0, 2, "one too")
     for make in (
-        lambda now: drafts.named(now.reading, 0, 4, "Ada", everywhere=True),
-        lambda now: drafts.split(now.reading, 2),
-        lambda now: drafts.joined(now.reading, 2),
-        lambda now: drafts.marked_unintelligible(now.reading, 3, 4),
-        lambda now: drafts.restored(now.reading, now.state, 0, 4),
-        lambda now: drafts.undone(now.reading, now.state, now.changes[-1].draft, now.version),
+        lambda current: drafts.name_speaker(current.reading, 0, 4, "Ada", everywhere=True),
+        lambda current: drafts.split_turn(current.reading, 2),
+        lambda current: drafts.join_turns(current.reading, 2),
+        lambda current: drafts.mark_unintelligible(current.reading, 3, 4),
+        lambda current: drafts.restore(current.reading, current.state, 0, 4),
+        lambda current: drafts.undo(current.reading, current.state, current.changes[-1].draft, current.version),
     ):
         after = correct(archive, MANUSCRIPT, make, who="Ada", seen=99)
         assert load_corrected(archive, MANUSCRIPT).changes == after.changes

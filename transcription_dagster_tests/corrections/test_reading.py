@@ -10,13 +10,13 @@ import pytest
 
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Change, ChangedWords, Draft, replay
-from transcription_dagster.corrections.drafts import replaced, replacements
+from transcription_dagster.corrections.drafts import find_replacements, replace_all
 from transcription_dagster.corrections.reading import (
     Author,
     CorrectedReading,
     UncorrectedText,
-    lay_changes,
-    lay_refined,
+    apply_changes,
+    apply_refinement,
 )
 from transcription_dagster.errors import UnusableCorrection
 from transcription_dagster.model import Word
@@ -29,7 +29,7 @@ class Sheet:
     """A transcript that a person corrects, change by change."""
 
     def __init__(self, words: Sequence[Word], refined: str | None = None) -> None:
-        self.base: UncorrectedText = lay_refined(words, refined)
+        self.base: UncorrectedText = apply_refinement(words, refined)
         self.changes: list[Change] = []
 
     @property
@@ -38,7 +38,7 @@ class Sheet:
 
     @property
     def reading(self) -> CorrectedReading:
-        return lay_changes(self.base, self.state)
+        return apply_changes(self.base, self.state)
 
     def add(self, made: Sequence[Draft]) -> Sheet:
         self.changes += [
@@ -47,11 +47,11 @@ class Sheet:
         return self
 
     def retype(self, first: int, stop: int, text: str) -> Sheet:
-        return self.add(drafts.retyped(self.reading, first, stop, text))
+        return self.add(drafts.retype(self.reading, first, stop, text))
 
     def undo(self, version: int) -> Sheet:
         change = self.changes[version - 1]
-        return self.add(drafts.undone(self.reading, self.state, change.draft, version))
+        return self.add(drafts.undo(self.reading, self.state, change.draft, version))
 
     @property
     def text(self) -> str:
@@ -94,7 +94,7 @@ def test_a_persons_words_take_precedence_over_the_refinement() -> None:
 def test_a_later_refinement_of_a_persons_words_is_dropped() -> None:
     words = spoken("the quill on ite is rare")
     sheet = Sheet(words).retype(1, 2, "quell")
-    sheet.base = lay_refined(words, "The Quillonite is rare.\n")
+    sheet.base = apply_refinement(words, "The Quillonite is rare.\n")
     assert sheet.text == "The quell on ite is rare."
 
 
@@ -121,9 +121,9 @@ def test_an_undo_restores_the_words_and_can_be_undone() -> None:
 
 def test_restoring_the_machines_words_can_be_undone() -> None:
     sheet = Sheet(spoken("one two three"), "One, two, three.\n").retype(0, 3, "One, too, three!")
-    sheet.add(drafts.restored(sheet.reading, sheet.state, 0, 3))
+    sheet.add(drafts.restore(sheet.reading, sheet.state, 0, 3))
     assert sheet.text == "One, two, three."
-    assert drafts.restored(sheet.reading, sheet.state, 0, 3) == []
+    assert drafts.restore(sheet.reading, sheet.state, 0, 3) == []
     assert sheet.undo(len(sheet.changes)).text == "One, too, three!"
 
 
@@ -131,9 +131,9 @@ def test_a_speaker_is_named_here_or_everywhere_and_two_are_merged() -> None:
     words = said_by("a b c d e f", spk_0=(0, 2), spk_1=(2, 4), spk_2=(4, 6))
     sheet = Sheet(words)
     assert [turn.speaker for turn in sheet.reading.turns()] == ["spk_0", "spk_1", "spk_2"]
-    sheet.add(drafts.named(sheet.reading, 0, 2, " Ada  Lovelace", everywhere=False))
+    sheet.add(drafts.name_speaker(sheet.reading, 0, 2, " Ada  Lovelace", everywhere=False))
     assert [turn.speaker for turn in sheet.reading.turns()] == ["Ada Lovelace", "spk_1", "spk_2"]
-    sheet.add(drafts.named(sheet.reading, 4, 6, "spk_1", everywhere=True))
+    sheet.add(drafts.name_speaker(sheet.reading, 4, 6, "spk_1", everywhere=True))
     turns = list(sheet.reading.turns())
     assert [(turn.speaker, turn.first, turn.stop) for turn in turns] == [
         ("Ada Lovelace", 0, 2),
@@ -141,45 +141,45 @@ def test_a_speaker_is_named_here_or_everywhere_and_two_are_merged() -> None:
         ("spk_1", 4, 6),
     ]
     with pytest.raises(UnusableCorrection, match="name"):
-        drafts.named(sheet.reading, 0, 2, " \t", everywhere=False)
+        drafts.name_speaker(sheet.reading, 0, 2, " \t", everywhere=False)
 
 
 def test_turns_are_split_and_joined() -> None:
     words = said_by("a b c d", spk_0=(0, 2), spk_1=(2, 4))
     sheet = Sheet(words)
-    sheet.add(drafts.split(sheet.reading, 1))
+    sheet.add(drafts.split_turn(sheet.reading, 1))
     assert [turn.text for turn in sheet.reading.turns()] == ["a", "b", "c d"]
-    sheet.add(drafts.joined(sheet.reading, 2))
+    sheet.add(drafts.join_turns(sheet.reading, 2))
     assert [(turn.text, turn.speaker) for turn in sheet.reading.turns()] == [("a", "spk_0"), ("b c d", "spk_0")]
     sheet.undo(2)
     assert [turn.text for turn in sheet.reading.turns()] == ["a", "b", "c d"]
     with pytest.raises(UnusableCorrection, match="no turn"):
-        drafts.joined(sheet.reading, 0)
+        drafts.join_turns(sheet.reading, 0)
 
 
 def test_a_name_stays_with_deleted_words_that_are_restored() -> None:
     words = said_by("a b c", spk_0=(0, 3))
     sheet = Sheet(words).retype(0, 3, "")
-    sheet.add(drafts.named(sheet.reading, 0, 3, "Ada", everywhere=True))
+    sheet.add(drafts.name_speaker(sheet.reading, 0, 3, "Ada", everywhere=True))
     sheet.retype(0, 3, "a b c")
     assert {word.speaker for turn in sheet.reading.turns() for word in turn.words} == {"Ada"}
 
 
 def test_unintelligible_words_are_marked() -> None:
     sheet = Sheet(spoken("well mumble mumble yes"))
-    sheet.add(drafts.marked_unintelligible(sheet.reading, 1, 3))
+    sheet.add(drafts.mark_unintelligible(sheet.reading, 1, 3))
     assert sheet.text == "well [unintelligible] yes"
 
 
 def test_replacing_finds_whole_words_and_shows_both_texts() -> None:
     sheet = Sheet(spoken("the cat sat with another Cat in the category"))
-    found = replacements(sheet.reading, "cat", "dog")
+    found = find_replacements(sheet.reading, "cat", "dog")
     assert [(each.new, each.count) for each in found] == [("the dog sat with another dog in the category", 2)]
-    sheet.add(replaced(sheet.reading, found))
+    sheet.add(replace_all(sheet.reading, found))
     assert [(change.draft.heard, change.draft.new) for change in sheet.changes] == [("cat", "dog"), ("Cat", "dog")]
-    assert replacements(sheet.reading, "cat", "dog") == []
+    assert find_replacements(sheet.reading, "cat", "dog") == []
     with pytest.raises(UnusableCorrection):
-        replacements(sheet.reading, " ", "dog")
+        find_replacements(sheet.reading, " ", "dog")
 
 
 def test_words_written_as_one_are_one_passage() -> None:
@@ -205,10 +205,10 @@ def test_control_characters_and_hidden_directions_are_removed() -> None:
 @pytest.mark.parametrize(("first", "stop"), [(-1, 2), (0, 4), (2, 2), (2, 1)])
 def test_missing_words_are_refused(first: int, stop: int) -> None:
     with pytest.raises(UnusableCorrection, match="not among"):
-        drafts.retyped(Sheet(spoken("a b c")).reading, first, stop, "x")
+        drafts.retype(Sheet(spoken("a b c")).reading, first, stop, "x")
 
 
 def test_a_range_that_cuts_a_passage_is_refused() -> None:
     sheet = Sheet(spoken("quill on ite")).retype(0, 3, "Quillonite")
     with pytest.raises(UnusableCorrection, match="use 0 to 3"):
-        drafts.retyped(sheet.reading, 1, 3, "x")
+        drafts.retype(sheet.reading, 1, 3, "x")

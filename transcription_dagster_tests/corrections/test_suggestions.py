@@ -33,7 +33,7 @@ class Archive:
             correct(
                 self.engine,
                 manuscript,
-                lambda now, typed=typed: drafts.retyped(now.reading, 0, stop, typed),
+                lambda current, typed=typed: drafts.retype(current.reading, 0, stop, typed),
                 who="Ada",
                 seen=99,
             )

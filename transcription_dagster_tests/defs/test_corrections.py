@@ -61,7 +61,11 @@ class Desk:
     def retype(self, first: int, stop: int, words: str) -> None:
         manuscript = Manuscript.of(self._transcript, self.file("refined.txt"))
         correct(
-            self.engine, manuscript, lambda now: drafts.retyped(now.reading, first, stop, words), who="Ada", seen=999
+            self.engine,
+            manuscript,
+            lambda current: drafts.retype(current.reading, first, stop, words),
+            who="Ada",
+            seen=999,
         )
 
     def let_rest(self, seconds: float) -> None:
@@ -160,7 +164,7 @@ def test_speakers_names_are_in_the_captions(desk: Desk) -> None:
     correct(
         desk.engine,
         manuscript,
-        lambda now: drafts.named(now.reading, 0, 9, "Ada Lovelace", everywhere=True),
+        lambda current: drafts.name_speaker(current.reading, 0, 9, "Ada Lovelace", everywhere=True),
         who="Bob",
         seen=0,
     )

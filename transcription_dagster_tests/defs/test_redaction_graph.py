@@ -126,11 +126,11 @@ def test_corrections_are_redacted_and_replaced_words_stay_silent(
     conversation = STORED_FORMS["conversation"].decode(store.get_bytes(f"{RECORDING}/conversation.json"))
     manuscript = Manuscript.of(conversation, f"{SAID}\n")
 
-    def corrections(now: CorrectedText) -> list[Draft]:
+    def corrections(current: CorrectedText) -> list[Draft]:
         # A mail address that was misheard is named; one of the card's digits is taken for a word.
-        wrote = drafts.retyped(now.reading, 20, 23, "Write to bob@example.org.")
-        named = drafts.named(now.reading, 20, 23, "Ada", everywhere=False)
-        return [*wrote, *named, *drafts.retyped(now.reading, 3, 4, "for")]
+        wrote = drafts.retype(current.reading, 20, 23, "Write to bob@example.org.")
+        named = drafts.name_speaker(current.reading, 20, 23, "Ada", everywhere=False)
+        return [*wrote, *named, *drafts.retype(current.reading, 3, 4, "for")]
 
     correct(engine, manuscript, corrections, who="Bob", seen=0)
     result = made(instance)

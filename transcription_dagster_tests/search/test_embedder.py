@@ -133,9 +133,9 @@ def test_a_throttled_titan_call_is_retried(titan: Callable[..., list[list[float]
     [
         (Reply(403, {"x-amzn-ErrorType": "AccessDeniedException"}, b'{"message": "no"}'), ServiceRefused, "no .Access"),
         (Reply(400, {"x-amzn-ErrorType": "ValidationException"}, b'{"message": "bad"}'), ServiceRefused, "bad"),
-        (Reply(200, body=b"<html>"), ServiceRefused, "gave no embedding"),
+        (Reply(200, body=b"<html>"), ServiceRefused, "returned no embedding"),
         (Reply(200, body=b'{"embedding": [1.0]}'), ServiceRefused, "1 dimensions instead of 1024"),
-        (Reply(200, body=b'{"embedding": ["x"]}'), ServiceRefused, "gave no embedding"),
+        (Reply(200, body=b'{"embedding": ["x"]}'), ServiceRefused, "returned no embedding"),
     ],
 )
 def test_a_failed_titan_call_gives_the_reason(

@@ -63,7 +63,7 @@ def corrected_txt(
 )
 def corrected_json(conversation: Transcript, refined_txt: str, catalogue: CatalogueResource) -> Transcript:
     with reported_failures():
-        words = load_corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading.as_read()
+        words = load_corrected(catalogue.engine, Manuscript.of(conversation, refined_txt)).reading.current_words()
     return Transcript(
         conversation.recording,
         words,

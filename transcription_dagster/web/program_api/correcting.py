@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.changes import Change, Draft
-from transcription_dagster.corrections.drafts import Replacement, replaced, replacements
+from transcription_dagster.corrections.drafts import Replacement, find_replacements, replace_all
 from transcription_dagster.corrections.manuscript import CorrectedText, correct, load_corrected
 from transcription_dagster.corrections.reading import CorrectedTurn, Passage
 from transcription_dagster.database.connection import Engine
@@ -243,7 +243,7 @@ class Correcting:
         manuscript = self.manuscripts.of(call.recording)
 
         def matches(text: CorrectedText) -> list[Replacement]:
-            return replacements(text.reading, values.sought, values.new, match_case=values.match_case)
+            return find_replacements(text.reading, values.sought, values.new, match_case=values.match_case)
 
         text = load_corrected(self.engine, manuscript)
         replaced_turns = matches(text)
@@ -251,7 +251,7 @@ class Correcting:
             text = correct(
                 self.engine,
                 manuscript,
-                lambda current: replaced(current.reading, matches(current)),
+                lambda current: replace_all(current.reading, matches(current)),
                 who=author_of(call, values.who),
                 seen=values.seen,
             )
@@ -336,22 +336,22 @@ def _drafts(text: CorrectedText, values: CorrectionRequest) -> Sequence[Draft]:
     reading, first, stop = text.reading, values.first, values.stop
     match values.kind:
         case "text":
-            return drafts.retyped(reading, first, stop, values.text)
+            return drafts.retype(reading, first, stop, values.text)
         case "unintelligible":
-            return drafts.marked_unintelligible(reading, first, stop)
+            return drafts.mark_unintelligible(reading, first, stop)
         case "restore":
-            return drafts.restored(reading, text.state, first, stop)
+            return drafts.restore(reading, text.state, first, stop)
         case "speaker":
-            return drafts.named(reading, first, stop, values.speaker, everywhere=values.everywhere)
+            return drafts.name_speaker(reading, first, stop, values.speaker, everywhere=values.everywhere)
         case "split":
-            return drafts.split(reading, first)
+            return drafts.split_turn(reading, first)
         case "join":
-            return drafts.joined(reading, first)
+            return drafts.join_turns(reading, first)
         case "undo":
             change = text.change(values.undoes)
             if change is None:
                 raise UnusableCorrection(f"there is no change {values.undoes} of the present transcript")
-            return drafts.undone(reading, text.state, change.draft, change.version)
+            return drafts.undo(reading, text.state, change.draft, change.version)
 
 
 def _affected_words(text: CorrectedText, values: CorrectionRequest, changes: Sequence[Change]) -> tuple[int, int]:

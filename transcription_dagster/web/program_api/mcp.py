@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 
 from transcription_dagster import __version__
 from transcription_dagster.corrections.changes import ChangedWords
-from transcription_dagster.corrections.reading import CorrectedReading, lay_changes, lay_refined
+from transcription_dagster.corrections.reading import CorrectedReading, apply_changes, apply_refinement
 from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.defs.stored_values import stored_value
 from transcription_dagster.errors import TranscriptionError
@@ -247,7 +247,7 @@ class Assistants:
     def _redacted(self, uuid: str) -> CorrectedReading:
         """Return the redacted text. Raises `SourceNotFound` if there is none yet."""
         words = stored_value(self.archive.store, "redacted_json", uuid).words
-        return lay_changes(lay_refined(words, None), ChangedWords())
+        return apply_changes(apply_refinement(words, None), ChangedWords())
 
 
 def _description(name: str, tool: _Tool) -> dict[str, Any]:

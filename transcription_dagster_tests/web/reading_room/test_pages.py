@@ -16,7 +16,7 @@ import pytest
 from docx import Document
 
 from transcription_dagster.corrections.changes import Draft
-from transcription_dagster.corrections.drafts import retyped
+from transcription_dagster.corrections.drafts import retype
 from transcription_dagster.corrections.manuscript import CorrectedText, Manuscript, correct
 from transcription_dagster.database.publications import Warned
 from transcription_dagster.database.recordings import Recording, register
@@ -149,8 +149,8 @@ def test_peoples_corrections_are_among_the_changes_with_their_names(visitor: htt
     assert ">The jetty has moved twice.<" in _without_tags(visitor.get(f"/recordings/{uuid}?view=refined").text)
 
 
-def _retyped(now: CorrectedText, *, first: int, stop: int, text: str) -> list[Draft]:
-    return retyped(now.reading, first, stop, text)
+def _retyped(current: CorrectedText, *, first: int, stop: int, text: str) -> list[Draft]:
+    return retype(current.reading, first, stop, text)
 
 
 def _without_tags(page: str) -> str:
